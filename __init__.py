@@ -1,0 +1,35 @@
+"""attentune: which attention, at which reduction ratio, inserted where, buys the most accuracy.
+
+The public surface, loaded on first use so that `import attentune` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import AttentuneError as AttentuneError
+    from .spaces.architecture import Architecture as Architecture
+    from .spaces.build import create_model as create_model
+    from .studies.export import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": ".spaces.architecture",
+    "AttentuneError": ".errors",
+    "create_model": ".spaces.build",
+    "load": ".studies.export",
+}
+__all__ = ["Architecture", "AttentuneError", "__version__", "create_model", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attentune' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

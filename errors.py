@@ -1,0 +1,96 @@
+"""Everything attentune refuses, as one tree of exceptions.
+
+    AttentuneError                  a stated failure, exit code 1
+    ├── UsageError                  the request itself is wrong, exit code 2
+    │   ├── ArchitectureError       an architecture text or value that cannot mean a network
+    │   ├── SpaceError              a search space that is malformed or empty on this backbone
+    │   └── RecipeError             training settings that contradict each other
+    ├── BackboneError               timm does not know it, or it has no place for an attention
+    ├── DataError                   a data source that cannot be read or used
+    ├── StoreError                  the database or a file beside it
+    │   └── StudyError              a study that is missing, present already, or busy
+    └── TrialError                  one trial failed; carries the kind that the database records
+
+The library raises these; only the command line turns them into text and exit codes. Every
+message is one or two plain sentences that say what is wrong and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
+FailureKind = Literal["out_of_memory", "diverged", "timeout", "worker_died", "invalid", "error"]
+
+
+class AttentuneError(Exception):
+    """Base of every failure that attentune states on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(AttentuneError):
+    """The request is wrong, whatever the state of the machine."""
+
+    exit_code = 2
+
+
+class ArchitectureError(UsageError, ValueError):
+    """An architecture that cannot mean a network.
+
+    With `text` and `offset` (characters from its start) the message shows the text and a caret
+    under the character that is wrong.
+    """
+
+    def __init__(self, message: str, text: str | None = None, offset: int = 0) -> None:
+        self.text, self.offset = text, offset
+        if text is not None:
+            message = f"{message}\n  {text}\n  {' ' * offset}^"
+        super().__init__(message)
+
+
+class SpaceError(UsageError, ValueError):
+    """A search space that is malformed, or empty on this backbone."""
+
+
+class RecipeError(UsageError, ValueError):
+    """Training settings that are out of range or contradict each other."""
+
+
+class BackboneError(AttentuneError, ValueError):
+    """A backbone that timm does not know, cannot build, or that offers no insertion point."""
+
+
+class DataError(AttentuneError, ValueError):
+    """A data source that cannot be read, or holds nothing to learn from."""
+
+
+class StoreError(AttentuneError):
+    """The database, or a file beside it, cannot be used."""
+
+
+class StudyError(StoreError):
+    """A study that is missing, exists already, or is being run by somebody else."""
+
+
+class TrialError(AttentuneError):
+    """One trial failed. `kind` is what the database records."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+
+
+def did_you_mean(word: str, known: Iterable[str], *, listed: int = 8) -> str:
+    """The tail of an "unknown name" message: closest names, then what is known.
+
+    >>> did_you_mean("sse", ["ca", "se"])
+    "; did you mean 'se'? known: ca, se"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
+    if len(names) <= listed * 3:
+        return f"{hint} known: {', '.join(names)}" if close else f"; known: {', '.join(names)}"
+    return hint

@@ -1,0 +1,95 @@
+"""The values that cross between the coordinator, the workers and the database.
+
+All frozen, all without torch. Accuracy is a fraction in [0, 1]; latency in milliseconds; memory in
+MiB; durations in seconds; `params` and `macs` are whole numbers (one MAC = one multiply-add).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import FailureKind
+from ..spaces.architecture import Architecture
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a network costs to run, known before it is trained; None where not measured.
+
+    `latency_ratio` is against the bare backbone, measured in alternation so that noise cancels.
+    `memory_mib` is the peak of one training step at the recipe's batch size.
+    """
+
+    params: int
+    macs: int
+    latency_ms: float | None = None
+    latency_ratio: float | None = None
+    memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of one trial. `accuracy` is of the averaged (EMA) weights, on validation data."""
+
+    epoch: int
+    train_loss: float
+    accuracy: float
+    raw_accuracy: float
+    val_loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to run one trial.
+
+    Attributes:
+        number: the trial's number in its study.
+        folder: where its checkpoint and final weights go.
+        measure: which of `latency_ms`, `memory_mib` to measure before training.
+        limits: upper bounds on costs; a trial above one is rejected untrained.
+        checkpoint: whether to save after every epoch (and to continue from what is there).
+    """
+
+    number: int
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+    folder: Path
+    measure: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: bool = True
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial.
+
+    Attributes:
+        accuracy: of the weights that were kept, on validation data.
+        epochs: how many were trained.
+        seconds, device_seconds: wall time and time the device was busy, over all resumes.
+        peak_memory_mib: highest memory of the worker (CPU) or on the device (GPU).
+        environment: versions, device, precision, git commit, host facts.
+    """
+
+    accuracy: float
+    epochs: int
+    costs: Costs
+    seconds: float
+    device_seconds: float
+    peak_memory_mib: float
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""

@@ -1,0 +1,1 @@
+"""What to try next: proposals, the coordinator's loop, and the command line that ties it all."""

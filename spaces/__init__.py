@@ -1,0 +1,1 @@
+"""What can be built: attentions, insertion points, architecture text, search spaces, networks."""

@@ -1,0 +1,1 @@
+"""Attention mechanisms: the catalogue (plain data) and one module a file."""

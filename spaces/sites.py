@@ -1,0 +1,144 @@
+"""Insertion points as values: where a backbone can take an attention, and how large the map is there.
+
+A `SiteMap` is what running a backbone once has shown (`discover.py` does the running). It is plain
+data: canonical texts, search spaces and the `sites` command work on it without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from ..errors import ArchitectureError, did_you_mean
+from .architecture import POSITIONS, Architecture, Insertion, Place
+
+Anchor = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One insertion point.
+
+    Attributes:
+        stage, block: counted from 1; a `stage` site carries its stage's last block.
+        position: one of `POSITIONS`.
+        channels, height, width: the map (C, H, W) there, at the site map's image size.
+        module: path of the module at whose border the attention goes.
+        anchor: what makes two sites one point of the network: sites with equal anchors are
+            aliases (`post` of a block without addition is its `residual`, the last `post` of a
+            stage is its `stage`).
+    """
+
+    stage: int
+    block: int
+    position: str
+    channels: int
+    height: int
+    width: int
+    module: str
+    anchor: Anchor
+
+    @property
+    def degenerate(self) -> bool:
+        """A 1×1 map, where spatial attention means nothing."""
+        return self.height * self.width == 1
+
+    @property
+    def label(self) -> str:
+        """`s3b2.residual`, as in an architecture text."""
+        return f"s{self.stage}b{self.block}.{self.position}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of `attentune sites --json`."""
+        fields = asdict(self)
+        del fields["anchor"]
+        return fields
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """All sites of one backbone at one image size, in the order of the network.
+
+    `own_attention` names the modules of the attention that the backbone itself carries.
+    """
+
+    backbone: str
+    image_size: tuple[int, int]
+    sites: tuple[Site, ...]
+    own_attention: tuple[str, ...] = ()
+
+    @cached_property
+    def blocks(self) -> dict[int, int]:
+        """Number of blocks of every stage."""
+        counts: dict[int, int] = {}
+        for site in self.sites:
+            counts[site.stage] = max(counts.get(site.stage, 0), site.block)
+        return counts
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The positions that exist somewhere here, in canonical order."""
+        present = {site.position for site in self.sites}
+        return tuple(position for position in POSITIONS if position in present)
+
+    def at(self, place: Place, position: str) -> list[Site]:
+        """The sites of one place and position; empty if there are none."""
+        return [s for s in self.sites if s.position == position and place.covers(s.stage, s.block)]
+
+    def select(self, insertion: Insertion) -> list[Site]:
+        """The sites that an insertion means, in network order.
+
+        ArchitectureError if one of its places does not exist here or has no such position, or if
+        the attention's reduction ratio exceeds the channels of a site.
+        """
+        chosen: dict[Anchor, Site] = {}
+        for place in insertion.places:
+            sites = self.at(place, insertion.position)
+            if not sites:
+                raise ArchitectureError(self._missing(place, insertion.position))
+            chosen.update({site.anchor: site for site in sites})
+        r = insertion.settings.get("r")
+        narrow = min(chosen.values(), key=lambda site: site.channels)
+        if isinstance(r, int) and not isinstance(r, bool) and r > narrow.channels:
+            raise ArchitectureError(
+                f"{insertion.attention}(r={r}) needs at least {r} channels, but "
+                f"{narrow.label} of {self.backbone} has {narrow.channels}; use r ≤ {narrow.channels}"
+            )
+        order = {site.anchor: index for index, site in enumerate(self.sites)}
+        return sorted(chosen.values(), key=lambda site: order[site.anchor])
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise ArchitectureError if an insertion has no site here."""
+        for insertion in architecture.insertions:
+            self.select(insertion)
+
+    def _missing(self, place: Place, position: str) -> str:
+        stages = self.blocks
+        if place.first and (place.first not in stages or place.last not in stages):
+            return f"{self.backbone} has no {place}; its stages are s1 to s{max(stages)}"
+        if place.block and place.block > stages[place.first]:
+            return (
+                f"{self.backbone} has no {place}; its s{place.first} has blocks "
+                f"b1 to b{stages[place.first]}"
+            )
+        here = {s.position for s in self.sites if place.covers(s.stage, s.block)}
+        known = [p for p in POSITIONS if p in here]
+        return f"{self.backbone} has no {position} at {place}{did_you_mean(position, known)}"
+
+
+def site_map_to_json(site_map: SiteMap) -> dict[str, Any]:
+    """For the cache on disk."""
+    return asdict(site_map)
+
+
+def site_map_from_json(data: dict[str, Any]) -> SiteMap:
+    """The inverse of `site_map_to_json`."""
+    sites: Iterable[dict[str, Any]] = data["sites"]
+    return SiteMap(
+        data["backbone"],
+        (data["image_size"][0], data["image_size"][1]),
+        tuple(Site(**{**site, "anchor": tuple(site["anchor"])}) for site in sites),
+        tuple(data["own_attention"]),
+    )

@@ -1,0 +1,1 @@
+"""What has been learned: the database, its analysis, figures, reports and exported models."""
