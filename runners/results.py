@@ -32,12 +32,15 @@ class Costs:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch of one trial. `accuracy` is of the averaged (EMA) weights, on validation data."""
+    """One epoch of one trial, counted from 1.
+
+    `accuracy` and `val_loss` are of the weights that would be kept (the averaged ones, if the
+    recipe averages), on validation data; `lr` is that of the last step.
+    """
 
     epoch: int
     train_loss: float
     accuracy: float
-    raw_accuracy: float
     val_loss: float
     lr: float
     seconds: float
@@ -52,7 +55,8 @@ class Job:
         folder: where its checkpoint and final weights go.
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
-        checkpoint: whether to save after every epoch (and to continue from what is there).
+        reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
+            latency is its ratio to the bare backbone times this.
     """
 
     number: int
@@ -62,7 +66,7 @@ class Job:
     folder: Path
     measure: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
-    checkpoint: bool = True
+    reference_latency_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Insertion points as values: where a backbone can take an attention, and how large the map is there.
+"""Insertion points as values: where a backbone can take an attention, and how large the map is.
 
 A `SiteMap` is what running a backbone once has shown (`discover.py` does the running). It is plain
 data: canonical texts, search spaces and the `sites` command work on it without torch.
@@ -61,13 +61,15 @@ class Site:
 class SiteMap:
     """All sites of one backbone at one image size, in the order of the network.
 
-    `own_attention` names the modules of the attention that the backbone itself carries.
+    `own_attention` names the modules of the attention that the backbone itself carries,
+    `stem_strides` the layers before the first block that make the picture smaller.
     """
 
     backbone: str
     image_size: tuple[int, int]
     sites: tuple[Site, ...]
     own_attention: tuple[str, ...] = ()
+    stem_strides: tuple[str, ...] = ()
 
     @cached_property
     def blocks(self) -> dict[int, int]:
@@ -104,7 +106,8 @@ class SiteMap:
         if isinstance(r, int) and not isinstance(r, bool) and r > narrow.channels:
             raise ArchitectureError(
                 f"{insertion.attention}(r={r}) needs at least {r} channels, but "
-                f"{narrow.label} of {self.backbone} has {narrow.channels}; use r ≤ {narrow.channels}"
+                f"{narrow.label} of {self.backbone} has {narrow.channels}; "
+                f"use r ≤ {narrow.channels}"
             )
         order = {site.anchor: index for index, site in enumerate(self.sites)}
         return sorted(chosen.values(), key=lambda site: order[site.anchor])
@@ -141,4 +144,5 @@ def site_map_from_json(data: dict[str, Any]) -> SiteMap:
         (data["image_size"][0], data["image_size"][1]),
         tuple(Site(**{**site, "anchor": tuple(site["anchor"])}) for site in sites),
         tuple(data["own_attention"]),
+        tuple(data["stem_strides"]),
     )

@@ -30,7 +30,10 @@ Kind = Literal["channel", "spatial", "mixed", "global"]
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of an attention: its type, default and legal values."""
+    """One setting of an attention: its type, default and legal values.
+
+    `auto` is what the default `auto` means at so many channels.
+    """
 
     name: str
     default: Value
@@ -39,6 +42,7 @@ class Option:
     high: int | None = None
     odd: bool = False
     choices: tuple[str, ...] = ()
+    auto: Callable[[int], int] | None = None
 
     @property
     def legal(self) -> str:
@@ -190,7 +194,7 @@ ATTENTIONS: dict[str, Attention] = {
             "x · σ(conv1d_k(mean_HW(x))), k = odd(|log2(C)/2 + 1/2|)",
             "eca:EfficientChannelAttention",
             _eca,
-            (Option("k", "auto", "kernel over the channels", low=1, odd=True), START),
+            (Option("k", "auto", "kernel over the channels", low=1, odd=True, auto=eca_kernel), START),
         ),
         Attention(
             "cbam",

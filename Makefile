@@ -1,0 +1,41 @@
+# make demo    install, run a real search on embedded data, write a report
+# make test    install, run the tests
+# make lint    install, check formatting, style, types
+# make bench   install, run the benchmarks
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test test-slow lint bench clean
+.DELETE_ON_ERROR:
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "attentune needs Python 3.11 or newer; use make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	mkdir -p $(DEMO)
+	$(BIN)/attentune search demo --config examples/demo.toml --db $(DEMO)/attentune.db \
+		|| $(BIN)/attentune resume demo --db $(DEMO)/attentune.db
+	$(BIN)/attentune report demo --db $(DEMO)/attentune.db --output $(DEMO)/report.html
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/rank_attentions.py --json benchmarks/results/rank_attentions.json
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(DEMO)

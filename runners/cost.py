@@ -1,0 +1,273 @@
+"""What a network costs: parameters, multiply-adds, latency, training memory.
+
+Parameters and MACs are counted, not timed, and add up: a network's are the bare backbone's plus
+each inserted module's at its map size. `CostModel` uses that, so that a proposal is priced in
+microseconds before anything is built. Latency is measured in alternation with the bare backbone, so
+that the machine's noise hits both alike and cancels in the ratio.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..spaces.architecture import Architecture
+from ..spaces.attentions.catalogue import Value, attention
+from ..spaces.build import build
+from ..spaces.canonical import canonical
+from ..spaces.discover import Stem
+from ..spaces.discover import site_map as discover
+from ..spaces.sites import SiteMap
+from .devices import resolve_device
+from .recipe import Recipe
+from .results import Costs
+
+MIB = 2**20
+
+
+class CostModel:
+    """Prices architectures of one backbone under one recipe, without building them.
+
+    The bare backbone is built once on the meta device (once more for `attention=none`).
+    """
+
+    def __init__(self, backbone: str, recipe: Recipe, num_classes: int) -> None:
+        self.recipe = recipe
+        self.num_classes = num_classes
+        self._bare: dict[bool, Costs] = {}
+        self.backbone = backbone
+        self.site_map: SiteMap = discover(backbone, image_size=recipe.image_size, stem=recipe.stem)
+
+    def of(self, architecture: Architecture) -> Costs:
+        """Parameters and MACs of one forward pass of one picture."""
+        base = self._base(architecture.strip_attention)
+        params, macs = base.params, base.macs
+        for insertion in architecture.insertions:
+            settings = insertion.settings
+            entry = attention(insertion.attention)
+            frozen = tuple(settings.items())
+            for site in self.site_map.select(insertion):
+                size = (site.height, site.width)
+                params += entry.parameters(site.channels, settings, size)
+                macs += _module_macs(insertion.attention, frozen, site.channels, size)
+        return Costs(params, macs)
+
+    def _base(self, strip: bool) -> Costs:
+        if strip not in self._bare:
+            plain = Architecture(self.backbone, (), strip)
+            with torch.device("meta"):
+                model = build(
+                    plain,
+                    num_classes=self.num_classes,
+                    stem=self.recipe.stem,
+                    image_size=self.recipe.image_size,
+                    seed=None,
+                )
+            self._bare[strip] = count(model, self.recipe.image_size)
+        return self._bare[strip]
+
+
+def count(model: nn.Module, image_size: int) -> Costs:
+    """Parameters and MACs of one picture (3, S, S), on whatever device the model is."""
+    params = sum(p.numel() for p in model.parameters())
+    device = next(model.parameters()).device
+    return Costs(params, _macs(model, torch.zeros(1, 3, image_size, image_size, device=device)))
+
+
+@torch.no_grad()
+def _macs(model: nn.Module, example: Tensor) -> int:
+    was_training = model.training
+    model.eval()
+    with FlopCounterMode(display=False) as counter:
+        model(example)
+    model.train(was_training)
+    return int(counter.get_total_flops()) // 2
+
+
+@lru_cache(maxsize=4096)
+def _module_macs(
+    name: str, settings: tuple[tuple[str, Value], ...], channels: int, size: tuple[int, int]
+) -> int:
+    options = dict(settings)
+    if "r" in options:
+        options["reduction_ratio"] = options.pop("r")
+    with torch.device("meta"):
+        module = attention(name).load()(channels, **options)
+        return _macs(module, torch.zeros(1, channels, *size))
+
+
+def measure_latency(
+    model: nn.Module,
+    bare: nn.Module,
+    image_size: int,
+    *,
+    batch_size: int = 1,
+    seconds: float = 1.0,
+    rounds: int = 15,
+) -> tuple[float, float]:
+    """Milliseconds a forward pass of `model`, and its ratio to `bare`; both in evaluation mode.
+
+    Blocks of passes alternate between the two (and swap order every round); each round gives one
+    ratio, and the median over the rounds is returned, so a disturbance has to last longer than
+    half the measurement to matter.
+    """
+    device = next(model.parameters()).device
+    images = torch.randn(batch_size, 3, image_size, image_size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    timed = [_Timed(m, images) for m in (model, bare)]
+    for one in timed:
+        one.block(3)
+    share = seconds / (2 * rounds)
+    passes = max(1, int(share / (min(one.block(3) for one in timed) / 1e3)))
+    ratios, times = [], []
+    for turn in range(rounds):
+        order = timed if turn % 2 == 0 else timed[::-1]
+        taken = {id(one): one.block(passes) for one in order}
+        ratios.append(taken[id(timed[0])] / taken[id(timed[1])])
+        times.append(taken[id(timed[0])])
+    return statistics.median(times), statistics.median(ratios)
+
+
+class _Timed:
+    """A network with its input; `block(n)` gives milliseconds a pass."""
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self.model = model.eval()
+        self.images = images
+        cuda = images.device.type == "cuda"
+        self.wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
+
+    @torch.inference_mode()
+    def block(self, passes: int) -> float:
+        self.wait()
+        began = time.perf_counter()
+        for _ in range(passes):
+            self.model(self.images)
+        self.wait()
+        return (time.perf_counter() - began) * 1e3 / passes
+
+
+def measure_architecture(
+    architecture: Architecture,
+    *,
+    image_size: int,
+    num_classes: int,
+    stem: Stem,
+    batch_size: int = 32,
+    device: str = "cpu",
+    latency: bool = True,
+) -> tuple[Architecture, Costs]:
+    """The canonical form of an architecture and all its costs, untrained.
+
+    Raises BackboneError and ArchitectureError for what cannot be built.
+    """
+    site_map = discover(architecture.backbone, image_size=image_size, stem=stem)
+    architecture = canonical(architecture, site_map)
+    recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
+
+    def make(which: Architecture) -> nn.Module:
+        model = build(which, num_classes=num_classes, stem=stem, image_size=image_size, seed=0)
+        return model.to(resolve_device(device))
+
+    model = make(architecture)
+    costs = count(model, image_size)
+    milliseconds = ratio = None
+    if latency:
+        bare = make(Architecture(architecture.backbone))
+        with threads(1):
+            milliseconds, ratio = measure_latency(model, bare, image_size)
+    memory = training_memory_mib(architecture, recipe, num_classes)
+    return architecture, Costs(costs.params, costs.macs, milliseconds, ratio, memory)
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads for torch inside, as before outside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def reference_latency(
+    backbone: str, recipe: Recipe, num_classes: int, device: torch.device
+) -> float:
+    """Milliseconds a forward pass of the bare backbone, one picture, on one thread of a CPU."""
+    model = build(
+        Architecture(backbone),
+        num_classes=num_classes,
+        stem=recipe.stem,
+        image_size=recipe.image_size,
+        seed=None,
+    ).to(device)
+    with threads(1):
+        return measure_latency(model, model, recipe.image_size)[0]
+
+
+def training_memory_mib(architecture: Architecture, recipe: Recipe, num_classes: int) -> float:
+    """Peak memory of one training step at the recipe's batch size, in MiB.
+
+    Counted on the meta device by following every tensor's life through forward and backward, plus
+    weights, gradients and the optimizer's state: the same on every machine, and nothing is computed.
+    """
+    with torch.device("meta"):
+        model = build(
+            architecture,
+            num_classes=num_classes,
+            stem=recipe.stem,
+            image_size=recipe.image_size,
+            seed=None,
+        ).train()
+        images = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size)
+        with _LiveBytes() as live:
+            loss = model(images).float().sum()
+            loss.backward()
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    states = {"adamw": 2, "sgd": 1}[recipe.optimizer]
+    # Gradients are created under the mode and are part of its peak.
+    resident = weights * (1 + states) + images.numel() * images.element_size()
+    return (live.peak + resident) / MIB
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of storages that are alive, and their peak."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self._follow(tensor)
+        return result
+
+    def _follow(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        identity = storage._cdata
+        if identity in self._seen:
+            return
+        self._seen.add(identity)
+        size = storage.nbytes()
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+        def gone() -> None:
+            self._seen.discard(identity)
+            self.now -= size
+
+        weakref.finalize(storage, gone)

@@ -1,0 +1,56 @@
+"""Which devices trials train on, and how many workers that makes."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import torch
+
+from ..errors import UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` picks CUDA, then Apple's MPS, then the CPU; UsageError for one that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available():
+            name = "mps"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"trials cannot train on {name!r}; use auto, cpu, cuda, cuda:1 or mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        here = torch.cuda.device_count()
+        raise UsageError(f"{name} is not on this machine, which has {here} CUDA devices; use auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("mps is not on this machine; use auto")
+    return device
+
+
+def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> list[str]:
+    """The device of every worker: a core each on CPU, `per_gpu` for each GPU elsewhere.
+
+    `cuda` without a number means all GPUs.
+    """
+    if device.type == "cpu":
+        return ["cpu"] * (workers or usable_cores())
+    if device.type == "cuda" and device.index is None:
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    else:
+        gpus = [str(device)]
+    slots = gpus * per_gpu
+    if workers:
+        slots = (slots * workers)[:workers]
+    return slots
+
+
+@lru_cache(maxsize=1)
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1

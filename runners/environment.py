@@ -1,0 +1,74 @@
+"""What a trial ran on: versions, device, precision, and the commit of attentune itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
+
+
+@lru_cache(maxsize=8)
+def environment(device: torch.device, precision: str) -> dict[str, str]:
+    """Name → value, all text, in the order in which a reader wants them."""
+    facts = {"device": device_name(device), "precision": precision}
+    facts["threads"] = str(torch.get_num_threads())
+    facts["python"] = sys.version.split()[0]
+    facts |= {package: _version(package) for package in PACKAGES}
+    if torch.version.cuda:
+        facts["cuda"] = torch.version.cuda
+    facts["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if commit := git_commit():
+        facts["attentune commit"] = commit
+    return facts
+
+
+def device_name(device: torch.device) -> str:
+    """`NVIDIA …` for a GPU, the processor's name for a CPU."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type} ({_processor()})" if device.type == "cpu" else device.type
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str:
+    """The commit of the checkout that attentune runs from, `+` if changed; empty elsewhere."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()

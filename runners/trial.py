@@ -1,0 +1,207 @@
+"""One trial from job to result: build, price, train and save every epoch, keep the weights."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import AttentuneError, FailureKind, TrialError
+from ..spaces.architecture import Architecture
+from ..spaces.build import build
+from .cost import count, measure_latency, training_memory_mib
+from .data import Dataset, load_data
+from .environment import environment
+from .events import EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
+from .recipe import Recipe
+from .results import Costs, EpochReport, Failure, Job, TrialResult
+from .train import Checkpoint, DeviceData, Outcome, train
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "model.safetensors"
+
+Tell = Callable[[Event], bool]
+"""Sends an event; for an `EpochDone` waits and answers whether to go on."""
+
+
+def run_trial(job: Job, tell: Tell, *, device: torch.device, worker: str = "here") -> None:
+    """Run one trial to its end, and tell about it; never raises for what the trial does."""
+    try:
+        _Trial(job, tell, device, worker).run()
+    except Exception as error:
+        kind, message = classify(error)
+        tell(Failed(job.number, Failure(kind, message, traceback.format_exc())))
+    finally:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class _Trial:
+    def __init__(self, job: Job, tell: Tell, device: torch.device, worker: str) -> None:
+        self.job, self.tell, self.device, self.worker = job, tell, device, worker
+        self.saved = job.folder / CHECKPOINT
+        self.began = time.perf_counter()
+        self.earlier_seconds = 0.0
+        self.device_seconds = 0.0
+        self.last = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
+
+    def run(self) -> None:
+        job, recipe = self.job, self.job.recipe
+        resume = read_checkpoint(self.saved)
+        if resume:
+            self.earlier_seconds = float(resume["seconds"])
+            self.device_seconds = float(resume["device_seconds"])
+            self.last = EpochReport(**resume["report"])
+        self.tell(Started(job.number, self.worker, self.last.epoch))
+        dataset, data = resident(recipe, self.device)
+        model = self.build(job.architecture, len(dataset.classes))
+        costs = self.price(model, len(dataset.classes))
+        if over := exceeded(costs, job):
+            self.tell(Rejected(job.number, costs, over))
+            return
+        self.tell(Measured(job.number, costs))
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        if resume:
+            # The end may have come between the checkpoint and the word of it: say it again.
+            self.tell(EpochDone(job.number, self.last))
+        outcome = train(
+            model, data, recipe, seed=job.seed, resume=resume, on_epoch=self.after_epoch
+        )
+        if outcome.stopped:
+            self.tell(Stopped(job.number, self.last.epoch, self.seconds))
+            return
+        self.finish(outcome, costs)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.began
+
+    def build(self, architecture: Architecture, num_classes: int) -> nn.Module:
+        recipe = self.job.recipe
+        return build(
+            architecture,
+            num_classes=num_classes,
+            stem=recipe.stem,
+            image_size=recipe.image_size,
+            seed=self.job.seed,
+            pretrained=recipe.init == "pretrained",
+        ).to(self.device)
+
+    def price(self, model: nn.Module, num_classes: int) -> Costs:
+        job, recipe = self.job, self.job.recipe
+        costs = count(model, recipe.image_size)
+        latency = ratio = memory = None
+        if "latency_ms" in job.measure:
+            bare = self.build(Architecture(job.architecture.backbone), num_classes)
+            latency, ratio = measure_latency(model, bare, recipe.image_size)
+            if job.reference_latency_ms is not None:
+                latency = ratio * job.reference_latency_ms
+        if "memory_mib" in job.measure:
+            memory = training_memory_mib(job.architecture, recipe, num_classes)
+        return Costs(costs.params, costs.macs, latency, ratio, memory)
+
+    def after_epoch(self, report: EpochReport, make: Callable[[], Checkpoint]) -> bool:
+        self.device_seconds += report.seconds
+        self.last = report
+        state = {
+            **make(),
+            "report": asdict(report),
+            "seconds": self.seconds,
+            "device_seconds": self.device_seconds,
+        }
+        with replacing(self.saved) as path:
+            torch.save(state, path)
+        return self.tell(EpochDone(self.job.number, report))
+
+    def finish(self, outcome: Outcome, costs: Costs) -> None:
+        weights = {k: v.contiguous().cpu() for k, v in outcome.model.state_dict().items()}
+        with replacing(self.job.folder / WEIGHTS) as path:
+            save_file(weights, path)
+        result = TrialResult(
+            accuracy=self.last.accuracy,
+            epochs=self.last.epoch,
+            costs=costs,
+            seconds=self.seconds,
+            device_seconds=self.device_seconds,
+            peak_memory_mib=peak_memory_mib(self.device),
+            environment=environment(self.device, self.job.recipe.precision),
+        )
+        self.tell(Finished(self.job.number, result))
+        self.saved.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=1)
+def resident(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
+    """The study's data on the device; a worker keeps it for all its trials."""
+    dataset = load_data(recipe)
+    return dataset, DeviceData.of(dataset, device)
+
+
+def exceeded(costs: Costs, job: Job) -> str:
+    """Which limit these costs break, in words; empty if none."""
+    for key, limit in job.limits.items():
+        value = getattr(costs, key)
+        if value is not None and value > limit:
+            return f"{key} is {value:.4g}, above the limit of {limit:.4g}"
+    return ""
+
+
+def classify(error: BaseException) -> tuple[FailureKind, str]:
+    """The kind and message that the database records for an exception."""
+    message = str(error).strip() or type(error).__name__
+    if isinstance(error, TrialError):
+        return error.kind, message
+    if (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in message
+    ):
+        return "out_of_memory", message.splitlines()[0]
+    if isinstance(error, AttentuneError):
+        return "invalid", message
+    return "error", f"{type(error).__name__}: {message}"
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """A checkpoint of `train`, or None if there is none that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        saved: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a torn file is worth less than the epoch it costs to start again
+        return None
+    return saved
+
+
+@contextlib.contextmanager
+def replacing(path: Path):  # type: ignore[no-untyped-def]
+    """A temporary path beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Highest memory so far: of the device's tensors on CUDA, of this process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,59 @@
+"""The command line: the composition root. Reads flags, calls the library, prints.
+
+The library raises; `main` converts once: an AttentuneError becomes one or two plain sentences on
+stderr and its exit code. `--debug` shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ... import __version__
+from ...errors import AttentuneError
+from . import look, outcome, running, studies
+
+app = typer.Typer(
+    name="attentune",
+    help="Which attention, at which reduction ratio, inserted where, buys the most accuracy for "
+    "its cost, on your backbone and your data?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (running, studies, outcome, look):
+    group.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option(help="Show the version.")] = False,
+) -> None:
+    if debug:
+        os.environ["ATTENTUNE_DEBUG"] = "1"
+    if version:
+        typer.echo(f"attentune {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except AttentuneError as error:
+        if os.environ.get("ATTENTUNE_DEBUG"):
+            raise
+        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

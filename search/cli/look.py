@@ -1,0 +1,183 @@
+"""sites, attentions, measure, doctor: what there is, before any search."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ...spaces.architecture import POSITIONS, Architecture
+from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
+from ..quantities import short_count
+from .shared import Json, out, plain_table, print_json
+
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, help="Side of the pictures, pixels. Default: the backbone's.")
+]
+Stem = Annotated[str, typer.Option(help="native, or small for tiny pictures.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(sites)
+    app.command()(attentions)
+    app.command()(measure)
+    app.command()(doctor)
+
+
+def sites(
+    backbone: Annotated[str, typer.Argument(help="A timm model, such as resnet18.")],
+    image_size: ImageSize = None,
+    stem: Stem = "native",
+    as_json: Json = False,
+) -> None:
+    """Show where a backbone can take an attention."""
+    from ...spaces.discover import site_map
+
+    found = site_map(backbone, image_size=image_size or 224, stem=stem)
+    if as_json:
+        print_json([site.to_json() for site in found.sites])
+        return
+    here = [p for p in POSITIONS if p in found.positions]
+    table = plain_table("block", ">channels", ">map", *here, "module")
+    for (stage, block), group in groupby(found.sites, key=lambda s: (s.stage, s.block)):
+        by_position = {site.position: site for site in group}
+        last = by_position.get("post") or next(iter(by_position.values()))
+        small = " (1×1: spatial attention means nothing)" if last.degenerate else ""
+        table.add_row(
+            f"s{stage}b{block}",
+            str(last.channels),
+            f"{last.height}×{last.width}",
+            *(_cell(by_position, position, last.channels) for position in here),
+            Text(last.module + small),
+        )
+    out.print(table)
+    if found.own_attention:
+        out.print(
+            f"\n{backbone} has attention of its own in {len(found.own_attention)} modules; "
+            f"{backbone}(attention=none) removes it.",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _cell(by_position: dict[str, Any], position: str, usual: int) -> str:
+    site = by_position.get(position)
+    if site is None:
+        return ""
+    return "●" if site.channels == usual else f"● {site.channels}"
+
+
+def attentions(
+    name: Annotated[str | None, typer.Argument(help="Show one in full.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the attentions of the catalogue, or show one."""
+    if name is not None:
+        entry = attention(name)
+        if as_json:
+            print_json(_attention_json(entry))
+        else:
+            _print_attention(entry)
+        return
+    if as_json:
+        print_json([_attention_json(entry) for entry in ATTENTIONS.values()])
+        return
+    table = plain_table("name", "kind", "title", "paper")
+    for entry in ATTENTIONS.values():
+        table.add_row(entry.name, entry.kind, entry.title, Text(entry.paper))
+    out.print(table)
+
+
+def _attention_json(entry: Attention) -> dict[str, Any]:
+    options = [
+        {"name": o.name, "default": o.default, "legal": o.legal, "meaning": o.meaning}
+        for o in entry.options
+    ]
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "paper": entry.paper,
+        "kind": entry.kind,
+        "formula": entry.formula,
+        "options": options,
+    }
+
+
+def _print_attention(entry: Attention) -> None:
+    out.print(Text(f"{entry.name}: {entry.title}", style="bold"))
+    out.print(Text(f"{entry.paper}; kind: {entry.kind}"))
+    out.print(Text(f"\n  {entry.formula}\n"))
+    table = plain_table("option", "default", "legal", "meaning")
+    for option in entry.options:
+        default = str(option.default)
+        default = default.lower() if isinstance(option.default, bool) else default
+        table.add_row(option.name, default, Text(option.legal), Text(option.meaning))
+    out.print(table)
+    size = (14, 14)
+    counts = (
+        f"C = {c}: {entry.parameters(c, entry.defaults, size):,}" for c in (64, 128, 256, 512)
+    )
+    out.print(Text("\nparameters with the defaults: " + " · ".join(counts)))
+    out.print(Text(f"for example: resnet18+{entry.name}@all.residual"))
+
+
+def measure(
+    text: Annotated[str, typer.Argument(help="An architecture text.")],
+    image_size: ImageSize = None,
+    num_classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
+    stem: Stem = "native",
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Pictures in the training step whose memory is counted.")
+    ] = 32,
+    device: Annotated[str, typer.Option(help="Where to time it.")] = "cpu",
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Leave the timing out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count and time an architecture, without training it."""
+    from ...runners.cost import measure_architecture
+
+    architecture, costs = measure_architecture(
+        Architecture.parse(text),
+        image_size=image_size or 224,
+        num_classes=num_classes,
+        stem=stem,
+        batch_size=batch_size,
+        device=device,
+        latency=not no_latency,
+    )
+    facts = {"architecture": str(architecture), "key": architecture.key, **asdict(costs)}
+    if no_latency:
+        del facts["latency_ms"], facts["latency_ratio"]
+    if as_json:
+        print_json(facts)
+        return
+    table = plain_table("", "")
+    table.show_header = False
+    table.add_row("architecture", Text(str(architecture)))
+    table.add_row("key", architecture.key)
+    table.add_row("parameters", f"{costs.params:,} ({short_count(costs.params)})")
+    table.add_row("MACs", f"{costs.macs:,} ({short_count(costs.macs)})")
+    if costs.latency_ms is not None and costs.latency_ratio is not None:
+        bare = f"{costs.latency_ratio:.3f} × the bare backbone"
+        table.add_row("latency", f"{costs.latency_ms:.3g} ms a picture on {device}, {bare}")
+    table.add_row("training memory", f"{costs.memory_mib:.0f} MiB at batch {batch_size}")
+    out.print(table)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check the installation: versions, devices, the data cache."""
+    from ...runners.doctor import examine
+
+    checks = examine()
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
+            out.print(f"{mark} {check.name:<12}", Text(check.found), highlight=False)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,198 @@
+"""search, resume: start a study, or go on with one."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ...studies.records import StudyRecord
+from ...studies.store import Store
+from ..quantities import seconds
+from .shared import Db, Study, out, say
+from .summary import print_summary
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(search)
+    app.command()(resume)
+
+
+def search(
+    study: Annotated[str, typer.Argument(help="A name for the study.")],
+    backbone: Annotated[
+        str | None, typer.Option(help="A timm model, such as resnet18.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="cued-digits, cluttered-digits, digits; a folder of class folders or an archive "
+            "of one; or a timm data set such as torch/cifar10.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with any of these settings; flags win.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="quick, where, full, or a TOML file. Default: quick.")
+    ] = None,
+    attention: Annotated[
+        list[str] | None, typer.Option(help="Allowed attentions, instead of the space's.")
+    ] = None,
+    ratio: Annotated[
+        list[int] | None, typer.Option(help="Allowed reduction ratios, instead of the space's.")
+    ] = None,
+    position: Annotated[
+        list[str] | None, typer.Option(help="Allowed positions, instead of the space's.")
+    ] = None,
+    granularity: Annotated[
+        str | None, typer.Option(help="network, stage or block, instead of the space's.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="identity or paper: how a module begins.")
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="accuracy, params, macs, latency, memory. Default: accuracy and params."),
+    ] = None,
+    max_params: Annotated[str | None, typer.Option(help="At most so many parameters: 5M.")] = None,
+    max_macs: Annotated[str | None, typer.Option(help="At most so many MACs: 2G.")] = None,
+    max_latency: Annotated[str | None, typer.Option(help="At most this latency: 8ms.")] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(help="At most this training memory: 2GiB.")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="tpe, nsga2, random or grid. Default: tpe.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials in all, baselines too. Default: 40.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Wall time in all: 2h, 90m.")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Longest time for a single trial: 30m.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Trials at once. Default: one a core on CPU.")
+    ] = None,
+    workers_per_gpu: Annotated[
+        int | None, typer.Option(help="Trials at once a GPU. Default: 1.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a trial. Default: 8.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the pictures, pixels. Default: from the data.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step. Default: 128.")] = None,
+    stem: Annotated[
+        str | None, typer.Option(help="auto, native, or small for tiny pictures. Default: auto.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="scratch or pretrained. Default: scratch.")
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw or sgd. Default: adamw.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="wsd, onecycle or constant. Default: wsd.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Label smoothing. Default: 0.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bf16. Default: float32.")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Mirror pictures. Default: from the data."),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Shift pictures by up to so many pixels. Default: from the data."),
+    ] = None,
+    train_limit: Annotated[
+        int | None, typer.Option(help="Use at most so many training pictures.")
+    ] = None,
+    val_fraction: Annotated[
+        float | None, typer.Option(help="Share of the training pictures held out. Default: 0.2.")
+    ] = None,
+    skip_broken: Annotated[
+        bool | None, typer.Option("--skip-broken", help="Leave out pictures that do not decode.")
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Start a study: search for the best attention, ratio and place."""
+    flags = {k: v for k, v in locals().items() if k not in ("study", "config", "db")}
+    from ..request import read_request
+    from ..session import begin, check_new
+
+    request = read_request({k: v or None if v == [] else v for k, v in flags.items()}, config)
+    with Store.open(db, create=True) as store:
+        check_new(store, study)
+        record = begin(store, study, request, say)
+        _run(store, record)
+
+
+def resume(
+    study: Study,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all, those already run included.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Wall time in all, earlier runs included: 2h.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at once.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    db: Db = None,
+) -> None:
+    """Go on exactly where a study stopped; unfinished trials from their last epoch."""
+    from ..session import replan
+
+    with Store.open(db) as store:
+        record = replan(
+            store,
+            store.study(study),
+            trials=trials,
+            budget=None if budget is None else seconds(budget),
+            workers=workers,
+            device=device,
+        )
+        _run(store, record)
+
+
+def _run(store: Store, record: StudyRecord) -> None:
+    from ..progress import watching
+    from ..session import run
+
+    ending = run(store, record, lambda coordinator: watching(coordinator, out))
+    if not ending.finished:
+        _interrupted(record, ending.trials)
+    print_summary(store, record)
+    _next_steps(record.name)
+
+
+def _interrupted(record: StudyRecord, trials: int) -> NoReturn:
+    out.print(
+        f"Stopped after {trials} trials; everything is saved. Go on with:\n"
+        f"  attentune resume {shlex.quote(record.name)}",
+        markup=False,
+        highlight=False,
+    )
+    raise typer.Exit(130)
+
+
+def _next_steps(name: str) -> None:
+    word = shlex.quote(name)
+    out.print("\nNext:", style="bold")
+    for command, why in (
+        (f"attentune report {word} -o report.html", "look at the trade-offs"),
+        (f"attentune export {word} --pick knee -o model", "take a model along"),
+        (f"attentune resume {word} --trials 100", "search on"),
+    ):
+        out.print(f"  {command:<52} {why}", markup=False, highlight=False, soft_wrap=True)

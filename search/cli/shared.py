@@ -1,0 +1,40 @@
+"""What the command groups share: the console, common options, small prints."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console()
+
+Db = Annotated[
+    str | None,
+    typer.Option("--db", metavar="PATH|URL", help="Database; else $ATTENTUNE_DB or attentune.db."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Study = Annotated[str, typer.Argument(help="Name of the study.")]
+
+
+def print_json(value: Any) -> None:
+    """JSON for programs, on stdout."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frame; a column whose name starts with `>` is right-aligned."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        right = name.startswith(">")
+        table.add_column(
+            name.removeprefix(">"), justify="right" if right else "left", no_wrap=right
+        )
+    return table
+
+
+def say(line: str) -> None:
+    """One line of plain text, wrapped by the terminal."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,132 @@
+"""Studies and trials in words and tables, and as JSON where the contract leaves it open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from ...studies import analysis
+from ...studies.analysis import Findings, Point
+from ...studies.objectives import Objective
+from ...studies.records import StudyRecord, StudySummary, TrialRecord
+from ...studies.store import Store
+from ..quantities import short_count, short_time
+from .shared import out, plain_table, say
+
+FRONT_ROWS = 12
+"""Rows of the front that a terminal shows."""
+
+
+def print_summary(store: Store, record: StudyRecord) -> None:
+    """A study's counts, its front against the bare backbone, and its failures."""
+    trials = store.trials(record)
+    found = analysis.analyse(record, trials)
+    rejected = len(store.rejections(record))
+    words = [f"{count} {state}" for state, count in found.counts.items() if count]
+    words += [f"{rejected} rejected by a limit"] if rejected else []
+    out.print(Text(record.name, style="bold"), end="")
+    say(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
+    if found.front:
+        _print_front(found)
+    failures = [trial for trial in trials if trial.failure]
+    for trial in failures[:5]:
+        say(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
+    if len(failures) > 5:
+        say(f"… and {len(failures) - 5} more failures")
+
+
+def _print_front(found: Findings) -> None:
+    costs = [f">{cost.name}" for cost in found.costs]
+    table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
+    table.columns[-1].overflow = "fold"
+    rows = [*found.front]
+    extra = [p for p in found.baselines if p not in rows]
+    for point in rows[-FRONT_ROWS:]:
+        table.add_row(*_row(point, found))
+    if extra:
+        table.add_section()
+    for point in extra:
+        table.add_row(*_row(point, found), style="dim")
+    say("\nPareto front, then the other baselines; gain over the bare backbone in points:")
+    out.print(table)
+    if found.noise:
+        deviation = 100 * found.noise.deviation
+        say(f"One seed scatters by {deviation:.1f} points here; smaller gains may be noise.")
+    else:
+        say("Every architecture ran with one seed only: small gains may be noise.")
+
+
+def _row(point: Point, found: Findings) -> list[str | Text]:
+    error = point.standard_error
+    accuracy = f"{100 * point.accuracy:.1f} %" + (f" ± {100 * error:.1f}" if error else "")
+    gain = f"{100 * point.gain.mean:+.1f}" if point.gain else "–"
+    costs = [_cost(point, cost) for cost in found.costs]
+    notes = [note for note, which in (("best", found.best), ("knee", found.knee)) if which == point]
+    text = Text(str(point.architecture))
+    if notes:
+        text.append(f"  ← {', '.join(notes)}", "bold green")
+    return [f"#{point.number}", accuracy, gain, *costs, text]
+
+
+def _cost(point: Point, cost: Objective) -> str:
+    value = point.values.get(cost.key)
+    if value is None:
+        return "–"
+    return f"{value:.3g} {cost.unit}" if cost.unit else short_count(value)
+
+
+def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
+    """One trial in full: what it was, what came of it, its epochs, what it ran on."""
+    table = plain_table("", "")
+    table.show_header = False
+    facts: list[tuple[str, Any]] = [
+        ("trial", f"#{trial.number} of {record.name}"),
+        ("architecture", trial.architecture),
+        ("key", trial.key),
+        ("seed", trial.seed),
+        ("role", trial.role),
+        ("state", trial.state + (f": {trial.note}" if trial.note else "")),
+    ]
+    facts += [(key, f"{value:,.6g}") for key, value in trial.values.items()]
+    if trial.seconds is not None:
+        facts.append(("time", short_time(trial.seconds)))
+    if trial.failure:
+        facts.append(("failure", f"{trial.failure.kind}: {trial.failure.message}"))
+    for name, value in facts:
+        table.add_row(name, Text(str(value)))
+    for name, value in store.environments(record).get(trial.environment or "", {}).items():
+        table.add_row(Text(name, style="dim"), Text(str(value), style="dim"))
+    out.print(table)
+    epochs = store.epochs(record, trial.number)
+    if epochs:
+        curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")
+        for epoch in epochs:
+            r = epoch.report
+            row = (f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", f"{100 * r.accuracy:.2f} %")
+            curve.add_row(str(r.epoch), *row, f"{r.seconds:.1f}")
+        out.print()
+        out.print(curve)
+
+
+def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
+    """One trial for programs, with its learning curve and what it ran on."""
+    listed = analysis.show_json(record, [trial])["trials"][0]
+    epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
+    environment = store.environments(record).get(trial.environment or "")
+    return {**listed, "curve": epochs, "environment": environment}
+
+
+def summary_json(summary: StudySummary) -> dict[str, Any]:
+    """One line of `attentune list --json`."""
+    study = summary.study
+    return {
+        "study": study.name,
+        "backbone": study.backbone,
+        "objectives": list(study.objectives),
+        "counts": dict(summary.counts),
+        "best_accuracy": summary.best_accuracy,
+        "created": study.created_at.isoformat(),
+        "last_activity": summary.last_activity.isoformat(),
+    }

@@ -1,0 +1,88 @@
+"""What a study is, as one validated value: the part that never changes, and how far to run it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..errors import UsageError
+from ..runners.recipe import Recipe, describe
+from ..spaces.space import Space
+from ..studies.objectives import objective
+
+SamplerName = Literal["tpe", "nsga2", "random", "grid"]
+SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random", "grid")
+
+
+class StudyConfig(BaseModel):
+    """Everything that makes a study's results what they are; stored with it, never changed.
+
+    `limits` are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
+    `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str
+    recipe: Recipe
+    space: Space
+    objectives: tuple[str, ...] = ("accuracy", "params")
+    limits: dict[str, float] = {}
+    sampler: SamplerName = "tpe"
+    seed: int = Field(0, ge=0)
+    device: str = "cpu"
+    num_classes: int
+    stages: int
+    reference_latency_ms: float | None = None
+
+    @field_validator("objectives")
+    @classmethod
+    def _with_accuracy(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = tuple(dict.fromkeys(objective(name).name for name in names))
+        if "accuracy" not in known:
+            raise ValueError("accuracy has to be among the objectives; add --objective accuracy")
+        return known
+
+    @field_validator("limits")
+    @classmethod
+    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+        for key, limit in limits.items():
+            if limit <= 0:
+                raise ValueError(f"the limit on {key} has to be above zero")
+        return limits
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The objectives as keys of a trial's values."""
+        return tuple(objective(name).key for name in self.objectives)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The costs that have to be measured, because an objective or a limit needs them."""
+        wanted = {*self.keys, *self.limits}
+        return tuple(key for key in ("latency_ms", "memory_mib") if key in wanted)
+
+
+class RunPlan(BaseModel):
+    """How far and with what to run; totals over all resumes, changed by `resume`.
+
+    `budget` is wall time in seconds; `trial_timeout` ends a single trial.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(40, ge=1)
+    budget: float | None = Field(None, gt=0)
+    trial_timeout: float | None = Field(None, gt=0)
+    workers: int | None = Field(None, ge=1)
+    workers_per_gpu: int = Field(1, ge=1)
+    device: str = "auto"
+
+
+def validated(model: type[BaseModel], what: str, **fields: Any) -> Any:
+    """Make a model; UsageError in one sentence for the first wrong value."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise UsageError(describe(error, what)) from None

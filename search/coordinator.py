@@ -1,0 +1,213 @@
+"""The loop that runs a study: one process that owns every proposal and every write.
+
+It keeps the workers busy, records what they say, and answers after every epoch. An interrupt lets
+the running epochs end and be saved; whatever is unfinished then, or after a crash, goes on from its
+last epoch at the next resume.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..runners.events import (
+    EpochDone,
+    Event,
+    Failed,
+    Finished,
+    Measured,
+    Rejected,
+    Started,
+    Stopped,
+    WorkerDied,
+)
+from ..runners.pool import Pool
+from ..runners.results import Failure, Job
+from ..spaces.architecture import Architecture
+from ..studies.records import Lease, StudyRecord, TrialRecord
+from ..studies.store import Store
+from .config import RunPlan, StudyConfig
+from .propose import Proposer
+
+LIVES = 3
+"""A trial that loses so many workers has failed."""
+HEARTBEAT = 5.0
+"""Seconds between two signs of life in the database."""
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know what happens: the live display, a test."""
+
+    def trial_started(self, trial: Running) -> None:
+        """A worker has taken the trial."""
+
+    def happened(self, trial: Running, event: Event) -> None:
+        """An event of a running trial, after it was recorded."""
+
+    def tick(self) -> None:
+        """Some time has passed."""
+
+
+@dataclass
+class Running:
+    """A trial that a worker has now."""
+
+    job: Job
+    role: str
+    began: float
+
+    @property
+    def number(self) -> int:
+        """The trial's number in its study."""
+        return self.job.number
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is being trained."""
+        return self.job.architecture
+
+
+class Coordinator:
+    """Runs one study until its plan is fulfilled or it is told to stop."""
+
+    def __init__(
+        self,
+        store: Store,
+        record: StudyRecord,
+        config: StudyConfig,
+        plan: RunPlan,
+        proposer: Proposer,
+        pool: Pool,
+        lease: Lease,
+    ) -> None:
+        self.store, self.record, self.config, self.plan = store, record, config, plan
+        self.proposer, self.pool, self.lease = proposer, pool, lease
+        self.running: dict[int, Running] = {}
+        self.waiting: list[TrialRecord] = []
+        self.losses: Counter[int] = Counter()
+        self.done = 0
+        self.stopping = False
+        self.spent_before = store.spent_seconds(record)
+        self.began = time.monotonic()
+        self._beat = 0.0
+
+    def stop(self) -> None:
+        """Start nothing more; let running epochs end and be saved."""
+        self.stopping = True
+
+    @property
+    def spent(self) -> float:
+        """Seconds of wall time in this study, over all resumes."""
+        return self.spent_before + time.monotonic() - self.began
+
+    def run(self, watcher: Watcher) -> None:
+        """Run to the end of the plan, or until stopped; `watcher` is told of everything."""
+        self.watcher = watcher
+        self.proposer.reconcile()
+        trials = self.store.trials(self.record)
+        self.waiting = [trial for trial in trials if trial.state == "running"]
+        self.done = len(trials) - len(self.waiting)
+        try:
+            while True:
+                self._fill()
+                if not self.running:
+                    return
+                for event in self.pool.events(timeout=0.5):
+                    self._handle(event)
+                self._expire()
+                self._heartbeat()
+                self.watcher.tick()
+        finally:
+            self._heartbeat(force=True)
+
+    def _fill(self) -> None:
+        """Give every idle worker something to do, unfinished trials first."""
+        while self.pool.idle and not self._enough():
+            if self.waiting:
+                record = self.waiting.pop(0)
+                self._start(record.number, record.parsed, record.seed, record.role)
+            else:
+                new = self.proposer.next()
+                self._start(new.number, new.architecture, new.seed, new.role)
+
+    def _enough(self) -> bool:
+        if self.stopping or (self.plan.budget is not None and self.spent >= self.plan.budget):
+            return True
+        return self.done + len(self.running) >= self.plan.trials and not self.waiting
+
+    def _start(self, number: int, architecture: Architecture, seed: int, role: str) -> None:
+        job = Job(
+            number=number,
+            architecture=architecture,
+            recipe=self.config.recipe,
+            seed=seed,
+            folder=self.store.trial_folder(self.record, number),
+            measure=self.config.measured,
+            limits=self.config.limits,
+            reference_latency_ms=self.config.reference_latency_ms,
+        )
+        trial = self.running[number] = Running(job, role, time.monotonic())
+        self.pool.start(job)
+        self.watcher.trial_started(trial)
+
+    def _handle(self, event: Event) -> None:
+        """Record one event, then let the watcher know."""
+        trial = self.running.get(event.number)
+        if trial is None:
+            return
+        study, number = self.record, event.number
+        match event:
+            case Started():
+                self.store.set_worker(study, number, event.worker)
+            case Measured():
+                self.store.set_costs(study, number, event.costs)
+            case EpochDone():
+                self.store.record_epoch(study, number, event.report)
+                self.pool.reply(number, go_on=not self.stopping)
+            case Finished():
+                self.store.finish_trial(study, number, event.result)
+                self._ended(number)
+            case Failed():
+                self.store.fail_trial(study, number, event.failure)
+                self._ended(number)
+            case Rejected():
+                self.proposer.reject(number, trial.architecture, event.costs, event.reason)
+                del self.running[number]
+            case Stopped():
+                del self.running[number]
+            case WorkerDied():
+                self._lost(trial, event)
+        self.watcher.happened(trial, event)
+
+    def _ended(self, number: int) -> None:
+        self.proposer.settle(self.store.trial(self.record, number))
+        del self.running[number]
+        self.done += 1
+
+    def _lost(self, trial: Running, event: WorkerDied) -> None:
+        """Let another worker go on from the last epoch, unless this happens again and again."""
+        self.losses[trial.number] += 1
+        if self.losses[trial.number] < LIVES:
+            del self.running[trial.number]
+            self.waiting.insert(0, self.store.trial(self.record, trial.number))
+        else:
+            message = f"{event.reason}; {LIVES} workers were lost over this trial"
+            self.store.fail_trial(self.record, trial.number, Failure("worker_died", message))
+            self._ended(trial.number)
+
+    def _expire(self) -> None:
+        limit = self.plan.trial_timeout
+        for trial in list(self.running.values()) if limit else ():
+            if time.monotonic() - trial.began > limit:
+                self.pool.kill(trial.number)
+                failure = Failure("timeout", f"the trial took longer than {limit:g} s")
+                self._handle(Failed(trial.number, failure))
+
+    def _heartbeat(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - self._beat >= HEARTBEAT:
+            self._beat = now
+            self.store.heartbeat(self.lease)
+            self.store.set_spent_seconds(self.record, self.spent)

@@ -1,0 +1,287 @@
+"""What to try next: Optuna's samplers on one side, architectures on the other.
+
+Every proposal depends on the study's seed, the trial's number and what has been recorded, never on
+how often the process was started: the sampler is made anew for each trial, seeded from the two. The
+order is fixed: baselines first; then the bare backbone at any seed that another architecture has
+already used (so that every result has a paired baseline); then whatever the sampler says. A known
+architecture becomes its next seed. One above a limit is rejected here, before anything is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from ..errors import ArchitectureError, SpaceError
+from ..runners.cost import CostModel
+from ..runners.results import Costs
+from ..spaces.architecture import Architecture, Insertion
+from ..spaces.attentions.catalogue import Value
+from ..spaces.canonical import canonical
+from ..spaces.space import BoundSpace, Pick
+from ..studies.objectives import BY_KEY
+from ..studies.records import BASELINE, SEARCH, StudyRecord, TrialRecord
+from ..studies.store import Store
+from .config import StudyConfig
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
+    ("se", {"r": 16}),
+    ("eca", {}),
+    ("cbam", {"r": 16}),
+    ("ca", {"r": 32}),
+)
+"""The choices that a paper's reader would make, everywhere: DESIGN's baselines."""
+
+TRIES = 1000
+"""Proposals in a row that may break a limit before the search gives up."""
+GRID_LIMIT = 200_000
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to run. `number` is Optuna's."""
+
+    number: int
+    architecture: Architecture
+    seed: int
+    role: str
+    costs: Costs
+
+
+class Proposer:
+    """Owns Optuna's ask and tell for one study."""
+
+    def __init__(
+        self,
+        store: Store,
+        record: StudyRecord,
+        config: StudyConfig,
+        bound: BoundSpace,
+        costs: CostModel,
+    ) -> None:
+        self.store, self.record, self.config = store, record, config
+        self.bound, self.costs = bound, costs
+        self.study = open_study(store, record.name, config)
+        self.seeds: dict[str, set[int]] = defaultdict(set)
+        self.rejected = {rejection.key for rejection in store.rejections(record)}
+        for trial in store.trials(record):
+            self.seeds[trial.key].add(trial.seed)
+        self.bare = Architecture(config.backbone)
+        self._grid: list[int] | None = None
+
+    def next(self) -> Proposal:
+        """The next trial; SpaceError if a limit leaves nothing that could be proposed."""
+        for architecture, seed in self._owed():
+            if proposal := self._fixed(architecture, seed):
+                return proposal
+            if architecture == self.bare:
+                raise SpaceError(f"the bare {self.bare} breaks a limit itself ({self._limits()})")
+        for _ in range(TRIES):
+            if proposal := self._sampled():
+                return proposal
+        raise SpaceError(
+            f"{TRIES} proposals in a row broke a limit ({self._limits()}); raise it, or choose a "
+            "space with smaller attentions"
+        )
+
+    def _limits(self) -> str:
+        return ", ".join(f"{key} ≤ {limit:,.12g}" for key, limit in self.config.limits.items())
+
+    def _owed(self) -> Iterator[tuple[Architecture, int]]:
+        """Baselines that have not run, then the bare backbone at seeds that others have used."""
+        for architecture in self.baselines():
+            if not (self.seeds[architecture.key] or architecture.key in self.rejected):
+                yield architecture, self.config.seed
+        used = {seed for seeds in self.seeds.values() for seed in seeds}
+        for seed in sorted(used - self.seeds[self.bare.key]):
+            yield self.bare, seed
+
+    def settle(self, trial: TrialRecord) -> None:
+        """Tell Optuna how a trial ended; does nothing if it knows already."""
+        known = self.study.get_trials(deepcopy=False)[trial.number]
+        if known.state.is_finished():
+            return
+        if trial.state == "complete":
+            values = trial.values
+            self.study.tell(trial.number, [float(values[key]) for key in self.config.keys])
+        elif trial.state == "pruned":
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+        elif trial.state == "failed":
+            self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str) -> None:
+        """Record that a cost is above its limit; the sampler learns it as a constraint."""
+        trial = optuna.Trial(self.study, self._optuna_id(number))
+        self._constrain(trial, costs)
+        self.store.reject(self.record, architecture, reason, number=number)
+        self.rejected.add(architecture.key)
+        self.study.tell(number, state=TrialState.PRUNED)
+
+    def reconcile(self) -> None:
+        """Bring Optuna up to what the database holds, after a crash between the two."""
+        ours = {trial.number: trial for trial in self.store.trials(self.record)}
+        for known in self.study.get_trials(deepcopy=False):
+            if known.state.is_finished():
+                continue
+            if known.number in ours:
+                self.settle(ours[known.number])
+            else:  # asked, but never recorded: nobody will ever run it
+                self.study.tell(known.number, state=TrialState.FAIL)
+
+    def baselines(self) -> list[Architecture]:
+        """The bare backbone and the textbook choices that fit this backbone."""
+        found = [self.bare]
+        if self.bound.space.strip_attention:
+            found.append(self._canonical(Architecture(self.config.backbone, (), True)))
+        position = self.bound.scopes[0].positions[0]
+        for name, options in TEXTBOOK:
+            insertion = Insertion.of(name, position, start=self.bound.space.start, **options)
+            plain = Architecture(
+                self.config.backbone, (insertion,), self.bound.space.strip_attention
+            )
+            try:
+                found.append(self._canonical(plain))
+            except ArchitectureError:
+                continue  # its ratio exceeds the channels here: no reader would make this choice
+        return list(dict.fromkeys(found))
+
+    def _canonical(self, architecture: Architecture) -> Architecture:
+        return canonical(architecture, self.bound.site_map)
+
+    def _fixed(self, architecture: Architecture, seed: int) -> Proposal | None:
+        decisions = self.bound.decisions(architecture)
+        if decisions is not None:
+            self.study.enqueue_trial(decisions)
+        trial = self.study.ask()
+        if decisions is not None:
+            self.bound.choose(_suggest(trial))
+        return self._accepted(trial, architecture, seed, BASELINE)
+
+    def _sampled(self) -> Proposal | None:
+        number = len(self.study.get_trials(deepcopy=False))
+        if self.config.sampler == "grid":
+            self.study.enqueue_trial(self._grid_choice())
+        self.study.sampler = make_sampler(self.config.sampler, self.config.seed, number)
+        trial = self.study.ask()
+        architecture = self.bound.choose(_suggest(trial))
+        taken = self.seeds[architecture.key]
+        seed = next(s for s in count(self.config.seed) if s not in taken)
+        return self._accepted(trial, architecture, seed, SEARCH)
+
+    def _accepted(
+        self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
+    ) -> Proposal | None:
+        trial.set_user_attr("architecture", str(architecture))
+        trial.set_user_attr("key", architecture.key)
+        trial.set_user_attr("seed", seed)
+        trial.set_user_attr("role", role)
+        costs = self.costs.of(architecture)
+        if reason := self._over(costs):
+            self.reject(trial.number, architecture, costs, reason)
+            return None
+        self._constrain(trial, costs)
+        self.seeds[architecture.key].add(seed)
+        self.store.start_trial(self.record, trial.number, architecture, seed=seed, role=role)
+        self.store.set_costs(self.record, trial.number, costs)
+        return Proposal(trial.number, architecture, seed, role, costs)
+
+    def _over(self, costs: Costs) -> str:
+        for key, limit in self.config.limits.items():
+            value = getattr(costs, key)
+            if value is not None and value > limit:
+                return f"{key} is {value:,}, above the limit of {limit:,.12g}"
+        return ""
+
+    def _constrain(self, trial: optuna.Trial, costs: Costs) -> None:
+        for key, limit in self.config.limits.items():
+            value = getattr(costs, key)
+            if value is not None:
+                trial.set_constraint(key, value / limit - 1)
+
+    def _grid_choice(self) -> dict[str, Value]:
+        """The next in a shuffled enumeration; after the last, those with the fewest seeds again."""
+        if self._grid is None:
+            size = self.bound.size()
+            if size > GRID_LIMIT:
+                raise SpaceError(
+                    f"a grid over {size:,} architectures is too large (at most {GRID_LIMIT:,}); "
+                    "use --sampler random, or a smaller space"
+                )
+            self._grid = list(range(size))
+            random.Random(self.config.seed).shuffle(self._grid)
+        fewest: tuple[int, dict[str, Value]] | None = None
+        for index in self._grid:
+            decisions = self.bound.at(index)
+            key = self.bound.decide(decisions).key
+            if key in self.rejected:
+                continue
+            if not self.seeds[key]:
+                return decisions
+            if fewest is None or len(self.seeds[key]) < fewest[0]:
+                fewest = (len(self.seeds[key]), decisions)
+        if fewest is None:
+            raise SpaceError("every architecture of the grid breaks a limit; raise it")
+        return fewest[1]
+
+    def _optuna_id(self, number: int) -> int:
+        return self.study.get_trials(deepcopy=False)[number]._trial_id
+
+
+def open_study(store: Store, name: str, config: StudyConfig) -> optuna.Study:
+    """Optuna's study of that name in the same database, made if it is not there."""
+    arguments = {"connect_args": {"timeout": 30}} if store.url.startswith("sqlite") else {}
+    storage = optuna.storages.RDBStorage(store.url, engine_kwargs=arguments)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[BY_KEY[key].direction for key in config.keys],
+        load_if_exists=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(config.keys))
+    return study
+
+
+def forget_study(store: Store, name: str) -> None:
+    """Remove Optuna's part of a study; nothing happens if there is none."""
+    storage = optuna.storages.RDBStorage(store.url)
+    if name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+
+
+def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """The sampler for trial `number`, its randomness fixed by the study's seed and the number."""
+    own = derive_seed(seed, number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if name == "tpe":
+            return TPESampler(seed=own, multivariate=True, group=True, n_startup_trials=12)
+        if name == "nsga2":
+            return NSGAIISampler(seed=own, population_size=20)
+        return RandomSampler(seed=own)
+
+
+def derive_seed(*parts: int) -> int:
+    """A 32-bit seed from whole numbers, the same on every machine."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _suggest(trial: optuna.Trial) -> Pick:
+    def pick(name: str, choices: Sequence[Value]) -> Value:
+        chosen: Value = trial.suggest_categorical(name, list(choices))
+        return chosen
+
+    return pick

@@ -1,0 +1,225 @@
+"""What a user may ask of `attentune search`, from flags and from `study.toml` alike.
+
+The names are those of the flags with underscores. `prepare` turns a request into a `StudyConfig`:
+it looks at the data and the backbone and settles everything that was left to `auto`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..errors import UsageError, did_you_mean
+from ..runners.data import inspect_data, prepare_data
+from ..runners.recipe import Recipe
+from ..spaces.architecture import Architecture
+from ..spaces.space import Space, load_space
+from . import quantities
+from .config import SAMPLERS, RunPlan, SamplerName, StudyConfig, validated
+
+Names = tuple[str, ...]
+
+
+class SearchRequest(BaseModel):
+    """A study as it was asked for. Quantities may be text (`5M`, `8ms`, `2h`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str
+    data: str
+    space: str = "quick"
+    attention: Names | None = None
+    ratio: tuple[int, ...] | None = None
+    position: Names | None = None
+    granularity: Literal["network", "stage", "block"] | None = None
+    start: Literal["paper", "identity"] | None = None
+
+    objective: Names = ("accuracy", "params")
+    max_params: float | None = None
+    max_macs: float | None = None
+    max_latency: float | None = None
+    max_memory: float | None = None
+    sampler: SamplerName = "tpe"
+    seed: int = Field(0, ge=0)
+
+    trials: int = Field(40, ge=1)
+    budget: float | None = None
+    trial_timeout: float | None = None
+    workers: int | None = Field(None, ge=1)
+    workers_per_gpu: int = Field(1, ge=1)
+    device: str = "auto"
+
+    image_size: int | None = Field(None, gt=0)
+    stem: Literal["auto", "native", "small"] = "auto"
+    init: Literal["scratch", "pretrained"] = "scratch"
+    epochs: int = Field(8, ge=1)
+    batch_size: int = Field(128, ge=2)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    schedule: Literal["wsd", "onecycle", "constant"] = "wsd"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    precision: Literal["float32", "bf16"] = "float32"
+    flip: bool | None = None
+    crop: int | None = Field(None, ge=0)
+    train_limit: int | None = Field(None, gt=0)
+    val_fraction: float = Field(0.2, gt=0, lt=1)
+    skip_broken: bool = False
+
+    @field_validator("max_params", "max_macs", mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        return None if value is None else quantities.count(value)
+
+    @field_validator("max_latency", mode="before")
+    @classmethod
+    def _milliseconds(cls, value: Any) -> Any:
+        return None if value is None else quantities.milliseconds(value)
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _mebibytes(cls, value: Any) -> Any:
+        return None if value is None else quantities.mebibytes(value)
+
+    @field_validator("budget", "trial_timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return None if value is None else quantities.seconds(value)
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _known_sampler(cls, value: Any) -> Any:
+        if value not in SAMPLERS:
+            raise ValueError(f"unknown sampler {value!r}{did_you_mean(str(value), SAMPLERS)}")
+        return value
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The cost limits by key."""
+        given = {
+            "params": self.max_params,
+            "macs": self.max_macs,
+            "latency_ms": self.max_latency,
+            "memory_mib": self.max_memory,
+        }
+        return {key: value for key, value in given.items() if value is not None}
+
+    @property
+    def plan(self) -> RunPlan:
+        """How far to run."""
+        fields = RunPlan.model_fields
+        plan: RunPlan = validated(RunPlan, "search", **self.model_dump(include=set(fields)))
+        return plan
+
+    def resolved_space(self) -> Space:
+        """The search space with the flags' changes."""
+        return load_space(
+            self.space,
+            attentions=self.attention,
+            ratios=self.ratio,
+            positions=self.position,
+            granularity=self.granularity,
+            start=self.start,
+        )
+
+
+def read_request(flags: Mapping[str, Any], config: Path | None) -> SearchRequest:
+    """Flags over the file's settings over the defaults; UsageError for what does not fit."""
+    fields: dict[str, Any] = {}
+    if config is not None:
+        try:
+            fields = tomllib.loads(config.read_text("utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {config}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{config} is not valid TOML: {error}") from None
+        fields = {name.replace("-", "_"): value for name, value in fields.items()}
+    for name in fields:
+        if name not in SearchRequest.model_fields:
+            hint = did_you_mean(name, SearchRequest.model_fields)
+            raise UsageError(f"{config}: unknown setting {name!r}{hint}")
+    fields |= {name: value for name, value in flags.items() if value is not None}
+    for needed in ("backbone", "data"):
+        if needed not in fields:
+            raise UsageError(f"--{needed} is missing; see attentune search --help")
+    request: SearchRequest = validated(SearchRequest, "search", **fields)
+    return request
+
+
+def prepare(request: SearchRequest, say: Callable[[str], None]) -> StudyConfig:
+    """Look at the data and the backbone, settle what was left open, and say what was chosen.
+
+    Decodes the data into its cache. Raises the errors of the parts: an unknown backbone, a place
+    that it has not, a data set that cannot be used, an empty space, an objective that is none.
+    """
+    space = request.resolved_space()
+    draft = validated(  # wrong words are refused before anything slow happens
+        StudyConfig,
+        "search",
+        backbone=request.backbone,
+        recipe=Recipe.of(data=request.data, image_size=32),
+        space=space,
+        objectives=request.objective,
+        limits=request.limits,
+        sampler=request.sampler,
+        seed=request.seed,
+        num_classes=2,
+        stages=1,
+    )
+    from ..runners.cost import CostModel
+    from ..runners.devices import resolve_device
+    from ..spaces.build import choose_stem
+    from ..spaces.timm_compat import check_backbone
+
+    check_backbone(request.backbone)
+    device = resolve_device(request.device)
+    source = inspect_data(request.data)
+    image_size = request.image_size or source.image_size
+    stem = request.stem
+    if stem == "auto":
+        stem = choose_stem(request.backbone, image_size)
+    flip = source.flip if request.flip is None else request.flip
+    crop = source.crop if request.crop is None else request.crop
+    path = Path(request.data).expanduser()
+    data = str(path.resolve()) if request.data != source.name and path.exists() else request.data
+    recipe = _recipe(request, data=data, image_size=image_size, stem=stem, flip=flip, crop=crop)
+    info = prepare_data(recipe)
+    costs = CostModel(request.backbone, recipe, len(info.classes))
+    bound = space.bind(costs.site_map)
+    bare = costs.of(Architecture(request.backbone))
+    say(
+        f"{request.backbone}: {quantities.short_count(bare.params)} parameters, "
+        f"{quantities.short_count(bare.macs)} MACs at {image_size}×{image_size}, {stem} stem; "
+        f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
+        f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
+    )
+    config: StudyConfig = draft.model_copy(
+        update={
+            "recipe": recipe,
+            "device": device.type,
+            "num_classes": len(info.classes),
+            "stages": len(costs.site_map.blocks),
+        }
+    )
+    if "latency_ms" in config.measured:
+        from ..runners.cost import reference_latency
+
+        latency = reference_latency(config.backbone, recipe, config.num_classes, device)
+        config = config.model_copy(update={"reference_latency_ms": latency})
+        say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
+    return config
+
+
+def _recipe(request: SearchRequest, **settled: Any) -> Recipe:
+    shared = set(Recipe.model_fields) & set(SearchRequest.model_fields) - set(settled)
+    fields = request.model_dump(include=shared, exclude_none=True)
+    defaults = (
+        {"lr": 4e-3, "weight_decay": 0.05}
+        if request.optimizer == "adamw"
+        else {"lr": 0.1, "weight_decay": 5e-4}
+    )
+    return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})

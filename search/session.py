@@ -1,0 +1,147 @@
+"""Running a study from beginning to end: start a new one, or go on with one that is there.
+
+This is where the parts are put together; the command line only reads flags and prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import StudyError
+from ..studies.records import Lease, StudyRecord, check_study_name
+from ..studies.store import Store
+from .config import RunPlan, StudyConfig
+from .request import SearchRequest, prepare
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended. `finished` is false after an interrupt."""
+
+    finished: bool
+    trials: int
+
+
+def begin(store: Store, name: str, request: SearchRequest, say: Say) -> StudyRecord:
+    """Create a study from a request; the errors of `prepare`, StudyError if the name is taken."""
+    check_new(store, name)
+    config = prepare(request, say)
+    return store.create_study(
+        name,
+        backbone=config.backbone,
+        objectives=config.keys,
+        config=_stored(config, request.plan),
+        seed=config.seed,
+    )
+
+
+def check_new(store: Store, name: str) -> None:
+    """UsageError for a bad name, StudyError if the study exists: before anything slow happens."""
+    check_study_name(name)
+    if any(study.name == name for study in store.studies()):
+        raise StudyError(
+            f"the study {name!r} exists already in {store.name}; go on with "
+            f"`attentune resume {name}`, or choose another name."
+        )
+
+
+def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
+    """A study's configuration and plan; StudyError if another version wrote something else."""
+    try:
+        return (
+            StudyConfig.model_validate(record.config["study"]),
+            RunPlan.model_validate(record.config["plan"]),
+        )
+    except (KeyError, ValidationError):
+        raise StudyError(
+            f"the configuration of {record.name!r} cannot be read; it was written by attentune "
+            f"{record.version}. Use that version to go on with it."
+        ) from None
+
+
+def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
+    """The study with other totals; what is None stays as it was."""
+    config, plan = settings(record)
+    plan = RunPlan.model_validate(
+        {**plan.model_dump(), **{k: v for k, v in changes.items() if v is not None}}
+    )
+    return store.update_config(record, _stored(config, plan))
+
+
+def run(store: Store, record: StudyRecord, watch: Callable[[Any], Any]) -> Ending:
+    """Run a study to the end of its plan, or until an interrupt.
+
+    `watch(coordinator)` gives a context manager around a `Watcher`.
+    """
+    config, plan = settings(record)
+    lease = store.acquire(record)
+    try:
+        return _run(store, record, config, plan, lease, watch)
+    finally:
+        store.release(lease)
+
+
+def _run(
+    store: Store,
+    record: StudyRecord,
+    config: StudyConfig,
+    plan: RunPlan,
+    lease: Lease,
+    watch: Callable[[Any], Any],
+) -> Ending:
+    from ..runners.cost import CostModel
+    from ..runners.data import prepare_data
+    from ..runners.devices import resolve_device, worker_devices
+    from ..runners.pool import LocalPool
+    from .coordinator import Coordinator
+    from .propose import Proposer
+
+    device = resolve_device(plan.device)
+    if device.type != config.device:
+        raise StudyError(
+            f"the study {record.name!r} has trained on {config.device}; results on {device.type} "
+            f"would not compare. Resume with --device {config.device}, or start another study."
+        )
+    prepare_data(config.recipe)  # workers only open what is already there
+    costs = CostModel(config.backbone, config.recipe, config.num_classes)
+    proposer = Proposer(store, record, config, config.space.bind(costs.site_map), costs)
+    pool = LocalPool(worker_devices(device, plan.workers, plan.workers_per_gpu))
+    coordinator = Coordinator(store, record, config, plan, proposer, pool, lease)
+    try:
+        with watch(coordinator) as watcher, _interrupts(coordinator.stop):
+            coordinator.run(watcher)
+    finally:
+        pool.close()
+    return Ending(not coordinator.stopping, coordinator.done)
+
+
+@contextlib.contextmanager
+def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C (or TERM) asks to stop; a second one ends at once.
+
+    Ended at once, the running epochs are lost; what was saved before them is not.
+    """
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop()
+
+    before = {n: signal.signal(n, first) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stored(config: StudyConfig, plan: RunPlan) -> dict[str, Any]:
+    return {"study": config.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}

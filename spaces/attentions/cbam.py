@@ -1,0 +1,85 @@
+"""CBAM: a gate for every channel, then a gate for every position.
+
+Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, arXiv 1807.06521,
+eq. 1–3:
+
+    x' = x · σ(MLP(mean_HW x) + MLP(max_HW x)),   MLP(s) = W1 ReLU(W0 s),  C → d → C, d = C // r
+    y  = x' · σ(BN(conv_k([mean_C x'; max_C x'])))
+
+The paper's spatial half has no normalisation; the authors' code has the batch norm (one channel,
+convolution without bias), and all later work means that form, as we do. Their code also gives the
+MLP biases (`bias=True`; the equations have none) and the batch norm a momentum of 0.01, which in
+trials of a few hundred steps leaves its running statistics behind: here it is the usual 0.1. timm's
+`CbamModule` computes the same (without biases, momentum 0.1) and cannot begin as the identity.
+
+At the identity start the channel half ends in a layer at zero and the spatial half in a batch norm
+whose scale is zero. A zero convolution before the batch norm would not do: its output has no
+variance, so the norm multiplies its gradient by 1/√ε ≈ 300.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .gates import Gate, PatientBatchNorm2d, Start, zero
+
+
+class ChannelHalf(nn.Module):
+    """The first half: (N, C, H, W) to the same shape, 2Cd parameters, and d + C with biases."""
+
+    def __init__(self, channels: int, hidden: int, bias: bool, start: Start) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden, bias=bias)
+        self.act = nn.ReLU(inplace=True)
+        self.fc2 = nn.Linear(hidden, channels, bias=bias)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        # The pooling layer's backward pass is four times as fast as that of `amax`.
+        pooled = torch.stack((x.mean((2, 3)), F.adaptive_max_pool2d(x, 1).flatten(1)))
+        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(pooled))).sum(0))
+        return x * scale[:, :, None, None]
+
+
+class SpatialHalf(nn.Module):
+    """The second half: (N, C, H, W) to the same shape, 2k² + 2 parameters."""
+
+    def __init__(self, kernel: int, start: Start) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+        self.bn = PatientBatchNorm2d(1)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.bn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every position scaled."""
+        pooled = torch.stack((x.mean(1), x.max(1).values), dim=1)
+        scale: Tensor = self.gate(self.bn(self.conv(pooled)))
+        return x * scale
+
+
+class CBAM(nn.Module):
+    """(N, C, H, W) to the same shape; adds the parameters of its halves. `k` is odd."""
+
+    def __init__(
+        self,
+        channels: int,
+        reduction_ratio: int = 16,
+        k: int = 7,
+        bias: bool = False,
+        start: Start = "paper",
+    ) -> None:
+        super().__init__()
+        self.channel = ChannelHalf(channels, max(1, channels // reduction_ratio), bias, start)
+        self.spatial = SpatialHalf(k, start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map gated by channel, then by position."""
+        out: Tensor = self.spatial(self.channel(x))
+        return out

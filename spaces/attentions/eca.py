@@ -1,0 +1,35 @@
+"""Efficient Channel Attention: a gate for every channel, from the means of its neighbours.
+
+Wang, Wu, Zhu, Li, Zuo, Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
+Networks", CVPR 2020, arXiv 1910.03151, eq. 7–12:
+
+    y = x · σ(conv1d_k(mean_HW(x))),  k = |log2(C)/2 + 1/2| to the next odd number, at least 3
+
+The channels are padded with zeros at both ends and the convolution has no bias. The authors' code
+computes k without the floor of 3, and their released ImageNet networks set it by hand for every
+stage. timm's `EcaModule` has the floor too and computes the same; ours saves importing timm.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .catalogue import eca_kernel
+from .gates import Gate, Start, zero
+
+
+class EfficientChannelAttention(nn.Module):
+    """(N, C, H, W) to the same shape; adds k parameters. `k` is "auto" or an odd kernel."""
+
+    def __init__(self, channels: int, k: int | str = "auto", start: Start = "paper") -> None:
+        super().__init__()
+        kernel = eca_kernel(channels) if k == "auto" else int(k)
+        self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        scale: Tensor = self.gate(self.conv(x.mean((2, 3)).unsqueeze(1)).squeeze(1))
+        return x * scale[:, :, None, None]

@@ -1,0 +1,43 @@
+"""Non-local block: every position adds a mixture of all positions, weighted by similarity.
+
+Wang, Girshick, Gupta, He, "Non-local Neural Networks", CVPR 2018, arXiv 1711.07971, eq. 1, 5, 6 and
+§4.1, in the embedded Gaussian form:
+
+    y_i = Σ_j softmax_j(θ(x_i)ᵀ φ(x_j)) g(x_j),   z = x + BN(W_z y)
+
+θ, φ, g: C → d and W_z: d → C are 1×1 convolutions with biases, d = C // r, r = 2. The batch norm's
+scale begins at zero, so the published block begins as the identity already: both starts are one.
+The authors' code divides the similarities by √d, may subsample φ and g by pooling, and draws the
+first weights from N(0, 0.01²); the paper's equations, and ours, have neither. timm's `NonLocalAttn`
+takes d = C/8 and divides by √C. The cost grows with (H·W)²; the H·W × H·W weights are never stored.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .gates import PatientBatchNorm2d, Start, zero
+
+
+class NonLocal(nn.Module):
+    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C + 2C parameters."""
+
+    def __init__(self, channels: int, reduction_ratio: int = 2, start: Start = "paper") -> None:
+        super().__init__()
+        del start  # the published block is the identity at first
+        self.hidden = max(1, channels // reduction_ratio)
+        self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # θ, φ and g in one pass
+        self.out = nn.Conv2d(self.hidden, channels, 1)
+        self.bn = PatientBatchNorm2d(channels)
+        zero(self.bn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with the mixture added."""
+        n, _, height, width = x.shape
+        tokens = self.project(x).flatten(2).transpose(1, 2)
+        theta, phi, g = tokens.split(self.hidden, dim=2)
+        mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)
+        mixed = mixed.transpose(1, 2).reshape(n, self.hidden, height, width)
+        added: Tensor = self.bn(self.out(mixed))
+        return x + added

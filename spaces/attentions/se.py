@@ -1,0 +1,42 @@
+"""Squeeze-and-Excitation: a gate for every channel, from the means of all channels.
+
+Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv 1709.01507, eq. 2–4:
+
+    s = mean_HW(x),  y = x · σ(W2 ReLU(W1 s)),  W1: C → d, W2: d → C, d = max(1, C // r)
+
+The equations have no biases; the authors' networks (28.1 M parameters for SE-ResNet-50) have both,
+and so has timm's layer, which also rounds d to a multiple of 8. `bias=False` is the default here.
+Ours is timm's `SEModule(rd_channels=d)` in ten lines, without importing timm, and with linear
+layers on (N, C) in place of 1×1 convolutions.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gates import Gate, Start, zero
+
+
+class SqueezeExcitation(nn.Module):
+    """(N, C, H, W) to the same shape; adds 2Cd parameters, and d + C with biases."""
+
+    def __init__(
+        self,
+        channels: int,
+        reduction_ratio: int = 16,
+        bias: bool = False,
+        start: Start = "paper",
+    ) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction_ratio)
+        self.fc1 = nn.Linear(channels, hidden, bias=bias)
+        self.act = nn.ReLU(inplace=True)
+        self.fc2 = nn.Linear(hidden, channels, bias=bias)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(x.mean((2, 3))))))
+        return x * scale[:, :, None, None]

@@ -1,0 +1,178 @@
+"""From an architecture to a network: the plain backbone, its weights, then the attention.
+
+The order is what makes results comparable. The backbone is made first and alone under its seed, so
+that two architectures with one seed share its initial weights bit for bit; pretrained weights go
+into the plain backbone, whose keys they fit; then the stem is changed, the backbone's own attention
+removed, and ours inserted. Every inserted module is seeded by itself, from the seed, its place and
+its kind, so that it does not depend on what else is inserted. The caller's random generator is left
+as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import AttentuneError
+from .architecture import Architecture, parse
+from .attentions.catalogue import attention
+from .discover import Stem, choose_stem, discover, site_map, strip_own_attention
+from .fitting import Effect, Fitting, fittings
+from .insert import insert
+from .sites import Anchor, SiteMap
+from .stem import shrink_stem
+from .timm_compat import check_backbone, import_timm
+from .weights import pretrained_backbone
+
+__all__ = ["build", "choose_stem", "create_model"]
+
+# Arguments of timm that leave a backbone's modules and map sizes as they are.
+_SAME_SITES = {"in_chans", "drop_rate", "drop_path_rate", "global_pool"}
+
+
+def create_model(
+    architecture: str | Architecture,
+    *,
+    pretrained: bool = False,
+    num_classes: int = 1000,
+    stem: Stem = "native",
+    image_size: int | None = None,
+    seed: int | None = None,
+    **timm_kwargs: Any,
+) -> nn.Module:
+    """A network from an architecture text, such as `resnet50+cbam(r=16)@s3.residual`.
+
+    Like `timm.create_model`, whose further arguments it takes; `pretrained` weights of the backbone
+    are kept. `image_size` (pixels, 224 if not given) matters only to attention that depends on the
+    map's size. With `seed` the initial weights are reproducible; without, they come from torch's
+    generator as usual.
+
+    Raises ArchitectureError for a text or a place that means nothing here, BackboneError for a
+    backbone that cannot be used, AttentuneError if weights cannot be had.
+    """
+    if isinstance(architecture, str):
+        architecture = parse(architecture)
+    return build(
+        architecture,
+        num_classes=num_classes,
+        stem=stem,
+        image_size=image_size or 224,
+        seed=seed,
+        pretrained=pretrained,
+        **timm_kwargs,
+    )
+
+
+def build(
+    architecture: Architecture,
+    *,
+    num_classes: int,
+    image_size: int,
+    seed: int | None,
+    stem: Stem = "native",
+    in_chans: int = 3,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    **timm_kwargs: Any,
+) -> nn.Module:
+    """The network of `architecture` for pictures (N, in_chans, image_size, image_size).
+
+    `pretrained` takes timm's published weights, `weights` a local file of the plain backbone
+    instead. Raises as `create_model`, and AttentuneError naming the insertion whose parameters
+    differ from its formula, which would be a bug.
+    """
+    check_backbone(architecture.backbone)
+    sites = _sites(architecture, image_size, stem, timm_kwargs)
+    fitted = fittings(architecture, sites) if sites else []
+    with _seeded(seed):
+        name, options = architecture.backbone, {"in_chans": in_chans, **timm_kwargs}
+        if pretrained or weights is not None:
+            model = pretrained_backbone(name, weights, num_classes=num_classes, **options)
+        else:
+            model = import_timm().create_model(name, num_classes=num_classes, **options)
+    if sites and stem == "small":
+        shrink_stem(model, sites.stem_strides, keep_kernels=pretrained or weights is not None)
+    if sites and architecture.strip_attention:
+        strip_own_attention(model, sites.own_attention)
+    if fitted:
+        _insert_all(model, fitted, seed)
+    return model
+
+
+def _sites(
+    architecture: Architecture, image_size: int, stem: Stem, timm_kwargs: dict[str, Any]
+) -> SiteMap | None:
+    """The site map, if anything has to be done to the plain backbone."""
+    if architecture.bare and stem == "native":
+        return None
+    special = {name: v for name, v in timm_kwargs.items() if name not in _SAME_SITES}
+    find = discover if special else site_map
+    return find(
+        architecture.backbone,
+        image_size=image_size,
+        stem=stem,
+        strip_attention=architecture.strip_attention,
+        **special,
+    )
+
+
+def _insert_all(model: nn.Module, fitted: list[Fitting], seed: int | None) -> None:
+    keys, count = set(model.state_dict()), _count(model)
+    groups: dict[Anchor, dict[str, nn.Module]] = {}
+    named: Counter[tuple[Anchor, str]] = Counter()
+    same: Counter[tuple[Anchor, str, Effect]] = Counter()
+    for fitting in fitted:
+        anchor, name = fitting.site.anchor, fitting.insertion.attention
+        named[anchor, name] += 1
+        same[anchor, name, fitting.effect] += 1
+        child = name if named[anchor, name] == 1 else f"{name}_{named[anchor, name]}"
+        module = _attention(fitting, same[anchor, name, fitting.effect], seed)
+        groups.setdefault(anchor, {})[child] = module
+    for anchor, group in groups.items():
+        insert(model, anchor, group)
+    expected = count + sum(fitting.parameters for fitting in fitted)
+    if _count(model) != expected or not keys <= set(model.state_dict()):
+        raise AttentuneError(
+            "inserting attention changed the backbone itself; please report the architecture"
+        )
+
+
+def _attention(fitting: Fitting, copy: int, seed: int | None) -> nn.Module:
+    entry = attention(fitting.insertion.attention)
+    options = {
+        "reduction_ratio" if name == "r" else name: value
+        for name, value in fitting.insertion.settings.items()
+    }
+    with _seeded(seed, fitting.site.anchor, entry.name, fitting.effect, copy):
+        module = entry.load()(fitting.site.channels, **options)
+    if _count(module) != fitting.parameters:
+        raise AttentuneError(
+            f"{fitting} has {_count(module):,} parameters where its formula gives "
+            f"{fitting.parameters:,}; please report the architecture"
+        )
+    return module
+
+
+@contextmanager
+def _seeded(seed: int | None, *what: object) -> Iterator[None]:
+    """Torch's CPU generator at a state of its own, the caller's put back after; None: nothing."""
+    if seed is None:
+        yield
+        return
+    if what:
+        digest = hashlib.sha256(repr((seed, *what)).encode()).digest()
+        seed = int.from_bytes(digest[:7])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

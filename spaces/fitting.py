@@ -1,0 +1,73 @@
+"""An architecture meets a backbone: which attention, as what, at which point, in which order.
+
+`fittings` is the one reading of an architecture that building and canonical texts share. Plain
+values, no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .architecture import Architecture, Insertion
+from .attentions.catalogue import Value, attention
+from .sites import Anchor, Site, SiteMap
+
+Effect = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One attention at one site. `order` counts from 0 what comes earlier at the same anchor."""
+
+    site: Site
+    insertion: Insertion
+    order: int
+
+    @property
+    def effect(self) -> Effect:
+        """What the options come to at this site: hidden width instead of `r`, `auto` resolved.
+
+        Two insertions of one attention build the same module here if and only if this is equal.
+        """
+        return effect(self.insertion, self.site.channels)
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it must add, by the catalogue's formula."""
+        site = self.site
+        return attention(self.insertion.attention).parameters(
+            site.channels, self.insertion.settings, (site.height, site.width)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"
+
+
+def fittings(architecture: Architecture, site_map: SiteMap) -> list[Fitting]:
+    """Every attention of `architecture` at every site it means, in the order of the text.
+
+    ArchitectureError as from `SiteMap.select`.
+    """
+    found: list[Fitting] = []
+    taken: dict[Anchor, int] = {}
+    for insertion in architecture.insertions:
+        for site in site_map.select(insertion):
+            order = taken.get(site.anchor, 0)
+            found.append(Fitting(site, insertion, order))
+            taken[site.anchor] = order + 1
+    return found
+
+
+def effect(insertion: Insertion, channels: int) -> Effect:
+    """See `Fitting.effect`."""
+    entry = attention(insertion.attention)
+    known: dict[str, Value] = {}
+    for name, value in insertion.settings.items():
+        auto = entry.option(name).auto
+        if name == "r":
+            known["width"] = entry.width(channels, int(value))
+        elif value == "auto" and auto is not None:
+            known[name] = auto(channels)
+        elif not (name == "start" and entry.opens_as_identity):
+            known[name] = value
+    return tuple(known.items())

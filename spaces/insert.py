@@ -1,0 +1,95 @@
+"""Putting an attention into a finished network, at an anchor of its site map.
+
+The attention becomes a child of the module at whose border it works, and a hook that is a function
+of this module (not a closure) calls it: classes, and the keys of every other weight, stay what they
+were, and the network can be copied, pickled, traced, exported and compiled.
+
+    ("out", path)                 child `attention`, forward hook
+    ("in", path)                  child `attention_in`, forward pre-hook
+    ("shortcut", block, branch)   child `attention_shortcut` of the block. The block is given the
+                                  attended map, and its branch gets the original back
+
+The keys read `layer3.0.bn2.attention.se.fc1.weight`. Several attentions at one anchor are applied
+in the order in which they came; the second `se` there is called `se_2`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from .sites import Anchor
+
+
+def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> None:
+    """Hook `attentions` into `model` at `anchor`, in place and in their order."""
+    kind, path, *branch = anchor
+    module = model.get_submodule(path)
+    attention = nn.Sequential(OrderedDict(attentions))
+    if kind == "out":
+        name = _add(module, "attention", attention)
+        module.register_forward_hook(partial(_attend_output, name))
+    elif kind == "in":
+        name = _add(module, "attention_in", attention)
+        module.register_forward_pre_hook(partial(_attend_input, name))
+    else:
+        shortcut = Shortcut(attention)
+        name = _add(module, "attention_shortcut", shortcut)
+        module.register_forward_pre_hook(partial(_attend_input, name))
+        # Before the branch's own attention (`pre`), which must see the original map.
+        model.get_submodule(branch[0]).register_forward_pre_hook(
+            partial(_original_input, shortcut), prepend=True
+        )
+
+
+class Shortcut(nn.Module):
+    """Attends to the map for the shortcut and keeps the original for the branch, one at a time.
+
+    Keeping and recalling are hooks of two identities, which tracing tools treat as leaves: so both
+    happen when the traced network runs, not when it is traced.
+    """
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+        self.keep = nn.Identity()
+        self.recall = nn.Identity()
+        self.keep.register_forward_hook(_keep)
+        self.recall.register_forward_hook(partial(_recall, self.keep))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape: what the shortcut carries."""
+        attended: Tensor = self.attention(self.keep(x))
+        return attended
+
+
+def _add(module: nn.Module, name: str, child: nn.Module) -> str:
+    while hasattr(module, name):
+        name += "_"
+    module.add_module(name, child)
+    return name
+
+
+def _attend_output(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
+    return getattr(module, name)(output)
+
+
+def _attend_input(name: str, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (getattr(module, name)(args[0]), *args[1:])
+
+
+def _original_input(
+    shortcut: Shortcut, _module: nn.Module, args: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    return (shortcut.recall(args[0]), *args[1:])
+
+
+def _keep(module: nn.Module, _args: Any, output: Tensor) -> None:
+    module.__dict__["kept"] = output
+
+
+def _recall(keep: nn.Module, _module: nn.Module, _args: Any, _output: Tensor) -> Any:
+    return keep.__dict__.pop("kept")

@@ -1,0 +1,276 @@
+"""Where in a block an attention can go, as anchors that `insert.py` knows how to hook.
+
+    ("out", path)                 on what the module `path` returns
+    ("in", path)                  on what the module `path` is given
+    ("shortcut", block, branch)   on what `block` is given, except on its way into `branch`
+
+An anchor names a point of the network: positions that are the same point get the same anchor
+(`post` of a block without addition is its `residual`, the last `post` of a stage is its `stage`,
+`pre` of a block that reads its input once is the `post` before it).
+
+What the positions mean in each kind of block:
+
+    residual   the operand of the last addition that did more convolutions; for blocks without an
+               addition but with a branch of two convolutions or more, the block's output
+    mid        after the branch's depthwise convolution, else its first spatial one, and after the
+               batch norm and activation that follow: conv2-bn2-act2 of a bottleneck or MBConv, act1
+               of a BasicBlock (its second convolution ends at `residual`), conv_dw of ConvNeXt,
+               whose layer norm belongs to the perceptron that follows. Only if the whole branch
+               goes through that point
+    pre        the one map that enters the branch and not the shortcut
+    identity   the other operand of the addition: a projection's output, or the bare input
+    post       the block's output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from .anatomy import CONTAINERS, Anatomy, Block, follow
+from .trace import Call, Op, Trace
+
+Anchor = tuple[str, ...]
+
+_SCALING = ("mul", "mul_", "div", "div_", "clone", "contiguous", "alias")
+_NONLINEAR = {
+    *("relu", "relu_", "gelu", "silu", "silu_", "hardtanh", "hardtanh_", "hardswish", "hardswish_"),
+    *("leaky_relu", "leaky_relu_", "elu", "elu_", "mish", "mish_", "sigmoid", "hardsigmoid"),
+    *("_prelu_kernel", "tanh", "clamp", "clamp_", "pow", "_softmax", "softplus", "erf"),
+}
+_MATMULS = ("convolution", "addmm", "mm", "bmm", "baddbmm")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of the trace and the anchor that reaches it."""
+
+    value: int
+    anchor: Anchor
+
+
+class Locator:
+    """Finds the module at whose border a value can be changed for all who read it.
+
+    The answer depends on the value alone, never on who asks, so that one point has one anchor.
+    """
+
+    def __init__(self, trace: Trace, anatomy: Anatomy) -> None:
+        self.trace = trace
+        self.blocks = {block.call.path for block in anatomy.blocks}
+        self.holders = {path.rpartition(".")[0] for path in self.blocks} - self.blocks
+        for path in list(self.holders):
+            while path:
+                path = path.rpartition(".")[0]
+                self.holders.add(path)
+
+    def point(self, value: int) -> Point | None:
+        """On what a module returns or, if none can be hooked, on what the only reader is given."""
+        if not self.trace.is_map(value):
+            return None
+        same = list(self.trace.same_point(value))
+        if giver := self._best(call for v in same for call in self.trace.givers.get(v, [])):
+            return Point(same[0], ("out", giver.path))
+        for v in same:
+            if taker := self.taker(v, self.trace.values[v].readers):
+                return Point(same[0], ("in", taker.path))
+        return None
+
+    def taker(self, value: int, readers: Iterable[int], inside: Call | None = None) -> Call | None:
+        """The module (a part of `inside`) that is given the value first and holds all `readers`."""
+        readers = list(readers)
+        return self._best(
+            call
+            for call in self.trace.takers.get(value, [])
+            if all(call.start <= reader < call.end for reader in readers)
+            and (inside is None or (inside.index < call.index and call.end <= inside.end))
+        )
+
+    def _best(self, calls: Iterable[Call]) -> Call | None:
+        able = [
+            call
+            for call in calls
+            if not isinstance(call.module, CONTAINERS)
+            and self.trace.times_called[call.path] == 1
+            and call.path not in self.holders
+        ]
+        return min(able, key=lambda c: (c.path not in self.blocks, c.depth, c.start), default=None)
+
+
+class Positions:
+    """The points of one block, by position."""
+
+    def __init__(self, trace: Trace, block: Block, locator: Locator) -> None:
+        self.trace, self.block, self.locator = trace, block, locator
+        self.call = block.call
+
+    def points(self) -> dict[str, Point]:
+        """Every position that exists here."""
+        found = {
+            "residual": self.residual,
+            "mid": self.mid,
+            "pre": self.pre,
+            "identity": self.identity,
+            "post": self.post,
+        }
+        return {position: point for position, point in found.items() if point is not None}
+
+    @cached_property
+    def _addition(self) -> int | None:
+        """The block's own last addition of two equal maps, as an operator's index."""
+        for index in reversed(range(self.call.start, self.call.end)):
+            op = self.trace.ops[index]
+            if op.name in ("add", "add_") and op.call == self.call.index and len(op.inputs) == 2:
+                shapes = {self.trace.values[value].shape for value in op.inputs}
+                if len(shapes) == 1 and self.trace.is_map(op.outputs[0]):
+                    return index
+        return None
+
+    @cached_property
+    def _operands(self) -> tuple[int, int] | None:
+        """(branch, shortcut) of the addition; None if neither did more convolutions."""
+        if self._addition is None:
+            return None
+        first, second = self.trace.ops[self._addition].inputs
+        work = [len(self._matmuls(self._made_by(value))) for value in (first, second)]
+        if work[0] == work[1]:
+            return None
+        branch, shortcut = (first, second) if work[0] > work[1] else (second, first)
+        inside = self._made_by(branch) - self._made_by(shortcut)
+        # Parallel convolutions that one kernel could replace (RepVGG, MobileOne) are no branch.
+        bends = any(self.trace.ops[index].name in _NONLINEAR for index in inside)
+        return (branch, shortcut) if bends else None
+
+    @property
+    def _end(self) -> int:
+        return self._operands[0] if self._operands else self.block.output
+
+    @cached_property
+    def _branch(self) -> set[int]:
+        """The operators of the branch; empty if the block is no branch of two convolutions."""
+        if self._operands is not None:
+            branch, shortcut = self._operands
+            return self._made_by(branch) - self._made_by(shortcut)
+        if self._addition is not None or self.block.tail is not None:
+            return set()
+        made_by = self._made_by(self.block.output)
+        return made_by if len(self._matmuls(made_by)) > 1 else set()
+
+    @cached_property
+    def _entry(self) -> tuple[int, Call] | None:
+        """The one map that enters the branch, and the module that takes it there."""
+        edges = list(self._edges(self._branch))
+        values = {value for value, _ in edges}
+        readers = {op for _, op in edges}
+        if len(readers) == 1 and self.trace.ops[min(readers)].name == "cat":
+            (cat,) = readers
+            values = set(self.trace.ops[cat].outputs)
+            readers = set(self.trace.values[min(values)].readers) & self._branch
+        if len(values) != 1:
+            return None
+        (value,) = values
+        if not self.trace.is_map(value):
+            return None
+        taker = self.locator.taker(value, readers, inside=self.call)
+        return None if taker is None else (value, taker)
+
+    @property
+    def residual(self) -> Point | None:
+        """End of the branch; behind a mere scaling (layer scale, skip gain), before it."""
+        if not self._branch:
+            return None
+        value = self._end
+        while (found := self.locator.point(value)) is None:
+            op = self.trace.values[value].op
+            if op is None or op not in self._branch or self.trace.ops[op].name not in _SCALING:
+                return None
+            value = self.trace.ops[op].inputs[0]
+        return found
+
+    @property
+    def mid(self) -> Point | None:
+        """After the branch's spatial convolution, its norm and activation."""
+        if self.block.tail is not None:
+            return self.post
+        inside = self._branch or self._made_by(self.block.output)
+        end = self.trace.root(self._end)
+        found = []
+        for op in self._matmuls(inside):
+            after = self._after(op, inside) if op.spatial else None
+            if after is not None:
+                depthwise = op.weight[1] == 1 and op.weight[0] > 1
+                found.append((after.value == end, not depthwise, -op.weight[0] * depthwise, after))
+        return min(found, key=lambda candidate: candidate[:3])[3] if found else None
+
+    def _after(self, op: Op, inside: set[int]) -> Point | None:
+        """Behind a convolution; of several in parallel, behind the module that joins them."""
+        call = self.trace.calls[op.call]
+        ends = [op.outputs]
+        while call.index > self.call.index:
+            ends.append(call.outputs)
+            call = self.trace.calls[call.parent or 0]
+        for values in ends:
+            if len(values) == 1:
+                after = self.locator.point(follow(self.trace, values[0])[0])
+                if after is not None and self._all_pass(after.value, inside):
+                    return after
+        return None
+
+    @property
+    def pre(self) -> Point | None:
+        """The one map that enters the branch."""
+        if self._entry is None:
+            return None
+        value, taker = self._entry
+        readers = self.trace.values[value].readers
+        if all(taker.start <= reader < taker.end for reader in readers):
+            return self.locator.point(value)
+        return Point(value, ("in", taker.path))
+
+    @property
+    def identity(self) -> Point | None:
+        """The shortcut: what its last module returns, or the bare input of the block."""
+        if self._operands is None:
+            return None
+        shortcut = self._operands[1]
+        if self.trace.values[shortcut].readers == [self._addition]:
+            return self.locator.point(shortcut)
+        if self._entry is None or {self._entry[0], self.call.inputs[0]} != {shortcut}:
+            return None
+        return Point(shortcut, ("shortcut", self.call.path, self._entry[1].path))
+
+    @property
+    def post(self) -> Point | None:
+        """The block's output."""
+        return self.locator.point(self.block.output)
+
+    def _made_by(self, value: int) -> set[int]:
+        return self.trace.ancestors(value, self.call)
+
+    def _matmuls(self, ops: set[int]) -> list[Op]:
+        return [self.trace.ops[i] for i in sorted(ops) if self.trace.ops[i].name in _MATMULS]
+
+    def _edges(self, ops: set[int]) -> Iterable[tuple[int, int]]:
+        """(value, operator) wherever a computed value enters this set of operators."""
+        for index in ops:
+            for value in self.trace.ops[index].inputs:
+                maker = self.trace.values[value].op
+                computed = maker is not None or value in self.call.inputs
+                if computed and maker not in ops:
+                    yield value, index
+
+    def _all_pass(self, value: int, ops: set[int]) -> bool:
+        """Whether everything that enters `ops` reaches the branch's end through `value` only."""
+        behind = set()
+        open_values = [self.trace.root(self._end)]
+        while open_values:
+            current = open_values.pop()
+            op = self.trace.values[current].op
+            if current != value and op in ops and op not in behind:
+                behind.add(op)
+                open_values.extend(self.trace.ops[op].inputs)
+        return not any(v != value for v, _ in self._edges(behind) if self._outside(v, ops))
+
+    def _outside(self, value: int, ops: set[int]) -> bool:
+        return self.trace.values[value].op not in ops

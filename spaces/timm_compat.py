@@ -1,0 +1,73 @@
+"""The one door to timm: everything here that needs it calls `import_timm`.
+
+torchvision's wheel on the registry is built for CUDA. Beside a CPU build of torch its compiled
+operators cannot load, and importing it, hence importing timm, fails with `operator
+torchvision::nms does not exist`. timm uses none of those operators, so on exactly that error their
+two schemas are declared and the import is tried again; wherever the native import works, nothing
+is touched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from typing import Any
+
+from ..errors import BackboneError, did_you_mean
+
+_MISSING = "operator torchvision::nms does not exist"
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+@cache
+def import_timm() -> Any:
+    """The module timm."""
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if str(error) != _MISSING:
+            raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _declare_operators()
+        importlib.import_module("torchvision")
+    except ImportError:
+        pass  # timm itself says what it misses
+    return importlib.import_module("timm")
+
+
+@cache
+def _declare_operators() -> Any:
+    # The library must stay alive, or its declarations go with it: hence the cache.
+    from torch.library import Library
+
+    library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
+    return library
+
+
+@cache
+def backbone_names() -> tuple[str, ...]:
+    """Every model name that timm knows, sorted, without tags of pretrained weights."""
+    return tuple(sorted(import_timm().list_models()))
+
+
+def check_backbone(name: str) -> None:
+    """Raise BackboneError unless timm knows `name`, which may carry a tag (`resnet50.a1_in1k`)."""
+    timm = import_timm()
+    model, _, tag = name.partition(".")
+    if not timm.is_model(model):
+        hint = did_you_mean(model, backbone_names())
+        raise BackboneError(f"timm has no model {model!r}{hint.rstrip('.')}")
+    if not tag:
+        return
+    known = [full.partition(".")[2] for full in timm.list_pretrained(f"{model}.*")]
+    if tag not in known:
+        if not known:
+            raise BackboneError(
+                f"timm has no pretrained weights for {model}; write {model!r} alone"
+            )
+        hint = did_you_mean(tag, known)
+        raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")

@@ -1,0 +1,296 @@
+"""What the trials of a study say: pure functions from records to frozen values.
+
+The unit is the architecture: one point is the mean of its complete trials over their seeds, with
+its standard error. A gain is accuracy minus the bare backbone's, taken between trials of one seed
+wherever both exist ("paired"). Accuracies are fractions here; drawing turns them into percent.
+Confirming trials are judged on other data, so the search's analysis leaves them out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spaces.architecture import Architecture, Insertion
+from ..spaces.attentions.catalogue import ATTENTIONS
+from .findings import (
+    AttentionTable,
+    Cell,
+    FailureGroup,
+    Findings,
+    Gain,
+    Noise,
+    Point,
+    standard_error,
+)
+from .objectives import Objective, objective
+from .records import BASELINE, CONFIRM, COSTS, STATES, State, StudyRecord, TrialRecord
+
+NONE = "none"
+Matrix = npt.NDArray[np.float64]
+
+
+def analyse(
+    study: StudyRecord, trials: Sequence[TrialRecord], *, stages: int | None = None
+) -> Findings:
+    """All findings of a study. `stages` is how many the backbone has: by default what the study's
+    config says, or else the highest that any architecture names."""
+    objectives = tuple(objective(name) for name in study.objectives)
+    points = architecture_points(trials)
+    front = pareto_front(points, objectives)
+    known = stages or stage_count(study.config)
+    return Findings(
+        objectives=objectives,
+        counts=counts(trials),
+        points=points,
+        front=front,
+        bare=next((point for point in points if point.architecture.bare), None),
+        best=best(points),
+        knee=knee(front, objectives),
+        noise=noise_floor(points),
+        table=attention_table(points, known),
+    )
+
+
+def stage_count(config: Mapping[str, Any]) -> int | None:
+    """How many stages a study's config says that the backbone has, under `stages` anywhere."""
+    levels = [config, *(value for value in config.values() if isinstance(value, Mapping))]
+    return next((level["stages"] for level in levels if isinstance(level.get("stages"), int)), None)
+
+
+def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:
+    """Trials by state, all states present."""
+    found = Counter(trial.state for trial in trials)
+    return {state: found[state] for state in STATES}
+
+
+def architecture_points(trials: Iterable[TrialRecord]) -> tuple[Point, ...]:
+    """One point for every architecture that has a complete trial, in order of the first one."""
+    by_key: dict[str, list[TrialRecord]] = {}
+    baselines = set()
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.role == BASELINE:
+            baselines.add(trial.key)
+        if trial.state == "complete" and trial.role != CONFIRM and trial.accuracy is not None:
+            by_key.setdefault(trial.key, []).append(trial)
+    groups = [(group[0].parsed, group) for group in by_key.values()]
+    bare = next((group for architecture, group in groups if architecture.bare), None)
+    return tuple(
+        _point(architecture, group, group[0].key in baselines, None if architecture.bare else bare)
+        for architecture, group in groups
+    )
+
+
+def pareto_front(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[Point, ...]:
+    """The points that no other dominates, cheapest first; points that lack a value stay out."""
+    able = [p for p in points if all(o.key in p.values for o in objectives)]
+    mask = non_dominated(_minimised(able, objectives))
+    front = [point for point, kept in zip(able, mask, strict=True) if kept]
+    costs = [o.key for o in objectives if o.key != "accuracy"]
+    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in costs], -p.accuracy)))
+
+
+def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
+    """Which rows of (n, k) values, all to be minimised, are not dominated.
+
+    A row is dominated by one that is nowhere larger and somewhere smaller; equal rows all stay.
+    """
+    kept = np.zeros(len(values), dtype=bool)
+    front = np.empty((0, values.shape[1]))
+    # In lexicographic order a row can only be dominated by an earlier one.
+    for index in np.lexsort(values.T[::-1]) if len(values) else ():
+        row = values[index]
+        smaller = (front <= row).all(axis=1) & (front < row).any(axis=1)
+        if not smaller.any():
+            kept[index] = True
+            front = np.vstack([front, row])
+    return kept
+
+
+def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | None:
+    """The front's best compromise: furthest below the plane through its extremes.
+
+    Every objective is scaled to [0, 1] over the front; with two, the plane is the line between
+    the two ends. The distance is then largest where the scaled values sum to least. Ties, and a
+    front of one or two, go to the highest accuracy.
+    """
+    if not front:
+        return None
+    values = _minimised(front, objectives)
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    scaled = (values - low) / np.where(span > 0, span, 1.0)
+    sums = scaled.sum(axis=1)
+    near = [p for p, total in zip(front, sums, strict=True) if total <= sums.min() + 1e-9]
+    return max(near, key=lambda point: point.accuracy)
+
+
+def best(points: Sequence[Point]) -> Point | None:
+    """The highest mean accuracy; ties go to fewer parameters, then to the earlier trial."""
+    return min(
+        points,
+        key=lambda p: (-p.accuracy, p.values.get("params", 0.0), p.number),
+        default=None,
+    )
+
+
+def noise_floor(points: Iterable[Point]) -> Noise | None:
+    """The pooled seed deviation of one trial; None while no architecture has two seeds."""
+    repeated = [np.asarray(p.accuracies) for p in points if len(p.accuracies) > 1]
+    freedom = sum(len(a) - 1 for a in repeated)
+    if not freedom:
+        return None
+    squares = sum(float(((a - a.mean()) ** 2).sum()) for a in repeated)
+    return Noise(float(np.sqrt(squares / freedom)), freedom)
+
+
+def attention_table(points: Sequence[Point], stages: int | None = None) -> AttentionTable:
+    """Mean gain by attention and stage, each architecture counted once.
+
+    `none` collects the architectures that leave the stage alone, the bare backbone excepted.
+    """
+    able = [(p.architecture, p.gain.mean) for p in points if p.gain is not None]
+    named = [i for architecture, _ in able for i in architecture.insertions]
+    total = stages or max((place.last for i in named for place in i.places), default=0)
+    columns = tuple(f"s{stage}" for stage in range(1, total + 1)) or ("all",)
+    gains: dict[tuple[str, str], list[float]] = {}
+    for architecture, gain in able:
+        for column, names in zip(columns, _attentions_by_stage(architecture, total), strict=True):
+            for name in names or (NONE,):
+                gains.setdefault((name, column), []).append(gain)
+    present = {name for name, _ in gains}
+    rows = tuple(name for name in (*ATTENTIONS, NONE) if name in present)
+    cells = {
+        where: Cell(float(np.mean(group)), standard_error(group), len(group))
+        for where, group in gains.items()
+    }
+    return AttentionTable(rows, columns if rows else (), cells)
+
+
+def failures_by_kind(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
+    """Failures grouped by kind, then by message, the commonest first."""
+    kinds: dict[str, dict[str, tuple[int, ...]]] = {}
+    for trial in trials:
+        if trial.failure is not None:
+            messages = kinds.setdefault(trial.failure.kind, {})
+            message = trial.failure.message
+            messages[message] = (*messages.get(message, ()), trial.number)
+    groups = [
+        FailureGroup(
+            kind,
+            sum(map(len, messages.values())),
+            dict(sorted(messages.items(), key=lambda item: -len(item[1]))),
+        )
+        for kind, messages in kinds.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.count))
+
+
+def main_attention(architecture: Architecture, stages: int = 0) -> str:
+    """The attention that more stages have than any other; `mixed` if two tie, `none` if bare."""
+    found = Counter(
+        name for names in _attentions_by_stage(architecture, stages) for name in names
+    ) or Counter(i.attention for i in architecture.insertions)
+    if not found:
+        return NONE
+    (first, most), *others = found.most_common()
+    return "mixed" if others and others[0][1] == most else first
+
+
+def show_json(
+    study: StudyRecord, trials: Sequence[TrialRecord], *, rejected: int = 0
+) -> dict[str, Any]:
+    """The contract of `attentune show STUDY --json`.
+
+    `pareto` has one trial for every architecture on the front, its first complete one; `baseline`
+    is the first complete trial of the bare backbone, or its first one while none is complete.
+    """
+    found = analyse(study, trials)
+    bare = [t for t in trials if t.role != CONFIRM and t.parsed.bare]
+    ranked = sorted(bare, key=lambda trial: (trial.state != "complete", trial.number))
+    return {
+        "study": study.name,
+        "backbone": study.backbone,
+        "directions": {o.key: o.direction for o in found.objectives},
+        "counts": dict(found.counts),
+        "rejected": rejected,
+        "trials": [_trial_json(trial) for trial in trials],
+        "pareto": sorted(point.number for point in found.front),
+        "best": found.best.number if found.best else None,
+        "knee": found.knee.number if found.knee else None,
+        "baseline": ranked[0].number if ranked else None,
+    }
+
+
+def _trial_json(trial: TrialRecord) -> dict[str, Any]:
+    failure = trial.failure
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "role": trial.role,
+        "architecture": trial.architecture,
+        "key": trial.key,
+        "seed": trial.seed,
+        "epochs": trial.epochs,
+        "values": trial.values,
+        "failure": failure and {"kind": failure.kind, "message": failure.message},
+        "seconds": trial.seconds,
+    }
+
+
+def _point(
+    architecture: Architecture,
+    trials: Sequence[TrialRecord],
+    baseline: bool,
+    bare: Sequence[TrialRecord] | None,
+) -> Point:
+    rows = [trial.values for trial in trials]
+    shared = [key for key in ("accuracy", *COSTS) if all(key in row for row in rows)]
+    return Point(
+        architecture=architecture,
+        numbers=tuple(trial.number for trial in trials),
+        seeds=tuple(trial.seed for trial in trials),
+        accuracies=tuple(row["accuracy"] for row in rows),
+        values={key: float(np.mean([row[key] for row in rows])) for key in shared},
+        baseline=baseline,
+        gain=_gain(_by_seed(trials), _by_seed(bare)) if bare else None,
+    )
+
+
+def _by_seed(trials: Iterable[TrialRecord]) -> dict[int, float]:
+    return {trial.seed: trial.accuracy for trial in trials if trial.accuracy is not None}
+
+
+def _gain(ours: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
+    differences = [ours[seed] - bare[seed] for seed in ours if seed in bare]
+    if differences:
+        mean = float(np.mean(differences))
+        return Gain(mean, standard_error(differences), len(differences))
+    mine, theirs = tuple(ours.values()), tuple(bare.values())
+    one, other = standard_error(mine), standard_error(theirs)
+    error = None if one is None or other is None else math.hypot(one, other)
+    return Gain(float(np.mean(mine) - np.mean(theirs)), error, 0)
+
+
+def _minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
+    signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
+    rows = [[p.values[o.key] for o in objectives] for p in points]
+    return np.asarray(rows, dtype=float).reshape(len(points), len(objectives)) * signs
+
+
+def _attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:
+    """The attentions of every stage; with `stages` 0, of the whole network as one."""
+    if not stages:
+        return [list(dict.fromkeys(i.attention for i in architecture.insertions))]
+    return [
+        list(dict.fromkeys(i.attention for i in architecture.insertions if _reaches(i, stage)))
+        for stage in range(1, stages + 1)
+    ]
+
+
+def _reaches(insertion: Insertion, stage: int) -> bool:
+    return any(not p.first or p.first <= stage <= p.last for p in insertion.places)

@@ -1,0 +1,140 @@
+"""What analysis finds: frozen values that tables, figures and reports show.
+
+The unit is the architecture: one `Point` is the mean of its complete trials over their seeds.
+Accuracies and gains are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..spaces.architecture import Architecture
+from .objectives import OBJECTIVES, Objective
+from .records import State
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean; None for a single value."""
+    if len(values) < 2:
+        return None
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Accuracy above the bare backbone's.
+
+    Attributes:
+        mean, standard_error: as fractions; the error needs two pairs, or two trials on both sides.
+        pairs: seeds that both have; 0 where the means were compared instead.
+    """
+
+    mean: float
+    standard_error: float | None
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One architecture as its complete trials show it.
+
+    Attributes:
+        numbers, seeds, accuracies: of those trials, in order of number.
+        values: the mean by key (`accuracy`, `params`, …), only what every trial has.
+        baseline: whether it is one of the study's baselines.
+        gain: above the bare backbone; None for the bare backbone, and before it is complete.
+    """
+
+    architecture: Architecture
+    numbers: tuple[int, ...]
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    values: Mapping[str, float]
+    baseline: bool
+    gain: Gain | None = None
+
+    @property
+    def number(self) -> int:
+        """The trial that stands for it: the first complete one."""
+        return self.numbers[0]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the seeds."""
+        return self.values["accuracy"]
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the mean accuracy; None with a single seed."""
+        return standard_error(self.accuracies)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much accuracy scatters between seeds of one architecture, pooled over all.
+
+    `deviation` is that of a single trial; `freedom` the degrees of freedom behind it.
+    """
+
+    deviation: float
+    freedom: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean gain of the architectures that have one attention in one stage."""
+
+    mean: float
+    standard_error: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class AttentionTable:
+    """Gains by attention (rows, `none` last) and stage (columns); no cell without evidence.
+
+    Architectures differ elsewhere too, so a cell is an average over company, no effect by itself.
+    """
+
+    attentions: tuple[str, ...]
+    stages: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures of one kind; `messages` holds each different one with the trials it struck."""
+
+    kind: str
+    count: int
+    messages: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that tables and figures show of a study."""
+
+    objectives: tuple[Objective, ...]
+    counts: Mapping[State, int]
+    points: tuple[Point, ...]
+    front: tuple[Point, ...]
+    bare: Point | None
+    best: Point | None
+    knee: Point | None
+    noise: Noise | None
+    table: AttentionTable
+
+    @property
+    def baselines(self) -> tuple[Point, ...]:
+        """The study's own baselines, the bare backbone first."""
+        found = [point for point in self.points if point.baseline]
+        return tuple(sorted(found, key=lambda point: not point.architecture.bare))
+
+    @property
+    def costs(self) -> tuple[Objective, ...]:
+        """The costs to set accuracy against: the study's own, or parameters if it has none."""
+        own = tuple(o for o in self.objectives if o.key != "accuracy")
+        return own or (OBJECTIVES["params"],)

@@ -1,0 +1,209 @@
+"""The tables that attentune keeps beside Optuna's own, as SQLAlchemy models.
+
+Every name starts with `attentune_`, so that Optuna's tables (`studies`, `trials`, …) in the same
+database stay as Optuna made them. `migrations/` builds what is described here; a test compares
+the two. A NaN in a float column is NULL, since SQLite has no other way to say it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+PREFIX = "attentune_"
+VERSION_TABLE = "attentune_alembic_version"
+HEAD = "0001"
+"""The revision that this code reads and writes; revisions are numbered, so they can be compared."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always aware and always UTC; SQLite would lose the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: UTC, without zone where the database knows none."""
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
+        """From the database: aware."""
+        if value is None or value.tzinfo:
+            return value and value.astimezone(UTC)
+        return value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """The declarative base; its metadata holds only our tables."""
+
+    type_annotation_map: ClassVar = {float: Double()}
+
+
+class StudyRow(Base):
+    """One study. `folder` names its artifacts: never reused, and safe whatever the name holds."""
+
+    __tablename__ = "attentune_studies"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    folder: Mapped[str] = mapped_column(String(40), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    version: Mapped[str] = mapped_column(String(40))
+    backbone: Mapped[str] = mapped_column(String(200))
+    objectives: Mapped[list[str]] = mapped_column(JSON)
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    spent_seconds: Mapped[float] = mapped_column(default=0.0)
+
+
+class ArchitectureRow(Base):
+    """One architecture, shared by all studies; `key` is the hash of `text`."""
+
+    __tablename__ = "attentune_architectures"
+
+    key: Mapped[str] = mapped_column(String(12), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+    backbone: Mapped[str] = mapped_column(String(200))
+
+
+class EnvironmentRow(Base):
+    """What trials ran on, stored once for all that ran on the same."""
+
+    __tablename__ = "attentune_environments"
+
+    digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+    facts: Mapped[dict[str, str]] = mapped_column(JSON)
+
+
+class TrialRow(Base):
+    """One trial. `number` is Optuna's number in the study of the same name.
+
+    One (architecture, seed) is trained once in a study, unless it failed: a failed one may be
+    tried again, hence a partial index and no plain constraint.
+    """
+
+    __tablename__ = "attentune_trials"
+    __table_args__ = (
+        UniqueConstraint("study_id", "number", name="attentune_trials_number"),
+        Index(
+            "attentune_trials_once",
+            "study_id",
+            "architecture_key",
+            "seed",
+            unique=True,
+            sqlite_where=text("state <> 'failed'"),
+            postgresql_where=text("state <> 'failed'"),
+        ),
+        Index("attentune_trials_state", "study_id", "state"),
+        Index("attentune_trials_architecture", "architecture_key"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    architecture_key: Mapped[str] = mapped_column(ForeignKey("attentune_architectures.key"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    role: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(String(10))
+    epochs: Mapped[int] = mapped_column(default=0)
+    accuracy: Mapped[float | None]
+    params: Mapped[int | None] = mapped_column(BigInteger)
+    macs: Mapped[int | None] = mapped_column(BigInteger)
+    latency_ms: Mapped[float | None]
+    latency_ratio: Mapped[float | None]
+    memory_mib: Mapped[float | None]
+    seconds: Mapped[float | None]
+    device_seconds: Mapped[float | None]
+    peak_memory_mib: Mapped[float | None]
+    worker: Mapped[str | None] = mapped_column(String(200))
+    note: Mapped[str | None] = mapped_column(Text)
+    environment: Mapped[str | None] = mapped_column(ForeignKey("attentune_environments.digest"))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class EpochRow(Base):
+    """One epoch of one trial. `id` only grows: a live reader asks for what lies beyond its last."""
+
+    __tablename__ = "attentune_epochs"
+    __table_args__ = (
+        UniqueConstraint("trial_id", "epoch", name="attentune_epochs_once"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    trial_id: Mapped[int] = mapped_column(ForeignKey("attentune_trials.id", ondelete="CASCADE"))
+    epoch: Mapped[int]
+    train_loss: Mapped[float | None]
+    accuracy: Mapped[float | None]
+    val_loss: Mapped[float | None]
+    lr: Mapped[float | None]
+    seconds: Mapped[float | None]
+
+
+class FailureRow(Base):
+    """Why a trial failed."""
+
+    __tablename__ = "attentune_failures"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("attentune_trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[str] = mapped_column(String(20))
+    message: Mapped[str] = mapped_column(Text)
+    traceback: Mapped[str] = mapped_column(Text)
+
+
+class RejectionRow(Base):
+    """An architecture that a cost limit turned away before it was trained."""
+
+    __tablename__ = "attentune_rejections"
+    __table_args__ = (Index("attentune_rejections_study", "study_id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
+    number: Mapped[int | None]
+    architecture_key: Mapped[str] = mapped_column(String(12))
+    architecture: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    rejected_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LeaseRow(Base):
+    """Who runs a study now. `heartbeat` is in seconds of the database's clock, since 1970."""
+
+    __tablename__ = "attentune_leases"
+
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("attentune_studies.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    token: Mapped[str] = mapped_column(String(32))
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(BigInteger)
+    heartbeat: Mapped[float]

@@ -1,0 +1,32 @@
+"""What all tests share: a cache of their own, and pictures small enough to train on in seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Caches of data and sites go to a folder of this run, for this process and its children."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["ATTENTUNE_CACHE"] = str(folder)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_database_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATTENTUNE_DB", raising=False)
+
+
+@pytest.fixture
+def tiny_recipe():
+    """Two short epochs on a few hundred clean digits."""
+    from attentune.runners.recipe import Recipe
+
+    return Recipe.of(
+        data="digits", image_size=16, epochs=3, batch_size=64, train_limit=256, ema=0.9, lr=2e-3
+    )

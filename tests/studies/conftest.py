@@ -1,0 +1,127 @@
+"""Databases to test on, and small studies with known answers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attentune.runners.results import Costs, EpochReport, TrialResult
+from attentune.spaces.architecture import parse
+from attentune.studies.records import SEARCH, StudyRecord
+from attentune.studies.store import Store
+
+POSTGRES = os.environ.get("ATTENTUNE_TEST_POSTGRES")
+ENVIRONMENT = {"device": "cpu (test)", "torch": "2.13.0", "attentune commit": "0123456789ab"}
+MACS = 1_820_000_000
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param(
+            "postgres",
+            marks=pytest.mark.skipif(not POSTGRES, reason="ATTENTUNE_TEST_POSTGRES is not set"),
+        ),
+    ]
+)
+def target(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Where a new database can be made: a path, or a PostgreSQL URL with a schema of its own."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "sqlite":
+        yield str(tmp_path / "attentune.db")
+        return
+    import sqlalchemy
+
+    assert POSTGRES
+    url = sqlalchemy.make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    schema = f"test_{secrets.token_hex(6)}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"create schema {schema}")
+    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(
+        hide_password=False
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"drop schema {schema} cascade")
+    engine.dispose()
+
+
+@pytest.fixture
+def store(target: str) -> Iterator[Store]:
+    with Store.open(target, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def study(store: Store) -> StudyRecord:
+    return store.create_study(
+        "first", backbone="resnet18", objectives=("accuracy", "params"), config={}, seed=0
+    )
+
+
+@pytest.fixture
+def epoch() -> Callable[..., EpochReport]:
+    """An epoch's report with whatever matters given."""
+
+    def make(number: int, accuracy: float = 0.5, **fields: float) -> EpochReport:
+        given = {"train_loss": 1.0, "val_loss": 1.1, "lr": 0.004, "seconds": 2.0}
+        return EpochReport(epoch=number, accuracy=accuracy, **{**given, **fields})
+
+    return make
+
+
+@pytest.fixture
+def result() -> Callable[..., TrialResult]:
+    """A finished trial's result with whatever matters given."""
+
+    def make(accuracy: float = 0.5, params: int = 1000, **costs: float) -> TrialResult:
+        return TrialResult(
+            accuracy=accuracy,
+            epochs=8,
+            costs=Costs(params, MACS, **costs),
+            seconds=20.0,
+            device_seconds=18.0,
+            peak_memory_mib=512.0,
+            environment=ENVIRONMENT,
+        )
+
+    return make
+
+
+Add = Callable[..., int]
+
+
+@pytest.fixture
+def add(
+    store: Store,
+    study: StudyRecord,
+    epoch: Callable[..., EpochReport],
+    result: Callable[..., TrialResult],
+) -> Add:
+    """Run a whole trial through the store; its number."""
+    numbers = iter(range(1000))
+
+    def run(
+        text: str,
+        accuracy: float | None = None,
+        params: int = 1000,
+        *,
+        seed: int = 0,
+        role: str = SEARCH,
+        **costs: Any,
+    ) -> int:
+        number = next(numbers)
+        store.start_trial(study, number, parse(text), seed=seed, role=role)
+        if accuracy is not None:
+            for done in (1, 2):
+                store.record_epoch(study, number, epoch(done, accuracy * done / 2))
+            store.finish_trial(study, number, result(accuracy, params, **costs))
+        return number
+
+    return run
