@@ -18,10 +18,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.installed
-	mkdir -p $(DEMO)
-	$(BIN)/attentune search demo --config examples/demo.toml --db $(DEMO)/attentune.db \
-		|| $(BIN)/attentune resume demo --db $(DEMO)/attentune.db
-	$(BIN)/attentune report demo --db $(DEMO)/attentune.db --output $(DEMO)/report.html
+	@mkdir -p $(DEMO)
+	@if $(BIN)/attentune show demo --db $(DEMO)/attentune.db >/dev/null 2>&1; then \
+		$(BIN)/attentune resume demo --db $(DEMO)/attentune.db; \
+	else \
+		$(BIN)/attentune search demo --config examples/demo.toml --db $(DEMO)/attentune.db; \
+	fi
+	@$(BIN)/attentune report demo --db $(DEMO)/attentune.db --output $(DEMO)/report.html
+	@echo "Open $(CURDIR)/$(DEMO)/report.html in a browser."
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

@@ -219,7 +219,7 @@ def training_memory_mib(architecture: Architecture, recipe: Recipe, num_classes:
     """Peak memory of one training step at the recipe's batch size, in MiB.
 
     Counted on the meta device by following every tensor's life through forward and backward, plus
-    weights, gradients and the optimizer's state: the same on every machine, and nothing is computed.
+    weights, gradients and the optimizer's state: the same everywhere, and nothing is computed.
     """
     with torch.device("meta"):
         model = build(
@@ -233,18 +233,18 @@ def training_memory_mib(architecture: Architecture, recipe: Recipe, num_classes:
         with _LiveBytes() as live:
             loss = model(images).float().sum()
             loss.backward()
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
     states = {"adamw": 2, "sgd": 1}[recipe.optimizer]
     # Gradients are created under the mode and are part of its peak.
     resident = weights * (1 + states) + images.numel() * images.element_size()
-    return (live.peak + resident) / MIB
+    return float(live.peak + resident) / MIB
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of storages that are alive, and their peak."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._seen: set[int] = set()

@@ -14,8 +14,7 @@ def resolve_device(name: str) -> torch.device:
     """`auto` picks CUDA, then Apple's MPS, then the CPU; UsageError for one that is not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cpu" and torch.backends.mps.is_available():
-            name = "mps"
+        name = "mps" if name == "cpu" and torch.backends.mps.is_available() else name
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -37,14 +36,10 @@ def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> l
     """
     if device.type == "cpu":
         return ["cpu"] * (workers or usable_cores())
-    if device.type == "cuda" and device.index is None:
-        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    else:
-        gpus = [str(device)]
+    every = device.type == "cuda" and device.index is None
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if every else [str(device)]
     slots = gpus * per_gpu
-    if workers:
-        slots = (slots * workers)[:workers]
-    return slots
+    return (slots * workers)[:workers] if workers else slots
 
 
 @lru_cache(maxsize=1)

@@ -70,5 +70,6 @@ def describe(error: ValidationError, what: str) -> str:
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
-    shown = f" (got {given!r})" if where and not isinstance(given, dict) else ""
+    told = not where or isinstance(given, dict) or repr(given) in message
+    shown = "" if told else f" (got {given!r})"
     return f"{what}: {f'{where}: ' if where else ''}{message[:1].lower()}{message[1:]}{shown}"

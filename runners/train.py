@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def spare_bytes(device: torch.device) -> float:
     """Memory that is free for pictures: the GPU's, or this process's share of the machine's."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    return psutil.virtual_memory().available / (os.cpu_count() or 1)
+    return float(psutil.virtual_memory().available) / (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def train(
             loss = F.cross_entropy(
                 logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing
             )
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average:
@@ -174,7 +175,7 @@ def train(
         report = EpochReport(
             epoch + 1, train_loss, accuracy, val_loss, lr, time.perf_counter() - began
         )
-        go_on = on_epoch(report, lambda done=epoch + 1: checkpoint(done, model, optimizer, average))
+        go_on = on_epoch(report, partial(checkpoint, epoch + 1, model, optimizer, average))
         if not go_on and epoch + 1 < recipe.epochs:
             stopped = True
             break
@@ -191,7 +192,7 @@ def evaluate(
     model.eval()
     correct = torch.zeros((), device=device)
     loss = torch.zeros((), device=device)
-    for index in torch.arange(len(pictures), device=device).split(EVAL_BATCH):
+    for index in torch.split(torch.arange(len(pictures), device=device), EVAL_BATCH):
         labels = pictures.labels[index]
         with autocast(recipe, device):
             logits = model(data.normalised(pictures.take(index))).float()

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import TrialError
 from ..runners.events import (
     EpochDone,
     Event,
@@ -33,6 +34,8 @@ from .propose import Proposer
 
 LIVES = 3
 """A trial that loses so many workers has failed."""
+HOPELESS = 3
+"""If so many trials fail before any succeeds, the study stops."""
 HEARTBEAT = 5.0
 """Seconds between two signs of life in the database."""
 
@@ -88,6 +91,7 @@ class Coordinator:
         self.waiting: list[TrialRecord] = []
         self.losses: Counter[int] = Counter()
         self.done = 0
+        self.failures_only = 0
         self.stopping = False
         self.spent_before = store.spent_seconds(record)
         self.began = time.monotonic()
@@ -172,6 +176,7 @@ class Coordinator:
             case Failed():
                 self.store.fail_trial(study, number, event.failure)
                 self._ended(number)
+                self._give_up_early(event.failure)
             case Rejected():
                 self.proposer.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
@@ -186,6 +191,16 @@ class Coordinator:
         del self.running[number]
         self.done += 1
 
+    def _give_up_early(self, failure: Failure) -> None:
+        """Stop a study of which nothing works, instead of failing to the end of its plan."""
+        self.failures_only += 1
+        if self.done == self.failures_only == HOPELESS:
+            raise TrialError(
+                failure.kind,
+                f"the first {HOPELESS} trials all failed, the last with: {failure.message} "
+                f"Mend the cause, and go on with `attentune resume {self.record.name}`.",
+            )
+
     def _lost(self, trial: Running, event: WorkerDied) -> None:
         """Let another worker go on from the last epoch, unless this happens again and again."""
         self.losses[trial.number] += 1
@@ -199,7 +214,9 @@ class Coordinator:
 
     def _expire(self) -> None:
         limit = self.plan.trial_timeout
-        for trial in list(self.running.values()) if limit else ():
+        if limit is None:
+            return
+        for trial in list(self.running.values()):
             if time.monotonic() - trial.began > limit:
                 self.pool.kill(trial.number)
                 failure = Failure("timeout", f"the trial took longer than {limit:g} s")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import Progress
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,18 @@ from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, Worke
 from ..studies.records import BASELINE
 from .coordinator import Coordinator, Running
 from .quantities import short_time
+
+
+@contextlib.contextmanager
+def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the decoding of pictures, on a terminal; told of (done, in all)."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("decoding pictures", total=None, visible=False)
+
+        def told(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, visible=True)
+
+        yield told
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import cast
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -24,7 +25,7 @@ from optuna.trial import TrialState
 from ..errors import ArchitectureError, SpaceError
 from ..runners.cost import CostModel
 from ..runners.results import Costs
-from ..spaces.architecture import Architecture, Insertion
+from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.canonical import canonical
 from ..spaces.space import BoundSpace, Pick
@@ -146,7 +147,8 @@ class Proposer:
             found.append(self._canonical(Architecture(self.config.backbone, (), True)))
         position = self.bound.scopes[0].positions[0]
         for name, options in TEXTBOOK:
-            insertion = Insertion.of(name, position, start=self.bound.space.start, **options)
+            settings = {"start": self.bound.space.start, **options}
+            insertion = Insertion.of(name, position, (ALL,), **settings)
             plain = Architecture(
                 self.config.backbone, (insertion,), self.bound.space.strip_attention
             )
@@ -281,7 +283,7 @@ def derive_seed(*parts: int) -> int:
 
 def _suggest(trial: optuna.Trial) -> Pick:
     def pick(name: str, choices: Sequence[Value]) -> Value:
-        chosen: Value = trial.suggest_categorical(name, list(choices))
-        return chosen
+        chosen = trial.suggest_categorical(name, list(choices))
+        return cast(Value, chosen)
 
     return pick

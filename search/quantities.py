@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ..errors import UsageError
 
@@ -20,7 +21,7 @@ MEBIBYTES = {
 }
 
 
-def quantity(text: str | float, units: dict[str, float], example: str) -> float:
+def quantity(text: str | float, units: Mapping[str, float], example: str) -> float:
     """The number that `text` means in the base unit; UsageError shows an example."""
     if isinstance(text, int | float):
         return float(text)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
-from ..runners.data import inspect_data, prepare_data
+from ..runners.data import Progress, inspect_data, prepare_data
 from ..runners.recipe import Recipe
 from ..spaces.architecture import Architecture
 from ..spaces.space import Space, load_space
@@ -122,6 +122,7 @@ class SearchRequest(BaseModel):
             attentions=self.attention,
             ratios=self.ratio,
             positions=self.position,
+            fallback_positions=() if self.position else None,  # what was asked for, or nothing
             granularity=self.granularity,
             start=self.start,
         )
@@ -150,11 +151,14 @@ def read_request(flags: Mapping[str, Any], config: Path | None) -> SearchRequest
     return request
 
 
-def prepare(request: SearchRequest, say: Callable[[str], None]) -> StudyConfig:
+def prepare(
+    request: SearchRequest, say: Callable[[str], None], progress: Progress | None = None
+) -> StudyConfig:
     """Look at the data and the backbone, settle what was left open, and say what was chosen.
 
-    Decodes the data into its cache. Raises the errors of the parts: an unknown backbone, a place
-    that it has not, a data set that cannot be used, an empty space, an objective that is none.
+    Decodes the data into its cache, with `progress` told now and then. Raises the errors of the
+    parts: an unknown backbone, a place that it has not, a data set that cannot be used, an empty
+    space, an objective that is none.
     """
     space = request.resolved_space()
     draft = validated(  # wrong words are refused before anything slow happens
@@ -187,7 +191,9 @@ def prepare(request: SearchRequest, say: Callable[[str], None]) -> StudyConfig:
     path = Path(request.data).expanduser()
     data = str(path.resolve()) if request.data != source.name and path.exists() else request.data
     recipe = _recipe(request, data=data, image_size=image_size, stem=stem, flip=flip, crop=crop)
-    info = prepare_data(recipe)
+    info = prepare_data(recipe, progress)
+    if info.broken:
+        say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
     costs = CostModel(request.backbone, recipe, len(info.classes))
     bound = space.bind(costs.site_map)
     bare = costs.of(Architecture(request.backbone))

@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import StudyError
+from ..runners.data import Progress
 from ..studies.records import Lease, StudyRecord, check_study_name
 from ..studies.store import Store
-from .config import RunPlan, StudyConfig
+from .config import RunPlan, StudyConfig, validated
 from .request import SearchRequest, prepare
 
 Say = Callable[[str], None]
@@ -31,15 +32,25 @@ class Ending:
     trials: int
 
 
-def begin(store: Store, name: str, request: SearchRequest, say: Say) -> StudyRecord:
-    """Create a study from a request; the errors of `prepare`, StudyError if the name is taken."""
+def begin(
+    store: Store,
+    name: str,
+    request: SearchRequest,
+    say: Say,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> StudyRecord:
+    """Create a study from a request; the errors of `prepare`, StudyError if the name is taken.
+
+    `command` is kept for whoever wants to do it again.
+    """
     check_new(store, name)
-    config = prepare(request, say)
+    config = prepare(request, say, progress)
     return store.create_study(
         name,
         backbone=config.backbone,
         objectives=config.keys,
-        config=_stored(config, request.plan),
+        config={**_stored(config, request.plan), "command": command},
         seed=config.seed,
     )
 
@@ -71,10 +82,9 @@ def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
 def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
     """The study with other totals; what is None stays as it was."""
     config, plan = settings(record)
-    plan = RunPlan.model_validate(
-        {**plan.model_dump(), **{k: v for k, v in changes.items() if v is not None}}
-    )
-    return store.update_config(record, _stored(config, plan))
+    given = {name: value for name, value in changes.items() if value is not None}
+    plan = validated(RunPlan, "resume", **{**plan.model_dump(), **given})
+    return store.update_config(record, {**record.config, **_stored(config, plan)})
 
 
 def run(store: Store, record: StudyRecord, watch: Callable[[Any], Any]) -> Ending:

@@ -32,7 +32,7 @@ from .trace import Call, Op, Trace, trace
 
 Stem = Literal["native", "small"]
 
-VERSION = 1
+VERSION = 2
 """Of what this module finds; raise it with every change that finds something else."""
 
 
@@ -91,7 +91,7 @@ def discover(
 ) -> SiteMap:
     """`site_map` without any cache, for a backbone built with `timm_kwargs`."""
     model, record = _run(backbone, image_size, timm_kwargs)
-    found = anatomy(record)
+    found = _anatomy(model, record)
     own, strides = _own_attention(record), _stem_strides(record, found)
     if (strip_attention and own) or (stem == "small" and strides):
         if strip_attention:
@@ -99,7 +99,7 @@ def discover(
         if stem == "small":
             shrink_stem(model, strides)
         record = _second_pass(model, backbone, image_size)
-        found = anatomy(record)
+        found = _anatomy(model, record)
     sites = _sites(record, found)
     if not sites:
         raise BackboneError(f"{backbone} has no place for an attention: {_why(record, found)}")
@@ -142,6 +142,14 @@ def _pass(model: nn.Module, image_size: int) -> Trace:
     channels = getattr(model, "in_chans", None) or 3
     picture = torch.zeros(1, channels, image_size, image_size, device=weight.device)
     return trace(model.eval(), picture)
+
+
+def _anatomy(model: nn.Module, record: Trace) -> Anatomy:
+    """The same stages whatever the picture: where their maps are too small, as on a large one."""
+    found = anatomy(record)
+    if found.by_size and max(record.values[found.blocks[-1].output].shape[2:]) == 1:
+        return anatomy(record, like=anatomy(_pass(model, 224)))
+    return found
 
 
 def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:

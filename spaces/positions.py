@@ -28,10 +28,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .anatomy import CONTAINERS, Anatomy, Block, follow
+from .anatomy import CONTAINERS, Anatomy, Block, follow, parents
+from .sites import Anchor
 from .trace import Call, Op, Trace
-
-Anchor = tuple[str, ...]
 
 _SCALING = ("mul", "mul_", "div", "div_", "clone", "contiguous", "alias")
 _NONLINEAR = {
@@ -59,11 +58,7 @@ class Locator:
     def __init__(self, trace: Trace, anatomy: Anatomy) -> None:
         self.trace = trace
         self.blocks = {block.call.path for block in anatomy.blocks}
-        self.holders = {path.rpartition(".")[0] for path in self.blocks} - self.blocks
-        for path in list(self.holders):
-            while path:
-                path = path.rpartition(".")[0]
-                self.holders.add(path)
+        self.holders = {holder for path in self.blocks for holder in parents(path)} | {""}
 
     def point(self, value: int) -> Point | None:
         """On what a module returns or, if none can be hooked, on what the only reader is given."""
@@ -270,7 +265,4 @@ class Positions:
             if current != value and op in ops and op not in behind:
                 behind.add(op)
                 open_values.extend(self.trace.ops[op].inputs)
-        return not any(v != value for v, _ in self._edges(behind) if self._outside(v, ops))
-
-    def _outside(self, value: int, ops: set[int]) -> bool:
-        return self.trace.values[value].op not in ops
+        return all(entering == value for entering, _ in self._edges(behind))

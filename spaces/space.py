@@ -122,11 +122,20 @@ class Space(BaseModel):
             scope for place in self._places(site_map) if (scope := self._scope(place, site_map))
         )
         if not scopes:
-            raise SpaceError(
-                f"the space {self.name!r} has nothing to choose on {site_map.backbone}: it asks for"
-                f" {', '.join(self.positions)}, which has {', '.join(site_map.positions)}"
-            )
+            raise SpaceError(self._why_empty(site_map))
         return BoundSpace(self, site_map, scopes)
+
+    def _why_empty(self, site_map: SiteMap) -> str:
+        nothing = f"the space {self.name!r} has nothing to choose on {site_map.backbone}"
+        if not {*self.positions, *self.fallback_positions} & set(site_map.positions):
+            return (
+                f"{nothing}: it asks for {', '.join(self.positions)}; "
+                f"there are {', '.join(site_map.positions)}"
+            )
+        channels = [site.channels for site in site_map.sites]
+        ratios = ", ".join(map(str, self.ratios))
+        there = f"{min(channels)} to {max(channels)} channels"
+        return f"{nothing}: no ratio of {ratios} fits its {there}"
 
     def _places(self, site_map: SiteMap) -> Iterator[Place]:
         if self.granularity == "network":

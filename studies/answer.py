@@ -36,9 +36,9 @@ def caveat(findings: Findings) -> str:
     best = findings.best
     if best is None or best.gain is None:
         return ""
-    count = len(findings.points)
+    tried = wording.plural(len(findings.points), "architecture")
     hypothesis = (
-        f"It is the winner among {count} architectures, and winners look better than they are: "
+        f"It is the winner among {tried}, and winners look better than they are: "
         f"a hypothesis, until fresh seeds confirm it."
     )
     error = gain_error(best.gain, findings.noise)

@@ -139,7 +139,7 @@ def load(folder: str | Path) -> nn.Module:
 def _card(facts: dict[str, Any]) -> str:
     template = jinja2.Template(_TEMPLATE, trim_blocks=True, lstrip_blocks=True)
     values = facts["values"]
-    return template.render(**{**facts, "accuracy": values["accuracy"], "values": values})
+    return str(template.render(**{**facts, "accuracy": values["accuracy"], "values": values}))
 
 
 _TEMPLATE = """\

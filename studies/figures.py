@@ -81,7 +81,7 @@ def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
             y=list(rows),
             text=[[_cell_text(table, row, column) for column in table.stages] for row in rows],
             texttemplate="%{text}",
-            textfont={"color": theme.text},
+            textfont={"color": theme.text, "size": 12},
             hovertemplate="%{y} in %{x}<br>%{text}<extra></extra>",
             hoverongaps=False,
             zmin=-largest,
@@ -93,7 +93,7 @@ def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
             ygap=3,
         )
     )
-    figure.update_layout(height=70 + 56 * len(rows), margin={"t": 40, "b": 16})
+    figure.update_layout(height=70 + 62 * len(rows), margin={"t": 40, "b": 16})
     figure.update_xaxes(showgrid=False, side="top", type="category", ticks="", fixedrange=True)
     figure.update_yaxes(showgrid=False, type="category", ticks="", fixedrange=True)
     for y, row in enumerate(rows):
@@ -375,5 +375,5 @@ def _cell_text(table: AttentionTable, row: str, column: str) -> str:
     cell = table.cells.get((row, column))
     if cell is None:
         return ""
-    error = "" if cell.standard_error is None else f"±{100 * cell.standard_error:.1f}, "
+    error = "" if cell.standard_error is None else f"±{100 * cell.standard_error:.1f}<br>"
     return f"<b>{wording.points(cell.mean)}</b><br>{error}n={cell.count}"

@@ -102,6 +102,11 @@ class Drawing:
     caption: str
     drawings: Mapping[str, Any]
 
+    @property
+    def height(self) -> int:
+        """In pixels, so that the page keeps the place before and while it is drawn."""
+        return int(self.drawings[LIGHT.name]["layout"]["height"])
+
 
 @dataclass(frozen=True)
 class Tile:

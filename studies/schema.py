@@ -56,7 +56,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """The declarative base; its metadata holds only our tables."""
 
-    type_annotation_map: ClassVar = {float: Double()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}
 
 
 class StudyRow(Base):

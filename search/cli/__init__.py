@@ -32,8 +32,8 @@ for group in (running, studies, outcome, look):
 
 @app.callback(invoke_without_command=True)
 def _root(
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option(help="Show the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if debug:
         os.environ["ATTENTUNE_DEBUG"] = "1"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from ...runners.recipe import Stem
 from ...spaces.architecture import POSITIONS, Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ..quantities import short_count
@@ -17,7 +18,7 @@ from .shared import Json, out, plain_table, print_json
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Side of the pictures, pixels. Default: the backbone's.")
 ]
-Stem = Annotated[str, typer.Option(help="native, or small for tiny pictures.")]
+StemOption = Annotated[Stem, typer.Option(help="native, or small for tiny pictures.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def sites(
     backbone: Annotated[str, typer.Argument(help="A timm model, such as resnet18.")],
     image_size: ImageSize = None,
-    stem: Stem = "native",
+    stem: StemOption = "native",
     as_json: Json = False,
 ) -> None:
     """Show where a backbone can take an attention."""
@@ -129,7 +130,7 @@ def measure(
     text: Annotated[str, typer.Argument(help="An architecture text.")],
     image_size: ImageSize = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
-    stem: Stem = "native",
+    stem: StemOption = "native",
     batch_size: Annotated[
         int, typer.Option(min=2, help="Pictures in the training step whose memory is counted.")
     ] = 32,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -129,25 +130,28 @@ def search(
 ) -> None:
     """Start a study: search for the best attention, ratio and place."""
     flags = {k: v for k, v in locals().items() if k not in ("study", "config", "db")}
+    from ..progress import decoding
     from ..request import read_request
     from ..session import begin, check_new
 
     request = read_request({k: v or None if v == [] else v for k, v in flags.items()}, config)
     with Store.open(db, create=True) as store:
         check_new(store, study)
-        record = begin(store, study, request, say)
+        with decoding(out) as progress:
+            command = shlex.join(["attentune", *sys.argv[1:]])
+            record = begin(store, study, request, say, progress, command)
         _run(store, record)
 
 
 def resume(
     study: Study,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials in all, those already run included.")
+        int | None, typer.Option(help="Trials in all, those already run included.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Wall time in all, earlier runs included: 2h.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials at once.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     db: Db = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from ...studies import analysis
-from ...studies.analysis import Findings, Point
+from ...studies.findings import Findings, Point
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.store import Store

@@ -194,7 +194,10 @@ ATTENTIONS: dict[str, Attention] = {
             "x · σ(conv1d_k(mean_HW(x))), k = odd(|log2(C)/2 + 1/2|)",
             "eca:EfficientChannelAttention",
             _eca,
-            (Option("k", "auto", "kernel over the channels", low=1, odd=True, auto=eca_kernel), START),
+            (
+                Option("k", "auto", "kernel over the channels", low=1, odd=True, auto=eca_kernel),
+                START,
+            ),
         ),
         Attention(
             "cbam",

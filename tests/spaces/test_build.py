@@ -231,6 +231,20 @@ def test_the_keys_of_the_backbone_stay_and_its_weights_are_shared_under_one_seed
     assert count(model) - count(plain) == added
 
 
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("resnet18", 11_689_512),
+        ("resnet18+se(r=16)@all.residual", 11_776_552),
+        ("resnet50+se(r=16,bias=true)@all.residual", 28_088_024),
+        ("resnet50+eca@all.residual", 25_557_032 + 3 * 5 + 4 * 5 + 6 * 5 + 3 * 7),
+        ("mobilenetv2_100+ca(r=32)@all.mid", 3_951_504),
+    ],
+)
+def test_published_networks_have_their_published_size(text, parameters):
+    assert count(make(text, num_classes=1000)) == parameters
+
+
 def test_an_attention_starts_the_same_whatever_else_is_inserted():
     alone = make("test_resnet+se(r=4)@s3.residual+se(r=4)@s4.mid")
     among = make("test_resnet+ca(r=2)@all.mid+se(r=4)@s3.residual+se(r=4)@s4.mid+eca@all.post")

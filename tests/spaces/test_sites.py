@@ -153,6 +153,19 @@ def test_sizes_follow_the_picture_and_the_stem():
     assert not last[32, "small"].degenerate
 
 
+@pytest.mark.parametrize("backbone", ["vgg11_bn", "rexnet_100", "resnet18", "densenet121"])
+def test_stages_and_blocks_do_not_depend_on_the_picture(backbone):
+    for size in (16, 20, 32, 65):
+        try:
+            tiny = site_map(backbone, image_size=size)
+        except BackboneError:
+            continue  # too small for this backbone's pooling
+        large = site_map(backbone)
+        assert [(s.label, s.anchor) for s in tiny.sites] == [
+            (s.label, s.anchor) for s in large.sites
+        ]
+
+
 def test_a_tag_of_pretrained_weights_is_part_of_the_name():
     tagged = site_map("resnet18.a1_in1k")
     assert tagged.backbone == "resnet18.a1_in1k"

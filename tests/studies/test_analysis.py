@@ -210,6 +210,7 @@ def test_the_table_averages_gains_by_attention_and_stage() -> None:
     ("texts", "config", "stages"),
     [
         ((BARE, se(4, "s1"), se(4, "s3")), {}, ("s1", "s2", "s3")),
+        ((BARE, se(4, "s1-s2")), {}, ("s1", "s2")),
         ((BARE, se(4)), {}, ("all",)),
         ((BARE, se(4)), {"stages": 2, "seed": 7}, ("s1", "s2")),
         ((BARE,), {}, ()),

@@ -36,7 +36,7 @@ def test_a_study_comes_back_as_it_was_created(store: Store) -> None:
 
 
 def test_a_study_that_exists_is_not_made_again(store: Store, study: StudyRecord) -> None:
-    with pytest.raises(StudyError, match="exists already .* `attentune resume first`"):
+    with pytest.raises(StudyError, match=r"exists already .* `attentune resume first`"):
         store.create_study("first", backbone="r", objectives=("accuracy",), config={}, seed=0)
 
 
@@ -70,7 +70,7 @@ def test_ordinary_names_are_taken(store: Store, name: str) -> None:
 
 
 def test_an_unknown_study_is_answered_with_the_closest(store: Store, study: StudyRecord) -> None:
-    with pytest.raises(StudyError, match="no study 'frist' .*did you mean 'first'"):
+    with pytest.raises(StudyError, match=r"no study 'frist' .*did you mean 'first'"):
         store.study("frist")
 
 

@@ -1,0 +1,124 @@
+"""The project as a package: what the wheel holds, which way imports go, what is public."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import attentune
+import pytest
+
+ROOT = Path(attentune.__file__).resolve().parent
+LAYERS = ("spaces", "runners", "studies", "search")
+ONLY = {
+    "optuna": {"search"},
+    "sqlalchemy": {"studies"},
+    "alembic": {"studies"},
+    "plotly": {"studies"},
+    "typer": {"search"},
+    "rich": {"search"},
+}
+"""Libraries that belong to one folder."""
+
+
+def imports(file: Path) -> list[tuple[str, ...]]:
+    """Everything a file imports, as absolute module paths in parts."""
+    package = file.relative_to(ROOT).parent.parts
+    found: list[tuple[str, ...]] = []
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            prefix = ("attentune", *base) if node.level else ()
+            module = (*prefix, *(node.module or "").split(".")) if node.module else prefix
+            found += [(*module, alias.name) for alias in node.names]
+    return found
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_folders_import_one_way(folder):
+    above = LAYERS[LAYERS.index(folder) + 1 :]
+    for file in files(folder):
+        for module in imports(file):
+            wrong = module[0] == "attentune" and len(module) > 1 and module[1] in above
+            assert not wrong, f"{file.relative_to(ROOT)} imports {'.'.join(module)}"
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_stays_in_its_folder(library):
+    for folder in set(LAYERS) - ONLY[library]:
+        for file in files(folder):
+            named = {module[0] for module in imports(file)}
+            assert library not in named, f"{file.relative_to(ROOT)} imports {library}"
+
+
+def test_the_training_loop_knows_neither_optuna_nor_the_database():
+    named = {module[:2] for module in imports(ROOT / "runners" / "train.py")}
+    assert not {("attentune", "studies"), ("attentune", "search")} & named
+
+
+def test_the_public_surface_is_small_and_loads():
+    assert len(attentune.__all__) <= 10
+    for name in attentune.__all__:
+        assert getattr(attentune, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = attentune.nothing  # type: ignore[attr-defined]
+
+
+def test_importing_the_package_is_cheap():
+    code = "import attentune, sys; assert not {'torch', 'optuna', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # what an earlier build left would go in
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
+    done = subprocess.run([*words, str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"attentune"}
+    inside = {"/".join(name.split("/")[1:]) for name in names if name.startswith("attentune/")}
+    wanted = {str(f.relative_to(ROOT)) for folder in LAYERS for f in files(folder)}
+    wanted |= {"__init__.py", "__main__.py", "errors.py"}
+    wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "spaces" / "presets").glob("*.toml")}
+    wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "studies" / "templates").iterdir()}
+    assert inside == wanted
+
+
+def test_the_installed_wheel_runs_from_elsewhere(wheel, tmp_path):
+    target = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    code = (
+        "import sys, attentune; assert attentune.__file__.startswith(sys.argv[1])\n"
+        "from attentune.search.cli import main\n"
+        "sys.argv = ['attentune', 'measure', 'test_resnet+se@all.residual', '--no-latency']\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test_resnet+se(r=16)@all.residual" in done.stdout
