@@ -116,29 +116,29 @@ def measure_latency(
 ) -> tuple[float, float]:
     """Milliseconds a forward pass of `model`, and its ratio to `bare`; both in evaluation mode.
 
-    Blocks of passes alternate between the two (and swap order every round); each round gives one
-    ratio, and the median over the rounds is returned, so a disturbance has to last longer than
-    half the measurement to matter.
+    Every round runs blocks of passes in the order A B B A, in which a steady drift of the machine
+    cancels, and gives one ratio; the median over the rounds is returned, so a disturbance has to
+    last longer than half the measurement to matter.
     """
     device = next(model.parameters()).device
     images = torch.randn(batch_size, 3, image_size, image_size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    timed = [_Timed(m, images) for m in (model, bare)]
-    for one in timed:
-        one.block(3)
-    share = seconds / (2 * rounds)
-    passes = max(1, int(share / (min(one.block(3) for one in timed) / 1e3)))
+    ours, theirs = _Timed(model, images), _Timed(bare, images)
+    ours.block(3), theirs.block(3)  # the first passes are slower
+    share = 1e3 * seconds / (4 * rounds)
+    passes = max(1, int(share / max(ours.block(3), theirs.block(3))))
     ratios, times = [], []
-    for turn in range(rounds):
-        order = timed if turn % 2 == 0 else timed[::-1]
-        taken = {id(one): one.block(passes) for one in order}
-        ratios.append(taken[id(timed[0])] / taken[id(timed[1])])
-        times.append(taken[id(timed[0])])
+    for _ in range(rounds):
+        a, b = ours.block(passes), theirs.block(passes)
+        b += theirs.block(passes)
+        a += ours.block(passes)
+        ratios.append(a / b)
+        times.append(a / 2)
     return statistics.median(times), statistics.median(ratios)
 
 
 class _Timed:
-    """A network with its input; `block(n)` gives milliseconds a pass."""
+    """A network with its input; `block(n)` gives milliseconds a pass over n passes."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model = model.eval()

@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, WorkerDied
+from ..spaces.architecture import parse
 from ..studies.records import BASELINE
 from .coordinator import Coordinator, Running
-from .quantities import short_time
+from .wording import short_architecture, short_time
 
 
 @contextlib.contextmanager
@@ -155,11 +156,10 @@ class Tally:
         self.console.print(text, soft_wrap=True)
 
     def _short(self, trial: Running) -> str:
-        """The architecture without the backbone, which every line would repeat."""
-        backbone = trial.architecture.backbone
-        rest = str(trial.architecture).removeprefix(backbone).removeprefix("+")
-        seed = trial.job.seed - self.coordinator.config.seed
-        return (rest or backbone) + (f" (seed {trial.job.seed})" if seed else "")
+        again = trial.job.seed != self.coordinator.config.seed
+        return short_architecture(trial.architecture) + (
+            f" (seed {trial.job.seed})" if again else ""
+        )
 
     def _progress(self) -> RenderableType:
         done, total = self.coordinator.done, self.coordinator.plan.trials
@@ -184,16 +184,15 @@ class Tally:
             line.append(
                 f"  {100 * (accuracy - mean):+.1f} over the bare backbone", "not bold green"
             )
-        backbone = self.coordinator.config.backbone
-        line.append(f"  {text.removeprefix(backbone).removeprefix('+') or text}", "not bold")
+        line.append(f"  {short_architecture(parse(text))}", "not bold")
         return line
 
     def _running(self) -> RenderableType:
-        table = Table.grid(padding=(0, 1))
+        table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(justify="right", style="dim", no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, min_width=len("epoch 10/10"))
+        table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         epochs = self.coordinator.config.recipe.epochs
         for number, line in sorted(self.lines.items()):
             accuracy = f"{100 * line.accuracy:.1f} %" if line.accuracy is not None else "–"

@@ -20,6 +20,7 @@ from ..spaces.architecture import Architecture
 from ..spaces.space import Space, load_space
 from . import quantities
 from .config import SAMPLERS, RunPlan, SamplerName, StudyConfig, validated
+from .wording import short_count
 
 Names = tuple[str, ...]
 
@@ -198,8 +199,8 @@ def prepare(
     bound = space.bind(costs.site_map)
     bare = costs.of(Architecture(request.backbone))
     say(
-        f"{request.backbone}: {quantities.short_count(bare.params)} parameters, "
-        f"{quantities.short_count(bare.macs)} MACs at {image_size}×{image_size}, {stem} stem; "
+        f"{request.backbone}: {short_count(bare.params)} parameters, "
+        f"{short_count(bare.macs)} MACs at {image_size}×{image_size}, {stem} stem; "
         f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
         f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
     )

@@ -12,7 +12,7 @@ from rich.text import Text
 from ...runners.recipe import Stem
 from ...spaces.architecture import POSITIONS, Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
-from ..quantities import short_count
+from ..wording import short_count
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[

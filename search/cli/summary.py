@@ -12,7 +12,7 @@ from ...studies.findings import Findings, Point
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.store import Store
-from ..quantities import short_count, short_time
+from ..wording import short_architecture, short_count, short_time
 from .shared import out, plain_table, say
 
 FRONT_ROWS = 12
@@ -64,7 +64,7 @@ def _row(point: Point, found: Findings) -> list[str | Text]:
     gain = f"{100 * point.gain.mean:+.1f}" if point.gain else "–"
     costs = [_cost(point, cost) for cost in found.costs]
     notes = [note for note, which in (("best", found.best), ("knee", found.knee)) if which == point]
-    text = Text(str(point.architecture))
+    text = Text(short_architecture(point.architecture))
     if notes:
         text.append(f"  ← {', '.join(notes)}", "bold green")
     return [f"#{point.number}", accuracy, gain, *costs, text]
