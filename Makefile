@@ -39,7 +39,10 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/rank_attentions.py --json benchmarks/results/rank_attentions.json
+	$(BIN)/python benchmarks/attention_effects.py --data cued-digits \
+		--json benchmarks/results/effects_cued_digits.json
+	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
+		--json benchmarks/results/effects_cluttered_digits.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)

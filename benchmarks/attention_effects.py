@@ -1,0 +1,112 @@
+"""How far the embedded tasks tell attentions apart, with the recipe that the demo uses.
+
+    python benchmarks/attention_effects.py --data cued-digits --json benchmarks/results/FILE
+
+Trains `test_resnet` bare and with each attention everywhere (r = 4, identity start), several seeds
+each, and gives the paired differences to the bare backbone with their standard errors. Trials that
+are in the file already, under the same recipe, are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from attentune.runners.data import load_data
+from attentune.runners.environment import environment
+from attentune.runners.recipe import Recipe
+from attentune.runners.train import DeviceData, train
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build
+
+BARE = "test_resnet"
+ARCHITECTURES = [
+    BARE,
+    *(
+        f"{BARE}+{attention}@all.residual"
+        for attention in (
+            "se(r=4,start=identity)",
+            "eca(start=identity)",
+            "cbam(r=4,start=identity)",
+            "ca(r=4,start=identity)",
+        )
+    ),
+]
+
+
+def run(text: str, seed: int, recipe: Recipe, data: DeviceData, classes: int) -> dict[str, Any]:
+    model = build(
+        parse(text), num_classes=classes, image_size=recipe.image_size, stem=recipe.stem, seed=seed
+    )
+    curve: list[float] = []
+    began = time.process_time()
+    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))
+    seconds = time.process_time() - began
+    return {"architecture": text, "seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
+
+
+def summary(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    final = {(t["architecture"], t["seed"]): 100 * t["curve"][-1] for t in trials}
+    rows = []
+    for text in dict.fromkeys(t["architecture"] for t in trials):
+        seeds = sorted(seed for name, seed in final if name == text)
+        accuracies = [final[text, seed] for seed in seeds]
+        gains = [final[text, s] - final[BARE, s] for s in seeds if (BARE, s) in final]
+        error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None
+        rows.append(
+            {
+                "architecture": text,
+                "seeds": len(seeds),
+                "accuracy": round(statistics.mean(accuracies), 2),
+                "accuracy_deviation": round(statistics.stdev(accuracies), 2) if seeds[1:] else None,
+                "gain": round(statistics.mean(gains), 2) if gains else None,
+                "gain_standard_error": None if error is None else round(error, 2),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="cued-digits")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = Recipe.of(data=options.data, image_size=36, epochs=options.epochs)
+    dataset = load_data(recipe)
+    data = DeviceData.of(dataset, torch.device("cpu"))
+    found = json.loads(options.json.read_text()) if options.json.exists() else {}
+    same = found.get("recipe") == recipe.model_dump(mode="json")
+    trials = found["trials"] if same else []
+    done = {(t["architecture"], t["seed"]) for t in trials}
+    for seed in range(options.seeds):
+        for text in ARCHITECTURES:
+            if (text, seed) in done:
+                continue
+            trials.append(run(text, seed, recipe, data, len(dataset.classes)))
+            result = {
+                "what": "final validation accuracy and paired gain over the bare backbone, points",
+                "environment": environment(torch.device("cpu"), recipe.precision),
+                "recipe": recipe.model_dump(mode="json"),
+                "summary": summary(trials),
+                "trials": trials,
+            }
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(result, indent=1) + "\n")
+            print(text, seed, f"{100 * trials[-1]['curve'][-1]:.1f} %", flush=True)
+    for row in summary(trials):
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Keep a finished study as a result file: its trials, front, recipe and what it ran on.
+
+python benchmarks/record_study.py DATABASE STUDY --json benchmarks/results/FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from attentune.studies.analysis import analyse, show_json
+from attentune.studies.store import Store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database")
+    parser.add_argument("study")
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    with Store.open(options.database, read_only=True) as store:
+        study = store.study(options.study)
+        trials = store.trials(study)
+        found = analyse(study, trials)
+        result = {
+            **show_json(study, trials, rejected=len(store.rejections(study))),
+            "wall_seconds": round(store.spent_seconds(study), 1),
+            "seed_deviation": found.noise.deviation if found.noise else None,
+            "config": {
+                key: value
+                for key, value in study.config["study"].items()
+                if key in ("space", "sampler", "seed", "objectives")
+            },
+            "recipe": {**study.config["study"]["recipe"], "data": Path(_data(study)).name},
+            "environments": list(store.environments(study).values()),
+        }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _data(study) -> str:
+    return study.config["study"]["recipe"]["data"]
+
+
+if __name__ == "__main__":
+    main()

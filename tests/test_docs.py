@@ -1,0 +1,62 @@
+"""The documents name only what exists: commands, options, files; every command is documented."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import attentune
+import pytest
+import typer
+from attentune.search.cli import app
+from attentune.spaces.space import Space
+
+ROOT = Path(attentune.__file__).resolve().parent
+GUIDES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "CONTRIBUTING.md", *GUIDES]
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def shown_commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
+        for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M):
+            lines = re.findall(r"^attentune .*$", block, re.M)
+            found += [line.split("  #")[0].strip() for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_a_command_that_is_shown_exists_with_its_options(line):
+    words = shlex.split(line)
+    command = COMMANDS[words[1]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name):
+    assert f"attentune {name}" in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text("utf-8")):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_options_named_in_the_guide_exist():
+    known = {o for c in COMMANDS.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    known.add("--debug")
+    text = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    assert set(re.findall(r"(--[a-z][a-z-]+)", text)) <= known
+
+
+def test_the_space_in_the_guide_is_valid():
+    text = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    block = re.search(r"```toml\n(.*?)```", text, re.S)
+    assert block
+    assert Space.of(**tomllib.loads(block[1])).granularity == "stage"
