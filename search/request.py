@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ..errors import UsageError, did_you_mean
+from ..errors import SpaceError, UsageError, did_you_mean
 from ..runners.data import Progress, inspect_data, prepare_data
 from ..runners.recipe import Recipe
 from ..spaces.architecture import Architecture
@@ -179,9 +179,12 @@ def prepare(
     from ..runners.devices import resolve_device
     from ..spaces.build import choose_stem
     from ..spaces.timm_compat import check_backbone
+    from ..spaces.weights import pretrained_backbone
 
     check_backbone(request.backbone)
     device = resolve_device(request.device)
+    if request.init == "pretrained":
+        pretrained_backbone(request.backbone)  # now, rather than in every trial
     source = inspect_data(request.data)
     image_size = request.image_size or source.image_size
     stem = request.stem
@@ -204,6 +207,7 @@ def prepare(
         f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
         f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
     )
+    _check_limits(request, {"params": bare.params, "macs": bare.macs})
     config: StudyConfig = draft.model_copy(
         update={
             "recipe": recipe,
@@ -216,9 +220,19 @@ def prepare(
         from ..runners.cost import reference_latency
 
         latency = reference_latency(config.backbone, recipe, config.num_classes, device)
+        _check_limits(request, {"latency_ms": latency})
         config = config.model_copy(update={"reference_latency_ms": latency})
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
     return config
+
+
+def _check_limits(request: SearchRequest, costs: Mapping[str, float]) -> None:
+    for key, limit in request.limits.items():
+        if costs.get(key, 0) > limit:
+            raise SpaceError(
+                f"the bare {request.backbone} breaks a limit itself: {key} is {costs[key]:,.6g}, "
+                f"above the limit of {limit:,.12g}; raise it, or take a smaller backbone"
+            )
 
 
 def _recipe(request: SearchRequest, **settled: Any) -> Recipe:

@@ -7,10 +7,12 @@ from itertools import groupby
 from typing import Annotated, Any
 
 import typer
+from rich.padding import Padding
 from rich.text import Text
 
 from ...runners.recipe import Stem
 from ...spaces.architecture import POSITIONS, Architecture
+from ...spaces.attentions import plugins
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ..wording import short_count
 from .shared import Json, out, plain_table, print_json
@@ -84,13 +86,12 @@ def attentions(
         else:
             _print_attention(entry)
         return
+    others = plugins.listed()
     if as_json:
-        print_json([_attention_json(entry) for entry in ATTENTIONS.values()])
-        return
-    table = plain_table("name", "kind", "title", "paper")
-    for entry in ATTENTIONS.values():
-        table.add_row(entry.name, entry.kind, entry.title, Text(entry.paper))
-    out.print(table)
+        known = [_attention_json(entry) for entry in ATTENTIONS.values()]
+        print_json([*known, *({"name": name, "origin": others[name]} for name in others)])
+    else:
+        _print_catalogue(others)
 
 
 def _attention_json(entry: Attention) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _attention_json(entry: Attention) -> dict[str, Any]:
         {"name": o.name, "default": o.default, "legal": o.legal, "meaning": o.meaning}
         for o in entry.options
     ]
-    return {
+    facts = {
         "name": entry.name,
         "title": entry.title,
         "paper": entry.paper,
@@ -106,24 +107,54 @@ def _attention_json(entry: Attention) -> dict[str, Any]:
         "formula": entry.formula,
         "options": options,
     }
+    return facts | ({"origin": entry.origin} if entry.origin else {})
+
+
+_KINDS = {
+    "channel": "channel: look what",
+    "spatial": "spatial: look where",
+    "mixed": "mixed: look what and where",
+    "global": "global: every position sees all others",
+}
+
+
+def _print_catalogue(others: dict[str, str]) -> None:
+    table = plain_table("name", "attention", "settings", "arXiv")
+    for kind, heading in _KINDS.items():
+        table.add_row("", Text(heading, style="italic"))
+        for entry in (entry for entry in ATTENTIONS.values() if entry.kind == kind):
+            settings = ", ".join(o.name for o in entry.options if o.name != "start")
+            number = entry.paper.rpartition(", ")[2].removeprefix("arXiv ")
+            table.add_row(entry.name, entry.title, settings, number)
+        table.add_row()
+    out.print(table)
+    for name, origin in others.items():
+        out.print(Text(f"{name}, of {origin}"))
+    out.print(
+        Text("All take start=paper or start=identity. `attentune attentions NAME` shows one.")
+    )
 
 
 def _print_attention(entry: Attention) -> None:
     out.print(Text(f"{entry.name}: {entry.title}", style="bold"))
-    out.print(Text(f"{entry.paper}; kind: {entry.kind}"))
-    out.print(Text(f"\n  {entry.formula}\n"))
-    table = plain_table("option", "default", "legal", "meaning")
+    out.print(Text("; ".join(filter(None, (entry.paper, f"kind: {entry.kind}", entry.origin)))))
+    out.print(Padding(Text(entry.formula), (1, 2)))
+    table = plain_table("setting", "default", "legal", "meaning")
     for option in entry.options:
         default = str(option.default)
         default = default.lower() if isinstance(option.default, bool) else default
         table.add_row(option.name, default, Text(option.legal), Text(option.meaning))
     out.print(table)
-    size = (14, 14)
-    counts = (
-        f"C = {c}: {entry.parameters(c, entry.defaults, size):,}" for c in (64, 128, 256, 512)
-    )
-    out.print(Text("\nparameters with the defaults: " + " · ".join(counts)))
-    out.print(Text(f"for example: resnet18+{entry.name}@all.residual"))
+    if entry.opens_as_identity:
+        out.print("As published it begins as the identity: both starts are one.")
+    sizes = {c: entry.parameters(c, entry.defaults, (14, 14)) for c in (64, 128, 256, 512)}
+    counts = plain_table("\nparameters", *(f">\nC = {channels}" for channels in sizes))
+    counts.add_row("with the defaults", *(f"{size:,}" for size in sizes.values()))
+    identity = entry.parameters(64, {**entry.defaults, "start": "identity"}, (14, 14))
+    if more := identity - sizes[64]:
+        counts.add_row("start=identity adds", *(str(more) for _ in sizes))
+    out.print(counts)
+    out.print(Text(f"\nFor example: resnet18+{entry.name}@all.residual"))
 
 
 def measure(

@@ -178,6 +178,8 @@ def _run(store: Store, record: StudyRecord) -> None:
     if not ending.finished:
         _interrupted(record, ending.trials)
     print_summary(store, record)
+    if not any(trial.state == "complete" for trial in store.trials(record)):
+        raise typer.Exit(1)
     _next_steps(record.name)
 
 

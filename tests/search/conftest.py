@@ -13,13 +13,14 @@ from attentune.runners.events import (
     END_OF_TRIAL,
     EpochDone,
     Event,
+    Failed,
     Finished,
     Measured,
     Started,
     Stopped,
     WorkerDied,
 )
-from attentune.runners.results import Costs, EpochReport, Job, TrialResult
+from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.config import RunPlan, StudyConfig
 from attentune.search.coordinator import Coordinator
 from attentune.search.propose import Proposer
@@ -43,6 +44,7 @@ class FormulaPool:
         self.epochs: dict[Path, int] = {}
         self.started: list[Job] = []
         self.dies_after_epoch: list[int] = []
+        self.fails = False
 
     @property
     def idle(self) -> int:
@@ -58,6 +60,9 @@ class FormulaPool:
         self._next(job)
 
     def _next(self, job: Job) -> None:
+        if self.fails:
+            self.queue.append(Failed(job.number, Failure("error", "no such luck")))
+            return
         done = self.epochs[job.folder] = self.epochs[job.folder] + 1
         if done in self.dies_after_epoch:
             self.dies_after_epoch.remove(done)
@@ -157,6 +162,7 @@ class Bench:
         lease = self.store.acquire(record)
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
+        pool.fails = self.pool.fails
         self.pool = pool
         plan = RunPlan(trials=trials, **plan)
         coordinator = Coordinator(self.store, record, config, plan, proposer, pool, lease)

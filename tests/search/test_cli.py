@@ -223,7 +223,7 @@ REFUSED = [
     ("search a --backbone vit_tiny_patch16_224 --data digits", 1, "vit_tiny_patch16_224"),
     ("search a --backbone resnet18 --data digitz", 1, "did you mean 'digits'"),
     ("search a --backbone resnet18 --data nowhere/at/all", 1, "no file or folder"),
-    ("search a --backbone resnet18 --data digits --attention sse", 2, "did you mean 'se'"),
+    ("search a --backbone resnet18 --data digits --attention ecca", 2, "did you mean 'eca'"),
     (
         "search a --backbone test_resnet --data digits --attention se --ratio 1000",
         2,
@@ -244,13 +244,13 @@ REFUSED = [
     ("search a --data digits", 2, "--backbone is missing"),
     ("search a --backbone resnet18 --data digits --db nodatabase", 1, "no SQLite database"),
     ("search a --backbone resnet18 --data digits --db nowhere/a.db", 1, "does not exist"),
-    ("measure resnet18+sse@all.residual", 2, "           ^"),
+    ("measure resnet18+ecca@all.residual", 2, "           ^"),
     ("measure resnet18+se(r=1000)@all.residual", 2, "use r ≤ 64"),
     ("measure resnet18+se@s9.residual", 2, "its stages are s1 to s4"),
     ("measure vgg11+se@all.identity", 2, "no identity"),
     ("sites resnet19", 1, "did you mean"),
     ("sites vit_tiny_patch16_224", 1, "tokens"),
-    ("attentions sse", 2, "did you mean 'se'"),
+    ("attentions ecca", 2, "did you mean 'eca'"),
     ("show nothing --db empty.db", 1, "empty.db"),
 ]
 

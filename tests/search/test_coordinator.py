@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import optuna
 import pytest
-from attentune.errors import SpaceError
-from attentune.runners.events import EpochDone, Failed, Finished
+from attentune.errors import SpaceError, TrialError
+from attentune.runners.events import EpochDone
 from attentune.search.config import SAMPLERS
-from attentune.spaces.space import Space, load_space
+from attentune.spaces.space import Space
 
 BASELINES = [
     "test_resnet",
@@ -92,7 +92,7 @@ def test_a_limit_rejects_before_anything_is_trained(bench):
 
 
 def test_a_limit_below_the_bare_backbone_is_refused_with_the_limit(bench):
-    with pytest.raises(SpaceError, match=r"bare test_resnet breaks a limit.*params ≤ 1,000"):
+    with pytest.raises(SpaceError, match=r"bare test_resnet breaks a limit itself: params .*1,000"):
         bench.run("s", 5, bench.config(limits={"params": 1000}))
 
 
@@ -133,6 +133,22 @@ def test_a_trial_that_keeps_losing_workers_fails_and_the_study_goes_on(bench):
     trials = bench.store.trials(bench.store.study("s"))
     assert trials[0].failure.kind == "worker_died"
     assert [t.state for t in trials[1:]] == ["complete"] * 5
+
+
+def test_a_study_of_which_nothing_works_stops_early_and_tries_its_baselines_again(bench):
+    bench.pool.fails = True
+    with pytest.raises(TrialError, match=r"first 3 trials all failed.*no such luck") as caught:
+        bench.run("s", 30, bench.config())
+    assert caught.value.kind == "error"
+    assert len(bench.told("s")) == 3
+
+    bench.pool.fails = False
+    bench.run("s", 12)
+    bare = [state for _, text, _, state, _ in bench.told("s") if text == "test_resnet"]
+    assert bare[0] == "failed"
+    assert bare[-1] == "complete"
+    complete = [text for _, text, _, state, _ in bench.told("s") if state == "complete"]
+    assert complete[:5] == BASELINES
 
 
 def test_optuna_reads_the_same_study_with_its_own_tools(bench):
@@ -187,11 +203,3 @@ def test_a_trial_past_its_time_fails_as_timeout(bench, monkeypatch):
     bench.run("s", 2, bench.config(recipe={"epochs": 50}), trial_timeout=500.0)
     trials = bench.store.trials(bench.store.study("s"))
     assert {t.failure.kind for t in trials if t.failure} == {"timeout"}
-
-
-def test_presets_bind_and_hold_what_their_size_says():
-    for name in ("quick", "where", "full"):
-        assert load_space(name).attentions
-
-
-__all__ = ["Failed", "Finished"]
