@@ -200,7 +200,7 @@ def _knee_tile(knee: Point, findings: Findings) -> Tile:
         more = wording.change(knee.values[cost.key], findings.bare.values[cost.key])
         detail += f", {more} {cost.title.lower()}"
     value = wording.percent(knee.accuracy, knee.standard_error)
-    return Tile(value, "best compromise", detail)
+    return Tile(value, "knee: best compromise", detail)
 
 
 def _shown_costs(findings: Findings) -> list[Objective]:

@@ -26,7 +26,8 @@ from ..recipe import Recipe
 from .build import Progress, build, usual_crop
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .locations import cache_root
-from .source import Source, open_source
+from .opening import open_source
+from .source import Source
 
 _FORMAT = 1  # raise it when prepared data changes its meaning
 

@@ -1,20 +1,17 @@
-"""What a source of pictures can do, and which source a `--data` text means."""
+"""What a source of pictures can do, and what suits pictures of a kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import DataError, did_you_mean
 from .dataset import Images, Labels, SplitName
 from .pictures import Broken
 
 Integers = npt.NDArray[np.int64]
-TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
 
 
 class Source(Protocol):
@@ -53,31 +50,6 @@ class Source(Protocol):
         self, split: SplitName, rows: Integers, size: int
     ) -> Iterator[tuple[int, Images | Broken]]:
         """The chosen pictures of a split at size × size, each with its place in `rows`."""
-
-
-def open_source(spec: str) -> Source:
-    """The source that `--data spec` means; DataError names the closest embedded data.
-
-    An embedded name wins over a folder of that name (`./digits` is the folder), and a path that
-    exists over a timm data set.
-    """
-    from .embedded import EMBEDDED, DigitSource
-    from .folders import open_files
-
-    if spec in EMBEDDED:
-        return DigitSource(spec)
-    path = Path(spec).expanduser()
-    if path.exists():
-        return open_files(path)
-    if spec.lower().startswith(TIMM_PREFIXES):
-        from .timm_sets import TimmSource
-
-        return TimmSource(spec)
-    if len(path.parts) > 1 or path.suffix:
-        raise DataError(f"there is no file or folder {spec!r}; check the path given as data")
-    raise DataError(
-        f"{spec!r} is neither embedded data nor a path that exists{did_you_mean(spec, EMBEDDED)}"
-    )
 
 
 def sensible_size(native: int) -> int:
