@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import AttentuneError as AttentuneError
     from .spaces.architecture import Architecture as Architecture
+    from .spaces.attentions.plugins import register_attention as register_attention
     from .spaces.build import create_model as create_model
     from .studies.export import load as load
 
@@ -21,8 +22,16 @@ _HOMES = {
     "AttentuneError": ".errors",
     "create_model": ".spaces.build",
     "load": ".studies.export",
+    "register_attention": ".spaces.attentions.plugins",
 }
-__all__ = ["Architecture", "AttentuneError", "__version__", "create_model", "load"]
+__all__ = [
+    "Architecture",
+    "AttentuneError",
+    "__version__",
+    "create_model",
+    "load",
+    "register_attention",
+]
 
 
 def __getattr__(name: str) -> Any:

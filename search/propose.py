@@ -28,8 +28,8 @@ from ..runners.cost import CostModel
 from ..runners.results import Costs
 from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
+from ..spaces.bound import BoundSpace, Pick
 from ..spaces.canonical import canonical
-from ..spaces.space import BoundSpace, Pick
 from ..studies.objectives import BY_KEY
 from ..studies.records import BASELINE, SEARCH, StudyRecord, TrialRecord
 from ..studies.store import Store

@@ -17,6 +17,7 @@ from ..errors import SpaceError, UsageError, did_you_mean
 from ..runners.data import Progress, inspect_data, prepare_data
 from ..runners.recipe import Recipe
 from ..spaces.architecture import Architecture
+from ..spaces.bound import bind
 from ..spaces.space import Space, load_space
 from . import quantities
 from .config import SAMPLERS, RunPlan, SamplerName, StudyConfig, validated
@@ -199,7 +200,7 @@ def prepare(
     if info.broken:
         say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
     costs = CostModel(request.backbone, recipe, len(info.classes))
-    bound = space.bind(costs.site_map)
+    bound = bind(space, costs.site_map)
     bare = costs.of(Architecture(request.backbone))
     say(
         f"{request.backbone}: {short_count(bare.params)} parameters, "

@@ -112,6 +112,7 @@ def _run(
     from ..runners.data import prepare_data
     from ..runners.devices import resolve_device, worker_devices
     from ..runners.pool import LocalPool
+    from ..spaces.bound import bind
     from .coordinator import Coordinator
     from .propose import Proposer
 
@@ -123,7 +124,7 @@ def _run(
         )
     prepare_data(config.recipe)  # workers only open what is already there
     costs = CostModel(config.backbone, config.recipe, config.num_classes)
-    proposer = Proposer(store, record, config, config.space.bind(costs.site_map), costs)
+    proposer = Proposer(store, record, config, bind(config.space, costs.site_map), costs)
     pool = LocalPool(worker_devices(device, plan.workers, plan.workers_per_gpu))
     coordinator = Coordinator(store, record, config, plan, proposer, pool, lease)
     try:

@@ -144,12 +144,13 @@ def parse(text: str) -> Architecture:
 
 
 def _regular_options(entry: Attention, options: dict[str, Value]) -> tuple[tuple[str, Value], ...]:
+    read: dict[str, Value] = {}
     for name, value in options.items():
         try:
-            entry.option(name).parse(_show(value))
+            read[name] = entry.option(name).parse(_show(value))  # 2 for a float becomes 2.0
         except ValueError as error:
             raise ArchitectureError(str(error)) from None
-    merged = {**entry.defaults, **options}
+    merged = {**entry.defaults, **read}
     return tuple(
         (name, value)
         for name, value in merged.items()

@@ -24,17 +24,21 @@ from ..errors import AttentuneError
 from .architecture import Architecture, parse
 from .attentions.catalogue import attention
 from .discover import Stem, choose_stem, discover, site_map, strip_own_attention
+from .features import Relocation, wanted
 from .fitting import Effect, Fitting, fittings
 from .insert import insert
 from .sites import Anchor, SiteMap
 from .stem import shrink_stem
-from .timm_compat import check_backbone, import_timm
+from .timm_compat import check_backbone, import_timm, native_size, size_options
 from .weights import pretrained_backbone
 
 __all__ = ["build", "choose_stem", "create_model"]
 
 # Arguments of timm that leave a backbone's modules and map sizes as they are.
-_SAME_SITES = {"in_chans", "drop_rate", "drop_path_rate", "global_pool"}
+_SAME_SITES = {
+    *("in_chans", "drop_rate", "drop_path_rate", "global_pool"),
+    *("features_only", "out_indices", "feature_cls"),
+}
 
 
 def create_model(
@@ -50,9 +54,10 @@ def create_model(
     """A network from an architecture text, such as `resnet50+cbam(r=16)@s3.residual`.
 
     Like `timm.create_model`, whose further arguments it takes; `pretrained` weights of the backbone
-    are kept. `image_size` (pixels, 224 if not given) matters only to attention that depends on the
-    map's size. With `seed` the initial weights are reproducible; without, they come from torch's
-    generator as usual.
+    are kept. With `features_only=True` attention behind the last feature goes with the head.
+    `image_size` (pixels, the backbone's own if not given) matters to attention and to backbones
+    whose weights depend on the map's size. With `seed` the initial weights are reproducible;
+    without, they come from torch's generator as usual.
 
     Raises ArchitectureError for a text or a place that means nothing here, BackboneError for a
     backbone that cannot be used, AttentuneError if weights cannot be had.
@@ -63,7 +68,7 @@ def create_model(
         architecture,
         num_classes=num_classes,
         stem=stem,
-        image_size=image_size or 224,
+        image_size=image_size,
         seed=seed,
         pretrained=pretrained,
         **timm_kwargs,
@@ -74,7 +79,7 @@ def build(
     architecture: Architecture,
     *,
     num_classes: int,
-    image_size: int,
+    image_size: int | None,
     seed: int | None,
     stem: Stem = "native",
     in_chans: int = 3,
@@ -89,20 +94,26 @@ def build(
     differ from its formula, which would be a bug.
     """
     check_backbone(architecture.backbone)
+    image_size = image_size or native_size(architecture.backbone)
     sites = _sites(architecture, image_size, stem, timm_kwargs)
     fitted = fittings(architecture, sites) if sites else []
     with _seeded(seed):
-        name, options = architecture.backbone, {"in_chans": in_chans, **timm_kwargs}
+        name = architecture.backbone
+        options = {"in_chans": in_chans, **size_options(name, image_size), **timm_kwargs}
+        if not wanted(timm_kwargs):
+            options["num_classes"] = num_classes
         if pretrained or weights is not None:
-            model = pretrained_backbone(name, weights, num_classes=num_classes, **options)
+            model = pretrained_backbone(name, weights, **options)
         else:
-            model = import_timm().create_model(name, num_classes=num_classes, **options)
-    if sites and stem == "small":
-        shrink_stem(model, sites.stem_strides, keep_kernels=pretrained or weights is not None)
-    if sites and architecture.strip_attention:
-        strip_own_attention(model, sites.own_attention)
-    if fitted:
-        _insert_all(model, fitted, seed)
+            model = import_timm().create_model(name, **options)
+    if sites:
+        here = Relocation(model, name, timm_kwargs)
+        if stem == "small":
+            strides = here.paths(sites.stem_strides)
+            shrink_stem(model, strides, keep_kernels=pretrained or weights is not None)
+        if architecture.strip_attention:
+            strip_own_attention(model, here.paths(sites.own_attention))
+        _insert_all(model, here, fitted, seed)
     return model
 
 
@@ -123,7 +134,9 @@ def _sites(
     )
 
 
-def _insert_all(model: nn.Module, fitted: list[Fitting], seed: int | None) -> None:
+def _insert_all(
+    model: nn.Module, here: Relocation, fitted: list[Fitting], seed: int | None
+) -> None:
     keys, count = set(model.state_dict()), _count(model)
     groups: dict[Anchor, dict[str, nn.Module]] = {}
     named: Counter[tuple[Anchor, str]] = Counter()
@@ -136,9 +149,10 @@ def _insert_all(model: nn.Module, fitted: list[Fitting], seed: int | None) -> No
         module = _attention(fitting, same[anchor, name, fitting.effect], seed)
         groups.setdefault(anchor, {})[child] = module
     for anchor, group in groups.items():
-        insert(model, anchor, group)
-    expected = count + sum(fitting.parameters for fitting in fitted)
-    if _count(model) != expected or not keys <= set(model.state_dict()):
+        if place := here.anchor(anchor):
+            insert(model, place, group)
+            count += sum(map(_count, group.values()))  # each of them by its formula
+    if _count(model) != count or not keys <= set(model.state_dict()):
         raise AttentuneError(
             "inserting attention changed the backbone itself; please report the architecture"
         )

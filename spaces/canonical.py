@@ -55,9 +55,12 @@ def canonical(architecture: Architecture, sites: SiteMap) -> Architecture:
 
 
 def resolve(
-    architecture: str | Architecture, *, image_size: int = 224, stem: Stem = "native"
+    architecture: str | Architecture, *, image_size: int | None = None, stem: Stem = "native"
 ) -> tuple[Architecture, SiteMap]:
-    """The canonical architecture of a text, and the site map it was read against."""
+    """The canonical architecture of a text, and the site map it was read against.
+
+    `image_size` as for `site_map`.
+    """
     if isinstance(architecture, str):
         architecture = parse(architecture)
     sites = site_map(

@@ -1,8 +1,9 @@
 """Insertion points of any timm backbone, found by running it once.
 
 `site_map("resnet18")` builds the backbone without memory for its weights (torch's meta device),
-runs one picture through it under `trace`, reads stages and blocks from the trace (`anatomy`), and
-asks for every block which positions it has (`positions`). Nothing is known about any class by name.
+runs one picture of its own size through it under `trace`, reads stages and blocks from the trace
+(`anatomy`), and asks for every block which positions it has (`positions`). Pictures of other sizes
+have the same sites with other maps. Nothing is known about any class by name.
 
 A pass takes some hundredths of a second to a second, so the answer is remembered in the process and
 on disk (`ATTENTUNE_CACHE`, else the user's cache folder), by timm's version and by `VERSION` below.
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,28 +29,30 @@ from .anatomy import Anatomy, anatomy
 from .positions import Locator, Positions
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from .stem import shrink_stem
-from .timm_compat import check_backbone, import_timm
-from .trace import Call, Op, Trace, trace
+from .timm_compat import check_backbone, has_fixed_size, import_timm, native_size, size_options
+from .trace import NCHW, NHWC, Call, Op, Trace, map_shape, trace
 
 Stem = Literal["native", "small"]
 
-VERSION = 2
+VERSION = 3
 """Of what this module finds; raise it with every change that finds something else."""
 
 
 def site_map(
     backbone: str,
     *,
-    image_size: int = 224,
+    image_size: int | None = None,
     stem: Stem = "native",
     strip_attention: bool = False,
 ) -> SiteMap:
     """All insertion points of `backbone` for square pictures of `image_size` pixels.
 
-    With `strip_attention` those of the backbone after its own attention is removed. BackboneError
-    if timm does not know the backbone, if it cannot be run, or if it has no place for an attention.
+    Without a size, for those that the backbone is made for. With `strip_attention` those of the
+    backbone after its own attention is removed. BackboneError if timm does not know the backbone,
+    if it cannot be run, or if it has no place for an attention.
     """
-    return _site_map(backbone, image_size, stem, strip_attention)
+    check_backbone(backbone)
+    return _site_map(backbone, image_size or native_size(backbone), stem, strip_attention)
 
 
 def choose_stem(backbone: str, image_size: int) -> Stem:
@@ -58,7 +62,7 @@ def choose_stem(backbone: str, image_size: int) -> Stem:
         return "native"
     try:
         site_map(backbone, image_size=image_size, stem="small")
-    except BackboneError:  # a stem with parallel paths
+    except BackboneError:
         return "native"
     return "small"
 
@@ -71,12 +75,15 @@ def strip_own_attention(model: nn.Module, paths: tuple[str, ...]) -> None:
 
 @cache
 def _site_map(backbone: str, image_size: int, stem: Stem, strip_attention: bool) -> SiteMap:
-    check_backbone(backbone)
     name = backbone.partition(".")[0]
     file = _cache_file(name, image_size, stem, strip_attention)
     if (known := _read(file, backbone)) is not None:
         return known
-    found = discover(backbone, image_size=image_size, stem=stem, strip_attention=strip_attention)
+    if image_size == native_size(backbone):
+        found = _found(backbone, stem, strip_attention, {})
+    else:
+        native = _site_map(backbone, native_size(backbone), stem, strip_attention)
+        found = _resized(native, image_size, stem, strip_attention, {})
     _write(file, found)
     return found
 
@@ -84,35 +91,78 @@ def _site_map(backbone: str, image_size: int, stem: Stem, strip_attention: bool)
 def discover(
     backbone: str,
     *,
-    image_size: int = 224,
+    image_size: int | None = None,
     stem: Stem = "native",
     strip_attention: bool = False,
     **timm_kwargs: Any,
 ) -> SiteMap:
     """`site_map` without any cache, for a backbone built with `timm_kwargs`."""
-    model, record = _run(backbone, image_size, timm_kwargs)
-    found = _anatomy(model, record)
+    native = _found(backbone, stem, strip_attention, timm_kwargs)
+    if image_size in (None, native.image_size[0]):
+        return native
+    return _resized(native, image_size, stem, strip_attention, timm_kwargs)
+
+
+def _found(
+    backbone: str, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
+) -> SiteMap:
+    """The sites on pictures of the backbone's own size."""
+    if stem == "small" and has_fixed_size(backbone):
+        raise BackboneError(
+            f"{backbone} has no small stem: its weights depend on the size of the map"
+        )
+    size = native_size(backbone)
+    model, record = _run(backbone, size, timm_kwargs)
+    found = anatomy(record)
     own, strides = _own_attention(record), _stem_strides(record, found)
     if (strip_attention and own) or (stem == "small" and strides):
-        if strip_attention:
-            strip_own_attention(model, own)
-        if stem == "small":
-            shrink_stem(model, strides)
-        record = _second_pass(model, backbone, image_size)
-        found = _anatomy(model, record)
+        _change(model, own if strip_attention else (), strides if stem == "small" else ())
+        record = _second_pass(model, backbone, size, stem, strip_attention)
+        found = anatomy(record)
     sites = _sites(record, found)
     if not sites:
         raise BackboneError(f"{backbone} has no place for an attention: {_why(record, found)}")
-    return SiteMap(backbone, (image_size, image_size), sites, own, strides)
+    here = {(site.stage, site.block) for site in sites}
+    paths = tuple(b.call.path for b in found.blocks if (b.stage, b.number) in here)
+    return SiteMap(backbone, (size, size), sites, own, strides, paths)
+
+
+def _resized(
+    native: SiteMap, size: int, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
+) -> SiteMap:
+    """The same sites on pictures of another size, where only the maps are others.
+
+    They are not looked for again: on tiny pictures stages end at one size, and what is a map can be
+    ambiguous.
+    """
+    own = native.own_attention if strip_attention else ()
+    strides = native.stem_strides if stem == "small" else ()
+    model, record = _run(native.backbone, size, timm_kwargs)
+    if own or strides:
+        _change(model, own, strides)
+        record = _second_pass(model, native.backbone, size, stem, strip_attention)
+    calls = {call.path: call for call in record.calls}
+    sites = []
+    for site in native.sites:
+        call = calls[site.module]
+        value = record.values[(call.outputs if site.anchor[0] == "out" else call.inputs)[0]]
+        shape = map_shape(value.shape, NHWC if site.anchor[-1] == NHWC else NCHW)
+        sites.append(replace(site, channels=shape[0], height=shape[1], width=shape[2]))
+    return replace(native, image_size=(size, size), sites=tuple(sites))
+
+
+def _change(model: nn.Module, own: tuple[str, ...], strides: tuple[str, ...]) -> None:
+    strip_own_attention(model, own)
+    shrink_stem(model, strides)
 
 
 def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[nn.Module, Trace]:
-    timm = import_timm()
+    timm, name = import_timm(), backbone.partition(".")[0]
     failure: Exception | None = None
     for device in ("meta", "cpu"):  # a few models look at values, which meta tensors do not have
         try:
             with torch.device(device):
-                model = timm.create_model(backbone.partition(".")[0], **timm_kwargs)
+                model = timm.create_model(name, **size_options(name, image_size), **timm_kwargs)
             return model, _pass(model, image_size)
         except Exception as error:
             failure = failure or error
@@ -122,13 +172,15 @@ def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[n
     ) from failure
 
 
-def _second_pass(model: nn.Module, backbone: str, image_size: int) -> Trace:
+def _second_pass(
+    model: nn.Module, backbone: str, image_size: int, stem: Stem, stripped: bool
+) -> Trace:
     try:
         return _pass(model, image_size)
     except Exception as error:
+        how = ["without its own attention"] * stripped + ["with a small stem"] * (stem == "small")
         raise BackboneError(
-            f"{backbone} does not run with a small stem or without its own attention"
-            f"{_reason(error)}"
+            f"{backbone} does not run {' and '.join(how)}{_reason(error)}"
         ) from error
 
 
@@ -144,14 +196,6 @@ def _pass(model: nn.Module, image_size: int) -> Trace:
     return trace(model.eval(), picture)
 
 
-def _anatomy(model: nn.Module, record: Trace) -> Anatomy:
-    """The same stages whatever the picture: where their maps are too small, as on a large one."""
-    found = anatomy(record)
-    if found.by_size and max(record.values[found.blocks[-1].output].shape[2:]) == 1:
-        return anatomy(record, like=anatomy(_pass(model, 224)))
-    return found
-
-
 def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:
     locator = Locator(record, found)
     last = {block.stage: block for block in found.blocks}
@@ -160,12 +204,12 @@ def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:
         points = Positions(record, block, locator).points()
         if block is last[block.stage]:
             holder = found.stages[block.stage]
-            end = locator.point(holder.outputs[0]) if holder and _gives_one(holder) else None
-            if end := end or points.get("post"):
+            whole = holder is None or _gives_one(holder)  # HRNet's stages give several maps
+            end = locator.point(holder.outputs[0]) if holder and whole else None
+            if end := end or (points.get("post") if whole else None):
                 points["stage"] = end
         for position, point in points.items():
-            channels, height, width = record.values[point.value].shape[1:]
-            shape = (channels, height, width)
+            shape = record.map_shape(point.value)
             sites.append(
                 Site(block.stage, block.number, position, *shape, point.anchor[1], point.anchor)
             )
@@ -186,17 +230,27 @@ def _why(record: Trace, found: Anatomy) -> str:
 
 
 def _stem_strides(record: Trace, found: Anatomy) -> tuple[str, ...]:
-    """Layers before the first block whose map is smaller than what they are given."""
+    """Layers before the first block, and not in its stage, that pass over places of the map."""
     if not found.blocks:
         return ()
+    first = found.blocks[0]
+    holder = found.stages[first.stage]
+    inside = f"{holder.path}." if holder else "."
     return tuple(
         call.path
-        for call in record.calls[: found.blocks[0].call.index]
+        for call in record.calls[: first.call.index]
         if next(call.module.children(), None) is None
         and _gives_one(call)
         and record.is_map(call.outputs[0])
-        and record.values[call.outputs[0]].shape[2:] < record.values[call.inputs[0]].shape[2:]
+        and record.grid(call.outputs[0]) < record.grid(call.inputs[0])
+        and _stride(call.module) > 1
+        and not call.path.startswith(inside)
     )
+
+
+def _stride(layer: nn.Module) -> int:
+    stride = getattr(layer, "stride", 2)  # a layer that does not say and shrinks the map has one
+    return max(stride) if isinstance(stride, tuple) else int(stride)
 
 
 _POOLING = ("mean", "_adaptive_avg_pool2d", "amax", "avg_pool2d", "max", "var_mean", "bmm")

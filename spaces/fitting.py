@@ -63,11 +63,8 @@ def effect(insertion: Insertion, channels: int) -> Effect:
     entry = attention(insertion.attention)
     known: dict[str, Value] = {}
     for name, value in insertion.settings.items():
-        auto = entry.option(name).auto
         if name == "r":
             known["width"] = entry.width(channels, int(value))
-        elif value == "auto" and auto is not None:
-            known[name] = auto(channels)
         elif not (name == "start" and entry.opens_as_identity):
-            known[name] = value
+            known[name] = entry.option(name).at(channels, value)
     return tuple(known.items())

@@ -22,13 +22,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from .sites import Anchor
+from .trace import NHWC
 
 
 def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> None:
     """Hook `attentions` into `model` at `anchor`, in place and in their order."""
     kind, path, *branch = anchor
     module = model.get_submodule(path)
-    attention = nn.Sequential(OrderedDict(attentions))
+    layout = ChannelsAside if anchor[-1] == NHWC else nn.Sequential
+    attention = layout(OrderedDict(attentions))
     if kind == "out":
         name = _add(module, "attention", attention)
         module.register_forward_hook(partial(_attend_output, name))
@@ -43,6 +45,19 @@ def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -
         model.get_submodule(branch[0]).register_forward_pre_hook(
             partial(_original_input, shortcut), prepend=True
         )
+
+
+class ChannelsAside(nn.Sequential):
+    """Attentions on a map that lies as (N, H, W, C): they are shown (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) to the same shape, and in one piece if it came so: what follows may cut it
+        into windows, or fold it without a copy."""
+        y = x.permute(0, 3, 1, 2)
+        for attention in self:
+            y = attention(y)
+        y = y.permute(0, 2, 3, 1)
+        return y.contiguous() if x.is_contiguous() else y
 
 
 class Shortcut(nn.Module):
@@ -61,7 +76,7 @@ class Shortcut(nn.Module):
         self.recall.register_forward_hook(partial(_recall, self.keep))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape: what the shortcut carries."""
+        """A map to the same shape: what the shortcut carries."""
         attended: Tensor = self.attention(self.keep(x))
         return attended
 

@@ -4,6 +4,8 @@
     ("in", path)                  on what the module `path` is given
     ("shortcut", block, branch)   on what `block` is given, except on its way into `branch`
 
+Behind these, "NHWC" if the map lies in that layout.
+
 An anchor names a point of the network: positions that are the same point get the same anchor
 (`post` of a block without addition is its `residual`, the last `post` of a stage is its `stage`,
 `pre` of a block that reads its input once is the `post` before it).
@@ -28,17 +30,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .anatomy import CONTAINERS, Anatomy, Block, follow, parents
+from .anatomy import Anatomy, Block
+from .blocks import CONTAINERS, follow, parents
 from .sites import Anchor
-from .trace import Call, Op, Trace
+from .trace import MATMULS, NCHW, Call, Op, Trace
 
 _SCALING = ("mul", "mul_", "div", "div_", "clone", "contiguous", "alias")
-_NONLINEAR = {
-    *("relu", "relu_", "gelu", "silu", "silu_", "hardtanh", "hardtanh_", "hardswish", "hardswish_"),
-    *("leaky_relu", "leaky_relu_", "elu", "elu_", "mish", "mish_", "sigmoid", "hardsigmoid"),
-    *("_prelu_kernel", "tanh", "clamp", "clamp_", "pow", "_softmax", "softplus", "erf"),
-}
-_MATMULS = ("convolution", "addmm", "mm", "bmm", "baddbmm")
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Locator:
     def __init__(self, trace: Trace, anatomy: Anatomy) -> None:
         self.trace = trace
         self.blocks = {block.call.path for block in anatomy.blocks}
-        self.holders = {holder for path in self.blocks for holder in parents(path)} | {""}
+        self.holders = {holder for path in self.blocks for holder in parents(path)}
 
     def point(self, value: int) -> Point | None:
         """On what a module returns or, if none can be hooked, on what the only reader is given."""
@@ -66,11 +63,16 @@ class Locator:
             return None
         same = list(self.trace.same_point(value))
         if giver := self._best(call for v in same for call in self.trace.givers.get(v, [])):
-            return Point(same[0], ("out", giver.path))
+            return self.at(same[0], "out", giver.path)
         for v in same:
             if taker := self.taker(v, self.trace.values[v].readers):
-                return Point(same[0], ("in", taker.path))
+                return self.at(same[0], "in", taker.path)
         return None
+
+    def at(self, value: int, kind: str, *paths: str) -> Point:
+        """The point of a value; the anchor of a map in the layout NHWC says so at its end."""
+        layout = self.trace.values[value].layout
+        return Point(value, (kind, *paths, *([layout] if layout != NCHW else [])))
 
     def taker(self, value: int, readers: Iterable[int], inside: Call | None = None) -> Call | None:
         """The module (a part of `inside`) that is given the value first and holds all `readers`."""
@@ -88,9 +90,14 @@ class Locator:
             for call in calls
             if not isinstance(call.module, CONTAINERS)
             and self.trace.times_called[call.path] == 1
-            and call.path not in self.holders
+            and call.path
         ]
-        return min(able, key=lambda c: (c.path not in self.blocks, c.depth, c.start), default=None)
+        return min(able, key=self._rank, default=None)
+
+    def _rank(self, call: Call) -> tuple[object, ...]:
+        """Blocks first, what holds blocks last, else the outermost."""
+        held_by = call.path in self.holders
+        return (call.path not in self.blocks, held_by, call.depth, call.start)
 
 
 class Positions:
@@ -102,6 +109,8 @@ class Positions:
 
     def points(self) -> dict[str, Point]:
         """Every position that exists here."""
+        if self.block.unit.opaque:
+            return {"post": self.post} if self.post else {}
         found = {
             "residual": self.residual,
             "mid": self.mid,
@@ -113,19 +122,20 @@ class Positions:
 
     @cached_property
     def _addition(self) -> int | None:
-        """The block's own last addition of two equal maps, as an operator's index."""
-        for index in reversed(range(self.call.start, self.call.end)):
+        """The block's own last addition of two equal maps, else of tokens; an operator's index."""
+        found = []
+        for index in range(self.call.start, self.call.end):
             op = self.trace.ops[index]
             if op.name in ("add", "add_") and op.call == self.call.index and len(op.inputs) == 2:
-                shapes = {self.trace.values[value].shape for value in op.inputs}
-                if len(shapes) == 1 and self.trace.is_map(op.outputs[0]):
-                    return index
-        return None
+                first, second = (self.trace.values[value] for value in op.inputs)
+                if first.shape == second.shape and first.grid:
+                    found.append((self._on_maps(index), index))
+        return max(found)[1] if found else None
 
     @cached_property
     def _operands(self) -> tuple[int, int] | None:
         """(branch, shortcut) of the addition; None if neither did more convolutions."""
-        if self._addition is None:
+        if self._addition is None or not self._on_maps(self._addition):
             return None
         first, second = self.trace.ops[self._addition].inputs
         work = [len(self._matmuls(self._made_by(value))) for value in (first, second)]
@@ -134,7 +144,7 @@ class Positions:
         branch, shortcut = (first, second) if work[0] > work[1] else (second, first)
         inside = self._made_by(branch) - self._made_by(shortcut)
         # Parallel convolutions that one kernel could replace (RepVGG, MobileOne) are no branch.
-        bends = any(self.trace.ops[index].name in _NONLINEAR for index in inside)
+        bends = any(self.trace.ops[index].bends for index in inside)
         return (branch, shortcut) if bends else None
 
     @property
@@ -147,7 +157,7 @@ class Positions:
         if self._operands is not None:
             branch, shortcut = self._operands
             return self._made_by(branch) - self._made_by(shortcut)
-        if self._addition is not None or self.block.tail is not None:
+        if self._addition is not None or self.block.unit.tail is not None:
             return set()
         made_by = self._made_by(self.block.output)
         return made_by if len(self._matmuls(made_by)) > 1 else set()
@@ -186,8 +196,10 @@ class Positions:
     @property
     def mid(self) -> Point | None:
         """After the branch's spatial convolution, its norm and activation."""
-        if self.block.tail is not None:
+        if self.block.unit.tail is not None:
             return self.post
+        if self._addition is not None and not self._on_maps(self._addition):
+            return None
         inside = self._branch or self._made_by(self.block.output)
         end = self.trace.root(self._end)
         found = []
@@ -199,18 +211,37 @@ class Positions:
         return min(found, key=lambda candidate: candidate[:3])[3] if found else None
 
     def _after(self, op: Op, inside: set[int]) -> Point | None:
-        """Behind a convolution; of several in parallel, behind the module that joins them."""
+        """Behind a convolution; of several in parallel, behind what joins them."""
+        found = None
         call = self.trace.calls[op.call]
-        ends = [op.outputs]
+        ends = [(op.outputs, False)]
         while call.index > self.call.index:
-            ends.append(call.outputs)
+            ends.append((call.outputs, self._pools(call)))
             call = self.trace.calls[call.parent or 0]
-        for values in ends:
-            if len(values) == 1:
+        ends += [(join.outputs, False) for join in self._joins(op, inside)]
+        for values, pools in ends:
+            if len(values) == 1 and (found is None or pools):
                 after = self.locator.point(follow(self.trace, values[0])[0])
                 if after is not None and self._all_pass(after.value, inside):
-                    return after
-        return None
+                    found = after
+        return found
+
+    def _pools(self, call: Call) -> bool:
+        """Whether a module itself takes means over the map, as split attention (ResNeSt) does."""
+        own = (op for op in self.trace.ops[call.start : call.end] if op.call == call.index)
+        return any(op.name in ("mean", "_adaptive_avg_pool2d") for op in own)
+
+    def _joins(self, op: Op, inside: set[int]) -> list[Op]:
+        """Where the block itself concatenates what was convolved in parallel (Res2Net)."""
+        end = self.trace.root(self._end)
+        later = [
+            self.trace.ops[i] for i in sorted(inside) if self.trace.ops[i].outputs > op.outputs
+        ]
+        return [
+            join
+            for join in later
+            if join.name == "cat" and join.call == self.call.index and end not in join.outputs
+        ]
 
     @property
     def pre(self) -> Point | None:
@@ -221,7 +252,7 @@ class Positions:
         readers = self.trace.values[value].readers
         if all(taker.start <= reader < taker.end for reader in readers):
             return self.locator.point(value)
-        return Point(value, ("in", taker.path))
+        return self.locator.at(value, "in", taker.path)
 
     @property
     def identity(self) -> Point | None:
@@ -233,18 +264,21 @@ class Positions:
             return self.locator.point(shortcut)
         if self._entry is None or {self._entry[0], self.call.inputs[0]} != {shortcut}:
             return None
-        return Point(shortcut, ("shortcut", self.call.path, self._entry[1].path))
+        return self.locator.at(shortcut, "shortcut", self.call.path, self._entry[1].path)
 
     @property
     def post(self) -> Point | None:
         """The block's output."""
         return self.locator.point(self.block.output)
 
+    def _on_maps(self, op: int) -> bool:
+        return self.trace.is_map(self.trace.ops[op].outputs[0])
+
     def _made_by(self, value: int) -> set[int]:
         return self.trace.ancestors(value, self.call)
 
     def _matmuls(self, ops: set[int]) -> list[Op]:
-        return [self.trace.ops[i] for i in sorted(ops) if self.trace.ops[i].name in _MATMULS]
+        return [self.trace.ops[i] for i in sorted(ops) if self.trace.ops[i].name in MATMULS]
 
     def _edges(self, ops: set[int]) -> Iterable[tuple[int, int]]:
         """(value, operator) wherever a computed value enters this set of operators."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ArchitectureError, did_you_mean
 from .architecture import POSITIONS, Architecture, Insertion, Place
+from .attentions.catalogue import attention
 
 Anchor = tuple[str, ...]
 
@@ -62,7 +63,8 @@ class SiteMap:
     """All sites of one backbone at one image size, in the order of the network.
 
     `own_attention` names the modules of the attention that the backbone itself carries,
-    `stem_strides` the layers before the first block that make the picture smaller.
+    `stem_strides` the layers before the first block that make the picture smaller, `block_paths`
+    the modules of all blocks in the order of the network.
     """
 
     backbone: str
@@ -70,6 +72,7 @@ class SiteMap:
     sites: tuple[Site, ...]
     own_attention: tuple[str, ...] = ()
     stem_strides: tuple[str, ...] = ()
+    block_paths: tuple[str, ...] = ()
 
     @cached_property
     def blocks(self) -> dict[int, int]:
@@ -85,6 +88,11 @@ class SiteMap:
         present = {site.position for site in self.sites}
         return tuple(position for position in POSITIONS if position in present)
 
+    def path(self, stage: int, block: int) -> str:
+        """The module of a block."""
+        before = sum(number for other, number in self.blocks.items() if other < stage)
+        return self.block_paths[before + block - 1]
+
     def at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
         return [s for s in self.sites if s.position == position and place.covers(s.stage, s.block)]
@@ -92,8 +100,9 @@ class SiteMap:
     def select(self, insertion: Insertion) -> list[Site]:
         """The sites that an insertion means, in network order.
 
-        ArchitectureError if one of its places does not exist here or has no such position, or if
-        the attention's reduction ratio exceeds the channels of a site.
+        ArchitectureError if one of its places does not exist here or has no such position, if the
+        attention is for other positions only, or if its reduction ratio exceeds the channels of a
+        site.
         """
         chosen: dict[Anchor, Site] = {}
         for place in insertion.places:
@@ -101,6 +110,7 @@ class SiteMap:
             if not sites:
                 raise ArchitectureError(self._missing(place, insertion.position))
             chosen.update({site.anchor: site for site in sites})
+        self._check_positions(insertion, chosen.values())
         r = insertion.settings.get("r")
         narrow = min(chosen.values(), key=lambda site: site.channels)
         if isinstance(r, int) and not isinstance(r, bool) and r > narrow.channels:
@@ -111,6 +121,17 @@ class SiteMap:
             )
         order = {site.anchor: index for index, site in enumerate(self.sites)}
         return sorted(chosen.values(), key=lambda site: order[site.anchor])
+
+    def _check_positions(self, insertion: Insertion, sites: Iterable[Site]) -> None:
+        only = attention(insertion.attention).positions
+        # By anchor, since one point of the network can have several names.
+        anchors = {site.anchor for site in self.sites if site.position in only}
+        for site in sites if only else ():
+            if site.anchor not in anchors:
+                raise ArchitectureError(
+                    f"{insertion.attention} has a meaning only at {' or '.join(only)}, not at "
+                    f"{site.label} of {self.backbone}"
+                )
 
     def check(self, architecture: Architecture) -> None:
         """Raise ArchitectureError if an insertion has no site here."""
@@ -145,4 +166,5 @@ def site_map_from_json(data: dict[str, Any]) -> SiteMap:
         tuple(Site(**{**site, "anchor": tuple(site["anchor"])}) for site in sites),
         tuple(data["own_attention"]),
         tuple(data["stem_strides"]),
+        tuple(data["block_paths"]),
     )

@@ -71,3 +71,21 @@ def check_backbone(name: str) -> None:
             )
         hint = did_you_mean(tag, known)
         raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")
+
+
+def native_size(name: str) -> int:
+    """Side in pixels of the pictures that the backbone is made for; 224 if timm does not say."""
+    config = import_timm().get_pretrained_cfg(name)
+    return int(config.input_size[-1]) if config is not None and config.input_size else 224
+
+
+def has_fixed_size(name: str) -> bool:
+    """Whether weights or masks of the backbone depend on the size of the map (Swin, MaxViT)."""
+    config = import_timm().get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)
+
+
+def size_options(name: str, image_size: int) -> dict[str, int]:
+    """What timm must be told to build the backbone for pictures of another size than its own."""
+    other = has_fixed_size(name) and image_size != native_size(name)
+    return {"img_size": image_size} if other else {}

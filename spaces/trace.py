@@ -15,27 +15,57 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_NHWC, _NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+Layout = Literal["NCHW", "NHWC", ""]
+NCHW: Layout = "NCHW"
+NHWC: Layout = "NHWC"
+
+MATMULS = ("convolution", "addmm", "mm", "bmm", "baddbmm", "lstm")
+"""Operators that mix channels or places with weights or with each other."""
+
+_TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+_RESHAPING = ("view", "reshape", "_unsafe_view", "_reshape_alias")
 _GIVES_NCHW = {
     *("convolution", "native_batch_norm", "_native_batch_norm_legit_no_training"),
     *("native_group_norm", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d"),
 }
+_NONLINEAR = {
+    *("relu", "relu_", "gelu", "silu", "silu_", "hardtanh", "hardtanh_", "hardswish", "hardswish_"),
+    *("leaky_relu", "leaky_relu_", "elu", "elu_", "mish", "mish_", "sigmoid", "hardsigmoid"),
+    *("_prelu_kernel", "tanh", "clamp", "clamp_", "pow", "softplus", "erf", "lstm"),
+}
+
+
+def map_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int]:
+    """(C, H, W) of a feature map in either layout."""
+    _, *rest = shape
+    channels, height, width = rest if layout == NCHW else (rest[-1], *rest[:-1])
+    return channels, height, width
 
 
 @dataclass
 class Value:
-    """One content of a tensor: who made it, who reads it, and whether it is (N, C, H, W)."""
+    """One content of a tensor: who made it, who reads it, and how it lies.
+
+    `layout` is NCHW or NHWC for a feature map, else empty; `grid` the H×W of the map that the value
+    is, or was made from: tokens that are folded back to that grid are a map again.
+    """
 
     shape: tuple[int, ...]
     op: int | None
-    nchw: bool
+    layout: Layout = ""
+    grid: tuple[int, ...] = ()
     readers: list[int] = field(default_factory=list)
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a feature map in either layout."""
+        return map_shape(self.shape, self.layout)
 
 
 @dataclass(frozen=True)
@@ -48,6 +78,11 @@ class Op:
     outputs: tuple[int, ...]
     call: int
     weight: tuple[int, ...] = ()
+
+    @property
+    def bends(self) -> bool:
+        """Whether the result is no linear function of the input."""
+        return self.name in _NONLINEAR or "softmax" in self.name or "dot_product" in self.name
 
     @property
     def spatial(self) -> bool:
@@ -65,6 +100,7 @@ class Call:
     parent: int | None
     inputs: tuple[int, ...]
     start: int
+    takes_tensor: bool = True
     end: int = 0
     outputs: tuple[int, ...] = ()
 
@@ -101,16 +137,24 @@ class Trace:
 
     @cached_property
     def takers(self) -> dict[int, list[Call]]:
-        """For a value, the calls whose first argument it is."""
+        """For a value, the calls whose first argument it is, alone and not in a list."""
         found: dict[int, list[Call]] = {}
         for call in self.calls:
-            if call.inputs:
+            if call.inputs and call.takes_tensor:
                 found.setdefault(call.inputs[0], []).append(call)
         return found
 
     def is_map(self, value: int) -> bool:
-        """Whether the value is a feature map (N, C, H, W)."""
-        return self.values[value].nchw and len(self.values[value].shape) == 4
+        """Whether the value is a feature map, (N, C, H, W) or (N, H, W, C)."""
+        return bool(self.values[value].layout)
+
+    def map_shape(self, value: int) -> tuple[int, int, int]:
+        """(C, H, W) of a feature map."""
+        return self.values[value].map_shape
+
+    def grid(self, value: int) -> tuple[int, ...]:
+        """(H, W) of a feature map, or of the one that the value was made from."""
+        return self.values[value].grid
 
     def ancestors(self, value: int, within: Call) -> set[int]:
         """The operators of one call that the value was computed from."""
@@ -156,7 +200,7 @@ def trace(model: nn.Module, picture: torch.Tensor) -> Trace:
             stack.callback(before.remove)
             stack.callback(after.remove)
         stack.enter_context(torch.no_grad())
-        recorder.number(picture, None, nchw=True)
+        recorder.number(picture, None, NCHW, tuple(picture.shape[2:]))
         with recorder:
             model(picture)
     return recorder.trace
@@ -170,15 +214,21 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.numbers: dict[int, int] = {}
         self.alive: list[torch.Tensor] = []  # an id is free for reuse once its tensor is gone
 
-    def number(self, tensor: torch.Tensor, op: int | None, *, nchw: bool) -> int:
-        self.trace.values.append(Value(tuple(tensor.shape), op, nchw))
+    def number(
+        self,
+        tensor: torch.Tensor,
+        op: int | None,
+        layout: Layout = "",
+        grid: tuple[int, ...] = (),
+    ) -> int:
+        self.trace.values.append(Value(tuple(tensor.shape), op, layout, grid))
         self.alive.append(tensor)
         self.numbers[id(tensor)] = len(self.trace.values) - 1
         return len(self.trace.values) - 1
 
     def known(self, tree: Any) -> tuple[int, ...]:
         return tuple(
-            self.numbers[id(t)] if id(t) in self.numbers else self.number(t, None, nchw=False)
+            self.numbers[id(t)] if id(t) in self.numbers else self.number(t, None)
             for t in _tensors(tree)
         )
 
@@ -188,7 +238,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parent = self.stack[-1].index if self.stack else None
         inputs = self.known((args, kwargs))
         calls, ops = self.trace.calls, self.trace.ops
-        call = Call(len(calls), path, module, parent, inputs, len(ops))
+        takes_tensor = bool(args) and isinstance(args[0], torch.Tensor)
+        call = Call(len(calls), path, module, parent, inputs, len(ops), takes_tensor)
         calls.append(call)
         self.stack.append(call)
 
@@ -210,8 +261,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         index = len(self.trace.ops)
-        nchw = self._is_nchw(name, inputs, args)
-        outputs = tuple(self.number(t, index, nchw=nchw) for t in _tensors(output))
+        sources = [self.trace.values[value] for value in inputs]
+        outputs = tuple(
+            self.number(tensor, index, *self._lies(name, sources, args, tuple(tensor.shape)))
+            for tensor in _tensors(output)
+        )
         weight = tuple(args[1].shape) if name == "convolution" else ()
         call = self.stack[-1].index if self.stack else 0
         self.trace.ops.append(Op(name, inputs, outputs, call, weight))
@@ -219,18 +273,63 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.values[value].readers.append(index)
         return output
 
-    def _is_nchw(self, name: str, inputs: tuple[int, ...], args: tuple[Any, ...]) -> bool:
+    def _lies(
+        self, name: str, sources: list[Value], args: tuple[Any, ...], shape: tuple[int, ...]
+    ) -> tuple[Layout, tuple[int, ...]]:
+        """Layout and grid of an operator's result."""
+        grid = next((source.grid for source in sources if source.grid), ())
+        if len(shape) != 4:
+            return "", grid
+        layout = self._layout(name, sources, args, shape, grid)
+        if layout:
+            grid = shape[2:] if layout == NCHW else shape[1:3]
+        return layout, grid
+
+    def _layout(
+        self,
+        name: str,
+        sources: list[Value],
+        args: tuple[Any, ...],
+        shape: tuple[int, ...],
+        grid: tuple[int, ...],
+    ) -> Layout:
         if name in _GIVES_NCHW:
-            return True
-        if name == "permute":
-            dims = tuple(dim % len(args[1]) for dim in args[1])
-            return dims == _NCHW or (self.trace.values[inputs[0]].nchw and dims != _NHWC)
-        if name in ("reshape", "_unsafe_view", "transpose", "t"):
-            return False
-        maps = [self.trace.values[v] for v in inputs if len(self.trace.values[v].shape) == 4]
-        if name == "view":
-            return bool(maps) and maps[0].nchw and tuple(args[1]) == maps[0].shape
-        return bool(maps) and maps[0].nchw
+            return NCHW
+        maps = [source for source in sources if len(source.shape) == 4]
+        layout = maps[0].layout if maps else ""
+        if not maps or (name in _RESHAPING and shape != maps[0].shape):
+            return self._folded(sources, shape, grid)
+        if name in ("transpose", "permute"):
+            return _turned(layout, _order(name, args))
+        return layout
+
+    def _folded(
+        self, sources: list[Value], shape: tuple[int, ...], grid: tuple[int, ...]
+    ) -> Layout:
+        """Tokens or windows put back into the grid of the map that they were taken from."""
+        if not grid or shape[0] != self.trace.values[0].shape[0]:
+            return ""
+        if len(sources[0].shape) == 6 and sources[0].shape[:3] == shape[:3]:
+            return NHWC  # patches merged into channels
+        return NHWC if shape[1:3] == grid else NCHW if shape[2:] == grid else ""
+
+
+def _order(name: str, args: tuple[Any, ...]) -> tuple[int, ...]:
+    if name == "permute":
+        return tuple(dim % 4 for dim in args[1])
+    order = [0, 1, 2, 3]
+    one, other = args[1], args[2]
+    order[one], order[other] = order[other], order[one]
+    return tuple(order)
+
+
+def _turned(layout: Layout, order: tuple[int, ...]) -> Layout:
+    """The layout of a 4-D value after its dimensions are put in another order."""
+    if layout == NCHW:
+        return NHWC if order == _TO_NHWC else NCHW if order[:2] == (0, 1) else ""
+    if layout == NHWC:
+        return NCHW if order == _TO_NCHW else NHWC if order[::3] == (0, 3) else ""
+    return ""
 
 
 def _tensors(tree: Any) -> Iterable[torch.Tensor]:

@@ -163,7 +163,8 @@ def attention_table(points: Sequence[Point], stages: int | None = None) -> Atten
             for name in names or (NONE,):
                 gains.setdefault((name, column), []).append(gain)
     present = {name for name, _ in gains}
-    rows = tuple(name for name in (*ATTENTIONS, NONE) if name in present)
+    others = sorted(present - {*ATTENTIONS, NONE})  # people's own
+    rows = tuple(name for name in (*ATTENTIONS, *others, NONE) if name in present)
     cells = {
         where: Cell(float(np.mean(group)), standard_error(group), len(group))
         for where, group in gains.items()

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from .. import __version__
-from ..errors import StoreError, StudyError, UsageError
+from ..errors import ArchitectureError, AttentuneError, StoreError, StudyError, UsageError
 from ..runners.data import load_data
 from ..runners.recipe import Recipe
 from ..runners.trial import WEIGHTS
-from ..spaces.architecture import parse
+from ..spaces.architecture import Architecture, parse
+from ..spaces.attentions.plugins import origins
 from ..spaces.build import build
 from . import analysis
 from .records import StudyRecord, TrialRecord
@@ -87,6 +88,7 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "format": FORMAT,
         "attentune": __version__,
         "architecture": trial.architecture,
+        "plugins": origins(i.attention for i in parse(trial.architecture).insertions),
         "key": trial.key,
         "num_classes": len(data.classes),
         "classes": list(data.classes),
@@ -109,14 +111,15 @@ def load(folder: str | Path) -> nn.Module:
 
     It takes normalised pictures (N, 3, S, S) and gives logits (N, classes); its attribute
     `attentune` holds the contents of `architecture.json`: `classes`, `image_size`, `mean`, `std`.
-    StoreError if the folder is no export, or its weights do not fit.
+    StoreError if the folder is no export, if it needs somebody's attention that is not installed,
+    or if its weights do not fit.
     """
     folder = Path(folder)
     try:
         facts = json.loads((folder / ARCHITECTURE).read_text("utf-8"))
         if facts["format"] > FORMAT:
             raise StoreError(f"{folder} was exported by attentune {facts['attentune']}; upgrade.")
-        architecture = parse(facts["architecture"])
+        architecture = _parse(folder, facts)
         settings = {name: facts[name] for name in ("num_classes", "stem", "image_size")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -134,6 +137,22 @@ def load(folder: str | Path) -> nn.Module:
     model.eval()
     model.attentune = facts
     return model
+
+
+def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
+    """The architecture; StoreError with the origins of people's own attention that is missing."""
+    try:
+        return parse(facts["architecture"])
+    except AttentuneError as error:
+        if not facts.get("plugins"):
+            raise
+        needed = " and ".join(f"{name!r} of {where}" for name, where in facts["plugins"].items())
+        missing = isinstance(error, ArchitectureError)
+        raise StoreError(
+            f"{folder} was made with the attention {needed}, which "
+            f"{'is not here' if missing else f'does not work here: {error}'}. Install the package, "
+            "or name its module in ATTENTUNE_PLUGINS."
+        ) from None
 
 
 def _card(facts: dict[str, Any]) -> str:

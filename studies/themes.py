@@ -7,8 +7,10 @@ apart; its dark variant is lighter where the page's contrast asks for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 from ..spaces.attentions.catalogue import ATTENTIONS
+from .analysis import NONE
 
 MIXED = "mixed"
 
@@ -32,9 +34,11 @@ class Theme:
 
     def attention(self, name: str) -> str:
         """The colour of an attention; grey for several at once, the text's for none."""
-        if name in ATTENTIONS:
-            return self.palette[list(ATTENTIONS).index(name) % len(self.palette)]
-        return self.faint if name == MIXED else self.text
+        if name in (MIXED, NONE):
+            return self.faint if name == MIXED else self.text
+        # People's own attention has no place in the catalogue, but one colour of its own.
+        place = list(ATTENTIONS).index(name) if name in ATTENTIONS else crc32(name.encode())
+        return self.palette[place % len(self.palette)]
 
 
 LIGHT = Theme(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...runners.recipe import Stem
-from ...spaces.architecture import POSITIONS, Architecture
+from ...spaces.architecture import Architecture
 from ...spaces.attentions import plugins
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ..wording import short_count
@@ -40,38 +39,11 @@ def sites(
     """Show where a backbone can take an attention."""
     from ...spaces.discover import site_map
 
-    found = site_map(backbone, image_size=image_size or 224, stem=stem)
+    found = site_map(backbone, image_size=image_size, stem=stem)
     if as_json:
         print_json([site.to_json() for site in found.sites])
-        return
-    here = [p for p in POSITIONS if p in found.positions]
-    table = plain_table("block", ">channels", ">map", *here, "module")
-    for (stage, block), group in groupby(found.sites, key=lambda s: (s.stage, s.block)):
-        by_position = {site.position: site for site in group}
-        last = by_position.get("post") or next(iter(by_position.values()))
-        small = " (1×1: spatial attention means nothing)" if last.degenerate else ""
-        table.add_row(
-            f"s{stage}b{block}",
-            str(last.channels),
-            f"{last.height}×{last.width}",
-            *(_cell(by_position, position, last.channels) for position in here),
-            Text(last.module + small),
-        )
-    out.print(table)
-    if found.own_attention:
-        out.print(
-            f"\n{backbone} has attention of its own in {len(found.own_attention)} modules; "
-            f"{backbone}(attention=none) removes it.",
-            markup=False,
-            highlight=False,
-        )
-
-
-def _cell(by_position: dict[str, Any], position: str, usual: int) -> str:
-    site = by_position.get(position)
-    if site is None:
-        return ""
-    return "●" if site.channels == usual else f"● {site.channels}"
+    else:
+        out.print(Text(draw(found)), soft_wrap=True)
 
 
 def attentions(
@@ -89,7 +61,14 @@ def attentions(
     others = plugins.listed()
     if as_json:
         known = [_attention_json(entry) for entry in ATTENTIONS.values()]
-        print_json([*known, *({"name": name, "origin": others[name]} for name in others)])
+        unread: dict[str, Any] = {
+            "title": "",
+            "paper": "",
+            "kind": None,
+            "formula": "",
+            "options": [],
+        }
+        print_json([*known, *({"name": n, **unread, "origin": o} for n, o in others.items())])
     else:
         _print_catalogue(others)
 
@@ -154,7 +133,8 @@ def _print_attention(entry: Attention) -> None:
     if more := identity - sizes[64]:
         counts.add_row("start=identity adds", *(str(more) for _ in sizes))
     out.print(counts)
-    out.print(Text(f"\nFor example: resnet18+{entry.name}@all.residual"))
+    place = entry.positions[0] if entry.positions else "residual"
+    out.print(Text(f"\nFor example: resnet18+{entry.name}@all.{place}"))
 
 
 def measure(

@@ -2,7 +2,8 @@
 
 Plain data, no torch: the command line lists it, the architecture text is checked against it, and
 every build is compared with `Attention.parameters`. The modules themselves live one to a file
-beside this one and are imported only when a network is built (`Attention.module`).
+beside this one and are imported only when a network is built (`Attention.load`); people's own come
+in by `plugins.py` and are found by the same `attention(name)`.
 
 The reduction ratio `r` means the same everywhere: the hidden width is `max(floor, C // r)`.
 `start` is how the module begins: `paper` is the published form, whose gate opens near 0.5;
@@ -11,166 +12,38 @@ The reduction ratio `r` means the same everywhere: the hidden width is `max(floo
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import log2
-from typing import TYPE_CHECKING, Literal
-
 from ...errors import ArchitectureError, did_you_mean
+from . import formulas, plugins
+from .entry import START, Attention, Kind, MapSize, Option, Options, Value, ratio
+from .formulas import channel_groups, eca_kernel
 
-if TYPE_CHECKING:
-    from torch import nn
+__all__ = [
+    "ATTENTIONS",
+    "START",
+    "Attention",
+    "Kind",
+    "MapSize",
+    "Option",
+    "Options",
+    "Value",
+    "attention",
+    "eca_kernel",
+    "ratio",
+]
 
-Value = bool | int | float | str
-Options = Mapping[str, Value]
-MapSize = tuple[int, int]
-Kind = Literal["channel", "spatial", "mixed", "global"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting of an attention: its type, default and legal values.
-
-    `auto` is what the default `auto` means at so many channels.
-    """
-
-    name: str
-    default: Value
-    meaning: str
-    low: int | None = None
-    high: int | None = None
-    odd: bool = False
-    choices: tuple[str, ...] = ()
-    auto: Callable[[int], int] | None = None
-
-    @property
-    def legal(self) -> str:
-        """The legal values in words, for messages and listings."""
-        if self.choices:
-            return " or ".join(self.choices)
-        if isinstance(self.default, bool):
-            return "true or false"
-        bounds = f"{'odd ' if self.odd else ''}whole number"
-        if self.low is not None:
-            bounds += f" ≥ {self.low}"
-        if self.high is not None:
-            bounds += f" and ≤ {self.high}"
-        return f"auto or {bounds}" if self.default == "auto" else bounds
-
-    def parse(self, text: str) -> Value:
-        """The value that `text` means; ValueError with the legal values if it means none."""
-        if text in self.choices or (text == "auto" and self.default == "auto"):
-            return text
-        if isinstance(self.default, bool) and text in ("true", "false"):
-            return text == "true"
-        if not self.choices and not isinstance(self.default, bool) and text.isdecimal():
-            number = int(text)
-            too_low = self.low is not None and number < self.low
-            too_high = self.high is not None and number > self.high
-            if not (too_low or too_high or (self.odd and number % 2 == 0)):
-                return number
-        raise ValueError(f"{self.name} must be {self.legal}, not {text!r}")
-
-
-@dataclass(frozen=True)
-class Attention:
-    """One entry of the catalogue.
-
-    Attributes:
-        module: `file:Class` beside this file; the class takes `channels` and the options by name,
-            with `r` passed as `reduction_ratio`, and maps (N, C, H, W) to the same shape.
-        parameters: the golden count, from channels, all options and the map size (H, W).
-        floor: the least hidden width.
-        opens_as_identity: the published form begins as the identity, so both starts are one.
-    """
-
-    name: str
-    title: str
-    paper: str
-    kind: Kind
-    formula: str
-    module: str
-    parameters: Callable[[int, Options, MapSize], int]
-    options: tuple[Option, ...] = ()
-    floor: int = 1
-    opens_as_identity: bool = False
-
-    @property
-    def has_ratio(self) -> bool:
-        """Whether it takes a reduction ratio."""
-        return any(option.name == "r" for option in self.options)
-
-    @property
-    def defaults(self) -> dict[str, Value]:
-        """Every option with its default, in the order of the text."""
-        return {option.name: option.default for option in self.options}
-
-    def option(self, name: str) -> Option:
-        """The option of that name; ArchitectureError names the closest."""
-        for option in self.options:
-            if option.name == name:
-                return option
-        known = [option.name for option in self.options]
-        raise ArchitectureError(f"{self.name} has no option {name!r}{did_you_mean(name, known)}")
-
-    def width(self, channels: int, r: int) -> int:
-        """Hidden width at `channels` input channels."""
-        return max(self.floor, channels // r)
-
-    def load(self) -> type[nn.Module]:
-        """Import the module class (this is where torch comes in)."""
-        file, _, name = self.module.partition(":")
-        cls: type[nn.Module] = getattr(importlib.import_module(f".{file}", __package__), name)
-        return cls
-
-
-def ratio(default: int, *, meaning: str = "reduction ratio: hidden width is C // r") -> Option:
-    """The option `r`, the same for every attention that has a bottleneck."""
-    return Option("r", default, meaning, low=1)
-
-
-START = Option(
-    "start",
-    "paper",
-    "paper: as published; identity: begins as the identity and can leave it",
-    choices=("paper", "identity"),
-)
 BIAS = Option("bias", False, "biases in the bottleneck")
+PLANE = Option("k", 7, "kernel over the plane", low=3, odd=True)
 
 
-def eca_kernel(channels: int) -> int:
-    """ECA's adaptive kernel: |log2(C)/2 + 1/2| made odd, at least 3 (arXiv 1910.03151, eq. 12)."""
-    t = int(abs(log2(channels) / 2 + 0.5))
-    return max(3, t if t % 2 else t + 1)
-
-
-def _bottleneck(channels: int, options: Options, floor: int = 1) -> int:
-    hidden = max(floor, channels // int(options["r"]))
-    return 2 * channels * hidden + (hidden + channels if options["bias"] else 0)
-
-
-def _se(channels: int, options: Options, _: MapSize) -> int:
-    return _bottleneck(channels, options)
-
-
-def _eca(channels: int, options: Options, _: MapSize) -> int:
-    return eca_kernel(channels) if options["k"] == "auto" else int(options["k"])
-
-
-def _cbam(channels: int, options: Options, _: MapSize) -> int:
-    return _bottleneck(channels, options) + 2 * int(options["k"]) ** 2 + 2
-
-
-def _ca(channels: int, options: Options, _: MapSize) -> int:
-    d = max(8, channels // int(options["r"]))
-    return channels * d + d + 2 * d + 2 * (d * channels + channels)
-
-
-def _nl(channels: int, options: Options, _: MapSize) -> int:
-    # theta, phi, g and the output projection, each a 1×1 convolution with bias, and one BN.
-    d = max(1, channels // int(options["r"]))
-    return 3 * (channels * d + d) + (d * channels + channels) + 2 * channels
+def _groups(usual: int) -> Option:
+    return Option(
+        "groups",
+        "auto",
+        f"groups of channels: the most up to this ({usual}) that leave 4 or more in each",
+        low=1,
+        auto=lambda channels: channel_groups(channels, usual),
+        fits=channel_groups,
+    )
 
 
 ATTENTIONS: dict[str, Attention] = {
@@ -183,7 +56,7 @@ ATTENTIONS: dict[str, Attention] = {
             "channel",
             "x · σ(W2 ReLU(W1 mean_HW(x)))",
             "se:SqueezeExcitation",
-            _se,
+            formulas.bottleneck,
             (ratio(16), BIAS, START),
         ),
         Attention(
@@ -193,7 +66,7 @@ ATTENTIONS: dict[str, Attention] = {
             "channel",
             "x · σ(conv1d_k(mean_HW(x))), k = odd(|log2(C)/2 + 1/2|)",
             "eca:EfficientChannelAttention",
-            _eca,
+            formulas.eca,
             (
                 Option("k", "auto", "kernel over the channels", low=1, odd=True, auto=eca_kernel),
                 START,
@@ -206,7 +79,7 @@ ATTENTIONS: dict[str, Attention] = {
             "mixed",
             "y = x · σ(MLP(mean_HW x) + MLP(max_HW x)); y · σ(BN(conv_k([mean_C y; max_C y])))",
             "cbam:CBAM",
-            _cbam,
+            formulas.cbam,
             (ratio(16), Option("k", 7, "kernel of the spatial half", low=3, odd=True), BIAS, START),
         ),
         Attention(
@@ -216,7 +89,7 @@ ATTENTIONS: dict[str, Attention] = {
             "mixed",
             "f = hswish(BN(W1 [mean_W x; mean_H x])); x · σ(W_h f_h) · σ(W_w f_w)",
             "ca:CoordinateAttention",
-            _ca,
+            formulas.ca,
             (ratio(32, meaning="reduction ratio: hidden width is max(8, C // r)"), START),
             floor=8,
         ),
@@ -227,18 +100,255 @@ ATTENTIONS: dict[str, Attention] = {
             "global",
             "x + BN(W_z softmax(θ(x)ᵀ φ(x)) g(x)), BN's scale zero at the start",
             "nl:NonLocal",
-            _nl,
+            formulas.nl,
             (ratio(2), START),
             opens_as_identity=True,
+        ),
+        Attention(
+            "gc",
+            "Global Context",
+            "Cao et al., ICCVW 2019, arXiv 1904.11492",
+            "global",
+            "x + W2 ReLU(LN(W1 Σ_j softmax_j(W_k x_j) x_j)), W2 zero at the start",
+            "gc:GlobalContext",
+            formulas.gc,
+            (ratio(16), START),
+            opens_as_identity=True,
+        ),
+        Attention(
+            "a2",
+            "Double Attention (A²-Net)",
+            "Chen et al., NeurIPS 2018, arXiv 1810.11579",
+            "global",
+            "x + W_z (φ(x) softmax_HW(θ(x))ᵀ) softmax_d(ρ(x))",
+            "a2:DoubleAttention",
+            formulas.a2,
+            (ratio(4), START),
+        ),
+        Attention(
+            "ese",
+            "Effective Squeeze-and-Excitation",
+            "Lee and Park, CVPR 2020, arXiv 1911.06667",
+            "channel",
+            "x · σ(W mean_HW(x) + b), W: C → C",
+            "ese:EffectiveSqueezeExcitation",
+            formulas.ese,
+            (START,),
+        ),
+        Attention(
+            "channel",
+            "CBAM's channel half",
+            "Woo et al., ECCV 2018, arXiv 1807.06521",
+            "channel",
+            "x · σ(MLP(mean_HW x) + MLP(max_HW x))",
+            "channel:ChannelAttention",
+            formulas.bottleneck,
+            (ratio(16), BIAS, START),
+        ),
+        Attention(
+            "srm",
+            "Style-based Recalibration Module",
+            "Lee et al., ICCV 2019, arXiv 1903.10829",
+            "channel",
+            "x_c · σ(BN(w_c · [mean_HW(x_c), std_HW(x_c)]))",
+            "srm:StyleRecalibration",
+            formulas.srm,
+            (START,),
+        ),
+        Attention(
+            "fca",
+            "Frequency Channel Attention",
+            "Qin et al., ICCV 2021, arXiv 2012.11879",
+            "channel",
+            "x · σ(W2 ReLU(W1 s)), s_c = Σ_HW x_c · cos(πu(h+½)/H) cos(πv(w+½)/W)",
+            "fca:FrequencyChannelAttention",
+            formulas.bottleneck,
+            (
+                ratio(16),
+                Option(
+                    "frequencies",
+                    "16",
+                    "the best frequencies, each for an equal part of the channels",
+                    choices=("1", "2", "4", "8", "16", "32"),
+                ),
+                START,
+            ),
+        ),
+        Attention(
+            "gct",
+            "Gated Channel Transformation",
+            "Yang et al., CVPR 2020, arXiv 1909.11519",
+            "channel",
+            "x · (1 + tanh(γ ŝ + β)), ŝ = √C s / ‖s‖, s_c = α_c ‖x_c‖; γ = β = 0 at the start",
+            "gct:GatedChannelTransformation",
+            formulas.gct,
+            (START,),
+            opens_as_identity=True,
+        ),
+        Attention(
+            "lct",
+            "Linear Context Transform",
+            "Ruan et al., AAAI 2020, arXiv 1909.03834",
+            "channel",
+            "x_c · σ(w_c ẑ_c + b_c), ẑ = mean_HW(x) normalised within groups",
+            "lct:LinearContextTransform",
+            formulas.lct,
+            (_groups(64), START),
+        ),
+        Attention(
+            "spatial",
+            "CBAM's spatial half",
+            "Woo et al., ECCV 2018, arXiv 1807.06521",
+            "spatial",
+            "x · σ(BN(conv_k([mean_C x; max_C x])))",
+            "spatial:SpatialAttention",
+            formulas.spatial,
+            (PLANE, START),
+        ),
+        Attention(
+            "sge",
+            "Spatial Group-wise Enhance",
+            "Li et al., 2019, arXiv 1905.09646",
+            "spatial",
+            "x_i · σ(γ ĉ_i + β) in groups, c_i = mean_HW(x) · x_i, normalised over HW",
+            "sge:SpatialGroupEnhance",
+            formulas.sge,
+            (_groups(64), START),
+        ),
+        Attention(
+            "bam",
+            "Bottleneck Attention Module",
+            "Park et al., BMVC 2018, arXiv 1807.06514",
+            "mixed",
+            "x + x · σ(BN(MLP(mean_HW x)) + BN(conv1 conv3 conv3 conv1 x))",
+            "bam:BAM",
+            formulas.bam,
+            (
+                ratio(16),
+                Option("dilation", 4, "of the 3×3 convolutions in the spatial branch", low=1),
+                START,
+            ),
+        ),
+        Attention(
+            "scse",
+            "Concurrent Spatial and Channel SE",
+            "Roy et al., MICCAI 2018, arXiv 1803.02579",
+            "mixed",
+            "x · σ(W2 ReLU(W1 mean_HW(x))) + x · σ(W_s x)",
+            "scse:ConcurrentSqueezeExcitation",
+            formulas.scse,
+            (ratio(2), START),
+        ),
+        Attention(
+            "triplet",
+            "Triplet Attention",
+            "Misra et al., WACV 2021, arXiv 2010.03045",
+            "mixed",
+            "x · (g_HW + g_CW + g_CH) / 3, g = σ(BN(conv_k([max; mean] over the third axis)))",
+            "triplet:TripletAttention",
+            formulas.triplet,
+            (PLANE, START),
+        ),
+        Attention(
+            "shuffle",
+            "Shuffle Attention (SA-Net)",
+            "Zhang and Yang, ICASSP 2021, arXiv 2102.00240",
+            "mixed",
+            "halves of groups: a · σ(w mean_HW(a) + b), b · σ(w GN(b) + b); then shuffled",
+            "shuffle:ShuffleAttention",
+            formulas.shuffle,
+            (_groups(64), START),
+        ),
+        Attention(
+            "ela",
+            "Efficient Local Attention",
+            "Xu and Wan, 2024, arXiv 2403.01123",
+            "mixed",
+            "x · σ(GN(conv1d_k(mean_W x))) · σ(GN(conv1d_k(mean_H x)))",
+            "ela:EfficientLocalAttention",
+            formulas.ela,
+            (Option("k", 7, "kernel along rows and columns", low=1, odd=True), START),
+        ),
+        Attention(
+            "ema",
+            "Efficient Multi-scale Attention",
+            "Ouyang et al., ICASSP 2023, arXiv 2305.13563",
+            "mixed",
+            "x · σ(softmax(mean x1)ᵀ x2 + softmax(mean x2)ᵀ x1) in groups; x1 by rows and "
+            "columns, x2 by conv3×3",
+            "ema:EfficientMultiscaleAttention",
+            formulas.ema,
+            (_groups(32), START),
+        ),
+        Attention(
+            "strip",
+            "Strip Pooling",
+            "Hou et al., CVPR 2020, arXiv 2003.13328",
+            "mixed",
+            "x · σ(f(ReLU(BN(conv1d_3(mean_W x)) + BN(conv1d_3(mean_H x))))), all C → C",
+            "strip:StripPooling",
+            formulas.strip,
+            (START,),
+        ),
+        Attention(
+            "ge",
+            "Gather-Excite",
+            "Hu et al., NeurIPS 2018, arXiv 1810.12348",
+            "mixed",
+            "x · σ(resize(MLP(gather_extent(x)))): θ⁻ gather=mean; θ gather=conv; θ⁺ with mlp",
+            "ge:GatherExcite",
+            formulas.ge,
+            (
+                Option(
+                    "extent",
+                    "global",
+                    "positions a side that are gathered into one",
+                    choices=("global", "2", "4", "8"),
+                ),
+                Option(
+                    "gather",
+                    "mean",
+                    "by means, or by depthwise convolutions of stride 2",
+                    choices=("mean", "conv"),
+                ),
+                Option("mlp", False, "C → C // 16 → C before the gate"),
+                START,
+            ),
+        ),
+        Attention(
+            "simam",
+            "SimAM, parameter-free",
+            "Yang et al., ICML 2021, PMLR 139",
+            "mixed",
+            "x · σ((x − μ)² / (4(σ² + λ)) + ½) within each channel, λ = 1e-4",
+            "simam:SimAM",
+            formulas.simam,
+            (START,),
+        ),
+        Attention(
+            "sk",
+            "Selective Kernel",
+            "Li et al., CVPR 2019, arXiv 1903.06586",
+            "channel",
+            "a · U1 + (1 − a) · U2, U_i = ReLU(BN(conv3×3 of dilation i)), a from U1 + U2; "
+            "only at mid",
+            "sk:SelectiveKernel",
+            formulas.sk,
+            (ratio(16, meaning="reduction ratio: hidden width is max(32, C // r)"), START),
+            floor=32,
+            positions=("mid",),
         ),
     )
 }
 
 
 def attention(name: str) -> Attention:
-    """The catalogue's entry of that name; ArchitectureError names the closest."""
-    try:
-        return ATTENTIONS[name]
-    except KeyError:
-        hint = did_you_mean(name, ATTENTIONS)
-        raise ArchitectureError(f"unknown attention {name!r}{hint}") from None
+    """The entry of that name; ArchitectureError names the closest.
+
+    AttentuneError if the name belongs to somebody's attention that is broken.
+    """
+    found = ATTENTIONS.get(name) or plugins.find(name)
+    if found is None:
+        hint = did_you_mean(name, [*ATTENTIONS, *plugins.listed()], listed=20)
+        raise ArchitectureError(f"unknown attention {name!r}{hint}")
+    return found

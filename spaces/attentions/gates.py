@@ -1,9 +1,12 @@
-"""Pieces that several attentions share: the gate with its two starts, and a patient batch norm.
+"""Pieces that several attentions share: the gate with its two starts, and patient norms.
 
 A published gate is σ(z), near 0.5 before training, so every module halves its map at first. A gate
 that starts as the identity is 2·σ(z) with the last layer before it at zero: 2·σ(0) is 1 exactly,
 in every precision, and x · 1 is x to the last bit. The layer at zero still gets a gradient, because
 σ'(0) = 1/4 and its input is not zero, so training leaves the identity in its first step.
+
+A gate without a layer before it that could be zero is blended in instead: 1 + a·(σ(z) − 1) with one
+more parameter, a = 0 at first. a = 1 is the published gate.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Start = Literal["paper", "identity"]
 
@@ -33,10 +37,58 @@ class Gate(nn.Module):
         return "2·σ" if self.doubled else "σ"
 
 
+class BlendedGate(nn.Module):
+    """σ(z) for `start="paper"`, 1 + a·(σ(z) − 1) for `start="identity"`; adds the parameter a."""
+
+    def __init__(self, start: Start) -> None:
+        super().__init__()
+        # Without dimensions, so that it does not widen a bf16 map to float32.
+        self.weight = nn.Parameter(torch.zeros(())) if start == "identity" else None
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Gate values, the same shape."""
+        opened = z.sigmoid()
+        return opened if self.weight is None else 1 + self.weight * (opened - 1)
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        return "σ" if self.weight is None else "1 + a·(σ − 1)"
+
+
+def in_groups(x: Tensor, groups: int) -> Tensor:
+    """(N, C, H, W) as (N, G, C / G, H, W), without a copy in any memory format."""
+    return x.view(x.shape[0], groups, -1, *x.shape[2:])
+
+
+def centred_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(x − μ, σ²) over the last two axes, which σ² keeps with length 1; σ² is the biased one.
+
+    Forwards it takes an eighth of the time of `var_mean` on a channels_last map.
+    """
+    centred = x - x.mean((-2, -1), keepdim=True)
+    return centred, centred.square().mean((-2, -1), keepdim=True)
+
+
 def zero(layer: nn.Module) -> None:
     """Set a layer's weight and bias to zero: the last one before a doubled gate."""
     for parameter in layer.parameters(recurse=False):
         nn.init.zeros_(parameter)
+
+
+def _patient(norm: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
+    return F.batch_norm(
+        input, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )
+
+
+class PatientBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of (N, C) or (N, C, L) that survives one value a channel; see the 2d one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The same shape."""
+        if self.training and input.numel() == input.shape[1]:
+            return _patient(self, input)
+        return super().forward(input)
 
 
 class PatientBatchNorm2d(nn.BatchNorm2d):
@@ -49,7 +101,13 @@ class PatientBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
         if self.training and input.numel() == input.shape[1]:
-            return torch.nn.functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+            return _patient(self, input)
         return super().forward(input)
+
+
+class PatientGroupNorm(nn.GroupNorm):
+    """Group norm that takes one value a group for zero, where torch refuses it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, …) to the same shape."""
+        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps, False)

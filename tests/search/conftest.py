@@ -24,6 +24,7 @@ from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialRes
 from attentune.search.config import RunPlan, StudyConfig
 from attentune.search.coordinator import Coordinator
 from attentune.search.propose import Proposer
+from attentune.spaces.bound import bind
 from attentune.spaces.space import load_space
 from attentune.studies.store import Store
 
@@ -158,7 +159,7 @@ class Bench:
         record = self.store.study(name)
         config = StudyConfig.model_validate(record.config["study"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
-        proposer = Proposer(self.store, record, config, config.space.bind(costs.site_map), costs)
+        proposer = Proposer(self.store, record, config, bind(config.space, costs.site_map), costs)
         lease = self.store.acquire(record)
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch

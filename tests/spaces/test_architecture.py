@@ -200,9 +200,9 @@ WRONG = [
     ("+se@all.mid", 0, "the name of a timm backbone"),
     ("resnet18 resnet34", 9, "expected '+' and another insertion"),
     ("resnet18+", 9, "the name of an attention"),
-    ("resnet18+sse@all.mid", 9, "unknown attention 'sse'; did you mean 'se'?"),
+    ("resnet18+ecca@all.mid", 9, "unknown attention 'ecca'; did you mean 'eca'"),
     ("resnet18+cbm@all.mid", 9, "did you mean 'cbam'"),
-    ("resnet18+qqqq@all.mid", 9, "known: ca, cbam, eca, nl, se"),
+    ("resnet18+qqqq@all.mid", 9, "known: a2, bam, ca, cbam, channel, eca, "),
     ("resnet18+none@all.mid", 9, "unknown attention 'none'"),
     ("resnet18+se(k=3)@all.mid", 12, "se has no option 'k'"),
     ("resnet18+se(bais=true)@all.mid", 12, "did you mean 'bias'"),
@@ -249,7 +249,7 @@ def test_wrong_text_says_what_where_and_what_would_be_right(text, offset, words)
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        (("sse", "mid"), {}, "did you mean 'se'"),
+        (("ecca", "mid"), {}, "did you mean 'eca'"),
         (("se", "middle"), {}, "unknown position 'middle'"),
         (("se", "mid"), {"k": 3}, "se has no option 'k'"),
         (("se", "mid"), {"r": 0}, "r must be"),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import pickle
-import socket
 from zlib import crc32
 
 import pytest
@@ -16,8 +13,6 @@ from attentune.spaces.architecture import POSITIONS, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.build import build, choose_stem, create_model
 from attentune.spaces.discover import site_map
-from attentune.spaces.timm_compat import import_timm
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 SIZE = 32
@@ -231,20 +226,6 @@ def test_the_keys_of_the_backbone_stay_and_its_weights_are_shared_under_one_seed
     assert count(model) - count(plain) == added
 
 
-@pytest.mark.parametrize(
-    ("text", "parameters"),
-    [
-        ("resnet18", 11_689_512),
-        ("resnet18+se(r=16)@all.residual", 11_776_552),
-        ("resnet50+se(r=16,bias=true)@all.residual", 28_088_024),
-        ("resnet50+eca@all.residual", 25_557_032 + 3 * 5 + 4 * 5 + 6 * 5 + 3 * 7),
-        ("mobilenetv2_100+ca(r=32)@all.mid", 3_951_504),
-    ],
-)
-def test_published_networks_have_their_published_size(text, parameters):
-    assert count(make(text, num_classes=1000)) == parameters
-
-
 def test_an_attention_starts_the_same_whatever_else_is_inserted():
     alone = make("test_resnet+se(r=4)@s3.residual+se(r=4)@s4.mid")
     among = make("test_resnet+ca(r=2)@all.mid+se(r=4)@s3.residual+se(r=4)@s4.mid+eca@all.post")
@@ -292,100 +273,7 @@ def test_attentions_at_one_point_apply_in_the_order_of_the_text():
     assert torch.equal(model.layer1[0].bn2(x), attention.se_2(attention.eca(attention.se(y))))
 
 
-# --- the network as an object ---------------------------------------------------------------------
-
-HOOKED = "resnet10t+se(r=4)@all.residual+eca@all.pre+ca(r=4)@all.identity"
-
-
-@pytest.fixture(scope="module")
-def hooked() -> nn.Module:
-    """All three kinds of hooks: output, input and shortcut."""
-    model = make(HOOKED)
-    assert model.layer1[0].attention_shortcut is not None
-    return model
-
-
-@pytest.fixture(scope="module")
-def picture() -> Tensor:
-    return torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-
-
-def _saved_and_loaded(model: nn.Module) -> nn.Module:
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    file.seek(0)
-    fresh = make(HOOKED, seed=99)
-    fresh.load_state_dict(torch.load(file, weights_only=True))
-    return fresh
-
-
-def _compiled(model: nn.Module) -> nn.Module:
-    torch._dynamo.reset()
-    return torch.compile(model, backend="aot_eager", fullgraph=True)
-
-
-@pytest.mark.parametrize(
-    "transform",
-    [
-        copy.deepcopy,
-        lambda model: copy.deepcopy(copy.deepcopy(model)),
-        lambda model: pickle.loads(pickle.dumps(model)),
-        _saved_and_loaded,
-        torch.fx.symbolic_trace,
-        lambda model: torch.export.export(model, (torch.randn(2, 3, SIZE, SIZE),)).module(),
-        _compiled,
-    ],
-    ids=["deepcopy", "deepcopy twice", "pickle", "state dict", "fx", "export", "compile"],
-)
-def test_the_network_survives(transform, hooked, picture):
-    with torch.no_grad():
-        expected = hooked(picture)
-        got = transform(copy.deepcopy(hooked))(picture)
-    torch.testing.assert_close(got, expected)
-
-
-def test_a_copy_works_apart_from_its_original(hooked, picture):
-    twin = copy.deepcopy(hooked)
-    expected = hooked(picture)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.zero_()
-    assert not torch.equal(twin(picture), expected)
-    assert torch.equal(hooked(picture), expected)
-
-
-def test_gradient_checkpointing_gives_the_same_gradients(hooked, picture):
-    gradients = []
-    for checkpointing in (False, True):
-        model = copy.deepcopy(hooked).train()
-        model.set_grad_checkpointing(checkpointing)
-        model(picture).square().sum().backward()
-        gradients.append([p.grad for p in model.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two)
-
-
-def test_blocks_keep_their_class(hooked):
-    plain = make("resnet10t")
-    assert type(hooked.layer1[0]) is type(plain.layer1[0])
-
-
-# --- the backbone's own attention, the stem, weights ----------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("backbone", "twin"),
-    [("seresnet18", "resnet18"), ("regnety_002", None), ("efficientnet_b0", None)],
-)
-def test_the_backbones_own_attention_is_removed_cleanly(backbone, twin):
-    own = site_map(backbone).own_attention
-    full, bare = make(backbone), make(f"{backbone}(attention=none)")
-    removed = sum(count(full.get_submodule(path)) for path in own)
-    assert removed > 0
-    assert count(full) - count(bare) == removed
-    assert all(isinstance(bare.get_submodule(path), nn.Identity) for path in own)
-    if twin is not None:
-        assert count(bare) == count(make(twin))
+# --- the stem --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -423,64 +311,6 @@ def test_a_cropped_kernel_keeps_the_spread_of_its_initialisation():
 )
 def test_the_stem_is_chosen_by_the_size_of_the_last_map(backbone, size, stem):
     assert choose_stem(backbone, size) == stem
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A published checkpoint's stand-in: weights of a plain resnet18 with 1000 classes."""
-    file = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
-    save_file(import_timm().create_model("resnet18").state_dict(), file)
-    return file
-
-
-def test_local_weights_go_into_the_backbone_and_a_new_head_is_made(weights):
-    text = "resnet18+se@all.residual"
-    model = make(text, weights=weights)
-    plain = import_timm().create_model("resnet18", checkpoint_path=str(weights))
-    state = model.state_dict()
-    for key, value in plain.state_dict().items():
-        if not key.startswith("fc."):
-            assert torch.equal(state[key], value), key
-    assert model.fc.out_features == 5
-    fresh = make(text).state_dict()
-    assert torch.equal(
-        state["layer1.0.bn2.attention.se.fc1.weight"], fresh["layer1.0.bn2.attention.se.fc1.weight"]
-    )
-
-
-def test_an_identity_start_keeps_a_pretrained_network_exactly(weights, picture):
-    plain = make("resnet18", weights=weights, num_classes=1000)
-    model = make("resnet18+cbam(start=identity)@all.residual", weights=weights, num_classes=1000)
-    assert torch.equal(model(picture), plain(picture))
-
-
-def test_with_weights_the_small_stem_keeps_its_kernel(weights):
-    conv = make("resnet18", weights=weights, stem="small").conv1
-    assert (conv.kernel_size, conv.stride, conv.padding) == ((7, 7), (1, 1), (3, 3))
-
-
-def test_weights_that_are_missing_or_do_not_fit_are_named(weights, tmp_path):
-    with pytest.raises(AttentuneError, match=r"no file of weights at .*nowhere"):
-        make("resnet18", weights=tmp_path / "nowhere.pth")
-    with pytest.raises(AttentuneError, match=r"weights in .*resnet18.safetensors could not be"):
-        make("resnet26", weights=weights)
-
-
-def test_pretrained_without_network_says_so_at_once(monkeypatch, tmp_path):
-    def nobody(*_: object, **__: object) -> None:
-        raise socket.gaierror("no network")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(socket, "getaddrinfo", nobody)
-    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(AttentuneError, match="test_resnet are not in the cache and the hub cannot"):
-        create_model("test_resnet+se(r=4)@all.residual", pretrained=True)
-
-
-def test_a_model_without_published_weights_is_named():
-    with pytest.raises(AttentuneError, match="publishes no weights for nf_resnet101"):
-        create_model("nf_resnet101", pretrained=True)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""Double attention: features are gathered over the whole map, then handed out to every position.
+
+Chen, Kalantidis, Li, Yan, Feng, "A²-Nets: Double Attention Networks", NeurIPS 2018,
+arXiv 1810.11579, eq. 6 and §3.4:
+
+    A = φ(x), B = softmax over positions of θ(x), V = softmax over features of ρ(x),  C → d each
+    y = x + W_z (A Bᵀ) V,                                                             d → C
+
+φ, θ, ρ and W_z are 1×1 convolutions with biases, and d = C // r with r = 4, as in the paper's
+networks. The cost grows with H·W, not with its square as in `nl`. At the identity start W_z is
+zero.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gates import Start, zero
+
+
+class DoubleAttention(nn.Module):
+    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C parameters."""
+
+    def __init__(self, channels: int, reduction_ratio: int = 4, start: Start = "paper") -> None:
+        super().__init__()
+        self.hidden = max(1, channels // reduction_ratio)
+        self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # φ, θ and ρ in one pass
+        self.out = nn.Conv2d(self.hidden, channels, 1)
+        if start == "identity":
+            zero(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with what was handed out added."""
+        features, keys, queries = self.project(x).flatten(2).split(self.hidden, dim=1)
+        gathered = features @ keys.softmax(2).transpose(1, 2).to(features.dtype)
+        handed_out = gathered @ queries.softmax(1).to(features.dtype)
+        added: Tensor = self.out(handed_out.view(x.shape[0], -1, *x.shape[2:]))
+        return x + added

@@ -1,0 +1,61 @@
+"""BAM: one gate for every value of the map, the sum of a channel branch and a spatial branch.
+
+Park, Woo, Lee, Kweon, "BAM: Bottleneck Attention Module", BMVC 2018, arXiv 1807.06514, eq. 1–5:
+
+    y = x + x · σ(M_c(x) + M_s(x))
+    M_c = BN(W1 ReLU(W0 mean_HW(x))),                               C → d → C, d = C // r
+    M_s = BN(conv1 ReLU(conv3 ReLU(conv3 ReLU(conv1 x)))),          C → d → d → d → 1
+
+The 3×3 convolutions are dilated by 4; all layers have biases; r = 16. The authors' code differs
+from the equations: it multiplies the two branches, normalises after the hidden layers and not at
+the ends, and we follow the equations (with the ReLUs of the code, without which the convolutions
+would be one). Its pooling also wants square maps; here any size will do.
+
+At the identity start both final batch norms have a scale of zero and y = x · 2σ(M_c + M_s), so the
+gate spans (0, 2) in place of the published (1, 2), which begins at 1.5.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gates import Gate, PatientBatchNorm2d, Start, zero
+
+
+class BAM(nn.Module):
+    """(N, C, H, W) to the same shape; 2Cd + d + 3C and Cd + 18d² + 4d + 3 parameters."""
+
+    def __init__(
+        self,
+        channels: int,
+        reduction_ratio: int = 16,
+        dilation: int = 4,
+        start: Start = "paper",
+    ) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction_ratio)
+        self.channel = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1),
+            PatientBatchNorm2d(channels),
+        )
+        self.spatial = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, 1, 1),
+            PatientBatchNorm2d(1),
+        )
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.channel[-1])
+            zero(self.spatial[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every value scaled."""
+        scale: Tensor = self.gate(self.channel(x.mean((2, 3), keepdim=True)) + self.spatial(x))
+        return x * scale if self.gate.doubled else x + x * scale

@@ -1,0 +1,36 @@
+"""Efficient Local Attention: gates along rows and columns, without a bottleneck.
+
+Xu, Wan, "ELA: Efficient Local Attention for Deep Convolutional Neural Networks", 2024,
+arXiv 2403.01123, eq. 4–7 and §3.5 (ELA-B: kernel 7, depthwise, 16 groups in the norm):
+
+    y = x · σ(GN(conv1d_k(mean_W x))) · σ(GN(conv1d_k(mean_H x)))
+
+The listing of §3.5 has one convolution (without bias) and one norm for both directions, and so do
+we; the norm's groups are the largest divisor of C up to 16. timm's `EfficientLocalAttn` has two of
+each, one group, and another activation before the gate. At the identity start the norm is zero.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .formulas import largest_divisor
+from .gates import Gate, PatientGroupNorm, Start, zero
+
+
+class EfficientLocalAttention(nn.Module):
+    """(N, C, H, W) to the same shape; adds Ck + 2C parameters. `k` is odd."""
+
+    def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, channels, k, padding=k // 2, groups=channels, bias=False)
+        self.norm = PatientGroupNorm(largest_divisor(channels, 16), channels)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled by row and by column."""
+        by_row: Tensor = self.gate(self.norm(self.conv(x.mean(3)))).to(x.dtype)
+        by_column: Tensor = self.gate(self.norm(self.conv(x.mean(2)))).to(x.dtype)
+        return x * by_row.unsqueeze(3) * by_column.unsqueeze(2)

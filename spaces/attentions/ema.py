@@ -1,0 +1,59 @@
+"""Efficient Multi-scale Attention: two views of each group of channels weigh each other.
+
+Ouyang, He, Zhang, Luo, Guo, Zhan, Huang, "Efficient Multi-Scale Attention Module with Cross-Spatial
+Learning", ICASSP 2023, arXiv 2305.13563, §3; for each of G groups, weights shared by the groups:
+
+    f = W1 [mean_W x; mean_H x] + b1,  x1 = GN(x · σ(f_h) · σ(f_w)),  x2 = conv3×3(x)
+    y = x · σ(softmax(mean_HW x1)ᵀ x2 + softmax(mean_HW x2)ᵀ x1),     softmax over the channels
+
+GN has one channel a group, with scale and shift, so mean_HW x1 is its shift exactly, and one pass
+is saved. G is 32 in the authors' code (8 for narrow networks): `auto` is the largest divisor of C
+up to 32 that leaves 4 channels a group. The published gate has no layer of its own, so the identity
+start blends it in with one parameter.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .formulas import channel_groups
+from .gates import BlendedGate, Start, centred_moments, in_groups
+
+
+class EfficientMultiscaleAttention(nn.Module):
+    """(N, C, H, W) to the same shape; c² + c + 9c² + c + 2c parameters, c = C / G; 1 more to blend.
+
+    `groups` is "auto" or a number.
+    """
+
+    def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
+        super().__init__()
+        self.groups = channel_groups(channels, 32 if groups == "auto" else int(groups))
+        width = channels // self.groups
+        self.conv1 = nn.Conv1d(width, width, 1)
+        self.conv3 = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.GroupNorm(width, width)
+        self.gate = BlendedGate(start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every position of every group scaled."""
+        groups = self.groups
+        pooled = torch.cat((x.mean(3), x.mean(2)), dim=2)
+        mixed = F.conv1d(pooled, *self._everywhere(self.conv1), groups=groups).sigmoid()
+        rows, columns = mixed[:, :, : x.shape[2]], mixed[:, :, x.shape[2] :]
+        centred, variance = centred_moments(x * rows.unsqueeze(3) * columns.unsqueeze(2))
+        weight, bias = (v[:, None, None] for v in self._everywhere(self.norm))
+        one = centred * (weight * (variance + self.norm.eps).rsqrt()) + bias
+        two = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
+        one, two = in_groups(one, groups), in_groups(two, groups)
+        by_one = self.norm.bias.softmax(0)[:, None, None]
+        by_two = two.mean((3, 4), keepdim=True).softmax(2)
+        scale: Tensor = self.gate((by_one * two + by_two * one).sum(2))
+        return (in_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
+
+    def _everywhere(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
+        """The layer's weights once a group, so that the map need not be cut and copied."""
+        weight, bias = (tensor for _, tensor in layer.named_parameters())
+        return weight.repeat(self.groups, *[1] * (weight.ndim - 1)), bias.repeat(self.groups)

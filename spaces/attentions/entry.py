@@ -1,0 +1,155 @@
+"""What the catalogue knows of one attention: an `Attention` with its `Option`s, as plain values."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Literal
+
+from ...errors import ArchitectureError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Value = bool | int | float | str
+Options = Mapping[str, Value]
+MapSize = tuple[int, int]
+Kind = Literal["channel", "spatial", "mixed", "global"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of an attention: its type (that of the default) and legal values.
+
+    `auto` is what the value `auto` means at so many channels. `fits` is what a legal number comes
+    to there: the greatest one not above it that the channels allow.
+    """
+
+    name: str
+    default: Value
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    odd: bool = False
+    choices: tuple[str, ...] = ()
+    auto: Callable[[int], int] | None = None
+    fits: Callable[[int, int], int] | None = None
+
+    @property
+    def legal(self) -> str:
+        """The legal values in words, for messages and listings."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if isinstance(self.default, bool):
+            return "true or false"
+        kind = "number" if isinstance(self.default, float) else "whole number"
+        bounds = f"{'odd ' if self.odd else ''}{kind}"
+        if self.low is not None:
+            bounds += f" ≥ {self.low}"
+        if self.high is not None:
+            bounds += f"{' and' if self.low is not None else ''} ≤ {self.high}"
+        return f"auto or {bounds}" if self.default == "auto" else bounds
+
+    def parse(self, text: str) -> Value:
+        """The value that `text` means; ValueError with the legal values if it means none."""
+        if text in self.choices or (text == "auto" and self.default == "auto"):
+            return text
+        if isinstance(self.default, bool) and text in ("true", "false"):
+            return text == "true"
+        number = None if self.choices or isinstance(self.default, bool) else self._number(text)
+        if number is not None:
+            too_low = self.low is not None and number < self.low
+            too_high = self.high is not None and number > self.high
+            if not (too_low or too_high or (self.odd and number % 2 == 0)):
+                return number
+        raise ValueError(f"{self.name} must be {self.legal}, not {text!r}")
+
+    def _number(self, text: str) -> int | float | None:
+        if not isinstance(self.default, float):
+            return int(text) if text.removeprefix("-").isdecimal() else None
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return number if isfinite(number) else None
+
+    def at(self, channels: int, value: Value) -> Value:
+        """What `value` comes to at so many channels."""
+        if value == "auto" and self.auto is not None:
+            return self.auto(channels)
+        return value if self.fits is None else self.fits(channels, int(value))
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One entry of the catalogue.
+
+    Attributes:
+        module: `file:Class` beside this file; the class takes `channels` and the options by name,
+            with `r` passed as `reduction_ratio`, and maps (N, C, H, W) to the same shape.
+        parameters: the golden count, from channels, all options and the map size (H, W).
+        floor: the least hidden width.
+        opens_as_identity: the published form begins as the identity, so both starts are one.
+        positions: the only ones where it has a meaning; empty for all.
+        origin: empty for ours; for somebody else's the package, its version and the class.
+        make: in place of the class, for those.
+    """
+
+    name: str
+    title: str
+    paper: str
+    kind: Kind
+    formula: str
+    module: str
+    parameters: Callable[[int, Options, MapSize], int]
+    options: tuple[Option, ...] = ()
+    floor: int = 1
+    opens_as_identity: bool = False
+    positions: tuple[str, ...] = ()
+    origin: str = ""
+    make: Callable[..., nn.Module] | None = None
+
+    @property
+    def has_ratio(self) -> bool:
+        """Whether it takes a reduction ratio."""
+        return any(option.name == "r" for option in self.options)
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """Every option with its default, in the order of the text."""
+        return {option.name: option.default for option in self.options}
+
+    def option(self, name: str) -> Option:
+        """The option of that name; ArchitectureError names the closest."""
+        for option in self.options:
+            if option.name == name:
+                return option
+        known = [option.name for option in self.options]
+        raise ArchitectureError(f"{self.name} has no option {name!r}{did_you_mean(name, known)}")
+
+    def width(self, channels: int, r: int) -> int:
+        """Hidden width at `channels` input channels."""
+        return max(self.floor, channels // r)
+
+    def load(self) -> Callable[..., nn.Module]:
+        """Import the module class (this is where torch comes in)."""
+        if self.make is not None:
+            return self.make
+        file, _, name = self.module.partition(":")
+        cls: type[nn.Module] = getattr(importlib.import_module(f".{file}", __package__), name)
+        return cls
+
+
+def ratio(default: int, *, meaning: str = "reduction ratio: hidden width is C // r") -> Option:
+    """The option `r`, the same for every attention that has a bottleneck."""
+    return Option("r", default, meaning, low=1)
+
+
+START = Option(
+    "start",
+    "paper",
+    "paper: as published; identity: begins as the identity and can leave it",
+    choices=("paper", "identity"),
+)

@@ -1,0 +1,32 @@
+"""Effective Squeeze-and-Excitation: a gate for every channel, without the bottleneck.
+
+Lee, Park, "CenterMask: Real-Time Anchor-Free Instance Segmentation", CVPR 2020, arXiv 1911.06667,
+§3.3 (the attention of VoVNetV2):
+
+    y = x · σ(W mean_HW(x) + b),  W: C → C
+
+The paper's gate is the sigmoid; the authors' code, and timm's `EffectiveSEModule`, have the hard
+sigmoid in its place. The layer has a bias in both.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gates import Gate, Start, zero
+
+
+class EffectiveSqueezeExcitation(nn.Module):
+    """(N, C, H, W) to the same shape; adds C² + C parameters."""
+
+    def __init__(self, channels: int, start: Start = "paper") -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, channels)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.fc)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        scale: Tensor = self.gate(self.fc(x.mean((2, 3))))
+        return x * scale[:, :, None, None]

@@ -1,0 +1,40 @@
+"""Gated Channel Transformation: channels compete or cooperate by their norms alone.
+
+Yang, Zhu, Wu, Yang, "Gated Channel Transformation for Visual Recognition", CVPR 2020,
+arXiv 1909.11519, eq. 2–4 (not the "Gaussian context transformer" of CVPR 2021, which shares the
+abbreviation and is less used):
+
+    s_c = α_c √(Σ_HW x_c² + ε),  ŝ_c = √C s_c / √(Σ_C s² + ε),  y = x · (1 + tanh(γ_c ŝ_c + β_c))
+
+α begins at 1, γ and β at 0: the published module begins as the identity, so both starts are one.
+The authors' code puts ε beside the mean of s² in place of the sum; ε = 1e-5.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .gates import Start
+
+_EPSILON = 1e-5
+
+
+class GatedChannelTransformation(nn.Module):
+    """(N, C, H, W) to the same shape; adds 3C parameters."""
+
+    def __init__(self, channels: int, start: Start = "paper") -> None:
+        super().__init__()
+        del start  # the published module is the identity at first
+        self.alpha = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        exact = torch.promote_types(x.dtype, torch.float32)  # squares overflow float16
+        norms = torch.linalg.vector_norm(x, 2, (2, 3), dtype=exact)
+        s = self.alpha * (norms.square() + _EPSILON).sqrt()
+        total = s.square().sum(1, keepdim=True) + _EPSILON
+        scale = 1 + torch.tanh(self.gamma * s * (x.shape[1] / total).sqrt() + self.beta)
+        return x * scale[:, :, None, None].to(x.dtype)

@@ -1,0 +1,87 @@
+"""Gather-Excite: a gate from a coarse version of the map itself, channel by channel.
+
+Hu, Shen, Albanie, Sun, Vedaldi, "Gather-Excite: Exploiting Feature Context in Convolutional Neural
+Networks", NeurIPS 2018, arXiv 1810.12348, §3–4:
+
+    y = x · σ(resize(E(gather(x)))),  resize to H×W by nearest neighbours
+
+| paper | options | gather | E |
+|---|---|---|---|
+| GE-θ⁻ | the default | mean over 2e−1 × 2e−1 windows, e apart; extent=global: of all | none |
+| GE-θ | gather=conv | log2(e) depthwise 3×3 convolutions of stride 2, BN, ReLU between | none |
+| GE-θ⁺ | gather=conv,mlp=true | as GE-θ | W2 ReLU(W1 ·), C → C // 16 → C |
+
+For gather=conv with the global extent the paper takes one depthwise kernel of the map's size, which
+ties the weights to one picture size; here it is three strided convolutions and then the mean.
+timm's `GatherExcite` raises for every form. gather=mean with mlp=true and the global extent is se.
+
+At the identity start the last layer (of E, or the last batch norm) is zero under a doubled gate;
+GE-θ⁻ has none and is blended in with one parameter.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .formulas import ge_convolutions
+from .gates import BlendedGate, Gate, PatientBatchNorm2d, Start, zero
+
+
+class GatherExcite(nn.Module):
+    """(N, C, H, W) to the same shape; 11C parameters a convolution, 2C · (C // 16) for the MLP."""
+
+    def __init__(
+        self,
+        channels: int,
+        extent: str = "global",
+        gather: str = "mean",
+        mlp: bool = False,
+        start: Start = "paper",
+    ) -> None:
+        super().__init__()
+        self.extent = 0 if extent == "global" else int(extent)
+        self.gather = _convolutions(channels, ge_convolutions(extent)) if gather == "conv" else None
+        hidden = max(1, channels // 16)
+        self.mlp = (
+            nn.Sequential(
+                nn.Conv2d(channels, hidden, 1, bias=False),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(hidden, channels, 1, bias=False),
+            )
+            if mlp
+            else None
+        )
+        last = self.mlp or self.gather
+        self.gate = BlendedGate(start) if last is None else Gate(start)
+        if last is not None and start == "identity":
+            zero(last[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every value scaled."""
+        coarse = self._gather(x)
+        if self.mlp is not None:
+            coarse = self.mlp(coarse)
+        scale: Tensor = self.gate(coarse)
+        if self.extent:
+            scale = F.interpolate(scale, size=x.shape[2:], mode="nearest")
+        return x * scale
+
+    def _gather(self, x: Tensor) -> Tensor:
+        if self.gather is not None:
+            x = self.gather(x)
+        elif self.extent:
+            e = self.extent
+            return F.avg_pool2d(x, 2 * e - 1, e, e - 1, count_include_pad=False)
+        return x if self.extent else x.mean((2, 3), keepdim=True)
+
+
+def _convolutions(channels: int, number: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(number):
+        layers += [
+            nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
+            PatientBatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,34 @@
+"""Linear Context Transform: a gate for every channel, from its mean among its group's means.
+
+Ruan, Wen, Zheng, Zheng, "Linear Context Transform Block", AAAI 2020, arXiv 1909.03834, eq. 3–6:
+
+    z = mean_HW(x),  ẑ_c = (z_c − μ_g) / √(σ_g² + ε) within group g,  y_c = x_c · σ(w_c ẑ_c + b_c)
+
+G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is the largest divisor of C
+up to 64 that leaves 4 channels a group. w begins at 1 and b at 0, as in the public implementations;
+w at 0 at the identity start.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .formulas import channel_groups
+from .gates import Gate, PatientGroupNorm, Start, zero
+
+
+class LinearContextTransform(nn.Module):
+    """(N, C, H, W) to the same shape; adds 2C parameters. `groups` is "auto" or a number."""
+
+    def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
+        super().__init__()
+        number = channel_groups(channels, 64 if groups == "auto" else int(groups))
+        self.norm = PatientGroupNorm(number, channels)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every channel scaled."""
+        scale: Tensor = self.gate(self.norm(x.mean((2, 3)))).to(x.dtype)
+        return x * scale[:, :, None, None]

@@ -1,0 +1,37 @@
+"""scSE: a gate for every channel plus a gate for every position.
+
+Roy, Navab, Wachinger, "Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional
+Networks", MICCAI 2018, arXiv 1803.02579, eq. 1–5:
+
+    y = x · σ(W2 ReLU(W1 mean_HW(x))) + x · σ(W_s x),  C → d → C and C → 1, d = C // r, r = 2
+
+None of the layers has a bias in the equations. The sum of the two gates lies in (0, 2): with W2 and
+W_s at zero it is 1, which is the identity start, and no gate needs doubling.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gates import Start, zero
+
+
+class ConcurrentSqueezeExcitation(nn.Module):
+    """(N, C, H, W) to the same shape; adds 2Cd + C parameters."""
+
+    def __init__(self, channels: int, reduction_ratio: int = 2, start: Start = "paper") -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction_ratio)
+        self.fc1 = nn.Linear(channels, hidden, bias=False)
+        self.act = nn.ReLU(inplace=True)
+        self.fc2 = nn.Linear(hidden, channels, bias=False)
+        self.spatial = nn.Conv2d(channels, 1, 1, bias=False)
+        if start == "identity":
+            zero(self.fc2)
+            zero(self.spatial)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every value scaled."""
+        by_channel: Tensor = self.fc2(self.act(self.fc1(x.mean((2, 3))))).sigmoid()
+        by_position: Tensor = self.spatial(x).sigmoid()
+        return x * (by_channel[:, :, None, None] + by_position)

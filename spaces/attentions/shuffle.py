@@ -1,0 +1,70 @@
+"""Shuffle attention: half of each group of channels is gated by channel, half by position.
+
+Zhang, Yang, "SA-Net: Shuffle Attention for Deep Convolutional Neural Networks", ICASSP 2021,
+arXiv 2102.00240, eq. 1–6; each of G groups is cut in two halves a and b:
+
+    a · σ(W1 mean_HW(a) + b1),  b · σ(W2 GN(b) + b2),  then a channel shuffle over two groups
+
+All weights are vectors of C / 2G, shared by the groups; GN has one channel a group and scale and
+shift as well: 3C/G parameters. W begin at 0 and b at 1 in the authors' code, so the gate begins at
+σ(1) = 0.73. G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is the largest
+divisor of C up to 64 that leaves 4 channels a group; if a group is odd its first half has one
+more. An odd number of channels is not shuffled.
+
+A shuffle is no identity. At the identity start it is left out, and W and b are zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .formulas import channel_groups
+from .gates import Gate, Start, centred_moments, in_groups
+
+
+class ShuffleAttention(nn.Module):
+    """(N, C, H, W) to the same shape; adds 3C/G parameters (2h + 4(C/G − h), h the first half)."""
+
+    def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
+        super().__init__()
+        self.groups = channel_groups(channels, 64 if groups == "auto" else int(groups))
+        second = channels // self.groups // 2
+        first = channels // self.groups - second
+        opened = 0.0 if start == "identity" else 1.0
+        self.channel_weight = nn.Parameter(torch.zeros(first))
+        self.channel_bias = nn.Parameter(torch.full((first,), opened))
+        self.spatial_weight = nn.Parameter(torch.zeros(second))
+        self.spatial_bias = nn.Parameter(torch.full((second,), opened))
+        self.norm_weight = nn.Parameter(torch.ones(second))
+        self.norm_bias = nn.Parameter(torch.zeros(second))
+        self.shuffles = start == "paper" and channels % 2 == 0
+        self.gate = Gate(start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with both halves of every group scaled, and shuffled."""
+        grouped = in_groups(x, self.groups)
+        half = len(self.channel_weight)
+        first, second = grouped[:, :, :half], grouped[:, :, half:]
+        means = first.mean((3, 4))
+        by_channel: Tensor = self.gate(means * self.channel_weight + self.channel_bias)
+        if second.shape[2] == 0:  # a single channel
+            return x * by_channel[..., None].to(x.dtype)
+        centred, variance = centred_moments(second)
+        # The norm's and the gate's scale and shift in one: W2 (w ŝ + b) + b2.
+        slope = _last(self.spatial_weight * self.norm_weight) * (variance + 1e-5).rsqrt()
+        shift = _last(self.spatial_weight * self.norm_bias + self.spatial_bias)
+        by_position = self.gate(centred * slope + shift)
+        spread = by_channel[..., None, None].expand_as(first)
+        scale = torch.cat((spread, by_position), dim=2).flatten(1, 2)
+        y = x * scale.to(x.dtype)
+        if not self.shuffles:
+            return y
+        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        shuffled = in_groups(y, 2).transpose(1, 2).flatten(1, 2)
+        return shuffled.contiguous(memory_format=layout)
+
+
+def _last(vector: Tensor) -> Tensor:
+    return vector[:, None, None]

@@ -1,0 +1,22 @@
+"""CBAM's second half alone: a gate for every position, from the mean and maximum over channels.
+
+Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, arXiv 1807.06521,
+eq. 3. See `cbam.py` for the batch norm and the start:
+
+    y = x · σ(BN(conv_k([mean_C x; max_C x])))
+
+Beside `channel` and `cbam` it tells *look where* from *look what*.
+"""
+
+from __future__ import annotations
+
+from .cbam import SpatialHalf
+from .gates import Start
+
+
+class SpatialAttention(SpatialHalf):
+    """(N, C, H, W) to the same shape; adds 2k² + 2 parameters. `k` is odd."""
+
+    def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
+        del channels  # one gate for all of them
+        super().__init__(k, start)

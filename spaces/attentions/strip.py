@@ -1,0 +1,41 @@
+"""Strip pooling: a gate for every value, from whole rows and whole columns.
+
+Hou, Zhang, Cheng, Feng, "Strip Pooling: Rethinking Spatial Pooling for Scene Parsing", CVPR 2020,
+arXiv 2003.13328, eq. 1–6:
+
+    y_h = BN(conv1d_3(mean_W x)), y_v = BN(conv1d_3(mean_H x)),  y = x · σ(f(ReLU(y_h + y_v)))
+
+The convolutions are dense, C → C, without biases; f is 1×1 with one. The equations leave the batch
+norms and the ReLU out, the authors' code has them. This is a heavy module, 7C² parameters: timm's
+`StripAttn` is another one of the same name, depthwise and without f. At the identity start f is
+zero.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .gates import Gate, PatientBatchNorm1d, Start, zero
+
+
+class StripPooling(nn.Module):
+    """(N, C, H, W) to the same shape; adds 2(3C² + 2C) + C² + C parameters."""
+
+    def __init__(self, channels: int, start: Start = "paper") -> None:
+        super().__init__()
+        self.conv_h = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
+        self.bn_h = PatientBatchNorm1d(channels)
+        self.conv_w = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
+        self.bn_w = PatientBatchNorm1d(channels)
+        self.fuse = nn.Conv2d(channels, channels, 1)
+        self.gate = Gate(start)
+        if start == "identity":
+            zero(self.fuse)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with every value scaled."""
+        rows = self.bn_h(self.conv_h(x.mean(3)))
+        columns = self.bn_w(self.conv_w(x.mean(2)))
+        scale: Tensor = self.gate(self.fuse(F.relu(rows.unsqueeze(3) + columns.unsqueeze(2))))
+        return x * scale
