@@ -1,4 +1,4 @@
-"""How far the embedded tasks tell attentions apart, with the recipe that the demo uses.
+"""How far the embedded tasks tell attentions apart, with the recipe of `examples/demo.toml`.
 
     python benchmarks/attention_effects.py --data cued-digits --json benchmarks/results/FILE
 
@@ -20,7 +20,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from attentune.runners.data import load_data
+from attentune.runners.data import inspect_data, load_data
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.train import DeviceData, train
@@ -82,7 +82,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Recipe.of(data=options.data, image_size=36, epochs=options.epochs)
+    recipe = Recipe.of(
+        data=options.data,
+        image_size=36,
+        train_limit=6000,
+        epochs=options.epochs,
+        batch_size=64,
+        lr=6e-3,
+        crop=inspect_data(options.data).crop,
+    )
     dataset = load_data(recipe)
     data = DeviceData.of(dataset, torch.device("cpu"))
     found = json.loads(options.json.read_text()) if options.json.exists() else {}

@@ -32,7 +32,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from attentune.errors import AttentuneError
@@ -88,6 +88,9 @@ def describe(sites: SiteMap) -> Row:
 def outcome(check: Callable[[], str]) -> str:
     try:
         return check()
+    except AttentuneError as error:  # a refusal: the reason alone, or all of it
+        text = str(error).partition("\n")[0]
+        return f"no: {text.partition(': ')[2] or text}"[:100]
     except Exception as error:  # what the table is for
         first_line = str(error).strip().partition("\n")[0]
         return f"{type(error).__name__}: {first_line}"[:160]
@@ -186,15 +189,16 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+GOOD: dict[str, Callable[[str], bool]] = {
+    "formula": lambda text: text == "ok",
+    "run": lambda text: text.startswith("ok"),
+    "stripped": str.isdecimal,
+    "small": lambda text: text[:1].isdecimal(),
+}
+
+
 def summary(rows: list[Row]) -> dict[str, Any]:
     offered = [row for row in rows if not row["refused"]]
-    checks = ("formula", "run", "stripped", "small")
-    good = {
-        "formula": lambda text: text == "ok",
-        "run": lambda text: text.startswith("ok"),
-        "stripped": str.isdecimal,
-        "small": lambda text: text[:1].isdecimal(),
-    }
     return {
         "names": len(rows),
         "with_sites": len(offered),
@@ -203,19 +207,20 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         },
         "with_own_attention": sum(int(row["own"] or 0) > 0 for row in offered),
         "refused": dict(Counter(row["refused"] for row in rows if row["refused"]).most_common()),
-        **{
-            check: {
-                "good": sum(bool(good[check](row[check])) for row in offered),
-                "left_out": sum(row[check] == "-" for row in offered),
-                "bad": {
-                    row["name"]: row[check]
-                    for row in offered
-                    if row[check] != "-" and not good[check](row[check])
-                },
-            }
-            for check in checks
-        },
+        **{check: tally(check, offered) for check in GOOD},
         "seconds": round(sum(float(row["seconds"]) for row in rows)),
+    }
+
+
+def tally(check: str, rows: list[Row]) -> dict[str, Any]:
+    """How many rows pass a check; of the others, what they say and who says it first."""
+    others = {row["name"]: row[check] for row in rows if not GOOD[check](row[check])}
+    texts = Counter(text for text in others.values() if text != "-")
+    first = {text: name for name, text in reversed(others.items())}
+    return {
+        "good": len(rows) - len(others),
+        "left_out": sum(text == "-" for text in others.values()),
+        "others": {text: f"{number} (as {first[text]})" for text, number in texts.most_common()},
     }
 
 
@@ -242,10 +247,9 @@ def main() -> None:
     if args.again:
         rows = {name: row for name, row in rows.items() if name not in wanted}
     args.tsv.parent.mkdir(parents=True, exist_ok=True)
-    write_summary(args.json, here, rows)
+    write_summary(args.json, here, list(rows.values()))
     with args.tsv.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, delimiter="\t", restval="", lineterminator="\n")
-        table.writeheader()
+        table = writer(file)
         table.writerows(rows.values())
         for name in wanted:
             if name not in rows:
@@ -253,12 +257,24 @@ def main() -> None:
                 table.writerow(rows[name])
                 file.flush()
                 print(*rows[name].values(), sep="  ", flush=True)
-    write_summary(args.json, here, rows)
+    rows = dict(sorted(rows.items()))
+    with args.tsv.open("w", newline="") as file:
+        writer(file).writerows(rows.values())
+    write_summary(args.json, here, read(args.tsv))
 
 
-def write_summary(path: Path, here: dict[str, Any], rows: dict[str, Row]) -> None:
-    machine = {"machine": platform.machine(), "threads": torch.get_num_threads()}
-    facts = {"circumstances": {**here, **machine}, **summary(list(rows.values()))}
+def writer(file: TextIO) -> csv.DictWriter[str]:
+    table = csv.DictWriter(file, COLUMNS, delimiter="\t", restval="", lineterminator="\n")
+    table.writeheader()
+    return table
+
+
+def write_summary(path: Path, here: dict[str, Any], rows: list[Row]) -> None:
+    machine = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+    }
+    facts = {"circumstances": {**here, **machine}, **summary(rows)}
     path.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 

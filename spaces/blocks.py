@@ -150,17 +150,12 @@ def _adding(trace: Trace) -> list[Unit]:
     if not owners:
         sums = {_numbered_around(trace, path) for path in bends}
         return [as_unit(trace, call) for call in _outermost(_siblings(trace, sums))]
-    calls = _siblings(trace, owners)
+    paths = {call.path for call in _siblings(trace, owners)}
     # A sibling that does not add itself but holds some that do (in DLA, EfficientViT) gives way.
-    holders = {parent for path in owners for parent in parents(path)} - owners
-    held = {call.path for call in calls} & holders
-    calls = [
-        call
-        for call in trace.calls
-        if (call in calls and call.path not in held)
-        or (call.path in owners and not held.isdisjoint(parents(call.path)))
-    ]
-    return [Unit(call) for call in _outermost(calls)]
+    holders = paths & {parent for path in owners for parent in parents(path)} - owners
+    paths |= {path for path in owners if not holders.isdisjoint(parents(path))}
+    paths -= holders
+    return [Unit(call) for call in _outermost([c for c in trace.calls if c.path in paths])]
 
 
 def _numbered_around(trace: Trace, path: str) -> str:

@@ -9,18 +9,22 @@
       b1     128  28×28  ● 64↑  ●    ●         ●         ●
       b2     128  28×28  ●      ●    ●         ●         ●     ●
 
-Positions stand in the order in which the map passes them. Equal blocks of a stage share a line, also
-if others lie between them, so that a hundred blocks need a screen.
+Positions stand in the order in which the map passes them. Equal blocks of a stage share a line,
+even with others between them, and so do blocks of one kind in a stage of many kinds: a hundred
+blocks need one screen.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import fill
 
 from .sites import Site, SiteMap
 
 _IN_PASSING = ("pre", "mid", "residual", "identity", "post", "stage")
 _WIDTH = 80
+_MOST_LINES = 5  # of one stage
 
 Row = tuple[str, ...]
 
@@ -82,6 +86,8 @@ def _rows(site_map: SiteMap, stage: int) -> Iterator[Row]:
     alike: dict[Row, list[int]] = {}
     for block, points in sites.items():
         alike.setdefault(_look(site_map, stage, block, points), []).append(block)
+    if len(alike) > _MOST_LINES:
+        alike = _in_ranges(alike)
     end = next((points["stage"] for points in sites.values() if "stage" in points), None)
     column = 2 + [p for p in _IN_PASSING if p in site_map.positions].index("stage") if end else 0
     for look, blocks in alike.items():
@@ -89,6 +95,23 @@ def _rows(site_map: SiteMap, stage: int) -> Iterator[Row]:
         if end and end.block in blocks:
             row[column] = _sign(end, sites[end.block].get("post", end))
         yield ("  " + _ranges(blocks), *row)
+
+
+def _in_ranges(alike: dict[Row, list[int]]) -> dict[Row, list[int]]:
+    """Lines that differ in numbers only, as one: DenseNet's layers see 64…224 channels."""
+    groups: dict[str, list[Row]] = {}
+    for look in alike:
+        groups.setdefault(re.sub(r"\d+", "#", "|".join(look)), []).append(look)
+    return {
+        tuple(map(_span, looks[0], looks[-1])): sorted(b for look in looks for b in alike[look])
+        for looks in groups.values()
+    }
+
+
+def _span(first: str, last: str) -> str:
+    if first == last or "×" in first:
+        return first
+    return re.sub(r"\d+", lambda number: f"{number[0]}…{re.sub('[^0-9]', '', last)}", first)
 
 
 def _look(site_map: SiteMap, stage: int, block: int, points: dict[str, Site]) -> Row:
@@ -146,11 +169,11 @@ def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
     if "○" in drawn:
         yield "○ a 1×1 map, where spatial attention means nothing"
     if site_map.stem_strides:
-        yield f"The stem shrinks the picture at {', '.join(site_map.stem_strides)}."
+        yield fill(f"The stem shrinks the picture at {', '.join(site_map.stem_strides)}.", _WIDTH)
     if own := site_map.own_attention:
         blocks = [site_map.path(s, b) for s, n in site_map.blocks.items() for b in range(1, n + 1)]
         others = [path for path in own if not any(_inside(path, block) for block in blocks)]
-        also = f", {len(others)} of them outside the blocks" if others else ""
+        also = f", {len(others)} outside the blocks" if others else ""
         yield (
             f"own: the backbone's own attention, {_count(len(own), 'module')}{also};\n"
             f"     {site_map.backbone}(attention=none) removes it."

@@ -22,6 +22,13 @@ What the positions mean in each kind of block:
     pre        the one map that enters the branch and not the shortcut
     identity   the other operand of the addition: a projection's output, or the bare input
     post       the block's output
+
+A block with two branches (Swin, ConvFormer) is taken by its last addition of maps; if its last one
+adds tokens, as Swin's perceptron does, that is the branch of the attention. A point is offered only
+if a module returns it or is given it: so windows that the block itself puts together (SAM) have no
+`residual`, and where the block cuts its input before any module sees it (Swin V2), no `pre`. Blocks
+that hold tokens throughout (DaViT, PVT) have only `post`, and `mid` needs a convolution: a gate
+that bypasses it (MambaOut) leaves no point that everything passes.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from ...runners.recipe import Stem
 from ...spaces.architecture import Architecture
 from ...spaces.attentions import plugins
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
+from ...spaces.drawing import draw
 from ..wording import short_count
 from .shared import Json, out, plain_table, print_json
 

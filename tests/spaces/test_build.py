@@ -186,7 +186,7 @@ def test_an_identity_start_leaves_the_output_as_it_was(backbone, name):
     plain, x = make(backbone), torch.randn(3, 3, SIZE, SIZE)
     sites = site_map(backbone, image_size=SIZE)
     text = backbone
-    for position in sites.positions:
+    for position in ATTENTIONS[name].positions or sites.positions:
         r = ",r=4" if ATTENTIONS[name].has_ratio else ""
         text += f"+{name}(start=identity{r})@all.{position}"
     model = make(text)
@@ -273,7 +273,7 @@ def test_attentions_at_one_point_apply_in_the_order_of_the_text():
     assert torch.equal(model.layer1[0].bn2(x), attention.se_2(attention.eca(attention.se(y))))
 
 
-# --- the stem --------------------------------------------------------------------------------------
+# --- the stem -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

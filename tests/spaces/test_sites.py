@@ -153,7 +153,10 @@ def test_sizes_follow_the_picture_and_the_stem():
     assert not last[32, "small"].degenerate
 
 
-@pytest.mark.parametrize("backbone", ["vgg11_bn", "rexnet_100", "resnet18", "densenet121"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["vgg11_bn", "rexnet_100", "resnet18", "densenet121", "nest_tiny", "swin_s3_tiny_224"],
+)
 def test_stages_and_blocks_do_not_depend_on_the_picture(backbone):
     for size in (16, 20, 32, 65):
         try:
@@ -202,14 +205,14 @@ def test_a_picture_that_is_too_small_is_refused():
 def cached(tmp_path, monkeypatch):
     """A cache of its own, and a count of how often a backbone was run."""
     runs = []
-    run = discover.discover
+    run = discover._run
 
     def counted(*args, **options):
         runs.append(args)
         return run(*args, **options)
 
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path))
-    monkeypatch.setattr(discover, "discover", counted)
+    monkeypatch.setattr(discover, "_run", counted)
     discover._site_map.cache_clear()
     yield tmp_path, runs
     discover._site_map.cache_clear()
@@ -222,6 +225,18 @@ def test_a_site_map_is_found_once_and_remembered_on_disk(cached):
     assert site_map("test_resnet") == first
     assert len(runs) == 1
     assert len(list(folder.rglob("*"))) == 2  # one folder, one file, no draft
+
+
+def test_pictures_of_another_size_have_the_same_sites_with_other_maps(cached):
+    folder, runs = cached
+    native, tiny = site_map("test_resnet"), site_map("test_resnet", image_size=33)
+    assert native.image_size == (160, 160)
+    assert tiny.image_size == (33, 33)
+    assert [(s.label, s.anchor, s.channels) for s in tiny.sites] == [
+        (s.label, s.anchor, s.channels) for s in native.sites
+    ]
+    assert [s.height for s in tiny.at(ALL, "stage")] == [9, 5, 3, 2]
+    assert len(runs) == len(list(folder.rglob("*.json"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"backbone": 1}', '{"sites": [{}]}'])
