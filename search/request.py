@@ -46,6 +46,7 @@ class SearchRequest(BaseModel):
     max_latency: float | None = None
     max_memory: float | None = None
     sampler: SamplerName = "tpe"
+    pruner: Literal["none"] = "none"
     seed: int = Field(0, ge=0)
 
     trials: int = Field(40, ge=1)
@@ -53,6 +54,7 @@ class SearchRequest(BaseModel):
     trial_timeout: float | None = None
     workers: int | None = Field(None, ge=1)
     workers_per_gpu: int = Field(1, ge=1)
+    pool: Literal["local"] = "local"
     device: str = "auto"
 
     image_size: int | None = Field(None, gt=0)

@@ -69,6 +69,9 @@ def search(
     sampler: Annotated[
         str | None, typer.Option(help="tpe, nsga2, random or grid. Default: tpe.")
     ] = None,
+    pruner: Annotated[
+        str | None, typer.Option(help="none: every trial runs to its end. Default: none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,
     trials: Annotated[
         int | None, typer.Option(help="Trials in all, baselines too. Default: 40.")
@@ -82,6 +85,9 @@ def search(
     ] = None,
     workers_per_gpu: Annotated[
         int | None, typer.Option(help="Trials at once a GPU. Default: 1.")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="local: processes on this machine. Default: local.")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")

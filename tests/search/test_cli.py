@@ -101,10 +101,11 @@ def test_the_report_is_written(finished):
 
 def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
     import torch
-    from attentune import load
+    from attentune import create_model, load
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
     from attentune.runners.train import DeviceData, evaluate
+    from safetensors.torch import load_file
 
     shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)
     for pick in ("best", "knee", "4"):
@@ -117,6 +118,10 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
         trial = shown["trials"][facts["trial"]]
         assert evaluate(model, data, recipe)[0] == trial["values"]["accuracy"]
         assert trial["key"] == facts["key"]
+        again = create_model(facts["architecture"], num_classes=10, stem=facts["stem"])
+        again.load_state_dict(load_file(finished / f"model-{pick}" / "model.safetensors"))
+        pictures = data.normalised(data.val.take(torch.arange(8)))
+        assert torch.equal(again.eval()(pictures), model(pictures))
     assert facts["trial"] == 4
     refused = attentune("export", "first", "-o", "model-4", cwd=finished, check=1)
     assert "not empty" in refused.stderr
@@ -236,6 +241,7 @@ REFUSED = [
     ("search a --backbone resnet18 --data digits --trials 0", 2, "trials"),
     ("search a --backbone resnet18 --data digits --max-params lots", 2, "5M or 250k"),
     ("search a --backbone resnet18 --data digits --sampler magic", 2, "known: grid"),
+    ("search a --backbone resnet18 --data digits --pruner magic", 2, "should be 'none'"),
     ("search a --backbone resnet18 --data digits --device cuda:99", 2, "use auto"),
     ("search a --backbone resnet18 --data digits --space everything", 2, "known: full"),
     ("search a --backbone resnet18 --data digits --max-params 1k", 2, "breaks a limit itself"),
