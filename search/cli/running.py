@@ -180,22 +180,21 @@ def _run(store: Store, record: StudyRecord) -> None:
     from ..progress import watching
     from ..session import run
 
-    ending = run(store, record, lambda coordinator: watching(coordinator, out))
+    try:
+        ending = run(store, record, lambda coordinator: watching(coordinator, out))
+    except KeyboardInterrupt:
+        _interrupted(record, "Ended at once; all finished epochs are saved.")
     if not ending.finished:
-        _interrupted(record, ending.trials)
+        _interrupted(record, f"Stopped after {ending.trials} trials; everything is saved.")
     print_summary(store, record)
     if not any(trial.state == "complete" for trial in store.trials(record)):
         raise typer.Exit(1)
     _next_steps(record.name)
 
 
-def _interrupted(record: StudyRecord, trials: int) -> NoReturn:
-    out.print(
-        f"Stopped after {trials} trials; everything is saved. Go on with:\n"
-        f"  attentune resume {shlex.quote(record.name)}",
-        markup=False,
-        highlight=False,
-    )
+def _interrupted(record: StudyRecord, how: str) -> NoReturn:
+    command = f"attentune resume {shlex.quote(record.name)}"
+    out.print(f"{how} Go on with:\n  {command}", markup=False, highlight=False)
     raise typer.Exit(130)
 
 
