@@ -29,6 +29,15 @@ class Costs:
     latency_ratio: float | None = None
     memory_mib: float | None = None
 
+    def over(self, limits: Mapping[str, float]) -> str:
+        """Which upper bound these costs break, in words; empty if none that is known."""
+        for key, limit in limits.items():
+            value: float | None = getattr(self, key)
+            if value is not None and value > limit:
+                shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+                return f"{key} is {shown}, above the limit of {limit:,.12g}"
+        return ""
+
 
 @dataclass(frozen=True)
 class EpochReport:

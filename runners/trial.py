@@ -69,7 +69,7 @@ class _Trial:
         dataset, data = resident(recipe, self.device)
         model = self.build(job.architecture, len(dataset.classes))
         costs = self.price(model, len(dataset.classes))
-        if over := exceeded(costs, job):
+        if over := costs.over(job.limits):
             self.tell(Rejected(job.number, costs, over))
             return
         self.tell(Measured(job.number, costs))
@@ -149,15 +149,6 @@ def resident(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]
     """The study's data on the device; a worker keeps it for all its trials."""
     dataset = load_data(recipe)
     return dataset, DeviceData.of(dataset, device)
-
-
-def exceeded(costs: Costs, job: Job) -> str:
-    """Which limit these costs break, in words; empty if none."""
-    for key, limit in job.limits.items():
-        value = getattr(costs, key)
-        if value is not None and value > limit:
-            return f"{key} is {value:.4g}, above the limit of {limit:.4g}"
-    return ""
 
 
 def classify(error: BaseException) -> tuple[FailureKind, str]:

@@ -227,7 +227,7 @@ class Proposer:
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("role", role)
         costs = self.costs.of(architecture)
-        if reason := self._over(costs):
+        if reason := costs.over(self.config.limits):
             self.reject(trial.number, architecture, costs, reason)
             return None
         self._constrain(trial, costs)
@@ -235,13 +235,6 @@ class Proposer:
         self.store.start_trial(self.record, trial.number, architecture, seed=seed, role=role)
         self.store.set_costs(self.record, trial.number, costs)
         return Proposal(trial.number, architecture, seed, role, costs)
-
-    def _over(self, costs: Costs) -> str:
-        for key, limit in self.config.limits.items():
-            value = getattr(costs, key)
-            if value is not None and value > limit:
-                return f"{key} is {value:,}, above the limit of {limit:,.12g}"
-        return ""
 
     def _constrain(self, trial: optuna.Trial, costs: Costs) -> None:
         for key, limit in self.config.limits.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..errors import SpaceError, UsageError, did_you_mean
 from ..runners.data import Progress, inspect_data, prepare_data
 from ..runners.recipe import Recipe
+from ..runners.results import Costs
 from ..spaces.architecture import Architecture
 from ..spaces.bound import bind
 from ..spaces.space import Space, load_space
@@ -210,7 +212,7 @@ def prepare(
         f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
         f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
     )
-    _check_limits(request, {"params": bare.params, "macs": bare.macs})
+    _check_limits(request, bare)
     config: StudyConfig = draft.model_copy(
         update={
             "recipe": recipe,
@@ -223,19 +225,18 @@ def prepare(
         from ..runners.cost import reference_latency
 
         latency = reference_latency(config.backbone, recipe, config.num_classes, device)
-        _check_limits(request, {"latency_ms": latency})
+        _check_limits(request, replace(bare, latency_ms=latency))
         config = config.model_copy(update={"reference_latency_ms": latency})
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
     return config
 
 
-def _check_limits(request: SearchRequest, costs: Mapping[str, float]) -> None:
-    for key, limit in request.limits.items():
-        if costs.get(key, 0) > limit:
-            raise SpaceError(
-                f"the bare {request.backbone} breaks a limit itself: {key} is {costs[key]:,.6g}, "
-                f"above the limit of {limit:,.12g}; raise it, or take a smaller backbone"
-            )
+def _check_limits(request: SearchRequest, bare: Costs) -> None:
+    if over := bare.over(request.limits):
+        raise SpaceError(
+            f"the bare {request.backbone} breaks a limit itself: {over}; raise it, or take a "
+            "smaller backbone"
+        )
 
 
 def _recipe(request: SearchRequest, **settled: Any) -> Recipe:

@@ -138,11 +138,10 @@ def search(
     flags = {k: v for k, v in locals().items() if k not in ("study", "config", "db")}
     from ..progress import decoding
     from ..request import read_request
-    from ..session import begin, check_new
+    from ..session import begin
 
     request = read_request({k: v or None if v == [] else v for k, v in flags.items()}, config)
     with Store.open(db, create=True) as store:
-        check_new(store, study)
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
             record = begin(store, study, request, say, progress, command)
