@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
-from ..spaces.attentions.catalogue import Value, attention
+from ..spaces.attentions.catalogue import attention
 from ..spaces.build import build
 from ..spaces.canonical import canonical
 from ..spaces.discover import Stem
 from ..spaces.discover import site_map as discover
+from ..spaces.fitting import fittings
 from ..spaces.sites import SiteMap
 from .devices import resolve_device
 from .recipe import Recipe
@@ -51,14 +53,11 @@ class CostModel:
         """Parameters and MACs of one forward pass of one picture."""
         base = self._base(architecture.strip_attention)
         params, macs = base.params, base.macs
-        for insertion in architecture.insertions:
-            settings = insertion.settings
-            entry = attention(insertion.attention)
-            frozen = tuple(settings.items())
-            for site in self.site_map.select(insertion):
-                size = (site.height, site.width)
-                params += entry.parameters(site.channels, settings, size)
-                macs += _module_macs(insertion.attention, frozen, site.channels, size)
+        for fitting in fittings(architecture, self.site_map):
+            params += fitting.parameters
+            site, arguments = fitting.site, tuple(fitting.arguments.items())
+            size = (site.height, site.width)
+            macs += _module_macs(fitting.insertion.attention, arguments, site.channels, size)
         return Costs(params, macs)
 
     def _base(self, strip: bool) -> Costs:
@@ -84,25 +83,26 @@ def count(model: nn.Module, image_size: int) -> Costs:
 
 
 @torch.no_grad()
-def _macs(model: nn.Module, example: Tensor) -> int:
+def _macs(model: nn.Module, *example: Tensor) -> int:
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter:
-        model(example)
+        model(*example)
     model.train(was_training)
     return int(counter.get_total_flops()) // 2
 
 
 @lru_cache(maxsize=4096)
 def _module_macs(
-    name: str, settings: tuple[tuple[str, Value], ...], channels: int, size: tuple[int, int]
+    name: str, arguments: tuple[tuple[str, Any], ...], channels: int, size: tuple[int, int]
 ) -> int:
-    options = dict(settings)
-    if "r" in options:
-        options["reduction_ratio"] = options.pop("r")
+    named = dict(arguments)
+    shapes = [(channels, *size)]
+    if joined := named.get("convolution"):
+        shapes.append((joined.in_channels, *(joined.stride * side for side in size)))
     with torch.device("meta"):
-        module = attention(name).load()(channels, **options)
-        return _macs(module, torch.zeros(1, channels, *size))
+        module = attention(name).load()(channels, **named)
+        return _macs(module, *(torch.zeros(1, *shape) for shape in shapes))
 
 
 def measure_latency(

@@ -1,4 +1,4 @@
-"""What a trial ran on: versions, device, precision, and the commit of attentune itself."""
+"""What a trial ran on: versions, device, precision, plug-ins, and attentune's own commit."""
 
 from __future__ import annotations
 
@@ -6,22 +6,38 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
+from ..spaces.attentions.plugins import origins
+
 PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 
 
+def environment(
+    device: torch.device, precision: str, attentions: Iterable[str] = ()
+) -> dict[str, str]:
+    """Name → value, all text, in the order in which a reader wants them.
+
+    Of `attentions`, those that the trial trains, people's own are named with the package, its
+    version and the class.
+    """
+    guests = {f"attention {name}": origin for name, origin in origins(attentions).items()}
+    return _environment(device, precision, tuple(sorted(guests.items())))
+
+
 @lru_cache(maxsize=8)
-def environment(device: torch.device, precision: str) -> dict[str, str]:
-    """Name → value, all text, in the order in which a reader wants them."""
+def _environment(
+    device: torch.device, precision: str, guests: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
     facts = {"device": device_name(device), "precision": precision}
     facts["threads"] = str(torch.get_num_threads())
     facts["python"] = sys.version.split()[0]
-    facts |= {package: _version(package) for package in PACKAGES}
+    facts |= {package: _version(package) for package in PACKAGES} | dict(guests)
     if torch.version.cuda:
         facts["cuda"] = torch.version.cuda
     facts["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

@@ -7,6 +7,7 @@ last epoch at the next resume.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ class Coordinator:
         while self.pool.idle and not self._enough():
             if self.waiting:
                 record = self.waiting.pop(0)
-                self._start(record.number, record.parsed, record.seed, record.role)
+                architecture = Architecture.parse(record.architecture)
+                self._start(record.number, architecture, record.seed, record.role)
             else:
                 new = self.proposer.next()
                 self._start(new.number, new.architecture, new.seed, new.role)
@@ -195,10 +197,11 @@ class Coordinator:
         """Stop a study of which nothing works, instead of failing to the end of its plan."""
         self.failures_only += 1
         if self.done == self.failures_only == HOPELESS:
+            command = f"attentune resume {shlex.quote(self.record.name)}"
             raise TrialError(
                 failure.kind,
                 f"the first {HOPELESS} trials all failed, the last with: {failure.message} "
-                f"Mend the cause, and go on with `attentune resume {self.record.name}`.",
+                f"Mend the cause, and go on with `{command}`.",
             )
 
     def _lost(self, trial: Running, event: WorkerDied) -> None:

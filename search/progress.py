@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, WorkerDied
-from ..spaces.architecture import parse
+from ..spaces.architecture import recorded
 from ..studies.records import BASELINE
 from .coordinator import Coordinator, Running
 from .wording import short_architecture, short_time
@@ -184,7 +184,7 @@ class Tally:
             line.append(
                 f"  {100 * (accuracy - mean):+.1f} over the bare backbone", "not bold green"
             )
-        line.append(f"  {short_architecture(parse(text))}", "not bold")
+        line.append(f"  {short_architecture(recorded(text))}", "not bold")
         return line
 
     def _running(self) -> RenderableType:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -16,7 +16,10 @@ from pydantic import ValidationError
 
 from ..errors import StudyError
 from ..runners.data import Progress
-from ..studies.records import Lease, StudyRecord, check_study_name
+from ..spaces.attentions.plugins import origins
+from ..spaces.space import NONE
+from ..studies.plugins import require_attentions
+from ..studies.records import Lease, StudyRecord
 from ..studies.store import Store
 from .config import RunPlan, StudyConfig, validated
 from .request import SearchRequest, prepare
@@ -40,34 +43,34 @@ def begin(
     progress: Progress | None = None,
     command: str | None = None,
 ) -> StudyRecord:
-    """Create a study from a request; the errors of `prepare`, StudyError if the name is taken.
+    """Create a study from a request; the errors of `prepare`, and those of `Store.check_new`.
 
-    `command` is kept for whoever wants to do it again.
+    `command` is kept for whoever wants to do it again, and under `plugins` where people's own
+    attentions came from.
     """
-    check_new(store, name)
-    config = prepare(request, say, progress)
+    store.check_new(name)  # before anything slow happens
+    config = prepare(request, say, store, progress)
     return store.create_study(
         name,
         backbone=config.backbone,
         objectives=config.keys,
-        config={**_stored(config, request.plan), "command": command},
+        config={
+            **_stored(config, request.plan),
+            "plugins": origins(_attentions(config.space.attentions)),
+            "command": command,
+        },
         seed=config.seed,
     )
 
 
-def check_new(store: Store, name: str) -> None:
-    """UsageError for a bad name, StudyError if the study exists: before anything slow happens."""
-    check_study_name(name)
-    if any(study.name == name for study in store.studies()):
-        raise StudyError(
-            f"the study {name!r} exists already in {store.name}; go on with "
-            f"`attentune resume {name}`, or choose another name."
-        )
-
-
 def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
-    """A study's configuration and plan; StudyError if another version wrote something else."""
+    """A study's configuration and plan.
+
+    StudyError if another version wrote something else, or an attention is not installed here.
+    """
     try:
+        attentions = _attentions(record.config["study"]["space"]["attentions"])
+        require_attentions(record, f"the study {record.name!r}", attentions)
         return (
             StudyConfig.model_validate(record.config["study"]),
             RunPlan.model_validate(record.config["plan"]),
@@ -152,6 +155,10 @@ def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _attentions(choices: Iterable[str]) -> list[str]:
+    return [name for name in choices if name != NONE]
 
 
 def _stored(config: StudyConfig, plan: RunPlan) -> dict[str, Any]:

@@ -9,19 +9,23 @@ times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1
 
 These are plain frozen values and know nothing of any network: `parse` makes the text regular
 (options in order, defaults left out, places merged), and `canonical.canonical` goes the last step
-with the backbone's sites at hand, so that two texts that build one network become equal.
+with the backbone's sites at hand, so that two texts that build one network become equal. `recorded`
+is for looking at what a database holds: it needs the grammar alone, neither the catalogue nor
+anybody's plug-in.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ..errors import ArchitectureError, did_you_mean
 from .attentions.catalogue import Attention, Value, attention
 
+Known = TypeVar("Known")
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
 """Where in a block a module can go; DESIGN's names, the canonical order."""
 
@@ -143,6 +147,16 @@ def parse(text: str) -> Architecture:
     return _Parser(text).architecture()
 
 
+def recorded(text: str) -> Architecture:
+    """The architecture that a recorded text names, taken at its word: for looking, not building.
+
+    Attentions and options are not looked up, so nothing has to be installed for it, and a text that
+    `str` once made keeps its key whatever has become of the catalogue since. `parse` the text to
+    build the network. ArchitectureError only for what breaks the grammar.
+    """
+    return _Parser(text, at_its_word=True).architecture()
+
+
 def _regular_options(entry: Attention, options: dict[str, Value]) -> tuple[tuple[str, Value], ...]:
     read: dict[str, Value] = {}
     for name, value in options.items():
@@ -159,20 +173,42 @@ def _regular_options(entry: Attention, options: dict[str, Value]) -> tuple[tuple
 
 
 def _show(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value)
+    if isinstance(value, bool):
+        return text.lower()
+    return text.replace("e+", "e") if isinstance(value, float) else text  # + begins an insertion
+
+
+def _by_its_looks(text: str) -> Value:
+    """The bool or number that is shown as `text`; the text itself if there is none."""
+    if text in ("true", "false"):
+        return text == "true"
+    kinds: tuple[Callable[[str], Value], ...] = (int, float)
+    for kind in kinds if text[-1:].isdecimal() else ():  # not nan, not inf
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        if _show(value) == text:
+            return value
+    return text
 
 
 class _Parser:
-    """Recursive descent over the grammar in the module's head; every error knows its place."""
+    """Recursive descent over the grammar in the module's head; every error knows its place.
+
+    `at_its_word` takes the names of attentions and options, and what they are set to, as they come.
+    """
 
     _NAME = re.compile(r"[A-Za-z_][\w.\-/:]*")
     _WORD = re.compile(r"[A-Za-z_]\w*")
     _VALUE = re.compile(r"[\w.\-]+")
     _PLACE = re.compile(r"all\b|s(\d+)b(\d+)|s(\d+)-s(\d+)|s(\d+)")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, at_its_word: bool = False) -> None:
         self.text = text
         self.at = 0
+        self.at_its_word = at_its_word
 
     def fail(self, message: str, at: int | None = None) -> ArchitectureError:
         return ArchitectureError(message, self.text, self.at if at is None else at)
@@ -231,10 +267,7 @@ class _Parser:
         self.skip()
         start = self.at
         name = self.match(self._WORD, "the name of an attention, such as se")[0]
-        try:
-            entry = attention(name)
-        except ArchitectureError as error:
-            raise self.fail(str(error), start) from None
+        entry = None if self.at_its_word else self.known(attention, name, start)
         options = self.options(entry) if self.accept("(") else {}
         self.expect("@", f"and a place after {name}, as in {name}@all.residual")
         places = [self.place()]
@@ -247,18 +280,23 @@ class _Parser:
         if position not in POSITIONS:
             hint = did_you_mean(position, POSITIONS)
             raise self.fail(f"unknown position {position!r}{hint}", start)
+        if entry is None:
+            return Insertion(name, tuple(options.items()), merge_places(places), position)
         return Insertion.of(name, position, places, **options)
 
-    def options(self, entry: Attention) -> dict[str, Value]:
+    def known(self, look_up: Callable[[str], Known], name: str, at: int) -> Known:
+        try:
+            return look_up(name)
+        except ArchitectureError as error:
+            raise self.fail(str(error), at) from None
+
+    def options(self, entry: Attention | None) -> dict[str, Value]:
         options: dict[str, Value] = {}
         while True:
             self.skip()
             start = self.at
             name = self.match(self._WORD, "an option, as in (r=16)")[0]
-            try:
-                option = entry.option(name)
-            except ArchitectureError as error:
-                raise self.fail(str(error), start) from None
+            read = self.known(entry.option, name, start).parse if entry else _by_its_looks
             if name in options:
                 raise self.fail(f"{name} is given twice", start)
             self.expect("=", f"after {name}")
@@ -266,7 +304,7 @@ class _Parser:
             start = self.at
             value = self.match(self._VALUE, f"a value for {name}")[0]
             try:
-                options[name] = option.parse(value)
+                options[name] = read(value)
             except ValueError as error:
                 raise self.fail(str(error), start) from None
             if self.accept(")"):

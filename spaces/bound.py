@@ -72,23 +72,15 @@ def _scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
             positions.append(position)
     channels = [s.channels for p in positions for s in site_map.at(place, p)]
     ratios: dict[str, tuple[int, ...]] = {}
+    meaningful: dict[str, tuple[str, ...]] = {}
     for name in space.attentions:
         if name == NONE:
             continue
-        if positions and not _meaningful(name, positions):
-            continue
+        meant = tuple(p for p in positions if all(s.takes(name) for s in site_map.at(place, p)))
         choices = _distinct_ratios(name, space.ratios, channels)
-        if choices or not attention(name).has_ratio:
-            ratios[name] = choices
-    if not positions or not ratios:
-        return None
-    return Scope(place, tuple(positions), ratios, min(channels))
-
-
-def _meaningful(name: str, positions: Sequence[str]) -> tuple[str, ...]:
-    """Those of the positions that the attention is for."""
-    only = attention(name).positions
-    return tuple(p for p in positions if not only or p in only)
+        if meant and (choices or not attention(name).has_ratio):
+            ratios[name], meaningful[name] = choices, meant
+    return Scope(place, tuple(positions), meaningful, ratios, min(channels)) if ratios else None
 
 
 def _distinct_ratios(name: str, ratios: Sequence[int], channels: Sequence[int]) -> tuple[int, ...]:
@@ -114,12 +106,14 @@ class _Module:
 class Scope:
     """One place that decides for itself.
 
-    `ratios` holds the attentions that fit there, each with its different ratios; `narrowest` is
-    the least number of channels at its sites.
+    `meaningful` and `ratios` hold the attentions that fit there, each with those of the positions
+    where it has a meaning, and with its different ratios; `narrowest` is the least number of
+    channels at its sites.
     """
 
     place: Place
     positions: tuple[str, ...]
+    meaningful: Mapping[str, tuple[str, ...]]
     ratios: Mapping[str, tuple[int, ...]]
     narrowest: int
 
@@ -240,7 +234,7 @@ class BoundSpace:
             for name in self.space.attentions
             if name in names
         }
-        return Scope(ALL, (), ratios, max(scope.narrowest for scope in self.scopes))
+        return Scope(ALL, (), {}, ratios, max(scope.narrowest for scope in self.scopes))
 
     def _shared_leaves(self) -> list[tuple[dict[str, Value], _Module | None]]:
         if not self.space.shared:
@@ -271,8 +265,7 @@ class BoundSpace:
             module = shared if fits and _decide(pick, f"{prefix}insert", (False, True)) else None
         if module is None:
             return None
-        choices = _meaningful(module.name, scope.positions)
-        position = str(_decide(pick, f"{prefix}position", choices))
+        position = str(_decide(pick, f"{prefix}position", scope.meaningful[module.name]))
         return Insertion.of(module.name, position, (scope.place,), **dict(module.settings))
 
     def _restricted(self, architecture: Architecture, scope: Scope) -> Architecture:

@@ -26,7 +26,7 @@ from .attentions.catalogue import attention
 from .discover import Stem, choose_stem, discover, site_map, strip_own_attention
 from .features import Relocation, wanted
 from .fitting import Effect, Fitting, fittings
-from .insert import insert
+from .insert import Beside, insert, watch
 from .sites import Anchor, SiteMap
 from .stem import shrink_stem
 from .timm_compat import check_backbone, import_timm, native_size, size_options
@@ -147,6 +147,10 @@ def _insert_all(
         same[anchor, name, fitting.effect] += 1
         child = name if named[anchor, name] == 1 else f"{name}_{named[anchor, name]}"
         module = _attention(fitting, same[anchor, name, fitting.effect], seed)
+        if attention(name).joins_convolution and fitting.site.convolution:
+            module = Beside(module)
+            for path in here.paths((fitting.site.convolution.module,)):
+                watch(model, path, module)
         groups.setdefault(anchor, {})[child] = module
     for anchor, group in groups.items():
         if place := here.anchor(anchor):
@@ -160,15 +164,17 @@ def _insert_all(
 
 def _attention(fitting: Fitting, copy: int, seed: int | None) -> nn.Module:
     entry = attention(fitting.insertion.attention)
-    options = {
-        "reduction_ratio" if name == "r" else name: value
-        for name, value in fitting.insertion.settings.items()
-    }
     with _seeded(seed, fitting.site.anchor, entry.name, fitting.effect, copy):
-        module = entry.load()(fitting.site.channels, **options)
-    if _count(module) != fitting.parameters:
+        module = entry.load()(fitting.site.channels, **fitting.arguments)
+    if (count := _count(module)) != fitting.parameters:
+        if entry.origin:
+            raise AttentuneError(
+                f"{fitting} has {count:,} parameters where the formula of the attention "
+                f"{entry.name!r} of {entry.origin} gives {fitting.parameters:,}; correct its "
+                "`parameters`, or leave them out to have them counted."
+            )
         raise AttentuneError(
-            f"{fitting} has {_count(module):,} parameters where its formula gives "
+            f"{fitting} has {count:,} parameters where its formula gives "
             f"{fitting.parameters:,}; please report the architecture"
         )
     return module

@@ -43,7 +43,7 @@ def canonical(architecture: Architecture, sites: SiteMap) -> Architecture:
     insertions = []
     for (order, name), effects in layers.items():
         for settings, anchors in _option_sets(attention(name), effects, places.channels):
-            for position, covered, chosen in places.cover(anchors):
+            for position, covered, chosen in places.cover(anchors, attention(name).positions):
                 rank = (order, min(places.rank[anchor] for anchor in covered))
                 insertions.append((rank, Insertion.of(name, position, chosen, **settings)))
     insertions.sort(key=lambda ranked: ranked[0])
@@ -148,14 +148,20 @@ class _Places:
             self.rank.setdefault(site.anchor, len(self.rank))
             self.at[site.position].append(site)
 
-    def cover(self, anchors: set[Anchor]) -> Iterator[tuple[str, set[Anchor], tuple[Place, ...]]]:
-        """(position, anchors covered, places) until all anchors are covered, none twice."""
+    def cover(
+        self, anchors: set[Anchor], only: tuple[str, ...]
+    ) -> Iterator[tuple[str, set[Anchor], tuple[Place, ...]]]:
+        """(position, anchors covered, places) until all anchors are covered, none twice.
+
+        `only` are the positions that the attention has a meaning at; empty for all.
+        """
         rest = set(anchors)
         while rest:
             ways = [
                 (-len(covered), _cost(places), index, places, covered)
                 for index, position in enumerate(POSITIONS)
-                if (covered := {s.anchor for s in self.at[position]} & rest)
+                if (not only or position in only)
+                and (covered := {s.anchor for s in self.at[position]} & rest)
                 and (places := self._spell(position, covered))
             ]
             _, _, index, places, covered = min(ways, key=lambda way: way[:3])

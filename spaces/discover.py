@@ -3,7 +3,8 @@
 `site_map("resnet18")` builds the backbone without memory for its weights (torch's meta device),
 runs one picture of its own size through it under `trace`, reads stages and blocks from the trace
 (`anatomy`), and asks for every block which positions it has (`positions`). Pictures of other sizes
-have the same sites with other maps. Nothing is known about any class by name.
+have the same sites with other maps. Nothing is known about any class by name, but for one thing
+that no trace can show: the order of Hiera's tokens (`rerolled`).
 
 A pass takes some hundredths of a second to a second, so the answer is remembered in the process and
 on disk (`ATTENTUNE_CACHE`, else the user's cache folder), by timm's version and by `VERSION` below.
@@ -27,14 +28,15 @@ from torch import nn
 from ..errors import BackboneError
 from .anatomy import Anatomy, anatomy
 from .positions import Locator, Positions
+from .rerolled import mark_maps
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from .stem import shrink_stem
 from .timm_compat import check_backbone, has_fixed_size, import_timm, native_size, size_options
-from .trace import NCHW, NHWC, Call, Op, Trace, map_shape, trace
+from .trace import Call, Op, Trace, layout_of, map_shape, trace
 
 Stem = Literal["native", "small"]
 
-VERSION = 3
+VERSION = 4
 """Of what this module finds; raise it with every change that finds something else."""
 
 
@@ -146,7 +148,7 @@ def _resized(
     for site in native.sites:
         call = calls[site.module]
         value = record.values[(call.outputs if site.anchor[0] == "out" else call.inputs)[0]]
-        shape = map_shape(value.shape, NHWC if site.anchor[-1] == NHWC else NCHW)
+        shape = map_shape(value.shape, layout_of(site.anchor), value.grid)
         sites.append(replace(site, channels=shape[0], height=shape[1], width=shape[2]))
     return replace(native, image_size=(size, size), sites=tuple(sites))
 
@@ -193,7 +195,9 @@ def _pass(model: nn.Module, image_size: int) -> Trace:
     weight = next(model.parameters())
     channels = getattr(model, "in_chans", None) or 3
     picture = torch.zeros(1, channels, image_size, image_size, device=weight.device)
-    return trace(model.eval(), picture)
+    record = trace(model.eval(), picture)
+    mark_maps(record, model)
+    return record
 
 
 def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:
@@ -210,9 +214,8 @@ def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:
                 points["stage"] = end
         for position, point in points.items():
             shape = record.map_shape(point.value)
-            sites.append(
-                Site(block.stage, block.number, position, *shape, point.anchor[1], point.anchor)
-            )
+            where, anchor = (block.stage, block.number, position), point.anchor
+            sites.append(Site(*where, *shape, anchor[1], anchor, point.convolution))
     return tuple(sites)
 
 

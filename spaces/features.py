@@ -16,7 +16,7 @@ from torch import nn
 from ..errors import ArchitectureError
 from .sites import Anchor
 from .timm_compat import import_timm
-from .trace import NHWC
+from .trace import NCHW, layout_of
 
 _WRAPPED = ("{}", "model.{}", "body.{}")
 
@@ -47,7 +47,7 @@ class Relocation:
         follows the last one, or because timm builds this part of an extractor in another way.
         """
         kind, *rest = anchor
-        layout = [rest.pop()] if NHWC in rest else []
+        layout = [rest.pop()] if layout_of(anchor) != NCHW else []
         found = self.paths(tuple(rest))
         if len(found) < len(rest) and kind != "in":
             return None

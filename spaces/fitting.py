@@ -6,7 +6,8 @@ values, no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .architecture import Architecture, Insertion
 from .attentions.catalogue import Value, attention
@@ -34,10 +35,23 @@ class Fitting:
     @property
     def parameters(self) -> int:
         """How many parameters it must add, by the catalogue's formula."""
-        site = self.site
-        return attention(self.insertion.attention).parameters(
-            site.channels, self.insertion.settings, (site.height, site.width)
-        )
+        site, size = self.site, (self.site.height, self.site.width)
+        entry = attention(self.insertion.attention)
+        return entry.parameters(site.channels, self.insertion.settings, size, **self._joined)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the attention's class takes after the channels."""
+        settings = self.insertion.settings
+        named = {"reduction_ratio" if key == "r" else key: v for key, v in settings.items()}
+        return {**named, **self._joined}
+
+    @property
+    def _joined(self) -> dict[str, Any]:
+        joined = self.site.convolution
+        if joined is None or not attention(self.insertion.attention).joins_convolution:
+            return {}
+        return {"convolution": replace(joined, module="")}  # what it is like, wherever it is
 
     def __str__(self) -> str:
         return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"

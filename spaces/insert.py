@@ -9,8 +9,10 @@ were, and the network can be copied, pickled, traced, exported and compiled.
     ("shortcut", block, branch)   child `attention_shortcut` of the block. The block is given the
                                   attended map, and its branch gets the original back
 
-The keys read `layer3.0.bn2.attention.se.fc1.weight`. Several attentions at one anchor are applied
-in the order in which they came; the second `se` there is called `se_2`.
+An attention that takes a convolution's place (`sk`) is put in as a `Beside`, and a pre-hook on that
+convolution keeps what it is given. The keys read `layer3.0.bn2.attention.se.fc1.weight`. Several
+attentions at one anchor are applied in the order in which they came; the second `se` there is
+called `se_2`.
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import ArchitectureError
+from .rerolled import token_order
 from .sites import Anchor
-from .trace import NHWC
+from .trace import NHWC, NLC, Layout, layout_of
 
 
 def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> None:
     """Hook `attentions` into `model` at `anchor`, in place and in their order."""
     kind, path, *branch = anchor
     module = model.get_submodule(path)
-    layout = ChannelsAside if anchor[-1] == NHWC else nn.Sequential
-    attention = layout(OrderedDict(attentions))
+    attention = _laid(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
         name = _add(module, "attention", attention)
         module.register_forward_hook(partial(_attend_output, name))
@@ -47,6 +50,29 @@ def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -
         )
 
 
+class Beside(nn.Module):
+    """An attention that is also shown what a convolution was given (`watch` keeps it), as
+    `Shortcut` does with two identities whose hooks run when the network runs."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+        self.keep = nn.Identity()
+        self.recall = nn.Identity()
+        self.keep.register_forward_hook(_keep)
+        self.recall.register_forward_hook(partial(_recall, self.keep))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map to the same shape."""
+        attended: Tensor = self.attention(x, self.recall(x))
+        return attended
+
+
+def watch(model: nn.Module, convolution: str, beside: Beside) -> None:
+    """From now on `beside` knows what the module `convolution` was given last."""
+    model.get_submodule(convolution).register_forward_pre_hook(partial(_kept_input, beside))
+
+
 class ChannelsAside(nn.Sequential):
     """Attentions on a map that lies as (N, H, W, C): they are shown (N, C, H, W)."""
 
@@ -58,6 +84,33 @@ class ChannelsAside(nn.Sequential):
             y = attention(y)
         y = y.permute(0, 2, 3, 1)
         return y.contiguous() if x.is_contiguous() else y
+
+
+class TokensAside(ChannelsAside):
+    """Attentions on a map that lies as tokens (N, L, C): they are shown (N, C, H, W).
+
+    `order` (H, W) says which token lies at each place. It is no part of the state dict, as it
+    follows from the backbone and the size of the pictures.
+    """
+
+    _order: Tensor
+    _places: Tensor
+
+    def __init__(self, attentions: OrderedDict[str, nn.Module], order: Tensor) -> None:
+        super().__init__(attentions)
+        self._size = tuple(order.shape)
+        self.register_buffer("_order", order.flatten(), persistent=False)
+        self.register_buffer("_places", order.flatten().argsort(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, L, C) to the same shape, every token where it was."""
+        if x.shape[1] != self._order.numel():
+            raise ArchitectureError(
+                f"attention here is for all {self._order.numel()} places of the map, but "
+                f"{x.shape[1]} tokens came; leave the mask out"
+            )
+        y = super().forward(x.index_select(1, self._order).reshape(-1, *self._size, x.shape[2]))
+        return y.flatten(1, 2).index_select(1, self._places)
 
 
 class Shortcut(nn.Module):
@@ -81,6 +134,15 @@ class Shortcut(nn.Module):
         return attended
 
 
+def _laid(
+    model: nn.Module, layout: Layout, attentions: OrderedDict[str, nn.Module]
+) -> nn.Sequential:
+    """The attentions, one after the other, for a map that lies like this."""
+    if layout.startswith(NLC):
+        return TokensAside(attentions, token_order(model, layout))
+    return ChannelsAside(attentions) if layout == NHWC else nn.Sequential(attentions)
+
+
 def _add(module: nn.Module, name: str, child: nn.Module) -> str:
     while hasattr(module, name):
         name += "_"
@@ -100,6 +162,10 @@ def _original_input(
     shortcut: Shortcut, _module: nn.Module, args: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     return (shortcut.recall(args[0]), *args[1:])
+
+
+def _kept_input(beside: Beside, _module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (beside.keep(args[0]), *args[1:])
 
 
 def _keep(module: nn.Module, _args: Any, output: Tensor) -> None:

@@ -4,7 +4,7 @@
     ("in", path)                  on what the module `path` is given
     ("shortcut", block, branch)   on what `block` is given, except on its way into `branch`
 
-Behind these, "NHWC" if the map lies in that layout.
+Behind these, the layout of the map if it is not NCHW: "NHWC", or "NLC 3" for tokens (`rerolled`).
 
 An anchor names a point of the network: positions that are the same point get the same anchor
 (`post` of a block without addition is its `residual`, the last `post` of a stage is its `stage`,
@@ -34,10 +34,13 @@ that bypasses it (MambaOut) leaves no point that everything passes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from torch import nn
+
 from .anatomy import Anatomy, Block
+from .attentions.catalogue import Convolution
 from .blocks import CONTAINERS, follow, parents
 from .sites import Anchor
 from .trace import MATMULS, NCHW, Call, Op, Trace
@@ -47,10 +50,11 @@ _SCALING = ("mul", "mul_", "div", "div_", "clone", "contiguous", "alias")
 
 @dataclass(frozen=True)
 class Point:
-    """A value of the trace and the anchor that reaches it."""
+    """A value of the trace, the anchor that reaches it, and the convolution that made it."""
 
     value: int
     anchor: Anchor
+    convolution: Convolution | None = None
 
 
 class Locator:
@@ -77,7 +81,7 @@ class Locator:
         return None
 
     def at(self, value: int, kind: str, *paths: str) -> Point:
-        """The point of a value; the anchor of a map in the layout NHWC says so at its end."""
+        """The point of a value; the anchor of a map in another layout than NCHW says so."""
         layout = self.trace.values[value].layout
         return Point(value, (kind, *paths, *([layout] if layout != NCHW else [])))
 
@@ -204,7 +208,9 @@ class Positions:
     def mid(self) -> Point | None:
         """After the branch's spatial convolution, its norm and activation."""
         if self.block.unit.tail is not None:
-            return self.post
+            ops = self.trace.ops[self.call.start : self.call.end]
+            layer = next(op for op in ops if op.spatial)
+            return self.post and replace(self.post, convolution=self._convolution(layer, self.post))
         if self._addition is not None and not self._on_maps(self._addition):
             return None
         inside = self._branch or self._made_by(self.block.output)
@@ -214,8 +220,37 @@ class Positions:
             after = self._after(op, inside) if op.spatial else None
             if after is not None:
                 depthwise = op.weight[1] == 1 and op.weight[0] > 1
-                found.append((after.value == end, not depthwise, -op.weight[0] * depthwise, after))
-        return min(found, key=lambda candidate: candidate[:3])[3] if found else None
+                rank = (after.value == end, not depthwise, -op.weight[0] * depthwise)
+                found.append((rank, op, after))
+        if not found:
+            return None
+        _, op, after = min(found, key=lambda candidate: candidate[0])
+        return replace(after, convolution=self._convolution(op, after))
+
+    def _convolution(self, op: Op, after: Point) -> Convolution | None:
+        """The layer behind `op`, if the point is its output, norm and activation aside.
+
+        Only layers of an odd square kernel and a stride of 1 or 2 that pad the map: beside those a
+        dilated one of the same stride gives a map of the same size.
+        """
+        layer = self.trace.calls[op.call]
+        module, values = layer.module, (*layer.inputs, *layer.outputs)
+        if (
+            not isinstance(module, nn.Conv2d)
+            or self.trace.times_called[layer.path] > 1
+            or len(values) != 2
+            or any(self.trace.values[value].layout != NCHW for value in (*values, after.value))
+            or self.trace.root(follow(self.trace, values[1])[0]) != after.value
+        ):
+            return None
+        kernels, strides = set(module.kernel_size), set(module.stride)
+        stride = max(strides)
+        given, made = (self.trace.grid(value) for value in values)
+        if len(kernels) > 1 or max(kernels) % 2 == 0 or len(strides) > 1 or stride > 2:
+            return None
+        if made != tuple(-(-side // stride) for side in given):
+            return None
+        return Convolution(layer.path, module.in_channels, max(kernels), stride, module.groups)
 
     def _after(self, op: Op, inside: set[int]) -> Point | None:
         """Behind a convolution; of several in parallel, behind what joins them."""

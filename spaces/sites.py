@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ArchitectureError, did_you_mean
 from .architecture import POSITIONS, Architecture, Insertion, Place
-from .attentions.catalogue import attention
+from .attentions.catalogue import Convolution, attention
 
 Anchor = tuple[str, ...]
 
@@ -30,6 +30,7 @@ class Site:
         anchor: what makes two sites one point of the network: sites with equal anchors are
             aliases (`post` of a block without addition is its `residual`, the last `post` of a
             stage is its `stage`).
+        convolution: the one whose output the map is, norm and activation aside; only at `mid`.
     """
 
     stage: int
@@ -40,6 +41,14 @@ class Site:
     width: int
     module: str
     anchor: Anchor
+    convolution: Convolution | None = None
+
+    def takes(self, name: str) -> bool:
+        """Whether the attention of that name has a meaning at this site, by any of its names."""
+        entry = attention(name)
+        if entry.joins_convolution and self.convolution is None:
+            return False
+        return not entry.positions or self.position in entry.positions
 
     @property
     def degenerate(self) -> bool:
@@ -54,7 +63,7 @@ class Site:
     def to_json(self) -> dict[str, Any]:
         """The contract of `attentune sites --json`."""
         fields = asdict(self)
-        del fields["anchor"]
+        del fields["anchor"], fields["convolution"]
         return fields
 
 
@@ -109,8 +118,7 @@ class SiteMap:
             sites = self.at(place, insertion.position)
             if not sites:
                 raise ArchitectureError(self._missing(place, insertion.position))
-            chosen.update({site.anchor: site for site in sites})
-        self._check_positions(insertion, chosen.values())
+            chosen.update({site.anchor: self._named(insertion, site) for site in sites})
         r = insertion.settings.get("r")
         narrow = min(chosen.values(), key=lambda site: site.channels)
         if isinstance(r, int) and not isinstance(r, bool) and r > narrow.channels:
@@ -122,16 +130,20 @@ class SiteMap:
         order = {site.anchor: index for index, site in enumerate(self.sites)}
         return sorted(chosen.values(), key=lambda site: order[site.anchor])
 
-    def _check_positions(self, insertion: Insertion, sites: Iterable[Site]) -> None:
+    def _named(self, insertion: Insertion, site: Site) -> Site:
+        """The site under a name (one point of the network can have several) that is for this."""
+        if site.takes(insertion.attention):
+            return site
+        for other in self.sites:
+            if other.anchor == site.anchor and other.takes(insertion.attention):
+                return other
         only = attention(insertion.attention).positions
-        # By anchor, since one point of the network can have several names.
-        anchors = {site.anchor for site in self.sites if site.position in only}
-        for site in sites if only else ():
-            if site.anchor not in anchors:
-                raise ArchitectureError(
-                    f"{insertion.attention} has a meaning only at {' or '.join(only)}, not at "
-                    f"{site.label} of {self.backbone}"
-                )
+        where = f"not at {site.label} of {self.backbone}"
+        if site.position in only:
+            where += ", which follows no single convolution"
+        raise ArchitectureError(
+            f"{insertion.attention} has a meaning only at {' or '.join(only)}, {where}"
+        )
 
     def check(self, architecture: Architecture) -> None:
         """Raise ArchitectureError if an insertion has no site here."""
@@ -163,8 +175,14 @@ def site_map_from_json(data: dict[str, Any]) -> SiteMap:
     return SiteMap(
         data["backbone"],
         (data["image_size"][0], data["image_size"][1]),
-        tuple(Site(**{**site, "anchor": tuple(site["anchor"])}) for site in sites),
+        tuple(map(_site_from_json, sites)),
         tuple(data["own_attention"]),
         tuple(data["stem_strides"]),
         tuple(data["block_paths"]),
     )
+
+
+def _site_from_json(data: dict[str, Any]) -> Site:
+    joined = data["convolution"]
+    read = {"anchor": tuple(data["anchor"]), "convolution": joined and Convolution(**joined)}
+    return Site(**{**data, **read})

@@ -15,15 +15,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-Layout = Literal["NCHW", "NHWC", ""]
+Layout = str
+"""How a feature map lies: as NCHW, as NHWC, or as tokens in an order of the backbone's own
+(`NLC 3`, see `rerolled.py`). Empty for what is no map."""
+
 NCHW: Layout = "NCHW"
 NHWC: Layout = "NHWC"
+NLC: Layout = "NLC"  # and the number of the block whose order the tokens are in
 
 MATMULS = ("convolution", "addmm", "mm", "bmm", "baddbmm", "lstm")
 """Operators that mix channels or places with weights or with each other."""
@@ -41,8 +45,17 @@ _NONLINEAR = {
 }
 
 
-def map_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int]:
-    """(C, H, W) of a feature map in either layout."""
+def layout_of(anchor: tuple[str, ...]) -> Layout:
+    """The layout at an anchor of a site map, which names it at its end unless it is NCHW."""
+    return anchor[-1] if anchor[-1].partition(" ")[0] in (NHWC, NLC) else NCHW
+
+
+def map_shape(
+    shape: tuple[int, ...], layout: Layout, grid: tuple[int, ...] = ()
+) -> tuple[int, int, int]:
+    """(C, H, W) of a feature map in any layout; tokens alone do not tell their grid (H, W)."""
+    if layout.startswith(NLC):
+        shape = (shape[0], *grid, shape[-1])
     _, *rest = shape
     channels, height, width = rest if layout == NCHW else (rest[-1], *rest[:-1])
     return channels, height, width
@@ -52,8 +65,8 @@ def map_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int]:
 class Value:
     """One content of a tensor: who made it, who reads it, and how it lies.
 
-    `layout` is NCHW or NHWC for a feature map, else empty; `grid` the H×W of the map that the value
-    is, or was made from: tokens that are folded back to that grid are a map again.
+    `layout` is empty unless it is a feature map; `grid` is the H×W of the map that the value is, or
+    was made from: tokens that are folded back to that grid are a map again.
     """
 
     shape: tuple[int, ...]
@@ -64,8 +77,8 @@ class Value:
 
     @property
     def map_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a feature map in either layout."""
-        return map_shape(self.shape, self.layout)
+        """(C, H, W) of a feature map in any layout."""
+        return map_shape(self.shape, self.layout, self.grid)
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class Trace:
         return found
 
     def is_map(self, value: int) -> bool:
-        """Whether the value is a feature map, (N, C, H, W) or (N, H, W, C)."""
+        """Whether the value is a feature map."""
         return bool(self.values[value].layout)
 
     def map_shape(self, value: int) -> tuple[int, int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import secrets
 from collections.abc import Mapping
@@ -18,13 +16,14 @@ from .. import __version__
 from ..errors import StoreError, StudyError
 from ..runners.results import Costs, EpochReport, Failure, TrialResult
 from ..spaces.architecture import Architecture
-from .records import StudyRecord
+from .records import StudyRecord, digest_of
 from .schema import (
     ArchitectureRow,
     Base,
     EnvironmentRow,
     EpochRow,
     FailureRow,
+    ProbeRow,
     RejectionRow,
     StudyRow,
     TrialRow,
@@ -192,9 +191,19 @@ def _seconds_of_epochs(connection: Connection, trial_id: int) -> float | None:
 
 def _environment(connection: Connection, environment: Mapping[str, str]) -> str:
     facts = {str(key): str(value) for key, value in environment.items()}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    digest = digest_of(facts)
     _insert_new(connection, EnvironmentRow, digest=digest, facts=facts)
     return digest
+
+
+def remember(
+    connection: Connection, question: Mapping[str, str], answer: Mapping[str, Any]
+) -> None:
+    """Keep an answer for all studies, in the place of an earlier one."""
+    digest = digest_of(question)
+    connection.execute(delete(ProbeRow).where(ProbeRow.digest == digest))
+    given = {"question": dict(question), "answer": dict(answer), "asked_at": datetime.now(UTC)}
+    _insert_new(connection, ProbeRow, digest=digest, **given)
 
 
 def _insert_new(connection: Connection, row: type[Base], **values: Any) -> None:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ..errors import StoreError
-from .schema import HEAD, VERSION_TABLE
+from .schema import HEAD, READABLE, VERSION_TABLE
 
 DEFAULT = "attentune.db"
 VARIABLE = "ATTENTUNE_DB"
@@ -114,6 +114,8 @@ class Database:
                 f"{self.shown} holds no attentune studies; start one with `attentune search`, or "
                 f"name another database with --db."
             )
+        if self.read_only and found is not None and found >= READABLE:
+            return
         if self.read_only:
             raise StoreError(
                 f"{self.shown} was written by an older attentune (schema {found}); any command "

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from .. import __version__
-from ..errors import ArchitectureError, AttentuneError, StoreError, StudyError, UsageError
+from ..errors import ArchitectureError, StoreError, StudyError, UsageError
 from ..runners.data import load_data
 from ..runners.recipe import Recipe
 from ..runners.trial import WEIGHTS
 from ..spaces.architecture import Architecture, parse
-from ..spaces.attentions.plugins import origins
+from ..spaces.attentions.catalogue import offered
+from ..spaces.attentions.plugins import REMEDY, absence, origins
 from ..spaces.build import build
 from . import analysis
+from .plugins import require_attentions
 from .records import StudyRecord, TrialRecord
 from .store import Store
 
@@ -53,9 +55,11 @@ def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:
     """Write a complete trial's model into a new folder, all or nothing; the folder.
 
-    StoreError if the folder exists and is not empty, cannot be written, or the trial's weights are
-    gone.
+    StudyError if the trial has somebody's attention that is not installed here; StoreError if the
+    folder exists and is not empty, cannot be written, or the trial's weights are gone.
     """
+    attentions = [insertion.attention for insertion in trial.parsed.insertions]
+    require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
     weights = store.trial_folder(record, trial.number) / WEIGHTS
     if not weights.is_file():
         raise StoreError(f"the weights of trial {trial.number} are gone from {store.artifacts}.")
@@ -141,18 +145,13 @@ def load(folder: str | Path) -> nn.Module:
 
 def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
     """The architecture; StoreError with the origins of people's own attention that is missing."""
+    plugins = facts.get("plugins", {})
+    if missing := {name: where for name, where in plugins.items() if not offered(name)}:
+        raise StoreError(f"{folder} needs {absence(missing)}; {REMEDY}.")
     try:
         return parse(facts["architecture"])
-    except AttentuneError as error:
-        if not facts.get("plugins"):
-            raise
-        needed = " and ".join(f"{name!r} of {where}" for name, where in facts["plugins"].items())
-        missing = isinstance(error, ArchitectureError)
-        raise StoreError(
-            f"{folder} was made with the attention {needed}, which "
-            f"{'is not here' if missing else f'does not work here: {error}'}. Install the package, "
-            "or name its module in ATTENTUNE_PLUGINS."
-        ) from None
+    except ArchitectureError as error:
+        raise StoreError(f"{folder} holds an architecture that is none here: {error}") from None
 
 
 def _card(facts: dict[str, Any]) -> str:

@@ -18,12 +18,14 @@ from .records import (
     StudyRecord,
     StudySummary,
     TrialRecord,
+    digest_of,
 )
 from .schema import (
     ArchitectureRow,
     EnvironmentRow,
     EpochRow,
     FailureRow,
+    ProbeRow,
     RejectionRow,
     StudyRow,
     TrialRow,
@@ -205,3 +207,10 @@ def _study(row: Row[Any]) -> StudyRecord:
         config=row.config,
         seed=row.seed,
     )
+
+
+def answer(connection: Connection, question: Mapping[str, str]) -> dict[str, Any] | None:
+    """What was remembered under this question; None if nothing was."""
+    query = select(ProbeRow.answer).where(ProbeRow.digest == digest_of(question))
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else dict(found)

@@ -6,6 +6,8 @@ moments aware and in UTC.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..runners.results import EpochReport, Failure
-from ..spaces.architecture import Architecture, parse
+from ..spaces.architecture import Architecture, recorded
 
 State = Literal["running", "complete", "pruned", "failed"]
 STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
@@ -28,7 +30,7 @@ it out; other roles may be added freely."""
 
 COSTS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
-_parse = lru_cache(maxsize=20_000)(parse)
+_recorded = lru_cache(maxsize=20_000)(recorded)
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
 
 
@@ -43,6 +45,11 @@ def check_study_name(name: str) -> str:
         f"a study cannot be called {shown}: a name has 1 to 100 letters, digits, spaces and "
         f". _ - + = @ , and begins with a letter or a digit."
     )
+
+
+def digest_of(facts: Mapping[str, str]) -> str:
+    """The name under which equal facts are kept once."""
+    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,8 @@ class TrialRecord:
 
     @property
     def parsed(self) -> Architecture:
-        """The architecture as a value."""
-        return _parse(self.architecture)
+        """The architecture as a value, for looking at: nothing need be installed for it."""
+        return _recorded(self.architecture)
 
     @property
     def values(self) -> dict[str, float]:

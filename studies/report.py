@@ -31,6 +31,7 @@ from .answer import answer, caveat
 from .figures import curves_figure, heatmap_figure, tradeoff_figure
 from .findings import Findings, Point
 from .objectives import OBJECTIVES, Objective
+from .plugins import missing_note
 from .records import StudyRecord, TrialRecord
 from .store import Store
 from .themes import DARK, LIGHT, Theme
@@ -78,6 +79,7 @@ def render(store: Store, study: StudyRecord) -> str:
         omitted=max(0, len(trials) - MANY_TRIALS),
         answer=answer(study, findings),
         caveat=caveat(findings),
+        missing=missing_note(study, trials),
         tiles=_tiles(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),

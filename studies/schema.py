@@ -29,8 +29,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
+READABLE = "0001"
+"""The oldest revision that can be looked at as it is: what has come since holds no results."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -191,6 +193,20 @@ class RejectionRow(Base):
     architecture: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     rejected_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ProbeRow(Base):
+    """What was measured once for all studies, such as the fastest precision on a device.
+
+    `question` holds all that the answer depends on, `digest` is the hash of it.
+    """
+
+    __tablename__ = "attentune_probes"
+
+    digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+    question: Mapped[dict[str, Any]] = mapped_column(JSON)
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class LeaseRow(Base):

@@ -15,6 +15,7 @@ crash of the process, and at worst not a loss of power. A study is named by its 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -107,7 +108,7 @@ class Store:
         config: Mapping[str, Any],
         seed: int,
     ) -> StudyRecord:
-        """A new study; UsageError for a bad name, StudyError if there is one already.
+        """A new study; the errors of `check_new`.
 
         `config` is anything that JSON can hold; this layer does not look inside.
         """
@@ -119,11 +120,14 @@ class Store:
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
-            raise StudyError(
-                f"the study {name!r} exists already in {self.name}; go on with "
-                f"`attentune resume {_quoted(name)}`, or choose another name."
-            ) from None
+            raise self._taken(name) from None
         return self.study(name)
+
+    def check_new(self, name: str) -> None:
+        """UsageError for a name that no study may have, StudyError if one has it already."""
+        check_study_name(name)
+        if any(study.name == name for study in self.studies()):
+            raise self._taken(name)
 
     def study(self, name: str) -> StudyRecord:
         """The study of that name; StudyError names the closest, or says how to start one."""
@@ -176,6 +180,18 @@ class Store:
         with self._database.begin("commit") as connection:
             changes.delete_study(connection, study)
         shutil.rmtree(self.artifacts / study.folder, ignore_errors=True)
+
+    # What is measured once for all studies
+
+    def remembered(self, question: Facts) -> dict[str, Any] | None:
+        """The answer to a question that was answered before; None if it was not."""
+        with self._database.begin("read") as connection:
+            return queries.answer(connection, question)
+
+    def remember(self, question: Facts, answer: Mapping[str, Any]) -> None:
+        """Keep an answer, in the place of an earlier one."""
+        with self._database.begin("write") as connection:
+            changes.remember(connection, question, answer)
 
     # The right to run a study
 
@@ -345,6 +361,8 @@ class Store:
     def _of(self, study: Study) -> StudyRecord:
         return study if isinstance(study, StudyRecord) else self.study(study)
 
-
-def _quoted(name: str) -> str:
-    return f"'{name}'" if " " in name else name
+    def _taken(self, name: str) -> StudyError:
+        return StudyError(
+            f"the study {name!r} exists already in {self.name}; go on with "
+            f"`attentune resume {shlex.quote(name)}`, or choose another name."
+        )

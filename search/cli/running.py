@@ -104,7 +104,10 @@ def search(
         str | None, typer.Option(help="scratch or pretrained. Default: scratch.")
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd. Default: adamw.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(help="Peak learning rate; auto tunes it on the bare backbone. Default: auto."),
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     schedule: Annotated[
         str | None, typer.Option(help="wsd, onecycle or constant. Default: wsd.")
@@ -113,7 +116,11 @@ def search(
         float | None, typer.Option(help="Label smoothing. Default: 0.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bf16. Default: float32.")
+        str | None, typer.Option(help="float32, bf16, or auto: what is faster. Default: auto.")
+    ] = None,
+    memory_format: Annotated[
+        str | None,
+        typer.Option(help="channels_last, contiguous, or auto: what is faster. Default: auto."),
     ] = None,
     flip: Annotated[
         bool | None,
@@ -122,6 +129,19 @@ def search(
     crop: Annotated[
         int | None,
         typer.Option(help="Shift pictures by up to so many pixels. Default: from the data."),
+    ] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Cover a square of so many pixels. Default: 0.")
+    ] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option("--mirror/--no-mirror", help="Evaluate with mirror images. Default: no."),
+    ] = None,
+    cuda_graph: Annotated[
+        bool | None,
+        typer.Option(
+            "--cuda-graph/--no-cuda-graph", help="Capture training steps on a GPU. Default: yes."
+        ),
     ] = None,
     train_limit: Annotated[
         int | None, typer.Option(help="Use at most so many training pictures.")

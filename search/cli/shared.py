@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 out = Console()
+err = Console(stderr=True)
 
 Db = Annotated[
     str | None,
@@ -38,3 +39,9 @@ def plain_table(*columns: str) -> Table:
 def say(line: str) -> None:
     """One line of plain text, wrapped by the terminal."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def note(line: str) -> None:
+    """A remark beside the result, on stderr; nothing if it is empty."""
+    if line:
+        err.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from ...errors import UsageError
 from ...studies import analysis
+from ...studies.plugins import missing_note
 from ...studies.store import Store
-from .shared import Db, Json, Study, out, plain_table, print_json
+from .shared import Db, Json, Study, note, out, plain_table, print_json
 from .summary import print_summary, print_trial, summary_json, trial_json
 
 
@@ -58,17 +59,18 @@ def show(
     """Show a study's trials and its Pareto front."""
     with Store.open(db, read_only=True) as store:
         record = store.study(study)
+        trials = store.trials(record) if trial is None else [store.trial(record, trial)]
         if trial is not None:
-            found = store.trial(record, trial)
             if as_json:
-                print_json(trial_json(store, record, found))
+                print_json(trial_json(store, record, trials[0]))
             else:
-                print_trial(store, record, found)
+                print_trial(store, record, trials[0])
         elif as_json:
             rejected = len(store.rejections(record))
-            print_json(analysis.show_json(record, store.trials(record), rejected=rejected))
+            print_json(analysis.show_json(record, trials, rejected=rejected))
         else:
             print_summary(store, record)
+        note(missing_note(record, trials))
 
 
 def remove(

@@ -6,9 +6,11 @@ arXiv 1810.11579, eq. 6 and §3.4:
     A = φ(x), B = softmax over positions of θ(x), V = softmax over features of ρ(x),  C → d each
     y = x + W_z (A Bᵀ) V,                                                             d → C
 
-φ, θ, ρ and W_z are 1×1 convolutions with biases, and d = C // r with r = 4, as in the paper's
-networks. The cost grows with H·W, not with its square as in `nl`. At the identity start W_z is
-zero.
+φ, θ, ρ and W_z are 1×1 convolutions, and d = C // r with r = 4, as in the paper's ablations. The
+authors published no code; that the convolutions have biases is the custom of those who rewrote it.
+Some of them take the softmax of ρ over the positions too: in the paper the weights of one position
+sum to 1 over the features. The cost grows with H·W, not with its square as in `nl`. At the identity
+start W_z is zero.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from ...errors import ArchitectureError, did_you_mean
 from . import formulas, plugins
-from .entry import START, Attention, Kind, MapSize, Option, Options, Value, ratio
+from .entry import START, Attention, Convolution, Kind, MapSize, Option, Options, Value, ratio
 from .formulas import channel_groups, eca_kernel
 
 __all__ = [
     "ATTENTIONS",
     "START",
     "Attention",
+    "Convolution",
     "Kind",
     "MapSize",
     "Option",
@@ -28,6 +29,7 @@ __all__ = [
     "Value",
     "attention",
     "eca_kernel",
+    "offered",
     "ratio",
 ]
 
@@ -330,13 +332,14 @@ ATTENTIONS: dict[str, Attention] = {
             "Selective Kernel",
             "Li et al., CVPR 2019, arXiv 1903.06586",
             "channel",
-            "a · U1 + (1 − a) · U2, U_i = ReLU(BN(conv3×3 of dilation i)), a from U1 + U2; "
-            "only at mid",
+            "a · U1 + (1 − a) · U2, U1 the block's own convolution, U2 = ReLU(BN(conv)) beside it, "
+            "of dilation 2, a from U1 + U2; only at mid",
             "sk:SelectiveKernel",
             formulas.sk,
             (ratio(16, meaning="reduction ratio: hidden width is max(32, C // r)"), START),
             floor=32,
             positions=("mid",),
+            joins_convolution=True,
         ),
     )
 }
@@ -352,3 +355,11 @@ def attention(name: str) -> Attention:
         hint = did_you_mean(name, [*ATTENTIONS, *plugins.listed()], listed=20)
         raise ArchitectureError(f"unknown attention {name!r}{hint}")
     return found
+
+
+def offered(name: str) -> bool:
+    """Whether there is an attention of that name here. No package is imported for the answer.
+
+    AttentuneError if a module that ATTENTUNE_PLUGINS names cannot be imported.
+    """
+    return name in ATTENTIONS or plugins.offered(name)

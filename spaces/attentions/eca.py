@@ -1,13 +1,14 @@
 """Efficient Channel Attention: a gate for every channel, from the means of its neighbours.
 
 Wang, Wu, Zhu, Li, Zuo, Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
-Networks", CVPR 2020, arXiv 1910.03151, eq. 7–12:
+Networks", CVPR 2020, arXiv 1910.03151, eq. 9 and 12:
 
     y = x · σ(conv1d_k(mean_HW(x))),  k = |log2(C)/2 + 1/2| to the next odd number, at least 3
 
-The channels are padded with zeros at both ends and the convolution has no bias. The authors' code
-computes k without the floor of 3, and their released ImageNet networks set it by hand for every
-stage. timm's `EcaModule` has the floor too and computes the same; ours saves importing timm.
+The channels are padded with zeros at both ends and the convolution has no bias. The paper's listing
+computes k without the floor of 3 (and forgets the σ); the authors' code takes k as an argument, set
+by hand for every stage of their released ImageNet networks. timm's `EcaModule` has the floor too
+and computes the same; ours saves importing timm.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Efficient Local Attention: gates along rows and columns, without a bottleneck.
 
 Xu, Wan, "ELA: Efficient Local Attention for Deep Convolutional Neural Networks", 2024,
-arXiv 2403.01123, eq. 4–7 and §3.5 (ELA-B: kernel 7, depthwise, 16 groups in the norm):
+arXiv 2403.01123, in the size ELA-B (kernel 7, depthwise, 16 groups in the norm):
 
     y = x · σ(GN(conv1d_k(mean_W x))) · σ(GN(conv1d_k(mean_H x)))
 
-The listing of §3.5 has one convolution (without bias) and one norm for both directions, and so do
-we; the norm's groups are the largest divisor of C up to 16. timm's `EfficientLocalAttn` has two of
+The authors' code has one convolution (without bias) and one norm for both directions, and so do we;
+the norm's groups are the largest divisor of C up to 16. timm's `EfficientLocalAttn` has two of
 each, one group, and another activation before the gate. At the identity start the norm is zero.
 """
 

@@ -7,9 +7,9 @@ Learning", ICASSP 2023, arXiv 2305.13563, §3; for each of G groups, weights sha
     y = x · σ(softmax(mean_HW x1)ᵀ x2 + softmax(mean_HW x2)ᵀ x1),     softmax over the channels
 
 GN has one channel a group, with scale and shift, so mean_HW x1 is its shift exactly, and one pass
-is saved. G is 32 in the authors' code (8 for narrow networks): `auto` is the largest divisor of C
-up to 32 that leaves 4 channels a group. The published gate has no layer of its own, so the identity
-start blends it in with one parameter.
+is saved. G is 32 in the authors' code: `auto` is the largest divisor of C up to 32 that leaves 4
+channels a group. The published gate has no layer of its own, so the identity start blends it in
+with one parameter.
 """
 
 from __future__ import annotations

@@ -83,16 +83,32 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """The convolution of a block that makes the map of a site, with the norm and activation that
+    follow it: `kernel` and `stride` are the same in both directions."""
+
+    module: str
+    in_channels: int
+    kernel: int
+    stride: int
+    groups: int
+
+
+@dataclass(frozen=True)
 class Attention:
     """One entry of the catalogue.
 
     Attributes:
         module: `file:Class` beside this file; the class takes `channels` and the options by name,
             with `r` passed as `reduction_ratio`, and maps (N, C, H, W) to the same shape.
-        parameters: the golden count, from channels, all options and the map size (H, W).
+        parameters: the golden count, from channels, all options and the map size (H, W), as whole
+            numbers: `(int, Options, MapSize) -> int`.
         floor: the least hidden width.
         opens_as_identity: the published form begins as the identity, so both starts are one.
         positions: the only ones where it has a meaning; empty for all.
+        joins_convolution: it takes a convolution's place and keeps it as one of its branches, so it
+            is offered only at sites that have one; class and count then take `convolution` too, and
+            the class's `forward` what the convolution was given.
         origin: empty for ours; for somebody else's the package, its version and the class.
         make: in place of the class, for those.
     """
@@ -103,11 +119,12 @@ class Attention:
     kind: Kind
     formula: str
     module: str
-    parameters: Callable[[int, Options, MapSize], int]
+    parameters: Callable[..., int]
     options: tuple[Option, ...] = ()
     floor: int = 1
     opens_as_identity: bool = False
     positions: tuple[str, ...] = ()
+    joins_convolution: bool = False
     origin: str = ""
     make: Callable[..., nn.Module] | None = None
 

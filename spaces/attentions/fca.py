@@ -6,11 +6,12 @@ eq. 6–12:
     s_c = Σ_hw x_c(h, w) B(h; u, H) B(w; v, W),  y = x · σ(W2 ReLU(W1 s)),  C → d → C, d = C // r
     B(h; u, H) = cos(π u (h + 1/2) / H) · √(1/H), and · √2 unless u = 0
 
-The channels are split into as many equal parts as there are frequencies. The frequencies are the
-paper's choice of 1 to 32 of the 7×7 lowest, best first, on a map cut into 7×7 parts: the index on
-the map is u·H/7, rounded down where 7 does not divide H. `frequencies=1` is the plain sum. The
-authors' code pools the map to a fixed size for every width; here the basis is made for the map at
-hand, of any size. Layers without biases, r = 16.
+The paper's equations leave the roots out as constant factors; they are those of the authors' code.
+The channels are split into as many equal parts as there are frequencies: the authors' choice of 1
+to 32 of the 7×7 lowest, best first, on a map cut into 7×7 parts. The index on the map is u·H/7,
+rounded down (in their code u·⌊H/7⌋, the same where 7 divides H). `frequencies=1` is the mean times
+√(HW). Their code pools the map to a fixed size for every width; here the basis is made for the map
+at hand, of any size. Layers without biases, r = 16.
 """
 
 from __future__ import annotations

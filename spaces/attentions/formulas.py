@@ -6,9 +6,10 @@ A count takes the channels C, all options and the map size (H, W); d is the hidd
 
 from __future__ import annotations
 
-from math import log2
+from dataclasses import replace
+from math import gcd, log2
 
-from .entry import MapSize, Options
+from .entry import Convolution, MapSize, Options
 
 
 def eca_kernel(channels: int) -> int:
@@ -162,11 +163,25 @@ def strip(channels: int, _: Options, __: MapSize) -> int:
     return 2 * (3 * channels**2 + 2 * channels) + channels**2 + channels
 
 
-def sk(channels: int, options: Options, _: MapSize) -> int:
-    """Two grouped 3×3 convolutions and the squeeze with batch norms, and the selection."""
+def sk(channels: int, options: Options, _: MapSize, convolution: Convolution | None = None) -> int:
+    """The second branch and the squeeze with batch norms, and the selection."""
     d = max(32, channels // int(options["r"]))
-    branch = 9 * channels * (channels // channel_groups(channels, 32)) + 2 * channels
-    return 2 * branch + channels * d + 2 * d + 2 * channels * d + blend(options)
+    beside = sk_branch(channels, convolution)
+    branch = beside.kernel**2 * channels * (beside.in_channels // beside.groups) + 2 * channels
+    return branch + channels * d + 2 * d + 2 * channels * d + blend(options)
+
+
+def sk_branch(channels: int, beside: Convolution | None) -> Convolution:
+    """The second branch: as the convolution beside it, or 3×3, but with groups in any case.
+
+    Its own groups, else as many up to 32, the paper's number, as divide what enters and leaves and
+    leave 4 channels each.
+    """
+    beside = beside or Convolution("", channels, 3, 1, 1)
+    groups = beside.groups
+    if groups == 1:
+        groups = channel_groups(gcd(beside.in_channels, channels), 32)
+    return replace(beside, groups=groups)
 
 
 def _groups(channels: int, options: Options, usual: int) -> int:

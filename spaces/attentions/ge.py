@@ -9,10 +9,12 @@ Networks", NeurIPS 2018, arXiv 1810.12348, §3–4:
 |---|---|---|---|
 | GE-θ⁻ | the default | mean over 2e−1 × 2e−1 windows, e apart; extent=global: of all | none |
 | GE-θ | gather=conv | log2(e) depthwise 3×3 convolutions of stride 2, BN, ReLU between | none |
-| GE-θ⁺ | gather=conv,mlp=true | as GE-θ | W2 ReLU(W1 ·), C → C // 16 → C |
+| GE-θ⁺ | gather=conv,mlp=true | as GE-θ | W2 ReLU(W1 ReLU(·)), C → C // 16 → C |
 
-For gather=conv with the global extent the paper takes one depthwise kernel of the map's size, which
-ties the weights to one picture size; here it is three strided convolutions and then the mean.
+The ReLU between gather and E is the authors' network's; W1 and W2 have biases there, and as in `se`
+none here. For gather=conv with the global extent paper and code take one depthwise kernel of the
+map's size, which ties the weights to one picture size; here it is three strided convolutions and
+then the mean.
 timm's `GatherExcite` raises for every form. gather=mean with mlp=true and the global extent is se.
 
 At the identity start the last layer (of E, or the last batch norm) is zero under a doubled gate;
@@ -41,7 +43,8 @@ class GatherExcite(nn.Module):
     ) -> None:
         super().__init__()
         self.extent = 0 if extent == "global" else int(extent)
-        self.gather = _convolutions(channels, ge_convolutions(extent)) if gather == "conv" else None
+        number = ge_convolutions(extent) if gather == "conv" else 0
+        self.gather = _convolutions(channels, number, rectified=mlp) if number else None
         hidden = max(1, channels // 16)
         self.mlp = (
             nn.Sequential(
@@ -76,7 +79,8 @@ class GatherExcite(nn.Module):
         return x if self.extent else x.mean((2, 3), keepdim=True)
 
 
-def _convolutions(channels: int, number: int) -> nn.Sequential:
+def _convolutions(channels: int, number: int, rectified: bool) -> nn.Sequential:
+    """So many, each with a batch norm, ReLUs between them and, if `rectified`, at the end."""
     layers: list[nn.Module] = []
     for _ in range(number):
         layers += [
@@ -84,4 +88,4 @@ def _convolutions(channels: int, number: int) -> nn.Sequential:
             PatientBatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]
-    return nn.Sequential(*layers[:-1])
+    return nn.Sequential(*(layers if rectified else layers[:-1]))

@@ -35,9 +35,10 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with the mixture added."""
         n, _, height, width = x.shape
-        tokens = self.project(x).flatten(2).transpose(1, 2)
-        theta, phi, g = tokens.split(self.hidden, dim=2)
-        mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)
+        # One head: exporters know fused attention of four dimensions only.
+        tokens = self.project(x).flatten(2).transpose(1, 2)[:, None]
+        theta, phi, g = tokens.split(self.hidden, dim=3)
+        mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)[:, 0]
         mixed = mixed.transpose(1, 2).reshape(n, self.hidden, height, width)
         added: Tensor = self.bn(self.out(mixed))
         return x + added

@@ -33,6 +33,7 @@ from .signature import Signature
 
 GROUP = "attentune.attentions"
 MODULES = "ATTENTUNE_PLUGINS"
+REMEDY = f"install the package, or name its module in {MODULES}"
 Class = TypeVar("Class", bound=type)
 Count = Callable[[int, Options, MapSize], int]
 _registered: dict[str, Attention] = {}
@@ -90,9 +91,26 @@ def listed() -> dict[str, str]:
     return dict(sorted({**registered, **{n: _origin(p) for n, p in _points().items()}}.items()))
 
 
+def offered(name: str) -> bool:
+    """Whether somebody's attention of that name is here; see `catalogue.offered`."""
+    return name in _registered or name in _points() or (_import_modules() and name in _registered)
+
+
+def absence(missing: Mapping[str, str]) -> str:
+    """Names and their origins, which may be unknown and empty, in words to stand after "needs"."""
+    known = [repr(name) + (f" of {origin}" if origin else "") for name, origin in missing.items()]
+    one = len(known) == 1
+    return (
+        f"the attention{'' if one else 's'} {' and '.join(known)}, "
+        f"which {'is' if one else 'are'} not installed here"
+    )
+
+
 def origins(names: Iterable[str]) -> dict[str, str]:
     """Where the attentions come from that are not of the catalogue: package, version, class."""
-    found = {name: find(name) for name in dict.fromkeys(names)}
+    from .catalogue import ATTENTIONS
+
+    found = {name: find(name) for name in dict.fromkeys(names) if name not in ATTENTIONS}
     return {name: entry.origin for name, entry in found.items() if entry is not None}
 
 

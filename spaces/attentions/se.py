@@ -4,10 +4,11 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv 
 
     s = mean_HW(x),  y = x · σ(W2 ReLU(W1 s)),  W1: C → d, W2: d → C, d = max(1, C // r)
 
-The equations have no biases; the authors' networks (28.1 M parameters for SE-ResNet-50) have both,
-and so has timm's layer, which also rounds d to a multiple of 8. `bias=False` is the default here.
-Ours is timm's `SEModule(rd_channels=d)` in ten lines, without importing timm, and with linear
-layers on (N, C) in place of 1×1 convolutions.
+The equations have no biases. The authors' released networks have both, and so has timm's layer,
+which also rounds d to a multiple of 8; but the paper's ablations leave them out, for the good of
+ResNets (§6). `bias=False` is the default here. The 28.1 M of SE-ResNet-50 fit either. Ours is
+timm's `SEModule(rd_channels=d)` in ten lines, without importing timm, and with linear layers on
+(N, C) in place of 1×1 convolutions.
 """
 
 from __future__ import annotations

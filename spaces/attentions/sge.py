@@ -7,8 +7,9 @@ Networks", 2019, arXiv 1905.09646, eq. 1–5; for each of G groups:
 
 One γ and one β a group, 0 and 1 at the published start, so the gate begins at σ(1) = 0.73; both 0
 at the identity start. G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is
-the largest divisor of C up to 64 that leaves 4 channels a group. The paper adds ε to σ and its code
-divides by the unbiased deviation; we take the form of every norm, which is smooth at 1×1.
+the largest divisor of C up to 64 that leaves 4 channels a group. The paper divides by σ + ε, its
+code by the unbiased deviation + ε. We take the form of every norm, whose gradient is finite where σ
+is 0, as on a 1×1 map; with ε = 1e-5 they part by 1 % where σ falls to 0.02.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ Networks", ICML 2021, PMLR 139:11863–11874 (not on arXiv), eq. 5 and the listi
 
     y = x · σ((x − μ)² / (4(v + λ)) + 1/2),  v = Σ (x − μ)² / (HW − 1),  λ = 1e-4
 
-μ and v are of one channel of one picture. On a 1×1 map the listing divides by zero; here v is 0
-there, and the gate σ(1/2). No parameters; the identity start adds the one that blends it in.
+μ and v are of one channel of one picture. Eq. 5 has 1/HW in v, the paper's listing and the authors'
+code 1/(HW − 1), which we follow. λ is the listing's; the authors trained on ImageNet with 0.1. On a
+1×1 map the listing divides by zero; here v is 0 there, and the gate σ(1/2). No parameters; the
+identity start adds the one that blends it in.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
-"""Selective kernels: two convolutions of the map, weighed against each other channel by channel.
+"""Selective kernels: two convolutions of one input, weighed against each other channel by channel.
 
 Li, Wang, Hu, Yang, "Selective Kernel Networks", CVPR 2019, arXiv 1903.06586, eq. 1–6, two branches:
 
-    U_i = ReLU(BN(conv3×3 of dilation i (x))),  z = ReLU(BN(W mean_HW(U_1 + U_2))),  C → d
+    U_i = ReLU(BN(conv of dilation i (input))),  z = ReLU(BN(W mean_HW(U_1 + U_2))),  C → d
     y = a_1 · U_1 + a_2 · U_2,  a_i = softmax_i(A_i z),  d → C each, d = max(32, C // r), r = 16
 
-The convolutions are grouped as in the paper (32 groups there; here as many up to 32 as divide C and
-leave 4 channels each), without biases, and so are W and A. Dilation 2 is the paper's own cheap 5×5.
+It takes the place of a block's spatial convolution, as in the paper: the first branch *is* that
+convolution with its own norm and activation, which so keeps its pretrained weights, and the second
+is a new one beside it, of the same kernel, stride and width but dilation 2 (the paper's own cheap
+5×5). So it is offered only at `mid`, where the map is a convolution's; in a ResNeXt-50 32x4d it
+makes SKNet-50. The second branch has the groups of the first or, beside a dense one, as many up to
+the paper's 32 as leave 4 channels each. Neither the convolutions nor W and A have biases.
 
-It makes a new map and does not gate the old one. In the paper it takes the place of a block's 3×3
-convolution. Here it follows that convolution, at `mid`, the only position where it is offered: the
-block keeps its layer, and with it pretrained weights, at the price of a deeper branch.
-
-At the identity start the new map is blended in with one parameter: x + w·(y − x), w = 0 at first.
+Given no convolution, as when the module is used by itself, it takes the map for what the second
+branch is given too. At the identity start the new map is blended in with one parameter:
+U_1 + w·(y − U_1), w = 0 at first.
 """
 
 from __future__ import annotations
@@ -21,42 +23,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .formulas import channel_groups
+from .entry import Convolution
+from .formulas import sk_branch
 from .gates import PatientBatchNorm1d, PatientBatchNorm2d, Start
 
 
 class SelectiveKernel(nn.Module):
-    """(N, C, H, W) to the same shape; 2(9C²/G + 2C) + Cd + 2d + 2dC parameters, 1 more to blend."""
+    """(N, C, H, W), and what its convolution was given, to the same shape.
 
-    def __init__(self, channels: int, reduction_ratio: int = 16, start: Start = "paper") -> None:
+    k²·C·C_in/G + 2C + Cd + 2d + 2dC parameters, 1 more to blend.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction_ratio: int = 16,
+        start: Start = "paper",
+        convolution: Convolution | None = None,
+    ) -> None:
         super().__init__()
-        hidden, groups = max(32, channels // reduction_ratio), channel_groups(channels, 32)
-        self.branches = nn.ModuleList(_branch(channels, groups, dilation) for dilation in (1, 2))
+        hidden = max(32, channels // reduction_ratio)
+        self.branch = _dilated(channels, sk_branch(channels, convolution))
         self.squeeze = nn.Linear(channels, hidden, bias=False)
         self.bn = PatientBatchNorm1d(hidden)
         self.select = nn.Linear(hidden, 2 * channels, bias=False)
         self.weight = nn.Parameter(torch.zeros(())) if start == "identity" else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The new map, or the old one with some of it."""
-        one, two = (branch(x) for branch in self.branches)
-        z = F.relu(self.bn(self.squeeze((one + two).mean((2, 3)))))
+    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        """The new map, or the old one with some of it.
+
+        `source` (N, C_in, H_in, W_in) is what the convolution that made `x` was given.
+        """
+        two = self.branch(x if source is None else source)
+        z = F.relu(self.bn(self.squeeze((x + two).mean((2, 3)))))
         # A softmax over two is a sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
-        share = (first - second).sigmoid()[:, :, None, None].to(one.dtype)
-        y: Tensor = two + share * (one - two)
+        share = (first - second).sigmoid()[:, :, None, None].to(two.dtype)
+        y: Tensor = two + share * (x - two)
         return y if self.weight is None else x + self.weight * (y - x)
 
 
-def _branch(channels: int, groups: int, dilation: int) -> nn.Sequential:
+def _dilated(channels: int, like: Convolution) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(
+            like.in_channels,
             channels,
-            channels,
-            3,
-            padding=dilation,
-            dilation=dilation,
-            groups=groups,
+            like.kernel,
+            stride=like.stride,
+            padding=like.kernel - 1,
+            dilation=2,
+            groups=like.groups,
             bias=False,
         ),
         PatientBatchNorm2d(channels),

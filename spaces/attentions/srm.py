@@ -5,9 +5,9 @@ ICCV 2019, arXiv 1903.10829, eq. 1–5:
 
     y_c = x_c · σ(BN(w_c · [mean_HW(x_c), std_HW(x_c)])),  two weights a channel, no bias
 
-The deviation is the paper's biased one, with ε = 1e-5 inside the root. The authors' code begins
-with w = 0, which puts a batch without variance before the batch norm; the paper does not ask for
-it, and here w begins as in any layer of two inputs.
+The deviation is the paper's biased one, with ε = 1e-5 inside the root; the authors' code has the
+unbiased one, without ε. It also begins with w = 0, which puts a batch without variance before the
+batch norm; the paper does not ask for it, and here w begins as in any layer of two inputs.
 """
 
 from __future__ import annotations

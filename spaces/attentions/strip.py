@@ -5,10 +5,10 @@ arXiv 2003.13328, eq. 1–6:
 
     y_h = BN(conv1d_3(mean_W x)), y_v = BN(conv1d_3(mean_H x)),  y = x · σ(f(ReLU(y_h + y_v)))
 
-The convolutions are dense, C → C, without biases; f is 1×1 with one. The equations leave the batch
-norms and the ReLU out, the authors' code has them. This is a heavy module, 7C² parameters: timm's
-`StripAttn` is another one of the same name, depthwise and without f. At the identity start f is
-zero.
+The convolutions are dense, C → C; f is 1×1 with a bias. The equations leave the batch norms and the
+ReLU out, the authors' code has them (and biases before the batch norms, which take them out again;
+here there are none). This is a heavy module, 7C² parameters: timm's `StripAttn` is another one of
+the same name, depthwise and without f. At the identity start f is zero.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ WACV 2021, arXiv 2010.03045, eq. 1–6:
 Each branch has its own convolution (without bias) and batch norm (of one channel). The paper
 rotates the map for each branch; here the two pooled planes are made without rotating it, and the
 map is multiplied once. The authors' batch norm has a momentum of 0.01; here it is the usual 0.1.
+Their code holds the third plane as H × C where we have C × H, so its kernel is ours transposed.
 At the identity start the batch norms' scales are zero; see `cbam.py`.
 """
 

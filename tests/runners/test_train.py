@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.errors import TrialError
+from attentune.runners.augment import EpochOfPictures
 from attentune.runners.data import load_data
+from attentune.runners.optimize import learning_rate, make_optimizer
 from attentune.runners.recipe import Recipe
-from attentune.runners.train import DeviceData, augmented, evaluate, learning_rate, train
+from attentune.runners.resident import DeviceData, Pictures
+from attentune.runners.steps import EagerStep, without_trace
+from attentune.runners.train import evaluate, train
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
 
@@ -101,12 +105,27 @@ def test_a_loss_that_is_not_finite_is_reported_as_diverged(data, tiny_recipe):
     assert caught.value.kind == "diverged"
 
 
-def test_shifts_and_mirrors_move_whole_pictures(tiny_recipe):
-    generator = torch.Generator().manual_seed(0)
+def pictures(images, labels=None) -> DeviceData:
+    labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+    shown = Pictures(images, labels)
+    return DeviceData(shown, shown, torch.full((3,), 99.0), torch.ones(3))
+
+
+def epoch_of(images, recipe, epoch=0, seed=0):
+    """All pictures of one epoch, put back into their own order."""
+    shown = EpochOfPictures(pictures(images), recipe, seed=seed, epoch=epoch)
+    batch, _ = shown.batch(0, len(images))
+    return batch[shown.order.argsort()]
+
+
+def ramps(count=64):
     ramp = torch.arange(8, dtype=torch.uint8)
-    images = (ramp[:, None] * 10 + ramp[None, :])[None, :, :, None].expand(64, -1, -1, 3)
-    recipe = tiny_recipe.model_copy(update={"crop": 2, "flip": True})
-    out = augmented(images, recipe, generator)
+    return (ramp[:, None] * 10 + ramp[None, :])[None, :, :, None].repeat(count, 1, 1, 3)
+
+
+def test_shifts_and_mirrors_move_whole_pictures(tiny_recipe):
+    images = ramps()
+    out = epoch_of(images, tiny_recipe.model_copy(update={"crop": 2, "flip": True}))
     assert out.shape == images.shape
     corners = {tuple(picture[3:5, 3:5, 0].flatten().tolist()) for picture in out}
     assert len(corners) > 20
@@ -116,9 +135,76 @@ def test_shifts_and_mirrors_move_whole_pictures(tiny_recipe):
         assert steps.unique().numel() == 1
 
 
+def test_every_picture_is_seen_from_both_sides_in_two_epochs(tiny_recipe):
+    images = ramps()
+    recipe = tiny_recipe.model_copy(update={"flip": True})
+    first, second, third = (epoch_of(images, recipe, epoch) for epoch in range(3))
+    assert torch.equal(first.flip(2), second)
+    assert torch.equal(first, third)
+    mirrored = (first != images).flatten(1).any(1)
+    assert 16 < mirrored.sum() < 48
+    assert not torch.equal(first, epoch_of(images, recipe, seed=1))
+
+
+def test_a_square_of_every_picture_is_covered_with_the_mean_colour(tiny_recipe):
+    images = torch.zeros(200, 16, 16, 3, dtype=torch.uint8)
+    out = epoch_of(images, tiny_recipe.model_copy(update={"cutout": 6}))
+    covered = (out == 99).all(-1)
+    assert torch.equal(out[..., 0] == 99, covered)
+    areas = covered.flatten(1).sum(1)
+    assert areas.max() == 36
+    assert areas.min() >= 9  # the point is inside, the square may stick out
+    rows, columns = covered.any(2).sum(1), covered.any(1).sum(1)
+    assert torch.equal(rows * columns, areas)
+    assert covered.any(0).all()
+
+
 def test_no_augmentation_leaves_pictures_alone(tiny_recipe):
     images = torch.randint(0, 255, (4, 8, 8, 3), dtype=torch.uint8)
-    assert torch.equal(augmented(images, tiny_recipe, torch.Generator()), images)
+    assert torch.equal(epoch_of(images, tiny_recipe), images)
+
+
+def test_every_picture_is_seen_once_an_epoch_with_its_label(tiny_recipe):
+    images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
+    shown = EpochOfPictures(pictures(images, torch.arange(50)), tiny_recipe, seed=3, epoch=1)
+    batches = [shown.batch(step, 10) for step in range(5)]
+    assert all(torch.equal(b[:, 0, 0, 0].long(), labels) for b, labels in batches)
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(50))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_steps_of_a_warm_up_leave_no_trace(data, tiny_recipe, optimizer):
+    recipe = tiny_recipe.model_copy(update={"optimizer": optimizer})
+
+    def trained(warm_ups):
+        model = network().train()
+        step = EagerStep(model, make_optimizer(model, recipe, torch.device("cpu")), data, recipe)
+        batches = EpochOfPictures(data, recipe, seed=0, epoch=0)
+        torch.manual_seed(0)
+        for number in range(4):
+            if number in warm_ups:
+                with without_trace(step):
+                    for _ in range(3):
+                        step(*batches.batch(7 - number, 16))
+            step(*batches.batch(number, 16))
+        return [*model.state_dict().values(), step.loss_sum]
+
+    for one, other in zip(trained({0, 2}), trained(set()), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_evaluation_with_mirror_images_averages_both_sides(data, tiny_recipe):
+    model = network().eval()
+    both = data.normalised(data.val.take(torch.arange(len(data.val))))
+    with torch.no_grad():
+        logits = (model(both) + model(both.flip(3))) / 2
+    accuracy, _ = evaluate(model, data, tiny_recipe.model_copy(update={"mirror": True}))
+    assert accuracy == pytest.approx(float((logits.argmax(1) == data.val.labels).float().mean()))
+
+
+def test_on_a_cpu_steps_are_not_captured_and_the_outcome_says_so(data, tiny_recipe):
+    outcome = run(data, tiny_recipe)[0]
+    assert outcome.steps == "eager: no CUDA graphs on cpu"
 
 
 @pytest.mark.parametrize("schedule", ["wsd", "onecycle"])
@@ -141,7 +227,7 @@ def test_the_stable_phase_of_wsd_does_not_depend_on_the_length(tiny_recipe):
 def test_pictures_that_do_not_fit_are_read_from_the_cache_to_the_same_end(
     data, tiny_recipe, monkeypatch
 ):
-    from attentune.runners import train as module
+    from attentune.runners import resident as module
 
     monkeypatch.setattr(module, "spare_bytes", lambda _: 0.0)
     streamed = DeviceData.of(load_data(tiny_recipe), torch.device("cpu"))

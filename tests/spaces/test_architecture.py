@@ -14,6 +14,7 @@ from attentune.spaces.architecture import (
     Place,
     merge_places,
     parse,
+    recorded,
 )
 from attentune.spaces.attentions.catalogue import ATTENTIONS, Option
 from hypothesis import given, settings
@@ -65,20 +66,34 @@ def test_text_of_every_architecture_means_the_architecture(architecture):
     assert parse(text).key == architecture.key
 
 
+@given(architectures())
+@settings(max_examples=300, deadline=None)
+def test_recorded_text_says_the_same_without_the_catalogue(architecture):
+    found = recorded(str(architecture))
+    assert (str(found), found.key, found.bare) == (
+        str(architecture),
+        architecture.key,
+        architecture.bare,
+    )
+    parts = [(i.attention, i.places, i.position) for i in architecture.insertions]
+    assert [(i.attention, i.places, i.position) for i in found.insertions] == parts
+
+
 @given(architectures(), st.sampled_from(["+", "@", "(", ")", ",", ".", "=", " ", "§", "s0", "x"]))
 @settings(max_examples=300, deadline=None)
 def test_damaged_text_is_read_or_refused_with_a_caret_inside_the_text(architecture, noise):
     text = str(architecture)
     damaged = text[: len(text) // 2] + noise + text[len(text) // 2 :]
-    try:
-        again = parse(damaged)
-    except ArchitectureError as error:
-        refusal = error
-    else:
-        assert parse(str(again)) == again
-        return
-    assert refusal.text == damaged
-    assert 0 <= refusal.offset <= len(damaged)
+    for reading in (parse, recorded):
+        try:
+            again = reading(damaged)
+        except ArchitectureError as error:
+            refusal = error
+        else:
+            assert reading(str(again)) == again
+            continue
+        assert refusal.text == damaged
+        assert 0 <= refusal.offset <= len(damaged)
 
 
 @given(st.text(max_size=60))
@@ -103,6 +118,32 @@ EXAMPLES = [
     "resnet50.a1_in1k+nl(r=2)@s3b2,s3b4.post",
     "resnet18+cbam(r=16,k=3,bias=true,start=identity)@s1.stage",
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resnet18+wave(r=4,gain=0.5,mode=sum,joined=true)@s3-s4.residual",  # nobody's attention
+        "resnet18+se(r=16,novel=1e-05)@all.residual",  # an option of another version
+        "resnet18+wave(gain=1e20,shift=-3,odd=007,not=nan,at=inf)@s1.mid",
+    ],
+)
+def test_recorded_text_needs_nothing_that_it_names(text):
+    assert str(recorded(text)) == text
+    with pytest.raises(ArchitectureError, match=r"unknown attention|has no option"):
+        parse(text)
+
+
+def test_recorded_options_are_what_they_look_like():
+    text = "resnet18+wave(a=4,b=-1,c=0.5,d=true,e=sum,f=007,g=nan)@all.mid"
+    (insertion,) = recorded(text).insertions
+    values = (4, -1, 0.5, True, "sum", "007", "nan")
+    assert insertion.options == tuple(zip("abcdefg", values, strict=True))
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_recorded_text_of_the_catalogue_is_the_parsed_architecture(text):
+    assert recorded(text) == parse(text)
 
 
 @pytest.mark.parametrize("text", EXAMPLES)

@@ -11,10 +11,10 @@ import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
 from attentune.spaces.bound import bind
-from attentune.spaces.build import create_model
+from attentune.spaces.build import build, create_model
 from attentune.spaces.canonical import resolve
 from attentune.spaces.space import Space
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 CASES = [(name, {}) for name in ATTENTIONS] + [
@@ -32,27 +32,11 @@ every_case = pytest.mark.parametrize(("name", "options"), CASES)
 every_start = pytest.mark.parametrize("start", STARTS)
 
 
-def make(name: str, channels: int, options: dict, start: str = "paper") -> nn.Module:
-    named = {"reduction_ratio" if k == "r" else k: v for k, v in options.items()}
-    torch.manual_seed(0)
-    return attention(name).load()(channels, start=start, **named)
-
-
-def randomise(module: nn.Module, seed: int = 1) -> nn.Module:
-    """Every parameter and running statistic at random, so that no term hides behind a zero."""
-    generator = torch.Generator().manual_seed(seed)
-    for key, value in module.state_dict().items():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=generator)
-            value.copy_(noise.abs() + 0.5 if key.endswith("running_var") else noise * 0.4)
-    return module
-
-
 # --- training -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["cbam", "ca", "nl", "spatial", "bam", "srm", "triplet", "strip"])
-def test_training_uses_the_statistics_of_the_batch(name):
+def test_training_uses_the_statistics_of_the_batch(name, make, randomise):
     module = randomise(make(name, 16, {}))
     x = torch.randn(4, 16, 3, 4)
     before = {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
@@ -68,7 +52,7 @@ def test_training_uses_the_statistics_of_the_batch(name):
 @every_case
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_identity_start_changes_no_bit(name, options, train, dtype):
+def test_identity_start_changes_no_bit(name, options, train, dtype, make):
     module = make(name, 32, options, "identity").train(train).to(dtype)
     x = (3 * torch.randn(4, 32, 6, 5)).to(dtype)
     assert torch.equal(module(x), x)
@@ -78,7 +62,7 @@ LAYERS = ("weight", "gamma", "alpha")
 
 
 @every_case
-def test_identity_start_is_left_by_training(name, options):
+def test_identity_start_is_left_by_training(name, options, make):
     module = make(name, 64, options, "identity").train()
     x = torch.randn(8, 64, 6, 6)
     target = torch.randn(8, 64, 6, 6)
@@ -98,7 +82,7 @@ def test_identity_start_is_left_by_training(name, options):
 
 
 @pytest.mark.parametrize("name", [n for n, entry in ATTENTIONS.items() if entry.opens_as_identity])
-def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name):
+def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name, make):
     paper, identity = (make(name, 16, {}, start) for start in STARTS)
     x = torch.randn(2, 16, 4, 4)
     assert torch.equal(paper(x), x)
@@ -115,14 +99,13 @@ OPENED = {
     "simam": 0.68,
     "scse": 1.0,
     "a2": 1.0,
-    "sk": 0.2,
 }
 
 
 @pytest.mark.parametrize(
     "name", [n for n, entry in ATTENTIONS.items() if not entry.opens_as_identity]
 )
-def test_published_start_opens_half_way(name):
+def test_published_start_opens_half_way(name, make):
     x = torch.randn(8, 64, 8, 8)
     y = make(name, 64, {}, "paper").eval()(x).detach()
     ratio = float(y.norm() / x.norm())
@@ -132,7 +115,7 @@ def test_published_start_opens_half_way(name):
         assert 0.15 < ratio < 0.65
 
 
-def test_both_starts_share_the_weights_that_are_not_zero():
+def test_both_starts_share_the_weights_that_are_not_zero(make):
     for name, options in CASES:
         paper, identity = (make(name, 64, options, start) for start in STARTS)
         published = paper.state_dict()
@@ -166,7 +149,7 @@ SHAPES = [(1, 1, 1), (1, 7, 7), (2, 1, 1), (3, 1, 9), (2, 5, 3)]
 @every_start
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("train", [True, False])
-def test_awkward_maps_give_finite_results_and_gradients(name, options, start, shape, train):
+def test_awkward_maps_give_finite_results_and_gradients(name, options, start, shape, train, make):
     module = make(name, 16, options, start).train(train)
     n, height, width = shape
     x = torch.randn(n, 16, height, width, requires_grad=True)
@@ -180,13 +163,13 @@ def test_awkward_maps_give_finite_results_and_gradients(name, options, start, sh
 
 @every_case
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_few_channels_are_enough(name, options, channels):
+def test_few_channels_are_enough(name, options, channels, make):
     x = torch.randn(2, channels, 4, 4)
     assert make(name, channels, options)(x).shape == x.shape
 
 
 @pytest.mark.parametrize("name", ["cbam", "nl", "bam", "srm", "strip"])
-def test_a_single_value_is_normalised_with_running_statistics(name):
+def test_a_single_value_is_normalised_with_running_statistics(name, make, randomise):
     module = randomise(make(name, 8, {})).train()
     before = copy.deepcopy(module.state_dict())
     x = torch.randn(1, 8, 1, 1)
@@ -197,7 +180,7 @@ def test_a_single_value_is_normalised_with_running_statistics(name):
 
 @every_case
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_memory_format_is_kept_forwards_and_backwards(name, options, layout):
+def test_memory_format_is_kept_forwards_and_backwards(name, options, layout, make, randomise):
     module = randomise(make(name, 16, options)).to(memory_format=layout)
     x = torch.randn(2, 16, 6, 5).to(memory_format=layout).requires_grad_()
     y = module(x)
@@ -208,7 +191,7 @@ def test_memory_format_is_kept_forwards_and_backwards(name, options, layout):
 
 @every_case
 @every_start
-def test_bf16_autocast_stays_close_to_float32(name, options, start):
+def test_bf16_autocast_stays_close_to_float32(name, options, start, make, randomise):
     module = randomise(make(name, 16, options, start)).eval()
     x = torch.randn(2, 16, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
@@ -217,7 +200,7 @@ def test_bf16_autocast_stays_close_to_float32(name, options, start):
 
 
 @every_case
-def test_module_survives_copy_export_and_meta_device(name, options):
+def test_module_survives_copy_export_and_meta_device(name, options, make, randomise):
     module = randomise(make(name, 16, options)).eval()
     x = torch.randn(2, 16, 6, 6)
     exported = torch.export.export(copy.deepcopy(module), (x,)).module()
@@ -249,7 +232,7 @@ def test_papers_are_all_different_but_for_the_halves_of_cbam():
     assert {attention(half).paper for half in halves} == {attention("cbam").paper}
 
 
-def test_width_is_the_hidden_width_of_the_module():
+def test_width_is_the_hidden_width_of_the_module(make):
     layers = {"ca": "conv1", "nl": "out", "a2": "out", "bam": "channel.0", "cbam": "channel.fc1"}
     layers["sk"] = "squeeze"
     for name in [name for name, entry in ATTENTIONS.items() if entry.has_ratio]:
@@ -257,6 +240,33 @@ def test_width_is_the_hidden_width_of_the_module():
             layer = layers.get(name, "fc1")
             weight = make(name, channels, {"r": 4}).get_submodule(layer).weight
             assert attention(name).width(channels, 4) == weight.shape[1 if layer == "out" else 0]
+
+
+def test_selective_kernels_join_a_convolution_and_are_refused_where_there_is_none():
+    sites = resolve("res2net50_26w_4s")[1]
+    assert "mid" in sites.positions
+    with pytest.raises(
+        ArchitectureError, match=r"sk .* s1b1\.mid .* follows no single convolution"
+    ):
+        resolve("res2net50_26w_4s+sk@all.mid")
+    space = Space.of(
+        attentions=("se", "sk"), ratios=(4,), positions=("mid",), granularity="network"
+    )
+    assert bind(space, sites).size() == 1
+
+
+@pytest.mark.parametrize("text", ["resnet18+sk(start=identity)@all.mid", "vgg11_bn+sk@s2.mid"])
+def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
+    architecture, _ = resolve(text, image_size=64)
+    model = build(architecture, num_classes=5, image_size=64, seed=0)
+    inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
+    seen = []
+    for module in inside:
+        module.branch[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
+    model(torch.randn(2, 3, 64, 64))
+    assert len(inside) == len(seen)
+    assert seen == [module.branch[0].in_channels for module in inside]
+    assert any(m.branch[0].in_channels != m.branch[0].out_channels for m in inside)
 
 
 def test_attention_for_one_position_is_refused_elsewhere():

@@ -87,6 +87,7 @@ SAMPLE = [
     ("mambaout_femto", 64, "3+3+9+3", "residual pre identity post stage"),
     ("gcvit_xxtiny", 64, "5+4+7+3", ALL),
     ("sam2_hiera_tiny", 64, "1+2+7+2", "residual pre post stage"),
+    ("hiera_tiny_224", 64, "1+2+7+2", "residual pre post stage"),  # as tokens: test_rerolled.py
     ("volo_d1_224", 64, "4+4+8+2", "residual pre post stage"),
     ("tiny_vit_5m_224", 64, "2+2+6+2", ALL),
     # tokens inside, maps between

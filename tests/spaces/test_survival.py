@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 SIZE = 32
 PLACES = "+se(r=4)@all.residual+eca@all.pre+ca(r=4)@all.identity"
 HOOKED = {
-    # All three kinds of hooks (output, input and shortcut), on maps of both layouts.
-    "channels first": f"resnet10t{PLACES}",
+    # All kinds of hooks (output, input, shortcut, beside a convolution), on maps of both layouts.
+    "channels first": f"resnet10t{PLACES}+sk(r=4)@all.mid",
     "channels last": f"test_mambaout{PLACES}",
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,9 +37,15 @@ def test_a_study_comes_back_as_it_was_created(store: Store) -> None:
     assert store.studies() == [found]
 
 
-def test_a_study_that_exists_is_not_made_again(store: Store, study: StudyRecord) -> None:
-    with pytest.raises(StudyError, match=r"exists already .* `attentune resume first`"):
-        store.create_study("first", backbone="r", objectives=("accuracy",), config={}, seed=0)
+@pytest.mark.parametrize("name", ["first", "first and last"])
+def test_a_study_that_exists_is_not_made_again(store: Store, name: str) -> None:
+    given = {"backbone": "r", "objectives": ("accuracy",), "config": {}, "seed": 0}
+    store.check_new(name)
+    store.create_study(name, **given)
+    words = rf"exists already .* `attentune resume {re.escape(shlex.quote(name))}`"
+    for again in (store.check_new, lambda name: store.create_study(name, **given)):
+        with pytest.raises(StudyError, match=words):
+            again(name)
 
 
 @pytest.mark.parametrize(
