@@ -23,7 +23,8 @@ import torch
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.train import DeviceData, train
+from attentune.runners.resident import DeviceData
+from attentune.runners.train import train
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
 

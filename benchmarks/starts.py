@@ -28,7 +28,8 @@ from attentune import register_attention
 from attentune.runners.data import load_data
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.train import DeviceData, train
+from attentune.runners.resident import DeviceData
+from attentune.runners.train import train
 from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.build import build

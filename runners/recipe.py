@@ -14,6 +14,7 @@ from ..errors import RecipeError
 
 Stem = Literal["native", "small"]
 Init = Literal["scratch", "pretrained"]
+Precision = Literal["float32", "bf16"]
 Schedule = Literal["wsd", "onecycle", "constant"]
 
 
@@ -44,10 +45,13 @@ class Recipe(BaseModel):
     decay: float = Field(0.4, ge=0, le=1, description="fraction of the steps, at the end")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     ema: float = Field(0.99, ge=0, lt=1, description="decay of averaged weights a step; 0: none")
-    flip: bool = Field(False, description="mirror pictures at random")
+    flip: bool = Field(False, description="mirror pictures, each in every other epoch")
     crop: int = Field(0, ge=0, description="shift by up to so many pixels, edges reflected")
-    precision: Literal["float32", "bf16"] = "float32"
+    cutout: int = Field(0, ge=0, description="cover a square of so many pixels")
+    mirror: bool = Field(False, description="evaluate a picture with its mirror image, averaged")
+    precision: Precision = "float32"
     channels_last: bool = True
+    cuda_graph: bool = Field(True, description="capture the step where a GPU can")
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Recipe:

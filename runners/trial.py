@@ -27,8 +27,9 @@ from .data import Dataset, load_data
 from .environment import environment
 from .events import EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
 from .recipe import Recipe
+from .resident import DeviceData
 from .results import Costs, EpochReport, Failure, Job, TrialResult
-from .train import Checkpoint, DeviceData, Outcome, train
+from .train import Checkpoint, Outcome, train
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "model.safetensors"
@@ -127,6 +128,10 @@ class _Trial:
             torch.save(state, path)
         return self.tell(EpochDone(self.job.number, report))
 
+    def environment(self) -> dict[str, str]:
+        attentions = (insertion.attention for insertion in self.job.architecture.insertions)
+        return environment(self.device, self.job.recipe.precision, attentions)
+
     def finish(self, outcome: Outcome, costs: Costs) -> None:
         weights = {k: v.contiguous().cpu() for k, v in outcome.model.state_dict().items()}
         with replacing(self.job.folder / WEIGHTS) as path:
@@ -138,7 +143,7 @@ class _Trial:
             seconds=self.seconds,
             device_seconds=self.device_seconds,
             peak_memory_mib=peak_memory_mib(self.device),
-            environment=environment(self.device, self.job.recipe.precision),
+            environment={**self.environment(), "steps": outcome.steps},
         )
         self.tell(Finished(self.job.number, result))
         self.saved.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random", "grid")
 class StudyConfig(BaseModel):
     """Everything that makes a study's results what they are; stored with it, never changed.
 
-    `limits` are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
+    `tuning` holds what was tried on the bare backbone to find the recipe's learning rate. `limits`
+    are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
     `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
     """
 
@@ -35,6 +36,7 @@ class StudyConfig(BaseModel):
     num_classes: int
     stages: int
     reference_latency_ms: float | None = None
+    tuning: tuple[dict[str, float], ...] = ()
 
     @field_validator("objectives")
     @classmethod

@@ -6,6 +6,7 @@ it looks at the data and the backbone and settles everything that was left to `a
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ..spaces.bound import bind
 from ..spaces.space import Space, load_space
 from . import quantities
 from .config import SAMPLERS, RunPlan, SamplerName, StudyConfig, validated
+from .settle import Memory, settle_computing, settle_learning
 from .wording import short_count
 
 Names = tuple[str, ...]
@@ -65,13 +67,17 @@ class SearchRequest(BaseModel):
     epochs: int = Field(8, ge=1)
     batch_size: int = Field(128, ge=2)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float | None = Field(None, gt=0)
+    lr: float | Literal["auto"] = "auto"
     weight_decay: float | None = Field(None, ge=0)
     schedule: Literal["wsd", "onecycle", "constant"] = "wsd"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     flip: bool | None = None
     crop: int | None = Field(None, ge=0)
+    cutout: int = Field(0, ge=0)
+    mirror: bool = False
+    cuda_graph: bool = True
     train_limit: int | None = Field(None, gt=0)
     val_fraction: float = Field(0.2, gt=0, lt=1)
     skip_broken: bool = False
@@ -90,6 +96,17 @@ class SearchRequest(BaseModel):
     @classmethod
     def _mebibytes(cls, value: Any) -> Any:
         return None if value is None else quantities.mebibytes(value)
+
+    @field_validator("lr", mode="before")
+    @classmethod
+    def _rate(cls, value: Any) -> Any:
+        try:
+            rate = math.inf if value == "auto" else float(value)
+        except (TypeError, ValueError):
+            rate = 0.0
+        if not rate > 0:
+            raise ValueError("has to be auto, or a number above zero such as 0.003")
+        return value
 
     @field_validator("budget", "trial_timeout", mode="before")
     @classmethod
@@ -158,11 +175,15 @@ def read_request(flags: Mapping[str, Any], config: Path | None) -> SearchRequest
 
 
 def prepare(
-    request: SearchRequest, say: Callable[[str], None], progress: Progress | None = None
+    request: SearchRequest,
+    say: Callable[[str], None],
+    memory: Memory,
+    progress: Progress | None = None,
 ) -> StudyConfig:
     """Look at the data and the backbone, settle what was left open, and say what was chosen.
 
-    Decodes the data into its cache, with `progress` told now and then. Raises the errors of the
+    Decodes the data into its cache, with `progress` told now and then; what was measured before
+    for another study comes from `memory`. Raises the errors of the
     parts: an unknown backbone, a place that it has not, a data set that cannot be used, an empty
     space, an objective that is none.
     """
@@ -228,7 +249,9 @@ def prepare(
         _check_limits(request, replace(bare, latency_ms=latency))
         config = config.model_copy(update={"reference_latency_ms": latency})
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
-    return config
+    recipe = settle_computing(request, recipe, config.num_classes, device, memory, say)
+    recipe, tried = settle_learning(request, recipe, config.num_classes, device, say)
+    return config.model_copy(update={"recipe": recipe, "tuning": tried})
 
 
 def _check_limits(request: SearchRequest, bare: Costs) -> None:
@@ -241,10 +264,12 @@ def _check_limits(request: SearchRequest, bare: Costs) -> None:
 
 def _recipe(request: SearchRequest, **settled: Any) -> Recipe:
     shared = set(Recipe.model_fields) & set(SearchRequest.model_fields) - set(settled)
-    fields = request.model_dump(include=shared, exclude_none=True)
-    defaults = (
-        {"lr": 4e-3, "weight_decay": 0.05}
-        if request.optimizer == "adamw"
-        else {"lr": 0.1, "weight_decay": 5e-4}
-    )
+    given = request.model_dump(include=shared, exclude_none=True)
+    fields = {name: value for name, value in given.items() if value != "auto"}
+    if request.optimizer == "adamw":
+        defaults = {"lr": 4e-3, "weight_decay": 0.05}
+    else:
+        defaults = {"lr": 0.1, "weight_decay": 5e-4}
+    if request.init == "pretrained":
+        defaults["lr"] /= 4
     return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})

@@ -18,6 +18,7 @@ from PIL import Image
 
 SMALL = ["--data", "digits", "--image-size", "16", "--train-limit", "256"]
 SMALL += ["--batch-size", "64", "--stem", "native"]
+SMALL += ["--lr", "0.004", "--precision", "float32", "--memory-format", "channels_last"]
 NET = ["--backbone", "test_resnet"]
 
 
@@ -104,7 +105,8 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
     from attentune import create_model, load
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
-    from attentune.runners.train import DeviceData, evaluate
+    from attentune.runners.resident import DeviceData
+    from attentune.runners.train import evaluate
     from safetensors.torch import load_file
 
     shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)

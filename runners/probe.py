@@ -1,0 +1,178 @@
+"""Which precision and memory layout make a training step fastest here: measured, not guessed.
+
+No fixed choice wins: on one processor bf16 made dense convolutions 1.5 times as fast and depthwise
+ones half as fast. So for a second or two the bare backbone really trains, in turns, in each of
+{float32, bf16 autocast} × {contiguous, channels last}; the answer holds for one backbone, stem,
+picture and batch size on one device, and is worth remembering.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import AttentuneError
+from ..spaces.architecture import Architecture
+from ..spaces.build import build
+from .cost import threads
+from .environment import device_name
+from .optimize import make_optimizer
+from .recipe import Precision, Recipe
+from .resident import DeviceData, Pictures
+from .steps import EagerStep, Step, choose_step
+
+Variant = tuple[Precision, bool]
+VARIANTS: tuple[Variant, ...] = (
+    ("float32", True),
+    ("float32", False),
+    ("bf16", True),
+    ("bf16", False),
+)
+WORTH_IT = 1.1
+"""bf16 is taken only if it is so many times as fast as float32: less is not worth its rounding."""
+_ROUNDS = 3
+_LONGEST = 0.15
+"""Seconds of a step on a CPU; larger batches are probed in part."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The fastest variant, and milliseconds a step of every variant that could run."""
+
+    precision: Precision
+    channels_last: bool
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> str:
+        """In torch's words."""
+        return "channels_last" if self.channels_last else "contiguous"
+
+    def __str__(self) -> str:
+        chosen = _name((self.precision, self.channels_last))
+        if len(self.milliseconds) < 2:
+            return chosen
+        times = (f"{name} {value / self.milliseconds[chosen]:.2f}" for name, value in self._others)
+        return f"{chosen} (of its time a step: {', '.join(times)})"
+
+    @property
+    def _others(self) -> list[tuple[str, float]]:
+        chosen = _name((self.precision, self.channels_last))
+        return [(name, value) for name, value in self.milliseconds.items() if name != chosen]
+
+
+def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
+    """What an answer depends on: two equal questions have one answer."""
+    return {
+        "backbone": backbone,
+        "stem": recipe.stem,
+        "image_size": str(recipe.image_size),
+        "batch_size": str(recipe.batch_size),
+        "optimizer": recipe.optimizer,
+        "device": device_name(device),
+        "torch": torch.__version__,
+    }
+
+
+def probe(
+    backbone: str,
+    recipe: Recipe,
+    num_classes: int,
+    device: torch.device,
+    *,
+    variants: tuple[Variant, ...] = VARIANTS,
+    seconds: float = 2.0,
+) -> Probe:
+    """Train the bare backbone on noise for some `seconds`, on one thread of a CPU as a worker does.
+
+    AttentuneError if no variant can take a step.
+    """
+    with threads(1) if device.type == "cpu" else threads(torch.get_num_threads()):
+        return _probe(backbone, recipe, num_classes, device, variants, seconds)
+
+
+def _probe(
+    backbone: str,
+    recipe: Recipe,
+    num_classes: int,
+    device: torch.device,
+    variants: tuple[Variant, ...],
+    seconds: float,
+) -> Probe:
+    size, stem = recipe.image_size, recipe.stem
+    plain = Architecture(backbone)
+    model = build(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(device)
+    batch = recipe.batch_size if device.type != "cpu" else _affordable(model, recipe, num_classes)
+    runs: dict[Variant, Callable[[], float]] = {}
+    failure: Exception | None = None
+    for variant in variants:
+        settings = {"precision": variant[0], "channels_last": variant[1], "batch_size": batch}
+        try:
+            run = _timed(copy.deepcopy(model), recipe.model_copy(update=settings), num_classes)
+            run()
+            runs[variant] = run
+        except Exception as error:  # this device, or this network, does not take it
+            failure = error
+    if not runs:
+        raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
+    times = _in_turns(runs, seconds)
+    best = {
+        precision: min((v for v in times if v[0] == precision), key=times.__getitem__)
+        for precision in dict.fromkeys(variant[0] for variant in times)
+    }
+    chosen = best.get("float32", best.get("bf16", next(iter(times))))
+    if "bf16" in best and times[best["bf16"]] * WORTH_IT < times[chosen]:
+        chosen = best["bf16"]
+    shown = {_name(v): round(1e3 * t, 3) for v, t in sorted(times.items(), key=lambda i: i[1])}
+    return Probe(chosen[0], chosen[1], shown)
+
+
+def _name(variant: Variant) -> str:
+    return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
+
+
+def _affordable(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> int:
+    """A batch whose step does not take too long, at most the recipe's."""
+    few = min(8, recipe.batch_size)
+    run = _timed(copy.deepcopy(model), recipe.model_copy(update={"batch_size": few}), num_classes)
+    run()
+    return max(few, min(recipe.batch_size, int(_LONGEST / (run() / few))))
+
+
+def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> dict[Variant, float]:
+    """The median seconds of a step of every variant, all equally often, for so long."""
+    ends = time.perf_counter() + seconds
+    times: dict[Variant, list[float]] = {variant: [] for variant in runs}
+    while min(map(len, times.values())) < _ROUNDS or time.perf_counter() < ends:
+        for variant, run in runs.items():
+            times[variant].append(run())
+    return {variant: statistics.median(found) for variant, found in times.items()}
+
+
+def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable[[], float]:
+    """A function that takes a training step on noise and gives its seconds."""
+    device = next(model.parameters()).device
+    if recipe.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    draw = torch.Generator().manual_seed(0)
+    shape = (recipe.batch_size, recipe.image_size, recipe.image_size, 3)
+    images = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8).to(device)
+    labels = torch.randint(0, num_classes, shape[:1], generator=draw).to(device)
+    shown = Pictures(images, labels)
+    middle = torch.full((3,), 128.0, device=device)
+    data = DeviceData(shown, shown, middle, middle / 2)
+    eager = EagerStep(model.train(), make_optimizer(model, recipe, device), data, recipe)
+    step: Step = choose_step(eager, images, labels)[0]
+
+    def run() -> float:
+        began = time.perf_counter()
+        step(images, labels)
+        float(step.loss_sum)  # waits for the device
+        return time.perf_counter() - began
+
+    return run

@@ -1,0 +1,110 @@
+"""What a request left to `auto` and only a measurement can settle: how to compute, and how fast to
+learn.
+
+Precision and memory layout are what steps fastest here (`runners/probe.py`), remembered in the
+database; learning rate and decay are tuned on the bare backbone (`runners/tune.py`). All trials of
+the study then train alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..runners.recipe import Precision, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..runners.probe import Variant
+    from ..runners.tune import Attempt
+    from .request import SearchRequest
+
+Say = Callable[[str], None]
+
+
+class Memory(Protocol):
+    """Where answers are kept; a `Store` is one."""
+
+    def remembered(self, question: Mapping[str, str]) -> dict[str, Any] | None:
+        """The answer to a question that was answered before."""
+
+    def remember(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
+        """Keep an answer."""
+
+
+def settle_computing(
+    request: SearchRequest,
+    recipe: Recipe,
+    num_classes: int,
+    device: torch.device,
+    memory: Memory,
+    say: Say,
+) -> Recipe:
+    """The recipe with a precision and a layout: those asked for, else those that step fastest."""
+    from ..runners.probe import probe, question
+
+    variants = _variants(request)
+    if len(variants) == 1:
+        precision, channels_last = variants[0]
+        return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
+    asked = question(request.backbone, recipe, device)
+    asked["variants"] = f"{request.precision} {request.memory_format}"
+    answer = memory.remembered(asked)
+    if answer is None:
+        found = probe(request.backbone, recipe, num_classes, device, variants=variants)
+        answer = {
+            "precision": found.precision,
+            "channels_last": found.channels_last,
+            "milliseconds": dict(found.milliseconds),
+            "told": str(found),
+        }
+        memory.remember(asked, answer)
+        how = "probed on the bare backbone"
+    else:
+        how = "known from an earlier probe"
+    say(f"computing in {answer['told']}; {how}, --precision and --memory-format override it")
+    settled = {key: answer[key] for key in ("precision", "channels_last")}
+    return recipe.model_copy(update=settled)
+
+
+def _variants(request: SearchRequest) -> tuple[Variant, ...]:
+    precisions: tuple[Precision, ...] = ("float32", "bf16")
+    if request.precision != "auto":
+        precisions = (request.precision,)
+    layouts: tuple[bool, ...] = (True, False)
+    if request.memory_format != "auto":
+        layouts = (request.memory_format == "channels_last",)
+    return tuple((precision, layout) for precision in precisions for layout in layouts)
+
+
+def settle_learning(
+    request: SearchRequest, recipe: Recipe, num_classes: int, device: torch.device, say: Say
+) -> tuple[Recipe, tuple[dict[str, float], ...]]:
+    """The recipe with a learning rate and decay, and what was tried to find them."""
+    if request.lr != "auto":
+        return recipe, ()
+    from ..runners.cost import threads
+    from ..runners.data import load_data
+    from ..runners.devices import usable_cores
+    from ..runners.resident import DeviceData
+    from ..runners.tune import tune
+
+    say("tuning the learning rate on the bare backbone, for at most the price of two trials")
+
+    def told(attempt: Attempt) -> None:
+        say(
+            f"  lr {attempt.lr:.3g}, decay over {attempt.decay:.0%}: validation loss "
+            f"{attempt.loss:.3f}, accuracy {attempt.accuracy:.1%}"
+        )
+
+    data = DeviceData.of(load_data(recipe), device)
+    with threads(request.workers or usable_cores()):
+        tuning = tune(request.backbone, recipe, data, num_classes, told=told)
+    chosen = tuning.recipe
+    say(f"training with lr {chosen.lr:.3g} and decay over {chosen.decay:.0%}; --lr overrides it")
+    tried = (
+        {"lr": a.lr, "decay": a.decay, "trials": a.price, "loss": a.loss, "accuracy": a.accuracy}
+        for a in tuning.attempts
+    )
+    return chosen, tuple({k: v for k, v in row.items() if v < float("inf")} for row in tried)

@@ -1,0 +1,157 @@
+"""What is left to auto is measured, said, remembered, and the same for the whole study."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from attentune.errors import TrialError, UsageError
+from attentune.runners import probe as probing
+from attentune.runners import tune as tuning
+from attentune.runners.data import load_data
+from attentune.runners.probe import Probe
+from attentune.runners.recipe import Recipe
+from attentune.runners.resident import DeviceData
+from attentune.runners.results import EpochReport
+from attentune.runners.tune import ATTEMPTS, PRICE
+from attentune.search.request import SearchRequest, prepare, read_request
+from attentune.studies.store import Store
+
+CPU = torch.device("cpu")
+
+
+def request(**fields) -> SearchRequest:
+    small = {"image_size": 16, "train_limit": 256, "batch_size": 64, "stem": "native", "epochs": 2}
+    given = {"backbone": "test_resnet", "data": "digits", "device": "cpu", **small, **fields}
+    return read_request(given, None)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "a.db", create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Counts probes, and answers them at once."""
+    asked = []
+
+    def answer(backbone, recipe, num_classes, device, *, variants):
+        del num_classes, device
+        asked.append((backbone, recipe.batch_size, variants))
+        layouts = {True: "channels_last", False: "contiguous"}
+        return Probe(*variants[-1], {f"{p} {layouts[c]}": 1.0 for p, c in variants})
+
+    monkeypatch.setattr(probing, "probe", answer)
+    return asked
+
+
+def test_an_answer_is_measured_once_and_remembered(store, probed, cache):
+    said = []
+    first = prepare(request(lr=0.01), said.append, store)
+    assert (first.recipe.precision, first.recipe.channels_last) == ("bf16", False)
+    assert any("bf16 contiguous" in line and "probed" in line for line in said)
+    assert prepare(request(lr=0.01), said.append, store).recipe == first.recipe
+    assert "earlier probe" in said[-1]
+    assert len(probed) == 1
+    prepare(request(lr=0.01, batch_size=32), said.append, store)
+    assert [batch for _, batch, _ in probed] == [64, 32]
+
+
+@pytest.mark.parametrize(
+    ("given", "variants"),
+    [
+        ({"precision": "float32"}, {("float32", True), ("float32", False)}),
+        ({"memory_format": "contiguous"}, {("float32", False), ("bf16", False)}),
+    ],
+)
+def test_what_is_given_is_not_probed(store, probed, cache, given, variants):
+    prepare(request(lr=0.01, **given), lambda _: None, store)
+    assert [set(tried) for _, _, tried in probed] == [variants]
+
+
+def test_nothing_is_probed_if_all_is_given(store, probed, cache):
+    config = prepare(
+        request(lr=0.01, precision="bf16", memory_format="channels_last"), lambda _: None, store
+    )
+    assert (config.recipe.precision, config.recipe.channels_last, probed) == ("bf16", True, [])
+
+
+def test_a_real_probe_times_every_variant_and_takes_a_fast_one():
+    recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
+    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    assert len(found.milliseconds) == 4
+    name = f"{found.precision} {found.layout}"
+    fastest = min(found.milliseconds.values())
+    assert found.milliseconds[name] <= fastest * probing.WORTH_IT
+
+
+def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
+    said = []
+    config = prepare(request(), said.append, store)
+    assert len(config.tuning) == ATTEMPTS
+    assert sum(attempt["trials"] for attempt in config.tuning) == ATTEMPTS * PRICE == 2
+    best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
+    assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
+    assert f"training with lr {best['lr']:.3g}" in said[-1]
+    assert prepare(request(), said.append, store).recipe == config.recipe
+
+
+@pytest.fixture
+def landscape(monkeypatch, cache):
+    """Tunes where the loss is a given function of rate and decay."""
+
+    def tuned(loss, **fields):
+        def train(model, data, recipe, *, seed, steps, on_epoch):
+            del model, data, seed
+            value = loss(recipe.lr, recipe.decay)
+            if value is None:
+                raise TrialError("diverged", "the training loss was nan")
+            assert steps * recipe.epochs <= 2 * 4 * PRICE  # two epochs of four steps, in part
+            on_epoch(EpochReport(1, 1.0, 0.5, value, recipe.lr, 1.0), dict)
+
+        monkeypatch.setattr(tuning, "train", train)
+        small = {"image_size": 16, "train_limit": 320, "batch_size": 64, "epochs": 2}
+        recipe = Recipe.of(data="digits", **small, **fields)
+        data = DeviceData.of(load_data(recipe), CPU)
+        found = tuning.tune("test_resnet", recipe, data, 10)
+        return found.recipe, [attempt.lr for attempt in found.attempts], found.price
+
+    return tuned
+
+
+def valley(bottom):
+    return lambda lr, decay: abs(math.log2(lr / bottom)) + abs(decay - 0.4)
+
+
+def test_tuning_climbs_while_it_helps_then_tries_a_longer_decay(landscape):
+    recipe, tried, price = landscape(valley(0.01), lr=0.01)
+    assert (recipe.lr, recipe.decay) == (0.01, 0.4)
+    assert tried == pytest.approx([0.01, 0.02, 0.005, 0.01])
+    recipe, tried, _ = landscape(valley(1.0), lr=0.01)
+    assert tried == pytest.approx([0.01, 0.02, 0.04, 0.08])
+    assert recipe.lr == 0.08
+    recipe, tried, _ = landscape(valley(0.0001), lr=0.01)
+    assert tried == pytest.approx([0.01, 0.02, 0.005, 0.0025])
+    assert recipe.lr == 0.0025
+    assert price == 2
+    recipe, _, _ = landscape(lambda lr, decay: abs(math.log2(lr / 0.01)) - decay, lr=0.01)
+    assert (recipe.lr, recipe.decay) == (0.01, tuning.LONG_DECAY)
+    _, tried, price = landscape(valley(0.01), lr=0.01, schedule="onecycle")
+    assert (len(tried), price) == (3, 1.5)
+
+
+def test_tuning_backs_off_from_rates_that_diverge_and_says_if_all_do(landscape):
+    recipe, tried, _ = landscape(lambda lr, _: None if lr > 0.05 else lr, lr=1.0)
+    assert tried == pytest.approx([1.0, 2.0, 0.1, 0.01])
+    assert recipe.lr == pytest.approx(0.01)
+    with pytest.raises(TrialError, match=r"diverges at every learning rate.*--lr"):
+        landscape(lambda *_: None)
+
+
+@pytest.mark.parametrize("rate", ["fast", "0", "-0.1", 0, float("nan")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(UsageError, match="lr: has to be auto, or a number above zero"):
+        request(lr=rate)
