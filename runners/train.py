@@ -56,7 +56,6 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
-    steps: int | None = None,
     resume: Checkpoint | None = None,
     on_epoch: Callable[[EpochReport, Callable[[], Checkpoint]], bool] = lambda *_: True,
 ) -> Outcome:
@@ -64,7 +63,6 @@ def train(
 
     Args:
         model: on the device of `data`.
-        steps: of an epoch, where it is not to show all pictures.
         resume: what an earlier call gave to `on_epoch`; training goes on after that epoch.
         on_epoch: told about every epoch, with a function that makes a checkpoint on demand;
             answers whether to go on.
@@ -73,7 +71,7 @@ def train(
         TrialError: `diverged` if the loss is not finite at the end of an epoch, `invalid` if
             there is less than one batch of pictures.
     """
-    run = Training(model, data, recipe, seed, steps or steps_of(recipe, data))
+    run = Training(model, data, recipe, seed, steps_of(recipe, data))
     first = restore(resume, run.model, run.optimizer, run.average) if resume else 0
     stopped = False
     for epoch in range(first, recipe.epochs):

@@ -1,10 +1,10 @@
 """A fair recipe before architectures are compared: learning rate and decay, on the bare backbone.
 
 A learning rate that is too low for the budget leaves every network on its first plateau, and a
-search then ranks who leaves it first. So the bare backbone is trained in four runs of half a
-trial's steps, each a finished schedule, which together cost two trials: at the usual rate and at
-twice that, then on in the better direction while it helps, and, as soon as a rate has worse ones on
-both sides, with a longer decay.
+search then ranks who leaves it first. So workers train the bare backbone four times for half a
+trial, each time a finished schedule: at the usual rate and at twice that; then one step further in
+the better direction, and the better of the two with a longer decay. Together that costs two trials,
+and two at a time it takes as long as one.
 
 The validation loss of the weights that would be kept decides: it resolves more than the accuracy on
 some hundred pictures does. Shorter and more runs were tried; they ended on the first plateau and
@@ -14,19 +14,21 @@ could not be told apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..errors import TrialError
 from ..spaces.architecture import Architecture
-from ..spaces.build import build
+from .events import EpochDone, Failed, Finished, WorkerDied
+from .pool import LocalPool, Pool
 from .recipe import Recipe
-from .resident import DeviceData
-from .results import EpochReport
-from .train import steps_of, train
+from .results import Job
 
-ATTEMPTS, PRICE = 4, 0.5
-"""So many runs, each at the price of so much of a trial."""
+PRICE = 2
+"""At most so many trials."""
 LONG_DECAY = 0.7
 BACK_OFF = 0.1
 """By how much the rate falls where training diverges."""
@@ -34,13 +36,13 @@ BACK_OFF = 0.1
 
 @dataclass(frozen=True)
 class Attempt:
-    """One short run of the bare backbone; `price` in trials, `loss` infinite if it diverged."""
+    """One short run of the bare backbone; `loss` is infinite if it diverged."""
 
     lr: float
     decay: float
-    price: float
-    loss: float
-    accuracy: float
+    epochs: int
+    loss: float = math.inf
+    accuracy: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,111 +52,105 @@ class Tuning:
     recipe: Recipe
     attempts: tuple[Attempt, ...]
 
-    @property
-    def price(self) -> float:
-        """In trials."""
-        return sum(attempt.price for attempt in self.attempts)
+
+Told = Callable[[Attempt], None]
 
 
 def tune(
-    backbone: str,
-    recipe: Recipe,
-    data: DeviceData,
-    num_classes: int,
-    *,
-    told: Callable[[Attempt], None] = lambda _: None,
+    backbone: str, recipe: Recipe, devices: Sequence[str], *, told: Told = lambda _: None
 ) -> Tuning:
     """The recipe with the learning rate and decay that serve the bare backbone best.
 
-    `recipe.lr` is where the search for the rate begins. TrialError `diverged` if training diverged
-    at every rate that was tried.
+    `recipe.lr` is where the search for the rate begins; `devices` are the workers'. TrialError
+    `diverged` if training diverged at every rate that was tried, and whatever else stops a trial.
     """
-    tuner = _Tuner(backbone, recipe, data, num_classes, told)
-    best = tuner.climb()
+    epochs = max(1, recipe.epochs // 2)
+    most = PRICE * recipe.epochs // epochs
+    with _trying(backbone, recipe, devices, told) as attempt:
+        usual = Attempt(recipe.lr, recipe.decay, epochs)
+        tried = attempt([usual, replace(usual, lr=2 * recipe.lr)][:most])
+        best = min(tried, key=_loss)
+        tried += attempt(_second_round(recipe, tried, best)[: most - len(tried)])
+    best = min(tried, key=_loss)
     if not math.isfinite(best.loss):
-        lowest = min(attempt.lr for attempt in tuner.attempts)
+        lowest = min(attempt.lr for attempt in tried)
         raise TrialError(
             "diverged",
             f"the bare backbone diverges at every learning rate down to {lowest:.2g}; set --lr "
             "lower than that, or check the data",
         )
-    if recipe.schedule == "wsd" and recipe.decay < LONG_DECAY and len(tuner.attempts) < ATTEMPTS:
-        best = min(best, tuner.run(best.lr, LONG_DECAY), key=_loss)
-    chosen = recipe.model_copy(update={"lr": best.lr, "decay": best.decay})
-    return Tuning(chosen, tuple(tuner.attempts))
+    settled = recipe.model_copy(update={"lr": best.lr, "decay": best.decay})
+    return Tuning(settled, tuple(tried))
 
 
-class _Tuner:
-    def __init__(
-        self,
-        backbone: str,
-        recipe: Recipe,
-        data: DeviceData,
-        num_classes: int,
-        told: Callable[[Attempt], None],
-    ) -> None:
-        self.plain, self.recipe, self.data = Architecture(backbone), recipe, data
-        self.num_classes, self.told = num_classes, told
-        self.attempts: list[Attempt] = []
+def _second_round(recipe: Recipe, tried: Sequence[Attempt], best: Attempt) -> list[Attempt]:
+    if not math.isfinite(best.loss):
+        lower = (BACK_OFF * recipe.lr, BACK_OFF**2 * recipe.lr)
+        return [replace(tried[0], lr=lr) for lr in lower]
+    further = 2 * best.lr if best.lr > recipe.lr else best.lr / 2
+    found = [replace(best, lr=further)]
+    if recipe.schedule == "wsd" and recipe.decay < LONG_DECAY and recipe.warmup <= 1 - LONG_DECAY:
+        found.append(replace(best, decay=LONG_DECAY))
+    return found
 
-    def climb(self) -> Attempt:
-        """The best of runs at rates twice or half as high as the last, while that helps."""
-        lr, decay = self.recipe.lr, self.recipe.decay
-        last, best = self.run(lr, decay), self.run(2 * lr, decay)
-        factor = 2.0
-        if _loss(last) <= _loss(best):
-            last, best, factor = best, last, 0.5
-        while len(self.attempts) < ATTEMPTS:
-            step = factor if math.isfinite(best.loss) else BACK_OFF
-            last = self.run(step * best.lr, decay)
-            if math.isfinite(best.loss) and _loss(last) >= _loss(best):
-                break
-            best = last
-        return best
 
-    def run(self, lr: float, decay: float) -> Attempt:
-        """A finished schedule for a part of a trial's steps."""
-        epochs, steps = self._part(PRICE)
-        recipe = self.recipe.model_copy(update={"lr": lr, "decay": decay, "epochs": epochs})
-        network = build(
-            self.plain,
-            num_classes=self.num_classes,
-            stem=recipe.stem,
-            image_size=recipe.image_size,
-            seed=0,
-            pretrained=recipe.init == "pretrained",
-        ).to(self.data.train.labels.device)
-        reports: list[EpochReport] = []
+@contextmanager
+def _trying(
+    backbone: str, recipe: Recipe, devices: Sequence[str], told: Told
+) -> Iterator[Callable[[list[Attempt]], list[Attempt]]]:
+    """A function that makes attempts, as many at once as there are workers."""
+    pool: Pool = LocalPool(devices[:2])  # more than two would wait
+    number = 0
+    with tempfile.TemporaryDirectory(prefix="attentune-tune-") as folder:
+
+        def attempt(planned: list[Attempt]) -> list[Attempt]:
+            nonlocal number
+            jobs = {}
+            for plan in planned:
+                changed = {"lr": plan.lr, "decay": plan.decay, "epochs": plan.epochs}
+                plain = Architecture(backbone)
+                where = Path(folder, str(number))
+                jobs[number] = Job(number, plain, recipe.model_copy(update=changed), 0, where)
+                number += 1
+            results = _results(pool, jobs)
+            ended = (results[number] for number in jobs)
+            done = [
+                replace(plan, loss=loss, accuracy=accuracy)
+                for plan, (loss, accuracy) in zip(planned, ended, strict=True)
+            ]
+            for result in done:
+                told(result)
+            return done
+
         try:
-            train(
-                network,
-                self.data,
-                recipe,
-                seed=0,
-                steps=steps,
-                on_epoch=lambda report, _: _keep(reports, report),
-            )
-            attempt = Attempt(lr, decay, PRICE, reports[-1].val_loss, reports[-1].accuracy)
-        except TrialError as error:
-            if error.kind != "diverged":
-                raise
-            attempt = Attempt(lr, decay, PRICE, math.inf, 0.0)
-        self.attempts.append(attempt)
-        self.told(attempt)
-        return attempt
+            yield attempt
+        finally:
+            pool.close()
 
-    def _part(self, price: float) -> tuple[int, int]:
-        """Epochs, and steps in each, that make so much of a trial."""
-        whole = steps_of(self.recipe, self.data)
-        steps = max(1, int(price * self.recipe.epochs * whole))
-        epochs = math.ceil(steps / whole)
-        return epochs, steps // epochs
+
+def _results(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]:
+    """Loss and accuracy of every job; TrialError for what is not a divergence."""
+    found = dict.fromkeys(jobs, (math.inf, 0.0))
+    waiting, running = list(jobs), set(jobs)
+    while running:
+        while waiting and pool.idle:
+            pool.start(jobs[waiting.pop(0)])
+        for event in pool.events(timeout=1.0):
+            match event:
+                case EpochDone(number, report):
+                    found[number] = report.val_loss, report.accuracy
+                    pool.reply(number, go_on=True)
+                case Finished(number):
+                    running.remove(number)
+                case Failed(number, failure):
+                    if failure.kind != "diverged":
+                        raise TrialError(failure.kind, f"the bare backbone: {failure.message}")
+                    found[number] = math.inf, 0.0
+                    running.remove(number)
+                case WorkerDied(_, reason):
+                    raise TrialError("worker_died", f"{reason}, while it tuned the learning rate")
+    return found
 
 
 def _loss(attempt: Attempt) -> float:
     return attempt.loss
-
-
-def _keep(reports: list[EpochReport], report: EpochReport) -> bool:
-    reports.append(report)
-    return True

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -57,7 +57,7 @@ class SearchRequest(BaseModel):
     budget: float | None = None
     trial_timeout: float | None = None
     workers: int | None = Field(None, ge=1)
-    workers_per_gpu: int = Field(1, ge=1)
+    workers_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     pool: Literal["local"] = "local"
     device: str = "auto"
 
@@ -108,6 +108,13 @@ class SearchRequest(BaseModel):
             raise ValueError("has to be auto, or a number above zero such as 0.003")
         return value
 
+    @field_validator("workers_per_gpu", mode="before")
+    @classmethod
+    def _packed(cls, value: Any) -> Any:
+        if value != "auto" and not (str(value).isdecimal() and int(value) > 0):
+            raise ValueError("has to be auto, or a number of workers such as 2")
+        return value if value == "auto" else int(value)
+
     @field_validator("budget", "trial_timeout", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
@@ -133,9 +140,11 @@ class SearchRequest(BaseModel):
 
     @property
     def plan(self) -> RunPlan:
-        """How far to run."""
-        fields = RunPlan.model_fields
-        plan: RunPlan = validated(RunPlan, "search", **self.model_dump(include=set(fields)))
+        """How far to run, with one worker a GPU where that is left to auto."""
+        fields = self.model_dump(include=set(RunPlan.model_fields))
+        if self.workers_per_gpu == "auto":
+            fields["workers_per_gpu"] = 1
+        plan: RunPlan = validated(RunPlan, "search", **fields)
         return plan
 
     def resolved_space(self) -> Space:
@@ -250,7 +259,7 @@ def prepare(
         config = config.model_copy(update={"reference_latency_ms": latency})
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
     recipe = settle_computing(request, recipe, config.num_classes, device, memory, say)
-    recipe, tried = settle_learning(request, recipe, config.num_classes, device, say)
+    recipe, tried = settle_learning(request, recipe, device, say)
     return config.model_copy(update={"recipe": recipe, "tuning": tried})
 
 

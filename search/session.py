@@ -23,6 +23,7 @@ from ..studies.records import Lease, StudyRecord
 from ..studies.store import Store
 from .config import RunPlan, StudyConfig, validated
 from .request import SearchRequest, prepare
+from .settle import settle_packing
 
 Say = Callable[[str], None]
 
@@ -48,14 +49,19 @@ def begin(
     `command` is kept for whoever wants to do it again, and under `plugins` where people's own
     attentions came from.
     """
+    from ..runners.devices import resolve_device
+
     store.check_new(name)  # before anything slow happens
     config = prepare(request, say, store, progress)
+    device = resolve_device(request.device)
+    packed = settle_packing(request, config.recipe, device, store, say)
+    plan = request.plan.model_copy(update={"workers_per_gpu": packed})
     return store.create_study(
         name,
         backbone=config.backbone,
         objectives=config.keys,
         config={
-            **_stored(config, request.plan),
+            **_stored(config, plan),
             "plugins": origins(_attentions(config.space.attentions)),
             "command": command,
         },

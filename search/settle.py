@@ -8,7 +8,9 @@ the study then train alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..runners.recipe import Precision, Recipe
@@ -79,15 +81,12 @@ def _variants(request: SearchRequest) -> tuple[Variant, ...]:
 
 
 def settle_learning(
-    request: SearchRequest, recipe: Recipe, num_classes: int, device: torch.device, say: Say
+    request: SearchRequest, recipe: Recipe, device: torch.device, say: Say
 ) -> tuple[Recipe, tuple[dict[str, float], ...]]:
     """The recipe with a learning rate and decay, and what was tried to find them."""
     if request.lr != "auto":
         return recipe, ()
-    from ..runners.cost import threads
-    from ..runners.data import load_data
-    from ..runners.devices import usable_cores
-    from ..runners.resident import DeviceData
+    from ..runners.devices import worker_devices
     from ..runners.tune import tune
 
     say("tuning the learning rate on the bare backbone, for at most the price of two trials")
@@ -98,13 +97,35 @@ def settle_learning(
             f"{attempt.loss:.3f}, accuracy {attempt.accuracy:.1%}"
         )
 
-    data = DeviceData.of(load_data(recipe), device)
-    with threads(request.workers or usable_cores()):
-        tuning = tune(request.backbone, recipe, data, num_classes, told=told)
+    devices = worker_devices(device, request.workers, 1)
+    tuning = tune(request.backbone, recipe, devices, told=told)
     chosen = tuning.recipe
     say(f"training with lr {chosen.lr:.3g} and decay over {chosen.decay:.0%}; --lr overrides it")
     tried = (
-        {"lr": a.lr, "decay": a.decay, "trials": a.price, "loss": a.loss, "accuracy": a.accuracy}
-        for a in tuning.attempts
+        {name: value for name, value in asdict(attempt).items() if math.isfinite(value)}
+        for attempt in tuning.attempts
     )
-    return chosen, tuple({k: v for k, v in row.items() if v < float("inf")} for row in tried)
+    return chosen, tuple(tried)
+
+
+def settle_packing(
+    request: SearchRequest, recipe: Recipe, device: torch.device, memory: Memory, say: Say
+) -> int:
+    """Workers for every GPU; one where there is none, or workers are counted already."""
+    if request.workers_per_gpu != "auto":
+        return request.workers_per_gpu
+    if device.type != "cuda" or request.workers is not None:
+        return 1
+    from ..runners.packing import measure_packing
+    from ..runners.probe import question
+
+    first = f"cuda:{device.index or 0}"
+    asked = {**question(request.backbone, recipe, device), "packing": recipe.precision}
+    answer = memory.remembered(asked)
+    if answer is None:
+        say("measuring how many workers a GPU can take")
+        found = measure_packing(request.backbone, recipe, first)
+        answer = {"workers": found.workers, "told": str(found)}
+        memory.remember(asked, answer)
+    say(f"{answer['told']}; --workers-per-gpu overrides it")
+    return int(answer["workers"])

@@ -84,7 +84,8 @@ def search(
         int | None, typer.Option(help="Trials at once. Default: one a core on CPU.")
     ] = None,
     workers_per_gpu: Annotated[
-        int | None, typer.Option(help="Trials at once a GPU. Default: 1.")
+        str | None,
+        typer.Option(help="Trials at once a GPU; auto measures whether 2 or 4 pay. Default: auto."),
     ] = None,
     pool: Annotated[
         str | None, typer.Option(help="local: processes on this machine. Default: local.")

@@ -9,12 +9,11 @@ import torch
 from attentune.errors import TrialError, UsageError
 from attentune.runners import probe as probing
 from attentune.runners import tune as tuning
-from attentune.runners.data import load_data
+from attentune.runners.events import EpochDone, Failed, Finished
 from attentune.runners.probe import Probe
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.results import EpochReport
-from attentune.runners.tune import ATTEMPTS, PRICE
+from attentune.runners.results import EpochReport, Failure
+from attentune.runners.tune import PRICE
 from attentune.search.request import SearchRequest, prepare, read_request
 from attentune.studies.store import Store
 
@@ -90,34 +89,54 @@ def test_a_real_probe_times_every_variant_and_takes_a_fast_one():
 
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
     said = []
-    config = prepare(request(), said.append, store)
-    assert len(config.tuning) == ATTEMPTS
-    assert sum(attempt["trials"] for attempt in config.tuning) == ATTEMPTS * PRICE == 2
+    config = prepare(request(precision="float32", memory_format="contiguous"), said.append, store)
+    assert len(config.tuning) == 4
+    assert sum(attempt["epochs"] for attempt in config.tuning) == PRICE * config.recipe.epochs
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
     assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
     assert f"training with lr {best['lr']:.3g}" in said[-1]
-    assert prepare(request(), said.append, store).recipe == config.recipe
+
+
+class Landscape:
+    """A pool whose networks have a loss that is a given function of rate and decay."""
+
+    def __init__(self, loss) -> None:
+        self.loss, self.idle, self.queue, self.epochs = loss, 2, [], 0
+
+    def start(self, job) -> None:
+        self.idle -= 1
+        value = self.loss(job.recipe.lr, job.recipe.decay)
+        self.epochs += job.recipe.epochs
+        if value is None:
+            self.queue.append(Failed(job.number, Failure("diverged", "the loss was nan")))
+            return
+        for epoch in range(job.recipe.epochs):
+            report = EpochReport(epoch + 1, 1.0, 0.5, value, job.recipe.lr, 1.0)
+            self.queue.append(EpochDone(job.number, report))
+        self.queue.append(Finished(job.number, None))
+
+    def events(self, timeout):
+        assert timeout > 0
+        self.idle, found, self.queue = 2, self.queue, []
+        return found
+
+    def reply(self, number, *, go_on) -> None:
+        assert go_on, number
+
+    def close(self) -> None:
+        self.queue = None
 
 
 @pytest.fixture
-def landscape(monkeypatch, cache):
-    """Tunes where the loss is a given function of rate and decay."""
-
+def landscape(monkeypatch):
     def tuned(loss, **fields):
-        def train(model, data, recipe, *, seed, steps, on_epoch):
-            del model, data, seed
-            value = loss(recipe.lr, recipe.decay)
-            if value is None:
-                raise TrialError("diverged", "the training loss was nan")
-            assert steps * recipe.epochs <= 2 * 4 * PRICE  # two epochs of four steps, in part
-            on_epoch(EpochReport(1, 1.0, 0.5, value, recipe.lr, 1.0), dict)
-
-        monkeypatch.setattr(tuning, "train", train)
-        small = {"image_size": 16, "train_limit": 320, "batch_size": 64, "epochs": 2}
-        recipe = Recipe.of(data="digits", **small, **fields)
-        data = DeviceData.of(load_data(recipe), CPU)
-        found = tuning.tune("test_resnet", recipe, data, 10)
-        return found.recipe, [attempt.lr for attempt in found.attempts], found.price
+        pool = Landscape(loss)
+        monkeypatch.setattr(tuning, "LocalPool", lambda _: pool)
+        recipe = Recipe.of(**{"data": "digits", "image_size": 16, "epochs": 8, **fields})
+        found = tuning.tune("test_resnet", recipe, ["cpu", "cpu"])
+        assert pool.epochs <= PRICE * recipe.epochs
+        assert pool.queue is None, "the pool is closed"
+        return found.recipe, [(attempt.lr, attempt.decay) for attempt in found.attempts]
 
     return tuned
 
@@ -126,26 +145,29 @@ def valley(bottom):
     return lambda lr, decay: abs(math.log2(lr / bottom)) + abs(decay - 0.4)
 
 
-def test_tuning_climbs_while_it_helps_then_tries_a_longer_decay(landscape):
-    recipe, tried, price = landscape(valley(0.01), lr=0.01)
-    assert (recipe.lr, recipe.decay) == (0.01, 0.4)
-    assert tried == pytest.approx([0.01, 0.02, 0.005, 0.01])
-    recipe, tried, _ = landscape(valley(1.0), lr=0.01)
-    assert tried == pytest.approx([0.01, 0.02, 0.04, 0.08])
-    assert recipe.lr == 0.08
-    recipe, tried, _ = landscape(valley(0.0001), lr=0.01)
-    assert tried == pytest.approx([0.01, 0.02, 0.005, 0.0025])
-    assert recipe.lr == 0.0025
-    assert price == 2
-    recipe, _, _ = landscape(lambda lr, decay: abs(math.log2(lr / 0.01)) - decay, lr=0.01)
-    assert (recipe.lr, recipe.decay) == (0.01, tuning.LONG_DECAY)
-    _, tried, price = landscape(valley(0.01), lr=0.01, schedule="onecycle")
-    assert (len(tried), price) == (3, 1.5)
+def test_tuning_goes_on_in_the_better_direction_and_tries_a_longer_decay(landscape):
+    recipe, tried = landscape(valley(1.0), lr=0.01)
+    assert tried == [(0.01, 0.4), (0.02, 0.4), (0.04, 0.4), (0.02, 0.7)]
+    assert recipe.lr == 0.04
+    recipe, tried = landscape(valley(0.001), lr=0.01)
+    assert tried == [(0.01, 0.4), (0.02, 0.4), (0.005, 0.4), (0.01, 0.7)]
+    assert recipe.lr == 0.005
+    recipe, _ = landscape(lambda lr, decay: abs(math.log2(lr / 0.01)) - decay, lr=0.01)
+    assert (recipe.lr, recipe.decay) == (0.01, 0.7)
+    _, tried = landscape(valley(0.01), lr=0.01, schedule="onecycle")
+    assert len(tried) == 3
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_tuning_never_costs_more_than_two_trials(landscape, epochs):
+    recipe, tried = landscape(valley(1.0), lr=0.01, epochs=epochs)
+    assert recipe.epochs == epochs
+    assert len(tried) == (2 if epochs == 1 else 4)
 
 
 def test_tuning_backs_off_from_rates_that_diverge_and_says_if_all_do(landscape):
-    recipe, tried, _ = landscape(lambda lr, _: None if lr > 0.05 else lr, lr=1.0)
-    assert tried == pytest.approx([1.0, 2.0, 0.1, 0.01])
+    recipe, tried = landscape(lambda lr, _: None if lr > 0.05 else 1 / lr, lr=1.0)
+    assert [lr for lr, _ in tried] == pytest.approx([1.0, 2.0, 0.1, 0.01])
     assert recipe.lr == pytest.approx(0.01)
     with pytest.raises(TrialError, match=r"diverges at every learning rate.*--lr"):
         landscape(lambda *_: None)
