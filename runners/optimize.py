@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +40,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """A saved state, on the devices of the weights; so is a rate that is a tensor."""
-    optimizer.load_state_dict(state)
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"] = group["lr"].to(group["params"][0].device)
-
-
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     """The rate at one step.
 
@@ -77,38 +69,32 @@ class WeightAverage:
     """Exponential moving average of weights and buffers (Polyak), for evaluation.
 
     The decay grows as (1 + t) / (10 + t) up to `decay`, so that early epochs are not dominated by
-    the initial weights. Whole-number buffers (BN's counters) are copied.
+    the initial weights. Whole-number buffers (BN's counters) are the model's own.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.live = [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
+        self.values = [tensor.detach().clone() for tensor in self.live]
         self.decay = decay
         self.steps = 0
-        self._pairs: list[tuple[list[Tensor], list[Tensor]]] | None = None
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take one step of `model` in."""
+    def update(self) -> None:
+        """Take in one step of the model."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        if self._pairs is None:
-            self._pairs = self._tensors(model)
-        (averaged, floats), (copied, counters) = self._pairs
-        torch._foreach_lerp_(averaged, floats, weight)
-        if copied:
-            torch._foreach_copy_(copied, counters)
+        torch._foreach_lerp_(self.values, self.live, weight)
 
-    def _tensors(self, model: nn.Module) -> list[tuple[list[Tensor], list[Tensor]]]:
-        mine = [*self.model.parameters(), *self.model.buffers()]
-        theirs = [*model.parameters(), *model.buffers()]
-        both = list(zip(mine, theirs, strict=True))
-        return [
-            (
-                [a for a, _ in both if a.is_floating_point()],
-                [b for a, b in both if a.is_floating_point()],
-            ),
-            (
-                [a for a, _ in both if not a.is_floating_point()],
-                [b for a, b in both if not a.is_floating_point()],
-            ),
-        ]
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the averaged weights inside, and its own again afterwards."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    def swap(self) -> None:
+        """Exchange the model's weights and the averaged ones, without a copy."""
+        for live, value in zip(self.live, self.values, strict=True):
+            live.data, value.data = value.data, live.data

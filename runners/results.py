@@ -64,6 +64,7 @@ class Job:
         folder: where its checkpoint and final weights go.
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
+        costs: parameters and MACs, if they are known already.
         reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
             latency is its ratio to the bare backbone times this.
     """
@@ -75,6 +76,7 @@ class Job:
     folder: Path
     measure: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    costs: Costs | None = None
     reference_latency_ms: float | None = None
 
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,11 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import TrialError
+from . import checkpoint
 from .augment import EpochOfPictures, mixed
 from .optimize import (
     WeightAverage,
     learning_rate,
-    load_optimizer,
     make_optimizer,
     set_learning_rate,
 )
@@ -36,14 +38,15 @@ from .resident import DeviceData, Pictures
 from .results import EpochReport
 from .steps import EagerStep, Step, autocast, choose_step
 
-Checkpoint = dict[str, Any]
+Save = Callable[[Path, dict[str, Any]], None]
+"""Writes a checkpoint to a path, with facts in JSON's types for whoever goes on."""
 EVAL_BATCH = 500
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The weights that are kept, whether training was told to stop before its last epoch, and
-    whether its steps were captured (`steps.choose_step`); empty if no step was made."""
+    """The network with the weights that are kept, whether training was told to stop before its last
+    epoch, and whether its steps were captured (`steps.choose_step`; empty if there was none)."""
 
     model: nn.Module
     stopped: bool
@@ -56,31 +59,32 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
-    resume: Checkpoint | None = None,
-    on_epoch: Callable[[EpochReport, Callable[[], Checkpoint]], bool] = lambda *_: True,
+    resume: Path | None = None,
+    on_epoch: Callable[[EpochReport, Save], bool] = lambda *_: True,
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
     Args:
         model: on the device of `data`.
-        resume: what an earlier call gave to `on_epoch`; training goes on after that epoch.
-        on_epoch: told about every epoch, with a function that makes a checkpoint on demand;
-            answers whether to go on.
+        resume: a checkpoint of an earlier call; training goes on after its epoch.
+        on_epoch: told about every epoch, with a function that saves a checkpoint; answers whether
+            to go on.
 
     Raises:
         TrialError: `diverged` if the loss is not finite at the end of an epoch, `invalid` if
             there is less than one batch of pictures.
     """
     run = Training(model, data, recipe, seed, steps_of(recipe, data))
-    first = restore(resume, run.model, run.optimizer, run.average) if resume else 0
+    first = run.restore(resume) if resume else 0
     stopped = False
     for epoch in range(first, recipe.epochs):
         report = run.epoch(epoch)
-        saved = partial(checkpoint, epoch + 1, run.model, run.optimizer, run.average)
-        if not on_epoch(report, saved) and epoch + 1 < recipe.epochs:
+        if not on_epoch(report, partial(run.save, epoch + 1)) and epoch + 1 < recipe.epochs:
             stopped = True
             break
-    return Outcome(run.kept, stopped, run.how)
+    if run.average:
+        run.average.swap()
+    return Outcome(run.model, stopped, run.how)
 
 
 def batch_of(recipe: Recipe, data: DeviceData) -> int:
@@ -112,11 +116,6 @@ class Training:
         self.step: Step | None = None
         self.how = ""
 
-    @property
-    def kept(self) -> nn.Module:
-        """The network whose accuracy counts."""
-        return self.average.model if self.average else self.model
-
     def epoch(self, epoch: int) -> EpochReport:
         """Train one epoch, counted from 0, and evaluate."""
         began = time.perf_counter()
@@ -124,7 +123,8 @@ class Training:
         train_loss = float(self.step.loss_sum) / self.steps if self.step else math.nan
         if not math.isfinite(train_loss):
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
-        accuracy, val_loss = evaluate(self.kept, self.data, self.recipe)
+        with self.average.applied() if self.average else nullcontext():
+            accuracy, val_loss = evaluate(self.model, self.data, self.recipe)
         seconds = time.perf_counter() - began
         return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds)
 
@@ -141,13 +141,34 @@ class Training:
             set_learning_rate(self.optimizer, lr)
             step(*pictures.batch(number, self.batch))
             if self.average:
-                self.average.update(self.model)
+                self.average.update()
             yield lr
 
     def _chosen(self, images: Tensor, labels: Tensor) -> Step:
         eager = EagerStep(self.model, self.optimizer, self.data, self.recipe)
         step, self.how = choose_step(eager, images, labels)
         return step
+
+    def save(self, epoch: int, path: Path, facts: dict[str, Any]) -> None:
+        """Write all that is needed to go on after so many epochs."""
+        steps = self.average.steps if self.average else 0
+        held = checkpoint.names_of(self.optimizer)
+        known = {"epoch": epoch, "average_steps": steps, "optimizer": held}
+        checkpoint.save(path, {**facts, **known}, self._state())
+
+    def restore(self, path: Path) -> int:
+        """Put a checkpoint back; the number of epochs that it had seen."""
+        facts = checkpoint.read_facts(path)
+        if facts is None:
+            return 0
+        checkpoint.make_room(self.optimizer, facts["optimizer"])
+        checkpoint.load(path, self._state())
+        if self.average:
+            self.average.steps = int(facts["average_steps"])
+        return int(facts["epoch"])
+
+    def _state(self) -> list[Tensor]:
+        return checkpoint.state_of(self.model, self.optimizer, self.average)
 
 
 @torch.no_grad()
@@ -173,34 +194,3 @@ def evaluate(
         correct += (logits.argmax(1) == labels).sum()
         loss += F.cross_entropy(logits, labels, reduction="sum")
     return float(correct) / len(pictures), float(loss) / len(pictures)
-
-
-def checkpoint(
-    epoch: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
-) -> Checkpoint:
-    """All that `train` needs to go on after `epoch` epochs: tensors and plain numbers only."""
-    return {
-        "epoch": epoch,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "average": average.model.state_dict() if average else None,
-        "average_steps": average.steps if average else 0,
-    }
-
-
-def restore(
-    saved: Checkpoint,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
-) -> int:
-    """Put a checkpoint back; the number of epochs that it had seen."""
-    model.load_state_dict(saved["model"])
-    load_optimizer(optimizer, saved["optimizer"])
-    if average:
-        average.model.load_state_dict(saved["average"])
-        average.steps = saved["average_steps"]
-    return int(saved["epoch"])

@@ -22,16 +22,18 @@ from torch import nn
 from ..errors import AttentuneError, FailureKind, TrialError
 from ..spaces.architecture import Architecture
 from ..spaces.build import build
+from ..spaces.template import Template
+from .checkpoint import read_facts
 from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
 from .environment import environment
 from .events import EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
-from .recipe import Recipe
+from .recipe import Init, Recipe, Stem
 from .resident import DeviceData
 from .results import Costs, EpochReport, Failure, Job, TrialResult
-from .train import Checkpoint, Outcome, train
+from .train import Outcome, Save, train
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "model.safetensors"
 
 Tell = Callable[[Event], bool]
@@ -61,24 +63,39 @@ class _Trial:
 
     def run(self) -> None:
         job, recipe = self.job, self.job.recipe
-        resume = read_checkpoint(self.saved)
+        resume = read_facts(self.saved)
         if resume:
             self.earlier_seconds = float(resume["seconds"])
             self.device_seconds = float(resume["device_seconds"])
             self.last = EpochReport(**resume["report"])
         self.tell(Started(job.number, self.worker, self.last.epoch))
         dataset, data = resident(recipe, self.device)
-        model = self.build(job.architecture, len(dataset.classes))
-        costs = self.price(model, len(dataset.classes))
+        plain = template(
+            job.architecture.backbone,
+            job.architecture.strip_attention,
+            recipe.stem,
+            recipe.image_size,
+            recipe.init,
+            len(dataset.classes),
+            self.device,
+        )
+        with plain.network(job.architecture, job.seed) as model:
+            self.train(model, data, len(dataset.classes), resume is not None)
+
+    def train(self, model: nn.Module, data: DeviceData, num_classes: int, resumed: bool) -> None:
+        """Price a network that is built, train it if it is within the limits, and keep it."""
+        job, recipe = self.job, self.job.recipe
+        costs = self.price(model, num_classes)
         if over := costs.over(job.limits):
             self.tell(Rejected(job.number, costs, over))
             return
         self.tell(Measured(job.number, costs))
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        if resume:
+        if resumed:
             # The end may have come between the checkpoint and the word of it: say it again.
             self.tell(EpochDone(job.number, self.last))
+        resume = self.saved if resumed else None
         outcome = train(
             model, data, recipe, seed=job.seed, resume=resume, on_epoch=self.after_epoch
         )
@@ -91,23 +108,23 @@ class _Trial:
     def seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.began
 
-    def build(self, architecture: Architecture, num_classes: int) -> nn.Module:
-        recipe = self.job.recipe
-        return build(
-            architecture,
-            num_classes=num_classes,
-            stem=recipe.stem,
-            image_size=recipe.image_size,
-            seed=self.job.seed,
-            pretrained=recipe.init == "pretrained",
-        ).to(self.device)
-
     def price(self, model: nn.Module, num_classes: int) -> Costs:
         job, recipe = self.job, self.job.recipe
-        costs = count(model, recipe.image_size)
+        costs = job.costs or count(model, recipe.image_size)
+        if costs.params != (found := sum(p.numel() for p in model.parameters())):
+            raise AttentuneError(
+                f"{job.architecture} has {found:,} parameters where {costs.params:,} were counted "
+                "on; please report the architecture"
+            )
         latency = ratio = memory = None
         if "latency_ms" in job.measure:
-            bare = self.build(Architecture(job.architecture.backbone), num_classes)
+            bare = build(
+                Architecture(job.architecture.backbone),
+                num_classes=num_classes,
+                stem=recipe.stem,
+                image_size=recipe.image_size,
+                seed=job.seed,
+            ).to(self.device)
             latency, ratio = measure_latency(model, bare, recipe.image_size)
             if job.reference_latency_ms is not None:
                 latency = ratio * job.reference_latency_ms
@@ -115,17 +132,13 @@ class _Trial:
             memory = training_memory_mib(job.architecture, recipe, num_classes)
         return Costs(costs.params, costs.macs, latency, ratio, memory)
 
-    def after_epoch(self, report: EpochReport, make: Callable[[], Checkpoint]) -> bool:
+    def after_epoch(self, report: EpochReport, save: Save) -> bool:
         self.device_seconds += report.seconds
         self.last = report
-        state = {
-            **make(),
-            "report": asdict(report),
-            "seconds": self.seconds,
-            "device_seconds": self.device_seconds,
-        }
-        with replacing(self.saved) as path:
-            torch.save(state, path)
+        if report.epoch < self.job.recipe.epochs:  # after the last, the weights are kept at once
+            spent = {"seconds": self.seconds, "device_seconds": self.device_seconds}
+            with replacing(self.saved) as path:
+                save(path, {"report": asdict(report), **spent})
         return self.tell(EpochDone(self.job.number, report))
 
     def environment(self) -> dict[str, str]:
@@ -156,6 +169,28 @@ def resident(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]
     return dataset, DeviceData.of(dataset, device)
 
 
+@lru_cache(maxsize=2)
+def template(
+    backbone: str,
+    strip_attention: bool,
+    stem: Stem,
+    image_size: int,
+    init: Init,
+    num_classes: int,
+    device: torch.device,
+) -> Template:
+    """The study's plain backbone on the device; a worker keeps it for all its trials."""
+    return Template(
+        backbone,
+        num_classes=num_classes,
+        image_size=image_size,
+        stem=stem,
+        strip_attention=strip_attention,
+        pretrained=init == "pretrained",
+        device=device,
+    )
+
+
 def classify(error: BaseException) -> tuple[FailureKind, str]:
     """The kind and message that the database records for an exception."""
     message = str(error).strip() or type(error).__name__
@@ -169,17 +204,6 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
     if isinstance(error, AttentuneError):
         return "invalid", message
     return "error", f"{type(error).__name__}: {message}"
-
-
-def read_checkpoint(path: Path) -> Checkpoint | None:
-    """A checkpoint of `train`, or None if there is none that can be read."""
-    if not path.is_file():
-        return None
-    try:
-        saved: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a torn file is worth less than the epoch it costs to start again
-        return None
-    return saved
 
 
 @contextlib.contextmanager

@@ -152,6 +152,7 @@ class Coordinator:
             folder=self.store.trial_folder(self.record, number),
             measure=self.config.measured,
             limits=self.config.limits,
+            costs=self.proposer.costs.of(architecture),
             reference_latency_ms=self.config.reference_latency_ms,
         )
         trial = self.running[number] = Running(job, role, time.monotonic())

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-import sqlite3
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, cast
+from typing import cast
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -30,12 +29,10 @@ from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace, Pick
 from ..spaces.canonical import canonical
-from ..studies.objectives import BY_KEY
 from ..studies.records import BASELINE, SEARCH, StudyRecord, TrialRecord
 from ..studies.store import Store
 from .config import StudyConfig
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+from .optuna_study import OptunaStudy
 
 TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
     ("se", {"r": 16}),
@@ -107,7 +104,7 @@ class Proposer:
     ) -> None:
         self.store, self.record, self.config = store, record, config
         self.bound, self.costs = bound, costs
-        self.study = open_study(store, record.name, config)
+        self.study = OptunaStudy(store, record.name, config.keys)
         self.history = History()
         for trial in store.trials(record):
             self.history.started(trial.key, trial.seed)
@@ -146,8 +143,7 @@ class Proposer:
     def settle(self, trial: TrialRecord) -> None:
         """Take in how a trial ended, and tell Optuna unless it knows already."""
         self.history.ended(trial)
-        known = self.study.get_trials(deepcopy=False)[trial.number]
-        if known.state.is_finished():
+        if self.study.trials[trial.number].state.is_finished():
             return
         if trial.state == "complete":
             values = trial.values
@@ -159,8 +155,7 @@ class Proposer:
 
     def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str) -> None:
         """Record that a cost is above its limit; the sampler learns it as a constraint."""
-        trial = optuna.Trial(self.study, self._optuna_id(number))
-        self._constrain(trial, costs)
+        self.study.constrain(number, self._constraints(costs))
         self.store.reject(self.record, architecture, reason, number=number)
         self.rejected.add(architecture.key)
         self.study.tell(number, state=TrialState.PRUNED)
@@ -170,7 +165,7 @@ class Proposer:
     def reconcile(self) -> None:
         """Bring Optuna up to what the database holds, after a crash between the two."""
         ours = {trial.number: trial for trial in self.store.trials(self.record)}
-        for known in self.study.get_trials(deepcopy=False):
+        for known in self.study.trials:
             if known.state.is_finished():
                 continue
             if known.number in ours:
@@ -201,19 +196,15 @@ class Proposer:
 
     def _fixed(self, architecture: Architecture, seed: int) -> Proposal | None:
         decisions = self.bound.decisions(architecture)
-        if decisions is not None:
-            self.study.enqueue_trial(decisions)
-        trial = self.study.ask()
+        trial = self.study.ask(fixed=decisions)
         if decisions is not None:
             self.bound.choose(_suggest(trial))
         return self._accepted(trial, architecture, seed, BASELINE)
 
     def _sampled(self) -> Proposal | None:
-        number = len(self.study.get_trials(deepcopy=False))
-        if self.config.sampler == "grid":
-            self.study.enqueue_trial(self._grid_choice())
-        self.study.sampler = make_sampler(self.config.sampler, self.config.seed, number)
-        trial = self.study.ask()
+        sampler = make_sampler(self.config.sampler, self.config.seed, len(self.study.trials))
+        fixed = self._grid_choice() if self.config.sampler == "grid" else None
+        trial = self.study.ask(sampler, fixed)
         architecture = self.bound.choose(_suggest(trial))
         taken = self.history.seeds[architecture.key]
         seed = next(s for s in count(self.config.seed) if s not in taken)
@@ -227,20 +218,21 @@ class Proposer:
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("role", role)
         costs = self.costs.of(architecture)
+        self.study.save(trial, self._constraints(costs))
         if reason := costs.over(self.config.limits):
             self.reject(trial.number, architecture, costs, reason)
             return None
-        self._constrain(trial, costs)
         self.history.started(architecture.key, seed)
-        self.store.start_trial(self.record, trial.number, architecture, seed=seed, role=role)
-        self.store.set_costs(self.record, trial.number, costs)
+        self.store.start_trial(
+            self.record, trial.number, architecture, seed=seed, role=role, costs=costs
+        )
         return Proposal(trial.number, architecture, seed, role, costs)
 
-    def _constrain(self, trial: optuna.Trial, costs: Costs) -> None:
-        for key, limit in self.config.limits.items():
-            value = getattr(costs, key)
-            if value is not None:
-                trial.set_constraint(key, value / limit - 1)
+    def _constraints(self, costs: Costs) -> dict[str, float]:
+        """How far the known costs are above their limits, in parts of the limit."""
+        known = {key: getattr(costs, key) for key in self.config.limits}
+        limits = self.config.limits
+        return {key: v / limits[key] - 1 for key, v in known.items() if v is not None}
 
     def _grid_choice(self) -> dict[str, Value]:
         """The next in a shuffled enumeration; after the last, those with the fewest seeds again."""
@@ -267,47 +259,6 @@ class Proposer:
         if fewest is None:
             raise SpaceError("every architecture of the grid breaks a limit; raise it")
         return fewest[1]
-
-    def _optuna_id(self, number: int) -> int:
-        return self.study.get_trials(deepcopy=False)[number]._trial_id
-
-
-def open_study(store: Store, name: str, config: StudyConfig) -> optuna.Study:
-    """Optuna's study of that name in the same database, made if it is not there."""
-    study = optuna.create_study(
-        study_name=name,
-        storage=_storage(store),
-        directions=[BY_KEY[key].direction for key in config.keys],
-        load_if_exists=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(list(config.keys))
-    return study
-
-
-def forget_study(store: Store, name: str) -> None:
-    """Remove Optuna's part of a study; nothing happens if there is none."""
-    storage = _storage(store)
-    if name in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=name, storage=storage)
-
-
-class _Quick(sqlite3.Connection):
-    """Commits that survive a crash of the process, though not always a loss of power.
-
-    That is enough for Optuna's half: a result is on the disk in ours before Optuna hears of it, and
-    `Proposer.reconcile` tells it again. A trial's dozen small commits cost a tenth of the time.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.execute("PRAGMA synchronous = NORMAL")
-
-
-def _storage(store: Store) -> optuna.storages.RDBStorage:
-    connecting = {"timeout": 30, "factory": _Quick} if store.url.startswith("sqlite") else {}
-    return optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": connecting})
 
 
 def make_sampler(name: str, seed: int, number: int) -> BaseSampler:

@@ -26,7 +26,7 @@ from .attentions.catalogue import attention
 from .discover import Stem, choose_stem, discover, site_map, strip_own_attention
 from .features import Relocation, wanted
 from .fitting import Effect, Fitting, fittings
-from .insert import Beside, insert, watch
+from .insert import Beside, Undo, insert, watch
 from .sites import Anchor, SiteMap
 from .stem import shrink_stem
 from .timm_compat import check_backbone, import_timm, native_size, size_options
@@ -113,7 +113,7 @@ def build(
             shrink_stem(model, strides, keep_kernels=pretrained or weights is not None)
         if architecture.strip_attention:
             strip_own_attention(model, here.paths(sites.own_attention))
-        _insert_all(model, here, fitted, seed)
+        insert_all(model, here, fitted, seed)
     return model
 
 
@@ -134,9 +134,14 @@ def _sites(
     )
 
 
-def _insert_all(
+def insert_all(
     model: nn.Module, here: Relocation, fitted: list[Fitting], seed: int | None
-) -> None:
+) -> list[Undo]:
+    """Insert what was fitted into a prepared backbone; what is returned takes it out again.
+
+    AttentuneError if the parameters differ from the formulas, or the backbone's keys change.
+    """
+    undo: list[Undo] = []
     keys, count = set(model.state_dict()), _count(model)
     groups: dict[Anchor, dict[str, nn.Module]] = {}
     named: Counter[tuple[Anchor, str]] = Counter()
@@ -150,16 +155,17 @@ def _insert_all(
         if attention(name).joins_convolution and fitting.site.convolution:
             module = Beside(module)
             for path in here.paths((fitting.site.convolution.module,)):
-                watch(model, path, module)
+                undo += watch(model, path, module)
         groups.setdefault(anchor, {})[child] = module
     for anchor, group in groups.items():
         if place := here.anchor(anchor):
-            insert(model, place, group)
+            undo += insert(model, place, group)
             count += sum(map(_count, group.values()))  # each of them by its formula
     if _count(model) != count or not keys <= set(model.state_dict()):
         raise AttentuneError(
             "inserting attention changed the backbone itself; please report the architecture"
         )
+    return undo
 
 
 def _attention(fitting: Fitting, copy: int, seed: int | None) -> nn.Module:

@@ -18,6 +18,7 @@ called `se_2`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,26 +29,33 @@ from .rerolled import token_order
 from .sites import Anchor
 from .trace import NHWC, NLC, Layout, layout_of
 
+Undo = Callable[[], None]
 
-def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> None:
-    """Hook `attentions` into `model` at `anchor`, in place and in their order."""
+
+def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> list[Undo]:
+    """Hook `attentions` into `model` at `anchor`, in place and in their order.
+
+    What is returned takes them out again, called in any order.
+    """
     kind, path, *branch = anchor
     module = model.get_submodule(path)
     attention = _laid(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
         name = _add(module, "attention", attention)
-        module.register_forward_hook(partial(_attend_output, name))
+        hooks = [module.register_forward_hook(partial(_attend_output, name))]
     elif kind == "in":
         name = _add(module, "attention_in", attention)
-        module.register_forward_pre_hook(partial(_attend_input, name))
+        hooks = [module.register_forward_pre_hook(partial(_attend_input, name))]
     else:
         shortcut = Shortcut(attention)
         name = _add(module, "attention_shortcut", shortcut)
-        module.register_forward_pre_hook(partial(_attend_input, name))
-        # Before the branch's own attention (`pre`), which must see the original map.
-        model.get_submodule(branch[0]).register_forward_pre_hook(
-            partial(_original_input, shortcut), prepend=True
-        )
+        # The second before the branch's own attention (`pre`), which must see the original map.
+        original = model.get_submodule(branch[0])
+        hooks = [
+            module.register_forward_pre_hook(partial(_attend_input, name)),
+            original.register_forward_pre_hook(partial(_original_input, shortcut), prepend=True),
+        ]
+    return [partial(delattr, module, name), *(hook.remove for hook in hooks)]
 
 
 class Beside(nn.Module):
@@ -68,9 +76,10 @@ class Beside(nn.Module):
         return attended
 
 
-def watch(model: nn.Module, convolution: str, beside: Beside) -> None:
+def watch(model: nn.Module, convolution: str, beside: Beside) -> list[Undo]:
     """From now on `beside` knows what the module `convolution` was given last."""
-    model.get_submodule(convolution).register_forward_pre_hook(partial(_kept_input, beside))
+    module = model.get_submodule(convolution)
+    return [module.register_forward_pre_hook(partial(_kept_input, beside)).remove]
 
 
 class ChannelsAside(nn.Sequential):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from attentune.errors import TrialError
 from attentune.runners.augment import EpochOfPictures
+from attentune.runners.checkpoint import read_facts
 from attentune.runners.data import load_data
 from attentune.runners.optimize import learning_rate, make_optimizer
 from attentune.runners.recipe import Recipe
@@ -29,37 +30,43 @@ def data(cache):
     return DeviceData.of(load_data(recipe), torch.device("cpu"))
 
 
-def run(data, recipe, seed=0, resume=None, stop_after=None, text=TEXT):
-    reports, saved = [], {}
+def run(data, recipe, seed=0, resume=None, stop_after=None, text=TEXT, folder=None):
+    reports = []
 
-    def on_epoch(report, make):
+    def on_epoch(report, save):
         reports.append(report)
-        saved[report.epoch] = {k: _copied(v) for k, v in make().items()}
+        if folder:
+            save(folder / str(report.epoch), {"accuracy": report.accuracy})
         return report.epoch != stop_after
 
     outcome = train(network(text), data, recipe, seed=seed, resume=resume, on_epoch=on_epoch)
-    return outcome, reports, saved
-
-
-def _copied(value):
-    import copy
-
-    return copy.deepcopy(value)
+    return outcome, reports
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_continued_training_equals_an_uninterrupted_one_bit_for_bit(
-    data, tiny_recipe, optimizer, ema
+    data, tiny_recipe, optimizer, ema, tmp_path
 ):
     recipe = tiny_recipe.model_copy(update={"optimizer": optimizer, "ema": ema, "crop": 2})
-    whole, reports, _ = run(data, recipe)
-    stopped, _, saved = run(data, recipe, stop_after=1)
+    whole, reports = run(data, recipe)
+    stopped, first = run(data, recipe, stop_after=1, folder=tmp_path)
     assert stopped.stopped
-    rest, later, _ = run(data, recipe, resume=saved[1])
+    assert read_facts(tmp_path / "1")["accuracy"] == first[0].accuracy
+    rest, later = run(data, recipe, resume=tmp_path / "1")
     assert [r.accuracy for r in later] == [r.accuracy for r in reports[1:]]
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, rest.model.state_dict()[name]), name
+
+
+def test_a_checkpoint_that_is_torn_or_of_another_version_is_none(data, tiny_recipe, tmp_path):
+    run(data, tiny_recipe, stop_after=1, folder=tmp_path)
+    whole = (tmp_path / "1").read_bytes()
+    (tmp_path / "torn").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "other").write_bytes(whole.replace(b'\\"format\\": 2', b'\\"format\\": 9'))
+    assert read_facts(tmp_path / "1")["epoch"] == 1
+    for name in ("torn", "other", "absent"):
+        assert read_facts(tmp_path / name) is None
 
 
 def test_one_seed_gives_one_result_and_another_seed_another(data, tiny_recipe):
@@ -92,7 +99,7 @@ def test_an_identity_start_begins_where_the_bare_backbone_begins(data, tiny_reci
 
 def test_training_learns_the_digits(data, tiny_recipe):
     recipe = tiny_recipe.model_copy(update={"epochs": 12})
-    outcome, reports, _ = run(data, recipe)
+    outcome, reports = run(data, recipe)
     assert reports[-1].accuracy > 0.5 > reports[0].accuracy  # ten classes, some 200 pictures
     accuracy, loss = evaluate(outcome.model, data, recipe)
     assert (accuracy, loss) == (reports[-1].accuracy, reports[-1].val_loss)

@@ -1,0 +1,56 @@
+"""The tables of the performance page are what the committed results say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from attentune.benchmarks import table
+from attentune.benchmarks.trials import compare
+
+
+def test_the_committed_page_is_what_the_command_would_write():
+    page = table.PAGE.read_text("utf-8")
+    assert table.filled(page) == page
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in table.RESULTS.glob("*.json")))
+def test_no_committed_measurement_was_made_on_a_busy_machine(file):
+    result = json.loads((table.RESULTS / file).read_text("utf-8"))
+    assert not result.get("busy"), file
+
+
+def test_a_page_is_filled_from_a_result_and_filling_it_again_changes_nothing(tmp_path):
+    environment = {"device": "cpu (X)", "system": "Linux, 2 cores", "python": "3.11"}
+    environment |= {"attentune": "0.1.0", "torch": "2.13.0", "timm": "1.0.31", "optuna": "5.0.0"}
+    parts = {"build": 12.0, "price": 1.0, "propose": 20.0, "weights": 3.0}
+    row = {"backbone": "resnet18", "cost_ms": {"median": 40.0, "quartiles": [39.0, 42.0]}}
+    row["cost_ms"]["rounds"] = 34
+    result = {"busy": False, "environment": environment, "epochs": 4, "rows": [row]}
+    row["parts_ms"] = parts
+    (tmp_path / "overhead_old.json").write_text(json.dumps(result))
+    page = "a\n<!-- from overhead_old.json -->\nold\n<!-- end -->\nb\n"
+    page += "<!-- from loop.json -->\nold\n<!-- end -->\n"
+    filled = table.filled(page, tmp_path)
+    assert (
+        "| `resnet18` | 40.0 (39.0 to 42.0) ms | propose 20.0, build 12.0, weights 3.0 |" in filled
+    )
+    assert "timm 1.0.31, optuna 5.0.0; attentune 0.1.0." in filled
+    assert f"<!-- from loop.json -->\n{table.NOT_YET}\n" in filled
+    assert "old\n" not in filled
+    assert table.filled(filled, tmp_path) == filled
+
+
+@pytest.mark.parametrize(
+    ("ours", "void"),
+    [
+        ((0.50, 0.60, 0.70), False),
+        ((0.49, 0.61, 0.70), False),
+        ((0.40, 0.51, 0.60), True),
+        ((0.60, 0.71, 0.80), False),
+    ],
+)
+def test_a_lower_accuracy_voids_the_comparison(ours, void):
+    theirs = dict(zip("abc", (0.50, 0.60, 0.70), strict=True))
+    found = compare(dict(zip("abc", ours, strict=True)), theirs)
+    assert ("void" in found) == void
