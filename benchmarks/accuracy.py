@@ -1,0 +1,146 @@
+"""Accuracy is not paid for speed: our loop against the plain float32 loop, same epochs.
+
+    python benchmarks/accuracy.py --data ../cifar10 --json benchmarks/results/accuracy.json
+
+Trains bare backbones on the same pictures with the same optimizer, rate, schedule and epochs,
+several seeds each: in the loop of a trial, in the precision and layout that the probe chooses, with
+averaged weights; and in the usual way (`usual.py`). Our mean may lie below theirs by no more than
+two standard errors of the difference. Runs that are in the file already, under the same recipe, are
+not made again.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from attentune.benchmarks.usual import Settings
+from attentune.runners.data import inspect_data, load_data
+from attentune.runners.devices import resolve_device
+from attentune.runners.environment import environment
+from attentune.runners.probe import probe
+from attentune.runners.recipe import Recipe
+from attentune.runners.resident import DeviceData
+from attentune.runners.results import EpochReport
+from attentune.runners.train import Save, train
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build, choose_stem
+
+Runs = list[dict[str, Any]]
+
+
+def ours(text: str, seed: int, recipe: Recipe, device: torch.device) -> float:
+    """Final accuracy in the loop of a trial."""
+    dataset = load_data(recipe)
+    model = build(
+        parse(text),
+        num_classes=len(dataset.classes),
+        stem=recipe.stem,
+        image_size=recipe.image_size,
+        seed=seed,
+    ).to(device)
+    reports: list[EpochReport] = []
+
+    def remember(report: EpochReport, _: Save) -> bool:
+        reports.append(report)
+        return True
+
+    train(model, DeviceData.of(dataset, device), recipe, seed=seed, on_epoch=remember)
+    return reports[-1].accuracy
+
+
+def summary(runs: Runs) -> Runs:
+    """A row for every backbone that both ways have trained."""
+    ways: dict[str, set[str]] = {}
+    for run in runs:
+        ways.setdefault(run["backbone"], set()).add(run["way"])
+    return [compared(runs, name) for name, both in ways.items() if len(both) > 1]
+
+
+def compared(runs: Runs, backbone: str) -> dict[str, Any]:
+    """Means, spreads and the difference, in points."""
+    found = {
+        way: [100 * r["accuracy"] for r in runs if (r["backbone"], r["way"]) == (backbone, way)]
+        for way in ("ours", "usual")
+    }
+    row: dict[str, Any] = {"backbone": backbone, "seeds": min(map(len, found.values()))}
+    for way, values in found.items():
+        row[way] = round(statistics.mean(values), 2)
+        row[f"{way}_deviation"] = round(statistics.stdev(values), 2) if values[1:] else None
+    if row["seeds"] > 1:
+        error = sum(statistics.variance(v) / len(v) for v in found.values()) ** 0.5
+        difference = row["ours"] - row["usual"]
+        row["difference"] = round(difference, 2)
+        row["standard_error"] = round(error, 2)
+        row["as_good"] = difference >= -2 * error
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="cued-digits")
+    parser.add_argument("--backbones", nargs="+", default=["test_resnet", "mobilenetv3_small_050"])
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    device, source = resolve_device(options.device), inspect_data(options.data)
+    found = json.loads(options.json.read_text()) if options.json.exists() else {}
+    recipes, runs = {}, list(found.get("runs", []))
+    for backbone in options.backbones:
+        size = min(32, source.image_size)
+        recipe = Recipe.of(
+            data=options.data,
+            image_size=size,
+            stem=choose_stem(backbone, size),
+            train_limit=options.pictures,
+            epochs=options.epochs,
+            crop=source.crop,
+            flip=source.flip,
+        )
+        fast = probe(backbone, recipe, len(load_data(recipe).classes), device)
+        how = {"precision": fast.precision, "channels_last": fast.channels_last}
+        recipes[backbone] = recipe.model_copy(update=how)
+    described = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
+    if found.get("recipes") != described:
+        runs = []
+    done = {(run["backbone"], run["way"], run["seed"]) for run in runs}
+    for seed in range(options.seeds):
+        for backbone, recipe in recipes.items():
+            plain = Settings([backbone], recipe.model_dump(mode="json"), str(device))
+            for way in ("ours", "usual"):
+                if (backbone, way, seed) in done:
+                    continue
+                if way == "ours":
+                    reached = ours(backbone, seed, recipe, device)
+                else:
+                    reached = plain.run(backbone, seed, lambda *_: None)
+                runs.append({"backbone": backbone, "way": way, "seed": seed, "accuracy": reached})
+                result = {
+                    "what": "final validation accuracy, points, same epochs; standard error of the "
+                    "difference of the means",
+                    "environment": environment(device, "as in the recipes, float32 where usual"),
+                    "recipes": described,
+                    "summary": summary(runs),
+                    "runs": runs,
+                }
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+                print(backbone, way, seed, f"{reached:.1%}", flush=True)
+    for row in summary(runs):
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""The parts of `gpu_check.sh` that no other benchmark covers, each to one JSON file.
+
+    python benchmarks/gpu.py graphs --data DIR --json FILE [--dry]
+
+tests    the test suite's GPU tests: counts, and the failures' names
+fused    every attention's fused form against its eager one, gradients in float64
+graphs   captured steps against eager ones: how far the weights differ, and how much faster they are
+bf16     CIFAR-10 accuracy in bf16 and float32, three paired seeds
+packing  epochs a second of 1, 2 and 4 workers on one GPU
+epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) bare and with each attention
+study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call
+
+With `--dry` on a CPU and a few pictures of an embedded data set: a test of the parts themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from attentune.runners.data import inspect_data, load_data
+from attentune.runners.devices import resolve_device
+from attentune.runners.environment import environment
+from attentune.runners.packing import measure_packing
+from attentune.runners.recipe import Recipe
+from attentune.runners.resident import DeviceData
+from attentune.runners.results import EpochReport
+from attentune.runners.train import Save, train
+from attentune.spaces.architecture import parse
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.build import build
+
+Result = dict[str, Any]
+ROOT = Path(__file__).parent.parent
+RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
+
+
+class Bench:
+    """What the parts share: the device, the data, a recipe, and short settings for a dry run."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.dry = options, bool(options.dry)
+        self.device = resolve_device("cpu" if self.dry else "cuda")
+        self.backbone = "test_resnet" if self.dry else "resnet18"
+        name = "digits" if self.dry else str(options.data)
+        source = inspect_data(name)
+        settings: dict[str, Any] = {**RECIPE, "precision": "float32" if self.dry else "bf16"}
+        if self.dry:
+            settings |= {"batch_size": 32, "train_limit": 128, "epochs": 2, "stem": "native"}
+        size = min(32, source.image_size)
+        self.recipe = Recipe.of(
+            data=name, image_size=size, flip=source.flip, crop=source.crop, **settings
+        )
+        self._data: DeviceData | None = None
+        self.classes = 0
+
+    @property
+    def data(self) -> DeviceData:
+        """The pictures, on the device."""
+        if self._data is None:
+            dataset = load_data(self.recipe)
+            self.classes = len(dataset.classes)
+            self._data = DeviceData.of(dataset, self.device)
+        return self._data
+
+    def train(self, text: str, seed: int, **changes: Any) -> Result:
+        """One training: final accuracy, seconds of its epochs, how its steps ran, its weights."""
+        recipe = self.recipe.model_copy(update=changes)
+        data = self.data
+        model = build(
+            parse(text),
+            num_classes=self.classes,
+            image_size=recipe.image_size,
+            stem=recipe.stem,
+            seed=seed,
+        ).to(self.device)
+        epochs: list[EpochReport] = []
+
+        def remember(report: EpochReport, _: Save) -> bool:
+            epochs.append(report)
+            return True
+
+        outcome = train(model, data, recipe, seed=seed, on_epoch=remember)
+        weights = torch.cat([p.detach().flatten() for p in outcome.model.parameters()])
+        return {
+            "accuracy": epochs[-1].accuracy,
+            "seconds": [round(e.seconds, 4) for e in epochs],
+            "steps": outcome.steps,
+            "weights": weights,
+        }
+
+
+def tests(bench: Bench) -> Result:
+    """The suite's tests that need a GPU."""
+    where = ["tests/runners/test_cuda.py", "tests/spaces"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *where]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
+    failures = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if not bench.dry and (failures or not counts.get("passed")):
+        print(done.stdout[-4000:], done.stderr[-2000:])
+    return {"exit": done.returncode, "counts": counts, "failures": failures}
+
+
+def fused(bench: Bench) -> Result:
+    """Forward and gradients of every attention, on the device in float64 against the CPU's."""
+    rows: Result = {}
+    for name, entry in ATTENTIONS.items():
+        torch.manual_seed(0)
+        module = entry.load()(64).double().train()
+        draw = torch.Generator().manual_seed(1)
+        x = torch.randn(8, 64, 14, 14, dtype=torch.float64, generator=draw)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+        state = {key: value.clone() for key, value in module.state_dict().items()}
+        results = []
+        for device in ("cpu", str(bench.device)):
+            module.load_state_dict(state)
+            placed = module.to(device)
+            given = x.detach().to(device).requires_grad_()
+            placed.zero_grad()
+            y = placed(given)
+            y.square().sum().backward()
+            grads = [p.grad for p in placed.parameters() if p.grad is not None]
+            results.append([t.detach().cpu() for t in (y, given.grad, *grads) if t is not None])
+            module.to("cpu")
+        worst = max(
+            float((a - b).abs().max() / (1e-12 + a.abs().max()))
+            for a, b in zip(*results, strict=True)
+        )
+        rows[name] = worst
+    return {"largest_relative_difference": rows, "ok": max(rows.values()) < 1e-8}
+
+
+def graphs(bench: Bench) -> Result:
+    """Captured steps against eager ones."""
+    rows: Result = {}
+    for attention in ("", "+se(r=16)@all.residual", "+cbam(r=16)@all.residual"):
+        text = f"{bench.backbone}{attention}"
+        captured = bench.train(text, 0, epochs=2, lr=1e-3)
+        eager = bench.train(text, 0, epochs=2, lr=1e-3, cuda_graph=False)
+        again = bench.train(text, 0, epochs=2, lr=1e-3, cuda_graph=False)
+        rows[text] = {
+            "steps": captured["steps"],
+            "difference": float((captured["weights"] - eager["weights"]).abs().max()),
+            "eager_difference": float((again["weights"] - eager["weights"]).abs().max()),
+            "speed": round(eager["seconds"][-1] / captured["seconds"][-1], 3),
+        }
+    return {"captured_against_eager": rows}
+
+
+def bf16(bench: Bench) -> Result:
+    """Final accuracy by precision, three paired seeds."""
+    rows: dict[str, list[float]] = {"float32": [], "bf16": []}
+    for seed in range(3):
+        for precision, found in rows.items():
+            found.append(bench.train(bench.backbone, seed, precision=precision)["accuracy"])
+    differences = [b - f for b, f in zip(rows["bf16"], rows["float32"], strict=True)]
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    return {
+        "accuracy": rows,
+        "bf16_minus_float32": {"mean": statistics.mean(differences), "standard_error": error},
+    }
+
+
+def packing(bench: Bench) -> Result:
+    """Workers on one GPU."""
+    device = "cpu" if bench.dry else "cuda:0"
+    found = measure_packing(bench.backbone, bench.recipe, device)
+    return {"workers": found.workers, "epochs_a_second": found.throughput}
+
+
+def epochs(bench: Bench) -> Result:
+    """Seconds of an epoch, evaluation included, the first left out."""
+    rows: Result = {}
+    for name in ("none", *ATTENTIONS):
+        place = "mid" if ATTENTIONS[name].positions else "residual" if name != "none" else ""
+        text = bench.backbone + (f"+{name}@all.{place}" if place else "")
+        try:
+            run = bench.train(text, 0, epochs=4)
+        except Exception as error:  # a result too: which attention does not run here
+            rows[name] = {"error": f"{type(error).__name__}: {error}"}
+            continue
+        later = run["seconds"][1:]
+        rows[name] = {
+            "median": statistics.median(later),
+            "least": min(later),
+            "most": max(later),
+            "steps": run["steps"],
+        }
+    return {"seconds_an_epoch": rows}
+
+
+def study(bench: Bench) -> Result:
+    """A search that goes on where the last call left it."""
+    options, folder = bench.options, bench.options.json.parent
+    database = folder / "study.db"
+    begun = database.exists()
+    words = [sys.executable, "-m", "attentune"]
+    seconds = 30 if bench.dry else max(30, options.seconds - 30)
+    if begun:
+        spent = int(json.loads((folder / "study.part").read_text())["budget"])
+        words += ["resume", "gpu", "--budget", f"{spent + seconds}"]
+    else:
+        spent = 0
+        words += ["search", "gpu", "--backbone", bench.backbone, "--data", bench.recipe.data]
+        words += ["--space", "quick", "--epochs", str(bench.recipe.epochs)]
+        words += ["--batch-size", str(bench.recipe.batch_size), "--stem", bench.recipe.stem]
+        words += ["--image-size", str(bench.recipe.image_size), "--budget", f"{seconds}"]
+        words += ["--device", bench.device.type, "--trials", "2" if bench.dry else "1000"]
+        if bench.dry:
+            words += ["--train-limit", "128", "--lr", "0.004"]
+    (folder / "study.part").write_text(json.dumps({"budget": spent + seconds}))
+    began = time.perf_counter()
+    subprocess.run([*words, "--db", str(database)], cwd=ROOT, check=False)
+    wall = time.perf_counter() - began
+    shown = subprocess.run(
+        [sys.executable, "-m", "attentune", "show", "gpu", "--json", "--db", str(database)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(shown.stdout)
+    done = told["counts"]["complete"]
+    return {"study": told, "wall_seconds": wall, "trials_an_hour": 3600 * done / wall}
+
+
+PARTS: dict[str, Callable[[Bench], Result]] = {
+    part.__name__: part for part in (tests, fused, graphs, bf16, packing, epochs, study)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--seconds", type=int, default=300, help="for the study")
+    parser.add_argument("--dry", action="store_true")
+    options = parser.parse_args()
+    options.json = options.json.resolve()
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    if options.dry:
+        torch.set_num_threads(1)
+    bench = Bench(options)
+    found = PARTS[options.part](bench)
+    precision = bench.recipe.precision
+    result = {
+        "what": (PARTS[options.part].__doc__ or "").strip(),
+        "environment": environment(bench.device, precision),
+        "recipe": bench.recipe.model_dump(mode="json"),
+        "dry": bench.dry,
+        **found,
+    }
+    draft = options.json.with_suffix(".draft")
+    draft.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    draft.replace(options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can show, on a machine without a network.
+#
+#   benchmarks/gpu_check.sh --project DIR --wheels DIR --data DIR --out DIR [--minutes 9] [--dry]
+#
+# --project  this checkout           --wheels  what is missing beside torch and timm, as wheels
+# --data     CIFAR-10, a folder of class folders or an archive of one
+# --out      where each part's JSON goes; parts that are there are not run again
+# --minutes  how long one call may take; call again for what is left
+# --dry      on a CPU, with tiny settings: does the script itself work?
+#
+# torch, torchvision and timm come from the machine's own Python: they have to fit its driver.
+# Parts, in this order: tests, fused, graphs, bf16, loop, trials, packing, epochs, study. Exit 0 if
+# all parts are there and none failed, 3 if time ran out before, 1 if a part failed.
+set -euo pipefail
+
+project=. wheels= data= out= minutes=9 dry=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --project) project=$2; shift 2 ;;
+        --wheels) wheels=$2; shift 2 ;;
+        --data) data=$2; shift 2 ;;
+        --out) out=$2; shift 2 ;;
+        --minutes) minutes=$2; shift 2 ;;
+        --dry) dry=--dry; shift ;;
+        *) echo "unknown option $1; see the head of $0" >&2; exit 2 ;;
+    esac
+done
+[ -n "$out" ] && [ -n "$data" ] || { echo "--out and --data are needed; see the head of $0" >&2; exit 2; }
+
+ends=$(($(date +%s) + minutes * 60 - 15))
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+data=$(cd "$(dirname "$data")" && pwd)/$(basename "$data")
+cd "$project"
+
+python=python3
+if [ -n "$wheels" ]; then
+    wheels=$(cd "$wheels" && pwd)
+    venv=$out/.venv
+    if [ ! -e "$venv/.installed" ]; then
+        python3 -m venv --system-site-packages "$venv"
+        "$venv/bin/python" -m pip install --quiet --no-index --find-links "$wheels" --no-build-isolation \
+            --editable ".[dev]" || "$venv/bin/python" -m pip install --quiet --no-index \
+            --find-links "$wheels" --no-build-isolation --editable .
+        touch "$venv/.installed"
+    fi
+    python=$venv/bin/python
+elif [ -x .venv/bin/python ]; then
+    python=.venv/bin/python
+fi
+export ATTENTUNE_CACHE="${ATTENTUNE_CACHE:-$out/.cache}"
+
+failed=
+part() { # name, least seconds, command…
+    local name=$1 least=$2 left
+    shift 2
+    [ -e "$out/$name.json" ] && return 0
+    left=$((ends - $(date +%s)))
+    if [ -z "$dry" ] && [ "$left" -lt "$least" ]; then
+        echo "out of time before '$name' ($left s left, $least s needed); call again"
+        exit 3
+    fi
+    echo "== $name"
+    if ! timeout --signal=INT --kill-after=20 "$left" "$@"; then
+        echo "== $name failed or ran out of time" >&2
+        failed="$failed $name"
+    fi
+}
+
+gpu() { part "$1" "$2" "$python" benchmarks/gpu.py "$1" --data "$data" --json "$out/$1.json" $dry; }
+quick=
+[ -n "$dry" ] && quick="--rounds 2"
+
+gpu tests 60
+gpu fused 20
+gpu graphs 30
+gpu bf16 120
+part loop 60 "$python" benchmarks/loop.py --anyway --data "$data" --json "$out/loop.json" $quick
+if [ -n "$dry" ]; then
+    part trials 60 "$python" benchmarks/trials.py --anyway --data cued-digits --trials 2 --epochs 1 \
+        --backbones test_resnet --pictures 400 --json "$out/trials.json"
+else
+    part trials 120 "$python" benchmarks/trials.py --anyway --data "$data" --json "$out/trials.json"
+fi
+gpu packing 60
+gpu epochs 120
+# A real study takes what is left; it goes on at the next call.
+left=$((ends - $(date +%s)))
+[ "$left" -lt 60 ] && left=60
+part study 60 "$python" benchmarks/gpu.py study --data "$data" --json "$out/study.json" \
+    --seconds "$left" $dry
+
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
+echo "all parts are in $out"
