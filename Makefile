@@ -39,10 +39,14 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/loop.py --json benchmarks/results/loop.json
+	$(BIN)/python benchmarks/trials.py --json benchmarks/results/trials.json
+	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/attention_effects.py --data cued-digits \
 		--json benchmarks/results/effects_cued_digits.json
 	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
 		--json benchmarks/results/effects_cluttered_digits.json
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)

@@ -49,7 +49,7 @@ def run(text: str, seed: int, recipe: Recipe, data: DeviceData, classes: int) ->
     )
     curve: list[float] = []
     began = time.process_time()
-    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))
+    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))  # type: ignore[func-returns-value]
     seconds = time.process_time() - began
     return {"architecture": text, "seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
 

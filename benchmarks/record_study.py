@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from attentune.studies.analysis import analyse, show_json
+from attentune.studies.records import StudyRecord
 from attentune.studies.store import Store
 
 
@@ -39,8 +40,8 @@ def main() -> None:
     options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _data(study) -> str:
-    return study.config["study"]["recipe"]["data"]
+def _data(study: StudyRecord) -> str:
+    return str(study.config["study"]["recipe"]["data"])
 
 
 if __name__ == "__main__":

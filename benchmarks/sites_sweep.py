@@ -148,7 +148,7 @@ def check_run(name: str, row: Row) -> str:
 def watch(model: nn.Module) -> list[tuple[int, ...]]:
     """The shapes (C, H, W) on which the model's attentions will be called."""
     seen: list[tuple[int, ...]] = []
-    kind = attention("eca").load()
+    kind: Any = attention("eca").load()
     for module in model.modules():
         if isinstance(module, kind):
             module.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape[1:])))

@@ -1,23 +1,26 @@
-"""Which identity start trains better: the doubled gate, or the module blended in.
+"""Which identity start trains better: doubled gates, blended gates, or the module blended in.
 
     python benchmarks/starts.py --json benchmarks/results/starts.json
 
-Two forms begin as the identity exactly: `doubled` is 2σ(z) with the last layer at zero, the
-catalogue's; `blended` is x + a·(attention(x) − x) with the published module and a = 0, one more
-parameter, which people's own attention gets. Trains `test_resnet` bare and with either form of each
-attention everywhere, on both embedded tasks, several paired seeds each, and gives the differences
-blended − doubled with their standard errors. Trials that are in the file already, under the same
-recipe, are not run again; `--minutes` stops between trials.
+Three forms begin as the identity exactly: `doubled` is 2σ(z) with the last layer at zero; `gates`
+is 1 + a·(σ(z) − 1) with a = 0, one more parameter; `blended` is x + a·(attention(x) − x) with the
+published module and a = 0, which people's own attention gets and which moves the map once more. The
+catalogue's are doubled, but for coordinate attention, whose two gates multiply. Trains `test_resnet`
+bare and with each form everywhere, on both embedded tasks, several paired seeds each, and gives the
+gains, and the differences to `doubled`, with their standard errors. Trials that are in the file
+already, under the same recipe, are not run again; `--minutes` stops between trials; `--attentions`,
+`--forms` and `--tasks` take a part.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,20 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.train import train
 from attentune.spaces.architecture import parse
+from attentune.spaces.attentions.ca import CoordinateAttention
 from attentune.spaces.attentions.catalogue import attention
+from attentune.spaces.attentions.gates import Gate, zero
 from attentune.spaces.build import build
 
 BARE = "test_resnet"
 ATTENTIONS = {"se": {"r": 4}, "cbam": {"r": 4}, "ca": {"r": 4}, "eca": {}}
 TASKS = ("cued-digits", "cluttered-digits")
-FORMS = ("doubled", "blended")
+FORMS = {
+    **dict.fromkeys(ATTENTIONS, ("doubled", "blended")),
+    "ca": ("doubled", "blended", "gates"),
+}
+CATALOGUE = {"ca": "gates"}
+"""The form that an attention has in the catalogue, if it is not `doubled`."""
 
 
 def register_blended(name: str) -> None:
@@ -45,7 +55,7 @@ def register_blended(name: str) -> None:
     entry = attention(name)
     published: Any = entry.load()
 
-    class Published(published):
+    class Published(published):  # type: ignore[misc]
         def __init__(self, channels: int, **options: Any) -> None:
             super().__init__(channels, **options, start="paper")
 
@@ -53,15 +63,26 @@ def register_blended(name: str) -> None:
     register_attention(f"{name}_blended", options=options, floor=entry.floor)(Published)
 
 
+class DoubledCoordinates(CoordinateAttention):
+    """Coordinate attention with doubled gates behind layers at zero."""
+
+    def __init__(self, channels: int, reduction_ratio: int = 32, start: str = "identity") -> None:
+        super().__init__(channels, reduction_ratio)
+        assert start == "identity"
+        self.gate = Gate("identity")  # type: ignore[assignment]
+        zero(self.conv_h)
+        zero(self.conv_w)
+
+
 def text(name: str, form: str) -> str:
-    called = name if form == "doubled" else f"{name}_blended"
+    called = name if form == CATALOGUE.get(name, "doubled") else f"{name}_{form}"
     settings = ",".join(f"{k}={v}" for k, v in {**ATTENTIONS[name], "start": "identity"}.items())
     return f"{BARE}+{called}({settings})@all.residual"
 
 
-def texts() -> Iterator[str]:
+def texts(names: Iterable[str], forms: Container[str]) -> Iterator[str]:
     yield BARE
-    yield from (text(name, form) for name in ATTENTIONS for form in FORMS)
+    yield from (text(name, form) for name in names for form in FORMS[name] if form in forms)
 
 
 def run(
@@ -76,37 +97,38 @@ def run(
         seed=seed,
     )
     curve: list[float] = []
-    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))
+    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))  # type: ignore[func-returns-value]
     return curve
 
 
 def summary(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row an attention and task: gains over the bare net, and blended − doubled, in points."""
+    """One row an attention, form and task: the gain over the bare net and over `doubled`."""
     final = {(t["data"], t["architecture"], t["seed"]): 100 * t["curve"][-1] for t in trials}
+
+    def against(task: str, one: str, other: str) -> dict[str, float | None]:
+        seeds = sorted({t["seed"] for t in trials})
+        pairs = [((task, one, s), (task, other, s)) for s in seeds]
+        return _mean([final[a] - final[b] for a, b in pairs if a in final and b in final])
+
     rows = []
-    for task in TASKS:
-        for name in ATTENTIONS:
-            doubled, blended = (text(name, form) for form in FORMS)
-            seeds = [
-                s
-                for s in sorted({t["seed"] for t in trials})
-                if all((task, a, s) in final for a in (BARE, doubled, blended))
-            ]
-            if not seeds:
-                continue
-            row: dict[str, Any] = {"data": task, "attention": name, "seeds": len(seeds)}
-            pairs = {"doubled": (doubled, BARE), "blended": (blended, BARE)}
-            for key, (a, b) in {**pairs, "blended − doubled": (blended, doubled)}.items():
-                row[key] = _mean([final[task, a, s] - final[task, b, s] for s in seeds])
-            rows.append(row)
+    for task, name in itertools.product(TASKS, ATTENTIONS):
+        for form in FORMS[name]:
+            one, doubled = text(name, form), text(name, "doubled")
+            row: dict[str, Any] = {"data": task, "attention": name, "form": form}
+            row["gain"] = against(task, one, BARE)
+            if form != "doubled":
+                row["against doubled"] = against(task, one, doubled)
+            if row["gain"]["seeds"]:
+                rows.append(row)
     return rows
 
 
 def _mean(values: list[float]) -> dict[str, float | None]:
     error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
     return {
-        "mean": round(statistics.mean(values), 2),
+        "mean": round(statistics.mean(values), 2) if values else None,
         "standard_error": None if error is None else round(error, 2),
+        "seeds": len(values),
     }
 
 
@@ -114,12 +136,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--attentions", nargs="+", choices=ATTENTIONS, default=list(ATTENTIONS))
+    parser.add_argument("--forms", nargs="+", default=("doubled", "blended", "gates"))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in ATTENTIONS:
         register_blended(name)
+    coordinates = [o for o in attention("ca").options if o.name in ("r", "start")]
+    register_attention("ca_doubled", options=coordinates, floor=8)(DoubledCoordinates)
     ends = time.monotonic() + 60 * options.minutes
     recipes = {
         task: Recipe.of(data=task, image_size=36, epochs=options.epochs, stem="native")
@@ -131,7 +158,12 @@ def main() -> None:
     done = {(t["data"], t["architecture"], t["seed"]) for t in trials}
     loaded = {task: load_data(recipe) for task, recipe in recipes.items()}
     on_device = {task: DeviceData.of(data, torch.device("cpu")) for task, data in loaded.items()}
-    todo = [(s, task, a) for s in range(options.seeds) for task in TASKS for a in texts()]
+    todo = [
+        (s, task, a)
+        for s in range(options.seeds)
+        for task in options.tasks
+        for a in texts(options.attentions, options.forms)
+    ]
     for seed, task, architecture in todo:
         if (task, architecture, seed) in done or time.monotonic() > ends:
             continue
@@ -139,8 +171,8 @@ def main() -> None:
         curve = run(architecture, seed, recipe, on_device[task], classes)
         trials.append({"data": task, "architecture": architecture, "seed": seed, "curve": curve})
         result = {
-            "what": "gain over the bare backbone and blended − doubled: final validation accuracy, "
-            "points, paired by seed",
+            "what": "gain over the bare backbone and over doubled gates: final validation "
+            "accuracy, points, paired by seed",
             "environment": environment(torch.device("cpu"), recipe.precision),
             "recipes": described,
             "summary": summary(trials),

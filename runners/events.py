@@ -31,7 +31,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch is over and saved. The worker waits for `Pool.reply`."""
+    """An epoch is over, and saved if that takes little time. The worker waits for `Pool.reply`."""
 
     number: int
     report: EpochReport

@@ -36,6 +36,10 @@ from .train import Outcome, Save, train
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "model.safetensors"
 
+WORTH_SAVING = 10
+"""A checkpoint is written when training has gone on for so many times what the last one took: after
+every epoch, but where a GPU trains one in less than a second. A crash costs no more than that."""
+
 Tell = Callable[[Event], bool]
 """Sends an event; for an `EpochDone` waits and answers whether to go on."""
 
@@ -60,6 +64,7 @@ class _Trial:
         self.earlier_seconds = 0.0
         self.device_seconds = 0.0
         self.last = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
+        self.saved_at, self.saving = self.began, 0.0
 
     def run(self) -> None:
         job, recipe = self.job, self.job.recipe
@@ -135,11 +140,22 @@ class _Trial:
     def after_epoch(self, report: EpochReport, save: Save) -> bool:
         self.device_seconds += report.seconds
         self.last = report
-        if report.epoch < self.job.recipe.epochs:  # after the last, the weights are kept at once
-            spent = {"seconds": self.seconds, "device_seconds": self.device_seconds}
-            with replacing(self.saved) as path:
-                save(path, {"report": asdict(report), **spent})
-        return self.tell(EpochDone(self.job.number, report))
+        last = report.epoch == self.job.recipe.epochs  # after it the weights are kept at once
+        due = time.perf_counter() - self.saved_at >= WORTH_SAVING * self.saving
+        if due and not last:
+            self.checkpoint(save)
+        go_on = self.tell(EpochDone(self.job.number, report))
+        if not (go_on or due or last):
+            self.checkpoint(save)
+        return go_on
+
+    def checkpoint(self, save: Save) -> None:
+        began = time.perf_counter()
+        spent = {"seconds": self.seconds, "device_seconds": self.device_seconds}
+        with replacing(self.saved) as path:
+            save(path, {"report": asdict(self.last), **spent})
+        self.saved_at = time.perf_counter()
+        self.saving = self.saved_at - began
 
     def environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)

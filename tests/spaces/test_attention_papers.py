@@ -145,8 +145,8 @@ def ca(x, w, options, start):
         z = norm(pointwise(s, w, "conv1"), w, "bn")
         return z * (z + 3).clamp(0, 6) / 6
 
-    rows = gated(pointwise(f(x.mean(3)), w, "conv_h"), start)
-    columns = gated(pointwise(f(x.mean(2)), w, "conv_w"), start)
+    rows = blended(pointwise(f(x.mean(3)), w, "conv_h"), w, start)
+    columns = blended(pointwise(f(x.mean(2)), w, "conv_w"), w, start)
     return x * rows[:, :, :, None] * columns[:, :, None, :]
 
 

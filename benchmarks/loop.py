@@ -1,0 +1,252 @@
+"""Pictures per second of the training loop, against the best bare loop and against the usual way.
+
+    python benchmarks/loop.py --json benchmarks/results/loop.json
+    python benchmarks/loop.py --data ../cifar10 --threads 1 2
+
+ours    the loop of a trial: resident pictures, augmentation, schedule, optimizer, averaged weights,
+        in the precision and layout that the probe chooses
+bare    the same network on one batch that lies normalised on the device: forward, loss, backward,
+        fused optimizer, nothing else, eagerly, in whichever of {float32, bf16} × {contiguous,
+        channels last} is fastest for it
+usual   PIL pictures, torchvision's transforms, a DataLoader, float32 (`usual.py`)
+
+Blocks of steps are timed in turns (`turns.py`). `ours / bare` is the share of the possible speed,
+`ours / usual` what a user gains; both in one process, with one seed and one batch size.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from attentune.benchmarks import usual
+from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.runners.data import Dataset, inspect_data, load_data
+from attentune.runners.devices import resolve_device
+from attentune.runners.environment import environment
+from attentune.runners.probe import VARIANTS, Variant, probe
+from attentune.runners.recipe import Recipe
+from attentune.runners.resident import DeviceData
+from attentune.runners.train import Training, steps_of
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build, choose_stem
+from attentune.spaces.discover import site_map
+from torch import nn
+
+BACKBONES = ("resnet18", "mobilenetv3_small_050")
+ATTENTIONS = ("none", "se", "cbam")
+RATIO = 16
+"""Or the narrowest block's channels, where those are fewer."""
+TARGET = 0.95
+EPOCHS = 1000
+"""So many that no schedule and no loop ends during the measurement."""
+
+
+class Race:
+    """The three loops of one network, each ready to go on."""
+
+    def __init__(self, text: str, data: Dataset, recipe: Recipe, device: torch.device) -> None:
+        self.text, self.data, self.recipe, self.device = text, data, recipe, device
+        self.bare: Variant = VARIANTS[0]
+
+    def contestants(self, block: int) -> dict[str, Contestant]:
+        """Each does a block of steps."""
+        loops = {
+            "ours": self.ours(),
+            "bare": self.best_bare(),
+            "usual": self.usual(),
+        }
+        return {name: self.timed(loop, block) for name, loop in loops.items()}
+
+    def model(self) -> nn.Module:
+        return build(
+            parse(self.text),
+            num_classes=len(self.data.classes),
+            stem=self.recipe.stem,
+            image_size=self.recipe.image_size,
+            seed=0,
+        ).to(self.device)
+
+    def ours(self) -> Iterator[float]:
+        resident = DeviceData.of(self.data, self.device)
+        steps = steps_of(self.recipe, resident)
+        training = Training(self.model(), resident, self.recipe, 0, steps)
+        return itertools.chain.from_iterable(map(training.in_steps, range(EPOCHS)))
+
+    def usual(self) -> Iterator[float]:
+        loader, _ = usual.loaders(self.data, self.recipe, workers=0)
+        model = self.model()
+        optimizer = usual.make_optimizer(model, self.recipe)
+        while True:
+            yield from usual.steps(model, loader, optimizer, self.device)
+
+    def best_bare(self) -> Iterator[float]:
+        """The fastest of the four."""
+        loops = {str(variant): self.bare_loop(variant) for variant in VARIANTS}
+        contestants = {name: self.timed(loop, 1) for name, loop in loops.items()}
+        for contestant in contestants.values():
+            contestant()
+        times = rounds_of(contestants, 3)
+        best = min(times, key=lambda name: min(times[name]))
+        self.bare = next(variant for variant in VARIANTS if str(variant) == best)
+        return loops[best]
+
+    def bare_loop(self, variant: Variant) -> Iterator[float]:
+        precision, channels_last = variant
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        model = self.model().to(memory_format=layout).train()  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        side, count = self.recipe.image_size, self.recipe.batch_size
+        images = torch.randn(count, 3, side, side, device=self.device)
+        images = images.contiguous(memory_format=layout)
+        labels = torch.randint(len(self.data.classes), (count,), device=self.device)
+        bf16 = precision == "bf16"
+        while True:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                logits = model(images)
+            F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            yield 0.0
+
+    def timed(self, loop: Iterator[float], block: int) -> Contestant:
+        wait: Callable[[], None] = (
+            torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
+        )
+
+        def run() -> float:
+            wait()
+            began = time.perf_counter()
+            for _ in range(block):
+                next(loop)
+            wait()
+            return time.perf_counter() - began
+
+        return run
+
+
+def measure(race: Race, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+    """One row of the result."""
+    contestants = race.contestants(1)
+    for contestant in contestants.values():  # the first steps are slower
+        contestant()
+    block = max(1, round(options.block / min(run() for run in contestants.values())))
+    watch.lap()
+    blocks = {name: _repeated(run, block) for name, run in contestants.items()}
+    times = rounds_of(blocks, options.rounds, watch.lap)
+    pictures = block * race.recipe.batch_size
+    recipe = race.recipe
+    return {
+        "architecture": race.text,
+        "threads": torch.get_num_threads(),
+        "image_size": recipe.image_size,
+        "stem": recipe.stem,
+        "batch_size": recipe.batch_size,
+        "steps_a_turn": block,
+        "ours": _named((recipe.precision, recipe.channels_last)),
+        "bare": _named(race.bare),
+        "usual": "float32 contiguous",
+        "pictures_per_second": {
+            name: spread([pictures / t for t in found], 1) for name, found in times.items()
+        },
+        "ours / bare": spread(ratios(times["bare"], times["ours"])),
+        "ours / usual": spread(ratios(times["usual"], times["ours"])),
+    }
+
+
+def _repeated(run: Contestant, times: int) -> Contestant:
+    return lambda: sum(run() for _ in range(times))
+
+
+def _named(variant: Variant) -> str:
+    return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
+
+
+def everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
+    """The text with this attention, or `none`, at the end of every residual branch."""
+    if attention == "none":
+        return backbone
+    sites = site_map(backbone, image_size=recipe.image_size, stem=recipe.stem).sites
+    narrowest = min(site.channels for site in sites if site.position == "residual")
+    return f"{backbone}+{attention}(r={min(RATIO, narrowest)})@all.residual"
+
+
+def recipe_for(backbone: str, options: argparse.Namespace, device: torch.device) -> Recipe:
+    """The default recipe for these pictures, in the probe's precision and layout."""
+    source = inspect_data(options.data)
+    size = options.image_size or source.image_size
+    recipe = Recipe.of(
+        data=options.data,
+        image_size=size,
+        stem=choose_stem(backbone, size),
+        crop=source.crop,
+        flip=source.flip,
+        batch_size=options.batch_size,
+        epochs=EPOCHS,
+        train_limit=options.pictures,
+    )
+    found = probe(backbone, recipe, len(source.classes), device)
+    chosen = {"precision": found.precision, "channels_last": found.channels_last}
+    return recipe.model_copy(update=chosen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add_options(parser)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--attentions", nargs="+", default=list(ATTENTIONS))
+    parser.add_argument("--data", default="cued-digits")
+    parser.add_argument("--pictures", type=int, default=5000)
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--block", type=float, default=0.3, help="seconds of a turn, at least")
+    options = parser.parse_args()
+    device = resolve_device(options.device)
+    watch = Watch.begin(anyway=options.anyway)
+    rows = []
+    for threads, backbone in itertools.product(options.threads, options.backbones):
+        torch.set_num_threads(threads)
+        recipe = recipe_for(backbone, options, device)
+        data = load_data(recipe)
+        for attention in options.attentions:
+            race = Race(everywhere(attention, backbone, recipe), data, recipe, device)
+            rows.append(measure(race, options, watch))
+            print_row(rows[-1])
+    result = {
+        "what": "pictures per second of the training loop, and ratios within a round",
+        "busy": watch.end(),
+        "others_cores": round(watch.cores, 3),
+        "target": {"ours / bare": TARGET},
+        "environment": environment(device, "see rows"),
+        "data": data.name,
+        "rows": rows,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def print_row(row: dict[str, Any]) -> None:
+    words = [f"{row['architecture']}, {row['threads']} thread(s):"]
+    for key in ("ours / bare", "ours / usual"):
+        words.append(f"{key} {shown(row[key], 3)}")
+    for name, found in row["pictures_per_second"].items():
+        words.append(f"{name} {found['median']:.0f}/s ({row[name]})")
+    print("  ".join(words), flush=True)
+
+
+if __name__ == "__main__":
+    main()

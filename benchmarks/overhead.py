@@ -1,0 +1,254 @@
+"""What one more trial costs in a warm worker, beyond its training.
+
+    python benchmarks/overhead.py --json benchmarks/results/overhead.json
+
+Runs a small study with the parts of `attentune search`: a worker process, the coordinator, Optuna's
+proposals, an SQLite file. Training is a few tiny steps. A trial's fixed cost is the time from its
+start to the start of the next trial, less its epochs, of which the first counts as the later ones
+do: what is slow only once is part of the cost. The first trials, which warm the worker up, are left
+out. Its parts are timed where they happen, in either process; `rest` is what they do not explain,
+below zero where the coordinator works while the worker trains.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import functools
+import importlib
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.turns import shown, spread
+from attentune.runners import worker
+from attentune.runners.environment import environment
+from attentune.runners.events import EpochDone, Event
+from attentune.search.coordinator import Running
+from attentune.search.request import read_request
+from attentune.search.session import begin, run
+from attentune.studies.store import Store
+
+BACKBONES = ("test_resnet", "mobilenetv3_small_050", "resnet18")
+TRACE = "ATTENTUNE_OVERHEAD_TRACE"
+TARGET_MS = 50.0
+
+TRAINING = "epochs"
+ANSWER = "answer to an epoch"
+IN_WORKER = (
+    ("checkpoint", "attentune.runners.trial", "read_facts"),
+    ("data", "attentune.runners.trial", "resident"),
+    ("build", "attentune.spaces.template", "Template._reset"),
+    ("build", "attentune.spaces.template", "insert_all"),
+    ("price", "attentune.runners.trial", "_Trial.price"),
+    ("optimizer and average", "attentune.runners.train", "Training.__init__"),
+    (TRAINING, "attentune.runners.train", "Training.epoch"),
+    ("checkpoint", "attentune.runners.train", "Training.save"),
+    ("weights", "attentune.runners.trial", "_Trial.finish"),
+    (ANSWER, "multiprocessing.connection", "Connection.recv"),
+    ("tell", "multiprocessing.connection", "Connection.send"),
+)
+IN_COORDINATOR = (
+    ("propose", "attentune.search.propose", "Proposer.next"),
+    ("tell the sampler", "attentune.search.propose", "Proposer.settle"),
+    ("record the result", "attentune.studies.store", "Store.finish_trial"),
+)
+"""(label, module, function): where the parts happen. A part inside another is counted alone."""
+
+
+class Clock:
+    """Seconds in each of some functions, less those in the others that they call."""
+
+    def __init__(self, parts: tuple[tuple[str, str, str], ...]) -> None:
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+        for label, module, name in parts:
+            owner: Any = importlib.import_module(module)
+            *path, last = name.split(".")
+            for step in path:
+                owner = getattr(owner, step)
+            setattr(owner, last, self._timed(label, getattr(owner, last)))
+
+    def _timed(self, label: str, function: Any) -> Any:
+        @functools.wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._inner.append(0.0)
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                whole = time.perf_counter() - began
+                self.spent[label] += whole - self._inner.pop()
+                self._inner[-1] += whole
+
+        return timed
+
+    def take(self) -> dict[str, float]:
+        """What was spent since the last time."""
+        taken = dict(self.spent)
+        self.spent.clear()
+        return taken
+
+
+serve = worker.main
+
+
+def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
+    """A worker's main that appends one line a trial to the file named by TRACE."""
+    from attentune.runners import trial
+
+    clock = Clock(IN_WORKER)
+    run_trial = trial.run_trial
+
+    def traced(*args: Any, **kwargs: Any) -> None:
+        clock.take()
+        began = time.perf_counter()
+        run_trial(*args, **kwargs)
+        line = {"whole": time.perf_counter() - began, **clock.take()}
+        with Path(os.environ[TRACE]).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    trial.run_trial = traced
+    serve(pipe, name, device, threads)
+
+
+class Starts:
+    """A watcher that notes when trials start, and their epochs' seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.started: list[float] = []
+        self.epochs: list[list[float]] = []
+        self.parts: list[dict[str, float]] = []
+
+    def trial_started(self, _trial: Running) -> None:
+        """The last one is complete with this."""
+        spent = self.clock.take()
+        if self.started:
+            self.parts.append(spent)
+        self.started.append(time.perf_counter())
+        self.epochs.append([])
+
+    def happened(self, _trial: Running, event: Event) -> None:
+        """Collect the epochs."""
+        if isinstance(event, EpochDone):
+            self.epochs[-1].append(event.report.seconds)
+
+    def tick(self) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def watched(starts: Starts) -> Iterator[Starts]:
+    yield starts
+
+
+def study(backbone: str, options: argparse.Namespace, clock: Clock) -> list[dict[str, float]]:
+    """Milliseconds of one trial after another, whole and in parts; the warm ones."""
+    request = read_request(
+        {
+            "backbone": backbone,
+            "data": options.data,
+            "train_limit": 5 * options.batch_size,
+            "batch_size": options.batch_size,
+            "epochs": options.epochs,
+            "trials": options.trials,
+            "workers": 1,
+            "device": "cpu",
+            "lr": 1e-3,
+        },
+        None,
+    )
+    starts = Starts(clock)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.jsonl"
+        os.environ[TRACE] = str(trace)
+        with Store.open(Path(folder) / "overhead.db", create=True) as store:
+            record = begin(store, "overhead", request, lambda _: None)
+            run(store, record, lambda _: watched(starts))
+        lines = [json.loads(line) for line in trace.read_text().splitlines()]
+    cycles = [b - a for a, b in zip(starts.started, starts.started[1:], strict=False)]
+    both = zip(cycles, starts.epochs, lines, starts.parts, strict=False)
+    return [described(*one) for one in both][options.warm_up :]
+
+
+def described(
+    cycle: float, epochs: list[float], line: dict[str, float], here: dict[str, float]
+) -> dict[str, float]:
+    """One trial's cost and its parts, in milliseconds."""
+    training = statistics.median(epochs[1:]) * len(epochs)
+    whole = line.pop("whole")
+    trained = line.pop(TRAINING)
+    parts = {"first epoch, more than later ones": sum(epochs) - training} | line
+    parts["trial: rest"] = whole - trained - sum(line.values())
+    parts |= here
+    parts["between trials: rest"] = cycle - whole - sum(here.values())
+    cost = {"cost": cycle - training, **parts}
+    return {name: 1e3 * seconds for name, seconds in cost.items()}
+
+
+def summary(trials: list[dict[str, float]]) -> dict[str, Any]:
+    """The cost, and the median of every part, in milliseconds."""
+    names = dict.fromkeys(name for trial in trials for name in trial if name != "cost")
+    return {
+        "cost_ms": spread([trial["cost"] for trial in trials], 1),
+        "parts_ms": {
+            name: round(statistics.median(trial.get(name, 0.0) for trial in trials), 2)
+            for name in names
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--data", default="cued-digits")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--warm-up", type=int, default=6, help="first trials that do not count")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    watch = Watch.begin(anyway=options.anyway)
+    worker.main = timed_worker
+    clock = Clock(IN_COORDINATOR)
+    rows = []
+    for backbone in options.backbones:
+        rows.append({"backbone": backbone, **summary(study(backbone, options, clock))})
+        watch.lap()
+        print_row(rows[-1])
+    result = {
+        "what": "fixed cost of one more trial in a warm worker, milliseconds",
+        "busy": watch.end(),
+        "others_cores": round(watch.cores, 3),
+        "target_ms": TARGET_MS,
+        "environment": environment(torch.device("cpu"), "see rows"),
+        "data": options.data,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "rows": rows,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def print_row(row: dict[str, Any]) -> None:
+    print(f"{row['backbone']}: {shown(row['cost_ms'], 1)} ms a trial", flush=True)
+    for name, value in row["parts_ms"].items():
+        print(f"    {value:8.2f}  {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The tables of `docs/performance.md`, made from the results that are committed.
+
+    python benchmarks/table.py              write them
+    python benchmarks/table.py --check      exit with 1 if they are not what this would write
+
+A table stands between `<!-- from loop.json -->` and `<!-- end -->`. The name is that of a file
+under `benchmarks/results/`; what comes before its first `_`, `-` or `.` says which benchmark made
+it, so that `loop_gpu.json` is one more table of `loop.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attentune.benchmarks.turns import shown
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
+NOT_YET = "Not measured yet."
+
+Result = Mapping[str, Any]
+
+
+def loop(result: Result) -> list[str]:
+    rows = []
+    for row in result["rows"]:
+        speed = row["pictures_per_second"]
+        rows.append(
+            [
+                f"`{row['architecture']}`",
+                row["threads"],
+                *(f"{speed[name]['median']:,.0f}" for name in ("ours", "bare", "usual")),
+                shown(row["ours / bare"], 3),
+                shown(row["ours / usual"]),
+                row["ours"],
+            ]
+        )
+    head = ["network", "threads", "ours, pictures/s", "best bare loop", "usual way"]
+    size = result["rows"][0]
+    return [
+        *table([*head, "ours / bare", "ours / usual", "ours in"], rows),
+        f"{result['data']}, {size['image_size']}×{size['image_size']}, batches of "
+        f"{size['batch_size']}; ratios within a round, median (quartiles) of "
+        f"{size['ours / bare']['rounds']} rounds.",
+    ]
+
+
+def trials(result: Result) -> list[str]:
+    rows = []
+    for row in result["rows"]:
+        speed = row["trials_per_hour"]
+        for way, found in row["against"].items():
+            accuracy = f"{found['ours_minus_theirs']:+.1f} ± {found['standard_error']:.1f}"
+            rows.append(
+                [
+                    f"`{row['backbone']}`",
+                    {"optuna": "Optuna, the example's loop", "ray": "Ray Tune, that loop"}[way],
+                    f"{speed['ours']['median']:,.0f}",
+                    f"{speed[way]['median']:,.0f}",
+                    "void" if "void" in found else f"{shown(found['ratio'])}×",
+                    f"{row['accuracy']:.1f} %",
+                    f"{accuracy} points",
+                ]
+            )
+    head = ["backbone", "against", "ours, trials/h", "theirs", "ratio"]
+    lines = table([*head, "our accuracy", "ours − theirs"], rows)
+    for row in result["rows"]:
+        lines.append(
+            f"`{row['backbone']}`: {row['trials']} trials of {row['epochs']} epochs, "
+            f"{row['pictures']:,} pictures of {result['data']} at "
+            f"{row['image_size']}×{row['image_size']} (a part of them held out), batches of "
+            f"{row['batch_size']}; ours in {row['ours']} with {result['workers']} workers; "
+            f"{_runs(row['trials_per_hour']['ours']['rounds'])}."
+        )
+    if result["left_out"]:
+        lines.append(f"{result['left_out']}.")
+    return lines
+
+
+def _runs(number: int) -> str:
+    return "one run" if number == 1 else f"median of {number} runs"
+
+
+def overhead(result: Result) -> list[str]:
+    rows = [
+        [f"`{row['backbone']}`", f"{shown(row['cost_ms'], 1)} ms", _largest(row["parts_ms"])]
+        for row in result["rows"]
+    ]
+    return [
+        *table(["backbone", "one more trial", "largest parts, ms"], rows),
+        f"Median (quartiles) of {result['rows'][0]['cost_ms']['rounds']} trials of "
+        f"{result['epochs']} epochs, one worker.",
+    ]
+
+
+def accuracy(result: Result) -> list[str]:
+    rows = [
+        [
+            f"`{row['backbone']}`",
+            *(_mean(row[way], row[f"{way}_deviation"]) for way in ("ours", "usual")),
+            f"{row['difference']:+.1f} ± {row['standard_error']:.1f}",
+            row["seeds"],
+        ]
+        for row in result["summary"]
+    ]
+    head = ["backbone", "ours, %", "plain float32 loop, %", "difference, points", "seeds"]
+    recipe = next(iter(result["recipes"].values()))
+    return [
+        *table(head, rows),
+        f"{Path(recipe['data']).name}, {recipe['train_limit']:,} pictures, {recipe['epochs']} "
+        "epochs; mean ± deviation over seeds, difference ± its standard error.",
+    ]
+
+
+def _mean(mean: float, deviation: float | None) -> str:
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _largest(parts: Mapping[str, float], most: int = 3) -> str:
+    ordered = sorted(parts.items(), key=lambda item: -item[1])[:most]
+    return ", ".join(f"{name} {value:.1f}" for name, value in ordered)
+
+
+RENDER: dict[str, Callable[[Result], list[str]]] = {
+    "loop": loop,
+    "trials": trials,
+    "overhead": overhead,
+    "accuracy": accuracy,
+}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def circumstances(result: Result) -> str:
+    """One line: what it ran on, and whether the machine was busy."""
+    facts = result["environment"]
+    versions = ", ".join(
+        f"{name} {facts[name]}" for name in ("torch", "timm", "optuna", "ray") if name in facts
+    )
+    commit = facts.get("attentune commit")
+    words = [facts["device"], facts["system"], f"Python {facts['python']}", versions]
+    words += [f"attentune {facts['attentune']}" + (f" ({commit})" if commit else "")]
+    text = "; ".join(words) + "."
+    return f"{text} **Measured on a busy machine.**" if result.get("busy") else text
+
+
+def rendered(file: str, results: Path) -> str:
+    """The Markdown for one result file."""
+    path = results / file
+    if not path.exists():
+        return NOT_YET
+    result = json.loads(path.read_text("utf-8"))
+    kind = re.split(r"[_.-]", file)[0]
+    return "\n".join([*RENDER[kind](result), circumstances(result)])
+
+
+def filled(page: str, results: Path = RESULTS) -> str:
+    """The page with all its tables made anew."""
+    return BLOCK.sub(
+        lambda found: f"{found[1]}{rendered(found['file'], results)}\n{found[3]}", page
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    options = parser.parse_args()
+    page = PAGE.read_text("utf-8")
+    if options.check and filled(page) != page:
+        raise SystemExit(f"{PAGE.name} is not what the results say; run {Path(__file__).name}")
+    PAGE.write_text(filled(page), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

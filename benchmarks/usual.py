@@ -1,0 +1,223 @@
+"""The usual way to try networks: PIL pictures, torchvision's transforms, a DataLoader, Optuna.
+
+What a practitioner gets who takes the loop of Optuna's PyTorch example and puts a timm model into
+it; `loop.py` and `trials.py` compare with it. Run as a program it makes a list of trials:
+
+    python benchmarks/usual.py optuna SETTINGS.json RESULT.json     one after another, in SQLite
+    python benchmarks/usual.py ray SETTINGS.json RESULT.json        with Ray Tune, a core each
+
+Networks, pictures, their split, optimizer, rate and schedule are those that attentune uses.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from attentune.runners.data import Dataset, load_data
+from attentune.runners.data.dataset import Split
+from attentune.runners.optimize import learning_rate
+from attentune.runners.recipe import Recipe
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build
+from attentune.spaces.timm_compat import import_timm
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+Batch = tuple[Tensor, Tensor]
+Report = Callable[[int, float], None]
+"""Told the epoch, counted from 1, and its validation accuracy."""
+
+
+class PilPictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """A split as torchvision's data sets give it: a PIL picture, transformed when asked for."""
+
+    def __init__(self, split: Split, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.split, self.transform = split, transform
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = Image.fromarray(self.split.images[index])
+        return self.transform(picture), int(self.split.labels[index])
+
+
+def loaders(
+    data: Dataset, recipe: Recipe, workers: int
+) -> tuple[DataLoader[tuple[Tensor, int]], DataLoader[tuple[Tensor, int]]]:
+    """Batches of training pictures, shifted and mirrored as the recipe says, and of the others."""
+    import_timm()  # makes torchvision importable beside a CPU build of torch
+    from torchvision import transforms
+
+    shown = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+    moved: list[Any] = []
+    if recipe.crop:
+        moved.append(transforms.RandomCrop(recipe.image_size, padding=recipe.crop))
+    if recipe.flip:
+        moved.append(transforms.RandomHorizontalFlip())
+    train = PilPictures(data.train, transforms.Compose([*moved, *shown]))
+    val = PilPictures(data.val, transforms.Compose(shown))
+    return (
+        DataLoader(train, recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers),
+        DataLoader(val, recipe.batch_size, num_workers=workers),
+    )
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """As one writes it, with torch's defaults."""
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+        )
+    return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+
+
+def steps(
+    model: nn.Module,
+    loader: DataLoader[tuple[Tensor, int]],
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> Iterator[float]:
+    """Train one epoch, a step at a time; the loss of each."""
+    model.train()
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield loss.item()
+
+
+@torch.no_grad()
+def accuracy(
+    model: nn.Module, loader: DataLoader[tuple[Tensor, int]], device: torch.device
+) -> float:
+    """Fraction of right answers."""
+    model.eval()
+    correct = total = 0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        correct += int((model(images).argmax(1) == labels).sum().item())
+        total += len(labels)
+    return correct / total
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A list of trials: architecture texts, which `recipe` trains alike."""
+
+    architectures: list[str]
+    recipe: dict[str, Any]
+    device: str = "cpu"
+    loader_workers: int = 0
+
+    def run(self, text: str, seed: int, report: Report) -> float:
+        """One trial; its last validation accuracy."""
+        recipe, device = Recipe.of(**self.recipe), torch.device(self.device)
+        data = load_data(recipe)
+        train, val = loaders(data, recipe, self.loader_workers)
+        torch.manual_seed(seed)
+        model = build(
+            parse(text),
+            num_classes=len(data.classes),
+            stem=recipe.stem,
+            image_size=recipe.image_size,
+            seed=None,
+        ).to(device)
+        optimizer = make_optimizer(model, recipe)
+        total = recipe.epochs * len(train)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate(recipe, step, total) / recipe.lr
+        )
+        reached = 0.0
+        for epoch in range(recipe.epochs):
+            running = 0.0
+            for loss in steps(model, train, optimizer, device):
+                running += loss
+                scheduler.step()
+            reached = accuracy(model, val, device)
+            report(epoch + 1, reached)
+        return reached
+
+
+def with_optuna(settings: Settings) -> dict[str, float]:
+    """Accuracy by `NUMBER ARCHITECTURE`, from a study in an SQLite file."""
+    import optuna
+
+    texts = settings.architectures
+
+    def objective(trial: optuna.Trial) -> float:
+        text = trial.suggest_categorical("architecture", sorted(set(texts)))
+        return settings.run(text, trial.number, lambda epoch, value: trial.report(value, epoch))
+
+    with tempfile.TemporaryDirectory() as folder:
+        study = optuna.create_study(
+            direction="maximize",
+            storage=f"sqlite:///{folder}/usual.db",
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        for text in texts:
+            study.enqueue_trial({"architecture": text})
+        study.optimize(objective, n_trials=len(texts))
+        return {
+            f"{trial.number} {trial.params['architecture']}": float(trial.value or 0.0)
+            for trial in study.trials
+        }
+
+
+def with_ray(settings: Settings) -> dict[str, float]:
+    """Accuracy by `NUMBER ARCHITECTURE`, from Ray Tune: a core (or a share of the GPU) a trial."""
+    import ray
+    from ray import tune
+
+    numbered, given = list(enumerate(settings.architectures)), asdict(settings)
+    gpu = 0.5 if settings.device.startswith("cuda") else 0.0
+
+    def trainable(config: dict[str, Any]) -> None:
+        from attentune.benchmarks import usual  # by name: Ray cannot pickle torch, which it uses
+
+        number, text = config["trial"]
+        usual.Settings(**given).run(
+            text, number, lambda epoch, value: tune.report({"accuracy": value, "epoch": epoch})
+        )
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1, "gpu": gpu}),
+            param_space={"trial": tune.grid_search(numbered)},
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        results = tuner.fit()
+        found = {
+            "{} {}".format(*result.config["trial"]): float(result.metrics["accuracy"])
+            for result in results
+        }
+    ray.shutdown()
+    return found
+
+
+def main() -> None:
+    _, way, given, result = sys.argv
+    settings = Settings(**json.loads(Path(given).read_text()))
+    found = {"optuna": with_optuna, "ray": with_ray}[way](settings)
+    Path(result).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
