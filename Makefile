@@ -42,6 +42,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py --json benchmarks/results/loop.json
 	$(BIN)/python benchmarks/trials.py --json benchmarks/results/trials.json
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
+	$(BIN)/python benchmarks/attention.py --json benchmarks/results/attention.json
+	$(BIN)/python benchmarks/accuracy.py --json benchmarks/results/accuracy.json
 	$(BIN)/python benchmarks/attention_effects.py --data cued-digits \
 		--json benchmarks/results/effects_cued_digits.json
 	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
