@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .fused import pooled, scaled, spread
 from .gates import Gate, PatientBatchNorm2d, Start, zero
+from .pools import mean
 
 
 class BAM(nn.Module):
@@ -57,5 +59,7 @@ class BAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        scale: Tensor = self.gate(self.channel(x.mean((2, 3), keepdim=True)) + self.spatial(x))
-        return x * scale if self.gate.doubled else x + x * scale
+        x, means = pooled(x, mean(2, 3))
+        by_channel, by_position = self.channel(means[:, :, None, None]), self.spatial(x)
+        scale: Tensor = self.gate(spread(x, by_channel, by_position))
+        return scaled(x, scale if self.gate.doubled else 1 + scale)

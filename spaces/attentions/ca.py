@@ -9,6 +9,9 @@ arXiv 2103.02907, eq. 4–9:
 As in the authors' code all three 1×1 convolutions have biases and r is 32. timm's `CoordAttn` has
 none of the biases and takes d ≈ C/24. The pooled rows and columns are kept as (N, C, H + W), so
 that nothing is transposed.
+
+At the identity start both gates are blended in by one parameter: doubled gates, whose product
+reaches 4, train worse (benchmarks/results/starts.json).
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .gates import Gate, Start, zero
+from .convolved import over_strips
+from .fused import pooled, scaled
+from .gates import BlendedGate, Start
+from .pools import mean
 
 
 class CoordinateAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds Cd + d + 2d + 2(dC + C) parameters."""
+    """(N, C, H, W) to the same shape; adds Cd + d + 2d + 2(dC + C) parameters, 1 more to blend."""
 
     def __init__(self, channels: int, reduction_ratio: int = 32, start: Start = "paper") -> None:
         super().__init__()
@@ -30,16 +36,14 @@ class CoordinateAttention(nn.Module):
         self.act = nn.Hardswish(inplace=True)
         self.conv_h = nn.Conv1d(hidden, channels, 1)
         self.conv_w = nn.Conv1d(hidden, channels, 1)
-        self.gate = Gate(start)
-        if start == "identity":
-            zero(self.conv_h)
-            zero(self.conv_w)
+        self.gate = BlendedGate(start)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""
         height, width = x.shape[2:]
-        pooled = torch.cat((x.mean(3), x.mean(2)), dim=2)
-        rows, columns = self.act(self.bn(self.conv1(pooled))).split((height, width), dim=2)
-        by_row: Tensor = self.gate(self.conv_h(rows)).unsqueeze(3)
-        by_column: Tensor = self.gate(self.conv_w(columns)).unsqueeze(2)
-        return x * by_row * by_column
+        x, *both = pooled(x, mean(3), mean(2))
+        strips = self.act(self.bn(over_strips(self.conv1, torch.cat(both, dim=2), x)))
+        rows, columns = strips.split((height, width), dim=2)
+        by_row: Tensor = self.gate(over_strips(self.conv_h, rows, x)).unsqueeze(3)
+        by_column: Tensor = self.gate(over_strips(self.conv_w, columns, x)).unsqueeze(2)
+        return scaled(x, by_row, by_column)

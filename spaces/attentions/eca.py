@@ -16,7 +16,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .catalogue import eca_kernel
+from .fused import pooled, scaled
 from .gates import Gate, Start, zero
+from .pools import mean
 
 
 class EfficientChannelAttention(nn.Module):
@@ -32,5 +34,6 @@ class EfficientChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        scale: Tensor = self.gate(self.conv(x.mean((2, 3)).unsqueeze(1)).squeeze(1))
-        return x * scale[:, :, None, None]
+        x, means = pooled(x, mean(2, 3))
+        scale: Tensor = self.gate(self.conv(means.unsqueeze(1)).squeeze(1))
+        return scaled(x, scale[:, :, None, None])

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .convolved import over_strips
 from .formulas import largest_divisor
+from .fused import pooled, scaled
 from .gates import Gate, PatientGroupNorm, Start, zero
+from .pools import mean
 
 
 class EfficientLocalAttention(nn.Module):
@@ -31,6 +34,7 @@ class EfficientLocalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""
-        by_row: Tensor = self.gate(self.norm(self.conv(x.mean(3)))).to(x.dtype)
-        by_column: Tensor = self.gate(self.norm(self.conv(x.mean(2)))).to(x.dtype)
-        return x * by_row.unsqueeze(3) * by_column.unsqueeze(2)
+        x, rows, columns = pooled(x, mean(3), mean(2))
+        by_row: Tensor = self.gate(self.norm(over_strips(self.conv, rows, x))).to(x.dtype)
+        by_column: Tensor = self.gate(self.norm(over_strips(self.conv, columns, x))).to(x.dtype)
+        return scaled(x, by_row.unsqueeze(3), by_column.unsqueeze(2))

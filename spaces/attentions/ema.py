@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .formulas import channel_groups
-from .gates import BlendedGate, Start, centred_moments, in_groups
+from .fused import pooled, scaled
+from .gates import BlendedGate, Start, in_groups
+from .pools import mean, variance
 
 
 class EfficientMultiscaleAttention(nn.Module):
@@ -39,18 +41,23 @@ class EfficientMultiscaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
-        groups = self.groups
-        pooled = torch.cat((x.mean(3), x.mean(2)), dim=2)
-        mixed = F.conv1d(pooled, *self._everywhere(self.conv1), groups=groups).sigmoid()
-        rows, columns = mixed[:, :, : x.shape[2]], mixed[:, :, x.shape[2] :]
-        centred, variance = centred_moments(x * rows.unsqueeze(3) * columns.unsqueeze(2))
-        weight, bias = (v[:, None, None] for v in self._everywhere(self.norm))
-        one = centred * (weight * (variance + self.norm.eps).rsqrt()) + bias
+        groups, height = self.groups, x.shape[2]
+        x, *both = pooled(x, mean(3), mean(2))
+        mixed = F.conv1d(torch.cat(both, dim=2), *self._everywhere(self.conv1), groups=groups)
+        rows, columns = mixed.sigmoid().tensor_split((height,), dim=2)
+        one = scaled(x, rows.unsqueeze(3), columns.unsqueeze(2))
+        one, means, variances = pooled(one, mean(2, 3), variance(2, 3))
+        weight, bias = self._everywhere(self.norm)
         two = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
-        one, two = in_groups(one, groups), in_groups(two, groups)
-        by_one = self.norm.bias.softmax(0)[:, None, None]
-        by_two = two.mean((3, 4), keepdim=True).softmax(2)
-        scale: Tensor = self.gate((by_one * two + by_two * one).sum(2))
+        two, logits = pooled(two, mean(2, 3))
+        by_one = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
+        by_two = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
+        # The norm's scale and shift are applied to what the channels are summed up with.
+        slopes = by_two * weight * (variances + self.norm.eps).rsqrt()
+        shifts = torch.unflatten(by_two * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
+        one = scaled(one - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype))
+        two = scaled(two, by_one[:, :, None, None].to(x.dtype))
+        scale: Tensor = self.gate(in_groups(one + two, groups).sum(2) + shifts)
         return (in_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
 
     def _everywhere(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:

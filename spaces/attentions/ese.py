@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .fused import pooled, scaled
 from .gates import Gate, Start, zero
+from .pools import mean
 
 
 class EffectiveSqueezeExcitation(nn.Module):
@@ -28,5 +30,6 @@ class EffectiveSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        scale: Tensor = self.gate(self.fc(x.mean((2, 3))))
-        return x * scale[:, :, None, None]
+        x, means = pooled(x, mean(2, 3))
+        scale: Tensor = self.gate(self.fc(means))
+        return scaled(x, scale[:, :, None, None])

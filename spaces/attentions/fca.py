@@ -21,7 +21,9 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
+from .fused import pooled, scaled
 from .gates import Gate, Start, zero
+from .pools import weighted
 
 # (u, v) on the 7×7 grid in the order of their accuracy alone (the paper's figure 4).
 _BEST = (
@@ -60,9 +62,10 @@ class FrequencyChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
         rows, columns = _basis(self.u, x.shape[2], x.dtype), _basis(self.v, x.shape[3], x.dtype)
-        spectrum = (x * (rows.unsqueeze(2) * columns.unsqueeze(1))).sum((2, 3))
+        basis = (rows.unsqueeze(2) * columns.unsqueeze(1)).unsqueeze(0)
+        x, spectrum = pooled(x, weighted(basis, 2, 3))
         scale: Tensor = self.gate(self.fc2(self.act(self.fc1(spectrum))))
-        return x * scale[:, :, None, None]
+        return scaled(x, scale[:, :, None, None])
 
 
 def _basis(index: Tensor, length: int, dtype: torch.dtype) -> Tensor:

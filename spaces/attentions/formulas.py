@@ -69,9 +69,9 @@ def cbam(channels: int, options: Options, size: MapSize) -> int:
 
 
 def ca(channels: int, options: Options, _: MapSize) -> int:
-    """Cd + d + 2d + 2(dC + C)."""
+    """Cd + d + 2d + 2(dC + C), and the blending parameter."""
     d = max(8, channels // int(options["r"]))
-    return channels * d + d + 2 * d + 2 * (d * channels + channels)
+    return channels * d + d + 2 * d + 2 * (d * channels + channels) + blend(options)
 
 
 def nl(channels: int, options: Options, size: MapSize) -> int:

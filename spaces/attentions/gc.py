@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .convolved import to_plane
+from .fused import lies_last
 from .gates import Start, zero
 
 
@@ -33,7 +35,10 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the context added everywhere."""
-        weights = self.key(x).flatten(2).softmax(2).transpose(1, 2)
-        context = (x.flatten(2) @ weights.to(x.dtype)).squeeze(2)
+        weights = to_plane(self.key, x).flatten(2).softmax(2).to(x.dtype)
+        if lies_last(x):  # the same, with gradients that lie as the map does
+            context = (weights @ x.flatten(2).transpose(1, 2)).squeeze(1)
+        else:
+            context = (x.flatten(2) @ weights.transpose(1, 2)).squeeze(2)
         added: Tensor = self.fc2(self.act(self.norm(self.fc1(context))))
         return x + added[:, :, None, None]

@@ -15,7 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .fused import pooled, scaled
 from .gates import Start
+from .pools import squares
 
 _EPSILON = 1e-5
 
@@ -32,9 +34,8 @@ class GatedChannelTransformation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        exact = torch.promote_types(x.dtype, torch.float32)  # squares overflow float16
-        norms = torch.linalg.vector_norm(x, 2, (2, 3), dtype=exact)
-        s = self.alpha * (norms.square() + _EPSILON).sqrt()
+        x, energy = pooled(x, squares(2, 3))
+        s = self.alpha * (energy + _EPSILON).sqrt()
         total = s.square().sum(1, keepdim=True) + _EPSILON
         scale = 1 + torch.tanh(self.gamma * s * (x.shape[1] / total).sqrt() + self.beta)
-        return x * scale[:, :, None, None].to(x.dtype)
+        return scaled(x, scale[:, :, None, None].to(x.dtype))

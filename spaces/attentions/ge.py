@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .formulas import ge_convolutions
+from .fused import pooled, scaled
 from .gates import BlendedGate, Gate, PatientBatchNorm2d, Start, zero
+from .pools import mean
 
 
 class GatherExcite(nn.Module):
@@ -62,21 +64,24 @@ class GatherExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        coarse = self._gather(x)
+        x, coarse = self._gather(x)
         if self.mlp is not None:
             coarse = self.mlp(coarse)
         scale: Tensor = self.gate(coarse)
         if self.extent:
             scale = F.interpolate(scale, size=x.shape[2:], mode="nearest")
-        return x * scale
+        return scaled(x, scale)
 
-    def _gather(self, x: Tensor) -> Tensor:
-        if self.gather is not None:
-            x = self.gather(x)
-        elif self.extent:
-            e = self.extent
-            return F.avg_pool2d(x, 2 * e - 1, e, e - 1, count_include_pad=False)
-        return x if self.extent else x.mean((2, 3), keepdim=True)
+    def _gather(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The map to go on with, and the coarse one."""
+        e = self.extent
+        if self.gather is None and e:
+            return x, F.avg_pool2d(x, 2 * e - 1, e, e - 1, count_include_pad=False)
+        coarse = x if self.gather is None else self.gather(x)
+        if e:
+            return x, coarse
+        coarse, means = pooled(coarse, mean(2, 3))
+        return (coarse if self.gather is None else x), means[:, :, None, None]
 
 
 def _convolutions(channels: int, number: int, rectified: bool) -> nn.Sequential:

@@ -14,7 +14,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .formulas import channel_groups
+from .fused import pooled, scaled
 from .gates import Gate, PatientGroupNorm, Start, zero
+from .pools import mean
 
 
 class LinearContextTransform(nn.Module):
@@ -30,5 +32,6 @@ class LinearContextTransform(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        scale: Tensor = self.gate(self.norm(x.mean((2, 3)))).to(x.dtype)
-        return x * scale[:, :, None, None]
+        x, means = pooled(x, mean(2, 3))
+        scale: Tensor = self.gate(self.norm(means)).to(x.dtype)
+        return scaled(x, scale[:, :, None, None])

@@ -17,6 +17,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .fused import fuses
 from .gates import PatientBatchNorm2d, Start, zero
 
 
@@ -37,6 +38,8 @@ class NonLocal(nn.Module):
         n, _, height, width = x.shape
         # One head: exporters know fused attention of four dimensions only.
         tokens = self.project(x).flatten(2).transpose(1, 2)[:, None]
+        if fuses(tokens, counted=True):
+            tokens = tokens.contiguous()  # torch's fast kernels take only such ones
         theta, phi, g = tokens.split(self.hidden, dim=3)
         mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)[:, 0]
         mixed = mixed.transpose(1, 2).reshape(n, self.hidden, height, width)

@@ -15,7 +15,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .convolved import to_plane
+from .fused import pooled, scaled, spread
 from .gates import Start, zero
+from .pools import mean
 
 
 class ConcurrentSqueezeExcitation(nn.Module):
@@ -34,6 +37,7 @@ class ConcurrentSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        by_channel: Tensor = self.fc2(self.act(self.fc1(x.mean((2, 3))))).sigmoid()
-        by_position: Tensor = self.spatial(x).sigmoid()
-        return x * (by_channel[:, :, None, None] + by_position)
+        x, means = pooled(x, mean(2, 3))
+        by_channel: Tensor = self.fc2(self.act(self.fc1(means))).sigmoid()
+        by_position: Tensor = to_plane(self.spatial, x).sigmoid()
+        return scaled(x, spread(x, by_channel[:, :, None, None], by_position))

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .fused import pooled, scaled
 from .gates import Gate, Start, zero
+from .pools import mean
 
 
 class SqueezeExcitation(nn.Module):
@@ -39,5 +41,6 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(x.mean((2, 3))))))
-        return x * scale[:, :, None, None]
+        x, means = pooled(x, mean(2, 3))
+        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(means))))
+        return scaled(x, scale[:, :, None, None])

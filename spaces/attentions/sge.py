@@ -17,7 +17,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .formulas import channel_groups
+from .fused import pooled
 from .gates import Gate, PatientGroupNorm, Start, in_groups
+from .pools import mean
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -33,7 +35,8 @@ class SpatialGroupEnhance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
+        x, means = pooled(x, mean(2, 3))
         grouped = in_groups(x, self.groups)
-        likeness = (grouped * grouped.mean((3, 4), keepdim=True)).sum(2)
+        likeness = (grouped * in_groups(means[:, :, None, None], self.groups)).sum(2)
         scale: Tensor = self.gate(self.norm(likeness))
         return (grouped * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from .formulas import channel_groups
-from .gates import Gate, Start, centred_moments, in_groups
+from .fused import lies_last, pooled, scaled
+from .gates import Gate, Start, in_groups
+from .pools import mean, variance
 
 
 class ShuffleAttention(nn.Module):
@@ -43,28 +45,25 @@ class ShuffleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with both halves of every group scaled, and shuffled."""
-        grouped = in_groups(x, self.groups)
         half = len(self.channel_weight)
-        first, second = grouped[:, :, :half], grouped[:, :, half:]
-        means = first.mean((3, 4))
-        by_channel: Tensor = self.gate(means * self.channel_weight + self.channel_bias)
-        if second.shape[2] == 0:  # a single channel
-            return x * by_channel[..., None].to(x.dtype)
-        centred, variance = centred_moments(second)
+        x, all_means, variances = pooled(x, mean(2, 3), variance(2, 3))
+        means = torch.unflatten(all_means, 1, (self.groups, -1))
+        by_channel = means[..., :half] * self.channel_weight + self.channel_bias
         # The norm's and the gate's scale and shift in one: W2 (w ŝ + b) + b2.
-        slope = _last(self.spatial_weight * self.norm_weight) * (variance + 1e-5).rsqrt()
-        shift = _last(self.spatial_weight * self.norm_bias + self.spatial_bias)
-        by_position = self.gate(centred * slope + shift)
-        spread = by_channel[..., None, None].expand_as(first)
-        scale = torch.cat((spread, by_position), dim=2).flatten(1, 2)
-        y = x * scale.to(x.dtype)
+        spreads = torch.unflatten(variances, 1, (self.groups, -1))[..., half:]
+        slope = self.spatial_weight * self.norm_weight * (spreads + 1e-5).rsqrt()
+        shift = self.spatial_weight * self.norm_bias + self.spatial_bias
+        slopes = torch.cat((torch.zeros_like(by_channel), slope), dim=2).flatten(1)
+        shifts = torch.cat((by_channel, shift.expand_as(slope)), dim=2).flatten(1)
+        centred = x - all_means[:, :, None, None]
+        z = centred * slopes[:, :, None, None].to(x.dtype) + shifts[:, :, None, None].to(x.dtype)
+        y = scaled(x, self.gate(z))
         if not self.shuffles:
             return y
+        if lies_last(y):
+            channels = torch.unflatten(y.permute(0, 2, 3, 1), 3, (2, -1))
+            return channels.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
         shuffled = in_groups(y, 2).transpose(1, 2).flatten(1, 2)
         return shuffled.contiguous(memory_format=layout)
-
-
-def _last(vector: Tensor) -> Tensor:
-    return vector[:, None, None]

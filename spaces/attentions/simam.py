@@ -13,9 +13,17 @@ identity start adds the one that blends it in.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from .gates import BlendedGate, Start, centred_moments
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import Function
+
+from .fused import fuses_map
+from .gates import BlendedGate, Start
+from .slabs import derived, in_slabs, order_of
+
+_LAMBDA = 1e-4
 
 
 class SimAM(nn.Module):
@@ -28,8 +36,67 @@ class SimAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        positions = x.shape[2] * x.shape[3]
-        centred, variance = centred_moments(x)
-        variance = variance * (positions / max(1, positions - 1))
-        scale: Tensor = self.gate(centred.square() * (0.25 / (variance + 1e-4)) + 0.5)
-        return x * scale
+        weights = (x, *self.gate.parameters())
+        if fuses_map(x) and torch.is_grad_enabled() and any(w.requires_grad for w in weights):
+            result: Tensor = _Fused.apply(*weights)  # type: ignore[no-untyped-call]
+            return result
+        return _simam(*weights)
+
+
+def _simam(x: Tensor, *blend: Tensor) -> Tensor:
+    squares, slope = _squares(x - x.mean((2, 3), keepdim=True), (2, 3))
+    return x * BlendedGate.blended((squares * slope + 0.5).sigmoid(), *blend)
+
+
+def _squares(centred: Tensor, places: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ²."""
+    squares = centred.square()
+    number = centred.shape[places[0]] * centred.shape[places[1]]
+    variance = squares.mean(places, keepdim=True) * (number / max(1, number - 1))
+    return squares, 0.25 / (variance + _LAMBDA)
+
+
+class _Fused(Function):
+    """The same, some samples at a time; backwards everything is computed again, in the cache."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *blend: Tensor) -> Tensor:
+        ctx.save_for_backward(x, *blend)
+        y = torch.empty_like(x)
+        for x_, y_ in in_slabs(x, y):
+            y_.copy_(_simam(x_, *blend))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, *blend = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return derived(_simam, (x, *blend), (grad,))
+        if grad.stride() != x.stride():
+            grad = torch.empty_like(x).copy_(grad)
+        order = order_of(x)
+        total = torch.empty_like(x)
+        slabs = in_slabs(*(tensor.permute(order) for tensor in (x, grad, total)))
+        parts = [_back(x, g, into, order, *blend) for x, g, into in slabs]
+        return total, *(torch.stack(parts).sum(0).to(a.dtype) for a in blend)
+
+
+def _back(x: Tensor, grad: Tensor, total: Tensor, order: tuple[int, ...], *blend: Tensor) -> Tensor:
+    """The gradient of a slab of the map into `total`; returns that of the blend's weight."""
+    places = (order.index(2), order.index(3))
+    centred = x - x.mean(places, keepdim=True)
+    squares, slope = _squares(centred, places)
+    opened = torch.mul(squares, slope).add_(0.5).sigmoid_()
+    torch.mul(grad, BlendedGate.blended(opened, *blend), out=total)
+    of_gate = grad * x
+    of_blend = (of_gate * (opened - 1)).sum() if blend else x.new_zeros(())
+    for a in blend:
+        of_gate *= a
+    of_z = torch.ops.aten.sigmoid_backward(of_gate, opened)
+    of_slope = torch.mul(of_z, squares, out=squares).sum(places, keepdim=True)
+    of_variance = -4 * slope.square() * of_slope
+    number = x.shape[places[0]] * x.shape[places[1]]
+    of_squares = of_z.mul_(slope).add_(of_variance / max(1, number - 1))
+    of_centred = centred.mul_(of_squares).mul_(2)
+    total.add_(of_centred).sub_(of_centred.mean(places, keepdim=True))
+    return of_blend

@@ -25,7 +25,9 @@ from torch.nn import functional as F
 
 from .entry import Convolution
 from .formulas import sk_branch
+from .fused import pooled, scaled
 from .gates import PatientBatchNorm1d, PatientBatchNorm2d, Start
+from .pools import mean
 
 
 class SelectiveKernel(nn.Module):
@@ -55,12 +57,14 @@ class SelectiveKernel(nn.Module):
         `source` (N, C_in, H_in, W_in) is what the convolution that made `x` was given.
         """
         two = self.branch(x if source is None else source)
-        z = F.relu(self.bn(self.squeeze((x + two).mean((2, 3)))))
+        x, means = pooled(x, mean(2, 3))
+        two, others = pooled(two, mean(2, 3))
+        z = F.relu(self.bn(self.squeeze(means + others)))
         # A softmax over two is a sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
         share = (first - second).sigmoid()[:, :, None, None].to(two.dtype)
-        y: Tensor = two + share * (x - two)
-        return y if self.weight is None else x + self.weight * (y - x)
+        rest = 1 - share if self.weight is None else self.weight * (1 - share)
+        return scaled(x, 1 - rest) + scaled(two, rest)
 
 
 def _dilated(channels: int, like: Convolution) -> nn.Sequential:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .gates import Gate, PatientBatchNorm1d, Start, centred_moments, zero
+from .fused import pooled, scaled
+from .gates import Gate, PatientBatchNorm1d, Start, zero
+from .pools import mean, variance
 
 
 class StyleRecalibration(nn.Module):
@@ -31,7 +33,7 @@ class StyleRecalibration(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        deviation = (centred_moments(x)[1].flatten(1) + 1e-5).sqrt()
-        style = torch.stack((x.mean((2, 3)), deviation), dim=2)
+        x, means, variances = pooled(x, mean(2, 3), variance(2, 3))
+        style = torch.stack((means, (variances + 1e-5).sqrt()), dim=2)
         scale: Tensor = self.gate(self.bn(self.mix(style)))
-        return x * scale.unsqueeze(3)
+        return scaled(x, scale.unsqueeze(3))

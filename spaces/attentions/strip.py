@@ -16,7 +16,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .fused import pooled, scaled, spread
 from .gates import Gate, PatientBatchNorm1d, Start, zero
+from .pools import mean
 
 
 class StripPooling(nn.Module):
@@ -35,7 +37,8 @@ class StripPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        rows = self.bn_h(self.conv_h(x.mean(3)))
-        columns = self.bn_w(self.conv_w(x.mean(2)))
-        scale: Tensor = self.gate(self.fuse(F.relu(rows.unsqueeze(3) + columns.unsqueeze(2))))
-        return x * scale
+        x, rows, columns = pooled(x, mean(3), mean(2))
+        rows = self.bn_h(self.conv_h(rows)).unsqueeze(3)
+        columns = self.bn_w(self.conv_w(columns)).unsqueeze(2)
+        scale: Tensor = self.gate(self.fuse(F.relu(spread(x, rows, columns))))
+        return scaled(x, scale)

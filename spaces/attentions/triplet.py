@@ -14,11 +14,12 @@ At the identity start the batch norms' scales are zero; see `cbam.py`.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .convolved import over_planes
+from .fused import pooled, scaled, spread
 from .gates import Gate, PatientBatchNorm2d, Start, zero
+from .pools import maximum, mean
 
 
 class TripletAttention(nn.Module):
@@ -27,38 +28,30 @@ class TripletAttention(nn.Module):
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         super().__init__()
         del channels  # the kernels slide over them
-        self.over_channels = _Branch(1, k, start)
-        self.over_rows = _Branch(2, k, start)
-        self.over_columns = _Branch(3, k, start)
+        self.over_channels = _Branch(k, start)
+        self.over_rows = _Branch(k, start)
+        self.over_columns = _Branch(k, start)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        scale: Tensor = self.over_channels(x) + self.over_rows(x) + self.over_columns(x)
-        return x * (scale / 3)
+        x, *both = pooled(x, *(pool(axis) for axis in (1, 2, 3) for pool in (maximum, mean)))
+        by_position: Tensor = self.over_channels(*both[:2]).unsqueeze(1)
+        by_column: Tensor = self.over_rows(*both[2:4]).unsqueeze(2)
+        by_row: Tensor = self.over_columns(*both[4:]).unsqueeze(3)
+        return scaled(x, spread(x, *(gate / 3 for gate in (by_position, by_column, by_row))))
 
 
 class _Branch(nn.Module):
-    """The gate over the two axes that remain when one is pooled; that axis has length 1."""
+    """The gate (N, A, B) over the two axes that remain when one is pooled."""
 
-    def __init__(self, axis: int, kernel: int, start: Start) -> None:
+    def __init__(self, kernel: int, start: Start) -> None:
         super().__init__()
-        self.axis = axis
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
         self.bn = PatientBatchNorm2d(1)
         self.gate = Gate(start)
         if start == "identity":
             zero(self.bn)
 
-    def forward(self, x: Tensor) -> Tensor:
-        planes = torch.stack((_maximum(x, self.axis), x.mean(self.axis)), dim=1)
-        scale: Tensor = self.gate(self.bn(self.conv(planes)))
-        return scale.squeeze(1).unsqueeze(self.axis)
-
-
-def _maximum(x: Tensor, axis: int) -> Tensor:
-    """The maximum over one axis, which is gone."""
-    if axis == 1:
-        return x.max(1).values
-    # Along rows and columns the pooling layer takes a fifth of the time of `max`.
-    kept = (1, x.shape[3]) if axis == 2 else (x.shape[2], 1)
-    return F.adaptive_max_pool2d(x, kept).squeeze(axis)
+    def forward(self, maximum: Tensor, mean: Tensor) -> Tensor:
+        gate: Tensor = self.gate(self.bn(over_planes(self.conv, maximum, mean)))
+        return gate.squeeze(1)

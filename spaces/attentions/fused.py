@@ -1,0 +1,168 @@
+"""Pooling and scaling a map with no more traffic than they need, forwards and backwards.
+
+Nearly every attention pools its map, computes a small gate from that, and scales the map:
+
+    x, means = pooled(x, mean(2, 3))
+    y = scaled(x, gate(means)[:, :, None, None])
+
+Operator by operator, the backward pass of these two lines moves the map a dozen times: the mean's
+gradient is written out at the size of the map, in another memory format than the map's, and added;
+the product that the gate's gradient sums up is written out and read again. Here `scaled` sums it up
+slab by slab, and `pooled` adds its part to the gradient that `scaled` made, in its place. That is
+why `pooled` gives the map back: what follows has to go on with that one.
+
+Both are the plain formula where somebody looks at the operators (tracing, compiling, exporting,
+transforms of `torch.func`), for gradients of gradients, where it would not be faster, and inside
+`plain()`. Values differ between the two by rounding at most, and not at all where gates are 1.
+
+The fused form ends at the gate. The residual addition and the activation behind it belong to the
+backbone's block, which attention reaches by hooks at the border of one of its modules and leaves as
+it is: the module does not know what comes next, and the block adds what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from . import gpu, slabs
+from .pools import Pool, maximum, plainly
+from .slabs import FIRST, LAST, Pooled, Scaled, back, order_of
+
+# Limits from which on the fused form is faster, as benchmarks/attention.py measures.
+
+SMALL = 2**17
+"""Elements of a map below which calls cost more than traffic."""
+
+TOPS = 2**19
+"""The same for the maximum over all places, whose plain form is quick."""
+
+NARROW = 64
+"""With channels last: bytes of all channels of a place below which too little lies together."""
+
+LARGE = 512
+"""With channels first, and not in bf16: places of a plane."""
+
+
+def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
+    """The map (N, C, H, W) to go on with, and what every pool makes of it.
+
+    `mean(2, 3)` gives (N, C), `mean(3)` gives (N, C, H), `mean(1)` gives (N, H, W), and so on.
+    """
+    if not _pools_fused(x, pools):
+        backwards = torch.is_grad_enabled() or not fuses(x)
+        return (x, *(plainly(x, pool, backwards=backwards) for pool in pools))
+    if x.requires_grad and torch.is_grad_enabled():
+        results: tuple[Tensor, ...] = Pooled.apply(x, pools)  # type: ignore[no-untyped-call]
+        return results
+    return (x, *slabs.pool(x, pools))
+
+
+def scaled(x: Tensor, *gates: Tensor) -> Tensor:
+    """The map (N, C, H, W) times every gate; a gate has length 1 where it is the same."""
+    if not _gates_fused(x, gates):
+        return slabs.product(x, *gates)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
+        result: Tensor = Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
+        return result
+    return slabs.scale(x, gates)
+
+
+def spread(x: Tensor, *parts: Tensor) -> Tensor:
+    """The sum of parts that broadcast to the map, and that lies in memory as the map does."""
+    order = order_of(x) if fuses_map(x) else FIRST
+    first, *others = (part.permute(order).contiguous() for part in parts)
+    for part in others:
+        first = first + part
+    return first.permute(back(order))
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside, everything is the plain formula: what tests and benchmarks compare with."""
+    global _fusing
+    before, _fusing = _fusing, False
+    try:
+        yield
+    finally:
+        _fusing = before
+
+
+_fusing = True
+
+
+def fuses(*tensors: Tensor, counted: bool = False) -> bool:
+    """Whether tensors are computed on a CPU by nobody who wants to see the formula's operators.
+
+    With `counted` their number matters too, to who counts multiply-adds.
+    """
+    return (
+        _unseen(*tensors)
+        and all(tensor.device.type in ("cpu", "meta") for tensor in tensors)
+        and not (counted and torch._C._len_torch_dispatch_stack())
+    )
+
+
+def _unseen(*tensors: Tensor) -> bool:
+    if torch.compiler.is_compiling() or not _fusing:
+        return False
+    # Proxies, fake tensors and other subclasses stand for somebody who looks at the operators.
+    return (
+        all(type(tensor) is Tensor for tensor in tensors)
+        and not torch._C._is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+    )
+
+
+def fuses_map(x: Tensor, *gates: Tensor) -> bool:
+    """Whether this map (N, C, H, W) is pooled and scaled in the fused form of a CPU."""
+    # Most maps of an inference with one picture end here, where a microsecond counts.
+    if torch.compiler.is_compiling() or type(x) is not Tensor or x.numel() < SMALL:
+        return False
+    return fuses(x, *gates) and _alike(x, *gates) and _pays(x)
+
+
+def lies_last(x: Tensor) -> bool:
+    """Whether this map is one of those, and lies with channels last."""
+    return fuses_map(x) and order_of(x) == LAST
+
+
+def _pools_fused(x: Tensor, pools: tuple[Pool, ...]) -> bool:
+    if _on_gpu(x):
+        return gpu.covers(pools)
+    return fuses_map(x) and (x.numel() >= TOPS or maximum(2, 3) not in pools)
+
+
+def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
+    if _on_gpu(x, *gates):
+        return len(gates) == 1 and gpu.covers_gate(x, gates[0])
+    return fuses_map(x, *gates)
+
+
+def _on_gpu(x: Tensor, *gates: Tensor) -> bool:
+    """Whether Triton's kernels can have this map."""
+    if torch.compiler.is_compiling() or type(x) is not Tensor or not x.is_cuda:
+        return False
+    lies = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    ready = x.numel() >= SMALL and lies and _unseen(x, *gates) and _alike(x, *gates)
+    return ready and not gpu.unusable(x.device)
+
+
+def _alike(x: Tensor, *gates: Tensor) -> bool:
+    return (
+        x.ndim == 4
+        and x.is_floating_point()
+        and all(g.dtype == x.dtype and g.ndim == 4 and len(g) == len(x) for g in gates)
+    )
+
+
+def _pays(x: Tensor) -> bool:
+    size = x.element_size()
+    if order_of(x) == LAST:
+        return x.shape[1] * size >= NARROW
+    return size >= 4 and x.shape[2] * x.shape[3] >= LARGE
