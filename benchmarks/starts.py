@@ -5,11 +5,12 @@
 Three forms begin as the identity exactly: `doubled` is 2σ(z) with the last layer at zero; `gates`
 is 1 + a·(σ(z) − 1) with a = 0, one more parameter; `blended` is x + a·(attention(x) − x) with the
 published module and a = 0, which people's own attention gets and which moves the map once more. The
-catalogue's are doubled, but for coordinate attention, whose two gates multiply. The small net is
-trained bare and with each form everywhere, on both embedded tasks, several paired seeds each; the
-gains, and the differences to `doubled`, come with their standard errors. Trials that are in the file
-already, under the same recipe, are not run again; `--minutes` stops between trials; `--attentions`,
-`--forms` and `--tasks` take a part.
+catalogue's are doubled, but for coordinate attention, whose two gates multiply.
+
+`test_resnet` is trained bare and with each form everywhere, on both embedded tasks, several paired
+seeds each; gains, and differences to `doubled`, come with their standard errors. Trials that
+are in the file already, under the same recipe, are not run again; `--minutes` stops between trials;
+`--attentions`, `--forms` and `--tasks` take a part.
 """
 
 from __future__ import annotations

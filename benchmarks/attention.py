@@ -1,0 +1,289 @@
+"""What attention costs: every module in its fused form, in its plain form, and timm's.
+
+    python benchmarks/attention.py --json benchmarks/results/attention.json
+    python benchmarks/attention.py --attentions se cbam --maps resnet18 --variants bf16.contiguous
+
+Maps are those at the residual branches' ends of a ResNet-18 and after the depthwise convolutions of
+a MobileNetV3 (the widest of each size), on pictures of 32 × 32 and with a small stem. A contestant
+is a module with its own map; a turn is one pass forwards in evaluation mode, or forwards and
+backwards in training mode. `plain` is the same module inside `fused.plain()`, `timm` timm's module
+with the same hidden width where it has one. Ratios are `theirs / ours`, above 1 where ours is
+faster. `passes` counts how often a training step moves the map, reading or writing, over memory
+that does not stay in the cache: operators are followed on the meta device.
+
+The fused form is chosen by sizes (`spaces/attentions/fused.py`), which should leave no median below
+1 here but for noise: `slower` lists what falls below the limit.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import contextlib
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.runners.devices import resolve_device
+from attentune.runners.environment import environment
+from attentune.spaces.attentions import fused, slabs
+from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
+from attentune.spaces.discover import site_map
+from attentune.spaces.timm_compat import import_timm
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+BACKBONES = {"resnet18": "residual", "mobilenetv3_small_050": "mid"}
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+VARIANTS = ("float32.channels_last", "bf16.channels_last", "float32.contiguous")
+"""In bf16 the fused form takes no contiguous maps."""
+
+LIMIT = 0.93
+"""Below it a median ratio is more than noise."""
+CACHED = 2 * slabs.SLAB
+"""Bytes of a storage that is assumed to stay in the cache."""
+
+Shape = tuple[int, int, int]
+
+
+# --- contestants ----------------------------------------------------------------------------------
+
+
+def timms(name: str, channels: int) -> nn.Module | None:
+    """timm's module of this name, with the hidden width of ours."""
+    layers = import_timm().layers
+    width = attention(name).width
+    make: dict[str, Callable[[], nn.Module]] = {
+        "se": lambda: layers.SEModule(channels, rd_channels=width(channels, 16), bias=False),
+        "eca": lambda: layers.EcaModule(channels),
+        "ese": lambda: layers.EffectiveSEModule(channels, gate_layer="sigmoid"),
+        "cbam": lambda: layers.cbam.CbamModule(channels, rd_channels=width(channels, 16)),
+        "channel": lambda: layers.cbam.ChannelAttn(channels, rd_channels=width(channels, 16)),
+        "spatial": lambda: layers.cbam.SpatialAttn(7),
+        "ca": lambda: layers.coord_attn.CoordAttn(channels, rd_channels=width(channels, 32)),
+        "ela": lambda: layers.coord_attn.EfficientLocalAttn(channels),
+        "strip": lambda: layers.coord_attn.StripAttn(channels),
+        "ge": lambda: layers.GatherExcite(channels, use_mlp=False),
+        "gc": lambda: layers.GlobalContext(
+            channels, fuse_add=True, fuse_scale=False, rd_channels=width(channels, 16)
+        ),
+        "nl": lambda: layers.NonLocalAttn(channels, rd_channels=width(channels, 2)),
+    }
+    try:
+        return make[name]() if name in make else None
+    except (AttributeError, TypeError):  # another version of timm
+        return None
+
+
+class Trial:
+    """A module, its map, and what comes back to it."""
+
+    def __init__(
+        self, module: nn.Module, shape: tuple[int, ...], variant: tuple[str, str], device: Any
+    ) -> None:
+        precision, layout = variant
+        form, dtype = LAYOUTS[layout], PRECISIONS[precision]
+        self.module = module.to(device, memory_format=form)  # type: ignore[call-overload]
+        self.bf16 = precision == "bf16"
+        self.device = torch.device(device)
+        self.x = torch.randn(shape, device=device).to(dtype).contiguous(memory_format=form)
+        self.x.requires_grad_()
+        self.grad = torch.randn_like(self.x, requires_grad=False)
+
+    def forward(self) -> Tensor:
+        device = self.device.type
+        with torch.autocast(device, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
+            y: Tensor = self.module(self.x)
+        return y
+
+    def step(self) -> None:
+        self.module.train()
+        self.x.grad = None
+        y = self.forward()
+        y.backward(self.grad.to(y.dtype))  # type: ignore[no-untyped-call]
+
+    @torch.inference_mode()
+    def infer(self) -> None:
+        self.module.eval()
+        self.forward()
+
+    def timed(self, work: Callable[[], None], times: int, plain: bool) -> Contestant:
+        cuda = self.device.type == "cuda"
+        wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
+
+        def run() -> float:
+            with fused.plain() if plain else contextlib.nullcontext():
+                wait()
+                began = time.perf_counter()
+                for _ in range(times):
+                    work()
+                wait()
+                return (time.perf_counter() - began) / times
+
+        return run
+
+
+# --- traffic --------------------------------------------------------------------------------------
+
+
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes that operators read and write in storages too large for the cache."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        if func.is_view or "empty" in name or name.endswith(("detach", "_unsafe_view")):
+            return results
+        into = (kwargs or {}).get("out")
+        self.bytes += sum(map(_moved, _tensors([args, {**(kwargs or {}), "out": None}])))
+        self.bytes += sum(map(_moved, _tensors(results if into is None else into)))
+        return results
+
+
+def _tensors(nested: Any) -> Iterator[Tensor]:
+    if isinstance(nested, Tensor):
+        yield nested
+    elif isinstance(nested, list | tuple):
+        for item in nested:
+            yield from _tensors(item)
+    elif isinstance(nested, dict):
+        yield from _tensors(list(nested.values()))
+
+
+def _moved(tensor: Tensor) -> int:
+    """An expanded axis lies in memory once."""
+    if tensor.untyped_storage().nbytes() <= CACHED:
+        return 0
+    sides = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.element_size() * int(
+        torch.tensor([side for side, stride in sides if stride]).prod()
+    )
+
+
+def passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
+    """How often a training step moves the map."""
+    trial = Trial(attention(name).load()(shape[1]), shape, variant, "meta")
+    with fused.plain() if plain else contextlib.nullcontext(), Traffic() as traffic:
+        trial.bf16 = False  # the meta device has no autocast; the map has its type
+        trial.module.to(trial.x.dtype)
+        trial.step()
+    return float(traffic.bytes / (trial.x.numel() * trial.x.element_size()))
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def measure(
+    name: str, shape: tuple[int, ...], variant: tuple[str, str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """One row of the result."""
+    ours = Trial(attention(name).load()(shape[1]), shape, variant, options.device)
+    found: dict[str, Any] = {"attention": name, "map": list(shape), "variant": " ".join(variant)}
+    entrants = {"ours": (ours, False), "plain": (ours, True)}
+    other = timms(name, shape[1])
+    if other is not None:
+        entrants["timm"] = (Trial(other, shape, variant, options.device), False)
+    for label in ("step", "infer"):
+        runs = {}
+        for who, (trial, plain) in entrants.items():
+            work = getattr(trial, label)
+            once = trial.timed(work, 1, plain)
+            once()
+            times = max(1, round(options.block / max(1e-6, min(once(), once()))))
+            runs[who] = trial.timed(work, times, plain)
+        times_of = rounds_of(runs, options.rounds, options.watch.lap)
+        found[label] = {"ms": round(1e3 * statistics.median(times_of["ours"]), 3)}
+        for who in list(runs)[1:]:
+            found[label][f"{who} / ours"] = spread(ratios(times_of[who], times_of["ours"]))
+    return found
+
+
+def maps(backbone: str, image_size: int) -> list[Shape]:
+    """(C, H, W) at one position of its blocks, the widest of each size."""
+    sites = site_map(backbone, image_size=image_size, stem="small").sites
+    widest: dict[int, Shape] = {}
+    for s in sites:
+        if s.position == BACKBONES[backbone]:
+            shape = (s.channels, s.height, s.width)
+            widest[s.height] = max(shape, widest.get(s.height, shape))
+    return [widest[side] for side in sorted(widest, reverse=True)]
+
+
+def rows_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    variants = [tuple(variant.split(".")) for variant in options.variants]
+    for backbone, name in itertools.product(options.maps, options.attentions):
+        for shape, variant in itertools.product(maps(backbone, options.image_size), variants):
+            row = measure(name, (options.batch_size, *shape), variant, options)
+            row["backbone"] = backbone
+            if shape == maps(backbone, options.image_size)[0]:
+                moved = (
+                    passes(name, (options.batch_size, *shape), variant, p) for p in (True, False)
+                )
+                row["passes"] = dict(
+                    zip(("plain", "ours"), (round(m, 1) for m in moved), strict=True)
+                )
+            print_row(row)
+            yield row
+
+
+def print_row(row: dict[str, Any]) -> None:
+    words = [f"{row['attention']:8s} {'×'.join(map(str, row['map'])):14s} {row['variant']:22s}"]
+    for label in ("step", "infer"):
+        told = row[label]
+        words.append(f"{label} {told['ms']:8.2f} ms")
+        words += [f"{who} {shown(told[who])}" for who in told if who != "ms"]
+    if "passes" in row:
+        words.append("passes {plain} → {ours}".format(**row["passes"]))
+    print("  ".join(words), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add_options(parser)
+    parser.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), choices=ATTENTIONS)
+    parser.add_argument("--maps", nargs="+", default=list(BACKBONES), choices=BACKBONES)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="TYPE.LAYOUT")
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--device", type=resolve_device, default="auto")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--block", type=float, default=0.01, help="seconds of a turn, at least")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.watch = watch = Watch.begin(anyway=options.anyway)
+    rows = list(rows_of(options))
+    slower = [
+        {"attention": r["attention"], "map": r["map"], "variant": r["variant"], "in": label}
+        for r in rows
+        for label in ("step", "infer")
+        if r[label]["plain / ours"]["median"] < LIMIT
+    ]
+    result = {
+        "what": "time of an attention alone: plain form and timm's over ours, ratios in a round",
+        "busy": watch.end(),
+        "others_cores": round(watch.cores, 3),
+        "environment": environment(options.device, "see rows"),
+        "limit": LIMIT,
+        "slower": slower,
+        "rows": rows,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
