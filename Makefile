@@ -28,10 +28,10 @@ demo: $(VENV)/.installed
 	@echo "Open $(CURDIR)/$(DEMO)/report.html in a browser."
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run side by side
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Caches of data and sites go to a folder of this run, for this process and its children."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["ATTENTUNE_CACHE"] = str(folder)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     return folder
 
 
