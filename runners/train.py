@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,24 @@ from .resident import DeviceData, Pictures
 from .results import EpochReport
 from .steps import EagerStep, Step, autocast, choose_step
 
-Save = Callable[[Path, dict[str, Any]], None]
-"""Writes a checkpoint to a path, with facts in JSON's types for whoever goes on."""
 EVAL_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Save:
+    """Writes a checkpoint of a training, as it is after `epoch` epochs."""
+
+    training: Training
+    epoch: int
+
+    def __call__(self, path: Path, facts: dict[str, Any]) -> None:
+        """Write it to a path, with facts in JSON's types for whoever goes on."""
+        self.training.save(self.epoch, path, facts)
+
+    @property
+    def size(self) -> int:
+        """Bytes that will be written."""
+        return sum(tensor.nbytes for tensor in self.training.state())
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ def train(
     stopped = False
     for epoch in range(first, recipe.epochs):
         report = run.epoch(epoch)
-        if not on_epoch(report, partial(run.save, epoch + 1)) and epoch + 1 < recipe.epochs:
+        if not on_epoch(report, Save(run, epoch + 1)) and epoch + 1 < recipe.epochs:
             stopped = True
             break
     if run.average:
@@ -154,7 +168,7 @@ class Training:
         steps = self.average.steps if self.average else 0
         held = checkpoint.names_of(self.optimizer)
         known = {"epoch": epoch, "average_steps": steps, "optimizer": held}
-        checkpoint.save(path, {**facts, **known}, self._state())
+        checkpoint.save(path, {**facts, **known}, self.state())
 
     def restore(self, path: Path) -> int:
         """Put a checkpoint back; the number of epochs that it had seen."""
@@ -162,12 +176,13 @@ class Training:
         if facts is None:
             return 0
         checkpoint.make_room(self.optimizer, facts["optimizer"])
-        checkpoint.load(path, self._state())
+        checkpoint.load(path, self.state())
         if self.average:
             self.average.steps = int(facts["average_steps"])
         return int(facts["epoch"])
 
-    def _state(self) -> list[Tensor]:
+    def state(self) -> list[Tensor]:
+        """Every tensor that a checkpoint holds."""
         return checkpoint.state_of(self.model, self.optimizer, self.average)
 
 

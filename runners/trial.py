@@ -36,9 +36,12 @@ from .train import Outcome, Save, train
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "model.safetensors"
 
-WORTH_SAVING = 10
-"""A checkpoint is written when training has gone on for so many times what the last one took: after
-every epoch, but where a GPU trains one in less than a second. A crash costs no more than that."""
+WORTH_SAVING = 50
+"""A checkpoint is written after an epoch if training has gone on since the last one for so many
+times what writing takes. So it costs at most a fiftieth, and a crash loses no more than some
+seconds, or one epoch where that is longer."""
+SAVED_A_SECOND = 300e6
+"""Bytes of a checkpoint, as long as none has been written; from then on it is measured."""
 
 Tell = Callable[[Event], bool]
 """Sends an event; for an `EpochDone` waits and answers whether to go on."""
@@ -64,7 +67,8 @@ class _Trial:
         self.earlier_seconds = 0.0
         self.device_seconds = 0.0
         self.last = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
-        self.saved_at, self.saving = self.began, 0.0
+        self.saved_at = self.began
+        self.saving: float | None = None
 
     def run(self) -> None:
         job, recipe = self.job, self.job.recipe
@@ -141,6 +145,8 @@ class _Trial:
         self.device_seconds += report.seconds
         self.last = report
         last = report.epoch == self.job.recipe.epochs  # after it the weights are kept at once
+        if self.saving is None:
+            self.saving = save.size / SAVED_A_SECOND
         due = time.perf_counter() - self.saved_at >= WORTH_SAVING * self.saving
         if due and not last:
             self.checkpoint(save)

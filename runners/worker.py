@@ -21,10 +21,13 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
 
     import torch
 
+    from .devices import hold_memory
     from .trial import run_trial
 
     torch.set_num_threads(threads)
     where = torch.device(device)
+    if where.type == "cpu":
+        hold_memory()
 
     def tell(event: Event) -> bool:
         pipe.send(event)

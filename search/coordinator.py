@@ -117,6 +117,7 @@ class Coordinator:
         try:
             while True:
                 self._fill()
+                self.proposer.write()
                 if not self.running:
                     return
                 for event in self.pool.events(timeout=0.5):
@@ -157,6 +158,7 @@ class Coordinator:
         )
         trial = self.running[number] = Running(job, role, time.monotonic())
         self.pool.start(job)
+        self.proposer.write()
         self.watcher.trial_started(trial)
 
     def _handle(self, event: Event) -> None:
@@ -171,8 +173,8 @@ class Coordinator:
             case Measured():
                 self.store.set_costs(study, number, event.costs)
             case EpochDone():
-                self.store.record_epoch(study, number, event.report)
                 self.pool.reply(number, go_on=not self.stopping)
+                self.store.record_epoch(study, number, event.report)
             case Finished():
                 self.store.finish_trial(study, number, event.result)
                 self._ended(number)

@@ -3,14 +3,16 @@
 Only the coordinator writes to a study, so it need not read back what it wrote. Samplers that ask a
 database read all trials again for every parameter, and write each of a dozen small things on its
 own: some 100 ms a trial, where in memory it is a few. Here a trial is written when all of it is
-known, in one transaction, and its end in another.
+known, in one transaction, and its end in another, and all of it only when `write` is called: while
+a worker waits for its next trial, nobody has to wait for a disk.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import optuna
@@ -39,6 +41,7 @@ class OptunaStudy:
         self._study_id = saved._study_id
         self._memory = optuna.create_study(directions=directions)
         self._ids: list[int] = []
+        self._unwritten: list[Callable[[], None]] = []
         for trial in saved.get_trials():
             self._ids.append(trial._trial_id)
             self._memory.add_trial(trial)
@@ -64,24 +67,39 @@ class OptunaStudy:
         `constraints` say how far it is above each limit; what is not above zero is kept.
         """
         _constrain(trial, constraints)
-        frozen = self.trials[trial.number]
+        frozen = self.trials[trial.number]  # as it is now: whatever changes makes another object
+        self._unwritten.append(partial(self._write_new, frozen))
+
+    def _write_new(self, frozen: FrozenTrial) -> None:
         self._ids.append(self._storage.create_new_trial(self._study_id, template_trial=frozen))
+
+    def write(self) -> None:
+        """Write to the database, in order, what has happened since the last time."""
+        while self._unwritten:
+            self._unwritten[0]()
+            del self._unwritten[0]
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
         """Add constraints to a saved trial, as they become known."""
         frozen = self.trials[number]
         known = set(frozen.system_attrs)
         _constrain(optuna.Trial(self._memory, frozen._trial_id), constraints)
-        for key, value in self.trials[number].system_attrs.items():
-            if key not in known:
-                self._storage.set_trial_system_attr(self._ids[number], key, value)
+        new = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
+        self._unwritten.append(partial(self._write_attributes, number, new))
+
+    def _write_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            self._storage.set_trial_system_attr(self._ids[number], key, value)
 
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
         """How a saved trial ended: with values, pruned, or failed."""
         told = self._memory.tell(number, values, state=state)
-        self._storage.set_trial_state_values(self._ids[number], told.state, told.values)
+        self._unwritten.append(partial(self._write_end, number, told.state, told.values))
+
+    def _write_end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
+        self._storage.set_trial_state_values(self._ids[number], state, values)
 
 
 def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:

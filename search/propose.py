@@ -113,9 +113,13 @@ class Proposer:
         self.bare = Architecture(config.backbone)
         self.baselines = self._baselines()
         self._grid: list[int] | None = None
+        self._unwritten: list[Proposal] = []
 
     def next(self) -> Proposal:
-        """The next trial; SpaceError if a limit leaves nothing that could be proposed."""
+        """The next trial; SpaceError if a limit leaves nothing that could be proposed.
+
+        `write` has to follow, when the trial has begun.
+        """
         for architecture, seed in self._owed():
             if proposal := self._fixed(architecture, seed):
                 return proposal
@@ -223,10 +227,28 @@ class Proposer:
             self.reject(trial.number, architecture, costs, reason)
             return None
         self.history.started(architecture.key, seed)
-        self.store.start_trial(
-            self.record, trial.number, architecture, seed=seed, role=role, costs=costs
-        )
-        return Proposal(trial.number, architecture, seed, role, costs)
+        proposal = Proposal(trial.number, architecture, seed, role, costs)
+        self._unwritten.append(proposal)
+        return proposal
+
+    def write(self) -> None:
+        """Write to the database what has been proposed and settled since the last time.
+
+        Later than it happens, so that no worker waits for it. If a crash comes between, the same
+        will be proposed again, and what ended is told to Optuna by `reconcile`.
+        """
+        self.study.write()
+        while self._unwritten:
+            new = self._unwritten[0]
+            self.store.start_trial(
+                self.record,
+                new.number,
+                new.architecture,
+                seed=new.seed,
+                role=new.role,
+                costs=new.costs,
+            )
+            del self._unwritten[0]
 
     def _constraints(self, costs: Costs) -> dict[str, float]:
         """How far the known costs are above their limits, in parts of the limit."""
