@@ -72,7 +72,6 @@ def timms(name: str, channels: int) -> nn.Module | None:
         "spatial": lambda: layers.cbam.SpatialAttn(7),
         "ca": lambda: layers.coord_attn.CoordAttn(channels, rd_channels=width(channels, 32)),
         "ela": lambda: layers.coord_attn.EfficientLocalAttn(channels),
-        "strip": lambda: layers.coord_attn.StripAttn(channels),
         "ge": lambda: layers.GatherExcite(channels, use_mlp=False),
         "gc": lambda: layers.GlobalContext(
             channels, fuse_add=True, fuse_scale=False, rd_channels=width(channels, 16)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .fused import lies_last
 from .gates import Start, zero
 
 
@@ -36,10 +35,6 @@ class DoubleAttention(nn.Module):
         """The map with what was handed out added."""
         features, keys, queries = self.project(x).flatten(2).split(self.hidden, dim=1)
         gathered = features @ keys.softmax(2).transpose(1, 2).to(features.dtype)
-        shares = queries.softmax(1).to(features.dtype)
-        if lies_last(x):  # the same, so that it lies as the map does
-            handed_out = (shares.transpose(1, 2) @ gathered.transpose(1, 2)).transpose(1, 2)
-        else:
-            handed_out = gathered @ shares
-        added: Tensor = self.out(handed_out.unflatten(2, x.shape[2:]))
+        handed_out = gathered @ queries.softmax(1).to(features.dtype)
+        added: Tensor = self.out(handed_out.view(x.shape[0], -1, *x.shape[2:]))
         return x + added

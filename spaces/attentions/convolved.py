@@ -32,7 +32,8 @@ SMALLEST = 2**11
 
 def over_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
     """What `layer` makes of strips (N, C, L) of the map `x`: the same shape."""
-    if not fuses(strips) or not fuses_map(x):
+    depthwise = layer.groups > 1  # for these the plain layer is slow in any case
+    if not fuses(strips) or not (depthwise or fuses_map(x)):
         return _plain(layer, strips)
     row = strips.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     weight, padding = layer.weight.unsqueeze(2), (0, layer.kernel_size[0] // 2)

@@ -30,16 +30,21 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import gpu, slabs
-from .pools import Pool, maximum, plainly
+from .pools import Pool, maximum, plainly, squares
 from .slabs import FIRST, LAST, Pooled, Scaled, back, order_of
+
+NEVER = 2**62
 
 # Limits from which on the fused form is faster, as benchmarks/attention.py measures.
 
 SMALL = 2**17
 """Elements of a map below which calls cost more than traffic."""
 
-TOPS = 2**19
-"""The same for the maximum over all places, whose plain form is quick."""
+QUICK = {maximum(2, 3): 2**19, squares(2, 3): 2**20}
+"""The same for pools whose plain form is quick."""
+
+ALONE = 2**19
+"""The same for a gate where nothing is pooled in the fused form."""
 
 NARROW = 64
 """With channels last: bytes of all channels of a place below which too little lies together."""
@@ -53,10 +58,11 @@ def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
 
     `mean(2, 3)` gives (N, C), `mean(3)` gives (N, C, H), `mean(1)` gives (N, H, W), and so on.
     """
+    if not torch.is_grad_enabled():
+        return (x, *_forwards(x, pools))
     if not _pools_fused(x, pools):
-        backwards = torch.is_grad_enabled() or not fuses(x)
-        return (x, *(plainly(x, pool, backwards=backwards) for pool in pools))
-    if x.requires_grad and torch.is_grad_enabled():
+        return (x, *(plainly(x, pool) for pool in pools))
+    if x.requires_grad:
         results: tuple[Tensor, ...] = Pooled.apply(x, pools)  # type: ignore[no-untyped-call]
         return results
     return (x, *slabs.pool(x, pools))
@@ -64,7 +70,7 @@ def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
 
 def scaled(x: Tensor, *gates: Tensor) -> Tensor:
     """The map (N, C, H, W) times every gate; a gate has length 1 where it is the same."""
-    if not _gates_fused(x, gates):
+    if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
         return slabs.product(x, *gates)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
         result: Tensor = Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
@@ -124,7 +130,7 @@ def fuses_map(x: Tensor, *gates: Tensor) -> bool:
     # Most maps of an inference with one picture end here, where a microsecond counts.
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.numel() < SMALL:
         return False
-    return fuses(x, *gates) and _alike(x, *gates) and _pays(x)
+    return _alike(x, *gates) and _pays(x) and fuses(x, *gates)
 
 
 def lies_last(x: Tensor) -> bool:
@@ -132,16 +138,39 @@ def lies_last(x: Tensor) -> bool:
     return fuses_map(x) and order_of(x) == LAST
 
 
+def _forwards(x: Tensor, pools: tuple[Pool, ...]) -> list[Tensor]:
+    """Values that nobody will want a gradient of."""
+    last = type(x) is Tensor and x.ndim == 4 and order_of(x) == LAST
+    if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and fuses(x):
+        return slabs.pool(x, pools)
+    tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and fuses(x)
+    # Of all places of a map with channels last, only the pooling layer is never slow.
+    return [
+        plainly(x, pool, backwards=not tops or (last and pool.axes == (2, 3))) for pool in pools
+    ]
+
+
+def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
+    """Elements of a map with channels last from which on slabs are faster forwards."""
+    if pool.kind in ("mean", "maximum") and pool.axes in ((2,), (3,)):
+        return 2**13
+    if pool.kind == "mean" and pool.axes == (2, 3) and dtype == torch.bfloat16:
+        return 2**17
+    return {"maximum": 2**17, "weighted": 2**17, "variance": 2**20}.get(pool.kind, NEVER)
+
+
 def _pools_fused(x: Tensor, pools: tuple[Pool, ...]) -> bool:
     if _on_gpu(x):
         return gpu.covers(pools)
-    return fuses_map(x) and (x.numel() >= TOPS or maximum(2, 3) not in pools)
+    return fuses_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
 
 
 def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
     if _on_gpu(x, *gates):
         return len(gates) == 1 and gpu.covers_gate(x, gates[0])
-    return fuses_map(x, *gates)
+    if not fuses_map(x, *gates):
+        return False
+    return x.numel() >= ALONE or hasattr(x.grad_fn, "made") or not torch.is_grad_enabled()
 
 
 def _on_gpu(x: Tensor, *gates: Tensor) -> bool:

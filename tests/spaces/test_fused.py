@@ -26,8 +26,10 @@ every_case = pytest.mark.parametrize(("name", "options"), OPTIONS)
 @pytest.fixture(autouse=True)
 def fuse_small_maps_in_many_slabs(monkeypatch):
     monkeypatch.setattr(slabs, "SLAB", 2000)
-    for limit in ("SMALL", "TOPS", "NARROW", "LARGE"):
+    for limit in ("SMALL", "ALONE", "NARROW", "LARGE"):
         monkeypatch.setattr(fused, limit, 1)
+    monkeypatch.setattr(fused, "QUICK", {})
+    monkeypatch.setattr(fused, "_forwards_from", lambda *_: 1)
     monkeypatch.setattr(convolved, "SMALLEST", 1)
 
 
