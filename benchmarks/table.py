@@ -118,6 +118,39 @@ def accuracy(result: Result) -> list[str]:
     ]
 
 
+def attention(result: Result) -> list[str]:
+    """Of each backbone the largest map, where memory counts most; the rest stays in the file."""
+    largest: dict[str, dict[str, list[Any]]] = {}
+    for row in result["rows"]:
+        if "passes" in row:
+            rows = largest.setdefault(row["backbone"], {})
+            rows.setdefault(row["attention"], []).append(row)
+    lines = []
+    for backbone, attentions in largest.items():
+        variants = [row["variant"] for row in next(iter(attentions.values()))]
+        shape = "×".join(map(str, next(iter(attentions.values()))[0]["map"]))
+        lines += [f"Maps of {shape}, `{backbone}`:", ""]
+        head = ["attention", "passes, plain → ours"]
+        head += [f"plain / ours, {variant}" for variant in variants] + [f"timm / ours, {variants[0]}"]
+        lines += table(head, [_attention(name, rows) for name, rows in attentions.items()])
+    slower = {(r["attention"], tuple(r["map"]), r["variant"], r["in"]) for r in result["slower"]}
+    lines.append(
+        f"A training step of the attention alone, median (quartiles) of "
+        f"{result['rows'][0]['step']['plain / ours']['rounds']} rounds. Slower than "
+        f"{result['limit']} of the plain form: {len(slower)} of {2 * len(result['rows'])} "
+        "measurements, over all sizes, forwards alone and in a step"
+        + (f" ({', '.join(sorted({name for name, *_ in slower}))})." if slower else ".")
+    )
+    return lines
+
+
+def _attention(name: str, rows: list[Any]) -> list[str]:
+    passes, step = rows[0]["passes"], rows[0]["step"]
+    timm = shown(step["timm / ours"]) if "timm / ours" in step else "–"
+    cells = [f"`{name}`", f"{passes['plain']:g} → {passes['ours']:g}"]
+    return [*cells, *(shown(row["step"]["plain / ours"]) for row in rows), timm]
+
+
 def _mean(mean: float, deviation: float | None) -> str:
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
@@ -132,6 +165,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "trials": trials,
     "overhead": overhead,
     "accuracy": accuracy,
+    "attention": attention,
 }
 
 

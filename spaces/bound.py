@@ -40,6 +40,9 @@ def bind(space: Space, site_map: SiteMap) -> BoundSpace:
 
 def _why_empty(space: Space, site_map: SiteMap) -> str:
     nothing = f"the space {space.name!r} has nothing to choose on {site_map.backbone}"
+    if space.stages and not {*space.stages} & {*site_map.blocks}:
+        there = ", ".join(map(str, site_map.blocks))
+        return f"{nothing}: it asks for stages {', '.join(map(str, space.stages))}; there are {there}"
     if not {*space.positions, *space.fallback_positions} & set(site_map.positions):
         return (
             f"{nothing}: it asks for {', '.join(space.positions)}; "
@@ -55,6 +58,8 @@ def _places(space: Space, site_map: SiteMap) -> Iterator[Place]:
     if space.granularity == "network":
         yield ALL
     for stage, blocks in site_map.blocks.items() if space.granularity != "network" else ():
+        if space.stages and stage not in space.stages:
+            continue
         if space.granularity == "stage":
             yield Place(stage, stage)
         else:

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ..errors import ArchitectureError, SpaceError, did_you_mean
 from .architecture import POSITIONS
@@ -25,6 +25,7 @@ class Space(BaseModel):
 
     Attributes:
         granularity: one choice for the whole network, one a stage, or one a block.
+        stages: only these, counted from 1; all, if none is named. Not with granularity `network`.
         attentions: names of the catalogue, and `none`.
         ratios: reduction ratios for the attentions that have one.
         positions: where in a block; those a backbone lacks fall away.
@@ -41,6 +42,7 @@ class Space(BaseModel):
     name: str = "custom"
     about: str = ""
     granularity: Literal["network", "stage", "block"] = "stage"
+    stages: tuple[int, ...] = ()
     attentions: tuple[str, ...]
     ratios: tuple[int, ...] = (4, 8, 16)
     positions: tuple[str, ...] = ("residual",)
@@ -90,6 +92,12 @@ class Space(BaseModel):
                     attention(name).option(key).parse(str(choice).lower())
         return options
 
+    @model_validator(mode="after")
+    def _stages_decide(self) -> Space:
+        if self.stages and self.granularity == "network":
+            raise ValueError("stages: needs granularity stage or block")
+        return self
+
     @classmethod
     def of(cls, **fields: Any) -> Space:
         """A space; SpaceError in one sentence for what is wrong."""
@@ -97,9 +105,9 @@ class Space(BaseModel):
             return cls(**fields)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            where = "".join(f"{part}: " for part in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
-            raise SpaceError(f"search space: {where}: {message}") from None
+            raise SpaceError(f"search space: {where}{message}") from None
 
 
 def preset_names() -> list[str]:

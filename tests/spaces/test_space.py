@@ -76,6 +76,17 @@ def test_positions_that_are_one_point_are_one_choice():
     assert space.size() == 2**4
 
 
+def test_stages_that_are_not_named_stay_bare():
+    space = bound(attentions=("none", "se", "eca"), ratios=(4,), stages=(1, 3))
+    assert [str(scope.place) for scope in space.scopes] == ["s1", "s3"]
+    assert space.size() == 3**2
+
+
+def test_stages_that_the_backbone_lacks_are_refused_with_those_it_has():
+    with pytest.raises(SpaceError, match="asks for stages 7; there are 1, 2, 3, 4"):
+        bound(attentions=("none", "se"), stages=(7,))
+
+
 @pytest.mark.parametrize("name", preset_names())
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv2_100", "vgg11_bn", "densenet121"])
 def test_every_preset_fits_every_family(name, backbone):
@@ -102,6 +113,7 @@ WRONG = [
     ("attentions = ['cbam']\n[options.cbam]\nk = [4]", "odd"),
     ("attentions = ['cbam']\n[options.cbam]\nq = [4]", "no option 'q'"),
     ("attentions = ['se']\n[options.se]\nr = [4]", "use `ratios`"),
+    ("attentions = ['se']\ngranularity = 'network'\nstages = [2]", "granularity stage or block"),
     ("attentions = [", "not valid TOML"),
 ]
 
