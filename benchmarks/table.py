@@ -43,11 +43,12 @@ def loop(result: Result) -> list[str]:
         )
     head = ["network", "threads", "ours, pictures/s", "best bare loop", "usual way"]
     size = result["rows"][0]
+    rounds = sorted({row["ours / bare"]["rounds"] for row in result["rows"]})
     return [
         *table([*head, "ours / bare", "ours / usual", "ours in"], rows),
         f"{result['data']}, {size['image_size']}×{size['image_size']}, batches of "
         f"{size['batch_size']}; ratios within a round, median (quartiles) of "
-        f"{size['ours / bare']['rounds']} rounds.",
+        f"{' or '.join(map(str, rounds))} rounds.",
     ]
 
 
@@ -131,7 +132,9 @@ def attention(result: Result) -> list[str]:
         shape = "×".join(map(str, next(iter(attentions.values()))[0]["map"]))
         lines += [f"Maps of {shape}, `{backbone}`:", ""]
         head = ["attention", "passes, plain → ours"]
-        head += [f"plain / ours, {variant}" for variant in variants] + [f"timm / ours, {variants[0]}"]
+        head += [f"plain / ours, {variant}" for variant in variants] + [
+            f"timm / ours, {variants[0]}"
+        ]
         lines += table(head, [_attention(name, rows) for name, rows in attentions.items()])
     slower = {(r["attention"], tuple(r["map"]), r["variant"], r["in"]) for r in result["slower"]}
     lines.append(

@@ -42,7 +42,9 @@ def _why_empty(space: Space, site_map: SiteMap) -> str:
     nothing = f"the space {space.name!r} has nothing to choose on {site_map.backbone}"
     if space.stages and not {*space.stages} & {*site_map.blocks}:
         there = ", ".join(map(str, site_map.blocks))
-        return f"{nothing}: it asks for stages {', '.join(map(str, space.stages))}; there are {there}"
+        return (
+            f"{nothing}: it asks for stages {', '.join(map(str, space.stages))}; there are {there}"
+        )
     if not {*space.positions, *space.fallback_positions} & set(site_map.positions):
         return (
             f"{nothing}: it asks for {', '.join(space.positions)}; "

@@ -43,8 +43,11 @@ SMALL = 2**17
 QUICK = {maximum(2, 3): 2**19, squares(2, 3): 2**20}
 """The same for pools whose plain form is quick."""
 
-ALONE = 2**19
+ALONE = 2**20
 """The same for a gate where nothing is pooled in the fused form."""
+
+FEW = 32
+"""Places of a contiguous map below which its maximum over channels is slow as a plain reduction."""
 
 NARROW = 64
 """With channels last: bytes of all channels of a place below which too little lies together."""
@@ -144,10 +147,14 @@ def _forwards(x: Tensor, pools: tuple[Pool, ...]) -> list[Tensor]:
     if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and fuses(x):
         return slabs.pool(x, pools)
     tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and fuses(x)
-    # Of all places of a map with channels last, only the pooling layer is never slow.
-    return [
-        plainly(x, pool, backwards=not tops or (last and pool.axes == (2, 3))) for pool in pools
-    ]
+    return [plainly(x, pool, backwards=not tops or _slow_top(x, pool, last)) for pool in pools]
+
+
+def _slow_top(x: Tensor, pool: Pool, last: bool) -> bool:
+    """Where the quick maximum is slow: over places that do not lie together, or very few do."""
+    if pool.axes == (1,):
+        return not last and x.shape[2] * x.shape[3] < FEW
+    return last and pool.axes == (2, 3)
 
 
 def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
