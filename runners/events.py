@@ -1,13 +1,15 @@
 """What a worker tells the coordinator about a trial, in the order in which it happens.
 
-`Started`, `Measured`, then one `EpochDone` an epoch (each waits for an answer: go on or stop), then
+`Started`, `Measured`, then one `EpochDone` an epoch (each waits for an `Answer`), then
 exactly one of `Finished`, `Stopped`, `Rejected`, `Failed` — or `WorkerDied`, which the pool reports
 in the worker's place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from .results import Costs, EpochReport, Failure, TrialResult
 
@@ -29,6 +31,14 @@ class Measured:
     costs: Costs
 
 
+class Answer(Enum):
+    """What a worker is to do after an epoch."""
+
+    GO_ON = "go on"
+    PAUSE = "stop for now, and save what is needed to go on"
+    PRUNE = "stop for good"
+
+
 @dataclass(frozen=True)
 class EpochDone:
     """An epoch is over, and saved if that takes little time. The worker waits for `Pool.reply`."""
@@ -47,11 +57,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The trial was told to stop after an epoch; its checkpoint is there."""
+    """The trial was told to stop after an epoch; its checkpoint is there if it is to go on."""
 
     number: int
     epochs: int
     seconds: float
+    device_seconds: float
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)

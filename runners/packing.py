@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..spaces.architecture import Architecture
-from .events import EpochDone, Failed, Finished, Stopped, WorkerDied
+from .events import Answer, EpochDone, Failed, Finished, Stopped, WorkerDied
 from .pool import LocalPool, Pool
 from .recipe import Recipe
 from .results import Job
@@ -67,7 +67,8 @@ def _epochs_a_second(backbone: str, recipe: Recipe, devices: list[str]) -> float
                         case EpochDone(number, report):
                             seconds[number].append(report.seconds)
                             # The first warms up; while the last ones run, others may have ended.
-                            pool.reply(number, go_on=any(len(s) < 2 for s in seconds.values()))
+                            enough = all(len(s) > 1 for s in seconds.values())
+                            pool.reply(number, Answer.PRUNE if enough else Answer.GO_ON)
                         case Finished(number) | Stopped(number):
                             running.discard(number)
                         case Failed() | WorkerDied():

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .events import END_OF_TRIAL, Event, WorkerDied
+from .events import END_OF_TRIAL, Answer, Event, WorkerDied
 from .results import Job
 
 
@@ -30,7 +30,7 @@ class Pool(Protocol):
     def start(self, job: Job) -> None:
         """Give a job to an idle worker."""
 
-    def reply(self, number: int, *, go_on: bool) -> None:
+    def reply(self, number: int, answer: Answer) -> None:
         """Answer the `EpochDone` of a trial."""
 
     def events(self, timeout: float) -> list[Event]:
@@ -84,12 +84,12 @@ class LocalPool:
         with contextlib.suppress(OSError):  # it died while idle: shows as an event like any other
             worker.pipe.send(job)
 
-    def reply(self, number: int, *, go_on: bool) -> None:
+    def reply(self, number: int, answer: Answer) -> None:
         """Answer the `EpochDone` of a trial; nothing happens if its worker has died."""
         for worker in self._workers:
             if worker.job == number:
                 with contextlib.suppress(OSError):
-                    worker.pipe.send(go_on)
+                    worker.pipe.send(answer)
 
     def events(self, timeout: float) -> list[Event]:
         """All that can be read now, after at most `timeout` seconds."""

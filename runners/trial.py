@@ -27,7 +27,7 @@ from .checkpoint import read_facts
 from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
 from .environment import environment
-from .events import EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
+from .events import Answer, EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
 from .recipe import Init, Recipe, Stem
 from .resident import DeviceData
 from .results import Costs, EpochReport, Failure, Job, TrialResult
@@ -43,8 +43,8 @@ seconds, or one epoch where that is longer."""
 SAVED_A_SECOND = 300e6
 """Bytes of a checkpoint, as long as none has been written; from then on it is measured."""
 
-Tell = Callable[[Event], bool]
-"""Sends an event; for an `EpochDone` waits and answers whether to go on."""
+Tell = Callable[[Event], Answer]
+"""Sends an event; for an `EpochDone` waits for what to do next."""
 
 
 def run_trial(job: Job, tell: Tell, *, device: torch.device, worker: str = "here") -> None:
@@ -69,6 +69,7 @@ class _Trial:
         self.last = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
         self.saved_at = self.began
         self.saving: float | None = None
+        self.answer = Answer.GO_ON
 
     def run(self) -> None:
         job, recipe = self.job, self.job.recipe
@@ -103,13 +104,16 @@ class _Trial:
             torch.cuda.reset_peak_memory_stats(self.device)
         if resumed:
             # The end may have come between the checkpoint and the word of it: say it again.
-            self.tell(EpochDone(job.number, self.last))
+            self.answer = self.tell(EpochDone(job.number, self.last))
+            if self.answer is not Answer.GO_ON:
+                self.stop()
+                return
         resume = self.saved if resumed else None
         outcome = train(
             model, data, recipe, seed=job.seed, resume=resume, on_epoch=self.after_epoch
         )
         if outcome.stopped:
-            self.tell(Stopped(job.number, self.last.epoch, self.seconds))
+            self.stop()
             return
         self.finish(outcome, costs)
 
@@ -150,10 +154,10 @@ class _Trial:
         due = time.perf_counter() - self.saved_at >= WORTH_SAVING * self.saving
         if due and not last:
             self.checkpoint(save)
-        go_on = self.tell(EpochDone(self.job.number, report))
-        if not (go_on or due or last):
+        self.answer = self.tell(EpochDone(self.job.number, report))
+        if self.answer is Answer.PAUSE and not (due or last):
             self.checkpoint(save)
-        return go_on
+        return self.answer is Answer.GO_ON
 
     def checkpoint(self, save: Save) -> None:
         began = time.perf_counter()
@@ -166,6 +170,13 @@ class _Trial:
     def environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
         return environment(self.device, self.job.recipe.precision, attentions)
+
+    def stop(self) -> None:
+        """Tell that training has ended before its last epoch, for now or for good."""
+        spent = (self.last.epoch, self.seconds, self.device_seconds)
+        self.tell(Stopped(self.job.number, *spent, self.environment()))
+        if self.answer is Answer.PRUNE:
+            self.saved.unlink(missing_ok=True)
 
     def finish(self, outcome: Outcome, costs: Costs) -> None:
         weights = {k: v.contiguous().cpu() for k, v in outcome.model.state_dict().items()}

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..errors import TrialError
 from ..spaces.architecture import Architecture
-from .events import EpochDone, Failed, Finished, WorkerDied
+from .events import Answer, EpochDone, Failed, Finished, WorkerDied
 from .pool import LocalPool, Pool
 from .recipe import Recipe
 from .results import Job
@@ -139,7 +139,7 @@ def _results(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]
             match event:
                 case EpochDone(number, report):
                     found[number] = report.val_loss, report.accuracy
-                    pool.reply(number, go_on=True)
+                    pool.reply(number, Answer.GO_ON)
                 case Finished(number):
                     running.remove(number)
                 case Failed(number, failure):

@@ -10,7 +10,7 @@ import signal
 import threading
 from multiprocessing import connection, parent_process
 
-from .events import EpochDone, Event
+from .events import Answer, EpochDone, Event
 from .results import Job
 
 
@@ -29,9 +29,10 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     if where.type == "cpu":
         hold_memory()
 
-    def tell(event: Event) -> bool:
+    def tell(event: Event) -> Answer:
         pipe.send(event)
-        return bool(pipe.recv()) if isinstance(event, EpochDone) else True
+        answer: Answer = pipe.recv() if isinstance(event, EpochDone) else Answer.GO_ON
+        return answer
 
     while True:
         try:

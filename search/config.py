@@ -15,6 +15,25 @@ SamplerName = Literal["tpe", "nsga2", "random", "grid"]
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random", "grid")
 
 
+PrunerName = Literal["asha", "none"]
+
+
+class Pruning(BaseModel):
+    """When trials are stopped early; see `prune.Halving`.
+
+    `first` is the first rung as a part of all epochs, `eta` how much further each next one is, and
+    one in how many goes on. `signal` stands for the accuracy: an epoch's validation accuracy, or
+    its mean training loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pruner: PrunerName = "none"
+    eta: int = Field(3, ge=2)
+    first: float = Field(0.375, gt=0, lt=1)
+    signal: Literal["accuracy", "train_loss"] = "accuracy"
+
+
 class StudyConfig(BaseModel):
     """Everything that makes a study's results what they are; stored with it, never changed.
 
@@ -31,6 +50,7 @@ class StudyConfig(BaseModel):
     objectives: tuple[str, ...] = ("accuracy", "params")
     limits: dict[str, float] = {}
     sampler: SamplerName = "tpe"
+    pruning: Pruning = Pruning()
     seed: int = Field(0, ge=0)
     device: str = "cpu"
     num_classes: int

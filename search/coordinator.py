@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..errors import TrialError
 from ..runners.events import (
+    Answer,
     EpochDone,
     Event,
     Failed,
@@ -26,12 +27,13 @@ from ..runners.events import (
     WorkerDied,
 )
 from ..runners.pool import Pool
-from ..runners.results import Failure, Job
+from ..runners.results import Costs, EpochReport, Failure, Job
 from ..spaces.architecture import Architecture
 from ..studies.records import Lease, StudyRecord, TrialRecord
 from ..studies.store import Store
 from .config import RunPlan, StudyConfig
 from .propose import Proposer
+from .prune import Pruner
 
 LIVES = 3
 """A trial that loses so many workers has failed."""
@@ -61,6 +63,8 @@ class Running:
     job: Job
     role: str
     began: float
+    costs: Costs | None = None
+    pruned: str = ""
 
     @property
     def number(self) -> int:
@@ -83,11 +87,12 @@ class Coordinator:
         config: StudyConfig,
         plan: RunPlan,
         proposer: Proposer,
+        pruner: Pruner,
         pool: Pool,
         lease: Lease,
     ) -> None:
         self.store, self.record, self.config, self.plan = store, record, config, plan
-        self.proposer, self.pool, self.lease = proposer, pool, lease
+        self.proposer, self.pruner, self.pool, self.lease = proposer, pruner, pool, lease
         self.running: dict[int, Running] = {}
         self.waiting: list[TrialRecord] = []
         self.losses: Counter[int] = Counter()
@@ -171,9 +176,10 @@ class Coordinator:
             case Started():
                 self.store.set_worker(study, number, event.worker)
             case Measured():
+                trial.costs = event.costs
                 self.store.set_costs(study, number, event.costs)
             case EpochDone():
-                self.pool.reply(number, go_on=not self.stopping)
+                self.pool.reply(number, self._answer(trial, event.report))
                 self.store.record_epoch(study, number, event.report)
             case Finished():
                 self.store.finish_trial(study, number, event.result)
@@ -185,11 +191,29 @@ class Coordinator:
             case Rejected():
                 self.proposer.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
+            case Stopped() if trial.pruned:
+                self.store.prune_trial(
+                    study,
+                    number,
+                    trial.pruned,
+                    seconds=event.seconds,
+                    device_seconds=event.device_seconds,
+                    environment=event.environment,
+                )
+                self._ended(number)
             case Stopped():
                 del self.running[number]
             case WorkerDied():
                 self._lost(trial, event)
         self.watcher.happened(trial, event)
+
+    def _answer(self, trial: Running, report: EpochReport) -> Answer:
+        """What the worker is to do after an epoch. The last one is never the time to stop."""
+        if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
+            trial.pruned = self.pruner.judge(trial.number, trial.role, report, trial.costs)
+            if trial.pruned:
+                return Answer.PRUNE
+        return Answer.PAUSE if self.stopping else Answer.GO_ON
 
     def _ended(self, number: int) -> None:
         self.proposer.settle(self.store.trial(self.record, number))

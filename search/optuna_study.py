@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,24 +28,16 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class OptunaStudy:
-    """The trials of one study, as Optuna sees them."""
+    """The trials of one study, as Optuna sees them; without a store, in memory only."""
 
-    def __init__(self, store: Store, name: str, keys: Sequence[str]) -> None:
-        self._storage = _storage(store)
+    def __init__(self, keys: Sequence[str], store: Store | None = None, name: str = "") -> None:
         directions = [BY_KEY[key].direction for key in keys]
-        saved = optuna.create_study(
-            study_name=name, storage=self._storage, directions=directions, load_if_exists=True
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            saved.set_metric_names(list(keys))
-        self._study_id = saved._study_id
         self._memory = optuna.create_study(directions=directions)
-        self._ids: list[int] = []
-        self._unwritten: list[Callable[[], None]] = []
-        for trial in saved.get_trials():
-            self._ids.append(trial._trial_id)
-            self._memory.add_trial(trial)
+        self._saved: _Saved | None = None
+        if store is not None:
+            self._saved = _Saved(_storage(store), name, keys)
+            for trial in self._saved.study.get_trials():
+                self._memory.add_trial(trial)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -67,17 +60,9 @@ class OptunaStudy:
         `constraints` say how far it is above each limit; what is not above zero is kept.
         """
         _constrain(trial, constraints)
-        frozen = self.trials[trial.number]  # as it is now: whatever changes makes another object
-        self._unwritten.append(partial(self._write_new, frozen))
-
-    def _write_new(self, frozen: FrozenTrial) -> None:
-        self._ids.append(self._storage.create_new_trial(self._study_id, template_trial=frozen))
-
-    def write(self) -> None:
-        """Write to the database, in order, what has happened since the last time."""
-        while self._unwritten:
-            self._unwritten[0]()
-            del self._unwritten[0]
+        if self._saved:
+            # The trial as it is now: whatever changes it makes another object.
+            self._saved.later(_Saved.add, self.trials[trial.number])
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
         """Add constraints to a saved trial, as they become known."""
@@ -85,21 +70,63 @@ class OptunaStudy:
         known = set(frozen.system_attrs)
         _constrain(optuna.Trial(self._memory, frozen._trial_id), constraints)
         new = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
-        self._unwritten.append(partial(self._write_attributes, number, new))
-
-    def _write_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
-        for key, value in attributes.items():
-            self._storage.set_trial_system_attr(self._ids[number], key, value)
+        if self._saved:
+            self._saved.later(_Saved.set_attributes, number, new)
 
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
         """How a saved trial ended: with values, pruned, or failed."""
         told = self._memory.tell(number, values, state=state)
-        self._unwritten.append(partial(self._write_end, number, told.state, told.values))
+        if self._saved:
+            self._saved.later(_Saved.end, number, told.state, told.values)
 
-    def _write_end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        self._storage.set_trial_state_values(self._ids[number], state, values)
+    def write(self) -> None:
+        """Write to the database, in order, what has happened since the last time."""
+        if self._saved:
+            self._saved.write()
+
+
+class _Saved:
+    """Optuna's half of a study in the database, always a little behind."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage, name: str, keys: Sequence[str]) -> None:
+        self.storage = storage
+        self.study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=[BY_KEY[key].direction for key in keys],
+            load_if_exists=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study.set_metric_names(list(keys))
+        self.ids = [trial._trial_id for trial in self.study.get_trials(deepcopy=False)]
+        self.waiting: deque[Callable[[], None]] = deque()
+
+    def later(self, what: Callable[..., None], *given: Any) -> None:
+        """Do it at the next `write`."""
+        self.waiting.append(partial(what, self, *given))
+
+    def write(self) -> None:
+        """Do all that waits; what fails stays, with all that comes after it."""
+        while self.waiting:
+            self.waiting[0]()
+            self.waiting.popleft()
+
+    def add(self, frozen: FrozenTrial) -> None:
+        """A new trial."""
+        study_id = self.study._study_id
+        self.ids.append(self.storage.create_new_trial(study_id, template_trial=frozen))
+
+    def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """More of what Optuna itself keeps with a trial."""
+        for key, value in attributes.items():
+            self.storage.set_trial_system_attr(self.ids[number], key, value)
+
+    def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
+        """How a trial ended."""
+        self.storage.set_trial_state_values(self.ids[number], state, values)
 
 
 def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:

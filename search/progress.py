@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, WorkerDied
+from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
 from ..spaces.architecture import recorded
 from ..studies.records import BASELINE
 from .coordinator import Coordinator, Running
@@ -91,6 +91,9 @@ class Tally:
             case Failed():
                 self.ended_here += 1
                 self._say(trial, f"[red]failed[/] ({event.failure.kind}) ", event.failure.message)
+            case Stopped() if trial.pruned:
+                self.ended_here += 1
+                self._say(trial, "[dim]pruned[/] ", trial.pruned)
             case Rejected():
                 self._say(trial, "[yellow]rejected[/] ", event.reason)
             case WorkerDied():

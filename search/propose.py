@@ -16,21 +16,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import cast
+from typing import Protocol, cast
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from ..errors import ArchitectureError, SpaceError
-from ..runners.cost import CostModel
 from ..runners.results import Costs
 from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace, Pick
 from ..spaces.canonical import canonical
-from ..studies.records import BASELINE, SEARCH, StudyRecord, TrialRecord
-from ..studies.store import Store
+from ..studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
 from .config import StudyConfig
 from .optuna_study import OptunaStudy
 
@@ -57,6 +55,47 @@ class Proposal:
     seed: int
     role: str
     costs: Costs
+
+
+class Ledger(Protocol):
+    """What a proposer writes down, and finds again: the part of a `Store` that it needs."""
+
+    def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
+        """All trials by number."""
+
+    def rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
+        """What cost limits turned away."""
+
+    def start_trial(
+        self,
+        study: StudyRecord,
+        number: int,
+        architecture: Architecture,
+        /,
+        *,
+        seed: int,
+        role: str,
+        costs: Costs,
+    ) -> None:
+        """A trial begins to run."""
+
+    def reject(
+        self,
+        study: StudyRecord,
+        architecture: Architecture,
+        reason: str,
+        /,
+        *,
+        number: int | None,
+    ) -> None:
+        """A cost is above its limit."""
+
+
+class Prices(Protocol):
+    """What architectures cost, without training them."""
+
+    def of(self, architecture: Architecture, /) -> Costs:
+        """Parameters and MACs."""
 
 
 class History:
@@ -96,20 +135,20 @@ class Proposer:
 
     def __init__(
         self,
-        store: Store,
+        ledger: Ledger,
         record: StudyRecord,
         config: StudyConfig,
         bound: BoundSpace,
-        costs: CostModel,
+        costs: Prices,
+        study: OptunaStudy,
     ) -> None:
-        self.store, self.record, self.config = store, record, config
-        self.bound, self.costs = bound, costs
-        self.study = OptunaStudy(store, record.name, config.keys)
+        self.store, self.record, self.config = ledger, record, config
+        self.bound, self.costs, self.study = bound, costs, study
         self.history = History()
-        for trial in store.trials(record):
+        for trial in ledger.trials(record):
             self.history.started(trial.key, trial.seed)
             self.history.ended(trial)
-        self.rejected = {rejection.key for rejection in store.rejections(record)}
+        self.rejected = {rejection.key for rejection in ledger.rejections(record)}
         self.bare = Architecture(config.backbone)
         self.baselines = self._baselines()
         self._grid: list[int] | None = None

@@ -23,7 +23,15 @@ from ..spaces.architecture import Architecture
 from ..spaces.bound import bind
 from ..spaces.space import Space, load_space
 from . import quantities
-from .config import SAMPLERS, RunPlan, SamplerName, StudyConfig, validated
+from .config import (
+    SAMPLERS,
+    PrunerName,
+    Pruning,
+    RunPlan,
+    SamplerName,
+    StudyConfig,
+    validated,
+)
 from .settle import Memory, settle_computing, settle_learning
 from .wording import short_count
 
@@ -50,7 +58,7 @@ class SearchRequest(BaseModel):
     max_latency: float | None = None
     max_memory: float | None = None
     sampler: SamplerName = "tpe"
-    pruner: Literal["none"] = "none"
+    pruner: PrunerName = "none"
     seed: int = Field(0, ge=0)
 
     trials: int = Field(40, ge=1)
@@ -206,6 +214,7 @@ def prepare(
         objectives=request.objective,
         limits=request.limits,
         sampler=request.sampler,
+        pruning=Pruning(pruner=request.pruner),
         seed=request.seed,
         num_classes=2,
         stages=1,

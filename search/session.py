@@ -123,7 +123,9 @@ def _run(
     from ..runners.pool import LocalPool
     from ..spaces.bound import bind
     from .coordinator import Coordinator
+    from .optuna_study import OptunaStudy
     from .propose import Proposer
+    from .prune import Pruner
 
     device = resolve_device(plan.device)
     if device.type != config.device:
@@ -133,9 +135,13 @@ def _run(
         )
     prepare_data(config.recipe)  # workers only open what is already there
     costs = CostModel(config.backbone, config.recipe, config.num_classes)
-    proposer = Proposer(store, record, config, bind(config.space, costs.site_map), costs)
+    study = OptunaStudy(config.keys, store, record.name)
+    bound = bind(config.space, costs.site_map)
+    proposer = Proposer(store, record, config, bound, costs, study)
     pool = LocalPool(worker_devices(device, plan.workers, plan.workers_per_gpu))
-    coordinator = Coordinator(store, record, config, plan, proposer, pool, lease)
+    pruner = Pruner(config)
+    pruner.remember(store.trials(record), store.epochs(record))
+    coordinator = Coordinator(store, record, config, plan, proposer, pruner, pool, lease)
     try:
         with watch(coordinator) as watcher, _interrupts(coordinator.stop):
             coordinator.run(watcher)

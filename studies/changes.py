@@ -108,15 +108,15 @@ def prune_trial(
     study: StudyRecord,
     number: int,
     reason: str,
-    seconds: float | None,
     environment: Mapping[str, str] | None,
+    **spent: float | None,
 ) -> None:
     """Stop a running trial early, with the accuracy of its last epoch."""
     trial_id = _running(connection, study, number)
     last = select(EpochRow.accuracy).where(EpochRow.trial_id == trial_id)
     accuracy = connection.execute(last.order_by(EpochRow.epoch.desc()).limit(1)).scalar()
     reached = None if accuracy is None or math.isnan(accuracy) else accuracy
-    values = {"note": reason, "accuracy": reached, "seconds": seconds}
+    values: dict[str, Any] = {"note": reason, "accuracy": reached, **spent}
     _close(connection, study, number, "pruned", environment, **values)
 
 

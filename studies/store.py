@@ -282,12 +282,14 @@ class Store:
         reason: str,
         *,
         seconds: float | None = None,
+        device_seconds: float | None = None,
         environment: Facts | None = None,
     ) -> None:
         """A trial was stopped early. Its accuracy is that of its last epoch."""
         record = self._of(study)
+        spent = {"seconds": seconds, "device_seconds": device_seconds}
         with self._database.begin("commit") as connection:
-            changes.prune_trial(connection, record, number, reason, seconds, environment)
+            changes.prune_trial(connection, record, number, reason, environment, **spent)
 
     def fail_trial(
         self,

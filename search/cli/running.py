@@ -70,7 +70,8 @@ def search(
         str | None, typer.Option(help="tpe, nsga2, random or grid. Default: tpe.")
     ] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="none: every trial runs to its end. Default: none.")
+        str | None,
+        typer.Option(help="asha: stop what will not be among the best; or none. Default: none."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,
     trials: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attentune.runners import packing
-from attentune.runners.events import EpochDone, Failed, Finished, Stopped
+from attentune.runners.events import Answer, EpochDone, Failed, Finished, Stopped
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 
@@ -39,9 +39,9 @@ class SharedDevice:
         found, self.queue = self.queue, []
         return found
 
-    def reply(self, number, *, go_on) -> None:
-        if not go_on:
-            self.queue.append(Stopped(number, self.epochs[number], 1.0))
+    def reply(self, number, answer) -> None:
+        if answer is not Answer.GO_ON:
+            self.queue.append(Stopped(number, self.epochs[number], 1.0, 1.0, {}))
         elif self.epochs[number] == self.most:
             self.queue.append(Finished(number, None))
         else:

@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 from attentune.runners.events import (
+    Answer,
     EpochDone,
     Failed,
     Finished,
@@ -39,7 +40,7 @@ def job(tmp_path, tiny_recipe):
     return Job(7, parse("test_resnet+eca@all.residual"), tiny_recipe, 0, tmp_path / "trial")
 
 
-def follow(pool, *, go_on=lambda _: True, until=(Finished, Stopped, Failed, Rejected, WorkerDied)):
+def follow(pool, *, answer=lambda _: Answer.GO_ON, until=(Finished, Stopped, Failed, Rejected, WorkerDied)):
     """All events of the one running trial, answering after every epoch."""
     seen = []
     deadline = time.monotonic() + 120
@@ -47,7 +48,7 @@ def follow(pool, *, go_on=lambda _: True, until=(Finished, Stopped, Failed, Reje
         for event in pool.events(1.0):
             seen.append(event)
             if isinstance(event, EpochDone):
-                pool.reply(event.number, go_on=go_on(event))
+                pool.reply(event.number, answer(event))
             if isinstance(event, until):
                 return seen
     raise AssertionError(f"no end in sight: {seen}")
@@ -81,7 +82,8 @@ def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, 
     from dataclasses import replace
 
     pool.start(job)
-    stopped = follow(pool, go_on=lambda event: event.report.epoch < 2)
+    paused = {2: Answer.PAUSE}
+    stopped = follow(pool, answer=lambda event: paused.get(event.report.epoch, Answer.GO_ON))
     assert isinstance(stopped[-1], Stopped)
     assert stopped[-1].epochs == 2
     pool.start(job)
@@ -93,6 +95,17 @@ def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, 
     assert (job.folder / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
 
 
+def test_a_pruned_trial_leaves_nothing_and_says_what_it_took(pool, job):
+    pool.start(job)
+    stopped = follow(pool, answer=lambda _: Answer.PRUNE)[-1]
+    assert isinstance(stopped, Stopped)
+    assert stopped.epochs == 1
+    assert 0 < stopped.device_seconds <= stopped.seconds
+    assert stopped.environment["torch"]
+    pool.start(job)
+    assert follow(pool)[0].resumed_from == 0
+
+
 def test_a_killed_worker_is_reported_and_replaced_and_its_trial_goes_on(pool, job):
     from dataclasses import replace
 
@@ -101,7 +114,7 @@ def test_a_killed_worker_is_reported_and_replaced_and_its_trial_goes_on(pool, jo
     while not (job.folder / CHECKPOINT).exists():  # after some seconds of such epochs
         for event in pool.events(1.0):
             if isinstance(event, EpochDone):
-                pool.reply(job.number, go_on=True)
+                pool.reply(job.number, Answer.GO_ON)
     worker_process().send_signal(signal.SIGKILL)
     died = follow(pool)[-1]
     assert isinstance(died, WorkerDied)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attentune.runners.events import (
     END_OF_TRIAL,
+    Answer,
     EpochDone,
     Event,
     Failed,
@@ -23,7 +24,9 @@ from attentune.runners.events import (
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.config import RunPlan, StudyConfig
 from attentune.search.coordinator import Coordinator
+from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
+from attentune.search.prune import Pruner
 from attentune.spaces.bound import bind
 from attentune.spaces.space import load_space
 from attentune.studies.store import Store
@@ -73,7 +76,7 @@ class FormulaPool:
         accuracy = formula(job) * done / job.recipe.epochs
         self.queue.append(EpochDone(job.number, EpochReport(done, 1.0, accuracy, 1.0, 0.1, 0.5)))
 
-    def reply(self, number: int, *, go_on: bool) -> None:
+    def reply(self, number: int, answer: Answer) -> None:
         job = self.jobs[number]
         done = self.epochs[job.folder]
         if done == job.recipe.epochs:
@@ -81,10 +84,10 @@ class FormulaPool:
                 formula(job), done, self._costs(job), 1.0, 1.0, 10.0, {"torch": "none"}
             )
             self.queue.append(Finished(number, result))
-        elif go_on:
+        elif answer is Answer.GO_ON:
             self._next(job)
         else:
-            self.queue.append(Stopped(number, done, 1.0))
+            self.queue.append(Stopped(number, done, 1.0, 0.5 * done, {"torch": "none"}))
 
     @staticmethod
     def _costs(job: Job) -> Costs:
@@ -159,14 +162,18 @@ class Bench:
         record = self.store.study(name)
         config = StudyConfig.model_validate(record.config["study"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
-        proposer = Proposer(self.store, record, config, bind(config.space, costs.site_map), costs)
+        study = OptunaStudy(config.keys, self.store, name)
+        bound = bind(config.space, costs.site_map)
+        proposer = Proposer(self.store, record, config, bound, costs, study)
         lease = self.store.acquire(record)
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
         pool.fails = self.pool.fails
         self.pool = pool
         plan = RunPlan(trials=trials, **plan)
-        coordinator = Coordinator(self.store, record, config, plan, proposer, pool, lease)
+        pruner = Pruner(config)
+        pruner.remember(self.store.trials(record), self.store.epochs(record))
+        coordinator = Coordinator(self.store, record, config, plan, proposer, pruner, pool, lease)
         try:
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
         finally:

@@ -9,7 +9,7 @@ import torch
 from attentune.errors import TrialError, UsageError
 from attentune.runners import probe as probing
 from attentune.runners import tune as tuning
-from attentune.runners.events import EpochDone, Failed, Finished
+from attentune.runners.events import Answer, EpochDone, Failed, Finished
 from attentune.runners.probe import Probe
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
@@ -120,8 +120,8 @@ class Landscape:
         self.idle, found, self.queue = 2, self.queue, []
         return found
 
-    def reply(self, number, *, go_on) -> None:
-        assert go_on, number
+    def reply(self, number, answer) -> None:
+        assert answer is Answer.GO_ON, number
 
     def close(self) -> None:
         self.queue = None

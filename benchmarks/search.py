@@ -1,0 +1,302 @@
+"""Searches replayed on tables: how much training until the truly best is found.
+
+    python benchmarks/search.py benchmarks/tables/cued_digits.json --repetitions 100
+    python benchmarks/search.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4,signal=train_loss
+
+A table holds every architecture of a small space with several seeds and full learning curves
+(`record_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
+with curves from the table in the place of training; its cost is the number of epochs. The truth is
+an architecture's mean over the table's seeds. Each repetition deals the seeds anew, so that no way
+profits from a lucky one.
+
+Reported for every way, over the repetitions:
+regret      accuracy of the truly best less that of the architecture that would be recommended,
+            points, when the budget is spent
+volume      hypervolume of the front found, by true accuracy against parameters, of the best possible
+epochs      median training until the recommendation is among the truly best `--top`, and stays so
+speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import statistics
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import Costs, EpochReport
+from attentune.search.config import Pruning, StudyConfig
+from attentune.search.optuna_study import OptunaStudy
+from attentune.search.propose import Proposal, Proposer
+from attentune.search.prune import Pruner
+from attentune.spaces.architecture import Architecture
+from attentune.spaces.bound import bind
+from attentune.spaces.discover import site_map
+from attentune.spaces.space import Space
+from attentune.studies.records import StudyRecord, TrialRecord
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RANDOM = "random/none"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture of a table: curves are (seeds, epochs)."""
+
+    costs: Costs
+    accuracy: np.ndarray[Any, Any]
+    train_loss: np.ndarray[Any, Any]
+
+    @property
+    def truth(self) -> float:
+        """Mean final accuracy over the seeds."""
+        return float(self.accuracy[:, -1].mean())
+
+
+class Table:
+    """Every architecture of a space, by its text, and what `of` a price list answers."""
+
+    def __init__(self, path: Path) -> None:
+        found = json.loads(path.read_text("utf-8"))
+        self.name, self.backbone = path.stem, found["backbone"]
+        self.recipe, self.space = Recipe.of(**found["recipe"]), Space.of(**found["space"])
+        self.rows = {
+            row["architecture"]: Row(
+                Costs(row["params"], row["macs"]),
+                np.array(row["accuracy"]),
+                np.array(row["train_loss"]),
+            )
+            for row in found["architectures"]
+        }
+        size, stem = self.recipe.image_size, self.recipe.stem
+        self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
+        most = max(len(row.accuracy) for row in self.rows.values())
+        inside = {text: r for text, r in self.rows.items() if len(r.accuracy) == most}
+        self.ranked = sorted(inside, key=lambda text: -inside[text].truth)
+
+    def of(self, architecture: Architecture) -> Costs:
+        """As `CostModel.of`."""
+        return self.rows[str(architecture)].costs
+
+    def volume(self, texts: Sequence[str]) -> float:
+        """Hypervolume by true accuracy and parameters, from the worst of both."""
+        worst = [-min(r.truth for r in self.rows.values()), max(_params(self.rows.values()))]
+        least = min(_params(self.rows.values()))
+        best = -max(r.truth for r in self.rows.values())
+        points = np.array([[-self.rows[t].truth, self.rows[t].costs.params] for t in texts])
+        low, high = np.array([best, least]), np.array(worst)
+        scaled = (points - low) / (high - low)
+        return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
+
+
+def _params(rows: Any) -> list[int]:
+    return [row.costs.params for row in rows]
+
+
+class Nothing:
+    """A ledger that keeps nothing: a replay lives in memory."""
+
+    def trials(self, _study: StudyRecord, /) -> list[TrialRecord]:
+        return []
+
+    def rejections(self, _study: StudyRecord, /) -> list[Any]:
+        return []
+
+    def start_trial(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def reject(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class Replay:
+    """One search on a table. `dealt` says which of the table's seeds stands for which of a search."""
+
+    def __init__(self, table: Table, way: str, repetition: int) -> None:
+        sampler, pruning = parse_way(way)
+        self.table, self.config = table, StudyConfig(
+            backbone=table.backbone,
+            recipe=table.recipe,
+            space=table.space,
+            sampler=sampler,
+            pruning=pruning,
+            seed=repetition,
+            num_classes=10,
+            stages=len(table.bound.site_map.blocks),
+        )
+        study = OptunaStudy(self.config.keys)
+        self.record = StudyRecord(
+            1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
+        )
+        self.proposer = Proposer(
+            Nothing(), self.record, self.config, table.bound, table, study
+        )
+        self.pruner = Pruner(self.config)
+        self.random = random.Random(repetition)
+        self.dealt: dict[str, list[int]] = {}
+        self.finals: defaultdict[str, list[float]] = defaultdict(list)
+        self.spent = 0
+
+    def run(self, budget: int) -> list[tuple[int, str]]:
+        """Search until `budget` epochs are spent: the recommendation after so many of them."""
+        told = []
+        while self.spent < budget:
+            self.trial(self.proposer.next())
+            self.proposer.write()
+            best = max(self.finals, key=lambda text: statistics.mean(self.finals[text]), default="")
+            told.append((self.spent, best))
+        return told
+
+    def trial(self, proposal: Proposal) -> None:
+        """Train one, that is: look it up."""
+        text = str(proposal.architecture)
+        row = self.table.rows[text]
+        seeds = self.dealt.setdefault(text, self.random.sample(range(len(row.accuracy)), len(row.accuracy)))
+        seed = seeds[(proposal.seed - self.config.seed) % len(seeds)]
+        state, epochs = "complete", row.accuracy.shape[1]
+        for epoch in range(1, epochs):
+            accuracy, loss = row.accuracy[seed, epoch - 1], row.train_loss[seed, epoch - 1]
+            report = EpochReport(epoch, float(loss), float(accuracy), 0.0, 0.0, 1.0)
+            if self.pruner.judge(proposal.number, proposal.role, report, row.costs):
+                state, epochs = "pruned", epoch
+                break
+        self.spent += epochs
+        final = float(row.accuracy[seed, epochs - 1])
+        if state == "complete":
+            self.finals[text].append(final)
+        self.proposer.settle(ended(proposal, state, epochs, final))
+
+
+def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> TrialRecord:
+    """A trial as the database would hold it."""
+    facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
+    facts |= {
+        "number": proposal.number,
+        "architecture": str(proposal.architecture),
+        "key": proposal.architecture.key,
+        "seed": proposal.seed,
+        "role": proposal.role,
+        "state": state,
+        "epochs": epochs,
+        "accuracy": accuracy,
+        "params": proposal.costs.params,
+        "macs": proposal.costs.macs,
+        "started_at": NOW,
+    }
+    return TrialRecord(**facts)
+
+
+def parse_way(way: str) -> tuple[str, Pruning]:
+    """`SAMPLER/none` or `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`."""
+    sampler, _, rest = way.partition("/")
+    pruner, _, settings = rest.partition(":")
+    fields = dict(pair.split("=") for pair in settings.split(",") if pair)
+    return sampler, Pruning.model_validate({"pruner": pruner or "none", **fields})
+
+
+@lru_cache(maxsize=1)
+def table_of(path: Path) -> Table:
+    return Table(path)
+
+
+def replayed(task: tuple[Path, str, int, int, float]) -> dict[str, Any]:
+    """One repetition, in numbers."""
+    path, way, repetition, budget, top = task
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    table = table_of(path)
+    replay = Replay(table, way, repetition)
+    told = replay.run(budget)
+    good = set(table.ranked[: max(1, round(top * len(table.ranked)))])
+    reached = budget
+    for spent, text in reversed(told):
+        if text not in good:
+            break
+        reached = spent
+    best = table.rows[table.ranked[0]].truth
+    return {
+        "regret": 100 * (best - table.rows[told[-1][1]].truth),
+        "volume": table.volume(list(replay.finals)) / table.volume(table.ranked),
+        "epochs": reached,
+        "found": told[-1][1] in good,
+        "trials": len(told),
+    }
+
+
+def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All ways on one table."""
+    ways = list(dict.fromkeys([RANDOM, *options.ways]))
+    table = table_of(path)
+    budget = options.passes * len(table.ranked) * table.recipe.epochs
+    repetitions = range(options.repetitions)
+    tasks = [(path, way, n, budget, options.top) for way in ways for n in repetitions]
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        found = pool.map(replayed, tasks, chunksize=max(1, options.repetitions // 8))
+    by_way = {
+        way: found[i * len(repetitions) : (i + 1) * len(repetitions)] for i, way in enumerate(ways)
+    }
+    return {
+        "table": table.name,
+        "architectures": len(table.ranked),
+        "budget_epochs": budget,
+        "ways": {way: summary(runs, by_way[RANDOM]) for way, runs in by_way.items()},
+    }
+
+
+def summary(runs: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means with standard errors, medians, and the speed-up over random search."""
+    told: dict[str, Any] = {"repetitions": len(runs)}
+    for key in ("regret", "volume"):
+        values = np.array([run[key] for run in runs])
+        told[key] = [round(float(values.mean()), 4), round(float(values.std(ddof=1) / len(values) ** 0.5), 4)]
+    ours, theirs = (np.array([run["epochs"] for run in some]) for some in (runs, reference))
+    draw = np.random.default_rng(0)
+    ratios = [
+        np.median(draw.choice(theirs, len(theirs))) / np.median(draw.choice(ours, len(ours)))
+        for _ in range(2000)
+    ]
+    told["epochs"] = float(np.median(ours))
+    told["speed_up"] = [round(float(np.median(theirs) / np.median(ours)), 2)]
+    told["speed_up"] += [round(float(q), 2) for q in np.quantile(ratios, (0.025, 0.975))]
+    told["found"] = round(statistics.mean(run["found"] for run in runs), 3)
+    told["trials"] = statistics.median(run["trials"] for run in runs)
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tables", nargs="+", type=Path)
+    parser.add_argument("--ways", nargs="+", default=["tpe/none", "nsga2/none", "tpe/asha"])
+    parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--passes", type=float, default=1.0, help="budget, in whole tables")
+    parser.add_argument("--top", type=float, default=0.01, help="what counts as found")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    results = [measure(path, options) for path in options.tables]
+    for result in results:
+        print(f"{result['table']}: {result['architectures']} architectures")
+        for way, told in result["ways"].items():
+            speed, low, high = told["speed_up"]
+            print(
+                f"  {way:44s} regret {told['regret'][0]:5.2f} ± {told['regret'][1]:.2f}  volume "
+                f"{told['volume'][0]:.3f}  epochs {told['epochs']:6.0f}  ×{speed} ({low}–{high})  "
+                f"found {told['found']:.0%}  trials {told['trials']:.0f}"
+            )
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Stopping early: who goes on at a rung, and what becomes of those who do not."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+from attentune.search.config import SAMPLERS, Pruning
+from attentune.search.prune import Halving, rungs
+
+ASHA = Pruning(pruner="asha", first=1 / 9, eta=3)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "first", "eta", "expected"),
+    [
+        (9, 1 / 9, 3, (1, 3)),  # 9 is the end
+        (27, 1 / 27, 3, (1, 3, 9)),
+        (8, 0.375, 2, (3, 6)),
+        (1, 0.375, 3, ()),
+        (2, 0.5, 3, (1,)),
+    ],
+)
+def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expected):
+    assert rungs(epochs, first, eta) == expected
+
+
+def judged(halving, trials, epoch=1):
+    """Numbers of the trials that may go on, judged as they come."""
+    kept = []
+    for number, values in trials.items():
+        halving.note(number, epoch, values)
+        if not halving.verdict(number, epoch):
+            kept.append(number)
+    return kept
+
+
+def test_with_one_objective_the_best_third_so_far_goes_on():
+    losses = (0.9, 0.8, 0.95, 0.85, 0.7, 0.6, 0.99, 0.65, 0.1)
+    trials = {number: (loss,) for number, loss in enumerate(losses)}
+    # The first is alone; later ones have to be among the best ⌊n/3⌋, at least the best one.
+    assert judged(Halving((1,), 3), trials) == [0, 1, 4, 5, 7, 8]
+
+
+def test_with_several_a_cheap_trial_need_not_be_as_accurate():
+    trials = {
+        0: (0.50, 10.0),
+        1: (0.40, 20.0),
+        2: (0.60, 30.0),  # dominated
+        3: (0.70, 5.0),  # the cheapest of all
+        4: (0.55, 12.0),  # dominated by the first
+        5: (0.30, 40.0),  # the most accurate of all
+    }
+    halving = Halving((1,), 2)
+    kept = judged(halving, trials)
+    assert 2 not in kept
+    assert 4 not in kept
+    assert kept[-1] == 5
+    assert "place" in halving.verdict(4, 1)
+
+
+def test_within_a_front_the_crowded_ones_stop_first():
+    halving = Halving((1,), 2)
+    spread = {0: (0.0, 1.0), 1: (1.0, 0.0), 2: (0.5, 0.5), 3: (0.49, 0.51), 4: (0.2, 0.85)}
+    for number, values in spread.items():
+        halving.note(number, 1, values)
+    crowded = {number for number in spread if halving.verdict(number, 1)}
+    assert crowded >= {2, 3}
+    assert not crowded & {0, 1}
+
+
+def test_a_loss_that_is_no_number_is_last():
+    halving = Halving((1,), 2)
+    for number, loss in enumerate((0.5, math.inf, 0.4, 0.3)):
+        halving.note(number, 1, (loss, 1.0))
+    assert halving.verdict(1, 1)
+
+
+def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
+    config = bench.config(sampler="random", pruning=ASHA, recipe={"epochs": 9})
+    bench.run("s", 30, config)
+    trials = bench.store.trials(bench.store.study("s"))
+    pruned = [trial for trial in trials if trial.state == "pruned"]
+    assert len(pruned) > 10
+    assert {trial.epochs for trial in pruned} <= {1, 3}
+    assert all(f"rung {trial.epochs}: place" in trial.note for trial in pruned)
+    assert all(trial.accuracy is not None and trial.device_seconds for trial in pruned)
+    assert not [trial for trial in pruned if trial.role == "baseline"]
+    study = optuna.load_study(study_name="s", storage=bench.store.url)
+    states = {trial.number: trial.state.name.lower() for trial in study.trials}
+    assert states == {trial.number: trial.state for trial in trials}
+
+
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "params", "macs")])
+def test_what_goes_on_is_better_than_what_stops(bench, objectives):
+    config = bench.config(
+        sampler="random", objectives=objectives, pruning=ASHA, recipe={"epochs": 9}
+    )
+    bench.run("s", 60, config)
+    trials = [t for t in bench.store.trials(bench.store.study("s")) if t.role == "search"]
+    seen = {t.number: e.report for t in trials for e in bench.store.epochs("s", t.number)[:1]}
+
+    def mean(state):
+        found = [seen[t.number].accuracy for t in trials if t.state == state]
+        return sum(found) / len(found)
+
+    assert mean("complete") > mean("pruned")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_with_pruning_too_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
+    config = {"sampler": sampler, "seed": 3, "pruning": ASHA, "recipe": {"epochs": 9}}
+    bench.run("whole", 40, bench.config(**config))
+    bench.run("halves", 20, bench.config(**config))
+    bench.run("halves", 40)
+    assert bench.told("halves") == bench.told("whole")
+
+
+def test_an_interrupt_at_a_rung_prunes_and_resume_does_not_revive(bench):
+    config = bench.config(sampler="random", pruning=ASHA, recipe={"epochs": 9})
+
+    def stop_at_the_first_pruning(coordinator, _event):
+        if any(trial.pruned for trial in coordinator.running.values()):
+            coordinator.stop()
+
+    bench.run("s", 30, config, on_event=stop_at_the_first_pruning)
+    before = bench.store.trials(bench.store.study("s"))
+    assert before[-1].state == "pruned"
+    bench.run("s", 30)
+    assert bench.told("s")[: len(before)] == [
+        (t.number, t.architecture, t.seed, t.state, t.accuracy) for t in before
+    ]
