@@ -12,7 +12,7 @@ profits from a lucky one.
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
             points, when the budget is spent
-volume      hypervolume of the front found, by true accuracy against parameters, of the best possible
+volume      hypervolume of the front found, by true accuracy and parameters, of the best possible
 epochs      median training until the recommendation is among the truly best `--top`, and stays so
 speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
 """
@@ -31,13 +31,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
-from attentune.search.config import Pruning, StudyConfig
+from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposal, Proposer
 from attentune.search.prune import Pruner
@@ -122,27 +122,28 @@ class Nothing:
 
 
 class Replay:
-    """One search on a table. `dealt` says which of the table's seeds stands for which of a search."""
+    """One search on a table. `dealt`: which of the table's seeds stand for those of the search."""
 
     def __init__(self, table: Table, way: str, repetition: int) -> None:
         sampler, pruning = parse_way(way)
-        self.table, self.config = table, StudyConfig(
-            backbone=table.backbone,
-            recipe=table.recipe,
-            space=table.space,
-            sampler=sampler,
-            pruning=pruning,
-            seed=repetition,
-            num_classes=10,
-            stages=len(table.bound.site_map.blocks),
+        self.table, self.config = (
+            table,
+            StudyConfig(
+                backbone=table.backbone,
+                recipe=table.recipe,
+                space=table.space,
+                sampler=sampler,
+                pruning=pruning,
+                seed=repetition,
+                num_classes=10,
+                stages=len(table.bound.site_map.blocks),
+            ),
         )
         study = OptunaStudy(self.config.keys)
         self.record = StudyRecord(
             1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
         )
-        self.proposer = Proposer(
-            Nothing(), self.record, self.config, table.bound, table, study
-        )
+        self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
         self.pruner = Pruner(self.config)
         self.random = random.Random(repetition)
         self.dealt: dict[str, list[int]] = {}
@@ -163,7 +164,9 @@ class Replay:
         """Train one, that is: look it up."""
         text = str(proposal.architecture)
         row = self.table.rows[text]
-        seeds = self.dealt.setdefault(text, self.random.sample(range(len(row.accuracy)), len(row.accuracy)))
+        seeds = self.dealt.setdefault(
+            text, self.random.sample(range(len(row.accuracy)), len(row.accuracy))
+        )
         seed = seeds[(proposal.seed - self.config.seed) % len(seeds)]
         state, epochs = "complete", row.accuracy.shape[1]
         for epoch in range(1, epochs):
@@ -198,12 +201,14 @@ def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> Trial
     return TrialRecord(**facts)
 
 
-def parse_way(way: str) -> tuple[str, Pruning]:
+def parse_way(way: str) -> tuple[SamplerName, Pruning]:
     """`SAMPLER/none` or `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`."""
     sampler, _, rest = way.partition("/")
     pruner, _, settings = rest.partition(":")
     fields = dict(pair.split("=") for pair in settings.split(",") if pair)
-    return sampler, Pruning.model_validate({"pruner": pruner or "none", **fields})
+    return cast(SamplerName, sampler), Pruning.model_validate(
+        {"pruner": pruner or "none", **fields}
+    )
 
 
 @lru_cache(maxsize=1)
@@ -254,12 +259,17 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def summary(runs: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summary(
+    runs: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Means with standard errors, medians, and the speed-up over random search."""
     told: dict[str, Any] = {"repetitions": len(runs)}
     for key in ("regret", "volume"):
         values = np.array([run[key] for run in runs])
-        told[key] = [round(float(values.mean()), 4), round(float(values.std(ddof=1) / len(values) ** 0.5), 4)]
+        told[key] = [
+            round(float(values.mean()), 4),
+            round(float(values.std(ddof=1) / len(values) ** 0.5), 4),
+        ]
     ours, theirs = (np.array([run["epochs"] for run in some]) for some in (runs, reference))
     draw = np.random.default_rng(0)
     ratios = [

@@ -150,7 +150,8 @@ def attention(result: Result) -> list[str]:
 def _attention(name: str, rows: list[Any]) -> list[str]:
     passes, step = rows[0]["passes"], rows[0]["step"]
     timm = shown(step["timm / ours"]) if "timm / ours" in step else "–"
-    cells = [f"`{name}`", f"{passes['plain']:g} → {passes['ours']:g}"]
+    moved = f"{passes['plain']:g} → {passes['ours']:g}" if passes["plain"] else "stays in the cache"
+    cells = [f"`{name}`", moved]
     return [*cells, *(shown(row["step"]["plain / ours"]) for row in rows), timm]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,8 +29,8 @@ class Pruning(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pruner: PrunerName = "none"
-    eta: int = Field(3, ge=2)
-    first: float = Field(0.375, gt=0, lt=1)
+    eta: Annotated[int, Field(ge=2)] = 3
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.375
     signal: Literal["accuracy", "train_loss"] = "accuracy"
 
 

@@ -64,9 +64,7 @@ class Pruner:
 
     def _note(self, number: int, report: EpochReport, costs: Sequence[float | None]) -> None:
         known = [math.inf if cost is None else cost for cost in costs]
-        self.halving.note(
-            number, report.epoch, (signal_of(report, self.settings.signal), *known)
-        )
+        self.halving.note(number, report.epoch, (signal_of(report, self.settings.signal), *known))
 
 
 @dataclass
@@ -133,8 +131,7 @@ def crowding(values: Matrix) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     for column in values.T:
         order = np.argsort(column, kind="stable")
         ranked = column[order]
-        span = ranked[-1] - ranked[0]
         room[order[[0, -1]]] = np.inf
-        if span > 0 and np.isfinite(span):
-            room[order[1:-1]] += (ranked[2:] - ranked[:-2]) / span
+        if np.isfinite(ranked).all() and ranked[-1] > ranked[0]:
+            room[order[1:-1]] += (ranked[2:] - ranked[:-2]) / (ranked[-1] - ranked[0])
     return room

@@ -40,7 +40,9 @@ def job(tmp_path, tiny_recipe):
     return Job(7, parse("test_resnet+eca@all.residual"), tiny_recipe, 0, tmp_path / "trial")
 
 
-def follow(pool, *, answer=lambda _: Answer.GO_ON, until=(Finished, Stopped, Failed, Rejected, WorkerDied)):
+def follow(
+    pool, *, answer=lambda _: Answer.GO_ON, until=(Finished, Stopped, Failed, Rejected, WorkerDied)
+):
     """All events of the one running trial, answering after every epoch."""
     seen = []
     deadline = time.monotonic() + 120
