@@ -111,6 +111,9 @@ class Nothing:
     def trials(self, _study: StudyRecord, /) -> list[TrialRecord]:
         return []
 
+    def epochs(self, _study: StudyRecord, /) -> list[Any]:
+        return []
+
     def rejections(self, _study: StudyRecord, /) -> list[Any]:
         return []
 
@@ -156,9 +159,14 @@ class Replay:
         while self.spent < budget:
             self.trial(self.proposer.next())
             self.proposer.write()
-            best = max(self.finals, key=lambda text: statistics.mean(self.finals[text]), default="")
-            told.append((self.spent, best))
+            told.append((self.spent, self.recommended()))
         return told
+
+    def recommended(self) -> str:
+        """By the model, if there is one, else the highest mean."""
+        if self.proposer.additive:
+            return str(self.proposer.additive.best(self.proposer.observed()))
+        return max(self.finals, key=lambda text: statistics.mean(self.finals[text]))
 
     def trial(self, proposal: Proposal) -> None:
         """Train one, that is: look it up."""
@@ -169,10 +177,13 @@ class Replay:
         )
         seed = seeds[(proposal.seed - self.config.seed) % len(seeds)]
         state, epochs = "complete", row.accuracy.shape[1]
-        for epoch in range(1, epochs):
+        for epoch in range(1, epochs + 1):
             accuracy, loss = row.accuracy[seed, epoch - 1], row.train_loss[seed, epoch - 1]
             report = EpochReport(epoch, float(loss), float(accuracy), 0.0, 0.0, 1.0)
-            if self.pruner.judge(proposal.number, proposal.role, report, row.costs):
+            self.proposer.note(proposal.number, report)
+            if epoch < epochs and self.pruner.judge(
+                proposal.number, proposal.role, report, row.costs
+            ):
                 state, epochs = "pruned", epoch
                 break
         self.spent += epochs

@@ -11,8 +11,8 @@ from ..runners.recipe import Recipe, describe
 from ..spaces.space import Space
 from ..studies.objectives import objective
 
-SamplerName = Literal["tpe", "nsga2", "random", "grid"]
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "random", "grid")
+SamplerName = Literal["additive", "tpe", "nsga2", "random", "grid"]
+SAMPLERS: tuple[SamplerName, ...] = ("additive", "tpe", "nsga2", "random", "grid")
 
 
 PrunerName = Literal["asha", "none"]

@@ -179,6 +179,7 @@ class Coordinator:
                 trial.costs = event.costs
                 self.store.set_costs(study, number, event.costs)
             case EpochDone():
+                self.proposer.note(number, event.report)
                 self.pool.reply(number, self._answer(trial, event.report))
                 self.store.record_epoch(study, number, event.report)
             case Finished():

@@ -23,13 +23,23 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState
 
 from ..errors import ArchitectureError, SpaceError
-from ..runners.results import Costs
+from ..runners.results import Costs, EpochReport
 from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace, Pick
 from ..spaces.canonical import canonical
-from ..studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
+from ..studies.records import (
+    BASELINE,
+    CONFIRM,
+    SEARCH,
+    EpochRecord,
+    RejectionRecord,
+    StudyRecord,
+    TrialRecord,
+)
+from .additive import Additive, Prices
 from .config import StudyConfig
+from .effects import Observation, observations
 from .optuna_study import OptunaStudy
 
 TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
@@ -63,6 +73,9 @@ class Ledger(Protocol):
     def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
         """All trials by number."""
 
+    def epochs(self, study: StudyRecord, /) -> list[EpochRecord]:
+        """All epochs, in the order they were recorded."""
+
     def rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
         """What cost limits turned away."""
 
@@ -89,13 +102,6 @@ class Ledger(Protocol):
         number: int | None,
     ) -> None:
         """A cost is above its limit."""
-
-
-class Prices(Protocol):
-    """What architectures cost, without training them."""
-
-    def of(self, architecture: Architecture, /) -> Costs:
-        """Parameters and MACs."""
 
 
 class History:
@@ -153,6 +159,14 @@ class Proposer:
         self.baselines = self._baselines()
         self._grid: list[int] | None = None
         self._unwritten: list[Proposal] = []
+        self.trials: dict[int, TrialRecord] = {}
+        self.curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self.additive: Additive | None = None
+        if config.sampler == "additive":
+            self.additive = Additive(bound, config.keys, config.limits, costs)
+            self.trials = {trial.number: trial for trial in ledger.trials(record)}
+            for epoch in ledger.epochs(record):
+                self.note(epoch.number, epoch.report)
 
     def next(self) -> Proposal:
         """The next trial; SpaceError if a limit leaves nothing that could be proposed.
@@ -183,9 +197,14 @@ class Proposer:
             if self.history.lacks(self.bare.key, seed):
                 yield self.bare, seed
 
+    def note(self, number: int, report: EpochReport) -> None:
+        """Take in an epoch of a trial."""
+        self.curves[number][report.epoch] = report.accuracy
+
     def settle(self, trial: TrialRecord) -> None:
         """Take in how a trial ended, and tell Optuna unless it knows already."""
         self.history.ended(trial)
+        self.trials[trial.number] = trial
         if self.study.trials[trial.number].state.is_finished():
             return
         if trial.state == "complete":
@@ -246,7 +265,7 @@ class Proposer:
 
     def _sampled(self) -> Proposal | None:
         sampler = make_sampler(self.config.sampler, self.config.seed, len(self.study.trials))
-        fixed = self._grid_choice() if self.config.sampler == "grid" else None
+        fixed = self._grid_choice() if self.config.sampler == "grid" else self._model_choice()
         trial = self.study.ask(sampler, fixed)
         architecture = self.bound.choose(_suggest(trial))
         taken = self.history.seeds[architecture.key]
@@ -294,6 +313,22 @@ class Proposer:
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
         return {key: v / limits[key] - 1 for key, v in known.items() if v is not None}
+
+    def _model_choice(self) -> dict[str, Value] | None:
+        """What the additive model would try; None under another sampler."""
+        if self.additive is None:
+            return None
+        number = len(self.study.trials)
+        return self.additive.propose(self.observed(), self.config.seed, number)
+
+    def observed(self) -> list[Observation]:
+        """What the trials of the search have shown so far, for the model."""
+        ended = [
+            (trial.parsed, self.curves[trial.number], trial.state == "complete")
+            for _, trial in sorted(self.trials.items())
+            if trial.state in ("complete", "pruned") and trial.role != CONFIRM
+        ]
+        return observations(ended)
 
     def _grid_choice(self) -> dict[str, Value]:
         """The next in a shuffled enumeration; after the last, those with the fewest seeds again."""

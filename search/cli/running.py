@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -67,7 +68,7 @@ def search(
         str | None, typer.Option(help="At most this training memory: 2GiB.")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="tpe, nsga2, random or grid. Default: tpe.")
+        str | None, typer.Option(help="additive, tpe, nsga2, random or grid. Default: tpe.")
     ] = None,
     pruner: Annotated[
         str | None,
@@ -167,7 +168,7 @@ def search(
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
             record = begin(store, study, request, say, progress, command)
-        _run(store, record)
+        _run(store, record, db)
 
 
 def resume(
@@ -194,37 +195,57 @@ def resume(
             workers=workers,
             device=device,
         )
-        _run(store, record)
+        _run(store, record, db)
 
 
-def _run(store: Store, record: StudyRecord) -> None:
+def _run(store: Store, record: StudyRecord, db: str | None) -> None:
     from ..progress import watching
     from ..session import run
 
+    named = Named(record.name, db)
     try:
         ending = run(store, record, lambda coordinator: watching(coordinator, out))
     except KeyboardInterrupt:
-        _interrupted(record, "Ended at once; all finished epochs are saved.")
+        named.interrupted(
+            "Ended at once; finished trials are saved, running ones go on from their last "
+            "checkpoint."
+        )
     if not ending.finished:
-        _interrupted(record, f"Stopped after {ending.trials} trials; everything is saved.")
+        named.interrupted(f"Stopped after {ending.trials} trials; everything is saved.")
     print_summary(store, record)
     if not any(trial.state == "complete" for trial in store.trials(record)):
         raise typer.Exit(1)
-    _next_steps(record.name)
+    named.next_steps()
 
 
-def _interrupted(record: StudyRecord, how: str) -> NoReturn:
-    command = f"attentune resume {shlex.quote(record.name)}"
-    out.print(f"{how} Go on with:\n  {command}", markup=False, highlight=False)
-    raise typer.Exit(130)
+@dataclass(frozen=True)
+class Named:
+    """A study as the user named it: commands that are printed for it can be used as they are."""
 
+    study: str
+    db: str | None
 
-def _next_steps(name: str) -> None:
-    word = shlex.quote(name)
-    out.print("\nNext:", style="bold")
-    for command, why in (
-        (f"attentune report {word} -o report.html", "look at the trade-offs"),
-        (f"attentune export {word} --pick knee -o model", "take a model along"),
-        (f"attentune resume {word} --trials 100", "search on"),
-    ):
-        out.print(f"  {command:<52} {why}", markup=False, highlight=False, soft_wrap=True)
+    def command(self, verb: str, rest: str = "") -> str:
+        """`attentune VERB STUDY REST`, with the database if one was given."""
+        words = ["attentune", verb, shlex.quote(self.study), rest]
+        words += ["--db", shlex.quote(self.db)] if self.db else []
+        return " ".join(filter(None, words))
+
+    def interrupted(self, how: str) -> NoReturn:
+        """Say how to go on, and leave."""
+        command = self.command("resume")
+        out.print(f"{how} Go on with:\n  {command}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(130)
+
+    def next_steps(self) -> None:
+        """What one does with a finished study."""
+        steps = (
+            (self.command("report", "-o report.html"), "look at the trade-offs"),
+            (self.command("export", "--pick knee -o model"), "take a model along"),
+            (self.command("resume", "--trials 100"), "search on"),
+        )
+        width = max(52, *(len(command) for command, _ in steps))
+        out.print("\nNext:", style="bold")
+        for command, why in steps:
+            line = f"  {command:<{width}} {why}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)

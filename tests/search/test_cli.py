@@ -148,21 +148,22 @@ def test_optuna_dashboard_opens_the_same_file(finished):
 
 def test_ctrl_c_saves_and_says_how_to_go_on_and_resume_finishes(tmp_path):
     words = ["search", "s", *NET, *SMALL, "--trials", "6", "--epochs", "6", "--workers", "1"]
+    mine = ["--db", "my studies.db"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "attentune", *words],
+        [sys.executable, "-m", "attentune", *words, *mine],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    _wait_for_epochs(tmp_path, 2)
+    _wait_for_epochs(tmp_path / mine[1], 2)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert "attentune resume s" in out
-    before = json.loads(attentune("show", "s", "--json", cwd=tmp_path).stdout)
-    attentune("resume", "s", cwd=tmp_path)
-    after = json.loads(attentune("show", "s", "--json", cwd=tmp_path).stdout)
+    assert "attentune resume s --db 'my studies.db'\n" in out
+    before = json.loads(attentune("show", "s", "--json", *mine, cwd=tmp_path).stdout)
+    attentune("resume", "s", *mine, cwd=tmp_path)
+    after = json.loads(attentune("show", "s", "--json", *mine, cwd=tmp_path).stdout)
     assert after["counts"]["complete"] == 6
     complete = [t for t in before["trials"] if t["state"] == "complete"]
     assert after["trials"][: len(complete)] == complete
@@ -176,7 +177,7 @@ def test_a_killed_coordinator_loses_no_result_and_frees_the_study(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _wait_for_epochs(tmp_path, 3)
+    _wait_for_epochs(tmp_path / "attentune.db", 3)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     attentune("resume", "s", cwd=tmp_path)
@@ -186,14 +187,14 @@ def test_a_killed_coordinator_loses_no_result_and_frees_the_study(tmp_path):
     assert [e["epoch"] for e in curve["curve"]] == [1, 2, 3, 4, 5, 6]
 
 
-def _wait_for_epochs(folder: Path, count: int) -> None:
+def _wait_for_epochs(database: Path, count: int) -> None:
     from attentune.studies.store import Store
 
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(0.1)
         try:
-            with Store.open(folder / "attentune.db", read_only=True) as store:
+            with Store.open(database, read_only=True) as store:
                 if len(store.epochs(store.study("s"))) >= count:
                     return
         except Exception:  # not there yet

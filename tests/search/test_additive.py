@@ -1,0 +1,128 @@
+"""The additive model: what it learns from trials, and what it proposes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from attentune.runners.results import Costs
+from attentune.search.additive import Additive, choose
+from attentune.search.effects import Effects, Model, Observation, observations
+from attentune.spaces.bound import bind
+from attentune.spaces.discover import site_map
+from attentune.spaces.space import Space
+
+SPACE = Space.of(attentions=("none", "se", "eca", "ca"), ratios=(4, 16), stages=(1, 2, 3))
+TRUE = {"se": 0.03, "ca": -0.02}
+"""Gain of an attention in a stage; twice that in stage 2, nothing for the others."""
+
+
+class Flat:
+    """Everything costs the same, except that each attention adds a parameter."""
+
+    def of(self, architecture):
+        return Costs(1000 + len(architecture.insertions), 10)
+
+
+@pytest.fixture(scope="module")
+def bound():
+    return bind(SPACE, site_map("test_resnet", image_size=36))
+
+
+def truth(architecture):
+    gain = 0.0
+    for insertion in architecture.insertions:
+        for place in insertion.places:
+            stages = range(place.first, place.last + 1) if place.first else (1, 2, 3, 4)
+            gain += sum(TRUE.get(insertion.attention, 0.0) * (1 + (s == 2)) for s in stages)
+    return 0.7 + gain
+
+
+def some(bound, count, seed=0, noise=0.01):
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(bound.size(), count, replace=False)
+    architectures = [bound.decide(bound.at(int(i))) for i in chosen]
+    return [Observation(a, truth(a) + noise * rng.standard_normal()) for a in architectures]
+
+
+def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
+    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    seen = some(bound, 40)
+    expected = Model(Effects(bound.site_map), seen, every).expected()
+    true = np.array([truth(a) for a in every])
+    assert np.corrcoef(expected, true)[0, 1] > 0.9
+    among_best = np.sort(true)[-len(true) // 20]
+    assert true[np.argmax(expected)] >= among_best
+
+
+def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
+    rng = np.random.default_rng(0)
+    architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 12)]
+    quiet = [Observation(a, truth(a)) for a in architectures for _ in range(3)]
+    noisy = [Observation(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
+    effects = Effects(bound.site_map)
+    shares = {
+        name: Model(effects, seen, architectures[:1]).variances["noise"]
+        for name, seen in (("quiet", quiet), ("noisy", noisy))
+    }
+    assert shares["noisy"] > 3 * shares["quiet"]
+
+
+def test_samples_scatter_less_where_more_was_seen(bound):
+    seen = some(bound, 30)
+    known, strange = seen[0].architecture, bound.decide(bound.at(bound.size() - 1))
+    model = Model(Effects(bound.site_map), [*seen, *[seen[0]] * 10], [known, strange])
+    samples = np.array([model.sample(np.random.default_rng(i)) for i in range(200)])
+    assert samples[:, 0].std() < 0.7 * samples[:, 1].std()
+    assert abs(samples.mean(axis=0) - model.expected()).max() < 0.01
+
+
+def test_a_pruned_trial_counts_as_what_its_rung_foretells(bound):
+    architectures = [bound.decide(bound.at(i)) for i in range(7)]
+    curves = [{1: 0.1 * i, 2: 0.2 * i + 0.1} for i in range(1, 6)]
+    trials = [(a, curve, True) for a, curve in zip(architectures, curves, strict=False)]
+    told = observations([*trials, (architectures[6], {1: 0.25}, False)])
+    assert told[-1].value == pytest.approx(0.6)
+    assert told[-1].extra_variance == pytest.approx(0.0, abs=1e-9)
+    assert observations([*trials[:3], (architectures[6], {1: 0.25}, False)])[3:] == []
+
+
+def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
+    sampler = Additive(bound, ("accuracy",), {}, Flat())
+    rng = np.random.default_rng(1)
+    seen = some(bound, 8)
+    for number in range(60):
+        architecture = bound.decide(sampler.propose(seen, 0, number))
+        seen.append(Observation(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
+    late = [o.architecture for o in seen[-20:]]
+    best = max(truth(bound.decide(bound.at(i))) for i in range(bound.size()))
+    assert np.mean([truth(a) for a in late]) > best - 0.03
+    assert len(set(late)) < len(late)
+    assert truth(sampler.best(seen)) > best - 0.015
+
+
+def test_no_proposal_breaks_a_limit(bound):
+    sampler = Additive(bound, ("accuracy", "params"), {"params": 1001}, Flat())
+    seen = some(bound, 10)
+    for number in range(20):
+        architecture = bound.decide(sampler.propose(seen, 0, number))
+        assert len(architecture.insertions) <= 1
+    nothing = Additive(bound, ("accuracy",), {"params": 1}, Flat())
+    assert nothing.propose(seen, 0, 0) is None
+
+
+def test_a_large_space_is_looked_at_in_part():
+    space = Space.of(attentions=("none", "se", "eca", "cbam", "ca"), ratios=(4, 8, 16))
+    large = bind(space, site_map("test_resnet", image_size=36))
+    sampler = Additive(large, ("accuracy", "params"), {}, Flat())
+    seen = some(large, 15)
+    proposed = {large.decide(sampler.propose(seen, 0, n)).key for n in range(6)}
+    assert len(proposed) > 1
+
+
+def test_random_weights_choose_from_the_front_and_alone_the_most_accurate():
+    accuracy = np.array([0.5, 0.7, 0.9, 0.6])
+    costs = np.array([[1.0], [2.0], [9.0], [8.0]])
+    rng = np.random.default_rng(0)
+    assert choose(accuracy, costs, rng, alone=True) == 2
+    chosen = {choose(accuracy, costs, rng, alone=False) for _ in range(100)}
+    assert chosen == {0, 1, 2}
