@@ -243,7 +243,7 @@ REFUSED = [
     ("search a --backbone resnet18 --data digits --objective params", 2, "accuracy has to be"),
     ("search a --backbone resnet18 --data digits --trials 0", 2, "trials"),
     ("search a --backbone resnet18 --data digits --max-params lots", 2, "5M or 250k"),
-    ("search a --backbone resnet18 --data digits --sampler magic", 2, "known: grid"),
+    ("search a --backbone resnet18 --data digits --sampler magic", 2, "known: additive"),
     ("search a --backbone resnet18 --data digits --pruner magic", 2, "should be 'asha' or 'none'"),
     ("search a --backbone resnet18 --data digits --device cuda:99", 2, "use auto"),
     ("search a --backbone resnet18 --data digits --space everything", 2, "known: full"),
