@@ -71,7 +71,7 @@ part() { # name, least seconds, command…
 
 gpu() { part "$1" "$2" "$python" benchmarks/gpu.py "$1" --data "$data" --json "$out/$1.json" $dry; }
 quick=
-[ -n "$dry" ] && quick="--rounds 2 --backbones test_resnet --attentions none se"
+[ -n "$dry" ] && quick="--data cued-digits --rounds 2 --backbones test_resnet --attentions none se"
 
 gpu tests 60
 gpu fused 20
