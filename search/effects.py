@@ -150,6 +150,8 @@ class Model:
             if kind != "noise"
         }
         self.count = len(seen)
+        told = {kind: design[: self.count] for kind, design in self.designs.items()}
+        self.kernels = {kind: design @ design.T for kind, design in told.items()}
         self.variances = self._fitted() if len(seen) >= ENOUGH else dict(PRIOR)
 
     def sample(self, rng: np.random.Generator) -> Array:
@@ -175,22 +177,18 @@ class Model:
 
     def _pull(self, residuals: Array) -> Array:
         """What residuals of the observations make of the architectures to be judged."""
-        weights = cho_solve((self._factor(self.variances)[0], True), residuals)
+        factor = _cholesky(self.variances, self.kernels, self.extra)
+        weights = cho_solve((factor, True), residuals)
         answer = np.zeros(len(next(iter(self.designs.values()))) - self.count)
         for kind, design in self.designs.items():
             here = design[: self.count].T @ weights
             answer += self.variances[kind] * (design[self.count :] @ here)
         return answer
 
-    def _factor(self, variances: Mapping[str, float]) -> tuple[Array, dict[str, Array]]:
-        kernels = {kind: d[: self.count] @ d[: self.count].T for kind, d in self.designs.items()}
-        return _cholesky(variances, kernels, self.extra), kernels
-
     def _fitted(self) -> dict[str, float]:
         kinds = list(PRIOR)
         centre = np.log([PRIOR[kind] for kind in kinds])
-        kernels = {kind: d[: self.count] @ d[: self.count].T for kind, d in self.designs.items()}
-        kernels["noise"] = np.eye(self.count)
+        kernels = {**self.kernels, "noise": np.eye(self.count)}
 
         def cost(logs: Array) -> tuple[float, Array]:
             variances = dict(zip(kinds, np.exp(logs), strict=True))
