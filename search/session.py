@@ -140,7 +140,8 @@ def _run(
     proposer = Proposer(store, record, config, bound, costs, study)
     pool = LocalPool(worker_devices(device, plan.workers, plan.workers_per_gpu))
     pruner = Pruner(config)
-    pruner.remember(store.trials(record), store.epochs(record))
+    if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
+        pruner.remember(store.trials(record), store.epochs(record))
     coordinator = Coordinator(store, record, config, plan, proposer, pruner, pool, lease)
     try:
         with watch(coordinator) as watcher, _interrupts(coordinator.stop):
