@@ -37,9 +37,10 @@ import numpy as np
 import optuna
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
+from attentune.search.agenda import Proposal
 from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
-from attentune.search.propose import Proposal, Proposer
+from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
 from attentune.spaces.architecture import Architecture
 from attentune.spaces.bound import bind
@@ -205,8 +206,8 @@ def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> Trial
         "state": state,
         "epochs": epochs,
         "accuracy": accuracy,
-        "params": proposal.costs.params,
-        "macs": proposal.costs.macs,
+        "params": proposal.costs and proposal.costs.params,
+        "macs": proposal.costs and proposal.costs.macs,
         "started_at": NOW,
     }
     return TrialRecord(**facts)

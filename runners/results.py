@@ -67,6 +67,8 @@ class Job:
         costs: parameters and MACs, if they are known already.
         reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
             latency is its ratio to the bare backbone times this.
+        test: whether the result is the final weights' accuracy on the test split, looked at once,
+            instead of the last epoch's on validation data.
     """
 
     number: int
@@ -78,6 +80,7 @@ class Job:
     limits: Mapping[str, float] = field(default_factory=dict)
     costs: Costs | None = None
     reference_latency_ms: float | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class TrialResult:
     """A finished trial.
 
     Attributes:
-        accuracy: of the weights that were kept, on validation data.
+        accuracy: of the weights that were kept, on validation data (`Job.test`: on the test split).
         epochs: how many were trained.
         seconds, device_seconds: wall time and time the device was busy, over all resumes.
         peak_memory_mib: highest memory of the worker (CPU) or on the device (GPU).

@@ -29,9 +29,9 @@ from .data import Dataset, load_data
 from .environment import environment
 from .events import Answer, EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
 from .recipe import Init, Recipe, Stem
-from .resident import DeviceData
+from .resident import DeviceData, Pictures, spare_bytes
 from .results import Costs, EpochReport, Failure, Job, TrialResult
-from .train import Outcome, Save, train
+from .train import Outcome, Save, evaluate, train
 
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "model.safetensors"
@@ -115,7 +115,14 @@ class _Trial:
         if outcome.stopped:
             self.stop()
             return
-        self.finish(outcome, costs)
+        self.finish(outcome, costs, self.score(outcome.model, data))
+
+    def score(self, model: nn.Module, data: DeviceData) -> float:
+        """The accuracy that is reported: the last epoch's, or that on the test split."""
+        if not self.job.test:
+            return self.last.accuracy
+        pictures = test_pictures(self.job.recipe, self.device)
+        return evaluate(model, data, self.job.recipe, pictures)[0]
 
     @property
     def seconds(self) -> float:
@@ -178,12 +185,12 @@ class _Trial:
         if self.answer is Answer.PRUNE:
             self.saved.unlink(missing_ok=True)
 
-    def finish(self, outcome: Outcome, costs: Costs) -> None:
+    def finish(self, outcome: Outcome, costs: Costs, accuracy: float) -> None:
         weights = {k: v.contiguous().cpu() for k, v in outcome.model.state_dict().items()}
         with replacing(self.job.folder / WEIGHTS) as path:
             save_file(weights, path)
         result = TrialResult(
-            accuracy=self.last.accuracy,
+            accuracy=accuracy,
             epochs=self.last.epoch,
             costs=costs,
             seconds=self.seconds,
@@ -200,6 +207,15 @@ def resident(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]
     """The study's data on the device; a worker keeps it for all its trials."""
     dataset = load_data(recipe)
     return dataset, DeviceData.of(dataset, device)
+
+
+@lru_cache(maxsize=1)
+def test_pictures(recipe: Recipe, device: torch.device) -> Pictures:
+    """The test split, for whoever confirms; TrialError `invalid` if the data has none."""
+    test = load_data(recipe).test
+    if test is None:
+        raise TrialError("invalid", f"{recipe.data} has no test split to judge on")
+    return Pictures.of(test, device, spare_bytes(device) / 2)
 
 
 @lru_cache(maxsize=2)

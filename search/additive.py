@@ -11,7 +11,6 @@ Knowles 2006, doi 10.1109/TEVC.2005.851274).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from ..runners.results import Costs
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
+from .agenda import Prices
 from .effects import Effects, Model, Observation
 
 Array = npt.NDArray[np.float64]
@@ -30,13 +30,6 @@ SMALL = 1000
 """A space of at most so many architectures is looked at as a whole."""
 FRESH, PARENTS, CHILDREN = 200, 10, 20
 """Of a larger one: random architectures, and changes of the most promising ones so far."""
-
-
-class Prices(Protocol):
-    """What architectures cost, without training them."""
-
-    def of(self, architecture: Architecture, /) -> Costs:
-        """Parameters and MACs."""
 
 
 class Additive:

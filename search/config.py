@@ -89,13 +89,15 @@ class StudyConfig(BaseModel):
 class RunPlan(BaseModel):
     """How far and with what to run; totals over all resumes, changed by `resume`.
 
-    `budget` is wall time in seconds; `trial_timeout` ends a single trial.
+    `budget` is wall time in seconds, `device_budget` what all devices together may be busy;
+    `trial_timeout` ends a single trial.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int = Field(40, ge=1)
     budget: float | None = Field(None, gt=0)
+    device_budget: float | None = Field(None, gt=0)
     trial_timeout: float | None = Field(None, gt=0)
     workers: int | None = Field(None, ge=1)
     workers_per_gpu: int = Field(1, ge=1)

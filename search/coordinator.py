@@ -7,6 +7,7 @@ last epoch at the next resume.
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections import Counter
@@ -29,11 +30,11 @@ from ..runners.events import (
 from ..runners.pool import Pool
 from ..runners.results import Costs, EpochReport, Failure, Job
 from ..spaces.architecture import Architecture
-from ..studies.records import Lease, StudyRecord, TrialRecord
-from ..studies.store import Store
+from ..studies.records import CONFIRM, TrialRecord
+from .agenda import Agenda, Proposal
 from .config import RunPlan, StudyConfig
-from .propose import Proposer
 from .prune import Pruner
+from .tenure import Tenure
 
 LIVES = 3
 """A trial that loses so many workers has failed."""
@@ -82,25 +83,23 @@ class Coordinator:
 
     def __init__(
         self,
-        store: Store,
-        record: StudyRecord,
+        tenure: Tenure,
         config: StudyConfig,
         plan: RunPlan,
-        proposer: Proposer,
+        agenda: Agenda,
         pruner: Pruner,
         pool: Pool,
-        lease: Lease,
     ) -> None:
-        self.store, self.record, self.config, self.plan = store, record, config, plan
-        self.proposer, self.pruner, self.pool, self.lease = proposer, pruner, pool, lease
+        self.tenure, self.store, self.record = tenure, tenure.store, tenure.record
+        self.config, self.plan = config, plan
+        self.agenda, self.pruner, self.pool = agenda, pruner, pool
+        self.earlier = agenda.reconcile()
         self.running: dict[int, Running] = {}
-        self.waiting: list[TrialRecord] = []
+        self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.losses: Counter[int] = Counter()
-        self.done = 0
+        self.done = len(self.earlier) - len(self.waiting)
         self.failures_only = 0
         self.stopping = False
-        self.spent_before = store.spent_seconds(record)
-        self.began = time.monotonic()
         self._beat = 0.0
 
     def stop(self) -> None:
@@ -108,21 +107,24 @@ class Coordinator:
         self.stopping = True
 
     @property
-    def spent(self) -> float:
-        """Seconds of wall time in this study, over all resumes."""
-        return self.spent_before + time.monotonic() - self.began
+    def left(self) -> float:
+        """Seconds until a budget of time is used up, at the pace of as many workers as run now."""
+        limits = [math.inf]
+        if self.plan.budget is not None:
+            limits.append(self.plan.budget - self.tenure.wall)
+        if self.plan.device_budget is not None:
+            limits.append(
+                (self.plan.device_budget - self.tenure.device) / max(1, len(self.running))
+            )
+        return max(0.0, min(limits))
 
     def run(self, watcher: Watcher) -> None:
         """Run to the end of the plan, or until stopped; `watcher` is told of everything."""
         self.watcher = watcher
-        self.proposer.reconcile()
-        trials = self.store.trials(self.record)
-        self.waiting = [trial for trial in trials if trial.state == "running"]
-        self.done = len(trials) - len(self.waiting)
         try:
             while True:
                 self._fill()
-                self.proposer.write()
+                self.agenda.write()
                 if not self.running:
                     return
                 for event in self.pool.events(timeout=0.5):
@@ -137,33 +139,31 @@ class Coordinator:
         """Give every idle worker something to do, unfinished trials first."""
         while self.pool.idle and not self._enough():
             if self.waiting:
-                record = self.waiting.pop(0)
-                architecture = Architecture.parse(record.architecture)
-                self._start(record.number, architecture, record.seed, record.role)
+                self._start(_again(self.waiting.pop(0)))
             else:
-                new = self.proposer.next()
-                self._start(new.number, new.architecture, new.seed, new.role)
+                self._start(self.agenda.next())
 
     def _enough(self) -> bool:
-        if self.stopping or (self.plan.budget is not None and self.spent >= self.plan.budget):
+        if self.stopping or not self.left:
             return True
         return self.done + len(self.running) >= self.plan.trials and not self.waiting
 
-    def _start(self, number: int, architecture: Architecture, seed: int, role: str) -> None:
+    def _start(self, new: Proposal) -> None:
         job = Job(
-            number=number,
-            architecture=architecture,
+            number=new.number,
+            architecture=new.architecture,
             recipe=self.config.recipe,
-            seed=seed,
-            folder=self.store.trial_folder(self.record, number),
+            seed=new.seed,
+            folder=self.store.trial_folder(self.record, new.number),
             measure=self.config.measured,
             limits=self.config.limits,
-            costs=self.proposer.costs.of(architecture),
+            costs=new.costs,
             reference_latency_ms=self.config.reference_latency_ms,
+            test=new.role == CONFIRM,
         )
-        trial = self.running[number] = Running(job, role, time.monotonic())
+        trial = self.running[new.number] = Running(job, new.role, time.monotonic())
         self.pool.start(job)
-        self.proposer.write()
+        self.agenda.write()
         self.watcher.trial_started(trial)
 
     def _handle(self, event: Event) -> None:
@@ -179,7 +179,8 @@ class Coordinator:
                 trial.costs = event.costs
                 self.store.set_costs(study, number, event.costs)
             case EpochDone():
-                self.proposer.note(number, event.report)
+                self.tenure.device += event.report.seconds
+                self.agenda.note(number, event.report)
                 self.pool.reply(number, self._answer(trial, event.report))
                 self.store.record_epoch(study, number, event.report)
             case Finished():
@@ -188,9 +189,9 @@ class Coordinator:
             case Failed():
                 self.store.fail_trial(study, number, event.failure)
                 self._ended(number)
-                self._give_up_early(event.failure)
+                self._give_up_early(event.failure, trial.role)
             case Rejected():
-                self.proposer.reject(number, trial.architecture, event.costs, event.reason)
+                self.agenda.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
             case Stopped() if trial.pruned:
                 self.store.prune_trial(
@@ -217,15 +218,16 @@ class Coordinator:
         return Answer.PAUSE if self.stopping else Answer.GO_ON
 
     def _ended(self, number: int) -> None:
-        self.proposer.settle(self.store.trial(self.record, number))
+        self.agenda.settle(self.store.trial(self.record, number))
         del self.running[number]
         self.done += 1
 
-    def _give_up_early(self, failure: Failure) -> None:
+    def _give_up_early(self, failure: Failure, role: str) -> None:
         """Stop a study of which nothing works, instead of failing to the end of its plan."""
         self.failures_only += 1
         if self.done == self.failures_only == HOPELESS:
-            command = f"attentune resume {shlex.quote(self.record.name)}"
+            verb = "confirm" if role == CONFIRM else "resume"
+            command = f"attentune {verb} {shlex.quote(self.record.name)}"
             raise TrialError(
                 failure.kind,
                 f"the first {HOPELESS} trials all failed, the last with: {failure.message} "
@@ -257,5 +259,13 @@ class Coordinator:
         now = time.monotonic()
         if force or now - self._beat >= HEARTBEAT:
             self._beat = now
-            self.store.heartbeat(self.lease)
-            self.store.set_spent_seconds(self.record, self.spent)
+            self.tenure.beat()
+
+
+def _again(trial: TrialRecord) -> Proposal:
+    """A trial that was begun; what it costs is counted anew if that was never recorded."""
+    costs = None
+    if trial.params is not None and trial.macs is not None:
+        costs = Costs(trial.params, trial.macs)
+    architecture = Architecture.parse(trial.architecture)
+    return Proposal(trial.number, architecture, trial.seed, trial.role, costs)

@@ -6,6 +6,7 @@ Both are told of events by the coordinator and know nothing of workers or databa
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Tally:
         self.best: tuple[float, str] | None = None
         self._told_to_stop = False
         bare = coordinator.config.backbone
-        for record in coordinator.store.trials(coordinator.record):
+        for record in coordinator.earlier:
             if record.state == "complete" and record.accuracy is not None:
                 self._note(record.architecture, record.seed, record.accuracy, bare)
 
@@ -124,8 +125,7 @@ class Tally:
         if self.ended_here:
             pace = (time.monotonic() - self.began) / self.ended_here
             left = pace * max(0, plan.trials - done)
-        if plan.budget is not None:
-            budget_left = max(0.0, plan.budget - self.coordinator.spent)
+        if math.isfinite(budget_left := self.coordinator.left):
             left = budget_left if left is None else min(left, budget_left)
         return left
 

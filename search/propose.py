@@ -14,7 +14,6 @@ import random
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Protocol, cast
 
@@ -30,14 +29,14 @@ from ..spaces.bound import BoundSpace, Pick
 from ..spaces.canonical import canonical
 from ..studies.records import (
     BASELINE,
-    CONFIRM,
     SEARCH,
     EpochRecord,
     RejectionRecord,
     StudyRecord,
     TrialRecord,
 )
-from .additive import Additive, Prices
+from .additive import Additive
+from .agenda import Prices, Proposal, Starts, write_down
 from .config import StudyConfig
 from .effects import Observation, observations
 from .optuna_study import OptunaStudy
@@ -56,41 +55,17 @@ TRIES_OF_A_BASELINE = 2
 GRID_LIMIT = 200_000
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A trial to run. `number` is Optuna's."""
-
-    number: int
-    architecture: Architecture
-    seed: int
-    role: str
-    costs: Costs
-
-
-class Ledger(Protocol):
+class Ledger(Starts, Protocol):
     """What a proposer writes down, and finds again: the part of a `Store` that it needs."""
 
     def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
-        """All trials by number."""
+        """All trials of the search by number."""
 
     def epochs(self, study: StudyRecord, /) -> list[EpochRecord]:
-        """All epochs, in the order they were recorded."""
+        """All epochs of the search, in the order they were recorded."""
 
     def rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
         """What cost limits turned away."""
-
-    def start_trial(
-        self,
-        study: StudyRecord,
-        number: int,
-        architecture: Architecture,
-        /,
-        *,
-        seed: int,
-        role: str,
-        costs: Costs,
-    ) -> None:
-        """A trial begins to run."""
 
     def reject(
         self,
@@ -224,9 +199,13 @@ class Proposer:
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} breaks a limit itself: {reason}")
 
-    def reconcile(self) -> None:
-        """Bring Optuna up to what the database holds, after a crash between the two."""
-        ours = {trial.number: trial for trial in self.store.trials(self.record)}
+    def reconcile(self) -> list[TrialRecord]:
+        """Bring Optuna up to what the database holds, after a crash between the two.
+
+        All trials of the search, by number.
+        """
+        trials = self.store.trials(self.record)
+        ours = {trial.number: trial for trial in trials}
         for known in self.study.trials:
             if known.state.is_finished():
                 continue
@@ -234,6 +213,7 @@ class Proposer:
                 self.settle(ours[known.number])
             else:  # asked, but never recorded: nobody will ever run it
                 self.study.tell(known.number, state=TrialState.FAIL)
+        return trials
 
     def _baselines(self) -> list[Architecture]:
         """The bare backbone and the textbook choices that fit this backbone."""
@@ -296,17 +276,7 @@ class Proposer:
         will be proposed again, and what ended is told to Optuna by `reconcile`.
         """
         self.study.write()
-        while self._unwritten:
-            new = self._unwritten[0]
-            self.store.start_trial(
-                self.record,
-                new.number,
-                new.architecture,
-                seed=new.seed,
-                role=new.role,
-                costs=new.costs,
-            )
-            del self._unwritten[0]
+        write_down(self.store, self.record, self._unwritten)
 
     def _constraints(self, costs: Costs) -> dict[str, float]:
         """How far the known costs are above their limits, in parts of the limit."""
@@ -326,7 +296,7 @@ class Proposer:
         ended = [
             (trial.parsed, self.curves[trial.number], trial.state == "complete")
             for _, trial in sorted(self.trials.items())
-            if trial.state in ("complete", "pruned") and trial.role != CONFIRM
+            if trial.state in ("complete", "pruned")
         ]
         return observations(ended)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..runners.results import Costs, EpochReport
 from ..studies.analysis import Matrix, non_dominated
-from ..studies.records import BASELINE, CONFIRM, EpochRecord, TrialRecord
+from ..studies.records import BASELINE, EpochRecord, TrialRecord
 from .config import StudyConfig
 
 Values = tuple[float, ...]
@@ -51,7 +51,7 @@ class Pruner:
 
     def remember(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
         """Take in what was recorded before, in the order in which it happened."""
-        known = {trial.number: trial for trial in trials if trial.role != CONFIRM}
+        known = {trial.number: trial for trial in trials}
         for epoch in epochs:
             if trial := known.get(epoch.number):
                 costs = [getattr(trial, key) for key in self.costs]

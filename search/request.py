@@ -63,6 +63,7 @@ class SearchRequest(BaseModel):
 
     trials: int = Field(40, ge=1)
     budget: float | None = None
+    device_budget: float | None = None
     trial_timeout: float | None = None
     workers: int | None = Field(None, ge=1)
     workers_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -123,7 +124,7 @@ class SearchRequest(BaseModel):
             raise ValueError("has to be auto, or a number of workers such as 2")
         return value if value == "auto" else int(value)
 
-    @field_validator("budget", "trial_timeout", mode="before")
+    @field_validator("budget", "device_budget", "trial_timeout", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
         return None if value is None else quantities.seconds(value)

@@ -19,13 +19,18 @@ from ..runners.data import Progress
 from ..spaces.attentions.plugins import origins
 from ..spaces.space import NONE
 from ..studies.plugins import require_attentions
-from ..studies.records import Lease, StudyRecord
+from ..studies.records import StudyRecord
 from ..studies.store import Store
+from .agenda import Agenda
 from .config import RunPlan, StudyConfig, validated
+from .prune import Pruner
 from .request import SearchRequest, prepare
 from .settle import settle_packing
+from .tenure import Tenure, tenure
 
 Say = Callable[[str], None]
+Watch = Callable[[Any], Any]
+"""Of a coordinator makes a context manager around a `Watcher`."""
 
 
 @dataclass(frozen=True)
@@ -96,53 +101,96 @@ def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
     return store.update_config(record, {**record.config, **_stored(config, plan)})
 
 
-def run(store: Store, record: StudyRecord, watch: Callable[[Any], Any]) -> Ending:
-    """Run a study to the end of its plan, or until an interrupt.
-
-    `watch(coordinator)` gives a context manager around a `Watcher`.
-    """
-    config, plan = settings(record)
-    lease = store.acquire(record)
-    try:
-        return _run(store, record, config, plan, lease, watch)
-    finally:
-        store.release(lease)
-
-
-def _run(
-    store: Store,
-    record: StudyRecord,
-    config: StudyConfig,
-    plan: RunPlan,
-    lease: Lease,
-    watch: Callable[[Any], Any],
-) -> Ending:
+def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
+    """Run a study to the end of its plan, or until an interrupt."""
     from ..runners.cost import CostModel
     from ..runners.data import prepare_data
-    from ..runners.devices import resolve_device, worker_devices
-    from ..runners.pool import LocalPool
     from ..spaces.bound import bind
-    from .coordinator import Coordinator
     from .optuna_study import OptunaStudy
     from .propose import Proposer
-    from .prune import Pruner
+
+    config, plan = settings(record)
+    with tenure(store, record) as held:
+        devices = _devices(record, config, plan)
+        prepare_data(config.recipe)  # workers only open what is already there
+        costs = CostModel(config.backbone, config.recipe, config.num_classes)
+        study = OptunaStudy(config.keys, store, record.name)
+        bound = bind(config.space, costs.site_map)
+        proposer = Proposer(store, record, config, bound, costs, study)
+        pruner = Pruner(config)
+        if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
+            pruner.remember(store.trials(record), store.epochs(record))
+        return _coordinate(held, config, plan, proposer, pruner, devices, watch)
+
+
+def confirm(
+    store: Store,
+    record: StudyRecord,
+    say: Say,
+    watch: Watch,
+    *,
+    top: int | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+) -> Ending:
+    """Retrain finalists and baselines as `plan_confirmation` decides, or go on with that."""
+    from .confirm import Confirming, lengthened, plan_confirmation
+
+    config, plan = settings(record)
+    with tenure(store, record, counted=False) as held:
+        record, wanted = plan_confirmation(
+            store, record, config, top=top, seeds=seeds, epochs=epochs
+        )
+        agenda = Confirming(store, record, config, wanted)
+        if not agenda.unfinished:
+            return Ending(True, agenda.total)
+        from ..runners.data import prepare_data
+
+        config = lengthened(config, wanted)
+        plan = validated(
+            RunPlan,
+            "confirm",
+            trials=agenda.total,
+            trial_timeout=plan.trial_timeout,
+            workers=workers or plan.workers,
+            workers_per_gpu=plan.workers_per_gpu,
+            device=device or plan.device,
+        )
+        devices = _devices(record, config, plan)
+        prepare_data(config.recipe)
+        say(agenda.announcement(len(devices)))
+        return _coordinate(held, config, plan, agenda, Pruner(config), devices, watch)
+
+
+def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
+    """A device for every worker; StudyError if they are of another kind than the study's."""
+    from ..runners.devices import resolve_device, worker_devices
 
     device = resolve_device(plan.device)
     if device.type != config.device:
         raise StudyError(
             f"the study {record.name!r} has trained on {config.device}; results on {device.type} "
-            f"would not compare. Resume with --device {config.device}, or start another study."
+            f"would not compare. Go on with --device {config.device}, or start another study."
         )
-    prepare_data(config.recipe)  # workers only open what is already there
-    costs = CostModel(config.backbone, config.recipe, config.num_classes)
-    study = OptunaStudy(config.keys, store, record.name)
-    bound = bind(config.space, costs.site_map)
-    proposer = Proposer(store, record, config, bound, costs, study)
-    pool = LocalPool(worker_devices(device, plan.workers, plan.workers_per_gpu))
-    pruner = Pruner(config)
-    if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
-        pruner.remember(store.trials(record), store.epochs(record))
-    coordinator = Coordinator(store, record, config, plan, proposer, pruner, pool, lease)
+    return worker_devices(device, plan.workers, plan.workers_per_gpu)
+
+
+def _coordinate(
+    held: Tenure,
+    config: StudyConfig,
+    plan: RunPlan,
+    agenda: Agenda,
+    pruner: Pruner,
+    devices: list[str],
+    watch: Watch,
+) -> Ending:
+    from ..runners.pool import LocalPool
+    from .coordinator import Coordinator
+
+    pool = LocalPool(devices)
+    coordinator = Coordinator(held, config, plan, agenda, pruner, pool)
     try:
         with watch(coordinator) as watcher, _interrupts(coordinator.stop):
             coordinator.run(watcher)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, func, select
 
 from ..errors import StudyError, did_you_mean
 from ..runners.results import EpochReport, Failure
 from .records import (
+    CONFIRM,
     STATES,
     EpochRecord,
     RejectionRecord,
@@ -98,7 +99,7 @@ def studies(connection: Connection) -> list[StudyRecord]:
 
 
 def summaries(connection: Connection) -> list[StudySummary]:
-    """All studies with their trials by state, the best accuracy, and when something happened."""
+    """All studies with their searches' trials by state, best accuracy, and last change."""
     query = select(
         TrialRow.study_id,
         TrialRow.state,
@@ -106,7 +107,8 @@ def summaries(connection: Connection) -> list[StudySummary]:
         func.max(TrialRow.accuracy).label("best"),
         func.max(TrialRow.started_at).label("started"),
         func.max(TrialRow.finished_at).label("finished"),
-    ).group_by(TrialRow.study_id, TrialRow.state)
+    )
+    query = query.where(_of(confirming=False)).group_by(TrialRow.study_id, TrialRow.state)
     found: dict[int, dict[State, Row[Any]]] = {}
     rows: Iterable[Row[Any]] = connection.execute(query)
     for row in rows:
@@ -130,8 +132,9 @@ def trials(
     *,
     number: int | None = None,
     state: State | None = None,
+    confirming: bool = False,
 ) -> list[TrialRecord]:
-    """Trials by number: all, one, or those in one state."""
+    """Trials by number: of the search or those that confirm, all or in one state; or just one."""
     query = (
         select(*_TRIAL, *_FAILURE)
         .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
@@ -141,9 +144,15 @@ def trials(
     )
     if number is not None:
         query = query.where(TrialRow.number == number)
+    else:
+        query = query.where(_of(confirming))
     if state is not None:
         query = query.where(TrialRow.state == state)
     return [_trial(row) for row in connection.execute(query).mappings()]
+
+
+def _of(confirming: bool) -> ColumnElement[bool]:
+    return TrialRow.role == CONFIRM if confirming else TrialRow.role != CONFIRM
 
 
 def _trial(row: RowMapping) -> TrialRecord:
@@ -154,7 +163,11 @@ def _trial(row: RowMapping) -> TrialRecord:
 
 
 def epochs(
-    connection: Connection, study: StudyRecord, number: int | None, after_id: int | None
+    connection: Connection,
+    study: StudyRecord,
+    number: int | None,
+    after_id: int | None,
+    confirming: bool,
 ) -> list[EpochRecord]:
     """Epochs in the order of recording; a NULL is the NaN that it was."""
     query = (
@@ -165,6 +178,8 @@ def epochs(
     )
     if number is not None:
         query = query.where(TrialRow.number == number)
+    else:
+        query = query.where(_of(confirming))
     if after_id is not None:
         query = query.where(EpochRow.id > after_id)
     return [_epoch(row) for row in connection.execute(query).mappings()]
@@ -173,6 +188,14 @@ def epochs(
 def _epoch(row: RowMapping) -> EpochRecord:
     facts: dict[str, Any] = {name: math.nan if v is None else v for name, v in row.items()}
     return EpochRecord(facts.pop("id"), facts.pop("number"), EpochReport(**facts))
+
+
+def device_seconds(connection: Connection, study: StudyRecord) -> float:
+    """Seconds of all epochs of the search."""
+    query = select(func.coalesce(func.sum(EpochRow.seconds), 0.0))
+    query = query.join(TrialRow, TrialRow.id == EpochRow.trial_id)
+    query = query.where(TrialRow.study_id == study.id, _of(confirming=False))
+    return float(connection.execute(query).scalar_one() or 0.0)
 
 
 def rejections(connection: Connection, study: StudyRecord) -> list[RejectionRecord]:

@@ -28,6 +28,9 @@ CONFIRM = "confirm"
 """Roles of a trial. A confirming trial is judged on other data, so analysis of the search leaves
 it out; other roles may be added freely."""
 
+FIRST_CONFIRMING = 1_000_000
+"""Numbers of confirming trials begin here, since Optuna counts the search's from 0."""
+
 COSTS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
 _recorded = lru_cache(maxsize=20_000)(recorded)

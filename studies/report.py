@@ -28,13 +28,16 @@ from ..errors import StoreError
 from . import wording
 from .analysis import analyse, failures_by_kind
 from .answer import answer, caveat
+from .confirmation import Confirmation, confirmed
 from .figures import curves_figure, heatmap_figure, tradeoff_figure
 from .findings import Findings, Point
+from .forest import forest_figure
 from .objectives import OBJECTIVES, Objective
 from .plugins import missing_note
 from .records import StudyRecord, TrialRecord
 from .store import Store
 from .themes import DARK, LIGHT, Theme
+from .verdict import verdict, warning
 
 MANY_TRIALS, MANY_ROWS = 1000, 60
 """The tables of all trials and of the front stop there; the figures know them all."""
@@ -61,7 +64,8 @@ def render(store: Store, study: StudyRecord) -> str:
     """The report's HTML."""
     trials = store.trials(study)
     findings = analyse(study, trials)
-    figures = _figures(findings, trials, store, study)
+    proven = confirmed(study, findings, store.trials(study, confirming=True))
+    figures = _figures(findings, trials, store, study, proven)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -79,6 +83,8 @@ def render(store: Store, study: StudyRecord) -> str:
         omitted=max(0, len(trials) - MANY_TRIALS),
         answer=answer(study, findings),
         caveat=caveat(findings),
+        verdict=proven and verdict(proven),
+        warning=proven and warning(proven),
         missing=missing_note(study, trials),
         tiles=_tiles(store, study, findings, trials),
         figures=figures,
@@ -120,7 +126,11 @@ class Tile:
 
 
 def _figures(
-    findings: Findings, trials: Sequence[TrialRecord], store: Store, study: StudyRecord
+    findings: Findings,
+    trials: Sequence[TrialRecord],
+    store: Store,
+    study: StudyRecord,
+    proven: Confirmation | None,
 ) -> list[Drawing]:
     epochs = store.epochs(study)
     tradeoffs = [
@@ -133,7 +143,18 @@ def _figures(
         )
         for cost in findings.costs
     ]
+    forest = [
+        _drawing(
+            "confirmed",
+            "Confirmed",
+            f"Gains after {proven.epochs} epochs with fresh seeds, judged once on the test split, "
+            "with 95 % intervals. Filled: can be claimed after Holm's correction.",
+            partial(forest_figure, proven),
+        )
+        for proven in filter(None, [proven])
+    ]
     return [
+        *forest,
         *tradeoffs,
         _drawing(
             "heatmap",

@@ -158,6 +158,12 @@ class Store:
         with self._database.begin("read") as connection:
             return float(connection.execute(query).scalar_one())
 
+    def device_seconds(self, study: Study) -> float:
+        """Time that devices were busy with the search so far, over all resumes."""
+        record = self._of(study)
+        with self._database.begin("read") as connection:
+            return queries.device_seconds(connection, record)
+
     def set_spent_seconds(self, study: Study, seconds: float) -> None:
         """Say how much wall time a study has taken so far, over all resumes."""
         record = self._of(study)
@@ -323,11 +329,16 @@ class Store:
 
     # Reading
 
-    def trials(self, study: Study, *, state: State | None = None) -> list[TrialRecord]:
-        """The trials by number, all or those in one state."""
+    def trials(
+        self, study: Study, *, state: State | None = None, confirming: bool = False
+    ) -> list[TrialRecord]:
+        """The trials of the search by number, all or those in one state; or those that confirm.
+
+        The latter are judged on other data, so nobody gets them who did not ask for them.
+        """
         record = self._of(study)
         with self._database.begin("read") as connection:
-            return queries.trials(connection, record, state=state)
+            return queries.trials(connection, record, state=state, confirming=confirming)
 
     def trial(self, study: Study, number: int) -> TrialRecord:
         """One trial; StudyError if the study has no such number."""
@@ -341,12 +352,20 @@ class Store:
         raise StudyError(f"the study {record.name!r} has no trial {number}; {what}.")
 
     def epochs(
-        self, study: Study, number: int | None = None, after_id: int | None = None
+        self,
+        study: Study,
+        number: int | None = None,
+        after_id: int | None = None,
+        *,
+        confirming: bool = False,
     ) -> list[EpochRecord]:
-        """Epochs in the order they were recorded: all, of one trial, or new since `after_id`."""
+        """Epochs in the order they were recorded: all, of one trial, or new since `after_id`.
+
+        Without a number those of the search, or of the trials that confirm.
+        """
         record = self._of(study)
         with self._database.begin("read") as connection:
-            return queries.epochs(connection, record, number, after_id)
+            return queries.epochs(connection, record, number, after_id, confirming)
 
     def rejections(self, study: Study) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 
 from ...studies.records import StudyRecord
 from ...studies.store import Store
@@ -79,6 +80,9 @@ def search(
         int | None, typer.Option(help="Trials in all, baselines too. Default: 40.")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Wall time in all: 2h, 90m.")] = None,
+    device_budget: Annotated[
+        str | None, typer.Option(help="Time that all devices together may be busy: 8h.")
+    ] = None,
     trial_timeout: Annotated[
         str | None, typer.Option(help="Longest time for a single trial: 30m.")
     ] = None,
@@ -179,6 +183,9 @@ def resume(
     budget: Annotated[
         str | None, typer.Option(help="Wall time in all, earlier runs included: 2h.")
     ] = None,
+    device_budget: Annotated[
+        str | None, typer.Option(help="Device time in all, earlier runs included: 8h.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at once.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     db: Db = None,
@@ -192,6 +199,7 @@ def resume(
             store.study(study),
             trials=trials,
             budget=None if budget is None else seconds(budget),
+            device_budget=None if device_budget is None else seconds(device_budget),
             workers=workers,
             device=device,
         )
@@ -231,16 +239,17 @@ class Named:
         words += ["--db", shlex.quote(self.db)] if self.db else []
         return " ".join(filter(None, words))
 
-    def interrupted(self, how: str) -> NoReturn:
+    def interrupted(self, how: str, verb: str = "resume", console: Console = out) -> NoReturn:
         """Say how to go on, and leave."""
-        command = self.command("resume")
-        out.print(f"{how} Go on with:\n  {command}", markup=False, highlight=False, soft_wrap=True)
+        line = f"{how} Go on with:\n  {self.command(verb)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 
     def next_steps(self) -> None:
         """What one does with a finished study."""
         steps = (
             (self.command("report", "-o report.html"), "look at the trade-offs"),
+            (self.command("confirm"), "test it with fresh seeds"),
             (self.command("export", "--pick knee -o model"), "take a model along"),
             (self.command("resume", "--trials 100"), "search on"),
         )

@@ -9,11 +9,10 @@ import typer
 from rich.text import Text
 
 from ...errors import UsageError
-from ...studies import analysis
 from ...studies.plugins import missing_note
 from ...studies.store import Store
 from .shared import Db, Json, Study, note, out, plain_table, print_json
-from .summary import print_summary, print_trial, summary_json, trial_json
+from .summary import print_summary, print_trial, study_json, summary_json, trial_json
 
 
 def register(app: typer.Typer) -> None:
@@ -66,8 +65,7 @@ def show(
             else:
                 print_trial(store, record, trials[0])
         elif as_json:
-            rejected = len(store.rejections(record))
-            print_json(analysis.show_json(record, trials, rejected=rejected))
+            print_json(study_json(store, record))
         else:
             print_summary(store, record)
         note(missing_note(record, trials))

@@ -8,10 +8,12 @@ from typing import Any
 from rich.text import Text
 
 from ...studies import analysis
+from ...studies.confirmation import confirmation_json, confirmed
 from ...studies.findings import Findings, Point
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.store import Store
+from ...studies.verdict import verdict
 from ..wording import short_architecture, short_count, short_time
 from .shared import out, plain_table, say
 
@@ -30,6 +32,8 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     say(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
     if found.front:
         _print_front(found)
+    if proven := confirmed(record, found, store.trials(record, confirming=True)):
+        say(f"\nConfirmed: {verdict(proven)}")
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:5]:
         say(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
@@ -116,6 +120,16 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
     epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
     environment = store.environments(record).get(trial.environment or "")
     return {**listed, "curve": epochs, "environment": environment}
+
+
+def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
+    """A study for programs: the contract of `show --json`, and what was confirmed of it."""
+    trials = store.trials(record)
+    listed = analysis.show_json(record, trials, rejected=len(store.rejections(record)))
+    confirming = store.trials(record, confirming=True)
+    found = confirmed(record, analysis.analyse(record, trials), confirming)
+    proven = None if found is None else confirmation_json(found, verdict(found))
+    return {**listed, "confirmation": proven}
 
 
 def summary_json(summary: StudySummary) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from attentune.search.coordinator import Coordinator
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
+from attentune.search.tenure import tenure
 from attentune.spaces.bound import bind
 from attentune.spaces.space import load_space
 from attentune.studies.store import Store
@@ -165,7 +166,6 @@ class Bench:
         study = OptunaStudy(config.keys, self.store, name)
         bound = bind(config.space, costs.site_map)
         proposer = Proposer(self.store, record, config, bound, costs, study)
-        lease = self.store.acquire(record)
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
         pool.fails = self.pool.fails
@@ -173,11 +173,9 @@ class Bench:
         plan = RunPlan(trials=trials, **plan)
         pruner = Pruner(config)
         pruner.remember(self.store.trials(record), self.store.epochs(record))
-        coordinator = Coordinator(self.store, record, config, plan, proposer, pruner, pool, lease)
-        try:
+        with tenure(self.store, record) as held:
+            coordinator = Coordinator(held, config, plan, proposer, pruner, pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
-        finally:
-            self.store.release(lease)
         return coordinator
 
     def told(self, name: str) -> list[tuple[int, str, int, str, float | None]]:

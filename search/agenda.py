@@ -1,0 +1,80 @@
+"""What is to be trained next, as the coordinator sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..runners.results import Costs, EpochReport
+from ..spaces.architecture import Architecture
+from ..studies.records import StudyRecord, TrialRecord
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to run. `number` is Optuna's in a search; `costs` are parameters and MACs."""
+
+    number: int
+    architecture: Architecture
+    seed: int
+    role: str
+    costs: Costs | None
+
+
+class Prices(Protocol):
+    """What architectures cost, without training them."""
+
+    def of(self, architecture: Architecture, /) -> Costs:
+        """Parameters and MACs."""
+
+
+class Starts(Protocol):
+    """Where beginnings are written down: a part of a `Store`."""
+
+    def start_trial(
+        self,
+        study: StudyRecord,
+        number: int,
+        architecture: Architecture,
+        /,
+        *,
+        seed: int,
+        role: str,
+        costs: Costs | None,
+    ) -> None:
+        """A trial begins to run."""
+
+
+class Agenda(Protocol):
+    """What is to be trained, and who hears how it went: a search's `Proposer`, or a confirmation.
+
+    Of `write` nobody should have to wait; it is called while workers are busy.
+    """
+
+    def reconcile(self) -> list[TrialRecord]:
+        """Get ready, after whatever happened last time; all its trials by number."""
+
+    def next(self) -> Proposal:
+        """The next trial."""
+
+    def write(self) -> None:
+        """Put what was proposed into the database."""
+
+    def note(self, number: int, report: EpochReport) -> None:
+        """Take in an epoch of a trial."""
+
+    def settle(self, trial: TrialRecord) -> None:
+        """Take in how a trial ended."""
+
+    def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str, /) -> None:
+        """A measured cost is above its limit; the trial was not trained."""
+
+
+def write_down(ledger: Starts, study: StudyRecord, proposals: list[Proposal]) -> None:
+    """Record that trials begin, and take each off the list when it is recorded."""
+    while proposals:
+        new = proposals[0]
+        ledger.start_trial(
+            study, new.number, new.architecture, seed=new.seed, role=new.role, costs=new.costs
+        )
+        del proposals[0]

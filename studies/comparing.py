@@ -1,0 +1,123 @@
+"""Differences between architectures that were trained with the same seeds, as far as seeds allow.
+
+The model is that of randomised blocks (Fisher 1935, The Design of Experiments, ch. IV): accuracy of
+architecture a with seed s = mean[a] + seed[s] + noise, fitted by least squares. Whatever the seeds
+share cancels, as much of it as there was to be observed, and the noise is pooled over all
+architectures: with 8 of them and 5 seeds a difference rests on 28 degrees of freedom where its own
+5 pairs would give it 4. Seeds that are lacking, because a trial failed, need no special care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+LEVEL = 0.05
+POWER = 0.8
+Key = TypeVar("Key", bound=Hashable)
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One mean accuracy less another, as fractions.
+
+    Attributes:
+        low, high: the 95 % interval of this difference by itself.
+        p: two-sided, by itself. `corrected` is for having looked at a whole family (`holm`).
+        pairs: seeds that both have.
+    """
+
+    mean: float
+    standard_error: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+    pairs: int
+
+    @property
+    def claimed(self) -> bool:
+        """Whether seeds alone hardly explain it, even after the correction."""
+        return self.corrected <= LEVEL
+
+
+class Blocks(Generic[Key]):
+    """Accuracies by architecture and seed, and the model fitted to them.
+
+    Attributes:
+        deviation: what is left of a single trial's scatter when the seed's share is gone.
+        freedom: degrees of freedom behind it; 0 while there is nothing to estimate it from.
+    """
+
+    def __init__(self, accuracies: Mapping[Key, Mapping[int, float]]) -> None:
+        self.accuracies = {key: seeds for key, seeds in accuracies.items() if seeds}
+        self._place = {key: i for i, key in enumerate(self.accuracies)}
+        seeds = sorted({seed for row in self.accuracies.values() for seed in row})
+        cells = [(i, seeds.index(s)) for key, i in self._place.items() for s in accuracies[key]]
+        values = np.array([a for row in self.accuracies.values() for a in row.values()])
+        design = np.zeros((len(cells), len(self._place) + len(seeds)))
+        for row, (architecture, seed) in enumerate(cells):
+            design[row, architecture] = design[row, len(self._place) + seed] = 1.0
+        inverse: Matrix = np.asarray(np.linalg.pinv(design), dtype=np.float64)
+        self._fitted = inverse @ values
+        self._spread: Matrix = inverse @ inverse.T
+        self._told: Matrix = inverse @ design
+        residuals = values - design @ self._fitted
+        self.freedom = len(cells) - int(np.linalg.matrix_rank(design)) if cells else 0
+        squares = float(residuals @ residuals)
+        # Below what the arithmetic resolves there was no scatter at all.
+        squares = 0.0 if squares < 1e-20 * len(cells) else squares
+        self.deviation = float(np.sqrt(squares / self.freedom)) if self.freedom else 0.0
+
+    def difference(self, one: Key, other: Key) -> Difference | None:
+        """`one` less `other`; None if too few seeds tell."""
+        if not self.freedom or one not in self._place or other not in self._place:
+            return None
+        contrast = np.zeros(len(self._fitted))
+        contrast[self._place[one]] += 1.0
+        contrast[self._place[other]] -= 1.0
+        if not np.allclose(contrast @ self._told, contrast):
+            return None  # no seed links the two
+        mean = float(contrast @ self._fitted)
+        error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
+        reach = float(stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
+        p = self._chance(mean, error)
+        pairs = len(self.accuracies[one].keys() & self.accuracies[other].keys())
+        return Difference(mean, error, mean - reach, mean + reach, p, p, pairs)
+
+    def _chance(self, mean: float, error: float) -> float:
+        if error == 0:  # the same network twice, or a task without any noise
+            return 1.0 if abs(mean) < 1e-12 else 0.0
+        return float(2 * stats.t.sf(abs(mean) / error, self.freedom))
+
+    def detectable(self, comparisons: int, seeds: int) -> float:
+        """The difference that is found with a chance of 80 %, as the first of so many by Holm."""
+        wanted = stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
+        usual = stats.t.ppf(POWER, self.freedom)
+        return float((wanted + usual) * self.deviation * np.sqrt(2 / seeds))
+
+
+def corrected(family: Mapping[Key, Difference]) -> dict[Key, Difference]:
+    """The differences with p values corrected for being a family."""
+    adjusted = holm([difference.p for difference in family.values()])
+    pairs = zip(family.items(), adjusted, strict=True)
+    return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values corrected by Holm's step-down procedure (Holm 1979, Scand. J. Statist. 6:65).
+
+    If all of m hypotheses are true, the smallest is below a level with at most that probability,
+    whatever the dependence between them.
+    """
+    order = np.argsort(values)
+    steps = np.asarray(values, dtype=float)[order] * np.arange(len(values), 0, -1)
+    found = np.empty(len(values))
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(values) else []
+    return [float(p) for p in found]

@@ -1,0 +1,96 @@
+"""The forest plot of a confirmation: every gain over the bare backbone with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from . import wording
+from .canvas import canvas, nothing, safe, wrapped
+from .confirmation import Confirmation, Contender
+from .themes import LIGHT, Theme
+from .verdict import chance, short
+
+ROW = 44
+"""Height of an architecture's line, pixels."""
+LONGEST = 34
+"""Characters of an architecture that stand beside the axis; the rest is in the hover text."""
+
+
+def forest_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
+    """Gains on the test split with 95 % intervals, the largest on top.
+
+    A filled marker is a difference that can be claimed after the correction, an open one is not;
+    finalists are circles, baselines diamonds. The line at zero is the bare backbone.
+    """
+    figure = canvas(theme, "Gain over the bare backbone on the test split (points)", "")
+    able = [contender for contender in found.others if contender.gain is not None]
+    if not able:
+        return nothing(figure, theme, "Nothing to compare with the bare backbone yet")
+    figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})
+    for finalist, name in ((True, "finalists"), (False, "baselines")):
+        group = [contender for contender in able if contender.finalist is finalist]
+        if group:
+            figure.add_trace(_intervals(group, able, name, theme))
+    figure.update_layout(height=120 + ROW * len(able), margin={"l": 16, "t": 8})
+    figure.update_yaxes(
+        tickvals=list(range(len(able))),
+        ticktext=[_label(contender) for contender in able],
+        range=[len(able) - 0.5, -0.5],
+        showgrid=False,
+        fixedrange=True,
+    )
+    return figure
+
+
+def _intervals(
+    group: Sequence[Contender], order: Sequence[Contender], name: str, theme: Theme
+) -> go.Scatter:
+    gains = [contender.gain for contender in group if contender.gain is not None]
+    colour = theme.palette[0] if name == "finalists" else theme.faint
+    shape = "circle" if name == "finalists" else "diamond"
+    return go.Scatter(
+        x=[100 * gain.mean for gain in gains],
+        y=[order.index(contender) for contender in group],
+        mode="markers",
+        name=name,
+        marker={
+            "color": colour,
+            "size": 11,
+            "symbol": [shape if gain.claimed else f"{shape}-open" for gain in gains],
+            "line": {"color": colour, "width": 2},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (gain.high - gain.mean) for gain in gains],
+            "arrayminus": [100 * (gain.mean - gain.low) for gain in gains],
+            "color": colour,
+            "thickness": 2,
+            "width": 5,
+        },
+        text=[_hover(contender) for contender in group],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _label(contender: Contender) -> str:
+    text = short(contender.architecture).replace(",start=identity", "")
+    text = text.replace("(start=identity)", "")
+    return safe(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+
+
+def _hover(contender: Contender) -> str:
+    gain = contender.gain
+    assert gain is not None  # only such are drawn
+    interval = f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}".replace("-", "−")
+    return "<br>".join(
+        [
+            wrapped(str(contender.architecture)),
+            f"{wording.percent(contender.accuracy, contender.standard_error)} on the test split",
+            f"{wording.points(gain.mean, gain.standard_error)} points, 95 % interval {interval}",
+            f"{safe(chance(gain.corrected))} after correction; "
+            f"{wording.plural(gain.pairs, 'seed')}",
+        ]
+    )
