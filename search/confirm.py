@@ -107,8 +107,9 @@ class Confirming:
         """What is going to happen, and how long it may take by the pace of the search."""
         plan = self.plan
         line = (
-            f"{len(plan.architectures)} architectures × {plan.seeds} fresh seeds × {plan.epochs} "
-            f"epochs, judged on the test split; {plural(self.unfinished, 'trial')} to run"
+            f"{len(plan.architectures)} architectures × {plan.seeds} fresh seeds × "
+            f"{plural(plan.epochs, 'epoch')}, judged on the test split; "
+            f"{plural(self.unfinished, 'trial')} to run"
         )
         epochs = sum(trial.epochs for trial in self._searched)
         seconds = sum(trial.seconds or 0.0 for trial in self._searched)

@@ -20,9 +20,11 @@ from rich.text import Text
 
 from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
 from ..spaces.architecture import recorded
-from ..studies.records import BASELINE
+from ..studies.records import BASELINE, CONFIRM
+from ..studies.wording import short_architecture
+from .confirm import FRESH_SEEDS
 from .coordinator import Coordinator, Running
-from .wording import short_architecture, short_time
+from .wording import short_time
 
 
 @contextlib.contextmanager
@@ -151,7 +153,8 @@ class Tally:
     def _say(self, trial: Running, markup: str, message: str = "") -> None:
         done, total = self.coordinator.done, self.coordinator.plan.trials
         text = Text.from_markup(f"[dim]{done:>{len(str(total))}}/{total}[/] ")
-        text.append(f"#{trial.number:<3} ")
+        if trial.role != CONFIRM:
+            text.append(f"#{trial.number:<3} ")
         text.append(Text.from_markup(markup))
         text.append(self._short(trial))
         if message:
@@ -159,10 +162,11 @@ class Tally:
         self.console.print(text, soft_wrap=True)
 
     def _short(self, trial: Running) -> str:
-        again = trial.job.seed != self.coordinator.config.seed
-        return short_architecture(trial.architecture) + (
-            f" (seed {trial.job.seed})" if again else ""
-        )
+        seed, first = trial.job.seed, self.coordinator.config.seed
+        name = short_architecture(trial.architecture)
+        if trial.role == CONFIRM:
+            return f"{name} (fresh seed {seed - first - FRESH_SEEDS + 1})"
+        return name if seed == first else f"{name} (seed {seed})"
 
     def _progress(self) -> RenderableType:
         done, total = self.coordinator.done, self.coordinator.plan.trials
@@ -200,7 +204,7 @@ class Tally:
         for number, line in sorted(self.lines.items()):
             accuracy = f"{100 * line.accuracy:.1f} %" if line.accuracy is not None else "–"
             table.add_row(
-                f"#{number}",
+                "" if line.trial.role == CONFIRM else f"#{number}",
                 f"epoch {line.epoch}/{epochs}",
                 accuracy,
                 Text(self._short(line.trial), no_wrap=True, overflow="ellipsis"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ..spaces.architecture import Architecture
-
 
 def short_count(number: float) -> str:
     """11 689 512 → `11.7 M`."""
@@ -19,11 +17,3 @@ def short_time(duration: float) -> str:
         return f"{duration:.0f} s"
     minutes = round(duration / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def short_architecture(architecture: Architecture) -> str:
-    """The insertions alone, without what all trials of a study share: backbone and start."""
-    if architecture.bare:
-        return f"{architecture.backbone}, bare"
-    text = str(architecture).removeprefix(architecture.backbone).removeprefix("+")
-    return text.replace("(start=identity)", "").replace(",start=identity", "")

@@ -10,7 +10,7 @@ from . import wording
 from .canvas import canvas, nothing, safe, wrapped
 from .confirmation import Confirmation, Contender
 from .themes import LIGHT, Theme
-from .verdict import chance, short
+from .verdict import chance
 
 ROW = 44
 """Height of an architecture's line, pixels."""
@@ -76,8 +76,7 @@ def _intervals(
 
 
 def _label(contender: Contender) -> str:
-    text = short(contender.architecture).replace(",start=identity", "")
-    text = text.replace("(start=identity)", "")
+    text = wording.short_architecture(contender.architecture)
     return safe(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 

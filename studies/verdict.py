@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..spaces.architecture import Architecture
 from . import wording
 from .comparing import Difference
 from .confirmation import Agreement, Confirmation
@@ -44,12 +43,6 @@ def warning(found: Confirmation) -> str:
     )
 
 
-def short(architecture: Architecture) -> str:
-    """An architecture without its backbone: `se(r=8)@s3-s4.residual`."""
-    text = str(architecture).removeprefix(architecture.backbone)
-    return text.removeprefix("+") or "the bare backbone"
-
-
 def chance(p: float) -> str:
     """`p = 0.01`, `p < 0.001`."""
     if p < 0.001:
@@ -78,9 +71,9 @@ def _against_bare(found: Confirmation) -> str:
         return _nothing_better(found)
     first = found.better[0]
     assert first.gain is not None  # what is claimed has a gain
-    name = f"`{short(first.architecture)}`"
+    name = f"`{wording.short_architecture(first.architecture)}`"
     sentence = f"{name} is better than the bare backbone by {_told(first.gain)}"
-    more = [f"`{short(c.architecture)}`" for c in found.better[1:]]
+    more = [f"`{wording.short_architecture(c.architecture)}`" for c in found.better[1:]]
     if more:
         sentence += f", and so {'is' if len(more) == 1 else 'are'} {wording.listed(more)}"
     return sentence + _worse(found)
@@ -90,10 +83,11 @@ def _nothing_better(found: Confirmation) -> str:
     best = next((c for c in found.others if c.gain is not None), None)
     if best is None or best.gain is None:
         return "No architecture shares a seed with the bare backbone, so nothing can be claimed"
+    name = wording.short_architecture(best.architecture)
     direction = "above" if best.gain.mean >= 0 else "below"
     sentence = (
         "It cannot be claimed that any architecture is better than the bare backbone: the best, "
-        f"`{short(best.architecture)}`, is {direction} it by {_told(best.gain)}"
+        f"`{name}`, is {direction} it by {_told(best.gain)}"
     )
     if found.detectable:
         sentence += (
@@ -109,7 +103,7 @@ def _told(difference: Difference) -> str:
 
 
 def _worse(found: Confirmation) -> str:
-    names = [f"`{short(c.architecture)}`" for c in found.worse]
+    names = [f"`{wording.short_architecture(c.architecture)}`" for c in found.worse]
     if not names:
         return ""
     return f"; {wording.listed(names)} {'is' if len(names) == 1 else 'are'} worse than it"

@@ -1,9 +1,10 @@
-"""Numbers as people read them, the same in figures, tables and reports."""
+"""Numbers and architectures as people read them, the same in figures, tables and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..spaces.architecture import Architecture
 from .objectives import Objective
 
 MISSING = "–"
@@ -68,6 +69,14 @@ def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def short_architecture(architecture: Architecture) -> str:
+    """The insertions alone, without what all trials of a study share: backbone and start."""
+    if architecture.bare:
+        return f"{architecture.backbone}, bare"
+    text = str(architecture).removeprefix(architecture.backbone).removeprefix("+")
+    return text.replace("(start=identity)", "").replace(",start=identity", "")
 
 
 def _spread(error: float | None) -> str:

@@ -12,7 +12,7 @@ from ...studies.analysis import analyse
 from ...studies.confirmation import Confirmation, Contender, confirmation_json, confirmed
 from ...studies.store import Store
 from ...studies.verdict import chance, verdict, warning
-from ..wording import short_architecture
+from ...studies.wording import short_architecture
 from .running import Named
 from .shared import Db, Json, Study, err, out, plain_table, print_json
 

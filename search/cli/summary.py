@@ -14,7 +14,8 @@ from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.store import Store
 from ...studies.verdict import verdict
-from ..wording import short_architecture, short_count, short_time
+from ...studies.wording import short_architecture
+from ..wording import short_count, short_time
 from .shared import out, plain_table, say
 
 FRONT_ROWS = 12

@@ -23,6 +23,7 @@ from attentune.runners.events import (
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.config import RunPlan, StudyConfig
+from attentune.search.confirm import Confirming, lengthened, plan_confirmation
 from attentune.search.coordinator import Coordinator
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
@@ -153,23 +154,14 @@ class Bench:
         from attentune.runners.cost import CostModel
 
         if config is not None:
-            self.store.create_study(
-                name,
-                backbone=config.backbone,
-                objectives=config.keys,
-                config={"study": config.model_dump(mode="json")},
-                seed=config.seed,
-            )
+            self.create(name, config)
         record = self.store.study(name)
         config = StudyConfig.model_validate(record.config["study"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, self.store, name)
         bound = bind(config.space, costs.site_map)
         proposer = Proposer(self.store, record, config, bound, costs, study)
-        pool = FormulaPool(self.pool.workers)
-        pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
-        pool.fails = self.pool.fails
-        self.pool = pool
+        pool = self._new_pool()
         plan = RunPlan(trials=trials, **plan)
         pruner = Pruner(config)
         pruner.remember(self.store.trials(record), self.store.epochs(record))
@@ -177,6 +169,47 @@ class Bench:
             coordinator = Coordinator(held, config, plan, proposer, pruner, pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
         return coordinator
+
+    def create(self, name: str, config: StudyConfig) -> None:
+        """A study without trials."""
+        self.store.create_study(
+            name,
+            backbone=config.backbone,
+            objectives=config.keys,
+            config={"study": config.model_dump(mode="json"), "plan": RunPlan().model_dump()},
+            seed=config.seed,
+        )
+
+    def confirm(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Coordinator, Event], None] = lambda *_: None,
+        **asked: int,
+    ) -> None:
+        """Confirm the study, or go on with it, as a new process would."""
+        record = self.store.study(name)
+        config = StudyConfig.model_validate(record.config["study"])
+        record, wanted = plan_confirmation(self.store, record, config, **asked)
+        agenda = Confirming(self.store, record, config, wanted)
+        config, plan = lengthened(config, wanted), RunPlan(trials=agenda.total)
+        pool = self._new_pool()
+        with tenure(self.store, record, counted=False) as held:
+            coordinator = Coordinator(held, config, plan, agenda, Pruner(config), pool)
+            coordinator.run(Silent(lambda event: on_event(coordinator, event)))
+
+    def _new_pool(self) -> FormulaPool:
+        """The workers of a new process: what lies on the disk is still there."""
+        pool = FormulaPool(self.pool.workers)
+        pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
+        pool.fails = self.pool.fails
+        self.pool = pool
+        return pool
+
+    def told_confirming(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
+        """What the database holds of every confirming trial, for comparisons."""
+        trials = self.store.trials(name, confirming=True)
+        return [(t.number, t.architecture, t.seed, t.state, t.accuracy) for t in trials]
 
     def told(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
         """What the database holds of every trial, for comparisons."""

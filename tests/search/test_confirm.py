@@ -1,0 +1,113 @@
+"""A confirmation as the coordinator runs it: fresh seeds, resumable, apart from the search."""
+
+from __future__ import annotations
+
+import pytest
+from attentune.errors import StudyError
+from attentune.runners.events import EpochDone
+from attentune.search.confirm import FRESH_SEEDS
+from attentune.studies.confirmation import ConfirmPlan
+from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
+
+
+def confirming(bench, name="s"):
+    return bench.store.trials(bench.store.study(name), confirming=True)
+
+
+def test_finalists_and_baselines_run_with_fresh_seeds_longer_and_on_the_test_split(bench):
+    bench.run("s", 12, bench.config(seed=5))
+    bench.confirm("s", seeds=3)
+    trials = confirming(bench)
+    plan = ConfirmPlan.of(bench.store.study("s"))
+    assert plan is not None
+    assert (plan.seeds, plan.epochs, plan.searched_epochs) == (3, 8, 3)  # 2.5 × 3, rounded up
+    searched = {t.architecture for t in bench.store.trials(bench.store.study("s"))}
+    baselines = {
+        t.architecture
+        for t in bench.store.trials(bench.store.study("s"))
+        if t.role == "baseline" and t.seed == 5
+    }
+    assert baselines < set(plan.architectures) <= searched
+    assert len(trials) == 3 * len(plan.architectures)
+    assert {t.seed for t in trials} == {5 + FRESH_SEEDS + i for i in range(3)}
+    assert {t.role for t in trials} == {CONFIRM}
+    assert {t.epochs for t in trials} == {8}
+    assert min(t.number for t in trials) == FIRST_CONFIRMING
+    assert all(job.test and job.recipe.epochs == 8 for job in bench.pool.started)
+
+
+def test_whole_rounds_come_first(bench):
+    bench.run("s", 10, bench.config())
+    bench.confirm("s", seeds=2)
+    seeds = [t.seed for t in confirming(bench)]
+    assert seeds == sorted(seeds)
+
+
+def test_an_interrupted_confirmation_goes_on_from_its_last_epoch(bench):
+    bench.run("s", 10, bench.config())
+
+    def interrupt(coordinator, event):
+        if isinstance(event, EpochDone) and event.number == FIRST_CONFIRMING + 4:
+            coordinator.stop()
+
+    bench.confirm("s", seeds=2, epochs=5, on_event=interrupt)
+    running = [t for t in confirming(bench) if t.state == "running"]
+    assert [t.number for t in running] == [FIRST_CONFIRMING + 4]
+    bench.confirm("s")
+    assert bench.pool.started[0].number == FIRST_CONFIRMING + 4
+    halves = bench.told_confirming("s")
+    bench.run("whole", 10, bench.config())
+    bench.confirm("whole", seeds=2, epochs=5)
+    assert halves == bench.told_confirming("whole")
+
+
+def test_another_call_adds_only_what_is_new(bench):
+    bench.run("s", 10, bench.config())
+    bench.confirm("s", seeds=2, top=1)
+    first = len(confirming(bench))
+    bench.confirm("s")
+    assert not bench.pool.started
+    bench.confirm("s", seeds=3)
+    assert len(confirming(bench)) == first * 3 // 2
+    assert {job.seed for job in bench.pool.started} == {FRESH_SEEDS + 2}
+
+
+def test_a_second_look_with_other_epochs_is_refused(bench):
+    bench.run("s", 10, bench.config())
+    bench.confirm("s", seeds=2, epochs=4)
+    with pytest.raises(StudyError, match="confirmed with 4 epochs already"):
+        bench.confirm("s", epochs=6)
+
+
+def test_a_study_without_a_complete_backbone_cannot_be_confirmed(bench):
+    bench.run("s", 0 + 1, bench.config())
+    bench.confirm("s", seeds=2)  # the bare backbone alone is something
+    assert {t.architecture for t in confirming(bench)} == {"test_resnet"}
+    config = bench.config()
+    bench.create("empty", config)
+    with pytest.raises(StudyError, match="not complete yet"):
+        bench.confirm("empty")
+
+
+def test_what_failed_is_tried_again_by_the_next_call(bench):
+    bench.run("s", 8, bench.config())
+    bench.confirm("s", seeds=2, top=1, epochs=4)
+    wanted = {(t.architecture, t.seed) for t in confirming(bench)}
+    bench.run("t", 8, bench.config())
+    bench.pool.dies_after_epoch = [1, 1, 1]  # the first trial loses three workers
+    bench.confirm("t", seeds=2, top=1, epochs=4)
+    assert [t.state for t in confirming(bench, "t")].count("failed") == 1
+    bench.confirm("t")
+    complete = [t for t in confirming(bench, "t") if t.state == "complete"]
+    assert {(t.architecture, t.seed) for t in complete} == wanted
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "additive", "random"])
+def test_a_confirmation_in_between_changes_nothing_for_the_search(bench, sampler):
+    bench.run("whole", 16, bench.config(sampler=sampler))
+    bench.run("s", 10, bench.config(sampler=sampler))
+    bench.confirm("s", seeds=2)
+    spent = bench.store.spent_seconds("s")
+    assert spent < 60
+    bench.run("s", 16)
+    assert bench.told("s") == bench.told("whole")
