@@ -42,6 +42,7 @@ from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
+from attentune.search.samplers import Learning
 from attentune.spaces.architecture import Architecture
 from attentune.spaces.bound import bind
 from attentune.spaces.discover import site_map
@@ -165,8 +166,8 @@ class Replay:
 
     def recommended(self) -> str:
         """By the model, if there is one, else the highest mean."""
-        if self.proposer.additive:
-            return str(self.proposer.additive.best(self.proposer.observed()))
+        if isinstance(self.proposer.own, Learning):
+            return str(self.proposer.own.best())
         return max(self.finals, key=lambda text: statistics.mean(self.finals[text]))
 
     def trial(self, proposal: Proposal) -> None:

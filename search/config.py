@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -11,9 +11,8 @@ from ..runners.recipe import Recipe, describe
 from ..spaces.space import Space
 from ..studies.objectives import objective
 
-SamplerName = Literal["additive", "tpe", "nsga2", "random", "grid"]
-SAMPLERS: tuple[SamplerName, ...] = ("additive", "tpe", "nsga2", "random", "grid")
-
+SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 PrunerName = Literal["asha", "none"]
 

@@ -9,16 +9,12 @@ architecture becomes its next seed. One above a limit is rejected here, before a
 
 from __future__ import annotations
 
-import hashlib
-import random
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Protocol, cast
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from ..errors import ArchitectureError, SpaceError
@@ -35,11 +31,10 @@ from ..studies.records import (
     StudyRecord,
     TrialRecord,
 )
-from .additive import Additive
 from .agenda import Prices, Proposal, Starts, write_down
 from .config import StudyConfig
-from .effects import Observation, observations
 from .optuna_study import OptunaStudy
+from .samplers import make_sampler, own_sampler, remember
 
 TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
     ("se", {"r": 16}),
@@ -52,7 +47,6 @@ TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
 TRIES = 1000
 """Proposals in a row that may break a limit before the search gives up."""
 TRIES_OF_A_BASELINE = 2
-GRID_LIMIT = 200_000
 
 
 class Ledger(Starts, Protocol):
@@ -80,10 +74,11 @@ class Ledger(Starts, Protocol):
 
 
 class History:
-    """Which architectures have run with which seeds, and what is lacking because it failed."""
+    """Which architectures have run with which seeds, were rejected, or lack because they failed."""
 
     def __init__(self) -> None:
         self.seeds: dict[str, set[int]] = defaultdict(set)
+        self.rejected: set[str] = set()
         self._failures: Counter[tuple[str, int]] = Counter()
         self._failed_last: set[tuple[str, int]] = set()
         self._any_complete = False
@@ -129,19 +124,13 @@ class Proposer:
         for trial in ledger.trials(record):
             self.history.started(trial.key, trial.seed)
             self.history.ended(trial)
-        self.rejected = {rejection.key for rejection in ledger.rejections(record)}
+        self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
         self.bare = Architecture(config.backbone)
         self.baselines = self._baselines()
-        self._grid: list[int] | None = None
         self._unwritten: list[Proposal] = []
-        self.trials: dict[int, TrialRecord] = {}
-        self.curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
-        self.additive: Additive | None = None
-        if config.sampler == "additive":
-            self.additive = Additive(bound, config.keys, config.limits, costs)
-            self.trials = {trial.number: trial for trial in ledger.trials(record)}
-            for epoch in ledger.epochs(record):
-                self.note(epoch.number, epoch.report)
+        self.own = own_sampler(config, bound, costs, self.history)
+        if self.own is not None:
+            remember(self.own, ledger.trials(record), ledger.epochs(record))
 
     def next(self) -> Proposal:
         """The next trial; SpaceError if a limit leaves nothing that could be proposed.
@@ -166,7 +155,7 @@ class Proposer:
         """Baselines that have not run, then the bare backbone at seeds that others have used."""
         for architecture in self.baselines:
             key = architecture.key
-            if key not in self.rejected and self.history.lacks(key, self.config.seed):
+            if key not in self.history.rejected and self.history.lacks(key, self.config.seed):
                 yield architecture, self.config.seed
         for seed in sorted({seed for seeds in self.history.seeds.values() for seed in seeds}):
             if self.history.lacks(self.bare.key, seed):
@@ -174,12 +163,14 @@ class Proposer:
 
     def note(self, number: int, report: EpochReport) -> None:
         """Take in an epoch of a trial."""
-        self.curves[number][report.epoch] = report.accuracy
+        if self.own is not None:
+            self.own.note(number, report)
 
     def settle(self, trial: TrialRecord) -> None:
         """Take in how a trial ended, and tell Optuna unless it knows already."""
         self.history.ended(trial)
-        self.trials[trial.number] = trial
+        if self.own is not None:
+            self.own.settle(trial)
         if self.study.trials[trial.number].state.is_finished():
             return
         if trial.state == "complete":
@@ -194,7 +185,7 @@ class Proposer:
         """Record that a cost is above its limit; the sampler learns it as a constraint."""
         self.study.constrain(number, self._constraints(costs))
         self.store.reject(self.record, architecture, reason, number=number)
-        self.rejected.add(architecture.key)
+        self.history.rejected.add(architecture.key)
         self.study.tell(number, state=TrialState.PRUNED)
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} breaks a limit itself: {reason}")
@@ -244,9 +235,10 @@ class Proposer:
         return self._accepted(trial, architecture, seed, BASELINE)
 
     def _sampled(self) -> Proposal | None:
-        sampler = make_sampler(self.config.sampler, self.config.seed, len(self.study.trials))
-        fixed = self._grid_choice() if self.config.sampler == "grid" else self._model_choice()
-        trial = self.study.ask(sampler, fixed)
+        number = len(self.study.trials)
+        sampler = make_sampler(self.config.sampler, self.config.seed, number)
+        decided = self.own.decide(number) if self.own is not None else None
+        trial = self.study.ask(sampler, decided)
         architecture = self.bound.choose(_suggest(trial))
         taken = self.history.seeds[architecture.key]
         seed = next(s for s in count(self.config.seed) if s not in taken)
@@ -283,66 +275,6 @@ class Proposer:
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
         return {key: v / limits[key] - 1 for key, v in known.items() if v is not None}
-
-    def _model_choice(self) -> dict[str, Value] | None:
-        """What the additive model would try; None under another sampler."""
-        if self.additive is None:
-            return None
-        number = len(self.study.trials)
-        return self.additive.propose(self.observed(), self.config.seed, number)
-
-    def observed(self) -> list[Observation]:
-        """What the trials of the search have shown so far, for the model."""
-        ended = [
-            (trial.parsed, self.curves[trial.number], trial.state == "complete")
-            for _, trial in sorted(self.trials.items())
-            if trial.state in ("complete", "pruned")
-        ]
-        return observations(ended)
-
-    def _grid_choice(self) -> dict[str, Value]:
-        """The next in a shuffled enumeration; after the last, those with the fewest seeds again."""
-        if self._grid is None:
-            size = self.bound.size()
-            if size > GRID_LIMIT:
-                raise SpaceError(
-                    f"a grid over {size:,} architectures is too large (at most {GRID_LIMIT:,}); "
-                    "use --sampler random, or a smaller space"
-                )
-            self._grid = list(range(size))
-            random.Random(self.config.seed).shuffle(self._grid)
-        fewest: tuple[int, dict[str, Value]] | None = None
-        for index in self._grid:
-            decisions = self.bound.at(index)
-            key = self.bound.decide(decisions).key
-            if key in self.rejected:
-                continue
-            count = len(self.history.seeds[key])
-            if not count:
-                return decisions
-            if fewest is None or count < fewest[0]:
-                fewest = (count, decisions)
-        if fewest is None:
-            raise SpaceError("every architecture of the grid breaks a limit; raise it")
-        return fewest[1]
-
-
-def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
-    """The sampler for trial `number`, its randomness fixed by the study's seed and the number."""
-    own = derive_seed(seed, number)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "tpe":
-            return TPESampler(seed=own, multivariate=True, group=True, n_startup_trials=12)
-        if name == "nsga2":
-            return NSGAIISampler(seed=own, population_size=20)
-        return RandomSampler(seed=own)
-
-
-def derive_seed(*parts: int) -> int:
-    """A 32-bit seed from whole numbers, the same on every machine."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 def _suggest(trial: optuna.Trial) -> Pick:

@@ -96,28 +96,38 @@ class Blocks(Generic[Key]):
             return 1.0 if abs(mean) < 1e-12 else 0.0
         return float(2 * stats.t.sf(abs(mean) / error, self.freedom))
 
-    def detectable(self, comparisons: int, seeds: int) -> float:
-        """The difference that is found with a chance of 80 %, as the first of so many by Holm."""
+    def detectable(self, comparisons: float, seeds: int) -> float:
+        """The difference that is found with a chance of 80 %, as the first of so many by Holm.
+
+        `comparisons` is the sum of their weights, in units of its own.
+        """
         wanted = stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
         usual = stats.t.ppf(POWER, self.freedom)
         return float((wanted + usual) * self.deviation * np.sqrt(2 / seeds))
 
 
-def corrected(family: Mapping[Key, Difference]) -> dict[Key, Difference]:
-    """The differences with p values corrected for being a family."""
-    adjusted = holm([difference.p for difference in family.values()])
+def corrected(
+    family: Mapping[Key, Difference], weights: Mapping[Key, float] | None = None
+) -> dict[Key, Difference]:
+    """The differences with p values corrected for being a family; `weights` as in `holm`."""
+    weighed = [1.0 if weights is None else weights[key] for key in family]
+    adjusted = holm([difference.p for difference in family.values()], weighed)
     pairs = zip(family.items(), adjusted, strict=True)
     return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
 
 
-def holm(values: Sequence[float]) -> list[float]:
+def holm(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """p values corrected by Holm's step-down procedure (Holm 1979, Scand. J. Statist. 6:65).
 
-    If all of m hypotheses are true, the smallest is below a level with at most that probability,
-    whatever the dependence between them.
+    If all hypotheses are true, the smallest is below a level with at most that probability,
+    whatever the dependence between them. `weights`, chosen before the data were seen, give some
+    hypotheses a larger share of the level than others.
     """
-    order = np.argsort(values)
-    steps = np.asarray(values, dtype=float)[order] * np.arange(len(values), 0, -1)
-    found = np.empty(len(values))
-    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(values) else []
-    return [float(p) for p in found]
+    p = np.asarray(values, dtype=float)
+    weight = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=float)
+    order = np.argsort(p / weight)
+    left = np.cumsum(weight[order][::-1])[::-1]
+    steps = (p / weight)[order] * left
+    found = np.empty(len(p))
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in found]

@@ -69,7 +69,8 @@ def search(
         str | None, typer.Option(help="At most this training memory: 2GiB.")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="additive, tpe, nsga2, random or grid. Default: tpe.")
+        str | None,
+        typer.Option(help="additive, tpe, nsga2, nsga3, gp, qmc, random or grid. Default: tpe."),
     ] = None,
     pruner: Annotated[
         str | None,

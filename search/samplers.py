@@ -1,0 +1,214 @@
+"""Who proposes: Optuna's samplers, and those of our own that decide for themselves.
+
+Optuna's are made anew for every trial, seeded from the study's seed and the trial's number, since
+their random state is stored nowhere: a resumed study then proposes what it would have without the
+interruption. Our own (`Own`) answer with decisions, or leave the trial to chance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from typing import Protocol
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
+from scipy.stats import qmc
+
+from ..errors import SpaceError
+from ..runners.results import EpochReport
+from ..spaces.architecture import Architecture
+from ..spaces.attentions.catalogue import Value
+from ..spaces.bound import BoundSpace
+from ..studies.records import EpochRecord, TrialRecord
+from .additive import Additive
+from .agenda import Prices
+from .config import StudyConfig
+from .effects import Observation, observations
+
+GRID_LIMIT = 200_000
+DIMENSIONS = 1024
+"""Decisions of one architecture at most; Sobol' points have so many coordinates."""
+
+Decisions = dict[str, Value]
+
+
+def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """Optuna's sampler for trial `number`; a random one for what our own leave to chance."""
+    own = derive_seed(seed, number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if name == "tpe":
+            return TPESampler(seed=own, multivariate=True, group=True, n_startup_trials=12)
+        if name == "nsga2":
+            return NSGAIISampler(seed=own, population_size=20)
+        if name == "nsga3":
+            return NSGAIIISampler(seed=own, population_size=20)
+        if name == "gp":
+            return GPSampler(seed=own, n_startup_trials=12, warn_independent_sampling=False)
+        return RandomSampler(seed=own)
+
+
+def derive_seed(*parts: int) -> int:
+    """A 32-bit seed from whole numbers, the same on every machine."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+class Seen(Protocol):
+    """What a study has tried: `Proposer`'s history."""
+
+    @property
+    def seeds(self) -> Mapping[str, Set[int]]:
+        """Seeds that ran, by the architecture's key."""
+
+    @property
+    def rejected(self) -> Set[str]:
+        """Keys of what a limit turned away."""
+
+
+class Own(Protocol):
+    """A sampler of our own."""
+
+    def decide(self, number: int) -> Decisions | None:
+        """The decisions for trial `number`; None leaves them to chance."""
+
+    def note(self, number: int, report: EpochReport) -> None:
+        """An epoch of a trial."""
+
+    def settle(self, trial: TrialRecord) -> None:
+        """How a trial ended."""
+
+
+def own_sampler(config: StudyConfig, bound: BoundSpace, prices: Prices, seen: Seen) -> Own | None:
+    """Our own sampler of that name; None if it is one of Optuna's."""
+    if config.sampler == "grid":
+        return Grid(bound, config.seed, seen)
+    if config.sampler == "qmc":
+        return Sobol(bound, config.seed)
+    if config.sampler == "additive":
+        return Learning(Additive(bound, config.keys, config.limits, prices), config.seed)
+    return None
+
+
+class _Heedless:
+    """What trials show changes nothing."""
+
+    def note(self, number: int, report: EpochReport) -> None:
+        """Nothing is learned."""
+
+    def settle(self, trial: TrialRecord) -> None:
+        """Nothing is learned."""
+
+
+class Grid(_Heedless):
+    """A shuffled enumeration; after the last one those with the fewest seeds again.
+
+    SpaceError if the space is too large for that, or all of it breaks a limit.
+    """
+
+    def __init__(self, bound: BoundSpace, seed: int, seen: Seen) -> None:
+        size = bound.size()
+        if size > GRID_LIMIT:
+            raise SpaceError(
+                f"a grid over {size:,} architectures is too large (at most {GRID_LIMIT:,}); "
+                "use --sampler random, or a smaller space"
+            )
+        self.bound, self.seen = bound, seen
+        self._order = list(range(size))
+        random.Random(seed).shuffle(self._order)
+
+    def decide(self, _number: int) -> Decisions:
+        """The next one that has run least often."""
+        fewest: tuple[int, Decisions] | None = None
+        for index in self._order:
+            decisions = self.bound.at(index)
+            key = self.bound.decide(decisions).key
+            if key in self.seen.rejected:
+                continue
+            count = len(self.seen.seeds.get(key, ()))
+            if not count:
+                return decisions
+            if fewest is None or count < fewest[0]:
+                fewest = (count, decisions)
+        if fewest is None:
+            raise SpaceError("every architecture of the grid breaks a limit; raise it")
+        return fewest[1]
+
+
+class Sobol(_Heedless):
+    """Decisions from scrambled Sobol' points (Sobol' 1967), spread more evenly than chance.
+
+    The k-th decision of an architecture takes the k-th coordinate, whatever it is about. Optuna's
+    own QMCSampler leaves categories to chance, and here everything is a category.
+    """
+
+    def __init__(self, bound: BoundSpace, seed: int) -> None:
+        self.bound, self.seed = bound, seed
+
+    def decide(self, number: int) -> Decisions:
+        """What the point of that number says."""
+        sobol = qmc.Sobol(DIMENSIONS, rng=self.seed)
+        sobol.fast_forward(number)
+        point = sobol.random(1)[0]
+        decisions: Decisions = {}
+
+        def pick(name: str, choices: Sequence[Value]) -> Value:
+            at = float(point[len(decisions) % DIMENSIONS])
+            decisions[name] = choices[min(math.floor(at * len(choices)), len(choices) - 1)]
+            return decisions[name]
+
+        self.bound.choose(pick)
+        return decisions
+
+
+class Learning:
+    """The additive model, with all that it learns from: every epoch of every trial."""
+
+    def __init__(self, additive: Additive, seed: int) -> None:
+        self.additive, self.seed = additive, seed
+        self._trials: dict[int, TrialRecord] = {}
+        self._curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
+
+    def note(self, number: int, report: EpochReport) -> None:
+        """An epoch of a trial."""
+        self._curves[number][report.epoch] = report.accuracy
+
+    def settle(self, trial: TrialRecord) -> None:
+        """How a trial ended."""
+        self._trials[trial.number] = trial
+
+    def decide(self, number: int) -> Decisions | None:
+        """What the model would try."""
+        return self.additive.propose(self._observed(), self.seed, number)
+
+    def best(self) -> Architecture:
+        """The architecture that the model expects to be the most accurate."""
+        return self.additive.best(self._observed())
+
+    def _observed(self) -> list[Observation]:
+        ended = [
+            (trial.parsed, self._curves[trial.number], trial.state == "complete")
+            for _, trial in sorted(self._trials.items())
+            if trial.state in ("complete", "pruned")
+        ]
+        return observations(ended)
+
+
+def remember(own: Own, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
+    """Let a sampler know what happened before this process."""
+    for trial in trials:
+        own.settle(trial)
+    for epoch in epochs:
+        own.note(epoch.number, epoch.report)
