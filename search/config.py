@@ -13,6 +13,7 @@ from ..studies.objectives import objective
 
 SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+DEFAULT_SAMPLER: SamplerName = "tpe"
 
 PrunerName = Literal["asha", "none"]
 
@@ -48,7 +49,7 @@ class StudyConfig(BaseModel):
     space: Space
     objectives: tuple[str, ...] = ("accuracy", "params")
     limits: dict[str, float] = {}
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName = DEFAULT_SAMPLER
     pruning: Pruning = Pruning()
     seed: int = Field(0, ge=0)
     device: str = "cpu"

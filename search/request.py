@@ -24,6 +24,7 @@ from ..spaces.bound import bind
 from ..spaces.space import Space, load_space
 from . import quantities
 from .config import (
+    DEFAULT_SAMPLER,
     SAMPLERS,
     PrunerName,
     Pruning,
@@ -57,7 +58,7 @@ class SearchRequest(BaseModel):
     max_macs: float | None = None
     max_latency: float | None = None
     max_memory: float | None = None
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName | Literal["auto"] = "auto"
     pruner: PrunerName = "none"
     seed: int = Field(0, ge=0)
 
@@ -132,8 +133,9 @@ class SearchRequest(BaseModel):
     @field_validator("sampler", mode="before")
     @classmethod
     def _known_sampler(cls, value: Any) -> Any:
-        if value not in SAMPLERS:
-            raise ValueError(f"unknown sampler {value!r}{did_you_mean(str(value), SAMPLERS)}")
+        known = ("auto", *SAMPLERS)
+        if value not in known:
+            raise ValueError(f"unknown sampler {value!r}{did_you_mean(str(value), known)}")
         return value
 
     @property
@@ -214,7 +216,7 @@ def prepare(
         space=space,
         objectives=request.objective,
         limits=request.limits,
-        sampler=request.sampler,
+        sampler=DEFAULT_SAMPLER if request.sampler == "auto" else request.sampler,
         pruning=Pruning(pruner=request.pruner),
         seed=request.seed,
         num_classes=2,
@@ -252,11 +254,16 @@ def prepare(
         f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
         f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
     )
+    sampler = draft.sampler
+    if request.sampler == "auto":
+        sampler, why = choose_sampler(bound.size(), request.trials)
+        say(f"sampler {sampler}: {why}; --sampler overrides it")
     _check_limits(request, bare)
     config: StudyConfig = draft.model_copy(
         update={
             "recipe": recipe,
             "device": device.type,
+            "sampler": sampler,
             "num_classes": len(info.classes),
             "stages": len(costs.site_map.blocks),
         }
@@ -271,6 +278,13 @@ def prepare(
     recipe = settle_computing(request, recipe, config.num_classes, device, memory, say)
     recipe, tried = settle_learning(request, recipe, device, say)
     return config.model_copy(update={"recipe": recipe, "tuning": tried})
+
+
+def choose_sampler(size: int, trials: int) -> tuple[SamplerName, str]:
+    """The sampler for a space of so many architectures and so many trials, and why."""
+    if size <= trials:
+        return "grid", f"the {size:,} architectures fit into {trials:,} trials"
+    return DEFAULT_SAMPLER, f"{size:,} architectures are more than {trials:,} trials can try"
 
 
 def _check_limits(request: SearchRequest, bare: Costs) -> None:

@@ -89,7 +89,7 @@ def architecture_points(trials: Iterable[TrialRecord]) -> tuple[Point, ...]:
 def pareto_front(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[Point, ...]:
     """The points that no other dominates, cheapest first; points that lack a value stay out."""
     able = [p for p in points if all(o.key in p.values for o in objectives)]
-    mask = non_dominated(_minimised(able, objectives))
+    mask = non_dominated(minimised(able, objectives))
     front = [point for point, kept in zip(able, mask, strict=True) if kept]
     costs = [o.key for o in objectives if o.key != "accuracy"]
     return tuple(sorted(front, key=lambda p: ([p.values[key] for key in costs], -p.accuracy)))
@@ -121,7 +121,7 @@ def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | Non
     """
     if not front:
         return None
-    values = _minimised(front, objectives)
+    values = minimised(front, objectives)
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     sums = scaled.sum(axis=1)
@@ -159,7 +159,7 @@ def attention_table(points: Sequence[Point], stages: int | None = None) -> Atten
     columns = tuple(f"s{stage}" for stage in range(1, total + 1)) or ("all",)
     gains: dict[tuple[str, str], list[float]] = {}
     for architecture, gain in able:
-        for column, names in zip(columns, _attentions_by_stage(architecture, total), strict=True):
+        for column, names in zip(columns, attentions_by_stage(architecture, total), strict=True):
             for name in names or (NONE,):
                 gains.setdefault((name, column), []).append(gain)
     present = {name for name, _ in gains}
@@ -194,7 +194,7 @@ def failures_by_kind(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
 def main_attention(architecture: Architecture, stages: int = 0) -> str:
     """The attention that more stages have than any other; `mixed` if two tie, `none` if bare."""
     found = Counter(
-        name for names in _attentions_by_stage(architecture, stages) for name in names
+        name for names in attentions_by_stage(architecture, stages) for name in names
     ) or Counter(i.attention for i in architecture.insertions)
     if not found:
         return NONE
@@ -277,13 +277,14 @@ def _gain(ours: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
     return Gain(float(np.mean(mine) - np.mean(theirs)), error, 0)
 
 
-def _minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
+def minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
+    """Their objectives as rows (n, k), each turned so that less is better."""
     signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
     rows = [[p.values[o.key] for o in objectives] for p in points]
     return np.asarray(rows, dtype=float).reshape(len(points), len(objectives)) * signs
 
 
-def _attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:
+def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:
     """The attentions of every stage; with `stages` 0, of the whole network as one."""
     if not stages:
         return [list(dict.fromkeys(i.attention for i in architecture.insertions))]

@@ -31,13 +31,16 @@ from .answer import answer, caveat
 from .confirmation import Confirmation, confirmed
 from .figures import curves_figure, heatmap_figure, tradeoff_figure
 from .findings import Findings, Point
-from .forest import forest_figure
+from .intervals import effects_figure, forest_figure
+from .main_effects import main_effects
 from .objectives import OBJECTIVES, Objective
+from .overview import course_figure, importance_figure
 from .plugins import missing_note
 from .records import StudyRecord, TrialRecord
 from .store import Store
 from .themes import DARK, LIGHT, Theme
 from .verdict import verdict, warning
+from .volume import course, importances
 
 MANY_TRIALS, MANY_ROWS = 1000, 60
 """The tables of all trials and of the front stop there; the figures know them all."""
@@ -133,6 +136,7 @@ def _figures(
     proven: Confirmation | None,
 ) -> list[Drawing]:
     epochs = store.epochs(study)
+    stages = len(findings.table.stages)
     tradeoffs = [
         _drawing(
             f"tradeoff-{cost.key}",
@@ -147,8 +151,8 @@ def _figures(
         _drawing(
             "confirmed",
             "Confirmed",
-            f"Gains after {proven.epochs} epochs with fresh seeds, judged once on the test split, "
-            "with 95 % intervals. Filled: can be claimed after Holm's correction.",
+            f"Gains after {wording.plural(proven.epochs, 'epoch')} with fresh seeds, judged once "
+            "on the test split, with 95 % intervals. Filled: can be claimed after the correction.",
             partial(forest_figure, proven),
         )
         for proven in filter(None, [proven])
@@ -163,6 +167,26 @@ def _figures(
             "and number of architectures. They differ elsewhere too, so a cell is an average over "
             "company, no effect by itself; hatched: never tried.",
             partial(heatmap_figure, findings.table),
+        ),
+        _drawing(
+            "effects",
+            "What each choice is worth",
+            "Accuracy gained per stage over leaving it alone, everything else equal, by a linear "
+            "model of all architectures, with 95 % intervals. Open: may be nothing.",
+            partial(effects_figure, main_effects(findings.points, stages)),
+        ),
+        _drawing(
+            "importance",
+            "Which stage matters",
+            "How much of the accuracy's variation the attention of each stage explains (fANOVA).",
+            partial(importance_figure, importances(findings.points, stages)),
+        ),
+        _drawing(
+            "course",
+            "Progress of the search",
+            "Hypervolume of the front as training went on, in parts of the box between the best "
+            "and the worst that the study has seen.",
+            partial(course_figure, course(trials, findings.objectives)),
         ),
         _drawing(
             "curves",
@@ -245,9 +269,10 @@ def _environment(environments: Mapping[str, Mapping[str, str]]) -> list[tuple[st
 
 
 def _breakable(text: object) -> Markup:
-    """Text in which an architecture is broken between its insertions."""
+    """Text in which an architecture may break between its insertions, and `code` is code."""
     part = r'<span class="part">\g<0></span>'
-    return Markup(re.sub(r"\+[a-z][^+\s]*", part, str(escape(str(text)))))
+    broken = re.sub(r"\+[a-z][^+\s`]*", part, str(escape(str(text))))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", broken))
 
 
 def _script_json(value: Any) -> Markup:

@@ -70,7 +70,10 @@ def search(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="additive, tpe, nsga2, nsga3, gp, qmc, random or grid. Default: tpe."),
+        typer.Option(
+            help="tpe, additive, nsga2, nsga3, gp, qmc, random or grid; auto chooses by the size "
+            "of the space. Default: auto."
+        ),
     ] = None,
     pruner: Annotated[
         str | None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,40 +14,11 @@ from attentune.spaces.architecture import parse
 from attentune.studies import analysis
 from attentune.studies.answer import answer, caveat
 from attentune.studies.objectives import OBJECTIVES, Objective
-from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
+from attentune.studies.records import BASELINE, CONFIRM, StudyRecord, TrialRecord
 from attentune.studies.store import Store
+from made import BARE, study, trial
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ACCURACY, PARAMS, LATENCY = (OBJECTIVES[name] for name in ("accuracy", "params", "latency"))
-BARE = "net"
-
-
-def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) -> TrialRecord:
-    given: dict[str, Any] = {
-        "seed": 0,
-        "role": SEARCH,
-        "state": "running" if accuracy is None else "complete",
-        "epochs": 8,
-        "params": 1000,
-        "macs": 5000,
-        **dict.fromkeys(("latency_ms", "latency_ratio", "memory_mib", "seconds")),
-        **dict.fromkeys(("device_seconds", "peak_memory_mib", "worker", "note", "environment")),
-        "started_at": NOW,
-        "finished_at": None,
-    }
-    architecture = parse(text)
-    return TrialRecord(
-        number=number,
-        architecture=str(architecture),
-        key=architecture.key,
-        accuracy=accuracy,
-        **{**given, **fields},
-    )
-
-
-def study(*objectives: str, **config: Any) -> StudyRecord:
-    names = objectives or ("accuracy", "params")
-    return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, names, config, 0)
 
 
 def se(r: int, place: str = "all") -> str:

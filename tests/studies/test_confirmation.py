@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pytest
-from attentune.spaces.architecture import parse
 from attentune.studies.analysis import analyse
 from attentune.studies.comparing import Blocks, holm
 from attentune.studies.confirmation import (
@@ -19,20 +16,18 @@ from attentune.studies.confirmation import (
     confirmation_json,
     finalists,
 )
-from attentune.studies.forest import forest_figure
+from attentune.studies.intervals import forest_figure
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
     FIRST_CONFIRMING,
     SEARCH,
-    StudyRecord,
     TrialRecord,
 )
 from attentune.studies.verdict import verdict, warning
+from made import BARE, study, trial
 from scipy import stats
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BARE = "net"
 TEXTBOOK = [
     BARE,
     f"{BARE}+se(r=16)@all.residual",
@@ -48,31 +43,6 @@ SPACE = [
 SEEDS = 5
 
 
-def trial(
-    number: int, text: str, accuracy: float | None, *, params: int = 1000, **fields: Any
-) -> TrialRecord:
-    architecture = parse(text)
-    given: dict[str, Any] = {
-        "seed": 0,
-        "role": SEARCH,
-        "state": "running" if accuracy is None else "complete",
-        "epochs": 8,
-        "macs": 5000,
-        **dict.fromkeys(("latency_ms", "latency_ratio", "memory_mib", "seconds")),
-        **dict.fromkeys(("device_seconds", "peak_memory_mib", "worker", "note", "environment")),
-        "started_at": NOW,
-        "finished_at": None,
-    }
-    fields = {**given, **fields, "accuracy": accuracy, "params": params}
-    return TrialRecord(
-        number=number, architecture=str(architecture), key=architecture.key, **fields
-    )
-
-
-def study(*objectives: str) -> StudyRecord:
-    return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, objectives or ("accuracy",), {}, 0)
-
-
 def confirmed(
     search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: int
 ) -> Confirmation:
@@ -84,7 +54,9 @@ def confirmed(
         if accuracy is not None
     ]
     given = {"top": 3, "seeds": SEEDS, "epochs": 20, "searched_epochs": 8, **plan}
-    return confirmation(analyse(study(), search), trials, ConfirmPlan(tuple(accuracies), **given))
+    return confirmation(
+        analyse(study("accuracy"), search), trials, ConfirmPlan(tuple(accuracies), **given)
+    )
 
 
 def searched(
@@ -263,7 +235,7 @@ def simulated(rng: np.random.Generator, effect: Callable[[str], float]) -> Confi
     search = searched(
         {text: 0.7 + effect(text) + noise * rng.normal() for text in chosen}, tuple(TEXTBOOK)
     )
-    found = analyse(study(), search)
+    found = analyse(study("accuracy"), search)
     names = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(found, 3))])
     seeds = luck * rng.normal(size=SEEDS)
     test = {t: list(0.7 + effect(t) + seeds + noise * rng.normal(size=SEEDS)) for t in names}

@@ -1,14 +1,16 @@
-"""The forest plot of a confirmation: every gain over the bare backbone with its interval."""
+"""Drawings of differences with their intervals: a confirmation, and what each choice is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from . import wording
 from .canvas import canvas, nothing, safe, wrapped
 from .confirmation import Confirmation, Contender
+from .main_effects import FACTORS, MainEffect
 from .themes import LIGHT, Theme
 from .verdict import chance
 
@@ -44,6 +46,70 @@ def forest_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
     return figure
 
 
+def effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Figure:
+    """What each attention, stage, position and ratio is worth, with 95 % intervals.
+
+    A level whose interval holds zero is drawn open. The line at zero is a stage that is left alone.
+    """
+    figure = canvas(theme, "Accuracy gained per stage (points)", "")
+    if not effects:
+        return nothing(figure, theme, "Too few architectures to tell effects apart yet")
+    figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})
+    for number, factor in enumerate(FACTORS):
+        group = [effect for effect in effects if effect.factor == factor]
+        if not group:
+            continue
+        colour = theme.palette[number]
+        sure = [effect.low > 0 or effect.high < 0 for effect in group]
+        figure.add_trace(
+            go.Scatter(
+                x=[100 * effect.mean for effect in group],
+                y=[effects.index(effect) for effect in group],
+                mode="markers",
+                name=factor,
+                marker={
+                    "color": colour,
+                    "size": 10,
+                    "symbol": ["circle" if one else "circle-open" for one in sure],
+                    "line": {"color": colour, "width": 2},
+                },
+                error_x=_bars([(e.mean, e.low, e.high) for e in group], colour),
+                text=[
+                    f"{safe(_level(effect))}<br>{wording.points(effect.mean)} points<br>"
+                    f"{wording.plural(effect.architectures, 'architecture')}"
+                    for effect in group
+                ],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    figure.update_layout(height=120 + 26 * len(effects), margin={"l": 16, "t": 8})
+    figure.update_yaxes(
+        tickvals=list(range(len(effects))),
+        ticktext=[safe(_level(effect)) for effect in effects],
+        range=[len(effects) - 0.5, -0.5],
+        showgrid=False,
+        fixedrange=True,
+    )
+    return figure
+
+
+def _level(effect: MainEffect) -> str:
+    return f"r = {effect.level}" if effect.factor == "ratio" else effect.level
+
+
+def _bars(intervals: Sequence[tuple[float, float, float]], colour: str) -> dict[str, Any]:
+    """Error bars in points of (mean, low, high) in fractions."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [100 * (high - mean) for mean, _, high in intervals],
+        "arrayminus": [100 * (mean - low) for mean, low, _ in intervals],
+        "color": colour,
+        "thickness": 2,
+        "width": 5,
+    }
+
+
 def _intervals(
     group: Sequence[Contender], order: Sequence[Contender], name: str, theme: Theme
 ) -> go.Scatter:
@@ -61,15 +127,7 @@ def _intervals(
             "symbol": [shape if gain.claimed else f"{shape}-open" for gain in gains],
             "line": {"color": colour, "width": 2},
         },
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [100 * (gain.high - gain.mean) for gain in gains],
-            "arrayminus": [100 * (gain.mean - gain.low) for gain in gains],
-            "color": colour,
-            "thickness": 2,
-            "width": 5,
-        },
+        error_x=_bars([(gain.mean, gain.low, gain.high) for gain in gains], colour),
         text=[_hover(contender) for contender in group],
         hovertemplate="%{text}<extra></extra>",
     )
