@@ -6,8 +6,8 @@
 A table holds every architecture of a small space with several seeds and full learning curves
 (`record_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
-an architecture's mean over the table's seeds. Each repetition deals the seeds anew, so that no way
-profits from a lucky one.
+an architecture's mean over the table's seeds. Each repetition deals the seeds anew
+(`tabular.Dealt`). `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed.
 
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
@@ -22,89 +22,32 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import random
+import os
 import statistics
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import optuna
-from attentune.runners.recipe import Recipe
-from attentune.runners.results import Costs, EpochReport
+from attentune.benchmarks.peers import Moasha
+from attentune.benchmarks.tabular import Dealt, Table
 from attentune.search.agenda import Proposal
 from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
 from attentune.search.samplers import Learning
-from attentune.spaces.architecture import Architecture
-from attentune.spaces.bound import bind
-from attentune.spaces.discover import site_map
-from attentune.spaces.space import Space
 from attentune.studies.records import StudyRecord, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RANDOM = "random/none"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One architecture of a table: curves are (seeds, epochs)."""
-
-    costs: Costs
-    accuracy: np.ndarray[Any, Any]
-    train_loss: np.ndarray[Any, Any]
-
-    @property
-    def truth(self) -> float:
-        """Mean final accuracy over the seeds."""
-        return float(self.accuracy[:, -1].mean())
-
-
-class Table:
-    """Every architecture of a space, by its text, and what `of` a price list answers."""
-
-    def __init__(self, path: Path) -> None:
-        found = json.loads(path.read_text("utf-8"))
-        self.name, self.backbone = path.stem, found["backbone"]
-        self.recipe, self.space = Recipe.of(**found["recipe"]), Space.of(**found["space"])
-        self.rows = {
-            row["architecture"]: Row(
-                Costs(row["params"], row["macs"]),
-                np.array(row["accuracy"]),
-                np.array(row["train_loss"]),
-            )
-            for row in found["architectures"]
-        }
-        size, stem = self.recipe.image_size, self.recipe.stem
-        self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
-        most = max(len(row.accuracy) for row in self.rows.values())
-        inside = {text: r for text, r in self.rows.items() if len(r.accuracy) == most}
-        self.ranked = sorted(inside, key=lambda text: -inside[text].truth)
-
-    def of(self, architecture: Architecture) -> Costs:
-        """As `CostModel.of`."""
-        return self.rows[str(architecture)].costs
-
-    def volume(self, texts: Sequence[str]) -> float:
-        """Hypervolume by true accuracy and parameters, from the worst of both."""
-        worst = [-min(r.truth for r in self.rows.values()), max(_params(self.rows.values()))]
-        least = min(_params(self.rows.values()))
-        best = -max(r.truth for r in self.rows.values())
-        points = np.array([[-self.rows[t].truth, self.rows[t].costs.params] for t in texts])
-        low, high = np.array([best, least]), np.array(worst)
-        scaled = (points - low) / (high - low)
-        return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
-
-
-def _params(rows: Any) -> list[int]:
-    return [row.costs.params for row in rows]
 
 
 class Nothing:
@@ -127,7 +70,7 @@ class Nothing:
 
 
 class Replay:
-    """One search on a table. `dealt`: which of the table's seeds stand for those of the search."""
+    """One search on a table."""
 
     def __init__(self, table: Table, way: str, repetition: int) -> None:
         sampler, pruning = parse_way(way)
@@ -150,8 +93,7 @@ class Replay:
         )
         self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
         self.pruner = Pruner(self.config)
-        self.random = random.Random(repetition)
-        self.dealt: dict[str, list[int]] = {}
+        self.dealt = Dealt(table, repetition)
         self.finals: defaultdict[str, list[float]] = defaultdict(list)
         self.spent = 0
 
@@ -172,27 +114,19 @@ class Replay:
 
     def trial(self, proposal: Proposal) -> None:
         """Train one, that is: look it up."""
-        text = str(proposal.architecture)
-        row = self.table.rows[text]
-        seeds = self.dealt.setdefault(
-            text, self.random.sample(range(len(row.accuracy)), len(row.accuracy))
-        )
-        seed = seeds[(proposal.seed - self.config.seed) % len(seeds)]
-        state, epochs = "complete", row.accuracy.shape[1]
-        for epoch in range(1, epochs + 1):
-            accuracy, loss = row.accuracy[seed, epoch - 1], row.train_loss[seed, epoch - 1]
-            report = EpochReport(epoch, float(loss), float(accuracy), 0.0, 0.0, 1.0)
-            self.proposer.note(proposal.number, report)
-            if epoch < epochs and self.pruner.judge(
-                proposal.number, proposal.role, report, row.costs
-            ):
-                state, epochs = "pruned", epoch
+        text, number = str(proposal.architecture), proposal.number
+        curve = self.dealt.curve(text, proposal.seed - self.config.seed)
+        state, costs = "complete", self.table.rows[text].costs
+        for report in curve:
+            self.proposer.note(number, report)
+            last = report.epoch == len(curve)
+            if not last and self.pruner.judge(number, proposal.role, report, costs):
+                state = "pruned"
                 break
-        self.spent += epochs
-        final = float(row.accuracy[seed, epochs - 1])
+        self.spent += report.epoch
         if state == "complete":
-            self.finals[text].append(final)
-        self.proposer.settle(ended(proposal, state, epochs, final))
+            self.finals[text].append(report.accuracy)
+        self.proposer.settle(ended(proposal, state, report.epoch, report.accuracy))
 
 
 def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> TrialRecord:
@@ -214,14 +148,17 @@ def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> Trial
     return TrialRecord(**facts)
 
 
+def settings_of(text: str) -> dict[str, str]:
+    """`first=0.3,eta=4` as a dictionary."""
+    return dict(pair.split("=") for pair in text.split(",") if pair)
+
+
 def parse_way(way: str) -> tuple[SamplerName, Pruning]:
     """`SAMPLER/none` or `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`."""
     sampler, _, rest = way.partition("/")
     pruner, _, settings = rest.partition(":")
-    fields = dict(pair.split("=") for pair in settings.split(",") if pair)
-    return cast(SamplerName, sampler), Pruning.model_validate(
-        {"pruner": pruner or "none", **fields}
-    )
+    fields = {"pruner": pruner or "none", **settings_of(settings)}
+    return cast(SamplerName, sampler), Pruning.model_validate(fields)
 
 
 @lru_cache(maxsize=1)
@@ -234,7 +171,11 @@ def replayed(task: tuple[Path, str, int, int, float]) -> dict[str, Any]:
     path, way, repetition, budget, top = task
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     table = table_of(path)
-    replay = Replay(table, way, repetition)
+    replay: Replay | Moasha
+    if way.startswith("moasha"):
+        replay = Moasha(table, way, repetition)
+    else:
+        replay = Replay(table, way, repetition)
     told = replay.run(budget)
     good = set(table.ranked[: max(1, round(top * len(table.ranked)))])
     reached = budget

@@ -25,6 +25,7 @@ from optuna.samplers import (
     TPESampler,
 )
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from ..errors import SpaceError
 from ..runners.results import EpochReport
@@ -191,7 +192,9 @@ class Learning:
 
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
-        return self.additive.propose(self._observed(), self.seed, number)
+        # The cores belong to the workers: threads that wait for each other there take minutes.
+        with threadpool_limits(1):
+            return self.additive.propose(self._observed(), self.seed, number)
 
     def best(self) -> Architecture:
         """The architecture that the model expects to be the most accurate."""

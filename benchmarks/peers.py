@@ -1,0 +1,83 @@
+"""Searches of others on a table: MOASHA, as Syne Tune has it (arXiv 2106.12639)."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+
+import numpy as np
+from attentune.benchmarks.tabular import Dealt, Table
+from attentune.spaces.attentions.catalogue import Value
+
+
+class Moasha:
+    """Random architectures, stopped at rungs by the rank of (accuracy, parameters) so far.
+
+    `way` is `moasha:first=F,eta=N`: the first rung as a part of all epochs, and how much further
+    each next one is. An architecture that is drawn again becomes its next seed.
+    """
+
+    def __init__(self, table: Table, way: str, repetition: int) -> None:
+        from syne_tune.backend.trial_status import Trial
+        from syne_tune.config_space import choice
+        from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+
+        settings = dict(pair.split("=") for pair in way.partition(":")[2].split(",") if pair)
+        epochs = table.recipe.epochs
+        choices: defaultdict[str, set[Value]] = defaultdict(set)
+        for index in range(table.bound.size()):
+            for name, value in table.bound.at(index).items():
+                choices[name].add(value)
+        space = {name: choice(sorted(values, key=str)) for name, values in choices.items()}
+        random.seed(repetition)
+        np.random.seed(repetition)  # Syne Tune draws from numpy's global state
+        self.table, self.dealt, self._trial = table, Dealt(table, repetition), Trial
+        self.scheduler = MOASHA(
+            space,
+            metrics=["error", "params"],
+            time_attr="epoch",
+            max_t=epochs,
+            grace_period=max(1, round(float(settings.get("first", 0.375)) * epochs)),
+            reduction_factor=float(settings.get("eta", 3)),
+            random_seed=repetition,
+        )
+        self.turns: Counter[str] = Counter()
+        self.finals: defaultdict[str, list[float]] = defaultdict(list)
+        self.spent = self.number = 0
+
+    def run(self, budget: int) -> list[tuple[int, str]]:
+        """Search until `budget` epochs are spent: the recommendation after so many of them."""
+        told = []
+        while self.spent < budget:
+            self.one()
+            if self.finals:
+                told.append((self.spent, self.recommended()))
+        return told
+
+    def recommended(self) -> str:
+        """The highest mean."""
+        return max(self.finals, key=lambda text: statistics.mean(self.finals[text]))
+
+    def one(self) -> None:
+        """One trial."""
+        trial = self._trial(self.number, self.scheduler.suggest().config, datetime.now(UTC))
+        self.number += 1
+        self.scheduler.on_trial_add(trial)
+        architecture = self.table.bound.decide(trial.config)
+        text = str(architecture)
+        curve = self.dealt.curve(text, self.turns[text])
+        self.turns[text] += 1
+        for report in curve:
+            told = {
+                "epoch": report.epoch,
+                "error": 1 - report.accuracy,
+                "params": self.table.of(architecture).params,
+            }
+            if report.epoch == len(curve):
+                self.scheduler.on_trial_complete(trial, told)
+                self.finals[text].append(report.accuracy)
+            elif self.scheduler.on_trial_result(trial, told) == "STOP":
+                break
+        self.spent += report.epoch

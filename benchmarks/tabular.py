@@ -1,0 +1,119 @@
+"""Tabular benchmarks: every architecture of a small space, with seeds and full learning curves.
+
+Made by `record_table.py` from a study that tried everything. `Table` answers what an architecture
+costs and what it is truly worth, `Dealt` how a trial of it goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import Costs, EpochReport
+from attentune.spaces.architecture import Architecture
+from attentune.spaces.bound import bind
+from attentune.spaces.discover import site_map
+from attentune.spaces.space import Space
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture of a table: curves are (seeds, epochs)."""
+
+    costs: Costs
+    accuracy: Array
+    train_loss: Array
+
+    @property
+    def truth(self) -> float:
+        """Mean final accuracy over the seeds."""
+        return float(self.accuracy[:, -1].mean())
+
+
+class Table:
+    """Every architecture of a space, by its text, and what `of` a price list answers."""
+
+    def __init__(self, path: Path) -> None:
+        found = json.loads(path.read_text("utf-8"))
+        self.name, self.backbone = path.stem, found["backbone"]
+        self.recipe, self.space = Recipe.of(**found["recipe"]), Space.of(**found["space"])
+        self.rows = {
+            row["architecture"]: Row(
+                Costs(row["params"], row["macs"]),
+                np.array(row["accuracy"]),
+                np.array(row["train_loss"]),
+            )
+            for row in found["architectures"]
+        }
+        size, stem = self.recipe.image_size, self.recipe.stem
+        self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
+        most = max(len(row.accuracy) for row in self.rows.values())
+        inside = {text: r for text, r in self.rows.items() if len(r.accuracy) == most}
+        self.ranked = sorted(inside, key=lambda text: -inside[text].truth)
+
+    @property
+    def seeds(self) -> int:
+        """Trials of every architecture of the space."""
+        return max(len(row.accuracy) for row in self.rows.values())
+
+    @cached_property
+    def shared(self) -> Array:
+        """Mean accuracy of all architectures of the space (seeds, epochs)."""
+        mean: Array = np.mean([self.rows[text].accuracy for text in self.ranked], axis=0)
+        return mean
+
+    def of(self, architecture: Architecture) -> Costs:
+        """As `CostModel.of`."""
+        return self.rows[str(architecture)].costs
+
+    def volume(self, texts: Sequence[str]) -> float:
+        """Hypervolume by true accuracy and parameters, from the worst of both."""
+        worst = [-min(r.truth for r in self.rows.values()), max(_params(self.rows.values()))]
+        least = min(_params(self.rows.values()))
+        best = -max(r.truth for r in self.rows.values())
+        points = np.array([[-self.rows[t].truth, self.rows[t].costs.params] for t in texts])
+        low, high = np.array([best, least]), np.array(worst)
+        scaled = (points - low) / (high - low)
+        return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
+
+
+def _params(rows: Any) -> list[int]:
+    return [row.costs.params for row in rows]
+
+
+class Dealt:
+    """The table's seeds, dealt anew for one repetition, so that no way profits from a lucky one.
+
+    What all architectures share in a seed (`Table.shared`) stays shared by the trials of a seed, as
+    it is when networks are paired; what is left of a trial is dealt to each architecture by itself.
+    """
+
+    def __init__(self, table: Table, repetition: int) -> None:
+        self.table = table
+        self._rng = np.random.default_rng(repetition)
+        self._seeds = self._rng.permutation(table.seeds)
+        self._own: dict[str, Array] = {}
+
+    def curve(self, text: str, turn: int) -> list[EpochReport]:
+        """The epochs of the trial of an architecture with its `turn`-th seed, counted from 0."""
+        row = self.table.rows[text]
+        if text not in self._own:
+            self._own[text] = self._rng.permutation(len(row.accuracy))
+        own = self._own[text][turn % len(row.accuracy)]
+        common = self._seeds[turn % self.table.seeds]
+        accuracy = row.accuracy[own] + self.table.shared[common] - self.table.shared[own]
+        return [
+            EpochReport(epoch, float(loss), float(np.clip(value, 0, 1)), 0.0, 0.0, 1.0)
+            for epoch, (loss, value) in enumerate(
+                zip(row.train_loss[own], accuracy, strict=True), start=1
+            )
+        ]
