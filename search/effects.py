@@ -2,7 +2,8 @@
 
 An architecture's accuracy is taken as a sum: an effect of each attention, of each attention in each
 stage, a trend over the ratio, an effect of each position, of each pair of attentions in two stages,
-and something of the architecture's own; a trial adds the noise of its seed. Every kind of effect is
+and something of the architecture's own; a trial adds what all trials of its seed share, and noise.
+Every kind of effect is
 Gaussian with a variance of its own (random effects), and the variances are those that make the
 observations likeliest under a weak prior (type-II maximum likelihood: Rasmussen & Williams,
 "Gaussian Processes for Machine Learning", 2006, section 5.4). So a kind that explains nothing fades
@@ -39,6 +40,7 @@ PRIOR = {
     "position": 0.1,
     "pair": 0.1,
     "itself": 0.1,
+    "seed": 0.1,
     "noise": 0.3,
 }
 """Expected variance of each kind of effect, in parts of the variance of all observations."""
@@ -51,34 +53,43 @@ ENOUGH = 6
 
 
 @dataclass(frozen=True)
+class Course:
+    """A trial that has ended: accuracy after each epoch, and whether it was trained to its end."""
+
+    architecture: Architecture
+    seed: int
+    curve: Mapping[int, float]
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a trial says: a final accuracy, or one predicted from its rung with more variance."""
 
     architecture: Architecture
     value: float
     extra_variance: float = 0.0
+    seed: int = 0
 
 
-def observations(
-    trials: Iterable[tuple[Architecture, Mapping[int, float], bool]],
-) -> list[Observation]:
-    """From (architecture, accuracy after each epoch, whether it was trained to its end).
+def observations(trials: Iterable[Course]) -> list[Observation]:
+    """What trials say.
 
     A trial that was stopped at epoch r is worth a + b · accuracy(r), the regression of the final
     accuracy on that after epoch r over the trials that went on.
     """
-    given = [(a, curve, done) for a, curve, done in trials if curve]
-    finals = [(curve, curve[max(curve)]) for _, curve, done in given if done]
+    given = [trial for trial in trials if trial.curve]
+    finals = [(t.curve, t.curve[max(t.curve)]) for t in given if t.complete]
     found = []
-    for architecture, curve, done in given:
-        last = max(curve)
-        if done:
-            found.append(Observation(architecture, curve[last]))
-            continue
-        pairs = [(c[last], final) for c, final in finals if last in c]
-        if len(pairs) >= PASSED:
-            value, variance = _predicted(curve[last], pairs)
-            found.append(Observation(architecture, value, variance))
+    for trial in given:
+        last = max(trial.curve)
+        value, variance = trial.curve[last], 0.0
+        if not trial.complete:
+            pairs = [(curve[last], final) for curve, final in finals if last in curve]
+            if len(pairs) < PASSED:
+                continue
+            value, variance = _predicted(value, pairs)
+        found.append(Observation(trial.architecture, value, variance, trial.seed))
     return found
 
 
@@ -147,8 +158,10 @@ class Model:
         self.designs = {
             kind: _design([effects.of(a)[kind] for a in everything])
             for kind in PRIOR
-            if kind != "noise"
+            if kind not in ("seed", "noise")
         }
+        # What is judged has no seed: it is the mean over all that there could be.
+        self.designs["seed"] = _one_hot([o.seed for o in seen], len(everything))
         self.count = len(seen)
         told = {kind: design[: self.count] for kind, design in self.designs.items()}
         self.kernels = {kind: design @ design.T for kind, design in told.items()}
@@ -214,6 +227,15 @@ def _cholesky(variances: Mapping[str, float], kernels: Mapping[str, Array], extr
             total = total + variances[kind] * kernel
     factor: Array = cholesky(total, lower=True)
     return factor
+
+
+def _one_hot(labels: Sequence[int], rows: int) -> Array:
+    """A row for each label, and rows of zeros after them."""
+    columns = sorted(set(labels))
+    design = np.zeros((rows, len(columns)))
+    for row, label in enumerate(labels):
+        design[row, columns.index(label)] = 1.0
+    return design
 
 
 def _design(rows: Sequence[Mapping[Any, float]]) -> Array:

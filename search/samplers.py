@@ -36,7 +36,7 @@ from ..studies.records import EpochRecord, TrialRecord
 from .additive import Additive
 from .agenda import Prices
 from .config import StudyConfig
-from .effects import Observation, observations
+from .effects import Course, Observation, observations
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024
@@ -202,7 +202,7 @@ class Learning:
 
     def _observed(self) -> list[Observation]:
         ended = [
-            (trial.parsed, self._curves[trial.number], trial.state == "complete")
+            Course(trial.parsed, trial.seed, self._curves[trial.number], trial.state == "complete")
             for _, trial in sorted(self._trials.items())
             if trial.state in ("complete", "pruned")
         ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from attentune.runners.results import Costs
 from attentune.search.additive import Additive, choose
-from attentune.search.effects import Effects, Model, Observation, observations
+from attentune.search.effects import Course, Effects, Model, Observation, observations
 from attentune.spaces.bound import bind
 from attentune.spaces.discover import site_map
 from attentune.spaces.space import Space
@@ -79,11 +79,34 @@ def test_samples_scatter_less_where_more_was_seen(bound):
 def test_a_pruned_trial_counts_as_what_its_rung_foretells(bound):
     architectures = [bound.decide(bound.at(i)) for i in range(7)]
     curves = [{1: 0.1 * i, 2: 0.2 * i + 0.1} for i in range(1, 6)]
-    trials = [(a, curve, True) for a, curve in zip(architectures, curves, strict=False)]
-    told = observations([*trials, (architectures[6], {1: 0.25}, False)])
+    trials = [Course(a, 0, curve, True) for a, curve in zip(architectures, curves, strict=False)]
+    pruned = Course(architectures[6], 1, {1: 0.25}, False)
+    told = observations([*trials, pruned])
     assert told[-1].value == pytest.approx(0.6)
     assert told[-1].extra_variance == pytest.approx(0.0, abs=1e-9)
-    assert observations([*trials[:3], (architectures[6], {1: 0.25}, False)])[3:] == []
+    assert told[-1].seed == 1
+    assert observations([*trials[:3], pruned])[3:] == []
+
+
+def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
+    rng = np.random.default_rng(0)
+    architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 60)]
+    lucky = {seed: 0.2 * (seed % 2) for seed in range(6)}
+
+    def seen(tells: bool):
+        return [
+            Observation(a, truth(a) + lucky[i % 6], 0.0, i % 6 if tells else 0)
+            for i, a in enumerate(architectures)
+        ]
+
+    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    true = np.array([truth(a) for a in every])
+    effects = Effects(bound.site_map)
+    right, wrong = (
+        np.corrcoef(Model(effects, seen(tells), every).expected(), true)[0, 1]
+        for tells in (True, False)
+    )
+    assert right > wrong + 0.05
 
 
 def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
