@@ -48,6 +48,7 @@ bench: $(VENV)/.installed
 		--json benchmarks/results/effects_cued_digits.json
 	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
 		--json benchmarks/results/effects_cluttered_digits.json
+	$(BIN)/python benchmarks/claims.py --json benchmarks/results/claims.json
 	$(BIN)/python benchmarks/table.py
 
 clean:

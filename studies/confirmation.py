@@ -27,7 +27,7 @@ WEIGHT_OF_A_BASELINE = 0.25
 """In Holm's correction, where a finalist has 1: the finalists are what the search puts forward, and
 the four textbook baselines together get as large a share of the level as one of them. In a space
 where one attention is better by three standard errors, this raises the chance to find it from 80 to
-84 % (`tests/studies/test_confirmation.py` simulates it)."""
+84 % (`benchmarks/claims.py` simulates it)."""
 ENOUGH_TO_RANK = 4
 """Of fewer architectures an agreement between ranks says nothing."""
 

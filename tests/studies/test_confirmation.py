@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from attentune.benchmarks.claims import SEEDS, SPACE, TEXTBOOK, claims, simulated, with_se
 from attentune.studies.analysis import analyse
 from attentune.studies.comparing import Blocks, holm
 from attentune.studies.confirmation import (
@@ -27,20 +27,6 @@ from attentune.studies.records import (
 from attentune.studies.verdict import verdict, warning
 from made import BARE, study, trial
 from scipy import stats
-
-TEXTBOOK = [
-    BARE,
-    f"{BARE}+se(r=16)@all.residual",
-    f"{BARE}+eca@all.residual",
-    f"{BARE}+cbam(r=16)@all.residual",
-    f"{BARE}+ca(r=32)@all.residual",
-]
-SPACE = [
-    f"{BARE}+{name}@{place}.residual"
-    for name in ("se(r=4)", "se(r=8)", "eca", "cbam(r=4)", "cbam(r=8)", "ca(r=4)", "ca(r=8)")
-    for place in ("s1", "s2", "s3", "s4", "s1-s2", "s2-s3", "s3-s4", "all")
-]
-SEEDS = 5
 
 
 def confirmed(
@@ -225,41 +211,15 @@ def test_too_little_to_tell_is_said_as_such(
 # What is claimed in the long run
 
 
-def simulated(rng: np.random.Generator, effect: Callable[[str], float]) -> Confirmation:
-    """A search of 40 trials at random in a space, and its confirmation; noise of one trial is 1 %.
-
-    `effect` is what an architecture truly gains, as a fraction.
-    """
-    noise, luck = 0.01, 0.007
-    chosen = [*TEXTBOOK, *(SPACE[i] for i in rng.permutation(len(SPACE))[:35])]
-    search = searched(
-        {text: 0.7 + effect(text) + noise * rng.normal() for text in chosen}, tuple(TEXTBOOK)
-    )
-    found = analyse(study("accuracy"), search)
-    names = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(found, 3))])
-    seeds = luck * rng.normal(size=SEEDS)
-    test = {t: list(0.7 + effect(t) + seeds + noise * rng.normal(size=SEEDS)) for t in names}
-    return confirmed(search, test)
-
-
-def claims(found: Confirmation) -> int:
-    return len(found.better) + len(found.worse) + sum(p.claimed for p in found.pairs.values())
-
-
 def test_one_network_under_many_names_is_hardly_ever_told_apart() -> None:
     rng = np.random.default_rng(2026)
-    wrong = sum(claims(simulated(rng, lambda _: 0.0)) > 0 for _ in range(200))
+    wrong = sum(claims(simulated(rng)) > 0 for _ in range(200))
     assert wrong <= 10  # 5 %
 
 
 def test_an_effect_of_three_standard_errors_is_found() -> None:
     rng = np.random.default_rng(2026)
-    effect = 3 * 0.01 * math.sqrt(2 / SEEDS)
-
-    def gain(text: str) -> float:
-        return effect if "+se" in text else 0.0
-
-    found = [simulated(rng, gain) for _ in range(800)]
+    found = [simulated(rng, with_se) for _ in range(800)]
     right = sum(any("+se" in str(c.architecture) for c in f.better) for f in found)
     wrong = sum(any("+se" not in str(c.architecture) for c in f.better) for f in found)
     assert right >= 640  # 80 %
