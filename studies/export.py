@@ -25,7 +25,7 @@ from ..spaces.attentions.plugins import REMEDY, absence, origins
 from ..spaces.build import build
 from . import analysis
 from .plugins import require_attentions
-from .records import StudyRecord, TrialRecord
+from .records import CONFIRM, StudyRecord, TrialRecord
 from .store import Store
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """What `architecture.json` holds: all that it takes to build and feed the network."""
     recipe = Recipe.model_validate(record.config["study"]["recipe"])
+    recipe = recipe.model_copy(update={"epochs": trial.epochs})  # a confirming trial has more
     data = load_data(recipe)
     return {
         "format": FORMAT,
@@ -105,6 +106,7 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "seed": trial.seed,
         "data": data.name,
         "epochs": trial.epochs,
+        "judged_on": "test" if trial.role == CONFIRM else "validation",
         "values": trial.values,
         "recipe": recipe.model_dump(mode="json"),
     }
@@ -168,16 +170,21 @@ An image classifier over {{ num_classes }} classes, found by attentune {{ attent
 
 | | |
 |---|---|
-| validation accuracy | {{ "%.2f"|format(100 * accuracy) }} % after {{ epochs }} epochs |
+| {{ judged_on }} accuracy | {{ "%.2f"|format(100 * accuracy) }} % after {{ epochs }} epochs |
 | parameters | {{ "{:,}".format(values["params"]) }} |
 | multiply-adds | {{ "{:,}".format(values["macs"]) }} at {{ image_size }}×{{ image_size }} |
 {% if "latency_ms" in values %}
 | latency | {{ "%.3g"|format(values["latency_ms"]) }} ms, one picture |
 {% endif %}
 
+{% if judged_on == "test" %}
+The accuracy is that of this one training on pictures that selected nothing; others of the same
+architecture scatter around their mean (`attentune confirm`).
+{% else %}
 The accuracy selected this model among others, so it is optimistic: test it on pictures that the
 search has not seen before you rely on it. A search trains briefly; train the architecture longer
 for use.
+{% endif %}
 
 ```python
 import attentune, numpy as np, torch

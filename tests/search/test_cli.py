@@ -129,6 +129,42 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
     assert "not empty" in refused.stderr
 
 
+def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(finished):
+    import torch
+    from attentune import load
+    from attentune.runners.data import load_data
+    from attentune.runners.recipe import Recipe
+    from attentune.runners.resident import DeviceData, Pictures
+    from attentune.runners.train import evaluate
+
+    asked = ["confirm", "first", "--top", "1", "--seeds", "2", "--epochs", "3"]
+    done = attentune(*asked, cwd=finished)
+    assert "2 fresh seeds × 3 epochs" in done.stdout
+    assert "95 % interval" in done.stdout
+    assert re.search(r"better than the bare backbone", done.stdout)
+    told = json.loads(attentune("confirm", "first", "--json", cwd=finished).stdout)
+    shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)
+    assert shown["confirmation"] == told
+    assert shown["counts"]["complete"] == len(shown["trials"]) == 9
+    assert told["sentence"] in done.stdout.replace("\n", " ")
+    assert any(c["finalist"] for c in told["contenders"])
+    assert all(len(set(c["seeds"])) == 2 for c in told["contenders"])
+    assert "Confirmed: " in attentune("show", "first", cwd=finished).stdout
+
+    number, accuracy = (told["contenders"][0][key][0] for key in ("trials", "accuracies"))
+    attentune("export", "first", "--pick", str(number), "-o", "confirmed", cwd=finished)
+    facts = json.loads((finished / "confirmed" / "architecture.json").read_text())
+    assert (facts["judged_on"], facts["epochs"], facts["recipe"]["epochs"]) == ("test", 3, 3)
+    recipe = Recipe.of(**facts["recipe"])
+    dataset = load_data(recipe)
+    cpu = torch.device("cpu")
+    test = Pictures.of(dataset.test, cpu)
+    data = DeviceData.of(dataset, cpu)
+    assert evaluate(load(finished / "confirmed"), data, recipe, test)[0] == accuracy
+    refused = attentune("confirm", "first", "--epochs", "5", cwd=finished, check=1)
+    assert "confirmed with 3 epochs already" in refused.stderr
+
+
 def test_optuna_dashboard_opens_the_same_file(finished):
     import optuna
     from optuna_dashboard import wsgi
