@@ -48,6 +48,8 @@ ATTENTIONS = ("se(r=4,start=identity)", "cbam(r=4,start=identity)", "ca(r=4,star
 SHORT = (2, 3, 4, 5)
 """Epochs of the finished short schedules."""
 FREE = "schedule-free"
+REFRESHING = 20
+"""Batches from which batch statistics are taken anew."""
 
 
 def architectures(backbone: str) -> list[str]:
@@ -118,9 +120,7 @@ def _without_schedule(model: nn.Module, data: DeviceData, recipe: Recipe, seed: 
 
 
 @torch.no_grad()
-def _refresh_statistics(
-    model: nn.Module, data: DeviceData, recipe: Recipe, batches: int = 20
-) -> None:
+def _refresh_statistics(model: nn.Module, data: DeviceData, recipe: Recipe) -> None:
     """Batch statistics at the averaged weights, which no training step has seen."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -128,7 +128,7 @@ def _refresh_statistics(
         norm.reset_running_stats()
         norm.momentum = None
     model.train()
-    for start in range(batches):
+    for start in range(REFRESHING):
         index = torch.arange(start * recipe.batch_size, (start + 1) * recipe.batch_size)
         model(data.normalised(data.train.take(index % len(data.train))))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -142,17 +142,15 @@ def summary(trials: Sequence[dict[str, Any]], epochs: int) -> dict[str, Any]:
         own = [
             t for t in trials if t["data"] == data and t["architecture"].split("+")[0] == backbone
         ]
-        ends = {_name(t): t["signals"]["ema"][-1] for t in own if t["kind"] == "full"}
+        full = [t for t in own if t["kind"] == "full"]
+        ends = {_name(t): t["signals"]["ema"][-1] for t in full}
         if len(ends) < 6:
             continue
         rows: dict[str, Any] = {"trials": len(ends), "ceiling": _ceiling(ends)}
         for signal in ("raw", "ema", "loss"):
             sign = -1 if signal == "loss" else 1
             rows[signal] = [
-                _rho(
-                    {_name(t): sign * t["signals"][signal][e] for t in own if t["kind"] == "full"},
-                    ends,
-                )
+                _rho({_name(t): sign * t["signals"][signal][e] for t in full}, ends)
                 for e in range(epochs - 1)
             ]
         free = [t for t in own if t["kind"] == FREE]
