@@ -67,7 +67,8 @@ def hypervolume(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> fl
 def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
     """How much of the accuracy's variation each stage's attention explains; they add up to 1.
 
-    fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few.
+    fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few, and
+    where nothing makes a difference.
     """
     rows = [_attention_by_stage(point, stages) for point in points]
     varied = [s for s in range(stages) if len({row[s] for row in rows}) > 1]
@@ -94,7 +95,10 @@ def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
             ]
         )
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        try:
+            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        except RuntimeError:  # no tree found a split: nothing matters
+            return {}
 
 
 def _attention_by_stage(point: Point, stages: int) -> list[str]:

@@ -24,6 +24,8 @@ ONLY = {
     "rich": {"search"},
 }
 """Libraries that belong to one folder."""
+EXCEPT = {"optuna": {"studies/volume.py"}}
+"""DESIGN §3 lets studies ask for importances, at one place."""
 
 
 def imports(file: Path) -> list[tuple[str, ...]]:
@@ -58,6 +60,8 @@ def test_folders_import_one_way(folder):
 def test_a_library_stays_in_its_folder(library):
     for folder in set(LAYERS) - ONLY[library]:
         for file in files(folder):
+            if str(file.relative_to(ROOT)) in EXCEPT.get(library, ()):
+                continue
             named = {module[0] for module in imports(file)}
             assert library not in named, f"{file.relative_to(ROOT)} imports {library}"
 

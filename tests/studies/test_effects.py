@@ -115,6 +115,8 @@ def test_importances_point_at_the_stage_that_matters() -> None:
     assert sum(shares.values()) == pytest.approx(1.0)
     assert max(shares, key=shares.__getitem__) == "s3"
     assert importances(points(take=4), STAGES) == {}
+    equal = architecture_points(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
+    assert importances(equal, STAGES) == {}
     assert len(importance_figure(shares).data[0].y) == 3
 
 
