@@ -72,7 +72,7 @@ def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
     """
     rows = [_attention_by_stage(point, stages) for point in points]
     varied = [s for s in range(stages) if len({row[s] for row in rows}) > 1]
-    if len(points) < ENOUGH or not varied:
+    if len(points) < ENOUGH or not varied or np.ptp([p.accuracy for p in points]) < 1e-9:
         return {}
     import optuna
 
@@ -96,9 +96,10 @@ def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
         )
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         try:
-            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
         except RuntimeError:  # no tree found a split: nothing matters
             return {}
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _attention_by_stage(point: Point, stages: int) -> list[str]:
