@@ -35,15 +35,7 @@ def forest_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
         group = [contender for contender in able if contender.finalist is finalist]
         if group:
             figure.add_trace(_intervals(group, able, name, theme))
-    figure.update_layout(height=120 + ROW * len(able), margin={"l": 16, "t": 8})
-    figure.update_yaxes(
-        tickvals=list(range(len(able))),
-        ticktext=[_label(contender) for contender in able],
-        range=[len(able) - 0.5, -0.5],
-        showgrid=False,
-        fixedrange=True,
-    )
-    return figure
+    return _with_rows(figure, [_label(contender) for contender in able], ROW)
 
 
 def effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Figure:
@@ -82,11 +74,16 @@ def effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Fi
                 hovertemplate="%{text}<extra></extra>",
             )
         )
-    figure.update_layout(height=120 + 26 * len(effects), margin={"l": 16, "t": 8})
+    return _with_rows(figure, [safe(_level(effect)) for effect in effects], 26)
+
+
+def _with_rows(figure: go.Figure, labels: Sequence[str], height: int) -> go.Figure:
+    """A line of so many pixels for each label, the first on top."""
+    figure.update_layout(height=120 + height * len(labels), margin={"l": 16, "t": 8})
     figure.update_yaxes(
-        tickvals=list(range(len(effects))),
-        ticktext=[safe(_level(effect)) for effect in effects],
-        range=[len(effects) - 0.5, -0.5],
+        tickvals=list(range(len(labels))),
+        ticktext=list(labels),
+        range=[len(labels) - 0.5, -0.5],
         showgrid=False,
         fixedrange=True,
     )
