@@ -137,9 +137,7 @@ class Confirming:
 
     def _price(self, architecture: Architecture) -> Costs | None:
         known = next((t for t in self._searched if t.key == architecture.key), None)
-        if known is None or known.params is None or known.macs is None:
-            return None
-        return Costs(known.params, known.macs)
+        return None if known is None else known.counted
 
     def write(self) -> None:
         """Put what was handed out into the database."""

@@ -264,8 +264,5 @@ class Coordinator:
 
 def _again(trial: TrialRecord) -> Proposal:
     """A trial that was begun; what it costs is counted anew if that was never recorded."""
-    costs = None
-    if trial.params is not None and trial.macs is not None:
-        costs = Costs(trial.params, trial.macs)
     architecture = Architecture.parse(trial.architecture)
-    return Proposal(trial.number, architecture, trial.seed, trial.role, costs)
+    return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted)

@@ -34,7 +34,7 @@ from ..studies.records import (
 from .agenda import Prices, Proposal, Starts, write_down
 from .config import StudyConfig
 from .optuna_study import OptunaStudy
-from .samplers import make_sampler, own_sampler, remember
+from .samplers import Learning, make_sampler, own_sampler
 
 TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
     ("se", {"r": 16}),
@@ -121,7 +121,8 @@ class Proposer:
         self.store, self.record, self.config = ledger, record, config
         self.bound, self.costs, self.study = bound, costs, study
         self.history = History()
-        for trial in ledger.trials(record):
+        trials = ledger.trials(record)
+        for trial in trials:
             self.history.started(trial.key, trial.seed)
             self.history.ended(trial)
         self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
@@ -129,8 +130,8 @@ class Proposer:
         self.baselines = self._baselines()
         self._unwritten: list[Proposal] = []
         self.own = own_sampler(config, bound, costs, self.history)
-        if self.own is not None:
-            remember(self.own, ledger.trials(record), ledger.epochs(record))
+        if isinstance(self.own, Learning):  # the others need not read every epoch
+            self.own.remember(trials, ledger.epochs(record))
 
     def next(self) -> Proposal:
         """The next trial; SpaceError if a limit leaves nothing that could be proposed.

@@ -182,6 +182,13 @@ class Learning:
         self._trials: dict[int, TrialRecord] = {}
         self._curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
+    def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
+        """Take in what happened before this process."""
+        for trial in trials:
+            self.settle(trial)
+        for epoch in epochs:
+            self.note(epoch.number, epoch.report)
+
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
         self._curves[number][report.epoch] = report.accuracy
@@ -207,11 +214,3 @@ class Learning:
             if trial.state in ("complete", "pruned")
         ]
         return observations(ended)
-
-
-def remember(own: Own, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
-    """Let a sampler know what happened before this process."""
-    for trial in trials:
-        own.settle(trial)
-    for epoch in epochs:
-        own.note(epoch.number, epoch.report)

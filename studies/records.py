@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from ..errors import UsageError
-from ..runners.results import EpochReport, Failure
+from ..runners.results import Costs, EpochReport, Failure
 from ..spaces.architecture import Architecture, recorded
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -110,6 +110,13 @@ class TrialRecord:
     def parsed(self) -> Architecture:
         """The architecture as a value, for looking at: nothing need be installed for it."""
         return _recorded(self.architecture)
+
+    @property
+    def counted(self) -> Costs | None:
+        """Parameters and MACs; None if they were never recorded."""
+        if self.params is None or self.macs is None:
+            return None
+        return Costs(self.params, self.macs)
 
     @property
     def values(self) -> dict[str, float]:

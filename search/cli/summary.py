@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from ...studies import analysis
-from ...studies.confirmation import confirmation_json, confirmed
+from ...studies.confirmation import ConfirmPlan, confirmation_json, confirmed
 from ...studies.findings import Findings, Point
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
@@ -127,9 +127,11 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and what was confirmed of it."""
     trials = store.trials(record)
     listed = analysis.show_json(record, trials, rejected=len(store.rejections(record)))
-    confirming = store.trials(record, confirming=True)
-    found = confirmed(record, analysis.analyse(record, trials), confirming)
-    proven = None if found is None else confirmation_json(found, verdict(found))
+    proven = None
+    if ConfirmPlan.of(record) is not None:
+        confirming = store.trials(record, confirming=True)
+        found = confirmed(record, analysis.analyse(record, trials), confirming)
+        proven = found and confirmation_json(found, verdict(found))
     return {**listed, "confirmation": proven}
 
 
