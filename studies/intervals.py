@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
 from . import wording
 from .canvas import canvas, nothing, safe, wrapped
+from .comparing import Difference
 from .confirmation import Confirmation, Contender
 from .main_effects import FACTORS, MainEffect
 from .themes import LIGHT, Theme
@@ -53,27 +53,15 @@ def effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Fi
             continue
         colour = theme.palette[number]
         sure = [effect.low > 0 or effect.high < 0 for effect in group]
-        figure.add_trace(
-            go.Scatter(
-                x=[100 * effect.mean for effect in group],
-                y=[effects.index(effect) for effect in group],
-                mode="markers",
-                name=factor,
-                marker={
-                    "color": colour,
-                    "size": 10,
-                    "symbol": ["circle" if one else "circle-open" for one in sure],
-                    "line": {"color": colour, "width": 2},
-                },
-                error_x=_bars([(e.mean, e.low, e.high) for e in group], colour),
-                text=[
-                    f"{safe(_level(effect))}<br>{wording.points(effect.mean)} points<br>"
-                    f"{wording.plural(effect.architectures, 'architecture')}"
-                    for effect in group
-                ],
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
+        symbols = ["circle" if one else "circle-open" for one in sure]
+        places = [effects.index(effect) for effect in group]
+        dots = _dots(factor, colour, symbols, places, group)
+        dots.text = [
+            f"{safe(_level(effect))}<br>{wording.points(effect.mean)} points<br>"
+            f"{wording.plural(effect.architectures, 'architecture')}"
+            for effect in group
+        ]
+        figure.add_trace(dots)
     return _with_rows(figure, [safe(_level(effect)) for effect in effects], 26)
 
 
@@ -94,17 +82,36 @@ def _level(effect: MainEffect) -> str:
     return f"r = {effect.level}" if effect.factor == "ratio" else effect.level
 
 
-def _bars(intervals: Sequence[tuple[float, float, float]], colour: str) -> dict[str, Any]:
-    """Error bars in points of (mean, low, high) in fractions."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [100 * (high - mean) for mean, _, high in intervals],
-        "arrayminus": [100 * (mean - low) for mean, low, _ in intervals],
-        "color": colour,
-        "thickness": 2,
-        "width": 5,
-    }
+def _dots(
+    name: str,
+    colour: str,
+    symbols: Sequence[str],
+    places: Sequence[int],
+    intervals: Sequence[Difference | MainEffect],
+) -> go.Scatter:
+    """A marker with its interval, in points, on the line of each place; its text is to follow."""
+    return go.Scatter(
+        x=[100 * one.mean for one in intervals],
+        y=list(places),
+        mode="markers",
+        name=name,
+        marker={
+            "color": colour,
+            "size": 11,
+            "symbol": list(symbols),
+            "line": {"color": colour, "width": 2},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (one.high - one.mean) for one in intervals],
+            "arrayminus": [100 * (one.mean - one.low) for one in intervals],
+            "color": colour,
+            "thickness": 2,
+            "width": 5,
+        },
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def _intervals(
@@ -113,21 +120,10 @@ def _intervals(
     gains = [contender.gain for contender in group if contender.gain is not None]
     colour = theme.palette[0] if name == "finalists" else theme.faint
     shape = "circle" if name == "finalists" else "diamond"
-    return go.Scatter(
-        x=[100 * gain.mean for gain in gains],
-        y=[order.index(contender) for contender in group],
-        mode="markers",
-        name=name,
-        marker={
-            "color": colour,
-            "size": 11,
-            "symbol": [shape if gain.claimed else f"{shape}-open" for gain in gains],
-            "line": {"color": colour, "width": 2},
-        },
-        error_x=_bars([(gain.mean, gain.low, gain.high) for gain in gains], colour),
-        text=[_hover(contender) for contender in group],
-        hovertemplate="%{text}<extra></extra>",
-    )
+    symbols = [shape if gain.claimed else f"{shape}-open" for gain in gains]
+    dots = _dots(name, colour, symbols, [order.index(contender) for contender in group], gains)
+    dots.text = [_hover(contender) for contender in group]
+    return dots
 
 
 def _label(contender: Contender) -> str:
