@@ -147,16 +147,13 @@ def _figures(
         )
         for cost in findings.costs
     ]
-    forest = [
-        _drawing(
-            "confirmed",
-            "Confirmed",
+    forest = []
+    if proven is not None:
+        caption = (
             f"Gains after {wording.plural(proven.epochs, 'epoch')} with fresh seeds, judged once "
-            "on the test split, with 95 % intervals. Filled: can be claimed after the correction.",
-            partial(forest_figure, proven),
+            "on the test split, with 95 % intervals. Filled: can be claimed after the correction."
         )
-        for proven in filter(None, [proven])
-    ]
+        forest = [_drawing("confirmed", "Confirmed", caption, partial(forest_figure, proven))]
     return [
         *forest,
         *tradeoffs,
