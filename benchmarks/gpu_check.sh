@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, on a machine without a network.
 #
-#   benchmarks/gpu_check.sh --project DIR --wheels DIR --data DIR --out DIR [--minutes 9] [--dry]
+#   benchmarks/gpu_check.sh --project DIR --wheels DIR --data DIR --out DIR [--minutes 9]
+#                           [--parts "loop trials"] [--dry]
 #
-# --project  this checkout           --wheels  what is missing beside torch and timm, as wheels
+# --project  this checkout           --wheels  what the machine's Python misses, as wheels
 # --data     CIFAR-10, a folder of class folders or an archive of one
 # --out      where each part's JSON goes; parts that are there are not run again
 # --minutes  how long one call may take; call again for what is left
+# --parts    only these; without it all
 # --dry      on a CPU, with tiny settings: does the script itself work?
 #
-# torch, torchvision and timm come from the machine's own Python: they have to fit its driver.
+# torch and torchvision come from the machine's own Python: they have to fit its driver. Every wheel
+# of the folder is installed as it is, in an environment that sees the machine's packages behind it.
 # Parts, in this order: tests, fused, graphs, bf16, loop, trials, packing, epochs, study. Exit 0 if
 # all parts are there and none failed, 3 if time ran out before, 1 if a part failed.
 set -euo pipefail
 
-project=. wheels= data= out= minutes=9 dry=
+project=. wheels= data= out= minutes=9 dry= parts=
 while [ $# -gt 0 ]; do
     case $1 in
         --project) project=$2; shift 2 ;;
@@ -22,6 +25,7 @@ while [ $# -gt 0 ]; do
         --data) data=$2; shift 2 ;;
         --out) out=$2; shift 2 ;;
         --minutes) minutes=$2; shift 2 ;;
+        --parts) parts=" $2 "; shift 2 ;;
         --dry) dry=--dry; shift ;;
         *) echo "unknown option $1; see the head of $0" >&2; exit 2 ;;
     esac
@@ -39,10 +43,14 @@ if [ -n "$wheels" ]; then
     wheels=$(cd "$wheels" && pwd)
     venv=$out/.venv
     if [ ! -e "$venv/.installed" ]; then
-        python3 -m venv --system-site-packages "$venv"
-        "$venv/bin/python" -m pip install --quiet --no-index --find-links "$wheels" --no-build-isolation \
-            --editable ".[dev]" || "$venv/bin/python" -m pip install --quiet --no-index \
-            --find-links "$wheels" --no-build-isolation --editable .
+        # Not --system-site-packages: where the machine's Python is itself an environment, that
+        # shows the packages of the Python below it.
+        python3 -m venv "$venv"
+        site=$("$venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')
+        python3 -c 'import site; print(*site.getsitepackages(), sep="\n")' >"$site/machine.pth"
+        pip() { "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-index --no-deps "$@"; }
+        pip "$wheels"/*.whl
+        pip --no-build-isolation --editable .
         touch "$venv/.installed"
     fi
     python=$venv/bin/python
@@ -55,6 +63,7 @@ failed=
 part() { # name, least seconds, command…
     local name=$1 least=$2 left
     shift 2
+    [ -z "$parts" ] || [[ $parts == *" $name "* ]] || return 0
     [ -e "$out/$name.json" ] && return 0
     left=$((ends - $(date +%s)))
     [ -z "$dry" ] || least=30
@@ -77,12 +86,15 @@ gpu tests 60
 gpu fused 20
 gpu graphs 30
 gpu bf16 120
-part loop 60 "$python" benchmarks/loop.py --anyway --data "$data" --json "$out/loop.json" $quick
+part loop 60 "$python" benchmarks/loop.py --anyway --data "$data" --batch-size 512 --pictures 10000 \
+    --json "$out/loop.json" $quick
 if [ -n "$dry" ]; then
     part trials 60 "$python" benchmarks/trials.py --anyway --data cued-digits --trials 2 --epochs 1 \
         --backbones test_resnet --pictures 400 --json "$out/trials.json"
 else
-    part trials 120 "$python" benchmarks/trials.py --anyway --data "$data" --json "$out/trials.json"
+    part trials 120 "$python" benchmarks/trials.py --anyway --data "$data" --json "$out/trials.json" \
+        --backbones resnet18 --pictures 50000 --batch-size 512 --lr 8e-3 --trials 3 --epochs 3 \
+        --loader-workers 8 --ways optuna
 fi
 gpu packing 60
 gpu epochs 120

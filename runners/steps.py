@@ -63,11 +63,15 @@ class EagerStep:
 
 
 class GraphStep:
-    """The step of `eager`, captured once for batches like these; CUDA only."""
+    """The step of `eager`, captured once for batches like these; CUDA only.
+
+    It keeps `eager`: the graph goes on using the memory of its weights, moments and data, whoever
+    else has forgotten them.
+    """
 
     def __init__(self, eager: EagerStep, images: Tensor, labels: Tensor) -> None:
         self.images, self.labels = images.clone(), labels.clone()
-        self.loss_sum = eager.loss_sum
+        self.eager, self.loss_sum = eager, eager.loss_sum
         self.graph = torch.cuda.CUDAGraph()
         with without_trace(eager):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]

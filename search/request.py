@@ -39,6 +39,10 @@ from .wording import short_count
 Names = tuple[str, ...]
 
 
+ONECYCLE_WARMUP = 0.25
+"""Fraction of the steps; a one-cycle schedule rises for about a third of its way."""
+
+
 class SearchRequest(BaseModel):
     """A study as it was asked for. Quantities may be text (`5M`, `8ms`, `2h`)."""
 
@@ -80,6 +84,7 @@ class SearchRequest(BaseModel):
     lr: float | Literal["auto"] = "auto"
     weight_decay: float | None = Field(None, ge=0)
     schedule: Literal["wsd", "onecycle", "constant"] = "wsd"
+    warmup: float | None = Field(None, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "bf16"] = "auto"
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
@@ -305,4 +310,6 @@ def _recipe(request: SearchRequest, **settled: Any) -> Recipe:
         defaults = {"lr": 0.1, "weight_decay": 5e-4}
     if request.init == "pretrained":
         defaults["lr"] /= 4
+    if request.schedule == "onecycle":
+        defaults["warmup"] = ONECYCLE_WARMUP
     return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})

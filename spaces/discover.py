@@ -31,7 +31,14 @@ from .positions import Locator, Positions
 from .rerolled import mark_maps
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from .stem import shrink_stem
-from .timm_compat import check_backbone, has_fixed_size, import_timm, native_size, size_options
+from .timm_compat import (
+    check_backbone,
+    has_fixed_size,
+    import_timm,
+    native_size,
+    size_options,
+    source,
+)
 from .trace import Call, Op, Trace, layout_of, map_shape, trace
 
 Stem = Literal["native", "small"]
@@ -286,9 +293,9 @@ def _is_gate(record: Trace, call: Call, op: Op) -> bool:
     return from_source and any(made.name in _POOLING for made in made_by)
 
 
-def _cache_file(*key: object) -> Path:
-    timm_version = import_timm().__version__
-    digest = hashlib.sha256(repr((timm_version, VERSION, *key)).encode()).hexdigest()[:24]
+def _cache_file(name: str, *key: object) -> Path:
+    known = repr((source(name), VERSION, name, *key))
+    digest = hashlib.sha256(known.encode()).hexdigest()[:24]
     root = os.environ.get("ATTENTUNE_CACHE") or platformdirs.user_cache_dir("attentune")
     return Path(root) / "sites" / f"{digest}.json"
 

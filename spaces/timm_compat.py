@@ -9,12 +9,15 @@ is touched.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..errors import BackboneError, did_you_mean
+from .modules import import_modules
 
 _MISSING = "operator torchvision::nms does not exist"
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -55,10 +58,13 @@ def backbone_names() -> tuple[str, ...]:
 
 
 def check_backbone(name: str) -> None:
-    """Raise BackboneError unless timm knows `name`, which may carry a tag (`resnet50.a1_in1k`)."""
+    """Raise BackboneError unless timm knows `name`, which may carry a tag (`resnet50.a1_in1k`).
+
+    A module of ATTENTUNE_PLUGINS may have registered it with timm.
+    """
     timm = import_timm()
     model, _, tag = name.partition(".")
-    if not timm.is_model(model):
+    if not (timm.is_model(model) or (import_modules() and timm.is_model(model))):
         hint = did_you_mean(model, backbone_names())
         raise BackboneError(f"timm has no model {model!r}{hint.rstrip('.')}")
     if not tag:
@@ -71,6 +77,16 @@ def check_backbone(name: str) -> None:
             )
         hint = did_you_mean(tag, known)
         raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")
+
+
+def source(name: str) -> str:
+    """What makes a backbone: timm of some version, or somebody's own file, by its digest too."""
+    timm = import_timm()
+    version = str(timm.__version__)
+    home = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
+    if home.__name__.partition(".")[0] == "timm" or not home.__file__:
+        return version
+    return f"{version} {hashlib.sha256(Path(home.__file__).read_bytes()).hexdigest()}"
 
 
 def native_size(name: str) -> int:

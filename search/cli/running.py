@@ -123,6 +123,12 @@ def search(
     schedule: Annotated[
         str | None, typer.Option(help="wsd, onecycle or constant. Default: wsd.")
     ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of the steps in which the rate rises. Default: 0.05, onecycle 0.25."
+        ),
+    ] = None,
     label_smoothing: Annotated[
         float | None, typer.Option(help="Label smoothing. Default: 0.")
     ] = None,

@@ -18,8 +18,6 @@ from, as an AttentuneError. docs/plugins.md is the guide.
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,11 +26,11 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ...errors import ArchitectureError, AttentuneError
+from ..modules import MODULES, import_modules
 from .entry import START, Attention, Kind, MapSize, Option, Options
 from .signature import Signature
 
 GROUP = "attentune.attentions"
-MODULES = "ATTENTUNE_PLUGINS"
 REMEDY = f"install the package, or name its module in {MODULES}"
 Class = TypeVar("Class", bound=type)
 Count = Callable[[int, Options, MapSize], int]
@@ -81,19 +79,19 @@ def register_attention(
 
 def find(name: str) -> Attention | None:
     """Somebody's attention of that name, imported if need be; AttentuneError if it is broken."""
-    return _resolve(name) or (_resolve(name) if _import_modules() else None)
+    return _resolve(name) or (_resolve(name) if import_modules() else None)
 
 
 def listed() -> dict[str, str]:
     """Name → origin of all there are, as far as can be known without importing a package."""
-    _import_modules()
+    import_modules()
     registered = {name: entry.origin for name, entry in _registered.items()}
     return dict(sorted({**registered, **{n: _origin(p) for n, p in _points().items()}}.items()))
 
 
 def offered(name: str) -> bool:
     """Whether somebody's attention of that name is here; see `catalogue.offered`."""
-    return name in _registered or name in _points() or (_import_modules() and name in _registered)
+    return name in _registered or name in _points() or (import_modules() and name in _registered)
 
 
 def absence(missing: Mapping[str, str]) -> str:
@@ -152,20 +150,6 @@ def _import(point: metadata.EntryPoint) -> type:
     if not isinstance(cls, type):
         raise AttentuneError(f"the attention {point.name!r} of {_origin(point)} is not a class.")
     return cls
-
-
-def _import_modules() -> bool:
-    """Import what ATTENTUNE_PLUGINS names; whether there is anything."""
-    names = [name.strip() for name in os.environ.get(MODULES, "").split(",") if name.strip()]
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            raise AttentuneError(
-                f"{MODULES} names the module {name!r}, which cannot be imported "
-                f"({type(error).__name__}: {error}). Its folder has to be on PYTHONPATH."
-            ) from error
-    return bool(names)
 
 
 def _origin(point: metadata.EntryPoint) -> str:

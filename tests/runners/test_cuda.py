@@ -6,7 +6,8 @@ import pytest
 import torch
 from attentune.runners.checkpoint import read_facts
 from attentune.runners.data import load_data
-from attentune.runners.events import EpochDone, Failed, Finished
+from attentune.runners.events import Answer, EpochDone, Failed, Finished
+from attentune.runners.probe import probe
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.results import Job
@@ -111,12 +112,19 @@ def test_a_training_continued_from_a_file_ends_like_a_whole_one(data, recipe, op
     assert rest == pytest.approx(whole[1:], rel=0.05)
 
 
+@pytest.mark.parametrize("text", ["test_resnet", "mobilenetv3_small_050"])
+def test_a_captured_step_outlives_whoever_made_it(recipe, text):
+    found = probe(text, recipe, 10, CUDA, seconds=0.5)  # its steps are all that it keeps
+    assert len(found.milliseconds) == 4
+    torch.cuda.synchronize()
+
+
 def test_a_trial_runs_on_the_gpu_and_counts_its_seconds(cache, recipe, tmp_path):
     told = []
 
     def tell(event):
         told.append(event)
-        return True
+        return Answer.GO_ON
 
     for number, text in enumerate((TEXT, "test_resnet")):
         run_trial(Job(number, parse(text), recipe, 0, tmp_path / str(number)), tell, device=CUDA)

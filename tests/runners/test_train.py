@@ -179,6 +179,19 @@ def test_every_picture_is_seen_once_an_epoch_with_its_label(tiny_recipe):
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(50))
 
 
+@pytest.mark.parametrize("ahead", [1, 30 * 48, 10**6])
+def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, ahead):
+    images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
+    recipe = tiny_recipe.model_copy(update={"crop": 1, "flip": True, "cutout": 2})
+    data = pictures(images, torch.arange(50))
+    usual = EpochOfPictures(data, recipe, seed=3, epoch=1)
+    early = EpochOfPictures(data, recipe, seed=3, epoch=1)
+    early.ahead = ahead
+    for step in (0, 1, 2, 3, 4, 2, 0):
+        for one, other in zip(usual.batch(step, 10), early.batch(step, 10), strict=True):
+            assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_steps_of_a_warm_up_leave_no_trace(data, tiny_recipe, optimizer):
     recipe = tiny_recipe.model_copy(update={"optimizer": optimizer})

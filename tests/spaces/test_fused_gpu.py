@@ -153,8 +153,10 @@ class TestOnCuda:
         ours = results(module, x, given)
         with fused.plain():
             expected = results(module, x, given)
+        # A bias before a batch norm has no gradient: what is left is rounding of the others.
+        nothing = 1e-3 * max(float(two.abs().max()) for two in expected)
         for one, two in zip(ours, expected, strict=True):
-            scale = float(two.abs().max()) + 1e-6
+            scale = max(nothing, float(two.abs().max()))
             assert float((one - two).abs().max()) < limit * scale
 
     def test_a_captured_step_uses_them_too(self, make, randomise, monkeypatch):
