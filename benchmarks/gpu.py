@@ -283,7 +283,7 @@ def main() -> None:
     result = {
         "what": (PARTS[options.part].__doc__ or "").strip(),
         "environment": environment(bench.device, precision),
-        "recipe": bench.recipe.model_dump(mode="json"),
+        "recipe": {**bench.recipe.model_dump(mode="json"), "data": Path(bench.recipe.data).name},
         "dry": bench.dry,
         **found,
     }

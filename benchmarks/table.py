@@ -155,6 +155,39 @@ def _attention(name: str, rows: list[Any]) -> list[str]:
     return [*cells, *(shown(row["step"]["plain / ours"]) for row in rows), timm]
 
 
+def epochs(result: Result) -> list[str]:
+    """Seconds of an epoch, bare and with each attention, those that failed last."""
+    found = result["seconds_an_epoch"]
+    bare = found["none"]["median"]
+    ran = {name: row for name, row in found.items() if "median" in row}
+    rows = [
+        [f"`{name}`", f"{row['median']:.2f}", f"{row['median'] / bare:.2f}", row["steps"]]
+        for name, row in sorted(ran.items(), key=lambda item: item[1]["median"])
+    ]
+    recipe = result["recipe"]
+    lines = table(["attention", "seconds an epoch", "of the bare net's", "steps"], rows)
+    lines += [f"`{name}`: {row['error']}." for name, row in found.items() if "error" in row]
+    return [
+        *lines,
+        f"`resnet18`, {recipe['stem']} stem, {recipe['data']} at {recipe['image_size']}×"
+        f"{recipe['image_size']}, batches of {recipe['batch_size']}, evaluation of the held-out "
+        "fifth included; the first epoch left out, median of four (`none`, `se`, `eca`, `cbam`, "
+        "`ca`) or one.",
+    ]
+
+
+def graphs(result: Result) -> list[str]:
+    rows = [
+        [f"`{text}`", row["steps"], f"{row['speed']:.2f}×", f"{row['difference']:g}"]
+        for text, row in result["captured_against_eager"].items()
+    ]
+    head = ["network", "steps", "eager / captured, time of an epoch", "largest difference"]
+    return [
+        *table(head, rows),
+        "Largest difference of a weight after two epochs, between captured and eager steps.",
+    ]
+
+
 def _mean(mean: float, deviation: float | None) -> str:
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
@@ -170,6 +203,8 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "overhead": overhead,
     "accuracy": accuracy,
     "attention": attention,
+    "epochs": epochs,
+    "graphs": graphs,
 }
 
 
