@@ -8,7 +8,6 @@ Confirming trials are judged on other data, so the search's analysis leaves them
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -101,14 +100,14 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     A row is dominated by one that is nowhere larger and somewhere smaller; equal rows all stay.
     """
     kept = np.zeros(len(values), dtype=bool)
-    front = np.empty((0, values.shape[1]))
-    # In lexicographic order a row can only be dominated by an earlier one.
-    for index in np.lexsort(values.T[::-1]) if len(values) else ():
-        row = values[index]
-        smaller = (front <= row).all(axis=1) & (front < row).any(axis=1)
-        if not smaller.any():
-            kept[index] = True
-            front = np.vstack([front, row])
+    left = np.lexsort(values.T[::-1]) if len(values) else np.zeros(0, dtype=int)
+    while len(left):
+        # In lexicographic order none that is left dominates the first; it is on the front.
+        first, left = left[0], left[1:]
+        kept[first] = True
+        others = values[left]
+        worse = (others >= values[first]).all(axis=1) & (others > values[first]).any(axis=1)
+        left = left[~worse]
     return kept
 
 
@@ -258,7 +257,7 @@ def _point(
         accuracies=tuple(row["accuracy"] for row in rows),
         values={key: float(np.mean([row[key] for row in rows])) for key in shared},
         baseline=baseline,
-        gain=_gain(_by_seed(trials), _by_seed(bare)) if bare else None,
+        gain=Gain.between(_by_seed(trials), _by_seed(bare)) if bare else None,
     )
 
 
@@ -266,22 +265,17 @@ def _by_seed(trials: Iterable[TrialRecord]) -> dict[int, float]:
     return {trial.seed: trial.accuracy for trial in trials if trial.accuracy is not None}
 
 
-def _gain(ours: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
-    differences = [ours[seed] - bare[seed] for seed in ours if seed in bare]
-    if differences:
-        mean = float(np.mean(differences))
-        return Gain(mean, standard_error(differences), len(differences))
-    mine, theirs = tuple(ours.values()), tuple(bare.values())
-    one, other = standard_error(mine), standard_error(theirs)
-    error = None if one is None or other is None else math.hypot(one, other)
-    return Gain(float(np.mean(mine) - np.mean(theirs)), error, 0)
-
-
 def minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
     """Their objectives as rows (n, k), each turned so that less is better."""
     signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
     rows = [[p.values[o.key] for o in objectives] for p in points]
     return np.asarray(rows, dtype=float).reshape(len(points), len(objectives)) * signs
+
+
+def minimised_columns(values: Mapping[str, Matrix], objectives: Sequence[Objective]) -> Matrix:
+    """The same of arrays (n,) by key."""
+    signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
+    return np.stack([sign * values[o.key] for sign, o in zip(signs, objectives, strict=True)], 1)
 
 
 def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:

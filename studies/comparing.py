@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-LEVEL = 0.05
+from .least_squares import LEVEL, LeastSquares
+
 POWER = 0.8
 Key = TypeVar("Key", bound=Hashable)
-Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,35 +60,28 @@ class Blocks(Generic[Key]):
         seeds = sorted({seed for row in self.accuracies.values() for seed in row})
         cells = [(i, seeds.index(s)) for key, i in self._place.items() for s in accuracies[key]]
         values = np.array([a for row in self.accuracies.values() for a in row.values()])
-        design = np.zeros((len(cells), len(self._place) + len(seeds)))
+        self._columns = len(self._place) + len(seeds)
+        design = np.zeros((len(cells), self._columns))
         for row, (architecture, seed) in enumerate(cells):
             design[row, architecture] = design[row, len(self._place) + seed] = 1.0
-        inverse: Matrix = np.asarray(np.linalg.pinv(design), dtype=np.float64)
-        self._fitted = inverse @ values
-        self._spread: Matrix = inverse @ inverse.T
-        self._told: Matrix = inverse @ design
-        residuals = values - design @ self._fitted
-        self.freedom = len(cells) - int(np.linalg.matrix_rank(design)) if cells else 0
-        squares = float(residuals @ residuals)
-        # Below what the arithmetic resolves there was no scatter at all.
-        squares = 0.0 if squares < 1e-20 * len(cells) else squares
-        self.deviation = float(np.sqrt(squares / self.freedom)) if self.freedom else 0.0
+        self._fit = LeastSquares(design, values)
+        self.freedom, self.deviation = self._fit.freedom, self._fit.deviation
 
     def difference(self, one: Key, other: Key) -> Difference | None:
         """`one` less `other`; None if too few seeds tell."""
-        if not self.freedom or one not in self._place or other not in self._place:
+        if one not in self._place or other not in self._place:
             return None
-        contrast = np.zeros(len(self._fitted))
+        contrast = np.zeros(self._columns)
         contrast[self._place[one]] += 1.0
         contrast[self._place[other]] -= 1.0
-        if not np.allclose(contrast @ self._told, contrast):
-            return None  # no seed links the two
-        mean = float(contrast @ self._fitted)
-        error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
-        reach = float(stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
-        p = self._chance(mean, error)
+        found = self._fit.estimate(contrast)
+        if found is None:  # a single seed, or no seed that links the two
+            return None
+        p = self._chance(found.mean, found.standard_error)
         pairs = len(self.accuracies[one].keys() & self.accuracies[other].keys())
-        return Difference(mean, error, mean - reach, mean + reach, p, p, pairs)
+        return Difference(
+            found.mean, found.standard_error, found.low, found.high, p, corrected=p, pairs=pairs
+        )
 
     def _chance(self, mean: float, error: float) -> float:
         if error == 0:  # the same network twice, or a task without any noise

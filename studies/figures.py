@@ -1,4 +1,4 @@
-"""Drawings of the findings, with Plotly: trade-off, attention × stage, learning curves.
+"""Drawings of the findings, with Plotly: attention × stage, learning curves; see also `tradeoff`.
 
 Each function takes values from `analysis` and a theme, and copes with nothing to draw. Plotly reads
 HTML in its texts, so every text that comes from outside goes through `safe`.
@@ -15,53 +15,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import wording
-from .analysis import main_attention
-from .canvas import canvas, nothing, safe, wrapped
-from .findings import AttentionTable, Findings, Point
-from .objectives import Objective
+from .canvas import canvas, nothing, wrapped
+from .findings import AttentionTable, Findings
 from .records import BASELINE, EpochRecord, TrialRecord
-from .themes import LIGHT, MIXED, Theme
+from .themes import LIGHT, Theme
 
-CROWD = 400
-"""From so many architectures on, markers and rings shrink and only baselines keep error bars."""
 MANY_CURVES = 300
 """So many ordinary learning curves are drawn at most; of more, every n-th."""
 
 Courses = dict[int, dict[int, float]]
-
-
-def tradeoff_figure(findings: Findings, cost: Objective, theme: Theme = LIGHT) -> go.Figure:
-    """Accuracy against one cost: a marker for every architecture, coloured by attention.
-
-    The step line is the best accuracy at this cost; rings mark the study's front over all its
-    objectives. Baselines are diamonds, the bare backbone a square, with their names. The shaded
-    ground is no better and no cheaper than the bare backbone.
-    """
-    title = cost.title + (f" ({cost.unit})" if cost.unit else "")
-    figure = canvas(theme, title, "Validation accuracy (%)")
-    points = [p for p in findings.points if cost.key in p.values]
-    if not points:
-        return nothing(figure, theme, "No complete trial yet")
-    figure.update_layout(height=470)
-    figure.update_xaxes(
-        range=_padded([p.values[cost.key] for p in points]),
-        tickformat="" if cost.unit else "~s",
-        nticks=7,
-    )
-    figure.update_yaxes(range=_padded([100 * p.accuracy for p in points]))
-    _shade_dominated(figure, findings.bare, cost, theme)
-    figure.add_trace(_best_at_cost(figure, points, cost, theme))
-    families = {p.number: _family(p, len(findings.table.stages)) for p in points}
-    for name in sorted(set(families.values()), key=lambda name: (name == MIXED, name)):
-        group = [p for p in points if families[p.number] == name and not p.baseline]
-        if group:
-            figure.add_trace(_markers(group, findings, cost, theme, name))
-    if baselines := [p for p in findings.baselines if cost.key in p.values]:
-        figure.add_trace(_baselines(baselines, findings, cost, theme))
-    if front := [p for p in findings.front if cost.key in p.values]:
-        size = 20 if len(points) < CROWD else 11
-        figure.add_trace(_rings(front, cost, theme, size))
-    return figure
 
 
 def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
@@ -203,100 +165,6 @@ def _curves(group: _Group, trials: Sequence[TrialRecord], courses: Courses) -> g
     )
 
 
-def _markers(
-    points: Sequence[Point], findings: Findings, cost: Objective, theme: Theme, name: str
-) -> go.Scatter:
-    return go.Scatter(
-        **_where(points, cost),
-        name=name,
-        mode="markers",
-        marker={
-            "color": theme.attention(name),
-            "size": 9 if len(findings.points) < CROWD else 6,
-            "opacity": 0.9,
-            "line": {"width": 1, "color": theme.page},
-        },
-        error_y=_errors(points if len(findings.points) < CROWD else (), theme.attention(name)),
-        hovertext=[_hover(p, findings) for p in points],
-        hoverinfo="text",
-    )
-
-
-def _baselines(
-    points: Sequence[Point], findings: Findings, cost: Objective, theme: Theme
-) -> go.Scatter:
-    colours = [theme.attention(_family(p, 0)) for p in points]
-    return go.Scatter(
-        **_where(points, cost),
-        name="baselines",
-        mode="markers+text",
-        cliponaxis=False,
-        text=[_short(p) for p in points],
-        textposition="top center",
-        textfont={"size": 11, "color": theme.text},
-        marker={
-            "color": colours,
-            "symbol": ["square" if p.architecture.bare else "diamond" for p in points],
-            "size": 13,
-            "line": {"width": 1.5, "color": theme.text},
-        },
-        error_y=_errors(points, theme.text),
-        hovertext=[_hover(p, findings) for p in points],
-        hoverinfo="text",
-    )
-
-
-def _rings(points: Sequence[Point], cost: Objective, theme: Theme, size: int) -> go.Scatter:
-    return go.Scatter(
-        **_where(points, cost),
-        name="Pareto front",
-        mode="markers",
-        marker={
-            "symbol": "circle-open",
-            "size": size,
-            "color": theme.text,
-            "line": {"width": 1.5},
-        },
-        hoverinfo="skip",
-    )
-
-
-def _best_at_cost(
-    figure: go.Figure, points: Sequence[Point], cost: Objective, theme: Theme
-) -> go.Scatter:
-    x: list[float] = []
-    y: list[float] = []
-    for point in sorted(points, key=lambda p: (p.values[cost.key], -p.accuracy)):
-        if not y or 100 * point.accuracy > y[-1]:
-            x.append(point.values[cost.key])
-            y.append(100 * point.accuracy)
-    return go.Scatter(
-        x=[*x, figure.layout.xaxis.range[1]],
-        y=[*y, y[-1]],
-        name="best at cost",
-        mode="lines",
-        line={"shape": "hv", "width": 1.5, "color": theme.faint},
-        hoverinfo="skip",
-    )
-
-
-def _shade_dominated(figure: go.Figure, bare: Point | None, cost: Objective, theme: Theme) -> None:
-    if bare is None or cost.key not in bare.values:
-        return
-    right, bottom = figure.layout.xaxis.range[1], figure.layout.yaxis.range[0]
-    corner = {"x0": bare.values[cost.key], "y0": bottom, "x1": right, "y1": 100 * bare.accuracy}
-    figure.add_shape(type="rect", **corner, line_width=0, fillcolor=theme.shade, layer="below")
-    figure.add_annotation(
-        x=right,
-        y=bottom,
-        xanchor="right",
-        yanchor="bottom",
-        text="no better than bare, and no cheaper",
-        showarrow=False,
-        font={"size": 11, "color": theme.faint},
-    )
-
-
 def _hatch(figure: go.Figure, x: int, y: int, theme: Theme) -> None:
     left, right, low, high = x - 0.48, x + 0.48, y - 0.47, y + 0.47
     box = {"x0": left, "x1": right, "y0": low, "y1": high}
@@ -309,61 +177,6 @@ def _hatch(figure: go.Figure, x: int, y: int, theme: Theme) -> None:
         strokes.append("M{:.3f},{:.3f} L{:.3f},{:.3f}".format(*ends[0], *ends[1]))
     line = {"color": theme.faint, "width": 1}
     figure.add_shape(type="path", path=" ".join(strokes), line=line, opacity=0.3, layer="below")
-
-
-def _padded(values: Sequence[float]) -> list[float]:
-    low, high = min(values), max(values)
-    pad = 0.07 * (high - low) or 0.05 * abs(high) or 1.0
-    return [low - pad, high + 1.6 * pad]
-
-
-def _where(points: Sequence[Point], cost: Objective) -> dict[str, list[float]]:
-    return {
-        "x": [p.values[cost.key] for p in points],
-        "y": [100 * p.accuracy for p in points],
-    }
-
-
-def _errors(points: Sequence[Point], colour: str) -> dict[str, Any]:
-    errors = [p.standard_error for p in points]
-    return {
-        "type": "data",
-        "array": [None if error is None else 100 * error for error in errors],
-        "color": colour,
-        "thickness": 1,
-        "width": 3,
-        "visible": any(error is not None for error in errors),
-    }
-
-
-def _hover(point: Point, findings: Findings) -> str:
-    seeds = wording.plural(len(point.seeds), "seed")
-    lines = [f"<b>{wrapped(str(point.architecture))}</b>"]
-    lines.append(f"accuracy {wording.percent(point.accuracy, point.standard_error)} ({seeds})")
-    if point.gain is not None:
-        gain = wording.points(point.gain.mean, point.gain.standard_error)
-        lines.append(f"{gain} points against the bare backbone")
-    for cost in findings.costs:
-        if cost.key in point.values:
-            value = point.values[cost.key]
-            line = f"{cost.title.lower()} {wording.cost(value, cost)}"
-            if findings.bare is not None and cost.key in findings.bare.values:
-                line += f" ({wording.change(value, findings.bare.values[cost.key])})"
-            lines.append(line)
-    numbers = ", ".join(map(str, point.numbers[:6])) + (", …" if len(point.numbers) > 6 else "")
-    lines.append(f"{'trial' if len(point.numbers) == 1 else 'trials'} {numbers}")
-    return "<br>".join(lines)
-
-
-def _family(point: Point, stages: int) -> str:
-    return main_attention(point.architecture, stages)
-
-
-def _short(point: Point) -> str:
-    names = [i.attention for i in point.architecture.insertions]
-    if point.architecture.bare:
-        return "bare"
-    return safe("+".join(dict.fromkeys(names)) or "no attention")
 
 
 def _cell(table: AttentionTable, row: str, column: str) -> float | None:

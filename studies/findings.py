@@ -6,6 +6,7 @@ Accuracies and gains are fractions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,18 @@ class Gain:
     mean: float
     standard_error: float | None
     pairs: int
+
+    @classmethod
+    def between(cls, ours: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
+        """Of accuracies by seed: paired where both have a seed, else between the means."""
+        differences = [ours[seed] - bare[seed] for seed in ours if seed in bare]
+        if differences:
+            mean = float(np.mean(differences))
+            return cls(mean, standard_error(differences), len(differences))
+        mine, theirs = tuple(ours.values()), tuple(bare.values())
+        one, other = standard_error(mine), standard_error(theirs)
+        error = None if one is None or other is None else math.hypot(one, other)
+        return cls(float(np.mean(mine) - np.mean(theirs)), error, 0)
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
 from ..spaces.architecture import Architecture, Place
-from .comparing import LEVEL
 from .findings import Point
+from .least_squares import Array, Estimate, LeastSquares
 
 Factor = Literal["attention", "ratio", "position", "stage"]
 FACTORS: tuple[Factor, ...] = ("attention", "stage", "position", "ratio")
 Row = Counter[tuple[str, str]]
-Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,13 @@ def main_effects(points: Sequence[Point], stages: int) -> tuple[MainEffect, ...]
     if not points or not levels["attention"]:
         return ()
     fit = _Fit(rows, levels, [point.accuracy for point in points])
-    if fit.freedom < 1:
-        return ()
     found = []
     for factor in FACTORS:
         for level in levels[factor] if factor == "attention" or len(levels[factor]) > 1 else ():
-            interval = fit.interval(factor, level)
-            if interval is not None:
+            worth = fit.worth(factor, level)
+            if worth is not None:
                 count = sum((factor, level) in row for row in rows)
-                found.append(MainEffect(factor, level, *interval, count))
+                found.append(MainEffect(factor, level, worth.mean, worth.low, worth.high, count))
     return tuple(found)
 
 
@@ -106,7 +101,7 @@ def _tried(rows: Iterable[Row]) -> Mapping[str, list[str]]:
 
 
 class _Fit:
-    """Least squares: an intercept, a column for every attention, and deviations from the average.
+    """The model: an intercept, a column for every attention, and deviations from the average.
 
     Those of stage, position and ratio add up to zero (effect coding: the last level is minus the
     sum of the others).
@@ -122,16 +117,10 @@ class _Fit:
         if levels["stripped"]:
             self.columns.append(("stripped", ""))
         design = np.array([self._row(row) for row in rows])
-        inverse = np.asarray(np.linalg.pinv(design), dtype=np.float64)
-        self._told = inverse @ design
-        self._spread = inverse @ inverse.T
-        self._fitted = inverse @ np.asarray(values)
-        residuals = np.asarray(values) - design @ self._fitted
-        self.freedom = len(rows) - int(np.linalg.matrix_rank(design))
-        self._variance = float(residuals @ residuals) / max(1, self.freedom)
+        self._fit = LeastSquares(design, np.asarray(values))
 
-    def interval(self, factor: Factor, level: str) -> tuple[float, float, float] | None:
-        """Mean, low and high of one level; None if the architectures do not tell it apart."""
+    def worth(self, factor: Factor, level: str) -> Estimate | None:
+        """The gain of one level, a fraction; None if the architectures do not tell it apart."""
         contrast = np.zeros(len(self.columns))
         if factor == "attention":
             contrast[self.columns.index(("attention", level))] = 1.0
@@ -141,14 +130,9 @@ class _Fit:
                 place = self.columns.index(("attention", attention))
                 contrast[place] = 1 / len(self.levels["attention"])
             contrast += self._deviation(factor, level)
-        if not np.allclose(contrast @ self._told, contrast, atol=1e-6):
-            return None
-        mean = float(contrast @ self._fitted)
-        error = float(np.sqrt(self._variance * (contrast @ self._spread @ contrast)))
-        reach = float(stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
-        return mean, mean - reach, mean + reach
+        return self._fit.estimate(contrast)
 
-    def _row(self, row: Row) -> Vector:
+    def _row(self, row: Row) -> Array:
         found = np.zeros(len(self.columns))
         found[0] = 1.0
         for (factor, level), count in row.items():
@@ -158,7 +142,7 @@ class _Fit:
                 found += count * self._deviation(factor, level)
         return found
 
-    def _deviation(self, factor: str, level: str) -> Vector:
+    def _deviation(self, factor: str, level: str) -> Array:
         found = np.zeros(len(self.columns))
         first, last = self.levels[factor][:-1], self.levels[factor][-1]
         for other in first if level == last else [level]:

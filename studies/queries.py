@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, func, or_, select
 
 from ..errors import StudyError, did_you_mean
 from ..runners.results import EpochReport, Failure
 from .records import (
     CONFIRM,
+    COSTS,
     STATES,
     EpochRecord,
     RejectionRecord,
@@ -149,6 +150,56 @@ def trials(
     if state is not None:
         query = query.where(TrialRow.state == state)
     return [_trial(row) for row in connection.execute(query).mappings()]
+
+
+_CHANGING = (
+    TrialRow.id,
+    TrialRow.number,
+    ArchitectureRow.key,
+    ArchitectureRow.text,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    *(getattr(TrialRow, cost) for cost in COSTS),
+    TrialRow.seconds,
+    TrialRow.worker,
+    TrialRow.started_at,
+    TrialRow.finished_at,
+)
+
+
+def changed_trials(
+    connection: Connection, study: StudyRecord, after_id: int, running: Sequence[int]
+) -> Sequence[RowMapping]:
+    """Rows of the search's trials that are new since `after_id`, or were `running` then."""
+    query = (
+        select(*_CHANGING)
+        .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
+        .where(TrialRow.study_id == study.id, _of(confirming=False))
+        .where(or_(TrialRow.id > after_id, TrialRow.id.in_(running)))
+        .order_by(TrialRow.id)
+    )
+    return connection.execute(query).mappings().all()
+
+
+def last_epoch_id(connection: Connection) -> int:
+    """The highest row id of any study's epochs: a bookmark for a reader that begins now."""
+    return int(connection.execute(select(func.coalesce(func.max(EpochRow.id), 0))).scalar_one())
+
+
+def epochs_of(
+    connection: Connection, study: StudyRecord, numbers: Sequence[int]
+) -> list[EpochRecord]:
+    """All epochs of some trials, in the order of recording."""
+    query = (
+        select(*_EPOCH)
+        .join(TrialRow, TrialRow.id == EpochRow.trial_id)
+        .where(TrialRow.study_id == study.id, TrialRow.number.in_(numbers))
+        .order_by(EpochRow.id)
+    )
+    return [_epoch(row) for row in connection.execute(query).mappings()]
 
 
 def _of(confirming: bool) -> ColumnElement[bool]:

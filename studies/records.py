@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..runners.results import Costs, EpochReport, Failure
-from ..spaces.architecture import Architecture, recorded
+from ..spaces.architecture import Architecture, Insertion, recorded
 
 State = Literal["running", "complete", "pruned", "failed"]
 STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
@@ -33,8 +33,23 @@ FIRST_CONFIRMING = 1_000_000
 
 COSTS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
-_recorded = lru_cache(maxsize=20_000)(recorded)
+_OTHER = "x"  # a backbone, to read an insertion by itself
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
+
+
+@lru_cache(maxsize=20_000)
+def recorded_architecture(text: str) -> Architecture:
+    """`spaces.architecture.recorded`, quick for many: a study has few different insertions."""
+    backbone, *insertions = text.split("+")
+    if "(" in backbone:
+        return recorded(text)
+    return Architecture(backbone, tuple(map(recorded_insertion, insertions)))
+
+
+@lru_cache(maxsize=20_000)
+def recorded_insertion(text: str) -> Insertion:
+    """One insertion of a recorded text, without its `+`."""
+    return recorded(f"{_OTHER}+{text}").insertions[0]
 
 
 def check_study_name(name: str) -> str:
@@ -109,7 +124,7 @@ class TrialRecord:
     @property
     def parsed(self) -> Architecture:
         """The architecture as a value, for looking at: nothing need be installed for it."""
-        return _recorded(self.architecture)
+        return recorded_architecture(self.architecture)
 
     @property
     def counted(self) -> Costs | None:

@@ -28,8 +28,9 @@ from ..errors import StoreError
 from . import wording
 from .analysis import analyse, failures_by_kind
 from .answer import answer, caveat
+from .columns import Columns
 from .confirmation import Confirmation, confirmed
-from .figures import curves_figure, heatmap_figure, tradeoff_figure
+from .figures import curves_figure, heatmap_figure
 from .findings import Findings, Point
 from .intervals import effects_figure, forest_figure
 from .main_effects import main_effects
@@ -39,6 +40,7 @@ from .plugins import missing_note
 from .records import StudyRecord, TrialRecord
 from .store import Store
 from .themes import DARK, LIGHT, Theme
+from .tradeoff import tradeoff_figure
 from .verdict import verdict, warning
 from .volume import course, importances
 
@@ -183,7 +185,7 @@ def _figures(
             "Progress of the search",
             "Hypervolume of the front as training went on, in parts of the box between the best "
             "and the worst that the study has seen.",
-            partial(course_figure, course(trials, findings.objectives)),
+            partial(course_figure, course(Columns.of(trials), findings.objectives)),
         ),
         _drawing(
             "curves",

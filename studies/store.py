@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import StoreError, StudyError
@@ -366,6 +366,25 @@ class Store:
         record = self._of(study)
         with self._database.begin("read") as connection:
             return queries.epochs(connection, record, number, after_id, confirming)
+
+    def changed_trials(
+        self, study: Study, after_id: int, running: Sequence[int]
+    ) -> Sequence[RowMapping]:
+        """Rows for `columns.Columns`: trials of the search that are new, or were running."""
+        record = self._of(study)
+        with self._database.begin("read") as connection:
+            return queries.changed_trials(connection, record, after_id, running)
+
+    def last_epoch_id(self) -> int:
+        """A bookmark: `epochs(study, after_id=…)` then gives what is recorded from now on."""
+        with self._database.begin("read") as connection:
+            return queries.last_epoch_id(connection)
+
+    def epochs_of(self, study: Study, numbers: Sequence[int]) -> list[EpochRecord]:
+        """All epochs of some trials, in the order they were recorded."""
+        record = self._of(study)
+        with self._database.begin("read") as connection:
+            return queries.epochs_of(connection, record, numbers)
 
     def rejections(self, study: Study) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .analysis import architecture_points, attentions_by_stage, minimised, non_dominated
+from .analysis import attentions_by_stage, minimised_columns, non_dominated
+from .columns import COMPLETE, RUNNING, Columns
 from .findings import Point
 from .objectives import Objective
-from .records import TrialRecord
 
 STEPS = 200
 """A course is told at so many moments at most."""
@@ -35,24 +37,57 @@ class Step:
     volume: float
 
 
-def course(trials: Sequence[TrialRecord], objectives: Sequence[Objective]) -> tuple[Step, ...]:
+def course(columns: Columns, objectives: Sequence[Objective]) -> tuple[Step, ...]:
     """How the front grew with training; empty while nothing is complete."""
-    ended = [trial for trial in trials if trial.state != "running"]
-    ended.sort(key=lambda trial: (trial.finished_at or trial.started_at, trial.number))
-    whole = _values(architecture_points(ended), objectives)
+    ended = columns.rows[columns.rows["state"] != RUNNING]
+    moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
+    ended = ended[np.lexsort((ended["number"], moment))]
+    means = _Means(ended, objectives)
+    whole = means.after(len(ended))
+    whole = whole[~np.isnan(whole).any(axis=1)]
     if not len(whole):
         return ()
     low, high = whole.min(axis=0), whole.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     every = max(1, len(ended) // STEPS)
-    epochs = np.cumsum([trial.epochs for trial in ended])
-    seconds = np.cumsum([trial.seconds or 0.0 for trial in ended])
+    epochs, seconds = np.cumsum(ended["epochs"]), np.cumsum(np.nan_to_num(ended["seconds"]))
     found = []
+    front = np.zeros(0, dtype=np.int64)
+    last = 0
     for count in sorted({*range(every, len(ended) + 1, every), len(ended)}):
-        values = _values(architecture_points(ended[:count]), objectives)
-        volume = hypervolume((values - low) / span) if len(values) else 0.0
+        values = means.after(count)
+        touched = np.unique(ended["architecture"][last:count])
+        # What is dominated stays so, unless the mean of one that dominates has moved.
+        moved = bool(np.isin(front, touched).any())
+        able = np.arange(len(values)) if moved else np.union1d(front, touched)
+        able = able[~np.isnan(values[able]).any(axis=1)]
+        front, last = able[non_dominated(values[able])], count
+        volume = hypervolume((values[front] - low) / span)
         found.append(Step(int(epochs[count - 1]), float(seconds[count - 1]), volume))
     return tuple(found)
+
+
+class _Means:
+    """Objectives of every architecture, all to be minimised, after so many trials have ended."""
+
+    def __init__(self, ended: npt.NDArray[Any], objectives: Sequence[Objective]) -> None:
+        self.objectives = objectives
+        self.which = ended["architecture"]
+        self.size = int(self.which.max(initial=-1)) + 1
+        self.complete = (ended["state"] == COMPLETE) & ~np.isnan(ended["accuracy"])
+        self.values = {o.key: ended[o.key] for o in objectives}
+
+    def after(self, count: int) -> npt.NDArray[np.float64]:
+        """(architectures, objectives); NaN where nothing is known."""
+        able = self.complete[:count]
+        which = self.which[:count][able]
+        number = np.bincount(which, minlength=self.size).astype(float)
+        number[number == 0] = np.nan
+        means = {
+            key: np.bincount(which, values[:count][able], self.size) / number
+            for key, values in self.values.items()
+        }
+        return minimised_columns(means, self.objectives)
 
 
 def hypervolume(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
@@ -104,10 +139,3 @@ def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
 
 def _attention_by_stage(point: Point, stages: int) -> list[str]:
     return ["+".join(names) or "none" for names in attentions_by_stage(point.architecture, stages)]
-
-
-def _values(
-    points: Sequence[Point], objectives: Sequence[Objective]
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    able = [p for p in points if all(o.key in p.values for o in objectives)]
-    return minimised(able, objectives)

@@ -8,12 +8,13 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 from attentune.studies.analysis import analyse
-from attentune.studies.figures import MANY_CURVES, curves_figure, heatmap_figure, tradeoff_figure
+from attentune.studies.figures import MANY_CURVES, curves_figure, heatmap_figure
 from attentune.studies.findings import Findings
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import BASELINE, StudyRecord
 from attentune.studies.store import Store
 from attentune.studies.themes import DARK, LIGHT, Theme
+from attentune.studies.tradeoff import tradeoff_figure
 
 PARAMS = OBJECTIVES["params"]
 Add = Callable[..., int]

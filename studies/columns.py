@@ -1,0 +1,257 @@
+"""A study's trials as arrays: what `analysis` says of some hundred trials, said of any number.
+
+A dashboard looks at a hundred thousand trials every second. Rows of a structured array are filled
+once and changed in place; everything that is asked of them is a few passes of numpy. What comes
+out are the same `Point`s and tables as in `analysis`, for as many architectures as somebody wants
+to draw; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spaces.architecture import Architecture
+from .findings import Gain, Noise, Point
+from .records import BASELINE, COSTS, STATES, State, TrialRecord, recorded_architecture
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+FIELDS = (
+    ("id", "i8"), ("number", "i8"), ("architecture", "i4"), ("seed", "i8"), ("baseline", "?"),
+    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COSTS),
+    ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
+)  # fmt: skip
+COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "pruned", "failed",
+                                                               "running"))  # fmt: skip
+
+
+class Columns:
+    """The trials of a search, one row each, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._rows = np.zeros(1024, np.dtype(list(FIELDS)))
+        self._places: dict[int, int] = {}
+        self._known: dict[str, int] = {}
+        self.texts: list[str] = []
+        self.workers: list[str] = []
+
+    @classmethod
+    def of(cls, trials: Iterable[TrialRecord]) -> Columns:
+        """The columns of records; a trial's number serves as its row id."""
+        columns = cls()
+        columns.update(
+            {**vars(trial), "id": trial.number, "text": trial.architecture} for trial in trials
+        )
+        return columns
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """All rows; moments are seconds since 1970, what is not known is NaN, no worker is −1."""
+        return self._rows[: len(self)]
+
+    @property
+    def last_id(self) -> int:
+        """The highest row id so far, 0 at first."""
+        return int(self.rows["id"].max(initial=0))
+
+    @property
+    def running(self) -> list[int]:
+        """Row ids of the trials that may still change."""
+        return [int(i) for i in self.rows["id"][self.rows["state"] == RUNNING]]
+
+    def update(self, found: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, or put them in the place of earlier ones with their id.
+
+        A row has the names of `queries.changed_trials`.
+        """
+        told = [self._row(row) for row in found]
+        if not told:
+            return
+        new = np.array(told, self._rows.dtype)
+        fresh = [row_id for row_id in new["id"].tolist() if row_id not in self._places]
+        for row_id in fresh:
+            self._places[row_id] = len(self._places)
+        while len(self._places) > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        self._rows[[self._places[row_id] for row_id in new["id"].tolist()]] = new
+
+    def withdraw(self, ids: Iterable[int]) -> None:
+        """Forget rows that are no longer in the database: trials that a cost limit turned away."""
+        gone = set(ids) & set(self._places)
+        if gone:
+            kept = self.rows[~np.isin(self.rows["id"], list(gone))]
+            self._rows[: len(kept)] = kept
+            self._places = {int(row_id): place for place, row_id in enumerate(kept["id"])}
+
+    def _row(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        place = self._known.setdefault(row["key"], len(self.texts))
+        if place == len(self.texts):
+            self.texts.append(row["text"])
+        floats = (_number(row[name]) for name in ("accuracy", *COSTS, "seconds"))
+        return (
+            row["id"], row["number"], place, row["seed"], row["role"] == BASELINE,
+            STATES.index(row["state"]), row["epochs"], *floats, self._worker(row["worker"]),
+            _moment(row["started_at"]), _moment(row["finished_at"]),
+        )  # fmt: skip
+
+    def _worker(self, name: str | None) -> int:
+        if name is None:
+            return -1
+        if name not in self.workers:
+            self.workers.append(name)
+        return self.workers.index(name)
+
+    def counts(self) -> dict[State, int]:
+        """Trials by state, all states present."""
+        found = np.bincount(self.rows["state"], minlength=len(STATES))
+        return {state: int(found[place]) for place, state in enumerate(STATES)}
+
+
+@dataclass(frozen=True)
+class Architectures:
+    """The architectures that have a complete trial, one place each, in order of the first one.
+
+    Attributes:
+        texts: of all architectures that the study knows.
+        which: (n,) places in `texts`.
+        rows: the complete trials, those of one architecture together, in order of number.
+        starts: (n + 1,) where each architecture's trials begin in `rows`.
+        baseline: (n,).
+    """
+
+    texts: Sequence[str]
+    which: Ints
+    rows: npt.NDArray[Any]
+    starts: Ints
+    baseline: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, columns: Columns) -> Architectures:
+        """Those of all trials; the columns may change afterwards."""
+        every = columns.rows
+        able = every[(every["state"] == COMPLETE) & ~np.isnan(every["accuracy"])]
+        able = able[np.lexsort((able["number"], able["architecture"]))]
+        which, begin = np.unique(able["architecture"], return_index=True)
+        order = np.argsort(able["number"][begin], kind="stable")
+        ends = np.append(begin[1:], len(able))
+        counts = (ends - begin)[order]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        taken = np.repeat(begin[order] - starts[:-1], counts) + np.arange(len(able))
+        chosen = np.unique(every["architecture"][every["baseline"]])
+        which = which[order].astype(np.int64)
+        return cls(list(columns.texts), which, able[taken], starts, np.isin(which, chosen))
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    @cached_property
+    def counts(self) -> Ints:
+        """(n,) complete trials of each."""
+        return np.diff(self.starts)
+
+    @cached_property
+    def numbers(self) -> Ints:
+        """(n,) the trial that stands for each: its first complete one."""
+        return self.rows["number"][self.starts[:-1]]
+
+    def mean(self, key: str) -> Floats:
+        """(n,) over the seeds, of `accuracy` or a cost; NaN where a trial lacks it."""
+        return self._sums(self.rows[key]) / np.maximum(self.counts, 1)
+
+    @cached_property
+    def accuracy(self) -> Floats:
+        """(n,) mean over the seeds."""
+        return self.mean("accuracy")
+
+    @cached_property
+    def bare(self) -> int | None:
+        """The place of the bare backbone."""
+        found = [i for i, w in enumerate(self.which) if "+" not in self.texts[w]]
+        return next((i for i in found if self.architecture(i).bare), None)
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """The pooled seed deviation of one trial; None while no architecture has two seeds."""
+        freedom = int((self.counts - 1).sum()) if len(self) else 0
+        if freedom <= 0:
+            return None
+        means = np.repeat(self.accuracy, self.counts)
+        squares = float(((self.rows["accuracy"] - means) ** 2).sum())
+        return Noise(math.sqrt(squares / freedom), freedom)
+
+    @cached_property
+    def gain(self) -> Floats:
+        """(n,) accuracy above the bare backbone's, paired by seed where both have one; else NaN."""
+        if self.bare is None:
+            return np.full(len(self), np.nan)
+        first, last = self.starts[self.bare], self.starts[self.bare + 1]
+        mine = self.rows[first:last]
+        order = np.argsort(mine["seed"], kind="stable")
+        seeds, reached = mine["seed"][order], mine["accuracy"][order]
+        place = np.minimum(np.searchsorted(seeds, self.rows["seed"]), len(seeds) - 1)
+        paired = seeds[place] == self.rows["seed"]
+        differences = np.where(paired, self.rows["accuracy"] - reached[place], 0.0)
+        pairs = self._sums(paired.astype(float))
+        unpaired = self.accuracy - self.accuracy[self.bare]
+        gain = np.where(pairs > 0, self._sums(differences) / np.maximum(pairs, 1), unpaired)
+        gain[self.bare] = np.nan
+        return gain
+
+    def architecture(self, place: int) -> Architecture:
+        """The architecture at a place, as a value."""
+        return recorded_architecture(self.texts[self.which[place]])
+
+    def points(self, places: Iterable[int]) -> list[Point]:
+        """The points of `analysis` for some places."""
+        found = []
+        for place in places:
+            rows = self.rows[self.starts[place] : self.starts[place + 1]]
+            keys = [k for k in ("accuracy", *COSTS) if not np.isnan(rows[k]).any()]
+            found.append(
+                Point(
+                    architecture=self.architecture(place),
+                    numbers=tuple(rows["number"].tolist()),
+                    seeds=tuple(rows["seed"].tolist()),
+                    accuracies=tuple(rows["accuracy"].tolist()),
+                    values={key: float(rows[key].mean()) for key in keys},
+                    baseline=bool(self.baseline[place]),
+                    gain=self._gain(place, rows),
+                )
+            )
+        return found
+
+    def _gain(self, place: int, rows: npt.NDArray[Any]) -> Gain | None:
+        if self.bare is None or place == self.bare:
+            return None
+        bare = self.rows[self.starts[self.bare] : self.starts[self.bare + 1]]
+        return Gain.between(_by_seed(rows), _by_seed(bare))
+
+    def _sums(self, values: npt.NDArray[Any]) -> Floats:
+        if not len(values):
+            return np.zeros(0)
+        total: Floats = np.add.reduceat(values.astype(float), self.starts[:-1])
+        return total
+
+
+def _by_seed(rows: npt.NDArray[Any]) -> dict[int, float]:
+    return dict(zip(rows["seed"].tolist(), rows["accuracy"].tolist(), strict=True))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _moment(value: datetime | None) -> float:
+    return math.nan if value is None else value.timestamp()

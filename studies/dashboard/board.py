@@ -1,0 +1,355 @@
+"""A study in memory, as the dashboard shows it, and kept up to date by reading only what is new.
+
+Rows are read past the last row id, and the few that were running; never the whole study again. All
+that follows from them is computed when it is first asked for after a change, and what takes long,
+in the background: until it is there, what was known before is shown.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..analysis import knee, minimised_columns, non_dominated, stage_count
+from ..answer import answer, caveat
+from ..columns import RUNNING, Architectures, Columns
+from ..confirmation import Confirmation, confirmed
+from ..findings import AttentionTable, Findings, Point
+from ..main_effects import MainEffect, main_effects
+from ..objectives import OBJECTIVES, Objective, objective
+from ..records import EpochRecord, StudyRecord, TrialRecord
+from ..store import Store
+from ..traits import Traits, reaches
+from ..volume import Step, course, importances
+from .view import View
+
+Value = TypeVar("Value")
+MOST_DRAWN = 1500
+"""So many markers are drawn; of more, the best of every spot."""
+SPOTS = (60, 40)
+"""Spots of the trade-off, across and up."""
+SAMPLE = 1500
+"""Main effects and importances are estimated from so many architectures at most."""
+PATIENCE = 0.3
+"""Seconds within which the database is not asked again, whoever asks."""
+
+
+class Board:
+    """One study. All methods may be called from any thread."""
+
+    def __init__(self, store: Store, study: StudyRecord) -> None:
+        self.store, self.study = store, study
+        self.version = 0
+        self._arrived = 0
+        self.columns = Columns()
+        self.latest: dict[int, EpochRecord] = {}
+        self._bookmark = store.last_epoch_id()
+        self._lock = threading.RLock()
+        self._asked = -math.inf
+        self._traits: Traits | None = None
+        self._known: dict[Hashable, tuple[int, Any]] = {}
+        self._confirming: tuple[float, Confirmation | None] = (-math.inf, None)
+        self._computing: set[Hashable] = set()
+        self.refresh()
+
+    # Keeping up
+
+    def refresh(self) -> str:
+        """Read what is new; a mark, which changes with whatever there is to show."""
+        with self._lock:
+            if time.monotonic() - self._asked >= PATIENCE:
+                self._read()
+                self._asked = time.monotonic()
+            return f"{self.version}.{self._arrived}"
+
+    def _read(self) -> None:
+        running = self.columns.running
+        found = self.store.changed_trials(self.study, self.columns.last_id, running)
+        before = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
+        self.columns.update(found)
+        self.columns.withdraw(set(running) - {row["id"] for row in found})
+        fresh = [row for row in found if row["id"] not in set(running)]
+        after = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
+        epochs = self.store.epochs(self.study, after_id=self._bookmark)
+        if epochs:
+            self._bookmark = epochs[-1].id
+        if fresh:
+            begun = [r["number"] for r in fresh if r["state"] == "running"]
+            epochs = [*self.store.epochs_of(self.study, begun), *epochs] if begun else epochs
+        for record in epochs:
+            self.latest[record.number] = record
+        if fresh or epochs or before != after:
+            rows = self.columns.rows
+            alive = set(rows["number"][rows["state"] == RUNNING].tolist())
+            self.latest = {n: record for n, record in self.latest.items() if n in alive}
+            self.version += 1
+
+    # What it shows, computed once a version
+
+    @property
+    def stages(self) -> int:
+        """Of the backbone, as the study's config says; else the highest that is named."""
+        known = stage_count(self.study.config)
+        if known is None:
+            every = Traits(0).extend(self.columns.texts).insertions
+            known = max((p.last for i in every for p in i.places), default=0)
+        return known
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The study's."""
+        return tuple(objective(name) for name in self.study.objectives)
+
+    @property
+    def costs(self) -> list[Objective]:
+        """The study's own costs, then whatever else was measured, and the time of training."""
+        own = [o for o in self.objectives if o.key != "accuracy"]
+        rows = self.columns.rows
+        rest = [o for o in OBJECTIVES.values() if o.key != "accuracy"]
+        known = [o for o in rest if len(rows) and not np.isnan(rows[o.key]).all()]
+        return list(dict.fromkeys([*own, *known])) or [OBJECTIVES["params"]]
+
+    @property
+    def architectures(self) -> Architectures:
+        """With a complete trial."""
+        return self._once("architectures", lambda: Architectures.of(self.columns))
+
+    @property
+    def traits(self) -> Traits:
+        """Of all architectures that the study knows, by their place among its texts."""
+        with self._lock:
+            self._traits = self._traits or Traits(self.stages)
+            if self._traits.count < len(self.columns.texts):
+                self._traits.extend(self.columns.texts)
+            return self._traits
+
+    @property
+    def front(self) -> list[int]:
+        """Places of the Pareto front, cheapest first."""
+        return self._once("front", self._front)
+
+    def _front(self) -> list[int]:
+        found = self.architectures
+        values = minimised_columns(
+            {o.key: found.mean(o.key) for o in self.objectives}, self.objectives
+        )
+        able = np.flatnonzero(~np.isnan(values).any(axis=1))
+        places = able[non_dominated(values[able])]
+        costs = [o.key for o in self.objectives if o.key != "accuracy"]
+        keys = [-found.accuracy[places], *(found.mean(key)[places] for key in reversed(costs))]
+        return [int(place) for place in places[np.lexsort(keys)]]
+
+    def findings(self, view: View | None = None, cost: Objective | None = None) -> Findings:
+        """What `analysis.analyse` says; with `points` only those to draw, where they are many.
+
+        A view's filters choose the points, never the front, the baselines or the best.
+        """
+        filters = (view.attention, view.position, view.stage, view.ratio) if view else ()
+        chosen = view.trial if view else None
+        name = ("findings", filters, cost.key if cost else "", chosen)
+        return self._once(name, lambda: self._findings(view, cost))
+
+    def _findings(self, view: View | None, cost: Objective | None) -> Findings:
+        found = self.architectures
+        fixed = {*self.front, *np.flatnonzero(found.baseline).tolist()}
+        fixed |= set() if found.bare is None else {found.bare}
+        fixed |= {place for place in (self._best(), self.place(view)) if place is not None}
+        drawn = self._drawn(np.flatnonzero(self.chosen(view)), cost or self._cost)
+        kept = (
+            fixed
+            if view is None or not view.filtered
+            else fixed & set(np.flatnonzero(self.chosen(view) | found.baseline).tolist())
+        )
+        places = sorted(kept | set(drawn))
+        known = dict(zip([*places, *fixed], found.points([*places, *fixed]), strict=True))
+        front = tuple(known[place] for place in self.front)
+        best = self._best()
+        return Findings(
+            objectives=self.objectives,
+            counts=self.columns.counts(),
+            points=tuple(known[place] for place in places),
+            front=tuple(p for place, p in zip(self.front, front, strict=True) if place in kept),
+            bare=None if found.bare is None else known[found.bare],
+            best=None if best is None else known[best],
+            knee=knee(front, self.objectives),
+            noise=found.noise,
+            table=self.stage_table,
+        )
+
+    @property
+    def _cost(self) -> Objective:
+        return self.costs[0]
+
+    def _best(self) -> int | None:
+        found = self.architectures
+        if not len(found):
+            return None
+        params = np.nan_to_num(found.mean("params"))
+        return int(np.lexsort([found.numbers, params, -found.accuracy])[0])
+
+    def place(self, view: View | None) -> int | None:
+        """Of the architecture whose trial is selected."""
+        found = self.architectures
+        if view is None or view.trial is None or not len(found):
+            return None
+        rows = np.flatnonzero(found.rows["number"] == view.trial)
+        return int(np.searchsorted(found.starts, rows[0], "right") - 1) if len(rows) else None
+
+    def chosen(self, view: View | None) -> npt.NDArray[np.bool_]:
+        """(n,) which architectures a view's filters let through."""
+        found, traits = self.architectures, self.traits
+        every = np.ones(len(found), dtype=bool)
+        if view is None or not view.filtered:
+            return every
+        for names, holds in (
+            (view.attention, lambda i, name: i.attention == name),
+            (view.position, lambda i, name: i.position == name),
+            (
+                view.stage,
+                lambda i, name: reaches(i, int(name[1:])) if name[1:].isdecimal() else False,
+            ),
+            (view.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
+        ):
+            if names:
+                wanted = [any(holds(i, name) for name in names) for i in traits.insertions]
+                every &= traits.owners(wanted)[found.which]
+        return every
+
+    def _drawn(self, places: npt.NDArray[np.int64], cost: Objective) -> list[int]:
+        """All, or of too many the most accurate at every spot of the trade-off."""
+        if len(places) <= MOST_DRAWN:
+            return [int(place) for place in places]
+        found = self.architectures
+        costs, accuracy = found.mean(cost.key)[places], found.accuracy[places]
+        able = ~np.isnan(costs)
+        places, costs, accuracy = places[able], costs[able], accuracy[able]
+        order = np.argsort(-accuracy, kind="stable")
+        spots = _ranked(costs, SPOTS[0]) * SPOTS[1] + _parted(accuracy, SPOTS[1])
+        _, first = np.unique(spots[order], return_index=True)
+        return [int(place) for place in places[order[first]][:MOST_DRAWN]]
+
+    @property
+    def stage_table(self) -> AttentionTable:
+        """Gain by attention and stage."""
+        return self._once("stage table", lambda: self.traits.stage_table(self._gains()))
+
+    @property
+    def position_table(self) -> AttentionTable:
+        """Gain by attention and position."""
+        return self._once("position table", lambda: self.traits.position_table(self._gains()))
+
+    @property
+    def ratio_curves(self) -> Mapping[str, Any]:
+        """Gain by attention and ratio."""
+        return self._once("ratios", lambda: self.traits.ratio_curves(self._gains()))
+
+    def _gains(self) -> npt.NDArray[np.float64]:
+        gains = np.full(self.traits.count, np.nan)
+        gains[self.architectures.which] = self.architectures.gain
+        return gains
+
+    @property
+    def effects(self) -> tuple[MainEffect, ...]:
+        """Main effects, from a sample where architectures are many."""
+        return self._later("effects", lambda: main_effects(self._sample(), self.stages), ())
+
+    @property
+    def importances(self) -> Mapping[str, float]:
+        """How much each stage explains, from a sample where architectures are many."""
+        return self._later("importances", lambda: importances(self._sample(), self.stages), {})
+
+    @property
+    def course(self) -> tuple[Step, ...]:
+        """The hypervolume as the search went on."""
+        return self._later("course", lambda: course(self.columns, self.objectives), ())
+
+    def _sample(self) -> list[Point]:
+        with self._lock:
+            found = self.architectures
+        places = np.arange(len(found))
+        if len(places) > SAMPLE:
+            places = np.sort(np.random.default_rng(0).choice(places, SAMPLE, replace=False))
+        return found.points(places.tolist())
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What confirming trials say; None if nobody asked for any. Asked anew every second."""
+        with self._lock:
+            asked, found = self._confirming
+            if time.monotonic() - asked > 1:
+                trials = self.store.trials(self.study, confirming=True)
+                found = confirmed(self.store.study(self.study.name), self.findings(), trials)
+                self._confirming = (time.monotonic(), found)
+            return found
+
+    def answer(self) -> tuple[str, str]:
+        """The answer in words, and how far to believe it."""
+        found = self.findings()
+        return answer(self.study, found), caveat(found)
+
+    def trials_of(self, place: int) -> list[TrialRecord]:
+        """The trials of one architecture in full, also those that are not complete."""
+        found = self.architectures
+        with self._lock:
+            rows = self.columns.rows
+            numbers = rows["number"][rows["architecture"] == found.which[place]].tolist()
+        return [self.store.trial(self.study, number) for number in numbers]
+
+    def epochs_of(self, numbers: Sequence[int]) -> list[EpochRecord]:
+        """All epochs of some trials."""
+        return self.store.epochs_of(self.study, numbers)
+
+    # Computing once
+
+    def _once(self, name: Hashable, compute: Callable[[], Value]) -> Value:
+        with self._lock:
+            version, value = self._known.get(name, (-1, None))
+            if version != self.version:
+                value = compute()
+                self._keep(name, self.version, value)
+            return value  # type: ignore[no-any-return]
+
+    def _later(self, name: Hashable, compute: Callable[[], Value], nothing: Value) -> Value:
+        """What was known last; computed in the background where that is old."""
+        with self._lock:
+            version, value = self._known.get(name, (-1, nothing))
+            if version == self.version or name in self._computing:
+                return value  # type: ignore[no-any-return]
+            self._computing.add(name)
+            asked = self.version
+        worker = threading.Thread(target=self._compute, args=(name, asked, compute), daemon=True)
+        worker.start()
+        worker.join(timeout=0.15)  # a small study's answer is there at once
+        with self._lock:
+            return self._known.get(name, (-1, nothing))[1]  # type: ignore[no-any-return]
+
+    def _compute(self, name: Hashable, asked: int, compute: Callable[[], Any]) -> None:
+        try:
+            value = compute()
+            with self._lock:
+                self._keep(name, asked, value)
+                self._arrived += 1
+        finally:
+            with self._lock:
+                self._computing.discard(name)
+
+    def _keep(self, name: Hashable, version: int, value: Any) -> None:
+        old = [key for key, (known, _) in self._known.items() if known < version - 3]
+        for key in old:
+            del self._known[key]
+        self._known[name] = (version, value)
+
+
+def _ranked(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64]:
+    return _parted(np.argsort(np.argsort(values)).astype(float), parts)
+
+
+def _parted(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64]:
+    low, high = values.min(), values.max()
+    return np.minimum((values - low) / (high - low or 1.0) * parts, parts - 1).astype(np.int64)
