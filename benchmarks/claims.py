@@ -20,19 +20,17 @@ import json
 import math
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from attentune.benchmarks.simulation import NOW, trial_record
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis import analyse
 from attentune.studies.confirmation import Confirmation, ConfirmPlan, confirmation, finalists
 from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BARE = "net"
 TEXTBOOK = (
     BARE,
@@ -87,21 +85,8 @@ def claims(found: Confirmation) -> int:
 def _trial(
     number: int, text: str, seed: int, accuracy: float, role: str | None = None
 ) -> TrialRecord:
-    facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
-    architecture = parse(text)
-    facts |= {
-        "number": number,
-        "architecture": str(architecture),
-        "key": architecture.key,
-        "seed": seed,
-        "role": role or (BASELINE if text in TEXTBOOK else SEARCH),
-        "state": "complete",
-        "epochs": 8,
-        "accuracy": accuracy,
-        "params": 1000,
-        "started_at": NOW,
-    }
-    return TrialRecord(**facts)
+    role = role or (BASELINE if text in TEXTBOOK else SEARCH)
+    return trial_record(number, parse(text), seed, role, accuracy=accuracy, epochs=8, params=1000)
 
 
 def share(count: int, of: int) -> dict[str, float]:

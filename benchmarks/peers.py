@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
 import numpy as np
+from attentune.benchmarks.simulation import settings_of
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.spaces.attentions.catalogue import Value
 
@@ -24,7 +25,7 @@ class Moasha:
         from syne_tune.config_space import choice
         from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
-        settings = dict(pair.split("=") for pair in way.partition(":")[2].split(",") if pair)
+        settings = settings_of(way.partition(":")[2])
         epochs = table.recipe.epochs
         choices: defaultdict[str, set[Value]] = defaultdict(set)
         for index in range(table.bound.size()):

@@ -27,7 +27,6 @@ import statistics
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import optuna
 from attentune.benchmarks.peers import Moasha
+from attentune.benchmarks.simulation import NOW, settings_of, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.search.agenda import Proposal
 from attentune.search.config import Pruning, SamplerName, StudyConfig
@@ -44,9 +44,8 @@ from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
 from attentune.search.samplers import Learning
-from attentune.studies.records import StudyRecord, TrialRecord
+from attentune.studies.records import State, StudyRecord, TrialRecord
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RANDOM = "random/none"
 
 
@@ -116,7 +115,8 @@ class Replay:
         """Train one, that is: look it up."""
         text, number = str(proposal.architecture), proposal.number
         curve = self.dealt.curve(text, proposal.seed - self.config.seed)
-        state, costs = "complete", self.table.rows[text].costs
+        state: State = "complete"
+        costs = self.table.rows[text].costs
         for report in curve:
             self.proposer.note(number, report)
             last = report.epoch == len(curve)
@@ -129,28 +129,20 @@ class Replay:
         self.proposer.settle(ended(proposal, state, report.epoch, report.accuracy))
 
 
-def ended(proposal: Proposal, state: str, epochs: int, accuracy: float) -> TrialRecord:
-    """A trial as the database would hold it."""
-    facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
-    facts |= {
-        "number": proposal.number,
-        "architecture": str(proposal.architecture),
-        "key": proposal.architecture.key,
-        "seed": proposal.seed,
-        "role": proposal.role,
-        "state": state,
-        "epochs": epochs,
-        "accuracy": accuracy,
-        "params": proposal.costs and proposal.costs.params,
-        "macs": proposal.costs and proposal.costs.macs,
-        "started_at": NOW,
-    }
-    return TrialRecord(**facts)
-
-
-def settings_of(text: str) -> dict[str, str]:
-    """`first=0.3,eta=4` as a dictionary."""
-    return dict(pair.split("=") for pair in text.split(",") if pair)
+def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:
+    """How a proposal ended."""
+    costs = proposal.costs
+    return trial_record(
+        proposal.number,
+        proposal.architecture,
+        proposal.seed,
+        proposal.role,
+        accuracy=accuracy,
+        epochs=epochs,
+        state=state,
+        params=None if costs is None else costs.params,
+        macs=None if costs is None else costs.macs,
+    )
 
 
 def parse_way(way: str) -> tuple[SamplerName, Pruning]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 from ..errors import StudyError
 from ..runners.results import Costs, EpochReport
@@ -30,10 +30,29 @@ FRESH_SEEDS = 1_000_000
 """Confirming seeds lie so far above the study's own, which the search counts up from."""
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A study's trials when a confirmation begins, by number: a large study is read only once.
+
+    Attributes:
+        searched: of the search, in whatever state.
+        confirming: of earlier calls.
+    """
+
+    searched: list[TrialRecord]
+    confirming: list[TrialRecord]
+
+    @classmethod
+    def of(cls, store: Store, record: StudyRecord) -> Earlier:
+        """Those that the database holds now."""
+        return cls(store.trials(record), store.trials(record, confirming=True))
+
+
 def plan_confirmation(
     store: Store,
     record: StudyRecord,
     config: StudyConfig,
+    earlier: Earlier | None = None,
     *,
     top: int | None = None,
     seeds: int | None = None,
@@ -41,17 +60,14 @@ def plan_confirmation(
 ) -> tuple[StudyRecord, ConfirmPlan]:
     """Whom to confirm and how, kept with the study; what is None stays as it was planned before.
 
+    `earlier` is read here if it was not read yet.
     StudyError if nothing is complete yet, or if confirming trials have run with other epochs.
     """
+    earlier = earlier or Earlier.of(store, record)
     before = ConfirmPlan.of(record)
-    trained = store.trials(record, confirming=True)
-    if before and trained and epochs not in (None, before.epochs):
-        raise StudyError(
-            f"the finalists of {record.name!r} are confirmed with {before.epochs} epochs already; "
-            f"a second look at the test split would be no confirmation. Leave --epochs out to go "
-            f"on, or search anew with --epochs {epochs}."
-        )
-    found = analyse(record, store.trials(record))
+    if before and earlier.confirming and epochs not in (None, before.epochs):
+        raise _second_look(record, before, epochs)
+    found = analyse(record, earlier.searched)
     if found.bare is None:
         raise StudyError(
             f"the bare backbone of {record.name!r} is not complete yet, so there is nothing to "
@@ -66,12 +82,20 @@ def plan_confirmation(
         epochs=plan.epochs if epochs is None else epochs,
     )
     chosen = [*found.baselines, *finalists(found, plan.top)]
-    kept = plan.architectures if trained else ()
+    kept = plan.architectures if earlier.confirming else ()
     texts = dict.fromkeys([*kept, *(str(point.architecture) for point in chosen)])
     plan = replace(plan, architectures=tuple(texts))
     if plan != before:
         record = store.update_config(record, {**record.config, "confirm": asdict(plan)})
     return record, plan
+
+
+def _second_look(record: StudyRecord, planned: ConfirmPlan, epochs: int | None) -> StudyError:
+    return StudyError(
+        f"the finalists of {record.name!r} are confirmed with {planned.epochs} epochs already; "
+        f"a second look at the test split would be no confirmation. Leave --epochs out to go "
+        f"on, or search anew with --epochs {epochs}."
+    )
 
 
 class Confirming:
@@ -81,12 +105,19 @@ class Confirming:
     """
 
     def __init__(
-        self, store: Store, record: StudyRecord, config: StudyConfig, plan: ConfirmPlan
+        self,
+        store: Store,
+        record: StudyRecord,
+        config: StudyConfig,
+        plan: ConfirmPlan,
+        earlier: Earlier | None = None,
     ) -> None:
+        """`earlier` is read here if it was not read yet."""
+        earlier = earlier or Earlier.of(store, record)
         self.store, self.record, self.plan = store, record, plan
         self._first_seed = config.seed + FRESH_SEEDS
-        self._searched = [t for t in store.trials(record) if t.state == "complete"]
-        self._trials = store.trials(record, confirming=True)
+        self._searched = [t for t in earlier.searched if t.state == "complete"]
+        self._trials = earlier.confirming
         self._number = max((t.number for t in self._trials), default=FIRST_CONFIRMING - 1)
         self._unwritten: list[Proposal] = []
         self.missing = list(self._lacking())

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import RowMapping
 
 from ..spaces.architecture import Architecture
 from .findings import Gain, Noise, Point
@@ -71,7 +72,7 @@ class Columns:
         """Row ids of the trials that may still change."""
         return [int(i) for i in self.rows["id"][self.rows["state"] == RUNNING]]
 
-    def update(self, found: Iterable[Mapping[str, Any]]) -> None:
+    def update(self, found: Iterable[Mapping[str, Any] | RowMapping]) -> None:
         """Add rows, or put them in the place of earlier ones with their id.
 
         A row has the names of `queries.changed_trials`.
@@ -95,7 +96,7 @@ class Columns:
             self._rows[: len(kept)] = kept
             self._places = {int(row_id): place for place, row_id in enumerate(kept["id"])}
 
-    def _row(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _row(self, row: Mapping[str, Any] | RowMapping) -> tuple[Any, ...]:
         place = self._known.setdefault(row["key"], len(self.texts))
         if place == len(self.texts):
             self.texts.append(row["text"])
@@ -112,6 +113,10 @@ class Columns:
         if name not in self.workers:
             self.workers.append(name)
         return self.workers.index(name)
+
+    def place(self, key: str) -> int:
+        """Of an architecture in `texts` and in the rows; −1 if no trial has it."""
+        return self._known.get(key, -1)
 
     def counts(self) -> dict[State, int]:
         """Trials by state, all states present."""

@@ -7,7 +7,7 @@ HTML in its texts, so every text that comes from outside goes through `safe`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import wording
-from .canvas import canvas, nothing, wrapped
-from .findings import AttentionTable, Findings
+from .canvas import canvas, nothing, safe, wrapped
+from .findings import AttentionTable, Cell, Findings
 from .records import BASELINE, EpochRecord, TrialRecord
 from .themes import LIGHT, Theme
 
@@ -190,3 +190,36 @@ def _cell_text(table: AttentionTable, row: str, column: str) -> str:
         return ""
     error = "" if cell.standard_error is None else f"±{100 * cell.standard_error:.1f}<br>"
     return f"<b>{wording.points(cell.mean)}</b><br>{error}n={cell.count}"
+
+
+def ratio_figure(
+    curves: Mapping[str, Sequence[tuple[int, Cell]]], theme: Theme = LIGHT
+) -> go.Figure:
+    """Mean gain by reduction ratio, a line for each attention, with standard errors."""
+    figure = canvas(theme, "Reduction ratio", "Gain over the bare backbone (points)")
+    if not curves:
+        return nothing(figure, theme, "No attention with a ratio to compare yet")
+    figure.add_hline(y=0, line={"color": theme.text, "width": 1})
+    for name, cells in curves.items():
+        figure.add_trace(
+            go.Scatter(
+                x=[ratio for ratio, _ in cells],
+                y=[100 * cell.mean for _, cell in cells],
+                name=safe(name),
+                mode="lines+markers",
+                marker={"color": theme.attention(name), "size": 9},
+                line={"color": theme.attention(name), "width": 1.5},
+                error_y={
+                    "type": "data",
+                    "array": [100 * (cell.standard_error or 0) for _, cell in cells],
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                text=[wording.plural(cell.count, "architecture") for _, cell in cells],
+                hovertemplate="r = %{x}: %{y:+.2f} points<br>%{text}<extra></extra>",
+            )
+        )
+    ratios = sorted({ratio for cells in curves.values() for ratio, _ in cells})
+    figure.update_xaxes(type="log", tickvals=ratios, ticktext=[str(r) for r in ratios])
+    figure.update_layout(height=380)
+    return figure

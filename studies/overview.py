@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from . import wording
-from .canvas import canvas, nothing, safe
+from .canvas import canvas, nothing, safe, wrapped
+from .records import STATES
 from .themes import LIGHT, Theme
 from .volume import Step
 
@@ -54,3 +59,65 @@ def importance_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.F
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True)
     return figure
+
+
+def timeline_figure(
+    rows: npt.NDArray[Any], workers: Sequence[str], texts: Sequence[str], theme: Theme = LIGHT
+) -> go.Figure:
+    """Trials as bars from start to end, a line for each worker, coloured by what became of them.
+
+    `rows` are those of `columns.Columns`; a trial that is running ends now.
+    """
+    figure = canvas(theme, "", "")
+    rows = rows[~np.isnan(rows["started"])]
+    if not len(rows):
+        return nothing(figure, theme, "No trial has begun yet")
+    now = datetime.now(UTC).timestamp()
+    ends = np.where(np.isnan(rows["finished"]), now, rows["finished"])
+    names = [workers[place] if place >= 0 else "unknown" for place in rows["worker"]]
+    colours = dict(zip(STATES, (theme.palette[0], theme.palette[1], theme.palette[2], theme.faint),
+                       strict=True))  # fmt: skip
+    for place, state in enumerate(STATES):
+        chosen = np.flatnonzero(rows["state"] == place)
+        if len(chosen):
+            figure.add_trace(_bars(rows, chosen, ends, names, texts, state, colours[state]))
+    lines = sorted(set(names))
+    figure.update_layout(
+        height=130 + 34 * len(lines), barmode="overlay", bargap=0.25, hovermode="closest"
+    )
+    figure.update_xaxes(type="date")
+    figure.update_yaxes(
+        tickvals=lines, ticktext=[safe(line[-18:]) for line in lines], type="category",
+        showgrid=False, fixedrange=True,
+    )  # fmt: skip
+    return figure
+
+
+def _bars(
+    rows: npt.NDArray[Any],
+    chosen: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.float64],
+    names: Sequence[str],
+    texts: Sequence[str],
+    state: str,
+    colour: str,
+) -> go.Bar:
+    return go.Bar(
+        base=[_moment(rows["started"][i]) for i in chosen],
+        x=[max(1.0, 1000 * (ends[i] - rows["started"][i])) for i in chosen],
+        y=[names[i] for i in chosen],
+        orientation="h",
+        name=state,
+        marker={"color": colour, "line": {"width": 1, "color": "rgba(127, 127, 127, 0.6)"}},
+        hovertext=[
+            f"trial {rows['number'][i]}, {state}, "
+            f"{wording.duration(float(ends[i] - rows['started'][i]))}<br>"
+            f"{wrapped(texts[rows['architecture'][i]])}"
+            for i in chosen
+        ],
+        hoverinfo="text",
+    )
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -131,11 +131,11 @@ def trials(
     connection: Connection,
     study: StudyRecord,
     *,
-    number: int | None = None,
+    numbers: Sequence[int] | None = None,
     state: State | None = None,
     confirming: bool = False,
 ) -> list[TrialRecord]:
-    """Trials by number: of the search or those that confirm, all or in one state; or just one."""
+    """Trials by number: of the search or those that confirm, all or in one state; or just some."""
     query = (
         select(*_TRIAL, *_FAILURE)
         .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
@@ -143,8 +143,8 @@ def trials(
         .where(TrialRow.study_id == study.id)
         .order_by(TrialRow.number)
     )
-    if number is not None:
-        query = query.where(TrialRow.number == number)
+    if numbers is not None:
+        query = query.where(TrialRow.number.in_(numbers))
     else:
         query = query.where(_of(confirming))
     if state is not None:

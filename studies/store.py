@@ -344,7 +344,7 @@ class Store:
         """One trial; StudyError if the study has no such number."""
         record = self._of(study)
         with self._database.begin("read") as connection:
-            found = queries.trials(connection, record, number=number)
+            found = queries.trials(connection, record, numbers=[number])
             if found:
                 return found[0]
             known = [trial.number for trial in queries.trials(connection, record)]
@@ -366,6 +366,12 @@ class Store:
         record = self._of(study)
         with self._database.begin("read") as connection:
             return queries.epochs(connection, record, number, after_id, confirming)
+
+    def trials_of(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
+        """Some trials by number, those of them that exist."""
+        record = self._of(study)
+        with self._database.begin("read") as connection:
+            return queries.trials(connection, record, numbers=numbers)
 
     def changed_trials(
         self, study: Study, after_id: int, running: Sequence[int]

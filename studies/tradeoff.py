@@ -172,9 +172,9 @@ def _band_of_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     figure.add_annotation(
         x=1,
         xref="paper",
-        y=middle - reach,
+        y=middle + reach,
         xanchor="right",
-        yanchor="top",
+        yanchor="bottom",
         text=f"noise of one trial: ± {reach:.1f} points",
         showarrow=False,
         font={"size": 11, "color": theme.faint},

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ... import __version__
 from ...errors import AttentuneError
-from . import confirming, look, outcome, running, studies
+from . import confirming, dashboard, look, outcome, running, studies
 
 app = typer.Typer(
     name="attentune",
@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (running, confirming, studies, outcome, look):
+for group in (running, confirming, studies, dashboard, outcome, look):
     group.register(app)
 
 

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import StudyError
+from ...spaces.architecture import Architecture, Insertion
 from ..analysis import knee, minimised_columns, non_dominated, stage_count
 from ..answer import answer, caveat
 from ..columns import RUNNING, Architectures, Columns
@@ -23,7 +25,7 @@ from ..confirmation import Confirmation, confirmed
 from ..findings import AttentionTable, Findings, Point
 from ..main_effects import MainEffect, main_effects
 from ..objectives import OBJECTIVES, Objective, objective
-from ..records import EpochRecord, StudyRecord, TrialRecord
+from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
 from ..store import Store
 from ..traits import Traits, reaches
 from ..volume import Step, course, importances
@@ -136,9 +138,8 @@ class Board:
 
     def _front(self) -> list[int]:
         found = self.architectures
-        values = minimised_columns(
-            {o.key: found.mean(o.key) for o in self.objectives}, self.objectives
-        )
+        means = {o.key: found.mean(o.key) for o in self.objectives}
+        values = minimised_columns(means, self.objectives)
         able = np.flatnonzero(~np.isnan(values).any(axis=1))
         places = able[non_dominated(values[able])]
         costs = [o.key for o in self.objectives if o.key != "accuracy"]
@@ -207,15 +208,13 @@ class Board:
         every = np.ones(len(found), dtype=bool)
         if view is None or not view.filtered:
             return every
-        for names, holds in (
+        tests: tuple[tuple[tuple[str, ...], Callable[[Insertion, str], bool]], ...] = (
             (view.attention, lambda i, name: i.attention == name),
             (view.position, lambda i, name: i.position == name),
-            (
-                view.stage,
-                lambda i, name: reaches(i, int(name[1:])) if name[1:].isdecimal() else False,
-            ),
+            (view.stage, lambda i, name: name[1:].isdecimal() and reaches(i, int(name[1:]))),
             (view.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
-        ):
+        )
+        for names, holds in tests:
             if names:
                 wanted = [any(holds(i, name) for name in names) for i in traits.insertions]
                 every &= traits.owners(wanted)[found.which]
@@ -293,13 +292,49 @@ class Board:
         found = self.findings()
         return answer(self.study, found), caveat(found)
 
-    def trials_of(self, place: int) -> list[TrialRecord]:
-        """The trials of one architecture in full, also those that are not complete."""
-        found = self.architectures
+    def record(self, number: int) -> TrialRecord | None:
+        """A trial in full; None if the study has no such number."""
+        try:
+            return self.store.trial(self.study, number)
+        except StudyError:
+            return None
+
+    def trials_like(self, trial: TrialRecord) -> list[TrialRecord]:
+        """All trials of the search with its architecture, in full."""
+        found = [self.record(number) for number in self.numbers_of(trial.key)]
+        return [one for one in found if one is not None] or [trial]
+
+    def records(self, numbers: Sequence[int]) -> list[TrialRecord]:
+        """Some trials in full, with one question to the database."""
+        return self.store.trials_of(self.study, numbers)
+
+    def failed(self) -> list[TrialRecord]:
+        """The trials that failed."""
+        return self._once("failed", lambda: self.store.trials(self.study, state="failed"))
+
+    def rejections(self) -> list[RejectionRecord]:
+        """What cost limits turned away, in order."""
+        return self._once("rejections", lambda: self.store.rejections(self.study))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The study's config, which `resume` and `confirm` may change."""
+        return self._once("config", lambda: self.store.study(self.study.name)).config
+
+    def numbers_of(self, key: str) -> list[int]:
+        """The trials of an architecture, complete or not."""
         with self._lock:
             rows = self.columns.rows
-            numbers = rows["number"][rows["architecture"] == found.which[place]].tolist()
-        return [self.store.trial(self.study, number) for number in numbers]
+            return sorted(rows["number"][rows["architecture"] == self.columns.place(key)].tolist())
+
+    @property
+    def bare_numbers(self) -> list[int]:
+        """The trials of the bare backbone."""
+        return self.numbers_of(Architecture(self.study.backbone).key)
+
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        """What trials ran on, by the digest that they name."""
+        return self._once("environments", lambda: self.store.environments(self.study))
 
     def epochs_of(self, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of some trials."""
@@ -352,4 +387,6 @@ def _ranked(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64
 
 def _parted(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64]:
     low, high = values.min(), values.max()
-    return np.minimum((values - low) / (high - low or 1.0) * parts, parts - 1).astype(np.int64)
+    share = (values - low) / (high - low or 1.0)
+    found: npt.NDArray[np.int64] = np.minimum(share * parts, parts - 1).astype(np.int64)
+    return found

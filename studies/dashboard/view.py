@@ -24,7 +24,6 @@ class View:
         attention, position, stage, ratio: only architectures with one of these; empty: all.
         trial: whose card is open.
         with_: other studies, to compare with.
-        epoch_range is nothing: zoom stays in the browser.
     """
 
     study: str = ""
@@ -43,9 +42,7 @@ class View:
     def of(cls, search: str | None) -> View:
         """Read a query string; whatever cannot be read is left at its default."""
         given = {key: values[-1] for key, values in parse_qs((search or "").lstrip("?")).items()}
-        read: dict[str, Any] = {
-            name: given[name] for name in ("study", "cost", "third") if name in given
-        }
+        read: dict[str, Any] = {n: given[n] for n in ("study", "cost", "third") if n in given}
         read["log"] = given.get("log") == "1"
         if given.get("colour") in COLOURINGS:
             read["colour"] = given["colour"]
@@ -59,14 +56,12 @@ class View:
     def with_changes(self, changes: Mapping[str, Any]) -> View:
         """Another state; lists may come as lists."""
         known = {field.name for field in fields(self)}
-        return replace(
-            self,
-            **{
-                name: tuple(value or ()) if name in LISTS else value
-                for name, value in changes.items()
-                if name in known
-            },
-        )
+        told: dict[str, Any] = {
+            name: tuple(value or ()) if name in LISTS else value
+            for name, value in changes.items()
+            if name in known
+        }
+        return replace(self, **told)
 
     @property
     def search(self) -> str:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from attentune.studies.columns import Columns
 from attentune.studies.analysis import architecture_points
 from attentune.studies.findings import Point
 from attentune.studies.intervals import effects_figure
@@ -138,7 +139,7 @@ def test_the_course_grows_with_what_was_trained() -> None:
         ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
         ended(3, "net+eca@s1.residual", 0.65, 200),
     ]
-    steps = course(trials, objectives)
+    steps = course(Columns.of(trials), objectives)
     assert [step.epochs for step in steps] == [8, 16, 24, 32]
     assert [step.seconds for step in steps] == [2.0, 4.0, 6.0, 8.0]
     volumes = [step.volume for step in steps]
@@ -147,5 +148,5 @@ def test_the_course_grows_with_what_was_trained() -> None:
     assert volumes[1] == pytest.approx(0.6)
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
-    assert course([], objectives) == ()
+    assert course(Columns(), objectives) == ()
     assert len(course_figure(steps).data[0].x) == 4

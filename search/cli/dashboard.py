@@ -1,0 +1,28 @@
+"""dashboard: the live pages, in the browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .shared import Db, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's command."""
+    app.command()(dashboard)
+
+
+def dashboard(
+    study: Annotated[str | None, typer.Argument(help="Study to begin with.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Interface to listen on; another than loopback asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8050,
+    db: Db = None,
+) -> None:
+    """Look at studies in the browser, live while a search runs."""
+    from ...studies.dashboard.serve import serve
+
+    serve(db, study, host, port, say)

@@ -1,0 +1,32 @@
+"""What a page is asked for: whose study, in which state, in which colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..objectives import BY_KEY, Objective
+from ..themes import Theme
+from .board import Board
+from .view import View
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`others` are boards to compare with; `database` is as people name it."""
+
+    board: Board
+    view: View
+    theme: Theme
+    database: str
+    others: tuple[Board, ...] = ()
+
+    @property
+    def cost(self) -> Objective:
+        """The cost that the view names, or the study's first."""
+        return BY_KEY.get(self.view.cost) or self.board.costs[0]
+
+    @property
+    def third(self) -> Objective:
+        """The third objective: what the view names, or the next cost after the first."""
+        rest = (cost for cost in self.board.costs if cost != self.cost)
+        return BY_KEY.get(self.view.third) or next(rest, self.cost)
