@@ -204,12 +204,12 @@ class _Network:
                 return None
             average = WeightAverage(model, recipe.ema) if recipe.ema else None
             optimizer = make_optimizer(model, recipe, next(model.parameters()).device)
-            # What the optimizer held comes last in the file, and a fresh one does not ask for it.
+            checkpoint.make_room(optimizer, facts["optimizer"])  # another network's is refused here
             checkpoint.load(weights, checkpoint.state_of(model, optimizer, average))
             if average:
                 average.swap()  # these are judged and would be kept
             return int(facts["epoch"])
-        except (OSError, RuntimeError, KeyError, SafetensorError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
             raise AttentuneError(
                 f"the weights in {weights} do not fit {self.architecture} ({_line(error)}); "
                 "look at another trial."

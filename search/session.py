@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -24,9 +24,11 @@ from ..studies.store import Store
 from .agenda import Agenda
 from .config import RunPlan, StudyConfig, validated
 from .prune import Pruner
-from .request import SearchRequest, prepare
 from .settle import settle_packing
 from .tenure import Tenure, tenure
+
+if TYPE_CHECKING:
+    from .request import SearchRequest
 
 Say = Callable[[str], None]
 Watch = Callable[[Any], Any]
@@ -55,6 +57,7 @@ def begin(
     attentions came from.
     """
     from ..runners.devices import resolve_device
+    from .request import prepare  # torch, which a finished confirmation does without
 
     store.check_new(name)  # before anything slow happens
     config = prepare(request, say, store, progress)
@@ -136,14 +139,15 @@ def confirm(
     device: str | None = None,
 ) -> Ending:
     """Retrain finalists and baselines as `plan_confirmation` decides, or go on with that."""
-    from .confirm import Confirming, lengthened, plan_confirmation
+    from .confirm import Confirming, Earlier, lengthened, plan_confirmation
 
     config, plan = settings(record)
     with tenure(store, record, counted=False) as held:
+        earlier = Earlier.of(store, record)
         record, wanted = plan_confirmation(
-            store, record, config, top=top, seeds=seeds, epochs=epochs
+            store, record, config, earlier, top=top, seeds=seeds, epochs=epochs
         )
-        agenda = Confirming(store, record, config, wanted)
+        agenda = Confirming(store, record, config, wanted, earlier)
         if not agenda.unfinished:
             return Ending(True, agenda.total)
         from ..runners.data import prepare_data

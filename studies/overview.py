@@ -62,17 +62,24 @@ def importance_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.F
 
 
 def timeline_figure(
-    rows: npt.NDArray[Any], workers: Sequence[str], texts: Sequence[str], theme: Theme = LIGHT
+    rows: npt.NDArray[Any],
+    workers: Sequence[str],
+    texts: Sequence[str],
+    theme: Theme = LIGHT,
+    *,
+    runs: bool = False,
 ) -> go.Figure:
     """Trials as bars from start to end, a line for each worker, coloured by what became of them.
 
-    `rows` are those of `columns.Columns`; a trial that is running ends now.
+    `rows` are those of `columns.Columns`. A trial that has not ended goes on until now if the study
+    `runs`; else until the last moment that is known of.
     """
     figure = canvas(theme, "", "")
     rows = rows[~np.isnan(rows["started"])]
     if not len(rows):
         return nothing(figure, theme, "No trial has begun yet")
-    now = datetime.now(UTC).timestamp()
+    last = max(np.nanmax(rows["started"]), np.nanmax([0.0, *rows["finished"]]))
+    now = datetime.now(UTC).timestamp() if runs else last
     ends = np.where(np.isnan(rows["finished"]), now, rows["finished"])
     names = [workers[place] if place >= 0 else "unknown" for place in rows["worker"]]
     colours = dict(zip(STATES, (theme.palette[0], theme.palette[1], theme.palette[2], theme.faint),

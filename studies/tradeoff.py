@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -50,9 +51,10 @@ def tradeoff_figure(
     points = _able(findings.points, cost)
     if not points:
         return nothing(figure, theme, "No complete trial yet")
-    _shade_better(figure, _able(findings.baselines, cost), cost, theme, log)
+    ground = _Ground.of(points, cost, log)
+    _shade_better(figure, _able(findings.baselines, cost), cost, theme, ground)
     _band_of_noise(figure, findings, theme)
-    figure.add_trace(_best_at_cost(figure, points, cost, theme, log))
+    figure.add_trace(_best_at_cost(points, cost, theme, ground))
     groups = _groups(points, colouring, len(findings.table.stages))
     for name, colour in _colours(groups, colouring, theme).items():
         members = [p for p in points if groups[p.number] == name and not p.baseline]
@@ -105,21 +107,37 @@ def three_figure(
     return figure
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What is drawn on, in the units of the axes: some more than the points cover.
+
+    The axes find their ranges from what is drawn: a range that is set would undo a reader's zoom
+    whenever it changes, as in a running search it does.
+    """
+
+    left: float
+    right: float
+    top: float
+
+    @classmethod
+    def of(cls, points: Sequence[Point], cost: Objective, log: bool) -> _Ground:
+        costs = [p.values[cost.key] for p in points]
+        log = log and min(costs) > 0
+        left, right = _padded([math.log10(c) for c in costs] if log else costs)
+        top = _padded([100 * p.accuracy for p in points])[1]
+        return cls(10**left if log else left, 10**right if log else right, top)
+
+
 def _axes(findings: Findings, cost: Objective, theme: Theme, log: bool) -> go.Figure:
     figure = canvas(theme, _title(cost), "Validation accuracy (%)")
-    points = _able(findings.points, cost)
-    if not points:
-        return figure
-    figure.update_layout(height=470)
-    costs = [p.values[cost.key] for p in points]
-    log = log and min(costs) > 0
-    figure.update_xaxes(
-        type="log" if log else "linear",
-        range=_padded([math.log10(c) for c in costs] if log else costs),
-        tickformat="" if cost.unit else "~s",
-        nticks=7,
-    )
-    figure.update_yaxes(range=_padded([100 * p.accuracy for p in points]))
+    costs = [p.values[cost.key] for p in _able(findings.points, cost)]
+    if costs:
+        figure.update_layout(height=470)
+        figure.update_xaxes(
+            type="log" if log and min(costs) > 0 else "linear",
+            tickformat="" if cost.unit else "~s",
+            nticks=7,
+        )
     return figure
 
 
@@ -132,27 +150,27 @@ def _able(points: Sequence[Point], cost: Objective) -> list[Point]:
 
 
 def _shade_better(
-    figure: go.Figure, baselines: Sequence[Point], cost: Objective, theme: Theme, log: bool
+    figure: go.Figure, baselines: Sequence[Point], cost: Objective, theme: Theme, ground: _Ground
 ) -> None:
     """The places that are above and left of a baseline: one path along their staircase."""
     ordered = sorted(baselines, key=lambda p: (-p.values[cost.key], p.accuracy))
     if not ordered:
         return
-    left, _ = figure.layout.xaxis.range
-    top = figure.layout.yaxis.range[1]
-    start = 10**left if log else left
-    steps = [(start, top), (ordered[0].values[cost.key], top)]
-    height = top
+    height = ground.top
+    steps = [(ground.left, height), (ordered[0].values[cost.key], height)]
     for place, point in enumerate(ordered):
         # At a cost, whatever is above the lowest of the baselines that cost no less.
         height = min(height, 100 * point.accuracy)
-        following = ordered[place + 1].values[cost.key] if place + 1 < len(ordered) else start
+        last = place + 1 == len(ordered)
+        following = ground.left if last else ordered[place + 1].values[cost.key]
         steps += [(point.values[cost.key], height), (following, height)]
     path = "M" + " L".join(f"{x},{y}" for x, y in steps) + " Z"
     figure.add_shape(type="path", path=path, line_width=0, fillcolor=theme.shade, layer="below")
     figure.add_annotation(
-        x=left,
-        y=top,
+        x=0,
+        y=1,
+        xref="paper",
+        yref="paper",
         xanchor="left",
         yanchor="top",
         text="better than a baseline, and no more expensive",
@@ -288,7 +306,7 @@ def _rings(
 
 
 def _best_at_cost(
-    figure: go.Figure, points: Sequence[Point], cost: Objective, theme: Theme, log: bool
+    points: Sequence[Point], cost: Objective, theme: Theme, ground: _Ground
 ) -> go.Scatter:
     x: list[float] = []
     y: list[float] = []
@@ -296,9 +314,8 @@ def _best_at_cost(
         if not y or 100 * point.accuracy > y[-1]:
             x.append(point.values[cost.key])
             y.append(100 * point.accuracy)
-    right = figure.layout.xaxis.range[1]
     return go.Scatter(
-        x=[*x, 10**right if log else right],
+        x=[*x, ground.right],
         y=[*y, y[-1]],
         name="best at cost",
         mode="lines",

@@ -24,6 +24,10 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
+ANYWHERE = 0
+"""In the place of a stage, where a study does not say how many its backbone has."""
+
+
 class Traits:
     """What the architectures that a study knows are made of, by their place among its texts.
 
@@ -74,11 +78,12 @@ class Traits:
 
         `gains` (count,) are NaN for the bare backbone and where nothing is complete.
         """
-        columns = [f"s{stage}" for stage in range(1, self.stages + 1)]
+        columns = [f"s{stage}" for stage in range(1, self.stages + 1)] or ["all"]
+        first = 1 if self.stages else ANYWHERE
         rows = {
             (name, column): self.by_stage(name, stage)
             for name in self.attentions
-            for stage, column in enumerate(columns, 1)
+            for stage, column in enumerate(columns, first)
         }
         for column in columns:
             others = [flags for (_, where), flags in rows.items() if where == column]
@@ -113,7 +118,9 @@ class Traits:
 
 
 def reaches(insertion: Insertion, stage: int) -> bool:
-    """Whether an insertion has blocks of a stage."""
+    """Whether an insertion has blocks of a stage, or of `ANYWHERE`."""
+    if stage == ANYWHERE:
+        return True
     return any(not p.first or p.first <= stage <= p.last for p in insertion.places)
 
 

@@ -31,7 +31,7 @@ from dash.exceptions import PreventUpdate
 from ...errors import StudyError
 from ..store import Store
 from ..themes import DARK, LIGHT
-from . import compare, matters, progress, tradeoffs
+from . import compare, looking, matters, progress, tradeoffs
 from .board import Board
 from .card import card
 from .parts import Component
@@ -44,6 +44,7 @@ PAGES: dict[str, tuple[str, Callable[[Scene], Component]]] = {
     "/": ("Trade-offs", tradeoffs.page),
     "/matters": ("What matters", matters.page),
     "/progress": ("Progress", progress.page),
+    "/looks": ("Looks", looking.page),
     "/compare": ("Compare", compare.page),
     "/confirmed": ("Confirmed", compare.confirmed_page),
 }
@@ -58,6 +59,8 @@ PLOTS: dict[str, Callable[[Scene], go.Figure]] = {
     "course": progress.course,
     "timeline": progress.timeline,
     "curves": progress.curves,
+    "channels": looking.channels,
+    "places": looking.places,
     "forest": compare.forest,
 }
 WORDS: dict[str, Callable[[Scene], Component]] = {
@@ -66,6 +69,7 @@ WORDS: dict[str, Callable[[Scene], Component]] = {
     "front": tradeoffs.front,
     "budget": progress.budget,
     "failures": progress.failures,
+    "looking": looking.said,
     "studies": compare.studies,
     "verdict": compare.said,
 }
@@ -124,7 +128,7 @@ def make_app(store: Store, first: str | None = None) -> Dash:
     _keep_up(app, boards)
     _pages(app, boards)
     _drawing(app, boards)
-    _address(app)
+    _address(app, boards)
     return app
 
 
@@ -244,12 +248,12 @@ def _pages(app: Dash, boards: Boards) -> None:
     def controls(pathname: str, study: str, search: str, written: str) -> Any:
         if ctx.triggered_id == "url" and search == written:
             raise PreventUpdate  # it was the controls that wrote it
-        if not study or pathname not in ("/", "/compare"):
+        if not study or pathname not in ("/", "/looks", "/compare"):
             return None
         scene = boards.scene(search, LIGHT.name)
-        if pathname == "/":
-            return tradeoffs.controls(scene)
-        return compare.controls(scene, boards.names())
+        if pathname == "/compare":
+            return compare.controls(scene, boards.names())
+        return (looking if pathname == "/looks" else tradeoffs).controls(scene)
 
 
 def _no_study(boards: Boards, asked: str) -> Component:
@@ -266,9 +270,18 @@ def _no_study(boards: Boards, asked: str) -> Component:
 def _drawing(app: Dash, boards: Boards) -> None:
     asked = (Input("mark", "data"), Input("url", "search"), Input("theme", "data"))
 
-    @app.callback(Output({"plot": MATCH}, "figure"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
+    # Dash writes a reader's zoom into the figure, where Plotly's `uirevision` no longer finds it.
+    # So what the server draws goes to a store, and the browser keeps the zoom as it shows it.
+    app.clientside_callback(
+        ClientsideFunction("attentune", "zoomed"),
+        Output({"part": "plot", "name": MATCH}, "figure"),
+        Input({"part": "drawn", "name": MATCH}, "data"),
+        State({"part": "plot", "name": MATCH}, "figure"),
+    )
+
+    @app.callback(Output({"part": "drawn", "name": MATCH}, "data"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
     def figure(_: str, search: str, theme: str) -> go.Figure:
-        name = ctx.outputs_list["id"]["plot"]
+        name = ctx.outputs_list["id"]["name"]
         scene = boards.scene(search, theme)
         if name.startswith("beside-"):
             return compare.beside(scene, int(name.removeprefix("beside-")))
@@ -283,7 +296,7 @@ def _drawing(app: Dash, boards: Boards) -> None:
         return card(boards.scene(search, theme)) if pathname == "/" else None
 
 
-def _address(app: Dash) -> None:
+def _address(app: Dash, boards: Boards) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search"),
         Output("written", "data"),
@@ -297,6 +310,12 @@ def _address(app: Dash) -> None:
         if "log" in changes:
             changes["log"] = bool(changes["log"])
         now = View.of(search)
+        # What is shown by default need not stand in the address.
+        usual = boards.scene(now.with_changes({"cost": "", "third": ""}).search, LIGHT.name)
+        if changes.get("cost") == usual.cost.key:
+            changes["cost"] = ""
+        if changes.get("third") == usual.third.key and not changes.get("cost"):
+            changes["third"] = ""
         following = now.with_changes(changes)
         if following == now or not changes:
             raise PreventUpdate
@@ -305,7 +324,7 @@ def _address(app: Dash) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),
         Output("written", "data", allow_duplicate=True),
-        Input({"plot": ALL}, "clickData"),
+        Input({"part": "plot", "name": ALL}, "clickData"),
         State("url", "search"),
         prevent_initial_call=True,
     )

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import StudyError
+from ...errors import AttentuneError, StudyError
+from ...runners.looking import Looks
 from ...spaces.architecture import Architecture, Insertion
+from .. import looks
 from ..analysis import knee, minimised_columns, non_dominated, stage_count
 from ..answer import answer, caveat
 from ..columns import RUNNING, Architectures, Columns
@@ -29,9 +32,9 @@ from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
 from ..store import Store
 from ..traits import Traits, reaches
 from ..volume import Step, course, importances
+from .memo import Memo
 from .view import View
 
-Value = TypeVar("Value")
 MOST_DRAWN = 1500
 """So many markers are drawn; of more, the best of every spot."""
 SPOTS = (60, 40)
@@ -42,33 +45,41 @@ PATIENCE = 0.3
 """Seconds within which the database is not asked again, whoever asks."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a trial's network looks at, and the bare backbone's; or why that is not to be seen."""
+
+    ours: Looks | None
+    baseline: Looks | None
+    trouble: str
+
+
 class Board:
     """One study. All methods may be called from any thread."""
 
     def __init__(self, store: Store, study: StudyRecord) -> None:
         self.store, self.study = store, study
-        self.version = 0
-        self._arrived = 0
+        self._memo = Memo()
         self.columns = Columns()
         self.latest: dict[int, EpochRecord] = {}
         self._bookmark = store.last_epoch_id()
-        self._lock = threading.RLock()
         self._asked = -math.inf
+        self.runs = False
         self._traits: Traits | None = None
-        self._known: dict[Hashable, tuple[int, Any]] = {}
+        self._looked: dict[int, Looked] = {}
+        self._looking: set[int] = set()
         self._confirming: tuple[float, Confirmation | None] = (-math.inf, None)
-        self._computing: set[Hashable] = set()
         self.refresh()
 
     # Keeping up
 
     def refresh(self) -> str:
         """Read what is new; a mark, which changes with whatever there is to show."""
-        with self._lock:
+        with self._memo.lock:
             if time.monotonic() - self._asked >= PATIENCE:
                 self._read()
                 self._asked = time.monotonic()
-            return f"{self.version}.{self._arrived}"
+            return f"{self._memo.version}.{self._memo.arrived}"
 
     def _read(self) -> None:
         running = self.columns.running
@@ -86,11 +97,13 @@ class Board:
             epochs = [*self.store.epochs_of(self.study, begun), *epochs] if begun else epochs
         for record in epochs:
             self.latest[record.number] = record
-        if fresh or epochs or before != after:
+        runs = self.store.holder(self.study) is not None
+        if fresh or epochs or before != after or runs != self.runs:
+            self.runs = runs
             rows = self.columns.rows
             alive = set(rows["number"][rows["state"] == RUNNING].tolist())
             self.latest = {n: record for n, record in self.latest.items() if n in alive}
-            self.version += 1
+            self._memo.version += 1
 
     # What it shows, computed once a version
 
@@ -120,12 +133,12 @@ class Board:
     @property
     def architectures(self) -> Architectures:
         """With a complete trial."""
-        return self._once("architectures", lambda: Architectures.of(self.columns))
+        return self._memo.once("architectures", lambda: Architectures.of(self.columns))
 
     @property
     def traits(self) -> Traits:
         """Of all architectures that the study knows, by their place among its texts."""
-        with self._lock:
+        with self._memo.lock:
             self._traits = self._traits or Traits(self.stages)
             if self._traits.count < len(self.columns.texts):
                 self._traits.extend(self.columns.texts)
@@ -134,7 +147,7 @@ class Board:
     @property
     def front(self) -> list[int]:
         """Places of the Pareto front, cheapest first."""
-        return self._once("front", self._front)
+        return self._memo.once("front", self._front)
 
     def _front(self) -> list[int]:
         found = self.architectures
@@ -154,7 +167,7 @@ class Board:
         filters = (view.attention, view.position, view.stage, view.ratio) if view else ()
         chosen = view.trial if view else None
         name = ("findings", filters, cost.key if cost else "", chosen)
-        return self._once(name, lambda: self._findings(view, cost))
+        return self._memo.once(name, lambda: self._findings(view, cost))
 
     def _findings(self, view: View | None, cost: Objective | None) -> Findings:
         found = self.architectures
@@ -236,17 +249,17 @@ class Board:
     @property
     def stage_table(self) -> AttentionTable:
         """Gain by attention and stage."""
-        return self._once("stage table", lambda: self.traits.stage_table(self._gains()))
+        return self._memo.once("stage table", lambda: self.traits.stage_table(self._gains()))
 
     @property
     def position_table(self) -> AttentionTable:
         """Gain by attention and position."""
-        return self._once("position table", lambda: self.traits.position_table(self._gains()))
+        return self._memo.once("position table", lambda: self.traits.position_table(self._gains()))
 
     @property
     def ratio_curves(self) -> Mapping[str, Any]:
         """Gain by attention and ratio."""
-        return self._once("ratios", lambda: self.traits.ratio_curves(self._gains()))
+        return self._memo.once("ratios", lambda: self.traits.ratio_curves(self._gains()))
 
     def _gains(self) -> npt.NDArray[np.float64]:
         gains = np.full(self.traits.count, np.nan)
@@ -254,22 +267,22 @@ class Board:
         return gains
 
     @property
-    def effects(self) -> tuple[MainEffect, ...]:
+    def effects(self) -> tuple[MainEffect, ...] | None:
         """Main effects, from a sample where architectures are many."""
-        return self._later("effects", lambda: main_effects(self._sample(), self.stages), ())
+        return self._memo.later("effects", lambda: main_effects(self._sample(), self.stages))
 
     @property
-    def importances(self) -> Mapping[str, float]:
+    def importances(self) -> Mapping[str, float] | None:
         """How much each stage explains, from a sample where architectures are many."""
-        return self._later("importances", lambda: importances(self._sample(), self.stages), {})
+        return self._memo.later("importances", lambda: importances(self._sample(), self.stages))
 
     @property
-    def course(self) -> tuple[Step, ...]:
+    def course(self) -> tuple[Step, ...] | None:
         """The hypervolume as the search went on."""
-        return self._later("course", lambda: course(self.columns, self.objectives), ())
+        return self._memo.later("course", lambda: course(self.columns, self.objectives))
 
     def _sample(self) -> list[Point]:
-        with self._lock:
+        with self._memo.lock:
             found = self.architectures
         places = np.arange(len(found))
         if len(places) > SAMPLE:
@@ -279,7 +292,7 @@ class Board:
     @property
     def confirmation(self) -> Confirmation | None:
         """What confirming trials say; None if nobody asked for any. Asked anew every second."""
-        with self._lock:
+        with self._memo.lock:
             asked, found = self._confirming
             if time.monotonic() - asked > 1:
                 trials = self.store.trials(self.study, confirming=True)
@@ -310,20 +323,20 @@ class Board:
 
     def failed(self) -> list[TrialRecord]:
         """The trials that failed."""
-        return self._once("failed", lambda: self.store.trials(self.study, state="failed"))
+        return self._memo.once("failed", lambda: self.store.trials(self.study, state="failed"))
 
     def rejections(self) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""
-        return self._once("rejections", lambda: self.store.rejections(self.study))
+        return self._memo.once("rejections", lambda: self.store.rejections(self.study))
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The study's config, which `resume` and `confirm` may change."""
-        return self._once("config", lambda: self.store.study(self.study.name)).config
+        return self._memo.once("config", lambda: self.store.study(self.study.name)).config
 
     def numbers_of(self, key: str) -> list[int]:
         """The trials of an architecture, complete or not."""
-        with self._lock:
+        with self._memo.lock:
             rows = self.columns.rows
             return sorted(rows["number"][rows["architecture"] == self.columns.place(key)].tolist())
 
@@ -334,51 +347,34 @@ class Board:
 
     def environments(self) -> Mapping[str, Mapping[str, str]]:
         """What trials ran on, by the digest that they name."""
-        return self._once("environments", lambda: self.store.environments(self.study))
+        return self._memo.once("environments", lambda: self.store.environments(self.study))
 
     def epochs_of(self, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of some trials."""
         return self.store.epochs_of(self.study, numbers)
 
-    # Computing once
+    def looked(self, number: int) -> Looked | None:
+        """What a trial's network looks at; None while that is computed, which takes seconds."""
+        with self._memo.lock:
+            if number in self._looked or number in self._looking:
+                return self._looked.get(number)
+            self._looking.add(number)
+        threading.Thread(target=self._look, args=(number,), daemon=True).start()
+        return None
 
-    def _once(self, name: Hashable, compute: Callable[[], Value]) -> Value:
-        with self._lock:
-            version, value = self._known.get(name, (-1, None))
-            if version != self.version:
-                value = compute()
-                self._keep(name, self.version, value)
-            return value  # type: ignore[no-any-return]
-
-    def _later(self, name: Hashable, compute: Callable[[], Value], nothing: Value) -> Value:
-        """What was known last; computed in the background where that is old."""
-        with self._lock:
-            version, value = self._known.get(name, (-1, nothing))
-            if version == self.version or name in self._computing:
-                return value  # type: ignore[no-any-return]
-            self._computing.add(name)
-            asked = self.version
-        worker = threading.Thread(target=self._compute, args=(name, asked, compute), daemon=True)
-        worker.start()
-        worker.join(timeout=0.15)  # a small study's answer is there at once
-        with self._lock:
-            return self._known.get(name, (-1, nothing))[1]  # type: ignore[no-any-return]
-
-    def _compute(self, name: Hashable, asked: int, compute: Callable[[], Any]) -> None:
+    def _look(self, number: int) -> None:
+        ours = other = None
+        trouble = ""
         try:
-            value = compute()
-            with self._lock:
-                self._keep(name, asked, value)
-                self._arrived += 1
-        finally:
-            with self._lock:
-                self._computing.discard(name)
-
-    def _keep(self, name: Hashable, version: int, value: Any) -> None:
-        old = [key for key, (known, _) in self._known.items() if known < version - 3]
-        for key in old:
-            del self._known[key]
-        self._known[name] = (version, value)
+            ours = looks.compute(looks.request(self.store, self.study, number))
+            beside = looks.baseline(self.store, self.study, number)
+            other = None if beside is None else looks.compute(beside)
+        except AttentuneError as error:
+            trouble = str(error)
+        with self._memo.lock:
+            self._looked[number] = Looked(ours, other, trouble)
+            self._looking.discard(number)
+            self._memo.arrived += 1
 
 
 def _ranked(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64]:

@@ -50,7 +50,7 @@ def card(scene: Scene) -> Component:
             html.H3("Architecture"),
             copied(found.architecture, "the architecture"),
             html.H3("Learning curve"),
-            dcc.Graph(figure=curve, config=CONFIG, style={"height": "240px"}),
+            dcc.Graph(figure=curve, config=CONFIG),
             html.H3("Against the bare backbone"),
             _costs(point, findings.bare, found),
             html.H3("Seeds"),
@@ -114,7 +114,7 @@ def curve_figure(board: Board, trials: Sequence[TrialRecord], theme: Theme) -> g
                                         marker={"size": 5}))  # fmt: skip
     if not figure.data:
         return nothing(figure, theme, "No epoch is done yet")
-    figure.update_layout(height=240, margin={"t": 8}, legend={"y": -0.35})
+    figure.update_layout(height=240, margin={"t": 8})
     return figure
 
 

@@ -87,7 +87,7 @@ def confirmed_page(_: Scene) -> Component:
             "Finalists and baselines, retrained with fresh seeds and judged once on the test "
             "split. Filled: a difference that can be claimed after the correction.",
             words("verdict"),
-            plot("forest", 480),
+            plot("forest", 60),
         )
     ]
 

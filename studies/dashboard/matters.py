@@ -8,7 +8,7 @@ from ..figures import heatmap_figure, ratio_figure
 from ..intervals import effects_figure
 from ..overview import importance_figure
 from .board import SAMPLE
-from .parts import Component, plot, section
+from .parts import Component, plot, section, waiting
 from .scene import Scene
 
 
@@ -62,12 +62,14 @@ def positions(scene: Scene) -> go.Figure:
 
 def effects(scene: Scene) -> go.Figure:
     """Main effects with intervals."""
-    return effects_figure(scene.board.effects, scene.theme)
+    found = scene.board.effects
+    return waiting(scene.theme) if found is None else effects_figure(found, scene.theme)
 
 
 def importances(scene: Scene) -> go.Figure:
     """fANOVA."""
-    return importance_figure(scene.board.importances, scene.theme)
+    found = scene.board.importances
+    return waiting(scene.theme) if found is None else importance_figure(found, scene.theme)
 
 
 def ratios(scene: Scene) -> go.Figure:

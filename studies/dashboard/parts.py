@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 from dash import dcc, html
 
 from .. import wording
+from ..canvas import canvas, nothing
 from ..records import recorded_architecture
+from ..themes import Theme
 
 Component = Any
 """A Dash component, a text, or a list of them."""
@@ -31,12 +34,11 @@ def section(title: str, caption: str, *children: Component, name: str = "") -> C
 
 def plot(name: str, height: int = 420) -> Component:
     """The place of a figure, which `app` draws; with buttons that save it and its data."""
-    graph = dcc.Graph(
-        id={"plot": name},
-        config=CONFIG,
-        style={"height": f"{height}px"},
-        figure={"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}},
-    )
+    hidden = {"visible": False}
+    ground = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
+    waiting = {"layout": {"xaxis": hidden, "yaxis": hidden, "height": height, **ground}}
+    room = {"minHeight": f"{height}px"}
+    graph = dcc.Graph(id={"part": "plot", "name": name}, config=CONFIG, figure=waiting, style=room)
     buttons = [
         html.Button(
             kind.upper(),
@@ -47,7 +49,13 @@ def plot(name: str, height: int = 420) -> Component:
         )
         for kind in ("png", "svg", "csv")
     ]
-    return html.Div([graph, html.Div(buttons, className="saves")], className="plot")
+    drawn = dcc.Store(id={"part": "drawn", "name": name})
+    return html.Div([drawn, graph, html.Div(buttons, className="saves")], className="plot")
+
+
+def waiting(theme: Theme, said: str = "Being computed …") -> go.Figure:
+    """In the place of what takes a moment to compute."""
+    return nothing(canvas(theme, "", ""), theme, said)
 
 
 def words(name: str) -> Component:

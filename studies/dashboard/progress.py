@@ -17,7 +17,7 @@ from ..columns import COMPLETE, PRUNED, RUNNING
 from ..figures import MANY_CURVES, curves_figure
 from ..overview import course_figure, timeline_figure
 from .board import Board
-from .parts import Component, plot, section, soft, table, tiles, words
+from .parts import Component, plot, section, soft, table, tiles, waiting, words
 from .scene import Scene
 
 BARS = 400
@@ -50,13 +50,15 @@ def page(_: Scene) -> Component:
 
 def course(scene: Scene) -> go.Figure:
     """Hypervolume over epochs."""
-    return course_figure(scene.board.course, scene.theme)
+    found = scene.board.course
+    return waiting(scene.theme) if found is None else course_figure(found, scene.theme)
 
 
 def timeline(scene: Scene) -> go.Figure:
     """Trials by worker."""
     columns = scene.board.columns
-    return timeline_figure(columns.rows[-BARS:], columns.workers, columns.texts, scene.theme)
+    rows, runs = columns.rows[-BARS:], scene.board.runs
+    return timeline_figure(rows, columns.workers, columns.texts, scene.theme, runs=runs)
 
 
 def curves(scene: Scene) -> go.Figure:
@@ -101,8 +103,8 @@ def _left(board: Board, wanted: int | None, ended: Any) -> tuple[str, str]:
     if not wanted or len(ended) >= wanted:
         return "none", "the trials are done" if wanted else "no number of trials is known"
     moments = np.sort(ended["finished"][~np.isnan(ended["finished"])])[-20:]
-    if not (board.columns.rows["state"] == RUNNING).any():
-        return "–", "no trial is running"
+    if not board.runs:
+        return "–", "nobody runs this study now"
     if len(moments) < 3:
         return "–", "too few trials to tell"
     pace = (time.time() - moments[0]) / len(moments)
@@ -150,6 +152,9 @@ def live(board: Board) -> str:
         words.append(f"trial {number}: epoch {record.report.epoch}{shown}")
     if len(running) > 3:
         words.append(f"{len(running) - 3} more running")
+    if counts["running"] and not board.runs:
+        words = [words[0], f"{wording.plural(counts['running'], 'trial')} interrupted",
+                 f"go on with: attentune resume {board.study.name}"]  # fmt: skip
     elif counts["running"] and not running:
         words.append(f"{wording.plural(counts['running'], 'trial')} beginning")
     return " · ".join(words)

@@ -48,9 +48,7 @@ def serve(
         token = "" if local else new_token()
         guarded = application(store, study, hosts=LOOPBACK if local else (), token=token)
         try:
-            server = create_server(
-                guarded, host=host, port=port, threads=THREADS, ident=""
-            )
+            server = create_server(guarded, host=host, port=port, threads=THREADS, ident="")
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot listen on {host}:{port} ({error}); choose another with --port or --host"

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from attentune.studies.columns import Columns
 from attentune.studies.analysis import architecture_points
+from attentune.studies.columns import Columns
 from attentune.studies.findings import Point
 from attentune.studies.intervals import effects_figure
 from attentune.studies.main_effects import main_effects

@@ -14,7 +14,7 @@ from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import BASELINE, StudyRecord
 from attentune.studies.store import Store
 from attentune.studies.themes import DARK, LIGHT, Theme
-from attentune.studies.tradeoff import tradeoff_figure
+from attentune.studies.tradeoff import three_figure, tradeoff_figure
 
 PARAMS = OBJECTIVES["params"]
 Add = Callable[..., int]
@@ -71,8 +71,12 @@ def test_the_tradeoff_shows_means_errors_baselines_and_the_front(
     line = trace(figure, "best at cost")
     assert line.line.shape == "hv"
     assert list(line.y) == [60.0, 71.0, 71.0]
-    [shade] = figure.layout.shapes
-    assert (shade.x0, shade.y1) == (1000, 60.0)
+    better, noise = figure.layout.shapes
+    expensive = max(baselines.x)
+    staircase = f"L{expensive},62.0 L1000.0,62.0 L1000.0,60.0"
+    assert staircase in better.path
+    assert (noise.y0 + noise.y1) / 2 == pytest.approx(60.0)
+    assert (noise.y1 - noise.y0) / 2 == pytest.approx(100 * findings(store, study).noise.deviation)
     assert "cbam(r=4)@s3.residual" in cbam.hovertext[0]
     assert "71.0 ± 1.0 % (2 seeds)" in cbam.hovertext[0]
     assert "trials 2, 3" in cbam.hovertext[0]
@@ -127,3 +131,28 @@ def test_thousands_of_curves_are_thinned_and_drawn_as_few_traces(
     assert len(figure.data) == 2
     others = trace(figure, "others")
     assert sum(value is None for value in others.y) <= MANY_CURVES
+
+
+@pytest.mark.parametrize(
+    ("colouring", "names"),
+    [
+        ("position", {"residual", "mid"}),
+        ("ratio", {"r = 16", "r = 4", "no ratio"}),
+        ("stage", {"all stages", "s3", "s1"}),
+    ],
+)
+def test_markers_are_coloured_by_what_is_asked_for(store, study, filled, colouring, names):
+    figure = tradeoff_figure(findings(store, study), PARAMS, colouring=colouring, log=True)
+    known = {"best at cost", "baselines", "Pareto front"}
+    assert {t.name for t in figure.data} - known <= names
+    assert {t.name for t in figure.data} - known
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.range is None  # a range that is set would undo a zoom
+
+
+def test_three_objectives_have_the_third_as_colour(store, study, filled):
+    found = findings(store, study)
+    figure = three_figure(found, PARAMS, OBJECTIVES["macs"])
+    [markers, _] = figure.data
+    assert list(markers.marker.color) == [p.values["macs"] for p in found.points]
+    assert list(markers.customdata) == [p.number for p in found.points]

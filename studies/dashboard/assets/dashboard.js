@@ -34,6 +34,22 @@
           return show(other);
         }
         return show(current());
+      },
+
+      // What the server has drawn, at the zoom that the reader has chosen for the same figure.
+      zoomed: function (drawn, shown) {
+        if (!drawn) { return window.dash_clientside.no_update; }
+        var before = (shown && shown.layout) || {}, layout = Object.assign({}, drawn.layout);
+        if (before.uirevision && before.uirevision === layout.uirevision) {
+          ["xaxis", "yaxis"].forEach(function (name) {
+            var axis = before[name];
+            if (axis && axis.autorange === false && axis.range) {
+              layout[name] = Object.assign({}, layout[name],
+                { range: axis.range.slice(), autorange: false });
+            }
+          });
+        }
+        return Object.assign({}, drawn, { layout: layout });
       }
     }
   });
