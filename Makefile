@@ -49,6 +49,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
 		--json benchmarks/results/effects_cluttered_digits.json
 	$(BIN)/python benchmarks/claims.py --json benchmarks/results/claims.json
+	$(BIN)/python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
 	$(BIN)/python benchmarks/table.py
 
 clean:

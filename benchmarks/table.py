@@ -176,6 +176,29 @@ def epochs(result: Result) -> list[str]:
     ]
 
 
+def dashboard(result: Result) -> list[str]:
+    rest, busy = (result["requests"][name] for name in ("at rest", "while a search writes"))
+    rows = [
+        [
+            "server answers after",
+            f"{result['start, s']:.1f} s",
+            f"{result['target']['start, s']:g} s",
+        ],
+        ["first plot after", f"{result['first plot, s']:.1f} s",
+         f"{result['target']['first plot, s']:g} s"],
+        ["an interaction, median", f"{rest['p50, ms']:.0f} ms; {busy['p50, ms']:.0f} ms", ""],
+        ["an interaction, p99", f"{rest['p99, ms']:.0f} ms; {busy['p99, ms']:.0f} ms",
+         f"{result['target']['p99, ms']:g} ms"],
+        ["memory of the server", f"{result['memory, MiB']:,} MiB",
+         f"{result['target']['memory, MiB']:,.0f} MiB"],
+    ]  # fmt: skip
+    return [
+        *table(["", "measured", "at most"], rows),
+        f"{result['trials']:,} synthetic trials; {rest['count']} requests of figures and texts at "
+        f"rest, and {busy['count']} while another process adds trials and epochs.",
+    ]
+
+
 def graphs(result: Result) -> list[str]:
     rows = [
         [f"`{text}`", row["steps"], f"{row['speed']:.2f}×", f"{row['difference']:g}"]
@@ -203,6 +226,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "overhead": overhead,
     "accuracy": accuracy,
     "attention": attention,
+    "dashboard": dashboard,
     "epochs": epochs,
     "graphs": graphs,
 }

@@ -218,12 +218,13 @@ class Architectures:
         """The architecture at a place, as a value."""
         return recorded_architecture(self.texts[self.which[place]])
 
-    def points(self, places: Iterable[int]) -> list[Point]:
-        """The points of `analysis` for some places."""
+    def points(self, places: Iterable[int], more: Sequence[str] = ()) -> list[Point]:
+        """The points of `analysis` for some places; `more` names further fields of the rows."""
         found = []
         for place in places:
             rows = self.rows[self.starts[place] : self.starts[place + 1]]
-            keys = [k for k in ("accuracy", *COSTS) if not np.isnan(rows[k]).any()]
+            known = ("accuracy", *COSTS, *more)
+            keys = [key for key in known if not np.isnan(rows[key]).any()]
             found.append(
                 Point(
                     architecture=self.architecture(place),

@@ -23,13 +23,18 @@ from .themes import LIGHT, Theme
 MANY_CURVES = 300
 """So many ordinary learning curves are drawn at most; of more, every n-th."""
 
+ENOUGH = 3
+"""Architectures from which on a cell of a heat map is coloured."""
+
 Courses = dict[int, dict[int, float]]
 
 
 def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
     """Mean accuracy gained over the bare backbone, attention × stage, in percentage points.
 
-    Every cell says mean, standard error and the number of architectures; hatched ones have none.
+    Every cell says mean, standard error and the number of architectures. A cell without enough
+    evidence, of too few architectures or within two standard errors of nothing, has no colour, and
+    one without any is hatched.
     """
     figure = canvas(theme, "", "")
     if not table.cells:
@@ -38,13 +43,14 @@ def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
     largest = max(abs(100 * cell.mean) for cell in table.cells.values()) or 1.0
     figure.add_trace(
         go.Heatmap(
-            z=[[_cell(table, row, column) for column in table.stages] for row in rows],
+            z=[[_colour(table, row, column) for column in table.stages] for row in rows],
             x=list(table.stages),
             y=list(rows),
             text=[[_cell_text(table, row, column) for column in table.stages] for row in rows],
             texttemplate="%{text}",
             textfont={"color": theme.text, "size": 12},
             hovertemplate="%{y} in %{x}<br>%{text}<extra></extra>",
+            customdata=[[_cell(table, row, column) for column in table.stages] for row in rows],
             hoverongaps=False,
             zmin=-largest,
             zmid=0,
@@ -182,6 +188,16 @@ def _hatch(figure: go.Figure, x: int, y: int, theme: Theme) -> None:
 def _cell(table: AttentionTable, row: str, column: str) -> float | None:
     cell = table.cells.get((row, column))
     return None if cell is None else 100 * cell.mean
+
+
+def _colour(table: AttentionTable, row: str, column: str) -> float | None:
+    """What colours a cell: its mean, or no gain at all where the evidence is weak."""
+    cell = table.cells.get((row, column))
+    if cell is None:
+        return None
+    error = cell.standard_error
+    weak = cell.count < ENOUGH or error is None or abs(cell.mean) < 2 * error
+    return 0.0 if weak else 100 * cell.mean
 
 
 def _cell_text(table: AttentionTable, row: str, column: str) -> str:

@@ -77,6 +77,10 @@ def request(
             f"the study {record.name!r} does not say how it trained; look at one that "
             "`attentune search` made."
         ) from None
+    data = store.artifacts.parent / str(recipe.get("data", ""))
+    if data.exists() and not Path(str(recipe["data"])).exists():
+        # A relative path is meant from where the search ran, most often beside its database.
+        recipe = {**recipe, "data": str(data)}
     return Request(who, trial.architecture, recipe, weights, pictures, seed)
 
 

@@ -17,20 +17,26 @@ from .themes import LIGHT, Theme
 from .volume import Step
 
 
-def course_figure(steps: Sequence[Step], theme: Theme = LIGHT) -> go.Figure:
-    """The hypervolume of the front over the epochs that were trained."""
-    figure = canvas(theme, "Epochs trained, all trials together", "Hypervolume of the front")
+def course_figure(
+    steps: Sequence[Step], theme: Theme = LIGHT, *, over_time: bool = False
+) -> go.Figure:
+    """The hypervolume of the front over the epochs that were trained, or the time they took."""
+    title = "Minutes in trials" if over_time else "Epochs trained, all trials together"
+    figure = canvas(theme, title, "Hypervolume of the front")
     if not steps:
         return nothing(figure, theme, "No complete trial yet")
     figure.add_trace(
         go.Scatter(
-            x=[step.epochs for step in steps],
+            x=[step.seconds / 60 if over_time else step.epochs for step in steps],
             y=[step.volume for step in steps],
             mode="lines+markers" if len(steps) < 60 else "lines",
             line={"color": theme.palette[0], "width": 2, "shape": "hv"},
             marker={"size": 5},
-            text=[wording.duration(step.seconds) for step in steps],
-            hovertemplate="%{y:.3f} after %{x} epochs, %{text} in trials<extra></extra>",
+            text=[
+                f"{wording.plural(step.epochs, 'epoch')}, {wording.duration(step.seconds)}"
+                for step in steps
+            ],
+            hovertemplate="%{y:.3f} after %{text} in trials<extra></extra>",
             showlegend=False,
         )
     )

@@ -13,6 +13,8 @@ from ..spaces.attentions.catalogue import ATTENTIONS
 from .analysis import NONE
 
 MIXED = "mixed"
+SYMBOLS = ("circle", "triangle-up", "x", "star", "pentagon", "hexagram")
+"""Round the palette, then on; squares and diamonds are the baselines'."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,18 @@ class Theme:
         """The colour of an attention; grey for several at once, the text's for none."""
         if name in (MIXED, NONE):
             return self.faint if name == MIXED else self.text
-        # People's own attention has no place in the catalogue, but one colour of its own.
-        place = list(ATTENTIONS).index(name) if name in ATTENTIONS else crc32(name.encode())
-        return self.palette[place % len(self.palette)]
+        return self.palette[_place(name) % len(self.palette)]
+
+    def symbol(self, name: str) -> str:
+        """The marker of an attention: those that share a colour differ in it."""
+        if name in (MIXED, NONE):
+            return SYMBOLS[0]
+        return SYMBOLS[_place(name) // len(self.palette) % len(SYMBOLS)]
+
+
+def _place(name: str) -> int:
+    # People's own attention has no place in the catalogue, but one of its own.
+    return list(ATTENTIONS).index(name) if name in ATTENTIONS else crc32(name.encode())
 
 
 LIGHT = Theme(

@@ -19,7 +19,7 @@ from .analysis import NONE, attentions_by_stage, main_attention
 from .canvas import canvas, nothing, safe, wrapped
 from .findings import Findings, Point
 from .objectives import Objective
-from .themes import LIGHT, MIXED, Theme
+from .themes import LIGHT, MIXED, SYMBOLS, Theme
 
 CROWD = 400
 """From so many architectures on, markers and rings shrink and only baselines keep error bars."""
@@ -59,7 +59,8 @@ def tradeoff_figure(
     for name, colour in _colours(groups, colouring, theme).items():
         members = [p for p in points if groups[p.number] == name and not p.baseline]
         if members:
-            figure.add_trace(_markers(members, findings, cost, colour, name))
+            symbol = theme.symbol(name) if colouring == "attention" else SYMBOLS[0]
+            figure.add_trace(_markers(members, findings, cost, (colour, symbol), name))
     if baselines := _able(findings.baselines, cost):
         figure.add_trace(_baselines(baselines, findings, cost, theme))
     if front := _able(findings.front, cost):
@@ -244,8 +245,9 @@ def _colours(groups: Mapping[int, str], colouring: Colouring, theme: Theme) -> d
 
 
 def _markers(
-    points: Sequence[Point], findings: Findings, cost: Objective, colour: str, name: str
+    points: Sequence[Point], findings: Findings, cost: Objective, look: tuple[str, str], name: str
 ) -> go.Scatter:
+    colour, symbol = look
     few = len(findings.points) < CROWD
     return go.Scatter(
         **_where(points, cost),
@@ -253,6 +255,7 @@ def _markers(
         mode="markers",
         marker={
             "color": colour,
+            "symbol": symbol,
             "size": 9 if few else 6,
             "opacity": 0.9,
             "line": {"width": 1, "color": "rgba(127, 127, 127, 0.5)"},

@@ -57,6 +57,7 @@ PLOTS: dict[str, Callable[[Scene], go.Figure]] = {
     "importances": matters.importances,
     "ratios": matters.ratios,
     "course": progress.course,
+    "course-time": progress.course_in_time,
     "timeline": progress.timeline,
     "curves": progress.curves,
     "channels": looking.channels,

@@ -39,6 +39,8 @@ MOST_DRAWN = 1500
 """So many markers are drawn; of more, the best of every spot."""
 SPOTS = (60, 40)
 """Spots of the trade-off, across and up."""
+TIME = Objective("time", "seconds", "minimize", "Training time", "s")
+"""A cost to look at; no search optimises it, since it depends on what else the machine does."""
 SAMPLE = 1500
 """Main effects and importances are estimated from so many architectures at most."""
 PATIENCE = 0.3
@@ -126,7 +128,7 @@ class Board:
         """The study's own costs, then whatever else was measured, and the time of training."""
         own = [o for o in self.objectives if o.key != "accuracy"]
         rows = self.columns.rows
-        rest = [o for o in OBJECTIVES.values() if o.key != "accuracy"]
+        rest = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TIME]
         known = [o for o in rest if len(rows) and not np.isnan(rows[o.key]).all()]
         return list(dict.fromkeys([*own, *known])) or [OBJECTIVES["params"]]
 
@@ -181,7 +183,8 @@ class Board:
             else fixed & set(np.flatnonzero(self.chosen(view) | found.baseline).tolist())
         )
         places = sorted(kept | set(drawn))
-        known = dict(zip([*places, *fixed], found.points([*places, *fixed]), strict=True))
+        every = [*places, *fixed]
+        known = dict(zip(every, found.points(every, [TIME.key]), strict=True))
         front = tuple(known[place] for place in self.front)
         best = self._best()
         return Findings(

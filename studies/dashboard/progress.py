@@ -32,7 +32,8 @@ def page(_: Scene) -> Component:
             "Hypervolume",
             "Of the front as training went on, in parts of the box between the best and the worst "
             "that the study has seen.",
-            plot("course", 330),
+            plot("course", 320),
+            plot("course-time", 320),
         ),
         section(
             "Who trained what",
@@ -52,6 +53,14 @@ def course(scene: Scene) -> go.Figure:
     """Hypervolume over epochs."""
     found = scene.board.course
     return waiting(scene.theme) if found is None else course_figure(found, scene.theme)
+
+
+def course_in_time(scene: Scene) -> go.Figure:
+    """Hypervolume over the time that trials took."""
+    found = scene.board.course
+    if found is None:
+        return waiting(scene.theme)
+    return course_figure(found, scene.theme, over_time=True)
 
 
 def timeline(scene: Scene) -> go.Figure:

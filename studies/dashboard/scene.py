@@ -23,10 +23,13 @@ class Scene:
     @property
     def cost(self) -> Objective:
         """The cost that the view names, or the study's first."""
-        return BY_KEY.get(self.view.cost) or self.board.costs[0]
+        return self._named(self.view.cost) or self.board.costs[0]
 
     @property
     def third(self) -> Objective:
         """The third objective: what the view names, or the next cost after the first."""
         rest = (cost for cost in self.board.costs if cost != self.cost)
-        return BY_KEY.get(self.view.third) or next(rest, self.cost)
+        return self._named(self.view.third) or next(rest, self.cost)
+
+    def _named(self, key: str) -> Objective | None:
+        return next((cost for cost in self.board.costs if cost.key == key), BY_KEY.get(key))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from attentune.errors import StoreError
 from attentune.runners.results import Costs, EpochReport, Failure, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.app import PAGES
@@ -165,6 +168,64 @@ def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
         assert complaints == []
 
 
+@pytest.mark.timeout(280)
+def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_looks_at(
+    tmp_path, browser
+):
+    database = tmp_path / "real.db"
+    command = [sys.executable, "-m", "attentune", "search", "real", f"--db={database}"]
+    command += ["--backbone=test_resnet", "--data=digits", "--image-size=24", "--train-limit=300"]
+    command += ["--epochs=6", "--trials=4", "--lr=0.004", "--workers=1", "--precision=float32"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as search:
+        try:
+            ends = time.monotonic() + 120
+            while not database.exists() or not counted(database):
+                assert time.monotonic() < ends
+                time.sleep(0.2)
+            with served(database) as address, opened(browser) as (page, complaints):
+                for path in ("/matters", "/compare", "/confirmed", "/", "/progress"):
+                    page.goto(f"{address}{path}?study=real")
+                    page.locator("main section").first.wait_for()
+                page.get_by_text("4 trials done").wait_for(timeout=120_000)
+                search.wait(60)
+                for path in FIGURES:
+                    page.goto(f"{address}{path}?study=real")
+                    settled(page)
+                page.goto(f"{address}/looks?study=real&trial=3")
+                page.get_by_text("pictures right").wait_for(timeout=120_000)
+                settled(page)
+                page.goto(f"{address}/?study=real&trial=3")
+                page.locator(".card .js-plotly-plot .main-svg").first.wait_for()
+                assert complaints == []
+        finally:
+            search.kill()
+
+
+def counted(database: Any) -> int:
+    """Epochs so far."""
+    with suppress(StoreError), Store.open(database, read_only=True) as store:
+        return store.last_epoch_id()
+    return 0
+
+
+@pytest.mark.timeout(240)
+def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser):
+    run_trial(writer, "young", 0, TEXTS[0])
+    make_study(writer, "unlucky")
+    writer.start_trial("unlucky", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
+    writer.fail_trial("unlucky", 0, Failure("out_of_memory", "no memory left", "trace"))
+    with served(writer.name) as address, opened(browser, 390) as (page, complaints):
+        for study in ("young", "unlucky"):
+            for path in PAGES:
+                page.goto(f"{address}{path}?study={study}")
+                page.locator("main section").first.wait_for()
+                if path in FIGURES:
+                    settled(page)
+        page.goto(f"{address}/progress?study=unlucky")
+        page.get_by_text("no memory left").wait_for()
+        assert complaints == []
+
+
 @pytest.mark.timeout(240)
 def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
     with served(writer.name, "done") as address, opened(browser) as (page, complaints):
@@ -172,9 +233,13 @@ def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
         settled(page)
         # The last marker that is drawn lies on top and can be hit.
         marker = page.locator("#page .plot").first.locator(".points path").last
-        box = marker.bounding_box()
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         card = page.locator(".card")
+        for _ in range(20):  # the page still moves while its texts arrive
+            box = marker.bounding_box()
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_timeout(1000)
+            if card.count():
+                break
         card.wait_for()
         text = card.locator(".copied").first.inner_text()
         assert text in TEXTS

@@ -7,9 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.studies.analysis import analyse
-from attentune.studies.figures import MANY_CURVES, curves_figure, heatmap_figure
-from attentune.studies.findings import Findings
+from attentune.studies.figures import MANY_CURVES, curves_figure, heatmap_figure, ratio_figure
+from attentune.studies.findings import AttentionTable, Cell, Findings
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import BASELINE, StudyRecord
 from attentune.studies.store import Store
@@ -88,8 +89,10 @@ def test_the_heat_map_has_its_middle_at_zero_and_hatches_what_was_not_tried(
     figure = heatmap_figure(findings(store, study).table)
     [heat] = figure.data
     assert (heat.zmid, heat.zmin) == (0, -heat.zmax)
-    rows = dict(zip(heat.y, heat.z, strict=True))
+    rows = dict(zip(heat.y, heat.customdata, strict=True))
     assert rows["se"] == pytest.approx([2.0] * 4)
+    coloured = {value for row in heat.z for value in row if value is not None}
+    assert coloured == {0.0}  # one architecture a cell is no evidence
     assert rows["eca"][0] == pytest.approx(-2.0)
     assert list(rows["eca"][1:]) == [None] * 3
     texts = dict(zip(heat.y, heat.text, strict=True))
@@ -156,3 +159,27 @@ def test_three_objectives_have_the_third_as_colour(store, study, filled):
     [markers, _] = figure.data
     assert list(markers.marker.color) == [p.values["macs"] for p in found.points]
     assert list(markers.customdata) == [p.number for p in found.points]
+
+
+def test_only_cells_with_evidence_are_coloured():
+    cells = {
+        ("se", "s1"): Cell(0.02, 0.001, 9),
+        ("se", "s2"): Cell(0.02, 0.02, 9),
+        ("eca", "s1"): Cell(0.02, 0.001, 2),
+    }
+    [heat] = heatmap_figure(AttentionTable(("se", "eca"), ("s1", "s2"), cells)).data
+    rows = dict(zip(heat.y, heat.z, strict=True))
+    assert rows["se"] == (2.0, 0.0)
+    assert rows["eca"] == (0.0, None)
+
+
+def test_attentions_that_share_a_colour_differ_in_their_symbol():
+    looks = {(LIGHT.attention(name), LIGHT.symbol(name)) for name in ATTENTIONS}
+    assert len(looks) == len(ATTENTIONS)
+
+
+def test_curves_of_ratios_show_means_and_errors():
+    curves = {"se": [(4, Cell(0.01, 0.002, 5)), (16, Cell(0.02, None, 1))]}
+    [line] = ratio_figure(curves).data
+    assert (list(line.x), list(line.y)) == ([4, 16], [1.0, 2.0])
+    assert list(line.error_y.array) == [0.2, 0]

@@ -103,7 +103,7 @@
       var drawn = graph._fullData[number] || trace;
       var name = trace.name || "";
       if (trace.type === "heatmap") {
-        trace.z.forEach(function (line, row) {
+        (trace.customdata || trace.z).forEach(function (line, row) {
           Array.from(line).forEach(function (z, column) {
             found.push([name, trace.x[column], trace.y[row], z, "", "", trace.text[row][column]]);
           });
