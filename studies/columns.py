@@ -9,7 +9,7 @@ to draw; a test holds the two together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import RowMapping
 
 from ..spaces.architecture import Architecture
 from .findings import Gain, Noise, Point
@@ -35,6 +34,11 @@ COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "prun
                                                                "running"))  # fmt: skip
 
 
+TOLD = ("id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COSTS,
+        "seconds", "worker", "started_at", "finished_at")  # fmt: skip
+"""What is told of a trial; moments as datetimes, or as SQLite keeps them."""
+
+
 class Columns:
     """The trials of a search, one row each, in the order in which they began."""
 
@@ -49,9 +53,8 @@ class Columns:
     def of(cls, trials: Iterable[TrialRecord]) -> Columns:
         """The columns of records; a trial's number serves as its row id."""
         columns = cls()
-        columns.update(
-            {**vars(trial), "id": trial.number, "text": trial.architecture} for trial in trials
-        )
+        told = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
+        columns.update([[row[name] for name in TOLD] for row in told])
         return columns
 
     def __len__(self) -> int:
@@ -72,21 +75,36 @@ class Columns:
         """Row ids of the trials that may still change."""
         return [int(i) for i in self.rows["id"][self.rows["state"] == RUNNING]]
 
-    def update(self, found: Iterable[Mapping[str, Any] | RowMapping]) -> None:
+    def update(self, found: Sequence[Sequence[Any]]) -> None:
         """Add rows, or put them in the place of earlier ones with their id.
 
-        A row has the names of `queries.changed_trials`.
+        A row has the values of `TOLD`, in that order.
         """
-        told = [self._row(row) for row in found]
-        if not told:
+        if not found:
             return
-        new = np.array(told, self._rows.dtype)
-        fresh = [row_id for row_id in new["id"].tolist() if row_id not in self._places]
-        for row_id in fresh:
-            self._places[row_id] = len(self._places)
+        told = dict(zip(TOLD, zip(*found, strict=True), strict=True))
+        new = np.zeros(len(found), self._rows.dtype)
+        for name in ("id", "number", "seed", "epochs"):
+            new[name] = told[name]
+        for name in ("accuracy", *COSTS, "seconds"):
+            new[name] = np.array(told[name], dtype=float)  # None becomes NaN
+        new["state"] = [STATES.index(state) for state in told["state"]]
+        new["baseline"] = [role == BASELINE for role in told["role"]]
+        new["worker"] = [self._worker(name) for name in told["worker"]]
+        new["started"], new["finished"] = (
+            _moments(told["started_at"]),
+            _moments(told["finished_at"]),
+        )
+        for key, text in zip(told["key"], told["text"], strict=True):
+            if key not in self._known:
+                self._known[key] = len(self.texts)
+                self.texts.append(text)
+        new["architecture"] = [self._known[key] for key in told["key"]]
+        for row_id in told["id"]:
+            self._places.setdefault(row_id, len(self._places))
         while len(self._places) > len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-        self._rows[[self._places[row_id] for row_id in new["id"].tolist()]] = new
+        self._rows[[self._places[row_id] for row_id in told["id"]]] = new
 
     def withdraw(self, ids: Iterable[int]) -> None:
         """Forget rows that are no longer in the database: trials that a cost limit turned away."""
@@ -95,17 +113,6 @@ class Columns:
             kept = self.rows[~np.isin(self.rows["id"], list(gone))]
             self._rows[: len(kept)] = kept
             self._places = {int(row_id): place for place, row_id in enumerate(kept["id"])}
-
-    def _row(self, row: Mapping[str, Any] | RowMapping) -> tuple[Any, ...]:
-        place = self._known.setdefault(row["key"], len(self.texts))
-        if place == len(self.texts):
-            self.texts.append(row["text"])
-        floats = (_number(row[name]) for name in ("accuracy", *COSTS, "seconds"))
-        return (
-            row["id"], row["number"], place, row["seed"], row["role"] == BASELINE,
-            STATES.index(row["state"]), row["epochs"], *floats, self._worker(row["worker"]),
-            _moment(row["started_at"]), _moment(row["finished_at"]),
-        )  # fmt: skip
 
     def _worker(self, name: str | None) -> int:
         if name is None:
@@ -255,9 +262,10 @@ def _by_seed(rows: npt.NDArray[Any]) -> dict[int, float]:
     return dict(zip(rows["seed"].tolist(), rows["accuracy"].tolist(), strict=True))
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _moment(value: datetime | None) -> float:
-    return math.nan if value is None else value.timestamp()
+def _moments(values: Sequence[datetime | str | None]) -> Floats:
+    """Seconds since 1970; NaN where nothing is known."""
+    if any(isinstance(value, datetime) for value in values):
+        return np.array([v.timestamp() if isinstance(v, datetime) else np.nan for v in values])
+    moments = np.array(["NaT" if value is None else value for value in values], "datetime64[us]")
+    seconds: Floats = moments.astype(np.int64) / 1e6
+    return np.where(np.isnat(moments), np.nan, seconds)

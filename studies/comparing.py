@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from .least_squares import LEVEL, LeastSquares
 
@@ -86,15 +86,15 @@ class Blocks(Generic[Key]):
     def _chance(self, mean: float, error: float) -> float:
         if error == 0:  # the same network twice, or a task without any noise
             return 1.0 if abs(mean) < 1e-12 else 0.0
-        return float(2 * stats.t.sf(abs(mean) / error, self.freedom))
+        return float(2 * scipy.stats.t.sf(abs(mean) / error, self.freedom))
 
     def detectable(self, comparisons: float, seeds: int) -> float:
         """The difference that is found with a chance of 80 %, as the first of so many by Holm.
 
         `comparisons` is the sum of their weights, in units of its own.
         """
-        wanted = stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
-        usual = stats.t.ppf(POWER, self.freedom)
+        wanted = scipy.stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
+        usual = scipy.stats.t.ppf(POWER, self.freedom)
         return float((wanted + usual) * self.deviation * np.sqrt(2 / seeds))
 
 

@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..spaces.architecture import Architecture
 from .analysis import pareto_front
@@ -302,5 +302,5 @@ def _agreement(contenders: Sequence[Contender], plan: ConfirmPlan) -> Agreement 
     before, after = zip(*both, strict=True)
     if len(set(before)) == 1 or len(set(after)) == 1:
         return None
-    rho = float(stats.spearmanr(before, after).statistic)
+    rho = float(scipy.stats.spearmanr(before, after).statistic)
     return Agreement(rho, len(both), plan.searched_epochs, plan.epochs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 LEVEL = 0.05
 """Intervals leave out so much probability, and what is claimed is wrong with at most that."""
@@ -62,5 +62,5 @@ class LeastSquares:
             return None
         mean = float(contrast @ self._fitted)
         error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
-        reach = float(stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
+        reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
         return Estimate(mean, error, mean - reach, mean + reach)

@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import StoreError, StudyError
@@ -375,7 +375,7 @@ class Store:
 
     def changed_trials(
         self, study: Study, after_id: int, running: Sequence[int]
-    ) -> Sequence[RowMapping]:
+    ) -> Sequence[Row[Any]]:
         """Rows for `columns.Columns`: trials of the search that are new, or were running."""
         record = self._of(study)
         with self._database.begin("read") as connection:

@@ -35,13 +35,13 @@ from ..volume import Step, course, importances
 from .memo import Memo
 from .view import View
 
-MOST_DRAWN = 1500
+MOST_DRAWN = 800
 """So many markers are drawn; of more, the best of every spot."""
-SPOTS = (60, 40)
+SPOTS = (40, 20)
 """Spots of the trade-off, across and up."""
 TIME = Objective("time", "seconds", "minimize", "Training time", "s")
 """A cost to look at; no search optimises it, since it depends on what else the machine does."""
-SAMPLE = 1500
+SAMPLE = 800
 """Main effects and importances are estimated from so many architectures at most."""
 PATIENCE = 0.3
 """Seconds within which the database is not asked again, whoever asks."""
@@ -88,14 +88,15 @@ class Board:
         found = self.store.changed_trials(self.study, self.columns.last_id, running)
         before = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
         self.columns.update(found)
-        self.columns.withdraw(set(running) - {row["id"] for row in found})
-        fresh = [row for row in found if row["id"] not in set(running)]
+        self.columns.withdraw(set(running) - {row.id for row in found})
+        known = set(running)
+        fresh = [row for row in found if row.id not in known]
         after = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
         epochs = self.store.epochs(self.study, after_id=self._bookmark)
         if epochs:
             self._bookmark = epochs[-1].id
         if fresh:
-            begun = [r["number"] for r in fresh if r["state"] == "running"]
+            begun = [row.number for row in fresh if row.state == "running"]
             epochs = [*self.store.epochs_of(self.study, begun), *epochs] if begun else epochs
         for record in epochs:
             self.latest[record.number] = record

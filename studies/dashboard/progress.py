@@ -14,12 +14,14 @@ from dash import html
 from .. import wording
 from ..analysis import failures_by_kind
 from ..columns import COMPLETE, PRUNED, RUNNING
-from ..figures import MANY_CURVES, curves_figure
+from ..figures import curves_figure
 from ..overview import course_figure, timeline_figure
 from .board import Board
 from .parts import Component, plot, section, soft, table, tiles, waiting, words
 from .scene import Scene
 
+LAST_CURVES = 120
+"""Trials whose curves are drawn, beside the front and the baselines: the last ones."""
 BARS = 400
 """Trials of the timeline: the last ones."""
 
@@ -75,7 +77,7 @@ def curves(scene: Scene) -> go.Figure:
     board = scene.board
     found = board.findings(scene.view, scene.cost)
     shown = {n for p in (*found.front, *found.baselines) for n in p.numbers}
-    last = board.columns.rows["number"][-MANY_CURVES:]
+    last = board.columns.rows["number"][-LAST_CURVES:]
     trials = board.records(sorted(shown | {int(number) for number in last}))
     epochs = board.epochs_of([trial.number for trial in trials])
     figure = curves_figure(found, trials, epochs, scene.theme)

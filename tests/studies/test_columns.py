@@ -13,7 +13,7 @@ from attentune.studies.analysis import (
     main_attention,
     non_dominated,
 )
-from attentune.studies.columns import Architectures, Columns
+from attentune.studies.columns import TOLD, Architectures, Columns
 from attentune.studies.records import BASELINE, recorded_architecture
 from attentune.studies.traits import Traits
 from made import BARE, study, trial
@@ -80,7 +80,8 @@ def test_rows_change_in_place_and_withdrawn_ones_are_forgotten():
     columns = Columns.of([trial(0, BARE, 0.5), trial(1, f"{BARE}+eca@all.post")])
     assert columns.running == [1]
     ended = trial(1, f"{BARE}+eca@all.post", 0.6)
-    columns.update([{**vars(ended), "id": 1, "text": ended.architecture}])
+    told = {**vars(ended), "id": 1, "text": ended.architecture}
+    columns.update([[told[name] for name in TOLD]])
     assert columns.running == []
     assert columns.rows["accuracy"].tolist() == [0.5, 0.6]
     columns.withdraw([0])

@@ -169,8 +169,8 @@ def test_only_cells_with_evidence_are_coloured():
     }
     [heat] = heatmap_figure(AttentionTable(("se", "eca"), ("s1", "s2"), cells)).data
     rows = dict(zip(heat.y, heat.z, strict=True))
-    assert rows["se"] == (2.0, 0.0)
-    assert rows["eca"] == (0.0, None)
+    assert list(rows["se"]) == [2.0, 0.0]
+    assert list(rows["eca"]) == [0.0, None]
 
 
 def test_attentions_that_share_a_colour_differ_in_their_symbol():
