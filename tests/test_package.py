@@ -103,6 +103,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     wanted |= {"__init__.py", "__main__.py", "errors.py"}
     wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "spaces" / "presets").glob("*.toml")}
     wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "studies" / "templates").iterdir()}
+    assets = ROOT / "studies" / "dashboard" / "assets"
+    wanted |= {str(f.relative_to(ROOT)) for f in assets.iterdir()}
     assert inside == wanted
 
 
