@@ -2,8 +2,8 @@
 
 All of an epoch's chances are drawn at its beginning, on the device, from (seed, epoch) alone, so
 that every architecture trained with one seed sees the same pictures. A CPU gathers a batch when its
-turn comes, so that it is in the cache. A GPU gathers many at once: the two dozen small kernels that
-it takes cost a small network's step as much as all the rest.
+turn comes, so that it is in the cache. A GPU gathers many at once: it takes two dozen small
+kernels, which a captured step should not have to wait for.
 """
 
 from __future__ import annotations

@@ -267,9 +267,8 @@ def _by_seed(trials: Iterable[TrialRecord]) -> dict[int, float]:
 
 def minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
     """Their objectives as rows (n, k), each turned so that less is better."""
-    signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
-    rows = [[p.values[o.key] for o in objectives] for p in points]
-    return np.asarray(rows, dtype=float).reshape(len(points), len(objectives)) * signs
+    values = {o.key: np.array([p.values[o.key] for p in points], dtype=float) for o in objectives}
+    return minimised_columns(values, objectives)
 
 
 def minimised_columns(values: Mapping[str, Matrix], objectives: Sequence[Objective]) -> Matrix:
@@ -283,10 +282,11 @@ def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[st
     if not stages:
         return [list(dict.fromkeys(i.attention for i in architecture.insertions))]
     return [
-        list(dict.fromkeys(i.attention for i in architecture.insertions if _reaches(i, stage)))
+        list(dict.fromkeys(i.attention for i in architecture.insertions if reaches(i, stage)))
         for stage in range(1, stages + 1)
     ]
 
 
-def _reaches(insertion: Insertion, stage: int) -> bool:
+def reaches(insertion: Insertion, stage: int) -> bool:
+    """Whether an insertion has blocks of a stage."""
     return any(not p.first or p.first <= stage <= p.last for p in insertion.places)

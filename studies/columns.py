@@ -248,8 +248,12 @@ class Architectures:
     def _gain(self, place: int, rows: npt.NDArray[Any]) -> Gain | None:
         if self.bare is None or place == self.bare:
             return None
-        bare = self.rows[self.starts[self.bare] : self.starts[self.bare + 1]]
-        return Gain.between(_by_seed(rows), _by_seed(bare))
+        return Gain.between(_by_seed(rows), self._bare_by_seed)
+
+    @cached_property
+    def _bare_by_seed(self) -> dict[int, float]:
+        assert self.bare is not None  # else nobody asks
+        return _by_seed(self.rows[self.starts[self.bare] : self.starts[self.bare + 1]])
 
     def _sums(self, values: npt.NDArray[Any]) -> Floats:
         if not len(values):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..spaces.architecture import POSITIONS, Insertion
 from ..spaces.attentions.catalogue import ATTENTIONS
-from .analysis import NONE
+from .analysis import NONE, reaches
 from .findings import AttentionTable, Cell
 from .records import recorded_insertion
 
@@ -69,9 +69,13 @@ class Traits:
         return found
 
     def by_stage(self, attention: str, stage: int) -> Flags:
-        """(count,) whether an architecture has the attention in a stage."""
-        every = self.insertions
-        return self.owners([i.attention == attention and reaches(i, stage) for i in every])
+        """(count,) whether an architecture has the attention in a stage, or `ANYWHERE`."""
+        return self.owners(
+            [
+                i.attention == attention and (stage == ANYWHERE or reaches(i, stage))
+                for i in self.insertions
+            ]
+        )
 
     def stage_table(self, gains: Floats) -> AttentionTable:
         """Mean gain by attention and stage, as `analysis.attention_table` has it.
@@ -115,13 +119,6 @@ class Traits:
                 if cell is not None:
                     found.setdefault(name, []).append((ratio, cell))
         return found
-
-
-def reaches(insertion: Insertion, stage: int) -> bool:
-    """Whether an insertion has blocks of a stage, or of `ANYWHERE`."""
-    if stage == ANYWHERE:
-        return True
-    return any(not p.first or p.first <= stage <= p.last for p in insertion.places)
 
 
 def _table(

@@ -107,9 +107,9 @@ class Boards:
         if board is None or theme is None:
             raise PreventUpdate
         others = [self.of(name) for name in view.with_[: compare.MOST]]
-        others = [one for one in others if one is not None and one is not board]
+        beside = tuple(one for one in others if one is not None and one is not board)
         look = DARK if theme == DARK.name else LIGHT
-        return Scene(board, view, look, self.store.name, tuple(o for o in others if o))
+        return Scene(board, view, look, self.store.name, beside)
 
 
 def make_app(store: Store, first: str | None = None) -> Dash:

@@ -21,7 +21,7 @@ from ...errors import AttentuneError, StudyError
 from ...runners.looking import Looks
 from ...spaces.architecture import Architecture, Insertion
 from .. import looks
-from ..analysis import knee, minimised_columns, non_dominated, stage_count
+from ..analysis import knee, minimised_columns, non_dominated, reaches, stage_count
 from ..answer import answer, caveat
 from ..columns import RUNNING, Architectures, Columns
 from ..confirmation import Confirmation, confirmed
@@ -30,7 +30,7 @@ from ..main_effects import MainEffect, main_effects
 from ..objectives import OBJECTIVES, Objective, objective
 from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
 from ..store import Store
-from ..traits import Traits, reaches
+from ..traits import Traits
 from ..volume import Step, course, importances
 from .memo import Memo
 from .view import View
@@ -85,11 +85,11 @@ class Board:
 
     def _read(self) -> None:
         running = self.columns.running
+        known = set(running)
         found = self.store.changed_trials(self.study, self.columns.last_id, running)
         before = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
         self.columns.update(found)
-        self.columns.withdraw(set(running) - {row.id for row in found})
-        known = set(running)
+        self.columns.withdraw(known - {row.id for row in found})
         fresh = [row for row in found if row.id not in known]
         after = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
         epochs = self.store.epochs(self.study, after_id=self._bookmark)
@@ -177,14 +177,11 @@ class Board:
         fixed = {*self.front, *np.flatnonzero(found.baseline).tolist()}
         fixed |= set() if found.bare is None else {found.bare}
         fixed |= {place for place in (self._best(), self.place(view)) if place is not None}
-        drawn = self._drawn(np.flatnonzero(self.chosen(view)), cost or self._cost)
-        kept = (
-            fixed
-            if view is None or not view.filtered
-            else fixed & set(np.flatnonzero(self.chosen(view) | found.baseline).tolist())
-        )
+        chosen = self.chosen(view)
+        drawn = self._drawn(np.flatnonzero(chosen), cost or self.costs[0])
+        kept = fixed & set(np.flatnonzero(chosen | found.baseline).tolist())
         places = sorted(kept | set(drawn))
-        every = [*places, *fixed]
+        every = sorted(fixed | set(drawn))
         known = dict(zip(every, found.points(every, [TIME.key]), strict=True))
         front = tuple(known[place] for place in self.front)
         best = self._best()
@@ -199,10 +196,6 @@ class Board:
             noise=found.noise,
             table=self.stage_table,
         )
-
-    @property
-    def _cost(self) -> Objective:
-        return self.costs[0]
 
     def _best(self) -> int | None:
         found = self.architectures
@@ -318,8 +311,7 @@ class Board:
 
     def trials_like(self, trial: TrialRecord) -> list[TrialRecord]:
         """All trials of the search with its architecture, in full."""
-        found = [self.record(number) for number in self.numbers_of(trial.key)]
-        return [one for one in found if one is not None] or [trial]
+        return self.records(self.numbers_of(trial.key)) or [trial]
 
     def records(self, numbers: Sequence[int]) -> list[TrialRecord]:
         """Some trials in full, with one question to the database."""

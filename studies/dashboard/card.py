@@ -11,12 +11,12 @@ from dash import dcc, html
 
 from ...spaces.architecture import Architecture, Insertion
 from .. import wording
+from ..analysis import reaches
 from ..canvas import canvas, nothing
 from ..findings import Point
 from ..objectives import OBJECTIVES
 from ..records import TrialRecord
 from ..themes import Theme
-from ..traits import reaches
 from .board import Board
 from .parts import CONFIG, Component, copied, table
 from .scene import Scene
