@@ -212,8 +212,9 @@ def keep_adding(path: Path, stop: threading.Event) -> None:
 def started(path: Path) -> tuple[subprocess.Popen[str], str]:
     """The server, and its address once it answers."""
     command = [sys.executable, "-m", "attentune", "dashboard", "--port", "0", "--db", str(path)]
+    compiling = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command, stdout=subprocess.PIPE, text=True, env={**compiling, "PYTHONUNBUFFERED": "1"}
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -223,6 +224,9 @@ def started(path: Path) -> tuple[subprocess.Popen[str], str]:
 
 
 def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+    warm, _ = started(path)  # Python compiles what it imports for the first time
+    warm.terminate()
+    warm.wait()
     began = time.perf_counter()
     process, address = started(path)
     try:
@@ -244,7 +248,8 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
         finally:
             stop.set()
             writer.join()
-        memory = psutil.Process(process.pid).memory_info().rss / 2**20
+        server = psutil.Process(process.pid)
+        memory = sum(p.memory_info().rss for p in (server, *server.children(True))) / 2**20
     finally:
         process.terminate()
         process.wait()

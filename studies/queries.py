@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 from ..errors import StudyError, did_you_mean
@@ -174,16 +174,24 @@ _CHANGING = (
 
 def changed_trials(
     connection: Connection, study: StudyRecord, after_id: int, running: Sequence[int]
-) -> Sequence[Row[Any]]:
+) -> list[Row[Any]]:
     """Of the search's trials that are new since `after_id`, or were `running`: `columns.TOLD`."""
     query = (
         select(*_CHANGING)
         .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
-        .where(TrialRow.study_id == study.id, _of(confirming=False))
-        .where(or_(TrialRow.id > after_id, TrialRow.id.in_(running)))
+        .where(_by_row_id(study), _of(confirming=False))
         .order_by(TrialRow.id)
     )
-    return connection.execute(query).all()
+    known = connection.execute(query.where(TrialRow.id.in_(running))).all() if running else []
+    return [*known, *connection.execute(query.where(TrialRow.id > after_id))]
+
+
+def _by_row_id(study: StudyRecord) -> ColumnElement[bool]:
+    """Trials of a study, where row ids choose among them.
+
+    The sum keeps SQLite from the index of studies, which would read the study's every row.
+    """
+    return TrialRow.study_id + 0 == study.id
 
 
 def last_epoch_id(connection: Connection) -> int:
@@ -226,7 +234,7 @@ def epochs(
     query = (
         select(*_EPOCH)
         .join(TrialRow, TrialRow.id == EpochRow.trial_id)
-        .where(TrialRow.study_id == study.id)
+        .where(TrialRow.study_id == study.id if after_id is None else _by_row_id(study))
         .order_by(EpochRow.id)
     )
     if number is not None:

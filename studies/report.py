@@ -185,7 +185,7 @@ def _figures(
             "Progress of the search",
             "Hypervolume of the front as training went on, in parts of the box between the best "
             "and the worst that the study has seen.",
-            partial(course_figure, course(Columns.of(trials), findings.objectives)),
+            partial(course_figure, course(Columns.of(trials).rows, findings.objectives)),
         ),
         _drawing(
             "curves",

@@ -373,9 +373,7 @@ class Store:
         with self._database.begin("read") as connection:
             return queries.trials(connection, record, numbers=numbers)
 
-    def changed_trials(
-        self, study: Study, after_id: int, running: Sequence[int]
-    ) -> Sequence[Row[Any]]:
+    def changed_trials(self, study: Study, after_id: int, running: Sequence[int]) -> list[Row[Any]]:
         """Rows for `columns.Columns`: trials of the search that are new, or were running."""
         record = self._of(study)
         with self._database.begin("read") as connection:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .analysis import attentions_by_stage, minimised_columns, non_dominated
-from .columns import COMPLETE, RUNNING, Columns
+from .columns import COMPLETE, RUNNING
 from .findings import Point
 from .objectives import Objective
 
@@ -37,9 +37,9 @@ class Step:
     volume: float
 
 
-def course(columns: Columns, objectives: Sequence[Objective]) -> tuple[Step, ...]:
-    """How the front grew with training; empty while nothing is complete."""
-    ended = columns.rows[columns.rows["state"] != RUNNING]
+def course(rows: npt.NDArray[Any], objectives: Sequence[Objective]) -> tuple[Step, ...]:
+    """How the front grew with training, from `Columns.rows`; empty while nothing is complete."""
+    ended = rows[rows["state"] != RUNNING]
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
     means = _Means(ended, objectives)

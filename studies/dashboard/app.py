@@ -32,6 +32,7 @@ from ...errors import StudyError
 from ..store import Store
 from ..themes import DARK, LIGHT
 from . import compare, looking, matters, progress, tradeoffs
+from .aside import Aside
 from .board import Board
 from .card import card
 from .parts import Component
@@ -82,6 +83,7 @@ class Boards:
     def __init__(self, store: Store, first: str | None) -> None:
         self.store, self.first = store, first
         self._boards: dict[int, Board] = {}
+        self._aside = Aside()
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -97,7 +99,7 @@ class Boards:
             return None
         with self._lock:
             if study.id not in self._boards:
-                self._boards[study.id] = Board(self.store, study)
+                self._boards[study.id] = Board(self.store, study, self._aside)
             return self._boards[study.id]
 
     def scene(self, search: str | None, theme: str | None) -> Scene:

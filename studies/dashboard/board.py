@@ -32,6 +32,7 @@ from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
 from ..store import Store
 from ..traits import Traits
 from ..volume import Step, course, importances
+from .aside import Aside
 from .memo import Memo
 from .view import View
 
@@ -59,8 +60,9 @@ class Looked:
 class Board:
     """One study. All methods may be called from any thread."""
 
-    def __init__(self, store: Store, study: StudyRecord) -> None:
+    def __init__(self, store: Store, study: StudyRecord, aside: Aside | None = None) -> None:
         self.store, self.study = store, study
+        self._aside = aside or Aside()
         self._memo = Memo()
         self.columns = Columns()
         self.latest: dict[int, EpochRecord] = {}
@@ -127,6 +129,9 @@ class Board:
     @property
     def costs(self) -> list[Objective]:
         """The study's own costs, then whatever else was measured, and the time of training."""
+        return self._memo.once("costs", self._costs)
+
+    def _costs(self) -> list[Objective]:
         own = [o for o in self.objectives if o.key != "accuracy"]
         rows = self.columns.rows
         rest = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TIME]
@@ -266,17 +271,27 @@ class Board:
     @property
     def effects(self) -> tuple[MainEffect, ...] | None:
         """Main effects, from a sample where architectures are many."""
-        return self._memo.later("effects", lambda: main_effects(self._sample(), self.stages))
+        return self._memo.later(
+            "effects", lambda: self._aside.call(main_effects, self._sample(), self.stages)
+        )
 
     @property
     def importances(self) -> Mapping[str, float] | None:
         """How much each stage explains, from a sample where architectures are many."""
-        return self._memo.later("importances", lambda: importances(self._sample(), self.stages))
+        return self._memo.later(
+            "importances", lambda: self._aside.call(importances, self._sample(), self.stages)
+        )
 
     @property
     def course(self) -> tuple[Step, ...] | None:
         """The hypervolume as the search went on."""
-        return self._memo.later("course", lambda: course(self.columns, self.objectives))
+        return self._memo.later(
+            "course", lambda: self._aside.call(course, self._rows(), self.objectives)
+        )
+
+    def _rows(self) -> npt.NDArray[Any]:
+        with self._memo.lock:
+            return self.columns.rows.copy()
 
     def _sample(self) -> list[Point]:
         with self._memo.lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -13,6 +14,9 @@ KEPT = 48
 """Values at a time; the longest unused go first."""
 MOMENT = 0.15
 """Seconds that an asker waits for the background: a small study's answer is there at once."""
+REST = 9
+"""The background computes a value anew after so many times what it took: a search wants the cores.
+"""
 
 
 class Memo:
@@ -29,6 +33,7 @@ class Memo:
         self.arrived = 0
         self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
         self._computing: set[Hashable] = set()
+        self._rested: dict[Hashable, float] = {}
 
     def once(self, name: Hashable, compute: Callable[[], Value]) -> Value:
         """The value of this version."""
@@ -48,21 +53,27 @@ class Memo:
             if version == self.version or name in self._computing:
                 return value  # type: ignore[no-any-return]
             self._computing.add(name)
-            asked = self.version
-        worker = threading.Thread(target=self._compute, args=(name, asked, compute), daemon=True)
+            rest = self._rested.get(name, 0.0) - time.monotonic()
+        worker = threading.Thread(target=self._compute, args=(name, rest, compute), daemon=True)
         worker.start()
         worker.join(timeout=MOMENT)
         with self.lock:
             return self._known.get(name, (-1, None))[1]  # type: ignore[no-any-return]
 
-    def _compute(self, name: Hashable, asked: int, compute: Callable[[], Any]) -> None:
+    def _compute(self, name: Hashable, rest: float, compute: Callable[[], Any]) -> None:
+        time.sleep(max(0.0, rest))
+        began = time.monotonic()
         try:
+            with self.lock:
+                asked = self.version
             value = compute()
             with self.lock:
                 self._keep(name, asked, value)
                 self.arrived += 1
         finally:
+            ended = time.monotonic()
             with self.lock:
+                self._rested[name] = ended + REST * (ended - began)
                 self._computing.discard(name)
 
     def _keep(self, name: Hashable, version: int, value: Any) -> None:

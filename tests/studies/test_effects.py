@@ -139,7 +139,7 @@ def test_the_course_grows_with_what_was_trained() -> None:
         ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
         ended(3, "net+eca@s1.residual", 0.65, 200),
     ]
-    steps = course(Columns.of(trials), objectives)
+    steps = course(Columns.of(trials).rows, objectives)
     assert [step.epochs for step in steps] == [8, 16, 24, 32]
     assert [step.seconds for step in steps] == [2.0, 4.0, 6.0, 8.0]
     volumes = [step.volume for step in steps]
@@ -148,5 +148,5 @@ def test_the_course_grows_with_what_was_trained() -> None:
     assert volumes[1] == pytest.approx(0.6)
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
-    assert course(Columns(), objectives) == ()
+    assert course(Columns().rows, objectives) == ()
     assert len(course_figure(steps).data[0].x) == 4
