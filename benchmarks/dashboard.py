@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -20,7 +21,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,8 @@ import psutil
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.runners.environment import environment
-from attentune.spaces.architecture import Architecture
+from attentune.runners.results import Costs, EpochReport, TrialResult
+from attentune.spaces.architecture import Architecture, parse
 from attentune.studies.dashboard.view import View
 from attentune.studies.store import Store
 
@@ -164,6 +165,30 @@ class Browser:
             "changedPropIds": ["url.search"],
             "state": [],
         }
+        return self.timed(body)
+
+    def tick(self) -> str:
+        """The question of every second, whether there is news; the mark of what there is."""
+        body = {
+            "output": "..mark.data...live.children..",
+            "outputs": [
+                {"id": "mark", "property": "data"},
+                {"id": "live", "property": "children"},
+            ],
+            "inputs": [
+                {"id": "tick", "property": "n_intervals", "value": 1},
+                {"id": "url", "property": "search", "value": ""},
+            ],
+            "changedPropIds": ["tick.n_intervals"],
+            "state": [
+                {"id": "mark", "property": "data", "value": ""},
+                {"id": "live", "property": "children", "value": ""},
+            ],
+        }
+        return str(json.loads(self.timed(body))["response"]["mark"]["data"])
+
+    def timed(self, body: Any) -> bytes:
+        """An answer; its time is kept."""
         began = time.perf_counter()
         found = self.post("/_dash-update-component", body)
         self.milliseconds.append(1000 * (time.perf_counter() - began))
@@ -193,20 +218,22 @@ def views(draw: random.Random) -> Iterator[View]:
         )
 
 
-def keep_adding(path: Path, stop: threading.Event) -> None:
-    """A search that goes on: a trial every two seconds, an epoch every half."""
-    from attentune.runners.results import EpochReport
-    from attentune.spaces.architecture import parse
-
+def keep_adding(path: Path) -> None:
+    """A search that goes on, until it is killed: an epoch every half second, a trial every two."""
     draw = random.Random(1)
+    told = environment(torch.device("cpu"), "float32")
+    costs = Costs(11_200_000, 600_000_000, latency_ms=6.0)
+    result = TrialResult(0.6, 4, costs, 2.0, 2.0, 900.0, told)
     with Store.open(path) as store:
         for number, text in enumerate(texts(draw), 10**7):
             store.start_trial("many", number, parse(text), seed=number)
             for epoch in (1, 2, 3, 4):
-                if stop.wait(0.5):
-                    return
+                time.sleep(0.5)
                 store.record_epoch("many", number, EpochReport(epoch, 1.0, 0.5, 1.0, 0.004, 0.5))
-            store.prune_trial("many", number, "rung 1: behind its peers", seconds=2.0)
+            if number % 2:
+                store.prune_trial("many", number, "rung 1: behind its peers", seconds=2.0)
+            else:
+                store.finish_trial("many", number, result)
 
 
 def started(path: Path) -> tuple[subprocess.Popen[str], str]:
@@ -240,13 +267,12 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
             browser.draw("drawn", name, View(), "0")
         time.sleep(options.warm)
         found = {"at rest": interactions(browser, options, watch)}
-        stop = threading.Event()
-        writer = threading.Thread(target=keep_adding, args=(path, stop))
+        writer = multiprocessing.get_context("spawn").Process(target=keep_adding, args=(path,))
         writer.start()
         try:
             found["while a search writes"] = interactions(browser, options, watch)
         finally:
-            stop.set()
+            writer.kill()
             writer.join()
         server = psutil.Process(process.pid)
         memory = sum(p.memory_info().rss for p in (server, *server.children(True))) / 2**20
@@ -265,7 +291,9 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
 def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
     """Quantiles in ms over many requests, of all and of each figure."""
     draw = random.Random(2)
+    following = time.monotonic()
     by_name: dict[str, list[float]] = {}
+    marks = set()
     for view, _ in zip(views(draw), range(options.rounds), strict=False):
         for kind, name in (
             *(("drawn", name) for name in PLOTS),
@@ -274,10 +302,15 @@ def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) ->
         ):
             browser.draw(kind, name, view, "0")
             by_name.setdefault(name, []).append(browser.milliseconds[-1])
+        if time.monotonic() > following:
+            following = time.monotonic() + 1
+            marks.add(browser.tick())
+            by_name.setdefault("tick", []).append(browser.milliseconds[-1])
         watch.lap()
     every = sorted(value for values in by_name.values() for value in values)
     return {
         "count": len(every),
+        "updates seen": len(marks),
         "p50, ms": round(_quantile(every, 0.5), 1),
         "p99, ms": round(_quantile(every, 0.99), 1),
         "most, ms": round(every[-1], 1),

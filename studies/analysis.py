@@ -100,15 +100,24 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     A row is dominated by one that is nowhere larger and somewhere smaller; equal rows all stay.
     """
     kept = np.zeros(len(values), dtype=bool)
-    left = np.lexsort(values.T[::-1]) if len(values) else np.zeros(0, dtype=int)
+    if not len(values):
+        return kept
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    sums = ((values - low) / np.where(span > 0, span, 1.0)).sum(axis=1)
+    left = np.flatnonzero(~_dominated(values, values[sums.argmin()]))  # most rows, usually
+    left = left[np.lexsort(values[left].T[::-1])]
     while len(left):
-        # In lexicographic order none that is left dominates the first; it is on the front.
-        first, left = left[0], left[1:]
+        # What dominates a row has no larger sum, and comes before it where sums are equal.
+        first = left[sums[left].argmin()]
         kept[first] = True
-        others = values[left]
-        worse = (others >= values[first]).all(axis=1) & (others > values[first]).any(axis=1)
-        left = left[~worse]
+        left = left[left != first]
+        left = left[~_dominated(values[left], values[first])]
     return kept
+
+
+def _dominated(values: Matrix, by: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    found = (values >= by).all(axis=1) & (values > by).any(axis=1)
+    return np.asarray(found, dtype=bool)
 
 
 def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | None:

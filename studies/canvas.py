@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import plotly.graph_objects as go
 
 from .themes import Theme
 
+Axis = Mapping[str, Any]
+NEUTRAL: Axis = MappingProxyType({})
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -22,16 +26,22 @@ def wrapped(architecture: str) -> str:
     return safe(architecture).replace("+", "<br>+")
 
 
-def canvas(theme: Theme, x_title: str, y_title: str) -> go.Figure:
-    """An empty figure in the house style, on a transparent ground."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": theme.text},
-        margin={"l": 56, "r": 16, "t": 16, "b": 48},
-        legend={
+def canvas(
+    theme: Theme, x_title: str, y_title: str, *, x: Axis = NEUTRAL, y: Axis = NEUTRAL, **layout: Any
+) -> go.Figure:
+    """An empty figure in the house style, on a transparent ground.
+
+    `x`, `y` and `layout` add to the axes' and the figure's own settings. They are better given
+    here than by `update_layout`, which takes ten times as long as making the figure.
+    """
+    style = {"gridcolor": theme.grid, "zeroline": False, "automargin": True}
+    house = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": theme.text},
+        "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
+        "legend": {
             "orientation": "h",
             "yref": "container",
             "y": 0,
@@ -39,15 +49,13 @@ def canvas(theme: Theme, x_title: str, y_title: str) -> go.Figure:
             "x": 0,
             "font": {"size": 12},
         },
-        hoverlabel={"bgcolor": theme.page, "font": {"color": theme.text}, "align": "left"},
-        hovermode="closest",
-        height=400,
-    )
-    style = {"gridcolor": theme.grid, "zeroline": False, "automargin": True}
-    title = {"standoff": 10}
-    figure.update_xaxes(**style, title={"text": x_title, **title})
-    figure.update_yaxes(**style, title={"text": y_title, **title})
-    return figure
+        "hoverlabel": {"bgcolor": theme.page, "font": {"color": theme.text}, "align": "left"},
+        "hovermode": "closest",
+        "height": 400,
+        "xaxis": {**style, "title": {"text": x_title, "standoff": 10}, **x},
+        "yaxis": {**style, "title": {"text": y_title, "standoff": 10}, **y},
+    }
+    return go.Figure(layout={**house, **layout})
 
 
 def nothing(figure: go.Figure, theme: Theme, text: str) -> go.Figure:

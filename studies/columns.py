@@ -8,6 +8,7 @@ to draw; a test holds the two together.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ FIELDS = (
 )  # fmt: skip
 COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "pruned", "failed",
                                                                "running"))  # fmt: skip
-
+_STATES = {state: place for place, state in enumerate(STATES)}
 
 TOLD = ("id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COSTS,
         "seconds", "worker", "started_at", "finished_at")  # fmt: skip
@@ -88,7 +89,7 @@ class Columns:
             new[name] = told[name]
         for name in ("accuracy", *COSTS, "seconds"):
             new[name] = np.array(told[name], dtype=float)  # None becomes NaN
-        new["state"] = [STATES.index(state) for state in told["state"]]
+        new["state"] = [_STATES[state] for state in told["state"]]
         new["baseline"] = [role == BASELINE for role in told["role"]]
         new["worker"] = [self._worker(name) for name in told["worker"]]
         new["started"], new["finished"] = (
@@ -153,17 +154,19 @@ class Architectures:
     def of(cls, columns: Columns) -> Architectures:
         """Those of all trials; the columns may change afterwards."""
         every = columns.rows
-        able = every[(every["state"] == COMPLETE) & ~np.isnan(every["accuracy"])]
-        able = able[np.lexsort((able["number"], able["architecture"]))]
-        which, begin = np.unique(able["architecture"], return_index=True)
-        order = np.argsort(able["number"][begin], kind="stable")
+        able = np.flatnonzero((every["state"] == COMPLETE) & ~np.isnan(every["accuracy"]))
+        number, architecture = every["number"][able], every["architecture"][able]
+        together = np.lexsort((number, architecture))
+        which, begin = np.unique(architecture[together], return_index=True)
+        order = np.argsort(number[together[begin]], kind="stable")
         ends = np.append(begin[1:], len(able))
         counts = (ends - begin)[order]
         starts = np.concatenate([[0], np.cumsum(counts)])
         taken = np.repeat(begin[order] - starts[:-1], counts) + np.arange(len(able))
         chosen = np.unique(every["architecture"][every["baseline"]])
         which = which[order].astype(np.int64)
-        return cls(list(columns.texts), which, able[taken], starts, np.isin(which, chosen))
+        rows = every[able[together[taken]]]
+        return cls(list(columns.texts), which, rows, starts, np.isin(which, chosen))
 
     def __len__(self) -> int:
         return len(self.which)
@@ -180,7 +183,13 @@ class Architectures:
 
     def mean(self, key: str) -> Floats:
         """(n,) over the seeds, of `accuracy` or a cost; NaN where a trial lacks it."""
-        return self._sums(self.rows[key]) / np.maximum(self.counts, 1)
+        if key not in self._means:
+            self._means[key] = self._sums(self.rows[key]) / np.maximum(self.counts, 1)
+        return self._means[key]
+
+    @cached_property
+    def _means(self) -> dict[str, Floats]:
+        return {}
 
     @cached_property
     def accuracy(self) -> Floats:
@@ -190,8 +199,9 @@ class Architectures:
     @cached_property
     def bare(self) -> int | None:
         """The place of the bare backbone."""
-        found = [i for i, w in enumerate(self.which) if "+" not in self.texts[w]]
-        return next((i for i in found if self.architecture(i).bare), None)
+        likely = itertools.chain(np.flatnonzero(self.baseline).tolist(), range(len(self)))
+        plain = (i for i in likely if "+" not in self.texts[self.which[i]])
+        return next((i for i in plain if self.architecture(i).bare), None)
 
     @cached_property
     def noise(self) -> Noise | None:
@@ -228,17 +238,17 @@ class Architectures:
     def points(self, places: Iterable[int], more: Sequence[str] = ()) -> list[Point]:
         """The points of `analysis` for some places; `more` names further fields of the rows."""
         found = []
+        means = {key: self.mean(key) for key in ("accuracy", *COSTS, *more)}
         for place in places:
             rows = self.rows[self.starts[place] : self.starts[place + 1]]
-            known = ("accuracy", *COSTS, *more)
-            keys = [key for key in known if not np.isnan(rows[key]).any()]
+            values = {key: float(mean[place]) for key, mean in means.items()}
             found.append(
                 Point(
                     architecture=self.architecture(place),
                     numbers=tuple(rows["number"].tolist()),
                     seeds=tuple(rows["seed"].tolist()),
                     accuracies=tuple(rows["accuracy"].tolist()),
-                    values={key: float(rows[key].mean()) for key in keys},
+                    values={k: value for k, value in values.items() if not math.isnan(value)},
                     baseline=bool(self.baseline[place]),
                     gain=self._gain(place, rows),
                 )
@@ -268,7 +278,7 @@ def _by_seed(rows: npt.NDArray[Any]) -> dict[int, float]:
 
 def _moments(values: Sequence[datetime | str | None]) -> Floats:
     """Seconds since 1970; NaN where nothing is known."""
-    if any(isinstance(value, datetime) for value in values):
+    if isinstance(next((value for value in values if value is not None), None), datetime):
         return np.array([v.timestamp() if isinstance(v, datetime) else np.nan for v in values])
     moments = np.array(["NaT" if value is None else value for value in values], "datetime64[us]")
     seconds: Floats = moments.astype(np.int64) / 1e6

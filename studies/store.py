@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -373,11 +373,13 @@ class Store:
         with self._database.begin("read") as connection:
             return queries.trials(connection, record, numbers=numbers)
 
-    def changed_trials(self, study: Study, after_id: int, running: Sequence[int]) -> list[Row[Any]]:
+    def changed_trials(
+        self, study: Study, after_id: int, running: Sequence[int]
+    ) -> Iterator[Sequence[Row[Any]]]:
         """Rows for `columns.Columns`: trials of the search that are new, or were running."""
         record = self._of(study)
         with self._database.begin("read") as connection:
-            return queries.changed_trials(connection, record, after_id, running)
+            yield from queries.changed_trials(connection, record, after_id, running)
 
     def last_epoch_id(self) -> int:
         """A bookmark: `epochs(study, after_id=…)` then gives what is recorded from now on."""

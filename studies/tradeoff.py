@@ -130,16 +130,13 @@ class _Ground:
 
 
 def _axes(findings: Findings, cost: Objective, theme: Theme, log: bool) -> go.Figure:
-    figure = canvas(theme, _title(cost), "Validation accuracy (%)")
     costs = [p.values[cost.key] for p in _able(findings.points, cost)]
-    if costs:
-        figure.update_layout(height=470)
-        figure.update_xaxes(
-            type="log" if log and min(costs) > 0 else "linear",
-            tickformat="" if cost.unit else "~s",
-            nticks=7,
-        )
-    return figure
+    axis = {
+        "type": "log" if log and min(costs, default=0) > 0 else "linear",
+        "tickformat": "" if cost.unit else "~s",
+        "nticks": 7,
+    }
+    return canvas(theme, _title(cost), "Validation accuracy (%)", x=axis, height=470)
 
 
 def _title(cost: Objective) -> str:
@@ -185,8 +182,15 @@ def _band_of_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     if findings.noise is None or findings.bare is None:
         return
     middle, reach = 100 * findings.bare.accuracy, 100 * findings.noise.deviation
-    figure.add_hrect(
-        y0=middle - reach, y1=middle + reach, line_width=0, fillcolor=theme.shade, layer="below"
+    figure.add_shape(
+        xref="x domain",
+        x0=0,
+        x1=1,
+        y0=middle - reach,
+        y1=middle + reach,
+        line_width=0,
+        fillcolor=theme.shade,
+        layer="below",
     )
     figure.add_annotation(
         x=1,

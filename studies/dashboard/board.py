@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,9 @@ from .aside import Aside
 from .memo import Memo
 from .view import View
 
-MOST_DRAWN = 800
+MOST_DRAWN = 500
 """So many markers are drawn; of more, the best of every spot."""
-SPOTS = (40, 20)
+SPOTS = (32, 15)
 """Spots of the trade-off, across and up."""
 TIME = Objective("time", "seconds", "minimize", "Training time", "s")
 """A cost to look at; no search optimises it, since it depends on what else the machine does."""
@@ -83,32 +83,38 @@ class Board:
             if time.monotonic() - self._asked >= PATIENCE:
                 self._read()
                 self._asked = time.monotonic()
-            return f"{self._memo.version}.{self._memo.arrived}"
+            return f"{self._memo.versions['any']}.{self._memo.arrived}"
 
     def _read(self) -> None:
-        running = self.columns.running
-        known = set(running)
-        found = self.store.changed_trials(self.study, self.columns.last_id, running)
+        running, last = self.columns.running, self.columns.last_id
         before = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
-        self.columns.update(found)
-        self.columns.withdraw(known - {row.id for row in found})
-        fresh = [row for row in found if row.id not in known]
+        left = set(running)
+        for part in self.store.changed_trials(self.study, last, running):
+            self.columns.update(part)
+            left -= {row.id for row in part} if left else set()
+        self.columns.withdraw(left)
+        fresh = self.columns.rows[self.columns.rows["id"] > last]
+        begun = fresh["number"][fresh["state"] == RUNNING].tolist()
         after = self.columns.rows[np.isin(self.columns.rows["id"], running)].tobytes()
         epochs = self.store.epochs(self.study, after_id=self._bookmark)
         if epochs:
             self._bookmark = epochs[-1].id
-        if fresh:
-            begun = [row.number for row in fresh if row.state == "running"]
-            epochs = [*self.store.epochs_of(self.study, begun), *epochs] if begun else epochs
+        if begun:
+            epochs = [*self.store.epochs_of(self.study, begun), *epochs]
         for record in epochs:
             self.latest[record.number] = record
         runs = self.store.holder(self.study) is not None
-        if fresh or epochs or before != after or runs != self.runs:
+        if len(fresh) or epochs or before != after or runs != self.runs:
             self.runs = runs
             rows = self.columns.rows
             alive = set(rows["number"][rows["state"] == RUNNING].tolist())
             self.latest = {n: record for n, record in self.latest.items() if n in alive}
-            self._memo.version += 1
+            self._memo.versions["any"] += 1
+        counts, versions = self.columns.counts(), self._memo.versions
+        versions["ended"] = len(self.columns) - counts["running"]
+        versions["complete"] = counts["complete"]
+        # Every page needs these; that whoever asks next waits for them would be felt.
+        _ = self.front, self.stage_table, self._best()
 
     # What it shows, computed once a version
 
@@ -175,7 +181,8 @@ class Board:
         filters = (view.attention, view.position, view.stage, view.ratio) if view else ()
         chosen = view.trial if view else None
         name = ("findings", filters, cost.key if cost else "", chosen)
-        return self._memo.once(name, lambda: self._findings(view, cost))
+        found = self._memo.once(name, lambda: self._findings(view, cost))
+        return replace(found, counts=self.columns.counts())
 
     def _findings(self, view: View | None, cost: Objective | None) -> Findings:
         found = self.architectures
@@ -203,6 +210,9 @@ class Board:
         )
 
     def _best(self) -> int | None:
+        return self._memo.once("best", self._highest)
+
+    def _highest(self) -> int | None:
         found = self.architectures
         if not len(found):
             return None
@@ -286,7 +296,7 @@ class Board:
     def course(self) -> tuple[Step, ...] | None:
         """The hypervolume as the search went on."""
         return self._memo.later(
-            "course", lambda: self._aside.call(course, self._rows(), self.objectives)
+            "course", lambda: self._aside.call(course, self._rows(), self.objectives), "ended"
         )
 
     def _rows(self) -> npt.NDArray[Any]:
@@ -334,16 +344,18 @@ class Board:
 
     def failed(self) -> list[TrialRecord]:
         """The trials that failed."""
-        return self._memo.once("failed", lambda: self.store.trials(self.study, state="failed"))
+        return self._memo.once(
+            "failed", lambda: self.store.trials(self.study, state="failed"), "ended"
+        )
 
     def rejections(self) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""
-        return self._memo.once("rejections", lambda: self.store.rejections(self.study))
+        return self._memo.once("rejections", lambda: self.store.rejections(self.study), "any")
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The study's config, which `resume` and `confirm` may change."""
-        return self._memo.once("config", lambda: self.store.study(self.study.name)).config
+        return self._memo.once("config", lambda: self.store.study(self.study.name), "any").config
 
     def numbers_of(self, key: str) -> list[int]:
         """The trials of an architecture, complete or not."""

@@ -68,6 +68,7 @@ def serve(
             )
         say(f"http://{shown}:{server.effective_port}/" + (f"?token={token}" if token else ""))
         say("Ctrl-C stops it.")
+        gc.freeze()  # what is here by now stays
         try:
             server.run()
         finally:
