@@ -8,6 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
+# Python's compiled files make every process that the tests and searches start begin sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow lint bench clean
 .DELETE_ON_ERROR:
 

@@ -38,9 +38,18 @@ class Row:
         """Mean final accuracy over the seeds."""
         return float(self.accuracy[:, -1].mean())
 
+    def first(self, seeds: int) -> Row:
+        """No more than so many of its trials."""
+        return Row(self.costs, self.accuracy[:seeds], self.train_loss[:seeds])
+
 
 class Table:
-    """Every architecture of a space, by its text, and what `of` a price list answers."""
+    """Every architecture of a space, by its text, and what `of` a price list answers.
+
+    Attributes:
+        seeds: trials of every architecture of the space; baselines outside of it have fewer.
+        ranked: the space's architectures, the truly best first.
+    """
 
     def __init__(self, path: Path) -> None:
         found = json.loads(path.read_text("utf-8"))
@@ -56,14 +65,10 @@ class Table:
         }
         size, stem = self.recipe.image_size, self.recipe.stem
         self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
-        most = max(len(row.accuracy) for row in self.rows.values())
-        inside = {text: r for text, r in self.rows.items() if len(r.accuracy) == most}
-        self.ranked = sorted(inside, key=lambda text: -inside[text].truth)
-
-    @property
-    def seeds(self) -> int:
-        """Trials of every architecture of the space."""
-        return max(len(row.accuracy) for row in self.rows.values())
+        inside = {str(self.bound.decide(self.bound.at(i))) for i in range(self.bound.size())}
+        self.seeds = min(len(self.rows[text].accuracy) for text in inside)
+        self.rows = {text: row.first(self.seeds) for text, row in self.rows.items()}
+        self.ranked = sorted(inside, key=lambda text: (-self.rows[text].truth, text))
 
     @cached_property
     def shared(self) -> Array:

@@ -25,8 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky
-from scipy.optimize import minimize
+import scipy
 
 from ..spaces.architecture import Architecture
 from ..spaces.sites import SiteMap
@@ -191,7 +190,7 @@ class Model:
     def _pull(self, residuals: Array) -> Array:
         """What residuals of the observations make of the architectures to be judged."""
         factor = _cholesky(self.variances, self.kernels, self.extra)
-        weights = cho_solve((factor, True), residuals)
+        weights = scipy.linalg.cho_solve((factor, True), residuals)
         answer = np.zeros(len(next(iter(self.designs.values()))) - self.count)
         for kind, design in self.designs.items():
             here = design[: self.count].T @ weights
@@ -206,8 +205,8 @@ class Model:
         def cost(logs: Array) -> tuple[float, Array]:
             variances = dict(zip(kinds, np.exp(logs), strict=True))
             factor = _cholesky(variances, kernels, self.extra)
-            weights = cho_solve((factor, True), self.y)
-            inverse = cho_solve((factor, True), np.eye(self.count))
+            weights = scipy.linalg.cho_solve((factor, True), self.y)
+            inverse = scipy.linalg.cho_solve((factor, True), np.eye(self.count))
             away = (logs - centre) / WEIGHT
             value = 0.5 * self.y @ weights + np.log(np.diag(factor)).sum() + 0.5 * away @ away
             slopes = [
@@ -216,7 +215,9 @@ class Model:
             ]
             return float(value), np.array(slopes) + away / WEIGHT
 
-        fitted = minimize(cost, centre, jac=True, method="L-BFGS-B", options={"maxiter": 30})
+        fitted = scipy.optimize.minimize(
+            cost, centre, jac=True, method="L-BFGS-B", options={"maxiter": 30}
+        )
         return dict(zip(kinds, np.exp(fitted.x), strict=True))
 
 
@@ -225,7 +226,7 @@ def _cholesky(variances: Mapping[str, float], kernels: Mapping[str, Array], extr
     for kind, kernel in kernels.items():
         if kind != "noise":
             total = total + variances[kind] * kernel
-    factor: Array = cholesky(total, lower=True)
+    factor: Array = scipy.linalg.cholesky(total, lower=True)
     return factor
 
 

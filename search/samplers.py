@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
+import scipy
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -24,7 +25,6 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from ..errors import SpaceError
@@ -160,7 +160,7 @@ class Sobol(_Heedless):
 
     def decide(self, number: int) -> Decisions:
         """What the point of that number says."""
-        sobol = qmc.Sobol(DIMENSIONS, rng=self.seed)
+        sobol = scipy.stats.qmc.Sobol(DIMENSIONS, rng=self.seed)
         sobol.fast_forward(number)
         point = sobol.random(1)[0]
         decisions: Decisions = {}

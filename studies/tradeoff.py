@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 
 from . import wording
@@ -26,6 +27,10 @@ CROWD = 400
 GROUPS = 7
 """Colours of a legend; whatever is rarer goes together."""
 OTHERS = "others"
+SIDES = ("top center", "bottom center", "middle right", "middle left")
+"""Where a baseline's name may stand, the first that is free."""
+NEAR = 0.15
+"""Names of baselines that are so close, in parts of the baselines' range, would meet."""
 
 Colouring = Literal["attention", "position", "ratio", "stage"]
 COLOURINGS: tuple[Colouring, ...] = ("attention", "position", "ratio", "stage")
@@ -280,7 +285,7 @@ def _baselines(
         mode="markers+text",
         cliponaxis=False,
         text=[_short(p) for p in points],
-        textposition="top center",
+        textposition=_apart(points, cost),
         textfont={"size": 11, "color": theme.text},
         marker={
             "color": [theme.attention(main_attention(p.architecture)) for p in points],
@@ -293,6 +298,22 @@ def _baselines(
         hovertext=[_hover(p, findings) for p in points],
         hoverinfo="text",
     )
+
+
+def _apart(points: Sequence[Point], cost: Objective) -> list[str]:
+    """Where each name stands, so that those of neighbours do not cover each other."""
+    where = _where(points, cost)
+    width, height = (np.ptp(where[axis]) or 1.0 for axis in ("x", "y"))
+    found: dict[int, str] = {}
+    for place in np.argsort(where["x"], kind="stable").tolist():
+        near = {
+            found[other]
+            for other in found
+            if abs(where["x"][place] - where["x"][other]) < NEAR * width
+            and abs(where["y"][place] - where["y"][other]) < NEAR * height
+        }
+        found[place] = next((side for side in SIDES if side not in near), SIDES[0])
+    return [found[place] for place in range(len(points))]
 
 
 def _rings(

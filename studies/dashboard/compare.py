@@ -10,7 +10,7 @@ from ..intervals import forest_figure
 from ..tradeoff import tradeoff_figure
 from ..verdict import verdict, warning
 from .board import Board
-from .parts import Component, plot, section, soft, table, words
+from .parts import Component, plot, section, soft, table, waiting, words
 from .scene import Scene
 
 MOST = 4
@@ -96,11 +96,7 @@ def forest(scene: Scene) -> go.Figure:
     """Gains with intervals."""
     found = scene.board.confirmation
     if found is None:
-        figure = go.Figure()
-        return figure.update_layout(
-            height=60, xaxis_visible=False, yaxis_visible=False, paper_bgcolor="rgba(0,0,0,0)",
-            plot_bgcolor="rgba(0,0,0,0)",
-        )  # fmt: skip
+        return waiting(scene.theme, "").update_layout(height=60)
     return forest_figure(found, scene.theme)
 
 
