@@ -27,7 +27,7 @@ CROWD = 400
 GROUPS = 7
 """Colours of a legend; whatever is rarer goes together."""
 OTHERS = "others"
-SIDES = ("top center", "bottom center", "middle right", "middle left")
+SIDES = ("top center", "bottom right", "top left", "bottom left")
 """Where a baseline's name may stand, the first that is free."""
 NEAR = 0.15
 """Names of baselines that are so close, in parts of the baselines' range, would meet."""

@@ -278,6 +278,7 @@ def _drawing(app: Dash, boards: Boards) -> None:
     app.clientside_callback(
         ClientsideFunction("attentune", "zoomed"),
         Output({"part": "plot", "name": MATCH}, "figure"),
+        Output({"part": "plot", "name": MATCH}, "style"),
         Input({"part": "drawn", "name": MATCH}, "data"),
         State({"part": "plot", "name": MATCH}, "figure"),
     )

@@ -93,7 +93,9 @@ def _insertion(insertion: Insertion, stage: int) -> list[Component]:
 
 def curve_figure(board: Board, trials: Sequence[TrialRecord], theme: Theme) -> go.Figure:
     """Validation accuracy by epoch of some trials, over the bare backbone's."""
-    figure = canvas(theme, "Epoch", "Validation accuracy (%)")
+    figure = canvas(
+        theme, "Epoch", "Accuracy (%)", height=240, margin={"l": 56, "r": 16, "t": 8, "b": 48}
+    )
     bare = board.bare_numbers
     own = [trial.number for trial in trials]
     records = board.epochs_of([*bare, *own])
@@ -114,7 +116,6 @@ def curve_figure(board: Board, trials: Sequence[TrialRecord], theme: Theme) -> g
                                         marker={"size": 5}))  # fmt: skip
     if not figure.data:
         return nothing(figure, theme, "No epoch is done yet")
-    figure.update_layout(height=240, margin={"t": 8})
     return figure
 
 

@@ -38,7 +38,8 @@
 
       // What the server has drawn, at the zoom that the reader has chosen for the same figure.
       zoomed: function (drawn, shown) {
-        if (!drawn) { return window.dash_clientside.no_update; }
+        var none = window.dash_clientside.no_update;
+        if (!drawn) { return [none, none]; }
         var before = (shown && shown.layout) || {}, layout = Object.assign({}, drawn.layout);
         if (before.uirevision && before.uirevision === layout.uirevision) {
           ["xaxis", "yaxis"].forEach(function (name) {
@@ -49,7 +50,9 @@
             }
           });
         }
-        return Object.assign({}, drawn, { layout: layout });
+        // The room that was kept, so that the page would not jump, is what the figure takes now.
+        var room = { minHeight: layout.height + "px" };
+        return [Object.assign({}, drawn, { layout: layout }), room];
       }
     }
   });
