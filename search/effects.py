@@ -45,6 +45,10 @@ PRIOR = {
 """Expected variance of each kind of effect, in parts of the variance of all observations."""
 WEIGHT = 1.0
 """Standard deviation of the prior on a log variance."""
+REACH = 5.0
+"""A log variance is looked for so far from its prior mean: beyond, trials that agree to the last
+digit would take all noise for nothing, and the equations could not be solved.
+"""
 PASSED = 4
 """So many trials have to have passed a rung before those that it stopped are used."""
 ENOUGH = 6
@@ -216,13 +220,18 @@ class Model:
             return float(value), np.array(slopes) + away / WEIGHT
 
         fitted = scipy.optimize.minimize(
-            cost, centre, jac=True, method="L-BFGS-B", options={"maxiter": 30}
+            cost,
+            centre,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(middle - REACH, middle + REACH) for middle in centre],
+            options={"maxiter": 30},
         )
         return dict(zip(kinds, np.exp(fitted.x), strict=True))
 
 
 def _cholesky(variances: Mapping[str, float], kernels: Mapping[str, Array], extra: Array) -> Array:
-    total = np.diag(variances["noise"] + extra + 1e-9)
+    total = np.diag(variances["noise"] + extra + 1e-8)
     for kind, kernel in kernels.items():
         if kind != "noise":
             total = total + variances[kind] * kernel

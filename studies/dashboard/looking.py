@@ -30,7 +30,7 @@ def page(_: Scene) -> Component:
             "Look where",
             "Under each stage our gate, or the strength of its output where it has none, and "
             "beside it the strength in the bare backbone.",
-            plot("places", 600),
+            plot("places", 600, wide=True),
         ),
     ]
 

@@ -32,8 +32,11 @@ def section(title: str, caption: str, *children: Component, name: str = "") -> C
     return html.Section([html.H2(title), html.P(caption, className="caption"), *children], **extra)
 
 
-def plot(name: str, height: int = 420) -> Component:
-    """The place of a figure, which `app` draws; with buttons that save it and its data."""
+def plot(name: str, height: int = 420, *, wide: bool = False) -> Component:
+    """The place of a figure, which `app` draws; with buttons that save it and its data.
+
+    A `wide` one is scrolled where the window is narrow, since it would be too small to read.
+    """
     hidden = {"visible": False}
     ground = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
     waiting = {"layout": {"xaxis": hidden, "yaxis": hidden, "height": height, **ground}}
@@ -50,7 +53,8 @@ def plot(name: str, height: int = 420) -> Component:
         for kind in ("png", "svg", "csv")
     ]
     drawn = dcc.Store(id={"part": "drawn", "name": name})
-    return html.Div([drawn, graph, html.Div(buttons, className="saves")], className="plot")
+    around = html.Div(graph, className="wide") if wide else graph
+    return html.Div([drawn, around, html.Div(buttons, className="saves")], className="plot")
 
 
 def waiting(theme: Theme, said: str = "Being computed …") -> go.Figure:

@@ -54,6 +54,16 @@ def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
     assert true[np.argmax(expected)] >= among_best
 
 
+def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
+    rng = np.random.default_rng(3)
+    some_of_them = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 60)]
+    seen = [Observation(a, truth(a), seed=seed) for a in some_of_them for seed in range(5)]
+    model = Model(Effects(bound.site_map), seen, some_of_them)
+    true, expected = np.array([truth(a) for a in some_of_them]), model.expected()
+    np.testing.assert_allclose(expected - expected.mean(), true - true.mean(), atol=2e-3)
+    assert np.isfinite(model.sample(rng)).all()
+
+
 def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
     rng = np.random.default_rng(0)
     architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 12)]
