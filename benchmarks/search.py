@@ -13,7 +13,8 @@ Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
             points, when the budget is spent
 volume      hypervolume of the front found, by true accuracy and parameters, of the best possible
-epochs      median training until the recommendation is among the truly best `--top`, and stays so
+epochs      median training until the recommendation is among the truly best `--top`, and stays so;
+            at most the budget, so that a way that fails looks quicker than it is
 speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
 """
 
@@ -35,9 +36,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import optuna
+import torch
 from attentune.benchmarks.peers import Moasha
 from attentune.benchmarks.simulation import NOW, settings_of, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
+from attentune.runners.environment import environment
 from attentune.search.agenda import Proposal
 from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
@@ -259,7 +262,14 @@ def main() -> None:
                 f"found {told['found']:.0%}  trials {told['trials']:.0f}"
             )
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        told = {
+            "what": "searches replayed on tables of architectures",
+            "environment": environment(torch.device("cpu"), "float32"),
+            "repetitions": options.repetitions,
+            "top": options.top,
+            "tables": results,
+        }
+        options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

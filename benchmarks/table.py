@@ -1,4 +1,4 @@
-"""The tables of `docs/performance.md`, made from the results that are committed.
+"""The tables of `docs/performance.md` and `docs/search.md`, made from committed results.
 
     python benchmarks/table.py              write them
     python benchmarks/table.py --check      exit with 1 if they are not what this would write
@@ -20,7 +20,8 @@ from typing import Any
 from attentune.benchmarks.turns import shown
 
 RESULTS = Path(__file__).parent / "results"
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "performance.md", DOCS / "search.md")
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 
@@ -211,6 +212,37 @@ def graphs(result: Result) -> list[str]:
     ]
 
 
+def search(result: Result) -> list[str]:
+    """Ways to search on each table; where half of the repetitions failed, "more than"."""
+    lines = []
+    for found in result["tables"]:
+        rows = []
+        for way, told in found["ways"].items():
+            random = way == "random/none"
+            last = found["last_epochs_of_random" if random else "budget_epochs"]
+            speed, low, high = told["speed_up"]
+            rows.append(
+                [
+                    f"`{way}`",
+                    f"{told['regret'][0]:.2f} ± {told['regret'][1]:.2f}",
+                    f"{told['volume'][0]:.3f} ± {told['volume'][1]:.3f}",
+                    f"{100 * told['found']:.0f} %",
+                    f"over {last:,}" if told["epochs"] >= last else f"{told['epochs']:,.0f}",
+                    "1" if random else f"under {speed:.1f}" if told["epochs"] >= last
+                    else f"{speed:.1f} ({low:.1f} to {high:.1f})",
+                ]
+            )  # fmt: skip
+        head = ["way", "regret, points", "hypervolume", "found", "epochs until found", "speed-up"]
+        lines += [
+            f"`{found['table']}`: {found['architectures']} architectures, {found['seeds']} seeds, "
+            f"a budget of {found['budget_epochs']:,} epochs (random search goes on to "
+            f"{found['last_epochs_of_random']:,}), {result['repetitions']} repetitions.",
+            "",
+            *table(head, rows),
+        ]
+    return lines
+
+
 def _mean(mean: float, deviation: float | None) -> str:
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
@@ -229,6 +261,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "dashboard": dashboard,
     "epochs": epochs,
     "graphs": graphs,
+    "search": search,
 }
 
 
@@ -272,10 +305,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
-    page = PAGE.read_text("utf-8")
-    if options.check and filled(page) != page:
-        raise SystemExit(f"{PAGE.name} is not what the results say; run {Path(__file__).name}")
-    PAGE.write_text(filled(page), "utf-8")
+    for path in PAGES:
+        page = path.read_text("utf-8")
+        if options.check and filled(page) != page:
+            raise SystemExit(f"{path.name} is not what the results say; run {Path(__file__).name}")
+        path.write_text(filled(page), "utf-8")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from attentune.benchmarks import table
 from attentune.benchmarks.trials import compare
 
 
-def test_the_committed_page_is_what_the_command_would_write():
-    page = table.PAGE.read_text("utf-8")
+@pytest.mark.parametrize("path", table.PAGES, ids=lambda path: path.stem)
+def test_a_committed_page_is_what_the_command_would_write(path):
+    page = path.read_text("utf-8")
     assert table.filled(page) == page
 
 
