@@ -88,7 +88,7 @@ def test_a_token_is_asked_for_once_and_taken_out_of_the_address():
 
 def test_the_dashboard_is_there_without_torch():
     code = (
-        "import sys; from attentune.studies.dashboard.serve import serve, application; "
+        "import sys; from attentune.studies.dashboard import app, serve; "
         "assert not {'torch', 'timm', 'torchvision', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -103,6 +103,16 @@ def impatient(monkeypatch):
 def reader(store, target, impatient):
     with Store.open(target, read_only=True) as opened:
         yield opened
+
+
+def test_reading_never_keeps_a_search_from_writing(store, study, reader, add, epoch):
+    add("resnet18", 0.5, role=BASELINE)
+    reading = reader.changed_trials(study, 0, [])
+    assert len(next(reading)) == 1  # and the rest is still to be read
+    store.start_trial(study, 7, parse("resnet18+eca@all.residual"), seed=0)
+    store.record_epoch(study, 7, epoch(1, 0.4))
+    assert list(reading) == []
+    assert Board(reader, study).latest[7].report.accuracy == 0.4
 
 
 def test_a_board_follows_a_search_by_reading_only_what_is_new(
