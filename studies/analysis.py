@@ -102,8 +102,8 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     kept = np.zeros(len(values), dtype=bool)
     if not len(values):
         return kept
-    low, span = values.min(axis=0), np.ptp(values, axis=0)
-    sums = ((values - low) / np.where(span > 0, span, 1.0)).sum(axis=1)
+    ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]  # inf has one too
+    sums = np.sum(ranks, axis=0)
     left = np.flatnonzero(~_dominated(values, values[sums.argmin()]))  # most rows, usually
     left = left[np.lexsort(values[left].T[::-1])]
     while len(left):
