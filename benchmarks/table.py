@@ -213,7 +213,7 @@ def graphs(result: Result) -> list[str]:
 
 
 def search(result: Result) -> list[str]:
-    """Ways to search on each table; where half of the repetitions failed, "more than"."""
+    """Ways to search on each table; where half of the repetitions failed, "over"."""
     lines = []
     for found in result["tables"]:
         rows = []

@@ -103,21 +103,16 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     if not len(values):
         return kept
     ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]  # inf has one too
-    sums = np.sum(ranks, axis=0)
-    left = np.flatnonzero(~_dominated(values, values[sums.argmin()]))  # most rows, usually
-    left = left[np.lexsort(values[left].T[::-1])]
+    left = np.argsort(np.sum(ranks, axis=0), kind="stable")
     while len(left):
-        # What dominates a row has no larger sum, and comes before it where sums are equal.
-        first = left[sums[left].argmin()]
+        # What dominates a row has a smaller sum of ranks: none that is left dominates the first,
+        # which usually dominates most of them.
+        first, left = left[0], left[1:]
         kept[first] = True
-        left = left[left != first]
-        left = left[~_dominated(values[left], values[first])]
+        others = values[left]
+        worse = (others >= values[first]).all(axis=1) & (others > values[first]).any(axis=1)
+        left = left[~worse]
     return kept
-
-
-def _dominated(values: Matrix, by: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    found = (values >= by).all(axis=1) & (values > by).any(axis=1)
-    return np.asarray(found, dtype=bool)
 
 
 def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | None:

@@ -370,7 +370,7 @@ class Board:
 
     def environments(self) -> Mapping[str, Mapping[str, str]]:
         """What trials ran on, by the digest that they name."""
-        return self._memo.once("environments", lambda: self.store.environments(self.study))
+        return self._memo.once("environments", lambda: self.store.environments(self.study), "ended")
 
     def epochs_of(self, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of some trials."""
