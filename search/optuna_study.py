@@ -37,7 +37,7 @@ class OptunaStudy:
         if store is not None:
             self._saved = _Saved(_storage(store), name, keys)
             for trial in self._saved.study.get_trials():
-                self._memory.add_trial(trial)
+                self._memory.add_trial(_for_samplers(trial))
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -77,9 +77,14 @@ class OptunaStudy:
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
         """How a saved trial ended: with values, pruned, or failed."""
-        told = self._memory.tell(number, values, state=state)
+        if values is not None and not self.trials[number].params:
+            self._memory.tell(number, state=TrialState.FAIL)  # see `_for_samplers`
+            state, values = TrialState.COMPLETE, list(values)
+        else:
+            told = self._memory.tell(number, values, state=state)
+            state, values = told.state, told.values
         if self._saved:
-            self._saved.later(_Saved.end, number, told.state, told.values)
+            self._saved.later(_Saved.end, number, state, values)
 
     def write(self) -> None:
         """Write to the database, in order, what has happened since the last time."""
@@ -127,6 +132,22 @@ class _Saved:
     def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
         """How a trial ended."""
         self.storage.set_trial_state_values(self.ids[number], state, values)
+
+
+def _for_samplers(trial: FrozenTrial) -> FrozenTrial:
+    """A trial as it stands in memory: complete without parameters counts as failed.
+
+    A textbook baseline outside of the space has no parameters. NSGA-II, NSGA-III and GP work on
+    those that all complete trials share, so that one such trial would leave them nothing but
+    chance.
+    """
+    if trial.state != TrialState.COMPLETE or trial.params:
+        return trial
+    return optuna.trial.create_trial(
+        state=TrialState.FAIL,
+        user_attrs=trial.user_attrs,
+        system_attrs=trial.system_attrs,
+    )
 
 
 def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:

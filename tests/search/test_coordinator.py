@@ -43,6 +43,19 @@ def test_another_seed_proposes_other_architectures(bench, sampler):
     assert len(architectures[0] ^ architectures[1]) > 5
 
 
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "random"])
+def test_every_sampler_proposes_something_else_than_chance_does(bench, sampler):
+    # Textbook baselines lie outside of this space: their trials have no parameters.
+    space = Space.of(attentions=("none", "se", "eca"), ratios=(4,), granularity="stage")
+    bench.run("chance", 45, bench.config(sampler="random", space=space))
+    bench.run("guided", 45, bench.config(sampler=sampler, space=space))
+    by_chance, guided = (
+        [(text, seed) for _, text, seed, *_ in bench.told(name)] for name in ("chance", "guided")
+    )
+    assert by_chance[:5] == guided[:5]
+    assert len(set(by_chance) ^ set(guided)) > 5
+
+
 def test_a_known_architecture_becomes_its_next_seed(bench):
     bench.run("s", 30, bench.config(space=TINY, seed=7))
     told = bench.told("s")
