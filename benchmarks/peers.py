@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import Counter, defaultdict
@@ -48,10 +49,11 @@ class Moasha:
         self.finals: defaultdict[str, list[float]] = defaultdict(list)
         self.spent = self.number = 0
 
-    def run(self, budget: int) -> list[tuple[int, str]]:
-        """Search until `budget` epochs are spent: the recommendation after so many of them."""
-        told = []
-        while self.spent < budget:
+    def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
+        """As `search.Replay.run`; nothing is recommended before a trial was trained to its end."""
+        told: list[tuple[int, str]] = []
+        last = self.number + trials
+        while self.spent < budget and self.number < last:
             self.one()
             if self.finals:
                 told.append((self.spent, self.recommended()))

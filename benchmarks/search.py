@@ -12,7 +12,9 @@ an architecture's mean over the table's seeds. Each repetition deals the seeds a
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
             points, when the budget is spent
-volume      hypervolume of the front found, by true accuracy and parameters, of the best possible
+volume      hypervolume of the front that the study would show (by mean accuracy and parameters),
+            taken at true accuracies, of the best possible
+after       the same, and epochs spent, after the first `--trials` trials: what a pruner saves
 epochs      median training until the recommendation is among the truly best `--top`, and stays so;
             at most the budget, so that a way that fails looks quicker than it is
 speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -99,10 +102,13 @@ class Replay:
         self.finals: defaultdict[str, list[float]] = defaultdict(list)
         self.spent = 0
 
-    def run(self, budget: int) -> list[tuple[int, str]]:
-        """Search until `budget` epochs are spent: the recommendation after so many of them."""
-        told = []
-        while self.spent < budget:
+    def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
+        """Search until `budget` epochs are spent, or so many trials made.
+
+        The recommendation after so many epochs, trial by trial.
+        """
+        told: list[tuple[int, str]] = []
+        while self.spent < budget and len(told) < trials:
             self.trial(self.proposer.next())
             self.proposer.write()
             told.append((self.spent, self.recommended()))
@@ -161,9 +167,9 @@ def table_of(path: Path) -> Table:
     return Table(path)
 
 
-def replayed(task: tuple[Path, str, int, int, int, float]) -> dict[str, Any]:
+def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any]:
     """One repetition, in numbers; it goes on from `budget` until `last` to see what is found."""
-    path, way, repetition, budget, last, top = task
+    path, way, repetition, first, budget, last, top = task
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     table = table_of(path)
     replay: Replay | Moasha
@@ -171,10 +177,16 @@ def replayed(task: tuple[Path, str, int, int, int, float]) -> dict[str, Any]:
         replay = Moasha(table, way, repetition)
     else:
         replay = Replay(table, way, repetition)
-    told = replay.run(budget)
-    at_budget = {
+    whole = table.volume(table.ranked)
+    told = replay.run(budget, first)
+    after = {
+        "after_volume": table.volume(table.front(replay.finals)) / whole,
+        "after_epochs": replay.spent,
+    }
+    told += replay.run(budget)
+    at_budget = after | {
         "regret": 100 * (table.rows[table.ranked[0]].truth - table.rows[told[-1][1]].truth),
-        "volume": table.volume(list(replay.finals)) / table.volume(table.ranked),
+        "volume": table.volume(table.front(replay.finals)) / whole,
         "trials": len(told),
     }
     told += replay.run(last)
@@ -196,7 +208,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     repetitions = range(options.repetitions)
     tasks = [
         # Random search goes on, or the time that it takes would not be known.
-        (path, way, n, budget, last if way == RANDOM else budget, options.top)
+        (path, way, n, options.trials, budget, last if way == RANDOM else budget, options.top)
         for way in ways
         for n in repetitions
     ]
@@ -220,7 +232,7 @@ def summary(
 ) -> dict[str, Any]:
     """Means with standard errors, medians, and the speed-up over random search."""
     told: dict[str, Any] = {"repetitions": len(runs)}
-    for key in ("regret", "volume"):
+    for key in ("regret", "volume", "after_volume", "after_epochs"):
         values = np.array([run[key] for run in runs])
         told[key] = [
             round(float(values.mean()), 4),
@@ -247,6 +259,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--passes", type=float, default=1.0, help="budget, in whole tables")
     parser.add_argument("--passes-of-random", type=float, default=6.0)
+    parser.add_argument("--trials", type=int, default=60, help="to look at what a pruner saves")
     parser.add_argument("--top", type=float, default=0.01, help="what counts as found")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--json", type=Path)
@@ -258,7 +271,10 @@ def main() -> None:
             speed, low, high = told["speed_up"]
             print(
                 f"  {way:44s} regret {told['regret'][0]:5.2f} ± {told['regret'][1]:.2f}  volume "
-                f"{told['volume'][0]:.3f}  epochs {told['epochs']:6.0f}  ×{speed} ({low}–{high})  "
+                f"{told['volume'][0]:.3f}  after {options.trials} trials "
+                f"{told['after_volume'][0]:.3f} for {told['after_epochs'][0]:.0f}  "
+                f"epochs {told['epochs']:6.0f}  "
+                f"×{speed} ({low}–{high})  "
                 f"found {told['found']:.0%}  trials {told['trials']:.0f}"
             )
     if options.json:
@@ -267,6 +283,7 @@ def main() -> None:
             "environment": environment(torch.device("cpu"), "float32"),
             "repetitions": options.repetitions,
             "top": options.top,
+            "trials": options.trials,
             "tables": results,
         }
         options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")

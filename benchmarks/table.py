@@ -226,13 +226,16 @@ def search(result: Result) -> list[str]:
                     f"`{way}`",
                     f"{told['regret'][0]:.2f} ± {told['regret'][1]:.2f}",
                     f"{told['volume'][0]:.3f} ± {told['volume'][1]:.3f}",
+                    f"{told['after_volume'][0]:.3f} ± {told['after_volume'][1]:.3f} for "
+                    f"{told['after_epochs'][0]:.0f}",
                     f"{100 * told['found']:.0f} %",
                     f"over {last:,}" if told["epochs"] >= last else f"{told['epochs']:,.0f}",
                     "1" if random else f"under {speed:.1f}" if told["epochs"] >= last
                     else f"{speed:.1f} ({low:.1f} to {high:.1f})",
                 ]
             )  # fmt: skip
-        head = ["way", "regret, points", "hypervolume", "found", "epochs until found", "speed-up"]
+        head = ["way", "regret, points", "hypervolume", f"after {result['trials']} trials, epochs",
+                "found", "epochs until found", "speed-up"]  # fmt: skip
         lines += [
             f"`{found['table']}`: {found['architectures']} architectures, {found['seeds']} seeds, "
             f"a budget of {found['budget_epochs']:,} epochs (random search goes on to "

@@ -7,7 +7,8 @@ costs and what it is truly worth, `Dealt` how a trial of it goes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from attentune.spaces.architecture import Architecture
 from attentune.spaces.bound import bind
 from attentune.spaces.discover import site_map
 from attentune.spaces.space import Space
+from attentune.studies.analysis import non_dominated
 
 Array = np.ndarray[Any, Any]
 
@@ -80,6 +82,13 @@ class Table:
     def of(self, architecture: Architecture) -> Costs:
         """As `CostModel.of`."""
         return self.rows[str(architecture)].costs
+
+    def front(self, finals: Mapping[str, Sequence[float]]) -> list[str]:
+        """The front of these architectures by the mean of their accuracies, and parameters."""
+        texts = list(finals)
+        points = [(-statistics.mean(finals[t]), self.rows[t].costs.params) for t in texts]
+        kept = non_dominated(np.array(points, dtype=float))
+        return [text for text, stays in zip(texts, kept, strict=True) if stays]
 
     def volume(self, texts: Sequence[str]) -> float:
         """Hypervolume by true accuracy and parameters, from the worst of both."""

@@ -11,6 +11,7 @@ Knowles 2006, doi 10.1109/TEVC.2005.851274).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,17 @@ from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
 from .agenda import Prices
-from .effects import Effects, Model, Observation
+from .effects import Effects
+from .model import ENOUGH, Course, Model, Powers
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]
+Choice = tuple[Architecture, Decisions]
 Candidate = tuple[Architecture, Decisions, Costs]
 
 SMALL = 1000
 """A space of at most so many architectures is looked at as a whole."""
-FRESH, PARENTS, CHILDREN = 200, 10, 20
+FRESH, PARENTS, CHILDREN = 100, 10, 10
 """Of a larger one: random architectures, and changes of the most promising ones so far."""
 
 
@@ -45,49 +48,78 @@ class Additive:
         self.costs = [key for key in keys if key != "accuracy"]
         self.effects = Effects(bound.site_map)
         self._whole: list[Candidate] | None = None
+        self._fits: dict[int, Powers] = {}
+        self._some_of: tuple[int, list[Candidate]] = -1, []
+        self._decisions = lru_cache(maxsize=10_000)(bound.decisions)
 
-    def propose(self, seen: Sequence[Observation], seed: int, number: int) -> Decisions | None:
+    def propose(self, seen: Sequence[Course], seed: int, number: int) -> Decisions | None:
         """Decisions for trial `number`; None if every architecture looked at breaks a limit."""
         rng = np.random.default_rng((seed, number))
-        candidates = self._candidates(seen, rng)
+        candidates = self._candidates(seen, seed)
         if not candidates or not seen:
             return candidates[rng.integers(len(candidates))][1] if candidates else None
-        model = Model(self.effects, seen, [architecture for architecture, _, _ in candidates])
+        model = self._model(seen, [architecture for architecture, _, _ in candidates])
         costs = np.array([self._known(price) for _, _, price in candidates])
         chosen = choose(model.sample(rng), costs, rng, alone=number % 2 == 0)
         return candidates[chosen][1]
 
-    def best(self, seen: Sequence[Observation]) -> Architecture:
-        """The architecture that is expected to be the most accurate, of those that were tried."""
-        tried = list(dict.fromkeys(o.architecture for o in seen if not o.extra_variance))
-        return tried[int(np.argmax(Model(self.effects, seen, tried).expected()))]
+    def best(self, seen: Sequence[Course]) -> Architecture:
+        """The architecture expected to be the most accurate, of those trained to the end."""
+        tried = list(
+            dict.fromkeys(course.architecture for course in seen if course.end is not None)
+        )
+        return tried[int(np.argmax(self._model(seen, tried).expected()))]
 
-    def _candidates(self, seen: Sequence[Observation], rng: np.random.Generator) -> list[Candidate]:
+    def _model(self, seen: Sequence[Course], judged: Sequence[Architecture]) -> Model:
+        """All that was seen, with variances fitted to the first so many trials of it.
+
+        A study that is resumed finds the same: how many depends on how many there are, not on when
+        they were seen.
+        """
+        first = fitted_to(len(seen))
+        if first not in self._fits:
+            self._fits[first] = Model(self.effects, seen[:first], []).powers if first else {}
+        return Model(self.effects, seen, judged, self._fits[first])
+
+    def _candidates(self, seen: Sequence[Course], seed: int) -> list[Candidate]:
+        """What may be proposed: all of a small space, of a large one some that change as it learns.
+
+        To look for others after every trial would take longer than to judge them.
+        """
         if self.bound.size() > SMALL:
-            return self._priced(self._some(seen, rng))
+            first = fitted_to(len(seen))
+            if self._some_of[0] != first:
+                some = self._some(seen[:first], np.random.default_rng((seed, first, SMALL)))
+                self._some_of = first, self._priced(some)
+            return self._some_of[1]
         if self._whole is None:
-            self._whole = self._priced(map(self.bound.at, range(self.bound.size())))
+            every = map(self.bound.at, range(self.bound.size()))
+            self._whole = self._priced((self.bound.decide(one), one) for one in every)
         return self._whole
 
-    def _priced(self, choices: Iterable[Decisions]) -> list[Candidate]:
+    def _priced(self, choices: Iterable[Choice]) -> list[Candidate]:
         """Each architecture once, without those above a limit."""
         found: dict[Architecture, Decisions] = {}
-        for decisions in choices:
-            found.setdefault(self.bound.decide(decisions), decisions)
+        for architecture, decisions in choices:
+            found.setdefault(architecture, decisions)
         priced = [(a, decisions, self.prices.of(a)) for a, decisions in found.items()]
         return [one for one in priced if not one[2].over(self.limits)]
 
-    def _some(self, seen: Sequence[Observation], rng: np.random.Generator) -> list[Decisions]:
+    def _some(self, seen: Sequence[Course], rng: np.random.Generator) -> list[Choice]:
         size = self.bound.size()
-        found = [self.bound.at(int(rng.integers(size))) for _ in range(FRESH)]
-        best = sorted(seen, key=lambda o: -o.value)
-        known = list(dict.fromkeys(o.architecture for o in best))[:PARENTS]
-        for decisions in filter(None, map(self.bound.decisions, known)):
-            found.append(decisions)
+        fresh = [self.bound.at(int(rng.integers(size))) for _ in range(FRESH)]
+        found = [(self.bound.decide(decisions), decisions) for decisions in fresh]
+        tried = list(dict.fromkeys(course.architecture for course in seen))
+        expected = self._model(seen, tried).expected() if tried else np.zeros(0)
+        known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
+        for architecture in known:
+            if (decisions := self._decisions(architecture)) is None:
+                continue
+            found.append((architecture, decisions))
             found += [self._changed(decisions, rng) for _ in range(CHILDREN)]
         return found
 
-    def _changed(self, decisions: Decisions, rng: np.random.Generator) -> Decisions:
+    def _changed(self, decisions: Decisions, rng: np.random.Generator) -> Choice:
         """One decision made anew, and whatever follows from it."""
         changed: Decisions = {}
         name_of_change = list(decisions)[int(rng.integers(len(decisions)))]
@@ -99,12 +131,23 @@ class Additive:
             changed[name] = kept
             return kept
 
-        self.bound.choose(pick)
-        return changed
+        return self.bound.choose(pick), changed
 
     def _known(self, price: Costs) -> list[float]:
         values = (getattr(price, key) for key in self.costs)
         return [float(value) for value in values if value is not None]
+
+
+def fitted_to(trials: int) -> int:
+    """How many of so many trials variances are fitted to: the last step of a growth by a quarter.
+
+    To fit them for every trial anew would take longer than all else and change little.
+    """
+    first = 0
+    step = ENOUGH
+    while step <= trials:
+        first, step = step, step + max(1, step // 4)
+    return first
 
 
 def choose(accuracy: Array, costs: Array, rng: np.random.Generator, *, alone: bool) -> int:

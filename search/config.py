@@ -13,7 +13,7 @@ from ..studies.objectives import objective
 
 SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
-DEFAULT_SAMPLER: SamplerName = "tpe"
+DEFAULT_SAMPLER: SamplerName = "additive"
 
 PrunerName = Literal["asha", "none"]
 
@@ -30,8 +30,8 @@ class Pruning(BaseModel):
 
     pruner: PrunerName = "none"
     eta: Annotated[int, Field(ge=2)] = 3
-    first: Annotated[float, Field(gt=0, lt=1)] = 0.375
-    signal: Literal["accuracy", "train_loss"] = "accuracy"
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    signal: Literal["accuracy", "train_loss"] = "train_loss"
 
 
 class StudyConfig(BaseModel):

@@ -29,14 +29,23 @@ Values = tuple[float, ...]
 def rungs(epochs: int, first: float, eta: int) -> tuple[int, ...]:
     """The epochs after which trials are judged: the `first` part of all epochs, then η times that.
 
-    None comes after the last epoch but one: nothing would be saved.
+    Never after the first epoch, which tells nothing, nor after the last, when nothing is left to
+    save. A later rung has to leave its survivors η times what they had: else one in η² would be
+    trained to the end for little more than one in η costs.
     """
-    found = []
-    at = max(1, math.ceil(first * epochs))
-    while at < epochs:
+    at = max(2, math.ceil(first * epochs))
+    found = [at] if at < epochs else []
+    while found and (at := at * eta) * eta <= epochs:
         found.append(at)
-        at *= eta
     return tuple(found)
+
+
+def rungs_of(config: StudyConfig) -> tuple[int, ...]:
+    """The rungs of a study; none without a pruner."""
+    pruning = config.pruning
+    if pruning.pruner == "none":
+        return ()
+    return rungs(config.recipe.epochs, pruning.first, pruning.eta)
 
 
 class Pruner:
@@ -45,9 +54,7 @@ class Pruner:
     def __init__(self, config: StudyConfig) -> None:
         self.settings = config.pruning
         self.costs = tuple(key for key in config.keys if key != "accuracy")
-        eta, epochs = self.settings.eta, config.recipe.epochs
-        on = self.settings.pruner == "asha"
-        self.halving = Halving(rungs(epochs, self.settings.first, eta) if on else (), eta)
+        self.halving = Halving(rungs_of(config), self.settings.eta)
 
     def remember(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
         """Take in what was recorded before, in the order in which it happened."""
@@ -101,6 +108,13 @@ def signal_of(report: EpochReport, signal: str) -> float:
     """What a rung sees of an epoch, to be minimised."""
     value = -report.accuracy if signal == "accuracy" else report.train_loss
     return value if math.isfinite(value) else math.inf
+
+
+def strength(report: EpochReport, signal: str) -> float:
+    """The signal as a number that grows with what it promises, for models: losses by logarithm."""
+    if signal == "accuracy":
+        return report.accuracy
+    return -math.log(report.train_loss) if report.train_loss > 0 else math.nan
 
 
 def best_first(values: Matrix) -> list[int]:

@@ -36,7 +36,8 @@ from ..studies.records import EpochRecord, TrialRecord
 from .additive import Additive
 from .agenda import Prices
 from .config import StudyConfig
-from .effects import Course, Observation, observations
+from .model import Course
+from .prune import rungs_of, strength
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024
@@ -99,7 +100,7 @@ def own_sampler(config: StudyConfig, bound: BoundSpace, prices: Prices, seen: Se
     if config.sampler == "qmc":
         return Sobol(bound, config.seed)
     if config.sampler == "additive":
-        return Learning(Additive(bound, config.keys, config.limits, prices), config.seed)
+        return Learning(Additive(bound, config.keys, config.limits, prices), config)
     return None
 
 
@@ -175,12 +176,13 @@ class Sobol(_Heedless):
 
 
 class Learning:
-    """The additive model, with all that it learns from: every epoch of every trial."""
+    """The additive model, with all that it learns from: the rungs and the end of every trial."""
 
-    def __init__(self, additive: Additive, seed: int) -> None:
-        self.additive, self.seed = additive, seed
+    def __init__(self, additive: Additive, config: StudyConfig) -> None:
+        self.additive, self.seed = additive, config.seed
+        self.rungs, self.signal = rungs_of(config), config.pruning.signal
         self._trials: dict[int, TrialRecord] = {}
-        self._curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
@@ -191,7 +193,8 @@ class Learning:
 
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
-        self._curves[number][report.epoch] = report.accuracy
+        if report.epoch in self.rungs:
+            self._signals[number][report.epoch] = strength(report, self.signal)
 
     def settle(self, trial: TrialRecord) -> None:
         """How a trial ended."""
@@ -201,16 +204,20 @@ class Learning:
         """What the model would try."""
         # The cores belong to the workers: threads that wait for each other there take minutes.
         with threadpool_limits(1):
-            return self.additive.propose(self._observed(), self.seed, number)
+            return self.additive.propose(self._seen(), self.seed, number)
 
     def best(self) -> Architecture:
         """The architecture that the model expects to be the most accurate."""
-        return self.additive.best(self._observed())
+        return self.additive.best(self._seen())
 
-    def _observed(self) -> list[Observation]:
-        ended = [
-            Course(trial.parsed, trial.seed, self._curves[trial.number], trial.state == "complete")
+    def _seen(self) -> list[Course]:
+        return [
+            Course(
+                trial.parsed,
+                trial.seed,
+                trial.accuracy if trial.state == "complete" else None,
+                self._signals[trial.number],
+            )
             for _, trial in sorted(self._trials.items())
             if trial.state in ("complete", "pruned")
         ]
-        return observations(ended)

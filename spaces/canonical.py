@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 from .architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
@@ -39,7 +40,7 @@ def canonical(architecture: Architecture, sites: SiteMap) -> Architecture:
     for fitting in fittings(architecture, sites):
         layer = layers.setdefault((fitting.order, fitting.insertion.attention), {})
         layer[fitting.site.anchor] = fitting.effect
-    places = _Places(sites)
+    places = _places(sites)
     insertions = []
     for (order, name), effects in layers.items():
         for settings, anchors in _option_sets(attention(name), effects, places.channels):
@@ -80,11 +81,12 @@ def _option_sets(
     while rest:
         served: dict[tuple[object, ...], tuple[Settings, set[Anchor]]] = {}
         for settings in _candidates(entry, rest, channels):
+            insertion = _with(entry, tuple(settings.items()))
             anchors = {
                 anchor
                 for anchor, wanted in rest.items()
                 if _allowed(settings, channels[anchor])
-                and effect(_with(entry, settings), channels[anchor]) == wanted
+                and effect(insertion, channels[anchor]) == wanted
             }
             served[-len(anchors), *_preference(settings)] = settings, anchors
         settings, anchors = served[min(served)]
@@ -127,14 +129,20 @@ def _allowed(settings: Settings, channels: int) -> bool:
     return int(settings.get("r", 1)) <= channels
 
 
-def _with(entry: Attention, settings: Settings) -> Insertion:
-    return Insertion.of(entry.name, POSITIONS[0], (ALL,), **settings)
+@lru_cache(maxsize=10_000)
+def _with(entry: Attention, settings: tuple[tuple[str, Value], ...]) -> Insertion:
+    return Insertion.of(entry.name, POSITIONS[0], (ALL,), **dict(settings))
 
 
 def _preference(settings: Settings) -> tuple[object, ...]:
     r = int(settings.get("r", 1))
     explicit = sum(value != "auto" for value in settings.values())
     return (explicit, r.bit_count() != 1, r, tuple(map(str, settings.values())))
+
+
+@lru_cache(maxsize=16)
+def _places(sites: SiteMap) -> _Places:
+    return _Places(sites)
 
 
 class _Places:

@@ -7,10 +7,11 @@ values, no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from .architecture import Architecture, Insertion
-from .attentions.catalogue import Value, attention
+from .attentions.catalogue import Attention, Value, attention
 from .sites import Anchor, Site, SiteMap
 
 Effect = tuple[tuple[str, Value], ...]
@@ -74,9 +75,13 @@ def fittings(architecture: Architecture, site_map: SiteMap) -> list[Fitting]:
 
 def effect(insertion: Insertion, channels: int) -> Effect:
     """See `Fitting.effect`."""
-    entry = attention(insertion.attention)
+    return _effect(attention(insertion.attention), insertion.options, channels)
+
+
+@lru_cache(maxsize=100_000)
+def _effect(entry: Attention, options: Effect, channels: int) -> Effect:
     known: dict[str, Value] = {}
-    for name, value in insertion.settings.items():
+    for name, value in {**entry.defaults, **dict(options)}.items():
         if name == "r":
             known["width"] = entry.width(channels, int(value))
         elif not (name == "start" and entry.opens_as_identity):

@@ -104,7 +104,19 @@ class SiteMap:
 
     def at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
-        return [s for s in self.sites if s.position == position and place.covers(s.stage, s.block)]
+        return [s for s in self._at.get(position, ()) if place.covers(s.stage, s.block)]
+
+    @cached_property
+    def _at(self) -> dict[str, list[Site]]:
+        """The sites of every position, in network order."""
+        found: dict[str, list[Site]] = {}
+        for site in self.sites:
+            found.setdefault(site.position, []).append(site)
+        return found
+
+    @cached_property
+    def _order(self) -> dict[Anchor, int]:
+        return {site.anchor: index for index, site in enumerate(self.sites)}
 
     def select(self, insertion: Insertion) -> list[Site]:
         """The sites that an insertion means, in network order.
@@ -127,8 +139,7 @@ class SiteMap:
                 f"{narrow.label} of {self.backbone} has {narrow.channels}; "
                 f"use r ≤ {narrow.channels}"
             )
-        order = {site.anchor: index for index, site in enumerate(self.sites)}
-        return sorted(chosen.values(), key=lambda site: order[site.anchor])
+        return sorted(chosen.values(), key=lambda site: self._order[site.anchor])
 
     def _named(self, insertion: Insertion, site: Site) -> Site:
         """The site under a name (one point of the network can have several) that is for this."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from attentune.runners.results import Costs
 from attentune.search.additive import Additive, choose
-from attentune.search.effects import Course, Effects, Model, Observation, observations
+from attentune.search.effects import Effects
+from attentune.search.model import Course, Model
 from attentune.spaces.bound import bind
 from attentune.spaces.discover import site_map
 from attentune.spaces.space import Space
@@ -41,7 +42,11 @@ def some(bound, count, seed=0, noise=0.01):
     rng = np.random.default_rng(seed)
     chosen = rng.choice(bound.size(), count, replace=False)
     architectures = [bound.decide(bound.at(int(i))) for i in chosen]
-    return [Observation(a, truth(a) + noise * rng.standard_normal()) for a in architectures]
+    return [ended(a, truth(a) + noise * rng.standard_normal()) for a in architectures]
+
+
+def ended(architecture, accuracy, seed=0):
+    return Course(architecture, seed, accuracy, {})
 
 
 def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
@@ -57,7 +62,7 @@ def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
 def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
     rng = np.random.default_rng(3)
     some_of_them = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 60)]
-    seen = [Observation(a, truth(a), seed=seed) for a in some_of_them for seed in range(5)]
+    seen = [ended(a, truth(a), seed) for a in some_of_them for seed in range(5)]
     model = Model(Effects(bound.site_map), seen, some_of_them)
     true, expected = np.array([truth(a) for a in some_of_them]), model.expected()
     np.testing.assert_allclose(expected - expected.mean(), true - true.mean(), atol=2e-3)
@@ -67,11 +72,11 @@ def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
 def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
     rng = np.random.default_rng(0)
     architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 12)]
-    quiet = [Observation(a, truth(a)) for a in architectures for _ in range(3)]
-    noisy = [Observation(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
+    quiet = [ended(a, truth(a)) for a in architectures for _ in range(3)]
+    noisy = [ended(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
     effects = Effects(bound.site_map)
     shares = {
-        name: Model(effects, seen, architectures[:1]).variances["noise"]
+        name: unexplained(Model(effects, seen, architectures[:1]).powers)
         for name, seen in (("quiet", quiet), ("noisy", noisy))
     }
     assert shares["noisy"] > 3 * shares["quiet"]
@@ -86,16 +91,52 @@ def test_samples_scatter_less_where_more_was_seen(bound):
     assert abs(samples.mean(axis=0) - model.expected()).max() < 0.01
 
 
-def test_a_pruned_trial_counts_as_what_its_rung_foretells(bound):
-    architectures = [bound.decide(bound.at(i)) for i in range(7)]
-    curves = [{1: 0.1 * i, 2: 0.2 * i + 0.1} for i in range(1, 6)]
-    trials = [Course(a, 0, curve, True) for a, curve in zip(architectures, curves, strict=False)]
-    pruned = Course(architectures[6], 1, {1: 0.25}, False)
-    told = observations([*trials, pruned])
-    assert told[-1].value == pytest.approx(0.6)
-    assert told[-1].extra_variance == pytest.approx(0.0, abs=1e-9)
-    assert told[-1].seed == 1
-    assert observations([*trials[:3], pruned])[3:] == []
+def unexplained(powers):
+    """What differs between the seeds of one architecture."""
+    return powers["noise at the end"] + powers["luck"]
+
+
+def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
+    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    rng = np.random.default_rng(5)
+    chosen = [every[i] for i in rng.choice(len(every), 60, replace=False)]
+    best_third = np.quantile([truth(a) for a in chosen], 2 / 3)
+
+    def seen(shown):
+        """The rung shows twice the truth, on a scale of its own; only the best third went on."""
+        for a in chosen:
+            end = truth(a) + 0.02 * rng.standard_normal()
+            rung = {2: 5 + 2 * truth(a) + 0.02 * rng.standard_normal()} if shown else {}
+            if truth(a) >= best_third or shown:
+                yield Course(a, 0, end if truth(a) >= best_third else None, rung)
+
+    true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
+    with_rungs, without = (
+        np.corrcoef(Model(effects, list(seen(shown)), every).expected(), true)[0, 1]
+        for shown in (True, False)
+    )
+    assert with_rungs > 0.95
+    assert 1 - with_rungs < (1 - without) / 3
+
+
+def test_a_rung_that_tells_nothing_is_not_believed(bound):
+    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    rng = np.random.default_rng(6)
+    plain = some(bound, 50, noise=0.01)
+    misled = [Course(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
+    true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
+    right, told = (
+        np.corrcoef(Model(effects, seen, every).expected(), true)[0, 1] for seen in (plain, misled)
+    )
+    assert told > right - 0.05
+
+
+def test_what_cannot_be_a_number_is_left_out(bound):
+    plain = some(bound, 20)
+    broken = Course(plain[0].architecture, 7, float("nan"), {2: float("nan")})
+    effects, judged = Effects(bound.site_map), [c.architecture for c in plain]
+    expected = Model(effects, [*plain, broken], judged).expected()
+    np.testing.assert_allclose(expected, Model(effects, plain, judged).expected(), atol=1e-3)
 
 
 def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
@@ -105,7 +146,7 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
 
     def seen(tells: bool):
         return [
-            Observation(a, truth(a) + lucky[i % 6], 0.0, i % 6 if tells else 0)
+            ended(a, truth(a) + lucky[i % 6], i % 6 if tells else 0)
             for i, a in enumerate(architectures)
         ]
 
@@ -125,8 +166,8 @@ def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
     seen = some(bound, 8)
     for number in range(60):
         architecture = bound.decide(sampler.propose(seen, 0, number))
-        seen.append(Observation(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
-    late = [o.architecture for o in seen[-20:]]
+        seen.append(ended(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
+    late = [course.architecture for course in seen[-20:]]
     best = max(truth(bound.decide(bound.at(i))) for i in range(bound.size()))
     assert np.mean([truth(a) for a in late]) > best - 0.03
     assert len(set(late)) < len(late)

@@ -9,17 +9,19 @@ import pytest
 from attentune.search.config import SAMPLERS, Pruning
 from attentune.search.prune import Halving, rungs
 
-ASHA = Pruning(pruner="asha", first=1 / 9, eta=3)
+ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
 
 
 @pytest.mark.parametrize(
     ("epochs", "first", "eta", "expected"),
     [
-        (9, 1 / 9, 3, (1, 3)),  # 9 is the end
-        (27, 1 / 27, 3, (1, 3, 9)),
-        (8, 0.375, 2, (3, 6)),
-        (1, 0.375, 3, ()),
-        (2, 0.5, 3, (1,)),
+        (8, 0.25, 3, (2,)),  # from 6 there would be little left to save
+        (8, 0.25, 2, (2, 4)),
+        (27, 1 / 27, 3, (2, 6)),  # never after the first epoch
+        (8, 0.375, 3, (3,)),
+        (3, 0.25, 3, (2,)),
+        (1, 0.25, 3, ()),
+        (2, 0.5, 3, ()),
     ],
 )
 def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expected):
@@ -83,7 +85,7 @@ def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
     trials = bench.store.trials(bench.store.study("s"))
     pruned = [trial for trial in trials if trial.state == "pruned"]
     assert len(pruned) > 10
-    assert {trial.epochs for trial in pruned} <= {1, 3}
+    assert {trial.epochs for trial in pruned} == {2, 4}
     assert all(f"rung {trial.epochs}: place" in trial.note for trial in pruned)
     assert all(trial.accuracy is not None and trial.device_seconds for trial in pruned)
     assert not [trial for trial in pruned if trial.role == "baseline"]
