@@ -29,12 +29,17 @@ def main() -> None:
         study = store.study(options.study)
         head = facts(study, list(store.environments(study).values()))
         rows = [row(store, study, trials) for trials in by_architecture(store, study)]
-    head["architectures"] = "ROWS"
-    lines = ",\n".join(f"  {json.dumps(one, ensure_ascii=False)}" for one in rows)
-    text = json.dumps(head, indent=1, ensure_ascii=False).replace('"ROWS"', f"[\n{lines}\n ]")
-    options.json.write_text(text + "\n", "utf-8")
+    options.json.write_text(written({**head, "architectures": rows}), "utf-8")
     seeds = [len(one["seeds"]) for one in rows]
     print(f"{len(rows)} architectures, {min(seeds)} to {max(seeds)} seeds each: {options.json}")
+
+
+def written(table: dict[str, Any]) -> str:
+    """A table as it stands in its file: a line for every architecture."""
+    head = {**table, "architectures": "ROWS"}
+    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in table["architectures"])
+    text = json.dumps(head, indent=1, ensure_ascii=False)
+    return text.replace('"ROWS"', f"[\n{lines}\n ]") + "\n"
 
 
 def facts(study: StudyRecord, environments: list[dict[str, str]]) -> dict[str, Any]:

@@ -59,12 +59,10 @@ class Table:
         self.name, self.backbone = path.stem, found["backbone"]
         self.recipe, self.space = Recipe.of(**found["recipe"]), Space.of(**found["space"])
         self.rows = {
-            row["architecture"]: Row(
-                Costs(row["params"], row["macs"]),
-                np.array(row["accuracy"]),
-                np.array(row["train_loss"]),
+            row["architecture"]: Row(Costs(row["params"], row["macs"]), *levelled)
+            for row, levelled in zip(
+                found["architectures"], _levelled(found["architectures"]), strict=True
             )
-            for row in found["architectures"]
         }
         size, stem = self.recipe.image_size, self.recipe.stem
         self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
@@ -99,6 +97,33 @@ class Table:
         low, high = np.array([best, least]), np.array(worst)
         scaled = (points - low) / (high - low)
         return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
+
+
+def _levelled(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Array, Array]]:
+    """Accuracy and training loss of every row, as if one machine had trained all of it.
+
+    What all trials of a seed share differs between two kinds of machines. It is the mean of how far
+    the trials that a machine made with that seed lie from the other seeds of their architectures,
+    those of the first machine. Both kinds are moved to the mean of the two.
+    """
+    found = [(np.array(row["accuracy"]), np.array(row["train_loss"])) for row in rows]
+    for seed in sorted({seed for row in rows for seed in row.get("elsewhere", ())}):
+        trials = []
+        for row, curves in zip(rows, found, strict=True):
+            moved = row.get("elsewhere", ())
+            own = [i for i, s in enumerate(row["seeds"]) if s != seed and s not in moved]
+            if seed in row["seeds"] and own:
+                trials.append((row["seeds"].index(seed), seed in moved, own, curves))
+        for which in (0, 1):
+            away: dict[bool, list[Array]] = {}
+            for at, kind, own, curves in trials:
+                values = curves[which]
+                away.setdefault(kind, []).append(values[at] - values[own].mean(axis=0))
+            mean = {kind: np.mean(distances, axis=0) for kind, distances in away.items()}
+            middle = np.mean(list(mean.values()), axis=0)
+            for at, kind, _, curves in trials:
+                curves[which][at] += middle - mean[kind]
+    return found
 
 
 def _params(rows: Any) -> list[int]:
