@@ -41,7 +41,7 @@ import numpy as np
 import optuna
 import torch
 from attentune.benchmarks.peers import Moasha
-from attentune.benchmarks.simulation import NOW, settings_of, trial_record
+from attentune.benchmarks.simulation import NOW, settings_of, surest, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import environment
 from attentune.search.agenda import Proposal
@@ -49,7 +49,6 @@ from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
-from attentune.search.samplers import Learning
 from attentune.studies.records import State, StudyRecord, TrialRecord
 
 RANDOM = "random/none"
@@ -115,10 +114,8 @@ class Replay:
         return told
 
     def recommended(self) -> str:
-        """By the model, if there is one, else the highest mean."""
-        if isinstance(self.proposer.own, Learning):
-            return str(self.proposer.own.best())
-        return max(self.finals, key=lambda text: statistics.mean(self.finals[text]))
+        """What the study would call its best."""
+        return surest(self.finals)
 
     def trial(self, proposal: Proposal) -> None:
         """Train one, that is: look it up."""

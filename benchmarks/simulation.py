@@ -5,6 +5,9 @@ Apart from `tabular`, because `claims.py` simulates without a table and without 
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,3 +51,12 @@ def trial_record(
 def settings_of(text: str) -> dict[str, str]:
     """`first=0.3,eta=4` as a dictionary; ValueError for a part that is no NAME=VALUE."""
     return dict(pair.split("=") for pair in text.split(",") if pair)
+
+
+def surest(finals: Mapping[str, Sequence[float]]) -> str:
+    """The architecture that a study calls its best (`analysis.best`), without ties by cost."""
+    freedom = sum(len(values) - 1 for values in finals.values())
+    means = {text: statistics.fmean(values) for text, values in finals.items()}
+    squares = sum((v - means[text]) ** 2 for text, values in finals.items() for v in values)
+    deviation = math.sqrt(squares / freedom) if freedom else 0.0
+    return max(finals, key=lambda text: means[text] - deviation / math.sqrt(len(finals[text])))

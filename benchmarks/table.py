@@ -246,6 +246,37 @@ def search(result: Result) -> list[str]:
     return lines
 
 
+def rung(result: Result) -> list[str]:
+    """What every epoch's signals foretell, on each table."""
+    names = {"accuracy": "accuracy", "train_loss": "training loss"}
+    rows = [
+        [
+            f"`{found['table']}`",
+            names[signal],
+            *("–" if at is None else f"{at[0]:.2f}" for at in row),
+        ]
+        for found in result["tables"]
+        for signal, row in found["signals"].items()
+    ]
+    return table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
+
+
+def proxies(result: Result) -> list[str]:
+    """Scores of untrained networks, and what a trial's first epochs tell, on each table."""
+
+    def told(value: list[float] | None) -> str:
+        return "–" if value is None else f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
+
+    rows = [
+        [name, *(told(found["scores"][name][key]) for found in result["tables"]
+                 for key in ("rho", "beyond_controls"))]
+        for name in result["tables"][0]["scores"]
+    ]  # fmt: skip
+    head = [f"`{found['table']}`" for found in result["tables"]]
+    columns = [column for name in head for column in (name, "beyond the controls")]
+    return table(["score", *columns], rows)
+
+
 def _mean(mean: float, deviation: float | None) -> str:
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
@@ -264,6 +295,8 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "dashboard": dashboard,
     "epochs": epochs,
     "graphs": graphs,
+    "proxies": proxies,
+    "rung": rung,
     "search": search,
 }
 

@@ -49,7 +49,7 @@ class Additive:
         self.effects = Effects(bound.site_map)
         self._whole: list[Candidate] | None = None
         self._fits: dict[int, Powers] = {}
-        self._some_of: tuple[int, list[Candidate]] = -1, []
+        self._pools: dict[int, list[Candidate]] = {}
         self._decisions = lru_cache(maxsize=10_000)(bound.decisions)
 
     def propose(self, seen: Sequence[Course], seed: int, number: int) -> Decisions | None:
@@ -63,12 +63,15 @@ class Additive:
         chosen = choose(model.sample(rng), costs, rng, alone=number % 2 == 0)
         return candidates[chosen][1]
 
-    def best(self, seen: Sequence[Course]) -> Architecture:
-        """The architecture expected to be the most accurate, of those trained to the end."""
-        tried = list(
-            dict.fromkeys(course.architecture for course in seen if course.end is not None)
-        )
-        return tried[int(np.argmax(self._model(seen, tried).expected()))]
+    def prepare(self, seen: Sequence[Course], seed: int) -> None:
+        """Compute what the next proposals will need, while a trial trains and nobody waits."""
+        first = fitted_to(len(seen))
+        self._fit(seen, first)
+        self._candidates(seen, seed)
+        if self.bound.size() > SMALL:
+            self._pool(seen, seed, first)
+            needed = _learned(len(seen))
+            self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
 
     def _model(self, seen: Sequence[Course], judged: Sequence[Architecture]) -> Model:
         """All that was seen, with variances fitted to the first so many trials of it.
@@ -76,10 +79,12 @@ class Additive:
         A study that is resumed finds the same: how many depends on how many there are, not on when
         they were seen.
         """
-        first = fitted_to(len(seen))
+        return Model(self.effects, seen, judged, self._fit(seen, _learned(len(seen))))
+
+    def _fit(self, seen: Sequence[Course], first: int) -> Powers:
         if first not in self._fits:
             self._fits[first] = Model(self.effects, seen[:first], []).powers if first else {}
-        return Model(self.effects, seen, judged, self._fits[first])
+        return self._fits[first]
 
     def _candidates(self, seen: Sequence[Course], seed: int) -> list[Candidate]:
         """What may be proposed: all of a small space, of a large one some that change as it learns.
@@ -87,15 +92,17 @@ class Additive:
         To look for others after every trial would take longer than to judge them.
         """
         if self.bound.size() > SMALL:
-            first = fitted_to(len(seen))
-            if self._some_of[0] != first:
-                some = self._some(seen[:first], np.random.default_rng((seed, first, SMALL)))
-                self._some_of = first, self._priced(some)
-            return self._some_of[1]
+            return self._pool(seen, seed, _learned(len(seen)))
         if self._whole is None:
             every = map(self.bound.at, range(self.bound.size()))
             self._whole = self._priced((self.bound.decide(one), one) for one in every)
         return self._whole
+
+    def _pool(self, seen: Sequence[Course], seed: int, first: int) -> list[Candidate]:
+        if first not in self._pools:
+            some = self._some(seen[:first], np.random.default_rng((seed, first, SMALL)))
+            self._pools[first] = self._priced(some)
+        return self._pools[first]
 
     def _priced(self, choices: Iterable[Choice]) -> list[Candidate]:
         """Each architecture once, without those above a limit."""
@@ -110,7 +117,8 @@ class Additive:
         fresh = [self.bound.at(int(rng.integers(size))) for _ in range(FRESH)]
         found = [(self.bound.decide(decisions), decisions) for decisions in fresh]
         tried = list(dict.fromkeys(course.architecture for course in seen))
-        expected = self._model(seen, tried).expected() if tried else np.zeros(0)
+        powers = self._fit(seen, fitted_to(len(seen)))
+        expected = Model(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
         known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
         for architecture in known:
             if (decisions := self._decisions(architecture)) is None:
@@ -148,6 +156,11 @@ def fitted_to(trials: int) -> int:
     while step <= trials:
         first, step = step, step + max(1, step // 4)
     return first
+
+
+def _learned(trials: int) -> int:
+    """As `fitted_to`, a trial later, so that it can be prepared while the next one trains."""
+    return fitted_to(trials - 1)
 
 
 def choose(accuracy: Array, costs: Array, rng: np.random.Generator, *, alone: bool) -> int:

@@ -270,6 +270,8 @@ class Proposer:
         """
         self.study.write()
         write_down(self.store, self.record, self._unwritten)
+        if self.own is not None:
+            self.own.prepare()
 
     def _constraints(self, costs: Costs) -> dict[str, float]:
         """How far the known costs are above their limits, in parts of the limit."""

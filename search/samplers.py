@@ -29,7 +29,6 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import SpaceError
 from ..runners.results import EpochReport
-from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
 from ..studies.records import EpochRecord, TrialRecord
@@ -92,6 +91,9 @@ class Own(Protocol):
     def settle(self, trial: TrialRecord) -> None:
         """How a trial ended."""
 
+    def prepare(self) -> None:
+        """Nobody waits: compute what the next decisions will need."""
+
 
 def own_sampler(config: StudyConfig, bound: BoundSpace, prices: Prices, seen: Seen) -> Own | None:
     """Our own sampler of that name; None if it is one of Optuna's."""
@@ -112,6 +114,9 @@ class _Heedless:
 
     def settle(self, trial: TrialRecord) -> None:
         """Nothing is learned."""
+
+    def prepare(self) -> None:
+        """Nothing to compute."""
 
 
 class Grid(_Heedless):
@@ -206,9 +211,10 @@ class Learning:
         with threadpool_limits(1):
             return self.additive.propose(self._seen(), self.seed, number)
 
-    def best(self) -> Architecture:
-        """The architecture that the model expects to be the most accurate."""
-        return self.additive.best(self._seen())
+    def prepare(self) -> None:
+        """Fit the model to what has been seen, if it is time."""
+        with threadpool_limits(1):
+            self.additive.prepare(self._seen(), self.seed)
 
     def _seen(self) -> list[Course]:
         return [

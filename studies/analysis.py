@@ -8,6 +8,7 @@ Confirming trials are judged on other data, so the search's analysis leaves them
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -43,15 +44,16 @@ def analyse(
     points = architecture_points(trials)
     front = pareto_front(points, objectives)
     known = stages or stage_count(study.config)
+    noise = noise_floor(points)
     return Findings(
         objectives=objectives,
         counts=counts(trials),
         points=points,
         front=front,
         bare=next((point for point in points if point.architecture.bare), None),
-        best=best(points),
+        best=best(points, noise),
         knee=knee(front, objectives),
-        noise=noise_floor(points),
+        noise=noise,
         table=attention_table(points, known),
     )
 
@@ -132,11 +134,21 @@ def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | Non
     return max(near, key=lambda point: point.accuracy)
 
 
-def best(points: Sequence[Point]) -> Point | None:
-    """The highest mean accuracy; ties go to fewer parameters, then to the earlier trial."""
+def best(points: Sequence[Point], noise: Noise | None) -> Point | None:
+    """The highest mean accuracy less its standard error; None of none.
+
+    Of many architectures with one seed the luckiest looks best; the error tells it from one that
+    was good with several. It comes from the noise floor, and is left out while that is unknown.
+    Ties go to fewer parameters, then to the earlier trial.
+    """
+
+    def surely(point: Point) -> float:
+        error = noise.deviation / math.sqrt(len(point.accuracies)) if noise else 0.0
+        return point.accuracy - error
+
     return min(
         points,
-        key=lambda p: (-p.accuracy, p.values.get("params", 0.0), p.number),
+        key=lambda p: (-surely(p), p.values.get("params", 0.0), p.number),
         default=None,
     )
 

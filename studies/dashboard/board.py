@@ -217,7 +217,8 @@ class Board:
         if not len(found):
             return None
         params = np.nan_to_num(found.mean("params"))
-        return int(np.lexsort([found.numbers, params, -found.accuracy])[0])
+        error = found.noise.deviation / np.sqrt(found.counts) if found.noise else 0.0
+        return int(np.lexsort([found.numbers, params, error - found.accuracy])[0])
 
     def place(self, view: View | None) -> int | None:
         """Of the architecture whose trial is selected."""

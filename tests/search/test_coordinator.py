@@ -92,7 +92,7 @@ def test_a_grid_tries_everything_once_before_it_repeats(bench):
 
 def test_a_limit_rejects_before_anything_is_trained(bench):
     limit = 385_000
-    bench.run("s", 25, bench.config(limits={"params": limit}))
+    bench.run("s", 25, bench.config(sampler="tpe", limits={"params": limit}))
     study = bench.store.study("s")
     assert all(
         job.number in {t.number for t in bench.store.trials(study)} for job in bench.pool.started

@@ -1,0 +1,36 @@
+"""Tables of architectures: what a second machine's seeds change, and what they do not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from attentune.benchmarks.rung_signals import TABLES
+from attentune.benchmarks.tabular import Table
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return json.loads(TABLES[0].read_text("utf-8"))
+
+
+def test_what_another_machine_adds_to_all_of_its_trials_changes_no_rank(rows, tmp_path):
+    for row in rows["architectures"]:
+        for seed in row.get("elsewhere", ()):
+            at = row["seeds"].index(seed)
+            row["accuracy"][at] = [value + 0.05 for value in row["accuracy"][at]]
+    (tmp_path / "moved.json").write_text(json.dumps(rows), "utf-8")
+    table, moved = Table(TABLES[0]), Table(tmp_path / "moved.json")
+    assert moved.ranked[0] == table.ranked[0]
+    differences = [moved.rows[t].truth - table.rows[t].truth for t in table.ranked]
+    assert np.ptp(differences) < 1e-9
+    assert 0 < differences[0] < 0.05
+
+
+def test_the_front_is_that_of_mean_accuracy_and_parameters():
+    table = Table(TABLES[0])
+    bare, best = table.backbone, table.ranked[0]
+    worst = table.ranked[-1]
+    assert table.front({bare: [0.5], best: [0.7, 0.9], worst: [0.4]}) == [bare, best]
+    assert table.volume(table.ranked) >= table.volume([bare, best]) > table.volume([bare])
