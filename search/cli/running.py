@@ -71,7 +71,7 @@ def search(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="tpe, additive, nsga2, nsga3, gp, qmc, random or grid; auto chooses by the size "
+            help="additive, tpe, nsga2, nsga3, gp, qmc, random or grid; auto chooses by the size "
             "of the space. Default: auto."
         ),
     ] = None,
