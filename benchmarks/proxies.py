@@ -48,7 +48,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular import Array, Table
+from attentune.benchmarks.tabular import TABLES, Array, Table
 from attentune.runners.augment import EpochOfPictures
 from attentune.runners.data import load_data
 from attentune.runners.environment import environment
@@ -60,8 +60,6 @@ from attentune.spaces.build import build
 from scipy import stats
 from torch import Tensor, nn
 
-FOLDER = Path(__file__).parent / "tables"
-TABLES = [FOLDER / "cued_digits.json", FOLDER / "cluttered_digits.json"]
 SEEDS = (100, 101, 102)
 BATCH = 128
 STATISTICS = ("rho", "against_better_control", "beyond_controls")

@@ -20,13 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular import Array, Table
+from attentune.benchmarks.tabular import TABLES, Array, Table
 from attentune.runners.environment import environment
 from scipy import stats
 
-TABLES = [
-    Path(__file__).parent / "tables" / f"{name}_digits.json" for name in ("cued", "cluttered")
-]
 DRAWS = 400
 
 

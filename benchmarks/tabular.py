@@ -27,6 +27,11 @@ from attentune.studies.analysis import non_dominated
 
 Array = np.ndarray[Any, Any]
 
+TABLES = [
+    Path(__file__).parent / "tables" / f"{name}_digits.json" for name in ("cued", "cluttered")
+]
+"""The tables that are committed."""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -6,8 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from attentune.benchmarks.rung_signals import TABLES
-from attentune.benchmarks.tabular import Table
+from attentune.benchmarks.tabular import TABLES, Table
 
 
 @pytest.fixture(scope="module")
