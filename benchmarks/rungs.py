@@ -45,7 +45,7 @@ BACKBONES = {"test_resnet": "residual", "test_efficientnet(attention=none)": "mi
 """With the position where their attention stands."""
 ATTENTIONS = ("se(r=4,start=identity)", "cbam(r=4,start=identity)", "ca(r=4,start=identity)",
               "eca(start=identity)", "ca(r=4)", "eca")  # fmt: skip
-SHORT = (2, 3, 4, 5)
+SHORT = (3,)
 """Epochs of the finished short schedules."""
 FREE = "schedule-free"
 REFRESHING = 20

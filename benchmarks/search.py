@@ -7,7 +7,8 @@ A table holds every architecture of a small space with several seeds and full le
 (`record_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
 an architecture's mean over the table's seeds. Each repetition deals the seeds anew
-(`tabular.Dealt`). `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed.
+(`tabular.Dealt`). `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is
+the pruner `asha`, told the truth at its rungs: what a better signal could gain at most.
 
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
@@ -31,6 +32,7 @@ import statistics
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -77,7 +79,7 @@ class Replay:
     """One search on a table."""
 
     def __init__(self, table: Table, way: str, repetition: int) -> None:
-        sampler, pruning = parse_way(way)
+        sampler, pruning, self.knowing = parse_way(way)
         self.table, self.config = (
             table,
             StudyConfig(
@@ -122,11 +124,12 @@ class Replay:
         text, number = str(proposal.architecture), proposal.number
         curve = self.dealt.curve(text, proposal.seed - self.config.seed)
         state: State = "complete"
-        costs = self.table.rows[text].costs
+        costs, truth = self.table.rows[text].costs, self.table.rows[text].truth
         for report in curve:
             self.proposer.note(number, report)
+            judged = replace(report, train_loss=1 - truth) if self.knowing else report
             last = report.epoch == len(curve)
-            if not last and self.pruner.judge(number, proposal.role, report, costs):
+            if not last and self.pruner.judge(number, proposal.role, judged, costs):
                 state = "pruned"
                 break
         self.spent += report.epoch
@@ -151,12 +154,16 @@ def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> Tri
     )
 
 
-def parse_way(way: str) -> tuple[SamplerName, Pruning]:
-    """`SAMPLER/none` or `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`."""
+def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
+    """`SAMPLER/none`, `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`, `SAMPLER/oracle`.
+
+    The last of the three says whether rungs know the truth.
+    """
     sampler, _, rest = way.partition("/")
     pruner, _, settings = rest.partition(":")
-    fields = {"pruner": pruner or "none", **settings_of(settings)}
-    return cast(SamplerName, sampler), Pruning.model_validate(fields)
+    knowing = pruner == "oracle"
+    fields = {"pruner": "asha" if knowing else pruner or "none", **settings_of(settings)}
+    return cast(SamplerName, sampler), Pruning.model_validate(fields), knowing
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,126 @@
+"""A search that really trained, beside replays of it on the table of its space.
+
+    python benchmarks/live.py DATABASE STUDY benchmarks/tables/cued_digits.json --json FILE
+
+The study has to be one of the table's space, backbone and recipe, with seeds of its own. After each
+of its trials it is noted what it would have recommended, and how much worse that truly is, by the
+table. The same is done with replays of its sampler and pruner (`search.py`), as many trials long.
+If replays are to be believed, the live search lies among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections import defaultdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from attentune.benchmarks.search import Replay
+from attentune.benchmarks.simulation import surest
+from attentune.benchmarks.tabular import Table
+from attentune.studies.records import TrialRecord
+from attentune.studies.store import Store
+
+Course = tuple[list[int], list[str], float]
+"""Epochs spent and what was recommended, after each trial, and the hypervolume at the end."""
+
+
+@lru_cache(maxsize=1)
+def table_of(path: Path) -> Table:
+    return Table(path)
+
+
+def replayed(task: tuple[Path, str, int, int]) -> Course:
+    """One replay of so many trials."""
+    path, way, repetition, trials = task
+    table = table_of(path)
+    replay = Replay(table, way, repetition)
+    told = replay.run(trials * table.recipe.epochs, trials)
+    volume = table.volume(table.front(replay.finals)) / table.volume(table.ranked)
+    return [spent for spent, _ in told], [text for _, text in told], volume
+
+
+def lived(trials: list[TrialRecord], table: Table) -> Course:
+    """The same of the trials of a study."""
+    finals: defaultdict[str, list[float]] = defaultdict(list)
+    spent, recommended = [0], []
+    for trial in trials:
+        spent.append(spent[-1] + trial.epochs)
+        if trial.state == "complete" and trial.accuracy is not None:
+            finals[trial.architecture].append(trial.accuracy)
+        recommended.append(surest(finals))
+    volume = table.volume(table.front(finals)) / table.volume(table.ranked)
+    return spent[1:], recommended, volume
+
+
+def summary(course: Course, table: Table) -> dict[str, Any]:
+    """Regret after every trial, points; the final hypervolume; epochs until the best was found."""
+    spent, recommended, volume = course
+    best = table.rows[table.ranked[0]].truth
+    regrets = [round(100 * (best - table.rows[text].truth), 2) for text in recommended]
+    found = None
+    for epochs, text in zip(reversed(spent), reversed(recommended), strict=True):
+        if text != table.ranked[0]:
+            break
+        found = epochs
+    return {"regret": regrets, "volume": round(volume, 4), "epochs": found}
+
+
+def spread(values: list[float]) -> list[float]:
+    """Tenth, fiftieth and ninetieth percentile."""
+    return [round(float(q), 4) for q in np.quantile(values, (0.1, 0.5, 0.9))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("database")
+    parser.add_argument("study")
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    table = table_of(options.table)
+    with Store.open(options.database, read_only=True) as store:
+        study = store.study(options.study)
+        trials = store.trials(study)
+        environment = next(iter(store.environments(study).values()))
+    config = study.config["study"]
+    way = f"{config['sampler']}/{config['pruning']['pruner']}"
+    live = summary(lived(trials, table), table)
+    tasks = [(options.table, way, n, len(trials)) for n in range(options.repetitions)]
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        replays = [summary(course, table) for course in pool.imap(replayed, tasks)]
+    whole = len(trials) * table.recipe.epochs
+    result = {
+        "what": "a live search beside replays of it",
+        "environment": environment,
+        "table": table.name,
+        "way": way,
+        "trials": len(trials),
+        "epochs": sum(trial.epochs for trial in trials),
+        "repetitions": options.repetitions,
+        "live": live
+        | {"architectures": [[t.architecture, t.seed, t.accuracy, t.epochs] for t in trials]},
+        "replays": {
+            "regret": [
+                spread(list(at)) for at in zip(*(r["regret"] for r in replays), strict=True)
+            ],
+            "volume": spread([r["volume"] for r in replays]),
+            "epochs": spread([r["epochs"] or whole for r in replays]),
+            "found": float(np.mean([r["epochs"] is not None for r in replays])),
+        },
+    }
+    options.json.write_text(json.dumps(result, ensure_ascii=False) + "\n", "utf-8")
+    print(json.dumps({**result, "live": live}, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
