@@ -5,13 +5,14 @@ Apart from `tabular`, because `claims.py` simulates without a table and without 
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from attentune.spaces.architecture import Architecture
+from attentune.studies import analysis
 from attentune.studies.records import State, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,9 +55,9 @@ def settings_of(text: str) -> dict[str, str]:
 
 
 def surest(finals: Mapping[str, Sequence[float]]) -> str:
-    """The architecture that a study calls its best (`analysis.best`), without ties by cost."""
-    freedom = sum(len(values) - 1 for values in finals.values())
-    means = {text: statistics.fmean(values) for text, values in finals.items()}
-    squares = sum((v - means[text]) ** 2 for text, values in finals.items() for v in values)
-    deviation = math.sqrt(squares / freedom) if freedom else 0.0
-    return max(finals, key=lambda text: means[text] - deviation / math.sqrt(len(finals[text])))
+    """The architecture that a study calls its best, but that ties go to the earliest."""
+    texts = list(finals)
+    means = np.array([statistics.fmean(finals[text]) for text in texts])
+    counts = np.array([len(finals[text]) for text in texts])
+    noise = analysis.noise_floor(finals.values())
+    return texts[analysis.surest(means, counts, noise, range(len(texts)))]

@@ -8,7 +8,6 @@ Confirming trials are judged on other data, so the search's analysis leaves them
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,6 +32,7 @@ from .records import BASELINE, CONFIRM, COSTS, STATES, State, StudyRecord, Trial
 
 NONE = "none"
 Matrix = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
 
 
 def analyse(
@@ -44,7 +44,7 @@ def analyse(
     points = architecture_points(trials)
     front = pareto_front(points, objectives)
     known = stages or stage_count(study.config)
-    noise = noise_floor(points)
+    noise = noise_floor(point.accuracies for point in points)
     return Findings(
         objectives=objectives,
         counts=counts(trials),
@@ -135,27 +135,36 @@ def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | Non
 
 
 def best(points: Sequence[Point], noise: Noise | None) -> Point | None:
-    """The highest mean accuracy less its standard error; None of none.
+    """The architecture that is surest to be good (`surest`); None of none."""
+    if not points:
+        return None
+    params = [point.values.get("params", 0.0) for point in points]
+    means = np.array([point.accuracy for point in points])
+    counts = np.array([len(point.accuracies) for point in points])
+    return points[surest(means, counts, noise, params, [point.number for point in points])]
+
+
+def surest(
+    means: Vector,
+    counts: npt.NDArray[np.integer[Any]],
+    noise: Noise | None,
+    *ties: npt.ArrayLike,
+) -> int:
+    """Which of some architectures has the highest mean accuracy less its standard error.
 
     Of many architectures with one seed the luckiest looks best; the error tells it from one that
     was good with several. It comes from the noise floor, and is left out while that is unknown.
-    Ties go to fewer parameters, then to the earlier trial.
+    All arguments have a value for each architecture: `counts` are seeds, and ties go to the least
+    of `ties`, the first of which counts most.
     """
-
-    def surely(point: Point) -> float:
-        error = noise.deviation / math.sqrt(len(point.accuracies)) if noise else 0.0
-        return point.accuracy - error
-
-    return min(
-        points,
-        key=lambda p: (-surely(p), p.values.get("params", 0.0), p.number),
-        default=None,
-    )
+    error = noise.deviation / np.sqrt(counts) if noise else 0.0
+    keys = np.array([*reversed(ties), error - means], dtype=float)
+    return int(np.lexsort(keys)[0])
 
 
-def noise_floor(points: Iterable[Point]) -> Noise | None:
+def noise_floor(accuracies: Iterable[Sequence[float]]) -> Noise | None:
     """The pooled seed deviation of one trial; None while no architecture has two seeds."""
-    repeated = [np.asarray(p.accuracies) for p in points if len(p.accuracies) > 1]
+    repeated = [np.asarray(of_one) for of_one in accuracies if len(of_one) > 1]
     freedom = sum(len(a) - 1 for a in repeated)
     if not freedom:
         return None

@@ -21,7 +21,7 @@ from ...errors import AttentuneError, StudyError
 from ...runners.looking import Looks
 from ...spaces.architecture import Architecture, Insertion
 from .. import looks
-from ..analysis import knee, minimised_columns, non_dominated, reaches, stage_count
+from ..analysis import knee, minimised_columns, non_dominated, reaches, stage_count, surest
 from ..answer import answer, caveat
 from ..columns import RUNNING, Architectures, Columns
 from ..confirmation import Confirmation, confirmed
@@ -217,8 +217,7 @@ class Board:
         if not len(found):
             return None
         params = np.nan_to_num(found.mean("params"))
-        error = found.noise.deviation / np.sqrt(found.counts) if found.noise else 0.0
-        return int(np.lexsort([found.numbers, params, error - found.accuracy])[0])
+        return surest(found.accuracy, found.counts, found.noise, params, found.numbers)
 
     def place(self, view: View | None) -> int | None:
         """Of the architecture whose trial is selected."""
