@@ -129,13 +129,15 @@ class Replay:
             self.proposer.note(number, report)
             judged = replace(report, train_loss=1 - truth) if self.knowing else report
             last = report.epoch == len(curve)
-            if not last and self.pruner.judge(number, proposal.role, judged, costs):
+            if not last and self.pruner.judge(proposal, proposal.role, judged, costs):
                 state = "pruned"
                 break
         self.spent += report.epoch
         if state == "complete":
             self.finals[text].append(report.accuracy)
-        self.proposer.settle(ended(proposal, state, report.epoch, report.accuracy))
+        record = ended(proposal, state, report.epoch, report.accuracy)
+        self.proposer.settle(record)
+        self.pruner.settle(record)
 
 
 def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:

@@ -22,7 +22,7 @@ from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
 from .agenda import Prices
 from .effects import Effects
-from .model import ENOUGH, Course, Model, Powers
+from .model import Course, Fits, Model, fitted_to
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]
@@ -48,7 +48,7 @@ class Additive:
         self.costs = [key for key in keys if key != "accuracy"]
         self.effects = Effects(bound.site_map)
         self._whole: list[Candidate] | None = None
-        self._fits: dict[int, Powers] = {}
+        self._fits = Fits(self.effects)
         self._pools: dict[int, list[Candidate]] = {}
         self._decisions = lru_cache(maxsize=10_000)(bound.decisions)
 
@@ -66,7 +66,7 @@ class Additive:
     def prepare(self, seen: Sequence[Course], seed: int) -> None:
         """Compute what the next proposals will need, while a trial trains and nobody waits."""
         first = fitted_to(len(seen))
-        self._fit(seen, first)
+        self._fits.of(seen)
         self._candidates(seen, seed)
         if self.bound.size() > SMALL:
             self._pool(seen, seed, first)
@@ -74,17 +74,7 @@ class Additive:
             self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
 
     def _model(self, seen: Sequence[Course], judged: Sequence[Architecture]) -> Model:
-        """All that was seen, with variances fitted to the first so many trials of it.
-
-        A study that is resumed finds the same: how many depends on how many there are, not on when
-        they were seen.
-        """
-        return Model(self.effects, seen, judged, self._fit(seen, _learned(len(seen))))
-
-    def _fit(self, seen: Sequence[Course], first: int) -> Powers:
-        if first not in self._fits:
-            self._fits[first] = Model(self.effects, seen[:first], []).powers if first else {}
-        return self._fits[first]
+        return Model(self.effects, seen, judged, self._fits.of(seen, len(seen) - 1))
 
     def _candidates(self, seen: Sequence[Course], seed: int) -> list[Candidate]:
         """What may be proposed: all of a small space, of a large one some that change as it learns.
@@ -117,7 +107,7 @@ class Additive:
         fresh = [self.bound.at(int(rng.integers(size))) for _ in range(FRESH)]
         found = [(self.bound.decide(decisions), decisions) for decisions in fresh]
         tried = list(dict.fromkeys(course.architecture for course in seen))
-        powers = self._fit(seen, fitted_to(len(seen)))
+        powers = self._fits.of(seen)
         expected = Model(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
         known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
         for architecture in known:
@@ -144,18 +134,6 @@ class Additive:
     def _known(self, price: Costs) -> list[float]:
         values = (getattr(price, key) for key in self.costs)
         return [float(value) for value in values if value is not None]
-
-
-def fitted_to(trials: int) -> int:
-    """How many of so many trials variances are fitted to: the last step of a growth by a quarter.
-
-    To fit them for every trial anew would take longer than all else and change little.
-    """
-    first = 0
-    step = ENOUGH
-    while step <= trials:
-        first, step = step, step + max(1, step // 4)
-    return first
 
 
 def _learned(trials: int) -> int:

@@ -19,11 +19,11 @@ PrunerName = Literal["asha", "none"]
 
 
 class Pruning(BaseModel):
-    """When trials are stopped early; see `prune.Halving`.
+    """When trials are stopped early; see `prune.Pruner`.
 
     `first` is the first rung as a part of all epochs, `eta` how much further each next one is, and
-    one in how many goes on. `signal` stands for the accuracy: an epoch's validation accuracy, or
-    its mean training loss.
+    one in how many goes on. `signal` stands for the accuracy: an epoch's validation accuracy, its
+    mean training loss, or the accuracy that is expected after such a loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +31,7 @@ class Pruning(BaseModel):
     pruner: PrunerName = "none"
     eta: Annotated[int, Field(ge=2)] = 3
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    signal: Literal["accuracy", "train_loss"] = "train_loss"
+    signal: Literal["accuracy", "train_loss", "expected"] = "train_loss"
 
 
 class StudyConfig(BaseModel):

@@ -212,13 +212,15 @@ class Coordinator:
     def _answer(self, trial: Running, report: EpochReport) -> Answer:
         """What the worker is to do after an epoch. The last one is never the time to stop."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
-            trial.pruned = self.pruner.judge(trial.number, trial.role, report, trial.costs)
+            trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned:
                 return Answer.PRUNE
         return Answer.PAUSE if self.stopping else Answer.GO_ON
 
     def _ended(self, number: int) -> None:
-        self.agenda.settle(self.store.trial(self.record, number))
+        trial = self.store.trial(self.record, number)
+        self.agenda.settle(trial)
+        self.pruner.settle(trial)
         del self.running[number]
         self.done += 1
 

@@ -219,6 +219,36 @@ class Model:
         return dict(zip(names, np.exp(fitted.x).tolist(), strict=True))
 
 
+class Fits:
+    """Variances of a study that grows, fitted anew each time it has grown by a quarter.
+
+    To fit them for every trial anew would take longer than all else and change little.
+    """
+
+    def __init__(self, effects: Effects) -> None:
+        self.effects = effects
+        self._known: dict[int, Powers] = {}
+
+    def of(self, seen: Sequence[Course], trials: int | None = None) -> Powers:
+        """As fitted when the study had grown to so many trials; by default, to those seen."""
+        first = fitted_to(len(seen) if trials is None else trials)
+        if first not in self._known:
+            self._known[first] = Model(self.effects, seen[:first], []).powers if first else {}
+        return self._known[first]
+
+
+def fitted_to(trials: int) -> int:
+    """How many of so many trials variances are fitted to: the last step of a growth by a quarter.
+
+    A study that is resumed finds the same: it depends on how many there are, not on when they came.
+    """
+    first = 0
+    step = ENOUGH
+    while step <= trials:
+        first, step = step, step + max(1, step // 4)
+    return first
+
+
 class _Likelihood:
     """Minus the logarithm of how likely the observations of a model are."""
 

@@ -6,115 +6,143 @@ nobody waits for anybody. What "best" means with several objectives follows Schm
 2106.12639): fronts of non-dominated trials one after another, and within a front the less crowded
 first (Deb et al., NSGA-II, doi 10.1109/4235.996017). With one objective that is plain order. A
 trial is judged by the rung's signal in the place of its accuracy, and by its costs, which are known
-before it trains.
+before it trains. The signal is what the trial itself shows at the rung, or what a model of all
+trials expects of its architecture (`courses.Foresight`); then architectures are the peers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ..runners.results import Costs, EpochReport
+from ..spaces.architecture import Architecture
 from ..studies.analysis import Matrix, non_dominated
 from ..studies.records import BASELINE, EpochRecord, TrialRecord
 from .config import StudyConfig
+from .courses import Foresight
+from .rungs import loss_of, rungs_of
 
 Values = tuple[float, ...]
 """What a trial is judged by, all to be minimised."""
+Name = TypeVar("Name", bound=Hashable)
 
 
-def rungs(epochs: int, first: float, eta: int) -> tuple[int, ...]:
-    """The epochs after which trials are judged: the `first` part of all epochs, then η times that.
+class Judged(Protocol):
+    """A trial that has reached a rung: a `Job`, or a `Proposal`."""
 
-    Never after the first epoch, which tells nothing, nor after the last, when nothing is left to
-    save. A later rung has to leave its survivors η times what they had: else one in η² would be
-    trained to the end for little more than one in η costs.
-    """
-    at = max(2, math.ceil(first * epochs))
-    found = [at] if at < epochs else []
-    while found and (at := at * eta) * eta <= epochs:
-        found.append(at)
-    return tuple(found)
+    @property
+    def number(self) -> int:
+        """In its study."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is trained."""
+
+    @property
+    def seed(self) -> int:
+        """With which seed."""
 
 
-def rungs_of(config: StudyConfig) -> tuple[int, ...]:
-    """The rungs of a study; none without a pruner."""
-    pruning = config.pruning
-    if pruning.pruner == "none":
-        return ()
-    return rungs(config.recipe.epochs, pruning.first, pruning.eta)
+@dataclass(frozen=True)
+class Reached:
+    """A trial at a rung. `loss` is the rung's signal, `costs` the other objectives."""
+
+    architecture: Architecture
+    seed: int
+    loss: float
+    costs: Values
 
 
 class Pruner:
     """Judges the trials of one study."""
 
     def __init__(self, config: StudyConfig) -> None:
-        self.settings = config.pruning
+        self.signal, self.eta = config.pruning.signal, config.pruning.eta
         self.costs = tuple(key for key in config.keys if key != "accuracy")
-        self.halving = Halving(rungs_of(config), self.settings.eta)
+        self.rungs = rungs_of(config)
+        self.foresight = Foresight(config)
+        self.reached: dict[int, dict[int, Reached]] = {}
 
     def remember(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
         """Take in what was recorded before, in the order in which it happened."""
         known = {trial.number: trial for trial in trials}
+        for ended in known.values():
+            self.settle(ended)
         for epoch in epochs:
             if trial := known.get(epoch.number):
-                costs = [getattr(trial, key) for key in self.costs]
-                self._note(epoch.number, epoch.report, costs)
+                costs = tuple(getattr(trial, key) for key in self.costs)
+                self._note(trial.number, trial.parsed, trial.seed, epoch.report, costs)
 
-    def judge(self, number: int, role: str, report: EpochReport, costs: Costs) -> str:
-        """Why the trial should stop after this epoch; empty if it should go on."""
-        self._note(number, report, [getattr(costs, key) for key in self.costs])
-        return "" if role == BASELINE else self.halving.verdict(number, report.epoch)
+    def settle(self, trial: TrialRecord) -> None:
+        """Take in how a trial ended."""
+        self.foresight.courses.settle(trial)
 
-    def _note(self, number: int, report: EpochReport, costs: Sequence[float | None]) -> None:
-        known = [math.inf if cost is None else cost for cost in costs]
-        self.halving.note(number, report.epoch, (signal_of(report, self.settings.signal), *known))
+    def judge(self, trial: Judged, role: str, report: EpochReport, costs: Costs) -> str:
+        """Why the trial should stop after this epoch; empty if it should go on.
 
-
-@dataclass
-class Halving:
-    """The rungs of one study, and who has reached them with what.
-
-    Baselines are judged by nobody, but others are compared with them.
-    """
-
-    rungs: tuple[int, ...]
-    eta: int
-    reached: dict[int, dict[int, Values]] = field(default_factory=dict)
-
-    def note(self, number: int, epoch: int, values: Values) -> None:
-        """A trial has reached an epoch; only rungs count, and only the first time."""
-        if epoch in self.rungs:
-            self.reached.setdefault(epoch, {}).setdefault(number, values)
-
-    def verdict(self, number: int, epoch: int) -> str:
-        """Why a trial should stop after this epoch, which was noted; empty if it should go on."""
-        peers = self.reached.get(epoch, {})
-        if number not in peers:
+        Baselines always go on, but others are compared with them.
+        """
+        if report.epoch not in self.rungs:
             return ""
-        room = max(1, len(peers) // self.eta)
-        numbers = list(peers)
-        order = best_first(np.array([peers[n] for n in numbers]))
-        place = [numbers[i] for i in order].index(number) + 1
+        known = tuple(getattr(costs, key) for key in self.costs)
+        self._note(trial.number, trial.architecture, trial.seed, report, known)
+        if role == BASELINE:
+            return ""
+        peers = self.reached[report.epoch]
+        if self.signal == "expected":
+            own, values = trial.architecture.key, self._expected(peers)
+            place, room = standing(values, own, self.eta)
+            count = len(values)
+        else:
+            alone = {number: (seen.loss, *seen.costs) for number, seen in peers.items()}
+            place, room = standing(alone, trial.number, self.eta)
+            count = len(alone)
         if place <= room:
             return ""
-        return f"rung {epoch}: place {place} of {len(peers)}, the best {room} go on"
+        return f"rung {report.epoch}: place {place} of {count}, the best {room} go on"
+
+    def _expected(self, peers: Mapping[int, Reached]) -> dict[str, Values]:
+        """By key of the architectures that have reached a rung: what is expected of them."""
+        courses = self.foresight.courses
+        going = [courses.under_way(n, seen.architecture, seen.seed) for n, seen in peers.items()]
+        found = {seen.architecture.key: seen for seen in peers.values()}
+        expected = self.foresight.expected(
+            [course for course in going if course is not None],
+            [seen.architecture for seen in found.values()],
+        )
+        return {
+            key: (-value, *seen.costs)
+            for (key, seen), value in zip(found.items(), expected, strict=True)
+        }
+
+    def _note(
+        self,
+        number: int,
+        architecture: Architecture,
+        seed: int,
+        report: EpochReport,
+        costs: Sequence[float | None],
+    ) -> None:
+        """A trial has reached an epoch; only rungs count, and only the first time."""
+        if report.epoch not in self.rungs:
+            return
+        self.foresight.courses.note(number, report)
+        known = tuple(math.inf if cost is None else cost for cost in costs)
+        seen = Reached(architecture, seed, loss_of(report, self.signal), known)
+        self.reached.setdefault(report.epoch, {}).setdefault(number, seen)
 
 
-def signal_of(report: EpochReport, signal: str) -> float:
-    """What a rung sees of an epoch, to be minimised."""
-    value = -report.accuracy if signal == "accuracy" else report.train_loss
-    return value if math.isfinite(value) else math.inf
-
-
-def strength(report: EpochReport, signal: str) -> float:
-    """The signal as a number that grows with what it promises, for models: losses by logarithm."""
-    if signal == "accuracy":
-        return report.accuracy
-    return -math.log(report.train_loss) if report.train_loss > 0 else math.nan
+def standing(peers: Mapping[Name, Values], own: Name, eta: int) -> tuple[int, int]:
+    """The place of one among its peers, the best is 1, and how many of them go on."""
+    names = list(peers)
+    order = best_first(np.array([peers[name] for name in names]))
+    place = [names[i] for i in order].index(own) + 1
+    return place, max(1, len(names) // eta)
 
 
 def best_first(values: Matrix) -> list[int]:

@@ -11,7 +11,6 @@ import hashlib
 import math
 import random
 import warnings
-from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
@@ -35,8 +34,7 @@ from ..studies.records import EpochRecord, TrialRecord
 from .additive import Additive
 from .agenda import Prices
 from .config import StudyConfig
-from .model import Course
-from .prune import rungs_of, strength
+from .courses import Courses
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024
@@ -184,46 +182,27 @@ class Learning:
     """The additive model, with all that it learns from: the rungs and the end of every trial."""
 
     def __init__(self, additive: Additive, config: StudyConfig) -> None:
-        self.additive, self.seed = additive, config.seed
-        self.rungs, self.signal = rungs_of(config), config.pruning.signal
-        self._trials: dict[int, TrialRecord] = {}
-        self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self.additive, self.seed, self.courses = additive, config.seed, Courses(config)
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
-        for trial in trials:
-            self.settle(trial)
-        for epoch in epochs:
-            self.note(epoch.number, epoch.report)
+        self.courses.remember(trials, epochs)
 
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
-        if report.epoch in self.rungs:
-            self._signals[number][report.epoch] = strength(report, self.signal)
+        self.courses.note(number, report)
 
     def settle(self, trial: TrialRecord) -> None:
         """How a trial ended."""
-        self._trials[trial.number] = trial
+        self.courses.settle(trial)
 
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
         # The cores belong to the workers: threads that wait for each other there take minutes.
         with threadpool_limits(1):
-            return self.additive.propose(self._seen(), self.seed, number)
+            return self.additive.propose(self.courses.ended(), self.seed, number)
 
     def prepare(self) -> None:
         """Fit the model to what has been seen, if it is time."""
         with threadpool_limits(1):
-            self.additive.prepare(self._seen(), self.seed)
-
-    def _seen(self) -> list[Course]:
-        return [
-            Course(
-                trial.parsed,
-                trial.seed,
-                trial.accuracy if trial.state == "complete" else None,
-                self._signals[trial.number],
-            )
-            for _, trial in sorted(self._trials.items())
-            if trial.state in ("complete", "pruned")
-        ]
+            self.additive.prepare(self.courses.ended(), self.seed)

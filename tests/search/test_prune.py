@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import made
 import optuna
 import pytest
+from attentune.runners.results import Costs, EpochReport
+from attentune.search.agenda import Proposal
 from attentune.search.config import SAMPLERS, Pruning
-from attentune.search.prune import Halving, rungs
+from attentune.search.prune import Pruner, standing
+from attentune.search.rungs import rungs
+from attentune.spaces.architecture import parse
+from attentune.studies.records import BASELINE, SEARCH
 
 ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
 
@@ -28,21 +35,27 @@ def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expe
     assert rungs(epochs, first, eta) == expected
 
 
-def judged(halving, trials, epoch=1):
+def goes_on(peers, number, eta):
+    """Whether one of some trials may go on."""
+    place, room = standing(peers, number, eta)
+    return place <= room
+
+
+def judged(trials, eta):
     """Numbers of the trials that may go on, judged as they come."""
-    kept = []
-    for number, values in trials.items():
-        halving.note(number, epoch, values)
-        if not halving.verdict(number, epoch):
-            kept.append(number)
-    return kept
+    numbers = list(trials)
+    return [
+        number
+        for i, number in enumerate(numbers, start=1)
+        if goes_on({n: trials[n] for n in numbers[:i]}, number, eta)
+    ]
 
 
 def test_with_one_objective_the_best_third_so_far_goes_on():
     losses = (0.9, 0.8, 0.95, 0.85, 0.7, 0.6, 0.99, 0.65, 0.1)
     trials = {number: (loss,) for number, loss in enumerate(losses)}
     # The first is alone; later ones have to be among the best ⌊n/3⌋, at least the best one.
-    assert judged(Halving((1,), 3), trials) == [0, 1, 4, 5, 7, 8]
+    assert judged(trials, 3) == [0, 1, 4, 5, 7, 8]
 
 
 def test_with_several_a_cheap_trial_need_not_be_as_accurate():
@@ -54,29 +67,22 @@ def test_with_several_a_cheap_trial_need_not_be_as_accurate():
         4: (0.55, 12.0),  # dominated by the first
         5: (0.30, 40.0),  # the most accurate of all
     }
-    halving = Halving((1,), 2)
-    kept = judged(halving, trials)
+    kept = judged(trials, 2)
     assert 2 not in kept
     assert 4 not in kept
     assert kept[-1] == 5
-    assert "place" in halving.verdict(4, 1)
 
 
 def test_within_a_front_the_crowded_ones_stop_first():
-    halving = Halving((1,), 2)
     spread = {0: (0.0, 1.0), 1: (1.0, 0.0), 2: (0.5, 0.5), 3: (0.49, 0.51), 4: (0.2, 0.85)}
-    for number, values in spread.items():
-        halving.note(number, 1, values)
-    crowded = {number for number in spread if halving.verdict(number, 1)}
+    crowded = {number for number in spread if not goes_on(spread, number, 2)}
     assert crowded >= {2, 3}
     assert not crowded & {0, 1}
 
 
 def test_a_loss_that_is_no_number_is_last():
-    halving = Halving((1,), 2)
-    for number, loss in enumerate((0.5, math.inf, 0.4, 0.3)):
-        halving.note(number, 1, (loss, 1.0))
-    assert halving.verdict(1, 1)
+    trials = {number: (loss, 1.0) for number, loss in enumerate((0.5, math.inf, 0.4, 0.3))}
+    assert standing(trials, 1, 2)[0] == len(trials)
 
 
 def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
@@ -116,6 +122,44 @@ def test_with_pruning_too_forty_trials_equal_twenty_and_a_resume_of_twenty(bench
     bench.run("halves", 20, bench.config(**config))
     bench.run("halves", 40)
     assert bench.told("halves") == bench.told("whole")
+
+
+@pytest.mark.parametrize("sampler", ["random", "additive"])
+def test_with_the_model_at_the_rungs_too(bench, sampler):
+    expected = Pruning(pruner="asha", eta=2, signal="expected")
+    config = {"sampler": sampler, "seed": 3, "pruning": expected, "recipe": {"epochs": 6}}
+    bench.run("whole", 24, bench.config(**config))
+    bench.run("halves", 12, bench.config(**config))
+    bench.run("halves", 24)
+    assert bench.told("halves") == bench.told("whole")
+    trials = bench.store.trials(bench.store.study("whole"))
+    assert any(trial.state == "pruned" for trial in trials)
+    assert not [trial for trial in trials if trial.state == "pruned" and trial.role == BASELINE]
+
+
+def test_the_model_judges_a_trial_by_what_is_known_of_its_parts(bench):
+    """All losses are equal at the rung; SE has been good wherever it stood, ECA bad."""
+    config = bench.config(
+        objectives=("accuracy",),
+        pruning=Pruning(pruner="asha", eta=2, signal="expected"),
+        recipe={"epochs": 6},
+    )
+    pruner = Pruner(config)
+    costs = Costs(1000, 10)
+
+    def verdict(number, text):
+        trial = Proposal(number, parse(text), 0, SEARCH, costs)
+        return pruner.judge(trial, SEARCH, EpochReport(2, 1.0, 0.1, 0.0, 0.0, 1.0), costs)
+
+    ends = {"se": 0.8, "eca": 0.4, "cbam": 0.6}
+    number = 0
+    for name, stage in itertools.product(ends, (1, 2, 3)):
+        text = f"test_resnet+{name}@s{stage}.residual"
+        verdict(number, text)
+        pruner.settle(made.trial(number, text, ends[name] + 0.01 * stage))
+        number += 1
+    assert not verdict(number, "test_resnet+se@s4.residual")
+    assert "rung 2: place" in verdict(number + 1, "test_resnet+eca@s4.residual")
 
 
 def test_an_interrupt_at_a_rung_prunes_and_resume_does_not_revive(bench):

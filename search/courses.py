@@ -1,0 +1,96 @@
+"""How the trials of a study have gone so far, and what the model of effects expects of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from threadpoolctl import threadpool_limits
+
+from ..runners.results import EpochReport
+from ..spaces.architecture import Architecture
+from ..studies.records import EpochRecord, TrialRecord
+from .config import StudyConfig
+from .effects import Effects
+from .model import Course, Fits, Model
+from .rungs import rungs_of, strength
+
+
+class Courses:
+    """What every trial showed at its rungs, and how it ended."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.rungs, self.signal = rungs_of(config), config.pruning.signal
+        self._ended: dict[int, TrialRecord] = {}
+        self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
+
+    def remember(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
+        """Take in what happened before this process."""
+        for trial in trials:
+            self.settle(trial)
+        for epoch in epochs:
+            self.note(epoch.number, epoch.report)
+
+    def note(self, number: int, report: EpochReport) -> None:
+        """An epoch of a trial."""
+        if report.epoch in self.rungs:
+            self._signals[number][report.epoch] = strength(report, self.signal)
+
+    def settle(self, trial: TrialRecord) -> None:
+        """How a trial ended; one that runs or failed counts for nothing."""
+        if trial.state in ("complete", "pruned"):
+            self._ended[trial.number] = trial
+
+    def ended(self) -> list[Course]:
+        """Of the trials that have ended, by number."""
+        return [
+            Course(
+                trial.parsed,
+                trial.seed,
+                trial.accuracy if trial.state == "complete" else None,
+                self._signals[number],
+            )
+            for number, trial in sorted(self._ended.items())
+        ]
+
+    def under_way(self, number: int, architecture: Architecture, seed: int) -> Course | None:
+        """Of a trial that has not ended; None if it has."""
+        if number in self._ended:
+            return None
+        return Course(architecture, seed, None, self._signals[number])
+
+
+class Foresight:
+    """What the model of additive effects (`model.Model`) expects of trials at a rung.
+
+    One trial's loss at an early rung says little by itself. Together with the losses and the final
+    accuracies of all architectures that share something with it, it says more.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config, self.courses = config, Courses(config)
+
+    @cached_property
+    def effects(self) -> Effects:
+        """Of the study's backbone."""
+        from ..spaces.discover import site_map
+
+        recipe = self.config.recipe
+        found = site_map(self.config.backbone, image_size=recipe.image_size, stem=recipe.stem)
+        return Effects(found)
+
+    @cached_property
+    def _fits(self) -> Fits:
+        return Fits(self.effects)
+
+    def expected(self, going: Sequence[Course], asked: Sequence[Architecture]) -> list[float]:
+        """The final accuracy to expect of architectures, given also trials that are under way."""
+        ended = self.courses.ended()
+        # The cores belong to the workers.
+        with threadpool_limits(1):
+            powers = self._fits.of(ended)
+            found: list[float] = (
+                Model(self.effects, [*ended, *going], asked, powers).expected().tolist()
+            )
+            return found
