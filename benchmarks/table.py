@@ -246,6 +246,38 @@ def search(result: Result) -> list[str]:
     return lines
 
 
+def live(result: Result) -> list[str]:
+    """A search that trained, beside replays of it, as it goes on."""
+    own, replays = result["live"], result["replays"]
+    steps = range(9, result["trials"], 10)
+
+    def told(spread: list[float], digits: int) -> str:
+        low, middle, high = (f"{value:.{digits}f}" for value in spread)
+        return f"{middle} ({low} to {high})"
+
+    rows = [
+        [
+            f"regret after {n + 1} trials, points",
+            f"{own['regret'][n]:.2f}",
+            told(replays["regret"][n], 2),
+        ]
+        for n in steps
+    ]
+    rows += [
+        ["hypervolume at the end", f"{own['volume']:.3f}", told(replays["volume"], 3)],
+        [
+            "epochs until the best was found",
+            own["epochs"] or "not found",
+            f"{replays['epochs'][1]:.0f}; found by {100 * replays['found']:.0f} %",
+        ],
+    ]
+    return [
+        *table(["", "live", "replays, median (tenth to ninetieth percentile)"], rows),
+        f"`{result['table']}`, `{result['way']}`: {result['trials']} trials, {result['epochs']} "
+        f"epochs; {result['repetitions']} replays.",
+    ]
+
+
 def rung(result: Result) -> list[str]:
     """What every epoch's signals foretell, on each table."""
     names = {"accuracy": "accuracy", "train_loss": "training loss"}
@@ -295,6 +327,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "dashboard": dashboard,
     "epochs": epochs,
     "graphs": graphs,
+    "live": live,
     "proxies": proxies,
     "rung": rung,
     "search": search,

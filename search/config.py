@@ -31,7 +31,7 @@ class Pruning(BaseModel):
     pruner: PrunerName = "none"
     eta: Annotated[int, Field(ge=2)] = 3
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    signal: Literal["accuracy", "train_loss", "expected"] = "train_loss"
+    signal: Literal["accuracy", "train_loss", "expected"] = "expected"
 
 
 class StudyConfig(BaseModel):
