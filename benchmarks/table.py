@@ -293,6 +293,31 @@ def rung(result: Result) -> list[str]:
     return table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
 
 
+def rungs(result: Result) -> list[str]:
+    """Signals of an epoch against the same trial's end, by task and backbone."""
+    names = {
+        "raw": "accuracy, raw weights",
+        "ema": "accuracy, averaged weights",
+        "loss": "training loss",
+        "schedule-free": "accuracy, schedule-free",
+    }
+    columns = range(1, result["epochs"])
+    rows = []
+    for where, found in result["correlations"].items():
+        task, backbone = where.split(" ", 1)
+        head = [f"{task}, `{backbone}` ({found['trials']} trials)"]
+        for signal, name in names.items():
+            if found[signal]:
+                rows.append([*head, name, *map(_rho, found[signal])])
+        short = [found["finished"].get(str(epochs)) for epochs in columns]
+        rows.append([*head, "accuracy, finished schedules", *map(_rho, short)])
+    return table(["where", "signal", *map(str, columns)], rows)
+
+
+def _rho(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def proxies(result: Result) -> list[str]:
     """Scores of untrained networks, and what a trial's first epochs tell, on each table."""
 
@@ -330,6 +355,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "live": live,
     "proxies": proxies,
     "rung": rung,
+    "rungs": rungs,
     "search": search,
 }
 
