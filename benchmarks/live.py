@@ -15,14 +15,13 @@ import json
 import multiprocessing
 import os
 from collections import defaultdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.search import Replay
+from attentune.benchmarks.search import Replay, table_of
 from attentune.benchmarks.simulation import surest
 from attentune.benchmarks.tabular import Table
 from attentune.studies.records import TrialRecord
@@ -30,11 +29,6 @@ from attentune.studies.store import Store
 
 Course = tuple[list[int], list[str], float]
 """Epochs spent and what was recommended, after each trial, and the hypervolume at the end."""
-
-
-@lru_cache(maxsize=1)
-def table_of(path: Path) -> Table:
-    return Table(path)
 
 
 def replayed(task: tuple[Path, str, int, int]) -> Course:
