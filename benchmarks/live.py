@@ -21,13 +21,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.search import Replay, table_of
+from attentune.benchmarks.search import Replay, found_after, table_of
 from attentune.benchmarks.simulation import surest
 from attentune.benchmarks.tabular import Table
 from attentune.studies.records import TrialRecord
 from attentune.studies.store import Store
 
-Course = tuple[list[int], list[str], float]
+Course = tuple[list[tuple[int, str]], float]
 """Epochs spent and what was recommended, after each trial, and the hypervolume at the end."""
 
 
@@ -37,33 +37,27 @@ def replayed(task: tuple[Path, str, int, int]) -> Course:
     table = table_of(path)
     replay = Replay(table, way, repetition)
     told = replay.run(trials * table.recipe.epochs, trials)
-    volume = table.volume(table.front(replay.finals)) / table.volume(table.ranked)
-    return [spent for spent, _ in told], [text for _, text in told], volume
+    return told, table.front_volume(replay.finals)
 
 
 def lived(trials: list[TrialRecord], table: Table) -> Course:
     """The same of the trials of a study."""
     finals: defaultdict[str, list[float]] = defaultdict(list)
-    spent, recommended = [0], []
+    spent, told = 0, []
     for trial in trials:
-        spent.append(spent[-1] + trial.epochs)
+        spent += trial.epochs
         if trial.state == "complete" and trial.accuracy is not None:
             finals[trial.architecture].append(trial.accuracy)
-        recommended.append(surest(finals))
-    volume = table.volume(table.front(finals)) / table.volume(table.ranked)
-    return spent[1:], recommended, volume
+        told.append((spent, surest(finals)))
+    return told, table.front_volume(finals)
 
 
 def summary(course: Course, table: Table) -> dict[str, Any]:
     """Regret after every trial, points; the final hypervolume; epochs until the best was found."""
-    spent, recommended, volume = course
+    told, volume = course
     best = table.rows[table.ranked[0]].truth
-    regrets = [round(100 * (best - table.rows[text].truth), 2) for text in recommended]
-    found = None
-    for epochs, text in zip(reversed(spent), reversed(recommended), strict=True):
-        if text != table.ranked[0]:
-            break
-        found = epochs
+    regrets = [round(100 * (best - table.rows[text].truth), 2) for _, text in told]
+    found = found_after(told, {table.ranked[0]})
     return {"regret": regrets, "volume": round(volume, 4), "epochs": found}
 
 
@@ -87,7 +81,10 @@ def main() -> None:
         trials = store.trials(study)
         environment = next(iter(store.environments(study).values()))
     config = study.config["study"]
-    way = f"{config['sampler']}/{config['pruning']['pruner']}"
+    pruning = dict(config["pruning"])
+    way = f"{config['sampler']}/{pruning.pop('pruner')}"
+    if not way.endswith("/none"):
+        way += ":" + ",".join(f"{name}={value}" for name, value in pruning.items())
     live = summary(lived(trials, table), table)
     tasks = [(options.table, way, n, len(trials)) for n in range(options.repetitions)]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:

@@ -31,7 +31,7 @@ import os
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -164,7 +164,10 @@ def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
     sampler, _, rest = way.partition("/")
     pruner, _, settings = rest.partition(":")
     knowing = pruner == "oracle"
-    fields = {"pruner": "asha" if knowing else pruner or "none", **settings_of(settings)}
+    fields = {"pruner": pruner or "none"}
+    if knowing:  # the truth takes the place of what a rung sees of the trial itself
+        fields = {"pruner": "asha", "signal": "train_loss"}
+    fields |= settings_of(settings)
     return cast(SamplerName, sampler), Pruning.model_validate(fields), knowing
 
 
@@ -183,26 +186,31 @@ def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any
         replay = Moasha(table, way, repetition)
     else:
         replay = Replay(table, way, repetition)
-    whole = table.volume(table.ranked)
     told = replay.run(budget, first)
     after = {
-        "after_volume": table.volume(table.front(replay.finals)) / whole,
+        "after_volume": table.front_volume(replay.finals),
         "after_epochs": replay.spent,
     }
     told += replay.run(budget)
     at_budget = after | {
         "regret": 100 * (table.rows[table.ranked[0]].truth - table.rows[told[-1][1]].truth),
-        "volume": table.volume(table.front(replay.finals)) / whole,
+        "volume": table.front_volume(replay.finals),
         "trials": len(told),
     }
     told += replay.run(last)
     good = set(table.ranked[: max(1, round(top * len(table.ranked)))])
-    reached = last
+    reached = found_after(told, good)
+    return {**at_budget, "epochs": reached or last, "found": reached is not None}
+
+
+def found_after(told: Sequence[tuple[int, str]], good: Set[str]) -> int | None:
+    """Epochs until one of the good was recommended, and ever after; None if the last is not."""
+    reached = None
     for spent, text in reversed(told):
         if text not in good:
             break
         reached = spent
-    return {**at_budget, "epochs": reached, "found": told[-1][1] in good}
+    return reached
 
 
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -93,6 +93,15 @@ class Table:
         kept = non_dominated(np.array(points, dtype=float))
         return [text for text, stays in zip(texts, kept, strict=True) if stays]
 
+    @cached_property
+    def whole(self) -> float:
+        """The largest hypervolume that there is."""
+        return self.volume(self.ranked)
+
+    def front_volume(self, finals: Mapping[str, Sequence[float]]) -> float:
+        """Hypervolume of the front of these architectures, in parts of the best possible."""
+        return self.volume(self.front(finals)) / self.whole
+
     def volume(self, texts: Sequence[str]) -> float:
         """Hypervolume by true accuracy and parameters, from the worst of both."""
         worst = [-min(r.truth for r in self.rows.values()), max(_params(self.rows.values()))]

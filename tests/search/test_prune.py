@@ -71,6 +71,7 @@ def test_with_several_a_cheap_trial_need_not_be_as_accurate():
     assert 2 not in kept
     assert 4 not in kept
     assert kept[-1] == 5
+    assert not goes_on(trials, 4, 2)
 
 
 def test_within_a_front_the_crowded_ones_stop_first():
