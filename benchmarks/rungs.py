@@ -19,6 +19,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from attentune.runners.data import inspect_data, load_data
-from attentune.runners.devices import hold_memory
+from attentune.runners.devices import make_ready, resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
@@ -48,6 +49,8 @@ ATTENTIONS = ("se(r=4,start=identity)", "cbam(r=4,start=identity)", "ca(r=4,star
 SHORT = (3,)
 """Epochs of the finished short schedules."""
 FREE = "schedule-free"
+NOTED_EVERY = 10.0
+"""Seconds between two writings of the file."""
 REFRESHING = 20
 """Batches from which batch statistics are taken anew."""
 
@@ -61,23 +64,26 @@ def architectures(backbone: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _data(recipe: Recipe) -> tuple[DeviceData, int]:
+def _data(recipe: Recipe, device: torch.device) -> tuple[DeviceData, int]:
     dataset = load_data(recipe)
-    return DeviceData.of(dataset, torch.device("cpu")), len(dataset.classes)
+    return DeviceData.of(dataset, device), len(dataset.classes)
 
 
-def trained(task: tuple[str, str, int, str, dict[str, Any]]) -> dict[str, Any]:
+def trained(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str, Any]:
     """One trial: `kind` is `full`, `schedule-free`, or a number of epochs."""
-    data_name, text, seed, kind, fields = task
+    data_name, text, seed, kind, fields, where = task
+    device = torch.device(where)
     torch.set_num_threads(1)
-    hold_memory()
+    make_ready(device)
     recipe = Recipe.of(**fields)
-    data, classes = _data(recipe.model_copy(update={"epochs": 1}))
-    if kind == FREE:
-        recipe = recipe.model_copy(update={"schedule": "constant", "ema": 0.0, "decay": 0.0})
+    data, classes = _data(recipe.model_copy(update={"epochs": 1}), device)
+    if kind == FREE:  # its optimizer counts steps in Python, which no captured step would do
+        changes = {"schedule": "constant", "ema": 0.0, "decay": 0.0, "cuda_graph": False}
+        recipe = recipe.model_copy(update=changes)
     elif kind != "full":
         recipe = recipe.model_copy(update={"epochs": int(kind)})
-    model = build(parse(text), num_classes=classes, image_size=recipe.image_size, seed=seed)
+    size = recipe.image_size
+    model = build(parse(text), num_classes=classes, image_size=size, seed=seed).to(device)
     told: dict[str, Any] = {"data": data_name, "architecture": text, "seed": seed, "kind": kind}
     signals: dict[str, list[float]] = {"ema": [], "raw": [], "loss": []}
     if kind == FREE:
@@ -129,7 +135,8 @@ def _refresh_statistics(model: nn.Module, data: DeviceData, recipe: Recipe) -> N
         norm.momentum = None
     model.train()
     for start in range(REFRESHING):
-        index = torch.arange(start * recipe.batch_size, (start + 1) * recipe.batch_size)
+        first = start * recipe.batch_size
+        index = torch.arange(first, first + recipe.batch_size, device=data.train.labels.device)
         model(data.normalised(data.train.take(index % len(data.train))))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -172,6 +179,10 @@ def _name(trial: dict[str, Any]) -> tuple[str, int]:
     return trial["architecture"], trial["seed"]
 
 
+def _order(trial: dict[str, Any]) -> tuple[Any, ...]:
+    return trial["seed"], trial["data"], trial["architecture"], trial["kind"]
+
+
 def _rho(signal: dict[tuple[str, int], float], ends: dict[tuple[str, int], float]) -> float | None:
     both = [name for name in signal if name in ends]
     if len(both) < 6:
@@ -205,7 +216,7 @@ def missing(options: argparse.Namespace, done: Iterable[dict[str, Any]]) -> list
         }
         for text, kind in itertools.product(architectures(backbone), kinds):
             if (data, text, seed, kind) not in known:
-                wanted.append((data, text, seed, kind, fields))
+                wanted.append((data, text, seed, kind, fields, options.device))
     return wanted
 
 
@@ -215,21 +226,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--schedule-free", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of all processes")
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
+    device = resolve_device(options.device)
     found = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
     trials = list(found.get("trials", []))
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        for trial in pool.imap(trained, missing(options, trials)):
+        wanted = missing(options, trials)
+        noted = time.monotonic()
+        for number, trial in enumerate(pool.imap_unordered(trained, wanted), 1):
             trials.append(trial)
             print(trial["data"], trial["architecture"], trial["seed"], trial["kind"], flush=True)
+            if number < len(wanted) and time.monotonic() < noted + NOTED_EVERY:
+                continue
             result = {
-                "environment": environment(torch.device("cpu"), "float32"),
+                "environment": environment(device, "float32"),
                 "epochs": options.epochs,
                 "correlations": summary(trials, options.epochs),
-                "trials": trials,
+                "trials": sorted(trials, key=_order),
             }
             options.json.write_text(json.dumps(result, indent=None) + "\n", "utf-8")
+            noted = time.monotonic()
     print(json.dumps(summary(trials, options.epochs), indent=1))
 
 

@@ -21,13 +21,12 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
 
     import torch
 
-    from .devices import hold_memory
+    from .devices import make_ready
     from .trial import run_trial
 
     torch.set_num_threads(threads)
     where = torch.device(device)
-    if where.type == "cpu":
-        hold_memory()
+    make_ready(where)
 
     def tell(event: Event) -> Answer:
         pipe.send(event)
