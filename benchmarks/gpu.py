@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 from attentune.runners.data import inspect_data, load_data
-from attentune.runners.devices import make_ready, resolve_device
+from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.packing import measure_packing
 from attentune.runners.recipe import Recipe
@@ -55,7 +55,6 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.dry = options, bool(options.dry)
         self.device = resolve_device("cpu" if self.dry else "cuda")
-        make_ready(self.device)
         self.backbone = "test_resnet" if self.dry else "resnet18"
         name = "digits" if self.dry else str(options.data)
         source = inspect_data(name)

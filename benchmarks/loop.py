@@ -33,7 +33,7 @@ from attentune.benchmarks import usual
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
 from attentune.runners.data import Dataset, inspect_data, load_data
-from attentune.runners.devices import make_ready, resolve_device
+from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.probe import VARIANTS, Variant, probe
 from attentune.runners.recipe import Recipe
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--block", type=float, default=0.3, help="seconds of a turn, at least")
     options = parser.parse_args()
     device = resolve_device(options.device)
-    make_ready(device)  # for all three loops: they share a process
+    hold_memory()  # for all three loops: they share a process
     watch = Watch.begin(anyway=options.anyway)
     rows = []
     for threads, backbone in itertools.product(options.threads, options.backbones):

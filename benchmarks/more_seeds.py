@@ -24,7 +24,7 @@ import torch
 from attentune.benchmarks.record_table import written
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
 from attentune.runners.data import load_data
-from attentune.runners.devices import make_ready
+from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
@@ -47,7 +47,7 @@ def trained(task: Task) -> tuple[str, int, list[EpochReport], str]:
     fields, text, seed, device_name = task
     device = torch.device(device_name)
     torch.set_num_threads(1)
-    make_ready(device)
+    hold_memory()
     recipe = Recipe.of(**fields)
     data, classes = _data(recipe, device)
     model = build(

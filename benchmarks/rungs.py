@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from attentune.runners.data import inspect_data, load_data
-from attentune.runners.devices import make_ready, resolve_device
+from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
@@ -74,7 +74,7 @@ def trained(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str, A
     data_name, text, seed, kind, fields, where = task
     device = torch.device(where)
     torch.set_num_threads(1)
-    make_ready(device)
+    hold_memory()
     recipe = Recipe.of(**fields)
     data, classes = _data(recipe.model_copy(update={"epochs": 1}), device)
     if kind == FREE:  # its optimizer counts steps in Python, which no captured step would do

@@ -53,19 +53,7 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def make_ready(device: torch.device) -> None:
-    """Set this process up for training on a device, before its first step.
-
-    On CUDA cuDNN tries its algorithms for every shape of a convolution that is new to the process,
-    and keeps the fastest: the shapes of a study's trials are the same, so it tries them once.
-    """
-    if device.type == "cpu":
-        _hold_memory()
-    elif device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-
-
-def _hold_memory() -> None:
+def hold_memory() -> None:
     """Let this process keep memory that it frees, instead of giving it back and asking again.
 
     A training step frees all that it allocates. The C library returns much of it to the system,

@@ -20,7 +20,7 @@ from ..errors import AttentuneError
 from ..spaces.architecture import Architecture
 from ..spaces.build import build
 from .cost import threads
-from .devices import make_ready
+from .devices import hold_memory
 from .environment import device_name
 from .optimize import make_optimizer
 from .recipe import Precision, Recipe
@@ -93,7 +93,8 @@ def probe(
 
     AttentuneError if no variant can take a step.
     """
-    make_ready(device)  # as a worker does
+    if device.type == "cpu":
+        hold_memory()  # as a worker does
     with threads(1) if device.type == "cpu" else threads(torch.get_num_threads()):
         return _probe(backbone, recipe, num_classes, device, variants, seconds)
 

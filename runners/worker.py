@@ -21,12 +21,13 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
 
     import torch
 
-    from .devices import make_ready
+    from .devices import hold_memory
     from .trial import run_trial
 
     torch.set_num_threads(threads)
     where = torch.device(device)
-    make_ready(where)
+    if where.type == "cpu":
+        hold_memory()
 
     def tell(event: Event) -> Answer:
         pipe.send(event)
