@@ -9,13 +9,14 @@ where it cannot.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .norms import QuickNorms
 from .recipe import Recipe
 from .resident import DeviceData
 
@@ -54,7 +55,7 @@ class EagerStep:
 
     def backward(self, images: Tensor, labels: Tensor) -> None:
         """Forward and backward."""
-        with autocast(self.recipe, labels.device):
+        with autocast(self.recipe, labels.device), _norms(labels.device):
             logits = self.model(self.data.normalised(images))
         smoothing = self.recipe.label_smoothing
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
@@ -141,6 +142,10 @@ def without_trace(step: EagerStep) -> Iterator[None]:
         torch.set_rng_state(chances)
         if on_device is not None:
             torch.cuda.set_rng_state(on_device, device)
+
+
+def _norms(device: torch.device) -> AbstractContextManager[object]:
+    return QuickNorms() if device.type == "cuda" else nullcontext()
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:

@@ -25,6 +25,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import ArchitectureError
+from .attentions.joined import awaiting_sum
 from .rerolled import token_order
 from .sites import Anchor
 from .trace import NHWC, NLC, Layout, layout_of
@@ -42,7 +43,8 @@ def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -
     attention = _laid(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
         name = _add(module, "attention", attention)
-        hooks = [module.register_forward_hook(partial(_attend_output, name))]
+        attend = _attend_summand if _is_summand(model, path) else _attend_output
+        hooks = [module.register_forward_hook(partial(attend, name))]
     elif kind == "in":
         name = _add(module, "attention_in", attention)
         hooks = [module.register_forward_pre_hook(partial(_attend_input, name))]
@@ -161,6 +163,23 @@ def _add(module: nn.Module, name: str, child: nn.Module) -> str:
 
 def _attend_output(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
     return getattr(module, name)(output)
+
+
+def _attend_summand(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
+    with awaiting_sum():
+        return getattr(module, name)(output)
+
+
+def _is_summand(model: nn.Module, path: str) -> bool:
+    """Whether a block of timm's ResNets adds its shortcut to what this module returns, and applies
+    ReLU to the sum, with nothing between."""
+    parent, _, name = path.rpartition(".")
+    block = model.get_submodule(parent)
+    kind = type(block).__name__ if type(block).__module__ == "timm.models.resnet" else ""
+    norm, act = {"BasicBlock": ("bn2", "act2"), "Bottleneck": ("bn3", "act3")}.get(kind, ("", ""))
+    between = [getattr(block, each, None) for each in ("se", "drop_path")]
+    free = all(each is None or type(each) is nn.Identity for each in between)
+    return name == norm and free and type(getattr(block, act)) is nn.ReLU
 
 
 def _attend_input(name: str, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -15,9 +15,9 @@ Both are the plain formula where somebody looks at the operators (tracing, compi
 transforms of `torch.func`), for gradients of gradients, where it would not be faster, and inside
 `plain()`. Values differ between the two by rounding at most, and not at all where gates are 1.
 
-The fused form ends at the gate. The residual addition and the activation behind it belong to the
-backbone's block, which attention reaches by hooks at the border of one of its modules and leaves as
-it is: the module does not know what comes next, and the block adds what it is given.
+On a CPU the fused form ends at the gate: taking in the residual addition and the ReLU behind it
+saved 0 to 0.4 % of a residual block's step in bf16 and lost up to 4.7 % in float32. For CUDA, see
+`joined`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import gpu, slabs
+from .joined import promised, settled
 from .pools import Pool, maximum, plainly, squares
 from .slabs import FIRST, LAST, Pooled, Scaled, back, order_of
 
@@ -61,6 +62,7 @@ def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
 
     `mean(2, 3)` gives (N, C), `mean(3)` gives (N, C, H), `mean(1)` gives (N, H, W), and so on.
     """
+    x = settled(x)
     if not torch.is_grad_enabled():
         return (x, *_forwards(x, pools))
     if not _pools_fused(x, pools):
@@ -73,10 +75,15 @@ def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
 
 def scaled(x: Tensor, *gates: Tensor) -> Tensor:
     """The map (N, C, H, W) times every gate; a gate has length 1 where it is the same."""
+    x = settled(x)
+    # Under CUDA's autocast sums and powers are float32; a gate of them must not widen the map.
+    gates = tuple(gate.to(x.dtype) for gate in gates)
     if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
         return slabs.product(x, *gates)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
-        result: Tensor = Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
+        result: Tensor = (
+            promised(x, *gates) if len(gates) == 1 else Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
+        )
         return result
     return slabs.scale(x, gates)
 
@@ -168,13 +175,13 @@ def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
 
 def _pools_fused(x: Tensor, pools: tuple[Pool, ...]) -> bool:
     if _on_gpu(x):
-        return gpu.covers(pools)
+        return gpu.covers(x, pools)
     return fuses_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
 
 
 def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
     if _on_gpu(x, *gates):
-        return len(gates) == 1 and gpu.covers_gate(x, gates[0])
+        return gpu.covers_gates(x, gates)
     if not fuses_map(x, *gates):
         return False
     return x.numel() >= ALONE or hasattr(x.grad_fn, "made") or not torch.is_grad_enabled()

@@ -50,10 +50,10 @@ def _simam(x: Tensor, *blend: Tensor) -> Tensor:
 
 def _squares(centred: Tensor, places: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ²."""
-    squares = centred.square()
+    squares = centred * centred  # CUDA's autocast would widen `square`, and the quotient below
     number = centred.shape[places[0]] * centred.shape[places[1]]
     variance = squares.mean(places, keepdim=True) * (number / max(1, number - 1))
-    return squares, 0.25 / (variance + _LAMBDA)
+    return squares, (0.25 / (variance + _LAMBDA)).to(centred.dtype)
 
 
 class _Fused(Function):

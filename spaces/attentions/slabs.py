@@ -93,10 +93,12 @@ class Pooled(Function):
         if torch.is_grad_enabled():
             return *derived(_plainly(ctx.pools), (x,), (grad, *grads)), None
         made, ctx.made = ctx.made, None
-        given = zip(ctx.pools, values, grads, strict=True)
+        given = list(zip(ctx.pools, values, grads, strict=True))
         parts = [part for part in given if part[2] is not None]
         if not parts:
             return grad, None
+        if x.is_cuda and len(parts) < len(given):  # a kernel is for all of them
+            parts = [(each, v, torch.zeros_like(v) if g is None else g) for each, v, g in given]
         if grad is None:
             grad = made = torch.zeros_like(x)
         elif grad.stride() != x.stride():
@@ -155,12 +157,17 @@ def product(x: Tensor, *gates: Tensor) -> Tensor:
 
 def scale(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     """The product without gradients."""
+    if x.is_cuda:
+        order, y = order_of(x), torch.empty_like(x)
+        lying = [gate.permute(order).contiguous() for gate in gates]
+        gpu.scale(x.permute(order), lying, y.permute(order))
+        return y
     if len(gates) == 1 and (gates[0].shape[1] == 1 or gates[0].shape[2:] == (1, 1)):
         return x * gates[0]
     order = order_of(x)
     y = torch.empty_like(x)
     # A gate with another order of axes than the map's costs several times as much.
-    lying = (gate.permute(order).contiguous() for gate in gates)
+    lying = [gate.permute(order).contiguous() for gate in gates]
     for x_, y_, *gates_ in in_slabs(x.permute(order), y.permute(order), *lying):
         _product_into(y_, x_, gates_)
     return y

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 
 import pytest
 import torch
-from attentune.spaces.attentions import fused, gpu
+from attentune.spaces.architecture import parse
+from attentune.spaces.attentions import fused, gpu, joined
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.pools import maximum, mean, variance
+from attentune.spaces.build import build
+from attentune.spaces.kernels import Kernels
 from torch import Tensor, nn
 
 on_gpu = [
@@ -24,21 +28,18 @@ LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_
 
 
 def test_a_machine_without_triton_says_so_and_goes_on(monkeypatch):
-    monkeypatch.setattr(gpu, "_REASONS", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-
-    def missing() -> None:
-        raise ImportError("No module named 'triton'")
-
-    monkeypatch.setattr(gpu, "_kernels", missing)
-    assert gpu.unusable(torch.device("cuda", 0)) == "no Triton: No module named 'triton'"
+    monkeypatch.setitem(sys.modules, "triton", None)  # cannot be imported
+    monkeypatch.delitem(sys.modules, gpu.KERNELS.name, raising=False)
+    kernels = Kernels(gpu.KERNELS.name)
+    assert kernels.unusable(torch.device("cuda", 0)).startswith("no Triton: ")
 
 
 def test_kernels_are_not_tried_out_while_a_graph_is_captured(monkeypatch):
-    monkeypatch.setattr(gpu, "_REASONS", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    assert "graph is being captured" in gpu.unusable(torch.device("cuda", 0))
-    assert not gpu._REASONS
+    kernels = Kernels(gpu.KERNELS.name)
+    assert "graph is being captured" in kernels.unusable(torch.device("cuda", 0))
+    assert not kernels.reasons
 
 
 @pytest.mark.parametrize(
@@ -47,23 +48,29 @@ def test_kernels_are_not_tried_out_while_a_graph_is_captured(monkeypatch):
         ([mean(2, 3)], True),
         ([mean(2, 3), maximum(2, 3)], True),
         ([maximum(1), mean(1)], True),
-        ([mean(3), mean(2)], False),
+        ([mean(3), mean(2)], True),
+        ([mean(3), maximum(2)], False),
+        ([mean(3), mean(1)], False),
         ([mean(2, 3), maximum(1)], False),
         ([mean(2, 3), variance(2, 3)], False),
     ],
     ids=str,
 )
-def test_kernels_cover_means_and_maxima_along_the_same_axes(pools, covered):
-    assert gpu.covers(pools) is covered
+def test_kernels_cover_means_and_maxima_along_the_same_axes_and_strips(pools, covered):
+    assert gpu.covers(torch.empty(2, 8, 3, 4), pools) is covered
 
 
 def test_kernels_cover_gates_of_channels_or_of_places():
     x = torch.empty(2, 8, 3, 4)
     covered = {
-        shape: gpu.covers_gate(x, torch.empty(shape))
+        shape: gpu.covers_gates(x, [torch.empty(shape)])
         for shape in ((2, 8, 1, 1), (2, 1, 3, 4), (2, 8, 3, 1), (2, 8, 3, 4))
     }
     assert list(covered.values()) == [True, True, False, False]
+    rows, columns = torch.empty(2, 8, 3, 1), torch.empty(2, 8, 1, 4)
+    assert gpu.covers_gates(x, [rows, columns])
+    assert gpu.covers_gates(x, [columns, rows])
+    assert not gpu.covers_gates(x, [rows, rows])
 
 
 # --- the kernels, on a GPU or in Triton's interpreter ---------------------------------------------
@@ -110,10 +117,48 @@ def test_kernels_compute_what_torch_does(device, axes, shape, dtype):
     close(total, by_mean, dtype)
 
     if mean.shape != x.shape:
+        y, by_gate = torch.empty_like(x), exact * of_mean.double()
+        kernels.scale(x, of_mean, y)
+        close(y, by_gate, dtype)
+        kernels.scale(x, of_mean, y, grad)
+        close(y, (by_gate + grad.double()).relu(), dtype, 2)
+        passed, of_other = grad.double() * (y > 0), torch.empty_like(x)
         of_map, of_gate = torch.empty_like(x), torch.empty_like(mean)
         kernels.unscale(x, grad, of_mean, of_map, of_gate)
         close(of_map, grad.double() * of_mean.double(), dtype)
         close(of_gate, (grad.double() * exact).sum(axes, keepdim=True), dtype, 8)
+        kernels.unscale(x, grad, of_mean, of_map, of_gate, y, of_other)
+        assert torch.equal(of_other.double(), passed)
+        close(of_map, passed * of_mean.double(), dtype)
+        close(of_gate, (passed * exact).sum(axes, keepdim=True), dtype, 8)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels_at", [1, 3])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 33, 5, 70), (2, 64, 8, 8)], ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_strip_kernels_compute_what_torch_does(device, channels_at, shape, dtype):
+    from attentune.spaces.attentions import strip_kernels as kernels
+
+    p, q = (1, 2) if channels_at == 3 else (2, 3)
+    generator = torch.Generator().manual_seed(0)
+    shape = shape if channels_at == 1 else (shape[0], *shape[2:], shape[1])
+    x, grad, y = (torch.randn(shape, generator=generator).to(device, dtype) for _ in range(3))
+    exact, given = x.double(), grad.double()
+    over_q, over_p = exact.mean(q, keepdim=True), exact.mean(p, keepdim=True)
+    by_p, by_q = (torch.randn(each.shape, generator=generator).to(x) for each in (over_q, over_p))
+    found = torch.empty_like(by_p), torch.empty_like(by_q)
+    kernels.pool(x, *found, channels_at)
+    close(found[0], over_q, dtype)
+    close(found[1], over_p, dtype)
+    kernels.add(grad, y, by_p, by_q, channels_at)
+    close(y, given + by_p.double() / shape[q] + by_q.double() / shape[p], dtype)
+    kernels.scale(x, by_p, by_q, y, channels_at)
+    close(y, exact * by_p.double() * by_q.double(), dtype)
+    kernels.unscale(x, grad, by_p, by_q, y, *found, channels_at)
+    close(y, given * by_p.double() * by_q.double(), dtype)
+    close(found[0], (given * exact * by_q.double()).sum(q, keepdim=True), dtype, 8)
+    close(found[1], (given * exact * by_p.double()).sum(p, keepdim=True), dtype, 8)
 
 
 def close(one: Tensor, two: Tensor, dtype: torch.dtype, times: float = 1) -> None:
@@ -158,6 +203,40 @@ class TestOnCuda:
         for one, two in zip(ours, expected, strict=True):
             scale = max(nothing, float(two.abs().max()))
             assert float((one - two).abs().max()) < limit * scale
+
+    @pytest.mark.parametrize("name", ATTENTIONS)
+    @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+    def test_residual_blocks_have_the_gradients_of_their_formula(
+        self, name, layout, randomise, monkeypatch
+    ):
+        monkeypatch.setattr(fused, "SMALL", 1)
+        joined_before = joined.Joined.apply
+        joins: list[int] = []
+        monkeypatch.setattr(
+            joined.Joined, "apply", lambda *given: (joins.append(1), joined_before(*given))[1]
+        )
+        place = "mid" if ATTENTIONS[name].positions else "residual"
+        text = f"test_resnet+{name}@all.{place}"
+        network = build(parse(text), num_classes=5, image_size=32, seed=0)
+        network = randomise(network).to("cuda", torch.float64, memory_format=layout).train()
+        x = torch.randn(4, 3, 32, 32, device="cuda", dtype=torch.float64).to(memory_format=layout)
+        given = torch.randn(4, 5, device="cuda", dtype=torch.float64)
+        ours = results(network, x, given)
+        with fused.plain():
+            expected = results(network, x, given)
+        assert joins or name not in ("se", "eca", "ese", "cbam", "spatial")
+        nothing = 1e-3 * max(float(two.abs().max()) for two in expected)
+        for one, two in zip(ours, expected, strict=True):
+            scale = max(nothing, float(two.abs().max()))
+            assert float((one - two).abs().max()) < 1e-9 * scale
+
+    @pytest.mark.parametrize("start", ["paper", "identity"])
+    @pytest.mark.parametrize("name", ATTENTIONS)
+    def test_maps_keep_their_precision_under_autocast(self, name, start, make):
+        module = make(name, 32, {}, start).to("cuda").train()
+        x = torch.randn(8, 32, 24, 24, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        with torch.autocast("cuda", torch.bfloat16):
+            assert module(x).dtype == torch.bfloat16
 
     def test_a_captured_step_uses_them_too(self, make, randomise, monkeypatch):
         monkeypatch.setattr(fused, "SMALL", 1)

@@ -1,0 +1,43 @@
+"""Triton kernels that are tried out on a device before they are used there.
+
+Triton comes with torch for CUDA; on other machines it is missing and nothing here is called. Where
+kernels cannot be compiled, or compute something else than torch does, their callers keep to torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from typing import Any
+
+import torch
+
+
+class Kernels:
+    """The kernels of one module, imported when they are first needed.
+
+    The module has `check(device)`: why the kernels cannot be used there, or nothing.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.name = module
+        self.reasons: dict[torch.device, str] = {}
+
+    @cached_property
+    def module(self) -> Any:
+        """Where the kernels are; ImportError without Triton."""
+        return importlib.import_module(self.name)
+
+    def unusable(self, device: torch.device) -> str:
+        """Why they are not used on a CUDA device; nothing if they are.
+
+        The first call compiles them and takes some seconds.
+        """
+        if device not in self.reasons:
+            if torch.cuda.is_current_stream_capturing():
+                return "a graph is being captured, which the trial would spoil"
+            try:
+                self.reasons[device] = str(self.module.check(device))
+            except ImportError as error:
+                self.reasons[device] = f"no Triton: {error}"
+        return self.reasons[device]

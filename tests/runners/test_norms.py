@@ -1,0 +1,101 @@
+"""Batch norm by our kernels against torch's; on a CPU, torch's own."""
+
+from __future__ import annotations
+
+import copy
+import os
+
+import pytest
+import torch
+from attentune.runners import norms
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build
+from torch import Tensor, nn
+
+CUDA = torch.device("cuda", 0)
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 4e-2}
+
+
+def shaped(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A map with channels last, far from zero."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(shape, generator=generator, dtype=torch.float64) * 2 + 3
+    return values.to(device, dtype).to(memory_format=torch.channels_last)
+
+
+def close(one: Tensor, two: Tensor, limit: float) -> None:
+    torch.testing.assert_close(one.double(), two.double(), rtol=limit, atol=limit)
+
+
+def test_on_a_cpu_nothing_changes():
+    norm, x = (
+        nn.BatchNorm2d(16).train(),
+        shaped((8, 16, 40, 40), torch.device("cpu"), torch.float32),
+    )
+    other = copy.deepcopy(norm)
+    with norms.QuickNorms():
+        found = norm(x)
+    assert torch.equal(found, other(x))
+    assert torch.equal(norm.running_var, other.running_var)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(4, 5, 3, 7), (8, 64, 8, 8), (2, 70, 5, 33)], ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_kernels_compute_what_torch_does(shape, dtype):
+    pytest.importorskip("triton")
+    if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip("there is no CUDA device; with TRITON_INTERPRET=1 the kernels run without")
+    from attentune.runners import norm_kernels as kernels
+
+    device = CUDA if torch.cuda.is_available() else torch.device("cpu")
+    kept = torch.float64 if dtype == torch.float64 else torch.float32
+    norm = nn.BatchNorm2d(shape[1], device=device, dtype=torch.float64)
+    nn.init.uniform_(norm.weight, 0.5, 2)
+    nn.init.uniform_(norm.bias, -1, 1)
+    weight, bias = norm.weight.detach().to(kept), norm.bias.detach().to(kept)
+    mean, var = norm.running_mean.to(kept).clone(), norm.running_var.to(kept).clone()
+    x = shaped(shape, device, dtype)
+    exact = x.double().requires_grad_()
+    expected = norm(exact)
+    grad = torch.randn(shape).to(x).to(memory_format=torch.channels_last)
+    expected.backward(grad.double())
+    y, *seen = kernels.forward(x, weight, bias, mean, var, 0.1, norm.eps)
+    of_map, of_weight, of_bias = kernels.backward(x, grad, weight, *seen)
+    limit = TOLERANCES[dtype]
+    close(y, expected, limit)
+    close(of_map, exact.grad, limit)
+    for one, two in ((mean, norm.running_mean), (var, norm.running_var)):
+        close(one, two, min(max(limit, 1e-7), 1e-4))
+    scale = float(norm.weight.grad.abs().max())
+    close(of_weight / scale, norm.weight.grad / scale, min(limit, 1e-4))
+    close(of_bias, norm.bias.grad, min(limit, 1e-3))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("backbone", ["test_resnet", "mobilenetv3_small_050"])
+def test_a_network_has_the_gradients_and_statistics_that_it_has_without(backbone, monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr(norms, "LEAST", 1)
+    called = []
+    kernels = norms.KERNELS.module
+    forward = kernels.forward
+    monkeypatch.setattr(kernels, "forward", lambda *given: (called.append(1), forward(*given))[1])
+    plain = build(parse(backbone), num_classes=5, image_size=64, seed=0).to(CUDA, torch.float64)
+    plain = plain.to(memory_format=torch.channels_last).train()
+    quick = copy.deepcopy(plain)
+    x = shaped((6, 3, 64, 64), CUDA, torch.float64)
+    expected = plain(x)
+    assert not called
+    with norms.QuickNorms():
+        found = quick(x)
+    assert called
+    close(found, expected, 1e-9)
+    for y in (found, expected):
+        y.square().sum().backward()
+    for one, two in zip(quick.parameters(), plain.parameters(), strict=True):
+        scale = 1e-3 + float(two.grad.abs().max())
+        close(one.grad / scale, two.grad / scale, 1e-8)
+    for one, two in zip(quick.buffers(), plain.buffers(), strict=True):
+        close(one, two, 1e-7)  # momentum is a float32 there
