@@ -8,7 +8,8 @@ graphs   captured steps against eager ones: how far the weights differ, and how 
 bf16     CIFAR-10 accuracy in bf16 and float32, three paired seeds, five epochs
 packing  epochs a second of 1, 2 and 4 workers on one GPU
 epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) bare and with each attention
-study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call
+study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call. It
+         takes as many workers as the part `packing` found best, if its answer is there
 
 With `--dry` on a CPU and a few pictures of an embedded data set: a test of the parts themselves.
 """
@@ -16,14 +17,17 @@ With `--dry` on a CPU and a few pictures of an embedded data set: a test of the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
 import re
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +210,12 @@ def packing(bench: Bench) -> Result:
 def epochs(bench: Bench) -> Result:
     """Seconds of an epoch, evaluation included, the first left out."""
     rows: Result = {}
-    for name in ("none", *ATTENTIONS):
+    ends = time.perf_counter() + bench.options.seconds
+    for name in (*COMMON, *(name for name in ATTENTIONS if name not in COMMON)):
         text = bench.backbone
+        if time.perf_counter() > ends:
+            rows[name] = {"error": "no time was left"}
+            continue
         if name != "none":  # one that takes a convolution's place needs a position that has one
             text += f"+{name}@all.{'mid' if ATTENTIONS[name].positions else 'residual'}"
         try:
@@ -242,8 +250,11 @@ def study(bench: Bench) -> Result:
         words += ["--batch-size", str(bench.recipe.batch_size), "--stem", bench.recipe.stem]
         words += ["--image-size", str(bench.recipe.image_size), "--budget", f"{seconds}"]
         words += ["--device", bench.device.type, "--trials", "2" if bench.dry else "1000"]
+        words += ["--lr", str(bench.recipe.lr), "--precision", bench.recipe.precision]
         if bench.dry:
-            words += ["--train-limit", "128", "--lr", "0.004"]
+            words += ["--train-limit", "128"]
+        if packed := workers_of(folder / "packing.json", bench.backbone):
+            words += ["--workers-per-gpu", str(packed)]
     (folder / "study.part").write_text(json.dumps({"budget": spent + seconds}))
     began = time.perf_counter()
     subprocess.run([*words, "--db", str(database)], cwd=ROOT, check=False)
@@ -256,8 +267,32 @@ def study(bench: Bench) -> Result:
         check=True,
     )
     told = json.loads(shown.stdout)
-    done = told["counts"]["complete"]
-    return {"study": told, "wall_seconds": wall, "trials_an_hour": 3600 * done / wall}
+    return {
+        "study": told,
+        "wall_seconds": wall,
+        "trials_an_hour": {
+            "from the command to its end, all told": 3600 * told["counts"]["complete"] / wall,
+            "between the first and the last end": pace(database),
+        },
+    }
+
+
+def workers_of(path: Path, backbone: str) -> int:
+    """The workers a GPU that were measured to be best; 0 if nothing was measured."""
+    if not path.exists():
+        return 0
+    found = json.loads(path.read_text())["backbones"].get(backbone, {})
+    return int(found.get("workers", 0))
+
+
+def pace(database: Path) -> float | None:
+    """Trials an hour, without the start of processes before the first one's end."""
+    query = "select finished_at from attentune_trials where state = 'complete' order by finished_at"
+    with contextlib.closing(sqlite3.connect(database)) as opened:
+        ends = [datetime.fromisoformat(row[0]) for row in opened.execute(query)]
+    if len(ends) < 3:
+        return None
+    return 3600 * (len(ends) - 1) / (ends[-1] - ends[0]).total_seconds()
 
 
 PARTS: dict[str, Callable[[Bench], Result]] = {
@@ -270,7 +305,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--seconds", type=int, default=300, help="for the study")
+    parser.add_argument("--seconds", type=int, default=300, help="for study and epochs")
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     options.json = options.json.resolve()

@@ -27,6 +27,9 @@ PROGRAMS = 1024
 TILE = 4096
 """Values that a program holds at once."""
 
+WARPS = 8
+"""Warps of a program that goes over a map."""
+
 
 @triton.jit
 def _sums(
@@ -273,14 +276,14 @@ class _Plan:
         """The shares' sums."""
         _sums[(self.parts, self.blocks)](
             x, grad, mean, *sums, self.rows, self.channels, self.share,
-            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=8,
+            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=WARPS,
         )  # fmt: skip
 
     def apply(self, x: Tensor, grad: Tensor, out: Tensor, *given: Tensor, backward: bool) -> None:
         """out = of_grad · grad + of_x · x + constant, channel by channel; `grad` only backwards."""
         _apply[(triton.cdiv(self.rows, self.step), self.blocks)](
             x, grad, out, *given, self.rows, self.channels,
-            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=8,
+            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=WARPS,
         )  # fmt: skip
 
 
