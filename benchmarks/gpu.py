@@ -110,7 +110,7 @@ class Bench:
 
 def tests(bench: Bench) -> Result:
     """The suite's tests that need a GPU."""
-    where = ["tests/runners/test_cuda.py", "tests/spaces"]
+    where = ["tests/runners", "tests/spaces"]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *where]
     if not bench.dry:
         command += ["-n", "8"]  # compiling kernels is what takes the time

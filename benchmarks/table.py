@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,33 @@ def dashboard(result: Result) -> list[str]:
     ]
 
 
+def packing(result: Result) -> list[str]:
+    """Epochs a second of all workers of one GPU together."""
+    rows = []
+    for backbone, found in result["backbones"].items():
+        pace = {int(workers): value for workers, value in found["epochs_a_second"].items()}
+        told = [
+            f"{pace[n]:.2f} ({pace[n] / pace[1]:.2f}×)" if n in pace else "–" for n in (1, 2, 4)
+        ]
+        rows.append([f"`{backbone}`", *told, found["workers"]])
+    return [
+        *table(["backbone", "1 worker", "2 workers", "4 workers", "taken"], rows),
+        "Epochs a second of all workers together, evaluation included; the second epoch of each.",
+    ]
+
+
+def bf16(result: Result) -> list[str]:
+    """Accuracy by precision."""
+    apart, accuracy = result["bf16_minus_float32"], result["accuracy"]
+    told = {name: ", ".join(f"{100 * a:.1f}" for a in found) for name, found in accuracy.items()}
+    difference = f"{100 * apart['mean']:+.2f} ± {100 * apart['standard_error']:.2f} points"
+    row = [told["float32"], told["bf16"], difference]
+    return [
+        *table(["float32, %", "bf16, %", "difference"], [row]),
+        "`resnet18`, small stem, five epochs, three paired seeds.",
+    ]
+
+
 def graphs(result: Result) -> list[str]:
     rows = [
         [f"`{text}`", row["steps"], f"{row['speed']:.2f}×", f"{row['difference']:g}"]
@@ -303,15 +331,25 @@ def rungs(result: Result) -> list[str]:
     }
     columns = range(1, result["epochs"])
     rows = []
+    everywhere: dict[str, list[list[float | None]]] = {}
     for where, found in result["correlations"].items():
         task, backbone = where.split(" ", 1)
         head = [f"{task}, `{backbone}` ({found['trials']} trials)"]
         for signal, name in names.items():
             if found[signal]:
                 rows.append([*head, name, *map(_rho, found[signal])])
+                everywhere.setdefault(name, []).append(found[signal])
         short = [found["finished"].get(str(epochs)) for epochs in columns]
         rows.append([*head, "accuracy, finished schedules", *map(_rho, short)])
+        everywhere.setdefault("accuracy, finished schedules", []).append(short)
+    for name, each in everywhere.items():
+        rows.append(["mean", name, *(_rho(_average(column)) for column in zip(*each, strict=True))])
     return table(["where", "signal", *map(str, columns)], rows)
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _rho(value: float | None) -> str:
@@ -351,6 +389,8 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "attention": attention,
     "dashboard": dashboard,
     "epochs": epochs,
+    "packing": packing,
+    "bf16": bf16,
     "graphs": graphs,
     "live": live,
     "proxies": proxies,

@@ -24,10 +24,10 @@ from torch import Tensor
 PROGRAMS = 1024
 """Programs that a GPU should have at once: a few for each of its multiprocessors."""
 
-TILE = 4096
+TILE = 2048
 """Values that a program holds at once."""
 
-WARPS = 8
+WARPS = 4
 """Warps of a program that goes over a map."""
 
 
