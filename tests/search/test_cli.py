@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -19,17 +21,39 @@ from PIL import Image
 SMALL = ["--data", "digits", "--image-size", "16", "--train-limit", "256"]
 SMALL += ["--batch-size", "64", "--stem", "native"]
 SMALL += ["--lr", "0.004", "--precision", "float32", "--memory-format", "channels_last"]
+SMALL += ["--workers", "1"]
 NET = ["--backbone", "test_resnet"]
+LOOKING = ("show", "list", "report", "export")
 
 
 def attentune(*words: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command; its exit code must be `check`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "attentune", *words], cwd=cwd, capture_output=True, text=True
-    )
+    """Run the command; its exit code must be `check`. What only looks runs in this process, since
+    another one would take longer to start than to answer."""
+    run = _within if words[0] in LOOKING else _beside
+    done = run(words, cwd)
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return done
+
+
+def _beside(words: tuple[str, ...], cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "attentune", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def _within(words: tuple[str, ...], cwd: Path) -> subprocess.CompletedProcess[str]:
+    out, error = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+    ):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["attentune", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = int(ended.value.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
 
 
 @pytest.fixture
@@ -241,7 +265,8 @@ def _wait_for_epochs(database: Path, count: int) -> None:
 def test_a_config_file_holds_the_settings_and_flags_win(tmp_path):
     (tmp_path / "study.toml").write_text(
         'backbone = "test_resnet"\ndata = "digits"\nimage-size = 16\ntrain-limit = 256\n'
-        'epochs = 1\ntrials = 50\nstem = "native"\nobjective = ["accuracy", "latency"]\n'
+        'epochs = 1\ntrials = 50\nworkers = 1\nstem = "native"\n'
+        'objective = ["accuracy", "latency"]\n'
     )
     attentune("search", "s", "--config", "study.toml", "--trials", "2", cwd=tmp_path)
     shown = json.loads(attentune("show", "s", "--json", cwd=tmp_path).stdout)
@@ -340,7 +365,8 @@ def test_a_broken_picture_is_named_and_left_out_on_demand(tmp_path):
     folder = _pictures(tmp_path / "pictures", 3)
     (folder / "b" / "torn.png").write_bytes(b"\x89PNG torn")
     words = ["search", "s", *NET, "--data", "pictures", "--trials", "1", "--epochs", "1"]
-    words += ["--batch-size", "8", "--stem", "native", "--image-size", "16"]
+    words += ["--batch-size", "8", "--stem", "native", "--image-size", "16", "--lr", "0.004"]
+    words += ["--workers", "1", "--precision", "float32", "--memory-format", "channels_last"]
     refused = attentune(*words, cwd=tmp_path, check=1)
     assert "torn.png" in refused.stderr
     assert "--skip-broken" in refused.stderr
