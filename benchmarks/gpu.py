@@ -10,6 +10,7 @@ packing  epochs a second of 1, 2 and 4 workers on one GPU
 epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) bare and with each attention
 study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call. It
          takes as many workers as the part `packing` found best, if its answer is there
+table    every architecture of the tables' space on CIFAR-10, for a tabular benchmark; resumed too
 
 With `--dry` on a CPU and a few pictures of an embedded data set: a test of the parts themselves.
 """
@@ -17,21 +18,19 @@ With `--dry` on a CPU and a few pictures of an embedded data set: a test of the 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import json
 import re
-import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from attentune.benchmarks.gpu_searches import ROOT, Search, tabled, timed
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
@@ -46,10 +45,11 @@ from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.build import build
 
 Result = dict[str, Any]
-ROOT = Path(__file__).parent.parent
 COMMON = ("none", "se", "eca", "cbam", "ca")
 """Attentions whose epochs are timed four times; the others' once."""
 SMALL = "mobilenetv3_small_050"
+TOGETHER = 14
+"""Workers of a table's search: its network is so small that they share a GPU well."""
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
 
 
@@ -80,6 +80,11 @@ class Bench:
             self.classes = len(dataset.classes)
             self._data = DeviceData.of(dataset, self.device)
         return self._data
+
+    @property
+    def seconds(self) -> float:
+        """For a search, without what it takes to begin and to end."""
+        return 30 if self.dry else max(30, self.options.seconds - 30)
 
     def train(self, text: str, seed: int, **changes: Any) -> Result:
         """One training: final accuracy, seconds of its epochs, how its steps ran, its weights."""
@@ -235,46 +240,28 @@ def epochs(bench: Bench) -> Result:
 
 def study(bench: Bench) -> Result:
     """A search that goes on where the last call left it."""
-    options, folder = bench.options, bench.options.json.parent
-    database = folder / "study.db"
-    begun = database.exists()
-    words = [sys.executable, "-m", "attentune"]
-    seconds = 30 if bench.dry else max(30, options.seconds - 30)
-    if begun:
-        spent = int(json.loads((folder / "study.part").read_text())["budget"])
-        words += ["resume", "gpu", "--budget", f"{spent + seconds}"]
+    recipe, folder = bench.recipe, bench.options.json.parent
+    words = ["--backbone", bench.backbone, "--data", recipe.data, "--space", "quick"]
+    words += ["--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
+    words += ["--stem", recipe.stem, "--image-size", str(recipe.image_size)]
+    words += ["--device", bench.device.type, "--trials", "2" if bench.dry else "1000"]
+    words += ["--lr", str(recipe.lr), "--precision", recipe.precision]
+    if bench.dry:
+        words += ["--train-limit", "128"]
+    if packed := workers_of(folder / "packing.json", bench.backbone):
+        words += ["--workers-per-gpu", str(packed)]
+    return timed(Search(folder, "study"), words, bench.seconds)
+
+
+def table(bench: Bench) -> Result:
+    """Every architecture of the tables' space on CIFAR-10, three seeds each."""
+    config = ROOT / "benchmarks" / "tables" / "cifar10.toml"
+    words = ["--config", str(config), "--data", bench.recipe.data, "--device", bench.device.type]
+    if bench.dry:
+        words += ["--trials", "2", "--epochs", "1", "--train-limit", "300", "--image-size", "16"]
     else:
-        spent = 0
-        words += ["search", "gpu", "--backbone", bench.backbone, "--data", bench.recipe.data]
-        words += ["--space", "quick", "--epochs", str(bench.recipe.epochs)]
-        words += ["--batch-size", str(bench.recipe.batch_size), "--stem", bench.recipe.stem]
-        words += ["--image-size", str(bench.recipe.image_size), "--budget", f"{seconds}"]
-        words += ["--device", bench.device.type, "--trials", "2" if bench.dry else "1000"]
-        words += ["--lr", str(bench.recipe.lr), "--precision", bench.recipe.precision]
-        if bench.dry:
-            words += ["--train-limit", "128"]
-        if packed := workers_of(folder / "packing.json", bench.backbone):
-            words += ["--workers-per-gpu", str(packed)]
-    (folder / "study.part").write_text(json.dumps({"budget": spent + seconds}))
-    began = time.perf_counter()
-    subprocess.run([*words, "--db", str(database)], cwd=ROOT, check=False)
-    wall = time.perf_counter() - began
-    shown = subprocess.run(
-        [sys.executable, "-m", "attentune", "show", "gpu", "--json", "--db", str(database)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    told = json.loads(shown.stdout)
-    return {
-        "study": told,
-        "wall_seconds": wall,
-        "trials_an_hour": {
-            "from the command to its end, all told": 3600 * told["counts"]["complete"] / wall,
-            "between the first and the last end": pace(database),
-        },
-    }
+        words += ["--workers", str(TOGETHER), "--workers-per-gpu", str(TOGETHER)]
+    return tabled(bench.options.json.parent, words, bench.seconds, 2 if bench.dry else 375)
 
 
 def workers_of(path: Path, backbone: str) -> int:
@@ -285,18 +272,18 @@ def workers_of(path: Path, backbone: str) -> int:
     return int(found.get("workers", 0))
 
 
-def pace(database: Path) -> float | None:
-    """Trials an hour, without the start of processes before the first one's end."""
-    query = "select finished_at from attentune_trials where state = 'complete' order by finished_at"
-    with contextlib.closing(sqlite3.connect(database)) as opened:
-        ends = [datetime.fromisoformat(row[0]) for row in opened.execute(query)]
-    if len(ends) < 3:
-        return None
-    return 3600 * (len(ends) - 1) / (ends[-1] - ends[0]).total_seconds()
-
-
 PARTS: dict[str, Callable[[Bench], Result]] = {
-    part.__name__: part for part in (tests, fused, graphs, bf16, packing, epochs, study)
+    part.__name__: part
+    for part in (
+        tests,
+        fused,
+        graphs,
+        bf16,
+        packing,
+        epochs,
+        study,
+        table,
+    )
 }
 
 
@@ -305,7 +292,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--seconds", type=int, default=300, help="for study and epochs")
+    parser.add_argument("--seconds", type=int, default=300, help="for study, table, epochs")
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     options.json = options.json.resolve()
