@@ -21,8 +21,10 @@ from torch import nn
 
 from ..errors import AttentuneError, FailureKind, TrialError
 from ..spaces.architecture import Architecture
+from ..spaces.attentions import gpu
 from ..spaces.build import build
 from ..spaces.template import Template
+from . import norms
 from .checkpoint import read_facts
 from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
@@ -178,6 +180,12 @@ class _Trial:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
         return environment(self.device, self.job.recipe.precision, attentions)
 
+    def kernels(self) -> dict[str, str]:
+        """Why kernels of ours were wanted and could not be used; usually nothing."""
+        every = {"attention": gpu.KERNELS, "strip": gpu.STRIPS, "batch norm": norms.KERNELS}
+        reasons = {name: each.reasons.get(self.device) for name, each in every.items()}
+        return {f"{name} kernels": f"torch's: {why}" for name, why in reasons.items() if why}
+
     def stop(self) -> None:
         """Tell that training has ended before its last epoch, for now or for good."""
         spent = (self.last.epoch, self.seconds, self.device_seconds)
@@ -196,7 +204,7 @@ class _Trial:
             seconds=self.seconds,
             device_seconds=self.device_seconds,
             peak_memory_mib=peak_memory_mib(self.device),
-            environment={**self.environment(), "steps": outcome.steps},
+            environment={**self.environment(), "steps": outcome.steps, **self.kernels()},
         )
         self.tell(Finished(self.job.number, result))
         self.saved.unlink(missing_ok=True)

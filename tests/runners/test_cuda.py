@@ -132,6 +132,7 @@ def test_a_trial_runs_on_the_gpu_and_counts_its_seconds(cache, recipe, tmp_path)
     assert len(ended) == 2, [e.failure for e in told if isinstance(e, Failed)]
     for result in ended:
         assert result.environment["steps"] == "captured"
+        assert not [name for name in result.environment if name.endswith("kernels")]
         assert 0 < result.device_seconds <= result.seconds
         assert result.peak_memory_mib > 1
     assert sum(isinstance(event, EpochDone) for event in told) == 6

@@ -8,6 +8,10 @@ import os
 import pytest
 import torch
 from attentune.runners import norms
+from attentune.runners.events import Answer, Finished
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import Job
+from attentune.runners.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
 from torch import Tensor, nn
@@ -104,3 +108,20 @@ def trained_once(network: nn.Module, x: Tensor) -> list[Tensor]:
     gradients = [p.grad.flatten() for p in copied.parameters()]
     buffers = [b.flatten() for b in copied.buffers() if b.is_floating_point()]
     return [found.double() for found in (y.detach(), torch.cat(gradients), torch.cat(buffers))]
+
+
+def test_a_trial_records_why_kernels_were_not_used(cache, tmp_path, monkeypatch):
+    del cache
+    cpu = torch.device("cpu")
+    monkeypatch.setitem(norms.KERNELS.reasons, cpu, "no Triton: it is not installed")
+    settings = {"data": "digits", "image_size": 16, "train_limit": 128, "epochs": 1}
+    recipe = Recipe.of(**settings, batch_size=32, stem="native")
+    told = []
+    run_trial(
+        Job(0, parse("test_resnet"), recipe, 0, tmp_path),
+        lambda event: (told.append(event), Answer.GO_ON)[1],
+        device=cpu,
+    )
+    result = next(event.result for event in told if isinstance(event, Finished))
+    assert result.environment["batch norm kernels"] == "torch's: no Triton: it is not installed"
+    assert "attention kernels" not in result.environment
