@@ -43,7 +43,7 @@ import numpy as np
 import optuna
 import torch
 from attentune.benchmarks.peers import Moasha
-from attentune.benchmarks.simulation import NOW, settings_of, surest, trial_record
+from attentune.benchmarks.simulation import NOW, surest, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import environment
 from attentune.search.agenda import Proposal
@@ -161,13 +161,11 @@ def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
 
     The last of the three says whether rungs know the truth.
     """
-    sampler, _, rest = way.partition("/")
-    pruner, _, settings = rest.partition(":")
-    knowing = pruner == "oracle"
-    fields = {"pruner": pruner or "none"}
+    sampler, _, pruner = way.partition("/")
+    knowing = pruner.partition(":")[0] == "oracle"
+    fields = Pruning.written(pruner.replace("oracle", "asha", 1) or "none")
     if knowing:  # the truth takes the place of what a rung sees of the trial itself
-        fields = {"pruner": "asha", "signal": "train_loss"}
-    fields |= settings_of(settings)
+        fields |= {"signal": "train_loss"}
     return cast(SamplerName, sampler), Pruning.model_validate(fields), knowing
 
 

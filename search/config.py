@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..runners.recipe import Recipe, describe
 from ..spaces.space import Space
 from ..studies.objectives import objective
@@ -32,6 +32,25 @@ class Pruning(BaseModel):
     eta: Annotated[int, Field(ge=2)] = 3
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
     signal: Literal["accuracy", "train_loss", "expected"] = "expected"
+
+    @classmethod
+    def written(cls, text: str) -> dict[str, str]:
+        """The fields of `asha` or of `asha:first=0.25,eta=4`; ValueError for other text."""
+        name, _, rest = text.partition(":")
+        if name not in get_args(PrunerName):
+            raise ValueError(f"{name!r} should be 'asha' or 'none'")
+        fields = {"pruner": name}
+        known = [field for field in cls.model_fields if field != "pruner"]
+        for pair in filter(None, rest.split(",")):
+            key, equals, value = (part.strip() for part in pair.partition("="))
+            if name == "none":
+                raise ValueError("none has no settings; write asha:" + rest)
+            if key not in known:
+                raise ValueError(f"{name} has no setting {key!r}{did_you_mean(key, known)}")
+            if not equals or not value:
+                raise ValueError(f"{key} has no value; write {key}={cls.model_fields[key].default}")
+            fields[key] = value
+        return fields
 
 
 class StudyConfig(BaseModel):

@@ -26,7 +26,6 @@ from . import quantities
 from .config import (
     DEFAULT_SAMPLER,
     SAMPLERS,
-    PrunerName,
     Pruning,
     RunPlan,
     SamplerName,
@@ -63,7 +62,7 @@ class SearchRequest(BaseModel):
     max_latency: float | None = None
     max_memory: float | None = None
     sampler: SamplerName | Literal["auto"] = "auto"
-    pruner: PrunerName = "none"
+    pruner: Pruning = Pruning()
     seed: int = Field(0, ge=0)
 
     trials: int = Field(40, ge=1)
@@ -142,6 +141,11 @@ class SearchRequest(BaseModel):
         if value not in known:
             raise ValueError(f"unknown sampler {value!r}{did_you_mean(str(value), known)}")
         return value
+
+    @field_validator("pruner", mode="before")
+    @classmethod
+    def _pruning(cls, value: Any) -> Any:
+        return Pruning.written(value) if isinstance(value, str) else value
 
     @property
     def limits(self) -> dict[str, float]:
@@ -222,7 +226,7 @@ def prepare(
         objectives=request.objective,
         limits=request.limits,
         sampler=DEFAULT_SAMPLER if request.sampler == "auto" else request.sampler,
-        pruning=Pruning(pruner=request.pruner),
+        pruning=request.pruner,
         seed=request.seed,
         num_classes=2,
         stages=1,

@@ -77,7 +77,10 @@ def search(
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(help="asha: stop what will not be among the best; or none. Default: none."),
+        typer.Option(
+            help="asha: stop what will not be among the best, with settings if wanted "
+            "(asha:first=0.25,eta=3,signal=expected); or none. Default: none."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,
     trials: Annotated[
