@@ -17,9 +17,9 @@ from ..spaces.sites import SiteMap
 
 Array = npt.NDArray[np.float64]
 
-KINDS = ("attention", "stage", "ratio", "position", "pair", "itself")
-"""Kinds of effect: an attention anywhere, in a stage, its ratio, its position, pairs of attentions
-in two stages, and what is the architecture's own.
+KINDS = ("attention", "stage", "ratio", "position", "pair")
+"""Kinds of effect: an attention anywhere, in a stage, its ratio, its position, and pairs of
+attentions in two stages.
 """
 
 
@@ -59,7 +59,6 @@ class Effects:
         for (s, these), (t, those) in itertools.combinations(by_stage.items(), 2):
             for one, other in itertools.product(these, those):
                 found["pair"][s, one, t, other] += these[one] * those[other]
-        found["itself"][architecture.key] = 1.0
         return {kind: {k: v for k, v in columns.items() if v} for kind, columns in found.items()}
 
 

@@ -1,11 +1,11 @@
 """A Bayesian model of a space in which the effects of attentions add up, fed with every rung.
 
-What an architecture is worth is taken as a sum of effects (`effects.KINDS`). A trial adds luck of
-its own, and is seen through several channels: its accuracy at the end, if it got there, and its
-signal at each rung that it passed. A channel shows the trial's worth times a slope, plus what all
-trials of its seed share there, plus noise; a rung also what it thinks better or worse of the
-architecture than the end does. So a trial that was stopped counts for what its rungs are worth, and
-the end of one that was not is seen more clearly through its rungs.
+What an architecture is worth is taken as a sum of effects (`effects.KINDS`) and of what is its own.
+A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if it
+got there, and its signal at each rung that it passed. A channel shows the trial's worth times a
+slope, plus what all trials of its seed share there, plus noise; a rung also what it thinks better
+or worse of the architecture than the end does. So a trial that was stopped counts for what its
+rungs are worth, and the end of one that was not is seen more clearly through its rungs.
 
 Every kind of effect is Gaussian with a variance of its own (random effects). Variances and slopes
 are those that make the observations likeliest under a weak prior (type-II maximum likelihood:
@@ -20,12 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import scipy
 
 from ..spaces.architecture import Architecture
 from .effects import Array, Effects
+from .equations import Mixed
 
 END = 0
 """The channel of the final accuracy; a rung's is its epoch."""
@@ -56,6 +59,11 @@ LEVEL = 1.0
 """Variance of a channel's mean about that of its observations."""
 ENOUGH = 6
 """Observations of the end from which on variances are fitted."""
+MOST = 300
+"""Trials that variances are fitted to at most: a dozen numbers need no more, and the time grows
+with the third power."""
+ALIKE = 10
+"""Of those, trials of one architecture at most."""
 
 Powers = dict[str, float]
 """Variances by their kind, and slopes as `slope EPOCH`."""
@@ -103,14 +111,13 @@ class Model:
             self.channels, np.array([value for *_, value in told])
         )
         self.seeds = np.array([course.seed for course in seen], dtype=int)[self.trials]
-        names = {a.key: i for i, a in enumerate(dict.fromkeys(c.architecture for c in seen))}
-        self.names = np.array([names[c.architecture.key] for c in seen], dtype=int)[self.trials]
+        every = [*(course.architecture for course in seen), *judged]
+        keys = [architecture.key for architecture in every]
+        names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        self.names = np.array([names[key] for key in keys], dtype=int)
         self.count = len(seen)
-        self.designs = effects.designs([*(course.architecture for course in seen), *judged])
+        self.designs = effects.designs(every)
         self.rungs = sorted(set(self.channels.tolist()) - {END})
-        told_of = {kind: design[: self.count] for kind, design in self.designs.items()}
-        self.kernels = {kind: design @ design.T for kind, design in told_of.items()}
-        self.kernels["luck"] = np.eye(self.count)
         self.powers = self._start() | (self._fitted() if powers is None else powers)
 
     def expected(self) -> Array:
@@ -127,6 +134,8 @@ class Model:
         truth = np.zeros(len(next(iter(self.designs.values()))))
         for kind, design in self.designs.items():
             truth += math.sqrt(powers[kind]) * (design @ rng.standard_normal(design.shape[1]))
+        own = rng.standard_normal(self.names.max(initial=-1) + 1)
+        truth += math.sqrt(powers["itself"]) * own[self.names]
         luck = math.sqrt(powers["luck"]) * rng.standard_normal(self.count)
         told = self._slopes() * (truth[: self.count] + luck)[self.trials]
         for labels, variance in self._groups():
@@ -160,33 +169,55 @@ class Model:
         powers = powers or self.powers
         ones = np.ones(len(self.y))
         by_seed = np.column_stack([self.channels, self.seeds])
-        apart = np.column_stack([self.channels, self.names])
+        apart = np.column_stack([self.channels, self.names[self.trials]])
         return [
             (by_seed, powers["seed"] * ones),
             (apart, powers["apart"] * (self.channels != END)),
             (self.channels[:, None], LEVEL * ones),
         ]
 
-    def _worth(self, powers: Powers) -> Array:
-        """Covariance of the trials' worth, their luck included."""
-        return np.asarray(sum(powers[kind] * kernel for kind, kernel in self.kernels.items()))
+    @cached_property
+    def kernels(self) -> dict[str, Array]:
+        """By kind, how far the worth of two trials goes together."""
+        told_of = {kind: design[: self.count] for kind, design in self.designs.items()}
+        names = self.names[: self.count]
+        return {
+            **{kind: design @ design.T for kind, design in told_of.items()},
+            "itself": (names[:, None] == names).astype(float),
+            "luck": np.eye(self.count),
+        }
 
-    def _factor(self, powers: Powers, worth: Array) -> Array:
-        """Cholesky factor of the covariance of all observations."""
-        slopes = self._slopes(powers)
-        total = slopes[:, None] * worth[np.ix_(self.trials, self.trials)] * slopes
-        for labels, variance in self._groups(powers):
-            total += _same(labels) * np.sqrt(variance[:, None] * variance)
-        total[np.diag_indices_from(total)] += self._noise(powers)
-        factor: Array = scipy.linalg.cholesky(total, lower=True, check_finite=False)
-        return factor
+    @cached_property
+    def _equations(self) -> Mixed:
+        """The covariance of all observations: groups are architectures, and what these share is
+        all but their own worth, the luck of their trials, and what a rung thinks of them."""
+        powers, slopes, noise = self.powers, self._slopes(), self._noise()
+        shared = [
+            math.sqrt(powers[kind]) * slopes[:, None] * design[self.trials]
+            for kind, design in self.designs.items()
+        ]
+        by_seed, _, by_channel = self._groups()
+        shared += [
+            _told_apart(labels) * np.sqrt(var)[:, None] for labels, var in (by_seed, by_channel)
+        ]
+        at_rung = self.channels != END
+
+        def block(at: npt.NDArray[np.int_]) -> Array:
+            trials, channels = self.trials[at], self.channels[at]
+            worth = powers["itself"] + powers["luck"] * (trials[:, None] == trials)
+            found: Array = slopes[at][:, None] * worth * slopes[at] + np.diag(noise[at])
+            found += powers["apart"] * (channels[:, None] == channels) * at_rung[at]
+            return found
+
+        return Mixed(np.hstack(shared), self.names[self.trials], block)
 
     def _pull(self, residuals: Array) -> Array:
         """What residuals of the observations make of the architectures to be judged."""
-        factor = self._factor(self.powers, self._worth(self.powers))
-        weights = scipy.linalg.cho_solve((factor, True), residuals)
+        weights = self._equations.solve(residuals)
         of_trials = np.bincount(self.trials, self._slopes() * weights, minlength=self.count)
-        answer = np.zeros(len(next(iter(self.designs.values()))) - self.count)
+        seen, judged = self.names[: self.count], self.names[self.count :]
+        own = np.bincount(seen, of_trials, minlength=self.names.max(initial=-1) + 1)
+        answer: Array = self.powers["itself"] * own[judged]
         for kind, design in self.designs.items():
             answer += self.powers[kind] * (
                 design[self.count :] @ (design[: self.count].T @ of_trials)
@@ -233,8 +264,25 @@ class Fits:
         """As fitted when the study had grown to so many trials; by default, to those seen."""
         first = fitted_to(len(seen) if trials is None else trials)
         if first not in self._known:
-            self._known[first] = Model(self.effects, seen[:first], []).powers if first else {}
+            some = _some(seen[:first])
+            self._known[first] = Model(self.effects, some, []).powers if first else {}
         return self._known[first]
+
+
+def _some(seen: Sequence[Course]) -> list[Course]:
+    """About `MOST` trials at most, whole architectures by chance: noise is told from effects by
+    those that were trained several times."""
+    if len(seen) <= MOST:
+        return list(seen)
+    rows: dict[str, list[int]] = {}
+    for row, course in enumerate(seen):
+        rows.setdefault(course.architecture.key, []).append(row)
+    taken: list[int] = []
+    for key in np.random.default_rng(len(seen)).permutation(list(rows)).tolist():
+        taken += rows[key][:ALIKE]
+        if len(taken) >= MOST:
+            break
+    return [seen[row] for row in sorted(taken)]
 
 
 def fitted_to(trials: int) -> int:
@@ -254,34 +302,44 @@ class _Likelihood:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        by_seed, apart, _ = (_same(labels) for labels, _ in model._groups(PRIOR))
+        self.by_seed, apart, self.by_channel = (_same(labels) for labels, _ in model._groups(PRIOR))
         at_rung = model.channels != END
-        self.by_seed, self.apart = by_seed, apart * np.outer(at_rung, at_rung)
+        self.apart = apart * np.outer(at_rung, at_rung)
+        # Observations stand in the order of their trials: where each trial's begin.
+        self.seen, self.begins = np.unique(model.trials, return_index=True)
+        self.pairs = np.ix_(model.trials, model.trials)
 
     def at(self, powers: Powers) -> tuple[float, dict[str, float]]:
         """Its value, and its derivatives by the logarithm of every power."""
-        model = self.model
-        worth, slopes = model._worth(powers), model._slopes(powers)
-        factor = model._factor(powers, worth)
+        model, slopes = self.model, self.model._slopes(powers)
+        worth = np.asarray(sum(powers[kind] * kernel for kind, kernel in model.kernels.items()))
+        of_worth = slopes[:, None] * worth[self.pairs] * slopes
+        total = of_worth + powers["seed"] * self.by_seed + powers["apart"] * self.apart
+        total += LEVEL * self.by_channel
+        total[np.diag_indices_from(total)] += model._noise(powers)
+        factor = scipy.linalg.cholesky(total, lower=True, check_finite=False)
         weights = scipy.linalg.cho_solve((factor, True), model.y)
         inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         value = 0.5 * model.y @ weights + np.log(np.diag(factor)).sum()
         # Half the trace of (inverse - w·wᵀ) times the derivative of the covariance.
         away = 0.5 * (inverse - np.outer(weights, weights))
-        spread = np.zeros((len(model.y), model.count))
-        spread[np.arange(len(model.y)), model.trials] = slopes
-        of_trials = spread.T @ away @ spread
+        of_trials = np.zeros((model.count, model.count))
+        of_trials[np.ix_(self.seen, self.seen)] = self._by_trials(slopes[:, None] * away * slopes)
         found = {k: powers[k] * float((of_trials * m).sum()) for k, m in model.kernels.items()}
         found["seed"] = powers["seed"] * float((away * self.by_seed).sum())
         found["apart"] = powers["apart"] * float((away * self.apart).sum())
         ends, diagonal = model.channels == END, np.diag(away)
         found["noise at the end"] = powers["noise at the end"] * float(diagonal[ends].sum())
         found["noise at a rung"] = powers["noise at a rung"] * float(diagonal[~ends].sum())
-        by_row = 2 * (away * (spread @ worth @ spread.T)).sum(axis=1)
+        by_row = 2 * (away * of_worth).sum(axis=1)
         for rung in model.rungs:
             found[f"slope {rung}"] = float(by_row[model.channels == rung].sum())
         return float(value), found
+
+    def _by_trials(self, values: Array) -> Array:
+        """Summed over the observations of every two trials."""
+        return np.add.reduceat(np.add.reduceat(values, self.begins, axis=0), self.begins, axis=1)
 
 
 def _standard(channels: Array, values: Array) -> tuple[Array, tuple[float, float]]:
@@ -294,6 +352,12 @@ def _standard(channels: Array, values: Array) -> tuple[Array, tuple[float, float
         if channel == END:
             end = mean, scale
     return found, end
+
+
+def _told_apart(labels: Array) -> Array:
+    """A column for every different row of labels, 1 where it is that one."""
+    _, group = np.unique(labels, axis=0, return_inverse=True)
+    return np.eye(group.max(initial=-1) + 1)[group]
 
 
 def _same(labels: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from attentune.runners.results import Costs
 from attentune.search.additive import Additive, choose
 from attentune.search.effects import Effects
-from attentune.search.model import Course, Model
+from attentune.search.model import MOST, Course, Fits, Model
 from attentune.spaces.bound import bind
 from attentune.spaces.discover import site_map
 from attentune.spaces.space import Space
@@ -57,6 +57,22 @@ def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
     assert np.corrcoef(expected, true)[0, 1] > 0.9
     among_best = np.sort(true)[-len(true) // 20]
     assert true[np.argmax(expected)] >= among_best
+
+
+def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
+    rng = np.random.default_rng(0)
+    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    seen = [ended(a, truth(a) + 0.03 * rng.standard_normal(), s) for a in every for s in range(5)]
+    assert len(seen) > 2 * MOST
+    effects = Effects(bound.site_map)
+    powers = Fits(effects).of(seen)
+    noise = unexplained(powers) * np.var([course.end for course in seen])
+    assert 0.02 < noise**0.5 < 0.04
+    true, expected = (
+        np.array([truth(a) for a in every]),
+        Model(effects, seen, every, powers).expected(),
+    )
+    assert np.corrcoef(expected, true)[0, 1] > 0.98
 
 
 def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
