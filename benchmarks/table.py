@@ -252,6 +252,7 @@ def search(result: Result) -> list[str]:
             rows.append(
                 [
                     f"`{way}`",
+                    told["repetitions"],
                     f"{told['regret'][0]:.2f} ± {told['regret'][1]:.2f}",
                     f"{told['volume'][0]:.3f} ± {told['volume'][1]:.3f}",
                     f"{told['after_volume'][0]:.3f} ± {told['after_volume'][1]:.3f} for "
@@ -262,12 +263,13 @@ def search(result: Result) -> list[str]:
                     else f"{speed:.1f} ({low:.1f} to {high:.1f})",
                 ]
             )  # fmt: skip
-        head = ["way", "regret, points", "hypervolume", f"after {result['trials']} trials, epochs",
+        head = ["way", "repetitions", "regret, points", "hypervolume",
+                f"after {result['trials']} trials, epochs",
                 "found", "epochs until found", "speed-up"]  # fmt: skip
         lines += [
             f"`{found['table']}`: {found['architectures']} architectures, {found['seeds']} seeds, "
             f"a budget of {found['budget_epochs']:,} epochs (random search goes on to "
-            f"{found['last_epochs_of_random']:,}), {result['repetitions']} repetitions.",
+            f"{found['last_epochs_of_random']:,}).",
             "",
             *table(head, rows),
         ]

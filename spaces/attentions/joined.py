@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from . import gpu
 from .slabs import Scaled, back, derived, order_of
@@ -69,8 +70,8 @@ class Promise:
         """Any function of torch that is given a promise."""
         if func in RELU and isinstance(args[0], Sum):
             return args[0].cut_off()
-        given = {key: settled(value) for key, value in (kwargs or {}).items()}
-        return func(*map(settled, args), **given)
+        given: tuple[Any, dict[str, Any]] = tree_map(settled, (tuple(args), dict(kwargs or {})))
+        return func(*given[0], **given[1])
 
     def __getattr__(self, name: str) -> Any:
         """Whatever tensors have."""

@@ -73,6 +73,30 @@ def test_kernels_cover_gates_of_channels_or_of_places():
     assert not gpu.covers_gates(x, [rows, rows])
 
 
+USES = {
+    "function": lambda x, _: torch.sigmoid(x),
+    "in a list": lambda x, other: torch.cat([other, x], dim=1),
+    "method": lambda x, _: x.mean((2, 3)),
+    "attribute": lambda x, _: torch.zeros(x.shape),
+    "operator": lambda x, other: 2 * x - other,
+    "module": lambda x, _: nn.Identity()(nn.Softplus()(x)),
+    "sum": lambda x, other: torch.tanh(x + other),
+    "sum of three": lambda x, other: other + (x + other),
+    "another shape": lambda x, other: x + other.mean((2, 3), keepdim=True),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_promise_is_the_tensor_that_it_stands_for(use):
+    x, other = torch.randn(2, 8, 3, 4, requires_grad=True), torch.randn(2, 8, 3, 4)
+    gate = torch.rand(2, 8, 1, 1, requires_grad=True)
+    found, expected = use(joined.Gated(x, gate), other), use(x * gate, other)
+    torch.testing.assert_close(found, expected)
+    if found.requires_grad:
+        ours, theirs = (torch.autograd.grad(y.sum(), (x, gate)) for y in (found, expected))
+        torch.testing.assert_close(ours, theirs)
+
+
 # --- the kernels, on a GPU or in Triton's interpreter ---------------------------------------------
 
 SHAPES = [(2, 3, 5, 7), (3, 6, 6, 40), (2, 1, 1, 33), (1, 33, 5, 70)]
