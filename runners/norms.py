@@ -1,7 +1,7 @@
 """Batch norm at the speed of the GPU's memory, in training.
 
 On an H200 a third of a bf16 step of ResNet-18 goes into torch's batch norm for maps with channels
-last, which reads memory at an eighth to a half of its speed. Inside `quick_norms` such maps take
+last, which reads memory at an eighth to a half of its speed. Inside `QuickNorms` such maps take
 the kernels of `norm_kernels.py` instead: the same formula (Ioffe and Szegedy, arXiv 1502.03167),
 the same running statistics, for every module that calls torch's function.
 """

@@ -156,11 +156,8 @@ class Joined(Function):
             grad = torch.empty_like(x).copy_(grad)
         order = order_of(x)
         lying = gate.permute(order).contiguous()
-        of_map, of_gate, of_other = (
-            torch.empty_like(x),
-            torch.empty_like(lying),
-            torch.empty_like(x),
-        )
+        of_map, of_other = torch.empty_like(x), torch.empty_like(x)
+        of_gate = torch.empty_like(lying)
         x_, grad_, y_, of_map_, of_other_ = (
             tensor.permute(order) for tensor in (x, grad, y, of_map, of_other)
         )
