@@ -189,8 +189,8 @@ class Model:
 
     @cached_property
     def _equations(self) -> Mixed:
-        """The covariance of all observations: groups are architectures, and what these share is
-        all but their own worth, the luck of their trials, and what a rung thinks of them."""
+        """The covariance of all observations. Each architecture is a group: its own are what it is
+        worth by itself, the luck of its trials, and what a rung thinks of it; all else is shared."""
         powers, slopes, noise = self.powers, self._slopes(), self._noise()
         shared = [
             math.sqrt(powers[kind]) * slopes[:, None] * design[self.trials]
