@@ -190,7 +190,8 @@ class Model:
     @cached_property
     def _equations(self) -> Mixed:
         """The covariance of all observations. Each architecture is a group: its own are what it is
-        worth by itself, the luck of its trials, and what a rung thinks of it; all else is shared."""
+        worth by itself, the luck of its trials, and what a rung thinks of it; the rest is shared.
+        """
         powers, slopes, noise = self.powers, self._slopes(), self._noise()
         shared = [
             math.sqrt(powers[kind]) * slopes[:, None] * design[self.trials]
