@@ -78,8 +78,8 @@ def search(
     pruner: Annotated[
         str | None,
         typer.Option(
-            help="asha: stop what will not be among the best, with settings if wanted "
-            "(asha:first=0.25,eta=3,signal=expected); or none. Default: none."
+            help="asha: stop what will not be among the best; asha:eta=4 changes a setting (first, "
+            "eta, signal); or none. Default: none."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,
