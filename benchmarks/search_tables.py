@@ -1,0 +1,142 @@
+"""The tables of `docs/search.md`, each from the result of one benchmark; `table.py` calls them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from attentune.benchmarks.markdown import Result, table
+
+
+def search(result: Result) -> list[str]:
+    """Ways to search on each table; where half of the repetitions failed, "over"."""
+    lines = []
+    for found in result["tables"]:
+        rows = []
+        for way, told in found["ways"].items():
+            random = way == "random/none"
+            last = found["last_epochs_of_random" if random else "budget_epochs"]
+            speed, low, high = told["speed_up"]
+            rows.append(
+                [
+                    f"`{way}`",
+                    told["repetitions"],
+                    f"{told['regret'][0]:.2f} ± {told['regret'][1]:.2f}",
+                    f"{told['volume'][0]:.3f} ± {told['volume'][1]:.3f}",
+                    f"{told['after_volume'][0]:.3f} ± {told['after_volume'][1]:.3f} for "
+                    f"{told['after_epochs'][0]:.0f}",
+                    f"{100 * told['found']:.0f} %",
+                    f"over {last:,}" if told["epochs"] >= last else f"{told['epochs']:,.0f}",
+                    "1" if random else f"under {speed:.1f}" if told["epochs"] >= last
+                    else f"{speed:.1f} ({low:.1f} to {high:.1f})",
+                ]
+            )  # fmt: skip
+        head = ["way", "repetitions", "regret, points", "hypervolume",
+                f"after {result['trials']} trials, epochs",
+                "found", "epochs until found", "speed-up"]  # fmt: skip
+        lines += [
+            f"`{found['table']}`: {found['architectures']} architectures, {found['seeds']} seeds, "
+            f"a budget of {found['budget_epochs']:,} epochs (random search goes on to "
+            f"{found['last_epochs_of_random']:,}).",
+            "",
+            *table(head, rows),
+        ]
+    return lines
+
+
+def live(result: Result) -> list[str]:
+    """A search that trained, beside replays of it, as it goes on."""
+    own, replays = result["live"], result["replays"]
+    steps = range(9, result["trials"], 10)
+
+    def told(spread: list[float], digits: int) -> str:
+        low, middle, high = (f"{value:.{digits}f}" for value in spread)
+        return f"{middle} ({low} to {high})"
+
+    rows = [
+        [
+            f"regret after {n + 1} trials, points",
+            f"{own['regret'][n]:.2f}",
+            told(replays["regret"][n], 2),
+        ]
+        for n in steps
+    ]
+    rows += [
+        ["hypervolume at the end", f"{own['volume']:.3f}", told(replays["volume"], 3)],
+        [
+            "epochs until the best was found",
+            own["epochs"] or "not found",
+            f"{replays['epochs'][1]:.0f}; found by {100 * replays['found']:.0f} %",
+        ],
+    ]
+    return [
+        *table(["", "live", "replays, median (tenth to ninetieth percentile)"], rows),
+        f"`{result['table']}`, `{result['way']}`: {result['trials']} trials, {result['epochs']} "
+        f"epochs; {result['repetitions']} replays.",
+    ]
+
+
+def rung(result: Result) -> list[str]:
+    """What every epoch's signals foretell, on each table."""
+    names = {"accuracy": "accuracy", "train_loss": "training loss"}
+    rows = [
+        [
+            f"`{found['table']}`",
+            names[signal],
+            *("–" if at is None else f"{at[0]:.2f}" for at in row),
+        ]
+        for found in result["tables"]
+        for signal, row in found["signals"].items()
+    ]
+    return table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
+
+
+def rungs(result: Result) -> list[str]:
+    """Signals of an epoch against the same trial's end, by task and backbone."""
+    names = {
+        "raw": "accuracy, raw weights",
+        "ema": "accuracy, averaged weights",
+        "loss": "training loss",
+        "schedule-free": "accuracy, schedule-free",
+    }
+    columns = range(1, result["epochs"])
+    rows = []
+    everywhere: dict[str, list[list[float | None]]] = {}
+    for where, found in result["correlations"].items():
+        task, backbone = where.split(" ", 1)
+        head = [f"{task}, `{backbone}` ({found['trials']} trials)"]
+        for signal, name in names.items():
+            if found[signal]:
+                rows.append([*head, name, *map(_rho, found[signal])])
+                everywhere.setdefault(name, []).append(found[signal])
+        short = [found["finished"].get(str(epochs)) for epochs in columns]
+        rows.append([*head, "accuracy, finished schedules", *map(_rho, short)])
+        everywhere.setdefault("accuracy, finished schedules", []).append(short)
+    for name, each in everywhere.items():
+        rows.append(["mean", name, *(_rho(_average(column)) for column in zip(*each, strict=True))])
+    return table(["where", "signal", *map(str, columns)], rows)
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _rho(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def proxies(result: Result) -> list[str]:
+    """Scores of untrained networks, and what a trial's first epochs tell, on each table."""
+
+    def told(value: list[float] | None) -> str:
+        return "–" if value is None else f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
+
+    rows = [
+        [name, *(told(found["scores"][name][key]) for found in result["tables"]
+                 for key in ("rho", "beyond_controls"))]
+        for name in result["tables"][0]["scores"]
+    ]  # fmt: skip
+    head = [f"`{found['table']}`" for found in result["tables"]]
+    columns = [column for name in head for column in (name, "beyond the controls")]
+    return table(["score", *columns], rows)
