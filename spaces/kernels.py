@@ -16,7 +16,7 @@ import torch
 class Kernels:
     """The kernels of one module, imported when they are first needed.
 
-    The module has `check(device)`: why the kernels cannot be used there, or nothing.
+    The module has `check(device)`, which raises whatever keeps the kernels from being used there.
     """
 
     def __init__(self, module: str) -> None:
@@ -36,8 +36,16 @@ class Kernels:
         if device not in self.reasons:
             if torch.cuda.is_current_stream_capturing():
                 return "a graph is being captured, which the trial would spoil"
-            try:
-                self.reasons[device] = str(self.module.check(device))
-            except ImportError as error:
-                self.reasons[device] = f"no Triton: {error}"
+            self.reasons[device] = self._tried(device)
         return self.reasons[device]
+
+    def _tried(self, device: torch.device) -> str:
+        try:
+            kernels = self.module
+        except ImportError as error:
+            return f"no Triton: {error}"
+        try:
+            kernels.check(device)
+        except Exception as error:  # no compiler, an old driver, a device that Triton does not know
+            return f"{type(error).__name__}: {error}"
+        return ""

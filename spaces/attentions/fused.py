@@ -175,25 +175,24 @@ def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
 
 def _pools_fused(x: Tensor, pools: tuple[Pool, ...]) -> bool:
     if _on_gpu(x):
-        return gpu.covers(x, pools)
+        return gpu.covers(x, pools) and not gpu.unusable(x.device, strips=gpu.are_strips(pools))
     return fuses_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
 
 
 def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
     if _on_gpu(x, *gates):
-        return gpu.covers_gates(x, gates)
+        return gpu.covers_gates(x, gates) and not gpu.unusable(x.device, strips=len(gates) == 2)
     if not fuses_map(x, *gates):
         return False
     return x.numel() >= ALONE or hasattr(x.grad_fn, "made") or not torch.is_grad_enabled()
 
 
 def _on_gpu(x: Tensor, *gates: Tensor) -> bool:
-    """Whether Triton's kernels can have this map."""
+    """Whether this is a map for Triton's kernels."""
     if torch.compiler.is_compiling() or type(x) is not Tensor or not x.is_cuda:
         return False
     lies = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-    ready = x.numel() >= SMALL and lies and _unseen(x, *gates) and _alike(x, *gates)
-    return ready and not gpu.unusable(x.device)
+    return x.numel() >= SMALL and lies and _unseen(x, *gates) and _alike(x, *gates)
 
 
 def _alike(x: Tensor, *gates: Tensor) -> bool:

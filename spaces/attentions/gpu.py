@@ -17,19 +17,21 @@ KERNELS = Kernels(f"{__package__}.triton_kernels")
 STRIPS = Kernels(f"{__package__}.strip_kernels")
 
 LONGEST = 256
-"""Rows and columns that are pooled in one go."""
+"""Rows and columns are pooled in one go up to here, where a tile still has enough channels to be
+read in whole lines."""
 
 
-def unusable(device: torch.device) -> str:
-    """Why the kernels are not used on a CUDA device; nothing if they are."""
-    return KERNELS.unusable(device) or STRIPS.unusable(device)
+def unusable(device: torch.device, *, strips: bool = False) -> str:
+    """Why the kernels, or those for rows and columns, are not used on a CUDA device; nothing if
+    they are."""
+    return (STRIPS if strips else KERNELS).unusable(device)
 
 
 def covers(x: Tensor, pools: Sequence[Pool]) -> bool:
     """Whether there is a kernel: for a mean, a maximum, or both, of all places or channels; or for
     the means of all rows and of all columns."""
     kinds = sorted(pool.kind for pool in pools)
-    if _are_strips(pools):
+    if are_strips(pools):
         axes = {pool.axes for pool in pools}
         return kinds == ["mean", "mean"] and axes == {(2,), (3,)} and max(x.shape[2:]) <= LONGEST
     alike = pools[0].axes in ((1,), (2, 3)) and all(p.axes == pools[0].axes for p in pools)
@@ -54,7 +56,7 @@ def pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
         x.new_empty([1 if axis in each.axes else side for axis, side in enumerate(x.shape)])
         for each in pools
     ]
-    if _are_strips(pools):
+    if are_strips(pools):
         over_p, over_q = _in_order(pools, values)
         STRIPS.module.pool(x, over_q, over_p, _channels_at(pools))
     else:
@@ -67,7 +69,7 @@ def add(
     x: Tensor, grad: Tensor, total: Tensor, pools: Sequence[Pool], small: Sequence[Tensor]
 ) -> None:
     """total = grad + the part of every pool; `small` are value and gradient of each."""
-    if _are_strips(pools):
+    if are_strips(pools):
         of_p, of_q = _in_order(pools, small[1::2])
         STRIPS.module.add(grad, total, of_q, of_p, _channels_at(pools))
         return
@@ -113,7 +115,8 @@ def unjoin(
     KERNELS.module.unscale(x, grad, gate, of_map, of_gate, y, of_other)
 
 
-def _are_strips(pools: Sequence[Pool]) -> bool:
+def are_strips(pools: Sequence[Pool]) -> bool:
+    """Whether two pools go along different axes, which takes kernels of their own."""
     return len(pools) == 2 and pools[0].axes != pools[1].axes
 
 

@@ -12,8 +12,8 @@ lie in one piece in the same order: those "of each p" lack q, those "of each q" 
 `unscale`   the gradients of a map and its two gates: 3 passes
 
 `pool` and `unscale` have a program for some channels of one sample, which goes along p and has the
-whole of q at once; therefore q must not be long, which `fits` tells. The others go through a sample
-in the order of memory. Sums are in float32, or in float64 for maps in float64.
+whole of q at once; therefore q must not be long (`gpu.LONGEST`). The others go through a sample in
+the order of memory. Sums are in float32, or in float64 for maps in float64.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
@@ -27,8 +27,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LONGEST = 256
-"""The longest q for which a tile still has enough channels to be read in whole lines."""
+from .triton_kernels import FLAT, exact_of
 
 
 @triton.jit
@@ -179,11 +178,6 @@ def _scale(
     tl.store(y + place, value, mask=inside)
 
 
-def fits(shape: tuple[int, ...], k_axis: int) -> bool:
-    """Whether the q of a lying map of this shape is short enough."""
-    return _lengths(shape, k_axis)[1] <= LONGEST
-
-
 def pool(x: Tensor, over_q: Tensor, over_p: Tensor, k_axis: int) -> None:
     """Means of a lying map along q, of each p, and along p, of each q."""
     _tiles(_pool, x, k_axis, over_q, over_p)
@@ -241,30 +235,21 @@ def _tiles(kernel: Any, x: Tensor, k_axis: int, *given: Tensor, **flags: bool) -
     warps = min(8, max(1, block_q * block_k // 512))
     with torch.cuda.device_of(x):
         kernel[grid](
-            x, *given, ps, qs, ks, *strides, **flags, exact=_exact(x), **blocks, num_warps=warps
+            x, *given, ps, qs, ks, *strides, **flags, exact=exact_of(x), **blocks, num_warps=warps
         )
 
 
 def _flatly(kernel: Any, x: Tensor, k_axis: int, *given: Tensor) -> None:
     ps, qs, ks = _lengths(x.shape, k_axis)
-    grid = (len(x), triton.cdiv(ps * qs * ks, 1024))
+    grid = (len(x), triton.cdiv(ps * qs * ks, FLAT))
     with torch.cuda.device_of(x):
-        kernel[grid](x, *given, ps, qs, ks, last=k_axis == 3, exact=_exact(x), block=1024)
+        kernel[grid](x, *given, ps, qs, ks, last=k_axis == 3, exact=exact_of(x), block=FLAT)
 
 
-def _exact(x: Tensor) -> Any:
-    return tl.float64 if x.dtype == torch.float64 else tl.float32
-
-
-def check(device: torch.device) -> str:
-    """Why the kernels cannot be used on a device, or nothing if they compute there what they
-    should."""
-    try:
-        _check(torch.randn(3, 40, 4, 33, device=device), 1)
-        _check(torch.randn(3, 4, 33, 40, device=device), 3)
-    except Exception as error:  # no compiler, an old driver, a device that Triton does not know
-        return f"{type(error).__name__}: {error}"
-    return ""
+def check(device: torch.device) -> None:
+    """AssertionError if the kernels compute on a device something else than torch does."""
+    _check(torch.randn(3, 40, 4, 33, device=device), 1)
+    _check(torch.randn(3, 4, 33, 40, device=device), 3)
 
 
 def _check(x: Tensor, k_axis: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import types
 
 import pytest
 import torch
@@ -33,6 +34,18 @@ def test_a_machine_without_triton_says_so_and_goes_on(monkeypatch):
     monkeypatch.delitem(sys.modules, gpu.KERNELS.name, raising=False)
     kernels = Kernels(gpu.KERNELS.name)
     assert kernels.unusable(torch.device("cuda", 0)).startswith("no Triton: ")
+
+
+def test_kernels_that_compute_something_else_are_not_used(monkeypatch):
+    def check(device: torch.device) -> None:
+        raise AssertionError(f"not what torch computes on {device}")
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    kernels = Kernels("kernels")
+    kernels.module = types.SimpleNamespace(check=check)
+    device = torch.device("cuda", 0)
+    assert kernels.unusable(device) == "AssertionError: not what torch computes on cuda:0"
+    assert kernels.reasons == {device: kernels.unusable(device)}
 
 
 def test_kernels_are_not_tried_out_while_a_graph_is_captured(monkeypatch):
