@@ -10,7 +10,8 @@ packing  epochs a second of 1, 2 and 4 workers on one GPU
 epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) bare and with each attention
 study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call. It
          takes as many workers as the part `packing` found best, if its answer is there
-table    every architecture of the tables' space on CIFAR-10, for a tabular benchmark; resumed too
+tables   the tabular benchmarks, `tables/*.toml`, and a sample of each that trains for longer, one
+         after another and on where the last call left them
 
 With `--dry` on a CPU and a few pictures of an embedded data set: a test of the parts themselves.
 """
@@ -25,13 +26,15 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.gpu_searches import ROOT, Search, tabled, timed
+from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
 from attentune.runners.data import inspect_data, load_data
+from attentune.runners.data.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.packing import measure_packing
@@ -49,7 +52,9 @@ COMMON = ("none", "se", "eca", "cbam", "ca")
 """Attentions whose epochs are timed four times; the others' once."""
 SMALL = "mobilenetv3_small_050"
 TOGETHER = 14
-"""Workers of a table's search: its network is so small that they share a GPU well."""
+"""Processes that train a table: its network is so small that they share a GPU well."""
+SAMPLE, LONGER = 15, 2.5
+"""Of a table, so many architectures train so many times as long: do ranks stay?"""
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
 
 
@@ -253,15 +258,34 @@ def study(bench: Bench) -> Result:
     return timed(Search(folder, "study"), words, bench.seconds)
 
 
-def table(bench: Bench) -> Result:
-    """Every architecture of the tables' space on CIFAR-10, three seeds each."""
-    config = ROOT / "benchmarks" / "tables" / "cifar10.toml"
-    words = ["--config", str(config), "--data", bench.recipe.data, "--device", bench.device.type]
+def tables(bench: Bench) -> Result:
+    """Every architecture of every table, three seeds each, and a sample that trains for longer."""
+    folder, ends = bench.options.json.parent, time.monotonic() + bench.seconds
+    words = ["--device", bench.device.type, "--processes", "1" if bench.dry else str(TOGETHER)]
     if bench.dry:
-        words += ["--trials", "2", "--epochs", "1", "--train-limit", "300", "--image-size", "16"]
-    else:
-        words += ["--workers", str(TOGETHER), "--workers-per-gpu", str(TOGETHER)]
-    return tabled(bench.options.json.parent, words, bench.seconds, 2 if bench.dry else 375)
+        words += ["--sample", "1", "--seeds", "1", "--epochs", "1", "--train-limit", "300"]
+    found: Result = {}
+    for config, settings in untrained():
+        epochs = round(LONGER * settings["epochs"])
+        sample = ["--sample", str(SAMPLE), "--epochs", str(epochs)]
+        own = [] if settings["data"] in EMBEDDED else ["--data", bench.recipe.data]
+        for name, more in ((config.stem, []), (f"{config.stem}_longer", sample)):
+            asked = [*more, *own, *words]
+            left = max(10.0, ends - time.monotonic())
+            found[name], whole = trained_table(config, folder / f"{name}_table.json", asked, left)
+            if not whole:
+                raise SystemExit(f"{name} is not whole yet: {found[name]}; call again")
+    return {"tables": found}
+
+
+def untrained() -> list[tuple[Path, dict[str, Any]]]:
+    """The settings of the tables that nobody has trained yet, by their file."""
+    found = []
+    for path in sorted((ROOT / "benchmarks" / "tables").glob("*.toml"), reverse=True):
+        settings = tomllib.loads(path.read_text("utf-8"))
+        if "epochs" in settings and not path.with_suffix(".json").exists():  # else it is a space
+            found.append((path, settings))
+    return found
 
 
 def workers_of(path: Path, backbone: str) -> int:
@@ -282,7 +306,7 @@ PARTS: dict[str, Callable[[Bench], Result]] = {
         packing,
         epochs,
         study,
-        table,
+        tables,
     )
 }
 
@@ -292,7 +316,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--seconds", type=int, default=300, help="for study, table, epochs")
+    parser.add_argument("--seconds", type=int, default=300, help="for study and tables")
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     options.json = options.json.resolve()

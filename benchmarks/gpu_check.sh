@@ -13,7 +13,7 @@
 #
 # torch and torchvision come from the machine's own Python: they have to fit its driver. Every wheel
 # of the folder is installed as it is, in an environment that sees the machine's packages behind it.
-# Parts, in this order: tests, fused, graphs, bf16, packing, epochs, study, loop, trials, table. Exit 0 if
+# Parts, in this order: tests, fused, graphs, bf16, packing, epochs, study, loop, trials, tables. Exit 0 if
 # all parts are there and none failed, 3 if time ran out before, 1 if a part failed.
 set -euo pipefail
 
@@ -105,9 +105,9 @@ else
         --backbones resnet18 --pictures 50000 --batch-size 512 --lr 8e-3 --trials 3 --epochs 3 \
         --loader-workers 8 --ways optuna
 fi
-# All architectures of a table, three seeds each: some four minutes of an H200. It goes on, too.
+# All architectures of the tables, three seeds each, in small steps. It goes on, too.
 left=$((ends - $(date +%s)))
-part table 90 "$python" benchmarks/gpu.py table --data "$data" --json "$out/table.json" \
+part tables 90 "$python" benchmarks/gpu.py tables --data "$data" --json "$out/tables.json" \
     --seconds "$left" $dry
 
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

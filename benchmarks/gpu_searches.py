@@ -1,6 +1,6 @@
-"""Searches on a GPU for `gpu.py`: one that is timed, and one that tries every architecture.
+"""Long trainings on a GPU for `gpu.py`: a search that is timed, and the tables of `tables/`.
 
-Both go on where the last call left them, in a database beside their result.
+Both go on where the last call left them, in files beside their result.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-TABLES = ROOT / "benchmarks" / "tables"
 SHARING = "nvidia-cuda-mps-control"
 """NVIDIA's Multi-Process Service: without it the processes of a GPU take turns."""
 
@@ -27,10 +26,9 @@ SHARING = "nvidia-cuda-mps-control"
 class Search:
     """A study in a folder that is given some seconds at a time."""
 
-    def __init__(self, folder: Path, name: str, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.name, self.database = name, folder / f"{name}.db"
         self.part = folder / f"{name}.part"
-        self.variables = {**os.environ, **(variables or {})}
         self.wall = 0.0
 
     def go_on(self, words: Sequence[str], seconds: float) -> dict[str, Any]:
@@ -41,12 +39,11 @@ class Search:
         command += ["--budget", f"{spent + seconds:.0f}"]
         self.part.write_text(json.dumps({"budget": spent + seconds}))
         began = time.perf_counter()
-        subprocess.run(self._command(*command), cwd=ROOT, env=self.variables, check=False)
+        subprocess.run(self._command(*command), cwd=ROOT, check=False)
         self.wall = time.perf_counter() - began
         shown = subprocess.run(
             self._command("show", self.name, "--json"),
             cwd=ROOT,
-            env=self.variables,
             capture_output=True,
             text=True,
             check=True,
@@ -81,20 +78,21 @@ def timed(search: Search, words: Sequence[str], seconds: float) -> dict[str, Any
     }
 
 
-def tabled(folder: Path, words: Sequence[str], seconds: float, trials: int) -> dict[str, Any]:
-    """Every architecture of the tables' space; the table once all trials are there.
-
-    SystemExit if they are not: the next call goes on.
-    """
-    variables = {"PYTHONPATH": str(TABLES), "ATTENTUNE_PLUGINS": "resnet6"}
-    with shared_gpu(folder) as sharing:
-        search = Search(folder, "cifar10", {**variables, **sharing})
-        done = search.go_on(words, seconds)["counts"]["complete"]
-    if done < trials:
-        raise SystemExit(f"{done} of {trials} trials of the table are there; call again")
-    record = [sys.executable, str(ROOT / "benchmarks" / "record_table.py"), str(search.database)]
-    subprocess.run([*record, "cifar10", str(folder / "cifar10_table.json")], check=True, cwd=ROOT)
-    return {"trials": done, "trials_an_hour": search.pace(), "shared by": SHARING * bool(sharing)}
+def trained_table(
+    config: Path, table: Path, words: Sequence[str], seconds: float
+) -> tuple[dict[str, Any], bool]:
+    """A table that trains for so long, on where it was left; and whether all of it is there."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "train_table.py"), str(config)]
+    command += ["--table", str(table), "--seconds", f"{seconds:.0f}", *words]
+    with shared_gpu(table.parent) as sharing:
+        environment = {**os.environ, **sharing}
+        began = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+        wall = time.perf_counter() - began
+    found = json.loads(table.read_text("utf-8")) if table.exists() else {"architectures": []}
+    trials = sum(len(row["seeds"]) for row in found["architectures"])
+    told = {"trials": trials, "wall_seconds": wall, "shared by": SHARING * bool(sharing)}
+    return told, done.returncode == 0
 
 
 @contextlib.contextmanager

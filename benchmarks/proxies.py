@@ -2,7 +2,7 @@
 
     python benchmarks/proxies.py --json benchmarks/results/proxies.json
 
-Every architecture of the tables (`record_table.py`) is scored at three initialisations, each on the
+Every architecture of the tables (`train_table.py`) is scored at three initialisations, each on the
 first batch that a trial with its seed would train on; the seeds are none of the tables'.
 
 synflow    Σ|w·∂R/∂w| at absolute weights and a picture of ones, R the sum of the outputs, batch

@@ -4,7 +4,7 @@
     python benchmarks/search.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4,signal=train_loss
 
 A table holds every architecture of a small space with several seeds and full learning curves
-(`record_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
+(`train_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
 an architecture's mean over the table's seeds. Each repetition deals the seeds anew
 (`tabular.Dealt`). `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is

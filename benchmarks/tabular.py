@@ -1,6 +1,6 @@
 """Tabular benchmarks: every architecture of a small space, with seeds and full learning curves.
 
-Made by `record_table.py` from a study that tried everything. `Table` answers what an architecture
+Made by `train_table.py`. `Table` answers what an architecture
 costs and what it is truly worth, `Dealt` how a trial of it goes.
 """
 

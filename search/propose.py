@@ -127,7 +127,7 @@ class Proposer:
             self.history.ended(trial)
         self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
         self.bare = Architecture(config.backbone)
-        self.baselines = self._baselines()
+        self.baselines = baselines(config.backbone, bound)
         self._unwritten: list[Proposal] = []
         self.own = own_sampler(config, bound, costs, self.history)
         if isinstance(self.own, Learning):  # the others need not read every epoch
@@ -207,27 +207,6 @@ class Proposer:
                 self.study.tell(known.number, state=TrialState.FAIL)
         return trials
 
-    def _baselines(self) -> list[Architecture]:
-        """The bare backbone and the textbook choices that fit this backbone."""
-        found = [self.bare]
-        if self.bound.space.strip_attention:
-            found.append(self._canonical(Architecture(self.config.backbone, (), True)))
-        position = self.bound.scopes[0].positions[0]
-        for name, options in TEXTBOOK:
-            settings = {"start": self.bound.space.start, **options}
-            insertion = Insertion.of(name, position, (ALL,), **settings)
-            plain = Architecture(
-                self.config.backbone, (insertion,), self.bound.space.strip_attention
-            )
-            try:
-                found.append(self._canonical(plain))
-            except ArchitectureError:
-                continue  # its ratio exceeds the channels here: no reader would make this choice
-        return list(dict.fromkeys(found))
-
-    def _canonical(self, architecture: Architecture) -> Architecture:
-        return canonical(architecture, self.bound.site_map)
-
     def _fixed(self, architecture: Architecture, seed: int) -> Proposal | None:
         decisions = self.bound.decisions(architecture)
         trial = self.study.ask(fixed=decisions)
@@ -278,6 +257,24 @@ class Proposer:
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
         return {key: v / limits[key] - 1 for key, v in known.items() if v is not None}
+
+
+def baselines(backbone: str, bound: BoundSpace) -> list[Architecture]:
+    """What every study holds: the bare backbone, and the textbook choices that fit it."""
+    found = [Architecture(backbone)]
+    stripped = bound.space.strip_attention
+    if stripped:
+        found.append(canonical(Architecture(backbone, (), True), bound.site_map))
+    position = bound.scopes[0].positions[0]
+    for name, options in TEXTBOOK:
+        settings = {"start": bound.space.start, **options}
+        insertion = Insertion.of(name, position, (ALL,), **settings)
+        plain = Architecture(backbone, (insertion,), stripped)
+        try:
+            found.append(canonical(plain, bound.site_map))
+        except ArchitectureError:
+            continue  # its ratio exceeds the channels here: no reader would make this choice
+    return list(dict.fromkeys(found))
 
 
 def _suggest(trial: optuna.Trial) -> Pick:

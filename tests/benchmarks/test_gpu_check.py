@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"tests", "fused", "graphs", "bf16", "loop", "trials", "packing", "epochs", "study"}
-TABLE = {"table", "cifar10_table"}
+NAMES = ("cued_few", "cluttered_few", "cifar10")
+TABLES = {"tables"} | {f"{name}{more}_table" for name in NAMES for more in ("", "_longer")}
 
 
 def check(out: Path) -> subprocess.CompletedProcess[str]:
@@ -26,7 +27,7 @@ def test_the_whole_script_runs_dry_and_a_second_call_has_nothing_left_to_do(tmp_
     out = tmp_path / "out"
     done = check(out)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.stem for path in out.glob("*.json")} == PARTS | TABLE
+    assert {path.stem for path in out.glob("*.json")} == PARTS | TABLES
     assert json.loads((out / "fused.json").read_text())["ok"]
     again = check(out)
     assert again.returncode == 0

@@ -1,0 +1,103 @@
+"""Do the ranks of a table stay if its architectures train for longer?
+
+    python benchmarks/table_ranks.py TABLE.json LONGER.json [TABLE LONGER …] --json FILE
+
+`LONGER` holds a sample of the same architectures, trained with more epochs
+(`train_table.py --sample 15 --epochs …`). Spearman's correlation of the means over the seeds that
+both have, with a 95 % bootstrap interval over the architectures; and how far the architectures lie
+apart beside the noise of such a mean, without which no ranks can agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Result = dict[str, Any]
+DRAWS = 2000
+
+
+def finals(table: Result) -> dict[str, dict[int, float]]:
+    """Final accuracy by architecture and seed, of those that were trained."""
+    return {
+        row["architecture"]: {
+            seed: curve[-1] for seed, curve in zip(row["seeds"], row["accuracy"], strict=True)
+        }
+        for row in table["architectures"]
+        if row["seeds"]
+    }
+
+
+def spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Points: deviation of the architectures' means, and the standard error of such a mean.
+
+    `values` are (architectures, seeds); what all share in a seed is taken out.
+    """
+    paired = values - values.mean(axis=0)
+    free = (len(values) - 1) * (values.shape[1] - 1)
+    own = paired - paired.mean(axis=1, keepdims=True)
+    noise = np.sqrt((own**2).sum() / free) if free else np.nan
+    error = noise / values.shape[1] ** 0.5
+    return 100 * float(values.mean(axis=1).std(ddof=1)), 100 * float(error)
+
+
+def compared(table: Result, longer: Result) -> Result:
+    """How well the two agree."""
+    short, long = finals(table), finals(longer)
+    texts = [text for text in long if text in short]
+    seeds = sorted(set.intersection(*({*short[t]} & {*long[t]} for t in texts)))
+    values = [np.array([[side[t][s] for s in seeds] for t in texts]) for side in (short, long)]
+    means = [value.mean(axis=1) for value in values]
+    draw = np.random.default_rng(0)
+    drawn = [draw.integers(len(texts), size=len(texts)) for _ in range(DRAWS)]
+    again = [stats.spearmanr(means[0][at], means[1][at]).statistic for at in drawn]
+    told: Result = {"seeds": len(seeds), "architectures": len(texts)}
+    for name, side, value in zip(("table", "longer"), (table, longer), values, strict=True):
+        apart, error = spread(value)
+        told[name] = {
+            "epochs": side["recipe"]["epochs"],
+            "mean": round(100 * float(value.mean()), 1),
+            "deviation": round(apart, 2),
+            "standard_error": round(error, 2),
+        }
+    rank = float(stats.spearmanr(*means).statistic)
+    told["rank_correlation"] = [round(rank, 2), *_interval(again)]
+    told["trials"] = [
+        {"architecture": t, "table": short[t], "longer": long[t]} for t in sorted(texts)
+    ]
+    return told
+
+
+def _interval(again: list[float]) -> list[float]:
+    return [round(float(q), 2) for q in np.nanquantile(again, (0.025, 0.975))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="+", type=Path, help="tables, each with its longer sample")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    pairs = list(zip(options.files[::2], options.files[1::2], strict=True))
+    result: Result = {"what": "do the ranks of a table stay if it trains for longer?"}
+    found = {}
+    for path, other in pairs:
+        table, longer = (json.loads(file.read_text("utf-8")) for file in (path, other))
+        result.setdefault("environment", longer["environments"][0])
+        found[path.stem] = told = compared(table, longer)
+        rank, low, high = told["rank_correlation"]
+        print(f"{path.stem}: ρ = {rank} ({low} to {high}), {told['seeds']} seeds")
+        for name in ("table", "longer"):
+            print(f"  {name}: {told[name]}")
+    result["tables"] = found
+    if options.json:
+        text = json.dumps(result, indent=1, ensure_ascii=False)
+        options.json.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Train a table: every architecture of a small space, several seeds each, by our own loop.
+
+    python benchmarks/train_table.py benchmarks/tables/cued_digits.toml --processes 2
+    python benchmarks/train_table.py CONFIG --sample 15 --epochs 30 --table longer.json
+
+The first writes `cued_digits.json` beside its settings, the second a sample of it that trains for
+longer (`table_ranks.py` compares the two). Each trial is written as it comes, those of one seed
+before those of the next, so that it can be stopped at any time and goes on where it was. All kinds
+of machines may take part: trials of another kind than the first are named under `elsewhere`, since
+what all trials of a seed share differs between machines; `tabular.Table` takes that out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import random
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
+from attentune.runners.cost import CostModel
+from attentune.runners.data import load_data
+from attentune.runners.devices import hold_memory
+from attentune.runners.environment import environment
+from attentune.runners.recipe import Recipe
+from attentune.runners.resident import DeviceData
+from attentune.runners.results import EpochReport
+from attentune.runners.train import Save, train
+from attentune.search.propose import baselines
+from attentune.search.request import prepare, read_request
+from attentune.spaces.architecture import parse
+from attentune.spaces.bound import bind
+from attentune.spaces.build import build
+from attentune.spaces.discover import site_map
+
+Result = dict[str, Any]
+Task = tuple[dict[str, Any], str, int, str]
+"""A recipe's fields, an architecture, a seed and a device."""
+Trained = tuple[str, int, list[EpochReport], str]
+"""An architecture, a seed, the curve, and how the steps were computed."""
+
+
+class _Forgetful:
+    """A memory for `prepare`, which has nothing to measure where a file settles everything."""
+
+    def remembered(self, _question: Mapping[str, str]) -> None:
+        return None
+
+    def remember(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
+        pass
+
+
+def begun(config: Path, changes: Mapping[str, Any]) -> Result:
+    """The table of these settings, as yet without a trial."""
+    study = prepare(read_request(changes, config), print, _Forgetful(), None)
+    recipe = study.recipe
+    found = site_map(study.backbone, image_size=recipe.image_size, stem=recipe.stem)
+    bound = bind(study.space, found)
+    inside = dict.fromkeys(bound.decide(bound.at(i)) for i in range(bound.size()))
+    costs = CostModel(study.backbone, recipe, study.num_classes)
+    rows = []
+    for architecture in dict.fromkeys([*inside, *baselines(study.backbone, bound)]):
+        price = costs.of(architecture)
+        row = {"architecture": str(architecture), "params": price.params, "macs": price.macs}
+        row |= {} if architecture in inside else {"outside": True}
+        rows.append(row | {"seeds": [], "seconds": None, "accuracy": [], "train_loss": []})
+    fields = recipe.model_dump(mode="json")
+    return {
+        "what": "accuracy (fraction, averaged weights) and mean training loss after every epoch",
+        "backbone": study.backbone,
+        "space": study.space.model_dump(mode="json"),
+        "recipe": {**fields, "data": Path(fields["data"]).name},
+        "environments": [],
+        "architectures": rows,
+    }
+
+
+def sampled(table: Result, count: int) -> list[Result]:
+    """Some of its rows, the same ones each time."""
+    inside = [row for row in table["architectures"] if not row.get("outside")]
+    rows = sorted(inside, key=lambda row: str(row["architecture"]))
+    return random.Random(0).sample(rows, count)
+
+
+def missing(rows: Sequence[Result], seeds: int) -> list[tuple[str, int]]:
+    """What is still to be trained, those of one seed before those of the next.
+
+    A baseline outside of the space has one seed: replays begin with it, and never come back.
+    """
+    return [
+        (row["architecture"], seed)
+        for seed in range(seeds)
+        for row in rows
+        if seed not in row["seeds"] and not (seed and row.get("outside"))
+    ]
+
+
+@lru_cache(maxsize=1)
+def _data(recipe: Recipe, device: torch.device) -> tuple[DeviceData, int]:
+    dataset = load_data(recipe)
+    return DeviceData.of(dataset, device), len(dataset.classes)
+
+
+def trained(task: Task) -> Trained:
+    """One trial."""
+    fields, text, seed, device_name = task
+    device = torch.device(device_name)
+    torch.set_num_threads(1)
+    if device.type == "cpu":
+        hold_memory()
+    recipe = Recipe.of(**fields)
+    data, classes = _data(recipe, device)
+    model = build(
+        parse(text),
+        num_classes=classes,
+        image_size=recipe.image_size,
+        stem=recipe.stem,
+        seed=seed,
+    ).to(device)
+    curve: list[EpochReport] = []
+
+    def noted(report: EpochReport, _save: Save) -> bool:
+        curve.append(report)
+        return True
+
+    outcome = train(model, data, recipe, seed=seed, on_epoch=noted)
+    return text, seed, curve, outcome.steps
+
+
+def results(tasks: Sequence[Task], processes: int) -> Iterator[Trained]:
+    """Of all tasks, as they come; one process is this one."""
+    if processes == 1:
+        yield from map(trained, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(trained, tasks)
+
+
+def add(table: Result, text: str, seed: int, curve: Sequence[EpochReport], here: Result) -> None:
+    """Put a trial into the table."""
+    if here not in table["environments"]:
+        table["environments"].append(here)
+    row = next(row for row in table["architectures"] if row["architecture"] == text)
+    if here["device"] != table["environments"][0]["device"]:
+        row.setdefault("elsewhere", []).append(seed)
+    elif row["seconds"] is None:
+        row["seconds"] = round(statistics.median(report.seconds for report in curve), 2)
+    row["seeds"].append(seed)
+    row["accuracy"].append([round(report.accuracy, 4) for report in curve])
+    row["train_loss"].append([round(report.train_loss, 4) for report in curve])
+
+
+def written(table: Result) -> str:
+    """A table as it stands in its file: a line for every architecture."""
+    head = {**table, "architectures": "ROWS"}
+    lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in table["architectures"])
+    text = json.dumps(head, indent=1, ensure_ascii=False)
+    return text.replace('"ROWS"', f"[\n{lines}\n ]") + "\n"
+
+
+def keep(table: Result, path: Path) -> None:
+    """Write it, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(written(table), "utf-8")
+    part.replace(path)
+
+
+def opened(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
+    """The table in a file, or a new one; SystemExit if the file was trained otherwise."""
+    new = begun(config, changes)
+    if not path.exists():
+        return new
+    table: Result = json.loads(path.read_text("utf-8"))
+    for name in ("backbone", "space", "recipe"):
+        if table[name] != new[name]:
+            raise SystemExit(
+                f"{path} was trained with another {name} than {config} has; move it away, or give "
+                "another file with --table"
+            )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("config", type=Path, help="settings, as for `attentune search --config`")
+    parser.add_argument("--table", type=Path, help="by default CONFIG with .json")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sample", type=int, help="only so many architectures, by chance")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--train-limit", type=int)
+    parser.add_argument("--data")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin to end, about")
+    options = parser.parse_args()
+    path = options.table or options.config.with_suffix(".json")
+    asked = {name: getattr(options, name) for name in ("epochs", "data", "train_limit", "device")}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    table = opened(path, options.config, changes)
+    recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
+    rows = sampled(table, options.sample) if options.sample else table["architectures"]
+    tasks = [(recipe, *trial, options.device) for trial in missing(rows, options.seeds)]
+    print(f"{len(tasks)} trials to go", flush=True)
+    here = environment(torch.device(options.device), recipe["precision"])
+    ends = time.monotonic() + options.seconds
+    for text, seed, curve, steps in results(tasks, options.processes):
+        add(table, text, seed, curve, here | {"steps": steps})
+        keep(table, path)
+        print(text, seed, curve[-1].accuracy, flush=True)
+        if time.monotonic() > ends:
+            break
+    left = len(missing(rows, options.seeds))
+    if left:
+        raise SystemExit(f"{left} trials are still to go; call again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Tables are trained in parts that go on, and say whether longer training would rank alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attentune.benchmarks.table_ranks import compared
+from attentune.benchmarks.tabular import TABLES, Table
+from attentune.benchmarks.train_table import main, missing, opened
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = f"""
+backbone = "resnet6"
+data = "digits"
+space = "{ROOT}/benchmarks/tables/space.toml"
+epochs = 2
+batch-size = 16
+image-size = 18
+train-limit = 120
+lr = 0.004
+stem = "native"
+precision = "float32"
+memory-format = "channels_last"
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, cache) -> Path:
+    del cache
+    path = tmp_path_factory.mktemp("table") / "small.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+@pytest.fixture
+def train(config, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["train_table.py", str(config), *words])
+        main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(config, train):
+    sample = ["--sample", "2"]
+    train(*sample, "--seeds", "1")
+    table = json.loads(config.with_suffix(".json").read_text())
+    begun = [row for row in table["architectures"] if row["seeds"]]
+    assert [row["seeds"] for row in begun] == [[0], [0]]
+    assert len(table["architectures"]) == 128  # 125, and the textbook choices outside of the space
+    assert sum(row.get("outside", False) for row in table["architectures"]) == 3
+    with pytest.raises(SystemExit, match="1 trials are still to go; call again"):
+        train(*sample, "--seeds", "2", "--seconds", "0")
+    assert "1 trials to go" in train(*sample, "--seeds", "2")
+    again = {
+        row["architecture"]: row
+        for row in json.loads(config.with_suffix(".json").read_text())["architectures"]
+    }
+    for row in begun:
+        assert again[row["architecture"]]["seeds"] == [0, 1]
+        assert again[row["architecture"]]["accuracy"][0] == row["accuracy"][0]
+        assert len(row["accuracy"][0]) == 2
+    with pytest.raises(SystemExit, match="with another recipe"):
+        train(*sample, "--epochs", "3")
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_committed_table_is_whole_and_what_its_settings_say(path):
+    table = opened(path, path.with_suffix(".toml"), {})
+    seeds = Table(path).seeds
+    assert seeds >= 3
+    assert not missing(table["architectures"], seeds)
+
+
+def made(epochs: int, finals: np.ndarray) -> dict:
+    rows = [
+        {"architecture": f"a{i}", "seeds": [0, 1, 2], "accuracy": [[float(v)] for v in values]}
+        for i, values in enumerate(finals)
+    ]
+    return {"recipe": {"epochs": epochs}, "architectures": rows}
+
+
+def test_ranks_that_stay_are_told_from_those_that_turn():
+    draw = np.random.default_rng(0)
+    worth = np.linspace(0.6, 0.8, 15)[:, None]
+    table, same, turned = (
+        made(epochs, values + draw.normal(0, 0.01, (15, 3)))
+        for epochs, values in ((8, worth), (20, worth), (20, 1.4 - worth))
+    )
+    stays, turns = compared(table, same), compared(table, turned)
+    assert stays["rank_correlation"][0] > 0.9
+    assert turns["rank_correlation"][0] < -0.9
+    low, high = stays["rank_correlation"][1:]
+    assert low <= stays["rank_correlation"][0] <= high
+    assert stays["table"]["deviation"] == pytest.approx(100 * worth.std(ddof=1), rel=0.2)
+    assert stays["table"]["standard_error"] == pytest.approx(1 / 3**0.5, rel=0.4)
