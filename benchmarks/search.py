@@ -7,8 +7,9 @@ A table holds every architecture of a small space with several seeds and full le
 (`train_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
 an architecture's mean over the table's seeds. Each repetition deals the seeds anew
-(`tabular.Dealt`). `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is
-the pruner `asha`, told the truth at its rungs: what a better signal could gain at most.
+(`tabular.Dealt`). `additive/none@8` has eight trials under way at a time, which end in their order.
+`moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is the pruner `asha`,
+told the truth at its rungs: what a better signal could gain at most.
 
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
@@ -30,7 +31,7 @@ import multiprocessing
 import os
 import statistics
 import warnings
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
@@ -79,6 +80,8 @@ class Replay:
     """One search on a table."""
 
     def __init__(self, table: Table, way: str, repetition: int) -> None:
+        way, _, workers = way.partition("@")
+        self.workers, self.going = int(workers or 1), deque[Proposal]()
         sampler, pruning, self.knowing = parse_way(way)
         self.table, self.config = (
             table,
@@ -110,8 +113,10 @@ class Replay:
         """
         told: list[tuple[int, str]] = []
         while self.spent < budget and len(told) < trials:
-            self.trial(self.proposer.next())
-            self.proposer.write()
+            while len(self.going) < self.workers:
+                self.going.append(self.proposer.next())
+                self.proposer.write()
+            self.trial(self.going.popleft())
             told.append((self.spent, self.recommended()))
         return told
 

@@ -140,3 +140,32 @@ def proxies(result: Result) -> list[str]:
     head = [f"`{found['table']}`" for found in result["tables"]]
     columns = [column for name in head for column in (name, "beyond the controls")]
     return table(["score", *columns], rows)
+
+
+def ranks(result: Result) -> list[str]:
+    """Of each table, a sample that trained for longer: how far apart it lies, and in what order."""
+    rows = []
+    for name, told in result["tables"].items():
+        sides = [told[side] for side in ("table", "longer")]
+        rank, low, high = told["rank_correlation"]
+        rows.append(
+            [
+                f"`{name}`",
+                " → ".join(str(side["epochs"]) for side in sides),
+                " → ".join(f"{side['mean']:.1f} %" for side in sides),
+                " → ".join(
+                    f"{side['deviation']:.1f} ± {side['standard_error']:.1f}" for side in sides
+                ),
+                told["seeds"],
+                told["device"],
+                f"{rank:.2f} ({low:.2f} to {high:.2f})",
+            ]
+        )
+    head = ["table", "epochs", "mean accuracy", "apart, points", "seeds", "longer on",
+            "rank correlation"]  # fmt: skip
+    count = next(iter(result["tables"].values()))["architectures"]
+    return [
+        *table(head, rows),
+        f"{count} architectures of each. Apart: deviation of their means, ± the standard error of "
+        "one such mean.",
+    ]

@@ -87,8 +87,9 @@ def main() -> None:
     found = {}
     for path, other in pairs:
         table, longer = (json.loads(file.read_text("utf-8")) for file in (path, other))
-        result.setdefault("environment", longer["environments"][0])
+        result["environment"] = longer["environments"][0]
         found[path.stem] = told = compared(table, longer)
+        told["device"] = result["environment"]["device"]
         rank, low, high = told["rank_correlation"]
         print(f"{path.stem}: ρ = {rank} ({low} to {high}), {told['seeds']} seeds")
         for name in ("table", "longer"):

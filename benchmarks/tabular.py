@@ -1,7 +1,7 @@
 """Tabular benchmarks: every architecture of a small space, with seeds and full learning curves.
 
-Made by `train_table.py`. `Table` answers what an architecture
-costs and what it is truly worth, `Dealt` how a trial of it goes.
+Made by `train_table.py`. `Table` answers what an architecture costs and what it is truly worth,
+`Dealt` how a trial of it goes.
 """
 
 from __future__ import annotations
