@@ -61,9 +61,13 @@ class _Forgetful:
         pass
 
 
+def _silent(_text: str) -> None:
+    """What `prepare` would tell of a search."""
+
+
 def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     """The table of these settings, as yet without a trial."""
-    study = prepare(read_request(changes, config), print, _Forgetful(), None)
+    study = prepare(read_request(changes, config), _silent, _Forgetful())
     recipe = study.recipe
     found = site_map(study.backbone, image_size=recipe.image_size, stem=recipe.stem)
     bound = bind(study.space, found)
@@ -211,7 +215,7 @@ def main() -> None:
     recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
     rows = sampled(table, options.sample) if options.sample else table["architectures"]
     tasks = [(recipe, *trial, options.device) for trial in missing(rows, options.seeds)]
-    print(f"{len(tasks)} trials to go", flush=True)
+    print(f"trials to go: {len(tasks)}", flush=True)
     here = environment(torch.device(options.device), recipe["precision"])
     ends = time.monotonic() + options.seconds
     for text, seed, curve, steps in results(tasks, options.processes):
@@ -222,7 +226,7 @@ def main() -> None:
             break
     left = len(missing(rows, options.seeds))
     if left:
-        raise SystemExit(f"{left} trials are still to go; call again")
+        raise SystemExit(f"trials still to go: {left}; call again")
 
 
 if __name__ == "__main__":

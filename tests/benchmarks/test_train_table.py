@@ -56,9 +56,9 @@ def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(confi
     assert [row["seeds"] for row in begun] == [[0], [0]]
     assert len(table["architectures"]) == 128  # 125, and the textbook choices outside of the space
     assert sum(row.get("outside", False) for row in table["architectures"]) == 3
-    with pytest.raises(SystemExit, match="1 trials are still to go; call again"):
+    with pytest.raises(SystemExit, match="still to go: 1; call again"):
         train(*sample, "--seeds", "2", "--seconds", "0")
-    assert "1 trials to go" in train(*sample, "--seeds", "2")
+    assert "trials to go: 1" in train(*sample, "--seeds", "2")
     again = {
         row["architecture"]: row
         for row in json.loads(config.with_suffix(".json").read_text())["architectures"]
