@@ -1,4 +1,8 @@
-"""The command line as a user meets it: real processes, real trials, exit codes and sentences."""
+"""The command line as a user meets it: real trials, exit codes and sentences.
+
+One search and those that are interrupted or killed are processes of their own; the others run in
+this one, where torch has been imported, with workers beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,13 +28,13 @@ SMALL += ["--batch-size", "64", "--stem", "native"]
 SMALL += ["--lr", "0.004", "--precision", "float32", "--memory-format", "channels_last"]
 SMALL += ["--workers", "1"]
 NET = ["--backbone", "test_resnet"]
-LOOKING = ("show", "list", "report", "export")
 
 
-def attentune(*words: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command; its exit code must be `check`. What only looks runs in this process, since
-    another one would take longer to start than to answer."""
-    run = _within if words[0] in LOOKING else _beside
+def attentune(
+    *words: str, cwd: Path, check: int | None = 0, beside: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command; its exit code must be `check`."""
+    run = _beside if beside else _within
     done = run(words, cwd)
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
@@ -77,7 +82,8 @@ def finished(tmp_path_factory, cache) -> Path:
     del cache
     folder = tmp_path_factory.mktemp("finished")
     words = ["search", "first", *NET, *SMALL, "--trials", "9", "--epochs", "2", "--workers", "2"]
-    done = attentune(*words, "--objective", "accuracy", "--objective", "macs", cwd=folder)
+    objectives = ["--objective", "accuracy", "--objective", "macs"]
+    done = attentune(*words, *objectives, cwd=folder, beside=True)
     assert "Pareto front" in done.stdout
     assert "attentune report first" in done.stdout
     return folder
@@ -230,7 +236,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on_and_resume_finishes(tmp_path):
 
 
 def test_a_killed_coordinator_loses_no_result_and_frees_the_study(tmp_path):
-    words = ["search", "s", *NET, *SMALL, "--trials", "4", "--epochs", "6", "--workers", "2"]
+    words = ["search", "s", *NET, *SMALL, "--trials", "3", "--epochs", "4", "--workers", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "attentune", *words],
         cwd=tmp_path,
@@ -242,9 +248,9 @@ def test_a_killed_coordinator_loses_no_result_and_frees_the_study(tmp_path):
     process.wait()
     attentune("resume", "s", cwd=tmp_path)
     shown = json.loads(attentune("show", "s", "--json", cwd=tmp_path).stdout)
-    assert shown["counts"]["complete"] == 4
+    assert shown["counts"]["complete"] == 3
     curve = json.loads(attentune("show", "s", "--trial", "0", "--json", cwd=tmp_path).stdout)
-    assert [e["epoch"] for e in curve["curve"]] == [1, 2, 3, 4, 5, 6]
+    assert [e["epoch"] for e in curve["curve"]] == [1, 2, 3, 4]
 
 
 def _wait_for_epochs(database: Path, count: int) -> None:
@@ -265,7 +271,7 @@ def _wait_for_epochs(database: Path, count: int) -> None:
 def test_a_config_file_holds_the_settings_and_flags_win(tmp_path):
     (tmp_path / "study.toml").write_text(
         'backbone = "test_resnet"\ndata = "digits"\nimage-size = 16\ntrain-limit = 256\n'
-        'epochs = 1\ntrials = 50\nworkers = 1\nstem = "native"\n'
+        'epochs = 1\ntrials = 50\nworkers = 1\nstem = "native"\nlr = 0.004\n'
         'objective = ["accuracy", "latency"]\n'
     )
     attentune("search", "s", "--config", "study.toml", "--trials", "2", cwd=tmp_path)
@@ -275,13 +281,13 @@ def test_a_config_file_holds_the_settings_and_flags_win(tmp_path):
     assert all(t["values"]["latency_ms"] > 0 for t in shown["trials"])
 
 
-def test_rm_removes_the_study_everywhere(tmp_path):
+def test_rm_removes_the_study_everywhere(finished, tmp_path):
     import optuna
 
-    words = ["search", "s", *NET, *SMALL, "--trials", "1", "--epochs", "1"]
-    attentune(*words, cwd=tmp_path)
-    assert "--yes" in attentune("rm", "s", cwd=tmp_path, check=2).stderr
-    attentune("rm", "s", "--yes", cwd=tmp_path)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    assert list((tmp_path / "attentune.artifacts").glob("*"))
+    assert "--yes" in attentune("rm", "first", cwd=tmp_path, check=2).stderr
+    attentune("rm", "first", "--yes", cwd=tmp_path)
     assert json.loads(attentune("list", "--json", cwd=tmp_path).stdout) == []
     assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/attentune.db") == []
     assert not list((tmp_path / "attentune.artifacts").glob("*"))

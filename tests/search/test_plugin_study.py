@@ -30,6 +30,7 @@ ORIGIN = "attentune-wave 1.2 (attentune_wave:Wave)"
 SEARCH = ["search", "waves", "--backbone", "test_resnet", "--data", "digits", "--image-size", "16"]
 SEARCH += ["--stem", "native", "--train-limit", "256", "--batch-size", "64", "--epochs", "1"]
 SEARCH += ["--attention", "none", "--attention", "wave", "--trials", "7", "--workers", "1"]
+SEARCH += ["--lr", "0.004", "--precision", "float32", "--memory-format", "channels_last"]
 
 
 @pytest.fixture(scope="module")

@@ -176,6 +176,7 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
     command = [sys.executable, "-m", "attentune", "search", "real", f"--db={database}"]
     command += ["--backbone=test_resnet", "--data=digits", "--image-size=24", "--train-limit=300"]
     command += ["--epochs=6", "--trials=4", "--lr=0.004", "--workers=1", "--precision=float32"]
+    command += ["--memory-format=channels_last"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as search:
         try:
             ends = time.monotonic() + 120
