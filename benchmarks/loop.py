@@ -21,6 +21,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import argparse
+import contextlib
 import itertools
 import json
 import time
@@ -218,15 +219,18 @@ def main() -> None:
     device = resolve_device(options.device)
     hold_memory()  # for all three loops: they share a process
     watch = Watch.begin(anyway=options.anyway)
-    rows = []
-    for threads, backbone in itertools.product(options.threads, options.backbones):
-        torch.set_num_threads(threads)
-        recipe = recipe_for(backbone, options, device)
-        data = load_data(recipe)
-        for attention in options.attentions:
-            race = Race(everywhere(attention, backbone, recipe), data, recipe, device)
-            rows.append(measure(race, options, watch))
-            print_row(rows[-1])
+    rows: list[dict[str, Any]] = []
+    with contextlib.suppress(KeyboardInterrupt):  # interrupted, what was measured so far is kept
+        for threads, backbone in itertools.product(options.threads, options.backbones):
+            torch.set_num_threads(threads)
+            recipe = recipe_for(backbone, options, device)
+            data = load_data(recipe)
+            for attention in options.attentions:
+                race = Race(everywhere(attention, backbone, recipe), data, recipe, device)
+                rows.append(measure(race, options, watch))
+                print_row(rows[-1])
+    if not rows:
+        raise SystemExit("interrupted before anything was measured")
     result = {
         "what": "pictures per second of the training loop, and ratios within a round",
         "busy": watch.end(),
