@@ -42,7 +42,6 @@ from attentune.search.request import prepare, read_request
 from attentune.spaces.architecture import parse
 from attentune.spaces.bound import bind
 from attentune.spaces.build import build
-from attentune.spaces.discover import site_map
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]
@@ -69,10 +68,9 @@ def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     """The table of these settings, as yet without a trial."""
     study = prepare(read_request(changes, config), _silent, _Forgetful())
     recipe = study.recipe
-    found = site_map(study.backbone, image_size=recipe.image_size, stem=recipe.stem)
-    bound = bind(study.space, found)
-    inside = dict.fromkeys(bound.decide(bound.at(i)) for i in range(bound.size()))
     costs = CostModel(study.backbone, recipe, study.num_classes)
+    bound = bind(study.space, costs.site_map)
+    inside = dict.fromkeys(bound.decide(bound.at(i)) for i in range(bound.size()))
     rows = []
     for architecture in dict.fromkeys([*inside, *baselines(study.backbone, bound)]):
         price = costs.of(architecture)
