@@ -22,39 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from attentune.benchmarks.training import load, trained
 from attentune.benchmarks.usual import Settings
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.probe import probe
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.results import EpochReport
-from attentune.runners.train import Save, train
-from attentune.spaces.architecture import parse
-from attentune.spaces.build import build, choose_stem
+from attentune.spaces.build import choose_stem
 
 Runs = list[dict[str, Any]]
-
-
-def ours(text: str, seed: int, recipe: Recipe, device: torch.device) -> float:
-    """Final accuracy in the loop of a trial."""
-    dataset = load_data(recipe)
-    model = build(
-        parse(text),
-        num_classes=len(dataset.classes),
-        stem=recipe.stem,
-        image_size=recipe.image_size,
-        seed=seed,
-    ).to(device)
-    reports: list[EpochReport] = []
-
-    def remember(report: EpochReport, _: Save) -> bool:
-        reports.append(report)
-        return True
-
-    train(model, DeviceData.of(dataset, device), recipe, seed=seed, on_epoch=remember)
-    return reports[-1].accuracy
 
 
 def summary(runs: Runs) -> Runs:
@@ -123,7 +100,8 @@ def main() -> None:
                 if (backbone, way, seed) in done:
                     continue
                 if way == "ours":
-                    reached = ours(backbone, seed, recipe, device)
+                    loaded = load(recipe, device)
+                    reached = trained(backbone, seed, recipe, loaded).accuracy
                 else:
                     reached = plain.run(backbone, seed, lambda *_: None)
                 runs.append({"backbone": backbone, "way": way, "seed": seed, "accuracy": reached})

@@ -20,13 +20,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from attentune.runners.data import inspect_data, load_data
+from attentune.benchmarks.training import Loaded, load, trained
+from attentune.runners.data import inspect_data
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.train import train
-from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
 
 BARE = "test_resnet"
 ARCHITECTURES = [
@@ -43,13 +40,9 @@ ARCHITECTURES = [
 ]
 
 
-def run(text: str, seed: int, recipe: Recipe, data: DeviceData, classes: int) -> dict[str, Any]:
-    model = build(
-        parse(text), num_classes=classes, image_size=recipe.image_size, stem=recipe.stem, seed=seed
-    )
-    curve: list[float] = []
+def run(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> dict[str, Any]:
     began = time.process_time()
-    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))  # type: ignore[func-returns-value]
+    curve = trained(text, seed, recipe, loaded).accuracies
     seconds = time.process_time() - began
     return {"architecture": text, "seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
 
@@ -92,8 +85,7 @@ def main() -> None:
         lr=6e-3,
         crop=inspect_data(options.data).crop,
     )
-    dataset = load_data(recipe)
-    data = DeviceData.of(dataset, torch.device("cpu"))
+    loaded = load(recipe, torch.device("cpu"))
     found = json.loads(options.json.read_text()) if options.json.exists() else {}
     same = found.get("recipe") == recipe.model_dump(mode="json")
     trials = found["trials"] if same else []
@@ -102,7 +94,7 @@ def main() -> None:
         for text in ARCHITECTURES:
             if (text, seed) in done:
                 continue
-            trials.append(run(text, seed, recipe, data, len(dataset.classes)))
+            trials.append(run(text, seed, recipe, loaded))
             result = {
                 "what": "final validation accuracy and paired gain over the bare backbone, points",
                 "environment": environment(torch.device("cpu"), recipe.precision),

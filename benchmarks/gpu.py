@@ -33,19 +33,15 @@ from typing import Any
 
 import torch
 from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
-from attentune.runners.data import inspect_data, load_data
+from attentune.benchmarks.training import load, trained
+from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.packing import measure_packing
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.results import EpochReport
-from attentune.runners.train import Save, train
-from attentune.spaces.architecture import parse
 from attentune.spaces.attentions import fused as forms
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.build import build
 
 Result = dict[str, Any]
 COMMON = ("none", "se", "eca", "cbam", "ca")
@@ -74,17 +70,6 @@ class Bench:
         self.recipe = Recipe.of(
             data=name, image_size=size, flip=source.flip, crop=source.crop, **settings
         )
-        self._data: DeviceData | None = None
-        self.classes = 0
-
-    @property
-    def data(self) -> DeviceData:
-        """The pictures, on the device."""
-        if self._data is None:
-            dataset = load_data(self.recipe)
-            self.classes = len(dataset.classes)
-            self._data = DeviceData.of(dataset, self.device)
-        return self._data
 
     @property
     def seconds(self) -> float:
@@ -94,26 +79,12 @@ class Bench:
     def train(self, text: str, seed: int, **changes: Any) -> Result:
         """One training: final accuracy, seconds of its epochs, how its steps ran, its weights."""
         recipe = self.recipe.model_copy(update=changes)
-        data = self.data
-        model = build(
-            parse(text),
-            num_classes=self.classes,
-            image_size=recipe.image_size,
-            stem=recipe.stem,
-            seed=seed,
-        ).to(self.device)
-        epochs: list[EpochReport] = []
-
-        def remember(report: EpochReport, _: Save) -> bool:
-            epochs.append(report)
-            return True
-
-        outcome = train(model, data, recipe, seed=seed, on_epoch=remember)
-        weights = torch.cat([p.detach().flatten() for p in outcome.model.parameters()])
+        run = trained(text, seed, recipe, load(self.recipe, self.device))
+        weights = torch.cat([p.detach().flatten() for p in run.outcome.model.parameters()])
         return {
-            "accuracy": epochs[-1].accuracy,
-            "seconds": [round(e.seconds, 4) for e in epochs],
-            "steps": outcome.steps,
+            "accuracy": run.accuracy,
+            "seconds": [round(report.seconds, 4) for report in run.curve],
+            "steps": run.outcome.steps,
             "weights": weights,
         }
 

@@ -21,7 +21,6 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from attentune.runners.data import inspect_data, load_data
+from attentune.benchmarks.training import Loaded, load, network, trained
+from attentune.runners.data import inspect_data
 from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.results import EpochReport
-from attentune.runners.train import Save, Training, evaluate, steps_of, train
-from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.runners.train import Save, Training, evaluate, steps_of
 from scipy import stats
 from torch import nn
 
@@ -63,50 +61,42 @@ def architectures(backbone: str) -> list[str]:
     return [backbone, *everywhere, *parts]
 
 
-@lru_cache(maxsize=1)
-def _data(recipe: Recipe, device: torch.device) -> tuple[DeviceData, int]:
-    dataset = load_data(recipe)
-    return DeviceData.of(dataset, device), len(dataset.classes)
-
-
-def trained(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str, Any]:
+def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str, Any]:
     """One trial: `kind` is `full`, `schedule-free`, or a number of epochs."""
     data_name, text, seed, kind, fields, where = task
     device = torch.device(where)
     torch.set_num_threads(1)
     hold_memory()
     recipe = Recipe.of(**fields)
-    data, classes = _data(recipe.model_copy(update={"epochs": 1}), device)
+    loaded = load(recipe, device)
     if kind == FREE:  # its optimizer counts steps in Python, which no captured step would do
         changes = {"schedule": "constant", "ema": 0.0, "decay": 0.0, "cuda_graph": False}
         recipe = recipe.model_copy(update=changes)
     elif kind != "full":
         recipe = recipe.model_copy(update={"epochs": int(kind)})
-    size = recipe.image_size
-    model = build(parse(text), num_classes=classes, image_size=size, seed=seed).to(device)
     told: dict[str, Any] = {"data": data_name, "architecture": text, "seed": seed, "kind": kind}
     signals: dict[str, list[float]] = {"ema": [], "raw": [], "loss": []}
     if kind == FREE:
-        signals = {"accuracy": _without_schedule(model, data, recipe, seed)}
+        signals = {"accuracy": _without_schedule(text, seed, recipe, loaded)}
     else:
 
-        def noted(report: EpochReport, save: Save) -> bool:
+        def noted(report: EpochReport, save: Save) -> None:
             signals["ema"].append(report.accuracy)
             signals["loss"].append(report.train_loss)
             if kind == "full":
-                signals["raw"].append(evaluate(save.training.model, data, recipe)[0])
-            return True
+                signals["raw"].append(evaluate(save.training.model, loaded.data, recipe)[0])
 
-        train(model, data, recipe, seed=seed, on_epoch=noted)
+        trained(text, seed, recipe, loaded, noted)
     return {**told, "signals": {k: [round(x, 5) for x in v] for k, v in signals.items()}}
 
 
-def _without_schedule(model: nn.Module, data: DeviceData, recipe: Recipe, seed: int) -> list[float]:
+def _without_schedule(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> list[float]:
     """Validation accuracy after each epoch, at the average that the method keeps."""
     from schedulefree import AdamWScheduleFree
 
+    data = loaded.data
     steps = steps_of(recipe, data)
-    run = Training(model, data, recipe, seed, steps)
+    run = Training(network(text, seed, recipe, loaded), data, recipe, seed, steps)
     groups = [
         {"params": group["params"], "weight_decay": group["weight_decay"]}
         for group in run.optimizer.param_groups
@@ -235,7 +225,7 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         wanted = missing(options, trials)
         noted = time.monotonic()
-        for number, trial in enumerate(pool.imap_unordered(trained, wanted), 1):
+        for number, trial in enumerate(pool.imap_unordered(signals_of, wanted), 1):
             trials.append(trial)
             print(trial["data"], trial["architecture"], trial["seed"], trial["kind"], flush=True)
             if number < len(wanted) and time.monotonic() < noted + NOTED_EVERY:

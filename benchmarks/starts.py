@@ -29,16 +29,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from attentune import register_attention
-from attentune.runners.data import load_data
+from attentune.benchmarks.training import load, trained
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.train import train
-from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.ca import CoordinateAttention
 from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.attentions.gates import Gate, zero
-from attentune.spaces.build import build
 
 BARE = "test_resnet"
 ATTENTIONS = {"se": {"r": 4}, "cbam": {"r": 4}, "ca": {"r": 4}, "eca": {}}
@@ -84,22 +80,6 @@ def text(name: str, form: str) -> str:
 def texts(names: Iterable[str], forms: Container[str]) -> Iterator[str]:
     yield BARE
     yield from (text(name, form) for name in names for form in FORMS[name] if form in forms)
-
-
-def run(
-    architecture: str, seed: int, recipe: Recipe, data: DeviceData, classes: int
-) -> list[float]:
-    """Validation accuracy after every epoch."""
-    model = build(
-        parse(architecture),
-        num_classes=classes,
-        image_size=recipe.image_size,
-        stem=recipe.stem,
-        seed=seed,
-    )
-    curve: list[float] = []
-    train(model, data, recipe, seed=seed, on_epoch=lambda r, _: not curve.append(r.accuracy))  # type: ignore[func-returns-value]
-    return curve
 
 
 def summary(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -157,8 +137,7 @@ def main() -> None:
     found = json.loads(options.json.read_text()) if options.json.exists() else {}
     trials = found["trials"] if found.get("recipes") == described else []
     done = {(t["data"], t["architecture"], t["seed"]) for t in trials}
-    loaded = {task: load_data(recipe) for task, recipe in recipes.items()}
-    on_device = {task: DeviceData.of(data, torch.device("cpu")) for task, data in loaded.items()}
+    loaded = {task: load(recipe, torch.device("cpu")) for task, recipe in recipes.items()}
     todo = [
         (s, task, a)
         for s in range(options.seeds)
@@ -168,8 +147,8 @@ def main() -> None:
     for seed, task, architecture in todo:
         if (task, architecture, seed) in done or time.monotonic() > ends:
             continue
-        recipe, classes = recipes[task], len(loaded[task].classes)
-        curve = run(architecture, seed, recipe, on_device[task], classes)
+        recipe = recipes[task]
+        curve = trained(architecture, seed, recipe, loaded[task]).accuracies
         trials.append({"data": task, "architecture": architecture, "seed": seed, "curve": curve})
         result = {
             "what": "gain over the bare backbone and over doubled gates: final validation "

@@ -21,7 +21,6 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +28,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
+from attentune.benchmarks.training import load, trained
 from attentune.runners.cost import CostModel
-from attentune.runners.data import load_data
 from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
 from attentune.runners.results import EpochReport
-from attentune.runners.train import Save, train
 from attentune.search.propose import baselines
 from attentune.search.request import prepare, read_request
-from attentune.spaces.architecture import parse
 from attentune.spaces.bound import bind
-from attentune.spaces.build import build
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]
 """A recipe's fields, an architecture, a seed and a device."""
-Trained = tuple[str, int, list[EpochReport], str]
+Trial = tuple[str, int, list[EpochReport], str]
 """An architecture, a seed, the curve, and how the steps were computed."""
 
 
@@ -108,13 +103,7 @@ def missing(rows: Sequence[Result], seeds: int) -> list[tuple[str, int]]:
     ]
 
 
-@lru_cache(maxsize=1)
-def _data(recipe: Recipe, device: torch.device) -> tuple[DeviceData, int]:
-    dataset = load_data(recipe)
-    return DeviceData.of(dataset, device), len(dataset.classes)
-
-
-def trained(task: Task) -> Trained:
+def trial(task: Task) -> Trial:
     """One trial."""
     fields, text, seed, device_name = task
     device = torch.device(device_name)
@@ -122,31 +111,17 @@ def trained(task: Task) -> Trained:
     if device.type == "cpu":
         hold_memory()
     recipe = Recipe.of(**fields)
-    data, classes = _data(recipe, device)
-    model = build(
-        parse(text),
-        num_classes=classes,
-        image_size=recipe.image_size,
-        stem=recipe.stem,
-        seed=seed,
-    ).to(device)
-    curve: list[EpochReport] = []
-
-    def noted(report: EpochReport, _save: Save) -> bool:
-        curve.append(report)
-        return True
-
-    outcome = train(model, data, recipe, seed=seed, on_epoch=noted)
-    return text, seed, curve, outcome.steps
+    run = trained(text, seed, recipe, load(recipe, device))
+    return text, seed, run.curve, run.outcome.steps
 
 
-def results(tasks: Sequence[Task], processes: int) -> Iterator[Trained]:
+def results(tasks: Sequence[Task], processes: int) -> Iterator[Trial]:
     """Of all tasks, as they come; one process is this one."""
     if processes == 1:
-        yield from map(trained, tasks)
+        yield from map(trial, tasks)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(trained, tasks)
+        yield from pool.imap_unordered(trial, tasks)
 
 
 def add(table: Result, text: str, seed: int, curve: Sequence[EpochReport], here: Result) -> None:
@@ -212,7 +187,7 @@ def main() -> None:
     table = opened(path, options.config, changes)
     recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
     rows = sampled(table, options.sample) if options.sample else table["architectures"]
-    tasks = [(recipe, *trial, options.device) for trial in missing(rows, options.seeds)]
+    tasks = [(recipe, *one, options.device) for one in missing(rows, options.seeds)]
     print(f"trials to go: {len(tasks)}", flush=True)
     here = environment(torch.device(options.device), recipe["precision"])
     ends = time.monotonic() + options.seconds
