@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -28,6 +28,8 @@ from .resident import DeviceData, Pictures
 from .steps import EagerStep, Step, choose_step
 
 Variant = tuple[Precision, bool]
+Prepared = Callable[[Variant, int], Callable[[], float]]
+"""Makes a training step of a variant on so many pictures, which gives its seconds."""
 VARIANTS: tuple[Variant, ...] = (
     ("float32", True),
     ("float32", False),
@@ -37,6 +39,10 @@ VARIANTS: tuple[Variant, ...] = (
 WORTH_IT = 1.1
 """bf16 is taken only if it is so many times as fast as float32: less is not worth its rounding."""
 _ROUNDS = 3
+_SIP = 2
+"""Pictures on which a CPU tries a variant first."""
+_PATIENCE, _HOPELESS = 0.5, 4
+"""A first step that takes so many seconds, and so many times the fastest, is not tried again."""
 _LONGEST = 0.15
 """Seconds of a step on a CPU; larger batches are probed in part."""
 
@@ -69,7 +75,7 @@ class Probe:
 
 def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
     """What an answer depends on: two equal questions have one answer."""
-    return {
+    asked = {
         "backbone": backbone,
         "stem": recipe.stem,
         "image_size": str(recipe.image_size),
@@ -78,6 +84,9 @@ def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, s
         "device": device_name(device),
         "torch": torch.__version__,
     }
+    if device.type == "cpu":  # virtual machines give processors of several generations one name
+        asked["instructions"] = torch.backends.cpu.get_cpu_capability()
+    return asked
 
 
 def probe(
@@ -104,24 +113,32 @@ def _probe(
     recipe: Recipe,
     num_classes: int,
     device: torch.device,
-    variants: tuple[Variant, ...],
+    variants: Sequence[Variant],
     seconds: float,
 ) -> Probe:
     size, stem = recipe.image_size, recipe.stem
     plain = Architecture(backbone)
     model = build(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(device)
-    batch = recipe.batch_size if device.type != "cpu" else _affordable(model, recipe, num_classes)
-    runs: dict[Variant, Callable[[], float]] = {}
-    failure: Exception | None = None
-    for variant in variants:
+
+    def prepared(variant: Variant, batch: int) -> Callable[[], float]:
         settings = {"precision": variant[0], "channels_last": variant[1], "batch_size": batch}
+        return _timed(copy.deepcopy(model), recipe.model_copy(update=settings), num_classes)
+
+    batch = recipe.batch_size
+    failures: list[Exception] = []
+    if device.type == "cpu":
+        variants = _bearable(prepared, variants, min(_SIP, batch), failures)
+        batch = _affordable(prepared, variants[0], batch) if variants else batch
+    runs: dict[Variant, Callable[[], float]] = {}
+    for variant in variants:
         try:
-            run = _timed(copy.deepcopy(model), recipe.model_copy(update=settings), num_classes)
+            run = prepared(variant, batch)
             run()
             runs[variant] = run
         except Exception as error:  # this device, or this network, does not take it
-            failure = error
+            failures.append(error)
     if not runs:
+        failure = failures[-1]
         raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
     times = _in_turns(runs, seconds)
     best = {
@@ -139,12 +156,35 @@ def _name(variant: Variant) -> str:
     return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
 
 
-def _affordable(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> int:
-    """A batch whose step does not take too long, at most the recipe's."""
-    few = min(8, recipe.batch_size)
-    run = _timed(copy.deepcopy(model), recipe.model_copy(update={"batch_size": few}), num_classes)
+def _bearable(
+    prepared: Prepared, variants: Sequence[Variant], few: int, failures: list[Exception]
+) -> list[Variant]:
+    """The variants that can take a step on a few pictures, and whose precision is not hopeless.
+
+    A processor without instructions for bf16 convolves in it ten to thirty times as slowly as in
+    float32, so that timing it thoroughly would take minutes.
+    """
+    first: dict[Variant, float] = {}
+    hopeless: set[Precision] = set()
+    for variant in variants:
+        if variant[0] in hopeless:
+            continue
+        try:
+            first[variant] = prepared(variant, few)()
+        except Exception as error:  # this network does not take it
+            failures.append(error)
+            continue
+        if first[variant] > _PATIENCE + _HOPELESS * min(first.values()):
+            hopeless.add(variant[0])
+    return [variant for variant in first if variant[0] not in hopeless]
+
+
+def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
+    """A batch whose step does not take too long, at most so many pictures."""
+    few = min(8, most)
+    run = prepared(variant, few)
     run()
-    return max(few, min(recipe.batch_size, int(_LONGEST / (run() / few))))
+    return max(few, min(most, int(_LONGEST / (run() / few))))
 
 
 def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> dict[Variant, float]:

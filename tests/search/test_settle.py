@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -85,6 +86,24 @@ def test_a_real_probe_times_every_variant_and_takes_a_fast_one():
     name = f"{found.precision} {found.layout}"
     fastest = min(found.milliseconds.values())
     assert found.milliseconds[name] <= fastest * probing.WORTH_IT
+
+
+def test_a_precision_that_is_hopeless_here_is_tried_once_on_a_few_pictures(monkeypatch):
+    asked: list[int] = []
+    plain = torch.nn.Conv2d.forward
+
+    def slow_in_bf16(layer, x):
+        if torch.is_autocast_enabled("cpu"):
+            asked.append(len(x))
+            time.sleep(0.1 * len(x))
+        return plain(layer, x)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", slow_in_bf16)
+    recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
+    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    assert set(found.milliseconds) == {"float32 contiguous", "float32 channels_last"}
+    assert found.precision == "float32"
+    assert set(asked) == {2}
 
 
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
