@@ -1,45 +1,30 @@
 """What a user may ask of `attentune search`, from flags and from `study.toml` alike.
 
-The names are those of the flags with underscores. `prepare` turns a request into a `StudyConfig`:
-it looks at the data and the backbone and settles everything that was left to `auto`.
+The names are those of the flags with underscores. `prepare.py` makes a `StudyConfig` of a request.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ..errors import SpaceError, UsageError, did_you_mean
-from ..runners.data import Progress, inspect_data, prepare_data
-from ..runners.recipe import Recipe
-from ..runners.results import Costs
-from ..spaces.architecture import Architecture
-from ..spaces.bound import bind
+from ..errors import UsageError, did_you_mean
 from ..spaces.space import Space, load_space
 from . import quantities
 from .config import (
-    DEFAULT_SAMPLER,
     SAMPLERS,
     Pruning,
     RunPlan,
     SamplerName,
-    StudyConfig,
     validated,
 )
-from .settle import Memory, settle_computing, settle_learning
-from .wording import short_count
 
 Names = tuple[str, ...]
-
-
-ONECYCLE_WARMUP = 0.25
-"""Fraction of the steps; a one-cycle schedule rises for about a third of its way."""
 
 
 class SearchRequest(BaseModel):
@@ -201,119 +186,3 @@ def read_request(flags: Mapping[str, Any], config: Path | None) -> SearchRequest
             raise UsageError(f"--{needed} is missing; see attentune search --help")
     request: SearchRequest = validated(SearchRequest, "search", **fields)
     return request
-
-
-def prepare(
-    request: SearchRequest,
-    say: Callable[[str], None],
-    memory: Memory,
-    progress: Progress | None = None,
-) -> StudyConfig:
-    """Look at the data and the backbone, settle what was left open, and say what was chosen.
-
-    Decodes the data into its cache, with `progress` told now and then; what was measured before
-    for another study comes from `memory`. Raises the errors of the
-    parts: an unknown backbone, a place that it has not, a data set that cannot be used, an empty
-    space, an objective that is none.
-    """
-    space = request.resolved_space()
-    draft = validated(  # wrong words are refused before anything slow happens
-        StudyConfig,
-        "search",
-        backbone=request.backbone,
-        recipe=Recipe.of(data=request.data, image_size=32),
-        space=space,
-        objectives=request.objective,
-        limits=request.limits,
-        sampler=DEFAULT_SAMPLER if request.sampler == "auto" else request.sampler,
-        pruning=request.pruner,
-        seed=request.seed,
-        num_classes=2,
-        stages=1,
-    )
-    from ..runners.cost import CostModel
-    from ..runners.devices import resolve_device
-    from ..spaces.build import choose_stem
-    from ..spaces.timm_compat import check_backbone
-    from ..spaces.weights import pretrained_backbone
-
-    check_backbone(request.backbone)
-    device = resolve_device(request.device)
-    if request.init == "pretrained":
-        pretrained_backbone(request.backbone)  # now, rather than in every trial
-    source = inspect_data(request.data)
-    image_size = request.image_size or source.image_size
-    stem = request.stem
-    if stem == "auto":
-        stem = choose_stem(request.backbone, image_size)
-    flip = source.flip if request.flip is None else request.flip
-    crop = source.crop if request.crop is None else request.crop
-    path = Path(request.data).expanduser()
-    data = str(path.resolve()) if request.data != source.name and path.exists() else request.data
-    recipe = _recipe(request, data=data, image_size=image_size, stem=stem, flip=flip, crop=crop)
-    info = prepare_data(recipe, progress)
-    if info.broken:
-        say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
-    costs = CostModel(request.backbone, recipe, len(info.classes))
-    bound = bind(space, costs.site_map)
-    bare = costs.of(Architecture(request.backbone))
-    say(
-        f"{request.backbone}: {short_count(bare.params)} parameters, "
-        f"{short_count(bare.macs)} MACs at {image_size}×{image_size}, {stem} stem; "
-        f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
-        f"{len(info.classes)} classes; space {space.name}: {bound.size():,} architectures"
-    )
-    sampler = draft.sampler
-    if request.sampler == "auto":
-        sampler, why = choose_sampler(bound.size(), request.trials)
-        say(f"sampler {sampler}: {why}; --sampler overrides it")
-    _check_limits(request, bare)
-    config: StudyConfig = draft.model_copy(
-        update={
-            "recipe": recipe,
-            "device": device.type,
-            "sampler": sampler,
-            "num_classes": len(info.classes),
-            "stages": len(costs.site_map.blocks),
-        }
-    )
-    if "latency_ms" in config.measured:
-        from ..runners.cost import reference_latency
-
-        latency = reference_latency(config.backbone, recipe, config.num_classes, device)
-        _check_limits(request, replace(bare, latency_ms=latency))
-        config = config.model_copy(update={"reference_latency_ms": latency})
-        say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
-    recipe = settle_computing(request, recipe, config.num_classes, device, memory, say)
-    recipe, tried = settle_learning(request, recipe, device, say)
-    return config.model_copy(update={"recipe": recipe, "tuning": tried})
-
-
-def choose_sampler(size: int, trials: int) -> tuple[SamplerName, str]:
-    """The sampler for a space of so many architectures and so many trials, and why."""
-    if size <= trials:
-        return "grid", f"the {size:,} architectures fit into {trials:,} trials"
-    return DEFAULT_SAMPLER, f"{size:,} architectures are more than {trials:,} trials can try"
-
-
-def _check_limits(request: SearchRequest, bare: Costs) -> None:
-    if over := bare.over(request.limits):
-        raise SpaceError(
-            f"the bare {request.backbone} breaks a limit itself: {over}; raise it, or take a "
-            "smaller backbone"
-        )
-
-
-def _recipe(request: SearchRequest, **settled: Any) -> Recipe:
-    shared = set(Recipe.model_fields) & set(SearchRequest.model_fields) - set(settled)
-    given = request.model_dump(include=shared, exclude_none=True)
-    fields = {name: value for name, value in given.items() if value != "auto"}
-    if request.optimizer == "adamw":
-        defaults = {"lr": 4e-3, "weight_decay": 0.05}
-    else:
-        defaults = {"lr": 0.1, "weight_decay": 5e-4}
-    if request.init == "pretrained":
-        defaults["lr"] /= 4
-    if request.schedule == "onecycle":
-        defaults["warmup"] = ONECYCLE_WARMUP
-    return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})

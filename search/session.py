@@ -57,7 +57,7 @@ def begin(
     attentions came from.
     """
     from ..runners.devices import resolve_device
-    from .request import prepare  # torch, which a finished confirmation does without
+    from .prepare import prepare  # torch, which a finished confirmation does without
 
     store.check_new(name)  # before anything slow happens
     config = prepare(request, say, store, progress)

@@ -15,7 +15,8 @@ from attentune.runners.probe import Probe
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 from attentune.runners.tune import PRICE
-from attentune.search.request import SearchRequest, prepare, read_request
+from attentune.search.prepare import prepare
+from attentune.search.request import SearchRequest, read_request
 from attentune.studies.store import Store
 
 CPU = torch.device("cpu")
