@@ -3,13 +3,15 @@
 Proposals are drawn by Thompson sampling (Thompson 1933, doi 10.2307/2332286): one possible truth
 is sampled from what `effects.Model` makes of all trials so far, and the architecture that would be
 best in it is tried. If that is a known one, it becomes its next seed: the model decides by itself
-between something new and a closer look. With several objectives every other trial is for accuracy
-alone, and the others weigh the objectives at random (augmented Chebyshev weights as in ParEGO:
-Knowles 2006, doi 10.1109/TEVC.2005.851274).
+between something new and a closer look; one that has been looked at often makes room for the
+runner-up half of the time (the idea of top-two sampling: Russo, arXiv 1602.08448). With several
+objectives every other trial is for accuracy alone, and the others weigh the objectives at random
+(augmented Chebyshev weights as in ParEGO: Knowles 2006, doi 10.1109/TEVC.2005.851274).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -33,6 +35,8 @@ SMALL = 1000
 """A space of at most so many architectures is looked at as a whole."""
 FRESH, PARENTS, CHILDREN = 100, 10, 10
 """Of a larger one: random architectures, and changes of the most promising ones so far."""
+OFTEN = 4
+"""Trials of the most accurate architecture after which others are worth more than still another."""
 
 
 class Additive:
@@ -60,8 +64,12 @@ class Additive:
             return candidates[rng.integers(len(candidates))][1] if candidates else None
         model = self._model(seen, [architecture for architecture, _, _ in candidates])
         costs = np.array([self._known(price) for _, _, price in candidates])
-        chosen = choose(model.sample(rng), costs, rng, alone=number % 2 == 0)
-        return candidates[chosen][1]
+        truth = model.sample(rng)
+        if number % 2 and self.costs:
+            return candidates[traded(truth, costs, rng)][1]
+        tried = Counter(course.architecture for course in seen if course.end is not None)
+        trials = np.array([tried[architecture] for architecture, _, _ in candidates])
+        return candidates[most_accurate(truth, trials, rng)][1]
 
     def prepare(self, seen: Sequence[Course], seed: int) -> None:
         """Compute what the next proposals will need, while a trial trains and nobody waits."""
@@ -141,14 +149,22 @@ def _learned(trials: int) -> int:
     return fitted_to(trials - 1)
 
 
-def choose(accuracy: Array, costs: Array, rng: np.random.Generator, *, alone: bool) -> int:
-    """Which of some architectures is best in a sampled truth.
+def most_accurate(accuracy: Array, trials: npt.NDArray[np.int_], rng: np.random.Generator) -> int:
+    """Which of some architectures is the most accurate in a sampled truth.
 
-    `accuracy` is (n,), `costs` (n, k) to be minimised. With `alone`, or without costs, the most
-    accurate; else by random weights on objectives that are scaled to their range.
+    Both are (n,), `trials` how many each has had. If the best has had many, every other time the
+    one behind it.
     """
-    if alone or not costs.shape[1]:
-        return int(np.argmax(accuracy))
+    ranked = np.argsort(-accuracy, kind="stable")
+    behind = len(ranked) > 1 and trials[ranked[0]] >= OFTEN and rng.random() < 0.5
+    return int(ranked[1 if behind else 0])
+
+
+def traded(accuracy: Array, costs: Array, rng: np.random.Generator) -> int:
+    """Which of some architectures is best in a sampled truth by random weights on all objectives.
+
+    `accuracy` is (n,), `costs` (n, k) to be minimised; each is scaled to its range.
+    """
     losses = np.column_stack([-accuracy, costs])
     low, high = losses.min(axis=0), losses.max(axis=0)
     scaled = (losses - low) / np.where(high > low, high - low, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attentune.runners.results import Costs
-from attentune.search.additive import Additive, choose
+from attentune.search.additive import Additive, most_accurate, traded
 from attentune.search.effects import Effects
 from attentune.search.model import MOST, Course, Fits, Model
 from attentune.spaces.bound import bind
@@ -208,10 +208,19 @@ def test_a_large_space_is_looked_at_in_part():
     assert len(proposed) > 1
 
 
-def test_random_weights_choose_from_the_front_and_alone_the_most_accurate():
+def test_random_weights_choose_from_the_front():
     accuracy = np.array([0.5, 0.7, 0.9, 0.6])
     costs = np.array([[1.0], [2.0], [9.0], [8.0]])
     rng = np.random.default_rng(0)
-    assert choose(accuracy, costs, rng, alone=True) == 2
-    chosen = {choose(accuracy, costs, rng, alone=False) for _ in range(100)}
-    assert chosen == {0, 1, 2}
+    assert {traded(accuracy, costs, rng) for _ in range(100)} == {0, 1, 2}
+
+
+def test_the_most_accurate_makes_room_for_the_one_behind_it_once_it_has_had_many_trials():
+    accuracy = np.array([0.5, 0.7, 0.9, 0.6])
+    rng = np.random.default_rng(0)
+    few, many = np.array([9, 0, 3, 9]), np.array([0, 0, 4, 0])
+    assert {most_accurate(accuracy, few, rng) for _ in range(100)} == {2}
+    chosen = [most_accurate(accuracy, many, rng) for _ in range(200)]
+    assert set(chosen) == {1, 2}
+    assert 70 < chosen.count(1) < 130
+    assert most_accurate(accuracy[2:3], many[2:3], rng) == 0
