@@ -153,19 +153,19 @@ def ranks(result: Result) -> list[str]:
                 f"`{name}`",
                 " → ".join(str(side["epochs"]) for side in sides),
                 " → ".join(f"{side['mean']:.1f} %" for side in sides),
-                " → ".join(
-                    f"{side['deviation']:.1f} ± {side['standard_error']:.1f}" for side in sides
-                ),
+                " → ".join(map(_apart, sides)),
+                told["architectures"],
                 told["seeds"],
                 told["device"],
                 f"{rank:.2f} ({low:.2f} to {high:.2f})",
             ]
         )
-    head = ["table", "epochs", "mean accuracy", "apart, points", "seeds", "longer on",
-            "rank correlation"]  # fmt: skip
-    count = next(iter(result["tables"].values()))["architectures"]
-    return [
-        *table(head, rows),
-        f"{count} architectures of each. Apart: deviation of their means, ± the standard error of "
-        "one such mean.",
-    ]
+    head = ["table", "epochs", "mean accuracy", "apart, points", "architectures", "seeds",
+            "longer on", "rank correlation"]  # fmt: skip
+    note = "Apart: deviation of the architectures' means, ± the standard error of one such mean."
+    return [*table(head, rows), note]
+
+
+def _apart(side: Result) -> str:
+    error = side["standard_error"]
+    return f"{side['deviation']:.1f}" + ("" if error is None else f" ± {error:.1f}")

@@ -33,17 +33,20 @@ def finals(table: Result) -> dict[str, dict[int, float]]:
     }
 
 
-def spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+def spread(values: np.ndarray[Any, Any]) -> tuple[float, float | None]:
     """Points: deviation of the architectures' means, and the standard error of such a mean.
 
-    `values` are (architectures, seeds); what all share in a seed is taken out.
+    `values` are (architectures, seeds); what all share in a seed is taken out. One seed tells
+    nothing of its error: None.
     """
     paired = values - values.mean(axis=0)
+    apart = 100 * float(values.mean(axis=1).std(ddof=1))
     free = (len(values) - 1) * (values.shape[1] - 1)
+    if not free:
+        return round(apart, 2), None
     own = paired - paired.mean(axis=1, keepdims=True)
-    noise = np.sqrt((own**2).sum() / free) if free else np.nan
-    error = noise / values.shape[1] ** 0.5
-    return 100 * float(values.mean(axis=1).std(ddof=1)), 100 * float(error)
+    error = np.sqrt((own**2).sum() / free / values.shape[1])
+    return round(apart, 2), round(100 * float(error), 2)
 
 
 def compared(table: Result, longer: Result) -> Result:
@@ -62,8 +65,8 @@ def compared(table: Result, longer: Result) -> Result:
         told[name] = {
             "epochs": side["recipe"]["epochs"],
             "mean": round(100 * float(value.mean()), 1),
-            "deviation": round(apart, 2),
-            "standard_error": round(error, 2),
+            "deviation": apart,
+            "standard_error": error,
         }
     rank = float(stats.spearmanr(*means).statistic)
     told["rank_correlation"] = [round(rank, 2), *_interval(again)]
