@@ -36,7 +36,7 @@ from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spr
 from attentune.runners.data import Dataset, inspect_data, load_data
 from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
-from attentune.runners.probe import VARIANTS, Variant, probe
+from attentune.runners.probe import Probe, Variant, probe
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.train import Training, steps_of
@@ -57,9 +57,14 @@ EPOCHS = 1000
 class Race:
     """The three loops of one network, each ready to go on."""
 
-    def __init__(self, text: str, data: Dataset, recipe: Recipe, device: torch.device) -> None:
-        self.text, self.data, self.recipe, self.device = text, data, recipe, device
-        self.bare: Variant = VARIANTS[0]
+    def __init__(
+        self, text: str, data: Dataset, recipe: Recipe, device: torch.device, found: Probe
+    ) -> None:
+        self.text, self.data, self.device = text, data, device
+        chosen = {"precision": found.precision, "channels_last": found.channels_last}
+        self.recipe = recipe.model_copy(update=chosen)
+        self.variants = found.variants
+        self.bare = self.variants[0]
 
     def contestants(self, block: int) -> dict[str, Contestant]:
         """Each does a block of steps."""
@@ -93,14 +98,14 @@ class Race:
             yield from usual.steps(model, loader, optimizer, self.device)
 
     def best_bare(self) -> Iterator[float]:
-        """The fastest of the four."""
-        loops = {str(variant): self.bare_loop(variant) for variant in VARIANTS}
+        """The fastest of those that the probe timed."""
+        loops = {str(variant): self.bare_loop(variant) for variant in self.variants}
         contestants = {name: self.timed(loop, 1) for name, loop in loops.items()}
         for contestant in contestants.values():
             contestant()
         times = rounds_of(contestants, 3)
         best = min(times, key=lambda name: min(times[name]))
-        self.bare = next(variant for variant in VARIANTS if str(variant) == best)
+        self.bare = next(variant for variant in self.variants if str(variant) == best)
         return loops[best]
 
     def bare_loop(self, variant: Variant) -> Iterator[float]:
@@ -183,11 +188,11 @@ def everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
     return f"{backbone}+{attention}(r={min(RATIO, narrowest)})@all.residual"
 
 
-def recipe_for(backbone: str, options: argparse.Namespace, device: torch.device) -> Recipe:
-    """The default recipe for these pictures, in the probe's precision and layout."""
+def recipe_for(backbone: str, options: argparse.Namespace) -> Recipe:
+    """The default recipe for these pictures."""
     source = inspect_data(options.data)
     size = options.image_size or source.image_size
-    recipe = Recipe.of(
+    return Recipe.of(
         data=options.data,
         image_size=size,
         stem=choose_stem(backbone, size),
@@ -197,9 +202,6 @@ def recipe_for(backbone: str, options: argparse.Namespace, device: torch.device)
         epochs=EPOCHS,
         train_limit=options.pictures,
     )
-    found = probe(backbone, recipe, len(source.classes), device)
-    chosen = {"precision": found.precision, "channels_last": found.channels_last}
-    return recipe.model_copy(update=chosen)
 
 
 def main() -> None:
@@ -223,10 +225,11 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt):  # interrupted, what was measured so far is kept
         for threads, backbone in itertools.product(options.threads, options.backbones):
             torch.set_num_threads(threads)
-            recipe = recipe_for(backbone, options, device)
+            recipe = recipe_for(backbone, options)
             data = load_data(recipe)
+            found = probe(backbone, recipe, len(data.classes), device)
             for attention in options.attentions:
-                race = Race(everywhere(attention, backbone, recipe), data, recipe, device)
+                race = Race(everywhere(attention, backbone, recipe), data, recipe, device, found)
                 rows.append(measure(race, options, watch))
                 print_row(rows[-1])
     if not rows:

@@ -56,6 +56,11 @@ class Probe:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def variants(self) -> list[Variant]:
+        """What was timed: all that can run here and is not hopeless."""
+        return [variant for variant in VARIANTS if _name(variant) in self.milliseconds]
+
+    @property
     def layout(self) -> str:
         """In torch's words."""
         return "channels_last" if self.channels_last else "contiguous"
