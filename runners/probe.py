@@ -9,6 +9,7 @@ picture and batch size on one device, and is worth remembering.
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,8 +58,9 @@ class Probe:
 
     @property
     def variants(self) -> list[Variant]:
-        """What was timed: all that can run here and is not hopeless."""
-        return [variant for variant in VARIANTS if _name(variant) in self.milliseconds]
+        """All that can run here, and not hopelessly slower than the fastest."""
+        most = _HOPELESS * min(self.milliseconds.values())
+        return [v for v in VARIANTS if self.milliseconds.get(_name(v), math.inf) <= most]
 
     @property
     def layout(self) -> str:
