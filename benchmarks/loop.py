@@ -98,7 +98,7 @@ class Race:
             yield from usual.steps(model, loader, optimizer, self.device)
 
     def best_bare(self) -> Iterator[float]:
-        """The fastest of those that the probe timed."""
+        """The fastest of those that the probe found within reach."""
         loops = {str(variant): self.bare_loop(variant) for variant in self.variants}
         contestants = {name: self.timed(loop, 1) for name, loop in loops.items()}
         for contestant in contestants.values():

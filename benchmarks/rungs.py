@@ -75,18 +75,18 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
     elif kind != "full":
         recipe = recipe.model_copy(update={"epochs": int(kind)})
     told: dict[str, Any] = {"data": data_name, "architecture": text, "seed": seed, "kind": kind}
-    signals: dict[str, list[float]] = {"ema": [], "raw": [], "loss": []}
     if kind == FREE:
         signals = {"accuracy": _without_schedule(text, seed, recipe, loaded)}
     else:
+        raw: list[float] = []
 
-        def noted(report: EpochReport, save: Save) -> None:
-            signals["ema"].append(report.accuracy)
-            signals["loss"].append(report.train_loss)
+        def noted(_report: EpochReport, save: Save) -> None:
             if kind == "full":
-                signals["raw"].append(evaluate(save.training.model, loaded.data, recipe)[0])
+                raw.append(evaluate(save.training.model, loaded.data, recipe)[0])
 
-        trained(text, seed, recipe, loaded, noted)
+        run = trained(text, seed, recipe, loaded, noted)
+        losses = [report.train_loss for report in run.curve]
+        signals = {"ema": run.accuracies, "raw": raw, "loss": losses}
     return {**told, "signals": {k: [round(x, 5) for x in v] for k, v in signals.items()}}
 
 
