@@ -87,8 +87,7 @@ def main() -> None:
             flip=source.flip,
         )
         fast = probe(backbone, recipe, len(load_data(recipe).classes), device)
-        how = {"precision": fast.precision, "channels_last": fast.channels_last}
-        recipes[backbone] = recipe.model_copy(update=how)
+        recipes[backbone] = recipe.model_copy(update=fast.settings)
     described = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
     if found.get("recipes") != described:
         runs = []

@@ -61,8 +61,7 @@ class Race:
         self, text: str, data: Dataset, recipe: Recipe, device: torch.device, found: Probe
     ) -> None:
         self.text, self.data, self.device = text, data, device
-        chosen = {"precision": found.precision, "channels_last": found.channels_last}
-        self.recipe = recipe.model_copy(update=chosen)
+        self.recipe = recipe.model_copy(update=found.settings)
         self.variants = found.variants
         self.bare = self.variants[0]
 

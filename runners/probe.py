@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -61,6 +62,11 @@ class Probe:
         """All that can run here, and not hopelessly slower than the fastest."""
         most = _HOPELESS * min(self.milliseconds.values())
         return [v for v in VARIANTS if self.milliseconds.get(_name(v), math.inf) <= most]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields of a recipe that it settles."""
+        return {"precision": self.precision, "channels_last": self.channels_last}
 
     @property
     def layout(self) -> str:
@@ -161,6 +167,11 @@ def _probe(
 
 def _name(variant: Variant) -> str:
     return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
+
+
+def lacks_bf16(device: torch.device) -> bool:
+    """Whether this is a processor that has no instructions for bf16, and convolves in it slowly."""
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("NO AVX", "AVX2")
 
 
 def _bearable(

@@ -44,8 +44,13 @@ def settle_computing(
     say: Say,
 ) -> Recipe:
     """The recipe with a precision and a layout: those asked for, else those that step fastest."""
-    from ..runners.probe import probe, question
+    from ..runners.probe import lacks_bf16, probe, question
 
+    if request.precision == "bf16" and lacks_bf16(device):
+        say(
+            "this processor has no instructions for bf16: a step may take ten to thirty times as "
+            "long as in float32; --precision auto takes what is fastest"
+        )
     variants = _variants(request)
     if len(variants) == 1:
         precision, channels_last = variants[0]
@@ -56,8 +61,7 @@ def settle_computing(
     if answer is None:
         found = probe(request.backbone, recipe, num_classes, device, variants=variants)
         answer = {
-            "precision": found.precision,
-            "channels_last": found.channels_last,
+            **found.settings,
             "milliseconds": dict(found.milliseconds),
             "told": str(found),
         }

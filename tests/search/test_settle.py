@@ -73,6 +73,16 @@ def test_what_is_given_is_not_probed(store, probed, cache, given, variants):
     assert [set(tried) for _, _, tried in probed] == [variants]
 
 
+@pytest.mark.parametrize(("instructions", "told"), [("AVX2", True), ("AVX512", False)])
+def test_who_asks_for_bf16_hears_that_a_processor_lacks_it(
+    store, probed, cache, monkeypatch, instructions, told
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    said = []
+    prepare(request(lr=0.01, precision="bf16"), said.append, store)
+    assert any("no instructions for bf16" in line for line in said) == told
+
+
 def test_nothing_is_probed_if_all_is_given(store, probed, cache):
     config = prepare(
         request(lr=0.01, precision="bf16", memory_format="channels_last"), lambda _: None, store
