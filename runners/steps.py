@@ -9,14 +9,14 @@ where it cannot.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .norms import QuickNorms
+from .quick import quick
 from .recipe import Recipe
 from .resident import DeviceData
 
@@ -45,6 +45,7 @@ class EagerStep:
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.data, self.recipe = data, recipe
+        self.quick = quick(model, data.train.labels.device)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
@@ -55,7 +56,7 @@ class EagerStep:
 
     def backward(self, images: Tensor, labels: Tensor) -> None:
         """Forward and backward."""
-        with autocast(self.recipe, labels.device), _norms(labels.device):
+        with autocast(self.recipe, labels.device), self.quick:
             logits = self.model(self.data.normalised(images))
         smoothing = self.recipe.label_smoothing
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
@@ -142,10 +143,6 @@ def without_trace(step: EagerStep) -> Iterator[None]:
         torch.set_rng_state(chances)
         if on_device is not None:
             torch.cuda.set_rng_state(on_device, device)
-
-
-def _norms(device: torch.device) -> AbstractContextManager[object]:
-    return QuickNorms() if device.type == "cuda" else nullcontext()
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:

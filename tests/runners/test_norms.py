@@ -9,12 +9,14 @@ import pytest
 import torch
 from attentune.runners import norms
 from attentune.runners.events import Answer, Finished
+from attentune.runners.quick import Quick
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 CUDA = torch.device("cuda", 0)
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 4e-2}
@@ -37,7 +39,7 @@ def test_on_a_cpu_nothing_changes():
         shaped((8, 16, 40, 40), torch.device("cpu"), torch.float32),
     )
     other = copy.deepcopy(norm)
-    with norms.QuickNorms():
+    with Quick({F.batch_norm: norms.batch_norm}):
         found = norm(x)
     assert torch.equal(found, other(x))
     assert torch.equal(norm.running_var, other.running_var)
@@ -92,7 +94,7 @@ def test_a_network_is_as_exact_as_with_torchs(backbone, monkeypatch):
     exact = trained_once(network.double(), x.double())
     plain = trained_once(network.float(), x)
     assert not called
-    with norms.QuickNorms():
+    with Quick({F.batch_norm: norms.batch_norm}):
         quick = trained_once(network, x)
     assert called
     for ours, theirs, truth in zip(quick, plain, exact, strict=True):

@@ -1,0 +1,156 @@
+"""The weight gradient of depthwise convolutions over small maps, on a CPU.
+
+Where a map is smaller than the kernel that goes over it (5×5 over 4×4 in the last stages of
+MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for pictures of 32 pixels), oneDNN has no
+kernel for this gradient and multiplies matrices of a single row, a channel and a picture at a time:
+five to two hundred times as long as it needs, and 40 % of a step of MobileNetV3.
+
+So here it is all pairs of places first, a product of matrices for each channel, of which every tap
+of the kernel then sums its own:
+
+    P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a place of the input, of the output
+    dw[c, t]   = Σ_{i, o} P[c, i, o] · M[i, o, t]   M: 1 where tap t reads i for o, else 0
+
+That is the same sum as torch's in another order. Output and gradient of the map stay torch's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import Function, once_differentiable
+
+PLACES = 64
+"""Most places of a map: products of all pairs grow with their square, and with 10×10 lose."""
+
+Pair = tuple[int, int]
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair | str = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """`torch.nn.functional.conv2d`, with our gradient where that is faster (`covers`)."""
+    if isinstance(padding, str) or _pair(dilation) != (1, 1) or not covers(input, weight, groups):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    result: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
+        input, weight, bias, _pair(stride), _pair(padding)
+    )
+    return result
+
+
+def covers(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether the gradient of such weights is ours: depthwise, in float32 or float64, trained on a
+    CPU, the map small, and the kernel larger than it or than 3×3."""
+    height, width = weight.shape[2:]
+    return (
+        groups == weight.shape[0]
+        and x.ndim == 4
+        and groups == x.shape[1] > 1
+        and x.shape[2] * x.shape[3] <= PLACES
+        and (height > 3 or width > 3 or height > x.shape[2] or width > x.shape[3])
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.float64)
+        and weight.requires_grad
+        and torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def within(model: nn.Module) -> bool:
+    """Whether there are such convolutions in a network, were the map small enough."""
+    return any(
+        isinstance(module, nn.Conv2d)
+        and module.groups == module.in_channels == module.out_channels > 1
+        and max(module.kernel_size) > 1
+        for module in model.modules()
+    )
+
+
+class _Depthwise(Function):
+    """(x, weight, bias or None, stride, padding) to the map."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
+    ) -> Tensor:
+        """As torch does it."""
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, bias, stride, padding, groups=len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Those of map, weight and bias."""
+        x, weight = ctx.saved_tensors
+        of_map, of_weight, of_bias, *_ = ctx.needs_input_grad
+        return (
+            _of_map(grad, x, weight, ctx.stride, ctx.padding) if of_map else None,
+            _of_weight(grad, x, weight, ctx.stride, ctx.padding) if of_weight else None,
+            grad.sum((0, 2, 3)) if of_bias else None,
+            None,
+            None,
+        )
+
+
+def _of_map(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    found: Tensor = torch.ops.aten.convolution_backward(
+        grad,
+        x,
+        weight,
+        None,
+        stride,
+        padding,
+        (1, 1),
+        False,
+        (0, 0),
+        len(weight),
+        (True, False, False),
+    )[0]
+    return found
+
+
+def _of_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    pairs = torch.bmm(_by_channel(x).transpose(1, 2), _by_channel(grad)).flatten(1)
+    height, width = x.shape[2:]
+    meet = _meetings((height, width), tuple(weight.shape[2:]), stride, padding)
+    return (pairs @ meet.to(pairs.dtype)).view_as(weight)
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """(C, N, H·W), contiguous, of a map in either memory layout."""
+    count, channels = x.shape[:2]
+    if x.is_contiguous(memory_format=torch.channels_last):
+        rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+        return rows.t().contiguous().view(channels, count, -1)
+    return x.flatten(2).transpose(0, 1).contiguous()
+
+
+@lru_cache(maxsize=64)
+def _meetings(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
+    """M above, as (places of the input × places of the output, taps), float32.
+
+    Row i of the first matrix is a picture that is 1 at place i; as a kernel, row t of the second
+    reads tap t alone.
+    """
+    places, taps = size[0] * size[1], kernel[0] * kernel[1]
+    pictures, readers = torch.eye(places), torch.eye(taps)
+    read = F.conv2d(
+        pictures.view(places, 1, *size), readers.view(taps, 1, *kernel), None, stride, padding
+    )
+    return read.flatten(2).transpose(1, 2).reshape(-1, taps).contiguous()
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -1,0 +1,105 @@
+"""Depthwise convolutions over small maps: our weight gradient against torch's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from attentune.runners import depthwise
+from attentune.runners.quick import Quick, quick
+from attentune.spaces.architecture import parse
+from attentune.spaces.build import build
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CPU = torch.device("cpu")
+OURS = Quick({F.conv2d: depthwise.conv2d})
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
+    """Output, and gradients of the map and of every parameter, of a copy."""
+    copied, given = copy.deepcopy(module), x.detach().clone().requires_grad_()
+    y = copied(given)
+    draw = torch.Generator().manual_seed(1)
+    y.backward(torch.randn(y.shape, generator=draw, dtype=y.dtype))
+    return [y.detach(), given.grad, *(each.grad for each in copied.parameters())]
+
+
+def drawn(*shape: int, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype)
+    return values.to(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        ((4, 4), {"kernel_size": 5, "padding": 2}),
+        ((2, 2), {"kernel_size": 5, "padding": 2, "bias": False}),
+        ((1, 1), {"kernel_size": 3, "padding": 1}),
+        ((4, 4), {"kernel_size": 5, "padding": 2, "stride": 2}),
+        ((8, 8), {"kernel_size": 7, "padding": 3}),
+        ((2, 5), {"kernel_size": (3, 5), "padding": (1, 0), "stride": (1, 2)}),
+        ((7, 3), {"kernel_size": (5, 1), "padding": (2, 0)}),
+        ((5, 6), {"kernel_size": 5}),
+        ((3, 3), {"kernel_size": 5, "padding": 2, "padding_mode": "reflect"}),
+    ],
+    ids=str,
+)
+def test_gradients_are_torchs(size, settings, layout):
+    conv = nn.Conv2d(6, 6, groups=6, dtype=torch.float64, **settings).to(memory_format=layout)
+    x = drawn(3, 6, *size, dtype=torch.float64, layout=layout)
+    expected = gradients(conv, x)
+    with OURS:
+        found = gradients(conv, x)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("covered", "size", "settings"),
+    [
+        (True, 4, {"groups": 6, "kernel_size": 5}),
+        (True, 2, {"groups": 6, "kernel_size": 3}),
+        (False, 4, {"groups": 6, "kernel_size": 3}),
+        (False, 10, {"groups": 6, "kernel_size": 5}),
+        (False, 4, {"groups": 3, "kernel_size": 5}),
+        (False, 4, {"groups": 1, "kernel_size": 5}),
+    ],
+    ids=str,
+)
+def test_only_where_torch_is_slow(covered, size, settings):
+    conv = nn.Conv2d(6, 6, padding=settings["kernel_size"] // 2, **settings)
+    x = drawn(3, 6, size, size, dtype=torch.float32, layout=torch.channels_last)
+    assert depthwise.covers(x, conv.weight, conv.groups) == covered
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not depthwise.covers(x, conv.weight, conv.groups)
+    with torch.no_grad():
+        assert not depthwise.covers(x, conv.weight, conv.groups)
+
+
+def test_dilation_and_padding_in_words_stay_torchs():
+    x = drawn(3, 6, 4, 4, dtype=torch.float32, layout=torch.channels_last)
+    for settings in ({"dilation": 2, "padding": 4}, {"padding": "same"}):
+        conv = nn.Conv2d(6, 6, 5, groups=6, **settings)
+        expected = gradients(conv, x)
+        with OURS:
+            found = gradients(conv, x)
+        assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("text", ["mobilenetv3_small_050", "convnext_atto"])
+def test_a_network_learns_as_with_torchs(text):
+    """In float64, so that nothing but a mistake can tell them apart."""
+    network = build(parse(text), num_classes=5, stem="native", image_size=64, seed=0).double()
+    network = network.to(memory_format=torch.channels_last).train()
+    x = drawn(4, 3, 64, 64, dtype=torch.float64, layout=torch.channels_last)
+    expected = gradients(network, x)
+    with quick(network, CPU):
+        found = gradients(network, x)
+    assert any(not torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-10)
