@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,28 @@ def overhead(result: Result) -> list[str]:
         *table(["backbone", "one more trial", "largest parts, ms"], rows),
         f"Median (quartiles) of {result['rows'][0]['cost_ms']['rounds']} trials of "
         f"{result['epochs']} epochs, one worker.",
+    ]
+
+
+def depthwise(result: Result) -> list[str]:
+    """A network a row, and what the gradient alone gains, by kernel."""
+    networks: dict[str, dict[str, Any]] = {}
+    for row in result["steps"]:
+        networks.setdefault(row["backbone"], {})[row["layout"]] = row
+    layouts = [*dict.fromkeys(row["layout"] for row in result["steps"])]
+    rows = [
+        [f"`{name}`", *(shown(found[layout]["torch / ours"]) for layout in layouts)]
+        for name, found in networks.items()
+    ]
+    alone = [row["torch / ours"]["median"] for row in result["gradients"]]
+    size, first = result["image_size"], result["steps"][0]
+    return [
+        *table(["network", *(f"torch / ours, {layout}" for layout in layouts)], rows),
+        f"A training step in float32 on one thread, {size}×{size}, batches of "
+        f"{first['batch_size']}; median (quartiles) of {first['torch / ours']['rounds']} rounds. "
+        f"The gradient alone, kernels of 3 to 9 over maps of 1 to 64 places: {min(alone):.1f} to "
+        f"{max(alone):.0f} times as fast, median {statistics.median(alone):.0f}; slower than "
+        f"torch's: {len(result['slower'])} of {len(alone)}.",
     ]
 
 
@@ -253,6 +276,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "trials": trials,
     "overhead": overhead,
     "accuracy": accuracy,
+    "depthwise": depthwise,
     "attention": attention,
     "dashboard": dashboard,
     "epochs": epochs,
@@ -275,7 +299,10 @@ def circumstances(result: Result) -> str:
         f"{name} {facts[name]}" for name in ("torch", "timm", "optuna", "ray") if name in facts
     )
     commit = facts.get("attentune commit")
-    words = [facts["device"], facts["system"], f"Python {facts['python']}", versions]
+    device = facts["device"]
+    if "instructions" in facts:
+        device += f" with {facts['instructions']}"
+    words = [device, facts["system"], f"Python {facts['python']}", versions]
     words += [f"attentune {facts['attentune']}" + (f" ({commit})" if commit else "")]
     text = "; ".join(words) + "."
     return f"{text} **Measured on a busy machine.**" if result.get("busy") else text

@@ -35,6 +35,8 @@ def _environment(
     device: torch.device, precision: str, guests: tuple[tuple[str, str], ...]
 ) -> dict[str, str]:
     facts = {"device": device_name(device), "precision": precision}
+    if device.type == "cpu":  # its name alone may be that of several generations
+        facts["instructions"] = torch.backends.cpu.get_cpu_capability()
     facts["threads"] = str(torch.get_num_threads())
     facts["python"] = sys.version.split()[0]
     facts |= {package: _version(package) for package in PACKAGES} | dict(guests)
