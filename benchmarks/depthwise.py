@@ -4,8 +4,8 @@
 
 `steps`: training steps of whole networks on pictures of 32 × 32, as a trial takes them, with
 torch's gradient and with ours (`runners/depthwise.py`), in turns, on one thread. `gradients`: that
-gradient alone, for kernels of 3 to 9 over maps of 1 to 8 places a side, wherever ours is taken. Ratios are
-`torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
+gradient alone, for kernels of 3 to 9 over maps of 1 to 8 places a side, wherever ours is taken.
+Ratios are `torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
 """
 
 from __future__ import annotations
