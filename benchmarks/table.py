@@ -102,25 +102,33 @@ def overhead(result: Result) -> list[str]:
     ]
 
 
-def depthwise(result: Result) -> list[str]:
-    """A network a row, and what the gradient alone gains, by kernel."""
-    networks: dict[str, dict[str, Any]] = {}
-    for row in result["steps"]:
-        networks.setdefault(row["backbone"], {})[row["layout"]] = row
-    layouts = [*dict.fromkeys(row["layout"] for row in result["steps"])]
+def convolutions(result: Result) -> list[str]:
+    """A network a row, and what single layers gain, by kind."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in result["networks"]:
+        found.setdefault(row["backbone"], {})[row["layout"]] = shown(row["torch / ours"])
+    layouts = [*dict.fromkeys(row["layout"] for row in result["networks"])]
     rows = [
-        [f"`{name}`", *(shown(found[layout]["torch / ours"]) for layout in layouts)]
-        for name, found in networks.items()
+        [f"`{name}`", *(ratios[layout] for layout in layouts)] for name, ratios in found.items()
     ]
-    alone = [row["torch / ours"]["median"] for row in result["gradients"]]
-    size, first = result["image_size"], result["steps"][0]
-    return [
+    first, size = result["networks"][0], result["image_size"]
+    lines = [
         *table(["network", *(f"torch / ours, {layout}" for layout in layouts)], rows),
         f"A training step in float32 on one thread, {size}×{size}, batches of "
-        f"{first['batch_size']}; median (quartiles) of {first['torch / ours']['rounds']} rounds. "
-        f"The gradient alone, kernels of 3 to 9 over maps of 1 to 64 places: {min(alone):.1f} to "
-        f"{max(alone):.0f} times as fast, median {statistics.median(alone):.0f}; slower than "
-        f"torch's: {len(result['slower'])} of {len(alone)}.",
+        f"{first['batch_size']}; median (quartiles) of {first['torch / ours']['rounds']} rounds.",
+    ]
+    kinds: dict[str, list[float]] = {}
+    for row in result["layers"]:
+        kinds.setdefault(row["kind"], []).append(row["torch / ours"]["median"])
+    words = [
+        f"{kind} {statistics.median(gains):.1f} ({min(gains):.1f} to {max(gains):.0f})"
+        for kind, gains in kinds.items()
+    ]
+    return [
+        *lines,
+        f"A layer alone, forwards and backwards, median (least to most) of its maps: "
+        f"{', '.join(words)}; slower than torch's: {len(result['slower'])} of "
+        f"{len(result['layers'])}.",
     ]
 
 
@@ -276,7 +284,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "trials": trials,
     "overhead": overhead,
     "accuracy": accuracy,
-    "depthwise": depthwise,
+    "convolutions": convolutions,
     "attention": attention,
     "dashboard": dashboard,
     "epochs": epochs,

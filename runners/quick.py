@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from . import depthwise, norms
+from . import convolutions, norms
 
 Function = Callable[..., Any]
 
@@ -42,6 +42,6 @@ def quick(model: nn.Module, device: torch.device) -> AbstractContextManager[obje
     """What to train this network in, over and over; nothing where it would gain nothing."""
     if device.type == "cuda":
         return Quick({F.batch_norm: norms.batch_norm})
-    if device.type == "cpu" and depthwise.within(model):
-        return Quick({F.conv2d: depthwise.conv2d})
+    if device.type == "cpu" and convolutions.within(model):
+        return Quick({F.conv2d: convolutions.conv2d})
     return nullcontext()

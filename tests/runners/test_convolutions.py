@@ -1,4 +1,4 @@
-"""Depthwise convolutions over small maps: our weight gradient against torch's."""
+"""Convolutions over small maps: ours against torch's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from attentune.runners import depthwise
+from attentune.runners import convolutions
 from attentune.runners.quick import Quick, quick
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CPU = torch.device("cpu")
-OURS = Quick({F.conv2d: depthwise.conv2d})
+OURS = Quick({F.conv2d: convolutions.conv2d})
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -46,11 +46,15 @@ def drawn(*shape: int, dtype: torch.dtype, layout: torch.memory_format) -> Tenso
         ((7, 3), {"kernel_size": (5, 1), "padding": (2, 0)}),
         ((5, 6), {"kernel_size": 5}),
         ((3, 3), {"kernel_size": 5, "padding": 2, "padding_mode": "reflect"}),
+        ((2, 3), {"kernel_size": 1, "groups": 1}),
+        ((1, 1), {"kernel_size": 1, "groups": 1, "bias": False}),
     ],
     ids=str,
 )
 def test_gradients_are_torchs(size, settings, layout):
-    conv = nn.Conv2d(6, 6, groups=6, dtype=torch.float64, **settings).to(memory_format=layout)
+    conv = nn.Conv2d(6, 6, dtype=torch.float64, **{"groups": 6, **settings}).to(
+        memory_format=layout
+    )
     x = drawn(3, 6, *size, dtype=torch.float64, layout=layout)
     expected = gradients(conv, x)
     with OURS:
@@ -60,25 +64,35 @@ def test_gradients_are_torchs(size, settings, layout):
 
 
 @pytest.mark.parametrize(
-    ("covered", "size", "settings"),
+    ("ours", "size", "settings"),
     [
         (True, 4, {"groups": 6, "kernel_size": 5}),
         (True, 2, {"groups": 6, "kernel_size": 3}),
+        (True, 4, {"kernel_size": 1}),
         (False, 4, {"groups": 6, "kernel_size": 3}),
-        (False, 10, {"groups": 6, "kernel_size": 5}),
+        (False, 5, {"groups": 6, "kernel_size": 5}),
         (False, 4, {"groups": 3, "kernel_size": 5}),
-        (False, 4, {"groups": 1, "kernel_size": 5}),
+        (False, 4, {"kernel_size": 5}),
+        (False, 4, {"kernel_size": 1, "groups": 3}),
+        (False, 4, {"kernel_size": 1, "stride": 2}),
+        (False, 9, {"kernel_size": 1}),
     ],
     ids=str,
 )
-def test_only_where_torch_is_slow(covered, size, settings):
+def test_only_where_torch_is_slow(ours, size, settings):
+    """What torch computes, it computes bit for bit, and notes as a convolution."""
     conv = nn.Conv2d(6, 6, padding=settings["kernel_size"] // 2, **settings)
     x = drawn(3, 6, size, size, dtype=torch.float32, layout=torch.channels_last)
-    assert depthwise.covers(x, conv.weight, conv.groups) == covered
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not depthwise.covers(x, conv.weight, conv.groups)
     with torch.no_grad():
-        assert not depthwise.covers(x, conv.weight, conv.groups)
+        expected = conv(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = conv(x)
+    with OURS:
+        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
+        with torch.no_grad():
+            assert torch.equal(conv(x), expected)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(conv(x), rounded)
 
 
 def test_dilation_and_padding_in_words_stay_torchs():

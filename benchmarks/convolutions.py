@@ -1,11 +1,12 @@
-"""What our weight gradient of depthwise convolutions over small maps gains on a CPU.
+"""What our convolutions over small maps gain on a CPU.
 
-    python benchmarks/depthwise.py --json benchmarks/results/depthwise.json
+    python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
-`steps`: training steps of whole networks on pictures of 32 × 32, as a trial takes them, with
-torch's gradient and with ours (`runners/depthwise.py`), in turns, on one thread. `gradients`: that
-gradient alone, for kernels of 3 to 9 over maps of 1 to 8 places a side, wherever ours is taken.
-Ratios are `torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
+`networks`: training steps of whole networks on pictures of 32 × 32, as a trial takes them, with
+torch's convolutions and with ours (`runners/convolutions.py`), in turns, on one thread. `layers`:
+a convolution alone, forwards and backwards, over maps of 1 to 16 places a side, wherever ours is
+taken: depthwise with kernels of 3 to 9, pointwise with the widths of mobile networks. Ratios are
+`torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import argparse
 import itertools
 import json
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -26,14 +28,15 @@ import torch.nn.functional as F
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.training import load, network
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners import depthwise
+from attentune.runners import convolutions as ours
 from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.optimize import make_optimizer
+from attentune.runners.quick import Quick
 from attentune.runners.recipe import Recipe
 from attentune.runners.steps import EagerStep
 from attentune.spaces.build import choose_stem
-from torch import Tensor, nn
+from torch import nn
 
 BACKBONES = (
     "mobilenetv3_small_050",
@@ -45,13 +48,17 @@ BACKBONES = (
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 KERNELS, SIDES, STRIDES = (3, 5, 7, 9), range(1, 9), (1, 2)
 BATCH, CHANNELS = 64, 96
+WIDTHS = ((8, 40), (16, 64), (40, 16), (24, 144), (144, 24), (288, 48), (128, 512), (1152, 192))
+MAPS = ((64, 1), (16, 2), (64, 2), (16, 4), (64, 4), (128, 4), (16, 8), (32, 8), (8, 16))
+"""Pictures, and places a side."""
+TORCHS = "ConvolutionBackward0"
 LIMIT = 0.93
 """Below it a median ratio is more than noise."""
 CPU = torch.device("cpu")
 
 
 def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, Any]:
-    """A network's training step, with torch's gradient and with ours."""
+    """A network's training step, with torch's convolutions and with ours."""
     recipe = Recipe.of(
         data=options.data,
         image_size=options.image_size,
@@ -66,10 +73,10 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
     images = torch.as_tensor(pictures.images[: recipe.batch_size])
     labels = torch.as_tensor(pictures.labels[: recipe.batch_size])
 
-    def contestant(ours: bool) -> Contestant:
+    def contestant(own: bool) -> Contestant:
         model = network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         step = EagerStep(model.train(), make_optimizer(model, recipe, CPU), loaded.data, recipe)
-        if not ours:
+        if not own:
             step.quick = nullcontext()
         return timed(lambda: step(images, labels))
 
@@ -77,24 +84,49 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
     return {"backbone": backbone, "layout": layout, "batch_size": recipe.batch_size, **times}
 
 
-def gradient(kernel: int, side: int, stride: int, layout: str, rounds: int) -> dict[str, Any]:
-    """The weight gradient alone; nothing where torch's is taken."""
-    conv = nn.Conv2d(
-        CHANNELS, CHANNELS, kernel, stride, kernel // 2, groups=CHANNELS, bias=False
-    ).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
-    x = torch.randn(BATCH, CHANNELS, side, side).to(memory_format=LAYOUTS[layout])
-    if not depthwise.covers(x, conv.weight, CHANNELS):
+def convolutions() -> Iterator[tuple[str, dict[str, Any], tuple[int, int, int]]]:
+    """Kind, settings of a convolution, and pictures, places a side and channels of a map."""
+    for kernel, side, stride in itertools.product(KERNELS, SIDES, STRIDES):
+        settings = {"kernel_size": kernel, "stride": stride, "padding": kernel // 2}
+        settings |= {"out_channels": CHANNELS, "groups": CHANNELS}
+        yield f"depthwise {kernel}×{kernel}", settings, (BATCH, side, CHANNELS)
+    for (inside, outside), (count, side) in itertools.product(WIDTHS, MAPS):
+        settings = {"kernel_size": 1, "out_channels": outside}
+        yield "pointwise", settings, (count, side, inside)
+
+
+def layer(
+    kind: str, settings: dict[str, Any], shape: tuple[int, int, int], layout: str, rounds: int
+) -> dict[str, Any]:
+    """A convolution forwards and backwards; nothing where torch's is taken."""
+    count, side, channels = shape
+    conv = nn.Conv2d(channels, bias=False, **settings).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+    x = torch.randn(count, channels, side, side).to(memory_format=LAYOUTS[layout])
+    x.requires_grad_()
+    with Quick({F.conv2d: ours.conv2d}):
+        y = conv(x)
+    if y.grad_fn is None or y.grad_fn.name() == TORCHS:
         return {}
-    given = (x, conv.weight, None, stride, kernel // 2, 1, CHANNELS)
-    found: dict[str, Tensor] = {"torch": F.conv2d(*given), "ours": depthwise.conv2d(*given)}
-    grad = torch.randn_like(found["torch"])
+    grad = torch.randn_like(y)
 
-    def contestant(name: str) -> Contestant:
-        return timed(lambda: torch.autograd.grad(found[name], conv.weight, grad, retain_graph=True))
+    def work(context: AbstractContextManager[object]) -> None:
+        with context:
+            y = conv(x)
+        torch.autograd.grad(y, (x, conv.weight), grad)
 
-    times = measured({name: contestant(name) for name in found}, rounds)
-    where = {"kernel": kernel, "map": [BATCH, CHANNELS, side, side], "stride": stride}
-    return {**where, "layout": layout, **times}
+    times = measured(
+        {
+            "torch": timed(lambda: work(nullcontext())),
+            "ours": timed(lambda: work(Quick({F.conv2d: ours.conv2d}))),
+        },
+        rounds,
+    )
+    return {
+        "kind": kind,
+        "map": [count, channels, side, side],
+        **settings,
+        "layout": layout,
+    } | times
 
 
 def timed(work: Any) -> Contestant:
@@ -129,27 +161,27 @@ def main() -> None:
     torch.set_num_threads(1)
     hold_memory()
     watch = Watch.begin(anyway=options.anyway)
-    whole, alone = [], []
+    networks, layers = [], []
     for backbone, layout in itertools.product(options.backbones, LAYOUTS):
         row = steps(backbone, layout, options)
         watch.lap()
-        whole.append(row)
+        networks.append(row)
         print(backbone, layout, "torch / ours", shown(row["torch / ours"]), flush=True)
-    for kernel, side, stride, layout in itertools.product(KERNELS, SIDES, STRIDES, LAYOUTS):
-        if row := gradient(kernel, side, stride, layout, options.rounds):
-            alone.append(row)
+    for (kind, settings, shape), layout in itertools.product(convolutions(), LAYOUTS):
+        if row := layer(kind, settings, shape, layout, options.rounds):
+            layers.append(row)
             watch.lap()
     result = {
-        "what": "training with torch's weight gradient of depthwise convolutions, and with ours",
+        "what": "training with torch's convolutions over small maps, and with ours",
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
         "environment": environment(CPU, "float32"),
         "image_size": options.image_size,
-        "steps": whole,
-        "gradients": alone,
-        "slower": [row for row in alone if row["torch / ours"]["median"] < LIMIT],
+        "networks": networks,
+        "layers": layers,
+        "slower": [row for row in layers if row["torch / ours"]["median"] < LIMIT],
     }
-    print(f"gradients: {len(alone)}, slower than torch's: {len(result['slower'])}")
+    print(f"layers: {len(layers)}, slower than torch's: {len(result['slower'])}")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

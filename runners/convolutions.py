@@ -1,17 +1,20 @@
-"""The weight gradient of depthwise convolutions over small maps, on a CPU.
+"""Convolutions over small maps on a CPU, in training: the same sums as torch's in another order.
 
-Where a map is smaller than the kernel that goes over it (5×5 over 4×4 in the last stages of
-MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for pictures of 32 pixels), oneDNN has no
-kernel for this gradient and multiplies matrices of a single row, a channel and a picture at a time:
-five to two hundred times as long as it needs, and 40 % of a step of MobileNetV3.
+oneDNN is made for large maps, and small pictures bring every network to small ones.
 
-So here it is all pairs of places first, a product of matrices for each channel, of which every tap
-of the kernel then sums its own:
+**Depthwise.** Where a map is smaller than the kernel that goes over it (5×5 over 4×4 in the last
+stages of MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for pictures of 32 pixels),
+oneDNN has no kernel for the gradient of the weights and multiplies matrices of a single row, a
+channel and a picture at a time: ten to two hundred times as long as it needs, and 40 % of a step
+of MobileNetV3. Here it is all pairs of places first, a product of matrices for each channel, of
+which every tap of the kernel then sums its own; output and gradient of the map stay torch's:
 
     P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a place of the input, of the output
     dw[c, t]   = Σ_{i, o} P[c, i, o] · M[i, o, t]   M: 1 where tap t reads i for o, else 0
 
-That is the same sum as torch's in another order. Output and gradient of the map stay torch's.
+**Pointwise.** A 1×1 convolution of a map with channels last is a product of two matrices that lie
+ready. oneDNN brings the weights into an order of its own before each of its three products; over
+few places that takes longer than the products.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
 PLACES = 64
-"""Most places of a map: products of all pairs grow with their square, and with 10×10 lose."""
+"""Most places of a map: products of all pairs of them grow with their square."""
+
+ROWS = 2048
+"""Most places of a batch, pointwise: with 4,096 there is as much to lose as to gain."""
 
 Pair = tuple[int, int]
 
@@ -39,31 +45,39 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`torch.nn.functional.conv2d`, with our gradient where that is faster (`covers`)."""
-    if isinstance(padding, str) or _pair(dilation) != (1, 1) or not covers(input, weight, groups):
+    """`torch.nn.functional.conv2d`, otherwise where that is faster (`depthwise`, `pointwise`)."""
+    if isinstance(padding, str) or not _trains(input, weight):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    result: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
-        input, weight, bias, _pair(stride), _pair(padding)
-    )
-    return result
+    steps, margins = _pair(stride), _pair(padding)
+    if depthwise(input, weight, groups) and _pair(dilation) == (1, 1):
+        result: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
+            input, weight, bias, steps, margins
+        )
+        return result
+    if pointwise(input, weight, groups) and steps == (1, 1) and margins == (0, 0):
+        rows = F.linear(input.permute(0, 2, 3, 1), weight.flatten(1), bias)
+        return rows.permute(0, 3, 1, 2)
+    return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def covers(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether the gradient of such weights is ours: depthwise, in float32 or float64, trained on a
-    CPU, the map small, and the kernel larger than it or than 3×3."""
+def depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether these are depthwise weights and a map for which our gradient is faster: smaller than
+    the kernel, or small and, where the kernel is larger than 3×3, not with channels last."""
+    if not groups == weight.shape[0] == x.shape[1] > 1 or _places(x) > PLACES:
+        return False
     height, width = weight.shape[2:]
+    if height > x.shape[2] or width > x.shape[3]:
+        return True
+    return max(height, width) > 3 and not x.is_contiguous(memory_format=torch.channels_last)
+
+
+def pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether these are 1×1 weights and a map that is faster as a matrix: few places, and the
+    channels of each together."""
     return (
-        groups == weight.shape[0]
-        and x.ndim == 4
-        and groups == x.shape[1] > 1
-        and x.shape[2] * x.shape[3] <= PLACES
-        and (height > 3 or width > 3 or height > x.shape[2] or width > x.shape[3])
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.float64)
-        and weight.requires_grad
-        and torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
+        groups == weight.shape[2] == weight.shape[3] == 1
+        and _places(x) <= min(PLACES, ROWS // len(x))
+        and x.is_contiguous(memory_format=torch.channels_last)
     )
 
 
@@ -71,9 +85,28 @@ def within(model: nn.Module) -> bool:
     """Whether there are such convolutions in a network, were the map small enough."""
     return any(
         isinstance(module, nn.Conv2d)
-        and module.groups == module.in_channels == module.out_channels > 1
-        and max(module.kernel_size) > 1
+        and (
+            module.groups == module.in_channels == module.out_channels > 1
+            or (module.groups == 1 and max(module.kernel_size) == 1)
+        )
         for module in model.modules()
+    )
+
+
+def _places(x: Tensor) -> int:
+    return x.shape[2] * x.shape[3]
+
+
+def _trains(x: Tensor, weight: Tensor) -> bool:
+    """Whether it is known how fast this is: whole pictures, on a CPU, not in half precision."""
+    return (
+        x.ndim == 4
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.float64)
+        and weight.requires_grad
+        and torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
     )
 
 
