@@ -76,7 +76,8 @@ def pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     channels of each together."""
     return (
         groups == weight.shape[2] == weight.shape[3] == 1
-        and _places(x) <= min(PLACES, ROWS // len(x))
+        and _places(x) <= PLACES
+        and len(x) * _places(x) <= ROWS
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 
