@@ -153,6 +153,8 @@ def _probe(
     if not runs:
         failure = failures[-1]
         raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
+    if device.type == "cpu":
+        runs = _promising(runs)
     times = _in_turns(runs, seconds)
     best = {
         precision: min((v for v in times if v[0] == precision), key=times.__getitem__)
@@ -195,6 +197,13 @@ def _bearable(
         if first[variant] > _PATIENCE + _HOPELESS * min(first.values()):
             hopeless.add(variant[0])
     return [variant for variant in first if variant[0] not in hopeless]
+
+
+def _promising(runs: Mapping[Variant, Callable[[], float]]) -> dict[Variant, Callable[[], float]]:
+    """Without those that a single step shows to be hopeless."""
+    first = {variant: run() for variant, run in runs.items()}
+    most = _HOPELESS * min(first.values())
+    return {variant: run for variant, run in runs.items() if first[variant] <= most}
 
 
 def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:

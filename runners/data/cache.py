@@ -1,6 +1,7 @@
 """Prepared data: decoded and split once, kept as uint8 arrays, shared by all workers.
 
     <cache>/data/<key>/  train.images.npy  train.labels.npy  val.…  test.…  info.json
+    <cache>/looks/<key>.json  what a look at a source showed: a large archive is read through for it
 
 The key is a digest of the source's identity (path, sizes and times of its files) and of the fields
 of the recipe that choose the pictures. A folder appears whole, by a rename, so several processes
@@ -15,9 +16,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,16 +40,22 @@ def inspect_data(spec: str) -> SourceInfo:
     DataError if there is nothing of that name, or nothing to learn from.
     """
     source = open_source(spec)
-    counts, size = source.counts(), source.default_size
-    return SourceInfo(
-        name=source.name,
-        classes=source.classes,
-        native_size=source.native_size,
-        image_size=size,
-        counts=counts,
-        flip=source.flip,
-        crop=usual_crop(source, size),
-    )
+    kept = cache_root() / "looks" / f"{_digest([_FORMAT, source.identity])}.json"
+    info = _read_look(kept)
+    if info is None:
+        counts, size = source.counts(), source.default_size
+        info = SourceInfo(
+            name=source.name,
+            classes=source.classes,
+            native_size=source.native_size,
+            image_size=size,
+            counts=counts,
+            flip=source.flip,
+            crop=usual_crop(source, size),
+        )
+        with suppress(OSError):  # whoever prepares the data will hear of it
+            _keep_look(info, kept)
+    return info
 
 
 def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
@@ -100,8 +108,26 @@ def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
 
 def _key(source: Source, recipe: Recipe) -> str:
     fields = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-    chosen = [_FORMAT, source.identity, *(getattr(recipe, field) for field in fields)]
+    return _digest([_FORMAT, source.identity, *(getattr(recipe, field) for field in fields)])
+
+
+def _digest(chosen: list[Any]) -> str:
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:24]
+
+
+def _read_look(file: Path) -> SourceInfo | None:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        return SourceInfo(**{**found, "classes": tuple(found["classes"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep_look(info: SourceInfo, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as part:
+        json.dump(asdict(info), part)
+    Path(part.name).replace(file)
 
 
 def _read_info(folder: Path) -> DataInfo | None:

@@ -117,6 +117,23 @@ def test_a_precision_that_is_hopeless_here_is_tried_once_on_a_few_pictures(monke
     assert set(asked) == {2}
 
 
+def test_a_precision_that_is_hopeless_with_a_whole_batch_is_not_timed(monkeypatch):
+    asked: list[int] = []
+    plain = torch.nn.Conv2d.forward
+
+    def slow_with_many(layer, x):
+        if torch.is_autocast_enabled("cpu") and len(x) == 8 and layer.in_channels == 3:
+            asked.append(len(x))
+            time.sleep(0.5)
+        return plain(layer, x)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", slow_with_many)
+    recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
+    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    assert set(found.milliseconds) == {"float32 contiguous", "float32 channels_last"}
+    assert len(asked) == 4
+
+
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
     said = []
     config = prepare(request(precision="float32", memory_format="contiguous"), said.append, store)

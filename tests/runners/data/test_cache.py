@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import DataInfo, load_data, open_data, prepare_data
+from attentune.runners.data import DataInfo, inspect_data, load_data, open_data, prepare_data
 
 from .pets import PACKINGS, TWENTY, files, folder, pack, recipe
 
@@ -52,6 +52,21 @@ def test_a_changed_source_is_prepared_again(packing, tmp_path):
     after = prepare_data(recipe(path)).counts
     assert sum(before.values()) == 60
     assert sum(after.values()) == 70
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_source_is_looked_through_once_until_it_changes(packing, tmp_path, cache, monkeypatch):
+    path = pack(tmp_path, packing, files(TWENTY))
+    info = inspect_data(str(path))
+    looks = [*cache.rglob("looks/*")]
+    with monkeypatch.context() as patch:
+        patch.setattr("attentune.runners.data.folders.FileSource.counts", None)
+        assert inspect_data(str(path)) == info
+    looks[0].write_text("{")
+    assert inspect_data(str(path)) == info
+    assert [*cache.rglob("looks/*")] == looks
+    pack(tmp_path, packing, files({"cats": 30, "dogs": 20, "owls": 20}))
+    assert sum(inspect_data(str(path)).counts.values()) == 70
 
 
 def truncate(file: Path) -> None:
