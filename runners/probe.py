@@ -200,10 +200,10 @@ def _bearable(
 
 
 def _promising(runs: Mapping[Variant, Callable[[], float]]) -> dict[Variant, Callable[[], float]]:
-    """Without those that a single step shows to be hopeless."""
+    """Without those that are hopeless in a step, and in another."""
     first = {variant: run() for variant, run in runs.items()}
     most = _HOPELESS * min(first.values())
-    return {variant: run for variant, run in runs.items() if first[variant] <= most}
+    return {v: run for v, run in runs.items() if first[v] <= most or run() <= most}
 
 
 def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
