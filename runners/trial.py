@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import resource
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -30,6 +26,7 @@ from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
 from .environment import environment
 from .events import Answer, EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
+from .files import replacing
 from .recipe import Init, Recipe, Stem
 from .resident import DeviceData, Pictures, spare_bytes
 from .results import Costs, EpochReport, Failure, Job, TrialResult
@@ -261,19 +258,6 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
     if isinstance(error, AttentuneError):
         return "invalid", message
     return "error", f"{type(error).__name__}: {message}"
-
-
-@contextlib.contextmanager
-def replacing(path: Path):  # type: ignore[no-untyped-def]
-    """A temporary path beside `path` that takes its place when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(temporary)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ..files import replacing
 from ..recipe import Recipe
 from .build import Progress, build, usual_crop
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
@@ -124,10 +125,8 @@ def _read_look(file: Path) -> SourceInfo | None:
 
 
 def _keep_look(info: SourceInfo, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as part:
-        json.dump(asdict(info), part)
-    Path(part.name).replace(file)
+    with replacing(file) as part:
+        part.write_text(json.dumps(asdict(info)), "utf-8")
 
 
 def _read_info(folder: Path) -> DataInfo | None:
