@@ -95,6 +95,18 @@ def test_only_where_torch_is_slow(ours, size, settings):
             assert torch.equal(conv(x), rounded)
 
 
+@pytest.mark.parametrize(
+    ("instructions", "wide", "narrow"), [("AVX2", True, True), ("AVX512", False, True)]
+)
+def test_wide_products_are_torchs_where_there_is_avx512(monkeypatch, instructions, wide, narrow):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    x = drawn(64, 1152, 4, 4, dtype=torch.float32, layout=torch.channels_last)
+    for channels, ours in ((192, wide), (16, narrow)):
+        conv = nn.Conv2d(1152, channels, 1)
+        with OURS:
+            assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
+
+
 def test_dilation_and_padding_in_words_stay_torchs():
     x = drawn(3, 6, 4, 4, dtype=torch.float32, layout=torch.channels_last)
     for settings in ({"dilation": 2, "padding": 4}, {"padding": "same"}):
