@@ -3,6 +3,11 @@
 `LocalPool` keeps long-lived processes, each with its own pipe. A worker dies with the coordinator
 (also when that is killed with -9), and the coordinator learns of a dead worker at once and gets
 another in its place. Interrupts from the terminal reach only the coordinator, which decides.
+
+On Linux workers are forked off a server that has imported torch and timm once (`warm`). That takes
+seconds, which `warm_up` spends while the coordinator is busy with other things, and which neither a
+second pool nor the successor of a dead worker spends again. Elsewhere, where a fork after such
+imports is not safe, every worker is a process that starts from nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +17,17 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any, Protocol
 
 from .events import END_OF_TRIAL, Answer, Event, WorkerDied
 from .results import Job
+
+WARM = f"{__package__}.warm"
 
 
 class Pool(Protocol):
@@ -56,7 +66,7 @@ class LocalPool:
     """Worker processes on this machine; worker i trains on `devices[i]`."""
 
     def __init__(self, devices: Sequence[str], *, threads: int = 1) -> None:
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context()
         self._threads = threads
         self._workers = [self._spawn(f"w{i + 1}", device) for i, device in enumerate(devices)]
 
@@ -64,10 +74,12 @@ class LocalPool:
         from .worker import main
 
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=main, args=(theirs, name, device, self._threads), name=name, daemon=True
-        )
+        given = (theirs, name, device, self._threads)
+        warm_up(threads=self._threads)
         with _start_conditions(self._threads):
+            process = self._context.Process(
+                target=_as_here, args=(dict(os.environ), main, *given), name=name, daemon=True
+            )
             process.start()
         theirs.close()
         return _Worker(name, device, process, ours)
@@ -153,6 +165,38 @@ def _why(name: str, code: int | None) -> str:
     return f"worker {name} ended with exit code {code}"
 
 
+def warm_up(*, threads: int = 1) -> None:
+    """Let what workers have to import be imported meanwhile, in a process of its own."""
+    if not _forks():
+        return
+    from multiprocessing import forkserver
+
+    _context()
+    # It has to find this very package, wherever this process has found it.
+    found = {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    with _start_conditions(threads), _environment({**found, "PYTHONSAFEPATH": "1"}):
+        forkserver.ensure_running()
+
+
+def _context() -> Any:
+    if not _forks():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([WARM])
+    return context
+
+
+def _forks() -> bool:
+    return sys.platform == "linux"
+
+
+def _as_here(environment: Mapping[str, str], main: Callable[..., None], *given: Any) -> None:
+    """Call `main` in a worker; the server it comes from has the environment of when that began."""
+    os.environ.clear()
+    os.environ.update(environment)
+    main(*given)
+
+
 @contextlib.contextmanager
 def _start_conditions(threads: int) -> Iterator[None]:
     """What a child process inherits: its thread count, before it imports torch, and no interrupts.
@@ -160,13 +204,23 @@ def _start_conditions(threads: int) -> Iterator[None]:
     An interrupt that arrives meanwhile is held back and reaches this process afterwards.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    resource_tracker.ensure_running()  # as it starts, it lets interrupts through
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _environment(dict.fromkeys(names, str(threads))):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """The environment has these values inside, and its own again afterwards."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ..errors import StudyError
 from ..runners.data import Progress
+from ..runners.pool import LocalPool, warm_up
 from ..spaces.attentions.plugins import origins
 from ..spaces.space import NONE
 from ..studies.plugins import require_attentions
@@ -56,10 +57,11 @@ def begin(
     `command` is kept for whoever wants to do it again, and under `plugins` where people's own
     attentions came from.
     """
+    store.check_new(name)  # before anything slow happens
+    warm_up()
     from ..runners.devices import resolve_device
     from .prepare import prepare  # torch, which a finished confirmation does without
 
-    store.check_new(name)  # before anything slow happens
     config = prepare(request, say, store, progress)
     device = resolve_device(request.device)
     packed = settle_packing(request, config.recipe, device, store, say)
@@ -106,24 +108,30 @@ def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
 
 def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
     """Run a study to the end of its plan, or until an interrupt."""
+    config, plan = settings(record)
+    with tenure(store, record) as held:
+        warm_up()
+        return _search(held, config, plan, watch)
+
+
+def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
     from ..runners.cost import CostModel
     from ..runners.data import prepare_data
     from ..spaces.bound import bind
     from .optuna_study import OptunaStudy
     from .propose import Proposer
 
-    config, plan = settings(record)
-    with tenure(store, record) as held:
-        devices = _devices(record, config, plan)
-        prepare_data(config.recipe)  # workers only open what is already there
-        costs = CostModel(config.backbone, config.recipe, config.num_classes)
-        study = OptunaStudy(config.keys, store, record.name)
-        bound = bind(config.space, costs.site_map)
-        proposer = Proposer(store, record, config, bound, costs, study)
-        pruner = Pruner(config)
-        if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
-            pruner.remember(store.trials(record), store.epochs(record))
-        return _coordinate(held, config, plan, proposer, pruner, devices, watch)
+    store, record = held.store, held.record
+    devices = _devices(record, config, plan)
+    prepare_data(config.recipe)  # workers only open what is already there
+    costs = CostModel(config.backbone, config.recipe, config.num_classes)
+    study = OptunaStudy(config.keys, store, record.name)
+    bound = bind(config.space, costs.site_map)
+    proposer = Proposer(store, record, config, bound, costs, study)
+    pruner = Pruner(config)
+    if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
+        pruner.remember(store.trials(record), store.epochs(record))
+    return _coordinate(held, config, plan, proposer, pruner, devices, watch)
 
 
 def confirm(
@@ -150,6 +158,7 @@ def confirm(
         agenda = Confirming(store, record, config, wanted, earlier)
         if not agenda.unfinished:
             return Ending(True, agenda.total)
+        warm_up()
         from ..runners.data import prepare_data
 
         config = lengthened(config, wanted)
@@ -190,7 +199,6 @@ def _coordinate(
     devices: list[str],
     watch: Watch,
 ) -> Ending:
-    from ..runners.pool import LocalPool
     from .coordinator import Coordinator
 
     pool = LocalPool(devices)

@@ -57,9 +57,15 @@ def follow(
 
 
 def worker_process():
-    """The pool's process that trains."""
-    children = psutil.Process().children()
-    return next(c for c in children if "spawn_main" in " ".join(c.cmdline()))
+    """The process that trains: the newest that was forked off the server of workers, or spawned."""
+    me = psutil.Process()
+    begun = {child: " ".join(child.cmdline()) for child in me.children(recursive=True)}
+    workers = [
+        child
+        for child, words in begun.items()
+        if "spawn_main" in words or ("forkserver" in words and child.ppid() != me.pid)
+    ]
+    return max(workers, key=lambda child: child.create_time())
 
 
 def test_a_trial_tells_its_story_in_order_and_leaves_its_weights(pool, job):
@@ -168,7 +174,7 @@ def test_workers_die_with_a_coordinator_that_is_killed(tmp_path):
         "from attentune.runners.pool import LocalPool\n"
         "if __name__ == '__main__':\n"
         "    pool = LocalPool(['cpu'])\n"
-        "    print([c.pid for c in psutil.Process().children()], flush=True)\n"
+        "    print([c.pid for c in psutil.Process().children(recursive=True)], flush=True)\n"
         "    time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
@@ -181,3 +187,33 @@ def test_workers_die_with_a_coordinator_that_is_killed(tmp_path):
     parent.stdout.close()
     _, alive = psutil.wait_procs(children, timeout=15)
     assert not alive
+
+
+def test_a_worker_has_the_environment_of_when_it_starts(pool, job, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("ATTENTUNE_CACHE", str(elsewhere))
+    late = LocalPool(["cpu"])
+    try:
+        late.start(job)
+        assert isinstance(follow(late)[-1], Finished)
+    finally:
+        late.close()
+    assert any(elsewhere.iterdir())
+    assert pool.idle == 1
+
+
+def test_an_interrupt_while_workers_warm_up_ends_nothing(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import psutil, signal\n"
+        "from attentune.runners.pool import LocalPool, warm_up\n"
+        "if __name__ == '__main__':\n"
+        "    warm_up()\n"
+        "    for child in psutil.Process().children():\n"
+        "        child.send_signal(signal.SIGINT)\n"
+        "    pool = LocalPool(['cpu'])\n"
+        "    print(pool.idle, pool.events(1.0))\n"
+        "    pool.close()\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("1 []\n", "", 0)

@@ -119,7 +119,7 @@ from multiprocessing import get_context
 from attentune.spaces.architecture import parse
 
 def main():
-    with get_context("spawn").Pool(1) as pool:  # as the search's workers are started
+    with get_context("spawn").Pool(1) as pool:  # a process that begins with nothing
         print(pool.apply(str, (pool.apply(parse, ("resnet18+ripple(r=4)@all.mid",)),)))
 
 if __name__ == "__main__":
