@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import StudyError
+from ..interrupts import interrupts_held
 from ..runners.data import Progress
 from ..runners.pool import LocalPool, warm_up
 from ..spaces.attentions.plugins import origins
@@ -59,9 +60,9 @@ def begin(
     """
     store.check_new(name)  # before anything slow happens
     warm_up()
-    from ..runners.devices import resolve_device
-    from .prepare import prepare  # torch, which a finished confirmation does without
-
+    with interrupts_held():
+        from ..runners.devices import resolve_device
+        from .prepare import prepare  # torch, which a finished confirmation does without
     config = prepare(request, say, store, progress)
     device = resolve_device(request.device)
     packed = settle_packing(request, config.recipe, device, store, say)
@@ -115,11 +116,12 @@ def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
 
 
 def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
-    from ..runners.cost import CostModel
-    from ..runners.data import prepare_data
-    from ..spaces.bound import bind
-    from .optuna_study import OptunaStudy
-    from .propose import Proposer
+    with interrupts_held():
+        from ..runners.cost import CostModel
+        from ..runners.data import prepare_data
+        from ..spaces.bound import bind
+        from .optuna_study import OptunaStudy
+        from .propose import Proposer
 
     store, record = held.store, held.record
     devices = _devices(record, config, plan)

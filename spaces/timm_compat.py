@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackboneError, did_you_mean
+from ..interrupts import interrupts_held
 from .modules import import_modules
 
 _MISSING = "operator torchvision::nms does not exist"
@@ -26,6 +27,11 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 @cache
 def import_timm() -> Any:
     """The module timm."""
+    with interrupts_held():
+        return _import_timm()
+
+
+def _import_timm() -> Any:
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
