@@ -132,6 +132,22 @@ def convolutions(result: Result) -> list[str]:
     ]
 
 
+def startup(result: Result) -> list[str]:
+    rows = [
+        [
+            row["command"],
+            *(f"{shown(row['seconds'][way], 1)} s" for way in ("ours", "by itself")),
+            f"{shown(row['by itself / ours'])}×",
+        ]
+        for row in result["rows"]
+    ]
+    rounds = result["rows"][0]["by itself / ours"]["rounds"]
+    return [
+        *table(["command", "ours", "each process by itself", "ratio"], rows),
+        f"Whole commands that train next to nothing; median (quartiles) of {rounds} rounds.",
+    ]
+
+
 def accuracy(result: Result) -> list[str]:
     rows = [
         [
@@ -285,6 +301,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "overhead": overhead,
     "accuracy": accuracy,
     "convolutions": convolutions,
+    "startup": startup,
     "attention": attention,
     "dashboard": dashboard,
     "epochs": epochs,

@@ -1,0 +1,93 @@
+"""How long a command takes before and after what it is for.
+
+    python benchmarks/startup.py --json benchmarks/results/startup.json
+
+Whole commands with next to nothing to train, in turns: as they are, with workers forked off a
+server that has imported torch and timm, and with no search for garbage among what is imported; and
+`by itself`, every worker a process that starts from nothing and Python's own garbage collection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.trials import timed
+from attentune.benchmarks.turns import ratios, rounds_of, shown, spread
+from attentune.runners.data import prepare_data
+from attentune.runners.environment import environment
+from attentune.runners.recipe import Recipe
+
+BY_ITSELF = """
+from attentune.runners import pool
+from attentune.search import cli
+pool._forks = lambda: False
+cli._keep_imports = lambda: None
+cli.main()
+"""
+WAYS = {"ours": ["-m", "attentune"], "by itself": ["-c", BY_ITSELF]}
+DATA = {"data": "digits", "train_limit": 500, "image_size": 36}
+SEARCH = [
+    "search",
+    "s",
+    "--backbone=test_resnet",
+    *(f"--{name.replace('_', '-')}={value}" for name, value in DATA.items()),
+    "--trials=2",
+    "--epochs=1",
+    "--device=cpu",
+    "--workers=2",
+]
+COMMANDS = {
+    "search, two trials of one epoch": [*SEARCH, "--lr=0.002"],
+    "the same with --lr auto": SEARCH,
+    "measure --no-latency": ["measure", "test_resnet+se@all.residual", "--no-latency"],
+}
+
+
+def seconds(way: str, words: list[str], watch: Watch) -> float:
+    """Of one command, in a folder of its own where it needs a database."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = [f"--db={Path(folder) / 'startup.db'}"] if words[0] == "search" else []
+        return timed([sys.executable, *WAYS[way], *words, *place], watch)
+
+
+def measured(words: list[str], rounds: int, watch: Watch) -> dict[str, Any]:
+    """Seconds of each way, and what theirs is of ours."""
+    turns = {way: lambda way=way: seconds(way, words, watch) for way in WAYS}
+    times = rounds_of(turns, rounds)
+    return {
+        "seconds": {way: spread(found, 2) for way, found in times.items()},
+        "by itself / ours": spread(ratios(times["by itself"], times["ours"])),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add_options(parser)
+    parser.add_argument("--rounds", type=int, default=3, help="of two turns each")
+    options = parser.parse_args()
+    prepare_data(Recipe.of(**DATA))
+    watch = Watch.begin(anyway=options.anyway)
+    rows = []
+    for name, words in COMMANDS.items():
+        rows.append({"command": name, **measured(words, options.rounds, watch)})
+        print(name, "by itself / ours", shown(rows[-1]["by itself / ours"]), flush=True)
+    result = {
+        "what": "seconds of whole commands that train next to nothing",
+        "busy": watch.end(),
+        "others_cores": round(watch.cores, 3),
+        "environment": environment(torch.device("cpu"), "see --precision auto"),
+        "rows": rows,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
