@@ -9,6 +9,14 @@ import pytest
 from attentune.interrupts import interrupts_held
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Python's own handler, which a process that was begun in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted_and_lost():
     """What a library does that takes any failure of an import for a missing package."""
     try:
@@ -28,13 +36,10 @@ def test_an_interrupt_takes_effect_afterwards():
 
 
 def test_whoever_ignores_interrupts_goes_on_ignoring_them():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interrupts_held():
-            assert interrupted_and_lost() == "not noticed"
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupts_held():
+        assert interrupted_and_lost() == "not noticed"
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_threads_have_nothing_to_hold():
