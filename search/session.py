@@ -181,8 +181,8 @@ def confirm(
 
 def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
     """A device for every worker; StudyError if they are of another kind than the study's."""
-    from ..runners.devices import resolve_device, worker_devices
-
+    with interrupts_held():
+        from ..runners.devices import resolve_device, worker_devices
     device = resolve_device(plan.device)
     if device.type != config.device:
         raise StudyError(
