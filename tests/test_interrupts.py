@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -53,3 +55,37 @@ def test_threads_have_nothing_to_hold():
     thread.start()
     thread.join()
     assert reached == [signal.getsignal(signal.SIGINT)]
+
+
+def a_command_line(at: str):
+    """`attentune measure` that is interrupted while it is imported, or at its work."""
+    if at == "imports":
+        return (
+            "import signal, sys\n"
+            "class Interrupting:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name == 'typer':\n"
+            "            signal.raise_signal(signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Interrupting())\n"
+        )
+    return (
+        "import signal\n"
+        "from attentune.runners import cost\n"
+        "cost.measure_architecture = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+    )
+
+
+@pytest.mark.parametrize("at", ["imports", "work"])
+def test_an_interrupted_command_says_so_and_exits_with_130(at, tmp_path):
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{a_command_line(at)}"
+        "from attentune.__main__ import main\n"
+        "sys.argv = ['attentune', 'measure', 'test_resnet', '--no-latency']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
