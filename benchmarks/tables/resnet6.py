@@ -1,8 +1,9 @@
-"""The backbone of the tables: timm's ResNet with a basic block a stage, for pictures of 36 pixels.
+"""The backbones of the tables: timm's ResNet with a basic block a stage, for pictures of 36 pixels.
 
-Channels 16, 32, 64, 128, a 3×3 stem of stride 2 and no pooling, hence maps of 18, 9, 5 and 3, and
-0.31 M parameters. It is small enough for attention to matter on the embedded tasks, where timm's
-own test networks learn about as much without. To use it, register it:
+A 3×3 stem of stride 2 and no pooling, hence maps of 18, 9, 5 and 3. `resnet6` has 16, 32, 64 and 128
+channels and 0.31 M parameters, `resnet6_050` half of the channels and 0.08 M. They are small enough
+for attention to matter on the embedded tasks, where timm's own test networks learn about as much
+without; the narrower one too small to solve them ever. To use them, register them:
 
     PYTHONPATH=benchmarks/tables ATTENTUNE_PLUGINS=resnet6 attentune sites resnet6
 """
@@ -19,18 +20,16 @@ import_timm()
 from timm.models import register_model  # noqa: E402
 from timm.models.resnet import BasicBlock, ResNet  # noqa: E402
 
-STEM = 16
 ABOUT_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
-@register_model  # type: ignore[untyped-decorator, unused-ignore]
-def resnet6(**options: Any) -> ResNet:
-    """As timm calls it; there are no pretrained weights."""
+def _resnet6(channels: tuple[int, int, int, int], options: dict[str, Any]) -> ResNet:
     for name in ABOUT_WEIGHTS:
         options.pop(name, None)
-    widths = {"channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": STEM // 2}
+    stem = channels[0]
+    widths = {"channels": channels, "stem_type": "deep", "stem_width": stem // 2}
     model = ResNet(BasicBlock, (1, 1, 1, 1), **widths, **options)
-    model.conv1 = nn.Conv2d(options.get("in_chans", 3), STEM, 3, stride=2, padding=1, bias=False)
+    model.conv1 = nn.Conv2d(options.get("in_chans", 3), stem, 3, stride=2, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     model.default_cfg = model.pretrained_cfg = {
@@ -39,3 +38,15 @@ def resnet6(**options: Any) -> ResNet:
         "classifier": "fc",
     }
     return model
+
+
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
+def resnet6(**options: Any) -> ResNet:
+    """As timm calls it; there are no pretrained weights."""
+    return _resnet6((16, 32, 64, 128), options)
+
+
+@register_model  # type: ignore[untyped-decorator, unused-ignore]
+def resnet6_050(**options: Any) -> ResNet:
+    """Half as wide."""
+    return _resnet6((8, 16, 32, 64), options)
