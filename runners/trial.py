@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import AttentuneError, FailureKind, TrialError
+from ..files import replacing
 from ..spaces.architecture import Architecture
 from ..spaces.attentions import gpu
 from ..spaces.build import build
@@ -26,7 +27,6 @@ from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
 from .environment import environment
 from .events import Answer, EpochDone, Event, Failed, Finished, Measured, Rejected, Started, Stopped
-from .files import replacing
 from .recipe import Init, Recipe, Stem
 from .resident import DeviceData, Pictures, spare_bytes
 from .results import Costs, EpochReport, Failure, Job, TrialResult

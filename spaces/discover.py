@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ import torch
 from torch import nn
 
 from ..errors import BackboneError
+from ..files import replacing
 from .anatomy import Anatomy, anatomy
 from .positions import Locator, Positions
 from .rerolled import mark_maps
@@ -309,9 +309,7 @@ def _read(file: Path, backbone: str) -> SiteMap | None:
 
 def _write(file: Path, found: SiteMap) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as draft:
-            json.dump(site_map_to_json(found), draft)
-        Path(draft.name).replace(file)
+        with replacing(file) as draft:
+            draft.write_text(json.dumps(site_map_to_json(found)), "utf-8")
     except OSError:
         pass  # a read-only cache costs time, not answers

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from ..files import replacing
 from ..runners.data.locations import cache_root
 from ..runners.looking import FORMAT, Looks
 from .plugins import require_attentions
@@ -165,12 +166,8 @@ def _ask(asked: Request, timeout: float) -> dict[str, Any]:
 def _keep(file: Path, answer: dict[str, Any]) -> None:
     """Write an answer whole or not at all, and drop those that are older than the last `KEPT`."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=file.parent, suffix=".tmp", delete=False
-        ) as draft:
-            json.dump(answer, draft)
-        Path(draft.name).replace(file)
+        with replacing(file) as draft:
+            draft.write_text(json.dumps(answer), "utf-8")
         held = sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
         for old in held[KEPT:]:
             old.unlink(missing_ok=True)

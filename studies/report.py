@@ -7,9 +7,7 @@ anything. Figures are drawn for a light and a dark page; the browser picks.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +23,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from .. import __version__
 from ..errors import StoreError
+from ..files import replacing
 from . import wording
 from .analysis import analyse, failures_by_kind
 from .answer import answer, caveat
@@ -61,7 +60,14 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
         )
     if not target.parent.is_dir():
         raise StoreError(f"the folder {target.parent} does not exist; make it first.")
-    _write_atomically(target, render(store, record))
+    text = render(store, record)
+    try:
+        with replacing(target) as draft:
+            draft.write_text(text, "utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {target}: {error.strerror}; choose another file with -o."
+        ) from None
     return target
 
 
@@ -278,21 +284,3 @@ def _script_json(value: Any) -> Markup:
     """JSON that can stand in a script element: no `<` can end it early."""
     text = json.dumps(value, cls=PlotlyJSONEncoder, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))
-
-
-def _write_atomically(target: Path, text: str) -> None:
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        building = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            building.chmod(0o644)
-            building.replace(target)
-        except BaseException:
-            building.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {target}: {error.strerror}; choose another file with -o."
-        ) from None

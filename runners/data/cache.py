@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..files import replacing
+from ...files import replacing
 from ..recipe import Recipe
 from .build import Progress, build, usual_crop
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
