@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"tests", "fused", "graphs", "bf16", "loop", "trials", "packing", "epochs", "study"}
-NAMES = ("cued_few", "cluttered_few", "cifar10")
+FOLDER = ROOT / "benchmarks" / "tables"
+NAMES = {path.stem for path in FOLDER.glob("*.toml")} - {"space"}
+NAMES -= {path.stem for path in FOLDER.glob("*.json")}
 TABLES = {"tables"} | {f"{name}{more}_table" for name in NAMES for more in ("", "_longer")}
 
 
