@@ -49,6 +49,7 @@ COMMON = ("none", "se", "eca", "cbam", "ca")
 SMALL = "mobilenetv3_small_050"
 TOGETHER = 14
 """Processes that train a table: its network is so small that they share a GPU well."""
+SEEDS = 3
 SAMPLE, LONGER = 15, 2.5
 """Of a table, so many architectures train so many times as long: do ranks stay?"""
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
@@ -250,13 +251,21 @@ def tables(bench: Bench) -> Result:
 
 
 def untrained() -> list[tuple[Path, dict[str, Any]]]:
-    """The settings of the tables that nobody has trained yet, by their file."""
+    """The settings of the tables that nobody has trained to their end yet, by their file."""
     found = []
     for path in sorted((ROOT / "benchmarks" / "tables").glob("*.toml"), reverse=True):
         settings = tomllib.loads(path.read_text("utf-8"))
-        if "epochs" in settings and not path.with_suffix(".json").exists():  # else it is a space
+        if "epochs" in settings and not _whole(path.with_suffix(".json")):  # else it is a space
             found.append((path, settings))
     return found
+
+
+def _whole(table: Path) -> bool:
+    """Whether every architecture of its space has all its seeds."""
+    if not table.exists():
+        return False
+    rows = json.loads(table.read_text("utf-8"))["architectures"]
+    return all(len(row["seeds"]) >= SEEDS or row.get("outside") for row in rows)
 
 
 def workers_of(path: Path, backbone: str) -> int:

@@ -7,12 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attentune.benchmarks.gpu import untrained
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"tests", "fused", "graphs", "bf16", "loop", "trials", "packing", "epochs", "study"}
-FOLDER = ROOT / "benchmarks" / "tables"
-NAMES = {path.stem for path in FOLDER.glob("*.toml")} - {"space"}
-NAMES -= {path.stem for path in FOLDER.glob("*.json")}
+NAMES = [path.stem for path, _ in untrained()]
 TABLES = {"tables"} | {f"{name}{more}_table" for name in NAMES for more in ("", "_longer")}
 
 
