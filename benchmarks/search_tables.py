@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -158,12 +159,24 @@ def ranks(result: Result) -> list[str]:
                 told["seeds"],
                 told["device"],
                 f"{rank:.2f} ({low:.2f} to {high:.2f})",
+                _ceiling(sides),
             ]
         )
     head = ["table", "epochs", "mean accuracy", "apart, points", "architectures", "seeds",
-            "longer on", "rank correlation"]  # fmt: skip
-    note = "Apart: deviation of the architectures' means, ± the standard error of one such mean."
+            "longer on", "rank correlation", "noise allows"]  # fmt: skip
+    note = (
+        "Apart: deviation of the architectures' means, ± the standard error of one such mean. "
+        "Noise allows: the correlation of such means if the true order were the same."
+    )
     return [*table(head, rows), note]
+
+
+def _ceiling(sides: Sequence[Result]) -> str:
+    """√(reliability · reliability): how much of the variance is not noise (Spearman 1904)."""
+    if any(side["standard_error"] is None for side in sides):
+        return "–"
+    parts = [1 - (side["standard_error"] / side["deviation"]) ** 2 for side in sides]
+    return f"{math.sqrt(math.prod(max(part, 0.0) for part in parts)):.2f}"
 
 
 def _apart(side: Result) -> str:
