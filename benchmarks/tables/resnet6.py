@@ -3,7 +3,7 @@
 A 3×3 stem of stride 2 and no pooling, hence maps of 18, 9, 5 and 3. `resnet6` has 16, 32, 64 and
 128 channels and 0.31 M parameters, `resnet6_050` half of the channels and 0.08 M. They are small
 enough for attention to matter on the embedded tasks, where timm's own test networks learn about as
-much without; the narrower one is too small ever to solve them. To use them, register them:
+much without; the narrower one learns them more slowly. To use them, register them:
 
     PYTHONPATH=benchmarks/tables ATTENTUNE_PLUGINS=resnet6 attentune sites resnet6
 """
