@@ -8,8 +8,8 @@ A table holds every architecture of a small space with several seeds and full le
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
 an architecture's mean over the table's seeds. Each repetition deals the seeds anew
 (`tabular.Dealt`). `additive/none@8` has eight trials under way at a time, which end in their order.
-`moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is the pruner `asha`,
-told the truth at its rungs: what a better signal could gain at most.
+`moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is the pruner `front`,
+told the truth at its rungs: what a better judge could save at most.
 
 Reported for every way, over the repetitions:
 regret      accuracy of the truly best less that of the architecture that would be recommended,
@@ -33,7 +33,6 @@ import statistics
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -51,7 +50,8 @@ from attentune.search.agenda import Proposal
 from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
-from attentune.search.prune import Pruner
+from attentune.search.prune import Pruner, Reached
+from attentune.studies.analysis import Matrix
 from attentune.studies.records import State, StudyRecord, TrialRecord
 
 RANDOM = "random/none"
@@ -74,6 +74,18 @@ class Nothing:
 
     def reject(self, *_: Any, **__: Any) -> None:
         pass
+
+
+class Oracle(Pruner):
+    """The pruner `front`, which knows what every architecture is worth."""
+
+    def __init__(self, config: StudyConfig, table: Table) -> None:
+        super().__init__(config)
+        self.table = table
+
+    def truths(self, _peers: Any, asked: Sequence[Reached], _rng: Any) -> Matrix:
+        """As `Pruner.truths`: only one is possible."""
+        return np.array([[self.table.rows[str(seen.architecture)].truth for seen in asked]])
 
 
 class Replay:
@@ -101,7 +113,7 @@ class Replay:
             1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
         )
         self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
-        self.pruner = Pruner(self.config)
+        self.pruner = Oracle(self.config, table) if self.knowing else Pruner(self.config)
         self.dealt = Dealt(table, repetition)
         self.finals: defaultdict[str, list[float]] = defaultdict(list)
         self.spent = 0
@@ -129,12 +141,11 @@ class Replay:
         text, number = str(proposal.architecture), proposal.number
         curve = self.dealt.curve(text, proposal.seed - self.config.seed)
         state: State = "complete"
-        costs, truth = self.table.rows[text].costs, self.table.rows[text].truth
+        costs = self.table.rows[text].costs
         for report in curve:
             self.proposer.note(number, report)
-            judged = replace(report, train_loss=1 - truth) if self.knowing else report
             last = report.epoch == len(curve)
-            if not last and self.pruner.judge(proposal, proposal.role, judged, costs):
+            if not last and self.pruner.judge(proposal, proposal.role, report, costs):
                 state = "pruned"
                 break
         self.spent += report.epoch
@@ -162,15 +173,13 @@ def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> Tri
 
 
 def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
-    """`SAMPLER/none`, `SAMPLER/asha:first=0.3,eta=4,signal=train_loss`, `SAMPLER/oracle`.
+    """`SAMPLER/none`, `SAMPLER/front:chance=0.2`, `SAMPLER/asha:first=0.3,eta=4`, `SAMPLER/oracle`.
 
-    The last of the three says whether rungs know the truth.
+    The last of the three that are returned says whether rungs know the truth.
     """
     sampler, _, pruner = way.partition("/")
     knowing = pruner.partition(":")[0] == "oracle"
-    fields = Pruning.written(pruner.replace("oracle", "asha", 1) or "none")
-    if knowing:  # the truth takes the place of what a rung sees of the trial itself
-        fields |= {"signal": "train_loss"}
+    fields = Pruning.written(pruner.replace("oracle", "front", 1) or "none")
     return cast(SamplerName, sampler), Pruning.model_validate(fields), knowing
 
 

@@ -15,15 +15,22 @@ SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random"
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 DEFAULT_SAMPLER: SamplerName = "additive"
 
-PrunerName = Literal["asha", "none"]
+PrunerName = Literal["asha", "front", "none"]
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "asha": ("first", "eta", "signal"),
+    "front": ("first", "eta", "chance"),
+    "none": (),
+}
+"""What each pruner can be told."""
 
 
 class Pruning(BaseModel):
     """When trials are stopped early; see `prune.Pruner`.
 
-    `first` is the first rung as a part of all epochs, `eta` how much further each next one is, and
-    one in how many goes on. `signal` stands for the accuracy: an epoch's validation accuracy, its
-    mean training loss, or the accuracy that is expected after such a loss.
+    `first` is the first rung as a part of all epochs, `eta` how much further each next one is, and,
+    for `asha`, one in how many goes on. `signal` stands for its accuracy: an epoch's validation
+    accuracy, its mean training loss, or the accuracy that is expected after such a loss. `front`
+    stops what has less than the `chance` of the surest architecture to be on the front.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,15 +39,15 @@ class Pruning(BaseModel):
     eta: Annotated[int, Field(ge=2)] = 3
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
     signal: Literal["accuracy", "train_loss", "expected"] = "expected"
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     @classmethod
     def written(cls, text: str) -> dict[str, str]:
         """The fields of `asha` or of `asha:first=0.25,eta=4`; ValueError for other text."""
         name, _, rest = text.partition(":")
-        if name not in get_args(PrunerName):
-            raise ValueError(f"{name!r} should be 'asha' or 'none'")
-        fields = {"pruner": name}
-        known = [field for field in cls.model_fields if field != "pruner"]
+        if name not in SETTINGS:
+            raise ValueError(f"{name!r} should be 'asha', 'front' or 'none'")
+        fields, known = {"pruner": name}, SETTINGS[name]
         for pair in filter(None, rest.split(",")):
             key, equals, value = (part.strip() for part in pair.partition("="))
             if name == "none":

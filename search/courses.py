@@ -6,15 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..runners.results import EpochReport
 from ..spaces.architecture import Architecture
+from ..studies.analysis import Matrix
 from ..studies.records import EpochRecord, TrialRecord
 from .config import StudyConfig
 from .effects import Effects
 from .model import Course, Fits, Model
 from .rungs import rungs_of, strength
+
+TRUTHS = 200
+"""Possible truths by which odds are told: to three hundredths, where they are even."""
 
 
 class Courses:
@@ -41,6 +46,10 @@ class Courses:
         """How a trial ended; one that runs or failed counts for nothing."""
         if trial.state in ("complete", "pruned"):
             self._ended[trial.number] = trial
+
+    def complete(self, number: int) -> bool:
+        """Whether a trial has reached its end."""
+        return number in self._ended and self._ended[number].state == "complete"
 
     def ended(self) -> list[Course]:
         """Of the trials that have ended, by number."""
@@ -86,11 +95,17 @@ class Foresight:
 
     def expected(self, going: Sequence[Course], asked: Sequence[Architecture]) -> list[float]:
         """The final accuracy to expect of architectures, given also trials that are under way."""
-        ended = self.courses.ended()
-        # The cores belong to the workers.
-        with threadpool_limits(1):
-            powers = self._fits.of(ended)
-            found: list[float] = (
-                Model(self.effects, [*ended, *going], asked, powers).expected().tolist()
-            )
+        with threadpool_limits(1):  # the cores belong to the workers
+            found: list[float] = self._model(going, asked).expected().tolist()
             return found
+
+    def sampled(
+        self, going: Sequence[Course], asked: Sequence[Architecture], rng: np.random.Generator
+    ) -> Matrix:
+        """Possible final accuracies of architectures (`TRUTHS`, n), in the light of the same."""
+        with threadpool_limits(1):
+            return self._model(going, asked).samples(rng, TRUTHS)
+
+    def _model(self, going: Sequence[Course], asked: Sequence[Architecture]) -> Model:
+        ended = self.courses.ended()
+        return Model(self.effects, [*ended, *going], asked, self._fits.of(ended))

@@ -45,7 +45,7 @@ class Mixed:
         self._inner = scipy.linalg.cho_factor(inner, lower=True, check_finite=False)
 
     def solve(self, values: Array) -> Array:
-        """The covariance's inverse times values (n,)."""
+        """The covariance's inverse times values (n,) or (n, k)."""
         divided = self._by_blocks(values)
         within = scipy.linalg.cho_solve(self._inner, self.shared.T @ divided, check_finite=False)
         found: Array = divided - self._divided @ within

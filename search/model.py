@@ -122,27 +122,36 @@ class Model:
 
     def expected(self) -> Array:
         """The expected accuracy of each architecture that is judged."""
-        return self._in_points(self._pull(self.y))
+        return self._in_points(self._pull(self.y[:, None])[:, 0])
 
     def sample(self, rng: np.random.Generator) -> Array:
-        """One possible truth: an accuracy for each architecture that is judged.
+        """One possible truth: an accuracy for each architecture that is judged."""
+        truth: Array = self.samples(rng, 1)[0]
+        return truth
+
+    def samples(self, rng: np.random.Generator, count: int) -> Array:
+        """So many possible truths (count, n): an accuracy for each architecture that is judged.
 
         Drawn by Matheron's rule (Wilson et al., arXiv 2002.09309): a sample of the prior, corrected
         by what it gets wrong about the observations.
         """
         powers = self.powers
-        truth = np.zeros(len(next(iter(self.designs.values()))))
+
+        def normal(rows: int) -> Array:
+            return rng.standard_normal((rows, count))
+
+        truth = np.zeros((len(self.names), count))
         for kind, design in self.designs.items():
-            truth += math.sqrt(powers[kind]) * (design @ rng.standard_normal(design.shape[1]))
-        own = rng.standard_normal(self.names.max(initial=-1) + 1)
+            truth += math.sqrt(powers[kind]) * (design @ normal(design.shape[1]))
+        own = normal(self.names.max(initial=-1) + 1)
         truth += math.sqrt(powers["itself"]) * own[self.names]
-        luck = math.sqrt(powers["luck"]) * rng.standard_normal(self.count)
-        told = self._slopes() * (truth[: self.count] + luck)[self.trials]
+        luck = math.sqrt(powers["luck"]) * normal(self.count)
+        told = self._slopes()[:, None] * (truth[: self.count] + luck)[self.trials]
         for labels, variance in self._groups():
             _, group = np.unique(labels, axis=0, return_inverse=True)
-            told += np.sqrt(variance) * rng.standard_normal(group.max(initial=0) + 1)[group]
-        told += np.sqrt(self._noise()) * rng.standard_normal(len(told))
-        return self._in_points(truth[self.count :] + self._pull(self.y - told))
+            told += np.sqrt(variance)[:, None] * normal(group.max(initial=0) + 1)[group]
+        told += np.sqrt(self._noise())[:, None] * normal(len(told))
+        return self._in_points(truth[self.count :] + self._pull(self.y[:, None] - told)).T
 
     def _in_points(self, standard: Array) -> Array:
         return self.mean + self.scale * standard
@@ -213,11 +222,11 @@ class Model:
         return Mixed(np.hstack(shared), self.names[self.trials], block)
 
     def _pull(self, residuals: Array) -> Array:
-        """What residuals of the observations make of the architectures to be judged."""
+        """What residuals of the observations (n, k) make of the architectures to be judged."""
         weights = self._equations.solve(residuals)
-        of_trials = np.bincount(self.trials, self._slopes() * weights, minlength=self.count)
+        of_trials = _summed(self._slopes()[:, None] * weights, self.trials, self.count)
         seen, judged = self.names[: self.count], self.names[self.count :]
-        own = np.bincount(seen, of_trials, minlength=self.names.max(initial=-1) + 1)
+        own = _summed(of_trials, seen, self.names.max(initial=-1) + 1)
         answer: Array = self.powers["itself"] * own[judged]
         for kind, design in self.designs.items():
             answer += self.powers[kind] * (
@@ -353,6 +362,13 @@ def _standard(channels: Array, values: Array) -> tuple[Array, tuple[float, float
         if channel == END:
             end = mean, scale
     return found, end
+
+
+def _summed(values: Array, groups: npt.NDArray[np.int_], count: int) -> Array:
+    """Rows (n, k) summed over each of so many groups."""
+    found = np.zeros((count, values.shape[1]))
+    np.add.at(found, groups, values)
+    return found
 
 
 def _told_apart(labels: Array) -> Array:

@@ -25,6 +25,7 @@ from ..studies.analysis import Matrix, non_dominated
 from ..studies.records import BASELINE, EpochRecord, TrialRecord
 from .config import StudyConfig
 from .courses import Foresight
+from .model import ENOUGH, Course
 from .rungs import loss_of, rungs_of
 
 Values = tuple[float, ...]
@@ -62,7 +63,7 @@ class Pruner:
     """Judges the trials of one study."""
 
     def __init__(self, config: StudyConfig) -> None:
-        self.signal, self.eta = config.pruning.signal, config.pruning.eta
+        self.settings, self.seed = config.pruning, config.seed
         self.costs = tuple(key for key in config.keys if key != "accuracy")
         self.rungs = rungs_of(config)
         self.foresight = Foresight(config)
@@ -93,28 +94,60 @@ class Pruner:
         self._note(trial.number, trial.architecture, trial.seed, report, known)
         if role == BASELINE:
             return ""
-        peers = self.reached[report.epoch]
-        if self.signal == "expected":
+        rule = self._by_odds if self.settings.pruner == "front" else self._by_place
+        verdict = rule(trial, report.epoch)
+        return f"rung {report.epoch}: {verdict}" if verdict else ""
+
+    def _by_place(self, trial: Judged, rung: int) -> str:
+        """Why not to go on: others are better."""
+        peers, eta = self.reached[rung], self.settings.eta
+        if self.settings.signal == "expected":
             own, values = trial.architecture.key, self._expected(peers)
-            place, room = standing(values, own, self.eta)
+            place, room = standing(values, own, eta)
             count = len(values)
         else:
             alone = {number: (seen.loss, *seen.costs) for number, seen in peers.items()}
-            place, room = standing(alone, trial.number, self.eta)
+            place, room = standing(alone, trial.number, eta)
             count = len(alone)
         if place <= room:
             return ""
-        return f"rung {report.epoch}: place {place} of {count}, the best {room} go on"
+        return f"place {place} of {count}, the best {room} go on"
+
+    def _by_odds(self, trial: Judged, rung: int) -> str:
+        """Why not to go on: the architecture is hardly on the front."""
+        peers, courses = self.reached[rung], self.foresight.courses
+        complete = {n: seen for n, seen in peers.items() if courses.complete(n)}
+        if len(complete) < ENOUGH:
+            return ""
+        known = {seen.architecture.key: seen for seen in complete.values()}
+        known[trial.architecture.key] = peers[trial.number]
+        rng = np.random.default_rng((self.seed, trial.number, rung))
+        truths = self.truths(peers, list(known.values()), rng)
+        odds = odds_of_front(truths, np.array([seen.costs for seen in known.values()]))
+        own, surest = odds[list(known).index(trial.architecture.key)], odds.max()
+        if own >= self.settings.chance * surest:
+            return ""
+        return (
+            f"on the front with {own:.0%} probability, {self.settings.chance * surest:.0%} needed"
+        )
+
+    def truths(
+        self, peers: Mapping[int, Reached], asked: Sequence[Reached], rng: np.random.Generator
+    ) -> Matrix:
+        """Possible accuracies (samples, n) of what reached a rung."""
+        going = self._going(peers)
+        return self.foresight.sampled(going, [seen.architecture for seen in asked], rng)
+
+    def _going(self, peers: Mapping[int, Reached]) -> list[Course]:
+        courses = self.foresight.courses
+        going = [courses.under_way(n, seen.architecture, seen.seed) for n, seen in peers.items()]
+        return [course for course in going if course is not None]
 
     def _expected(self, peers: Mapping[int, Reached]) -> dict[str, Values]:
         """By key of the architectures that have reached a rung: what is expected of them."""
-        courses = self.foresight.courses
-        going = [courses.under_way(n, seen.architecture, seen.seed) for n, seen in peers.items()]
         found = {seen.architecture.key: seen for seen in peers.values()}
-        expected = self.foresight.expected(
-            [course for course in going if course is not None],
-            [seen.architecture for seen in found.values()],
-        )
+        asked = [seen.architecture for seen in found.values()]
+        expected = self.foresight.expected(self._going(peers), asked)
         return {
             key: (-value, *seen.costs)
             for (key, seen), value in zip(found.items(), expected, strict=True)
@@ -133,7 +166,7 @@ class Pruner:
             return
         self.foresight.courses.note(number, report)
         known = tuple(math.inf if cost is None else cost for cost in costs)
-        seen = Reached(architecture, seed, loss_of(report, self.signal), known)
+        seen = Reached(architecture, seed, loss_of(report, self.settings.signal), known)
         self.reached.setdefault(report.epoch, {}).setdefault(number, seen)
 
 
@@ -143,6 +176,18 @@ def standing(peers: Mapping[Name, Values], own: Name, eta: int) -> tuple[int, in
     order = best_first(np.array([peers[name] for name in names]))
     place = [names[i] for i in order].index(own) + 1
     return place, max(1, len(names) // eta)
+
+
+def odds_of_front(
+    accuracies: Matrix, costs: Matrix
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """In what part of some truths each of n is on the front.
+
+    `accuracies` are (truths, n), `costs` (n, k) to be minimised, known and the same in all truths.
+    """
+    found = [non_dominated(np.column_stack([-truth, costs])) for truth in accuracies]
+    odds: np.ndarray[tuple[int], np.dtype[np.float64]] = np.mean(found, axis=0)
+    return odds
 
 
 def best_first(values: Matrix) -> list[int]:

@@ -78,8 +78,8 @@ def search(
     pruner: Annotated[
         str | None,
         typer.Option(
-            help="asha: stop what will not be among the best; asha:eta=4 changes a setting (first, "
-            "eta, signal); or none. Default: none."
+            help="front: stop what will hardly be on the front; asha: all but the best third. "
+            "front:chance=0.2 changes a setting. Default: none."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study. Default: 0.")] = None,

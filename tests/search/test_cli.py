@@ -311,10 +311,16 @@ REFUSED = [
     ("search a --backbone resnet18 --data digits --trials 0", 2, "trials"),
     ("search a --backbone resnet18 --data digits --max-params lots", 2, "5M or 250k"),
     ("search a --backbone resnet18 --data digits --sampler magic", 2, "known: additive"),
-    ("search a --backbone resnet18 --data digits --pruner magic", 2, "should be 'asha' or 'none'"),
+    (
+        "search a --backbone resnet18 --data digits --pruner magic",
+        2,
+        "should be 'asha', 'front' or 'none'",
+    ),
     ("search a --backbone resnet18 --data digits --pruner asha:etta=4", 2, "did you mean 'eta'"),
     ("search a --backbone resnet18 --data digits --pruner asha:eta=1", 2, "pruner.eta"),
     ("search a --backbone resnet18 --data digits --pruner asha:first", 2, "write first=0.25"),
+    ("search a --backbone resnet18 --data digits --pruner front:signal=accuracy", 2, "no setting"),
+    ("search a --backbone resnet18 --data digits --pruner front:chance=2", 2, "pruner.chance"),
     (
         "search a --backbone resnet18 --data digits --pruner none:eta=4",
         2,

@@ -6,17 +6,20 @@ import itertools
 import math
 
 import made
+import numpy as np
 import optuna
 import pytest
 from attentune.runners.results import Costs, EpochReport
 from attentune.search.agenda import Proposal
 from attentune.search.config import SAMPLERS, Pruning
-from attentune.search.prune import Pruner, standing
+from attentune.search.prune import Pruner, odds_of_front, standing
 from attentune.search.rungs import rungs
 from attentune.spaces.architecture import parse
 from attentune.studies.records import BASELINE, SEARCH
 
 ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
+EXPECTED = Pruning(pruner="asha", eta=2, signal="expected")
+FRONT = Pruning(pruner="front", eta=2, chance=0.3)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +129,9 @@ def test_with_pruning_too_forty_trials_equal_twenty_and_a_resume_of_twenty(bench
 
 
 @pytest.mark.parametrize("sampler", ["random", "additive"])
-def test_with_the_model_at_the_rungs_too(bench, sampler):
-    expected = Pruning(pruner="asha", eta=2, signal="expected")
-    config = {"sampler": sampler, "seed": 3, "pruning": expected, "recipe": {"epochs": 6}}
+@pytest.mark.parametrize("pruning", [EXPECTED, FRONT], ids=["asha", "front"])
+def test_with_the_model_at_the_rungs_too(bench, sampler, pruning):
+    config = {"sampler": sampler, "seed": 3, "pruning": pruning, "recipe": {"epochs": 6}}
     bench.run("whole", 24, bench.config(**config))
     bench.run("halves", 12, bench.config(**config))
     bench.run("halves", 24)
@@ -138,29 +141,57 @@ def test_with_the_model_at_the_rungs_too(bench, sampler):
     assert not [trial for trial in trials if trial.state == "pruned" and trial.role == BASELINE]
 
 
-def test_the_model_judges_a_trial_by_what_is_known_of_its_parts(bench):
+@pytest.mark.parametrize(
+    ("pruning", "why"),
+    [
+        (EXPECTED, "rung 2: place"),
+        (FRONT, "rung 2: on the front with"),
+    ],
+    ids=["asha", "front"],
+)
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "params")])
+def test_the_model_judges_a_trial_by_what_is_known_of_its_parts(bench, pruning, why, objectives):
     """All losses are equal at the rung; SE has been good wherever it stood, ECA bad."""
-    config = bench.config(
-        objectives=("accuracy",),
-        pruning=Pruning(pruner="asha", eta=2, signal="expected"),
-        recipe={"epochs": 6},
-    )
-    pruner = Pruner(config)
-    costs = Costs(1000, 10)
+    config = bench.config(objectives=objectives, pruning=pruning, recipe={"epochs": 6})
+    pruner, number = after_nine(config)
+    assert not verdict(pruner, number, "test_resnet+se@s4.residual", params=1100)
+    assert why in verdict(pruner, number + 1, "test_resnet+eca@s4.residual", params=1200)
 
-    def verdict(number, text):
-        trial = Proposal(number, parse(text), 0, SEARCH, costs)
-        return pruner.judge(trial, SEARCH, EpochReport(2, 1.0, 0.1, 0.0, 0.0, 1.0), costs)
 
-    ends = {"se": 0.8, "eca": 0.4, "cbam": 0.6}
-    number = 0
-    for name, stage in itertools.product(ends, (1, 2, 3)):
+def test_the_front_keeps_what_is_cheap_though_it_be_bad(bench):
+    pruner, number = after_nine(bench.config(pruning=FRONT, recipe={"epochs": 6}))
+    assert not verdict(pruner, number, "test_resnet+eca@s4.residual", params=900)
+
+
+def test_the_front_stops_nothing_before_it_knows_how_much_is_luck(bench):
+    pruner = Pruner(bench.config(pruning=FRONT, recipe={"epochs": 6}))
+    for number, accuracy in enumerate((0.9, 0.1, 0.1, 0.1, 0.1)):
+        text = f"test_resnet+eca@s{number}.residual" if number else "test_resnet"
+        assert not verdict(pruner, number, text, params=1000 + number)
+        pruner.settle(made.trial(number, text, accuracy))
+
+
+def test_odds_are_the_part_of_the_truths_in_which_nothing_is_better_and_cheaper():
+    truths = np.array([[0.5, 0.6, 0.4], [0.5, 0.4, 0.45], [0.5, 0.7, 0.8], [0.5, 0.5, 0.3]])
+    costs = np.array([[1.0], [2.0], [3.0]])
+    assert odds_of_front(truths, costs).tolist() == [1.0, 0.5, 0.25]
+
+
+def verdict(pruner, number, text, params=1000):
+    """What the pruner says of a trial after its second epoch, which went like any other."""
+    costs = Costs(params, 10)
+    trial = Proposal(number, parse(text), 0, SEARCH, costs)
+    return pruner.judge(trial, SEARCH, EpochReport(2, 1.0, 0.1, 0.0, 0.0, 1.0), costs)
+
+
+def after_nine(config):
+    """A pruner that has seen SE end well, and ECA badly, in three stages; and the next number."""
+    pruner, ends = Pruner(config), {"se": 0.8, "eca": 0.4, "cbam": 0.6}
+    for number, (name, stage) in enumerate(itertools.product(ends, (1, 2, 3))):
         text = f"test_resnet+{name}@s{stage}.residual"
-        verdict(number, text)
+        verdict(pruner, number, text)
         pruner.settle(made.trial(number, text, ends[name] + 0.01 * stage))
-        number += 1
-    assert not verdict(number, "test_resnet+se@s4.residual")
-    assert "rung 2: place" in verdict(number + 1, "test_resnet+eca@s4.residual")
+    return pruner, number + 1
 
 
 def test_an_interrupt_at_a_rung_prunes_and_resume_does_not_revive(bench):
