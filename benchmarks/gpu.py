@@ -33,6 +33,7 @@ from typing import Any
 
 import torch
 from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
+from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
 from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
@@ -264,8 +265,7 @@ def _whole(table: Path) -> bool:
     """Whether every architecture of its space has all its seeds."""
     if not table.exists():
         return False
-    rows = json.loads(table.read_text("utf-8"))["architectures"]
-    return all(len(row["seeds"]) >= SEEDS or row.get("outside") for row in rows)
+    return not missing(json.loads(table.read_text("utf-8"))["architectures"], SEEDS)
 
 
 def workers_of(path: Path, backbone: str) -> int:

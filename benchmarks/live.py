@@ -1,6 +1,6 @@
 """A search that really trained, beside replays of it on the table of its space.
 
-    python benchmarks/live.py DATABASE STUDY benchmarks/tables/cued_digits.json --json FILE
+    python benchmarks/live.py DATABASE STUDY benchmarks/tables/cued_plain.json --json FILE
 
 The study has to be one of the table's space, backbone and recipe, with seeds of its own. After each
 of its trials it is noted what it would have recommended, and how much worse that truly is, by the
@@ -24,6 +24,7 @@ import numpy as np
 from attentune.benchmarks.search import Replay, found_after, table_of
 from attentune.benchmarks.simulation import surest
 from attentune.benchmarks.tabular import Table
+from attentune.search.config import SETTINGS
 from attentune.studies.records import TrialRecord
 from attentune.studies.store import Store
 
@@ -81,10 +82,9 @@ def main() -> None:
         trials = store.trials(study)
         environment = next(iter(store.environments(study).values()))
     config = study.config["study"]
-    pruning = dict(config["pruning"])
-    way = f"{config['sampler']}/{pruning.pop('pruner')}"
-    if not way.endswith("/none"):
-        way += ":" + ",".join(f"{name}={value}" for name, value in pruning.items())
+    pruning = config["pruning"]
+    told = ",".join(f"{name}={pruning[name]}" for name in SETTINGS[pruning["pruner"]])
+    way = f"{config['sampler']}/{pruning['pruner']}" + (f":{told}" if told else "")
     live = summary(lived(trials, table), table)
     tasks = [(options.table, way, n, len(trials)) for n in range(options.repetitions)]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:

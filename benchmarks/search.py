@@ -1,6 +1,6 @@
 """Searches replayed on tables: how much training until the truly best is found.
 
-    python benchmarks/search.py benchmarks/tables/cued_digits.json --repetitions 100
+    python benchmarks/search.py benchmarks/tables/cued_plain.json --repetitions 100
     python benchmarks/search.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4,signal=train_loss
 
 A table holds every architecture of a small space with several seeds and full learning curves
@@ -16,7 +16,8 @@ regret      accuracy of the truly best less that of the architecture that would 
             points, when the budget is spent
 volume      hypervolume of the front that the study would show (by mean accuracy and parameters),
             taken at true accuracies, of the best possible
-after       the same, and epochs spent, after the first `--trials` trials: what a pruner saves
+after       the same, and epochs spent, after the first `--trials` trials: what a pruner saves, and
+            the difference to the same sampler without one, if that is among the ways
 epochs      median training until the recommendation is among the truly best `--top`, and stays so;
             at most the budget, so that a way that fails looks quicker than it is
 speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
@@ -30,6 +31,7 @@ import math
 import multiprocessing
 import os
 import statistics
+import sys
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
@@ -189,7 +191,10 @@ def table_of(path: Path) -> Table:
 
 
 def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any]:
-    """One repetition, in numbers; it goes on from `budget` until `last` to see what is found."""
+    """One repetition, in numbers; it goes on from `budget` until `last` to see what is found.
+
+    Without a budget the first trials are all.
+    """
     path, way, repetition, first, budget, last, top = task
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     table = table_of(path)
@@ -198,7 +203,7 @@ def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any
         replay = Moasha(table, way, repetition)
     else:
         replay = Replay(table, way, repetition)
-    told = replay.run(budget, first)
+    told = replay.run(budget or sys.maxsize, first)
     after = {
         "after_volume": table.front_volume(replay.finals),
         "after_epochs": replay.spent,
@@ -212,7 +217,7 @@ def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any
     told += replay.run(last)
     good = set(table.ranked[: max(1, round(top * len(table.ranked)))])
     reached = found_after(told, good)
-    return {**at_budget, "epochs": reached or last, "found": reached is not None}
+    return {**at_budget, "epochs": reached or last or replay.spent, "found": reached is not None}
 
 
 def found_after(told: Sequence[tuple[int, str]], good: Set[str]) -> int | None:
@@ -230,7 +235,8 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     ways = list(dict.fromkeys([RANDOM, *options.ways]))
     table = table_of(path)
     whole = len(table.ranked) * table.recipe.epochs
-    budget, last = round(options.passes * whole), round(options.passes_of_random * whole)
+    budget = round(options.passes * whole)
+    last = round(options.passes_of_random * whole) if budget else 0
     repetitions = range(options.repetitions)
     tasks = [
         # Random search goes on, or the time that it takes would not be known.
@@ -249,7 +255,11 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "seeds": table.seeds,
         "budget_epochs": budget,
         "last_epochs_of_random": last,
-        "ways": {way: summary(runs, by_way[RANDOM]) for way, runs in by_way.items()},
+        "ways": {
+            way: summary(runs, by_way[RANDOM])
+            | beside(runs, by_way.get(f"{way.partition('/')[0]}/none", runs))
+            for way, runs in by_way.items()
+        },
     }
 
 
@@ -278,12 +288,32 @@ def summary(
     return told
 
 
+def beside(runs: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a pruner changes after the same number of trials, repetition by repetition.
+
+    Hypervolume with its standard error, and the part of the epochs that it saved.
+    """
+    away = np.array(
+        [a["after_volume"] - b["after_volume"] for a, b in zip(runs, plain, strict=True)]
+    )
+    spent = [sum(run["after_epochs"] for run in some) for some in (runs, plain)]
+    return {
+        "after_difference": [
+            round(float(away.mean()), 4),
+            round(float(away.std(ddof=1) / len(away) ** 0.5), 4),
+        ],
+        "saved": round(1 - spent[0] / spent[1], 3),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tables", nargs="+", type=Path)
     parser.add_argument("--ways", nargs="+", default=["tpe/none", "nsga2/none", "tpe/asha"])
     parser.add_argument("--repetitions", type=int, default=100)
-    parser.add_argument("--passes", type=float, default=1.0, help="budget, in whole tables")
+    parser.add_argument(
+        "--passes", type=float, default=1.0, help="budget, in tables; 0: `--trials` are all"
+    )
     parser.add_argument("--passes-of-random", type=float, default=6.0)
     parser.add_argument("--trials", type=int, default=60, help="to look at what a pruner saves")
     parser.add_argument("--top", type=float, default=0.01, help="what counts as found")

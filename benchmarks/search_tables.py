@@ -45,6 +45,29 @@ def search(result: Result) -> list[str]:
     return lines
 
 
+def pruning(result: Result) -> list[str]:
+    """What pruners save, and what that costs, after the same number of trials on each table."""
+    rows = []
+    for found in result["tables"]:
+        for way, told in found["ways"].items():
+            plain = way.endswith("/none")
+            away, error = told["after_difference"]
+            rows.append(
+                [
+                    f"`{found['table']}`",
+                    f"`{way}`",
+                    told["repetitions"],
+                    f"{told['after_epochs'][0]:,.0f}",
+                    "" if plain else f"{100 * told['saved']:.0f} %",
+                    f"{told['after_volume'][0]:.3f} ± {told['after_volume'][1]:.3f}",
+                    "" if plain else f"{away:+.3f} ± {error:.3f}",
+                ]
+            )
+    head = ["table", "way", "repetitions", f"epochs of {result['trials']} trials", "saved",
+            "hypervolume", "difference"]  # fmt: skip
+    return table(head, rows)
+
+
 def live(result: Result) -> list[str]:
     """A search that trained, beside replays of it, as it goes on."""
     own, replays = result["live"], result["replays"]

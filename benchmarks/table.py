@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attentune.benchmarks.markdown import Result, table
-from attentune.benchmarks.search_tables import live, proxies, ranks, rung, rungs, search
+from attentune.benchmarks.search_tables import live, proxies, pruning, ranks, rung, rungs, search
 from attentune.benchmarks.turns import shown
 
 RESULTS = Path(__file__).parent / "results"
@@ -313,6 +313,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "rung": rung,
     "rungs": rungs,
     "search": search,
+    "pruning": pruning,
     "table": ranks,
 }
 

@@ -27,9 +27,7 @@ from attentune.studies.analysis import non_dominated
 
 Array = np.ndarray[Any, Any]
 
-TABLES = [
-    Path(__file__).parent / "tables" / f"{name}_digits.json" for name in ("cued", "cluttered")
-]
+TABLES = [Path(__file__).parent / "tables" / f"{name}_plain.json" for name in ("cued", "cluttered")]
 """The tables that are committed."""
 
 
@@ -111,6 +109,19 @@ class Table:
         low, high = np.array([best, least]), np.array(worst)
         scaled = (points - low) / (high - low)
         return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
+
+
+def missing(rows: Sequence[Mapping[str, Any]], seeds: int) -> list[tuple[str, int]]:
+    """What is still to be trained, those of one seed before those of the next.
+
+    A baseline outside of the space has one seed: replays begin with it, and never come back.
+    """
+    return [
+        (row["architecture"], seed)
+        for seed in range(seeds)
+        for row in rows
+        if seed not in row["seeds"] and not (seed and row.get("outside"))
+    ]
 
 
 def _levelled(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Array, Array]]:

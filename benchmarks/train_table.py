@@ -1,6 +1,6 @@
 """Train a table: every architecture of a small space, several seeds each, by our own loop.
 
-    python benchmarks/train_table.py benchmarks/tables/cued_digits.toml --processes 2
+    python benchmarks/train_table.py benchmarks/tables/cued_plain.toml --processes 2
     python benchmarks/train_table.py CONFIG --sample 15 --epochs 30 --table longer.json
 
 The first writes `cued_digits.json` beside its settings, the second a sample of it that trains for
@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
+from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
 from attentune.runners.cost import CostModel
 from attentune.runners.devices import hold_memory
@@ -89,19 +90,6 @@ def sampled(table: Result, count: int) -> list[Result]:
     inside = [row for row in table["architectures"] if not row.get("outside")]
     rows = sorted(inside, key=lambda row: str(row["architecture"]))
     return random.Random(0).sample(rows, count)
-
-
-def missing(rows: Sequence[Result], seeds: int) -> list[tuple[str, int]]:
-    """What is still to be trained, those of one seed before those of the next.
-
-    A baseline outside of the space has one seed: replays begin with it, and never come back.
-    """
-    return [
-        (row["architecture"], seed)
-        for seed in range(seeds)
-        for row in rows
-        if seed not in row["seeds"] and not (seed and row.get("outside"))
-    ]
 
 
 def trial(task: Task) -> Trial:

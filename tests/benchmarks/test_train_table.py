@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.benchmarks.table_ranks import compared
-from attentune.benchmarks.tabular import TABLES, Table
-from attentune.benchmarks.train_table import main, missing, opened
+from attentune.benchmarks.tabular import TABLES, Table, missing
+from attentune.benchmarks.train_table import main, opened
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = f"""
