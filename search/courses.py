@@ -16,17 +16,17 @@ from ..studies.records import EpochRecord, TrialRecord
 from .config import StudyConfig
 from .effects import Effects
 from .model import Course, Fits, Model
-from .rungs import rungs_of, strength
+from .rungs import glimpses_of, strength
 
 TRUTHS = 200
 """Possible truths by which odds are told: to three hundredths, where they are even."""
 
 
 class Courses:
-    """What every trial showed at its rungs, and how it ended."""
+    """What every trial showed at its rungs, or half way, and how it ended."""
 
     def __init__(self, config: StudyConfig) -> None:
-        self.rungs, self.signal = rungs_of(config), config.pruning.signal
+        self.glimpses, self.signal = glimpses_of(config), config.pruning.signal
         self._ended: dict[int, TrialRecord] = {}
         self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
@@ -39,7 +39,7 @@ class Courses:
 
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
-        if report.epoch in self.rungs:
+        if report.epoch in self.glimpses:
             self._signals[number][report.epoch] = strength(report, self.signal)
 
     def settle(self, trial: TrialRecord) -> None:

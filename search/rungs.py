@@ -30,6 +30,16 @@ def rungs_of(config: StudyConfig) -> tuple[int, ...]:
     return rungs(config.recipe.epochs, pruning.first, pruning.eta)
 
 
+def glimpses_of(config: StudyConfig) -> tuple[int, ...]:
+    """The epochs after which a model sees a trial's signal: the rungs; without any, half way.
+
+    The training loss tells of an architecture what one trial's final accuracy does not
+    (`docs/search.md`), and nothing has to be stopped for it.
+    """
+    half = max(2, math.ceil(config.recipe.epochs / 2))
+    return rungs_of(config) or ((half,) if half < config.recipe.epochs else ())
+
+
 def loss_of(report: EpochReport, signal: str) -> float:
     """What a rung sees of an epoch, to be minimised; infinite if it is no number."""
     value = -report.accuracy if signal == "accuracy" else report.train_loss
