@@ -124,12 +124,11 @@ class Pruner:
         rng = np.random.default_rng((self.seed, trial.number, rung))
         truths = self.truths(peers, list(known.values()), rng)
         odds = odds_of_front(truths, np.array([seen.costs for seen in known.values()]))
-        own, surest = odds[list(known).index(trial.architecture.key)], odds.max()
-        if own >= self.settings.chance * surest:
+        own = odds[list(known).index(trial.architecture.key)]
+        needed = self.settings.chance * odds.max()
+        if own >= needed:
             return ""
-        return (
-            f"on the front with {own:.0%} probability, {self.settings.chance * surest:.0%} needed"
-        )
+        return f"{100 * own:.1f} % likely to be on the front, {100 * needed:.1f} % needed"
 
     def truths(
         self, peers: Mapping[int, Reached], asked: Sequence[Reached], rng: np.random.Generator
