@@ -4,8 +4,8 @@ What an architecture is worth is taken as a sum of effects (`effects.KINDS`) and
 A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if it
 got there, and its signal at each rung that it passed, or half way. A channel shows the trial's
 worth times a slope, plus what all trials of its seed share there, plus noise; a rung also what it
-thinks better or worse of the architecture than the end does. So a trial that was stopped counts for what its
-rungs are worth, and the end of one that was not is seen more clearly through its rungs.
+thinks better or worse of the architecture than the end does. So a trial that was stopped counts for
+what its rungs are worth, and the end of one that was not is seen more clearly through its rungs.
 
 Every kind of effect is Gaussian with a variance of its own (random effects). Variances and slopes
 are those that make the observations likeliest under a weak prior (type-II maximum likelihood:
