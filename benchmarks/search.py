@@ -256,9 +256,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "budget_epochs": budget,
         "last_epochs_of_random": last,
         "ways": {
-            way: summary(runs, by_way[RANDOM])
-            | beside(runs, by_way.get(f"{way.partition('/')[0]}/none", runs))
-            for way, runs in by_way.items()
+            way: summary(runs, by_way[RANDOM]) | beside(way, by_way) for way, runs in by_way.items()
         },
     }
 
@@ -288,11 +286,16 @@ def summary(
     return told
 
 
-def beside(runs: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def beside(way: str, by_way: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """What a pruner changes after the same number of trials, repetition by repetition.
 
-    Hypervolume with its standard error, and the part of the epochs that it saved.
+    Hypervolume with its standard error, and the part of the epochs that it saved; nothing if the
+    sampler did not run without a pruner.
     """
+    sampler, _, pruner = way.partition("/")
+    runs, plain = by_way[way], by_way.get(f"{sampler}/none")
+    if plain is None or pruner == "none":
+        return {}
     away = np.array(
         [a["after_volume"] - b["after_volume"] for a, b in zip(runs, plain, strict=True)]
     )

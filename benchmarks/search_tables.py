@@ -50,17 +50,16 @@ def pruning(result: Result) -> list[str]:
     rows = []
     for found in result["tables"]:
         for way, told in found["ways"].items():
-            plain = way.endswith("/none")
-            away, error = told["after_difference"]
+            away, error = told.get("after_difference", (None, None))
             rows.append(
                 [
                     f"`{found['table']}`",
                     f"`{way}`",
                     told["repetitions"],
                     f"{told['after_epochs'][0]:,.0f}",
-                    "" if plain else f"{100 * told['saved']:.0f} %",
+                    "" if away is None else f"{100 * told['saved']:.0f} %",
                     f"{told['after_volume'][0]:.3f} ± {told['after_volume'][1]:.3f}",
-                    "" if plain else f"{away:+.3f} ± {error:.3f}",
+                    "" if away is None else f"{away:+.3f} ± {error:.3f}",
                 ]
             )
     head = ["table", "way", "repetitions", f"epochs of {result['trials']} trials", "saved",
