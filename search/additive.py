@@ -24,7 +24,8 @@ from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
 from .agenda import Prices
 from .effects import Effects
-from .model import Course, Fits, Model, fitted_to
+from .fits import Fits, fitted_to
+from .model import Course, Model
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]

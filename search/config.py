@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import UsageError, did_you_mean
 from ..runners.recipe import Recipe, describe
@@ -22,15 +22,18 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "none": (),
 }
 """What each pruner can be told."""
+FIRST = {"front": 0.125}
+"""Where the first rung of a pruner stands, if not where `Pruning` has it."""
 
 
 class Pruning(BaseModel):
     """When trials are stopped early; see `prune.Pruner`.
 
-    `first` is the first rung as a part of all epochs, `eta` how much further each next one is, and,
-    for `asha`, one in how many goes on. `signal` stands for its accuracy: an epoch's validation
-    accuracy, its mean training loss, or the accuracy that is expected after such a loss. `front`
-    stops what has less than the `chance` of the surest architecture to be on the front.
+    `first` is the first rung as a part of all epochs (by default a quarter, for `front` an eighth),
+    `eta` how much further each next one is, and, for `asha`, one in how many goes on. `signal`
+    stands for its accuracy: an epoch's validation accuracy, its mean training loss, or the accuracy
+    that is expected after such a loss. `front` stops what has less than the `chance` of the surest
+    architecture to be on the front.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +43,12 @@ class Pruning(BaseModel):
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
     signal: Literal["accuracy", "train_loss", "expected"] = "expected"
     chance: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first(cls, given: Any) -> Any:
+        known = isinstance(given, dict) and FIRST.get(given.get("pruner", ""))
+        return {"first": known, **given} if known else given
 
     @classmethod
     def written(cls, text: str) -> dict[str, str]:

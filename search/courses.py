@@ -15,7 +15,8 @@ from ..studies.analysis import Matrix
 from ..studies.records import EpochRecord, TrialRecord
 from .config import StudyConfig
 from .effects import Effects
-from .model import Course, Fits, Model
+from .fits import Fits
+from .model import Course, Model
 from .rungs import glimpses_of, strength
 
 TRUTHS = 200

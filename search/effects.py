@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spaces.architecture import Architecture
+from ..spaces.fitting import fittings
 from ..spaces.sites import SiteMap
 
 Array = npt.NDArray[np.float64]
 
-KINDS = ("attention", "stage", "ratio", "position", "pair")
-"""Kinds of effect: an attention anywhere, in a stage, its ratio, its position, and pairs of
-attentions in two stages.
+KINDS = ("size", "attention", "stage", "ratio", "position", "pair")
+"""Kinds of effect: how large the modules are, an attention anywhere, in a stage, its ratio, its
+position, and pairs of attentions in two stages.
 """
 
 
@@ -56,6 +57,9 @@ class Effects:
                 found["ratio"][stage, name] += share * octaves
                 found["position"][name, insertion.position] += part
                 found["position"][stage, insertion.position] += share
+        for fitting in fittings(architecture, self.site_map):
+            part = 1 / (stages[fitting.site.stage] * len(stages))
+            found["size"][""] += part * math.log1p(fitting.parameters)
         for (s, these), (t, those) in itertools.combinations(by_stage.items(), 2):
             for one, other in itertools.product(these, those):
                 found["pair"][s, one, t, other] += these[one] * those[other]

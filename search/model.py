@@ -3,9 +3,11 @@
 What an architecture is worth is taken as a sum of effects (`effects.KINDS`) and of what is its own.
 A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if it
 got there, and its signal at each rung that it passed, or half way. A channel shows the trial's
-worth times a slope, plus what all trials of its seed share there, plus noise; a rung also what it
-thinks better or worse of the architecture than the end does. So a trial that was stopped counts for
-what its rungs are worth, and the end of one that was not is seen more clearly through its rungs.
+worth times a slope, plus what all trials of its seed share there, plus noise. A rung also thinks
+better or worse of an architecture than the end does, and of everything with the same attentions in
+the same stages: what learns fast at first need not get far. Were that not told apart from worth, a
+rung would be taken for the end, the more so the more trials there are. So a trial that was stopped
+counts for what its rungs are worth, and the end of one that was not is seen more clearly.
 
 Every kind of effect is Gaussian with a variance of its own (random effects). Variances and slopes
 are those that make the observations likeliest under a weak prior (type-II maximum likelihood:
@@ -34,6 +36,7 @@ END = 0
 """The channel of the final accuracy; a rung's is its epoch."""
 
 PRIOR = {
+    "size": 1.0,
     "attention": 0.2,
     "stage": 0.3,
     "ratio": 0.05,
@@ -43,12 +46,18 @@ PRIOR = {
     "luck": 0.2,
     "seed": 0.1,
     "apart": 0.1,
+    "attention apart": 0.3,
+    "stage apart": 0.3,
     "noise at the end": 0.1,
     "noise at a rung": 0.2,
 }
-"""Expected variance of each kind, in parts of the variance of what its channel shows."""
-SLOPE = 0.8
-"""Expected slope of a rung's channel."""
+"""Expected variance of each kind, in parts of the variance of what its channel shows. Of the trend
+over the size nothing is expected beforehand.
+"""
+APART = ("attention", "stage")
+"""Kinds of effect that every rung has of its own, beside those that it shares with the end."""
+SLOPE = 0.3
+"""Expected slope of a rung's channel: little, until the ends of trials say that it is more."""
 WEIGHT = 1.0
 """Standard deviation of the prior on the logarithm of a variance or slope."""
 REACH = 5.0
@@ -59,11 +68,6 @@ LEVEL = 1.0
 """Variance of a channel's mean about that of its observations."""
 ENOUGH = 6
 """Observations of the end from which on variances are fitted."""
-MOST = 300
-"""Trials that variances are fitted to at most: a dozen numbers need no more, and the time grows
-with the third power."""
-ALIKE = 10
-"""Of those, trials of one architecture at most."""
 
 Powers = dict[str, float]
 """Variances by their kind, and slopes as `slope EPOCH`."""
@@ -150,6 +154,8 @@ class Model:
         for labels, variance in self._groups():
             _, group = np.unique(labels, axis=0, return_inverse=True)
             told += np.sqrt(variance)[:, None] * normal(group.max(initial=0) + 1)[group]
+        for part in self._apart():
+            told += part @ normal(part.shape[1])
         told += np.sqrt(self._noise())[:, None] * normal(len(told))
         return self._in_points(truth[self.count :] + self._pull(self.y[:, None] - told)).T
 
@@ -185,6 +191,15 @@ class Model:
             (self.channels[:, None], LEVEL * ones),
         ]
 
+    def _apart(self) -> list[Array]:
+        """How much of every effect that is a rung's own each observation has."""
+        return [
+            math.sqrt(self.powers[f"{kind} apart"])
+            * (self.designs[kind][self.trials] * (self.channels == rung)[:, None])
+            for kind in APART
+            for rung in self.rungs
+        ]
+
     @cached_property
     def kernels(self) -> dict[str, Array]:
         """By kind, how far the worth of two trials goes together."""
@@ -210,6 +225,7 @@ class Model:
         shared += [
             _told_apart(labels) * np.sqrt(var)[:, None] for labels, var in (by_seed, by_channel)
         ]
+        shared += self._apart()
         at_rung = self.channels != END
 
         def block(at: npt.NDArray[np.int_]) -> Array:
@@ -260,53 +276,6 @@ class Model:
         return dict(zip(names, np.exp(fitted.x).tolist(), strict=True))
 
 
-class Fits:
-    """Variances of a study that grows, fitted anew each time it has grown by a quarter.
-
-    To fit them for every trial anew would take longer than all else and change little.
-    """
-
-    def __init__(self, effects: Effects) -> None:
-        self.effects = effects
-        self._known: dict[int, Powers] = {}
-
-    def of(self, seen: Sequence[Course], trials: int | None = None) -> Powers:
-        """As fitted when the study had grown to so many trials; by default, to those seen."""
-        first = fitted_to(len(seen) if trials is None else trials)
-        if first not in self._known:
-            some = _some(seen[:first])
-            self._known[first] = Model(self.effects, some, []).powers if first else {}
-        return self._known[first]
-
-
-def _some(seen: Sequence[Course]) -> list[Course]:
-    """About `MOST` trials at most, whole architectures by chance: noise is told from effects by
-    those that were trained several times."""
-    if len(seen) <= MOST:
-        return list(seen)
-    rows: dict[str, list[int]] = {}
-    for row, course in enumerate(seen):
-        rows.setdefault(course.architecture.key, []).append(row)
-    taken: list[int] = []
-    for key in np.random.default_rng(len(seen)).permutation(list(rows)).tolist():
-        taken += rows[key][:ALIKE]
-        if len(taken) >= MOST:
-            break
-    return [seen[row] for row in sorted(taken)]
-
-
-def fitted_to(trials: int) -> int:
-    """How many of so many trials variances are fitted to: the last step of a growth by a quarter.
-
-    A study that is resumed finds the same: it depends on how many there are, not on when they came.
-    """
-    first = 0
-    step = ENOUGH
-    while step <= trials:
-        first, step = step, step + max(1, step // 4)
-    return first
-
-
 class _Likelihood:
     """Minus the logarithm of how likely the observations of a model are."""
 
@@ -318,6 +287,10 @@ class _Likelihood:
         # Observations stand in the order of their trials: where each trial's begin.
         self.seen, self.begins = np.unique(model.trials, return_index=True)
         self.pairs = np.ix_(model.trials, model.trials)
+        one_rung = self.by_channel * np.outer(at_rung, at_rung)
+        self.apart_by = {
+            f"{kind} apart": one_rung * model.kernels[kind][self.pairs] for kind in APART
+        }
 
     def at(self, powers: Powers) -> tuple[float, dict[str, float]]:
         """Its value, and its derivatives by the logarithm of every power."""
@@ -326,6 +299,8 @@ class _Likelihood:
         of_worth = slopes[:, None] * worth[self.pairs] * slopes
         total = of_worth + powers["seed"] * self.by_seed + powers["apart"] * self.apart
         total += LEVEL * self.by_channel
+        for name, kernel in self.apart_by.items():
+            total += powers[name] * kernel
         total[np.diag_indices_from(total)] += model._noise(powers)
         factor = scipy.linalg.cholesky(total, lower=True, check_finite=False)
         weights = scipy.linalg.cho_solve((factor, True), model.y)
@@ -339,6 +314,8 @@ class _Likelihood:
         found = {k: powers[k] * float((of_trials * m).sum()) for k, m in model.kernels.items()}
         found["seed"] = powers["seed"] * float((away * self.by_seed).sum())
         found["apart"] = powers["apart"] * float((away * self.apart).sum())
+        for name, kernel in self.apart_by.items():
+            found[name] = powers[name] * float((away * kernel).sum())
         ends, diagonal = model.channels == END, np.diag(away)
         found["noise at the end"] = powers["noise at the end"] * float(diagonal[ends].sum())
         found["noise at a rung"] = powers["noise at a rung"] * float(diagonal[~ends].sum())

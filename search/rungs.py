@@ -8,14 +8,14 @@ from ..runners.results import EpochReport
 from .config import StudyConfig
 
 
-def rungs(epochs: int, first: float, eta: int) -> tuple[int, ...]:
+def rungs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple[int, ...]:
     """The epochs after which trials are judged: the `first` part of all epochs, then η times that.
 
-    Never after the first epoch, which tells nothing, nor after the last, when nothing is left to
-    save. A later rung has to leave its survivors η times what they had: else one in η² would be
-    trained to the end for little more than one in η costs.
+    Never after the last, when nothing is left to save, nor before the `earliest`: what a trial
+    shows after its first epoch tells nothing. A later rung has to leave its survivors η times what
+    they had: else one in η² would be trained to the end for little more than one in η costs.
     """
-    at = max(2, math.ceil(first * epochs))
+    at = max(earliest, math.ceil(first * epochs))
     found = [at] if at < epochs else []
     while found and (at := at * eta) * eta <= epochs:
         found.append(at)
@@ -27,7 +27,8 @@ def rungs_of(config: StudyConfig) -> tuple[int, ...]:
     pruning = config.pruning
     if pruning.pruner == "none":
         return ()
-    return rungs(config.recipe.epochs, pruning.first, pruning.eta)
+    earliest = 1 if pruning.pruner == "front" else 2  # it knows most before a trial has begun
+    return rungs(config.recipe.epochs, pruning.first, pruning.eta, earliest)
 
 
 def glimpses_of(config: StudyConfig) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from attentune.runners.results import Costs, EpochReport
 from attentune.search.agenda import Proposal
 from attentune.search.config import SAMPLERS, Pruning
 from attentune.search.prune import Pruner, odds_of_front, standing
-from attentune.search.rungs import rungs
+from attentune.search.rungs import rungs, rungs_of
 from attentune.spaces.architecture import parse
 from attentune.studies.records import BASELINE, SEARCH
 
@@ -36,6 +36,28 @@ FRONT = Pruning(pruner="front", eta=2, chance=0.3)
 )
 def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expected):
     assert rungs(epochs, first, eta) == expected
+
+
+@pytest.mark.parametrize(
+    ("pruner", "epochs", "expected"),
+    [
+        ("front", 8, (1,)),
+        ("front", 20, (3,)),
+        ("asha", 8, (2,)),
+        ("asha", 3, (2,)),
+        ("none", 8, ()),
+    ],
+)
+def test_each_pruner_has_its_first_rung_where_it_knows_enough(bench, pruner, epochs, expected):
+    pruning = Pruning.model_validate(Pruning.written(pruner))
+    assert rungs_of(bench.config(pruning=pruning, recipe={"epochs": epochs})) == expected
+
+
+def test_a_first_rung_that_is_asked_for_stays(bench):
+    pruning = Pruning.model_validate(Pruning.written("front:first=0.5"))
+    config = bench.config(pruning=pruning, recipe={"epochs": 8})
+    assert rungs_of(config) == (4,)
+    assert rungs_of(type(config).model_validate(config.model_dump(mode="json"))) == (4,)
 
 
 def goes_on(peers, number, eta):
