@@ -171,6 +171,7 @@ def ranks(result: Result) -> list[str]:
     for name, told in result["tables"].items():
         sides = [told[side] for side in ("table", "longer")]
         rank, low, high = told["rank_correlation"]
+        allowed = _allowed(sides)
         rows.append(
             [
                 f"`{name}`",
@@ -181,24 +182,26 @@ def ranks(result: Result) -> list[str]:
                 told["seeds"],
                 told["device"],
                 f"{rank:.2f} ({low:.2f} to {high:.2f})",
-                _ceiling(sides),
+                "–" if allowed is None else f"{allowed:.2f}",
+                "–" if allowed is None else f"{min(1.0, rank / allowed):.2f}",
             ]
         )
     head = ["table", "epochs", "mean accuracy", "apart, points", "architectures", "seeds",
-            "longer on", "rank correlation", "noise allows"]  # fmt: skip
+            "longer on", "rank correlation", "noise allows", "without noise"]  # fmt: skip
     note = (
         "Apart: deviation of the architectures' means, ± the standard error of one such mean. "
-        "Noise allows: the correlation of such means if the true order were the same."
+        "Noise allows: the correlation of such means if the true order were the same. "
+        "Without noise: the one by the other, about what endless seeds would show."
     )
     return [*table(head, rows), note]
 
 
-def _ceiling(sides: Sequence[Result]) -> str:
+def _allowed(sides: Sequence[Result]) -> float | None:
     """√(reliability · reliability): how much of the variance is not noise (Spearman 1904)."""
     if any(side["standard_error"] is None for side in sides):
-        return "–"
+        return None
     parts = [1 - (side["standard_error"] / side["deviation"]) ** 2 for side in sides]
-    return f"{math.sqrt(math.prod(max(part, 0.0) for part in parts)):.2f}"
+    return math.sqrt(math.prod(max(part, 0.0) for part in parts)) or None
 
 
 def _apart(side: Result) -> str:

@@ -42,7 +42,7 @@ class Pruning(BaseModel):
     eta: Annotated[int, Field(ge=2)] = 3
     first: Annotated[float, Field(gt=0, lt=1)] = 0.25
     signal: Literal["accuracy", "train_loss", "expected"] = "expected"
-    chance: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.15
 
     @model_validator(mode="before")
     @classmethod
