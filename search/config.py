@@ -64,7 +64,8 @@ class Pruning(BaseModel):
             if key not in known:
                 raise ValueError(f"{name} has no setting {key!r}{did_you_mean(key, known)}")
             if not equals or not value:
-                raise ValueError(f"{key} has no value; write {key}={cls.model_fields[key].default}")
+                usual = getattr(cls.model_validate({"pruner": name}), key)
+                raise ValueError(f"{key} has no value; write {key}={usual}")
             fields[key] = value
         return fields
 

@@ -319,6 +319,7 @@ REFUSED = [
     ("search a --backbone resnet18 --data digits --pruner asha:etta=4", 2, "did you mean 'eta'"),
     ("search a --backbone resnet18 --data digits --pruner asha:eta=1", 2, "pruner.eta"),
     ("search a --backbone resnet18 --data digits --pruner asha:first", 2, "write first=0.25"),
+    ("search a --backbone resnet18 --data digits --pruner front:first", 2, "write first=0.125"),
     ("search a --backbone resnet18 --data digits --pruner front:signal=accuracy", 2, "no setting"),
     ("search a --backbone resnet18 --data digits --pruner front:chance=2", 2, "pruner.chance"),
     (
