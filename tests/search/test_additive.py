@@ -160,7 +160,7 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
     def shown(architecture):
         return sum(early.get(i.attention, 0.0) for i in architecture.insertions)
 
-    plain = some(bound, count, noise=0.02)
+    plain = some(bound, count, noise=0.05)
     misled = [Course(c.architecture, 0, c.end, {2: shown(c.architecture)}) for c in plain]
     true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
     right, told = (
