@@ -22,8 +22,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "none": (),
 }
 """What each pruner can be told."""
-FIRST = {"front": 0.125}
-"""Where the first rung of a pruner stands, if not where `Pruning` has it."""
+FIRST_OF_FRONT = 0.125
+"""Where the first rung of `front` stands, if nothing else is asked for."""
 
 
 class Pruning(BaseModel):
@@ -47,8 +47,9 @@ class Pruning(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _first(cls, given: Any) -> Any:
-        known = isinstance(given, dict) and FIRST.get(given.get("pruner", ""))
-        return {"first": known, **given} if known else given
+        if isinstance(given, dict) and given.get("pruner") == "front":
+            return {"first": FIRST_OF_FRONT, **given}
+        return given
 
     @classmethod
     def written(cls, text: str) -> dict[str, str]:

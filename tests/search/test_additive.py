@@ -153,7 +153,7 @@ def test_a_rung_that_tells_nothing_is_not_believed(bound):
 
 @pytest.mark.parametrize("count", [40, 80])
 def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, count):
-    """ECA learns fast at first, CA in the first stage slowly; in the end neither counts for it."""
+    """ECA learns fast at first, and CA slowly, more so than either differs in the end."""
     every = [bound.decide(bound.at(i)) for i in range(bound.size())]
     early = {"eca": 1.0, "ca": -0.5}
 
@@ -170,7 +170,7 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
 
 
 def test_what_larger_modules_are_worth_is_known_of_attentions_never_seen(bound):
-    """Each module is worth the logarithm of its parameters, and a bottleneck has fewer."""
+    """Each module is worth the logarithm of its parameters, whatever attention it is."""
     every = [bound.decide(bound.at(i)) for i in range(bound.size())]
 
     def size(architecture):
