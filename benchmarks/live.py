@@ -14,7 +14,6 @@ import argparse
 import json
 import multiprocessing
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from attentune.benchmarks.search import Replay, found_after, table_of
-from attentune.benchmarks.simulation import surest
+from attentune.benchmarks.simulation import Finals
 from attentune.benchmarks.tabular import Table
 from attentune.search.config import SETTINGS
 from attentune.studies.records import TrialRecord
@@ -38,19 +37,19 @@ def replayed(task: tuple[Path, str, int, int]) -> Course:
     table = table_of(path)
     replay = Replay(table, way, repetition)
     told = replay.run(trials * table.recipe.epochs, trials)
-    return told, table.front_volume(replay.finals)
+    return told, table.front_volume(replay.finals.means())
 
 
 def lived(trials: list[TrialRecord], table: Table) -> Course:
     """The same of the trials of a study."""
-    finals: defaultdict[str, list[float]] = defaultdict(list)
+    finals = Finals()
     spent, told = 0, []
     for trial in trials:
         spent += trial.epochs
         if trial.state == "complete" and trial.accuracy is not None:
-            finals[trial.architecture].append(trial.accuracy)
-        told.append((spent, surest(finals)))
-    return told, table.front_volume(finals)
+            finals.add(trial.architecture, trial.seed, trial.accuracy)
+        told.append((spent, finals.surest()))
+    return told, table.front_volume(finals.means())
 
 
 def summary(course: Course, table: Table) -> dict[str, Any]:

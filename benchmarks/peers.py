@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
 import numpy as np
-from attentune.benchmarks.simulation import settings_of, surest
+from attentune.benchmarks.simulation import Finals, settings_of
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.spaces.attentions.catalogue import Value
 
@@ -45,7 +45,7 @@ class Moasha:
             random_seed=repetition,
         )
         self.turns: Counter[str] = Counter()
-        self.finals: defaultdict[str, list[float]] = defaultdict(list)
+        self.finals = Finals()
         self.spent = self.number = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
@@ -60,7 +60,7 @@ class Moasha:
 
     def recommended(self) -> str:
         """As a study of ours would recommend."""
-        return surest(self.finals)
+        return self.finals.surest()
 
     def one(self) -> None:
         """One trial."""
@@ -69,8 +69,9 @@ class Moasha:
         self.scheduler.on_trial_add(trial)
         architecture = self.table.bound.decide(trial.config)
         text = str(architecture)
-        curve = self.dealt.curve(text, self.turns[text])
+        turn = self.turns[text]
         self.turns[text] += 1
+        curve = self.dealt.curve(text, turn)
         for report in curve:
             told = {
                 "epoch": report.epoch,
@@ -79,7 +80,7 @@ class Moasha:
             }
             if report.epoch == len(curve):
                 self.scheduler.on_trial_complete(trial, told)
-                self.finals[text].append(report.accuracy)
+                self.finals.add(text, turn, report.accuracy)
             elif self.scheduler.on_trial_result(trial, told) == "STOP":
                 break
         self.spent += report.epoch

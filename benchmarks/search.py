@@ -33,7 +33,7 @@ import os
 import statistics
 import sys
 import warnings
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +45,7 @@ import numpy as np
 import optuna
 import torch
 from attentune.benchmarks.peers import Moasha
-from attentune.benchmarks.simulation import NOW, surest, trial_record
+from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import environment
 from attentune.search.agenda import Proposal
@@ -117,7 +117,7 @@ class Replay:
         self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
         self.pruner = Oracle(self.config, table) if self.knowing else Pruner(self.config)
         self.dealt = Dealt(table, repetition)
-        self.finals: defaultdict[str, list[float]] = defaultdict(list)
+        self.finals = Finals()
         self.spent = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
@@ -136,7 +136,7 @@ class Replay:
 
     def recommended(self) -> str:
         """What the study would call its best."""
-        return surest(self.finals)
+        return self.finals.surest()
 
     def trial(self, proposal: Proposal) -> None:
         """Train one, that is: look it up."""
@@ -152,7 +152,7 @@ class Replay:
                 break
         self.spent += report.epoch
         if state == "complete":
-            self.finals[text].append(report.accuracy)
+            self.finals.add(text, proposal.seed, report.accuracy)
         record = ended(proposal, state, report.epoch, report.accuracy)
         self.proposer.settle(record)
         self.pruner.settle(record)
@@ -205,13 +205,13 @@ def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any
         replay = Replay(table, way, repetition)
     told = replay.run(budget or sys.maxsize, first)
     after = {
-        "after_volume": table.front_volume(replay.finals),
+        "after_volume": table.front_volume(replay.finals.means()),
         "after_epochs": replay.spent,
     }
     told += replay.run(budget)
     at_budget = after | {
         "regret": 100 * (table.rows[table.ranked[0]].truth - table.rows[told[-1][1]].truth),
-        "volume": table.front_volume(replay.finals),
+        "volume": table.front_volume(replay.finals.means()),
         "trials": len(told),
     }
     told += replay.run(last)

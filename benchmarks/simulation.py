@@ -5,14 +5,14 @@ Apart from `tabular`, because `claims.py` simulates without a table and without 
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from attentune.spaces.architecture import Architecture
 from attentune.studies import analysis
+from attentune.studies.findings import Noise
+from attentune.studies.luck import Floats, Ints, shared_luck
 from attentune.studies.records import State, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,10 +54,34 @@ def settings_of(text: str) -> dict[str, str]:
     return dict(pair.split("=") for pair in text.split(",") if pair)
 
 
-def surest(finals: Mapping[str, Sequence[float]]) -> str:
-    """The architecture that a study calls its best, but that ties go to the earliest."""
-    texts = list(finals)
-    means = np.array([statistics.fmean(finals[text]) for text in texts])
-    counts = np.array([len(finals[text]) for text in texts])
-    noise = analysis.noise_floor(finals.values())
-    return texts[analysis.surest(means, counts, noise, range(len(texts)))]
+class Finals:
+    """Final accuracies of complete trials, and what a study would say of them."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._trials: list[tuple[int, int, float]] = []
+
+    def add(self, text: str, seed: int, accuracy: float) -> None:
+        """One more trial."""
+        place = self._places.setdefault(text, len(self._places))
+        self._trials.append((place, seed, accuracy))
+
+    def __bool__(self) -> bool:
+        return bool(self._trials)
+
+    def means(self) -> dict[str, float]:
+        """Of every architecture, less what seeds share."""
+        means, _, _ = self._found()
+        return dict(zip(self._places, means.tolist(), strict=True))
+
+    def surest(self) -> str:
+        """The architecture that a study calls its best, but that ties go to the earliest."""
+        texts = list(self._places)
+        return texts[analysis.surest(*self._found(), range(len(texts)))]
+
+    def _found(self) -> tuple[Floats, Ints, Noise | None]:
+        """By architecture: its mean and its number of trials; and the noise."""
+        which, seeds, accuracies = map(np.array, zip(*self._trials, strict=True))
+        luck = shared_luck(which, seeds, accuracies)
+        counts = np.bincount(which)
+        return np.bincount(which, accuracies - luck.of(seeds)) / counts, counts, luck.noise

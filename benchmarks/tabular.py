@@ -7,7 +7,6 @@ Made by `train_table.py`. `Table` answers what an architecture costs and what it
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,10 +83,10 @@ class Table:
         """As `CostModel.of`."""
         return self.rows[str(architecture)].costs
 
-    def front(self, finals: Mapping[str, Sequence[float]]) -> list[str]:
-        """The front of these architectures by the mean of their accuracies, and parameters."""
-        texts = list(finals)
-        points = [(-statistics.mean(finals[t]), self.rows[t].costs.params) for t in texts]
+    def front(self, means: Mapping[str, float]) -> list[str]:
+        """The front of these architectures by accuracy as a search knows it, and parameters."""
+        texts = list(means)
+        points = [(-means[text], self.rows[text].costs.params) for text in texts]
         kept = non_dominated(np.array(points, dtype=float))
         return [text for text, stays in zip(texts, kept, strict=True) if stays]
 
@@ -96,9 +95,9 @@ class Table:
         """The largest hypervolume that there is."""
         return self.volume(self.ranked)
 
-    def front_volume(self, finals: Mapping[str, Sequence[float]]) -> float:
-        """Hypervolume of the front of these architectures, in parts of the best possible."""
-        return self.volume(self.front(finals)) / self.whole
+    def front_volume(self, means: Mapping[str, float]) -> float:
+        """True hypervolume of the front of these architectures, in parts of the best possible."""
+        return self.volume(self.front(means)) / self.whole
 
     def volume(self, texts: Sequence[str]) -> float:
         """Hypervolume by true accuracy and parameters, from the worst of both."""

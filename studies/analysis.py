@@ -1,9 +1,10 @@
 """What the trials of a study say: pure functions from records to frozen values.
 
-The unit is the architecture: one point is the mean of its complete trials over their seeds, with
-its standard error. A gain is accuracy minus the bare backbone's, taken between trials of one seed
-wherever both exist ("paired"). Accuracies are fractions here; drawing turns them into percent.
-Confirming trials are judged on other data, so the search's analysis leaves them out.
+The unit is the architecture: one point is the mean of its complete trials over their seeds, less
+what all trials of those seeds share (`luck`), with its standard error. A gain is accuracy minus the
+bare backbone's, taken between trials of one seed wherever both exist ("paired"). Accuracies are
+fractions here; drawing turns them into percent. Confirming trials are judged on other data, so the
+search's analysis leaves them out.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ import numpy.typing as npt
 
 from ..spaces.architecture import Architecture, Insertion
 from ..spaces.attentions.catalogue import ATTENTIONS
+from .columns import Architectures, Columns
 from .findings import (
     AttentionTable,
     Cell,
     FailureGroup,
     Findings,
-    Gain,
     Noise,
     Point,
     standard_error,
 )
 from .objectives import Objective, objective
-from .records import BASELINE, CONFIRM, COSTS, STATES, State, StudyRecord, TrialRecord
+from .records import CONFIRM, STATES, State, StudyRecord, TrialRecord
 
 NONE = "none"
 Matrix = npt.NDArray[np.float64]
@@ -41,19 +42,19 @@ def analyse(
     """All findings of a study. `stages` is how many the backbone has: by default what the study's
     config says, or else the highest that any architecture names."""
     objectives = tuple(objective(name) for name in study.objectives)
-    points = architecture_points(trials)
+    architectures = _architectures(trials)
+    points = tuple(architectures.points(range(len(architectures))))
     front = pareto_front(points, objectives)
     known = stages or stage_count(study.config)
-    noise = noise_floor(point.accuracies for point in points)
     return Findings(
         objectives=objectives,
         counts=counts(trials),
         points=points,
         front=front,
         bare=next((point for point in points if point.architecture.bare), None),
-        best=best(points, noise),
+        best=best(points, architectures.noise),
         knee=knee(front, objectives),
-        noise=noise,
+        noise=architectures.noise,
         table=attention_table(points, known),
     )
 
@@ -72,19 +73,12 @@ def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:
 
 def architecture_points(trials: Iterable[TrialRecord]) -> tuple[Point, ...]:
     """One point for every architecture that has a complete trial, in order of the first one."""
-    by_key: dict[str, list[TrialRecord]] = {}
-    baselines = set()
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.role == BASELINE:
-            baselines.add(trial.key)
-        if trial.state == "complete" and trial.role != CONFIRM and trial.accuracy is not None:
-            by_key.setdefault(trial.key, []).append(trial)
-    groups = [(group[0].parsed, group) for group in by_key.values()]
-    bare = next((group for architecture, group in groups if architecture.bare), None)
-    return tuple(
-        _point(architecture, group, group[0].key in baselines, None if architecture.bare else bare)
-        for architecture, group in groups
-    )
+    found = _architectures(trials)
+    return tuple(found.points(range(len(found))))
+
+
+def _architectures(trials: Iterable[TrialRecord]) -> Architectures:
+    return Architectures.of(Columns.of(trial for trial in trials if trial.role != CONFIRM))
 
 
 def pareto_front(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[Point, ...]:
@@ -162,16 +156,6 @@ def surest(
     return int(np.lexsort(keys)[0])
 
 
-def noise_floor(accuracies: Iterable[Sequence[float]]) -> Noise | None:
-    """The pooled seed deviation of one trial; None while no architecture has two seeds."""
-    repeated = [np.asarray(of_one) for of_one in accuracies if len(of_one) > 1]
-    freedom = sum(len(a) - 1 for a in repeated)
-    if not freedom:
-        return None
-    squares = sum(float(((a - a.mean()) ** 2).sum()) for a in repeated)
-    return Noise(float(np.sqrt(squares / freedom)), freedom)
-
-
 def attention_table(points: Sequence[Point], stages: int | None = None) -> AttentionTable:
     """Mean gain by attention and stage, each architecture counted once.
 
@@ -233,6 +217,7 @@ def show_json(
 
     `pareto` has one trial for every architecture on the front, its first complete one; `baseline`
     is the first complete trial of the bare backbone, or its first one while none is complete.
+    `architectures` has what front, best and knee are judged by: means, less what seeds share.
     """
     found = analyse(study, trials)
     bare = [t for t in trials if t.role != CONFIRM and t.parsed.bare]
@@ -244,6 +229,16 @@ def show_json(
         "counts": dict(found.counts),
         "rejected": rejected,
         "trials": [_trial_json(trial) for trial in trials],
+        "architectures": [
+            {
+                "number": point.number,
+                "key": point.architecture.key,
+                "seeds": list(point.seeds),
+                "accuracy": point.accuracy,
+                "standard_error": point.standard_error,
+            }
+            for point in found.points
+        ],
         "pareto": sorted(point.number for point in found.front),
         "best": found.best.number if found.best else None,
         "knee": found.knee.number if found.knee else None,
@@ -265,29 +260,6 @@ def _trial_json(trial: TrialRecord) -> dict[str, Any]:
         "failure": failure and {"kind": failure.kind, "message": failure.message},
         "seconds": trial.seconds,
     }
-
-
-def _point(
-    architecture: Architecture,
-    trials: Sequence[TrialRecord],
-    baseline: bool,
-    bare: Sequence[TrialRecord] | None,
-) -> Point:
-    rows = [trial.values for trial in trials]
-    shared = [key for key in ("accuracy", *COSTS) if all(key in row for row in rows)]
-    return Point(
-        architecture=architecture,
-        numbers=tuple(trial.number for trial in trials),
-        seeds=tuple(trial.seed for trial in trials),
-        accuracies=tuple(row["accuracy"] for row in rows),
-        values={key: float(np.mean([row[key] for row in rows])) for key in shared},
-        baseline=baseline,
-        gain=Gain.between(_by_seed(trials), _by_seed(bare)) if bare else None,
-    )
-
-
-def _by_seed(trials: Iterable[TrialRecord]) -> dict[int, float]:
-    return {trial.seed: trial.accuracy for trial in trials if trial.accuracy is not None}
 
 
 def minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ..spaces.architecture import Architecture
 from .findings import Gain, Noise, Point
+from .luck import Luck, shared_luck
 from .records import BASELINE, COSTS, STATES, State, TrialRecord, recorded_architecture
 
 Floats = npt.NDArray[np.float64]
@@ -154,7 +155,7 @@ class Architectures:
     def of(cls, columns: Columns) -> Architectures:
         """Those of all trials; the columns may change afterwards."""
         every = columns.rows
-        able = np.flatnonzero((every["state"] == COMPLETE) & ~np.isnan(every["accuracy"]))
+        able = _complete(every)
         number, architecture = every["number"][able], every["architecture"][able]
         together = np.lexsort((number, architecture))
         which, begin = np.unique(architecture[together], return_index=True)
@@ -189,12 +190,23 @@ class Architectures:
 
     @cached_property
     def _means(self) -> dict[str, Floats]:
-        return {}
+        return {"accuracy": self._sums(self._level) / np.maximum(self.counts, 1)}
 
     @cached_property
     def accuracy(self) -> Floats:
-        """(n,) mean over the seeds."""
+        """(n,) mean over the seeds, less what all trials of those seeds share."""
         return self.mean("accuracy")
+
+    @cached_property
+    def _luck(self) -> Luck:
+        architectures = np.repeat(np.arange(len(self)), self.counts)
+        return shared_luck(architectures, self.rows["seed"], self.rows["accuracy"])
+
+    @cached_property
+    def _level(self) -> Floats:
+        """The accuracy of every row, less what all trials of its seed share."""
+        level: Floats = self.rows["accuracy"] - self._luck.of(self.rows["seed"])
+        return level
 
     @cached_property
     def bare(self) -> int | None:
@@ -203,15 +215,10 @@ class Architectures:
         plain = (i for i in likely if "+" not in self.texts[self.which[i]])
         return next((i for i in plain if self.architecture(i).bare), None)
 
-    @cached_property
+    @property
     def noise(self) -> Noise | None:
-        """The pooled seed deviation of one trial; None while no architecture has two seeds."""
-        freedom = int((self.counts - 1).sum()) if len(self) else 0
-        if freedom <= 0:
-            return None
-        means = np.repeat(self.accuracy, self.counts)
-        squares = float(((self.rows["accuracy"] - means) ** 2).sum())
-        return Noise(math.sqrt(squares / freedom), freedom)
+        """What a trial scatters beyond that; None while no architecture has two seeds."""
+        return self._luck.noise
 
     @cached_property
     def gain(self) -> Floats:
@@ -250,20 +257,28 @@ class Architectures:
                     accuracies=tuple(rows["accuracy"].tolist()),
                     values={k: value for k, value in values.items() if not math.isnan(value)},
                     baseline=bool(self.baseline[place]),
-                    gain=self._gain(place, rows),
+                    gain=self._gain(place),
                 )
             )
         return found
 
-    def _gain(self, place: int, rows: npt.NDArray[Any]) -> Gain | None:
+    def _gain(self, place: int) -> Gain | None:
         if self.bare is None or place == self.bare:
             return None
-        return Gain.between(_by_seed(rows), self._bare_by_seed)
+        ours, bare = self._by_seed(place), self._bare_by_seed
+        if ours.keys().isdisjoint(bare):
+            ours, bare = (self._by_seed(at, self._level) for at in (place, self.bare))
+        return Gain.between(ours, bare)
 
     @cached_property
     def _bare_by_seed(self) -> dict[int, float]:
         assert self.bare is not None  # else nobody asks
-        return _by_seed(self.rows[self.starts[self.bare] : self.starts[self.bare + 1]])
+        return self._by_seed(self.bare)
+
+    def _by_seed(self, place: int, accuracies: Floats | None = None) -> dict[int, float]:
+        own = slice(self.starts[place], self.starts[place + 1])
+        values = self.rows["accuracy"] if accuracies is None else accuracies
+        return dict(zip(self.rows["seed"][own].tolist(), values[own].tolist(), strict=True))
 
     def _sums(self, values: npt.NDArray[Any]) -> Floats:
         if not len(values):
@@ -272,8 +287,20 @@ class Architectures:
         return total
 
 
-def _by_seed(rows: npt.NDArray[Any]) -> dict[int, float]:
-    return dict(zip(rows["seed"].tolist(), rows["accuracy"].tolist(), strict=True))
+def levelled(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows of `Columns` with the accuracy of complete trials less what all of their seed share."""
+    found = rows.copy()
+    able = _complete(rows)
+    _, architectures = np.unique(rows["architecture"][able], return_inverse=True)
+    seeds, accuracies = rows["seed"][able], rows["accuracy"][able]
+    luck = shared_luck(architectures, seeds, accuracies)
+    found["accuracy"][able] = accuracies - luck.of(seeds)
+    return found
+
+
+def _complete(rows: npt.NDArray[Any]) -> Ints:
+    """Places of the trials that were trained to their end."""
+    return np.flatnonzero((rows["state"] == COMPLETE) & ~np.isnan(rows["accuracy"]))
 
 
 def _moments(values: Sequence[datetime | str | None]) -> Floats:

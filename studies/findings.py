@@ -1,7 +1,7 @@
 """What analysis finds: frozen values that tables, figures and reports show.
 
-The unit is the architecture: one `Point` is the mean of its complete trials over their seeds.
-Accuracies and gains are fractions.
+The unit is the architecture: one `Point` is the mean of its complete trials over their seeds, less
+what all trials of those seeds share (`luck`). Accuracies and gains are fractions.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Point:
     """One architecture as its complete trials show it.
 
     Attributes:
-        numbers, seeds, accuracies: of those trials, in order of number.
-        values: the mean by key (`accuracy`, `params`, …), only what every trial has.
+        numbers, seeds, accuracies: of those trials as measured, in order of number.
+        values: the mean by key (`accuracy`, `params`, …), only what every trial has; accuracy less
+            what all trials of those seeds share.
         baseline: whether it is one of the study's baselines.
         gain: above the bare backbone; None for the bare backbone, and before it is complete.
     """
@@ -76,12 +77,15 @@ class Point:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds."""
+        """Mean over the seeds, less what all trials of those seeds share."""
         return self.values["accuracy"]
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean accuracy; None with a single seed."""
+        """Of the mean of what was measured; None with a single seed.
+
+        What the seeds share is in it, so it claims rather too little.
+        """
         return standard_error(self.accuracies)
 
 
@@ -89,11 +93,13 @@ class Point:
 class Noise:
     """How much accuracy scatters between seeds of one architecture, pooled over all.
 
-    `deviation` is that of a single trial; `freedom` the degrees of freedom behind it.
+    `deviation` is that of a single trial, beyond what all trials of its seed share (`luck`);
+    `freedom` the repeats behind it; `shared` the deviation of what seeds share, 0 until it shows.
     """
 
     deviation: float
     freedom: int
+    shared: float = 0.0
 
 
 @dataclass(frozen=True)

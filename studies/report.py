@@ -227,8 +227,7 @@ def _tiles(
         tiles.append(_knee_tile(findings.knee, findings))
     if findings.noise is not None:
         deviation = f"{100 * findings.noise.deviation:.1f} points"
-        freedom = wording.plural(findings.noise.freedom, "repeat")
-        tiles.append(Tile(deviation, "noise floor", f"deviation between seeds, {freedom}"))
+        tiles.append(Tile(deviation, "noise floor", wording.scatter(findings.noise)))
     else:
         tiles.append(Tile("unknown", "noise floor", "no architecture has two seeds yet"))
     busy = sum(trial.seconds or 0 for trial in trials)

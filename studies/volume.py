@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .analysis import attentions_by_stage, minimised_columns, non_dominated
-from .columns import COMPLETE, RUNNING
+from .columns import COMPLETE, RUNNING, levelled
 from .findings import Point
 from .objectives import Objective
 
@@ -38,11 +38,14 @@ class Step:
 
 
 def course(rows: npt.NDArray[Any], objectives: Sequence[Objective]) -> tuple[Step, ...]:
-    """How the front grew with training, from `Columns.rows`; empty while nothing is complete."""
+    """How the front grew with training, from `Columns.rows`; empty while nothing is complete.
+
+    What seeds share is taken out as it is known at the end.
+    """
     ended = rows[rows["state"] != RUNNING]
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
-    means = _Means(ended, objectives)
+    means = _Means(levelled(ended), objectives)
     whole = means.after(len(ended))
     whole = whole[~np.isnan(whole).any(axis=1)]
     if not len(whole):

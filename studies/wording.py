@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..spaces.architecture import Architecture
+from .findings import Noise
 from .objectives import Objective
 
 MISSING = "–"
@@ -84,3 +85,9 @@ def _spread(error: float | None) -> str:
         return ""
     # A second digit where one would claim that there is no error at all.
     return f" ± {100 * error:.{1 if error >= 0.0005 else 2}f}"
+
+
+def scatter(noise: Noise) -> str:
+    """What a noise floor is made of: `deviation of one trial, from 12 repeats`."""
+    told = f"deviation of one trial, from {plural(noise.freedom, 'repeat')}"
+    return f"{told}, without the ± {100 * noise.shared:.1f} of a seed" if noise.shared else told

@@ -59,6 +59,11 @@ def _print_front(found: Findings) -> None:
     if found.noise:
         deviation = 100 * found.noise.deviation
         say(f"One seed scatters by {deviation:.1f} points here; smaller gains may be noise.")
+        if found.noise.shared:
+            shared = 100 * found.noise.shared
+            say(
+                f"What all trials of a seed share ({shared:.1f} points) is taken out of accuracies."
+            )
     else:
         say("Every architecture ran with one seed only: small gains may be noise.")
 

@@ -115,11 +115,7 @@ def answer(scene: Scene) -> Component:
     numbers.append(
         ("noise floor", "unknown", "no architecture has two seeds yet")
         if noise is None
-        else (
-            "noise floor",
-            f"{100 * noise.deviation:.1f} points",
-            f"deviation of one trial, from {wording.plural(noise.freedom, 'repeat')}",
-        )
+        else ("noise floor", f"{100 * noise.deviation:.1f} points", wording.scatter(noise))
     )
     others = ", ".join(f"{n:,} {s}" for s, n in found.counts.items() if n and s != "complete")
     numbers.append(("trials complete", f"{found.counts['complete']:,}", others))

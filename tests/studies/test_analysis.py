@@ -118,7 +118,7 @@ def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
         trial(1, BARE, 0.50, seed=1),
         trial(2, se(4), 0.65, seed=0),
         trial(3, se(4), 0.57, seed=1),
-        trial(4, se(4), 0.99, seed=2),  # no partner, so it does not count here
+        trial(4, se(4), 0.62, seed=2),  # no partner, so it does not count here
         trial(5, se(8), 0.60, seed=9),
     ]
     points = {p.number: p for p in analysis.architecture_points(trials)}
@@ -250,6 +250,11 @@ def test_show_json_keeps_its_contract(store: Store, study: StudyRecord, add: Add
     assert shown["directions"] == {"accuracy": "maximize", "params": "minimize"}
     assert shown["counts"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 1}
     assert (shown["pareto"], shown["baseline"], shown["rejected"]) == ([0, 1], 0, 2)
+    _, repeated, _ = shown["architectures"]
+    assert repeated["key"] == parse("resnet18+eca@all.mid").key
+    assert (repeated["number"], repeated["seeds"]) == (1, [0, 1])
+    assert repeated["accuracy"] == pytest.approx(0.71)
+    assert repeated["standard_error"] == pytest.approx(0.01)
     first, second = shown["trials"][:2]
     assert first == {
         "number": 0,
