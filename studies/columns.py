@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spaces.architecture import Architecture
-from .findings import Gain, Noise, Point
+from .findings import Gain, Noise, Point, standard_error
 from .luck import Luck, shared_luck
 from .records import BASELINE, COSTS, STATES, State, TrialRecord, recorded_architecture
 
@@ -247,7 +247,9 @@ class Architectures:
         found = []
         means = {key: self.mean(key) for key in ("accuracy", *COSTS, *more)}
         for place in places:
-            rows = self.rows[self.starts[place] : self.starts[place + 1]]
+            own = slice(self.starts[place], self.starts[place + 1])
+            rows, level = self.rows[own], self._level[own]
+            error = standard_error(level.tolist())
             values = {key: float(mean[place]) for key, mean in means.items()}
             found.append(
                 Point(
@@ -256,6 +258,7 @@ class Architectures:
                     seeds=tuple(rows["seed"].tolist()),
                     accuracies=tuple(rows["accuracy"].tolist()),
                     values={k: value for k, value in values.items() if not math.isnan(value)},
+                    standard_error=error and error * self._luck.widened,
                     baseline=bool(self.baseline[place]),
                     gain=self._gain(place),
                 )

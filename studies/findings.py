@@ -58,6 +58,7 @@ class Point:
         numbers, seeds, accuracies: of those trials as measured, in order of number.
         values: the mean by key (`accuracy`, `params`, …), only what every trial has; accuracy less
             what all trials of those seeds share.
+        standard_error: of the mean accuracy; None with a single seed.
         baseline: whether it is one of the study's baselines.
         gain: above the bare backbone; None for the bare backbone, and before it is complete.
     """
@@ -67,6 +68,7 @@ class Point:
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
     values: Mapping[str, float]
+    standard_error: float | None
     baseline: bool
     gain: Gain | None = None
 
@@ -79,14 +81,6 @@ class Point:
     def accuracy(self) -> float:
         """Mean over the seeds, less what all trials of those seeds share."""
         return self.values["accuracy"]
-
-    @property
-    def standard_error(self) -> float | None:
-        """Of the mean of what was measured; None with a single seed.
-
-        What the seeds share is in it, so it claims rather too little.
-        """
-        return standard_error(self.accuracies)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ of the luck is judged by the restricted likelihood (Patterson & Thompson 1971, B
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,14 @@ class Luck:
         shares: (k,) fractions, which average zero over all trials: where every architecture has
             every seed, its mean stays what it is.
         noise: what scatters beyond that; None while no architecture has two seeds.
+        widened: how much more it is than what is left once the shares are taken out, which were
+            fitted to the same trials.
     """
 
     seeds: Ints
     shares: Floats
     noise: Noise | None
+    widened: float = 1.0
 
     def of(self, seeds: Ints) -> Floats:
         """(n,) the luck of such trials, fractions."""
@@ -70,9 +74,24 @@ def shared_luck(architectures: Ints, seeds: Ints, accuracies: Floats) -> Luck:
     _, group = np.unique(architectures[repeated], return_inverse=True)
     design = np.zeros((int(group.max()) + 1, len(known)))
     np.add.at(design, (group, block[repeated]), 1.0)
-    shares, noise = _estimated(design, group, block[repeated], accuracies[repeated])
+    values, block_of = accuracies[repeated], block[repeated]
+    shares, noise = _estimated(design, group, block_of, values)
+    left = _squares(group, values - shares[block_of]) / noise.freedom
+    widened = noise.deviation / math.sqrt(left) if left and shares.any() else 1.0
     shares -= float(shares @ np.bincount(block)) / len(seeds)
-    return Luck(known, shares, noise)
+    return Luck(known, shares, noise, widened)
+
+
+def _away(group: Ints, values: Floats) -> Floats:
+    """Each value less the mean of its group."""
+    away: Floats = values - (np.bincount(group, values) / np.bincount(group))[group]
+    return away
+
+
+def _squares(group: Ints, values: Floats) -> float:
+    """Sum of squares within groups."""
+    away = _away(group, values)
+    return float(away @ away)
 
 
 def _estimated(
@@ -86,15 +105,15 @@ def _estimated(
     """
     sizes = design.sum(axis=1)
     freedom = len(group) - len(sizes)
-    away = accuracies - (np.bincount(group, accuracies) / sizes)[group]
-    squares = float(away @ away)
+    squares = _squares(group, accuracies)
     none = np.zeros(design.shape[1])
     if squares <= (RESOLVED * float(np.abs(accuracies).max())) ** 2 * len(group):
         return none, Noise(0.0, freedom)
     told = np.diag(design.sum(axis=0)) - design.T @ (design / sizes[:, None])
     values, vectors = np.linalg.eigh(told)
     values, vectors = values[values > LINKED], vectors[:, values > LINKED]
-    along = vectors.T @ np.bincount(block, away, len(none)) / np.sqrt(values)
+    of_seeds = np.bincount(block, _away(group, accuracies), len(none))
+    along = vectors.T @ of_seeds / np.sqrt(values)
     left = max(squares - float(along @ along), 0.0)
     if not _shown(squares - left, len(along), left, freedom - len(along)):
         return none, Noise(float(np.sqrt(squares / freedom)), freedom)

@@ -44,6 +44,7 @@ def test_the_best_is_not_passed_over_because_it_was_tried_with_a_bad_seed_too():
     assert told == pytest.approx(WORTH[GOOD] - 0.62, abs=0.005)
     # The noise that is left is that of a trial, not that of a seed.
     assert found.noise.deviation < 0.004
+    assert 0 < points[GOOD].standard_error < 0.004
 
 
 def test_where_all_have_the_same_seeds_means_stay_what_they_are():
@@ -105,6 +106,21 @@ def test_luck_is_that_of_the_mixed_model():
     expected = weights @ np.array(lucks) / weights.sum()
     expected -= expected[seeds].mean()
     np.testing.assert_allclose(shared_luck(which, seeds, y).of(np.arange(4)), expected, atol=1e-8)
+
+
+def test_standard_errors_are_those_of_the_noise_that_seeds_do_not_share():
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        luck = dict(enumerate(0.05 * rng.normal(size=3)))
+        cells = [(text, seed) for text in list(WORTH)[:3] for seed in luck]
+        given = [
+            trial(i, text, 0.6 + luck[seed] + 0.01 * rng.normal(), seed=seed)
+            for i, (text, seed) in enumerate(cells)
+        ]
+        found += [point.standard_error**2 for point in analyse(study(), given).points]
+    # Now and then the luck of seeds does not show, and stays in.
+    assert 0.01 / 3**0.5 < np.mean(found) ** 0.5 < 1.4 * 0.01 / 3**0.5
 
 
 def test_luck_that_is_not_there_is_seldom_seen():
