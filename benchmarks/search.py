@@ -6,7 +6,7 @@
 A table holds every architecture of a small space with several seeds and full learning curves
 (`train_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
 with curves from the table in the place of training; its cost is the number of epochs. The truth is
-an architecture's mean over the table's seeds. Each repetition deals the seeds anew
+an architecture's mean over the table's seeds, to which each repetition deals luck anew
 (`tabular.Dealt`). `additive/none@8` has eight trials under way at a time, which end in their order.
 `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is the pruner `front`,
 told the truth at its rungs: what a better judge could save at most.

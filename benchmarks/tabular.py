@@ -7,6 +7,7 @@ Made by `train_table.py`. `Table` answers what an architecture costs and what it
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,10 +75,9 @@ class Table:
         self.ranked = sorted(inside, key=lambda text: (-self.rows[text].truth, text))
 
     @cached_property
-    def shared(self) -> Array:
-        """Mean accuracy of all architectures of the space (seeds, epochs)."""
-        mean: Array = np.mean([self.rows[text].accuracy for text in self.ranked], axis=0)
-        return mean
+    def parts(self) -> Parts:
+        """What the curves of its trials are made of."""
+        return Parts.of(self.rows, self.ranked)
 
     def of(self, architecture: Architecture) -> Costs:
         """As `CostModel.of`."""
@@ -154,30 +154,59 @@ def _params(rows: Any) -> list[int]:
     return [row.costs.params for row in rows]
 
 
-class Dealt:
-    """The table's seeds, dealt anew for one repetition, so that no way profits from a lucky one.
+@dataclass(frozen=True)
+class Parts:
+    """Curves (…, 2, epochs) of accuracy and of the logarithm of the training loss, taken apart.
 
-    What all architectures share in a seed (`Table.shared`) stays shared by the trials of a seed, as
-    it is when networks are paired; what is left of a trial is dealt to each architecture by itself.
+    Attributes:
+        mean: what an architecture shows on average, by its text.
+        shared: what all trials of a seed show beyond that (seeds, 2, epochs).
+        luck: what is left of each trial (trials, 2, epochs), widened by what its own part in the
+            two took away.
+    """
+
+    mean: Mapping[str, Array]
+    shared: Array
+    luck: Array
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Row], inside: Sequence[str]) -> Parts:
+        """`inside` are the architectures that have every seed."""
+        every = {
+            text: np.stack([row.accuracy, np.log(np.maximum(row.train_loss, 1e-4))], axis=1)
+            for text, row in rows.items()
+        }
+        trials = np.array([every[text] for text in inside])  # (architectures, seeds, 2, epochs)
+        shared = trials.mean(axis=0) - trials.mean(axis=(0, 1))
+        mean = {text: (own - shared[: len(own)]).mean(axis=0) for text, own in every.items()}
+        luck = trials - shared - trials.mean(axis=1, keepdims=True)
+        architectures, seeds = luck.shape[:2]
+        kept = (1 - 1 / architectures) * (1 - 1 / seeds)
+        return cls(mean, shared, luck.reshape(-1, *luck.shape[2:]) / math.sqrt(kept))
+
+
+class Dealt:
+    """Trials of a table for one repetition, as many of each architecture as a search asks for.
+
+    The table's own trials would be too kind to searches: who has seen all three seeds of an
+    architecture knows the truth, which is their mean. So a trial is what its architecture shows on
+    average, and what all trials of its seed share (which stays shared, as it is when networks are
+    paired), and the luck of some trial of the table, drawn by chance.
     """
 
     def __init__(self, table: Table, repetition: int) -> None:
-        self.table = table
-        self._rng = np.random.default_rng(repetition)
-        self._seeds = self._rng.permutation(table.seeds)
-        self._own: dict[str, Array] = {}
+        self.table, self.repetition = table, repetition
+        self._places = {text: place for place, text in enumerate(table.rows)}
+        self._seeds = np.random.default_rng(repetition).permutation(table.seeds)
 
     def curve(self, text: str, turn: int) -> list[EpochReport]:
         """The epochs of the trial of an architecture with its `turn`-th seed, counted from 0."""
-        row = self.table.rows[text]
-        if text not in self._own:
-            self._own[text] = self._rng.permutation(len(row.accuracy))
-        own = self._own[text][turn % len(row.accuracy)]
-        common = self._seeds[turn % self.table.seeds]
-        accuracy = row.accuracy[own] + self.table.shared[common] - self.table.shared[own]
+        parts = self.table.parts
+        draw = np.random.default_rng([self.repetition, self._places[text], turn])
+        luck = parts.luck[draw.integers(len(parts.luck))]
+        seed = self._seeds[turn % self.table.seeds]
+        accuracy, loss = parts.mean[text] + parts.shared[seed] + luck
         return [
-            EpochReport(epoch, float(loss), float(np.clip(value, 0, 1)), 0.0, 0.0, 1.0)
-            for epoch, (loss, value) in enumerate(
-                zip(row.train_loss[own], accuracy, strict=True), start=1
-            )
+            EpochReport(epoch, math.exp(told), float(np.clip(value, 0, 1)), 0.0, 0.0, 1.0)
+            for epoch, (told, value) in enumerate(zip(loss, accuracy, strict=True), start=1)
         ]
