@@ -1,11 +1,12 @@
-"""A search that really trained, beside replays of it on the table of its space.
+"""Searches that really trained, beside replays of them on the table of their space.
 
-    python benchmarks/live.py DATABASE STUDY benchmarks/tables/cued_plain.json --json FILE
+    python benchmarks/live.py benchmarks/tables/cued_plain.json --study DATABASE NAME --json FILE
 
-The study has to be one of the table's space, backbone and recipe, with seeds of its own. After each
-of its trials it is noted what it would have recommended, and how much worse that truly is, by the
-table. The same is done with replays of its sampler and pruner (`search.py`), as many trials long.
-If replays are to be believed, the live search lies among them.
+Every `--study` has to be one of the table's space, backbone and recipe, with seeds of its own; all
+of one sampler, pruner and length. After each of its trials it is noted what it would have
+recommended, and how much worse that truly is, by the table. The same is done with replays of its
+sampler and pruner (`search.py`), as many trials long. If replays are to be believed, live searches
+lie among them.
 """
 
 from __future__ import annotations
@@ -66,39 +67,52 @@ def spread(values: list[float]) -> list[float]:
     return [round(float(q), 4) for q in np.quantile(values, (0.1, 0.5, 0.9))]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("database")
-    parser.add_argument("study")
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--repetitions", type=int, default=100)
-    parser.add_argument("--processes", type=int)
-    parser.add_argument("--json", type=Path, required=True)
-    options = parser.parse_args()
-    table = table_of(options.table)
-    with Store.open(options.database, read_only=True) as store:
-        study = store.study(options.study)
+def opened(database: str, name: str) -> tuple[str, dict[str, str], list[TrialRecord]]:
+    """Of a study: its way to search, its environment and its trials."""
+    with Store.open(database, read_only=True) as store:
+        study = store.study(name)
         trials = store.trials(study)
         environment = next(iter(store.environments(study).values()))
     config = study.config["study"]
     pruning = config["pruning"]
     told = ",".join(f"{name}={pruning[name]}" for name in SETTINGS[pruning["pruner"]])
-    way = f"{config['sampler']}/{pruning['pruner']}" + (f":{told}" if told else "")
-    live = summary(lived(trials, table), table)
+    return f"{config['sampler']}/{pruning['pruner']}{':' * bool(told)}{told}", environment, trials
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table", type=Path)
+    parser.add_argument(
+        "--study", nargs=2, action="append", required=True, metavar=("DATABASE", "NAME")
+    )
+    parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    table = table_of(options.table)
+    studies = [opened(*study) for study in options.study]
+    way, environment, trials = studies[0]
+    if any((other, len(more)) != (way, len(trials)) for other, _, more in studies):
+        raise SystemExit(
+            "the studies differ in sampler, pruner or number of trials; name those alike"
+        )
     tasks = [(options.table, way, n, len(trials)) for n in range(options.repetitions)]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         replays = [summary(course, table) for course in pool.imap(replayed, tasks)]
     whole = len(trials) * table.recipe.epochs
     result = {
-        "what": "a live search beside replays of it",
+        "what": "live searches beside replays of them",
         "environment": environment,
         "table": table.name,
+        "seeds": table.seeds,
         "way": way,
         "trials": len(trials),
-        "epochs": sum(trial.epochs for trial in trials),
         "repetitions": options.repetitions,
-        "live": live
-        | {"architectures": [[t.architecture, t.seed, t.accuracy, t.epochs] for t in trials]},
+        "live": [
+            summary(lived(each, table), table)
+            | {"trials": [[t.architecture, t.seed, t.accuracy, t.epochs] for t in each]}
+            for _, _, each in studies
+        ],
         "replays": {
             "regret": [
                 spread(list(at)) for at in zip(*(r["regret"] for r in replays), strict=True)
@@ -109,7 +123,6 @@ def main() -> None:
         },
     }
     options.json.write_text(json.dumps(result, ensure_ascii=False) + "\n", "utf-8")
-    print(json.dumps({**result, "live": live}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

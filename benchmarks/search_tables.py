@@ -68,9 +68,8 @@ def pruning(result: Result) -> list[str]:
 
 
 def live(result: Result) -> list[str]:
-    """A search that trained, beside replays of it, as it goes on."""
-    own, replays = result["live"], result["replays"]
-    steps = range(9, result["trials"], 10)
+    """Searches that trained, beside replays of them, as they go on."""
+    lives, replays = result["live"], result["replays"]
 
     def told(spread: list[float], digits: int) -> str:
         low, middle, high = (f"{value:.{digits}f}" for value in spread)
@@ -79,23 +78,28 @@ def live(result: Result) -> list[str]:
     rows = [
         [
             f"regret after {n + 1} trials, points",
-            f"{own['regret'][n]:.2f}",
+            *(f"{one['regret'][n]:.2f}" for one in lives),
             told(replays["regret"][n], 2),
         ]
-        for n in steps
+        for n in range(9, result["trials"], 10)
     ]
     rows += [
-        ["hypervolume at the end", f"{own['volume']:.3f}", told(replays["volume"], 3)],
+        [
+            "hypervolume at the end",
+            *(f"{one['volume']:.3f}" for one in lives),
+            told(replays["volume"], 3),
+        ],
         [
             "epochs until the best was found",
-            own["epochs"] or "not found",
+            *(one["epochs"] or "not found" for one in lives),
             f"{replays['epochs'][1]:.0f}; found by {100 * replays['found']:.0f} %",
         ],
     ]
+    names = [f"live, seeds from {min(seed for _, seed, *_ in one['trials'])}" for one in lives]
     return [
-        *table(["", "live", "replays, median (tenth to ninetieth percentile)"], rows),
-        f"`{result['table']}`, `{result['way']}`: {result['trials']} trials, {result['epochs']} "
-        f"epochs; {result['repetitions']} replays.",
+        *table(["", *names, "replays, median (tenth to ninetieth percentile)"], rows),
+        f"`{result['table']}`, {result['seeds']} seeds, `{result['way']}`: {result['trials']} "
+        f"trials each; {result['repetitions']} replays.",
     ]
 
 
