@@ -42,7 +42,7 @@ def analyse(
     """All findings of a study. `stages` is how many the backbone has: by default what the study's
     config says, or else the highest that any architecture names."""
     objectives = tuple(objective(name) for name in study.objectives)
-    architectures = _architectures(trials)
+    architectures = Architectures.of(Columns.of(t for t in trials if t.role != CONFIRM))
     points = tuple(architectures.points(range(len(architectures))))
     front = pareto_front(points, objectives)
     known = stages or stage_count(study.config)
@@ -69,16 +69,6 @@ def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:
     """Trials by state, all states present."""
     found = Counter(trial.state for trial in trials)
     return {state: found[state] for state in STATES}
-
-
-def architecture_points(trials: Iterable[TrialRecord]) -> tuple[Point, ...]:
-    """One point for every architecture that has a complete trial, in order of the first one."""
-    found = _architectures(trials)
-    return tuple(found.points(range(len(found))))
-
-
-def _architectures(trials: Iterable[TrialRecord]) -> Architectures:
-    return Architectures.of(Columns.of(trial for trial in trials if trial.role != CONFIRM))
 
 
 def pareto_front(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[Point, ...]:

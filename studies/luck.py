@@ -72,11 +72,10 @@ def shared_luck(architectures: Ints, seeds: Ints, accuracies: Floats) -> Luck:
     if not repeated.any():
         return Luck(known, np.zeros(len(known)), None)
     _, group = np.unique(architectures[repeated], return_inverse=True)
-    design = np.zeros((int(group.max()) + 1, len(known)))
-    np.add.at(design, (group, block[repeated]), 1.0)
     values, block_of = accuracies[repeated], block[repeated]
-    shares, noise = _estimated(design, group, block_of, values)
-    left = _squares(group, values - shares[block_of]) / noise.freedom
+    shares, noise = _estimated(group, block_of, values, len(known))
+    away = _away(group, values - shares[block_of])
+    left = float(away @ away) / noise.freedom
     widened = noise.deviation / math.sqrt(left) if left and shares.any() else 1.0
     shares -= float(shares @ np.bincount(block)) / len(seeds)
     return Luck(known, shares, noise, widened)
@@ -88,32 +87,25 @@ def _away(group: Ints, values: Floats) -> Floats:
     return away
 
 
-def _squares(group: Ints, values: Floats) -> float:
-    """Sum of squares within groups."""
-    away = _away(group, values)
-    return float(away @ away)
-
-
-def _estimated(
-    design: Floats, group: Ints, block: Ints, accuracies: Floats
-) -> tuple[Floats, Noise]:
+def _estimated(group: Ints, block: Ints, accuracies: Floats, seeds: int) -> tuple[Floats, Noise]:
     """The luck of every seed and the noise, averaged over the ratios by how likely they are.
 
-    `design` (architectures, seeds) counts the trials, of which the others have a value each. Along
-    the eigenvectors of what the design tells of seeds, the sums of what trials have beyond their
+    Of each trial its architecture, its seed (both as numbers from zero) and its accuracy. Along the
+    eigenvectors of what the trials tell of seeds, the sums of what they have beyond their
     architecture's mean are independent, with variance noise + eigenvalue × luck.
     """
+    design = np.zeros((int(group.max()) + 1, seeds))
+    np.add.at(design, (group, block), 1.0)
     sizes = design.sum(axis=1)
     freedom = len(group) - len(sizes)
-    squares = _squares(group, accuracies)
-    none = np.zeros(design.shape[1])
+    away, none = _away(group, accuracies), np.zeros(seeds)
+    squares = float(away @ away)
     if squares <= (RESOLVED * float(np.abs(accuracies).max())) ** 2 * len(group):
         return none, Noise(0.0, freedom)
     told = np.diag(design.sum(axis=0)) - design.T @ (design / sizes[:, None])
     values, vectors = np.linalg.eigh(told)
     values, vectors = values[values > LINKED], vectors[:, values > LINKED]
-    of_seeds = np.bincount(block, _away(group, accuracies), len(none))
-    along = vectors.T @ of_seeds / np.sqrt(values)
+    along = vectors.T @ np.bincount(block, away, seeds) / np.sqrt(values)
     left = max(squares - float(along @ along), 0.0)
     if not _shown(squares - left, len(along), left, freedom - len(along)):
         return none, Noise(float(np.sqrt(squares / freedom)), freedom)

@@ -121,7 +121,7 @@ def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
         trial(4, se(4), 0.62, seed=2),  # no partner, so it does not count here
         trial(5, se(8), 0.60, seed=9),
     ]
-    points = {p.number: p for p in analysis.architecture_points(trials)}
+    points = {p.number: p for p in analysis.analyse(study(), trials).points}
     assert points[0].gain is None
     paired, apart = points[2].gain, points[5].gain
     assert paired is not None
@@ -136,7 +136,7 @@ def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
 def test_unpaired_gains_carry_the_errors_of_both_sides() -> None:
     trials = [trial(i, BARE, a, seed=i) for i, a in enumerate((0.5, 0.7))]
     trials += [trial(i, se(4), a, seed=i) for i, a in ((5, 0.8), (6, 0.9))]
-    point = analysis.architecture_points(trials)[1]
+    point = analysis.analyse(study(), trials).points[1]
     assert point.gain is not None
     assert point.gain.standard_error == pytest.approx(math.hypot(0.1, 0.05))
 
@@ -159,7 +159,7 @@ def test_the_noise_floor_pools_what_ran_more_than_once() -> None:
 
 def test_confirming_trials_do_not_mix_with_the_search() -> None:
     trials = [trial(0, se(4), 0.6), trial(1, se(4), 0.9, seed=5, role=CONFIRM)]
-    [point] = analysis.architecture_points(trials)
+    [point] = analysis.analyse(study(), trials).points
     assert point.numbers == (0,)
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from attentune.studies.analysis import (
-    architecture_points,
+    analyse,
     attention_table,
     main_attention,
     non_dominated,
@@ -16,7 +16,7 @@ from attentune.studies.analysis import (
 from attentune.studies.columns import TOLD, Architectures, Columns
 from attentune.studies.records import BASELINE, recorded_architecture
 from attentune.studies.traits import Traits
-from made import BARE, trial
+from made import BARE, study, trial
 
 NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)")
 
@@ -86,7 +86,7 @@ def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
     traits = Traits(3).extend(columns.texts)
     gains = np.full(traits.count, np.nan)
     gains[found.which] = found.gain
-    ours, expected = traits.stage_table(gains), attention_table(architecture_points(given), 3)
+    ours, expected = traits.stage_table(gains), attention_table(analyse(study(), given).points, 3)
     assert ours.attentions == expected.attentions
     assert ours.stages == expected.stages
     assert ours.cells.keys() == expected.cells.keys()

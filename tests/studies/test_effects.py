@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from attentune.studies.analysis import architecture_points
+from attentune.studies.analysis import analyse
 from attentune.studies.columns import Columns
 from attentune.studies.findings import Point
 from attentune.studies.intervals import effects_figure
@@ -15,7 +15,7 @@ from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.overview import course_figure, importance_figure
 from attentune.studies.records import TrialRecord
 from attentune.studies.volume import course, hypervolume, importances
-from made import trial
+from made import study, trial
 
 STAGES = 3
 WORTH = {"none": 0.0, "se(r=4)": 0.02, "se(r=16)": 0.01, "eca": -0.01}
@@ -35,11 +35,15 @@ def every_architecture() -> dict[str, float]:
     return found
 
 
+def points_of(rows) -> tuple[Point, ...]:
+    return analyse(study(), list(rows)).points
+
+
 def points(noise: float = 0.0, seed: int = 0, take: int = 64) -> tuple[Point, ...]:
     rng = np.random.default_rng(seed)
     rows = list(every_architecture().items())
     order = rng.permutation(len(rows))[:take]
-    return architecture_points(
+    return points_of(
         trial(i, rows[at][0], rows[at][1] + noise * rng.normal()) for i, at in enumerate(order)
     )
 
@@ -74,7 +78,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
             trial(i, text, 0.7 + 0.02 * str(text).count("eca") + 0.01 * rng.normal())
             for i, text in enumerate(map(str, chosen))
         ]
-        eca = effect(main_effects(architecture_points(rows), STAGES), "eca")
+        eca = effect(main_effects(points_of(rows), STAGES), "eca")
         inside += eca.low <= 0.02 <= eca.high
     assert 180 <= inside <= 199  # 95 % of 200 is 190, with a deviation of 3
 
@@ -82,7 +86,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
     assert main_effects((), STAGES) == ()
     assert main_effects(points(take=3), STAGES) == ()
-    together = architecture_points(
+    together = points_of(
         trial(i, text, 0.7 + 0.01 * i)
         for i, text in enumerate(
             [
@@ -100,7 +104,7 @@ def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
 
 
 def test_an_attention_everywhere_counts_in_every_stage() -> None:
-    rows = architecture_points(
+    rows = points_of(
         [
             trial(0, "net", 0.70),
             trial(1, "net+se(r=4)@all.residual", 0.76),
@@ -116,7 +120,7 @@ def test_importances_point_at_the_stage_that_matters() -> None:
     assert sum(shares.values()) == pytest.approx(1.0)
     assert max(shares, key=shares.__getitem__) == "s3"
     assert importances(points(take=4), STAGES) == {}
-    equal = architecture_points(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
+    equal = points_of(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
     assert importances(equal, STAGES) == {}
     assert len(importance_figure(shares).data[0].y) == 3
 
