@@ -12,7 +12,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,8 @@ WORTH_IT = 1.1
 _ROUNDS = 3
 _SIP = 2
 """Pictures on which a CPU tries a variant first."""
+_CLEARLY = 1.2
+"""A variant all of whose steps were so many times as fast as any other's need not be timed on."""
 _PATIENCE, _HOPELESS = 0.5, 4
 """A first step that takes so many seconds, and so many times the fastest, is not tried again."""
 _LONGEST = 0.15
@@ -89,6 +91,7 @@ class Probe:
 def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
     """What an answer depends on: two equal questions have one answer."""
     asked = {
+        "way": "2",  # the first left pictures with channels last whatever was to be tried
         "backbone": backbone,
         "stem": recipe.stem,
         "image_size": str(recipe.image_size),
@@ -215,13 +218,22 @@ def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
 
 
 def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> dict[Variant, float]:
-    """The median seconds of a step of every variant, all equally often, for so long."""
+    """The median seconds of a step of every variant, all equally often, for so long, or until one
+    is clearly the fastest."""
     ends = time.perf_counter() + seconds
     times: dict[Variant, list[float]] = {variant: [] for variant in runs}
-    while min(map(len, times.values())) < _ROUNDS or time.perf_counter() < ends:
+    rounds = 0
+    while rounds < _ROUNDS or (time.perf_counter() < ends and not _clear(times.values())):
         for variant, run in runs.items():
             times[variant].append(run())
+        rounds += 1
     return {variant: statistics.median(found) for variant, found in times.items()}
+
+
+def _clear(times: Iterable[Sequence[float]]) -> bool:
+    """Whether the slowest step of one variant was clearly faster than any of the others'."""
+    first, *others = sorted(times, key=statistics.median)
+    return all(_CLEARLY * max(first) < min(other) for other in others)
 
 
 def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable[[], float]:

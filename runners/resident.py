@@ -68,9 +68,14 @@ class DeviceData:
             torch.tensor(data.std, device=device) * scale,
         )
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) → float32 (N, 3, H, W), channels-last in memory."""
-        return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
+    def normalised(self, images: Tensor, *, channels_last: bool = True) -> Tensor:
+        """uint8 (N, H, W, 3) → float32 (N, 3, H, W), in either memory format: a network's maps lie
+        as its pictures do, whatever its weights."""
+        # Row by row: over three values at a time a CPU takes four times as long.
+        width = images.shape[2]
+        rows = images.flatten(2).float().sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
+        shown = rows.view(images.shape).permute(0, 3, 1, 2)
+        return shown if channels_last else shown.contiguous()
 
 
 def spare_bytes(device: torch.device) -> float:

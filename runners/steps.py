@@ -56,8 +56,9 @@ class EagerStep:
 
     def backward(self, images: Tensor, labels: Tensor) -> None:
         """Forward and backward."""
+        shown = self.data.normalised(images, channels_last=self.recipe.channels_last)
         with autocast(self.recipe, labels.device), self.quick:
-            logits = self.model(self.data.normalised(images))
+            logits = self.model(shown)
         smoothing = self.recipe.label_smoothing
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -201,7 +201,7 @@ def evaluate(
     loss = torch.zeros((), device=device)
     for index in torch.split(torch.arange(len(pictures), device=device), EVAL_BATCH):
         labels = pictures.labels[index]
-        images = data.normalised(pictures.take(index))
+        images = data.normalised(pictures.take(index), channels_last=recipe.channels_last)
         with autocast(recipe, device):
             logits = model(images).float()
             if recipe.mirror:

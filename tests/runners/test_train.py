@@ -43,6 +43,23 @@ def run(data, recipe, seed=0, resume=None, stop_after=None, text=TEXT, folder=No
     return outcome, reports
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_maps_lie_in_memory_as_the_recipe_says(data, tiny_recipe, channels_last):
+    """Weights do not decide it: whatever they are like, maps lie as the pictures do."""
+    recipe = tiny_recipe.model_copy(update={"channels_last": channels_last, "epochs": 1})
+    model, seen = network(), set()
+
+    def look(module, inputs, result):
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        seen.add((module.training, result.is_contiguous(memory_format=layout)))
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(look)
+    train(model, data, recipe, seed=0)
+    assert seen == {(True, True), (False, True)}
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_continued_training_equals_an_uninterrupted_one_bit_for_bit(

@@ -138,6 +138,25 @@ def test_a_precision_that_is_hopeless_with_a_whole_batch_is_not_timed(monkeypatc
     assert len(asked) == 2 * 3  # layouts; warming up, and two steps
 
 
+def test_what_is_clearly_fastest_is_not_timed_on(monkeypatch):
+    taken: list[bool] = []
+
+    def timed(model, recipe, num_classes):
+        del model, num_classes
+
+        def run() -> float:
+            taken.append(recipe.channels_last)
+            return 0.01 if recipe.channels_last and recipe.precision == "float32" else 0.02
+
+        return run
+
+    monkeypatch.setattr(probing, "_timed", timed)
+    recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
+    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=600)
+    assert (found.precision, found.channels_last) == ("float32", True)
+    assert len(taken) < 50
+
+
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
     said = []
     config = prepare(request(precision="float32", memory_format="contiguous"), said.append, store)
