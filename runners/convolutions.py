@@ -19,13 +19,14 @@ few places that takes longer than the products.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
+
+from ..spaces.meetings import Pair, meetings
 
 PLACES = 64
 """Most places of a map: products of all pairs of them grow with their square."""
@@ -36,8 +37,6 @@ ROWS = 2048
 PRODUCTS = 2**25
 """Most multiplications, pointwise, on a processor with AVX-512: oneDNN uses that better than the
 product of matrices does, so that with more of them the order of the weights matters less."""
-
-Pair = tuple[int, int]
 
 
 def conv2d(
@@ -88,16 +87,18 @@ def pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     )
 
 
-def within(model: nn.Module) -> bool:
-    """Whether there are such convolutions in a network, were the map small enough."""
-    return any(
-        isinstance(module, nn.Conv2d)
+def layers(model: nn.Module) -> list[nn.Conv2d]:
+    """The layers for which `conv2d` has a way of its own, were the map small enough."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d)
+        and module.padding_mode == "zeros"
         and (
             module.groups == module.in_channels == module.out_channels > 1
             or (module.groups == 1 and max(module.kernel_size) == 1)
         )
-        for module in model.modules()
-    )
+    ]
 
 
 def _has_avx512() -> bool:
@@ -168,7 +169,7 @@ def _of_map(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair
 def _of_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     pairs = torch.bmm(_by_channel(x).transpose(1, 2), _by_channel(grad)).flatten(1)
     height, width = x.shape[2:]
-    meet = _meetings((height, width), tuple(weight.shape[2:]), stride, padding)
+    meet = meetings((height, width), tuple(weight.shape[2:]), stride, padding)
     return (pairs @ meet.to(pairs.dtype)).view_as(weight)
 
 
@@ -179,21 +180,6 @@ def _by_channel(x: Tensor) -> Tensor:
         rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
         return rows.t().contiguous().view(channels, count, -1)
     return x.flatten(2).transpose(0, 1).contiguous()
-
-
-@lru_cache(maxsize=64)
-def _meetings(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """M above, as (places of the input × places of the output, taps), float32.
-
-    Row i of the first matrix is a picture that is 1 at place i; as a kernel, row t of the second
-    reads tap t alone.
-    """
-    places, taps = size[0] * size[1], kernel[0] * kernel[1]
-    pictures, readers = torch.eye(places), torch.eye(taps)
-    read = F.conv2d(
-        pictures.view(places, 1, *size), readers.view(taps, 1, *kernel), None, stride, padding
-    )
-    return read.flatten(2).transpose(1, 2).reshape(-1, taps).contiguous()
 
 
 def _pair(value: int | Pair) -> Pair:

@@ -16,10 +16,9 @@ reaches 4, train worse (benchmarks/results/starts.json).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from .convolved import over_strips
+from .convolved import joined, normed, over_strips
 from .fused import pooled, scaled
 from .gates import BlendedGate, Start
 from .pools import mean
@@ -42,7 +41,7 @@ class CoordinateAttention(nn.Module):
         """The map with every channel scaled by row and by column."""
         height, width = x.shape[2:]
         x, *both = pooled(x, mean(3), mean(2))
-        strips = self.act(self.bn(over_strips(self.conv1, torch.cat(both, dim=2), x)))
+        strips = self.act(normed(self.bn, over_strips(self.conv1, joined(*both), x)))
         rows, columns = strips.split((height, width), dim=2)
         by_row: Tensor = self.gate(over_strips(self.conv_h, rows, x)).unsqueeze(3)
         by_column: Tensor = self.gate(over_strips(self.conv_w, columns, x)).unsqueeze(2)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .catalogue import eca_kernel
+from .convolved import along
 from .fused import pooled, scaled
 from .gates import Gate, Start, zero
 from .pools import mean
@@ -35,5 +36,5 @@ class EfficientChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
         x, means = pooled(x, mean(2, 3))
-        scale: Tensor = self.gate(self.conv(means.unsqueeze(1)).squeeze(1))
+        scale: Tensor = self.gate(along(self.conv, means))
         return scaled(x, scale[:, :, None, None])

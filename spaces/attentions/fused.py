@@ -66,7 +66,8 @@ def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
     if not torch.is_grad_enabled():
         return (x, *_forwards(x, pools))
     if not _pools_fused(x, pools):
-        return (x, *(plainly(x, pool) for pool in pools))
+        formula = slabs.simply if _is_map(x) and fuses(x) else plainly
+        return (x, *(formula(x, pool) for pool in pools))
     if x.requires_grad:
         results: tuple[Tensor, ...] = Pooled.apply(x, pools)  # type: ignore[no-untyped-call]
         return results
@@ -79,7 +80,8 @@ def scaled(x: Tensor, *gates: Tensor) -> Tensor:
     # Under CUDA's autocast sums and powers are float32; a gate of them must not widen the map.
     gates = tuple(gate.to(x.dtype) for gate in gates)
     if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
-        return slabs.product(x, *gates)
+        turned = _is_map(x) and not all(map(_lies_anyhow, gates)) and fuses(x, *gates)
+        return (slabs.simple_product if turned else slabs.product)(x, *gates)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
         result: Tensor = (
             promised(x, *gates) if len(gates) == 1 else Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
@@ -146,6 +148,15 @@ def fuses_map(x: Tensor, *gates: Tensor) -> bool:
 def lies_last(x: Tensor) -> bool:
     """Whether this map is one of those, and lies with channels last."""
     return fuses_map(x) and order_of(x) == LAST
+
+
+def _is_map(x: Tensor) -> bool:
+    return type(x) is Tensor and x.ndim == 4
+
+
+def _lies_anyhow(gate: Tensor) -> bool:
+    """Whether a gate has but one order of axes in memory: channels alone, or places alone."""
+    return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
 
 
 def _forwards(x: Tensor, pools: tuple[Pool, ...]) -> list[Tensor]:

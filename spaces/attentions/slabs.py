@@ -6,7 +6,7 @@ read from memory once, and nothing of its size is written that is not a result.
 
 The pieces work on views whose axes are in the order in which they lie in memory, and in which a
 pool's or a gate's missing axes have length 1. A small map is a single slab, for which every call
-counts.
+counts. `simply` and `simple_product` are for maps that are too small even for that.
 """
 
 from __future__ import annotations
@@ -108,6 +108,22 @@ class Pooled(Function):
         return total, None
 
 
+def simply(x: Tensor, pool: Pool) -> Tensor:
+    """The pool's value by torch's operators and their gradients, along the map as it lies.
+
+    A mean is a sum divided afterwards: its gradient then stays small, while that of `mean` is a map
+    of its own, with channels first. A sum along rows or columns would lie otherwise than its map.
+    """
+    if pool.kind != "mean" or x.dtype == torch.float16:  # whose sums may overflow
+        return plainly(x, pool)
+    if pool.axes in ((1,), (2, 3)):  # whatever is left lies in one order only
+        total = x.sum(pool.axes)
+        return total / (x.numel() // total.numel())
+    order = order_of(x)
+    total = x.permute(order).sum(_turned(pool, order).axes, keepdim=True)
+    return (total / (x.numel() // total.numel())).permute(back(order)).squeeze(pool.axes)
+
+
 def _plainly(pools: Sequence[Pool]) -> Callable[[Tensor], tuple[Tensor, ...]]:
     return lambda x: (x.view_as(x), *(plainly(x, each) for each in pools))
 
@@ -153,6 +169,13 @@ def product(x: Tensor, *gates: Tensor) -> Tensor:
     for gate in gates:
         x = x * gate
     return x
+
+
+def simple_product(x: Tensor, *gates: Tensor) -> Tensor:
+    """The plain formula, with gates that lie as their map does."""
+    order = order_of(x)
+    lying = (gate.permute(order).contiguous() for gate in gates)
+    return product(x.permute(order), *lying).permute(back(order))
 
 
 def scale(x: Tensor, gates: Sequence[Tensor]) -> Tensor:

@@ -145,6 +145,20 @@ def test_a_convolution_of_planes_is_the_layer(size, k):
     torch.testing.assert_close(convolved.over_planes(layer, *planes), expected)
 
 
+@pytest.mark.parametrize("channels", [6, 100])
+@pytest.mark.parametrize("k", [3, 7])
+def test_a_kernel_along_a_vector_is_the_layer(channels, k):
+    layer = nn.Conv1d(1, 1, k, padding=k // 2, bias=False).double()
+    values = torch.randn(3, channels, dtype=torch.float64, requires_grad=True)
+
+    def gradients(y: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(y.square().sum(), (values, layer.weight))
+
+    expected, ours = layer(values.unsqueeze(1)).squeeze(1), convolved.along(layer, values)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(gradients(ours), gradients(expected))
+
+
 # --- the attentions -------------------------------------------------------------------------------
 
 
@@ -174,6 +188,24 @@ def test_attention_has_the_gradients_of_its_formula(
         expected = results(module, x, given)
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
     assert ours["x"].is_contiguous(memory_format=layout)
+
+
+@every_case
+@every_layout
+def test_a_map_below_all_limits_has_the_gradients_of_the_formula(
+    name, options, layout, make, randomise, monkeypatch
+):
+    """As small pictures bring them: they are computed by torch's operators, but not by those of the
+    formula. What comes out lies in memory as the map does."""
+    monkeypatch.undo()
+    module = randomise(make(name, 16, options, "identity")).double().train()
+    x = a_map(5, 16, 6, 4, layout=layout)
+    given = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
+    ours = results(module, x, given)
+    with plain():
+        expected = results(module, x, given)
+    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
+    assert ours["y"].is_contiguous(memory_format=layout)
 
 
 @every_case
