@@ -63,6 +63,14 @@ def _conv_forward(layer: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor 
     return convolutions.conv2d(input, weight, bias, *given)  # type: ignore[arg-type]
 
 
+def spare_copies(model: nn.Module) -> None:
+    """Let no activation work in place whose gradient needs its input: torch would copy that before,
+    and read and write a map more than out of place."""
+    for module in model.modules():
+        if isinstance(module, nn.Hardswish | nn.SiLU | nn.Mish):
+            module.inplace = False
+
+
 def quick(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
     """What to train this network in, over and over; nothing where it would gain nothing."""
     if device.type == "cuda":

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quick import quick
+from .quick import quick, spare_copies
 from .recipe import Recipe
 from .resident import DeviceData
 
@@ -45,6 +45,7 @@ class EagerStep:
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.data, self.recipe = data, recipe
+        spare_copies(model)
         self.quick = quick(model, data.train.labels.device)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
 

@@ -15,6 +15,9 @@ from attentune.runners.steps import EagerStep, without_trace
 from attentune.runners.train import evaluate, train
 from attentune.spaces.architecture import parse
 from attentune.spaces.build import build
+from torch.utils._python_dispatch import TorchDispatchMode
+
+CPU = torch.device("cpu")
 
 TEXT = "test_resnet+se(r=4,start=identity)@all.residual"
 
@@ -58,6 +61,24 @@ def test_maps_lie_in_memory_as_the_recipe_says(data, tiny_recipe, channels_last)
             module.register_forward_hook(look)
     train(model, data, recipe, seed=0)
     assert seen == {(True, True), (False, True)}
+
+
+def test_a_step_copies_no_map(data, tiny_recipe):
+    """As it would for activations in place whose gradient needs what they were given."""
+    copied = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func.overloadpacket is torch.ops.aten.clone:
+                copied.append(args[0].shape)
+            return func(*args, **(kwargs or {}))
+
+    model = network("mobilenetv3_small_050")
+    assert any(isinstance(module, torch.nn.Hardswish) for module in model.modules())
+    step = EagerStep(model, make_optimizer(model, tiny_recipe, CPU), data, tiny_recipe)
+    with Copies():
+        step(*EpochOfPictures(data, tiny_recipe, seed=0, epoch=0).batch(0, 8))
+    assert not [shape for shape in copied if len(shape) == 4 and shape[3] > 1]
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
