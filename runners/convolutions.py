@@ -65,13 +65,15 @@ def conv2d(
 
 def depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether these are depthwise weights and a map for which our gradient is faster: smaller than
-    the kernel, or small and, where the kernel is larger than 3×3, not with channels last."""
+    the kernel, or small and the kernel larger than 3×3; with channels last only with AVX-512."""
     if not groups == weight.shape[0] == x.shape[1] > 1 or _places(x) > PLACES:
         return False
     height, width = weight.shape[2:]
     if height > x.shape[2] or width > x.shape[3]:
         return True
-    return max(height, width) > 3 and not x.is_contiguous(memory_format=torch.channels_last)
+    if max(height, width) <= 3:
+        return False
+    return _has_avx512() or not x.is_contiguous(memory_format=torch.channels_last)
 
 
 def pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:

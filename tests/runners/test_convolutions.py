@@ -70,7 +70,7 @@ def test_gradients_are_torchs(size, settings, layout):
         (True, 2, {"groups": 6, "kernel_size": 3}),
         (True, 4, {"kernel_size": 1}),
         (False, 4, {"groups": 6, "kernel_size": 3}),
-        (False, 5, {"groups": 6, "kernel_size": 5}),
+        (False, 9, {"groups": 6, "kernel_size": 5}),
         (False, 4, {"groups": 3, "kernel_size": 5}),
         (False, 4, {"kernel_size": 5}),
         (False, 4, {"kernel_size": 1, "groups": 3}),
@@ -93,6 +93,17 @@ def test_only_where_torch_is_slow(ours, size, settings):
             assert torch.equal(conv(x), expected)
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(conv(x), rounded)
+
+
+@pytest.mark.parametrize(("instructions", "ours"), [("AVX2", False), ("AVX512", True)])
+def test_large_kernels_on_maps_not_much_larger_are_ours_where_there_is_avx512(
+    monkeypatch, instructions, ours
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    conv = nn.Conv2d(6, 6, 5, padding=2, groups=6)
+    x = drawn(3, 6, 8, 8, dtype=torch.float32, layout=torch.channels_last)
+    with OURS:
+        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
 
 
 @pytest.mark.parametrize(
