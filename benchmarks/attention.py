@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners.devices import resolve_device
+from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
 from attentune.spaces.attentions import fused, slabs
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
@@ -263,6 +263,7 @@ def main() -> None:
     parser.add_argument("--block", type=float, default=0.01, help="seconds of a turn, at least")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    hold_memory()  # as a worker does
     options.watch = watch = Watch.begin(anyway=options.anyway)
     rows = list(rows_of(options))
     slower = [

@@ -168,7 +168,8 @@ def accuracy(result: Result) -> list[str]:
 
 
 def attention(result: Result) -> list[str]:
-    """Of each backbone the largest map, where memory counts most; the rest stays in the file."""
+    """Of each backbone the largest map, where memory counts most, and of smaller ones, where calls
+    count, a step in the first variant; the rest stays in the file."""
     largest: dict[str, dict[str, list[Any]]] = {}
     for row in result["rows"]:
         if "passes" in row:
@@ -184,6 +185,7 @@ def attention(result: Result) -> list[str]:
             f"timm / ours, {variants[0]}"
         ]
         lines += table(head, [_attention(name, rows) for name, rows in attentions.items()])
+        lines += _smaller(result, backbone, variants[0])
     slower = {(r["attention"], tuple(r["map"]), r["variant"], r["in"]) for r in result["slower"]}
     lines.append(
         f"A training step of the attention alone, median (quartiles) of "
@@ -193,6 +195,22 @@ def attention(result: Result) -> list[str]:
         + (f" ({', '.join(sorted({name for name, *_ in slower}))})." if slower else ".")
     )
     return lines
+
+
+def _smaller(result: Result, backbone: str, variant: str) -> list[str]:
+    """Plain / ours over the smaller maps of a backbone."""
+    rows = [r for r in result["rows"] if (r["backbone"], r["variant"]) == (backbone, variant)]
+    maps: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if "passes" not in row:
+            shape = "×".join(map(str, row["map"]))
+            maps.setdefault(shape, {})[row["attention"]] = shown(row["step"]["plain / ours"])
+    if not maps:
+        return []
+    names = dict.fromkeys(row["attention"] for row in rows)
+    cells = [[f"`{name}`", *(found[name] for found in maps.values())] for name in names]
+    title = f"Smaller maps of `{backbone}`, plain / ours, {variant}:"
+    return ["", title, "", *table(["attention", *maps], cells)]
 
 
 def _attention(name: str, rows: list[Any]) -> list[str]:
