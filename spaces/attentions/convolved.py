@@ -69,7 +69,7 @@ def normed(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
 def along(layer: nn.Conv1d, values: Tensor) -> Tensor:
     """What `layer`, of one channel and an odd kernel, makes of vectors (N, C): the same shape."""
     size, kernel = values.shape[1], layer.kernel_size[0]
-    if not fuses(values, counted=True):
+    if not fuses(values, counted=True) or (size > FEW and _forwards_in_bf16(values)):
         return _plain(layer, values.unsqueeze(1)).squeeze(1)
     weight = layer.weight.flatten()
     if size > FEW:
@@ -99,6 +99,11 @@ def to_plane(layer: nn.Conv2d, x: Tensor) -> Tensor:
     if not lies_last(x):
         return _plain(layer, x)
     return F.linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
+
+
+def _forwards_in_bf16(x: Tensor) -> bool:
+    """Where the layer is the quicker one at long vectors."""
+    return x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
 
 
 def _plain(layer: nn.Module, x: Tensor) -> Tensor:
