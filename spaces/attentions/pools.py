@@ -72,11 +72,11 @@ def reduced(x: Tensor, pool: Pool) -> Tensor:
     """The pool's value, its axes kept with length 1."""
     kind, axes, weights = pool
     if kind == "mean":
-        return _mean(x, axes)
+        return averaged(x, axes)
     if kind == "maximum":
         return _maximum(x, axes)
     if kind == "variance":
-        return _mean(x.sub(_mean(x, axes)).square_(), axes)
+        return averaged(x.sub(averaged(x, axes)).square_(), axes)
     if weights is not None:
         return x.mul(weights).sum(axes, keepdim=True)
     return x.to(_exact(x)).square().sum(axes, keepdim=True)
@@ -95,18 +95,22 @@ def term(x: Tensor, pool: Pool, value: Tensor, grad: Tensor, scratch: Tensor) ->
         mask = torch.eq(x, value, out=scratch)
         return mask.mul_(grad / mask.sum(axes, keepdim=True))
     if kind == "variance":
-        centred = torch.sub(x, _mean(x, axes), out=scratch)
+        centred = torch.sub(x, averaged(x, axes), out=scratch)
         return centred.mul_(grad * (2 / size))
     if weights is not None:
         return torch.mul(grad, weights, out=scratch)
     return torch.mul(x, (2 * grad).to(x.dtype), out=scratch)
 
 
-def _mean(x: Tensor, axes: Axes) -> Tensor:
+def averaged(x: Tensor, axes: Axes, *, kept: bool = True) -> Tensor:
+    """The mean along `axes`, which have length 1 if they are kept.
+
+    `mean` makes a float32 copy of a bf16 map, where `sum` only sums up in float32; and its gradient
+    is a map of its own, with channels first, where that of a sum is small until it is used.
+    """
     if x.dtype == torch.float16:  # whose sums may overflow
-        return x.mean(axes, keepdim=True)
-    # `mean` makes a float32 copy of a bf16 map, where `sum` only sums up in float32.
-    total = x.sum(axes, keepdim=True)
+        return x.mean(axes, keepdim=kept)
+    total = x.sum(axes, keepdim=kept)
     return total.div_(x.numel() // total.numel())
 
 

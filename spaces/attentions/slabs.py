@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from . import gpu
-from .pools import Axes, Pool, plainly, reduced, term
+from .pools import Axes, Pool, averaged, plainly, reduced, term
 
 SLAB = 2**20
 """Bytes of a slab; four times as many where it is only read, by operators that keep little."""
@@ -111,17 +111,15 @@ class Pooled(Function):
 def simply(x: Tensor, pool: Pool) -> Tensor:
     """The pool's value by torch's operators and their gradients, along the map as it lies.
 
-    A mean is a sum divided afterwards: its gradient then stays small, while that of `mean` is a map
-    of its own, with channels first. A sum along rows or columns would lie otherwise than its map.
+    A mean of rows or columns would else lie otherwise than its map.
     """
-    if pool.kind != "mean" or x.dtype == torch.float16:  # whose sums may overflow
+    if pool.kind != "mean":
         return plainly(x, pool)
     if pool.axes in ((1,), (2, 3)):  # whatever is left lies in one order only
-        total = x.sum(pool.axes)
-        return total / (x.numel() // total.numel())
+        return averaged(x, pool.axes, kept=False)
     order = order_of(x)
-    total = x.permute(order).sum(_turned(pool, order).axes, keepdim=True)
-    return (total / (x.numel() // total.numel())).permute(back(order)).squeeze(pool.axes)
+    value = averaged(x.permute(order), _turned(pool, order).axes)
+    return value.permute(back(order)).squeeze(pool.axes)
 
 
 def _plainly(pools: Sequence[Pool]) -> Callable[[Tensor], tuple[Tensor, ...]]:
