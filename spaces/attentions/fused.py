@@ -80,7 +80,7 @@ def scaled(x: Tensor, *gates: Tensor) -> Tensor:
     # Under CUDA's autocast sums and powers are float32; a gate of them must not widen the map.
     gates = tuple(gate.to(x.dtype) for gate in gates)
     if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
-        turned = _is_map(x) and not all(map(_lies_anyhow, gates)) and fuses(x, *gates)
+        turned = _is_map(x) and not all(map(slabs.lies_anyhow, gates)) and fuses(x, *gates)
         return (slabs.simple_product if turned else slabs.product)(x, *gates)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
         result: Tensor = (
@@ -154,14 +154,9 @@ def _is_map(x: Tensor) -> bool:
     return type(x) is Tensor and x.ndim == 4
 
 
-def _lies_anyhow(gate: Tensor) -> bool:
-    """Whether a gate has but one order of axes in memory: channels alone, or places alone."""
-    return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
-
-
 def _forwards(x: Tensor, pools: tuple[Pool, ...]) -> list[Tensor]:
     """Values that nobody will want a gradient of."""
-    last = type(x) is Tensor and x.ndim == 4 and order_of(x) == LAST
+    last = _is_map(x) and order_of(x) == LAST
     if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and fuses(x):
         return slabs.pool(x, pools)
     tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and fuses(x)

@@ -172,24 +172,32 @@ def product(x: Tensor, *gates: Tensor) -> Tensor:
 def simple_product(x: Tensor, *gates: Tensor) -> Tensor:
     """The plain formula, with gates that lie as their map does."""
     order = order_of(x)
-    lying = (gate.permute(order).contiguous() for gate in gates)
-    return product(x.permute(order), *lying).permute(back(order))
+    return product(x.permute(order), *_lying_gates(gates, order)).permute(back(order))
+
+
+def lies_anyhow(gate: Tensor) -> bool:
+    """Whether a gate has but one order of axes in memory: channels alone, or places alone."""
+    return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
+
+
+def _lying_gates(gates: Sequence[Tensor], order: Axes) -> list[Tensor]:
+    """Gates as their map lies: with another order of axes they cost several times as much."""
+    return [gate.permute(order).contiguous() for gate in gates]
 
 
 def scale(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     """The product without gradients."""
     if x.is_cuda:
         order, y = order_of(x), torch.empty_like(x)
-        lying = [gate.permute(order).contiguous() for gate in gates]
-        gpu.scale(x.permute(order), lying, y.permute(order))
+        gpu.scale(x.permute(order), _lying_gates(gates, order), y.permute(order))
         return y
-    if len(gates) == 1 and (gates[0].shape[1] == 1 or gates[0].shape[2:] == (1, 1)):
+    if len(gates) == 1 and lies_anyhow(gates[0]):
         return x * gates[0]
     order = order_of(x)
     y = torch.empty_like(x)
-    # A gate with another order of axes than the map's costs several times as much.
-    lying = [gate.permute(order).contiguous() for gate in gates]
-    for x_, y_, *gates_ in in_slabs(x.permute(order), y.permute(order), *lying):
+    for x_, y_, *gates_ in in_slabs(
+        x.permute(order), y.permute(order), *_lying_gates(gates, order)
+    ):
         _product_into(y_, x_, gates_)
     return y
 
@@ -213,7 +221,7 @@ class Scaled(Function):
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
         order = order_of(x)
-        lying = [gate.permute(order).contiguous() for gate in gates]
+        lying = _lying_gates(gates, order)
         needs_map, *needs = ctx.needs_input_grad
         of_map = torch.empty_like(x) if needs_map else None
         of_gates = [
