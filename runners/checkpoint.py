@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .optimize import WeightAverage
+from .optimize import WeightAverage, places_of
 
 FORMAT = 2
 
@@ -60,10 +60,9 @@ def state_of(
 ) -> list[Tensor]:
     """Every tensor of a training, in an order that depends on the network and recipe alone."""
     held = [
-        value
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        for _, value in sorted(optimizer.state[parameter].items())
+        value if name == "step" else place.of(value)
+        for place in places_of(optimizer)
+        for name, value in sorted(optimizer.state[place.piece].items())
         if isinstance(value, Tensor)
     ]
     averaged = average.values if average else []
@@ -73,19 +72,20 @@ def state_of(
 def names_of(optimizer: torch.optim.Optimizer) -> list[list[str]]:
     """What the optimizer holds of each weight; nothing of weights that had no gradient."""
     return [
-        sorted(k for k, v in optimizer.state[parameter].items() if isinstance(v, Tensor))
-        for group in optimizer.param_groups
-        for parameter in group["params"]
+        sorted(k for k, v in optimizer.state[place.piece].items() if isinstance(v, Tensor))
+        for place in places_of(optimizer)
     ]
 
 
 def make_room(optimizer: torch.optim.Optimizer, names: Sequence[Sequence[str]]) -> None:
     """Give a fresh optimizer the state that another one held, all zero."""
-    weights = [p for group in optimizer.param_groups for p in group["params"]]
-    for weight, held in zip(weights, names, strict=True):
+    for place, held in zip(places_of(optimizer), names, strict=True):
+        weight, known = place.piece, optimizer.state[place.piece]
         for name in held:
+            if name in known:
+                continue
             scalar = torch.zeros((), device=weight.device if weight.is_cuda else "cpu")
-            optimizer.state[weight][name] = scalar if name == "step" else torch.zeros_like(weight)
+            known[name] = scalar if name == "step" else torch.zeros_like(weight)
 
 
 def _type(tensor: Tensor) -> str:

@@ -202,8 +202,9 @@ class _Network:
             if facts is None:
                 model.load_state_dict(load_file(weights))
                 return None
-            average = WeightAverage(model, recipe.ema) if recipe.ema else None
-            optimizer = make_optimizer(model, recipe, next(model.parameters()).device)
+            device = next(model.parameters()).device
+            optimizer = make_optimizer(model, recipe, device, in_pieces=False)
+            average = WeightAverage(model, optimizer, recipe.ema) if recipe.ema else None
             checkpoint.make_room(optimizer, facts["optimizer"])  # another network's is refused here
             checkpoint.load(weights, checkpoint.state_of(model, optimizer, average))
             if average:

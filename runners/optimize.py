@@ -9,20 +9,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .pieces import Place, lay, pieces
 from .recipe import Recipe
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, recipe: Recipe, device: torch.device, *, in_pieces: bool = True
+) -> torch.optim.Optimizer:
     """The recipe's optimizer; biases, norms and other vectors are not decayed.
 
-    On CUDA its learning rate is a tensor, which a captured step reads anew every time.
+    On CUDA its learning rate is a tensor, which a captured step reads anew every time. On a CPU
+    small weights are moved into pieces (`pieces.py`), unless it is said otherwise; a group's
+    `places` say where its weights lie.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    decayed = [p for p in parameters if p.ndim > 1], recipe.weight_decay
+    others = [p for p in parameters if p.ndim <= 1], 0.0
+    groups = []
+    for weights, decay in (decayed, others):
+        places = lay(weights) if in_pieces else [Place(weight, weight) for weight in weights]
+        if places:
+            groups.append({"params": pieces(places), "weight_decay": decay, "places": places})
     on_gpu = device.type == "cuda"
     fused = on_gpu or device.type == "cpu"
     lr = torch.tensor(recipe.lr, device=device) if on_gpu else recipe.lr
@@ -65,6 +72,11 @@ def _cosine(recipe: Recipe) -> bool:
     return recipe.schedule == "onecycle"
 
 
+def places_of(optimizer: torch.optim.Optimizer) -> list[Place]:
+    """Where the weights lie that an optimizer of ours moves, in its order."""
+    return [place for group in optimizer.param_groups for place in group["places"]]
+
+
 class WeightAverage:
     """Exponential moving average of weights and buffers (Polyak), for evaluation.
 
@@ -72,9 +84,15 @@ class WeightAverage:
     the initial weights. Whole-number buffers (BN's counters) are the model's own.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
         self.live = [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
-        self.values = [tensor.detach().clone() for tensor in self.live]
+        moved = {id(place.tensor): place for place in places_of(optimizer)}
+        moved |= {id(p.tensor): p for p in lay([t for t in self.live if id(t) not in moved])}
+        places = [moved[id(tensor)] for tensor in self.live]
+        self._live = pieces(places)
+        self._values = [piece.detach().clone() for piece in self._live]
+        of = dict(zip(map(id, self._live), self._values, strict=True))
+        self.values = [place.of(of[id(place.piece)]) for place in places]
         self.decay = decay
         self.steps = 0
 
@@ -83,7 +101,7 @@ class WeightAverage:
         """Take in one step of the model."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.values, self.live, weight)
+        torch._foreach_lerp_(self._values, self._live, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .pieces import forget_gradients
 from .quick import quick, spare_copies
 from .recipe import Recipe
 from .resident import DeviceData
@@ -53,7 +54,7 @@ class EagerStep:
         """See `Step`."""
         self.backward(images, labels)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        forget_gradients(self.optimizer)
 
     def backward(self, images: Tensor, labels: Tensor) -> None:
         """Forward and backward."""
@@ -88,7 +89,7 @@ class GraphStep:
             with torch.cuda.graph(self.graph):
                 eager.backward(self.images, self.labels)
                 eager.optimizer.step()
-                eager.optimizer.zero_grad(set_to_none=True)
+                forget_gradients(eager.optimizer)
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
         """See `Step`; the batch has to have the captured shape."""
@@ -141,7 +142,7 @@ def without_trace(step: EagerStep) -> Iterator[None]:
                     if isinstance(now, Tensor):
                         before = known.get(parameter, {}).get(key)
                         now.zero_() if before is None else now.copy_(before)
-        step.optimizer.zero_grad(set_to_none=True)
+        forget_gradients(step.optimizer)
         torch.set_rng_state(chances)
         if on_device is not None:
             torch.cuda.set_rng_state(on_device, device)

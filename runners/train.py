@@ -125,7 +125,7 @@ class Training:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model, self.data, self.recipe, self.seed = model, data, recipe, seed
         self.optimizer = make_optimizer(model, recipe, device)
-        self.average = WeightAverage(model, recipe.ema) if recipe.ema else None
+        self.average = WeightAverage(model, self.optimizer, recipe.ema) if recipe.ema else None
         self.batch, self.steps = batch_of(recipe, data), steps
         self.step: Step | None = None
         self.how = ""

@@ -8,7 +8,7 @@ from attentune.errors import TrialError
 from attentune.runners.augment import EpochOfPictures
 from attentune.runners.checkpoint import read_facts
 from attentune.runners.data import load_data
-from attentune.runners.optimize import learning_rate, make_optimizer
+from attentune.runners.optimize import WeightAverage, learning_rate, make_optimizer
 from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData, Pictures
 from attentune.runners.steps import EagerStep, without_trace
@@ -79,6 +79,36 @@ def test_a_step_copies_no_map(data, tiny_recipe):
     with Copies():
         step(*EpochOfPictures(data, tiny_recipe, seed=0, epoch=0).batch(0, 8))
     assert not [shape for shape in copied if len(shape) == 4 and shape[3] > 1]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_weights_in_pieces_move_as_they_would_apart(data, tiny_recipe, optimizer, channels_last):
+    """And so does their average, up to rounding: ends of vectors are computed one by one."""
+    recipe = tiny_recipe.model_copy(update={"optimizer": optimizer})
+
+    def trained(in_pieces):
+        model = network("mobilenetv3_small_050").train()
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(model, recipe, CPU, in_pieces=in_pieces)
+        average = WeightAverage(model, optimizer, 0.9)
+        step = EagerStep(model, optimizer, data, recipe)
+        batches = EpochOfPictures(data, recipe, seed=0, epoch=0)
+        for number in range(4):
+            step(*batches.batch(number, 16))
+            average.update()
+        live = [value.clone() for value in model.state_dict().values()]
+        moved = len(optimizer.param_groups[0]["params"])
+        with average.applied():
+            return moved, [*live, *(value.clone() for value in model.state_dict().values())]
+
+    few, together = trained(True)
+    many, apart = trained(False)
+    assert few < many / 4
+    torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-5)
+    half = len(together) // 2
+    assert not all(map(torch.equal, together[:half], together[half:]))
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
