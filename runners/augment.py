@@ -80,7 +80,7 @@ class EpochOfPictures:
         )
         if self.recipe.flip:
             columns = torch.where(self.mirrored[index, None], columns.flip(1), columns)
-        return source[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return _pixels(source, which, rows, columns)
 
     def _axis(self, side: int, index: Tensor, axis: int) -> Tensor:
         """Where each picture's rows (or columns) come from, (n, side)."""
@@ -115,6 +115,17 @@ class _Gathered:
     def part(self, first: int, size: int) -> tuple[Tensor, Tensor]:
         chosen = slice(first - self.begin, first - self.begin + size)
         return self.images[chosen], self.labels[chosen]
+
+
+def _pixels(source: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Of the pictures `which` (n,) those rows (n, H) and columns (n, W): (n, H, W, 3)."""
+    if source.is_cuda:  # which needs no list of places, and may gather a million at once
+        return source[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    # A CPU copies whole pixels five times as fast as it finds bytes one by one.
+    height, width, channels = source.shape[1:]
+    places = (which[:, None] * height + rows)[:, :, None] * width + columns[:, None, :]
+    found = source.reshape(-1, channels).index_select(0, places.view(-1))
+    return found.view(*places.shape, channels)
 
 
 def mixed(seed: int, epoch: int) -> int:

@@ -40,7 +40,7 @@ class Pictures:
     def take(self, index: Tensor) -> Tensor:
         """The chosen pictures, on the device."""
         if isinstance(self.images, Tensor):
-            return self.images[index]
+            return self.images.index_select(0, index)  # on a CPU far quicker than `[index]`
         return torch.from_numpy(self.images[index.cpu().numpy()]).to(index.device)
 
 
