@@ -1,7 +1,7 @@
 """Functions of torch that are slow for some maps, replaced by our own inside a training step.
 
 The network is left alone: inside `Quick` every module that calls torch's function gets ours, and
-inside `Convolving` its convolutions do. Ours hand on what they do not cover.
+inside `Own` its layers do. Ours hand on what they do not cover.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..spaces.attentions.pools import averaged
 from . import convolutions, norms
 
 Function = Callable[..., Any]
@@ -39,28 +40,46 @@ class Quick(TorchFunctionMode):
         return self.instead.get(func, func)(*args, **(kwargs or {}))
 
 
-class Convolving:
-    """Inside, these layers convolve by `convolutions.conv2d`.
+class Own:
+    """Inside, layers of this network compute in a way of ours: convolutions by
+    `convolutions.conv2d`, and timm's squeeze-and-excitation by `_excited`.
 
     `Quick` would do, but is asked about all that a step does with tensors in Python, 300 to 800
     times: 2 to 3 % of the step of a small network on a CPU.
     """
 
-    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
-        self.layers = {layer: MethodType(_conv_forward, layer) for layer in layers}
+    def __init__(self, model: nn.Module) -> None:
+        convolving = [(each, "_conv_forward", _conv_forward) for each in convolutions.layers(model)]
+        exciting = [(each, "forward", _excited) for each in model.modules() if _is_excite(each)]
+        self.ways: list[tuple[nn.Module, str, Function]] = [
+            (layer, name, MethodType(own, layer)) for layer, name, own in convolving + exciting
+        ]
 
     def __enter__(self) -> None:
-        for layer, own in self.layers.items():
-            layer.__dict__["_conv_forward"] = own
+        for layer, name, own in self.ways:
+            layer.__dict__[name] = own
 
     def __exit__(self, *_: object) -> None:
-        for layer in self.layers:
-            layer.__dict__.pop("_conv_forward", None)
+        for layer, name, _own in self.ways:
+            layer.__dict__.pop(name, None)
 
 
 def _conv_forward(layer: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     given = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return convolutions.conv2d(input, weight, bias, *given)  # type: ignore[arg-type]
+
+
+def _is_excite(layer: nn.Module) -> bool:
+    """Whether this is the squeeze-and-excitation of timm's EfficientNets and MobileNets."""
+    kind = type(layer)
+    return (kind.__module__, kind.__name__) == ("timm.models._efficientnet_blocks", "SqueezeExcite")
+
+
+def _excited(layer: Any, x: Tensor) -> Tensor:
+    """As that class computes it, with a mean whose gradient is not a map of its own."""
+    squeezed = layer.act1(layer.conv_reduce(averaged(x, (2, 3))))
+    excited: Tensor = x * layer.gate(layer.conv_expand(squeezed))
+    return excited
 
 
 def spare_copies(model: nn.Module) -> None:
@@ -75,6 +94,4 @@ def quick(model: nn.Module, device: torch.device) -> AbstractContextManager[obje
     """What to train this network in, over and over; nothing where it would gain nothing."""
     if device.type == "cuda":
         return Quick({F.batch_norm: norms.batch_norm})
-    if device.type == "cpu" and (layers := convolutions.layers(model)):
-        return Convolving(layers)
-    return nullcontext()
+    return Own(model) if device.type == "cpu" else nullcontext()
