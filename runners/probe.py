@@ -12,7 +12,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +40,13 @@ VARIANTS: tuple[Variant, ...] = (
 )
 WORTH_IT = 1.1
 """bf16 is taken only if it is so many times as fast as float32: less is not worth its rounding."""
-_ROUNDS = 3
+_ROUNDS = 4
 _SIP = 2
 """Pictures on which a CPU tries a variant first."""
 _CLEARLY = 1.2
-"""A variant all of whose steps were so many times as fast as any other's need not be timed on."""
+"""A variant that is so many times as fast as any other need not be timed on."""
+_BEATEN = 2
+"""A variant whose fastest step takes so many times the fastest of all will not win."""
 _PATIENCE, _HOPELESS = 0.5, 4
 """A first step that takes so many seconds, and so many times the fastest, is not tried again."""
 _LONGEST = 0.15
@@ -156,8 +158,6 @@ def _probe(
     if not runs:
         failure = failures[-1]
         raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
-    if device.type == "cpu":
-        runs = _promising(runs)
     times = _in_turns(runs, seconds)
     best = {
         precision: min((v for v in times if v[0] == precision), key=times.__getitem__)
@@ -202,13 +202,6 @@ def _bearable(
     return [variant for variant in first if variant[0] not in hopeless]
 
 
-def _promising(runs: Mapping[Variant, Callable[[], float]]) -> dict[Variant, Callable[[], float]]:
-    """Without those that are hopeless in a step, and in another."""
-    first = {variant: run() for variant, run in runs.items()}
-    most = _HOPELESS * min(first.values())
-    return {v: run for v, run in runs.items() if first[v] <= most or run() <= most}
-
-
 def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
     """A batch whose step does not take too long, at most so many pictures."""
     few = min(8, most)
@@ -218,22 +211,30 @@ def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
 
 
 def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> dict[Variant, float]:
-    """The median seconds of a step of every variant, all equally often, for so long, or until one
-    is clearly the fastest."""
+    """The median seconds of a step of every variant, in turns, for so long, or until one is clearly
+    the fastest. What is beaten in two steps takes no more of them."""
     ends = time.perf_counter() + seconds
-    times: dict[Variant, list[float]] = {variant: [] for variant in runs}
-    rounds = 0
-    while rounds < _ROUNDS or (time.perf_counter() < ends and not _clear(times.values())):
-        for variant, run in runs.items():
-            times[variant].append(run())
+    times = {variant: [run()] for variant, run in runs.items()}
+    racing, rounds = list(runs), 1
+    while rounds < _ROUNDS or (time.perf_counter() < ends and not _clear(times, racing)):
+        for variant in racing:
+            times[variant].append(runs[variant]())
         rounds += 1
+        most = _BEATEN * min(map(min, times.values()))
+        racing = [variant for variant in racing if min(times[variant]) <= most]
     return {variant: statistics.median(found) for variant, found in times.items()}
 
 
-def _clear(times: Iterable[Sequence[float]]) -> bool:
-    """Whether the slowest step of one variant was clearly faster than any of the others'."""
-    first, *others = sorted(times, key=statistics.median)
-    return all(_CLEARLY * max(first) < min(other) for other in others)
+def _clear(times: Mapping[Variant, Sequence[float]], racing: Sequence[Variant]) -> bool:
+    """Whether one variant was the fastest in every turn, and clearly on the whole."""
+    middles = {variant: statistics.median(times[variant]) for variant in racing}
+    first = min(racing, key=middles.__getitem__)
+    return all(
+        _CLEARLY * middles[first] < middles[other]
+        and all(one < two for one, two in zip(times[first], times[other], strict=True))
+        for other in racing
+        if other != first
+    )
 
 
 def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable[[], float]:
