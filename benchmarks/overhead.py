@@ -4,10 +4,11 @@
 
 Runs a small study with the parts of `attentune search`: a worker process, the coordinator, Optuna's
 proposals, an SQLite file. Training is a few tiny steps. A trial's fixed cost is the time from its
-start to the start of the next trial, less its epochs, of which the first counts as the later ones
-do: what is slow only once is part of the cost. The first trials, which warm the worker up, are left
-out. Its parts are timed where they happen, in either process; `rest` is what they do not explain,
-below zero where the coordinator works while the worker trains.
+start to the start of the next trial, less its epochs, but for what the first of them takes more
+than the later ones: what is slow only once is part of the cost. That difference of two times varies
+by more than its size, so the median of all trials is taken. The first trials, which warm the worker
+up, are left out. The parts of the cost are timed where they happen, in either process; `rest` is
+what they do not explain, below zero where the coordinator works while the worker does.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ TRACE = "ATTENTUNE_OVERHEAD_TRACE"
 TARGET_MS = 50.0
 
 TRAINING = "epochs"
+FIRST = "first epoch, more than later ones"
 ANSWER = "answer to an epoch"
 IN_WORKER = (
     ("checkpoint", "attentune.runners.trial", "read_facts"),
@@ -60,6 +62,7 @@ IN_WORKER = (
     ("tell", "multiprocessing.connection", "Connection.send"),
 )
 IN_COORDINATOR = (
+    ("propose beforehand", "attentune.search.propose", "Proposer.foresee"),
     ("propose", "attentune.search.propose", "Proposer.next"),
     ("tell the sampler", "attentune.search.propose", "Proposer.settle"),
     ("record the result", "attentune.studies.store", "Store.finish_trial"),
@@ -186,23 +189,23 @@ def study(backbone: str, options: argparse.Namespace, clock: Clock) -> list[dict
 def described(
     cycle: float, epochs: list[float], line: dict[str, float], here: dict[str, float]
 ) -> dict[str, float]:
-    """One trial's cost and its parts, in milliseconds."""
-    training = statistics.median(epochs[1:]) * len(epochs)
+    """One trial's cost beyond all of its epochs, and its parts, in milliseconds."""
     whole = line.pop("whole")
     trained = line.pop(TRAINING)
-    parts = {"first epoch, more than later ones": sum(epochs) - training} | line
+    parts = {FIRST: epochs[0] - statistics.median(epochs[1:])} | line
     parts["trial: rest"] = whole - trained - sum(line.values())
     parts |= here
     parts["between trials: rest"] = cycle - whole - sum(here.values())
-    cost = {"cost": cycle - training, **parts}
+    cost = {"cost": cycle - sum(epochs), **parts}
     return {name: 1e3 * seconds for name, seconds in cost.items()}
 
 
 def summary(trials: list[dict[str, float]]) -> dict[str, Any]:
     """The cost, and the median of every part, in milliseconds."""
     names = dict.fromkeys(name for trial in trials for name in trial if name != "cost")
+    first = statistics.median(trial[FIRST] for trial in trials)
     return {
-        "cost_ms": spread([trial["cost"] for trial in trials], 1),
+        "cost_ms": spread([trial["cost"] + first for trial in trials], 1),
         "parts_ms": {
             name: round(statistics.median(trial.get(name, 0.0) for trial in trials), 2)
             for name in names

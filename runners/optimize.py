@@ -90,8 +90,8 @@ class WeightAverage:
         moved |= {id(p.tensor): p for p in lay([t for t in self.live if id(t) not in moved])}
         places = [moved[id(tensor)] for tensor in self.live]
         self._live = pieces(places)
-        self._values = [piece.detach().clone() for piece in self._live]
-        of = dict(zip(map(id, self._live), self._values, strict=True))
+        self.pieces = [piece.detach().clone() for piece in self._live]
+        of = dict(zip(map(id, self._live), self.pieces, strict=True))
         self.values = [place.of(of[id(place.piece)]) for place in places]
         self.decay = decay
         self.steps = 0
@@ -101,7 +101,7 @@ class WeightAverage:
         """Take in one step of the model."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self._values, self._live, weight)
+        torch._foreach_lerp_(self.pieces, self._live, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -9,7 +9,8 @@ network notices nothing: its tensors become views of the piece, their gradients 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,7 @@ class Piece(nn.Parameter):
     """Several tensors end to end. Its gradient stays where it is; see `forget_gradients`."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a tensor of a network lies: in a piece, from a value on, or by itself."""
 
     tensor: Tensor
@@ -40,26 +40,28 @@ class Place:
         return other.as_strided(self.tensor.shape, self.tensor.stride(), self.begin)
 
 
+@torch.no_grad()
 def lay(tensors: Sequence[Tensor]) -> list[Place]:
     """Lay the small ones of some tensors end to end in a new piece; the place of every tensor."""
-    begins: list[int | None] = []
-    end = 0
-    for tensor in tensors:
-        begins.append(end if _fits(tensor) else None)
-        end += -(-tensor.numel() // APART) * APART if _fits(tensor) else 0
-    piece = Piece(torch.zeros(end))
-    if any(tensor.requires_grad for tensor in tensors):
-        piece.grad = torch.zeros(end)
-    found = []
-    for tensor, begin in zip(tensors, begins, strict=True):
-        place = Place(tensor, tensor) if begin is None else Place(tensor, piece, begin)
-        if begin is not None:
-            part = place.of(piece.data)
-            tensor.data = part.copy_(tensor.data)
-            if piece.grad is not None:
-                tensor.grad = place.of(piece.grad)
-        found.append(place)
-    return found
+    few = [tensor for tensor in tensors if _fits(tensor)]
+    lengths = [-(-tensor.numel() // APART) * APART for tensor in few]
+    piece = Piece(torch.zeros(sum(lengths)))
+    places = [
+        Place(tensor, piece, end - length)
+        for tensor, length, end in zip(few, lengths, accumulate(lengths), strict=True)
+    ]
+    values = piece.detach()
+    parts = [place.of(values) for place in places]
+    if few:
+        torch._foreach_copy_(parts, few)
+    for tensor, part in zip(few, parts, strict=True):
+        tensor.data = part
+    if any(tensor.requires_grad for tensor in few):
+        piece.grad = torch.zeros_like(values)
+        for place in places:
+            place.tensor.grad = place.of(piece.grad)
+    moved = {id(place.tensor): place for place in places}
+    return [moved.get(id(tensor)) or Place(tensor, tensor) for tensor in tensors]
 
 
 def pieces(places: Sequence[Place]) -> list[Tensor]:

@@ -76,11 +76,13 @@ class Additive:
         """Compute what the next proposals will need, while a trial trains and nobody waits."""
         first = fitted_to(len(seen))
         self._fits.of(seen)
-        self._candidates(seen, seed)
+        soon = self._candidates(seen, seed)
         if self.bound.size() > SMALL:
-            self._pool(seen, seed, first)
+            soon = [*soon, *self._pool(seen, seed, first)]
             needed = _learned(len(seen))
             self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
+        for architecture, _, _ in soon:
+            self.effects.of(architecture)
 
     def _model(self, seen: Sequence[Course], judged: Sequence[Architecture]) -> Model:
         return Model(self.effects, seen, judged, self._fits.of(seen, len(seen) - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..runners.results import Costs, EpochReport
+from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
 from ..studies.records import StudyRecord, TrialRecord
 
@@ -62,6 +62,9 @@ class Agenda(Protocol):
 
     def note(self, number: int, report: EpochReport) -> None:
         """Take in an epoch of a trial."""
+
+    def foresee(self, job: Job, accuracy: float) -> None:
+        """A trial is about to end so: a chance to think of the next, while its worker tidies up."""
 
     def settle(self, trial: TrialRecord) -> None:
         """Take in how a trial ended."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from ..errors import StudyError
-from ..runners.results import Costs, EpochReport
+from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
 from ..studies.analysis import analyse
 from ..studies.confirmation import ConfirmPlan, finalists
@@ -176,6 +176,9 @@ class Confirming:
 
     def note(self, number: int, report: EpochReport) -> None:
         """Nothing is learned from an epoch."""
+
+    def foresee(self, job: Job, accuracy: float) -> None:
+        """All is planned already."""
 
     def settle(self, trial: TrialRecord) -> None:
         """Nothing depends on how a trial ended."""

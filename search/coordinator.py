@@ -146,7 +146,10 @@ class Coordinator:
     def _enough(self) -> bool:
         if self.stopping or not self.left:
             return True
-        return self.done + len(self.running) >= self.plan.trials and not self.waiting
+        return not self.waiting and self._all_begun()
+
+    def _all_begun(self) -> bool:
+        return self.done + len(self.running) >= self.plan.trials
 
     def _start(self, new: Proposal) -> None:
         job = Job(
@@ -183,6 +186,8 @@ class Coordinator:
                 self.agenda.note(number, event.report)
                 self.pool.reply(number, self._answer(trial, event.report))
                 self.store.record_epoch(study, number, event.report)
+                if event.report.epoch == trial.job.recipe.epochs and not self._all_begun():
+                    self.agenda.foresee(trial.job, event.report.accuracy)
             case Finished():
                 self.store.finish_trial(study, number, event.result)
                 self._ended(number)

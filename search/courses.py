@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from ..runners.results import EpochReport
+from ..runners.results import EpochReport, Job
 from ..spaces.architecture import Architecture
 from ..studies.analysis import Matrix
 from ..studies.records import EpochRecord, TrialRecord
@@ -18,6 +17,7 @@ from .effects import Effects
 from .fits import Fits
 from .model import Course, Model
 from .rungs import glimpses_of, strength
+from .threads import one_thread
 
 TRUTHS = 200
 """Possible truths by which odds are told: to three hundredths, where they are even."""
@@ -52,17 +52,21 @@ class Courses:
         """Whether a trial has reached its end."""
         return number in self._ended and self._ended[number].state == "complete"
 
-    def ended(self) -> list[Course]:
-        """Of the trials that have ended, by number."""
-        return [
-            Course(
+    def ended(self, ending: Job | None = None, accuracy: float | None = None) -> list[Course]:
+        """Of the trials that have ended, by number; and of one that is about to, so."""
+        found = {
+            number: Course(
                 trial.parsed,
                 trial.seed,
                 trial.accuracy if trial.state == "complete" else None,
                 self._signals[number],
             )
-            for number, trial in sorted(self._ended.items())
-        ]
+            for number, trial in self._ended.items()
+        }
+        if ending:
+            signals = self._signals[ending.number]
+            found[ending.number] = Course(ending.architecture, ending.seed, accuracy, signals)
+        return [found[number] for number in sorted(found)]
 
     def under_way(self, number: int, architecture: Architecture, seed: int) -> Course | None:
         """Of a trial that has not ended; None if it has."""
@@ -96,7 +100,7 @@ class Foresight:
 
     def expected(self, going: Sequence[Course], asked: Sequence[Architecture]) -> list[float]:
         """The final accuracy to expect of architectures, given also trials that are under way."""
-        with threadpool_limits(1):  # the cores belong to the workers
+        with one_thread():
             found: list[float] = self._model(going, asked).expected().tolist()
             return found
 
@@ -104,7 +108,7 @@ class Foresight:
         self, going: Sequence[Course], asked: Sequence[Architecture], rng: np.random.Generator
     ) -> Matrix:
         """Possible final accuracies of architectures (`TRUTHS`, n), in the light of the same."""
-        with threadpool_limits(1):
+        with one_thread():
             return self._model(going, asked).samples(rng, TRUTHS)
 
     def _model(self, going: Sequence[Course], asked: Sequence[Architecture]) -> Model:

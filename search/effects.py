@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,35 @@ position, and pairs of attentions in two stages.
 """
 
 
+MOST = 20_000
+"""Architectures that are remembered: some 100 MB."""
+
+
+@dataclass(frozen=True)
+class Consists:
+    """How much of which effects of one kind an architecture has. `ids` are an `Effects`' own."""
+
+    ids: npt.NDArray[np.int_]
+    amounts: Array
+
+
 class Effects:
     """What an architecture consists of: by kind of effect, how much of each one it has."""
 
     def __init__(self, site_map: SiteMap) -> None:
         self.site_map = site_map
-        self.of = lru_cache(maxsize=20_000)(self._of)
+        self._ids: dict[str, dict[Any, int]] = {kind: {} for kind in KINDS}
+        self._known: dict[str, dict[str, Consists]] = {}
+
+    def of(self, architecture: Architecture) -> dict[str, Consists]:
+        """By kind of effect; remembered."""
+        if architecture.key not in self._known:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[architecture.key] = {
+                kind: self._numbered(kind, found) for kind, found in self._of(architecture).items()
+            }
+        return self._known[architecture.key]
 
     def designs(self, architectures: Sequence[Architecture]) -> dict[str, Array]:
         """By kind: how much of every effect (columns) each architecture (rows) has.
@@ -38,6 +61,11 @@ class Effects:
         """
         consisting = [self.of(architecture) for architecture in architectures]
         return {kind: _design([one[kind] for one in consisting]) for kind in KINDS}
+
+    def _numbered(self, kind: str, found: Mapping[Any, float]) -> Consists:
+        ids = self._ids[kind]
+        numbers = [ids.setdefault(name, len(ids)) for name in found]
+        return Consists(np.array(numbers, dtype=int), np.array(list(found.values()), dtype=float))
 
     def _of(self, architecture: Architecture) -> dict[str, dict[Any, float]]:
         stages = self.site_map.blocks
@@ -66,11 +94,15 @@ class Effects:
         return {kind: {k: v for k, v in columns.items() if v} for kind, columns in found.items()}
 
 
-def _design(rows: Sequence[Mapping[Any, float]]) -> Array:
-    columns = {key: i for i, key in enumerate(dict.fromkeys(k for row in rows for k in row))}
-    design = np.zeros((len(rows), max(1, len(columns))))
-    for i, row in enumerate(rows):
-        for key, value in row.items():
-            design[i, columns[key]] = value
+def _design(rows: Sequence[Consists]) -> Array:
+    ids = np.concatenate([np.zeros(0, dtype=int), *(row.ids for row in rows)])
+    # Columns in the order in which the rows first name them, whatever was asked about before: what
+    # is drawn by chance for each must not depend on that.
+    _, first, column = np.unique(ids, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=int)
+    place[np.argsort(first)] = np.arange(len(first))
+    design = np.zeros((len(rows), max(1, len(first))))
+    of_row = np.repeat(np.arange(len(rows)), [len(row.ids) for row in rows])
+    design[of_row, place[column]] = np.concatenate([np.zeros(0), *(row.amounts for row in rows)])
     norm = float((design**2).sum(axis=1).mean())
     return design / math.sqrt(norm) if norm > 0 else design

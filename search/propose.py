@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Protocol, cast
 
@@ -18,7 +19,7 @@ import optuna
 from optuna.trial import TrialState
 
 from ..errors import ArchitectureError, SpaceError
-from ..runners.results import Costs, EpochReport
+from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace, Pick
@@ -128,6 +129,7 @@ class Proposer:
         self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
         self.bare = Architecture(config.backbone)
         self.baselines = baselines(config.backbone, bound)
+        self._decisions = lru_cache(maxsize=1000)(bound.decisions)
         self._unwritten: list[Proposal] = []
         self.own = own_sampler(config, bound, costs, self.history)
         if isinstance(self.own, Learning):  # the others need not read every epoch
@@ -166,6 +168,11 @@ class Proposer:
         """Take in an epoch of a trial."""
         if self.own is not None:
             self.own.note(number, report)
+
+    def foresee(self, job: Job, accuracy: float) -> None:
+        """Decide about the next trial, in case that nothing else happens before this one ends."""
+        if self.own is not None and not any(self._owed()):
+            self.own.foresee(len(self.study.trials), job, accuracy)
 
     def settle(self, trial: TrialRecord) -> None:
         """Take in how a trial ended, and tell Optuna unless it knows already."""
@@ -208,7 +215,7 @@ class Proposer:
         return trials
 
     def _fixed(self, architecture: Architecture, seed: int) -> Proposal | None:
-        decisions = self.bound.decisions(architecture)
+        decisions = self._decisions(architecture)
         trial = self.study.ask(fixed=decisions)
         if decisions is not None:
             self.bound.choose(_suggest(trial))

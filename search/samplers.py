@@ -12,7 +12,7 @@ import math
 import random
 import warnings
 from collections.abc import Mapping, Sequence, Set
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import scipy
 from optuna.exceptions import ExperimentalWarning
@@ -24,10 +24,9 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from threadpoolctl import threadpool_limits
 
 from ..errors import SpaceError
-from ..runners.results import EpochReport
+from ..runners.results import EpochReport, Job
 from ..spaces.attentions.catalogue import Value
 from ..spaces.bound import BoundSpace
 from ..studies.records import EpochRecord, TrialRecord
@@ -35,6 +34,8 @@ from .additive import Additive
 from .agenda import Prices
 from .config import StudyConfig
 from .courses import Courses
+from .model import Course
+from .threads import one_thread
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024
@@ -86,6 +87,9 @@ class Own(Protocol):
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
 
+    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+        """Decide about trial `number` beforehand, in case that a trial ends so and nothing else."""
+
     def settle(self, trial: TrialRecord) -> None:
         """How a trial ended."""
 
@@ -109,6 +113,9 @@ class _Heedless:
 
     def note(self, number: int, report: EpochReport) -> None:
         """Nothing is learned."""
+
+    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+        """Nothing would be different."""
 
     def settle(self, trial: TrialRecord) -> None:
         """Nothing is learned."""
@@ -178,11 +185,20 @@ class Sobol(_Heedless):
         return decisions
 
 
+class Foreseen(NamedTuple):
+    """What would be decided about a trial, were these all that had ended."""
+
+    number: int
+    seen: list[Course]
+    decisions: Decisions | None
+
+
 class Learning:
     """The additive model, with all that it learns from: the rungs and the end of every trial."""
 
     def __init__(self, additive: Additive, config: StudyConfig) -> None:
         self.additive, self.seed, self.courses = additive, config.seed, Courses(config)
+        self._foreseen: Foreseen | None = None
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
@@ -196,13 +212,23 @@ class Learning:
         """How a trial ended."""
         self.courses.settle(trial)
 
+    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+        """Decide as if that trial had ended, for `decide` to find."""
+        seen = self.courses.ended(ending, accuracy)
+        self._foreseen = Foreseen(number, seen, self._decided(seen, number))
+
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
-        # The cores belong to the workers: threads that wait for each other there take minutes.
-        with threadpool_limits(1):
-            return self.additive.propose(self.courses.ended(), self.seed, number)
+        seen, foreseen = self.courses.ended(), self._foreseen
+        if foreseen and (foreseen.number, foreseen.seen) == (number, seen):
+            return foreseen.decisions
+        return self._decided(seen, number)
+
+    def _decided(self, seen: Sequence[Course], number: int) -> Decisions | None:
+        with one_thread():
+            return self.additive.propose(seen, self.seed, number)
 
     def prepare(self) -> None:
         """Fit the model to what has been seen, if it is time."""
-        with threadpool_limits(1):
+        with one_thread():
             self.additive.prepare(self.courses.ended(), self.seed)

@@ -142,7 +142,8 @@ def insert_all(
     AttentuneError if the parameters differ from the formulas, or the backbone's keys change.
     """
     undo: list[Undo] = []
-    keys, count = set(model.state_dict()), _count(model)
+    before = _sizes(model)
+    count = sum(before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
     named: Counter[tuple[Anchor, str]] = Counter()
     same: Counter[tuple[Anchor, str, Effect]] = Counter()
@@ -161,7 +162,8 @@ def insert_all(
         if place := here.anchor(anchor):
             undo += insert(model, place, group)
             count += sum(map(_count, group.values()))  # each of them by its formula
-    if _count(model) != count or not keys <= set(model.state_dict()):
+    after = _sizes(model)
+    if sum(after.values()) != count or not before.keys() <= after.keys():
         raise AttentuneError(
             "inserting attention changed the backbone itself; please report the architecture"
         )
@@ -198,6 +200,12 @@ def _seeded(seed: int | None, *what: object) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def _sizes(model: nn.Module) -> dict[str, int]:
+    """Values of every parameter, by name, and 0 for every buffer."""
+    sizes = dict.fromkeys((name for name, _ in model.named_buffers()), 0)
+    return sizes | {name: parameter.numel() for name, parameter in model.named_parameters()}
 
 
 def _count(module: nn.Module) -> int:

@@ -67,7 +67,8 @@ class Template:
         here = Relocation(model, self._plain.backbone, {})
         undo = insert_all(model, here, fitted, seed)
         try:
-            model.to(self._device)
+            if self._device.type != "cpu":  # else there is nothing to move, and much to look at
+                model.to(self._device)
             yield model
         finally:
             for take_out in undo:

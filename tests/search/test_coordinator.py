@@ -6,7 +6,9 @@ import optuna
 import pytest
 from attentune.errors import SpaceError, TrialError
 from attentune.runners.events import EpochDone
+from attentune.search.additive import Additive
 from attentune.search.config import SAMPLERS
+from attentune.search.propose import Proposer
 from attentune.spaces.space import Space
 
 BASELINES = [
@@ -33,6 +35,26 @@ def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
     bench.run("halves", 40)
     assert bench.told("halves") == bench.told("whole")
     assert len(bench.told("whole")) == 40
+
+
+def test_the_next_trial_is_thought_of_while_the_last_one_is_at_its_end(bench, monkeypatch):
+    """Once for each, and as if it had been afterwards."""
+    asked, propose = [], Additive.propose
+
+    def looked_at(self, seen, seed, number):
+        last = bench.store.trials(bench.store.study("ahead"))[-1]
+        asked.append((number, last.state))
+        return propose(self, seen, seed, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Additive, "propose", looked_at)
+        bench.run("ahead", 20, bench.config(sampler="additive"))
+    numbers = [number for number, _ in asked]
+    assert numbers == sorted(set(numbers))
+    assert "running" in {state for _, state in asked}
+    monkeypatch.setattr(Proposer, "foresee", lambda *_: None)
+    bench.run("afterwards", 20, bench.config(sampler="additive"))
+    assert bench.told("ahead") == bench.told("afterwards")
 
 
 @pytest.mark.parametrize("sampler", ["random", "nsga2"])
