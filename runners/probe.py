@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,11 +39,13 @@ VARIANTS: tuple[Variant, ...] = (
 )
 WORTH_IT = 1.1
 """bf16 is taken only if it is so many times as fast as float32: less is not worth its rounding."""
-_ROUNDS = 4
+_ROUNDS = 3
 _SIP = 2
 """Pictures on which a CPU tries a variant first."""
 _CLEARLY = 1.2
-"""A variant that is so many times as fast as any other need not be timed on."""
+"""A variant that is so many times as fast as any other need not be timed on. And contiguous maps
+are taken only if they are so many times as fast as those with channels last: in one process or the
+next either may be ahead by a tenth; and attentions, and whole batches, are quicker over these."""
 _BEATEN = 2
 """A variant whose fastest step takes so many times the fastest of all will not win."""
 _PATIENCE, _HOPELESS = 0.5, 4
@@ -55,7 +56,7 @@ _LONGEST = 0.15
 
 @dataclass(frozen=True)
 class Probe:
-    """The fastest variant, and milliseconds a step of every variant that could run."""
+    """The variant to take, and milliseconds of the fastest step of every one that could run."""
 
     precision: Precision
     channels_last: bool
@@ -93,7 +94,8 @@ class Probe:
 def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
     """What an answer depends on: two equal questions have one answer."""
     asked = {
-        "way": "2",  # the first left pictures with channels last whatever was to be tried
+        # 1 left pictures with channels last whatever was to be tried; 2 took whatever was ahead.
+        "way": "3",
         "backbone": backbone,
         "stem": recipe.stem,
         "image_size": str(recipe.image_size),
@@ -159,10 +161,7 @@ def _probe(
         failure = failures[-1]
         raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
     times = _in_turns(runs, seconds)
-    best = {
-        precision: min((v for v in times if v[0] == precision), key=times.__getitem__)
-        for precision in dict.fromkeys(variant[0] for variant in times)
-    }
+    best = {precision: _layout(precision, times) for precision, _ in times}
     chosen = best.get("float32", best.get("bf16", next(iter(times))))
     if "bf16" in best and times[best["bf16"]] * WORTH_IT < times[chosen]:
         chosen = best["bf16"]
@@ -211,8 +210,11 @@ def _affordable(prepared: Prepared, variant: Variant, most: int) -> int:
 
 
 def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> dict[Variant, float]:
-    """The median seconds of a step of every variant, in turns, for so long, or until one is clearly
-    the fastest. What is beaten in two steps takes no more of them."""
+    """The seconds of the fastest step of every variant, taken in turns for so long, or until one is
+    clearly ahead. What is beaten in two steps takes no more of them.
+
+    What disturbs a step makes it longer, never shorter, and the first ones are not warm yet.
+    """
     ends = time.perf_counter() + seconds
     times = {variant: [run()] for variant, run in runs.items()}
     racing, rounds = list(runs), 1
@@ -222,15 +224,23 @@ def _in_turns(runs: Mapping[Variant, Callable[[], float]], seconds: float) -> di
         rounds += 1
         most = _BEATEN * min(map(min, times.values()))
         racing = [variant for variant in racing if min(times[variant]) <= most]
-    return {variant: statistics.median(found) for variant, found in times.items()}
+    return {variant: min(found) for variant, found in times.items()}
+
+
+def _layout(precision: Precision, times: Mapping[Variant, float]) -> Variant:
+    """The memory layout to take with a precision."""
+    last, first = (precision, True), (precision, False)
+    if last in times and first in times:
+        return first if times[first] * _CLEARLY < times[last] else last
+    return last if last in times else first
 
 
 def _clear(times: Mapping[Variant, Sequence[float]], racing: Sequence[Variant]) -> bool:
     """Whether one variant was the fastest in every turn, and clearly on the whole."""
-    middles = {variant: statistics.median(times[variant]) for variant in racing}
-    first = min(racing, key=middles.__getitem__)
+    fastest = {variant: min(times[variant]) for variant in racing}
+    first = min(racing, key=fastest.__getitem__)
     return all(
-        _CLEARLY * middles[first] < middles[other]
+        _CLEARLY * fastest[first] < fastest[other]
         and all(one < two for one, two in zip(times[first], times[other], strict=True))
         for other in racing
         if other != first
