@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import AttentuneError as AttentuneError
     from .spaces.architecture import Architecture as Architecture
-    from .spaces.attentions.plugins import register_attention as register_attention
-    from .spaces.build import create_model as create_model
+    from .spaces.attentions.plugins.register import register_attention as register_attention
+    from .spaces.networks.build import create_model as create_model
     from .studies.export import load as load
 
 __version__ = "0.1.0"
@@ -20,9 +20,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Architecture": ".spaces.architecture",
     "AttentuneError": ".errors",
-    "create_model": ".spaces.build",
+    "create_model": ".spaces.networks.build",
     "load": ".studies.export",
-    "register_attention": ".spaces.attentions.plugins",
+    "register_attention": ".spaces.attentions.plugins.register",
 }
 __all__ = [
     "Architecture",

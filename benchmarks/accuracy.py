@@ -29,7 +29,7 @@ from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.probe import probe
 from attentune.runners.recipe import Recipe
-from attentune.spaces.build import choose_stem
+from attentune.spaces.networks.build import choose_stem
 
 Runs = list[dict[str, Any]]
 

@@ -11,8 +11,8 @@ with the same hidden width where it has one. Ratios are `theirs / ours`, above 1
 faster. `passes` counts how often a training step moves the map, reading or writing, over memory
 that does not stay in the cache: operators are followed on the meta device.
 
-The fused form is chosen by sizes (`spaces/attentions/fused.py`), which should leave no median below
-1 here but for noise: `slower` lists what falls below the limit.
+The fused form is chosen by sizes (`spaces/kernels/pool_scale.py`), which should leave no median
+below 1 here but for noise: `slower` lists what falls below the limit.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
 from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
-from attentune.spaces.attentions import fused, slabs
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
-from attentune.spaces.discover import site_map
-from attentune.spaces.timm_compat import import_timm
+from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.timm_compat import import_timm
+from attentune.spaces.kernels import pool_scale, pool_scale_cpu
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -50,7 +50,7 @@ VARIANTS = ("float32.channels_last", "bf16.channels_last", "float32.contiguous")
 
 LIMIT = 0.93
 """Below it a median ratio is more than noise."""
-CACHED = 2 * slabs.SLAB
+CACHED = 2 * pool_scale_cpu.SLAB
 """Bytes of a storage that is assumed to stay in the cache."""
 
 Shape = tuple[int, int, int]
@@ -121,7 +121,7 @@ class Trial:
         wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
 
         def run() -> float:
-            with fused.plain() if plain else contextlib.nullcontext():
+            with pool_scale.plain() if plain else contextlib.nullcontext():
                 wait()
                 began = time.perf_counter()
                 for _ in range(times):
@@ -176,7 +176,7 @@ def _moved(tensor: Tensor) -> int:
 def passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
     """How often a training step moves the map."""
     trial = Trial(attention(name).load()(shape[1]), shape, variant, "meta")
-    with fused.plain() if plain else contextlib.nullcontext(), Traffic() as traffic:
+    with pool_scale.plain() if plain else contextlib.nullcontext(), Traffic() as traffic:
         trial.bf16 = False  # the meta device has no autocast; the map has its type
         trial.module.to(trial.x.dtype)
         trial.step()

@@ -3,7 +3,8 @@
     python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
 `networks`: training steps of whole networks on pictures of 32 × 32, as a trial takes them, with
-torch's convolutions and with ours (`runners/convolutions.py`), in turns, on one thread. `layers`:
+torch's convolutions and with ours (`spaces/kernels/small_convolutions.py`), in turns, on one
+thread. `layers`:
 a convolution alone, forwards and backwards, over maps of 1 to 16 places a side, wherever ours is
 taken: depthwise with kernels of 3 to 9, pointwise with the widths of mobile networks. Ratios are
 `torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
@@ -28,14 +29,14 @@ import torch.nn.functional as F
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.training import load, network
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners import convolutions as ours
 from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.optimize import make_optimizer
 from attentune.runners.quick import Quick
 from attentune.runners.recipe import Recipe
 from attentune.runners.steps import EagerStep
-from attentune.spaces.build import choose_stem
+from attentune.spaces.kernels import small_convolutions as ours
+from attentune.spaces.networks.build import choose_stem
 from torch import nn
 
 BACKBONES = (

@@ -41,8 +41,8 @@ from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.packing import measure_packing
 from attentune.runners.recipe import Recipe
-from attentune.spaces.attentions import fused as forms
 from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.kernels import pool_scale as forms
 
 Result = dict[str, Any]
 COMMON = ("none", "se", "eca", "cbam", "ca")

@@ -41,8 +41,8 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.train import Training, steps_of
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build, choose_stem
-from attentune.spaces.discover import site_map
+from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.networks.build import build, choose_stem
 from torch import nn
 
 BACKBONES = ("resnet18", "mobilenetv3_small_050")

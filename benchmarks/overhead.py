@@ -51,8 +51,8 @@ ANSWER = "answer to an epoch"
 IN_WORKER = (
     ("checkpoint", "attentune.runners.trial", "read_facts"),
     ("data", "attentune.runners.trial", "resident"),
-    ("build", "attentune.spaces.template", "Template._reset"),
-    ("build", "attentune.spaces.template", "insert_all"),
+    ("build", "attentune.spaces.networks.reusable_backbone", "Template._reset"),
+    ("build", "attentune.spaces.networks.reusable_backbone", "insert_all"),
     ("price", "attentune.runners.trial", "_Trial.price"),
     ("optimizer and average", "attentune.runners.train", "Training.__init__"),
     (TRAINING, "attentune.runners.train", "Training.epoch"),

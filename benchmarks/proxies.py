@@ -56,7 +56,7 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.resident import DeviceData
 from attentune.runners.train import Training, steps_of
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.spaces.networks.build import build
 from scipy import stats
 from torch import Tensor, nn
 

@@ -36,13 +36,13 @@ from typing import Any, TextIO
 
 import torch
 from attentune.errors import AttentuneError
-from attentune.spaces import discover
 from attentune.spaces.architecture import POSITIONS, Architecture, Insertion
 from attentune.spaces.attentions.catalogue import attention
-from attentune.spaces.build import build
-from attentune.spaces.fitting import fittings
-from attentune.spaces.sites import SiteMap
-from attentune.spaces.timm_compat import backbone_names, import_timm, native_size
+from attentune.spaces.backbones import discover
+from attentune.spaces.backbones.sites import SiteMap
+from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size
+from attentune.spaces.networks.build import build
+from attentune.spaces.networks.placement import fittings
 from torch import nn
 
 RESULTS = Path(__file__).parent / "results"

@@ -20,9 +20,9 @@ from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
 from attentune.spaces.architecture import Architecture
-from attentune.spaces.bound import bind
-from attentune.spaces.discover import site_map
-from attentune.spaces.space import Space
+from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.search_space.space import Space
 from attentune.studies.analysis import non_dominated
 
 Array = np.ndarray[Any, Any]

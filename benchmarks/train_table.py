@@ -38,7 +38,7 @@ from attentune.runners.results import EpochReport
 from attentune.search.prepare import prepare
 from attentune.search.propose import baselines
 from attentune.search.request import read_request
-from attentune.spaces.bound import bind
+from attentune.spaces.search_space.bound_space import bind
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]

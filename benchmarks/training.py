@@ -18,7 +18,7 @@ from attentune.runners.resident import DeviceData
 from attentune.runners.results import EpochReport
 from attentune.runners.train import Outcome, Save, train
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.spaces.networks.build import build
 from torch import nn
 
 

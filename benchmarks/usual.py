@@ -26,8 +26,8 @@ from attentune.runners.data.dataset import Split
 from attentune.runners.optimize import learning_rate
 from attentune.runners.recipe import Recipe
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
-from attentune.spaces.timm_compat import import_timm
+from attentune.spaces.backbones.timm_compat import import_timm
+from attentune.spaces.networks.build import build
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader

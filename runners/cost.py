@@ -23,12 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import attention
-from ..spaces.build import build
-from ..spaces.canonical import canonical
-from ..spaces.discover import Stem
-from ..spaces.discover import site_map as discover
-from ..spaces.fitting import fittings
-from ..spaces.sites import SiteMap
+from ..spaces.backbones.discover import Stem
+from ..spaces.backbones.discover import site_map as discover
+from ..spaces.backbones.sites import SiteMap
+from ..spaces.networks.build import build
+from ..spaces.networks.canonical import canonical
+from ..spaces.networks.placement import fittings
 from .devices import resolve_device
 from .recipe import Recipe
 from .results import Costs

@@ -47,7 +47,7 @@ def _torch() -> str:
 
 
 def _timm() -> str:
-    from ..spaces.timm_compat import backbone_names, import_timm
+    from ..spaces.backbones.timm_compat import backbone_names, import_timm
 
     return f"{import_timm().__version__}, {len(backbone_names()):,} models"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..spaces.attentions.plugins import origins
+from ..spaces.attentions.plugins.register import origins
 
 PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 

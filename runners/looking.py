@@ -30,8 +30,8 @@ import numpy.typing as npt
 
 from ..errors import AttentuneError, UsageError
 from ..spaces.architecture import Architecture, parse
-from ..spaces.fitting import Fitting, fittings
-from ..spaces.sites import Anchor
+from ..spaces.backbones.sites import Anchor
+from ..spaces.networks.placement import Fitting, fittings
 from .data import load_data
 from .data.dataset import Images, Labels
 from .recipe import Recipe
@@ -39,7 +39,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..spaces.trace import Layout
+    from ..spaces.backbones.trace import Layout
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -166,8 +166,8 @@ class _Network:
     def __init__(self, architecture: Architecture, recipe: Recipe, num_classes: int) -> None:
         import torch
 
-        from ..spaces.build import build
-        from ..spaces.discover import site_map
+        from ..spaces.backbones.discover import site_map
+        from ..spaces.networks.build import build
 
         self.architecture, self.recipe = architecture, recipe
         self.gates: list[Gate] = []
@@ -272,7 +272,7 @@ class _Network:
 
     def _watch_end(self, stage: int) -> list[Any]:
         """A hook on what leaves a stage, after that of an attention there; none if it is no map."""
-        from ..spaces.trace import layout_of
+        from ..spaces.backbones.trace import layout_of
 
         ends = [s for s in self.sites.sites if s.stage == stage and s.position in ("stage", "post")]
         end = next((s for s in ends if s.position == "stage"), ends[-1] if ends else None)
@@ -355,8 +355,8 @@ def _ratio(returned: Doubles, given: Doubles) -> Floats:
 
 def _energy(model: nn.Module, features: Tensor, layout: Layout) -> Floats:
     """Mean |feature| over channels, (N, H, W), of a map in any layout."""
-    from ..spaces.rerolled import token_order
-    from ..spaces.trace import NCHW, NLC
+    from ..spaces.backbones.hiera import token_order
+    from ..spaces.backbones.trace import NCHW, NLC
 
     means = features.abs().mean(1 if layout == NCHW else -1)
     if layout.startswith(NLC):  # (N, L)

@@ -19,7 +19,7 @@ import torch
 
 from ..errors import AttentuneError
 from ..spaces.architecture import Architecture
-from ..spaces.build import build
+from ..spaces.networks.build import build
 from .cost import threads
 from .devices import hold_memory
 from .environment import device_name

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..spaces.attentions.pools import averaged
-from . import convolutions, norms
+from ..spaces.kernels import batch_norm, small_convolutions
+from ..spaces.kernels.pooling import averaged
 
 Function = Callable[..., Any]
 
@@ -49,7 +49,9 @@ class Own:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        convolving = [(each, "_conv_forward", _conv_forward) for each in convolutions.layers(model)]
+        convolving = [
+            (each, "_conv_forward", _conv_forward) for each in small_convolutions.layers(model)
+        ]
         exciting = [(each, "forward", _excited) for each in model.modules() if _is_excite(each)]
         self.ways: list[tuple[nn.Module, str, Function]] = [
             (layer, name, MethodType(own, layer)) for layer, name, own in convolving + exciting
@@ -66,7 +68,7 @@ class Own:
 
 def _conv_forward(layer: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     given = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    return convolutions.conv2d(input, weight, bias, *given)  # type: ignore[arg-type]
+    return small_convolutions.conv2d(input, weight, bias, *given)  # type: ignore[arg-type]
 
 
 def _is_excite(layer: nn.Module) -> bool:
@@ -93,5 +95,5 @@ def spare_copies(model: nn.Module) -> None:
 def quick(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
     """What to train this network in, over and over; nothing where it would gain nothing."""
     if device.type == "cuda":
-        return Quick({F.batch_norm: norms.batch_norm})
+        return Quick({F.batch_norm: batch_norm.batch_norm})
     return Own(model) if device.type == "cpu" else nullcontext()

@@ -18,10 +18,9 @@ from torch import nn
 from ..errors import AttentuneError, FailureKind, TrialError
 from ..files import replacing
 from ..spaces.architecture import Architecture
-from ..spaces.attentions import gpu
-from ..spaces.build import build
-from ..spaces.template import Template
-from . import norms
+from ..spaces.kernels import batch_norm, pool_scale_cuda
+from ..spaces.networks.build import build
+from ..spaces.networks.reusable_backbone import Template
 from .checkpoint import read_facts
 from .cost import count, measure_latency, training_memory_mib
 from .data import Dataset, load_data
@@ -179,7 +178,11 @@ class _Trial:
 
     def kernels(self) -> dict[str, str]:
         """Why kernels of ours were wanted and could not be used; usually nothing."""
-        every = {"attention": gpu.KERNELS, "strip": gpu.STRIPS, "batch norm": norms.KERNELS}
+        every = {
+            "attention": pool_scale_cuda.KERNELS,
+            "strip": pool_scale_cuda.STRIPS,
+            "batch norm": batch_norm.KERNELS,
+        }
         reasons = {name: each.reasons.get(self.device) for name, each in every.items()}
         return {f"{name} kernels": f"torch's: {why}" for name, why in reasons.items() if why}
 

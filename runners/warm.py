@@ -12,7 +12,7 @@ import gc
 # third longer, and in the end every worker would have its own copy of the memory.
 gc.disable()
 
-from ..spaces.timm_compat import import_timm  # noqa: E402
+from ..spaces.backbones.timm_compat import import_timm  # noqa: E402
 from . import trial, worker  # noqa: E402, F401
 
 import_timm()

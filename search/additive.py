@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..runners.results import Costs
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import Value
-from ..spaces.bound import BoundSpace
+from ..spaces.search_space.bound_space import BoundSpace
 from .agenda import Prices
 from .effects import Effects
 from .fits import Fits, fitted_to

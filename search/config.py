@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import UsageError, did_you_mean
 from ..runners.recipe import Recipe, describe
-from ..spaces.space import Space
+from ..spaces.search_space.space import Space
 from ..studies.objectives import objective
 
 SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]

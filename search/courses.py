@@ -88,7 +88,7 @@ class Foresight:
     @cached_property
     def effects(self) -> Effects:
         """Of the study's backbone."""
-        from ..spaces.discover import site_map
+        from ..spaces.backbones.discover import site_map
 
         recipe = self.config.recipe
         found = site_map(self.config.backbone, image_size=recipe.image_size, stem=recipe.stem)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spaces.architecture import Architecture
-from ..spaces.fitting import fittings
-from ..spaces.sites import SiteMap
+from ..spaces.backbones.sites import SiteMap
+from ..spaces.networks.placement import fittings
 
 Array = npt.NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from ..runners.devices import resolve_device
 from ..runners.recipe import Recipe
 from ..runners.results import Costs
 from ..spaces.architecture import Architecture
-from ..spaces.bound import bind
-from ..spaces.build import choose_stem
-from ..spaces.timm_compat import check_backbone
-from ..spaces.weights import pretrained_backbone
+from ..spaces.backbones.pretrained import pretrained_backbone
+from ..spaces.backbones.timm_compat import check_backbone
+from ..spaces.networks.build import choose_stem
+from ..spaces.search_space.bound_space import bind
 from .config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
 from .request import SearchRequest
 from .settle import Memory, settle_computing, settle_learning

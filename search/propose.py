@@ -22,8 +22,8 @@ from ..errors import ArchitectureError, SpaceError
 from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
-from ..spaces.bound import BoundSpace, Pick
-from ..spaces.canonical import canonical
+from ..spaces.networks.canonical import canonical
+from ..spaces.search_space.bound_space import BoundSpace, Pick
 from ..studies.records import (
     BASELINE,
     SEARCH,

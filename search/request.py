@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
-from ..spaces.space import Space, load_space
+from ..spaces.search_space.space import Space, load_space
 from . import quantities
 from .config import (
     SAMPLERS,

@@ -28,7 +28,7 @@ from optuna.samplers import (
 from ..errors import SpaceError
 from ..runners.results import EpochReport, Job
 from ..spaces.attentions.catalogue import Value
-from ..spaces.bound import BoundSpace
+from ..spaces.search_space.bound_space import BoundSpace
 from ..studies.records import EpochRecord, TrialRecord
 from .additive import Additive
 from .agenda import Prices

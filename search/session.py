@@ -18,8 +18,8 @@ from ..errors import StudyError
 from ..interrupts import interrupts_held
 from ..runners.data import Progress
 from ..runners.pool import LocalPool, warm_up
-from ..spaces.attentions.plugins import origins
-from ..spaces.space import NONE
+from ..spaces.attentions.plugins.register import origins
+from ..spaces.search_space.space import NONE
 from ..studies.plugins import require_attentions
 from ..studies.records import StudyRecord
 from ..studies.store import Store
@@ -119,7 +119,7 @@ def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> E
     with interrupts_held():
         from ..runners.cost import CostModel
         from ..runners.data import prepare_data
-        from ..spaces.bound import bind
+        from ..spaces.search_space.bound_space import bind
         from .optuna_study import OptunaStudy
         from .propose import Proposer
 

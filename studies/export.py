@@ -21,8 +21,8 @@ from ..runners.recipe import Recipe
 from ..runners.trial import WEIGHTS
 from ..spaces.architecture import Architecture, parse
 from ..spaces.attentions.catalogue import offered
-from ..spaces.attentions.plugins import REMEDY, absence, origins
-from ..spaces.build import build
+from ..spaces.attentions.plugins.register import REMEDY, absence, origins
+from ..spaces.networks.build import build
 from . import analysis
 from .plugins import require_attentions
 from .records import CONFIRM, StudyRecord, TrialRecord

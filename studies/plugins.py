@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ..errors import AttentuneError, StudyError
 from ..spaces.attentions.catalogue import offered
-from ..spaces.attentions.plugins import REMEDY, absence
+from ..spaces.attentions.plugins.register import REMEDY, absence
 from .records import StudyRecord, TrialRecord
 
 

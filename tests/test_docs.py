@@ -11,7 +11,7 @@ import attentune
 import pytest
 import typer
 from attentune.search.cli import app
-from attentune.spaces.space import Space
+from attentune.spaces.search_space.space import Space
 
 ROOT = Path(attentune.__file__).resolve().parent
 GUIDES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))

@@ -101,7 +101,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {"/".join(name.split("/")[1:]) for name in names if name.startswith("attentune/")}
     wanted = {str(f.relative_to(ROOT)) for folder in LAYERS for f in files(folder)}
     wanted |= {"__init__.py", "__main__.py", "errors.py", "files.py", "interrupts.py"}
-    wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "spaces" / "presets").glob("*.toml")}
+    wanted |= {
+        str(f.relative_to(ROOT))
+        for f in (ROOT / "spaces" / "search_space" / "presets").glob("*.toml")
+    }
     wanted |= {str(f.relative_to(ROOT)) for f in (ROOT / "studies" / "templates").iterdir()}
     assets = ROOT / "studies" / "dashboard" / "assets"
     wanted |= {str(f.relative_to(ROOT)) for f in assets.iterdir()}

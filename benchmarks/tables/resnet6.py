@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attentune.spaces.timm_compat import import_timm
+from attentune.spaces.backbones.timm_compat import import_timm
 from torch import nn
 
 import_timm()

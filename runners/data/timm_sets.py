@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AttentuneError, DataError
-from ...spaces.timm_compat import import_timm
+from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, SplitName
 from .locations import cache_root
 from .pictures import Broken, fit

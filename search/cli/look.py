@@ -11,9 +11,9 @@ from rich.text import Text
 
 from ...runners.recipe import Stem
 from ...spaces.architecture import Architecture
-from ...spaces.attentions import plugins
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
-from ...spaces.drawing import draw
+from ...spaces.attentions.plugins.register import listed
+from ...spaces.backbones.site_diagram import draw
 from ..wording import short_count
 from .shared import Json, out, plain_table, print_json
 
@@ -38,7 +38,7 @@ def sites(
     as_json: Json = False,
 ) -> None:
     """Show where a backbone can take an attention."""
-    from ...spaces.discover import site_map
+    from ...spaces.backbones.discover import site_map
 
     found = site_map(backbone, image_size=image_size, stem=stem)
     if as_json:
@@ -59,7 +59,7 @@ def attentions(
         else:
             _print_attention(entry)
         return
-    others = plugins.listed()
+    others = listed()
     if as_json:
         known = [_attention_json(entry) for entry in ATTENTIONS.values()]
         unread: dict[str, Any] = {

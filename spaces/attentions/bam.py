@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .fused import pooled, scaled, spread
+from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pooling import mean
 from .gates import Gate, PatientBatchNorm2d, Start, zero
-from .pools import mean
 
 
 class BAM(nn.Module):

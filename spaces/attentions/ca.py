@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convolved import joined, normed, over_strips
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooled_convolutions import joined, normed, over_strips
+from ..kernels.pooling import mean
 from .gates import BlendedGate, Start
-from .pools import mean
 
 
 class CoordinateAttention(nn.Module):

@@ -13,9 +13,10 @@ The reduction ratio `r` means the same everywhere: the hidden width is `max(floo
 from __future__ import annotations
 
 from ...errors import ArchitectureError, did_you_mean
-from . import formulas, plugins
+from . import formulas
 from .entry import START, Attention, Convolution, Kind, MapSize, Option, Options, Value, ratio
 from .formulas import channel_groups, eca_kernel
+from .plugins import register
 
 __all__ = [
     "ATTENTIONS",
@@ -350,9 +351,9 @@ def attention(name: str) -> Attention:
 
     AttentuneError if the name belongs to somebody's attention that is broken.
     """
-    found = ATTENTIONS.get(name) or plugins.find(name)
+    found = ATTENTIONS.get(name) or register.find(name)
     if found is None:
-        hint = did_you_mean(name, [*ATTENTIONS, *plugins.listed()], listed=20)
+        hint = did_you_mean(name, [*ATTENTIONS, *register.listed()], listed=20)
         raise ArchitectureError(f"unknown attention {name!r}{hint}")
     return found
 
@@ -362,4 +363,4 @@ def offered(name: str) -> bool:
 
     AttentuneError if a module that ATTENTUNE_PLUGINS names cannot be imported.
     """
-    return name in ATTENTIONS or plugins.offered(name)
+    return name in ATTENTIONS or register.offered(name)

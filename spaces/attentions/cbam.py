@@ -22,10 +22,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .convolved import over_planes
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooled_convolutions import over_planes
+from ..kernels.pooling import maximum, mean
 from .gates import Gate, PatientBatchNorm2d, Start, zero
-from .pools import maximum, mean
 
 
 class ChannelHalf(nn.Module):

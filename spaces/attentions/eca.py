@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooled_convolutions import along
+from ..kernels.pooling import mean
 from .catalogue import eca_kernel
-from .convolved import along
-from .fused import pooled, scaled
 from .gates import Gate, Start, zero
-from .pools import mean
 
 
 class EfficientChannelAttention(nn.Module):

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convolved import over_strips
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooled_convolutions import over_strips
+from ..kernels.pooling import mean
 from .formulas import largest_divisor
-from .fused import pooled, scaled
 from .gates import Gate, PatientGroupNorm, Start, zero
-from .pools import mean
 
 
 class EfficientLocalAttention(nn.Module):

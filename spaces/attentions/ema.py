@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
-from .fused import pooled, scaled
 from .gates import BlendedGate, Start, in_groups
-from .pools import mean, variance
 
 
 class EfficientMultiscaleAttention(nn.Module):

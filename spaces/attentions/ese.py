@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean
 from .gates import Gate, Start, zero
-from .pools import mean
 
 
 class EffectiveSqueezeExcitation(nn.Module):

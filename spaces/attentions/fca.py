@@ -21,9 +21,9 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import weighted
 from .gates import Gate, Start, zero
-from .pools import weighted
 
 # (u, v) on the 7×7 grid in the order of their accuracy alone (the paper's figure 4).
 _BEST = (

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convolved import to_plane
-from .fused import lies_last
+from ..kernels.pool_scale import lies_last
+from ..kernels.pooled_convolutions import to_plane
 from .gates import Start, zero
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import squares
 from .gates import Start
-from .pools import squares
 
 _EPSILON = 1e-5
 

@@ -26,10 +26,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean
 from .formulas import ge_convolutions
-from .fused import pooled, scaled
 from .gates import BlendedGate, Gate, PatientBatchNorm2d, Start, zero
-from .pools import mean
 
 
 class GatherExcite(nn.Module):

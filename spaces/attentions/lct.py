@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .fused import pooled, scaled
 from .gates import Gate, PatientGroupNorm, Start, zero
-from .pools import mean
 
 
 class LinearContextTransform(nn.Module):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .fused import fuses
+from ..kernels.pool_scale import fuses
 from .gates import PatientBatchNorm2d, Start, zero
 
 FEW = 512

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convolved import to_plane
-from .fused import pooled, scaled, spread
+from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pooled_convolutions import to_plane
+from ..kernels.pooling import mean
 from .gates import Start, zero
-from .pools import mean
 
 
 class ConcurrentSqueezeExcitation(nn.Module):

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..kernels.pool_scale import pooled
+from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .fused import pooled
 from .gates import Gate, PatientGroupNorm, Start, in_groups
-from .pools import mean
 
 
 class SpatialGroupEnhance(nn.Module):

@@ -19,10 +19,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..kernels.pool_scale import lies_last, pooled, scaled
+from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
-from .fused import lies_last, pooled, scaled
 from .gates import Gate, Start, in_groups
-from .pools import mean, variance
 
 
 class ShuffleAttention(nn.Module):

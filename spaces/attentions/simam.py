@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
 
-from .fused import fuses_map
+from ..kernels.pool_scale import fuses_map
+from ..kernels.pool_scale_cpu import derived, in_slabs, order_of
 from .gates import BlendedGate, Start
-from .slabs import derived, in_slabs, order_of
 
 _LAMBDA = 1e-4
 

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean
 from .entry import Convolution
 from .formulas import sk_branch
-from .fused import pooled, scaled
 from .gates import PatientBatchNorm1d, PatientBatchNorm2d, Start
-from .pools import mean
 
 
 class SelectiveKernel(nn.Module):

@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .fused import pooled, scaled
+from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pooling import mean, variance
 from .gates import Gate, PatientBatchNorm1d, Start, zero
-from .pools import mean, variance
 
 
 class StyleRecalibration(nn.Module):

@@ -16,9 +16,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .fused import pooled, scaled, spread
+from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pooling import mean
 from .gates import Gate, PatientBatchNorm1d, Start, zero
-from .pools import mean
 
 
 class StripPooling(nn.Module):

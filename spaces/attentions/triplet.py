@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convolved import over_planes
-from .fused import pooled, scaled, spread
+from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pooled_convolutions import over_planes
+from ..kernels.pooling import maximum, mean
 from .gates import Gate, PatientBatchNorm2d, Start, zero
-from .pools import maximum, mean
 
 
 class TripletAttention(nn.Module):

@@ -8,7 +8,7 @@ from attentune.runners import cost
 from attentune.runners.cost import CostModel, count, measure_latency, training_memory_mib
 from attentune.runners.recipe import Recipe
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.spaces.networks.build import build
 
 TEXTS = [
     "test_resnet",

@@ -14,7 +14,7 @@ from attentune.runners.results import Job
 from attentune.runners.train import train
 from attentune.runners.trial import run_trial
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.spaces.networks.build import build
 from torch import nn
 
 pytestmark = [

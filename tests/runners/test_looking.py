@@ -19,9 +19,9 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.trial import CHECKPOINT, WEIGHTS, run_trial
 from attentune.spaces.architecture import parse
-from attentune.spaces.attentions import plugins
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.build import build
+from attentune.spaces.attentions.plugins import register as registration
+from attentune.spaces.networks.build import build
 from safetensors.torch import save_file
 from torch import nn
 
@@ -65,13 +65,13 @@ class Halves(nn.Module):
 
 @pytest.fixture
 def known(monkeypatch):
-    monkeypatch.setattr(plugins, "_registered", {})
-    plugins._resolve.cache_clear()
+    monkeypatch.setattr(registration, "_registered", {})
+    registration._resolve.cache_clear()
     attentune.register_attention("bychannel")(ByChannel)
     attentune.register_attention("byplace")(ByPlace)
     attentune.register_attention("halves")(Halves)
     yield
-    plugins._resolve.cache_clear()
+    registration._resolve.cache_clear()
 
 
 def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:

@@ -14,7 +14,7 @@ from attentune.runners.resident import DeviceData, Pictures
 from attentune.runners.steps import EagerStep, without_trace
 from attentune.runners.train import evaluate, train
 from attentune.spaces.architecture import parse
-from attentune.spaces.build import build
+from attentune.spaces.networks.build import build
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU = torch.device("cpu")

@@ -29,8 +29,8 @@ from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner
 from attentune.search.tenure import tenure
-from attentune.spaces.bound import bind
-from attentune.spaces.space import load_space
+from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.search_space.space import load_space
 from attentune.studies.store import Store
 
 

@@ -9,7 +9,7 @@ from attentune.runners.events import EpochDone
 from attentune.search.additive import Additive
 from attentune.search.config import SAMPLERS
 from attentune.search.propose import Proposer
-from attentune.spaces.space import Space
+from attentune.spaces.search_space.space import Space
 
 BASELINES = [
     "test_resnet",

@@ -10,7 +10,7 @@ from typing import Any
 import attentune
 import pytest
 from attentune.errors import StudyError
-from attentune.spaces.attentions import plugins
+from attentune.spaces.attentions.plugins import register as registration
 from attentune.studies import analysis
 from attentune.studies.export import export
 from attentune.studies.plugins import missing_note, require_attentions
@@ -42,13 +42,13 @@ def target(tmp_path: Path) -> str:
 @pytest.fixture
 def uninstall(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """`wave` and `ripple` are here, until this is called."""
-    monkeypatch.setattr(plugins, "_registered", {})
+    monkeypatch.setattr(registration, "_registered", {})
     for name in ("wave", "ripple"):
         attentune.register_attention(name)(Wave)
 
     def forget() -> None:
-        plugins._registered.clear()
-        plugins._resolve.cache_clear()
+        registration._registered.clear()
+        registration._resolve.cache_clear()
 
     yield forget
     forget()

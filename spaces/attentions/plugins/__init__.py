@@ -1,0 +1,1 @@
+"""Attention modules that users register: by decorator, entry point or environment variable."""

@@ -1,0 +1,1 @@
+"""What a timm backbone consists of: stages, blocks, and sites where attention can be inserted."""

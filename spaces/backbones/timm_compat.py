@@ -1,0 +1,113 @@
+"""The one door to timm: everything here that needs it calls `import_timm`.
+
+torchvision's wheel on the registry is built for CUDA. Beside a CPU build of torch its compiled
+operators cannot load, and importing it, hence importing timm, fails with `operator
+torchvision::nms does not exist`. timm uses none of those operators, so on exactly that error their
+two schemas are declared and the import is tried again; wherever the native import works, nothing
+is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import BackboneError, did_you_mean
+from ...interrupts import interrupts_held
+from ..attentions.plugins.environment import import_modules
+
+_MISSING = "operator torchvision::nms does not exist"
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+@cache
+def import_timm() -> Any:
+    """The module timm."""
+    with interrupts_held():
+        return _import_timm()
+
+
+def _import_timm() -> Any:
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if str(error) != _MISSING:
+            raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _declare_operators()
+        importlib.import_module("torchvision")
+    except ImportError:
+        pass  # timm itself says what it misses
+    return importlib.import_module("timm")
+
+
+@cache
+def _declare_operators() -> Any:
+    # The library must stay alive, or its declarations go with it: hence the cache.
+    from torch.library import Library
+
+    library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
+    return library
+
+
+@cache
+def backbone_names() -> tuple[str, ...]:
+    """Every model name that timm knows, sorted, without tags of pretrained weights."""
+    return tuple(sorted(import_timm().list_models()))
+
+
+def check_backbone(name: str) -> None:
+    """Raise BackboneError unless timm knows `name`, which may carry a tag (`resnet50.a1_in1k`).
+
+    A module of ATTENTUNE_PLUGINS may have registered it with timm.
+    """
+    timm = import_timm()
+    model, _, tag = name.partition(".")
+    if not (timm.is_model(model) or (import_modules() and timm.is_model(model))):
+        hint = did_you_mean(model, backbone_names())
+        raise BackboneError(f"timm has no model {model!r}{hint.rstrip('.')}")
+    if not tag:
+        return
+    known = [full.partition(".")[2] for full in timm.list_pretrained(f"{model}.*")]
+    if tag not in known:
+        if not known:
+            raise BackboneError(
+                f"timm has no pretrained weights for {model}; write {model!r} alone"
+            )
+        hint = did_you_mean(tag, known)
+        raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")
+
+
+def source(name: str) -> str:
+    """What makes a backbone: timm of some version, or somebody's own file, by its digest too."""
+    timm = import_timm()
+    version = str(timm.__version__)
+    home = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
+    if home.__name__.partition(".")[0] == "timm" or not home.__file__:
+        return version
+    return f"{version} {hashlib.sha256(Path(home.__file__).read_bytes()).hexdigest()}"
+
+
+def native_size(name: str) -> int:
+    """Side in pixels of the pictures that the backbone is made for; 224 if timm does not say."""
+    config = import_timm().get_pretrained_cfg(name)
+    return int(config.input_size[-1]) if config is not None and config.input_size else 224
+
+
+def has_fixed_size(name: str) -> bool:
+    """Whether weights or masks of the backbone depend on the size of the map (Swin, MaxViT)."""
+    config = import_timm().get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)
+
+
+def size_options(name: str, image_size: int) -> dict[str, int]:
+    """What timm must be told to build the backbone for pictures of another size than its own."""
+    other = has_fixed_size(name) and image_size != native_size(name)
+    return {"img_size": image_size} if other else {}

@@ -1,0 +1,1 @@
+"""From an architecture to a network: canonical form, placement, insertion, building."""

@@ -1,0 +1,144 @@
+"""What a study may choose: search spaces as data.
+
+A `Space` is a small validated document (TOML, or a preset) that knows no backbone; `bound.bind`
+holds it against the sites of one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from ...errors import ArchitectureError, SpaceError, did_you_mean
+from ..architecture import POSITIONS
+from ..attentions.catalogue import Value, attention
+
+NONE = "none"
+
+
+class Space(BaseModel):
+    """What may be chosen.
+
+    Attributes:
+        granularity: one choice for the whole network, one a stage, or one a block.
+        stages: only these, counted from 1; all, if none is named. Not with granularity `network`.
+        attentions: names of the catalogue, and `none`.
+        ratios: reduction ratios for the attentions that have one.
+        positions: where in a block; those a backbone lacks fall away.
+        fallback_positions: used where none of `positions` exists.
+        shared: what is chosen once for the whole network, while each stage or block only decides
+            whether (and at which position) it takes part.
+        start: how every module begins; see DESIGN's vocabulary.
+        options: further settings by attention, each with its choices.
+        strip_attention: remove the attention that the backbone itself carries first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "custom"
+    about: str = ""
+    granularity: Literal["network", "stage", "block"] = "stage"
+    stages: tuple[int, ...] = ()
+    attentions: tuple[str, ...]
+    ratios: tuple[int, ...] = (4, 8, 16)
+    positions: tuple[str, ...] = ("residual",)
+    fallback_positions: tuple[str, ...] = ()
+    shared: tuple[Literal["attention"], ...] = ()
+    start: Literal["paper", "identity"] = "identity"
+    options: dict[str, dict[str, tuple[bool | int | float | str, ...]]] = {}
+    strip_attention: bool = False
+
+    @field_validator("attentions")
+    @classmethod
+    def _known_attentions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name != NONE:
+                attention(name)
+        if not set(names) - {NONE}:
+            raise ValueError("needs at least one attention beside none")
+        return tuple(dict.fromkeys(names))
+
+    @field_validator("ratios")
+    @classmethod
+    def _positive_ratios(cls, ratios: tuple[int, ...]) -> tuple[int, ...]:
+        if any(r < 1 for r in ratios):
+            raise ValueError("a reduction ratio is a whole number ≥ 1")
+        return tuple(dict.fromkeys(ratios))
+
+    @field_validator("positions", "fallback_positions")
+    @classmethod
+    def _known_positions(cls, positions: tuple[str, ...]) -> tuple[str, ...]:
+        for position in positions:
+            if position not in POSITIONS:
+                raise ValueError(
+                    f"unknown position {position!r}{did_you_mean(position, POSITIONS)}"
+                )
+        return tuple(dict.fromkeys(positions))
+
+    @field_validator("options")
+    @classmethod
+    def _legal_options(
+        cls, options: dict[str, dict[str, tuple[Value, ...]]]
+    ) -> dict[str, dict[str, tuple[Value, ...]]]:
+        for name, settings in options.items():
+            for key, choices in settings.items():
+                if key in ("r", "start"):
+                    raise ValueError(f"{name}.{key}: use `ratios` and `start` for these")
+                for choice in choices:
+                    attention(name).option(key).parse(str(choice).lower())
+        return options
+
+    @model_validator(mode="after")
+    def _stages_decide(self) -> Space:
+        if self.stages and self.granularity == "network":
+            raise ValueError("stages: needs granularity stage or block")
+        return self
+
+    @classmethod
+    def of(cls, **fields: Any) -> Space:
+        """A space; SpaceError in one sentence for what is wrong."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise SpaceError(f"search space: {where}{message}") from None
+
+
+def preset_names() -> list[str]:
+    """The presets that come with attentune."""
+    folder = resources.files(f"{__package__}.presets")
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
+
+
+def load_space(source: str, **overrides: Any) -> Space:
+    """A preset by name, or a TOML file by path, with some fields replaced.
+
+    SpaceError if there is no such preset or file, or if its contents are wrong.
+    """
+    if source in preset_names():
+        text = (resources.files(f"{__package__}.presets") / f"{source}.toml").read_text("utf-8")
+    elif source.endswith(".toml") or Path(source).is_file():
+        try:
+            text = Path(source).read_text("utf-8")
+        except OSError as error:
+            raise SpaceError(f"cannot read the search space {source}: {error.strerror}") from None
+    else:
+        hint = did_you_mean(source, preset_names())
+        raise SpaceError(f"unknown search space {source!r}{hint} — or give a .toml file")
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpaceError(f"{source} is not valid TOML: {error}") from None
+    fields.setdefault("name", Path(source).stem)
+    try:
+        return Space.of(**{**fields, **{k: v for k, v in overrides.items() if v is not None}})
+    except ArchitectureError as error:
+        raise SpaceError(f"search space {source}: {error}") from None

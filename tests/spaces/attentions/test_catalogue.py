@@ -1,0 +1,328 @@
+"""Every attention's behaviour: both starts, awkward inputs, and the catalogue itself."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+
+import pytest
+import torch
+from attentune.errors import ArchitectureError
+from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
+from attentune.spaces.networks.build import build, create_model
+from attentune.spaces.networks.canonical import resolve
+from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.search_space.space import Space
+from torch import Tensor
+from torch.nn import functional as F
+
+CASES = [(name, {}) for name in ATTENTIONS] + [
+    ("se", {"r": 4, "bias": True}),
+    ("eca", {"k": 9}),
+    ("ca", {"r": 2}),
+    ("nl", {"r": 8}),
+    ("sge", {"groups": 1}),
+    ("ge", {"extent": "2"}),
+    ("ge", {"extent": "8", "gather": "conv"}),
+    ("ge", {"gather": "conv", "mlp": True}),
+]
+STARTS = ("paper", "identity")
+every_case = pytest.mark.parametrize(("name", "options"), CASES)
+every_start = pytest.mark.parametrize("start", STARTS)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cbam", "ca", "nl", "spatial", "bam", "srm", "triplet", "strip"])
+def test_training_uses_the_statistics_of_the_batch(name, make, randomise):
+    module = randomise(make(name, 16, {}))
+    x = torch.randn(4, 16, 3, 4)
+    before = {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
+    trained = module.train()(x)
+    after = {k: v for k, v in module.state_dict().items() if "running" in k}
+    assert all(not torch.equal(before[key], after[key]) for key in before)
+    assert not torch.allclose(trained, module.eval()(x))
+
+
+# --- the identity start ---------------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_identity_start_changes_no_bit(name, options, train, dtype, make):
+    module = make(name, 32, options, "identity").train(train).to(dtype)
+    x = (3 * torch.randn(4, 32, 6, 5)).to(dtype)
+    assert torch.equal(module(x), x)
+
+
+LAYERS = ("weight", "gamma", "alpha")
+
+
+@every_case
+def test_identity_start_is_left_by_training(name, options, make):
+    module = make(name, 64, options, "identity").train()
+    x = torch.randn(8, 64, 6, 6)
+    target = torch.randn(8, 64, 6, 6)
+    at_zero = {k for k, p in module.named_parameters() if not p.any() and k.endswith(LAYERS)}
+    assert at_zero
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    F.mse_loss(module(x), target).backward()
+    gradients = {k: p.grad for k, p in module.named_parameters()}
+    assert all(gradients[key].abs().max() > 0 for key in at_zero)
+    assert all(g.abs().max() < 10 for g in gradients.values()), "no gradient explodes"
+    optimizer.step()
+    assert not torch.equal(module(x), x)
+    optimizer.zero_grad()
+    F.mse_loss(module(x), target).backward()
+    weights = {k: p for k, p in module.named_parameters() if k.endswith(LAYERS)}
+    assert all(weight.grad.abs().max() > 0 for weight in weights.values()), "all layers now learn"
+
+
+@pytest.mark.parametrize("name", [n for n, entry in ATTENTIONS.items() if entry.opens_as_identity])
+def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name, make):
+    paper, identity = (make(name, 16, {}, start) for start in STARTS)
+    x = torch.randn(2, 16, 4, 4)
+    assert torch.equal(paper(x), x)
+    assert all(
+        torch.equal(a, b) for a, b in zip(paper.parameters(), identity.parameters(), strict=True)
+    )
+
+
+# |y| / |x| where it is not near one gate of σ(0) = 1/2, or two of them.
+OPENED = {
+    "bam": 1.5,
+    "sge": 0.73,
+    "shuffle": 0.73,
+    "simam": 0.68,
+    "scse": 1.0,
+    "a2": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, entry in ATTENTIONS.items() if not entry.opens_as_identity]
+)
+def test_published_start_opens_half_way(name, make):
+    x = torch.randn(8, 64, 8, 8)
+    y = make(name, 64, {}, "paper").eval()(x).detach()
+    ratio = float(y.norm() / x.norm())
+    if name in OPENED:
+        assert ratio == pytest.approx(OPENED[name], abs=0.1)
+    else:
+        assert 0.15 < ratio < 0.65
+
+
+def test_both_starts_share_the_weights_that_are_not_zero(make):
+    for name, options in CASES:
+        paper, identity = (make(name, 64, options, start) for start in STARTS)
+        published = paper.state_dict()
+        for key, value in identity.state_dict().items():
+            assert not value.any() or torch.equal(published[key], value), (name, key)
+
+
+@pytest.fixture(scope="module")
+def bare() -> Tensor:
+    """What the bare backbone gives for `PICTURES`."""
+    return create_model("test_resnet", num_classes=4, seed=1).eval()(PICTURES)
+
+
+PICTURES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_network_with_identity_starts_gives_what_the_bare_backbone_gives(bare, name):
+    position = (attention(name).positions or ("residual",))[0]
+    text = f"test_resnet+{name}(start=identity)@all.{position}"
+    model = create_model(text, num_classes=4, image_size=64, seed=1).eval()
+    assert torch.equal(model(PICTURES), bare)
+
+
+# --- awkward inputs -------------------------------------------------------------------------------
+
+SHAPES = [(1, 1, 1), (1, 7, 7), (2, 1, 1), (3, 1, 9), (2, 5, 3)]
+
+
+@every_case
+@every_start
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("train", [True, False])
+def test_awkward_maps_give_finite_results_and_gradients(name, options, start, shape, train, make):
+    module = make(name, 16, options, start).train(train)
+    n, height, width = shape
+    x = torch.randn(n, 16, height, width, requires_grad=True)
+    y = module(x)
+    y.square().sum().backward()
+    assert y.shape == x.shape
+    assert y.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in module.parameters())
+
+
+@every_case
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_few_channels_are_enough(name, options, channels, make):
+    x = torch.randn(2, channels, 4, 4)
+    assert make(name, channels, options)(x).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["cbam", "nl", "bam", "srm", "strip"])
+def test_a_single_value_is_normalised_with_running_statistics(name, make, randomise):
+    module = randomise(make(name, 8, {})).train()
+    before = copy.deepcopy(module.state_dict())
+    x = torch.randn(1, 8, 1, 1)
+    trained = module(x)
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    torch.testing.assert_close(trained, module.eval()(x))
+
+
+@every_case
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_memory_format_is_kept_forwards_and_backwards(name, options, layout, make, randomise):
+    module = randomise(make(name, 16, options)).to(memory_format=layout)
+    x = torch.randn(2, 16, 6, 5).to(memory_format=layout).requires_grad_()
+    y = module(x)
+    y.square().sum().backward()
+    assert y.is_contiguous(memory_format=layout)
+    assert x.grad.is_contiguous(memory_format=layout)
+
+
+@every_case
+@every_start
+def test_bf16_autocast_stays_close_to_float32(name, options, start, make, randomise):
+    module = randomise(make(name, 16, options, start)).eval()
+    x = torch.randn(2, 16, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = module(x.bfloat16())
+    torch.testing.assert_close(y.float(), module(x), rtol=0.1, atol=0.15)
+
+
+@every_case
+def test_module_survives_copy_export_and_meta_device(name, options, make, randomise):
+    module = randomise(make(name, 16, options)).eval()
+    x = torch.randn(2, 16, 6, 6)
+    exported = torch.export.export(copy.deepcopy(module), (x,)).module()
+    torch.testing.assert_close(exported(x), module(x))
+    assert module.to("meta")(x.to("meta")).shape == x.shape
+
+
+# --- the catalogue --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_entry_names_its_paper_kind_and_module(name):
+    entry = attention(name)
+    number = re.search(r"arXiv (\d{4}\.\d{5})|(PMLR \d+)", entry.paper)
+    assert number
+    module = entry.load()
+    source = __import__(module.__module__, fromlist=["x"]).__doc__
+    assert (number[1] or number[2]) in source, "the module's head names the same paper"
+    assert entry.kind in ("channel", "spatial", "mixed", "global")
+    assert entry.option("start").default == "paper"
+    assert entry.formula
+    assert entry.title
+
+
+def test_papers_are_all_different_but_for_the_halves_of_cbam():
+    halves = ("channel", "spatial")
+    papers = [entry.paper for name, entry in ATTENTIONS.items() if name not in halves]
+    assert all(a != b for a, b in itertools.combinations(papers, 2))
+    assert {attention(half).paper for half in halves} == {attention("cbam").paper}
+
+
+def test_width_is_the_hidden_width_of_the_module(make):
+    layers = {"ca": "conv1", "nl": "out", "a2": "out", "bam": "channel.0", "cbam": "channel.fc1"}
+    layers["sk"] = "squeeze"
+    for name in [name for name, entry in ATTENTIONS.items() if entry.has_ratio]:
+        for channels in (8, 64, 512):
+            layer = layers.get(name, "fc1")
+            weight = make(name, channels, {"r": 4}).get_submodule(layer).weight
+            assert attention(name).width(channels, 4) == weight.shape[1 if layer == "out" else 0]
+
+
+def test_selective_kernels_join_a_convolution_and_are_refused_where_there_is_none():
+    sites = resolve("res2net50_26w_4s")[1]
+    assert "mid" in sites.positions
+    with pytest.raises(
+        ArchitectureError, match=r"sk .* s1b1\.mid .* follows no single convolution"
+    ):
+        resolve("res2net50_26w_4s+sk@all.mid")
+    space = Space.of(
+        attentions=("se", "sk"), ratios=(4,), positions=("mid",), granularity="network"
+    )
+    assert bind(space, sites).size() == 1
+
+
+@pytest.mark.parametrize("text", ["resnet18+sk(start=identity)@all.mid", "vgg11_bn+sk@s2.mid"])
+def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
+    architecture, _ = resolve(text, image_size=64)
+    model = build(architecture, num_classes=5, image_size=64, seed=0)
+    inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
+    seen = []
+    for module in inside:
+        module.branch[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
+    model(torch.randn(2, 3, 64, 64))
+    assert len(inside) == len(seen)
+    assert seen == [module.branch[0].in_channels for module in inside]
+    assert any(m.branch[0].in_channels != m.branch[0].out_channels for m in inside)
+
+
+def test_attention_for_one_position_is_refused_elsewhere():
+    with pytest.raises(ArchitectureError, match=r"sk has a meaning only at mid, not at s1b1\.pre"):
+        resolve("test_resnet+sk@all.pre")
+    text = "test_resnet+sk(r=2)@s2-s4.mid"
+    assert str(resolve(text)[0]) == text
+
+
+@pytest.mark.parametrize("groups", ["auto", 64, 50, 48])
+def test_numbers_of_groups_that_come_to_the_same_are_one_architecture(groups):
+    plain = resolve("test_resnet+sge@all.residual")[0]
+    assert resolve(f"test_resnet+sge(groups={groups})@all.residual")[0] == plain
+    assert resolve("test_resnet+sge(groups=24)@all.residual")[0] != plain
+
+
+def test_space_offers_an_attention_only_where_it_has_a_meaning():
+    space = Space.of(attentions=("se", "sk"), ratios=(4,), positions=("residual", "mid"))
+    bound = bind(space, resolve("test_resnet")[1])
+    texts = {str(bound.decide(bound.at(index))) for index in range(bound.size())}
+    assert len(texts) == bound.size() == (2 + 1) ** 4
+    assert any("sk(" in text for text in texts)
+    only_residual = bind(Space.of(attentions=("se", "sk"), ratios=(4,)), resolve("test_resnet")[1])
+    assert only_residual.size() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "text", "value"),
+    [
+        ("se", "r", "16", 16),
+        ("se", "bias", "true", True),
+        ("se", "start", "identity", "identity"),
+        ("eca", "k", "auto", "auto"),
+        ("eca", "k", "5", 5),
+    ],
+)
+def test_option_reads_a_legal_value(name, option, text, value):
+    assert attention(name).option(option).parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "text", "legal"),
+    [
+        ("se", "r", "0", "r must be whole number ≥ 1"),
+        ("se", "r", "auto", "r must be whole number ≥ 1"),
+        ("se", "bias", "1", "bias must be true or false"),
+        ("se", "start", "warm", "start must be paper or identity"),
+        ("eca", "k", "4", "k must be auto or odd whole number ≥ 1"),
+        ("cbam", "k", "1", "k must be odd whole number ≥ 3"),
+    ],
+)
+def test_option_refuses_an_illegal_value_and_names_the_legal_ones(name, option, text, legal):
+    with pytest.raises(ValueError, match=re.escape(legal)):
+        attention(name).option(option).parse(text)
+
+
+def test_unknown_attention_names_the_closest():
+    with pytest.raises(ArchitectureError, match="unknown attention 'ecca'; did you mean 'eca'"):
+        attention("ecca")

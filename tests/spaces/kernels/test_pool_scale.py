@@ -1,0 +1,312 @@
+"""The fused form of the attentions against the plain one: same values, same gradients, less."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.kernels import pool_scale, pool_scale_cpu, pooled_convolutions
+from attentune.spaces.kernels.pool_scale import plain, pooled, scaled, spread
+from attentune.spaces.kernels.pooling import (
+    maximum,
+    mean,
+    squares,
+    variance,
+    weighted,
+)
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils.flop_counter import FlopCounterMode
+
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+OPTIONS = [(name, {}) for name in ATTENTIONS] + [
+    ("ge", {"extent": "2"}),
+    ("ge", {"gather": "conv", "mlp": True}),
+    ("se", {"bias": True}),
+    ("cbam", {"k": 3}),
+]
+every_case = pytest.mark.parametrize(("name", "options"), OPTIONS)
+
+
+@pytest.fixture(autouse=True)
+def fuse_small_maps_in_many_slabs(monkeypatch):
+    monkeypatch.setattr(pool_scale_cpu, "SLAB", 2000)
+    for limit in ("SMALL", "ALONE", "NARROW", "LARGE"):
+        monkeypatch.setattr(pool_scale, limit, 1)
+    monkeypatch.setattr(pool_scale, "QUICK", {})
+    monkeypatch.setattr(pool_scale, "_forwards_from", lambda *_: 1)
+    monkeypatch.setattr(pooled_convolutions, "SMALLEST", 1)
+
+
+def a_map(*shape: int, layout=torch.channels_last, dtype=torch.float64, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+    return x.to(memory_format=layout).requires_grad_()
+
+
+# --- the pieces -----------------------------------------------------------------------------------
+
+BASIS = torch.randn(1, 4, 3, 5, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+POOLS = {
+    "mean of places": [mean(2, 3)],
+    "mean and maximum of places": [mean(2, 3), maximum(2, 3)],
+    "mean and maximum of channels": [mean(1), maximum(1)],
+    "rows and columns": [mean(3), mean(2)],
+    "maxima of every axis": [maximum(1), maximum(2), maximum(3)],
+    "moments": [mean(2, 3), variance(2, 3)],
+    "squares": [squares(2, 3)],
+    "weighted": [weighted(BASIS, 2, 3)],
+}
+GATES = {
+    "by channel": [(3, 4, 1, 1)],
+    "by place": [(3, 1, 3, 5)],
+    "by row and column": [(3, 4, 3, 1), (3, 4, 1, 5)],
+    "everywhere": [(3, 4, 3, 5)],
+}
+
+
+@every_layout
+@pytest.mark.parametrize("pools", POOLS.values(), ids=POOLS)
+def test_pooling_has_the_gradients_of_its_formula(pools, layout):
+    x = a_map(3, 4, 3, 5, layout=layout)
+    with plain():
+        expected = pooled(x, *pools)
+    for one, two in zip(pooled(x, *pools), expected, strict=True):
+        torch.testing.assert_close(one, two)
+    assert torch.autograd.gradcheck(lambda x: pooled(x, *pools), x)
+    assert torch.autograd.gradgradcheck(lambda x: pooled(x, *pools)[1:], x)
+
+
+@every_layout
+@pytest.mark.parametrize("shapes", GATES.values(), ids=GATES)
+def test_scaling_has_the_gradients_of_a_product(shapes, layout):
+    x = a_map(3, 4, 3, 5, layout=layout)
+    gates = [
+        a_map(*shape, layout=torch.contiguous_format, seed=i) for i, shape in enumerate(shapes, 1)
+    ]
+    assert torch.autograd.gradcheck(scaled, (x, *gates))
+    assert torch.autograd.gradgradcheck(scaled, (x, *gates))
+
+
+@every_layout
+def test_gradients_are_right_however_the_pooled_map_is_used(layout):
+    """Pooling adds to the gradient that scaling made, in its place, only if nobody else has it."""
+
+    def network(x: Tensor) -> Tensor:
+        y, means = pooled(x, mean(2, 3))
+        y, tops = pooled(y, maximum(2, 3))
+        gate = (means * tops)[:, :, None, None]
+        twice = scaled(y, gate) + scaled(y, gate.sigmoid())
+        return twice + y + x
+
+    assert torch.autograd.gradcheck(network, a_map(3, 4, 3, 5, layout=layout))
+
+
+@every_layout
+def test_the_gradient_that_comes_in_is_left_alone(layout):
+    x = a_map(3, 4, 3, 5, layout=layout)
+    same, means = pooled(x, mean(2, 3))
+    given = torch.ones_like(x)
+    torch.autograd.backward((same, means), (given, torch.ones_like(means)))
+    assert torch.equal(given, torch.ones_like(x))
+    torch.testing.assert_close(x.grad, torch.full_like(x, 1 + 1 / 15))
+
+
+def test_a_second_backward_pass_gives_the_same():
+    x = a_map(3, 4, 3, 5)
+    y, means = pooled(x, mean(2, 3))
+    z = scaled(y, means[:, :, None, None]).square().sum()
+    first, second = (torch.autograd.grad(z, x, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_gate_alone_can_have_a_gradient():
+    gate = a_map(3, 4, 1, 1)
+    x = a_map(3, 4, 3, 5).detach()
+    scaled(pooled(x, mean(2, 3))[0], gate).sum().backward()
+    torch.testing.assert_close(gate.grad, x.sum((2, 3), keepdim=True))
+
+
+def test_equal_maxima_share_their_gradient():
+    x = torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
+    pooled(x, maximum(2, 3))[1].sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 1 / 16))
+
+
+def test_a_sum_lies_in_memory_as_its_map():
+    x = a_map(3, 4, 3, 5)
+    parts = a_map(3, 4, 3, 1, seed=1), a_map(3, 1, 1, 5, seed=2)
+    total = spread(x, *parts)
+    torch.testing.assert_close(total, parts[0] + parts[1])
+    assert total.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (3, 2), (4, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("k", [3, 7])
+def test_a_convolution_of_planes_is_the_layer(size, k):
+    layer = nn.Conv2d(2, 1, k, padding=k // 2, bias=False).double()
+    planes = [torch.randn(3, *size, dtype=torch.float64) for _ in range(2)]
+    expected = layer(torch.stack(planes, dim=1))
+    torch.testing.assert_close(pooled_convolutions.over_planes(layer, *planes), expected)
+
+
+@pytest.mark.parametrize("channels", [6, 100])
+@pytest.mark.parametrize("k", [3, 7])
+def test_a_kernel_along_a_vector_is_the_layer(channels, k):
+    layer = nn.Conv1d(1, 1, k, padding=k // 2, bias=False).double()
+    values = torch.randn(3, channels, dtype=torch.float64, requires_grad=True)
+
+    def gradients(y: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(y.square().sum(), (values, layer.weight))
+
+    expected, ours = layer(values.unsqueeze(1)).squeeze(1), pooled_convolutions.along(layer, values)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(gradients(ours), gradients(expected))
+
+
+# --- the attentions -------------------------------------------------------------------------------
+
+
+def results(module: nn.Module, x: Tensor, given: Tensor) -> dict[str, Tensor]:
+    module.zero_grad()
+    x = x.detach().requires_grad_()
+    y = module(x)
+    y.backward(given)
+    return {"y": y.detach(), "x": x.grad, **{k: p.grad for k, p in module.named_parameters()}}
+
+
+@every_case
+@every_layout
+@pytest.mark.parametrize("start", ["paper", "identity"])
+@pytest.mark.parametrize("train", [True, False])
+def test_attention_has_the_gradients_of_its_formula(
+    name, options, layout, start, train, make, randomise
+):
+    module = randomise(make(name, 16, options, start)).double().train(train)
+    x = a_map(5, 16, 6, 7, layout=layout)
+    given = a_map(5, 16, 6, 7, layout=layout, seed=1).detach()
+    statistics = {k: v.clone() for k, v in module.named_buffers()}
+    ours = results(module, x, given)
+    for key, value in module.named_buffers():
+        value.copy_(statistics[key])
+    with plain():
+        expected = results(module, x, given)
+    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
+    assert ours["x"].is_contiguous(memory_format=layout)
+
+
+@every_case
+@every_layout
+def test_a_map_below_all_limits_has_the_gradients_of_the_formula(
+    name, options, layout, make, randomise, monkeypatch
+):
+    """As small pictures bring them: they are computed by torch's operators, but not by those of the
+    formula. What comes out lies in memory as the map does."""
+    monkeypatch.undo()
+    module = randomise(make(name, 16, options, "identity")).double().train()
+    x = a_map(5, 16, 6, 4, layout=layout)
+    given = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
+    ours = results(module, x, given)
+    with plain():
+        expected = results(module, x, given)
+    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
+    assert ours["y"].is_contiguous(memory_format=layout)
+
+
+@every_case
+def test_bf16_autocast_is_as_near_as_the_formula(name, options, make, randomise):
+    module = randomise(make(name, 16, options)).eval()
+    x = a_map(5, 16, 8, 8, dtype=torch.bfloat16)
+    given = torch.ones_like(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = results(module, x, given)
+        with plain():
+            expected = results(module, x, given)
+    assert ours["y"].dtype == expected["y"].dtype
+    for key, value in expected.items():
+        scale = float(value.float().abs().max()) + 1e-3
+        assert float((ours[key] - value).float().abs().max()) < 0.1 * scale, key
+
+
+@every_case
+def test_identity_start_changes_no_bit(name, options, make):
+    for dtype in (torch.float32, torch.bfloat16):
+        module = make(name, 16, options, "identity").to(dtype)
+        x = a_map(5, 16, 6, 7, dtype=dtype)
+        assert torch.equal(module(x), x)
+        with torch.no_grad():
+            assert torch.equal(module(x), x)
+
+
+@every_case
+def test_multiply_adds_are_those_of_the_formula(name, options, make):
+    module, x = make(name, 16, options).eval(), a_map(2, 16, 8, 8, dtype=torch.float32)
+
+    def count() -> int:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module(x)
+        return counter.get_total_flops()
+
+    ours = count()
+    with plain():
+        assert ours == count()
+
+
+@every_case
+def test_a_step_can_be_followed_on_the_meta_device(name, options, make):
+    module = make(name, 16, options).to("meta").train()
+    x = torch.empty(5, 16, 6, 7, device="meta").to(memory_format=torch.channels_last)
+    y = module(x.requires_grad_())
+    y.sum().backward()
+    assert y.shape == x.grad.shape == x.shape
+
+
+# --- where operators are looked at ----------------------------------------------------------------
+
+
+@pytest.fixture
+def module(make, randomise) -> nn.Module:
+    return randomise(make("cbam", 16, {})).eval().double()
+
+
+PROGRAMS = {
+    "export": lambda module, x: torch.export.export(module, (x,)).module(),
+    "compile": lambda module, _: torch.compile(module, backend="aot_eager", fullgraph=True),
+    "jit": lambda module, x: torch.jit.trace(module, (x,)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_program_made_from_a_module_computes_the_same(program, module):
+    x = a_map(5, 16, 6, 7).detach()
+    torch.testing.assert_close(program(module, x)(x), module(x))
+
+
+@pytest.mark.parametrize("name", ["se", "channel", "ca", "scse", "gc"])
+def test_symbolic_tracing_sees_the_formula(name, make, randomise):
+    module, x = randomise(make(name, 16, {})).eval(), a_map(5, 16, 6, 7, dtype=torch.float32)
+    torch.testing.assert_close(torch.fx.symbolic_trace(module)(x), module(x))
+
+
+def test_transforms_of_functions_work(module):
+    x = a_map(5, 16, 6, 7)
+    expected = torch.autograd.grad(module(x).square().sum(), x)[0]
+    x = x.detach()
+    torch.testing.assert_close(torch.func.grad(lambda x: module(x).square().sum())(x), expected)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(module(forward_ad.make_dual(x, x))).tangent
+    torch.testing.assert_close(tangent, torch.func.jvp(module, (x,), (x,))[1])
+
+
+def test_gradients_of_gradients_are_those_of_the_formula(module):
+    x = a_map(5, 16, 6, 7)
+
+    def penalty() -> Tensor:
+        (grad,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(grad.square().sum(), x)[0]
+
+    ours = penalty()
+    with plain():
+        torch.testing.assert_close(ours, penalty())

@@ -1,0 +1,174 @@
+"""What a network with attention goes through in its life, and comes out of unchanged."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from attentune.spaces.architecture import parse
+from attentune.spaces.networks.build import build
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+SIZE = 32
+PLACES = "+se(r=4)@all.residual+eca@all.pre+ca(r=4)@all.identity"
+HOOKED = {
+    # All kinds of hooks (output, input, shortcut, beside a convolution), on maps of both layouts.
+    "channels first": f"resnet10t{PLACES}+sk(r=4)@all.mid",
+    "channels last": f"test_mambaout{PLACES}",
+}
+
+
+def make(text: str, seed: int = 3) -> nn.Module:
+    return build(parse(text), num_classes=5, image_size=SIZE, seed=seed).eval()
+
+
+@pytest.fixture(scope="module", params=HOOKED)
+def text(request) -> str:
+    return HOOKED[request.param]
+
+
+@pytest.fixture(scope="module")
+def hooked(text) -> nn.Module:
+    model = make(text)
+    names = {path.rpartition(".")[2] for path, _ in model.named_modules()}
+    assert {"attention", "attention_in", "attention_shortcut"} <= names
+    return model
+
+
+@pytest.fixture(scope="module")
+def picture() -> Tensor:
+    return torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def gradients(model: nn.Module, x: Tensor) -> list[Tensor]:
+    model.zero_grad()
+    model.train()(x).square().sum().backward()
+    return [parameter.grad for parameter in model.parameters()]
+
+
+# --- copies, files, programs ----------------------------------------------------------------------
+
+
+def _saved_and_loaded(model: nn.Module) -> nn.Module:
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    text = HOOKED["channels first" if hasattr(model, "layer1") else "channels last"]
+    fresh = make(text, seed=99)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    return fresh
+
+
+def _exported(model: nn.Module) -> nn.Module:
+    return torch.export.export(model, (torch.randn(2, 3, SIZE, SIZE),)).module()
+
+
+def _compiled(model: nn.Module) -> nn.Module:
+    torch._dynamo.reset()
+    return torch.compile(model, backend="aot_eager", fullgraph=True)
+
+
+TRANSFORMS = {
+    "deepcopy": copy.deepcopy,
+    "deepcopy twice": lambda model: copy.deepcopy(copy.deepcopy(model)),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "state dict": _saved_and_loaded,
+    "export": _exported,
+    "compile": _compiled,
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_the_network_survives(transform, hooked, picture):
+    with torch.no_grad():
+        expected = hooked(picture)
+        got = transform(copy.deepcopy(hooked))(picture)
+    torch.testing.assert_close(got, expected)
+
+
+def test_symbolic_tracing_keeps_what_hooks_do(picture):
+    hooked = make(HOOKED["channels first"])
+    with torch.no_grad():
+        torch.testing.assert_close(torch.fx.symbolic_trace(hooked)(picture), hooked(picture))
+
+
+def test_a_copy_works_apart_from_its_original(hooked, picture):
+    twin = copy.deepcopy(hooked)
+    expected = hooked(picture)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert not torch.equal(twin(picture), expected)
+    assert torch.equal(hooked(picture), expected)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_onnxruntime_computes_the_same(hooked, picture, tmp_path):
+    file = tmp_path / "network.onnx"
+    torch.onnx.export(copy.deepcopy(hooked), (picture,), file, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (name,) = (given.name for given in session.get_inputs())
+    (got,) = session.run(None, {name: picture.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(got), hooked(picture), rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_keep_their_class():
+    hooked, plain = make(HOOKED["channels first"]), make("resnet10t")
+    assert type(hooked.layer1[0]) is type(plain.layer1[0])
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(hooked, picture):
+    expected = gradients(copy.deepcopy(hooked), picture)
+    model = copy.deepcopy(hooked)
+    model.set_grad_checkpointing(True)
+    for one, two in zip(gradients(model, picture), expected, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.fixture
+def gloo(tmp_path: Path):
+    """A process group of this one process."""
+    store = f"file://{tmp_path}/store"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_distributed_training_gives_the_same_gradients(hooked, picture, gloo):
+    expected = gradients(copy.deepcopy(hooked), picture)
+    parallel = DistributedDataParallel(copy.deepcopy(hooked))
+    for one, two in zip(gradients(parallel, picture), expected, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_autocast_reaches_every_parameter(hooked, picture):
+    model = copy.deepcopy(hooked)
+    with torch.no_grad():
+        expected = model(picture)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            torch.testing.assert_close(model(picture).float(), expected, rtol=0.05, atol=0.05)
+        loss = model.train()(picture).float().square().sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_channels_last_memory_changes_nothing_but_speed(hooked, picture):
+    # In double precision: the norms of maps of one place multiply what rounding does.
+    plain, x = copy.deepcopy(hooked).double(), picture.double()
+    model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    reordered = x.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(model(reordered), plain(x))
+    for one, two in zip(gradients(model, reordered), gradients(plain, x), strict=True):
+        torch.testing.assert_close(one, two)
