@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from attentune.benchmarks.training import load, trained
 from attentune.benchmarks.usual import Settings
+from attentune.runners.calibration.precision import probe
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
-from attentune.runners.probe import probe
 from attentune.runners.recipe import Recipe
 from attentune.spaces.networks.build import choose_stem
 

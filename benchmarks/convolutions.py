@@ -31,10 +31,10 @@ from attentune.benchmarks.training import load, network
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
 from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
-from attentune.runners.optimize import make_optimizer
-from attentune.runners.quick import Quick
 from attentune.runners.recipe import Recipe
-from attentune.runners.steps import EagerStep
+from attentune.runners.training.fast_ops import Quick
+from attentune.runners.training.optimizer import make_optimizer
+from attentune.runners.training.steps import EagerStep
 from attentune.spaces.kernels import small_convolutions as ours
 from attentune.spaces.networks.build import choose_stem
 from torch import nn

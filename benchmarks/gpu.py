@@ -35,11 +35,11 @@ import torch
 from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
 from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
+from attentune.runners.calibration.workers_per_gpu import measure_packing
 from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
-from attentune.runners.packing import measure_packing
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels import pool_scale as forms

@@ -33,13 +33,13 @@ import torch.nn.functional as F
 from attentune.benchmarks import usual
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.runners.calibration.precision import Probe, Variant, probe
 from attentune.runners.data import Dataset, inspect_data, load_data
 from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
-from attentune.runners.probe import Probe, Variant, probe
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.train import Training, steps_of
+from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.discover import site_map
 from attentune.spaces.networks.build import build, choose_stem

@@ -33,9 +33,9 @@ from typing import Any
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import shown, spread
-from attentune.runners import worker
 from attentune.runners.environment import environment
 from attentune.runners.events import EpochDone, Event
+from attentune.runners.workers import worker
 from attentune.search.coordinator import Running
 from attentune.search.request import read_request
 from attentune.search.session import begin, run
@@ -49,15 +49,15 @@ TRAINING = "epochs"
 FIRST = "first epoch, more than later ones"
 ANSWER = "answer to an epoch"
 IN_WORKER = (
-    ("checkpoint", "attentune.runners.trial", "read_facts"),
-    ("data", "attentune.runners.trial", "resident"),
+    ("checkpoint", "attentune.runners.workers.trial", "read_facts"),
+    ("data", "attentune.runners.workers.trial", "resident"),
     ("build", "attentune.spaces.networks.reusable_backbone", "Template._reset"),
     ("build", "attentune.spaces.networks.reusable_backbone", "insert_all"),
-    ("price", "attentune.runners.trial", "_Trial.price"),
-    ("optimizer and average", "attentune.runners.train", "Training.__init__"),
-    (TRAINING, "attentune.runners.train", "Training.epoch"),
-    ("checkpoint", "attentune.runners.train", "Training.save"),
-    ("weights", "attentune.runners.trial", "_Trial.finish"),
+    ("price", "attentune.runners.workers.trial", "_Trial.price"),
+    ("optimizer and average", "attentune.runners.training.train", "Training.__init__"),
+    (TRAINING, "attentune.runners.training.train", "Training.epoch"),
+    ("checkpoint", "attentune.runners.training.train", "Training.save"),
+    ("weights", "attentune.runners.workers.trial", "_Trial.finish"),
     (ANSWER, "multiprocessing.connection", "Connection.recv"),
     ("tell", "multiprocessing.connection", "Connection.send"),
 )
@@ -109,7 +109,7 @@ serve = worker.main
 
 def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
     """A worker's main that appends one line a trial to the file named by TRACE."""
-    from attentune.runners import trial
+    from attentune.runners.workers import trial
 
     clock = Clock(IN_WORKER)
     run_trial = trial.run_trial

@@ -49,12 +49,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from attentune.benchmarks.tabular import TABLES, Array, Table
-from attentune.runners.augment import EpochOfPictures
 from attentune.runners.data import load_data
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
-from attentune.runners.train import Training, steps_of
+from attentune.runners.training.augment import EpochOfPictures
+from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build
 from scipy import stats

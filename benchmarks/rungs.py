@@ -33,9 +33,9 @@ from attentune.runners.data import inspect_data
 from attentune.runners.devices import hold_memory, resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
 from attentune.runners.results import EpochReport
-from attentune.runners.train import Save, Training, evaluate, steps_of
+from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.train import Save, Training, evaluate, steps_of
 from scipy import stats
 from torch import nn
 

@@ -30,7 +30,7 @@ import torch
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
 from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
-from attentune.runners.cost import CostModel
+from attentune.runners.costs import CostModel
 from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe

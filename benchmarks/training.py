@@ -14,9 +14,9 @@ from functools import lru_cache
 import torch
 from attentune.runners.data import load_data
 from attentune.runners.recipe import Recipe
-from attentune.runners.resident import DeviceData
 from attentune.runners.results import EpochReport
-from attentune.runners.train import Outcome, Save, train
+from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.train import Outcome, Save, train
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build
 from torch import nn

@@ -27,8 +27,8 @@ from ..runners.events import (
     Stopped,
     WorkerDied,
 )
-from ..runners.pool import Pool
 from ..runners.results import Costs, EpochReport, Failure, Job
+from ..runners.workers.pool import Pool
 from ..spaces.architecture import Architecture
 from ..studies.records import CONFIRM, TrialRecord
 from .agenda import Agenda, Proposal

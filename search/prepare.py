@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SpaceError
-from ..runners.cost import CostModel, reference_latency
+from ..runners.costs import CostModel, reference_latency
 from ..runners.data import Progress, inspect_data, prepare_data
 from ..runners.devices import resolve_device
 from ..runners.recipe import Recipe

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ..errors import StudyError
 from ..interrupts import interrupts_held
 from ..runners.data import Progress
-from ..runners.pool import LocalPool, warm_up
+from ..runners.workers.pool import LocalPool, warm_up
 from ..spaces.attentions.plugins.register import origins
 from ..spaces.search_space.space import NONE
 from ..studies.plugins import require_attentions
@@ -117,7 +117,7 @@ def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
 
 def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
     with interrupts_held():
-        from ..runners.cost import CostModel
+        from ..runners.costs import CostModel
         from ..runners.data import prepare_data
         from ..spaces.search_space.bound_space import bind
         from .optuna_study import OptunaStudy

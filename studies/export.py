@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import ArchitectureError, StoreError, StudyError, UsageError
 from ..runners.data import load_data
 from ..runners.recipe import Recipe
-from ..runners.trial import WEIGHTS
+from ..runners.workers.trial import WEIGHTS
 from ..spaces.architecture import Architecture, parse
 from ..spaces.attentions.catalogue import offered
 from ..spaces.attentions.plugins.register import REMEDY, absence, origins

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from ..runners.data.dataset import Images
-from ..runners.looking import Floats, Gate, Looks
+from ..runners.inspection.attention_maps import Floats, Gate, Looks
 from .canvas import canvas, nothing, safe
 from .themes import LIGHT, Theme
 

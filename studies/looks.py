@@ -5,8 +5,8 @@
 
 `gazes` draws them.
 
-No torch here: a dashboard's server asks `python -m attentune.runners.looking`, and keeps the answer
-in the cache folder for as long as the weights stay what they are.
+No torch here: a dashboard's server asks `python -m attentune.runners.inspection.attention_maps`,
+and keeps the answer in the cache folder for as long as the weights stay what they are.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 from ..errors import StoreError
 from ..files import replacing
-from ..runners.data.locations import cache_root
-from ..runners.looking import FORMAT, Looks
+from ..runners.data.paths import cache_root
+from ..runners.inspection.attention_maps import FORMAT, Looks
 from .plugins import require_attentions
 from .records import CONFIRM, StudyRecord, TrialRecord
 from .store import Store
@@ -135,7 +135,13 @@ def _ask(asked: Request, timeout: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="attentune-look-") as folder:
         source, target = Path(folder) / "request.json", Path(folder) / "result.json"
         source.write_text(json.dumps(asked.to_json()), "utf-8")
-        words = [sys.executable, "-m", "attentune.runners.looking", str(source), str(target)]
+        words = [
+            sys.executable,
+            "-m",
+            "attentune.runners.inspection.attention_maps",
+            str(source),
+            str(target),
+        ]
         said = b""
         try:
             done = subprocess.run(

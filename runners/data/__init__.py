@@ -8,9 +8,9 @@
 No torch here: numpy, Pillow, and scikit-learn or timm only when a source needs them.
 """
 
-from .build import Progress
 from .cache import inspect_data, load_data, open_data, prepare_data
 from .dataset import DataInfo, Dataset, SourceInfo, Split
+from .prepare import Progress
 
 __all__ = [
     "DataInfo",

@@ -26,10 +26,10 @@ import numpy as np
 from ...errors import DataError
 from ...files import replacing
 from ..recipe import Recipe
-from .build import Progress, build, usual_crop
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
-from .locations import cache_root
-from .opening import open_source
+from .paths import cache_root
+from .prepare import Progress, build, usual_crop
+from .resolve import open_source
 from .source import Source
 
 _FORMAT = 1  # raise it when prepared data changes its meaning

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dataset import SPLITS, Images, Labels, SplitName
-from .pictures import Broken, fit_array
+from .images import Broken, fit_array
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dataset import Images, Labels, SplitName
-from .pictures import Broken
+from .images import Broken
 
 Integers = npt.NDArray[np.int64]
 

@@ -151,7 +151,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Count and time an architecture, without training it."""
-    from ...runners.cost import measure_architecture
+    from ...runners.costs import measure_architecture
 
     architecture, costs = measure_architecture(
         Architecture.parse(text),
@@ -183,7 +183,7 @@ def measure(
 
 def doctor(as_json: Json = False) -> None:
     """Check the installation: versions, devices, the data cache."""
-    from ...runners.doctor import examine
+    from ...runners.inspection.doctor import examine
 
     checks = examine()
     if as_json:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import AttentuneError, StudyError
-from ...runners.looking import Looks
+from ...runners.inspection.attention_maps import Looks
 from ...spaces.architecture import Architecture, Insertion
 from .. import looks
 from ..analysis import knee, minimised_columns, non_dominated, reaches, stage_count, surest

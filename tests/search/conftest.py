@@ -151,7 +151,7 @@ class Bench:
         **plan: Any,
     ) -> Coordinator:
         """Start the study, or go on with it, as a new process would."""
-        from attentune.runners.cost import CostModel
+        from attentune.runners.costs import CostModel
 
         if config is not None:
             self.create(name, config)

@@ -135,8 +135,8 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
     from attentune import create_model, load
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
-    from attentune.runners.resident import DeviceData
-    from attentune.runners.train import evaluate
+    from attentune.runners.training.device_data import DeviceData
+    from attentune.runners.training.train import evaluate
     from safetensors.torch import load_file
 
     shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)
@@ -164,8 +164,8 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     from attentune import load
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
-    from attentune.runners.resident import DeviceData, Pictures
-    from attentune.runners.train import evaluate
+    from attentune.runners.training.device_data import DeviceData, Pictures
+    from attentune.runners.training.train import evaluate
 
     asked = ["confirm", "first", "--top", "1", "--seeds", "2", "--epochs", "3"]
     done = attentune(*asked, cwd=finished)

@@ -8,13 +8,13 @@ import time
 import pytest
 import torch
 from attentune.errors import TrialError, UsageError
-from attentune.runners import probe as probing
-from attentune.runners import tune as tuning
+from attentune.runners.calibration import learning_rate as tuning
+from attentune.runners.calibration import precision as probing
+from attentune.runners.calibration.learning_rate import PRICE
+from attentune.runners.calibration.precision import Probe
 from attentune.runners.events import Answer, EpochDone, Failed, Finished
-from attentune.runners.probe import Probe
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
-from attentune.runners.tune import PRICE
 from attentune.search.prepare import prepare
 from attentune.search.request import SearchRequest, read_request
 from attentune.studies.store import Store

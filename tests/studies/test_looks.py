@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from attentune.errors import StoreError, StudyError
-from attentune.runners.looking import Energy, Gate, Looks
+from attentune.runners.inspection.attention_maps import Energy, Gate, Looks
 from attentune.runners.results import EpochReport, Failure
 from attentune.studies import looks as module
 from attentune.studies.gazes import channels_figure, places_figure
@@ -89,9 +89,9 @@ def test_a_trained_trial_is_looked_at_once_by_another_process(
     store: Store, recorded: StudyRecord, add: Add, tiny_recipe: Any, monkeypatch
 ):
     import torch
-    from attentune.runners import trial
     from attentune.runners.events import Answer
     from attentune.runners.results import Job
+    from attentune.runners.workers import trial
     from attentune.spaces.architecture import parse
 
     assert (WEIGHTS, CHECKPOINT) == (trial.WEIGHTS, trial.CHECKPOINT)

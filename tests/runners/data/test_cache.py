@@ -60,7 +60,7 @@ def test_a_source_is_looked_through_once_until_it_changes(packing, tmp_path, cac
     info = inspect_data(str(path))
     looks = [*cache.rglob("looks/*")]
     with monkeypatch.context() as patch:
-        patch.setattr("attentune.runners.data.folders.FileSource.counts", None)
+        patch.setattr("attentune.runners.data.folder_source.FileSource.counts", None)
         assert inspect_data(str(path)) == info
     looks[0].write_text("{")
     assert inspect_data(str(path)) == info

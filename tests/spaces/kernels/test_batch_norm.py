@@ -8,10 +8,10 @@ import os
 import pytest
 import torch
 from attentune.runners.events import Answer, Finished
-from attentune.runners.quick import Quick
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
-from attentune.runners.trial import run_trial
+from attentune.runners.training.fast_ops import Quick
+from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import batch_norm
 from attentune.spaces.networks.build import build

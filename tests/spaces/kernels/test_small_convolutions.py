@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from attentune.runners.quick import Quick, quick
+from attentune.runners.training.fast_ops import Quick, quick
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import small_convolutions
 from attentune.spaces.networks.build import build

@@ -1,0 +1,1 @@
+"""What is measured before a search: precision, learning rate, workers per GPU."""

@@ -1,0 +1,85 @@
+"""A look at the installation: is all there that a search needs, and what will it run on?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+from ...errors import AttentuneError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer."""
+
+    name: str
+    ok: bool
+    found: str
+
+
+def examine() -> list[Check]:
+    """All checks; none raises."""
+    questions: dict[str, Callable[[], str]] = {
+        "python": lambda: sys.version.split()[0],
+        "torch": _torch,
+        "timm": _timm,
+        "optuna": lambda: metadata.version("optuna"),
+        "devices": _devices,
+        "data cache": _cache,
+        "a network": _network,
+    }
+    checks = []
+    for name, ask in questions.items():
+        try:
+            checks.append(Check(name, True, ask()))
+        except Exception as error:
+            checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
+    return checks
+
+
+def _torch() -> str:
+    import torch
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+    return f"{torch.__version__} ({build})"
+
+
+def _timm() -> str:
+    from ...spaces.backbones.timm_compat import backbone_names, import_timm
+
+    return f"{import_timm().__version__}, {len(backbone_names()):,} models"
+
+
+def _devices() -> str:
+    import torch
+
+    from ..devices import usable_cores
+    from ..environment import device_name
+
+    gpus = [device_name(torch.device("cuda", i)) for i in range(torch.cuda.device_count())]
+    return ", ".join([*gpus, f"{usable_cores()} CPU cores ({device_name(torch.device('cpu'))})"])
+
+
+def _cache() -> str:
+    from ..data.paths import cache_root
+
+    folder = cache_root()
+    if not folder.is_dir():
+        return f"{folder} (empty)"
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    return f"{folder} ({size / 2**20:,.0f} MiB)"
+
+
+def _network() -> str:
+    from ...spaces.architecture import Architecture
+    from ..costs import measure_architecture
+
+    text = "test_resnet+cbam(r=4)@all.residual"
+    _, costs = measure_architecture(
+        Architecture.parse(text), image_size=64, num_classes=10, stem="native", latency=False
+    )
+    if not costs.params:
+        raise AttentuneError(f"{text} has no parameters")
+    return f"{text} builds, {costs.params:,} parameters"

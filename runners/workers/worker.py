@@ -1,0 +1,55 @@
+"""A worker process: waits for jobs, runs them one after another, tells what happens.
+
+Torch is imported here, once, and stays; the pictures of the study stay on the device as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from multiprocessing import connection, parent_process
+
+from ..events import Answer, EpochDone, Event
+from ..results import Job
+
+
+def main(pipe: connection.Connection, name: str, device: str, threads: int) -> None:
+    """Serve jobs from `pipe` until it closes or the coordinator is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
+    _die_with_parent()
+
+    import torch
+
+    from ..devices import hold_memory
+    from .trial import run_trial
+
+    torch.set_num_threads(threads)
+    where = torch.device(device)
+    if where.type == "cpu":
+        hold_memory()
+
+    def tell(event: Event) -> Answer:
+        pipe.send(event)
+        answer: Answer = pipe.recv() if isinstance(event, EpochDone) else Answer.GO_ON
+        return answer
+
+    while True:
+        try:
+            job: Job = pipe.recv()
+            run_trial(job, tell, device=where, worker=name)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _die_with_parent() -> None:
+    """End this process when the coordinator ends, however that happens."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()

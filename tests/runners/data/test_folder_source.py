@@ -1,0 +1,186 @@
+"""Class folders, however they are laid out and packed; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attentune.errors import DataError
+from attentune.runners.data import inspect_data, open_data, prepare_data
+
+from .pets import PACKINGS, SHADES, TWENTY, archive, files, folder, pack, recipe
+
+LAYOUTS = {
+    "class folders": files(TWENTY),
+    "one folder around them": files(TWENTY, "pets/"),
+    "two folders around them": files(TWENTY, "data/pets/"),
+    "train alone": files(TWENTY, "train/"),
+    "deeper pictures": {k.replace("/", "/2024/", 1): v for k, v in files(TWENTY).items()},
+    "other files beside": {
+        **files(TWENTY),
+        "README.md": b"hello",
+        "cover.png": b"no picture of a class",
+        ".git/x/1.png": b"hidden",
+        "__MACOSX/cats/._1.png": b"rubbish",
+        "cats/.hidden.png": b"hidden",
+    },
+    "unlabelled test": {**files(TWENTY, "train/"), "test/1.png": b"", "test/2.png": b""},
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_class_folders_are_found_however_they_are_packed(layout, packing, tmp_path):
+    path = pack(tmp_path, packing, LAYOUTS[layout])
+    info = prepare_data(recipe(path))
+    assert info.classes == ("cats", "dogs", "owls")
+    assert info.counts == {"train": 38, "val": 10, "test": 12}
+    assert info.held_out == ("val", "test")
+    data = open_data(info)
+    for label, name in enumerate(info.classes):
+        shown = data.train.images[data.train.labels == label]
+        assert len(shown) in (12, 13)
+        assert (shown[:, 3, 3, :2] == SHADES[name][:2]).all()
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize(("val", "test"), [("val", "test"), ("validation", "Test"), ("valid", "")])
+def test_splits_are_used_as_they_are(packing, val, test, tmp_path):
+    contents = {**files(TWENTY, "train/"), **files({"cats": 3, "owls": 4}, f"{val}/", first=20)}
+    if test:
+        contents |= files({"dogs": 5}, f"{test}/", first=30)
+    info = prepare_data(recipe(pack(tmp_path, packing, contents)))
+    assert info.counts["val"] == 7
+    if test:
+        assert info.counts == {"train": 60, "val": 7, "test": 5}
+        assert info.held_out == ()
+    else:
+        assert info.counts == {"train": 48, "val": 7, "test": 12}
+        assert info.held_out == ("test",)
+
+
+def test_a_folder_of_split_archives_is_one_data_set(tmp_path):
+    archive(tmp_path / "set/train.tar.gz", files(TWENTY, "train/"))
+    archive(tmp_path / "set/test.zip", files({"cats": 4, "dogs": 4}, "test/", first=30))
+    (tmp_path / "set/README.md").write_text("hello")
+    info = prepare_data(recipe(tmp_path / "set"))
+    assert info.counts == {"train": 48, "val": 12, "test": 8}
+    assert info.held_out == ("val",)
+    alone = prepare_data(recipe(tmp_path / "set/train.tar.gz"))
+    assert alone.counts == {"train": 38, "val": 10, "test": 12}
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    made = {name.replace("cats", "train"): content for name, content in files(TWENTY).items()}
+    assert inspect_data(str(folder(tmp_path / "v", made))).classes == ("dogs", "owls", "train")
+
+
+def test_hostile_names_in_archives_are_left_out(tmp_path):
+    outside = tmp_path / "outside"
+    folder(outside, files({"cats": 2}))
+    contents = {
+        **files(TWENTY),
+        "../outside/cats/000.png": b"x",
+        "/etc/cats/1.png": b"x",
+        "dogs/../../1.png": b"x",
+    }
+    for packing in ("tar", "zip"):
+        info = prepare_data(recipe(pack(tmp_path / packing, packing, contents)))
+        assert sum(info.counts.values()) == 60
+    assert sorted(p.name for p in outside.rglob("*.png")) == ["000.png", "001.png"]
+
+
+def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
+    real = folder(tmp_path / "real", files(TWENTY))
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in TWENTY:
+        (linked / name).symlink_to(real / name)
+    (linked / "dogs" / "back").symlink_to(linked)
+    assert sum(inspect_data(str(linked)).counts.values()) == 60
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def encrypted_zip(path: Path) -> Path:
+    made = archive(path / "pets.zip", files(TWENTY))
+    raw = bytearray(made.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = raw.find(signature)
+        while at >= 0:
+            raw[at + offset] |= 1
+            at = raw.find(signature, at + 4)
+    made.write_bytes(raw)
+    return made
+
+
+def half_archive(path: Path) -> Path:
+    made = archive(path / "pets.tar.gz", files(TWENTY))
+    made.write_bytes(made.read_bytes()[: made.stat().st_size // 2])
+    return made
+
+
+def text_file(path: Path) -> Path:
+    (path / "notes.txt").write_text("hello " * 300)
+    return path / "notes.txt"
+
+
+REFUSED = {
+    "missing path": (lambda p: p / "nothing", "there is no file or folder"),
+    "missing archive": (lambda _: "pets.tar.gz", "there is no file or folder 'pets.tar.gz'"),
+    "unknown name": (lambda _: "digitz", "did you mean 'digits'"),
+    "unlike any name": (lambda _: "zzz", "known: cluttered-digits, cued-digits, digits"),
+    "empty folder": (lambda p: p, "holds no pictures"),
+    "loose pictures": (
+        lambda p: folder(p, {"1.png": b"", "2.png": b""}),
+        "holds 2 pictures but no class folders",
+    ),
+    "one class": (lambda p: folder(p, files({"cats": 9})), "holds only one class"),
+    "one picture": (
+        lambda p: folder(p, files({"cats": 9, "dogs": 1})),
+        "class 'dogs' has 1 training pictures; at least 3 are needed",
+    ),
+    "one picture, own splits": (
+        lambda p: folder(p, {**files(TWENTY, "train/"), **files({"cats": 1}, "test/"),
+                             "train/zebras/1.png": b""}),
+        "class 'zebras' has 1 training pictures; at least 2 are needed",
+    ),
+    "class only in test": (
+        lambda p: folder(p, {**files({"cats": 5, "dogs": 5}, "train/"),
+                             **files({"owls": 2}, "test/")}),
+        "test has a class 'owls' that train has not",
+    ),
+    "no archive": (text_file, "neither a folder nor a readable archive"),
+    "empty archive": (lambda p: archive(p / "e.tar", {}), "holds no pictures"),
+    "empty zip": (lambda p: archive(p / "e.zip", {}), "holds no pictures"),
+    "half an archive": (half_archive, "damaged or incomplete"),
+    "encrypted": (encrypted_zip, "encrypted; unpack it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_unusable_data_is_refused_in_plain_words(case, tmp_path):
+    make, words = REFUSED[case]
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError) as caught:
+        prepare_data(recipe(make(tmp_path / "data")))
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_limit_below_two_pictures_a_class_is_refused(tmp_path):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    with pytest.raises(DataError, match="train_limit=5 is too few for 3 classes; use at least 6"):
+        prepare_data(recipe(path, train_limit=5))
+
+
+def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    path = folder(tmp_path / "pets", files(TWENTY))
+
+    def denied(place: object) -> None:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("attentune.runners.data.file_stores.os.scandir", denied)
+    with pytest.raises(DataError, match=r"cannot read .*pets: Permission denied"):
+        inspect_data(str(path))

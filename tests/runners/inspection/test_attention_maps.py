@@ -1,0 +1,326 @@
+"""Looking at networks: known gates are read off exactly, in any layout, on validation pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import attentune
+import numpy as np
+import pytest
+import torch
+from attentune.errors import AttentuneError, UsageError
+from attentune.runners.data import load_data
+from attentune.runners.events import Answer, EpochDone, Finished
+from attentune.runners.inspection import attention_maps
+from attentune.runners.inspection.attention_maps import Looks, look, main
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import Job
+from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS, run_trial
+from attentune.spaces.architecture import parse
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.attentions.plugins import register as registration
+from attentune.spaces.networks.build import build
+from safetensors.torch import save_file
+from torch import nn
+
+RECIPE = Recipe.of(data="digits", image_size=32, train_limit=256)
+TEXT = "test_resnet+se(r=4,start=identity)@all.residual"
+
+
+class ByChannel(nn.Module):
+    """Passes channels on as 0, 1/2, 1, 3/2, …"""
+
+    def __init__(self, channels: int) -> None:
+        del channels
+        super().__init__()
+
+    def forward(self, x):
+        return x * (torch.arange(x.shape[1]) / 2)[:, None, None]
+
+
+class ByPlace(nn.Module):
+    """Passes places on as 1, 2, 3, … from left to right and by ten more in the next row."""
+
+    def __init__(self, channels: int) -> None:
+        del channels
+        super().__init__()
+
+    def forward(self, x):
+        rows, columns = torch.arange(x.shape[2]), torch.arange(x.shape[3])
+        return x * -(10.0 * rows[:, None] + columns + 1)  # a sign is no weight
+
+
+class Halves(nn.Module):
+    """Breaks the contract where nobody checks it: gives back every second row and column."""
+
+    def __init__(self, channels: int) -> None:
+        del channels
+        super().__init__()
+
+    def forward(self, x):
+        return x if x.shape[3] == 7 else x[:, :, ::2, ::2]
+
+
+@pytest.fixture
+def known(monkeypatch):
+    monkeypatch.setattr(registration, "_registered", {})
+    registration._resolve.cache_clear()
+    attentune.register_attention("bychannel")(ByChannel)
+    attentune.register_attention("byplace")(ByPlace)
+    attentune.register_attention("halves")(Halves)
+    yield
+    registration._resolve.cache_clear()
+
+
+def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:
+    """A network at random, none of whose branches is closed by a norm that begins at zero."""
+    shape = {"image_size": recipe.image_size, "stem": recipe.stem}
+    model = build(parse(text), num_classes=10, seed=1, **shape).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("weight") and not weight.any():
+            nn.init.ones_(weight)
+    return model
+
+
+@pytest.fixture
+def looked(tmp_path):
+    """Looks at a network that nobody has trained."""
+
+    def looks(text: str, recipe: Recipe = RECIPE, **how) -> Looks:
+        save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS)
+        return look(parse(text), recipe, tmp_path / WEIGHTS, **how)
+
+    return looks
+
+
+PLACES = [
+    "test_resnet+{}@s2.residual",
+    "test_resnet+{}@s2.pre",
+    "test_resnet+{}@s1.identity",
+    "test_resnet+se(r=4)@s2.residual+{}@s2.residual",
+    "test_mambaout+{}@s2.post",
+    "test_mambaout+{}@s2.pre",
+    "test_mambaout+{}@s2.identity",
+]
+
+WIDE = ("test_resnet+{}@s2.pre", "test_resnet+{}@s1.identity")
+
+
+@pytest.mark.parametrize("text", PLACES)
+def test_a_gate_of_channels_is_read_off_exactly(known, looked, text):
+    gate = looked(text.format("bychannel")).gates[-1]
+    seen = np.isfinite(gate.channels)  # a channel that ReLU has closed has no weight
+    assert seen.mean() > 0.5
+    np.testing.assert_allclose(gate.channels[seen], (np.arange(len(seen)) / 2)[seen], rtol=1e-5)
+    assert gate.attention == "bychannel"
+    assert gate.site == f"s{gate.stage}b1.{text.rpartition('.')[2]}"
+
+
+@pytest.mark.parametrize("text", PLACES)
+def test_a_gate_of_places_is_read_off_exactly(known, looked, text):
+    gate = looked(text.format("byplace"), pictures=3).gates[-1]
+    pictures, height, width = gate.places.shape
+    wanted = 10 * np.arange(height)[:, None] + np.arange(width) + 1
+    assert pictures == 3
+    assert height == width == (8 if text in WIDE else 4)
+    np.testing.assert_allclose(gate.places, np.broadcast_to(wanted, gate.places.shape), rtol=1e-5)
+
+
+def test_tokens_lie_where_the_backbone_says(known, tmp_path):
+    recipe = RECIPE.model_copy(update={"image_size": 64})
+    text = "hiera_tiny_224+byplace@s2b2.post"
+    model = network(text, recipe)
+    save_file(model.state_dict(), tmp_path / WEIGHTS)
+    found = look(parse(text), recipe, tmp_path / WEIGHTS, pictures=2)
+    [gate] = found.gates
+    wanted = 10 * np.arange(8)[:, None] + np.arange(8) + 1
+    np.testing.assert_allclose(gate.places, np.broadcast_to(wanted, (2, 8, 8)), rtol=1e-5)
+
+    held = run(model, "blocks.2", found, recipe)
+    back = model.reroll(held, 2).abs().mean(3)
+    np.testing.assert_allclose(found.stages[1].places, back.numpy(), rtol=1e-4)
+
+
+def run(model: nn.Module, path: str, found: Looks, recipe: Recipe = RECIPE) -> torch.Tensor:
+    """What a module returns for the pictures that were looked at."""
+    data, held = load_data(recipe), []
+    hook = model.get_submodule(path).register_forward_hook(lambda _, __, out: held.append(out))
+    pictures = torch.from_numpy(found.pictures.copy()) / 255
+    pictures = (pictures - torch.tensor(data.mean)) / torch.tensor(data.std)
+    with torch.no_grad():
+        logits = model(pictures.permute(0, 3, 1, 2))
+    hook.remove()
+    likeliest = logits.softmax(1).amax(1)
+    np.testing.assert_allclose(found.probabilities, likeliest.numpy(), rtol=1e-4)
+    return held[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "channels"),
+    [
+        ("test_resnet", "layer3.0", 1),
+        ("test_resnet+bychannel@s3.stage", "layer3.0", 1),
+        ("test_mambaout", "stages.2.blocks.2", 3),
+    ],
+)
+def test_every_stage_has_the_energy_of_its_output(known, looked, text, path, channels):
+    found = looked(text, pictures=4)
+    assert [stage.stage for stage in found.stages] == [1, 2, 3, 4]
+    wanted = run(network(text), path, found).abs().mean(channels)
+    np.testing.assert_allclose(found.stages[2].places, wanted.numpy(), rtol=1e-4)
+    assert not found.left_out
+
+
+def test_two_of_a_kind_at_one_place_are_told_apart(looked):
+    first, second = looked("test_resnet+se(r=4)@s2.residual+se(r=8)@s2.residual").gates
+    assert (first.site, first.attention) == (second.site, second.attention)
+    assert not np.allclose(first.channels, second.channels, rtol=1e-3)
+
+
+def test_every_mechanism_of_the_catalogue_can_be_looked_at(looked):
+    text = "test_resnet" + "".join(f"+{name}(r=4)@s2.mid" for name in ("se", "cbam", "ca", "nl"))
+    others = [name for name in ATTENTIONS if f"+{name}(" not in text]
+    found = looked(text + "".join(f"+{name}@s2.mid" for name in others), pictures=2)
+    assert sorted(gate.attention for gate in found.gates) == sorted(ATTENTIONS)
+    for gate in found.gates:
+        assert gate.places.shape == (2, 4, 4)
+        assert np.isfinite(gate.places).any(), gate.attention
+        assert len(gate.channels) == (0 if gate.attention == "shuffle" else 48)
+    [reason] = found.left_out
+    assert reason.startswith("shuffle at s2b1.mid")
+
+
+def test_what_changes_the_shape_of_its_map_is_left_out_with_a_reason(known, looked):
+    found = looked("test_resnet+halves@s2.post+bychannel@s3.post", pictures=2)
+    assert [gate.attention for gate in found.gates] == ["bychannel"]
+    assert found.left_out == ("halves at s2b1.post changes its map's shape: left out.",)
+
+
+def test_pictures_are_of_the_validation_split_and_of_many_classes(looked, monkeypatch):
+    found = looked("test_resnet", pictures=10)
+    data = load_data(RECIPE)
+    assert len(set(found.labels.tolist())) == len(set(data.val.labels.tolist()))
+    np.testing.assert_array_equal(found.pictures, data.val.images[found.indices])
+    np.testing.assert_array_equal(found.labels, data.val.labels[found.indices])
+
+    class Forbidden:
+        def __getattr__(self, name):
+            raise AssertionError("the test split was looked at")
+
+    closed = dataclasses.replace(data, test=Forbidden(), train=Forbidden())
+    monkeypatch.setattr(attention_maps, "load_data", lambda _: closed)
+    again = looked("test_resnet", pictures=10)
+    assert again.to_json() == found.to_json()
+
+
+def test_pictures_depend_on_the_seed_and_on_no_network(looked):
+    one, other = looked("test_resnet"), looked("test_resnet+eca@all.mid")
+    assert one.indices.tolist() == other.indices.tolist()
+    assert one.indices.tolist() != looked("test_resnet", seed=1).indices.tolist()
+
+
+@pytest.mark.parametrize("pictures", [0, 65])
+def test_a_senseless_number_of_pictures_is_refused(pictures, tmp_path):
+    with pytest.raises(UsageError, match=f"1 to 64 pictures at a time, not {pictures}"):
+        look(parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, pictures=pictures)
+
+
+def test_json_keeps_four_digits_and_comes_back(looked):
+    found = looked("test_resnet+se(r=4)@all.mid+simam@s1.post", pictures=3)
+    told = json.dumps(found.to_json(), allow_nan=False)
+    back = Looks.from_json(json.loads(told))
+    assert json.dumps(back.to_json()) == told
+    np.testing.assert_array_equal(back.pictures, found.pictures)
+    for one, other in zip(found.gates, back.gates, strict=True):
+        np.testing.assert_allclose(other.places, one.places, rtol=5e-4)
+        np.testing.assert_allclose(other.channels, one.channels, rtol=5e-4)
+    with pytest.raises(ValueError, match="another format"):
+        Looks.from_json({**json.loads(told), "format": 0})
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory, cache):
+    """A trial's folder with its checkpoint after the third epoch and its last weights."""
+    recipe = Recipe.of(
+        data="digits",
+        image_size=16,
+        epochs=4,
+        train_limit=256,
+        batch_size=16,
+        ema=0.98,
+        mirror=True,
+    )
+    folder, reports = tmp_path_factory.mktemp("trial"), []
+
+    def tell(event):
+        if isinstance(event, EpochDone):
+            reports.append(event.report)
+            return Answer.PAUSE if len(reports) == 3 else Answer.GO_ON
+        if isinstance(event, Finished):
+            reports.append(event.result)
+        return Answer.GO_ON
+
+    job = Job(0, parse(TEXT), recipe, 0, folder)
+    run_trial(job, tell, device=torch.device("cpu"))
+    saved = (folder / CHECKPOINT).read_bytes()
+    run_trial(job, tell, device=torch.device("cpu"))
+    (folder / CHECKPOINT).write_bytes(saved)
+    return folder, recipe, reports
+
+
+@pytest.mark.parametrize(("file", "epochs"), [(CHECKPOINT, 3), (WEIGHTS, None)])
+def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
+    folder, recipe, reports = trial
+    found = look(parse(TEXT), recipe, folder / file, pictures=64)
+    assert len(found.pictures) == len(load_data(recipe).val)  # fewer than 64: all of them
+    accuracy = (found.predicted == found.labels).mean()
+    assert accuracy > 0.3  # not by chance
+    assert accuracy == pytest.approx(reports[2 if epochs else -1].accuracy)
+    assert found.epochs == epochs
+
+
+@pytest.mark.parametrize("file", [CHECKPOINT, WEIGHTS, "absent"])
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(trial, file):
+    folder, recipe, _ = trial
+    with pytest.raises(AttentuneError, match=r"do not fit test_mambaout .*look at another trial"):
+        look(parse("test_mambaout"), recipe, folder / file)
+
+
+def asked(trial, tmp_path: Path, **changes) -> dict:
+    folder, recipe, _ = trial
+    wanted = {"architecture": TEXT, "recipe": recipe.model_dump(mode="json"), "pictures": 2}
+    wanted = {**wanted, "weights": str(folder / WEIGHTS), **changes}
+    (tmp_path / "request.json").write_text(json.dumps(wanted))
+    code = main([str(tmp_path / "request.json"), str(tmp_path / "result.json")])
+    answer = json.loads((tmp_path / "result.json").read_text())
+    assert code == ("error" in answer)
+    return answer
+
+
+def test_a_request_in_a_file_is_answered_in_a_file(trial, tmp_path):
+    found = Looks.from_json(asked(trial, tmp_path))
+    assert found.architecture == TEXT
+    assert [gate.site for gate in found.gates] == [f"s{s}b1.residual" for s in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"architecture": "test_resnet+sse@all.mid"}, "unknown attention 'sse'"),
+        ({"architecture": "test_resnet"}, "do not fit test_resnet"),
+        ({"recipe": {"data": "digits", "image_size": -1}}, "greater than 0"),
+        ({"pictures": None}, "looking failed"),
+    ],
+)
+def test_a_request_that_fails_is_answered_with_one_sentence(trial, tmp_path, changes, error):
+    answer = asked(trial, tmp_path, **changes)
+    assert list(answer) == ["error"]
+    assert error in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+def test_the_command_without_its_two_files_says_how_it_is_used(capsys):
+    assert main(["one"]) == 2
+    assert "REQUEST.json RESULT.json" in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""Costs: counts that add up without building, and a latency ratio in which noise cancels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attentune.runners import costs
+from attentune.runners.costs import CostModel, count, measure_latency, training_memory_mib
+from attentune.runners.recipe import Recipe
+from attentune.spaces.architecture import parse
+from attentune.spaces.networks.build import build
+
+TEXTS = [
+    "test_resnet",
+    "test_resnet+se(r=4)@all.residual",
+    "test_resnet+cbam(r=8,k=3)@s2-s3.mid+eca@s1.post",
+    "test_resnet+ca@s1b1.identity+nl@s4.stage",
+    "test_efficientnet",
+    "test_efficientnet(attention=none)+se(r=4,bias=true)@all.mid",
+    "vgg11_bn+cbam(r=16)@all.post",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("stem", ["native", "small"])
+def test_a_price_without_building_equals_the_count_of_the_built_network(text, stem):
+    architecture = parse(text)
+    recipe = Recipe.of(data="", image_size=64, stem=stem)
+    priced = CostModel(architecture.backbone, recipe, 10).of(architecture)
+    built = build(architecture, num_classes=10, image_size=64, stem=stem, seed=0)
+    assert priced == count(built, 64)
+
+
+def test_counts_are_in_the_units_of_the_papers():
+    recipe = Recipe.of(data="", image_size=224)
+    found = CostModel("resnet50", recipe, 1000).of(parse("resnet50"))
+    assert found.params == 25_557_032
+    assert found.macs / 1e9 == pytest.approx(4.09, abs=0.005)
+    with_se = CostModel("resnet18", recipe, 1000).of(parse("resnet18+se(r=16)@all.residual"))
+    assert with_se.params == 11_776_552
+
+
+class Clock:
+    """A machine that grows slower all the time; networks advance it by what they cost."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds * (1 + self.now)
+
+
+class Costly(torch.nn.Module):
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.clock, self.seconds = clock, seconds
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.clock.spend(self.seconds)
+        return x
+
+
+def test_a_drift_of_the_machine_cancels_in_the_latency_ratio(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock.now)
+    _, ratio = measure_latency(Costly(clock, 3e-3), Costly(clock, 2e-3), 8)
+    assert clock.now > 0.3  # the machine was half as fast again at the end
+    assert ratio == pytest.approx(1.5, rel=0.02)
+
+
+def test_training_memory_grows_with_the_batch_and_with_what_is_kept():
+    def memory(text: str, batch: int) -> float:
+        recipe = Recipe.of(data="", image_size=64, batch_size=batch)
+        return training_memory_mib(parse(text), recipe, 10)
+
+    bare = [memory("test_resnet", batch) for batch in (32, 64, 96)]
+    assert bare[2] - bare[1] == pytest.approx(bare[1] - bare[0], rel=0.05)
+    assert memory("test_resnet+cbam@all.residual", 64) > bare[1]
+    weights = 373_658 * 4 / 2**20
+    assert bare[0] > 4 * weights  # weights, gradients, two moments of AdamW

@@ -1,0 +1,138 @@
+"""What only a GPU shows: captured steps, checkpoints of a GPU's state, whole trials there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attentune.runners.calibration.precision import probe
+from attentune.runners.data import load_data
+from attentune.runners.events import Answer, EpochDone, Failed, Finished
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import Job
+from attentune.runners.training.checkpoint import read_facts
+from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.train import train
+from attentune.runners.workers.trial import run_trial
+from attentune.spaces.architecture import parse
+from attentune.spaces.networks.build import build
+from torch import nn
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+CUDA = torch.device("cuda", 0)
+TEXT = "test_resnet+se(r=4,start=identity)@all.residual+cbam(r=4,start=identity)@s3.stage"
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe.of(
+        data="digits",
+        image_size=32,
+        train_limit=512,
+        batch_size=64,
+        epochs=3,
+        crop=2,
+        flip=True,
+        stem="native",
+    )
+
+
+@pytest.fixture
+def data(cache, recipe) -> DeviceData:
+    del cache
+    return DeviceData.of(load_data(recipe), CUDA)
+
+
+def network(text: str = TEXT) -> nn.Module:
+    return build(parse(text), num_classes=10, image_size=32, seed=0).to(CUDA)
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_captured_steps_compute_what_eager_ones_do(data, recipe, optimizer, precision):
+    changed = {"optimizer": optimizer, "precision": precision, "epochs": 1, "lr": 1e-3}
+    recipe = recipe.model_copy(update=changed)
+    captured = train(network(), data, recipe, seed=1)
+    eager = train(network(), data, recipe.model_copy(update={"cuda_graph": False}), seed=1)
+    again = train(network(), data, recipe.model_copy(update={"cuda_graph": False}), seed=1)
+    assert captured.steps == "captured"
+    assert eager.steps == "eager: asked for"
+    # Atomic additions make two eager runs differ too; a graph may differ by no more than that.
+    noise = (weights(eager.model) - weights(again.model)).abs().max()
+    difference = (weights(captured.model) - weights(eager.model)).abs().max()
+    assert difference <= 4 * noise + 1e-4
+
+
+class Looks(nn.Module):
+    """Asks for a value in the middle of its forward pass, which no graph can hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network("test_resnet")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert float(x.sum().item()) == float(x.sum().item())
+        return self.inner(x)
+
+
+def test_a_step_that_cannot_be_captured_runs_eagerly_and_says_why(data, recipe):
+    outcome = train(Looks().to(CUDA), data, recipe, seed=0)
+    assert outcome.steps.startswith("eager: ")
+    assert len(outcome.steps) > len("eager: ")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_training_continued_from_a_file_ends_like_a_whole_one(data, recipe, optimizer, tmp_path):
+    recipe = recipe.model_copy(update={"optimizer": optimizer})
+    whole = []
+    train(network(), data, recipe, seed=0, on_epoch=lambda r, _: not whole.append(r.train_loss))
+
+    def stop(report, save):
+        save(tmp_path / "saved", {})
+        return report.epoch != 1
+
+    assert train(network(), data, recipe, seed=0, on_epoch=stop).stopped
+    assert read_facts(tmp_path / "saved")["epoch"] == 1
+    rest = []
+    train(
+        network(),
+        data,
+        recipe,
+        seed=0,
+        resume=tmp_path / "saved",
+        on_epoch=lambda r, _: not rest.append(r.train_loss),
+    )
+    assert rest == pytest.approx(whole[1:], rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["test_resnet", "mobilenetv3_small_050"])
+def test_a_captured_step_outlives_whoever_made_it(recipe, text):
+    found = probe(text, recipe, 10, CUDA, seconds=0.5)  # its steps are all that it keeps
+    assert len(found.milliseconds) == 4
+    torch.cuda.synchronize()
+
+
+def test_a_trial_runs_on_the_gpu_and_counts_its_seconds(cache, recipe, tmp_path):
+    told = []
+
+    def tell(event):
+        told.append(event)
+        return Answer.GO_ON
+
+    for number, text in enumerate((TEXT, "test_resnet")):
+        run_trial(Job(number, parse(text), recipe, 0, tmp_path / str(number)), tell, device=CUDA)
+    ended = [event.result for event in told if isinstance(event, Finished)]
+    assert len(ended) == 2, [e.failure for e in told if isinstance(e, Failed)]
+    for result in ended:
+        assert result.environment["steps"] == "captured"
+        assert not [name for name in result.environment if name.endswith("kernels")]
+        assert 0 < result.device_seconds <= result.seconds
+        assert result.peak_memory_mib > 1
+    assert sum(isinstance(event, EpochDone) for event in told) == 6
