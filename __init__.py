@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .spaces.architecture import Architecture as Architecture
     from .spaces.attentions.plugins.register import register_attention as register_attention
     from .spaces.networks.build import create_model as create_model
-    from .studies.export import load as load
+    from .studies.outputs.export import load as load
 
 __version__ = "0.1.0"
 
@@ -21,7 +21,7 @@ _HOMES = {
     "Architecture": ".spaces.architecture",
     "AttentuneError": ".errors",
     "create_model": ".spaces.networks.build",
-    "load": ".studies.export",
+    "load": ".studies.outputs.export",
     "register_attention": ".spaces.attentions.plugins.register",
 }
 __all__ = [

@@ -27,8 +27,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from attentune.benchmarks.simulation import NOW, trial_record
 from attentune.spaces.architecture import parse
-from attentune.studies.analysis import analyse
-from attentune.studies.confirmation import Confirmation, ConfirmPlan, confirmation, finalists
+from attentune.studies.analysis.analyse import analyse
+from attentune.studies.analysis.confirmation import (
+    Confirmation,
+    ConfirmPlan,
+    confirmation,
+    finalists,
+)
 from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
 
 BARE = "net"

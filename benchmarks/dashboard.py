@@ -34,8 +34,8 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.runners.environment import environment
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import Architecture, parse
-from attentune.studies.dashboard.view import View
-from attentune.studies.store import Store
+from attentune.studies.dashboard.address import View
+from attentune.studies.database.store import Store
 
 NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)", "ca(r=32)", "ese", "gct")
 POSITIONS = ("residual", "mid", "pre", "post")

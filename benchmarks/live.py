@@ -24,9 +24,9 @@ import numpy as np
 from attentune.benchmarks.search import Replay, found_after, table_of
 from attentune.benchmarks.simulation import Finals
 from attentune.benchmarks.tabular import Table
-from attentune.search.config import SETTINGS
+from attentune.studies.config import SETTINGS
+from attentune.studies.database.store import Store
 from attentune.studies.records import TrialRecord
-from attentune.studies.store import Store
 
 Course = tuple[list[tuple[int, str]], float]
 """Epochs spent and what was recommended, after each trial, and the hypervolume at the end."""

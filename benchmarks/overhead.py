@@ -39,7 +39,7 @@ from attentune.runners.workers import worker
 from attentune.search.coordinator import Running
 from attentune.search.request import read_request
 from attentune.search.session import begin, run
-from attentune.studies.store import Store
+from attentune.studies.database.store import Store
 
 BACKBONES = ("test_resnet", "mobilenetv3_small_050", "resnet18")
 TRACE = "ATTENTUNE_OVERHEAD_TRACE"
@@ -65,7 +65,7 @@ IN_COORDINATOR = (
     ("propose beforehand", "attentune.search.propose", "Proposer.foresee"),
     ("propose", "attentune.search.propose", "Proposer.next"),
     ("tell the sampler", "attentune.search.propose", "Proposer.settle"),
-    ("record the result", "attentune.studies.store", "Store.finish_trial"),
+    ("record the result", "attentune.studies.database.store", "Store.finish_trial"),
 )
 """(label, module, function): where the parts happen. A part inside another is counted alone."""
 

@@ -9,9 +9,9 @@ import argparse
 import json
 from pathlib import Path
 
-from attentune.studies.analysis import analyse, show_json
+from attentune.studies.analysis.analyse import analyse, show_json
+from attentune.studies.database.store import Store
 from attentune.studies.records import StudyRecord
-from attentune.studies.store import Store
 
 
 def main() -> None:

@@ -49,11 +49,11 @@ from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import environment
 from attentune.search.agenda import Proposal
-from attentune.search.config import Pruning, SamplerName, StudyConfig
 from attentune.search.optuna_study import OptunaStudy
 from attentune.search.propose import Proposer
 from attentune.search.prune import Pruner, Reached
-from attentune.studies.analysis import Matrix
+from attentune.studies.analysis.analyse import Matrix
+from attentune.studies.config import Pruning, SamplerName, StudyConfig
 from attentune.studies.records import State, StudyRecord, TrialRecord
 
 RANDOM = "random/none"

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from attentune.spaces.architecture import Architecture
-from attentune.studies import analysis
-from attentune.studies.findings import Noise
-from attentune.studies.luck import Floats, Ints, shared_luck
+from attentune.studies.analysis import analyse
+from attentune.studies.analysis.findings import Noise
+from attentune.studies.analysis.seed_effects import Floats, Ints, shared_luck
 from attentune.studies.records import State, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,7 +77,7 @@ class Finals:
     def surest(self) -> str:
         """The architecture that a study calls its best, but that ties go to the earliest."""
         texts = list(self._places)
-        return texts[analysis.surest(*self._found(), range(len(texts)))]
+        return texts[analyse.surest(*self._found(), range(len(texts)))]
 
     def _found(self) -> tuple[Floats, Ints, Noise | None]:
         """By architecture: its mean and its number of trials; and the noise."""

@@ -38,7 +38,7 @@ from attentune.runners.data import prepare_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
-from attentune.studies.store import Store
+from attentune.studies.database.store import Store
 
 TARGET = 4.0
 PICTURES = {"resnet18": 500, "mobilenetv3_small_050": 2500}

@@ -22,10 +22,10 @@ from ..runners.results import Costs
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import Value
 from ..spaces.search_space.bound_space import BoundSpace
+from ..studies.estimator.features import Effects
+from ..studies.estimator.hyperparameters import Fits, fitted_to
+from ..studies.estimator.mixed_model import Course, Model
 from .agenda import Prices
-from .effects import Effects
-from .fits import Fits, fitted_to
-from .model import Course, Model
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]

@@ -30,9 +30,9 @@ from ..runners.events import (
 from ..runners.results import Costs, EpochReport, Failure, Job
 from ..runners.workers.pool import Pool
 from ..spaces.architecture import Architecture
+from ..studies.config import RunPlan, StudyConfig
 from ..studies.records import CONFIRM, TrialRecord
 from .agenda import Agenda, Proposal
-from .config import RunPlan, StudyConfig
 from .prune import Pruner
 from .tenure import Tenure
 

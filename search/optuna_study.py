@@ -21,8 +21,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ..spaces.attentions.catalogue import Value
+from ..studies.database.store import Store
 from ..studies.objectives import BY_KEY
-from ..studies.store import Store
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -20,10 +20,10 @@ from ..spaces.backbones.pretrained import pretrained_backbone
 from ..spaces.backbones.timm_compat import check_backbone
 from ..spaces.networks.build import choose_stem
 from ..spaces.search_space.bound_space import bind
-from .config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
+from ..studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
+from ..studies.text.terminal import short_count
 from .request import SearchRequest
 from .settle import Memory, settle_computing, settle_learning
-from .wording import short_count
 
 Say = Callable[[str], None]
 

@@ -21,10 +21,10 @@ from rich.text import Text
 from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
 from ..spaces.architecture import recorded
 from ..studies.records import BASELINE, CONFIRM
-from ..studies.wording import short_architecture
+from ..studies.text.formatting import short_architecture
+from ..studies.text.terminal import short_time
 from .confirm import FRESH_SEEDS
 from .coordinator import Coordinator, Running
-from .wording import short_time
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from ..spaces.architecture import ALL, Architecture, Insertion
 from ..spaces.attentions.catalogue import Value
 from ..spaces.networks.canonical import canonical
 from ..spaces.search_space.bound_space import BoundSpace, Pick
+from ..studies.config import StudyConfig
 from ..studies.records import (
     BASELINE,
     SEARCH,
@@ -33,7 +34,6 @@ from ..studies.records import (
     TrialRecord,
 )
 from .agenda import Prices, Proposal, Starts, write_down
-from .config import StudyConfig
 from .optuna_study import OptunaStudy
 from .samplers import Learning, make_sampler, own_sampler
 

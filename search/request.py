@@ -15,14 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..errors import UsageError, did_you_mean
 from ..spaces.search_space.space import Space, load_space
+from ..studies.config import SAMPLERS, Pruning, RunPlan, SamplerName, validated
 from . import quantities
-from .config import (
-    SAMPLERS,
-    Pruning,
-    RunPlan,
-    SamplerName,
-    validated,
-)
 
 Names = tuple[str, ...]
 

@@ -29,13 +29,13 @@ from ..errors import SpaceError
 from ..runners.results import EpochReport, Job
 from ..spaces.attentions.catalogue import Value
 from ..spaces.search_space.bound_space import BoundSpace
+from ..studies.config import StudyConfig
+from ..studies.estimator.history import Courses
+from ..studies.estimator.mixed_model import Course
+from ..studies.estimator.threads import one_thread
 from ..studies.records import EpochRecord, TrialRecord
 from .additive import Additive
 from .agenda import Prices
-from .config import StudyConfig
-from .courses import Courses
-from .model import Course
-from .threads import one_thread
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024

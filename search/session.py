@@ -20,11 +20,11 @@ from ..runners.data import Progress
 from ..runners.workers.pool import LocalPool, warm_up
 from ..spaces.attentions.plugins.register import origins
 from ..spaces.search_space.space import NONE
-from ..studies.plugins import require_attentions
+from ..studies.config import RunPlan, StudyConfig, validated
+from ..studies.database.store import Store
+from ..studies.missing_attentions import require_attentions
 from ..studies.records import StudyRecord
-from ..studies.store import Store
 from .agenda import Agenda
-from .config import RunPlan, StudyConfig, validated
 from .prune import Pruner
 from .settle import settle_packing
 from .tenure import Tenure, tenure

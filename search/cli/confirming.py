@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ...studies.analysis import analyse
-from ...studies.confirmation import Confirmation, Contender, confirmation_json, confirmed
-from ...studies.store import Store
-from ...studies.verdict import chance, verdict, warning
-from ...studies.wording import short_architecture
+from ...studies.analysis.analyse import analyse
+from ...studies.analysis.confirmation import Confirmation, Contender, confirmation_json, confirmed
+from ...studies.database.store import Store
+from ...studies.text.confirmation import chance, verdict, warning
+from ...studies.text.formatting import short_architecture
 from .running import Named
 from .shared import Db, Json, Study, err, out, plain_table, print_json
 

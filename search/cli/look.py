@@ -14,7 +14,7 @@ from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ...spaces.attentions.plugins.register import listed
 from ...spaces.backbones.site_diagram import draw
-from ..wording import short_count
+from ...studies.text.terminal import short_count
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[

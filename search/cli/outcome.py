@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...studies.store import Store
+from ...studies.database.store import Store
 from .shared import Db, Study, out
 
 
@@ -25,7 +25,7 @@ def report(
     db: Db = None,
 ) -> None:
     """Write a study's figures and tables into one offline HTML file."""
-    from ...studies.report import write_report
+    from ...studies.outputs.report import write_report
 
     with Store.open(db, read_only=True) as store:
         path = write_report(store, store.study(study), output)
@@ -39,8 +39,8 @@ def export(
     db: Db = None,
 ) -> None:
     """Export a trial as a model: weights, architecture, model card."""
-    from ...studies.export import export as write
-    from ...studies.export import pick_trial
+    from ...studies.outputs.export import export as write
+    from ...studies.outputs.export import pick_trial
 
     with Store.open(db, read_only=True) as store:
         record = store.study(study)

@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from ...studies.database.store import Store
 from ...studies.records import StudyRecord
-from ...studies.store import Store
 from ..quantities import seconds
 from .shared import Db, Study, out, say
 from .summary import print_summary

@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from ...errors import UsageError
-from ...studies.plugins import missing_note
-from ...studies.store import Store
+from ...studies.database.store import Store
+from ...studies.missing_attentions import missing_note
 from .shared import Db, Json, Study, note, out, plain_table, print_json
 from .summary import print_summary, print_trial, study_json, summary_json, trial_json
 

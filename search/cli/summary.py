@@ -7,15 +7,15 @@ from typing import Any
 
 from rich.text import Text
 
-from ...studies import analysis
-from ...studies.confirmation import ConfirmPlan, confirmation_json, confirmed
-from ...studies.findings import Findings, Point
+from ...studies.analysis import analyse
+from ...studies.analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
+from ...studies.analysis.findings import Findings, Point
+from ...studies.database.store import Store
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
-from ...studies.store import Store
-from ...studies.verdict import verdict
-from ...studies.wording import short_architecture
-from ..wording import short_count, short_time
+from ...studies.text.confirmation import verdict
+from ...studies.text.formatting import short_architecture
+from ...studies.text.terminal import short_count, short_time
 from .shared import out, plain_table, say
 
 FRONT_ROWS = 12
@@ -25,7 +25,7 @@ FRONT_ROWS = 12
 def print_summary(store: Store, record: StudyRecord) -> None:
     """A study's counts, its front against the bare backbone, and its failures."""
     trials = store.trials(record)
-    found = analysis.analyse(record, trials)
+    found = analyse.analyse(record, trials)
     rejected = len(store.rejections(record))
     words = [f"{count} {state}" for state, count in found.counts.items() if count]
     words += [f"{rejected} rejected by a limit"] if rejected else []
@@ -122,7 +122,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
 
 def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """One trial for programs, with its learning curve and what it ran on."""
-    listed = analysis.show_json(record, [trial])["trials"][0]
+    listed = analyse.show_json(record, [trial])["trials"][0]
     epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
     environment = store.environments(record).get(trial.environment or "")
     return {**listed, "curve": epochs, "environment": environment}
@@ -131,11 +131,11 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and what was confirmed of it."""
     trials = store.trials(record)
-    listed = analysis.show_json(record, trials, rejected=len(store.rejections(record)))
+    listed = analyse.show_json(record, trials, rejected=len(store.rejections(record)))
     proven = None
     if ConfirmPlan.of(record) is not None:
         confirming = store.trials(record, confirming=True)
-        found = confirmed(record, analysis.analyse(record, trials), confirming)
+        found = confirmed(record, analyse.analyse(record, trials), confirming)
         proven = found and confirmation_json(found, verdict(found))
     return {**listed, "confirmation": proven}
 

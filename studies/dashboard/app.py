@@ -29,49 +29,49 @@ from dash import (
 from dash.exceptions import PreventUpdate
 
 from ...errors import StudyError
-from ..store import Store
-from ..themes import DARK, LIGHT
-from . import compare, looking, matters, progress, tradeoffs
-from .aside import Aside
-from .board import Board
-from .card import card
-from .parts import Component
-from .scene import Scene
-from .view import View
+from ..database.store import Store
+from ..figures.themes import DARK, LIGHT
+from .address import View
+from .background import Aside
+from .components import Component
+from .context import Scene
+from .pages import attention_maps, compare, effects, history, pareto
+from .pages.trial_card import card
+from .study_state import Board
 
 TICK = 1000
 """Milliseconds between two looks at the database."""
 PAGES: dict[str, tuple[str, Callable[[Scene], Component]]] = {
-    "/": ("Trade-offs", tradeoffs.page),
-    "/matters": ("What matters", matters.page),
-    "/progress": ("Progress", progress.page),
-    "/looks": ("Looks", looking.page),
+    "/": ("Trade-offs", pareto.page),
+    "/matters": ("What matters", effects.page),
+    "/progress": ("Progress", history.page),
+    "/looks": ("Looks", attention_maps.page),
     "/compare": ("Compare", compare.page),
     "/confirmed": ("Confirmed", compare.confirmed_page),
 }
 PLOTS: dict[str, Callable[[Scene], go.Figure]] = {
-    "tradeoff": tradeoffs.tradeoff,
-    "three": tradeoffs.three,
-    "stages": matters.stages,
-    "positions": matters.positions,
-    "effects": matters.effects,
-    "importances": matters.importances,
-    "ratios": matters.ratios,
-    "course": progress.course,
-    "course-time": progress.course_in_time,
-    "timeline": progress.timeline,
-    "curves": progress.curves,
-    "channels": looking.channels,
-    "places": looking.places,
+    "tradeoff": pareto.tradeoff,
+    "three": pareto.three,
+    "stages": effects.stages,
+    "positions": effects.positions,
+    "effects": effects.effects,
+    "importances": effects.importances,
+    "ratios": effects.ratios,
+    "course": history.course,
+    "course-time": history.course_in_time,
+    "timeline": history.timeline,
+    "curves": history.curves,
+    "channels": attention_maps.channels,
+    "places": attention_maps.places,
     "forest": compare.forest,
 }
 WORDS: dict[str, Callable[[Scene], Component]] = {
-    "answer": tradeoffs.answer,
-    "drawn": tradeoffs.drawn,
-    "front": tradeoffs.front,
-    "budget": progress.budget,
-    "failures": progress.failures,
-    "looking": looking.said,
+    "answer": pareto.answer,
+    "drawn": pareto.drawn,
+    "front": pareto.front,
+    "budget": history.budget,
+    "failures": history.failures,
+    "looking": attention_maps.said,
     "studies": compare.studies,
     "verdict": compare.said,
 }
@@ -183,7 +183,7 @@ def _keep_up(app: Dash, boards: Boards) -> None:
         board = boards.of(View.of(search).study)
         if board is None:
             return no_update if mark == "none" else "none", no_update
-        found, line = f"{board.study.id}:{board.refresh()}", progress.live(board)
+        found, line = f"{board.study.id}:{board.refresh()}", history.live(board)
         return (no_update if found == mark else found), (no_update if line == said else line)
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
@@ -256,7 +256,7 @@ def _pages(app: Dash, boards: Boards) -> None:
         scene = boards.scene(search, LIGHT.name)
         if pathname == "/compare":
             return compare.controls(scene, boards.names())
-        return (looking if pathname == "/looks" else tradeoffs).controls(scene)
+        return (attention_maps if pathname == "/looks" else pareto).controls(scene)
 
 
 def _no_study(boards: Boards, asked: str) -> Component:

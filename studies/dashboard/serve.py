@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import UsageError
-from ..store import Store
+from ..database.store import Store
 from .guard import LOOPBACK, Application, Guard, new_token
 
 THREADS = 8

@@ -22,7 +22,6 @@ from attentune.runners.events import (
     WorkerDied,
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
-from attentune.search.config import RunPlan, StudyConfig
 from attentune.search.confirm import Confirming, lengthened, plan_confirmation
 from attentune.search.coordinator import Coordinator
 from attentune.search.optuna_study import OptunaStudy
@@ -31,7 +30,8 @@ from attentune.search.prune import Pruner
 from attentune.search.tenure import tenure
 from attentune.spaces.search_space.bound_space import bind
 from attentune.spaces.search_space.space import load_space
-from attentune.studies.store import Store
+from attentune.studies.config import RunPlan, StudyConfig
+from attentune.studies.database.store import Store
 
 
 def formula(job: Job) -> float:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from attentune.runners.results import Costs
 from attentune.search.additive import Additive, most_accurate, traded
-from attentune.search.effects import Effects
-from attentune.search.fits import MOST, Fits
-from attentune.search.model import Course, Model
 from attentune.spaces.backbones.discover import site_map
 from attentune.spaces.networks.placement import fittings
 from attentune.spaces.search_space.bound_space import bind
 from attentune.spaces.search_space.space import Space
+from attentune.studies.estimator.features import Effects
+from attentune.studies.estimator.hyperparameters import MOST, Fits
+from attentune.studies.estimator.mixed_model import Course, Model
 
 SPACE = Space.of(attentions=("none", "se", "eca", "ca"), ratios=(4, 16), stages=(1, 2, 3))
 TRUE = {"se": 0.03, "ca": -0.02}

@@ -254,7 +254,7 @@ def test_a_killed_coordinator_loses_no_result_and_frees_the_study(tmp_path):
 
 
 def _wait_for_epochs(database: Path, count: int) -> None:
-    from attentune.studies.store import Store
+    from attentune.studies.database.store import Store
 
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

@@ -6,7 +6,7 @@ import pytest
 from attentune.errors import StudyError
 from attentune.runners.events import EpochDone
 from attentune.search.confirm import FRESH_SEEDS
-from attentune.studies.confirmation import ConfirmPlan
+from attentune.studies.analysis.confirmation import ConfirmPlan
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 
 

@@ -7,9 +7,9 @@ import pytest
 from attentune.errors import SpaceError, TrialError
 from attentune.runners.events import EpochDone
 from attentune.search.additive import Additive
-from attentune.search.config import SAMPLERS
 from attentune.search.propose import Proposer
 from attentune.spaces.search_space.space import Space
+from attentune.studies.config import SAMPLERS
 
 BASELINES = [
     "test_resnet",

@@ -11,10 +11,10 @@ import optuna
 import pytest
 from attentune.runners.results import Costs, EpochReport
 from attentune.search.agenda import Proposal
-from attentune.search.config import SAMPLERS, Pruning
 from attentune.search.prune import Pruner, odds_of_front, standing
-from attentune.search.rungs import rungs, rungs_of
 from attentune.spaces.architecture import parse
+from attentune.studies.config import SAMPLERS, Pruning
+from attentune.studies.estimator.rungs import rungs, rungs_of
 from attentune.studies.records import BASELINE, SEARCH
 
 ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")

@@ -17,7 +17,7 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 from attentune.search.prepare import prepare
 from attentune.search.request import SearchRequest, read_request
-from attentune.studies.store import Store
+from attentune.studies.database.store import Store
 
 CPU = torch.device("cpu")
 

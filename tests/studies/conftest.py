@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import parse
+from attentune.studies.database.store import Store
 from attentune.studies.records import SEARCH, StudyRecord
-from attentune.studies.store import Store
 
 POSTGRES = os.environ.get("ATTENTUNE_TEST_POSTGRES")
 ENVIRONMENT = {"device": "cpu (test)", "torch": "2.13.0", "attentune commit": "0123456789ab"}

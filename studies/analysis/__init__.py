@@ -1,0 +1,1 @@
+"""What is concluded from recorded trials: means, gains, effects, confirmation, hypervolume."""

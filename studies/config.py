@@ -1,0 +1,149 @@
+"""What a study is, as one validated value: the part that never changes, and how far to run it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..errors import UsageError, did_you_mean
+from ..runners.recipe import Recipe, describe
+from ..spaces.search_space.space import Space
+from .objectives import objective
+
+SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+DEFAULT_SAMPLER: SamplerName = "additive"
+
+PrunerName = Literal["asha", "front", "none"]
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "asha": ("first", "eta", "signal"),
+    "front": ("first", "eta", "chance"),
+    "none": (),
+}
+"""What each pruner can be told."""
+FIRST_OF_FRONT = 0.125
+"""Where the first rung of `front` stands, if nothing else is asked for."""
+
+
+class Pruning(BaseModel):
+    """When trials are stopped early; see `prune.Pruner`.
+
+    `first` is the first rung as a part of all epochs (by default a quarter, for `front` an eighth),
+    `eta` how much further each next one is, and, for `asha`, one in how many goes on. `signal`
+    stands for its accuracy: an epoch's validation accuracy, its mean training loss, or the accuracy
+    that is expected after such a loss. `front` stops what has less than the `chance` of the surest
+    architecture to be on the front.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pruner: PrunerName = "none"
+    eta: Annotated[int, Field(ge=2)] = 3
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    signal: Literal["accuracy", "train_loss", "expected"] = "expected"
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("pruner") == "front":
+            return {"first": FIRST_OF_FRONT, **given}
+        return given
+
+    @classmethod
+    def written(cls, text: str) -> dict[str, str]:
+        """The fields of `asha` or of `asha:first=0.25,eta=4`; ValueError for other text."""
+        name, _, rest = text.partition(":")
+        if name not in SETTINGS:
+            raise ValueError(f"{name!r} should be 'asha', 'front' or 'none'")
+        fields, known = {"pruner": name}, SETTINGS[name]
+        for pair in filter(None, rest.split(",")):
+            key, equals, value = (part.strip() for part in pair.partition("="))
+            if name == "none":
+                raise ValueError("none has no settings; write asha:" + rest)
+            if key not in known:
+                raise ValueError(f"{name} has no setting {key!r}{did_you_mean(key, known)}")
+            if not equals or not value:
+                usual = getattr(cls.model_validate({"pruner": name}), key)
+                raise ValueError(f"{key} has no value; write {key}={usual}")
+            fields[key] = value
+        return fields
+
+
+class StudyConfig(BaseModel):
+    """Everything that makes a study's results what they are; stored with it, never changed.
+
+    `tuning` holds what was tried on the bare backbone to find the recipe's learning rate. `limits`
+    are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
+    `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str
+    recipe: Recipe
+    space: Space
+    objectives: tuple[str, ...] = ("accuracy", "params")
+    limits: dict[str, float] = {}
+    sampler: SamplerName = DEFAULT_SAMPLER
+    pruning: Pruning = Pruning()
+    seed: int = Field(0, ge=0)
+    device: str = "cpu"
+    num_classes: int
+    stages: int
+    reference_latency_ms: float | None = None
+    tuning: tuple[dict[str, float], ...] = ()
+
+    @field_validator("objectives")
+    @classmethod
+    def _with_accuracy(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = tuple(dict.fromkeys(objective(name).name for name in names))
+        if "accuracy" not in known:
+            raise ValueError("accuracy has to be among the objectives; add --objective accuracy")
+        return known
+
+    @field_validator("limits")
+    @classmethod
+    def _positive(cls, limits: dict[str, float]) -> dict[str, float]:
+        for key, limit in limits.items():
+            if limit <= 0:
+                raise ValueError(f"the limit on {key} has to be above zero")
+        return limits
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The objectives as keys of a trial's values."""
+        return tuple(objective(name).key for name in self.objectives)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The costs that have to be measured, because an objective or a limit needs them."""
+        wanted = {*self.keys, *self.limits}
+        return tuple(key for key in ("latency_ms", "memory_mib") if key in wanted)
+
+
+class RunPlan(BaseModel):
+    """How far and with what to run; totals over all resumes, changed by `resume`.
+
+    `budget` is wall time in seconds, `device_budget` what all devices together may be busy;
+    `trial_timeout` ends a single trial.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(40, ge=1)
+    budget: float | None = Field(None, gt=0)
+    device_budget: float | None = Field(None, gt=0)
+    trial_timeout: float | None = Field(None, gt=0)
+    workers: int | None = Field(None, ge=1)
+    workers_per_gpu: int = Field(1, ge=1)
+    device: str = "auto"
+
+
+def validated(model: type[BaseModel], what: str, **fields: Any) -> Any:
+    """Make a model; UsageError in one sentence for the first wrong value."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise UsageError(describe(error, what)) from None

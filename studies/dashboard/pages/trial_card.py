@@ -1,0 +1,181 @@
+"""The card of a trial: its architecture drawn stage by stage, its curve, costs, seeds, command."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from dash import dcc, html
+
+from ....spaces.architecture import Architecture, Insertion
+from ...analysis.analyse import reaches
+from ...analysis.findings import Point
+from ...figures.base import canvas, nothing
+from ...figures.themes import Theme
+from ...objectives import OBJECTIVES
+from ...records import TrialRecord
+from ...text import formatting
+from ..components import CONFIG, Component, copied, table
+from ..context import Scene
+from ..study_state import Board
+
+
+def card(scene: Scene) -> Component:
+    """Of the selected trial; nothing if none is, a sentence if there is no such trial."""
+    board, view = scene.board, scene.view
+    if view.trial is None:
+        return None
+    close = dcc.Link(
+        "Close",
+        href=view.with_changes({"trial": None}).search or "?",
+        className="close",
+        title="Close the card (Escape)",
+        id="close-card",
+    )
+    found = board.record(view.trial)
+    if found is None:
+        return html.Aside([close, html.P(f"There is no trial {view.trial}.")], className="card")
+    trials = board.trials_like(found)
+    findings = board.findings(view, scene.cost)
+    point = next((p for p in findings.points if found.number in p.numbers), None)
+    curve = curve_figure(board, trials, scene.theme)
+    return html.Aside(
+        [
+            close,
+            html.H2(f"Trial {found.number}"),
+            *_state(found),
+            drawing(found.parsed, board.stages, scene.theme),
+            html.H3("Architecture"),
+            copied(found.architecture, "the architecture"),
+            html.H3("Learning curve"),
+            dcc.Graph(figure=curve, config=CONFIG),
+            html.H3("Against the bare backbone"),
+            _costs(point, findings.bare, found),
+            html.H3("Seeds"),
+            _seeds(trials),
+            html.H3("Take it along"),
+            copied(export_command(scene, found), "the command"),
+            html.H3("What it ran on"),
+            _facts(board, found),
+        ],
+        className="card",
+        **{"aria-label": f"Trial {found.number}"},
+    )
+
+
+def drawing(found: Architecture, stages: int, theme: Theme) -> Component:
+    """The backbone as a row of stages, with what is inserted in each."""
+    boxes = [html.Div([html.B("stem")], className="stage stem")]
+    for stage in range(1, stages + 1):
+        inside = [i for i in found.insertions if reaches(i, stage)]
+        marks = [
+            html.Div(
+                _insertion(i, stage),
+                className="inserted",
+                style={"borderColor": theme.attention(i.attention)},
+            )
+            for i in inside
+        ] or [html.Div("–", className="left-alone")]
+        boxes.append(html.Div([html.B(f"s{stage}"), *marks], className="stage"))
+    boxes.append(html.Div([html.B("head")], className="stage stem"))
+    return html.Div(boxes, className="stages", role="img", **{"aria-label": str(found)})
+
+
+def _insertion(insertion: Insertion, stage: int) -> list[Component]:
+    blocks = sorted({p.block for p in insertion.places if p.first <= stage <= p.last and p.block})
+    where = insertion.position + (f", block {', '.join(map(str, blocks))}" if blocks else "")
+    options = ", ".join(f"{k}={v}" for k, v in insertion.options if (k, v) != ("start", "identity"))
+    return [html.Strong(insertion.attention), *([f" {options}"] if options else []), html.Br(),
+            html.Small(where)]  # fmt: skip
+
+
+def curve_figure(board: Board, trials: Sequence[TrialRecord], theme: Theme) -> go.Figure:
+    """Validation accuracy by epoch of some trials, over the bare backbone's."""
+    figure = canvas(
+        theme, "Epoch", "Accuracy (%)", height=240, margin={"l": 56, "r": 16, "t": 8, "b": 48}
+    )
+    bare = board.bare_numbers
+    own = [trial.number for trial in trials]
+    records = board.epochs_of([*bare, *own])
+    for numbers, name, colour, width in (
+        (bare, "bare backbone", theme.faint, 2),
+        (own, "this architecture", theme.palette[2], 2.5),
+    ):
+        x: list[int | None] = []
+        y: list[float | None] = []
+        for number in numbers:
+            course = {r.report.epoch: r.report.accuracy for r in records if r.number == number}
+            course = {e: a for e, a in sorted(course.items()) if not math.isnan(a)}
+            x += [*course, None]
+            y += [*(100 * a for a in course.values()), None]
+        if any(value is not None for value in y):
+            line = {"color": colour, "width": width}
+            figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line,
+                                        marker={"size": 5}))  # fmt: skip
+    if not figure.data:
+        return nothing(figure, theme, "No epoch is done yet")
+    return figure
+
+
+def _state(trial: TrialRecord) -> list[Component]:
+    tags = [html.Span(word, className="tag") for word in (trial.state, trial.role)]
+    spent = f" {formatting.plural(trial.epochs, 'epoch')}, {formatting.duration(trial.seconds)}"
+    lines: list[Component] = [html.P([*tags, spent])]
+    if trial.note:
+        lines.append(html.P(trial.note, className="caption"))
+    if trial.failure is not None:
+        lines.append(html.P(html.Span(trial.failure.kind, className="tag bad")))
+        lines.append(html.Pre(trial.failure.message[:2000], className="message"))
+    return lines
+
+
+def _costs(point: Point | None, bare: Point | None, trial: TrialRecord) -> Component:
+    values = point.values if point is not None else trial.values
+    rows: list[list[Component]] = []
+    if point is not None:
+        gain = (
+            "–"
+            if point.gain is None
+            else formatting.points(point.gain.mean, point.gain.standard_error)
+        )
+        reached = formatting.percent(point.accuracy, point.standard_error)
+        rows.append(["Validation accuracy", reached, "–" if gain == "–" else f"{gain} points"])
+    for cost in OBJECTIVES.values():
+        if cost.key in values and cost.key != "accuracy":
+            more = "–"
+            if bare is not None and cost.key in bare.values and point is not bare:
+                more = formatting.change(values[cost.key], bare.values[cost.key])
+            rows.append([cost.title, formatting.cost(values[cost.key], cost), more])
+    if trial.peak_memory_mib is not None:
+        rows.append(["Peak memory", f"{trial.peak_memory_mib:,.0f} MiB", "–"])
+    return table(["", ">here", ">difference"], rows)
+
+
+def _seeds(trials: Sequence[TrialRecord]) -> Component:
+    rows = [
+        [
+            str(t.number),
+            str(t.seed),
+            t.state,
+            str(t.epochs),
+            "–" if t.accuracy is None else formatting.percent(t.accuracy),
+        ]
+        for t in trials
+    ]
+    return table([">trial", ">seed", "state", ">epochs", ">accuracy"], rows)
+
+
+def export_command(scene: Scene, trial: TrialRecord) -> str:
+    """What to type to take the trial's network along."""
+    words = ["attentune", "export", scene.board.study.name, "--pick", str(trial.number)]
+    return shlex.join([*words, "-o", "model", "--db", scene.database])
+
+
+def _facts(board: Board, trial: TrialRecord) -> Component:
+    facts = board.environments().get(trial.environment or "", {})
+    if not facts:
+        return html.P("It has not said yet.", className="caption")
+    pairs = [[html.Dt(name), html.Dd(value)] for name, value in facts.items()]
+    return html.Dl([item for pair in pairs for item in pair])

@@ -1,0 +1,1 @@
+"""The database: tables, migrations, queries, writes, leases. Only it uses SQLAlchemy."""

@@ -1,0 +1,272 @@
+"""Opening the database: where it is, what can be wrong with it, and how a transaction begins.
+
+One SQLite file in WAL mode, or one PostgreSQL database. SQLite's driver would begin transactions
+by itself, late and never with IMMEDIATE; it is told not to, and every transaction begins here:
+
+    read      BEGIN             never blocks a writer and is never blocked by one
+    write     BEGIN IMMEDIATE   synchronous=NORMAL: survives a crash of the process
+    commit    BEGIN IMMEDIATE   synchronous=FULL: survives a loss of power, for results
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    QueuePool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from ...errors import StoreError
+from .schema import HEAD, READABLE, VERSION_TABLE
+
+DEFAULT = "attentune.db"
+VARIABLE = "ATTENTUNE_DB"
+BUSY_SECONDS = 30
+ARTIFACTS = "attentune.artifacts"
+
+Mode = Literal["read", "write", "commit"]
+_BEGIN = {
+    "read": ("BEGIN",),
+    "write": ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
+    "commit": ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
+}
+_MIGRATION_LOCK = 0x61747475  # one advisory lock on PostgreSQL: "attu"
+
+
+class Database:
+    """An open database whose schema is this version's. Made by `Database.open`."""
+
+    def __init__(self, engine: Engine, url: URL, shown: str, *, read_only: bool) -> None:
+        self.engine, self.url, self.shown, self.read_only = engine, url, shown, read_only
+
+    @classmethod
+    def open(
+        cls, target: str | Path | None, *, create: bool = False, read_only: bool = False
+    ) -> Database:
+        """Open a path or URL (default: $ATTENTUNE_DB, or ./attentune.db) and bring it up to date.
+
+        StoreError, in one sentence with the next step, for whatever stands in the way.
+        """
+        url = locate(target)
+        if url.drivername == "sqlite":
+            path = Path(str(url.database))
+            _check_file(path, create=create, read_only=read_only)
+            database = cls(_sqlite(path, read_only), url, str(path), read_only=read_only)
+        else:
+            shown = url.render_as_string(hide_password=True)
+            database = cls(_postgresql(url), url, shown, read_only=read_only)
+        try:
+            database._prepare(create=create)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def begin(self, mode: Mode) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back by an exception."""
+        if self.read_only and mode != "read":
+            raise StoreError(f"{self.shown} was opened for reading only.")
+        try:
+            with self.engine.execution_options(attentune_mode=mode).begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreError(self._explain(error)) from error
+
+    def clock(self, connection: Connection) -> float:
+        """Seconds since 1970 by the database's clock, the same for all hosts."""
+        julian = "(julianday('now') - 2440587.5) * 86400.0"
+        epoch = "extract(epoch from clock_timestamp())"
+        expression = julian if self.url.drivername == "sqlite" else epoch
+        return float(connection.execute(text(f"select {expression}")).scalar_one())
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+    def _prepare(self, *, create: bool) -> None:
+        with self.begin("read") as connection:
+            found = _revision(connection)
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise StoreError(
+                f"{self.shown} was written by a newer attentune (schema {found}, this version "
+                f"knows {HEAD}); run `pip install -U attentune`."
+            )
+        if found is None and not create:
+            raise StoreError(
+                f"{self.shown} holds no attentune studies; start one with `attentune search`, or "
+                f"name another database with --db."
+            )
+        if self.read_only and found is not None and found >= READABLE:
+            return
+        if self.read_only:
+            raise StoreError(
+                f"{self.shown} was written by an older attentune (schema {found}); any command "
+                f"that writes, such as `attentune resume`, brings it up to date."
+            )
+        self._migrate()
+
+    def _migrate(self) -> None:
+        # Imported here: opening an up-to-date database, the usual case, does without.
+        from alembic import command
+        from alembic.config import Config
+
+        if self.url.drivername == "sqlite":
+            with self.engine.connect().execution_options(attentune_mode="none") as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        config = Config()
+        config.set_main_option(
+            "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
+        )
+        with self.begin("commit") as connection:
+            if self.url.drivername != "sqlite":
+                connection.execute(text(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+
+    def _explain(self, error: DBAPIError) -> str:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        lowered = reason.lower()
+        if "locked" in lowered:
+            return (
+                f"{self.shown} was locked by another program for {BUSY_SECONDS} seconds; "
+                f"close what holds it and try again."
+            )
+        if "not a database" in lowered or "malformed" in lowered:
+            return f"{self.shown} is damaged or no SQLite database ({reason})."
+        if "readonly" in lowered or "unable to open" in lowered:
+            return f"{self.shown} cannot be opened or written ({reason}); check its permissions."
+        if "full" in lowered:
+            return f"{self.shown}: no space is left on the disk; free some, then `resume`."
+        return f"{self.shown} cannot be used: {reason}"
+
+
+def locate(target: str | Path | None) -> URL:
+    """The SQLAlchemy URL that a path, a URL or nothing means; StoreError if it means none."""
+    given = target if target is not None else os.environ.get(VARIABLE) or DEFAULT
+    if isinstance(given, Path) or "://" not in given:
+        return _sqlite_url(Path(given))
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise StoreError(
+            "the database URL cannot be read; it looks like "
+            "postgresql://user:password@host:5432/name, or is a path such as attentune.db."
+        ) from None
+    kind = url.drivername.partition("+")[0]
+    if kind == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise StoreError("a study must outlive the process; name a file, such as attentune.db.")
+        return _sqlite_url(Path(url.database))
+    if kind not in ("postgresql", "postgres"):
+        raise StoreError(f"{kind} is not supported; use an SQLite path or a postgresql:// URL.")
+    if not url.database:
+        raise StoreError(
+            "the database URL names no database; it looks like "
+            "postgresql://user:password@host:5432/name."
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _sqlite_url(path: Path) -> URL:
+    return URL.create("sqlite", database=str(path.expanduser().absolute()))
+
+
+def _check_file(path: Path, *, create: bool, read_only: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it, such as {path / DEFAULT}.")
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist; make it first.")
+    if not path.exists():
+        if not create or read_only:
+            raise StoreError(
+                f"there is no database {path}; start a study with `attentune search`, or name "
+                f"the right file with --db or {VARIABLE}."
+            )
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise StoreError(f"the folder {path.parent} is not writable; choose another with --db.")
+        return
+    _check_content(path)
+    if read_only:
+        return
+    # SQLite writes its journal beside the file, so the folder must be writable too.
+    for what in (path, path.parent):
+        if not os.access(what, os.W_OK):
+            raise StoreError(
+                f"{what} is not writable; change its permissions, or copy the database elsewhere."
+            )
+
+
+def _check_content(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}.") from None
+    if head not in (b"", b"SQLite format 3\0"):
+        raise StoreError(
+            f"{path} is no SQLite database; name another file with --db or {VARIABLE}."
+        )
+
+
+def _sqlite(path: Path, read_only: bool) -> Engine:
+    address = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+    wal = path.with_name(path.name + "-wal")
+    if read_only and not wal.exists() and not os.access(path.parent, os.W_OK):
+        # A WAL database needs files beside it even to be read, unless nobody can change it.
+        address += "&immutable=1"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            address,
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("attentune_mode", "read")
+        for statement in _BEGIN.get(mode, ()):
+            connection.exec_driver_sql(statement)
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise StoreError(
+            "PostgreSQL needs a driver that is not installed; "
+            "run `pip install 'attentune[postgres]'`."
+        ) from None
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: Any = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
+    return None if found is None else str(found)

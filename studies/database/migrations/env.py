@@ -1,0 +1,14 @@
+"""Alembic's entry: run the revisions on the connection that `database.py` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+from attentune.studies.database.schema import VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=VERSION_TABLE,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,1 @@
+"""The model of additive effects that proposes architectures and prunes trials."""

@@ -1,0 +1,1 @@
+"""Plotly figures, drawn from values that the analysis has computed."""

@@ -1,0 +1,1 @@
+"""What leaves a study: the report, the exported model, attention maps."""

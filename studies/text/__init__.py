@@ -1,0 +1,1 @@
+"""Numbers, architectures and conclusions in words, the same on every surface."""

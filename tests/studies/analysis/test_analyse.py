@@ -1,0 +1,323 @@
+"""The numbers: fronts, knees, gains and tables against brute force and cases worked by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from attentune.runners.results import Failure
+from attentune.spaces.architecture import parse
+from attentune.studies.analysis import analyse
+from attentune.studies.database.store import Store
+from attentune.studies.objectives import OBJECTIVES, Objective
+from attentune.studies.records import BASELINE, CONFIRM, StudyRecord, TrialRecord
+from attentune.studies.text.summary import answer, caveat
+from made import BARE, study, trial
+
+ACCURACY, PARAMS, LATENCY = (OBJECTIVES[name] for name in ("accuracy", "params", "latency"))
+
+
+def se(r: int, place: str = "all") -> str:
+    return f"{BARE}+se(r={r})@{place}.residual"
+
+
+def numbers(points: Any) -> list[int]:
+    return [point.number for point in points]
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4])
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_the_front_is_what_brute_force_says(objectives: int, levels: int) -> None:
+    values = np.random.default_rng(objectives).integers(levels, size=(120, objectives)) * 1.0
+
+    def dominated(row: Any) -> bool:
+        return any((other <= row).all() and (other < row).any() for other in values)
+
+    assert analyse.non_dominated(values).tolist() == [not dominated(row) for row in values]
+
+
+def test_nothing_has_an_empty_front() -> None:
+    assert analyse.non_dominated(np.empty((0, 2))).tolist() == []
+
+
+def test_the_front_is_made_of_means_over_seeds() -> None:
+    trials = [
+        trial(0, BARE, 0.60, params=100),
+        trial(1, se(4), 0.90, params=200, seed=0),  # lucky: its mean is 0.65
+        trial(2, se(8), 0.70, params=200, seed=0),
+        trial(3, se(4), 0.40, params=200, seed=1),
+        trial(4, se(2), None, params=50),
+    ]
+    found = analyse.analyse(study(), trials)
+    assert numbers(found.front) == [0, 2]
+    point = next(p for p in found.points if p.number == 1)
+    assert point.accuracy == pytest.approx(0.65)
+    assert point.standard_error == pytest.approx(0.25)
+    assert (point.numbers, point.seeds) == ((1, 3), (0, 1))
+
+
+def test_equal_architectures_share_the_front_and_missing_values_stay_out() -> None:
+    trials = [
+        trial(0, se(4), 0.7, params=100, latency_ms=5.0),
+        trial(1, se(8), 0.7, params=100, latency_ms=5.0),
+        trial(2, se(2), 0.9, params=100),
+    ]
+    assert numbers(analyse.analyse(study("accuracy", "latency"), trials).front) == [0, 1]
+    assert numbers(analyse.analyse(study("accuracy"), trials).front) == [2]
+
+
+@pytest.mark.parametrize(
+    ("points", "knee"),
+    [
+        ([], None),
+        ([(0.6, 100)], 0),
+        ([(0.6, 100), (0.7, 200)], 1),  # two ends: the more accurate
+        ([(0.6, 100), (0.7, 110), (0.72, 200)], 1),
+        ([(0.6, 100), (0.61, 190), (0.72, 200)], 2),
+        ([(0.6, 100), (0.66, 150), (0.72, 200)], 2),  # a straight line has no knee
+        ([(0.6, 100), (0.68, 112), (0.70, 120), (0.72, 200)], 2),
+    ],
+)
+def test_the_knee_is_furthest_from_the_line_between_the_ends(
+    points: list[tuple[float, int]], knee: int | None
+) -> None:
+    trials = [trial(i, se(i + 1), a, params=p) for i, (a, p) in enumerate(points)]
+    found = analyse.analyse(study(), trials)
+    assert (found.knee and found.knee.number) == knee
+
+
+def test_the_best_is_the_most_accurate_and_of_equals_the_smallest() -> None:
+    trials = [
+        trial(0, se(2), 0.7, params=300),
+        trial(1, se(4), 0.7, params=200),
+        trial(2, se(8), 0.6, params=100),
+    ]
+    found = analyse.analyse(study(), trials)
+    assert found.best is not None
+    assert found.best.number == 1
+
+
+def test_a_single_lucky_seed_is_not_the_best_while_others_were_good_with_several() -> None:
+    trials = [trial(seed, se(2), 0.70 + 0.02 * (-1) ** seed, seed=seed) for seed in range(4)]
+    lucky = trial(4, se(4), 0.705)
+    found = analyse.analyse(study(), [*trials, lucky])
+    assert found.best is not None
+    assert found.best.number == 0
+    better = analyse.analyse(study(), [*trials, trial(4, se(4), 0.75)])
+    assert better.best is not None
+    assert better.best.number == 4
+
+
+def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
+    trials = [
+        trial(0, BARE, 0.60, seed=0),
+        trial(1, BARE, 0.50, seed=1),
+        trial(2, se(4), 0.65, seed=0),
+        trial(3, se(4), 0.57, seed=1),
+        trial(4, se(4), 0.62, seed=2),  # no partner, so it does not count here
+        trial(5, se(8), 0.60, seed=9),
+    ]
+    points = {p.number: p for p in analyse.analyse(study(), trials).points}
+    assert points[0].gain is None
+    paired, apart = points[2].gain, points[5].gain
+    assert paired is not None
+    assert paired.mean == pytest.approx(0.06)
+    assert paired.standard_error == pytest.approx(0.01)
+    assert paired.pairs == 2
+    assert apart is not None
+    assert apart.mean == pytest.approx(0.60 - 0.55)
+    assert (apart.standard_error, apart.pairs) == (None, 0)
+
+
+def test_unpaired_gains_carry_the_errors_of_both_sides() -> None:
+    trials = [trial(i, BARE, a, seed=i) for i, a in enumerate((0.5, 0.7))]
+    trials += [trial(i, se(4), a, seed=i) for i, a in ((5, 0.8), (6, 0.9))]
+    point = analyse.analyse(study(), trials).points[1]
+    assert point.gain is not None
+    assert point.gain.standard_error == pytest.approx(math.hypot(0.1, 0.05))
+
+
+def test_the_noise_floor_pools_what_ran_more_than_once() -> None:
+    once = [trial(0, BARE, 0.6)]
+    assert analyse.analyse(study(), once).noise is None
+    groups = {se(4): (0.5, 0.6), se(8): (0.7, 0.7, 0.76)}
+    trials = [
+        trial(10 * i + j, text, accuracy, seed=j)
+        for i, (text, accuracies) in enumerate(groups.items())
+        for j, accuracy in enumerate(accuracies)
+    ]
+    noise = analyse.analyse(study(), trials).noise
+    assert noise is not None
+    squares = sum((len(g) - 1) * np.var(g, ddof=1) for g in groups.values())
+    assert noise.deviation == pytest.approx(math.sqrt(squares / 3))
+    assert noise.freedom == 3
+
+
+def test_confirming_trials_do_not_mix_with_the_search() -> None:
+    trials = [trial(0, se(4), 0.6), trial(1, se(4), 0.9, seed=5, role=CONFIRM)]
+    [point] = analyse.analyse(study(), trials).points
+    assert point.numbers == (0,)
+
+
+def test_the_table_averages_gains_by_attention_and_stage() -> None:
+    trials = [
+        trial(0, BARE, 0.50),
+        trial(1, f"{BARE}+se(r=4)@s1-s2.residual", 0.60),
+        trial(2, f"{BARE}+se(r=8)@s2b1.residual+eca@s3.mid", 0.54),
+        trial(3, f"{BARE}+cbam(r=4)@all.residual", 0.40),
+    ]
+    table = analyse.analyse(study(study={"stages": 4}), trials).table
+    assert table.attentions == ("se", "eca", "cbam", "none")
+    assert table.stages == ("s1", "s2", "s3", "s4")
+    means = {where: (round(cell.mean, 6), cell.count) for where, cell in table.cells.items()}
+    assert means == {
+        ("se", "s1"): (0.10, 1),
+        ("se", "s2"): (0.07, 2),
+        ("eca", "s3"): (0.04, 1),
+        **{("cbam", f"s{stage}"): (-0.10, 1) for stage in (1, 2, 3, 4)},
+        ("none", "s1"): (0.04, 1),
+        ("none", "s3"): (0.10, 1),
+        ("none", "s4"): (0.07, 2),
+    }
+    assert table.cells["se", "s2"].standard_error == pytest.approx(0.03)
+    assert table.cells["se", "s1"].standard_error is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "config", "stages"),
+    [
+        ((BARE, se(4, "s1"), se(4, "s3")), {}, ("s1", "s2", "s3")),
+        ((BARE, se(4, "s1-s2")), {}, ("s1", "s2")),
+        ((BARE, se(4)), {}, ("all",)),
+        ((BARE, se(4)), {"stages": 2, "seed": 7}, ("s1", "s2")),
+        ((BARE,), {}, ()),
+    ],
+)
+def test_the_stages_come_from_the_config_or_from_what_was_tried(
+    texts: tuple[str, ...], config: dict[str, Any], stages: tuple[str, ...]
+) -> None:
+    trials = [trial(i, text, 0.5) for i, text in enumerate(texts)]
+    assert analyse.analyse(study(**config), trials).table.stages == stages
+
+
+@pytest.mark.parametrize(
+    ("text", "main"),
+    [
+        (BARE, "none"),
+        (se(4), "se"),
+        (f"{BARE}+se(r=4)@s1-s2.residual+eca@s3.mid", "se"),
+        (f"{BARE}+se(r=4)@s1.residual+eca@s3.mid", "mixed"),
+    ],
+)
+def test_an_architecture_is_coloured_by_the_attention_of_most_stages(text: str, main: str) -> None:
+    assert analyse.main_attention(parse(text), 4) == main
+
+
+def test_failures_are_grouped_by_kind_and_message() -> None:
+    def failed(number: int, kind: Any, message: str) -> TrialRecord:
+        return trial(number, BARE, state="failed", failure=Failure(kind, message))
+
+    trials = [
+        failed(0, "diverged", "NaN"),
+        failed(1, "out_of_memory", "batch 128"),
+        failed(2, "out_of_memory", "batch 64"),
+        failed(3, "out_of_memory", "batch 64"),
+    ]
+    memory, diverged = analyse.failures_by_kind(trials)
+    assert (memory.kind, memory.count) == ("out_of_memory", 3)
+    assert list(memory.messages.items()) == [("batch 64", (2, 3)), ("batch 128", (1,))]
+    assert diverged.count == 1
+
+
+Add = Callable[..., int]
+
+
+def test_show_json_keeps_its_contract(store: Store, study: StudyRecord, add: Add) -> None:
+    add("resnet18", 0.6, 100, role=BASELINE)
+    add("resnet18+eca@all.mid", 0.7, 110, latency_ms=8.5)
+    add("resnet18+eca@all.mid", 0.72, 110, seed=1)
+    add("resnet18+se(r=4)@all.mid", 0.65, 150)
+    running = add("resnet18+se(r=8)@all.mid")
+    failed = add("resnet18+se(r=16)@all.mid")
+    store.fail_trial(study, failed, Failure("diverged", "the loss is NaN", "Traceback"))
+    shown = analyse.show_json(study, store.trials(study), rejected=2)
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+    assert shown["study"] == "first"
+    assert shown["directions"] == {"accuracy": "maximize", "params": "minimize"}
+    assert shown["counts"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 1}
+    assert (shown["pareto"], shown["baseline"], shown["rejected"]) == ([0, 1], 0, 2)
+    _, repeated, _ = shown["architectures"]
+    assert repeated["key"] == parse("resnet18+eca@all.mid").key
+    assert (repeated["number"], repeated["seeds"]) == (1, [0, 1])
+    assert repeated["accuracy"] == pytest.approx(0.71)
+    assert repeated["standard_error"] == pytest.approx(0.01)
+    first, second = shown["trials"][:2]
+    assert first == {
+        "number": 0,
+        "state": "complete",
+        "role": "baseline",
+        "architecture": "resnet18",
+        "key": parse("resnet18").key,
+        "seed": 0,
+        "epochs": 8,
+        "values": {"accuracy": 0.6, "params": 100, "macs": 1_820_000_000},
+        "failure": None,
+        "seconds": 20.0,
+    }
+    assert isinstance(first["values"]["params"], int)
+    assert second["values"]["latency_ms"] == 8.5
+    assert shown["trials"][running]["values"] == {}
+    assert shown["trials"][failed]["failure"] == {"kind": "diverged", "message": "the loss is NaN"}
+
+
+def test_show_json_names_directions_by_the_keys_of_values() -> None:
+    shown = analyse.show_json(study("accuracy", "latency", "memory"), [])
+    assert list(shown["directions"]) == ["accuracy", "latency_ms", "memory_mib"]
+    assert (shown["pareto"], shown["baseline"], shown["trials"]) == ([], None, [])
+
+
+@pytest.mark.parametrize(
+    ("trials", "says", "believed"),
+    [
+        ([], "No trial has run yet.", ""),
+        ([trial(0, BARE)], "No trial is complete yet; 1 trial running.", ""),
+        ([trial(0, BARE, state="failed")], "1 failed; the reasons are below", ""),
+        ([trial(0, BARE, 0.6)], "bare net reaches 60.0 %; nothing else is complete", ""),
+        ([trial(0, BARE, 0.6), trial(1, se(4), 0.5)], "No other architecture beats the bare", ""),
+        ([trial(1, se(4), 0.5)], "the bare backbone is not complete yet", ""),
+        (
+            [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)],
+            f"{se(4)} is the best so far, with 70.0 %: +10.0 points against the bare net "
+            "for +1.4 % parameters.",
+            "nothing ran twice",
+        ),
+        (
+            [*(trial(s, BARE, 0.6 + s / 50, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
+            "+3.0 points",
+            "Different seeds alone make differences of this size (standard error 2.0 points)",
+        ),
+        (
+            [*(trial(s, BARE, 0.6 + s / 500, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
+            "+3.0 points",
+            "The standard error of this difference is 0.2 points. It is the winner among 2",
+        ),
+    ],
+)
+def test_the_answer_says_what_was_found_and_how_far_to_believe_it(
+    trials: list[TrialRecord], says: str, believed: str
+) -> None:
+    found = analyse.analyse(study(), trials)
+    assert says in answer(study(), found)
+    assert believed in caveat(found)
+
+
+def test_costs_without_an_objective_fall_back_to_parameters() -> None:
+    def costs(*names: str) -> tuple[Objective, ...]:
+        return analyse.analyse(study(*names), []).costs
+
+    assert costs("accuracy") == (PARAMS,)
+    assert costs("accuracy", "latency") == (LATENCY,)

@@ -1,0 +1,363 @@
+"""The dashboard in Chromium: every page without complaint, card, copied text, live, harmless."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import sqlalchemy
+from attentune.errors import StoreError
+from attentune.runners.results import Costs, EpochReport, Failure, TrialResult
+from attentune.spaces.architecture import parse
+from attentune.studies.dashboard.app import PAGES
+from attentune.studies.dashboard.serve import application
+from attentune.studies.database.schema import StudyRow
+from attentune.studies.database.store import Store
+from attentune.studies.records import BASELINE, SEARCH
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+HOSTILE = "<img src=x onerror=alert(1)>"
+TEXTS = (
+    "resnet18",
+    "resnet18+se(r=16,start=identity)@all.residual",
+    "resnet18+cbam(r=4,start=identity)@s3.post",
+    "resnet18+se(r=4,start=identity)@s1.residual+eca(start=identity)@s2-s4.post",
+    "resnet18+ca(r=8,start=identity)@s4.residual",
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
+]
+
+
+def epoch(number: int, accuracy: float) -> EpochReport:
+    return EpochReport(number, 1.0, accuracy, 1.1, 0.004, 2.0)
+
+
+def result(accuracy: float, params: int) -> TrialResult:
+    facts = {"device": "cpu (test)", "torch": "2.13.0"}
+    costs = Costs(params, 100 * params, 4.0, 1.0)
+    return TrialResult(accuracy, 3, costs, 20.0, 18.0, 512.0, facts)
+
+
+def run_trial(store: Store, study: str, number: int, text: str, seed: int = 0) -> None:
+    role = BASELINE if number < 2 else SEARCH
+    store.start_trial(study, number, parse(text), seed=seed, role=role, worker=f"w{number % 2}")
+    reached = 0.6 + 0.02 * TEXTS.index(text) + 0.004 * seed
+    for done in (1, 2, 3):
+        store.record_epoch(study, number, epoch(done, reached - 0.1 + done * 0.1 / 3))
+    store.finish_trial(study, number, result(reached, 1000 + 10 * TEXTS.index(text)))
+
+
+def make_study(store: Store, name: str) -> None:
+    config = {"stages": 4, "plan": {"trials": 20}, "study": {"recipe": {"data": "digits"}}}
+    store.create_study(
+        name, backbone="resnet18", objectives=("accuracy", "params"), config=config, seed=0
+    )
+
+
+@pytest.fixture
+def writer(tmp_path) -> Iterator[Store]:
+    """A database with a finished study `done` and one that has not begun, `young`."""
+    with Store.open(tmp_path / "attentune.db", create=True) as store:
+        make_study(store, "young")
+        make_study(store, "done")
+        for number in range(10):
+            run_trial(store, "done", number, TEXTS[number % 5], seed=number // 5)
+        store.start_trial("done", 10, parse(f"{TEXTS[2]}+eca@s1.residual"), seed=0)
+        store.fail_trial("done", 10, Failure("error", HOSTILE, "trace"))
+        yield store
+
+
+@contextmanager
+def served(path: Any, study: str | None = None, token: str = "") -> Iterator[str]:
+    from waitress import create_server
+
+    with Store.open(path, read_only=True) as reader:
+        guarded = application(reader, study, token=token)
+        server = create_server(guarded, host="127.0.0.1", port=0, threads=6)
+
+        def run() -> None:
+            with suppress(OSError):  # its socket is closed under it at the end
+                server.run()
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.effective_port}"
+        finally:
+            server.close()
+            server.task_dispatcher.shutdown()
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+@contextmanager
+def opened(
+    browser: Any, width: int = 1280, scheme: str = "light"
+) -> Iterator[tuple[Any, list[str]]]:
+    """A page, and what it complained about."""
+    complaints: list[str] = []
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else 0)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status > 399 else 0)
+    yield page, complaints
+    context.close()
+
+
+def until(page: Any, expression: str, seconds: float = 60) -> None:
+    """Wait for a JavaScript expression; the page's policy forbids Playwright's own way."""
+    ends = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < ends, expression
+        page.wait_for_timeout(100)
+
+
+def settled(page: Any) -> None:
+    """Every figure is drawn."""
+    until(
+        page,
+        "(found => found.length > 0 && found.every(p => p.querySelector('.main-svg') && p.layout"
+        " && ((p.data || []).length"
+        " || (p.layout.annotations || []).some(a => !a.text.includes('computed')))))"
+        "([...document.querySelectorAll('main .js-plotly-plot')])",
+    )
+
+
+FIGURES = ["/", "/matters", "/progress", "/compare"]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
+    with served(writer.name) as address, opened(browser, width, scheme) as (page, complaints):
+        for path in PAGES:
+            page.goto(f"{address}{path}?study=done")
+            if path in FIGURES:
+                settled(page)
+            else:
+                said = "are gone from" if path == "/looks" else "Nothing has been confirmed yet"
+                page.get_by_text(said).first.wait_for()
+            over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert over <= 0, path
+            assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        assert complaints == []
+
+
+@pytest.mark.timeout(280)
+def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_looks_at(
+    tmp_path, browser
+):
+    database = tmp_path / "real.db"
+    command = [sys.executable, "-m", "attentune", "search", "real", f"--db={database}"]
+    command += ["--backbone=test_resnet", "--data=digits", "--image-size=24", "--train-limit=300"]
+    command += ["--epochs=6", "--trials=4", "--lr=0.004", "--workers=1", "--precision=float32"]
+    command += ["--memory-format=channels_last"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as search:
+        try:
+            ends = time.monotonic() + 120
+            while not database.exists() or not counted(database):
+                assert time.monotonic() < ends
+                time.sleep(0.2)
+            with served(database) as address, opened(browser) as (page, complaints):
+                for path in ("/matters", "/compare", "/confirmed", "/", "/progress"):
+                    page.goto(f"{address}{path}?study=real")
+                    page.locator("main section").first.wait_for()
+                page.get_by_text("4 trials done").wait_for(timeout=120_000)
+                search.wait(60)
+                for path in FIGURES:
+                    page.goto(f"{address}{path}?study=real")
+                    settled(page)
+                page.goto(f"{address}/looks?study=real&trial=3")
+                page.get_by_text("pictures right").wait_for(timeout=120_000)
+                settled(page)
+                page.goto(f"{address}/?study=real&trial=3")
+                page.locator(".card .js-plotly-plot .main-svg").first.wait_for()
+                assert complaints == []
+        finally:
+            search.kill()
+
+
+def counted(database: Any) -> int:
+    """Epochs so far."""
+    with suppress(StoreError), Store.open(database, read_only=True) as store:
+        return store.last_epoch_id()
+    return 0
+
+
+@pytest.mark.timeout(240)
+def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser):
+    run_trial(writer, "young", 0, TEXTS[0])
+    make_study(writer, "unlucky")
+    writer.start_trial("unlucky", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
+    writer.fail_trial("unlucky", 0, Failure("out_of_memory", "no memory left", "trace"))
+    with served(writer.name) as address, opened(browser, 390) as (page, complaints):
+        for study in ("young", "unlucky"):
+            for path in PAGES:
+                page.goto(f"{address}{path}?study={study}")
+                page.locator("main section").first.wait_for()
+                if path in FIGURES:
+                    settled(page)
+        page.goto(f"{address}/progress?study=unlucky")
+        page.get_by_text("no memory left").wait_for()
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, complaints):
+        page.goto(address)
+        settled(page)
+        # The last marker that is drawn lies on top and can be hit.
+        marker = page.locator("#page .plot").first.locator(".points path").last
+        card = page.locator(".card")
+        for _ in range(20):  # the page still moves while its texts arrive
+            box = marker.bounding_box()
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_timeout(1000)
+            if card.count():
+                break
+        card.wait_for()
+        text = card.locator(".copied").first.inner_text()
+        assert text in TEXTS
+        card.get_by_role("button", name="Copy").first.click()
+        until(page, "document.body.innerText.includes('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == text
+        number = int(re.search(r"trial=(\d+)", page.url)[1])
+        assert f"--pick {number}" in card.inner_text()
+        page.keyboard.press("Escape")
+        card.wait_for(state="detached")
+        assert "trial=" not in page.url
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_the_keyboard_alone_opens_a_card(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, _):
+        page.goto(address)
+        link = page.locator(".words table a").first
+        link.wait_for()
+        link.focus()
+        page.keyboard.press("Enter")
+        page.locator(".card h2").wait_for()
+
+
+@pytest.mark.timeout(240)
+def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
+    with served(writer.name, "young") as address, opened(browser) as (page, complaints):
+        page.goto(address)
+        page.get_by_text("No complete trial yet").first.wait_for()
+        page.evaluate("window.loadedOnce = true")
+        writer.acquire("young")
+        writer.start_trial("young", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
+        writer.record_epoch("young", 0, epoch(1, 0.321))
+        page.get_by_text("trial 0: epoch 1, 32.1 %").wait_for()
+        writer.finish_trial("young", 0, result(0.5, 1000))
+        for number in (1, 2):
+            run_trial(writer, "young", number, TEXTS[number])
+        until(
+            page,
+            "(document.querySelector('main .js-plotly-plot') || {data: []}).data.some("
+            "trace => trace.name === 'baselines')",
+        )
+        # Zoomed in, the next trial leaves the zoom alone.
+        graph = "document.querySelector('main .js-plotly-plot')"
+        drag = page.locator("main .plot").first.locator(".nsewdrag").bounding_box()
+        for place, act in ((0.2, page.mouse.down), (0.7, page.mouse.up)):
+            x, y = drag["x"] + place * drag["width"], drag["y"] + place * drag["height"]
+            page.mouse.move(x, y, steps=5)
+            act()
+        zoomed = page.evaluate(f"{graph}.layout.xaxis.range")
+        run_trial(writer, "young", 3, TEXTS[3])
+        page.get_by_text("4 trials done").wait_for()
+        until(page, f"{graph}.data.some(trace => trace.name === 'eca')")
+        assert page.evaluate(f"{graph}.layout.xaxis.range") == zoomed
+        assert page.evaluate("window.loadedOnce")
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_filters_are_restored_from_the_address(writer, browser):
+    with served(writer.name) as address, opened(browser) as (page, complaints):
+        page.goto(f"{address}/?study=done&cost=macs&log=1&attention=se&colour=ratio")
+        page.get_by_text("3 of 5 architectures pass").or_(
+            page.get_by_text("2 of 5 architectures pass")
+        ).wait_for()
+        settled(page)
+        graph = "document.querySelector('main .js-plotly-plot')"
+        assert page.evaluate(f"{graph}.layout.xaxis.type") == "log"
+        assert "Multiply-adds" in page.evaluate(f"{graph}.layout.xaxis.title.text")
+        controls = page.locator(".controls")  # Dash fetches what fills them when it is needed
+        for text in ("Multiply-adds", "logarithmic"):
+            controls.get_by_text(text).first.wait_for()
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_names_and_messages_are_shown_as_text(writer, browser):
+    engine = sqlalchemy.create_engine(writer.url)
+    with engine.begin() as connection:
+        rename = sqlalchemy.update(StudyRow).where(StudyRow.name == "done")
+        connection.execute(rename.values(name=HOSTILE, backbone=HOSTILE))
+    engine.dispose()
+    with served(writer.name, HOSTILE) as address, opened(browser) as (page, complaints):
+        for path in FIGURES:
+            page.goto(f"{address}{path}")
+            settled(page)
+        page.goto(f"{address}/progress")
+        page.locator("main code", has_text=HOSTILE).wait_for()
+        assert page.locator("img[src=x]").count() == 0
+        page.goto(f"{address}/?trial=10")
+        page.locator(".card pre.message", has_text=HOSTILE).wait_for()
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_a_figure_is_saved_with_its_data(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, _):
+        page.goto(address)
+        settled(page)
+        for kind, begins in (
+            ("CSV", b"\xef\xbb\xbfseries,x,y"),
+            ("SVG", b"<svg"),
+            ("PNG", b"\x89PNG"),
+        ):
+            with page.expect_download() as waited:
+                page.locator("main .plot").first.get_by_role("button", name=kind).click()
+            saved = waited.value.path().read_bytes()
+            assert saved.startswith(begins)
+            if kind == "CSV":
+                assert b"resnet18" in saved
+
+
+@pytest.mark.timeout(240)
+def test_an_unknown_study_names_those_there_are(writer, browser):
+    with served(writer.name) as address, opened(browser) as (page, _):
+        page.goto(f"{address}/?study=nowhere")
+        page.get_by_text("There is no study 'nowhere'").wait_for()
+        page.get_by_role("link", name="done").click()
+        page.get_by_text("is the best so far").first.wait_for()

@@ -1,0 +1,39 @@
+"""Answers that are measured once for all studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attentune.studies.database.store import Store
+from sqlalchemy import create_engine, text
+
+QUESTION = {"backbone": "resnet18", "device": "cpu"}
+
+
+def test_an_answer_is_remembered_under_its_question(target: str) -> None:
+    with Store.open(target, create=True) as store:
+        assert store.remembered(QUESTION) is None
+        store.remember(QUESTION, {"precision": "bf16"})
+        store.remember(QUESTION, {"precision": "float32", "ms": {"float32": 1.5}})
+        store.remember({**QUESTION, "device": "cuda"}, {"precision": "bf16"})
+    with Store.open(target) as store:
+        other_order = dict(reversed(QUESTION.items()))
+        assert store.remembered(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
+
+
+def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "old.db"
+    with Store.open(path, create=True) as store:
+        store.create_study("s", backbone="b", objectives=("accuracy",), config={}, seed=0)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("drop table attentune_probes"))
+        connection.execute(text("update attentune_alembic_version set version_num = '0001'"))
+    engine.dispose()
+    with Store.open(path, read_only=True) as store:
+        assert [study.name for study in store.studies()] == ["s"]
+    with Store.open(path) as store:
+        store.remember(QUESTION, {"precision": "bf16"})
+        assert [study.name for study in store.studies()] == ["s"]
