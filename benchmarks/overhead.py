@@ -36,9 +36,9 @@ from attentune.benchmarks.turns import shown, spread
 from attentune.runners.environment import environment
 from attentune.runners.events import EpochDone, Event
 from attentune.runners.workers import worker
-from attentune.search.coordinator import Running
-from attentune.search.request import read_request
-from attentune.search.session import begin, run
+from attentune.search.run.coordinator import Running
+from attentune.search.run.session import begin, run
+from attentune.search.setup.request import read_request
 from attentune.studies.database.store import Store
 
 BACKBONES = ("test_resnet", "mobilenetv3_small_050", "resnet18")
@@ -62,9 +62,9 @@ IN_WORKER = (
     ("tell", "multiprocessing.connection", "Connection.send"),
 )
 IN_COORDINATOR = (
-    ("propose beforehand", "attentune.search.propose", "Proposer.foresee"),
-    ("propose", "attentune.search.propose", "Proposer.next"),
-    ("tell the sampler", "attentune.search.propose", "Proposer.settle"),
+    ("propose beforehand", "attentune.search.run.propose", "Proposer.foresee"),
+    ("propose", "attentune.search.run.propose", "Proposer.next"),
+    ("tell the sampler", "attentune.search.run.propose", "Proposer.settle"),
     ("record the result", "attentune.studies.database.store", "Store.finish_trial"),
 )
 """(label, module, function): where the parts happen. A part inside another is counted alone."""

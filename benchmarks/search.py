@@ -48,10 +48,10 @@ from attentune.benchmarks.peers import Moasha
 from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import environment
-from attentune.search.agenda import Proposal
-from attentune.search.optuna_study import OptunaStudy
-from attentune.search.propose import Proposer
-from attentune.search.prune import Pruner, Reached
+from attentune.search.pruning.pruner import Pruner, Reached
+from attentune.search.run.optuna_study import OptunaStudy
+from attentune.search.run.propose import Proposer
+from attentune.search.trial_source import Proposal
 from attentune.studies.analysis.analyse import Matrix
 from attentune.studies.config import Pruning, SamplerName, StudyConfig
 from attentune.studies.records import State, StudyRecord, TrialRecord

@@ -35,9 +35,9 @@ from attentune.runners.devices import hold_memory
 from attentune.runners.environment import environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
-from attentune.search.prepare import prepare
-from attentune.search.propose import baselines
-from attentune.search.request import read_request
+from attentune.search.run.propose import baselines
+from attentune.search.setup.request import read_request
+from attentune.search.setup.resolve import prepare
 from attentune.spaces.search_space.bound_space import bind
 
 Result = dict[str, Any]

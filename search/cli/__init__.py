@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ... import __version__
 from ...errors import AttentuneError
-from . import confirming, dashboard, look, outcome, running, studies
+from . import confirm, dashboard, export, inspect, search, studies
 
 app = typer.Typer(
     name="attentune",
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (running, confirming, studies, dashboard, outcome, look):
+for group in (search, confirm, studies, dashboard, export, inspect):
     group.register(app)
 
 

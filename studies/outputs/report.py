@@ -159,7 +159,8 @@ def _figures(
     if proven is not None:
         caption = (
             f"Gains after {formatting.plural(proven.epochs, 'epoch')} with fresh seeds, judged "
-            "once on the test split, with 95 % intervals. Filled: can be claimed after the correction."
+            "once on the test split, with 95 % intervals. Filled: can be claimed after the "
+            "correction."
         )
         forest = [_drawing("confirmed", "Confirmed", caption, partial(forest_figure, proven))]
     return [

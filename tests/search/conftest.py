@@ -22,12 +22,12 @@ from attentune.runners.events import (
     WorkerDied,
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
-from attentune.search.confirm import Confirming, lengthened, plan_confirmation
-from attentune.search.coordinator import Coordinator
-from attentune.search.optuna_study import OptunaStudy
-from attentune.search.propose import Proposer
-from attentune.search.prune import Pruner
-from attentune.search.tenure import tenure
+from attentune.search.pruning.pruner import Pruner
+from attentune.search.run.confirm import Confirming, lengthened, plan_confirmation
+from attentune.search.run.coordinator import Coordinator
+from attentune.search.run.optuna_study import OptunaStudy
+from attentune.search.run.propose import Proposer
+from attentune.search.run.study_lease import tenure
 from attentune.spaces.search_space.bound_space import bind
 from attentune.spaces.search_space.space import load_space
 from attentune.studies.config import RunPlan, StudyConfig

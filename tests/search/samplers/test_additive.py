@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from attentune.runners.results import Costs
-from attentune.search.additive import Additive, most_accurate, traded
+from attentune.search.samplers.additive import Additive, most_accurate, traded
 from attentune.spaces.backbones.discover import site_map
 from attentune.spaces.networks.placement import fittings
 from attentune.spaces.search_space.bound_space import bind

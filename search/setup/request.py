@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ..errors import UsageError, did_you_mean
-from ..spaces.search_space.space import Space, load_space
-from ..studies.config import SAMPLERS, Pruning, RunPlan, SamplerName, validated
-from . import quantities
+from ...errors import UsageError, did_you_mean
+from ...spaces.search_space.space import Space, load_space
+from ...studies.config import SAMPLERS, Pruning, RunPlan, SamplerName, validated
+from . import units
 
 Names = tuple[str, ...]
 
@@ -78,17 +78,17 @@ class SearchRequest(BaseModel):
     @field_validator("max_params", "max_macs", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
-        return None if value is None else quantities.count(value)
+        return None if value is None else units.count(value)
 
     @field_validator("max_latency", mode="before")
     @classmethod
     def _milliseconds(cls, value: Any) -> Any:
-        return None if value is None else quantities.milliseconds(value)
+        return None if value is None else units.milliseconds(value)
 
     @field_validator("max_memory", mode="before")
     @classmethod
     def _mebibytes(cls, value: Any) -> Any:
-        return None if value is None else quantities.mebibytes(value)
+        return None if value is None else units.mebibytes(value)
 
     @field_validator("lr", mode="before")
     @classmethod
@@ -111,7 +111,7 @@ class SearchRequest(BaseModel):
     @field_validator("budget", "device_budget", "trial_timeout", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
-        return None if value is None else quantities.seconds(value)
+        return None if value is None else units.seconds(value)
 
     @field_validator("sampler", mode="before")
     @classmethod

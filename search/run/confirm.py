@@ -12,17 +12,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from ..errors import StudyError
-from ..runners.results import Costs, EpochReport, Job
-from ..spaces.architecture import Architecture
-from ..studies.analysis.analyse import analyse
-from ..studies.analysis.confirmation import ConfirmPlan, finalists
-from ..studies.config import StudyConfig
-from ..studies.database.store import Store
-from ..studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
-from ..studies.text.formatting import plural
-from ..studies.text.terminal import short_time
-from .agenda import Proposal, write_down
+from ...errors import StudyError
+from ...runners.results import Costs, EpochReport, Job
+from ...spaces.architecture import Architecture
+from ...studies.analysis.analyse import analyse
+from ...studies.analysis.confirmation import ConfirmPlan, finalists
+from ...studies.config import StudyConfig
+from ...studies.database.store import Store
+from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
+from ...studies.text.formatting import plural
+from ...studies.text.terminal import short_time
+from ..trial_source import Proposal, write_down
 
 TOP, SEEDS, LONGER = 3, 5, 2.5
 """Unless told otherwise: three finalists, five seeds, two and a half times the search's epochs."""

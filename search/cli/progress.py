@@ -18,13 +18,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
-from ..spaces.architecture import recorded
-from ..studies.records import BASELINE, CONFIRM
-from ..studies.text.formatting import short_architecture
-from ..studies.text.terminal import short_time
-from .confirm import FRESH_SEEDS
-from .coordinator import Coordinator, Running
+from ...runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
+from ...spaces.architecture import recorded
+from ...studies.records import BASELINE, CONFIRM
+from ...studies.text.formatting import short_architecture
+from ...studies.text.terminal import short_time
+from ..run.confirm import FRESH_SEEDS
+from ..run.coordinator import Coordinator, Running
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..studies.database.store import Store
-from ..studies.records import Lease, StudyRecord
+from ...studies.database.store import Store
+from ...studies.records import Lease, StudyRecord
 
 
 @dataclass

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ..errors import StudyError
-from ..interrupts import interrupts_held
-from ..runners.data import Progress
-from ..runners.workers.pool import LocalPool, warm_up
-from ..spaces.attentions.plugins.register import origins
-from ..spaces.search_space.space import NONE
-from ..studies.config import RunPlan, StudyConfig, validated
-from ..studies.database.store import Store
-from ..studies.missing_attentions import require_attentions
-from ..studies.records import StudyRecord
-from .agenda import Agenda
-from .prune import Pruner
-from .settle import settle_packing
-from .tenure import Tenure, tenure
+from ...errors import StudyError
+from ...interrupts import interrupts_held
+from ...runners.data import Progress
+from ...runners.workers.pool import LocalPool, warm_up
+from ...spaces.attentions.plugins.register import origins
+from ...spaces.search_space.space import NONE
+from ...studies.config import RunPlan, StudyConfig, validated
+from ...studies.database.store import Store
+from ...studies.missing_attentions import require_attentions
+from ...studies.records import StudyRecord
+from ..pruning.pruner import Pruner
+from ..setup.autotune import settle_packing
+from ..trial_source import Agenda
+from .study_lease import Tenure, tenure
 
 if TYPE_CHECKING:
-    from .request import SearchRequest
+    from ..setup.request import SearchRequest
 
 Say = Callable[[str], None]
 Watch = Callable[[Any], Any]
@@ -61,8 +61,8 @@ def begin(
     store.check_new(name)  # before anything slow happens
     warm_up()
     with interrupts_held():
-        from ..runners.devices import resolve_device
-        from .prepare import prepare  # torch, which a finished confirmation does without
+        from ...runners.devices import resolve_device
+        from ..setup.resolve import prepare  # torch, which a finished confirmation does without
     config = prepare(request, say, store, progress)
     device = resolve_device(request.device)
     packed = settle_packing(request, config.recipe, device, store, say)
@@ -117,9 +117,9 @@ def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
 
 def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
     with interrupts_held():
-        from ..runners.costs import CostModel
-        from ..runners.data import prepare_data
-        from ..spaces.search_space.bound_space import bind
+        from ...runners.costs import CostModel
+        from ...runners.data import prepare_data
+        from ...spaces.search_space.bound_space import bind
         from .optuna_study import OptunaStudy
         from .propose import Proposer
 
@@ -161,7 +161,7 @@ def confirm(
         if not agenda.unfinished:
             return Ending(True, agenda.total)
         warm_up()
-        from ..runners.data import prepare_data
+        from ...runners.data import prepare_data
 
         config = lengthened(config, wanted)
         plan = validated(
@@ -182,7 +182,7 @@ def confirm(
 def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
     """A device for every worker; StudyError if they are of another kind than the study's."""
     with interrupts_held():
-        from ..runners.devices import resolve_device, worker_devices
+        from ...runners.devices import resolve_device, worker_devices
     device = resolve_device(plan.device)
     if device.type != config.device:
         raise StudyError(

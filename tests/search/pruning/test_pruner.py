@@ -10,8 +10,8 @@ import numpy as np
 import optuna
 import pytest
 from attentune.runners.results import Costs, EpochReport
-from attentune.search.agenda import Proposal
-from attentune.search.prune import Pruner, odds_of_front, standing
+from attentune.search.pruning.pruner import Pruner, odds_of_front, standing
+from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
 from attentune.studies.config import SAMPLERS, Pruning
 from attentune.studies.estimator.rungs import rungs, rungs_of

@@ -6,8 +6,8 @@ import optuna
 import pytest
 from attentune.errors import SpaceError, TrialError
 from attentune.runners.events import EpochDone
-from attentune.search.additive import Additive
-from attentune.search.propose import Proposer
+from attentune.search.run.propose import Proposer
+from attentune.search.samplers.additive import Additive
 from attentune.spaces.search_space.space import Space
 from attentune.studies.config import SAMPLERS
 
@@ -198,7 +198,7 @@ def test_optuna_reads_the_same_study_with_its_own_tools(bench):
 
 
 def test_a_crash_between_the_database_and_optuna_is_mended_at_resume(bench, monkeypatch):
-    from attentune.search.propose import Proposer
+    from attentune.search.run.propose import Proposer
 
     settle = Proposer.settle
 
@@ -231,7 +231,7 @@ def test_several_workers_never_run_one_architecture_with_one_seed_twice(bench):
 
 
 def test_a_trial_past_its_time_fails_as_timeout(bench, monkeypatch):
-    from attentune.search import coordinator
+    from attentune.search.run import coordinator
 
     clock = iter(range(0, 10**6, 50))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: float(next(clock)))

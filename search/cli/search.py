@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
-from ..quantities import seconds
+from ..setup.units import seconds
 from .shared import Db, Study, out, say
 from .summary import print_summary
 
@@ -176,9 +176,9 @@ def search(
 ) -> None:
     """Start a study: search for the best attention, ratio and place."""
     flags = {k: v for k, v in locals().items() if k not in ("study", "config", "db")}
-    from ..progress import decoding
-    from ..request import read_request
-    from ..session import begin
+    from ..run.session import begin
+    from ..setup.request import read_request
+    from .progress import decoding
 
     request = read_request({k: v or None if v == [] else v for k, v in flags.items()}, config)
     with Store.open(db, create=True) as store:
@@ -204,7 +204,7 @@ def resume(
     db: Db = None,
 ) -> None:
     """Go on exactly where a study stopped; unfinished trials from their last epoch."""
-    from ..session import replan
+    from ..run.session import replan
 
     with Store.open(db) as store:
         record = replan(
@@ -220,8 +220,8 @@ def resume(
 
 
 def _run(store: Store, record: StudyRecord, db: str | None) -> None:
-    from ..progress import watching
-    from ..session import run
+    from ..run.session import run
+    from .progress import watching
 
     named = Named(record.name, db)
     try:

@@ -19,14 +19,14 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..runners.results import Costs, EpochReport
-from ..spaces.architecture import Architecture
-from ..studies.analysis.analyse import Matrix, non_dominated
-from ..studies.config import StudyConfig
-from ..studies.estimator.history import Foresight
-from ..studies.estimator.mixed_model import ENOUGH, Course
-from ..studies.estimator.rungs import loss_of, rungs_of
-from ..studies.records import BASELINE, EpochRecord, TrialRecord
+from ...runners.results import Costs, EpochReport
+from ...spaces.architecture import Architecture
+from ...studies.analysis.analyse import Matrix, non_dominated
+from ...studies.config import StudyConfig
+from ...studies.estimator.history import Foresight
+from ...studies.estimator.mixed_model import ENOUGH, Course
+from ...studies.estimator.rungs import loss_of, rungs_of
+from ...studies.records import BASELINE, EpochRecord, TrialRecord
 
 Values = tuple[float, ...]
 """What a trial is judged by, all to be minimised."""

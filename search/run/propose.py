@@ -18,14 +18,14 @@ from typing import Protocol, cast
 import optuna
 from optuna.trial import TrialState
 
-from ..errors import ArchitectureError, SpaceError
-from ..runners.results import Costs, EpochReport, Job
-from ..spaces.architecture import ALL, Architecture, Insertion
-from ..spaces.attentions.catalogue import Value
-from ..spaces.networks.canonical import canonical
-from ..spaces.search_space.bound_space import BoundSpace, Pick
-from ..studies.config import StudyConfig
-from ..studies.records import (
+from ...errors import ArchitectureError, SpaceError
+from ...runners.results import Costs, EpochReport, Job
+from ...spaces.architecture import ALL, Architecture, Insertion
+from ...spaces.attentions.catalogue import Value
+from ...spaces.networks.canonical import canonical
+from ...spaces.search_space.bound_space import BoundSpace, Pick
+from ...studies.config import StudyConfig
+from ...studies.records import (
     BASELINE,
     SEARCH,
     EpochRecord,
@@ -33,9 +33,9 @@ from ..studies.records import (
     StudyRecord,
     TrialRecord,
 )
-from .agenda import Prices, Proposal, Starts, write_down
+from ..samplers.base import Learning, make_sampler, own_sampler
+from ..trial_source import Prices, Proposal, Starts, write_down
 from .optuna_study import OptunaStudy
-from .samplers import Learning, make_sampler, own_sampler
 
 TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
     ("se", {"r": 16}),

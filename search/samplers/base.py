@@ -25,17 +25,17 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from ..errors import SpaceError
-from ..runners.results import EpochReport, Job
-from ..spaces.attentions.catalogue import Value
-from ..spaces.search_space.bound_space import BoundSpace
-from ..studies.config import StudyConfig
-from ..studies.estimator.history import Courses
-from ..studies.estimator.mixed_model import Course
-from ..studies.estimator.threads import one_thread
-from ..studies.records import EpochRecord, TrialRecord
+from ...errors import SpaceError
+from ...runners.results import EpochReport, Job
+from ...spaces.attentions.catalogue import Value
+from ...spaces.search_space.bound_space import BoundSpace
+from ...studies.config import StudyConfig
+from ...studies.estimator.history import Courses
+from ...studies.estimator.mixed_model import Course
+from ...studies.estimator.threads import one_thread
+from ...studies.records import EpochRecord, TrialRecord
+from ..trial_source import Prices
 from .additive import Additive
-from .agenda import Prices
 
 GRID_LIMIT = 200_000
 DIMENSIONS = 1024

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..runners.recipe import Precision, Recipe
+from ...runners.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
     import torch
 
-    from ..runners.calibration.learning_rate import Attempt
-    from ..runners.calibration.precision import Variant
+    from ...runners.calibration.learning_rate import Attempt
+    from ...runners.calibration.precision import Variant
     from .request import SearchRequest
 
 Say = Callable[[str], None]
@@ -44,7 +44,7 @@ def settle_computing(
     say: Say,
 ) -> Recipe:
     """The recipe with a precision and a layout: those asked for, else those that step fastest."""
-    from ..runners.calibration.precision import lacks_bf16, probe, question
+    from ...runners.calibration.precision import lacks_bf16, probe, question
 
     if request.precision == "bf16" and lacks_bf16(device):
         say(
@@ -90,8 +90,8 @@ def settle_learning(
     """The recipe with a learning rate and decay, and what was tried to find them."""
     if request.lr != "auto":
         return recipe, ()
-    from ..runners.calibration.learning_rate import tune
-    from ..runners.devices import worker_devices
+    from ...runners.calibration.learning_rate import tune
+    from ...runners.devices import worker_devices
 
     say("tuning the learning rate on the bare backbone, for at most the price of two trials")
 
@@ -120,8 +120,8 @@ def settle_packing(
         return request.workers_per_gpu
     if device.type != "cuda" or request.workers is not None:
         return 1
-    from ..runners.calibration.precision import question
-    from ..runners.calibration.workers_per_gpu import measure_packing
+    from ...runners.calibration.precision import question
+    from ...runners.calibration.workers_per_gpu import measure_packing
 
     first = f"cuda:{device.index or 0}"
     asked = {**question(request.backbone, recipe, device), "packing": recipe.precision}

@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import SpaceError
-from ..runners.costs import CostModel, reference_latency
-from ..runners.data import Progress, inspect_data, prepare_data
-from ..runners.devices import resolve_device
-from ..runners.recipe import Recipe
-from ..runners.results import Costs
-from ..spaces.architecture import Architecture
-from ..spaces.backbones.pretrained import pretrained_backbone
-from ..spaces.backbones.timm_compat import check_backbone
-from ..spaces.networks.build import choose_stem
-from ..spaces.search_space.bound_space import bind
-from ..studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
-from ..studies.text.terminal import short_count
+from ...errors import SpaceError
+from ...runners.costs import CostModel, reference_latency
+from ...runners.data import Progress, inspect_data, prepare_data
+from ...runners.devices import resolve_device
+from ...runners.recipe import Recipe
+from ...runners.results import Costs
+from ...spaces.architecture import Architecture
+from ...spaces.backbones.pretrained import pretrained_backbone
+from ...spaces.backbones.timm_compat import check_backbone
+from ...spaces.networks.build import choose_stem
+from ...spaces.search_space.bound_space import bind
+from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
+from ...studies.text.terminal import short_count
+from .autotune import Memory, settle_computing, settle_learning
 from .request import SearchRequest
-from .settle import Memory, settle_computing, settle_learning
 
 Say = Callable[[str], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.errors import StudyError
 from attentune.runners.events import EpochDone
-from attentune.search.confirm import FRESH_SEEDS
+from attentune.search.run.confirm import FRESH_SEEDS
 from attentune.studies.analysis.confirmation import ConfirmPlan
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 

@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import TrialError
-from ..runners.events import (
+from ...errors import TrialError
+from ...runners.events import (
     Answer,
     EpochDone,
     Event,
@@ -27,14 +27,14 @@ from ..runners.events import (
     Stopped,
     WorkerDied,
 )
-from ..runners.results import Costs, EpochReport, Failure, Job
-from ..runners.workers.pool import Pool
-from ..spaces.architecture import Architecture
-from ..studies.config import RunPlan, StudyConfig
-from ..studies.records import CONFIRM, TrialRecord
-from .agenda import Agenda, Proposal
-from .prune import Pruner
-from .tenure import Tenure
+from ...runners.results import Costs, EpochReport, Failure, Job
+from ...runners.workers.pool import Pool
+from ...spaces.architecture import Architecture
+from ...studies.config import RunPlan, StudyConfig
+from ...studies.records import CONFIRM, TrialRecord
+from ..pruning.pruner import Pruner
+from ..trial_source import Agenda, Proposal
+from .study_lease import Tenure
 
 LIVES = 3
 """A trial that loses so many workers has failed."""

@@ -18,14 +18,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ..runners.results import Costs
-from ..spaces.architecture import Architecture
-from ..spaces.attentions.catalogue import Value
-from ..spaces.search_space.bound_space import BoundSpace
-from ..studies.estimator.features import Effects
-from ..studies.estimator.hyperparameters import Fits, fitted_to
-from ..studies.estimator.mixed_model import Course, Model
-from .agenda import Prices
+from ...runners.results import Costs
+from ...spaces.architecture import Architecture
+from ...spaces.attentions.catalogue import Value
+from ...spaces.search_space.bound_space import BoundSpace
+from ...studies.estimator.features import Effects
+from ...studies.estimator.hyperparameters import Fits, fitted_to
+from ...studies.estimator.mixed_model import Course, Model
+from ..trial_source import Prices
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]

@@ -20,9 +20,9 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ..spaces.attentions.catalogue import Value
-from ..studies.database.store import Store
-from ..studies.objectives import BY_KEY
+from ...spaces.attentions.catalogue import Value
+from ...studies.database.store import Store
+from ...studies.objectives import BY_KEY
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -13,7 +13,7 @@ from ...studies.analysis.confirmation import Confirmation, Contender, confirmati
 from ...studies.database.store import Store
 from ...studies.text.confirmation import chance, verdict, warning
 from ...studies.text.formatting import short_architecture
-from .running import Named
+from .search import Named
 from .shared import Db, Json, Study, err, out, plain_table, print_json
 
 
@@ -45,8 +45,8 @@ def confirm(
 
     Goes on where it was interrupted; without anything left to do it shows what was found.
     """
-    from ..progress import watching
-    from ..session import confirm as run
+    from ..run.session import confirm as run
+    from .progress import watching
 
     console = err if as_json else out
 

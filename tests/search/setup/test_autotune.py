@@ -15,8 +15,8 @@ from attentune.runners.calibration.precision import Probe
 from attentune.runners.events import Answer, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
-from attentune.search.prepare import prepare
-from attentune.search.request import SearchRequest, read_request
+from attentune.search.setup.request import SearchRequest, read_request
+from attentune.search.setup.resolve import prepare
 from attentune.studies.database.store import Store
 
 CPU = torch.device("cpu")

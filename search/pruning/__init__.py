@@ -1,0 +1,1 @@
+"""Who stops trials early."""

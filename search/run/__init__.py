@@ -1,0 +1,1 @@
+"""Running a study: proposals, the coordinator's loop, confirmation."""
