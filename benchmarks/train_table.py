@@ -37,7 +37,7 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.search.run.propose import baselines
 from attentune.search.setup.request import read_request
-from attentune.search.setup.resolve import prepare
+from attentune.search.setup.resolve import resolve_request
 from attentune.spaces.search_space.bound_space import bind
 
 Result = dict[str, Any]
@@ -47,23 +47,23 @@ Trial = tuple[str, int, list[EpochReport], str]
 """An architecture, a seed, the curve, and how the steps were computed."""
 
 
-class _Forgetful:
-    """A memory for `prepare`, which has nothing to measure where a file settles everything."""
+class _NoProbes:
+    """An empty probe cache: nothing is measured, because the file names every setting."""
 
-    def remembered(self, _question: Mapping[str, str]) -> None:
+    def get_probe(self, _question: Mapping[str, str]) -> None:
         return None
 
-    def remember(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
+    def put_probe(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
         pass
 
 
 def _silent(_text: str) -> None:
-    """What `prepare` would tell of a search."""
+    """Drop the messages of `resolve_request`."""
 
 
 def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     """The table of these settings, as yet without a trial."""
-    study = prepare(read_request(changes, config), _silent, _Forgetful())
+    study = resolve_request(read_request(changes, config), _silent, _NoProbes())
     recipe = study.recipe
     costs = CostModel(study.backbone, recipe, study.num_classes)
     bound = bind(study.space, costs.site_map)

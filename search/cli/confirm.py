@@ -13,7 +13,7 @@ from ...studies.analysis.confirmation import Confirmation, Contender, confirmati
 from ...studies.database.store import Store
 from ...studies.text.confirmation import chance, verdict, warning
 from ...studies.text.formatting import short_architecture
-from .search import Named
+from .search import StudyCommands
 from .shared import Db, Json, Study, err, out, plain_table, print_json
 
 
@@ -53,7 +53,7 @@ def confirm(
     def tell(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    named = Named(study, db)
+    commands = StudyCommands(study, db)
     with Store.open(db) as store:
         record = store.study(study)
         try:
@@ -69,13 +69,13 @@ def confirm(
                 device=device,
             )
         except KeyboardInterrupt:
-            named.interrupted("Ended at once; what was finished is saved.", "confirm", console)
+            commands.interrupted("Ended at once; what was finished is saved.", "confirm", console)
         record = store.study(study)
         findings = analyse(record, store.trials(record))
         found = confirmed(record, findings, store.trials(record, confirming=True))
         if found is None or not ending.finished:
             how = f"Stopped after {ending.trials} trials; everything is saved."
-            named.interrupted(how, "confirm", console)
+            commands.interrupted(how, "confirm", console)
         if as_json:
             print_json(confirmation_json(found, verdict(found)))
         else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Db, say
+from .shared import Db, print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -25,4 +25,4 @@ def dashboard(
     """Look at studies in the browser, live while a search runs."""
     from ...studies.dashboard.serve import serve
 
-    serve(db, study, host, port, say)
+    serve(db, study, host, port, print_line)

@@ -14,7 +14,7 @@ from rich.console import Console
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..setup.units import seconds
-from .shared import Db, Study, out, say
+from .shared import Db, Study, out, print_line
 from .summary import print_summary
 
 
@@ -184,7 +184,7 @@ def search(
     with Store.open(db, create=True) as store:
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
-            record = begin(store, study, request, say, progress, command)
+            record = begin(store, study, request, print_line, progress, command)
         _run(store, record, db)
 
 
@@ -223,25 +223,25 @@ def _run(store: Store, record: StudyRecord, db: str | None) -> None:
     from ..run.session import run
     from .progress import watching
 
-    named = Named(record.name, db)
+    commands = StudyCommands(record.name, db)
     try:
         ending = run(store, record, lambda coordinator: watching(coordinator, out))
     except KeyboardInterrupt:
-        named.interrupted(
+        commands.interrupted(
             "Ended at once; finished trials are saved, running ones go on from their last "
             "checkpoint."
         )
     if not ending.finished:
-        named.interrupted(f"Stopped after {ending.trials} trials; everything is saved.")
+        commands.interrupted(f"Stopped after {ending.trials} trials; everything is saved.")
     print_summary(store, record)
     if not any(trial.state == "complete" for trial in store.trials(record)):
         raise typer.Exit(1)
-    named.next_steps()
+    commands.next_steps()
 
 
 @dataclass(frozen=True)
-class Named:
-    """A study as the user named it: commands that are printed for it can be used as they are."""
+class StudyCommands:
+    """Commands that are printed for a study; the user can copy and run them as they are."""
 
     study: str
     db: str | None

@@ -36,12 +36,12 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """One line of plain text, wrapped by the terminal."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def note(line: str) -> None:
+def print_note(line: str) -> None:
     """A remark beside the result, on stderr; nothing if it is empty."""
     if line:
         err.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)

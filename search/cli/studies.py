@@ -11,7 +11,7 @@ from rich.text import Text
 from ...errors import UsageError
 from ...studies.database.store import Store
 from ...studies.missing_attentions import missing_note
-from .shared import Db, Json, Study, note, out, plain_table, print_json
+from .shared import Db, Json, Study, out, plain_table, print_json, print_note
 from .summary import print_summary, print_trial, study_json, summary_json, trial_json
 
 
@@ -68,7 +68,7 @@ def show(
             print_json(study_json(store, record))
         else:
             print_summary(store, record)
-        note(missing_note(record, trials))
+        print_note(missing_note(record, trials))
 
 
 def remove(

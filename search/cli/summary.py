@@ -16,7 +16,7 @@ from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.text.confirmation import verdict
 from ...studies.text.formatting import short_architecture
 from ...studies.text.terminal import short_count, short_time
-from .shared import out, plain_table, say
+from .shared import out, plain_table, print_line
 
 FRONT_ROWS = 12
 """Rows of the front that a terminal shows."""
@@ -30,16 +30,16 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     words = [f"{count} {state}" for state, count in found.counts.items() if count]
     words += [f"{rejected} rejected by a limit"] if rejected else []
     out.print(Text(record.name, style="bold"), end="")
-    say(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
+    print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
     if found.front:
         _print_front(found)
     if proven := confirmed(record, found, store.trials(record, confirming=True)):
-        say(f"\nConfirmed: {verdict(proven)}")
+        print_line(f"\nConfirmed: {verdict(proven)}")
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:5]:
-        say(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
+        print_line(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
     if len(failures) > 5:
-        say(f"… and {len(failures) - 5} more failures")
+        print_line(f"… and {len(failures) - 5} more failures")
 
 
 def _print_front(found: Findings) -> None:
@@ -54,18 +54,18 @@ def _print_front(found: Findings) -> None:
         table.add_section()
     for point in extra:
         table.add_row(*_row(point, found), style="dim")
-    say("\nPareto front, then the other baselines; gain over the bare backbone in points:")
+    print_line("\nPareto front, then the other baselines; gain over the bare backbone in points:")
     out.print(table)
     if found.noise:
         deviation = 100 * found.noise.deviation
-        say(f"One seed scatters by {deviation:.1f} points here; smaller gains may be noise.")
+        print_line(f"One seed scatters by {deviation:.1f} points here; smaller gains may be noise.")
         if found.noise.shared:
             shared = 100 * found.noise.shared
-            say(
+            print_line(
                 f"What all trials of a seed share ({shared:.1f} points) is taken out of accuracies."
             )
     else:
-        say("Every architecture ran with one seed only: small gains may be noise.")
+        print_line("Every architecture ran with one seed only: small gains may be noise.")
 
 
 def _row(point: Point, found: Findings) -> list[str | Text]:

@@ -25,7 +25,7 @@ from ...studies.database.store import Store
 from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
 from ..pruning.pruner import Pruner
-from ..setup.autotune import settle_packing
+from ..setup.autotune import autotune_workers_per_gpu
 from ..trial_source import Agenda
 from .study_lease import Tenure, tenure
 
@@ -53,7 +53,9 @@ def begin(
     progress: Progress | None = None,
     command: str | None = None,
 ) -> StudyRecord:
-    """Create a study from a request; the errors of `prepare`, and those of `Store.check_new`.
+    """Create a study from a request.
+
+    Raises the errors of `resolve_request` and of `Store.check_new`.
 
     `command` is kept for whoever wants to do it again, and under `plugins` where people's own
     attentions came from.
@@ -62,10 +64,12 @@ def begin(
     warm_up()
     with interrupts_held():
         from ...runners.devices import resolve_device
-        from ..setup.resolve import prepare  # torch, which a finished confirmation does without
-    config = prepare(request, say, store, progress)
+
+        # It imports torch, which a finished confirmation does without.
+        from ..setup.resolve import resolve_request
+    config = resolve_request(request, say, store, progress)
     device = resolve_device(request.device)
-    packed = settle_packing(request, config.recipe, device, store, say)
+    packed = autotune_workers_per_gpu(request, config.recipe, device, store, say)
     plan = request.plan.model_copy(update={"workers_per_gpu": packed})
     return store.create_study(
         name,

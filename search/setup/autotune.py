@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-class Memory(Protocol):
+class ProbeCache(Protocol):
     """Where answers are kept; a `Store` is one."""
 
-    def remembered(self, question: Mapping[str, str]) -> dict[str, Any] | None:
+    def get_probe(self, question: Mapping[str, str]) -> dict[str, Any] | None:
         """The answer to a question that was answered before."""
 
-    def remember(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
+    def put_probe(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
         """Keep an answer."""
 
 
-def settle_computing(
+def autotune_precision(
     request: SearchRequest,
     recipe: Recipe,
     num_classes: int,
     device: torch.device,
-    memory: Memory,
+    probes: ProbeCache,
     say: Say,
 ) -> Recipe:
     """The recipe with a precision and a layout: those asked for, else those that step fastest."""
@@ -57,7 +57,7 @@ def settle_computing(
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
     asked = question(request.backbone, recipe, device)
     asked["variants"] = f"{request.precision} {request.memory_format}"
-    answer = memory.remembered(asked)
+    answer = probes.get_probe(asked)
     if answer is None:
         found = probe(request.backbone, recipe, num_classes, device, variants=variants)
         answer = {
@@ -65,7 +65,7 @@ def settle_computing(
             "milliseconds": dict(found.milliseconds),
             "told": str(found),
         }
-        memory.remember(asked, answer)
+        probes.put_probe(asked, answer)
         how = "probed on the bare backbone"
     else:
         how = "known from an earlier probe"
@@ -84,7 +84,7 @@ def _variants(request: SearchRequest) -> tuple[Variant, ...]:
     return tuple((precision, layout) for precision in precisions for layout in layouts)
 
 
-def settle_learning(
+def autotune_learning_rate(
     request: SearchRequest, recipe: Recipe, device: torch.device, say: Say
 ) -> tuple[Recipe, tuple[dict[str, float], ...]]:
     """The recipe with a learning rate and decay, and what was tried to find them."""
@@ -112,8 +112,8 @@ def settle_learning(
     return chosen, tuple(tried)
 
 
-def settle_packing(
-    request: SearchRequest, recipe: Recipe, device: torch.device, memory: Memory, say: Say
+def autotune_workers_per_gpu(
+    request: SearchRequest, recipe: Recipe, device: torch.device, probes: ProbeCache, say: Say
 ) -> int:
     """Workers for every GPU; one where there is none, or workers are counted already."""
     if request.workers_per_gpu != "auto":
@@ -125,11 +125,11 @@ def settle_packing(
 
     first = f"cuda:{device.index or 0}"
     asked = {**question(request.backbone, recipe, device), "packing": recipe.precision}
-    answer = memory.remembered(asked)
+    answer = probes.get_probe(asked)
     if answer is None:
         say("measuring how many workers a GPU can take")
         found = measure_packing(request.backbone, recipe, first)
         answer = {"workers": found.workers, "told": str(found)}
-        memory.remember(asked, answer)
+        probes.put_probe(asked, answer)
     say(f"{answer['told']}; --workers-per-gpu overrides it")
     return int(answer["workers"])

@@ -1,6 +1,6 @@
 """What a user may ask of `attentune search`, from flags and from `study.toml` alike.
 
-The names are those of the flags with underscores. `prepare.py` makes a `StudyConfig` of a request.
+The names are those of the flags with underscores. `resolve.py` makes a `StudyConfig` of a request.
 """
 
 from __future__ import annotations

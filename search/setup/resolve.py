@@ -1,4 +1,4 @@
-"""From what was asked to what a study does: `prepare` turns a request into a `StudyConfig`.
+"""From what was asked to what a study does: `resolve_request` turns a request into a `StudyConfig`.
 
 It looks at the data and the backbone and settles everything that was left to `auto`.
 """
@@ -22,7 +22,7 @@ from ...spaces.networks.build import choose_stem
 from ...spaces.search_space.bound_space import bind
 from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
 from ...studies.text.terminal import short_count
-from .autotune import Memory, settle_computing, settle_learning
+from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
 
 Say = Callable[[str], None]
@@ -31,13 +31,13 @@ ONECYCLE_WARMUP = 0.25
 """Fraction of the steps; a one-cycle schedule rises for about a third of its way."""
 
 
-def prepare(
-    request: SearchRequest, say: Say, memory: Memory, progress: Progress | None = None
+def resolve_request(
+    request: SearchRequest, say: Say, probes: ProbeCache, progress: Progress | None = None
 ) -> StudyConfig:
     """Look at the data and the backbone, settle what was left open, and say what was chosen.
 
     Decodes the data into its cache, with `progress` told now and then; what was measured before
-    for another study comes from `memory`. Raises the errors of the
+    for another study comes from `probes`. Raises the errors of the
     parts: an unknown backbone, a place that it has not, a data set that cannot be used, an empty
     space, an objective that is none.
     """
@@ -70,8 +70,8 @@ def prepare(
         latency = reference_latency(request.backbone, recipe, classes, device)
         _check_limits(request, replace(bare, latency_ms=latency))
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
-    recipe = settle_computing(request, recipe, classes, device, memory, say)
-    recipe, tried = settle_learning(request, recipe, device, say)
+    recipe = autotune_precision(request, recipe, classes, device, probes, say)
+    recipe, tried = autotune_learning_rate(request, recipe, device, say)
     settled = {
         "recipe": recipe,
         "tuning": tried,

@@ -299,7 +299,7 @@ def _study(row: Row[Any]) -> StudyRecord:
     )
 
 
-def answer(connection: Connection, question: Mapping[str, str]) -> dict[str, Any] | None:
+def get_probe(connection: Connection, question: Mapping[str, str]) -> dict[str, Any] | None:
     """What was remembered under this question; None if nothing was."""
     query = select(ProbeRow.answer).where(ProbeRow.digest == digest_of(question))
     found = connection.execute(query).scalar_one_or_none()

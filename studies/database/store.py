@@ -189,15 +189,15 @@ class Store:
 
     # What is measured once for all studies
 
-    def remembered(self, question: Facts) -> dict[str, Any] | None:
+    def get_probe(self, question: Facts) -> dict[str, Any] | None:
         """The answer to a question that was answered before; None if it was not."""
         with self._database.begin("read") as connection:
-            return queries.answer(connection, question)
+            return queries.get_probe(connection, question)
 
-    def remember(self, question: Facts, answer: Mapping[str, Any]) -> None:
+    def put_probe(self, question: Facts, answer: Mapping[str, Any]) -> None:
         """Keep an answer, in the place of an earlier one."""
         with self._database.begin("write") as connection:
-            writes.remember(connection, question, answer)
+            writes.put_probe(connection, question, answer)
 
     # The right to run a study
 

@@ -196,7 +196,7 @@ def _environment(connection: Connection, environment: Mapping[str, str]) -> str:
     return digest
 
 
-def remember(
+def put_probe(
     connection: Connection, question: Mapping[str, str], answer: Mapping[str, Any]
 ) -> None:
     """Keep an answer for all studies, in the place of an earlier one."""

@@ -16,7 +16,7 @@ from attentune.runners.events import Answer, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 from attentune.search.setup.request import SearchRequest, read_request
-from attentune.search.setup.resolve import prepare
+from attentune.search.setup.resolve import resolve_request
 from attentune.studies.database.store import Store
 
 CPU = torch.device("cpu")
@@ -51,13 +51,13 @@ def probed(monkeypatch):
 
 def test_an_answer_is_measured_once_and_remembered(store, probed, cache):
     said = []
-    first = prepare(request(lr=0.01), said.append, store)
+    first = resolve_request(request(lr=0.01), said.append, store)
     assert (first.recipe.precision, first.recipe.channels_last) == ("bf16", False)
     assert any("bf16 contiguous" in line and "probed" in line for line in said)
-    assert prepare(request(lr=0.01), said.append, store).recipe == first.recipe
+    assert resolve_request(request(lr=0.01), said.append, store).recipe == first.recipe
     assert "earlier probe" in said[-1]
     assert len(probed) == 1
-    prepare(request(lr=0.01, batch_size=32), said.append, store)
+    resolve_request(request(lr=0.01, batch_size=32), said.append, store)
     assert [batch for _, batch, _ in probed] == [64, 32]
 
 
@@ -69,7 +69,7 @@ def test_an_answer_is_measured_once_and_remembered(store, probed, cache):
     ],
 )
 def test_what_is_given_is_not_probed(store, probed, cache, given, variants):
-    prepare(request(lr=0.01, **given), lambda _: None, store)
+    resolve_request(request(lr=0.01, **given), lambda _: None, store)
     assert [set(tried) for _, _, tried in probed] == [variants]
 
 
@@ -79,12 +79,12 @@ def test_who_asks_for_bf16_hears_that_a_processor_lacks_it(
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
     said = []
-    prepare(request(lr=0.01, precision="bf16"), said.append, store)
+    resolve_request(request(lr=0.01, precision="bf16"), said.append, store)
     assert any("no instructions for bf16" in line for line in said) == told
 
 
 def test_nothing_is_probed_if_all_is_given(store, probed, cache):
-    config = prepare(
+    config = resolve_request(
         request(lr=0.01, precision="bf16", memory_format="channels_last"), lambda _: None, store
     )
     assert (config.recipe.precision, config.recipe.channels_last, probed) == ("bf16", True, [])
@@ -172,7 +172,9 @@ def test_contiguous_maps_are_taken_where_they_are_clearly_faster(monkeypatch, ti
 
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
     said = []
-    config = prepare(request(precision="float32", memory_format="contiguous"), said.append, store)
+    config = resolve_request(
+        request(precision="float32", memory_format="contiguous"), said.append, store
+    )
     assert len(config.tuning) == 4
     assert sum(attempt["epochs"] for attempt in config.tuning) == PRICE * config.recipe.epochs
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))

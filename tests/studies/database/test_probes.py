@@ -12,13 +12,13 @@ QUESTION = {"backbone": "resnet18", "device": "cpu"}
 
 def test_an_answer_is_remembered_under_its_question(target: str) -> None:
     with Store.open(target, create=True) as store:
-        assert store.remembered(QUESTION) is None
-        store.remember(QUESTION, {"precision": "bf16"})
-        store.remember(QUESTION, {"precision": "float32", "ms": {"float32": 1.5}})
-        store.remember({**QUESTION, "device": "cuda"}, {"precision": "bf16"})
+        assert store.get_probe(QUESTION) is None
+        store.put_probe(QUESTION, {"precision": "bf16"})
+        store.put_probe(QUESTION, {"precision": "float32", "ms": {"float32": 1.5}})
+        store.put_probe({**QUESTION, "device": "cuda"}, {"precision": "bf16"})
     with Store.open(target) as store:
         other_order = dict(reversed(QUESTION.items()))
-        assert store.remembered(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
+        assert store.get_probe(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
 
 
 def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date(
@@ -35,5 +35,5 @@ def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date
     with Store.open(path, read_only=True) as store:
         assert [study.name for study in store.studies()] == ["s"]
     with Store.open(path) as store:
-        store.remember(QUESTION, {"precision": "bf16"})
+        store.put_probe(QUESTION, {"precision": "bf16"})
         assert [study.name for study in store.studies()] == ["s"]
