@@ -1,6 +1,6 @@
 """What a worker tells the coordinator about a trial, in the order in which it happens.
 
-`Started`, `Measured`, then one `EpochDone` an epoch (each waits for an `Answer`), then
+`Started`, `Measured`, then one `EpochDone` an epoch (each waits for a `Decision`), then
 exactly one of `Finished`, `Stopped`, `Rejected`, `Failed` — or `WorkerDied`, which the pool reports
 in the worker's place.
 """
@@ -31,7 +31,7 @@ class Measured:
     costs: Costs
 
 
-class Answer(Enum):
+class Decision(Enum):
     """What a worker is to do after an epoch."""
 
     GO_ON = "go on"

@@ -29,14 +29,17 @@ class Costs:
     latency_ratio: float | None = None
     memory_mib: float | None = None
 
-    def over(self, limits: Mapping[str, float]) -> str:
-        """Which upper bound these costs break, in words; empty if none that is known."""
+    def exceeded_limit(self, limits: Mapping[str, float]) -> str | None:
+        """The first upper bound that these costs exceed, as a sentence; None if they keep all.
+
+        A cost that was not measured exceeds no limit.
+        """
         for key, limit in limits.items():
             value: float | None = getattr(self, key)
             if value is not None and value > limit:
                 shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
                 return f"{key} is {shown}, above the limit of {limit:,.12g}"
-        return ""
+        return None
 
 
 @dataclass(frozen=True)

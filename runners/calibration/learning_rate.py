@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ...errors import TrialError
 from ...spaces.architecture import Architecture
-from ..events import Answer, EpochDone, Failed, Finished, WorkerDied
+from ..events import Decision, EpochDone, Failed, Finished, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
 from ..workers.pool import LocalPool, Pool
@@ -139,7 +139,7 @@ def _results(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]
             match event:
                 case EpochDone(number, report):
                     found[number] = report.val_loss, report.accuracy
-                    pool.reply(number, Answer.GO_ON)
+                    pool.reply(number, Decision.GO_ON)
                 case Finished(number):
                     running.remove(number)
                 case Failed(number, failure):

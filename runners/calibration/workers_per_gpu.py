@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...spaces.architecture import Architecture
-from ..events import Answer, EpochDone, Failed, Finished, Stopped, WorkerDied
+from ..events import Decision, EpochDone, Failed, Finished, Stopped, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
 from ..workers.pool import LocalPool, Pool
@@ -68,7 +68,7 @@ def _epochs_a_second(backbone: str, recipe: Recipe, devices: list[str]) -> float
                             seconds[number].append(report.seconds)
                             # The first warms up; while the last ones run, others may have ended.
                             enough = all(len(s) > 1 for s in seconds.values())
-                            pool.reply(number, Answer.PRUNE if enough else Answer.GO_ON)
+                            pool.reply(number, Decision.PRUNE if enough else Decision.GO_ON)
                         case Finished(number) | Stopped(number):
                             running.discard(number)
                         case Failed() | WorkerDied():

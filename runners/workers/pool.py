@@ -24,7 +24,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..events import END_OF_TRIAL, Answer, Event, WorkerDied
+from ..events import END_OF_TRIAL, Decision, Event, WorkerDied
 from ..results import Job
 
 WARM = f"{__package__}.preload"
@@ -40,7 +40,7 @@ class Pool(Protocol):
     def start(self, job: Job) -> None:
         """Give a job to an idle worker."""
 
-    def reply(self, number: int, answer: Answer) -> None:
+    def reply(self, number: int, decision: Decision) -> None:
         """Answer the `EpochDone` of a trial."""
 
     def events(self, timeout: float) -> list[Event]:
@@ -96,12 +96,12 @@ class LocalPool:
         with contextlib.suppress(OSError):  # it died while idle: shows as an event like any other
             worker.pipe.send(job)
 
-    def reply(self, number: int, answer: Answer) -> None:
+    def reply(self, number: int, decision: Decision) -> None:
         """Answer the `EpochDone` of a trial; nothing happens if its worker has died."""
         for worker in self._workers:
             if worker.job == number:
                 with contextlib.suppress(OSError):
-                    worker.pipe.send(answer)
+                    worker.pipe.send(decision)
 
     def events(self, timeout: float) -> list[Event]:
         """All that can be read now, after at most `timeout` seconds."""

@@ -25,7 +25,7 @@ from ..costs import count, measure_latency, training_memory_mib
 from ..data import Dataset, load_data
 from ..environment import environment
 from ..events import (
-    Answer,
+    Decision,
     EpochDone,
     Event,
     Failed,
@@ -51,7 +51,7 @@ seconds, or one epoch where that is longer."""
 SAVED_A_SECOND = 300e6
 """Bytes of a checkpoint, as long as none has been written; from then on it is measured."""
 
-Tell = Callable[[Event], Answer]
+Tell = Callable[[Event], Decision]
 """Sends an event; for an `EpochDone` waits for what to do next."""
 
 
@@ -77,7 +77,7 @@ class _Trial:
         self.last = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
         self.saved_at = self.began
         self.saving: float | None = None
-        self.answer = Answer.GO_ON
+        self.decision = Decision.GO_ON
 
     def run(self) -> None:
         job, recipe = self.job, self.job.recipe
@@ -104,7 +104,7 @@ class _Trial:
         """Price a network that is built, train it if it is within the limits, and keep it."""
         job, recipe = self.job, self.job.recipe
         costs = self.price(model, num_classes)
-        if over := costs.over(job.limits):
+        if over := costs.exceeded_limit(job.limits):
             self.tell(Rejected(job.number, costs, over))
             return
         self.tell(Measured(job.number, costs))
@@ -112,8 +112,8 @@ class _Trial:
             torch.cuda.reset_peak_memory_stats(self.device)
         if resumed:
             # The end may have come between the checkpoint and the word of it: say it again.
-            self.answer = self.tell(EpochDone(job.number, self.last))
-            if self.answer is not Answer.GO_ON:
+            self.decision = self.tell(EpochDone(job.number, self.last))
+            if self.decision is not Decision.GO_ON:
                 self.stop()
                 return
         resume = self.saved if resumed else None
@@ -169,10 +169,10 @@ class _Trial:
         due = time.perf_counter() - self.saved_at >= WORTH_SAVING * self.saving
         if due and not last:
             self.checkpoint(save)
-        self.answer = self.tell(EpochDone(self.job.number, report))
-        if self.answer is Answer.PAUSE and not (due or last):
+        self.decision = self.tell(EpochDone(self.job.number, report))
+        if self.decision is Decision.PAUSE and not (due or last):
             self.checkpoint(save)
-        return self.answer is Answer.GO_ON
+        return self.decision is Decision.GO_ON
 
     def checkpoint(self, save: Save) -> None:
         began = time.perf_counter()
@@ -200,7 +200,7 @@ class _Trial:
         """Tell that training has ended before its last epoch, for now or for good."""
         spent = (self.last.epoch, self.seconds, self.device_seconds)
         self.tell(Stopped(self.job.number, *spent, self.environment()))
-        if self.answer is Answer.PRUNE:
+        if self.decision is Decision.PRUNE:
             self.saved.unlink(missing_ok=True)
 
     def finish(self, outcome: Outcome, costs: Costs, accuracy: float) -> None:

@@ -10,7 +10,7 @@ import signal
 import threading
 from multiprocessing import connection, parent_process
 
-from ..events import Answer, EpochDone, Event
+from ..events import Decision, EpochDone, Event
 from ..results import Job
 
 
@@ -29,10 +29,10 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     if where.type == "cpu":
         hold_memory()
 
-    def tell(event: Event) -> Answer:
+    def tell(event: Event) -> Decision:
         pipe.send(event)
-        answer: Answer = pipe.recv() if isinstance(event, EpochDone) else Answer.GO_ON
-        return answer
+        decision: Decision = pipe.recv() if isinstance(event, EpochDone) else Decision.GO_ON
+        return decision
 
     while True:
         try:

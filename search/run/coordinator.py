@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ...errors import TrialError
 from ...runners.events import (
-    Answer,
+    Decision,
     EpochDone,
     Event,
     Failed,
@@ -214,13 +214,13 @@ class Coordinator:
                 self._lost(trial, event)
         self.watcher.happened(trial, event)
 
-    def _answer(self, trial: Running, report: EpochReport) -> Answer:
+    def _answer(self, trial: Running, report: EpochReport) -> Decision:
         """What the worker is to do after an epoch. The last one is never the time to stop."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned:
-                return Answer.PRUNE
-        return Answer.PAUSE if self.stopping else Answer.GO_ON
+                return Decision.PRUNE
+        return Decision.PAUSE if self.stopping else Decision.GO_ON
 
     def _ended(self, number: int) -> None:
         trial = self.store.trial(self.record, number)

@@ -240,7 +240,7 @@ class Proposer:
         trial.set_user_attr("role", role)
         costs = self.costs.of(architecture)
         self.study.save(trial, self._constraints(costs))
-        if reason := costs.over(self.config.limits):
+        if reason := costs.exceeded_limit(self.config.limits):
             self.reject(trial.number, architecture, costs, reason)
             return None
         self.history.started(architecture.key, seed)

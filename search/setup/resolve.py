@@ -111,7 +111,7 @@ def _draft(request: SearchRequest) -> StudyConfig:
 
 
 def _check_limits(request: SearchRequest, bare: Costs) -> None:
-    if over := bare.over(request.limits):
+    if over := bare.exceeded_limit(request.limits):
         raise SpaceError(
             f"the bare {request.backbone} breaks a limit itself: {over}; raise it, or take a "
             "smaller backbone"

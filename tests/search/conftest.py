@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attentune.runners.events import (
     END_OF_TRIAL,
-    Answer,
+    Decision,
     EpochDone,
     Event,
     Failed,
@@ -78,7 +78,7 @@ class FormulaPool:
         accuracy = formula(job) * done / job.recipe.epochs
         self.queue.append(EpochDone(job.number, EpochReport(done, 1.0, accuracy, 1.0, 0.1, 0.5)))
 
-    def reply(self, number: int, answer: Answer) -> None:
+    def reply(self, number: int, decision: Decision) -> None:
         job = self.jobs[number]
         done = self.epochs[job.folder]
         if done == job.recipe.epochs:
@@ -86,7 +86,7 @@ class FormulaPool:
                 formula(job), done, self._costs(job), 1.0, 1.0, 10.0, {"torch": "none"}
             )
             self.queue.append(Finished(number, result))
-        elif answer is Answer.GO_ON:
+        elif decision is Decision.GO_ON:
             self._next(job)
         else:
             self.queue.append(Stopped(number, done, 1.0, 0.5 * done, {"torch": "none"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attentune.runners.calibration import workers_per_gpu
-from attentune.runners.events import Answer, EpochDone, Failed, Finished, Stopped
+from attentune.runners.events import Decision, EpochDone, Failed, Finished, Stopped
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 
@@ -39,8 +39,8 @@ class SharedDevice:
         found, self.queue = self.queue, []
         return found
 
-    def reply(self, number, answer) -> None:
-        if answer is not Answer.GO_ON:
+    def reply(self, number, decision) -> None:
+        if decision is not Decision.GO_ON:
             self.queue.append(Stopped(number, self.epochs[number], 1.0, 1.0, {}))
         elif self.epochs[number] == self.most:
             self.queue.append(Finished(number, None))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from attentune.errors import AttentuneError, UsageError
 from attentune.runners.data import load_data
-from attentune.runners.events import Answer, EpochDone, Finished
+from attentune.runners.events import Decision, EpochDone, Finished
 from attentune.runners.inspection import attention_maps
 from attentune.runners.inspection.attention_maps import Looks, look, main
 from attentune.runners.recipe import Recipe
@@ -257,10 +257,10 @@ def trial(tmp_path_factory, cache):
     def tell(event):
         if isinstance(event, EpochDone):
             reports.append(event.report)
-            return Answer.PAUSE if len(reports) == 3 else Answer.GO_ON
+            return Decision.PAUSE if len(reports) == 3 else Decision.GO_ON
         if isinstance(event, Finished):
             reports.append(event.result)
-        return Answer.GO_ON
+        return Decision.GO_ON
 
     job = Job(0, parse(TEXT), recipe, 0, folder)
     run_trial(job, tell, device=torch.device("cpu"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.runners.calibration.precision import probe
 from attentune.runners.data import load_data
-from attentune.runners.events import Answer, EpochDone, Failed, Finished
+from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.training.checkpoint import read_facts
@@ -124,7 +124,7 @@ def test_a_trial_runs_on_the_gpu_and_counts_its_seconds(cache, recipe, tmp_path)
 
     def tell(event):
         told.append(event)
-        return Answer.GO_ON
+        return Decision.GO_ON
 
     for number, text in enumerate((TEXT, "test_resnet")):
         run_trial(Job(number, parse(text), recipe, 0, tmp_path / str(number)), tell, device=CUDA)

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 from attentune.runners.events import (
-    Answer,
+    Decision,
     EpochDone,
     Failed,
     Finished,
@@ -41,7 +41,10 @@ def job(tmp_path, tiny_recipe):
 
 
 def follow(
-    pool, *, answer=lambda _: Answer.GO_ON, until=(Finished, Stopped, Failed, Rejected, WorkerDied)
+    pool,
+    *,
+    answer=lambda _: Decision.GO_ON,
+    until=(Finished, Stopped, Failed, Rejected, WorkerDied),
 ):
     """All events of the one running trial, answering after every epoch."""
     seen = []
@@ -90,8 +93,8 @@ def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, 
     from dataclasses import replace
 
     pool.start(job)
-    paused = {2: Answer.PAUSE}
-    stopped = follow(pool, answer=lambda event: paused.get(event.report.epoch, Answer.GO_ON))
+    paused = {2: Decision.PAUSE}
+    stopped = follow(pool, answer=lambda event: paused.get(event.report.epoch, Decision.GO_ON))
     assert isinstance(stopped[-1], Stopped)
     assert stopped[-1].epochs == 2
     pool.start(job)
@@ -105,7 +108,7 @@ def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, 
 
 def test_a_pruned_trial_leaves_nothing_and_says_what_it_took(pool, job):
     pool.start(job)
-    stopped = follow(pool, answer=lambda _: Answer.PRUNE)[-1]
+    stopped = follow(pool, answer=lambda _: Decision.PRUNE)[-1]
     assert isinstance(stopped, Stopped)
     assert stopped.epochs == 1
     assert 0 < stopped.device_seconds <= stopped.seconds
@@ -122,7 +125,7 @@ def test_a_killed_worker_is_reported_and_replaced_and_its_trial_goes_on(pool, jo
     while not (job.folder / CHECKPOINT).exists():  # after some seconds of such epochs
         for event in pool.events(1.0):
             if isinstance(event, EpochDone):
-                pool.reply(job.number, Answer.GO_ON)
+                pool.reply(job.number, Decision.GO_ON)
     worker_process().send_signal(signal.SIGKILL)
     died = follow(pool)[-1]
     assert isinstance(died, WorkerDied)

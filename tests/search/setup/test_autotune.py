@@ -12,7 +12,7 @@ from attentune.runners.calibration import learning_rate as tuning
 from attentune.runners.calibration import precision as probing
 from attentune.runners.calibration.learning_rate import PRICE
 from attentune.runners.calibration.precision import Probe
-from attentune.runners.events import Answer, EpochDone, Failed, Finished
+from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
 from attentune.search.setup.request import SearchRequest, read_request
@@ -205,8 +205,8 @@ class Landscape:
         self.idle, found, self.queue = 2, self.queue, []
         return found
 
-    def reply(self, number, answer) -> None:
-        assert answer is Answer.GO_ON, number
+    def reply(self, number, decision) -> None:
+        assert decision is Decision.GO_ON, number
 
     def close(self) -> None:
         self.queue = None

@@ -7,7 +7,7 @@ import os
 
 import pytest
 import torch
-from attentune.runners.events import Answer, Finished
+from attentune.runners.events import Decision, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.training.fast_ops import Quick
@@ -121,7 +121,7 @@ def test_a_trial_records_why_kernels_were_not_used(cache, tmp_path, monkeypatch)
     told = []
     run_trial(
         Job(0, parse("test_resnet"), recipe, 0, tmp_path),
-        lambda event: (told.append(event), Answer.GO_ON)[1],
+        lambda event: (told.append(event), Decision.GO_ON)[1],
         device=cpu,
     )
     result = next(event.result for event in told if isinstance(event, Finished))

@@ -96,7 +96,7 @@ def test_a_trained_trial_is_looked_at_once_by_another_process(
     store: Store, recorded: StudyRecord, add: Add, tiny_recipe: Any, monkeypatch
 ):
     import torch
-    from attentune.runners.events import Answer
+    from attentune.runners.events import Decision
     from attentune.runners.results import Job
     from attentune.runners.workers import trial
     from attentune.spaces.architecture import parse
@@ -104,7 +104,7 @@ def test_a_trained_trial_is_looked_at_once_by_another_process(
     assert (WEIGHTS, CHECKPOINT) == (trial.WEIGHTS, trial.CHECKPOINT)
     number = add(TEXT, 0.5)
     job = Job(number, parse(TEXT), tiny_recipe, 0, store.trial_folder(recorded, number))
-    trial.run_trial(job, lambda _: Answer.GO_ON, device=torch.device("cpu"))
+    trial.run_trial(job, lambda _: Decision.GO_ON, device=torch.device("cpu"))
 
     found = compute(request(store, "first", number, pictures=2))
     assert found.architecture == TEXT
