@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -54,6 +56,55 @@ def test_folders_import_one_way(folder):
         for module in imports(file):
             wrong = module[0] == "attentune" and len(module) > 1 and module[1] in above
             assert not wrong, f"{file.relative_to(ROOT)} imports {'.'.join(module)}"
+
+
+def group(path: Path) -> str:
+    """The group of a file or module path: its folder's sub-package, or the folder's own values."""
+    parts = path.parts
+    return "/".join(parts[:2]) if len(parts) > 2 or (ROOT / path).is_dir() else parts[0]
+
+
+def groups_of_imports(file: Path) -> set[str]:
+    """The groups that a file imports, its own left out."""
+    reached = set()
+    for module in imports(file):
+        if module[0] != "attentune" or len(module) < 3 or module[1] not in LAYERS:
+            continue
+        path = Path(*module[1:])
+        while not ((ROOT / path).is_dir() or (ROOT / path).with_suffix(".py").exists()):
+            path = path.parent
+        reached.add(group(path if (ROOT / path).is_dir() else path.with_suffix(".py")))
+    return reached - {group(file.relative_to(ROOT))}
+
+
+def test_groups_import_one_another_without_a_cycle():
+    graph: dict[str, set[str]] = {}
+    for folder in LAYERS:
+        for file in files(folder):
+            graph.setdefault(group(file.relative_to(ROOT)), set()).update(groups_of_imports(file))
+    # The ground floor of a folder reads no sub-package of it, but for the text of an architecture,
+    # which has to know what attentions are called.
+    assert graph["spaces"] - {"spaces/attentions"} == set()
+    graph["spaces"] -= {"spaces/attentions"}
+    for folder in LAYERS:
+        assert not {name for name in graph[folder] if name.startswith(f"{folder}/")}
+    try:
+        list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"groups import one another in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_every_package_belongs_to_a_layer_and_is_declared():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    packages = {
+        ".".join(("attentune", *file.parent.relative_to(ROOT).parts))
+        for folder in LAYERS
+        for file in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(declared["packages"]) == {"attentune", *packages}
+    for folder in LAYERS:
+        for file in files(folder):
+            assert (file.parent / "__init__.py").exists(), f"{file.parent} is no package"
 
 
 @pytest.mark.parametrize("library", ONLY)
