@@ -34,7 +34,7 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.runners.environment import environment
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import Architecture, parse
-from attentune.studies.dashboard.address import View
+from attentune.studies.dashboard.address import Address
 from attentune.studies.database.store import Store
 
 NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)", "ca(r=32)", "ese", "gct")
@@ -144,7 +144,7 @@ class Browser:
         with urlopen(self.address + path, timeout=60) as answer:
             return bytes(answer.read())
 
-    def draw(self, kind: str, name: str, view: View, mark: str) -> bytes:
+    def draw(self, kind: str, name: str, address: Address, mark: str) -> bytes:
         """One figure (`drawn`) or text (`words`); its time is kept."""
         if kind == "drawn":
             identity, output = (
@@ -159,7 +159,7 @@ class Browser:
             "outputs": {"id": identity, "property": key},
             "inputs": [
                 {"id": "mark", "property": "data", "value": mark},
-                {"id": "url", "property": "search", "value": view.search},
+                {"id": "url", "property": "search", "value": address.query},
                 {"id": "theme", "property": "data", "value": "light"},
             ],
             "changedPropIds": ["url.search"],
@@ -204,10 +204,10 @@ class Browser:
             return bytes(answer.read())
 
 
-def views(draw: random.Random) -> Iterator[View]:
+def views(draw: random.Random) -> Iterator[Address]:
     """Different states of the pages, endlessly."""
     while True:
-        yield View(
+        yield Address(
             cost=draw.choice(("params", "macs", "latency_ms")),
             third=draw.choice(("macs", "latency_ms")),
             log=draw.random() < 0.5,
@@ -260,11 +260,11 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
         browser = Browser(address)
         browser.get("/")
         start = time.perf_counter() - began
-        first_plot = len(browser.draw("drawn", "tradeoff", View(), "0"))
+        first_plot = len(browser.draw("drawn", "tradeoff", Address(), "0"))
         seconds = time.perf_counter() - began
         browser.milliseconds.clear()
         for name in PLOTS:  # what takes long is computed in the background
-            browser.draw("drawn", name, View(), "0")
+            browser.draw("drawn", name, Address(), "0")
         time.sleep(options.warm)
         found = {"at rest": interactions(browser, options, watch)}
         writer = multiprocessing.get_context("spawn").Process(target=keep_adding, args=(path,))
@@ -294,13 +294,13 @@ def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) ->
     following = time.monotonic()
     by_name: dict[str, list[float]] = {}
     marks = set()
-    for view, _ in zip(views(draw), range(options.rounds), strict=False):
+    for address, _ in zip(views(draw), range(options.rounds), strict=False):
         for kind, name in (
             *(("drawn", name) for name in PLOTS),
             ("words", "front"),
             ("words", "answer"),
         ):
-            browser.draw(kind, name, view, "0")
+            browser.draw(kind, name, address, "0")
             by_name.setdefault(name, []).append(browser.milliseconds[-1])
         if time.monotonic() > following:
             following = time.monotonic() + 1

@@ -13,7 +13,7 @@ LISTS = ("attention", "position", "stage", "ratio", "with_")
 
 
 @dataclass(frozen=True)
-class View:
+class Address:
     """One state of a page.
 
     Attributes:
@@ -39,9 +39,9 @@ class View:
     with_: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, search: str | None) -> View:
+    def from_query(cls, query: str | None) -> Address:
         """Read a query string; whatever cannot be read is left at its default."""
-        given = {key: values[-1] for key, values in parse_qs((search or "").lstrip("?")).items()}
+        given = {key: values[-1] for key, values in parse_qs((query or "").lstrip("?")).items()}
         read: dict[str, Any] = {n: given[n] for n in ("study", "cost", "third") if n in given}
         read["log"] = given.get("log") == "1"
         if given.get("colour") in COLOURINGS:
@@ -53,7 +53,7 @@ class View:
             read["trial"] = int(given["trial"])
         return cls(**read)
 
-    def with_changes(self, changes: Mapping[str, Any]) -> View:
+    def with_changes(self, changes: Mapping[str, Any]) -> Address:
         """Another state; lists may come as lists."""
         known = {field.name for field in fields(self)}
         told: dict[str, Any] = {
@@ -64,7 +64,7 @@ class View:
         return replace(self, **told)
 
     @property
-    def search(self) -> str:
+    def query(self) -> str:
         """The query string, with its question mark; only what differs from the defaults."""
         said: dict[str, str] = {}
         for field in fields(self):

@@ -1,8 +1,8 @@
-"""The Dash application: pages, controls and callbacks around the boards.
+"""The Dash application: pages, controls, and the callbacks that connect them to the studies.
 
-The address says everything (`view.View`): controls write it, pages read it. Every figure and every
-text of a page is drawn by the function of its name (`PLOTS`, `WORDS`) whenever the address, the
-theme or the study has changed; a tick a second asks the board whether it has.
+The address holds the whole state of a page (`address.Address`): controls write it, pages read it.
+`FIGURES` and `TEXTS` name the function that makes each figure and each text. It is called whenever
+the address, the theme or the study has changed. A timer asks once a second whether the study has.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from dash.exceptions import PreventUpdate
 from ...errors import StudyError
 from ..database.store import Store
 from ..figures.themes import DARK, LIGHT
-from .address import View
-from .background import Aside
+from .address import Address
+from .background import BackgroundProcess
 from .components import Component
-from .context import Scene
+from .context import PageContext
 from .pages import attention_maps, compare, effects, history, pareto
-from .pages.trial_card import card
-from .study_state import Board
+from .pages.trial_card import trial_card
+from .study_state import StudyState
 
 TICK = 1000
 """Milliseconds between two looks at the database."""
-PAGES: dict[str, tuple[str, Callable[[Scene], Component]]] = {
+PAGES: dict[str, tuple[str, Callable[[PageContext], Component]]] = {
     "/": ("Trade-offs", pareto.page),
     "/matters": ("What matters", effects.page),
     "/progress": ("Progress", history.page),
@@ -49,7 +49,7 @@ PAGES: dict[str, tuple[str, Callable[[Scene], Component]]] = {
     "/compare": ("Compare", compare.page),
     "/confirmed": ("Confirmed", compare.confirmed_page),
 }
-PLOTS: dict[str, Callable[[Scene], go.Figure]] = {
+FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "tradeoff": pareto.tradeoff,
     "three": pareto.three,
     "stages": effects.stages,
@@ -65,7 +65,7 @@ PLOTS: dict[str, Callable[[Scene], go.Figure]] = {
     "places": attention_maps.places,
     "forest": compare.forest,
 }
-WORDS: dict[str, Callable[[Scene], Component]] = {
+TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "answer": pareto.answer,
     "drawn": pareto.drawn,
     "front": pareto.front,
@@ -77,41 +77,41 @@ WORDS: dict[str, Callable[[Scene], Component]] = {
 }
 
 
-class Boards:
-    """The boards of a database's studies, made when they are first asked for."""
+class StudyStates:
+    """The states of a database's studies, made when they are first asked for."""
 
     def __init__(self, store: Store, first: str | None) -> None:
         self.store, self.first = store, first
-        self._boards: dict[int, Board] = {}
-        self._aside = Aside()
+        self._states: dict[int, StudyState] = {}
+        self._background = BackgroundProcess()
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Of all studies, the newest first."""
         return [study.name for study in self.store.studies()][::-1]
 
-    def of(self, name: str) -> Board | None:
-        """The board of a study; of the first where the address names none; None if it is gone."""
+    def of(self, name: str) -> StudyState | None:
+        """The state of a study; of the first where the address names none; None if it is gone."""
         name = name or self.first or next(iter(self.names()), "")
         try:
             study = self.store.study(name)
         except StudyError:
             return None
         with self._lock:
-            if study.id not in self._boards:
-                self._boards[study.id] = Board(self.store, study, self._aside)
-            return self._boards[study.id]
+            if study.id not in self._states:
+                self._states[study.id] = StudyState(self.store, study, self._background)
+            return self._states[study.id]
 
-    def scene(self, search: str | None, theme: str | None) -> Scene:
+    def context(self, search: str | None, theme: str | None) -> PageContext:
         """What a page is asked for; PreventUpdate while there is nothing to show."""
-        view = View.of(search)
-        board = self.of(view.study)
-        if board is None or theme is None:
+        address = Address.from_query(search)
+        state = self.of(address.study)
+        if state is None or theme is None:
             raise PreventUpdate
-        others = [self.of(name) for name in view.with_[: compare.MOST]]
-        beside = tuple(one for one in others if one is not None and one is not board)
+        others = [self.of(name) for name in address.with_[: compare.MOST]]
+        beside = tuple(one for one in others if one is not None and one is not state)
         look = DARK if theme == DARK.name else LIGHT
-        return Scene(board, view, look, self.store.name, beside)
+        return PageContext(state, address, look, self.store.name, beside)
 
 
 def make_app(store: Store, first: str | None = None) -> Dash:
@@ -127,11 +127,11 @@ def make_app(store: Store, first: str | None = None) -> Dash:
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout
-    boards = Boards(store, first)
-    _keep_up(app, boards)
-    _pages(app, boards)
-    _drawing(app, boards)
-    _address(app, boards)
+    states = StudyStates(store, first)
+    _keep_up(app, states)
+    _pages(app, states)
+    _drawing(app, states)
+    _address(app, states)
     return app
 
 
@@ -164,7 +164,7 @@ def _layout() -> Component:
     )  # fmt: skip
 
 
-def _keep_up(app: Dash, boards: Boards) -> None:
+def _keep_up(app: Dash, states: StudyStates) -> None:
     app.clientside_callback(
         ClientsideFunction("attentune", "theme"),
         Output("theme", "data"),
@@ -180,10 +180,10 @@ def _keep_up(app: Dash, boards: Boards) -> None:
         State("live", "children"),
     )
     def tick(_: int, search: str, mark: str, said: str) -> Any:
-        board = boards.of(View.of(search).study)
-        if board is None:
+        state = states.of(Address.from_query(search).study)
+        if state is None:
             return no_update if mark == "none" else "none", no_update
-        found, line = f"{board.study.id}:{board.refresh()}", history.live(board)
+        found, line = f"{state.study.id}:{state.refresh()}", history.live(state)
         return (no_update if found == mark else found), (no_update if line == said else line)
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
@@ -195,16 +195,16 @@ def _keep_up(app: Dash, boards: Boards) -> None:
         State("compared", "data"),
     )
     def which(_: str, search: str, known: str, beside: list[str]) -> Any:
-        view = View.of(search)
-        board = boards.of(view.study)
-        name, others = board.study.name if board else "", list(view.with_)
+        address = Address.from_query(search)
+        state = states.of(address.study)
+        name, others = state.study.name if state else "", list(address.with_)
         return (
             no_update if name == known else name,
             no_update if others == beside else others,
         )
 
 
-def _pages(app: Dash, boards: Boards) -> None:
+def _pages(app: Dash, states: StudyStates) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("nav", "children"),
         Output("picker", "children"),
@@ -213,13 +213,13 @@ def _pages(app: Dash, boards: Boards) -> None:
         State("url", "search"),
     )
     def head(pathname: str, study: str, search: str) -> Any:
-        keep = View.of(search)
-        link = View(study=keep.study, with_=keep.with_).search
+        keep = Address.from_query(search)
+        link = Address(study=keep.study, with_=keep.with_).query
         links = [
             dcc.Link(title, href=path + link, className="here" if path == pathname else "")
             for path, (title, _) in PAGES.items()
         ]
-        names = boards.names()
+        names = states.names()
         picker = dcc.Dropdown(
             names, study or None, id="study-picker", clearable=False, placeholder="no studies yet"
         )
@@ -237,9 +237,9 @@ def _pages(app: Dash, boards: Boards) -> None:
         if study is None:
             raise PreventUpdate
         if not study:
-            return _no_study(boards, View.of(search).study)
+            return _no_study(states, Address.from_query(search).study)
         draw = PAGES.get(pathname, PAGES["/"])[1]
-        return draw(boards.scene(search, theme or LIGHT.name))
+        return draw(states.context(search, theme or LIGHT.name))
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("controls", "children"),
@@ -253,24 +253,24 @@ def _pages(app: Dash, boards: Boards) -> None:
             raise PreventUpdate  # it was the controls that wrote it
         if not study or pathname not in ("/", "/looks", "/compare"):
             return None
-        scene = boards.scene(search, LIGHT.name)
+        context = states.context(search, LIGHT.name)
         if pathname == "/compare":
-            return compare.controls(scene, boards.names())
-        return (attention_maps if pathname == "/looks" else pareto).controls(scene)
+            return compare.controls(context, states.names())
+        return (attention_maps if pathname == "/looks" else pareto).controls(context)
 
 
-def _no_study(boards: Boards, asked: str) -> Component:
-    known = boards.names()
+def _no_study(states: StudyStates, asked: str) -> Component:
+    known = states.names()
     if not known:
         return html.P(
             "No studies yet: start one with `attentune search NAME --backbone resnet18 --data "
             "FOLDER`; it appears here by itself."
         )
-    links = [html.Li(dcc.Link(name, href=View(study=name).search)) for name in known]
+    links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in known]
     return [html.P(f"There is no study {asked!r}; there are:"), html.Ul(links)]
 
 
-def _drawing(app: Dash, boards: Boards) -> None:
+def _drawing(app: Dash, states: StudyStates) -> None:
     asked = (Input("mark", "data"), Input("url", "search"), Input("theme", "data"))
 
     # Dash writes a reader's zoom into the figure, where Plotly's `uirevision` no longer finds it.
@@ -286,21 +286,21 @@ def _drawing(app: Dash, boards: Boards) -> None:
     @app.callback(Output({"part": "drawn", "name": MATCH}, "data"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
     def figure(_: str, search: str, theme: str) -> go.Figure:
         name = ctx.outputs_list["id"]["name"]
-        scene = boards.scene(search, theme)
+        context = states.context(search, theme)
         if name.startswith("beside-"):
-            return compare.beside(scene, int(name.removeprefix("beside-")))
-        return PLOTS[name](scene)
+            return compare.beside(context, int(name.removeprefix("beside-")))
+        return FIGURES[name](context)
 
     @app.callback(Output({"words": MATCH}, "children"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
     def text(_: str, search: str, theme: str) -> Component:
-        return WORDS[ctx.outputs_list["id"]["words"]](boards.scene(search, theme))
+        return TEXTS[ctx.outputs_list["id"]["words"]](states.context(search, theme))
 
     @app.callback(Output("card", "children"), *asked, State("url", "pathname"))  # type: ignore[untyped-decorator, unused-ignore]
     def shown(_: str, search: str, theme: str, pathname: str) -> Component:
-        return card(boards.scene(search, theme)) if pathname == "/" else None
+        return trial_card(states.context(search, theme)) if pathname == "/" else None
 
 
-def _address(app: Dash, boards: Boards) -> None:
+def _address(app: Dash, states: StudyStates) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search"),
         Output("written", "data"),
@@ -313,9 +313,9 @@ def _address(app: Dash, boards: Boards) -> None:
         changes = {name["control"]: value for name, value in zip(names, values, strict=True)}
         if "log" in changes:
             changes["log"] = bool(changes["log"])
-        now = View.of(search)
+        now = Address.from_query(search)
         # What is shown by default need not stand in the address.
-        usual = boards.scene(now.with_changes({"cost": "", "third": ""}).search, LIGHT.name)
+        usual = states.context(now.with_changes({"cost": "", "third": ""}).query, LIGHT.name)
         if changes.get("cost") == usual.cost.key:
             changes["cost"] = ""
         if changes.get("third") == usual.third.key and not changes.get("cost"):
@@ -323,7 +323,7 @@ def _address(app: Dash, boards: Boards) -> None:
         following = now.with_changes(changes)
         if following == now or not changes:
             raise PreventUpdate
-        return following.search, following.search
+        return following.query, following.query
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),
@@ -337,7 +337,7 @@ def _address(app: Dash, boards: Boards) -> None:
                  if isinstance(point.get("customdata"), int)]  # fmt: skip
         if not found or ctx.triggered[0]["value"] is None:
             raise PreventUpdate
-        following = View.of(search).with_changes({"trial": found[0]}).search
+        following = Address.from_query(search).with_changes({"trial": found[0]}).query
         return following, following
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
@@ -349,4 +349,4 @@ def _address(app: Dash, boards: Boards) -> None:
     def pick(name: str | None, known: str) -> Any:
         if not name or name == known:
             raise PreventUpdate
-        return View(study=name).search
+        return Address(study=name).query

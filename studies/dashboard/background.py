@@ -17,7 +17,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-class Aside:
+class BackgroundProcess:
     """Calls functions elsewhere; they, what they are given and what they return are pickled."""
 
     def __init__(self) -> None:

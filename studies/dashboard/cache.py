@@ -27,7 +27,7 @@ Rows = Literal["complete", "ended", "any"]
 """What a value follows from: complete trials, trials that have ended, or anything at all."""
 
 
-class Memo:
+class VersionedCache:
     """Values by name, each of one version of the rows that it follows from.
 
     Attributes:
@@ -43,7 +43,7 @@ class Memo:
         self._computing: set[Hashable] = set()
         self._rested: dict[Hashable, float] = {}
 
-    def once(self, name: Hashable, compute: Callable[[], Value], of: Rows = "complete") -> Value:
+    def get(self, name: Hashable, compute: Callable[[], Value], of: Rows = "complete") -> Value:
         """The value of these rows."""
         with self.lock:
             version, value = self._known.get(name, (-1, None))
@@ -54,7 +54,7 @@ class Memo:
                 self._known.move_to_end(name)
             return value  # type: ignore[no-any-return]
 
-    def later(
+    def get_in_background(
         self, name: Hashable, compute: Callable[[], Value], of: Rows = "complete"
     ) -> Value | None:
         """What was known last, None at first; computed in the background where that is old."""

@@ -6,30 +6,30 @@ from dataclasses import dataclass
 
 from ..figures.themes import Theme
 from ..objectives import BY_KEY, Objective
-from .address import View
-from .study_state import Board
+from .address import Address
+from .study_state import StudyState
 
 
 @dataclass(frozen=True)
-class Scene:
-    """`others` are boards to compare with; `database` is as people name it."""
+class PageContext:
+    """`others` are states to compare with; `database` is as people name it."""
 
-    board: Board
-    view: View
+    state: StudyState
+    address: Address
     theme: Theme
     database: str
-    others: tuple[Board, ...] = ()
+    others: tuple[StudyState, ...] = ()
 
     @property
     def cost(self) -> Objective:
-        """The cost that the view names, or the study's first."""
-        return self._named(self.view.cost) or self.board.costs[0]
+        """The cost that the address names, or the study's first."""
+        return self._named(self.address.cost) or self.state.costs[0]
 
     @property
     def third(self) -> Objective:
-        """The third objective: what the view names, or the next cost after the first."""
-        rest = (cost for cost in self.board.costs if cost != self.cost)
-        return self._named(self.view.third) or next(rest, self.cost)
+        """The third objective: what the address names, or the next cost after the first."""
+        rest = (cost for cost in self.state.costs if cost != self.cost)
+        return self._named(self.address.third) or next(rest, self.cost)
 
     def _named(self, key: str) -> Objective | None:
-        return next((cost for cost in self.board.costs if cost.key == key), BY_KEY.get(key))
+        return next((cost for cost in self.state.costs if cost.key == key), BY_KEY.get(key))

@@ -32,9 +32,9 @@ from ..objectives import OBJECTIVES, Objective, objective
 from ..outputs import attention_maps
 from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
 from ..text.summary import answer, caveat
-from .address import View
-from .background import Aside
-from .cache import Memo
+from .address import Address
+from .background import BackgroundProcess
+from .cache import VersionedCache
 
 MOST_DRAWN = 500
 """So many markers are drawn; of more, the best of every spot."""
@@ -49,7 +49,7 @@ PATIENCE = 0.3
 
 
 @dataclass(frozen=True)
-class Looked:
+class InspectedTrial:
     """What a trial's network looks at, and the bare backbone's; or why that is not to be seen."""
 
     ours: Looks | None
@@ -57,20 +57,22 @@ class Looked:
     trouble: str
 
 
-class Board:
+class StudyState:
     """One study. All methods may be called from any thread."""
 
-    def __init__(self, store: Store, study: StudyRecord, aside: Aside | None = None) -> None:
+    def __init__(
+        self, store: Store, study: StudyRecord, background: BackgroundProcess | None = None
+    ) -> None:
         self.store, self.study = store, study
-        self._aside = aside or Aside()
-        self._memo = Memo()
+        self._background = background or BackgroundProcess()
+        self._cache = VersionedCache()
         self.columns = Columns()
         self.latest: dict[int, EpochRecord] = {}
         self._bookmark = store.last_epoch_id()
         self._asked = -math.inf
         self.runs = False
         self._traits: Traits | None = None
-        self._looked: dict[int, Looked] = {}
+        self._looked: dict[int, InspectedTrial] = {}
         self._looking: set[int] = set()
         self._confirming: tuple[float, Confirmation | None] = (-math.inf, None)
         self.refresh()
@@ -79,11 +81,11 @@ class Board:
 
     def refresh(self) -> str:
         """Read what is new; a mark, which changes with whatever there is to show."""
-        with self._memo.lock:
+        with self._cache.lock:
             if time.monotonic() - self._asked >= PATIENCE:
                 self._read()
                 self._asked = time.monotonic()
-            return f"{self._memo.versions['any']}.{self._memo.arrived}"
+            return f"{self._cache.versions['any']}.{self._cache.arrived}"
 
     def _read(self) -> None:
         running, last = self.columns.running, self.columns.last_id
@@ -109,8 +111,8 @@ class Board:
             rows = self.columns.rows
             alive = set(rows["number"][rows["state"] == RUNNING].tolist())
             self.latest = {n: record for n, record in self.latest.items() if n in alive}
-            self._memo.versions["any"] += 1
-        counts, versions = self.columns.counts(), self._memo.versions
+            self._cache.versions["any"] += 1
+        counts, versions = self.columns.counts(), self._cache.versions
         versions["ended"] = len(self.columns) - counts["running"]
         versions["complete"] = counts["complete"]
         # Every page needs these; that whoever asks next waits for them would be felt.
@@ -135,7 +137,7 @@ class Board:
     @property
     def costs(self) -> list[Objective]:
         """The study's own costs, then whatever else was measured, and the time of training."""
-        return self._memo.once("costs", self._costs)
+        return self._cache.get("costs", self._costs)
 
     def _costs(self) -> list[Objective]:
         own = [o for o in self.objectives if o.key != "accuracy"]
@@ -147,12 +149,12 @@ class Board:
     @property
     def architectures(self) -> Architectures:
         """With a complete trial."""
-        return self._memo.once("architectures", lambda: Architectures.of(self.columns))
+        return self._cache.get("architectures", lambda: Architectures.of(self.columns))
 
     @property
     def traits(self) -> Traits:
         """Of all architectures that the study knows, by their place among its texts."""
-        with self._memo.lock:
+        with self._cache.lock:
             self._traits = self._traits or Traits(self.stages)
             if self._traits.count < len(self.columns.texts):
                 self._traits.extend(self.columns.texts)
@@ -161,7 +163,7 @@ class Board:
     @property
     def front(self) -> list[int]:
         """Places of the Pareto front, cheapest first."""
-        return self._memo.once("front", self._front)
+        return self._cache.get("front", self._front)
 
     def _front(self) -> list[int]:
         found = self.architectures
@@ -173,23 +175,25 @@ class Board:
         keys = [-found.accuracy[places], *(found.mean(key)[places] for key in reversed(costs))]
         return [int(place) for place in places[np.lexsort(keys)]]
 
-    def findings(self, view: View | None = None, cost: Objective | None = None) -> Findings:
+    def findings(self, address: Address | None = None, cost: Objective | None = None) -> Findings:
         """What `analysis.analyse` says; with `points` only those to draw, where they are many.
 
-        A view's filters choose the points, never the front, the baselines or the best.
+        The filters of an address choose the points, never the front, the baselines or the best.
         """
-        filters = (view.attention, view.position, view.stage, view.ratio) if view else ()
-        chosen = view.trial if view else None
+        filters = (
+            (address.attention, address.position, address.stage, address.ratio) if address else ()
+        )
+        chosen = address.trial if address else None
         name = ("findings", filters, cost.key if cost else "", chosen)
-        found = self._memo.once(name, lambda: self._findings(view, cost))
+        found = self._cache.get(name, lambda: self._findings(address, cost))
         return replace(found, counts=self.columns.counts())
 
-    def _findings(self, view: View | None, cost: Objective | None) -> Findings:
+    def _findings(self, address: Address | None, cost: Objective | None) -> Findings:
         found = self.architectures
         fixed = {*self.front, *np.flatnonzero(found.baseline).tolist()}
         fixed |= set() if found.bare is None else {found.bare}
-        fixed |= {place for place in (self._best(), self.place(view)) if place is not None}
-        chosen = self.chosen(view)
+        fixed |= {place for place in (self._best(), self.place(address)) if place is not None}
+        chosen = self.chosen(address)
         drawn = self._drawn(np.flatnonzero(chosen), cost or self.costs[0])
         kept = fixed & set(np.flatnonzero(chosen | found.baseline).tolist())
         places = sorted(kept | set(drawn))
@@ -210,7 +214,7 @@ class Board:
         )
 
     def _best(self) -> int | None:
-        return self._memo.once("best", self._highest)
+        return self._cache.get("best", self._highest)
 
     def _highest(self) -> int | None:
         found = self.architectures
@@ -219,25 +223,25 @@ class Board:
         params = np.nan_to_num(found.mean("params"))
         return surest(found.accuracy, found.counts, found.noise, params, found.numbers)
 
-    def place(self, view: View | None) -> int | None:
+    def place(self, address: Address | None) -> int | None:
         """Of the architecture whose trial is selected."""
         found = self.architectures
-        if view is None or view.trial is None or not len(found):
+        if address is None or address.trial is None or not len(found):
             return None
-        rows = np.flatnonzero(found.rows["number"] == view.trial)
+        rows = np.flatnonzero(found.rows["number"] == address.trial)
         return int(np.searchsorted(found.starts, rows[0], "right") - 1) if len(rows) else None
 
-    def chosen(self, view: View | None) -> npt.NDArray[np.bool_]:
-        """(n,) which architectures a view's filters let through."""
+    def chosen(self, address: Address | None) -> npt.NDArray[np.bool_]:
+        """(n,) which architectures a address's filters let through."""
         found, traits = self.architectures, self.traits
         every = np.ones(len(found), dtype=bool)
-        if view is None or not view.filtered:
+        if address is None or not address.filtered:
             return every
         tests: tuple[tuple[tuple[str, ...], Callable[[Insertion, str], bool]], ...] = (
-            (view.attention, lambda i, name: i.attention == name),
-            (view.position, lambda i, name: i.position == name),
-            (view.stage, lambda i, name: name[1:].isdecimal() and reaches(i, int(name[1:]))),
-            (view.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
+            (address.attention, lambda i, name: i.attention == name),
+            (address.position, lambda i, name: i.position == name),
+            (address.stage, lambda i, name: name[1:].isdecimal() and reaches(i, int(name[1:]))),
+            (address.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
         )
         for names, holds in tests:
             if names:
@@ -261,17 +265,17 @@ class Board:
     @property
     def stage_table(self) -> AttentionTable:
         """Gain by attention and stage."""
-        return self._memo.once("stage table", lambda: self.traits.stage_table(self._gains()))
+        return self._cache.get("stage table", lambda: self.traits.stage_table(self._gains()))
 
     @property
     def position_table(self) -> AttentionTable:
         """Gain by attention and position."""
-        return self._memo.once("position table", lambda: self.traits.position_table(self._gains()))
+        return self._cache.get("position table", lambda: self.traits.position_table(self._gains()))
 
     @property
     def ratio_curves(self) -> Mapping[str, Any]:
         """Gain by attention and ratio."""
-        return self._memo.once("ratios", lambda: self.traits.ratio_curves(self._gains()))
+        return self._cache.get("ratios", lambda: self.traits.ratio_curves(self._gains()))
 
     def _gains(self) -> npt.NDArray[np.float64]:
         gains = np.full(self.traits.count, np.nan)
@@ -281,30 +285,30 @@ class Board:
     @property
     def effects(self) -> tuple[MainEffect, ...] | None:
         """Main effects, from a sample where architectures are many."""
-        return self._memo.later(
-            "effects", lambda: self._aside.call(main_effects, self._sample(), self.stages)
+        return self._cache.get_in_background(
+            "effects", lambda: self._background.call(main_effects, self._sample(), self.stages)
         )
 
     @property
     def importances(self) -> Mapping[str, float] | None:
         """How much each stage explains, from a sample where architectures are many."""
-        return self._memo.later(
-            "importances", lambda: self._aside.call(importances, self._sample(), self.stages)
+        return self._cache.get_in_background(
+            "importances", lambda: self._background.call(importances, self._sample(), self.stages)
         )
 
     @property
     def course(self) -> tuple[Step, ...] | None:
         """The hypervolume as the search went on."""
-        return self._memo.later(
-            "course", lambda: self._aside.call(course, self._rows(), self.objectives), "ended"
+        return self._cache.get_in_background(
+            "course", lambda: self._background.call(course, self._rows(), self.objectives), "ended"
         )
 
     def _rows(self) -> npt.NDArray[Any]:
-        with self._memo.lock:
+        with self._cache.lock:
             return self.columns.rows.copy()
 
     def _sample(self) -> list[Point]:
-        with self._memo.lock:
+        with self._cache.lock:
             found = self.architectures
         places = np.arange(len(found))
         if len(places) > SAMPLE:
@@ -314,7 +318,7 @@ class Board:
     @property
     def confirmation(self) -> Confirmation | None:
         """What confirming trials say; None if nobody asked for any. Asked anew every second."""
-        with self._memo.lock:
+        with self._cache.lock:
             asked, found = self._confirming
             if time.monotonic() - asked > 1:
                 trials = self.store.trials(self.study, confirming=True)
@@ -344,22 +348,22 @@ class Board:
 
     def failed(self) -> list[TrialRecord]:
         """The trials that failed."""
-        return self._memo.once(
+        return self._cache.get(
             "failed", lambda: self.store.trials(self.study, state="failed"), "ended"
         )
 
     def rejections(self) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""
-        return self._memo.once("rejections", lambda: self.store.rejections(self.study), "any")
+        return self._cache.get("rejections", lambda: self.store.rejections(self.study), "any")
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The study's config, which `resume` and `confirm` may change."""
-        return self._memo.once("config", lambda: self.store.study(self.study.name), "any").config
+        return self._cache.get("config", lambda: self.store.study(self.study.name), "any").config
 
     def numbers_of(self, key: str) -> list[int]:
         """The trials of an architecture, complete or not."""
-        with self._memo.lock:
+        with self._cache.lock:
             rows = self.columns.rows
             return sorted(rows["number"][rows["architecture"] == self.columns.place(key)].tolist())
 
@@ -370,15 +374,15 @@ class Board:
 
     def environments(self) -> Mapping[str, Mapping[str, str]]:
         """What trials ran on, by the digest that they name."""
-        return self._memo.once("environments", lambda: self.store.environments(self.study), "ended")
+        return self._cache.get("environments", lambda: self.store.environments(self.study), "ended")
 
     def epochs_of(self, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of some trials."""
         return self.store.epochs_of(self.study, numbers)
 
-    def looked(self, number: int) -> Looked | None:
+    def looked(self, number: int) -> InspectedTrial | None:
         """What a trial's network looks at; None while that is computed, which takes seconds."""
-        with self._memo.lock:
+        with self._cache.lock:
             if number in self._looked or number in self._looking:
                 return self._looked.get(number)
             self._looking.add(number)
@@ -394,10 +398,10 @@ class Board:
             other = None if beside is None else attention_maps.compute(beside)
         except AttentuneError as error:
             trouble = str(error)
-        with self._memo.lock:
-            self._looked[number] = Looked(ours, other, trouble)
+        with self._cache.lock:
+            self._looked[number] = InspectedTrial(ours, other, trouble)
             self._looking.discard(number)
-            self._memo.arrived += 1
+            self._cache.arrived += 1
 
 
 def _ranked(values: npt.NDArray[np.float64], parts: int) -> npt.NDArray[np.int64]:

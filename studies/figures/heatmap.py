@@ -71,7 +71,7 @@ def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
     return figure
 
 
-def curves_figure(
+def learning_curves_figure(
     findings: Findings,
     trials: Sequence[TrialRecord],
     epochs: Iterable[EpochRecord],
@@ -208,7 +208,7 @@ def _cell_text(table: AttentionTable, row: str, column: str) -> str:
     return f"<b>{formatting.points(cell.mean)}</b><br>{error}n={cell.count}"
 
 
-def ratio_figure(
+def ratios_figure(
     curves: Mapping[str, Sequence[tuple[int, Cell]]], theme: Theme = LIGHT
 ) -> go.Figure:
     """Mean gain by reduction ratio, a line for each attention, with standard errors."""

@@ -17,7 +17,7 @@ from .base import canvas, nothing, safe, wrapped
 from .themes import LIGHT, Theme
 
 
-def course_figure(
+def hypervolume_figure(
     steps: Sequence[Step], theme: Theme = LIGHT, *, over_time: bool = False
 ) -> go.Figure:
     """The hypervolume of the front over the epochs that were trained, or the time they took."""
@@ -45,7 +45,7 @@ def course_figure(
     return figure
 
 
-def importance_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
+def importances_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
     """The share of the accuracy's variation that each stage's attention explains."""
     figure = canvas(theme, "Share of the variation explained (%)", "")
     if not shares:

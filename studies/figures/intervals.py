@@ -20,7 +20,7 @@ LONGEST = 34
 """Characters of an architecture that stand beside the axis; the rest is in the hover text."""
 
 
-def forest_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
+def confirmation_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
     """Gains on the test split with 95 % intervals, the largest on top.
 
     A filled marker is a difference that can be claimed after the correction, an open one is not;
@@ -38,7 +38,7 @@ def forest_figure(found: Confirmation, theme: Theme = LIGHT) -> go.Figure:
     return _with_rows(figure, [_label(contender) for contender in able], ROW)
 
 
-def effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Figure:
+def main_effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Figure:
     """What each attention, stage, position and ratio is worth, with 95 % intervals.
 
     A level whose interval holds zero is drawn open. The line at zero is a stage that is left alone.

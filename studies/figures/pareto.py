@@ -36,7 +36,7 @@ Colouring = Literal["attention", "position", "ratio", "stage"]
 COLOURINGS: tuple[Colouring, ...] = ("attention", "position", "ratio", "stage")
 
 
-def tradeoff_figure(
+def pareto_figure(
     findings: Findings,
     cost: Objective,
     theme: Theme = LIGHT,
@@ -76,7 +76,7 @@ def tradeoff_figure(
     return figure
 
 
-def three_figure(
+def three_objectives_figure(
     findings: Findings,
     cost: Objective,
     third: Objective,

@@ -31,10 +31,10 @@ from ..analysis.hypervolume import course, importances
 from ..analysis.main_effects import main_effects
 from ..analysis.trial_table import Columns
 from ..database.store import Store
-from ..figures.heatmap import curves_figure, heatmap_figure
-from ..figures.history import course_figure, importance_figure
-from ..figures.intervals import effects_figure, forest_figure
-from ..figures.pareto import tradeoff_figure
+from ..figures.heatmap import heatmap_figure, learning_curves_figure
+from ..figures.history import hypervolume_figure, importances_figure
+from ..figures.intervals import confirmation_figure, main_effects_figure
+from ..figures.pareto import pareto_figure
 from ..figures.themes import DARK, LIGHT, Theme
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
@@ -151,7 +151,7 @@ def _figures(
             f"Accuracy against {cost.title.lower()}",
             "One marker is one architecture, the mean over its seeds with its standard error. "
             "Rings mark the Pareto front; the colour is the attention that most stages have.",
-            partial(tradeoff_figure, findings, cost),
+            partial(pareto_figure, findings, cost),
         )
         for cost in findings.costs
     ]
@@ -162,7 +162,7 @@ def _figures(
             "once on the test split, with 95 % intervals. Filled: can be claimed after the "
             "correction."
         )
-        forest = [_drawing("confirmed", "Confirmed", caption, partial(forest_figure, proven))]
+        forest = [_drawing("confirmed", "Confirmed", caption, partial(confirmation_figure, proven))]
     return [
         *forest,
         *tradeoffs,
@@ -179,26 +179,26 @@ def _figures(
             "What each choice is worth",
             "Accuracy gained per stage over leaving it alone, everything else equal, by a linear "
             "model of all architectures, with 95 % intervals. Open: may be nothing.",
-            partial(effects_figure, main_effects(findings.points, stages)),
+            partial(main_effects_figure, main_effects(findings.points, stages)),
         ),
         _drawing(
             "importance",
             "Which stage matters",
             "How much of the accuracy's variation the attention of each stage explains (fANOVA).",
-            partial(importance_figure, importances(findings.points, stages)),
+            partial(importances_figure, importances(findings.points, stages)),
         ),
         _drawing(
             "course",
             "Progress of the search",
             "Hypervolume of the front as training went on, in parts of the box between the best "
             "and the worst that the study has seen.",
-            partial(course_figure, course(Columns.of(trials).rows, findings.objectives)),
+            partial(hypervolume_figure, course(Columns.of(trials).rows, findings.objectives)),
         ),
         _drawing(
             "curves",
             "Learning curves",
             "Validation accuracy after every epoch.",
-            partial(curves_figure, findings, trials, epochs),
+            partial(learning_curves_figure, findings, trials, epochs),
         ),
     ]
 

@@ -8,11 +8,11 @@ from dash import dcc, html
 from ...figures.attention_maps import channels_figure, places_figure
 from ...text import formatting
 from ..components import Component, plot, section, soft, waiting, words
-from ..context import Scene
-from ..study_state import Looked
+from ..context import PageContext
+from ..study_state import InspectedTrial
 
 
-def page(_: Scene) -> Component:
+def page(_: PageContext) -> Component:
     """The skeleton."""
     return [
         section(
@@ -35,63 +35,62 @@ def page(_: Scene) -> Component:
     ]
 
 
-def controls(scene: Scene) -> Component:
+def controls(context: PageContext) -> Component:
     """Which trial."""
-    found = scene.board.findings(None, scene.cost)
+    found = context.state.findings(None, context.cost)
     points = {p.number: p for p in (*found.front, *found.baselines)}
     options = [
         {"label": f"{n}: {formatting.short_architecture(p.architecture)}", "value": n}
         for n, p in sorted(points.items())
     ]
-    chosen = number(scene)
+    chosen = number(context)
     if chosen is not None and chosen not in points:
         options.append({"label": f"trial {chosen}", "value": chosen})
     picker = dcc.Dropdown(options, chosen, id={"control": "trial"}, placeholder="choose a trial")
     return html.Div([html.Label(["Trial", picker])], className="controls one")
 
 
-def number(scene: Scene) -> int | None:
+def number(context: PageContext) -> int | None:
     """The trial that is looked through: the selected one, else the best."""
-    if scene.view.trial is not None:
-        return scene.view.trial
-    best = scene.board.findings().best
+    if context.address.trial is not None:
+        return context.address.trial
+    best = context.state.findings().best
     return None if best is None else best.number
 
 
-def _looked(scene: Scene) -> Looked | None:
-    chosen = number(scene)
-    return None if chosen is None else scene.board.looked(chosen)
+def _looked(context: PageContext) -> InspectedTrial | None:
+    chosen = number(context)
+    return None if chosen is None else context.state.looked(chosen)
 
 
-def said(scene: Scene) -> Component:
+def said(context: PageContext) -> Component:
     """What is shown, or why nothing is."""
-    found = _looked(scene)
+    found = _looked(context)
     if found is None:
-        waits = number(scene) is not None
+        waits = number(context) is not None
         return soft("The network is shown its pictures …" if waits else "No complete trial yet.")
     if found.ours is None:
         return html.P(found.trouble)
     ours = found.ours
     right = sum(int(a) == int(b) for a, b in zip(ours.labels, ours.predicted, strict=True))
-    lines = [
-        f"Trial {number(scene)}, {ours.architecture}: {right} of {len(ours.labels)} pictures right."
-    ]
+    score = f"{right} of {len(ours.labels)} pictures right"
+    lines = [f"Trial {number(context)}, {ours.architecture}: {score}."]
     if found.trouble:
         lines.append(found.trouble)
     return [*map(html.P, lines), *map(soft, ours.left_out)]
 
 
-def channels(scene: Scene) -> go.Figure:
+def channels(context: PageContext) -> go.Figure:
     """Look what."""
-    found = _looked(scene)
+    found = _looked(context)
     if found is None or found.ours is None:
-        return waiting(scene.theme, "" if found else "Being computed …")
-    return channels_figure(found.ours, scene.theme)
+        return waiting(context.theme, "" if found else "Being computed …")
+    return channels_figure(found.ours, context.theme)
 
 
-def places(scene: Scene) -> go.Figure:
+def places(context: PageContext) -> go.Figure:
     """Look where."""
-    found = _looked(scene)
+    found = _looked(context)
     if found is None or found.ours is None:
-        return waiting(scene.theme, "" if found else "Being computed …")
-    return places_figure(found.ours, found.baseline, scene.theme)
+        return waiting(context.theme, "" if found else "Being computed …")
+    return places_figure(found.ours, found.baseline, context.theme)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ...figures.intervals import forest_figure
-from ...figures.pareto import tradeoff_figure
+from ...figures.intervals import confirmation_figure
+from ...figures.pareto import pareto_figure
 from ...text import formatting
 from ...text.confirmation import verdict, warning
 from ..components import Component, plot, section, soft, table, waiting, words
-from ..context import Scene
-from ..study_state import Board
+from ..context import PageContext
+from ..study_state import StudyState
 
 MOST = 4
 """Studies beside the first."""
 
 
-def page(scene: Scene) -> Component:
+def page(context: PageContext) -> Component:
     """The skeleton: a trade-off for each study."""
     return [
         section(
@@ -27,48 +27,48 @@ def page(scene: Scene) -> Component:
         ),
         html.Div(
             [
-                section(board.study.name, board.study.backbone, plot(f"beside-{place}", 420))
-                for place, board in enumerate((scene.board, *scene.others))
+                section(state.study.name, state.study.backbone, plot(f"beside-{place}", 420))
+                for place, state in enumerate((context.state, *context.others))
             ],
             className="beside",
         ),
     ]
 
 
-def controls(scene: Scene, names: list[str]) -> Component:
+def controls(context: PageContext, names: list[str]) -> Component:
     """Which studies."""
-    others = [name for name in names if name != scene.board.study.name]
-    chosen = [name for name in scene.view.with_ if name in others]
+    others = [name for name in names if name != context.state.study.name]
+    chosen = [name for name in context.address.with_ if name in others]
     picker = dcc.Dropdown(
         others, chosen, id={"control": "with_"}, multi=True, placeholder="choose studies"
     )
     return html.Div([html.Label(["Compare with", picker])], className="controls")
 
 
-def beside(scene: Scene, place: int) -> go.Figure:
+def beside(context: PageContext, place: int) -> go.Figure:
     """The trade-off of one of them."""
-    boards = (scene.board, *scene.others)
-    board = boards[min(place, len(boards) - 1)]
-    cost = next((c for c in board.costs if c.key == scene.view.cost), board.costs[0])
-    figure = tradeoff_figure(board.findings(None, cost), cost, scene.theme, log=scene.view.log)
-    return figure.update_layout(height=420, uirevision=f"{board.study.id} {cost.key}")
+    states = (context.state, *context.others)
+    state = states[min(place, len(states) - 1)]
+    cost = next((c for c in state.costs if c.key == context.address.cost), state.costs[0])
+    figure = pareto_figure(state.findings(None, cost), cost, context.theme, log=context.address.log)
+    return figure.update_layout(height=420, uirevision=f"{state.study.id} {cost.key}")
 
 
-def studies(scene: Scene) -> Component:
+def studies(context: PageContext) -> Component:
     """A row for each."""
     head = ["Study", "Backbone", "Data", "Best architecture", ">Accuracy", ">Gain, points", ">Bare",
             ">Noise, points", ">Trials"]  # fmt: skip
-    return table(head, [_row(board) for board in (scene.board, *scene.others)])
+    return table(head, [_row(state) for state in (context.state, *context.others)])
 
 
-def _row(board: Board) -> list[Component]:
-    found = board.findings()
+def _row(state: StudyState) -> list[Component]:
+    found = state.findings()
     best, bare, noise = found.best, found.bare, found.noise
-    recipe = (board.config.get("study") or {}).get("recipe") or {}
+    recipe = (state.config.get("study") or {}).get("recipe") or {}
     gain = best.gain if best else None
     return [
-        board.study.name,
-        board.study.backbone,
+        state.study.name,
+        state.study.backbone,
         str(recipe.get("data", "–")).rsplit("/", 1)[-1],
         html.Code(formatting.short_architecture(best.architecture)) if best else "–",
         formatting.percent(best.accuracy, best.standard_error) if best else "–",
@@ -79,7 +79,7 @@ def _row(board: Board) -> list[Component]:
     ]
 
 
-def confirmed_page(_: Scene) -> Component:
+def confirmed_page(_: PageContext) -> Component:
     """The skeleton of the page of what was confirmed."""
     return [
         section(
@@ -92,21 +92,21 @@ def confirmed_page(_: Scene) -> Component:
     ]
 
 
-def forest(scene: Scene) -> go.Figure:
+def forest(context: PageContext) -> go.Figure:
     """Gains with intervals."""
-    found = scene.board.confirmation
+    found = context.state.confirmation
     if found is None:
-        return waiting(scene.theme, "").update_layout(height=60)
-    return forest_figure(found, scene.theme)
+        return waiting(context.theme, "").update_layout(height=60)
+    return confirmation_figure(found, context.theme)
 
 
-def said(scene: Scene) -> Component:
+def said(context: PageContext) -> Component:
     """What can be claimed and what cannot."""
-    found = scene.board.confirmation
+    found = context.state.confirmation
     if found is None:
         return [
             html.P("Nothing has been confirmed yet: what the search liked is a hypothesis."),
-            soft(f"Test it with: attentune confirm {scene.board.study.name}"),
+            soft(f"Test it with: attentune confirm {context.state.study.name}"),
         ]
     doubt = warning(found)
     return [html.P(verdict(found), className="answer"), soft(doubt) if doubt else None]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from ...figures.heatmap import heatmap_figure, ratio_figure
-from ...figures.history import importance_figure
-from ...figures.intervals import effects_figure
+from ...figures.heatmap import heatmap_figure, ratios_figure
+from ...figures.history import importances_figure
+from ...figures.intervals import main_effects_figure
 from ..components import Component, plot, section, waiting
-from ..context import Scene
+from ..context import PageContext
 from ..study_state import SAMPLE
 
 
-def page(scene: Scene) -> Component:
+def page(context: PageContext) -> Component:
     """The skeleton."""
-    many = len(scene.board.architectures) > SAMPLE
+    many = len(context.state.architectures) > SAMPLE
     sample = f" Estimated from {SAMPLE:,} architectures drawn at random." if many else ""
-    rows = len(scene.board.traits.attentions) + 1
+    rows = len(context.state.traits.attentions) + 1
     return [
         section(
             "Which attention, in which stage",
@@ -50,28 +50,28 @@ def page(scene: Scene) -> Component:
     ]
 
 
-def stages(scene: Scene) -> go.Figure:
+def stages(context: PageContext) -> go.Figure:
     """Attention × stage."""
-    return heatmap_figure(scene.board.stage_table, scene.theme)
+    return heatmap_figure(context.state.stage_table, context.theme)
 
 
-def positions(scene: Scene) -> go.Figure:
+def positions(context: PageContext) -> go.Figure:
     """Attention × position."""
-    return heatmap_figure(scene.board.position_table, scene.theme)
+    return heatmap_figure(context.state.position_table, context.theme)
 
 
-def effects(scene: Scene) -> go.Figure:
+def effects(context: PageContext) -> go.Figure:
     """Main effects with intervals."""
-    found = scene.board.effects
-    return waiting(scene.theme) if found is None else effects_figure(found, scene.theme)
+    found = context.state.effects
+    return waiting(context.theme) if found is None else main_effects_figure(found, context.theme)
 
 
-def importances(scene: Scene) -> go.Figure:
+def importances(context: PageContext) -> go.Figure:
     """fANOVA."""
-    found = scene.board.importances
-    return waiting(scene.theme) if found is None else importance_figure(found, scene.theme)
+    found = context.state.importances
+    return waiting(context.theme) if found is None else importances_figure(found, context.theme)
 
 
-def ratios(scene: Scene) -> go.Figure:
+def ratios(context: PageContext) -> go.Figure:
     """Gain by ratio."""
-    return ratio_figure(scene.board.ratio_curves, scene.theme)
+    return ratios_figure(context.state.ratio_curves, context.theme)

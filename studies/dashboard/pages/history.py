@@ -13,12 +13,12 @@ from dash import html
 
 from ...analysis.analyse import failures_by_kind
 from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
-from ...figures.heatmap import curves_figure
-from ...figures.history import course_figure, timeline_figure
+from ...figures.heatmap import learning_curves_figure
+from ...figures.history import hypervolume_figure, timeline_figure
 from ...text import formatting
 from ..components import Component, plot, section, soft, table, tiles, waiting, words
-from ..context import Scene
-from ..study_state import Board
+from ..context import PageContext
+from ..study_state import StudyState
 
 LAST_CURVES = 120
 """Trials whose curves are drawn, beside the front and the baselines: the last ones."""
@@ -26,7 +26,7 @@ BARS = 400
 """Trials of the timeline: the last ones."""
 
 
-def page(_: Scene) -> Component:
+def page(_: PageContext) -> Component:
     """The skeleton."""
     return [
         words("budget"),
@@ -51,46 +51,46 @@ def page(_: Scene) -> Component:
     ]
 
 
-def course(scene: Scene) -> go.Figure:
+def course(context: PageContext) -> go.Figure:
     """Hypervolume over epochs."""
-    found = scene.board.course
-    return waiting(scene.theme) if found is None else course_figure(found, scene.theme)
+    found = context.state.course
+    return waiting(context.theme) if found is None else hypervolume_figure(found, context.theme)
 
 
-def course_in_time(scene: Scene) -> go.Figure:
+def course_in_time(context: PageContext) -> go.Figure:
     """Hypervolume over the time that trials took."""
-    found = scene.board.course
+    found = context.state.course
     if found is None:
-        return waiting(scene.theme)
-    return course_figure(found, scene.theme, over_time=True)
+        return waiting(context.theme)
+    return hypervolume_figure(found, context.theme, over_time=True)
 
 
-def timeline(scene: Scene) -> go.Figure:
+def timeline(context: PageContext) -> go.Figure:
     """Trials by worker."""
-    columns = scene.board.columns
-    rows, runs = columns.rows[-BARS:], scene.board.runs
-    return timeline_figure(rows, columns.workers, columns.texts, scene.theme, runs=runs)
+    columns = context.state.columns
+    rows, runs = columns.rows[-BARS:], context.state.runs
+    return timeline_figure(rows, columns.workers, columns.texts, context.theme, runs=runs)
 
 
-def curves(scene: Scene) -> go.Figure:
+def curves(context: PageContext) -> go.Figure:
     """Learning curves: of many, those of the front, the baselines and the last ones."""
-    board = scene.board
-    found = board.findings(scene.view, scene.cost)
+    state = context.state
+    found = state.findings(context.address, context.cost)
     shown = {n for p in (*found.front, *found.baselines) for n in p.numbers}
-    last = board.columns.rows["number"][-LAST_CURVES:]
-    trials = board.records(sorted(shown | {int(number) for number in last}))
-    epochs = board.epochs_of([trial.number for trial in trials])
-    figure = curves_figure(found, trials, epochs, scene.theme)
-    return figure.update_layout(uirevision=str(board.study.id))
+    last = state.columns.rows["number"][-LAST_CURVES:]
+    trials = state.records(sorted(shown | {int(number) for number in last}))
+    epochs = state.epochs_of([trial.number for trial in trials])
+    figure = learning_curves_figure(found, trials, epochs, context.theme)
+    return figure.update_layout(uirevision=str(state.study.id))
 
 
-def budget(scene: Scene) -> Component:
+def budget(context: PageContext) -> Component:
     """Budget used and left, what pruning saved, the time that is left."""
-    board = scene.board
-    plan: Mapping[str, Any] = board.config.get("plan") or {}
-    rows = board.columns.rows
+    state = context.state
+    plan: Mapping[str, Any] = state.config.get("plan") or {}
+    rows = state.columns.rows
     ended = rows[rows["state"] != RUNNING]
-    wanted, spent = plan.get("trials"), board.store.spent_seconds(board.study)
+    wanted, spent = plan.get("trials"), state.store.spent_seconds(state.study)
     numbers = []
     if wanted:
         numbers.append(("trials", f"{len(ended):,} of {wanted:,}", _share(len(ended), wanted)))
@@ -101,7 +101,7 @@ def budget(scene: Scene) -> Component:
     saved = int((whole - ended["epochs"][ended["state"] == PRUNED]).clip(min=0).sum())
     share = f"{100 * saved / (saved + trained):.0f} % of what all would have taken" if saved else ""
     numbers.append(("epochs saved by pruning", f"{saved:,}", share))
-    numbers.append(("time left", *_left(board, wanted, ended)))
+    numbers.append(("time left", *_left(state, wanted, ended)))
     return tiles(numbers)
 
 
@@ -109,12 +109,12 @@ def _share(done: int, wanted: int) -> str:
     return f"{100 * done / wanted:.0f} %"
 
 
-def _left(board: Board, wanted: int | None, ended: Any) -> tuple[str, str]:
+def _left(state: StudyState, wanted: int | None, ended: Any) -> tuple[str, str]:
     """Of the last trials' pace: what is left at it."""
     if not wanted or len(ended) >= wanted:
         return "none", "the trials are done" if wanted else "no number of trials is known"
     moments = np.sort(ended["finished"][~np.isnan(ended["finished"])])[-20:]
-    if not board.runs:
+    if not state.runs:
         return "–", "nobody runs this study now"
     if len(moments) < 3:
         return "–", "too few trials to tell"
@@ -124,11 +124,11 @@ def _left(board: Board, wanted: int | None, ended: Any) -> tuple[str, str]:
     ), f"a trial every {formatting.duration(pace)}"
 
 
-def failures(scene: Scene) -> Component:
+def failures(context: PageContext) -> Component:
     """By kind, with their messages; and what cost limits turned away."""
-    board = scene.board
-    groups = failures_by_kind(board.failed())
-    rejected = board.rejections()
+    state = context.state
+    groups = failures_by_kind(state.failed())
+    rejected = state.rejections()
     if not groups and not rejected:
         return soft("Everything so far did.")
     rows = [
@@ -153,21 +153,21 @@ def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:8])) + more
 
 
-def live(board: Board) -> str:
+def live(state: StudyState) -> str:
     """One line: how far the search is, and what is training."""
-    counts = board.columns.counts()
+    counts = state.columns.counts()
     ended = counts["complete"] + counts["pruned"] + counts["failed"]
     words = [f"{formatting.plural(ended, 'trial')} done"]
-    running = sorted(board.latest.items())
+    running = sorted(state.latest.items())
     for number, record in running[:3]:
         reached = record.report.accuracy
         shown = "" if math.isnan(reached) else f", {formatting.percent(reached)}"
         words.append(f"trial {number}: epoch {record.report.epoch}{shown}")
     if len(running) > 3:
         words.append(f"{len(running) - 3} more running")
-    if counts["running"] and not board.runs:
+    if counts["running"] and not state.runs:
         words = [words[0], f"{formatting.plural(counts['running'], 'trial')} interrupted",
-                 f"go on with: attentune resume {board.study.name}"]  # fmt: skip
+                 f"go on with: attentune resume {state.study.name}"]  # fmt: skip
     elif counts["running"] and not running:
         words.append(f"{formatting.plural(counts['running'], 'trial')} beginning")
     return " · ".join(words)

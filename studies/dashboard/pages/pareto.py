@@ -8,16 +8,16 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from ...analysis.findings import Findings, Point
-from ...figures.pareto import COLOURINGS, three_figure, tradeoff_figure
+from ...figures.pareto import COLOURINGS, pareto_figure, three_objectives_figure
 from ...text import formatting
 from ..components import Component, architecture, plot, section, soft, table, tiles, words
-from ..context import Scene
+from ..context import PageContext
 
 ROWS = 40
 """Rows of the table of the front."""
 
 
-def page(_: Scene) -> Component:
+def page(_: PageContext) -> Component:
     """The skeleton."""
     return [
         words("answer"),
@@ -41,24 +41,25 @@ def page(_: Scene) -> Component:
     ]
 
 
-def controls(scene: Scene) -> Component:
+def controls(context: PageContext) -> Component:
     """What to show; every value goes into the address."""
-    board, view = scene.board, scene.view
-    costs = [{"label": cost.title, "value": cost.key} for cost in board.costs]
+    state, address = context.state, context.address
+    costs = [{"label": cost.title, "value": cost.key} for cost in state.costs]
     scales = [{"label": "linear", "value": 0}, {"label": "logarithmic", "value": 1}]
-    insertions = board.traits.insertions
+    insertions = state.traits.insertions
+    positions = list(dict.fromkeys(i.position for i in insertions))
     ratios = sorted({r for i in insertions if isinstance(r := dict(i.options).get("r"), int)})
-    stages = [f"s{stage}" for stage in range(1, board.stages + 1)]
+    stages = [f"s{stage}" for stage in range(1, state.stages + 1)]
     return html.Div(
         [
-            _choice("Cost", "cost", costs, scene.cost.key),
-            _choice("Third objective", "third", costs, scene.third.key),
-            _choice("Scale of the cost", "log", scales, int(view.log)),
-            _choice("Colour by", "colour", list(COLOURINGS), view.colour),
-            _several("Attention", "attention", board.traits.attentions, view.attention),
-            _several("Position", "position", [*{i.position: 0 for i in insertions}], view.position),
-            _several("Stage", "stage", stages, view.stage),
-            _several("Ratio", "ratio", [str(ratio) for ratio in ratios], view.ratio),
+            _choice("Cost", "cost", costs, context.cost.key),
+            _choice("Third objective", "third", costs, context.third.key),
+            _choice("Scale of the cost", "log", scales, int(address.log)),
+            _choice("Colour by", "colour", list(COLOURINGS), address.colour),
+            _several("Attention", "attention", state.traits.attentions, address.attention),
+            _several("Position", "position", positions, address.position),
+            _several("Stage", "stage", stages, address.stage),
+            _several("Ratio", "ratio", [str(ratio) for ratio in ratios], address.ratio),
         ],
         className="controls",
         role="group",
@@ -81,31 +82,33 @@ def _several(label: str, name: str, options: list[str], value: tuple[str, ...]) 
     return html.Label([label, dcc.Dropdown(shown, list(value), id={"control": name}, **several)])
 
 
-def tradeoff(scene: Scene) -> go.Figure:
+def tradeoff(context: PageContext) -> go.Figure:
     """The main figure. Zoom survives an update as long as `uirevision` stays the same."""
-    cost, view = scene.cost, scene.view
-    figure = tradeoff_figure(
-        scene.board.findings(view, cost),
+    cost, address = context.cost, context.address
+    figure = pareto_figure(
+        context.state.findings(address, cost),
         cost,
-        scene.theme,
-        colouring=view.colour,
-        log=view.log,
-        selected=view.trial,
+        context.theme,
+        colouring=address.colour,
+        log=address.log,
+        selected=address.trial,
     )
-    return figure.update_layout(uirevision=f"{scene.board.study.id} {cost.key} {view.log}")
+    return figure.update_layout(uirevision=f"{context.state.study.id} {cost.key} {address.log}")
 
 
-def three(scene: Scene) -> go.Figure:
-    """The second view."""
-    cost, third, log = scene.cost, scene.third, scene.view.log
-    figure = three_figure(scene.board.findings(scene.view, cost), cost, third, scene.theme, log=log)
-    return figure.update_layout(uirevision=f"{scene.board.study.id} {cost.key} {third.key} {log}")
+def three(context: PageContext) -> go.Figure:
+    """Accuracy against one cost, coloured by another."""
+    cost, third, log = context.cost, context.third, context.address.log
+    figure = three_objectives_figure(
+        context.state.findings(context.address, cost), cost, third, context.theme, log=log
+    )
+    return figure.update_layout(uirevision=f"{context.state.study.id} {cost.key} {third.key} {log}")
 
 
-def answer(scene: Scene) -> Component:
+def answer(context: PageContext) -> Component:
     """The answer in words, and the key numbers."""
-    said, doubt = scene.board.answer()
-    found = scene.board.findings()
+    said, doubt = context.state.answer()
+    found = context.state.findings()
     numbers = [
         (
             title,
@@ -126,14 +129,14 @@ def answer(scene: Scene) -> Component:
     return [html.P(said, className="answer"), soft(doubt) if doubt else None, tiles(numbers)]
 
 
-def drawn(scene: Scene) -> Component:
+def drawn(context: PageContext) -> Component:
     """How many of all architectures the figure shows."""
-    board, view = scene.board, scene.view
-    total = int(board.chosen(view).sum())
-    shown = len(board.findings(view, scene.cost).points)
-    if view.filtered:
+    state, address = context.state, context.address
+    total = int(state.chosen(address).sum())
+    shown = len(state.findings(address, context.cost).points)
+    if address.filtered:
         return soft(
-            f"{total:,} of {len(board.architectures):,} architectures pass the filters; baselines "
+            f"{total:,} of {len(state.architectures):,} architectures pass the filters; baselines "
             "are always shown."
         )
     if total > shown:
@@ -144,32 +147,32 @@ def drawn(scene: Scene) -> Component:
     return None
 
 
-def front(scene: Scene) -> Component:
+def front(context: PageContext) -> Component:
     """The front and the baselines, as a table with links to their cards."""
-    found = scene.board.findings(scene.view, scene.cost)
+    found = context.state.findings(context.address, context.cost)
     listed = list({p.number: p for p in (*found.front[:ROWS], *found.baselines)}.values())
     if not listed:
         return soft("No complete trial yet.")
-    costs = scene.board.costs
+    costs = context.state.costs
     head = ["Architecture", ">Accuracy", ">Gain, points", *(f">{c.title}" for c in costs), ">Seeds"]
     more = len(found.front) - ROWS
     return [
-        table(head, [_row(scene, found, point) for point in listed]),
+        table(head, [_row(context, found, point) for point in listed]),
         soft(f"… and {more} more on the front.") if more > 0 else None,
     ]
 
 
-def _row(scene: Scene, found: Findings, point: Point) -> list[Component]:
+def _row(context: PageContext, found: Findings, point: Point) -> list[Component]:
     link = dcc.Link(
         architecture(str(point.architecture)),
-        href=scene.view.with_changes({"trial": point.number}).search,
+        href=context.address.with_changes({"trial": point.number}).query,
     )
     gain = point.gain
     return [
         html.Span([link, *_tags(found, point)]),
         formatting.percent(point.accuracy, point.standard_error),
         "–" if gain is None else formatting.points(gain.mean, gain.standard_error),
-        *(formatting.cost(point.values.get(cost.key), cost) for cost in scene.board.costs),
+        *(formatting.cost(point.values.get(cost.key), cost) for cost in context.state.costs),
         str(len(point.seeds)),
     ]
 

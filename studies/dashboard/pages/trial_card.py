@@ -18,35 +18,35 @@ from ...objectives import OBJECTIVES
 from ...records import TrialRecord
 from ...text import formatting
 from ..components import CONFIG, Component, copied, table
-from ..context import Scene
-from ..study_state import Board
+from ..context import PageContext
+from ..study_state import StudyState
 
 
-def card(scene: Scene) -> Component:
+def trial_card(context: PageContext) -> Component:
     """Of the selected trial; nothing if none is, a sentence if there is no such trial."""
-    board, view = scene.board, scene.view
-    if view.trial is None:
+    state, address = context.state, context.address
+    if address.trial is None:
         return None
     close = dcc.Link(
         "Close",
-        href=view.with_changes({"trial": None}).search or "?",
+        href=address.with_changes({"trial": None}).query or "?",
         className="close",
         title="Close the card (Escape)",
         id="close-card",
     )
-    found = board.record(view.trial)
+    found = state.record(address.trial)
     if found is None:
-        return html.Aside([close, html.P(f"There is no trial {view.trial}.")], className="card")
-    trials = board.trials_like(found)
-    findings = board.findings(view, scene.cost)
+        return html.Aside([close, html.P(f"There is no trial {address.trial}.")], className="card")
+    trials = state.trials_like(found)
+    findings = state.findings(address, context.cost)
     point = next((p for p in findings.points if found.number in p.numbers), None)
-    curve = curve_figure(board, trials, scene.theme)
+    curve = curve_figure(state, trials, context.theme)
     return html.Aside(
         [
             close,
             html.H2(f"Trial {found.number}"),
             *_state(found),
-            drawing(found.parsed, board.stages, scene.theme),
+            drawing(found.parsed, state.stages, context.theme),
             html.H3("Architecture"),
             copied(found.architecture, "the architecture"),
             html.H3("Learning curve"),
@@ -56,9 +56,9 @@ def card(scene: Scene) -> Component:
             html.H3("Seeds"),
             _seeds(trials),
             html.H3("Take it along"),
-            copied(export_command(scene, found), "the command"),
+            copied(export_command(context, found), "the command"),
             html.H3("What it ran on"),
-            _facts(board, found),
+            _facts(state, found),
         ],
         className="card",
         **{"aria-label": f"Trial {found.number}"},
@@ -91,14 +91,14 @@ def _insertion(insertion: Insertion, stage: int) -> list[Component]:
             html.Small(where)]  # fmt: skip
 
 
-def curve_figure(board: Board, trials: Sequence[TrialRecord], theme: Theme) -> go.Figure:
+def curve_figure(state: StudyState, trials: Sequence[TrialRecord], theme: Theme) -> go.Figure:
     """Validation accuracy by epoch of some trials, over the bare backbone's."""
     figure = canvas(
         theme, "Epoch", "Accuracy (%)", height=240, margin={"l": 56, "r": 16, "t": 8, "b": 48}
     )
-    bare = board.bare_numbers
+    bare = state.bare_numbers
     own = [trial.number for trial in trials]
-    records = board.epochs_of([*bare, *own])
+    records = state.epochs_of([*bare, *own])
     for numbers, name, colour, width in (
         (bare, "bare backbone", theme.faint, 2),
         (own, "this architecture", theme.palette[2], 2.5),
@@ -167,14 +167,14 @@ def _seeds(trials: Sequence[TrialRecord]) -> Component:
     return table([">trial", ">seed", "state", ">epochs", ">accuracy"], rows)
 
 
-def export_command(scene: Scene, trial: TrialRecord) -> str:
+def export_command(context: PageContext, trial: TrialRecord) -> str:
     """What to type to take the trial's network along."""
-    words = ["attentune", "export", scene.board.study.name, "--pick", str(trial.number)]
-    return shlex.join([*words, "-o", "model", "--db", scene.database])
+    words = ["attentune", "export", context.state.study.name, "--pick", str(trial.number)]
+    return shlex.join([*words, "-o", "model", "--db", context.database])
 
 
-def _facts(board: Board, trial: TrialRecord) -> Component:
-    facts = board.environments().get(trial.environment or "", {})
+def _facts(state: StudyState, trial: TrialRecord) -> Component:
+    facts = state.environments().get(trial.environment or "", {})
     if not facts:
         return html.P("It has not said yet.", className="caption")
     pairs = [[html.Dt(name), html.Dd(value)] for name, value in facts.items()]

@@ -16,7 +16,7 @@ from attentune.studies.analysis.confirmation import (
     finalists,
 )
 from attentune.studies.analysis.paired_comparisons import Blocks, holm
-from attentune.studies.figures.intervals import forest_figure
+from attentune.studies.figures.intervals import confirmation_figure
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
@@ -159,7 +159,7 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
     told = confirmation_json(found, sentence)
     assert told["contenders"][0]["gain"]["claimed"]
     assert not told["contenders"][3]["gain"]["claimed"]
-    figure = forest_figure(found)
+    figure = confirmation_figure(found)
     symbols = {symbol for trace in figure.data for symbol in trace.marker.symbol}
     assert symbols == {"circle", "circle-open"}
 
@@ -205,7 +205,7 @@ def test_too_little_to_tell_is_said_as_such(
     found = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
     assert words in verdict(found)
     assert warning(found) == ""
-    assert forest_figure(found).layout.height
+    assert confirmation_figure(found).layout.height
 
 
 # What is claimed in the long run

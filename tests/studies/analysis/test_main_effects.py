@@ -11,8 +11,8 @@ from attentune.studies.analysis.findings import Point
 from attentune.studies.analysis.hypervolume import course, hypervolume, importances
 from attentune.studies.analysis.main_effects import main_effects
 from attentune.studies.analysis.trial_table import Columns
-from attentune.studies.figures.history import course_figure, importance_figure
-from attentune.studies.figures.intervals import effects_figure
+from attentune.studies.figures.history import hypervolume_figure, importances_figure
+from attentune.studies.figures.intervals import main_effects_figure
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import TrialRecord
 from made import study, trial
@@ -100,7 +100,7 @@ def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
         )
     )
     assert {e.level for e in main_effects(together, STAGES) if e.factor == "attention"} <= {"ca"}
-    assert effects_figure(()).layout.height
+    assert main_effects_figure(()).layout.height
 
 
 def test_an_attention_everywhere_counts_in_every_stage() -> None:
@@ -122,7 +122,7 @@ def test_importances_point_at_the_stage_that_matters() -> None:
     assert importances(points(take=4), STAGES) == {}
     equal = points_of(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
     assert importances(equal, STAGES) == {}
-    assert len(importance_figure(shares).data[0].y) == 3
+    assert len(importances_figure(shares).data[0].y) == 3
 
 
 def test_the_hypervolume_of_boxes_worked_by_hand() -> None:
@@ -153,4 +153,4 @@ def test_the_course_grows_with_what_was_trained() -> None:
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
     assert course(Columns().rows, objectives) == ()
-    assert len(course_figure(steps).data[0].x) == 4
+    assert len(hypervolume_figure(steps).data[0].x) == 4

@@ -9,31 +9,31 @@ import pytest
 from attentune.runners.results import Failure
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.dashboard import study_state as boards
-from attentune.studies.dashboard.address import View
+from attentune.studies.dashboard import study_state
+from attentune.studies.dashboard.address import Address
 from attentune.studies.dashboard.guard import COOKIE, Guard
-from attentune.studies.dashboard.study_state import Board
+from attentune.studies.dashboard.study_state import StudyState
 from attentune.studies.database.store import Store
 from attentune.studies.records import BASELINE
 
 VIEWS = [
-    View(),
-    View(study="a b&c=d", cost="macs", log=True, trial=7),
-    View(attention=("se", "cbam"), stage=("s1",), ratio=("16",), colour="position"),
-    View(third="latency_ms", position=("mid",), with_=("other", "one & two")),
+    Address(),
+    Address(study="a b&c=d", cost="macs", log=True, trial=7),
+    Address(attention=("se", "cbam"), stage=("s1",), ratio=("16",), colour="position"),
+    Address(third="latency_ms", position=("mid",), with_=("other", "one & two")),
 ]
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=str)
-def test_an_address_restores_what_was_seen(view):
-    assert View.of(view.search) == view
+@pytest.mark.parametrize("address", VIEWS, ids=str)
+def test_an_address_restores_what_was_seen(address):
+    assert Address.from_query(address.query) == address
 
 
 @pytest.mark.parametrize(
     "search", [None, "", "?", "?trial=x&colour=none", "?trial=-1", "?log=7", "?%ff=%fe"]
 )
 def test_an_address_that_makes_no_sense_is_the_default(search):
-    assert View.of(search) == View()
+    assert Address.from_query(search) == Address()
 
 
 def asked(guard, **environ):
@@ -96,7 +96,7 @@ def test_the_dashboard_is_there_without_torch():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(boards, "PATIENCE", 0.0)
+    monkeypatch.setattr(study_state, "PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_reading_never_keeps_a_search_from_writing(store, study, reader, add, ep
     store.start_trial(study, 7, parse("resnet18+eca@all.residual"), seed=0)
     store.record_epoch(study, 7, epoch(1, 0.4))
     assert list(reading) == []
-    assert Board(reader, study).latest[7].report.accuracy == 0.4
+    assert StudyState(reader, study).latest[7].report.accuracy == 0.4
 
 
 def test_a_board_follows_a_search_by_reading_only_what_is_new(
@@ -120,10 +120,10 @@ def test_a_board_follows_a_search_by_reading_only_what_is_new(
 ):
     for number, text in enumerate(("resnet18", "resnet18+se(r=16)@all.residual")):
         add(text, 0.5 + 0.1 * number, role=BASELINE)
-    board = Board(reader, study)
-    mark = board.refresh()
-    assert board.refresh() == mark
-    assert board.findings().best.accuracy == 0.6
+    state = StudyState(reader, study)
+    mark = state.refresh()
+    assert state.refresh() == mark
+    assert state.findings().best.accuracy == 0.6
 
     rows = []
     whole = reader.changed_trials
@@ -136,18 +136,18 @@ def test_a_board_follows_a_search_by_reading_only_what_is_new(
     monkeypatch.setattr(reader, "changed_trials", counted)
     store.start_trial(study, 100, parse("resnet18+eca@all.residual"), seed=0)
     store.record_epoch(study, 100, epoch(1, 0.4))
-    assert board.refresh() != mark
-    assert {n: r.report.epoch for n, r in board.latest.items()} == {100: 1}
+    assert state.refresh() != mark
+    assert {n: r.report.epoch for n, r in state.latest.items()} == {100: 1}
     store.record_epoch(study, 100, epoch(2, 0.55))
-    mark = board.refresh()
-    assert board.latest[100].report.accuracy == 0.55
+    mark = state.refresh()
+    assert state.latest[100].report.accuracy == 0.55
     store.finish_trial(study, 100, result(0.7))
-    assert board.refresh() != mark
-    assert board.latest == {}
-    assert board.findings().best.number == 100
+    assert state.refresh() != mark
+    assert state.latest == {}
+    assert state.findings().best.number == 100
     assert max(rows) == 1
-    expected = analyse(study, reader.trials(study), stages=board.stages)
-    found = board.findings()
+    expected = analyse(study, reader.trials(study), stages=state.stages)
+    found = state.findings()
     assert (found.counts, found.noise, found.table) == (
         expected.counts,
         expected.noise,
@@ -162,12 +162,12 @@ def test_a_board_follows_a_search_by_reading_only_what_is_new(
 def test_a_board_forgets_a_trial_that_was_turned_away(store, study, reader, add, impatient):
     add("resnet18", 0.5)
     store.start_trial(study, 50, parse("resnet18+eca@all.residual"), seed=0)
-    board = Board(reader, study)
-    assert board.columns.counts()["running"] == 1
+    state = StudyState(reader, study)
+    assert state.columns.counts()["running"] == 1
     store.reject(study, parse("resnet18+eca@all.residual"), "too large", number=50)
-    board.refresh()
-    assert board.columns.counts()["running"] == 0
-    assert [r.reason for r in board.rejections()] == ["too large"]
+    state.refresh()
+    assert state.columns.counts()["running"] == 0
+    assert [r.reason for r in state.rejections()] == ["too large"]
 
 
 def test_filters_choose_what_is_drawn_and_keep_the_baselines(store, study, reader, add):
@@ -175,29 +175,29 @@ def test_filters_choose_what_is_drawn_and_keep_the_baselines(store, study, reade
     add("resnet18+se(r=16)@s1.residual", 0.6)
     add("resnet18+se(r=4)@s4.post", 0.7)
     add("resnet18+cbam(r=16)@s1-s3.residual", 0.55)
-    board = Board(reader, study)
+    state = StudyState(reader, study)
 
     def drawn(**filters):
-        return [p.number for p in board.findings(View(**filters)).points]
+        return [p.number for p in state.findings(Address(**filters)).points]
 
     assert drawn() == [0, 1, 2, 3]
     assert drawn(attention=("se",)) == [0, 1, 2]
     assert drawn(stage=("s2",)) == [0, 3]
     assert drawn(ratio=("16",), position=("residual",)) == [0, 1, 3]
     assert drawn(attention=("nl",)) == [0]
-    assert board.findings(View(attention=("nl",))).best.number == 2
+    assert state.findings(Address(attention=("nl",))).best.number == 2
 
 
 def test_of_very_many_architectures_the_best_of_every_spot_are_drawn(
     store, study, reader, add, monkeypatch
 ):
-    monkeypatch.setattr(boards, "MOST_DRAWN", 10)
-    monkeypatch.setattr(boards, "SPOTS", (3, 3))
+    monkeypatch.setattr(study_state, "MOST_DRAWN", 10)
+    monkeypatch.setattr(study_state, "SPOTS", (3, 3))
     add("resnet18", 0.5, 1000, role=BASELINE)
     for ratio in range(2, 40):
         add(f"resnet18+se(r={ratio})@s1.residual", 0.5 + ratio / 100, 1000 + ratio)
-    board = Board(reader, study)
-    found = board.findings(View(trial=3))
+    state = StudyState(reader, study)
+    found = state.findings(Address(trial=3))
     assert len(found.points) <= 10 + len(found.front) + 2
     assert {p.number for p in found.front} <= {p.number for p in found.points}
     assert {0, 3} <= {p.number for p in found.points}
@@ -205,11 +205,11 @@ def test_of_very_many_architectures_the_best_of_every_spot_are_drawn(
 
 
 def test_an_empty_study_and_one_that_only_failed_have_nothing_to_show(store, study, reader):
-    board = Board(reader, study)
-    assert board.findings().best is None
-    assert board.costs[0].key == "params"
+    state = StudyState(reader, study)
+    assert state.findings().best is None
+    assert state.costs[0].key == "params"
     store.start_trial(study, 0, parse("resnet18"), seed=0)
     store.fail_trial(study, 0, Failure("error", "<b>boom</b>", "trace"))
-    board.refresh()
-    assert board.findings().points == ()
-    assert [t.failure.message for t in board.failed()] == ["<b>boom</b>"]
+    state.refresh()
+    assert state.findings().points == ()
+    assert [t.failure.message for t in state.failed()] == ["<b>boom</b>"]

@@ -13,11 +13,11 @@ from attentune.studies.analysis.findings import AttentionTable, Cell, Findings
 from attentune.studies.database.store import Store
 from attentune.studies.figures.heatmap import (
     MANY_CURVES,
-    curves_figure,
     heatmap_figure,
-    ratio_figure,
+    learning_curves_figure,
+    ratios_figure,
 )
-from attentune.studies.figures.pareto import three_figure, tradeoff_figure
+from attentune.studies.figures.pareto import pareto_figure, three_objectives_figure
 from attentune.studies.figures.themes import DARK, LIGHT, Theme
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import BASELINE, StudyRecord
@@ -55,9 +55,9 @@ def test_every_figure_draws_nothing_as_a_sentence(
 ) -> None:
     found = findings(store, study)
     for figure in (
-        tradeoff_figure(found, PARAMS, theme),
+        pareto_figure(found, PARAMS, theme),
         heatmap_figure(found.table, theme),
-        curves_figure(found, [], [], theme),
+        learning_curves_figure(found, [], [], theme),
     ):
         assert not figure.data
         assert "yet" in figure.layout.annotations[0].text
@@ -66,7 +66,7 @@ def test_every_figure_draws_nothing_as_a_sentence(
 def test_the_tradeoff_shows_means_errors_baselines_and_the_front(
     store: Store, study: StudyRecord, filled: None
 ) -> None:
-    figure = tradeoff_figure(findings(store, study), PARAMS)
+    figure = pareto_figure(findings(store, study), PARAMS)
     cbam = trace(figure, "cbam")
     assert (list(cbam.x), list(cbam.y)) == ([1050], [71.0])
     assert list(cbam.error_y.array) == pytest.approx([1.0])
@@ -113,7 +113,7 @@ def test_learning_curves_are_grouped_by_what_became_of_the_trial(
     store.record_epoch(study, stopped, epoch(1, 0.2))
     store.prune_trial(study, stopped, "slow")
     trials = store.trials(study)
-    figure = curves_figure(findings(store, study), trials, store.epochs(study))
+    figure = learning_curves_figure(findings(store, study), trials, store.epochs(study))
     bare = trace(figure, "bare backbone (1)")
     assert list(bare.y) == [30.0, 60.0, None]
     assert trace(figure, "ended early (1)").line.dash == "dot"
@@ -135,7 +135,9 @@ def test_thousands_of_curves_are_thinned_and_drawn_as_few_traces(
     add("resnet18", 0.99, 1)
     for r in range(1, 2 * MANY_CURVES, 2):
         add(f"resnet18+se(r={r})@all.mid", 0.5, 10_000 - r)
-    figure = curves_figure(findings(store, study), store.trials(study), store.epochs(study))
+    figure = learning_curves_figure(
+        findings(store, study), store.trials(study), store.epochs(study)
+    )
     assert len(figure.data) == 2
     others = trace(figure, "others")
     assert sum(value is None for value in others.y) <= MANY_CURVES
@@ -150,7 +152,7 @@ def test_thousands_of_curves_are_thinned_and_drawn_as_few_traces(
     ],
 )
 def test_markers_are_coloured_by_what_is_asked_for(store, study, filled, colouring, names):
-    figure = tradeoff_figure(findings(store, study), PARAMS, colouring=colouring, log=True)
+    figure = pareto_figure(findings(store, study), PARAMS, colouring=colouring, log=True)
     known = {"best at cost", "baselines", "Pareto front"}
     assert {t.name for t in figure.data} - known <= names
     assert {t.name for t in figure.data} - known
@@ -160,7 +162,7 @@ def test_markers_are_coloured_by_what_is_asked_for(store, study, filled, colouri
 
 def test_three_objectives_have_the_third_as_colour(store, study, filled):
     found = findings(store, study)
-    figure = three_figure(found, PARAMS, OBJECTIVES["macs"])
+    figure = three_objectives_figure(found, PARAMS, OBJECTIVES["macs"])
     [markers, _] = figure.data
     assert list(markers.marker.color) == [p.values["macs"] for p in found.points]
     assert list(markers.customdata) == [p.number for p in found.points]
@@ -185,6 +187,6 @@ def test_attentions_that_share_a_colour_differ_in_their_symbol():
 
 def test_curves_of_ratios_show_means_and_errors():
     curves = {"se": [(4, Cell(0.01, 0.002, 5)), (16, Cell(0.02, None, 1))]}
-    [line] = ratio_figure(curves).data
+    [line] = ratios_figure(curves).data
     assert (list(line.x), list(line.y)) == ([4, 16], [1.0, 2.0])
     assert list(line.error_y.array) == [0.2, 0]
