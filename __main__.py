@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from .interrupts import interrupts_held
+from .interrupts import defer_interrupts
 
 INTERRUPTED = 130
 
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        with interrupts_held():
+        with defer_interrupts():
             from .search.cli import main as command_line
         command_line()
     except KeyboardInterrupt:

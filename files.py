@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; what is there takes its place when the block ends well.
 
     The folder is made if it is missing. Whoever writes makes the file, so that it may be read by

@@ -11,7 +11,7 @@ from types import FrameType
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """An interrupt that arrives inside takes effect when the block ends.
 
     Libraries try imports and go on without whatever cannot be imported; some of them then take a

@@ -27,7 +27,7 @@ from attentune.benchmarks.usual import Settings
 from attentune.runners.calibration.precision import probe
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.networks.build import choose_stem
 
@@ -107,7 +107,9 @@ def main() -> None:
                 result = {
                     "what": "final validation accuracy, points, same epochs; standard error of the "
                     "difference of the means",
-                    "environment": environment(device, "as in the recipes, float32 where usual"),
+                    "environment": describe_environment(
+                        device, "as in the recipes, float32 where usual"
+                    ),
                     "recipes": described,
                     "summary": summary(runs),
                     "runs": runs,

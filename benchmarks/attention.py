@@ -33,8 +33,8 @@ from typing import Any
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners.devices import hold_memory, resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.devices import keep_freed_memory, resolve_device
+from attentune.runners.environment import describe_environment
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
 from attentune.spaces.backbones.discover import site_map
 from attentune.spaces.backbones.timm_compat import import_timm
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--block", type=float, default=0.01, help="seconds of a turn, at least")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    hold_memory()  # as a worker does
+    keep_freed_memory()  # as a worker does
     options.watch = watch = Watch.begin(anyway=options.anyway)
     rows = list(rows_of(options))
     slower = [
@@ -276,7 +276,7 @@ def main() -> None:
         "what": "time of an attention alone: plain form and timm's over ours, ratios in a round",
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
-        "environment": environment(options.device, "see rows"),
+        "environment": describe_environment(options.device, "see rows"),
         "limit": LIMIT,
         "slower": slower,
         "rows": rows,

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from attentune.benchmarks.training import Loaded, load, trained
 from attentune.runners.data import inspect_data
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 
 BARE = "test_resnet"
@@ -97,7 +97,7 @@ def main() -> None:
             trials.append(run(text, seed, recipe, loaded))
             result = {
                 "what": "final validation accuracy and paired gain over the bare backbone, points",
-                "environment": environment(torch.device("cpu"), recipe.precision),
+                "environment": describe_environment(torch.device("cpu"), recipe.precision),
                 "recipe": recipe.model_dump(mode="json"),
                 "summary": summary(trials),
                 "trials": trials,

@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.training import load, network
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners.devices import hold_memory
-from attentune.runners.environment import environment
+from attentune.runners.devices import keep_freed_memory
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.fast_ops import Quick
 from attentune.runners.training.optimizer import make_optimizer
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    hold_memory()
+    keep_freed_memory()
     watch = Watch.begin(anyway=options.anyway)
     networks, layers = [], []
     for backbone, layout in itertools.product(options.backbones, LAYOUTS):
@@ -176,7 +176,7 @@ def main() -> None:
         "what": "training with torch's convolutions over small maps, and with ours",
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
-        "environment": environment(CPU, "float32"),
+        "environment": describe_environment(CPU, "float32"),
         "image_size": options.image_size,
         "networks": networks,
         "layers": layers,

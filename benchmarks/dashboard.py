@@ -31,7 +31,7 @@ from urllib.request import Request, urlopen
 import psutil
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import Architecture, parse
 from attentune.studies.dashboard.address import Address
@@ -221,7 +221,7 @@ def views(draw: random.Random) -> Iterator[Address]:
 def keep_adding(path: Path) -> None:
     """A search that goes on, until it is killed: an epoch every half second, a trial every two."""
     draw = random.Random(1)
-    told = environment(torch.device("cpu"), "float32")
+    told = describe_environment(torch.device("cpu"), "float32")
     costs = Costs(11_200_000, 600_000_000, latency_ms=6.0)
     result = TrialResult(0.6, 4, costs, 2.0, 2.0, 900.0, told)
     with Store.open(path) as store:
@@ -341,7 +341,7 @@ def main() -> None:
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
         "target": TARGETS,
-        "environment": environment(torch.device("cpu"), "float32"),
+        "environment": describe_environment(torch.device("cpu"), "float32"),
         "trials": options.trials,
         **found,
     }

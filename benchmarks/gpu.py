@@ -39,7 +39,7 @@ from attentune.runners.calibration.workers_per_gpu import measure_packing
 from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels import pool_scale as forms
@@ -308,7 +308,7 @@ def main() -> None:
     precision = bench.recipe.precision
     result = {
         "what": (PARTS[options.part].__doc__ or "").strip(),
-        "environment": environment(bench.device, precision),
+        "environment": describe_environment(bench.device, precision),
         "recipe": {**bench.recipe.model_dump(mode="json"), "data": Path(bench.recipe.data).name},
         "dry": bench.dry,
         **found,

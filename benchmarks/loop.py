@@ -35,8 +35,8 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
 from attentune.runners.calibration.precision import Probe, Variant, probe
 from attentune.runners.data import Dataset, inspect_data, load_data
-from attentune.runners.devices import hold_memory, resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.devices import keep_freed_memory, resolve_device
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Training, steps_of
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--block", type=float, default=0.3, help="seconds of a turn, at least")
     options = parser.parse_args()
     device = resolve_device(options.device)
-    hold_memory()  # for all three loops: they share a process
+    keep_freed_memory()  # for all three loops: they share a process
     watch = Watch.begin(anyway=options.anyway)
     rows: list[dict[str, Any]] = []
     with contextlib.suppress(KeyboardInterrupt):  # interrupted, what was measured so far is kept
@@ -238,7 +238,7 @@ def main() -> None:
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
         "target": {"ours / bare": TARGET},
-        "environment": environment(device, "see rows"),
+        "environment": describe_environment(device, "see rows"),
         "data": data.name,
         "rows": rows,
     }

@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import shown, spread
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.events import EpochDone, Event
 from attentune.runners.workers import worker
 from attentune.search.run.coordinator import Running
@@ -237,7 +237,7 @@ def main() -> None:
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
         "target_ms": TARGET_MS,
-        "environment": environment(torch.device("cpu"), "see rows"),
+        "environment": describe_environment(torch.device("cpu"), "see rows"),
         "data": options.data,
         "batch_size": options.batch_size,
         "epochs": options.epochs,

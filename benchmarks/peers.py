@@ -76,7 +76,7 @@ class Moasha:
             told = {
                 "epoch": report.epoch,
                 "error": 1 - report.accuracy,
-                "params": self.table.of(architecture).params,
+                "params": self.table.price(architecture).params,
             }
             if report.epoch == len(curve):
                 self.scheduler.on_trial_complete(trial, told)

@@ -50,7 +50,7 @@ import numpy as np
 import torch
 from attentune.benchmarks.tabular import TABLES, Array, Table
 from attentune.runners.data import load_data
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.augment import EpochOfPictures
 from attentune.runners.training.device_data import DeviceData
@@ -284,7 +284,7 @@ def main() -> None:
     if options.json:
         told = {
             "what": "rank correlation of scores of the untrained network with the trained accuracy",
-            "environment": environment(torch.device("cpu"), "float32"),
+            "environment": describe_environment(torch.device("cpu"), "float32"),
             "draws": options.draws,
             "initialisations": len(SEEDS),
             "batch": BATCH,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from attentune.benchmarks.tabular import TABLES, Array, Table
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from scipy import stats
 
 DRAWS = 400
@@ -81,7 +81,7 @@ def main() -> None:
     if options.json:
         told = {
             "what": "correlation of an epoch's signal with the final accuracy of other seeds",
-            "environment": environment(torch.device("cpu"), "float32"),
+            "environment": describe_environment(torch.device("cpu"), "float32"),
             "draws": DRAWS,
             "tables": results,
         }

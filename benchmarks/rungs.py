@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from attentune.benchmarks.training import Loaded, load, network, trained
 from attentune.runners.data import inspect_data
-from attentune.runners.devices import hold_memory, resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.devices import keep_freed_memory, resolve_device
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
@@ -66,7 +66,7 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
     data_name, text, seed, kind, fields, where = task
     device = torch.device(where)
     torch.set_num_threads(1)
-    hold_memory()
+    keep_freed_memory()
     recipe = Recipe.of(**fields)
     loaded = load(recipe, device)
     if kind == FREE:  # its optimizer counts steps in Python, which no captured step would do
@@ -231,7 +231,7 @@ def main() -> None:
             if number < len(wanted) and time.monotonic() < noted + NOTED_EVERY:
                 continue
             result = {
-                "environment": environment(device, "float32"),
+                "environment": describe_environment(device, "float32"),
                 "epochs": options.epochs,
                 "correlations": summary(trials, options.epochs),
                 "trials": sorted(trials, key=_order),

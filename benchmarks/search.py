@@ -47,7 +47,7 @@ import torch
 from attentune.benchmarks.peers import Moasha
 from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.search.pruning.pruner import Pruner, Reached
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
@@ -339,7 +339,7 @@ def main() -> None:
     if options.json:
         told = {
             "what": "searches replayed on tables of architectures",
-            "environment": environment(torch.device("cpu"), "float32"),
+            "environment": describe_environment(torch.device("cpu"), "float32"),
             "repetitions": options.repetitions,
             "top": options.top,
             "trials": options.trials,

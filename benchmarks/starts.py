@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from attentune import register_attention
 from attentune.benchmarks.training import load, trained
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
 from attentune.spaces.attentions.catalogue import attention
@@ -153,7 +153,7 @@ def main() -> None:
         result = {
             "what": "gain over the bare backbone and over doubled gates: final validation "
             "accuracy, points, paired by seed",
-            "environment": environment(torch.device("cpu"), recipe.precision),
+            "environment": describe_environment(torch.device("cpu"), recipe.precision),
             "recipes": described,
             "summary": summary(trials),
             "trials": trials,

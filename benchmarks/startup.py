@@ -21,7 +21,7 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.trials import timed
 from attentune.benchmarks.turns import ratios, rounds_of, shown, spread
 from attentune.runners.data import prepare_data
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 
 BY_ITSELF = """
@@ -82,7 +82,7 @@ def main() -> None:
         "what": "seconds of whole commands that train next to nothing",
         "busy": watch.end(),
         "others_cores": round(watch.cores, 3),
-        "environment": environment(torch.device("cpu"), "see --precision auto"),
+        "environment": describe_environment(torch.device("cpu"), "see --precision auto"),
         "rows": rows,
     }
     if options.json:

@@ -79,8 +79,8 @@ class Table:
         """What the curves of its trials are made of."""
         return Parts.of(self.rows, self.ranked)
 
-    def of(self, architecture: Architecture) -> Costs:
-        """As `CostModel.of`."""
+    def price(self, architecture: Architecture) -> Costs:
+        """As `CostModel.price`."""
         return self.rows[str(architecture)].costs
 
     def front(self, means: Mapping[str, float]) -> list[str]:

@@ -31,8 +31,8 @@ from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with
 from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
 from attentune.runners.costs import CostModel
-from attentune.runners.devices import hold_memory
-from attentune.runners.environment import environment
+from attentune.runners.devices import keep_freed_memory
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.search.run.propose import baselines
@@ -70,7 +70,7 @@ def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     inside = dict.fromkeys(bound.decide(bound.at(i)) for i in range(bound.size()))
     rows = []
     for architecture in dict.fromkeys([*inside, *baselines(study.backbone, bound)]):
-        price = costs.of(architecture)
+        price = costs.price(architecture)
         row = {"architecture": str(architecture), "params": price.params, "macs": price.macs}
         row |= {} if architecture in inside else {"outside": True}
         rows.append(row | {"seeds": [], "seconds": None, "accuracy": [], "train_loss": []})
@@ -98,7 +98,7 @@ def trial(task: Task) -> Trial:
     device = torch.device(device_name)
     torch.set_num_threads(1)
     if device.type == "cpu":
-        hold_memory()
+        keep_freed_memory()
     recipe = Recipe.of(**fields)
     run = trained(text, seed, recipe, load(recipe, device))
     return text, seed, run.curve, run.outcome.steps
@@ -178,7 +178,7 @@ def main() -> None:
     rows = sampled(table, options.sample) if options.sample else table["architectures"]
     tasks = [(recipe, *one, options.device) for one in missing(rows, options.seeds)]
     print(f"trials to go: {len(tasks)}", flush=True)
-    here = environment(torch.device(options.device), recipe["precision"])
+    here = describe_environment(torch.device(options.device), recipe["precision"])
     ends = time.monotonic() + options.seconds
     for text, seed, curve, steps in results(tasks, options.processes):
         add(table, text, seed, curve, here | {"steps": steps})

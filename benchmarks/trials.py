@@ -36,7 +36,7 @@ from attentune.benchmarks.turns import shown, spread
 from attentune.benchmarks.usual import Settings
 from attentune.runners.data import prepare_data
 from attentune.runners.devices import resolve_device
-from attentune.runners.environment import environment
+from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.studies.database.store import Store
 
@@ -224,7 +224,7 @@ def main() -> None:
     for backbone in options.backbones:
         rows.append(measure(backbone, options, watch))
         print_row(rows[-1])
-    facts = environment(options.device, "see rows")
+    facts = describe_environment(options.device, "see rows")
     facts["threads"] = f"ours and ray: 1 a worker; optuna: {torch.get_num_threads()}"
     if "ray" in options.ways:
         facts["ray"] = metadata.version("ray")

@@ -8,11 +8,10 @@ that the machine's noise hits both alike and cancels in the ratio.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +28,7 @@ from ..spaces.backbones.sites import SiteMap
 from ..spaces.networks.build import build
 from ..spaces.networks.canonical import canonical
 from ..spaces.networks.placement import fittings
-from .devices import resolve_device
+from .devices import resolve_device, torch_threads
 from .recipe import Recipe
 from .results import Costs
 
@@ -49,7 +48,7 @@ class CostModel:
         self.backbone = backbone
         self.site_map: SiteMap = discover(backbone, image_size=recipe.image_size, stem=recipe.stem)
 
-    def of(self, architecture: Architecture) -> Costs:
+    def price(self, architecture: Architecture) -> Costs:
         """Parameters and MACs of one forward pass of one picture."""
         base = self._base(architecture.strip_attention)
         params, macs = base.params, base.macs
@@ -71,11 +70,11 @@ class CostModel:
                     image_size=self.recipe.image_size,
                     seed=None,
                 )
-            self._bare[strip] = count(model, self.recipe.image_size)
+            self._bare[strip] = count_costs(model, self.recipe.image_size)
         return self._bare[strip]
 
 
-def count(model: nn.Module, image_size: int) -> Costs:
+def count_costs(model: nn.Module, image_size: int) -> Costs:
     """Parameters and MACs of one picture (3, S, S), on whatever device the model is."""
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
@@ -179,28 +178,17 @@ def measure_architecture(
         return model.to(resolve_device(device))
 
     model = make(architecture)
-    costs = count(model, image_size)
+    costs = count_costs(model, image_size)
     milliseconds = ratio = None
     if latency:
         bare = make(Architecture(architecture.backbone))
-        with threads(1):
+        with torch_threads(1):
             milliseconds, ratio = measure_latency(model, bare, image_size)
-    memory = training_memory_mib(architecture, recipe, num_classes)
+    memory = count_training_memory_mib(architecture, recipe, num_classes)
     return architecture, Costs(costs.params, costs.macs, milliseconds, ratio, memory)
 
 
-@contextlib.contextmanager
-def threads(number: int) -> Iterator[None]:
-    """So many threads for torch inside, as before outside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def reference_latency(
+def measure_reference_latency(
     backbone: str, recipe: Recipe, num_classes: int, device: torch.device
 ) -> float:
     """Milliseconds a forward pass of the bare backbone, one picture, on one thread of a CPU."""
@@ -211,11 +199,13 @@ def reference_latency(
         image_size=recipe.image_size,
         seed=None,
     ).to(device)
-    with threads(1):
+    with torch_threads(1):
         return measure_latency(model, model, recipe.image_size)[0]
 
 
-def training_memory_mib(architecture: Architecture, recipe: Recipe, num_classes: int) -> float:
+def count_training_memory_mib(
+    architecture: Architecture, recipe: Recipe, num_classes: int
+) -> float:
     """Peak memory of one training step at the recipe's batch size, in MiB.
 
     Counted on the meta device by following every tensor's life through forward and backward, plus

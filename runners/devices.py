@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -53,7 +54,18 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def hold_memory() -> None:
+@contextlib.contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Let torch compute on `number` threads inside the block, and on as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
     """Let this process keep memory that it frees, instead of giving it back and asking again.
 
     A training step frees all that it allocates. The C library returns much of it to the system,

@@ -18,7 +18,7 @@ from ..spaces.attentions.plugins.register import origins
 PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 
 
-def environment(
+def describe_environment(
     device: torch.device, precision: str, attentions: Iterable[str] = ()
 ) -> dict[str, str]:
     """Name → value, all text, in the order in which a reader wants them.
@@ -73,16 +73,16 @@ def _version(package: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def git_commit() -> str:
-    """The commit of the checkout that attentune runs from, `+` if changed; empty elsewhere."""
+def git_commit() -> str | None:
+    """The commit of the checkout that attentune runs from, `+` if changed; None elsewhere."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
-        return ""
+        return None
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
         return commit + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
 
 
 def _git(root: Path, *words: str) -> str:

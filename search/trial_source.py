@@ -24,7 +24,7 @@ class Proposal:
 class Prices(Protocol):
     """What architectures cost, without training them."""
 
-    def of(self, architecture: Architecture, /) -> Costs:
+    def price(self, architecture: Architecture, /) -> Costs:
         """Parameters and MACs."""
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from attentune.interrupts import interrupts_held
+from attentune.interrupts import defer_interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def interrupted_and_lost():
 def test_an_interrupt_takes_effect_afterwards():
     assert interrupted_and_lost() == "lost"
     found = []
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():
         found.append(interrupted_and_lost())
     assert found == ["not noticed"]
     assert interrupted_and_lost() == "lost"
@@ -39,7 +39,7 @@ def test_an_interrupt_takes_effect_afterwards():
 
 def test_whoever_ignores_interrupts_goes_on_ignoring_them():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with interrupts_held():
+    with defer_interrupts():
         assert interrupted_and_lost() == "not noticed"
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
@@ -48,7 +48,7 @@ def test_threads_have_nothing_to_hold():
     reached = []
 
     def work():
-        with interrupts_held():
+        with defer_interrupts():
             reached.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
@@ -70,8 +70,8 @@ def a_command_line(at: str):
         )
     return (
         "import signal\n"
-        "from attentune.runners import cost\n"
-        "cost.measure_architecture = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+        "from attentune.runners import costs\n"
+        "costs.measure_architecture = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
     )
 
 

@@ -20,8 +20,7 @@ import torch
 from ...errors import AttentuneError
 from ...spaces.architecture import Architecture
 from ...spaces.networks.build import build
-from ..costs import threads
-from ..devices import hold_memory
+from ..devices import keep_freed_memory, torch_threads
 from ..environment import device_name
 from ..recipe import Precision, Recipe
 from ..training.device_data import DeviceData, Pictures
@@ -123,8 +122,8 @@ def probe(
     AttentuneError if no variant can take a step.
     """
     if device.type == "cpu":
-        hold_memory()  # as a worker does
-    with threads(1) if device.type == "cpu" else threads(torch.get_num_threads()):
+        keep_freed_memory()  # as a worker does
+    with torch_threads(1) if device.type == "cpu" else torch_threads(torch.get_num_threads()):
         return _probe(backbone, recipe, num_classes, device, variants, seconds)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ...files import replacing
+from ...files import atomic_write
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .paths import cache_root
@@ -125,7 +125,7 @@ def _read_look(file: Path) -> SourceInfo | None:
 
 
 def _keep_look(info: SourceInfo, file: Path) -> None:
-    with replacing(file) as part:
+    with atomic_write(file) as part:
         part.write_text(json.dumps(asdict(info)), "utf-8")
 
 

@@ -19,7 +19,7 @@ class Check:
     found: str
 
 
-def examine() -> list[Check]:
+def check_installation() -> list[Check]:
     """All checks; none raises."""
     questions: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],

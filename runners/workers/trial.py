@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ...errors import AttentuneError, FailureKind, TrialError
-from ...files import replacing
+from ...files import atomic_write
 from ...spaces.architecture import Architecture
 from ...spaces.kernels import batch_norm, pool_scale_cuda
 from ...spaces.networks.build import build
 from ...spaces.networks.reusable_backbone import Template
-from ..costs import count, measure_latency, training_memory_mib
+from ..costs import count_costs, count_training_memory_mib, measure_latency
 from ..data import Dataset, load_data
-from ..environment import environment
+from ..environment import describe_environment
 from ..events import (
     Decision,
     EpochDone,
@@ -138,7 +138,7 @@ class _Trial:
 
     def price(self, model: nn.Module, num_classes: int) -> Costs:
         job, recipe = self.job, self.job.recipe
-        costs = job.costs or count(model, recipe.image_size)
+        costs = job.costs or count_costs(model, recipe.image_size)
         if costs.params != (found := sum(p.numel() for p in model.parameters())):
             raise AttentuneError(
                 f"{job.architecture} has {found:,} parameters where {costs.params:,} were counted "
@@ -157,7 +157,7 @@ class _Trial:
             if job.reference_latency_ms is not None:
                 latency = ratio * job.reference_latency_ms
         if "memory_mib" in job.measure:
-            memory = training_memory_mib(job.architecture, recipe, num_classes)
+            memory = count_training_memory_mib(job.architecture, recipe, num_classes)
         return Costs(costs.params, costs.macs, latency, ratio, memory)
 
     def after_epoch(self, report: EpochReport, save: Save) -> bool:
@@ -177,14 +177,14 @@ class _Trial:
     def checkpoint(self, save: Save) -> None:
         began = time.perf_counter()
         spent = {"seconds": self.seconds, "device_seconds": self.device_seconds}
-        with replacing(self.saved) as path:
+        with atomic_write(self.saved) as path:
             save(path, {"report": asdict(self.last), **spent})
         self.saved_at = time.perf_counter()
         self.saving = self.saved_at - began
 
     def environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
-        return environment(self.device, self.job.recipe.precision, attentions)
+        return describe_environment(self.device, self.job.recipe.precision, attentions)
 
     def kernels(self) -> dict[str, str]:
         """Why kernels of ours were wanted and could not be used; usually nothing."""
@@ -205,7 +205,7 @@ class _Trial:
 
     def finish(self, outcome: Outcome, costs: Costs, accuracy: float) -> None:
         weights = {k: v.contiguous().cpu() for k, v in outcome.model.state_dict().items()}
-        with replacing(self.job.folder / WEIGHTS) as path:
+        with atomic_write(self.job.folder / WEIGHTS) as path:
             save_file(weights, path)
         result = TrialResult(
             accuracy=accuracy,

@@ -21,13 +21,13 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
 
     import torch
 
-    from ..devices import hold_memory
+    from ..devices import keep_freed_memory
     from .trial import run_trial
 
     torch.set_num_threads(threads)
     where = torch.device(device)
     if where.type == "cpu":
-        hold_memory()
+        keep_freed_memory()
 
     def tell(event: Event) -> Decision:
         pipe.send(event)

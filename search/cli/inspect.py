@@ -183,9 +183,9 @@ def measure(
 
 def doctor(as_json: Json = False) -> None:
     """Check the installation: versions, devices, the data cache."""
-    from ...runners.inspection.doctor import examine
+    from ...runners.inspection.doctor import check_installation
 
-    checks = examine()
+    checks = check_installation()
     if as_json:
         print_json([asdict(check) for check in checks])
     else:

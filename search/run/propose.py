@@ -238,7 +238,7 @@ class Proposer:
         trial.set_user_attr("key", architecture.key)
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("role", role)
-        costs = self.costs.of(architecture)
+        costs = self.costs.price(architecture)
         self.study.save(trial, self._constraints(costs))
         if reason := costs.exceeded_limit(self.config.limits):
             self.reject(trial.number, architecture, costs, reason)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ...errors import StudyError
-from ...interrupts import interrupts_held
+from ...interrupts import defer_interrupts
 from ...runners.data import Progress
 from ...runners.workers.pool import LocalPool, warm_up
 from ...spaces.attentions.plugins.register import origins
@@ -62,7 +62,7 @@ def begin(
     """
     store.check_new(name)  # before anything slow happens
     warm_up()
-    with interrupts_held():
+    with defer_interrupts():
         from ...runners.devices import resolve_device
 
         # It imports torch, which a finished confirmation does without.
@@ -120,7 +120,7 @@ def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
 
 
 def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
-    with interrupts_held():
+    with defer_interrupts():
         from ...runners.costs import CostModel
         from ...runners.data import prepare_data
         from ...spaces.search_space.bound_space import bind
@@ -185,7 +185,7 @@ def confirm(
 
 def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
     """A device for every worker; StudyError if they are of another kind than the study's."""
-    with interrupts_held():
+    with defer_interrupts():
         from ...runners.devices import resolve_device, worker_devices
     device = resolve_device(plan.device)
     if device.type != config.device:

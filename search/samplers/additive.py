@@ -110,7 +110,7 @@ class Additive:
         found: dict[Architecture, Decisions] = {}
         for architecture, decisions in choices:
             found.setdefault(architecture, decisions)
-        priced = [(a, decisions, self.prices.of(a)) for a, decisions in found.items()]
+        priced = [(a, decisions, self.prices.price(a)) for a, decisions in found.items()]
         return [one for one in priced if not one[2].exceeded_limit(self.limits)]
 
     def _some(self, seen: Sequence[Course], rng: np.random.Generator) -> list[Choice]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import SpaceError
-from ...runners.costs import CostModel, reference_latency
+from ...runners.costs import CostModel, measure_reference_latency
 from ...runners.data import Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
 from ...runners.recipe import Recipe
@@ -52,7 +52,7 @@ def resolve_request(
         say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
     costs = CostModel(request.backbone, recipe, len(info.classes))
     size = bind(config.space, costs.site_map).size()
-    bare = costs.of(Architecture(request.backbone))
+    bare = costs.price(Architecture(request.backbone))
     say(
         f"{request.backbone}: {short_count(bare.params)} parameters, {short_count(bare.macs)} MACs "
         f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
@@ -67,7 +67,7 @@ def resolve_request(
     classes = len(info.classes)
     latency = None
     if "latency_ms" in config.measured:
-        latency = reference_latency(request.backbone, recipe, classes, device)
+        latency = measure_reference_latency(request.backbone, recipe, classes, device)
         _check_limits(request, replace(bare, latency_ms=latency))
         say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
     recipe = autotune_precision(request, recipe, classes, device, probes, say)

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from ...errors import BackboneError
-from ...files import replacing
+from ...files import atomic_write
 from .hiera import mark_maps
 from .positions import Locator, Positions
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
@@ -309,7 +309,7 @@ def _read(file: Path, backbone: str) -> SiteMap | None:
 
 def _write(file: Path, found: SiteMap) -> None:
     try:
-        with replacing(file) as draft:
+        with atomic_write(file) as draft:
             draft.write_text(json.dumps(site_map_to_json(found)), "utf-8")
     except OSError:
         pass  # a read-only cache costs time, not answers

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackboneError, did_you_mean
-from ...interrupts import interrupts_held
+from ...interrupts import defer_interrupts
 from ..attentions.plugins.environment import import_modules
 
 _MISSING = "operator torchvision::nms does not exist"
@@ -27,7 +27,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 @cache
 def import_timm() -> Any:
     """The module timm."""
-    with interrupts_held():
+    with defer_interrupts():
         return _import_timm()
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StoreError
-from ...files import replacing
+from ...files import atomic_write
 from ...runners.data.paths import cache_root
 from ...runners.inspection.attention_maps import FORMAT, Looks
 from ..database.store import Store
@@ -172,7 +172,7 @@ def _ask(asked: Request, timeout: float) -> dict[str, Any]:
 def _keep(file: Path, answer: dict[str, Any]) -> None:
     """Write an answer whole or not at all, and drop those that are older than the last `KEPT`."""
     try:
-        with replacing(file) as draft:
+        with atomic_write(file) as draft:
             draft.write_text(json.dumps(answer), "utf-8")
         held = sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
         for old in held[KEPT:]:

@@ -23,7 +23,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from ... import __version__
 from ...errors import StoreError
-from ...files import replacing
+from ...files import atomic_write
 from ..analysis.analyse import analyse, failures_by_kind
 from ..analysis.confirmation import Confirmation, confirmed
 from ..analysis.findings import Findings, Point
@@ -62,7 +62,7 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
         raise StoreError(f"the folder {target.parent} does not exist; make it first.")
     text = render(store, record)
     try:
-        with replacing(target) as draft:
+        with atomic_write(target) as draft:
             draft.write_text(text, "utf-8")
     except OSError as error:
         raise StoreError(

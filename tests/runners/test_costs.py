@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.runners import costs
-from attentune.runners.costs import CostModel, count, measure_latency, training_memory_mib
+from attentune.runners.costs import (
+    CostModel,
+    count_costs,
+    count_training_memory_mib,
+    measure_latency,
+)
 from attentune.runners.recipe import Recipe
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build
@@ -26,17 +31,17 @@ TEXTS = [
 def test_a_price_without_building_equals_the_count_of_the_built_network(text, stem):
     architecture = parse(text)
     recipe = Recipe.of(data="", image_size=64, stem=stem)
-    priced = CostModel(architecture.backbone, recipe, 10).of(architecture)
+    priced = CostModel(architecture.backbone, recipe, 10).price(architecture)
     built = build(architecture, num_classes=10, image_size=64, stem=stem, seed=0)
-    assert priced == count(built, 64)
+    assert priced == count_costs(built, 64)
 
 
 def test_counts_are_in_the_units_of_the_papers():
     recipe = Recipe.of(data="", image_size=224)
-    found = CostModel("resnet50", recipe, 1000).of(parse("resnet50"))
+    found = CostModel("resnet50", recipe, 1000).price(parse("resnet50"))
     assert found.params == 25_557_032
     assert found.macs / 1e9 == pytest.approx(4.09, abs=0.005)
-    with_se = CostModel("resnet18", recipe, 1000).of(parse("resnet18+se(r=16)@all.residual"))
+    with_se = CostModel("resnet18", recipe, 1000).price(parse("resnet18+se(r=16)@all.residual"))
     assert with_se.params == 11_776_552
 
 
@@ -72,7 +77,7 @@ def test_a_drift_of_the_machine_cancels_in_the_latency_ratio(monkeypatch):
 def test_training_memory_grows_with_the_batch_and_with_what_is_kept():
     def memory(text: str, batch: int) -> float:
         recipe = Recipe.of(data="", image_size=64, batch_size=batch)
-        return training_memory_mib(parse(text), recipe, 10)
+        return count_training_memory_mib(parse(text), recipe, 10)
 
     bare = [memory("test_resnet", batch) for batch in (32, 64, 96)]
     assert bare[2] - bare[1] == pytest.approx(bare[1] - bare[0], rel=0.05)

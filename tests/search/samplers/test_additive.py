@@ -24,7 +24,7 @@ TRUE = {"se": 0.03, "ca": -0.02}
 class Flat:
     """Everything costs the same, except that each attention adds a parameter."""
 
-    def of(self, architecture):
+    def price(self, architecture):
         return Costs(1000 + len(architecture.insertions), 10)
 
 
