@@ -30,7 +30,7 @@ from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .paths import cache_root
 from .prepare import Progress, build, usual_crop
 from .resolve import open_source
-from .source import Source
+from .source import DataSource
 
 _FORMAT = 1  # raise it when prepared data changes its meaning
 
@@ -107,7 +107,7 @@ def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
     return open_data(prepare_data(recipe, progress))
 
 
-def _key(source: Source, recipe: Recipe) -> str:
+def _key(source: DataSource, recipe: Recipe) -> str:
     fields = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
     return _digest([_FORMAT, source.identity, *(getattr(recipe, field) for field in fields)])
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dataset import SPLITS, Images, Labels, SplitName
-from .images import Broken, fit_array
+from .images import BrokenImage, fit_array
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ class Scans:
 
 
 class DigitSource:
-    """One of the embedded data sets, as a source; see `source.Source`."""
+    """One of the embedded data sets, as a source; see `source.DataSource`."""
 
     flip = False
     crop = 2
@@ -81,7 +81,7 @@ class DigitSource:
 
     def pictures(
         self, split: SplitName, rows: Integers, size: int
-    ) -> Iterator[tuple[int, Images | Broken]]:
+    ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """The chosen pictures at size × size, each with its place in `rows`."""
         images = self._splits[split][0]
         for place, row in enumerate(rows):

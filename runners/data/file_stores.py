@@ -25,7 +25,7 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EO
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
-class Store(Protocol):
+class FileStore(Protocol):
     """Picture files by name: paths with `/`, relative to the store's top."""
 
     path: Path
@@ -48,7 +48,7 @@ class Store(Protocol):
         """Some names that can be read soon."""
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path) -> FileStore:
     """The store at a path; DataError if it is neither a folder nor an archive that we know."""
     if path.is_dir():
         return FolderStore(path)

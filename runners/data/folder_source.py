@@ -20,8 +20,8 @@ import numpy as np
 
 from ...errors import DataError
 from .dataset import SPLITS, Images, Labels, SplitName
-from .file_stores import ARCHIVE_SUFFIXES, FolderStore, Store, open_store, reading
-from .images import Broken, Raw, decode_all, shorter_side
+from .file_stores import ARCHIVE_SUFFIXES, FileStore, FolderStore, open_store, reading
+from .images import BrokenImage, EncodedImage, decode_all, shorter_side
 from .source import Integers, mirrors, sensible_size
 
 _SPLIT_NAMES: dict[str, SplitName] = {
@@ -71,14 +71,14 @@ def arrange(names: Iterable[str]) -> Layout:
 
 
 class FileSource:
-    """Pictures in files, as a source; see `source.Source`.
+    """Pictures in files, as a source; see `source.DataSource`.
 
     `stores` holds one store with everything, under "train", or one store for every split.
     """
 
     crop = None
 
-    def __init__(self, path: Path, stores: dict[SplitName, Store]) -> None:
+    def __init__(self, path: Path, stores: dict[SplitName, FileStore]) -> None:
         self.path = path
         self.name = path.resolve().name
         self.stores = list(stores.values())
@@ -169,11 +169,11 @@ class FileSource:
 
     def pictures(
         self, split: SplitName, rows: Integers, size: int
-    ) -> Iterator[tuple[int, Images | Broken]]:
+    ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """The chosen pictures at size × size, each with its place in `rows`."""
         return decode_all(self._raws(split, rows), size)
 
-    def _raws(self, split: SplitName, rows: Integers) -> Iterator[Raw]:
+    def _raws(self, split: SplitName, rows: Integers) -> Iterator[EncodedImage]:
         items = self._layout[split]
         for number, store in enumerate(self.stores):
             places = {
@@ -182,7 +182,7 @@ class FileSource:
                 if items[row].store == number
             }
             for name, content in store.read(places):
-                yield Raw(places[name], store.label(name), content)
+                yield EncodedImage(places[name], store.label(name), content)
 
 
 def _split_archives(folder: Path) -> dict[SplitName, Path]:

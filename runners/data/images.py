@@ -27,7 +27,7 @@ _SMALL = 16_384  # bytes; below, a thread spends more on the interpreter's lock 
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenImage:
     """A picture that cannot be decoded: which, and why."""
 
     label: str
@@ -35,7 +35,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Raw:
+class EncodedImage:
     """An undecoded picture: its place in the wanted order, its name for messages, its content."""
 
     place: int
@@ -74,7 +74,9 @@ def shorter_side(content: bytes | Path) -> int | None:
         return None
 
 
-def decode_all(raws: Iterable[Raw], size: int) -> Iterator[tuple[int, Images | Broken]]:
+def decode_all(
+    raws: Iterable[EncodedImage], size: int
+) -> Iterator[tuple[int, Images | BrokenImage]]:
     """Every picture with its place: an array (size, size, 3), or why there is none.
 
     Decoding runs in threads, except for pictures so small that threads would only wait for one
@@ -82,7 +84,7 @@ def decode_all(raws: Iterable[Raw], size: int) -> Iterator[tuple[int, Images | B
     """
     raws = iter(raws)
     workers = min(16, _cores())
-    pending: deque[Future[list[tuple[int, Images | Broken]]]] = deque()
+    pending: deque[Future[list[tuple[int, Images | BrokenImage]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         while chunk := list(islice(raws, _CHUNK)):
             if _is_small(chunk):
@@ -117,17 +119,17 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.clip(values / full, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _decode_chunk(chunk: list[Raw], size: int) -> list[tuple[int, Images | Broken]]:
+def _decode_chunk(chunk: list[EncodedImage], size: int) -> list[tuple[int, Images | BrokenImage]]:
     return [(raw.place, _decode(raw, size)) for raw in chunk]
 
 
-def _decode(raw: Raw, size: int) -> Images | Broken:
+def _decode(raw: EncodedImage, size: int) -> Images | BrokenImage:
     try:
         content = raw.content.read_bytes() if isinstance(raw.content, Path) else raw.content
         with Image.open(io.BytesIO(content)) as image:
             return fit(image, size)
     except Exception as error:  # decoders raise anything on damaged input
-        return Broken(raw.label, _reason(error))
+        return BrokenImage(raw.label, _reason(error))
 
 
 def _reason(error: Exception) -> str:
@@ -136,7 +138,7 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _is_small(chunk: list[Raw]) -> bool:
+def _is_small(chunk: list[EncodedImage]) -> bool:
     sizes = [len(raw.content) for raw in chunk if isinstance(raw.content, bytes)]
     return bool(sizes) and sum(sizes) < _SMALL * len(chunk)
 

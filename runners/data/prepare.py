@@ -12,8 +12,8 @@ import numpy.typing as npt
 from ...errors import DataError
 from ..recipe import Recipe
 from .dataset import DataInfo, Images, Labels, Rgb, SplitName
-from .images import Broken
-from .source import Integers, Source
+from .images import BrokenImage
+from .source import DataSource, Integers
 from .splits import plan_splits
 
 Progress = Callable[[int, int], None]
@@ -24,7 +24,11 @@ _CHUNK = 256
 
 
 def build(
-    source: Source, recipe: Recipe, scratch: Path, folder: Path, progress: Progress | None = None
+    source: DataSource,
+    recipe: Recipe,
+    scratch: Path,
+    folder: Path,
+    progress: Progress | None = None,
 ) -> DataInfo:
     """Write `<split>.images.npy`, `<split>.labels.npy` and `info.json` into `scratch`.
 
@@ -65,7 +69,7 @@ def build(
     return info
 
 
-def usual_crop(source: Source, size: int) -> int:
+def usual_crop(source: DataSource, size: int) -> int:
     """Pixels of shift: what the source says, or an eighth of the side, as is usual on CIFAR."""
     return size // 8 if source.crop is None else source.crop
 
@@ -130,7 +134,7 @@ class _Shelf:
 
 
 def _fill(
-    shelves: list[_Shelf], source: Source, origin: SplitName, recipe: Recipe, meter: _Meter
+    shelves: list[_Shelf], source: DataSource, origin: SplitName, recipe: Recipe, meter: _Meter
 ) -> list[str]:
     """Put the pictures onto their shelves; the names of those that cannot be decoded."""
     if not shelves:
@@ -142,7 +146,7 @@ def _fill(
     for place, picture in source.pictures(origin, rows, recipe.image_size):
         seen += 1
         meter.step()
-        if not isinstance(picture, Broken):
+        if not isinstance(picture, BrokenImage):
             shelf, where = owners[place]
             shelf.put(where, picture)
         elif recipe.skip_broken:

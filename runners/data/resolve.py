@@ -7,13 +7,13 @@ from pathlib import Path
 from ...errors import DataError, did_you_mean
 from .embedded import EMBEDDED, DigitSource
 from .folder_source import open_files
-from .source import Source
+from .source import DataSource
 from .timm_source import TimmSource
 
 TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str) -> DataSource:
     """The source that `--data spec` means; DataError names the closest embedded data.
 
     An embedded name wins over a folder of that name (`./digits` is the folder), and a path that

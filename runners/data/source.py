@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .dataset import Images, Labels, SplitName
-from .images import Broken
+from .images import BrokenImage
 
 Integers = npt.NDArray[np.int64]
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Labelled pictures somewhere. Making one is cheap; everything else may read files.
 
     Attributes:
@@ -48,7 +48,7 @@ class Source(Protocol):
 
     def pictures(
         self, split: SplitName, rows: Integers, size: int
-    ) -> Iterator[tuple[int, Images | Broken]]:
+    ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """The chosen pictures of a split at size × size, each with its place in `rows`."""
 
 

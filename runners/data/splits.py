@@ -29,7 +29,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """Where every split's pictures come from, and which splits the source lacked."""
 
     selections: Mapping[SplitName, Selection]
@@ -38,7 +38,7 @@ class Plan:
 
 def plan_splits(
     labels: Mapping[SplitName, Labels], classes: tuple[str, ...], recipe: Recipe
-) -> Plan:
+) -> SplitPlan:
     """Deal the pictures out; DataError if a class or the limit is too small for that.
 
     `labels` are the source's own splits, `train` among them.
@@ -56,7 +56,7 @@ def plan_splits(
         chosen["test"] = Selection("test", np.arange(len(labels["test"])))
     train, chosen["val"] = _train_and_val(labels, piles, recipe, rng)
     chosen["train"] = Selection("train", rng.permutation(np.concatenate(train)))
-    return Plan({split: chosen[split] for split in ("train", "val", "test")}, held_out)
+    return SplitPlan({split: chosen[split] for split in ("train", "val", "test")}, held_out)
 
 
 def _train_and_val(

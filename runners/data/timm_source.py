@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, SplitName
-from .images import Broken, fit
+from .images import BrokenImage, fit
 from .paths import cache_root
 from .source import Integers, mirrors, sensible_size
 
@@ -29,7 +29,7 @@ _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datase
 
 
 class TimmSource:
-    """A data set that timm opens, as a source; see `source.Source`."""
+    """A data set that timm opens, as a source; see `source.DataSource`."""
 
     crop = None
 
@@ -128,7 +128,7 @@ class TimmSource:
 
     def pictures(
         self, split: SplitName, rows: Integers, size: int
-    ) -> Iterator[tuple[int, Images | Broken]]:
+    ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """The chosen pictures at size × size, each with its place in `rows`."""
         places = {row: place for place, row in enumerate(rows.tolist())}
         data = self._sets[split]
@@ -140,18 +140,18 @@ class TimmSource:
             if row in places:
                 yield places[row], self._fit(split, row, image, size)
 
-    def _picture(self, split: SplitName, row: int, size: int) -> Images | Broken:
+    def _picture(self, split: SplitName, row: int, size: int) -> Images | BrokenImage:
         try:
             image = self._sets[split][row][0]
         except Exception as error:  # decoders raise anything on damaged input
-            return Broken(f"{self.name} {split} picture {row}", str(error))
+            return BrokenImage(f"{self.name} {split} picture {row}", str(error))
         return self._fit(split, row, image, size)
 
-    def _fit(self, split: SplitName, row: int, image: Any, size: int) -> Images | Broken:
+    def _fit(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
         try:
             return fit(image, size)
         except Exception as error:  # some decode only now
-            return Broken(f"{self.name} {split} picture {row}", str(error))
+            return BrokenImage(f"{self.name} {split} picture {row}", str(error))
 
 
 def _items(data: Any) -> Iterator[tuple[Any, Any]]:

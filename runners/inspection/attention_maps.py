@@ -1,8 +1,9 @@
 """What a trained network looks at: which channels its attention passes on, and which places.
 
-`look` builds a trial's network, puts its weights in, shows it some validation pictures, and takes
-down a few sums at every inserted attention and at the end of every stage. Nothing is known of any
-mechanism: an attention is seen by what it is given and what it returns, x and y (N, C, H, W).
+`collect_attention_maps` builds a trial's network, loads its weights, runs it on some validation
+images, and takes down a few sums at every inserted attention and at the end of every stage.
+Nothing has to be known of a mechanism: an attention is described by its input x and its output y,
+both (N, C, H, W).
 
     look what    Σ|y| / Σ|x| over pictures and places, one number a channel, 1 = passed on unchanged
     look where   Σ|y| / Σ|x| over channels, one number a picture and place
@@ -53,7 +54,7 @@ _CHILD = {"out": "attention", "in": "attention_in", "shortcut": "attention_short
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class AttentionMap:
     """One inserted attention at work; NaN where nothing came in.
 
     Attributes:
@@ -70,7 +71,7 @@ class Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class Energy:
+class StageEnergy:
     """What leaves one stage, attention included: (N, H, W), the mean |feature| over channels."""
 
     stage: int
@@ -78,7 +79,7 @@ class Energy:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class AttentionMaps:
     """What one network made of N validation pictures.
 
     Attributes:
@@ -97,8 +98,8 @@ class Looks:
     labels: Labels
     predicted: Labels
     probabilities: Floats
-    gates: tuple[Gate, ...]
-    stages: tuple[Energy, ...]
+    gates: tuple[AttentionMap, ...]
+    stages: tuple[StageEnergy, ...]
     left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Looks:
         return {"format": FORMAT, **{name: _plain(value) for name, value in vars(self).items()}}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Looks:
+    def from_json(cls, data: dict[str, Any]) -> AttentionMaps:
         """The inverse of `to_json`; KeyError, TypeError or ValueError if it is no such thing."""
         fields = dict(data)
         if fields.pop("format") != FORMAT:
@@ -117,14 +118,14 @@ class Looks:
             fields[name] = tuple(fields[name])
         fields["probabilities"] = _floats(fields["probabilities"])
         fields["pictures"] = _images(fields["pictures"])
-        fields["gates"] = tuple(Gate(**_arrays(one)) for one in fields["gates"])
-        fields["stages"] = tuple(Energy(**_arrays(one)) for one in fields["stages"])
+        fields["gates"] = tuple(AttentionMap(**_arrays(one)) for one in fields["gates"])
+        fields["stages"] = tuple(StageEnergy(**_arrays(one)) for one in fields["stages"])
         return cls(**fields)
 
 
-def look(
+def collect_attention_maps(
     architecture: Architecture, recipe: Recipe, weights: Path, *, pictures: int = 8, seed: int = 0
-) -> Looks:
+) -> AttentionMaps:
     """See a trial's network at work on validation pictures, on one thread of the CPU, in float32.
 
     `weights` is what a trial leaves: the file of one that has ended, or a checkpoint. Which
@@ -145,7 +146,7 @@ def look(
         epochs = network.load(weights)
         probabilities = network.see(normalised.astype(np.float32))
     predicted = probabilities.argmax(1)
-    return Looks(
+    return AttentionMaps(
         architecture=str(architecture),
         epochs=epochs,
         classes=data.classes,
@@ -170,8 +171,8 @@ class _Network:
         from ...spaces.networks.build import build
 
         self.architecture, self.recipe = architecture, recipe
-        self.gates: list[Gate] = []
-        self.stages: list[Energy] = []
+        self.gates: list[AttentionMap] = []
+        self.stages: list[StageEnergy] = []
         self.left_out: list[str] = []
         self.sites = site_map(
             architecture.backbone,
@@ -266,7 +267,7 @@ class _Network:
                     f"{name} at {site.label} gives its channels back in another order, so only "
                     "where it looks is shown."
                 )
-            self.gates.append(Gate(site.label, site.stage, name, channels, places))
+            self.gates.append(AttentionMap(site.label, site.stage, name, channels, places))
 
         return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
@@ -283,7 +284,7 @@ class _Network:
         module, layout = self.model.get_submodule(path), layout_of(end.anchor)
 
         def seen(features: Tensor) -> None:
-            self.stages.append(Energy(stage, _energy(self.model, features, layout)))
+            self.stages.append(StageEnergy(stage, _energy(self.model, features, layout)))
 
         if kind == "out":
             return [module.register_forward_hook(lambda _, __, output: seen(output))]
@@ -294,7 +295,7 @@ def main(arguments: Sequence[str]) -> int:
     """Answer a request: files of JSON from and to.
 
     The request has `architecture` (text), `recipe`, `weights` (path), and may have `pictures` and
-    `seed`. The answer is that of `Looks.to_json`, or `error` with one sentence.
+    `seed`. The answer is that of `AttentionMaps.to_json`, or `error` with one sentence.
     """
     if len(arguments) != 2:
         print(
@@ -316,7 +317,7 @@ def main(arguments: Sequence[str]) -> int:
 def _answer(asked: dict[str, Any]) -> dict[str, Any]:
     recipe, weights = Recipe.of(**asked["recipe"]), Path(asked["weights"])
     how = {name: asked[name] for name in ("pictures", "seed") if name in asked}
-    return look(parse(asked["architecture"]), recipe, weights, **how).to_json()
+    return collect_attention_maps(parse(asked["architecture"]), recipe, weights, **how).to_json()
 
 
 def _spread(labels: Labels, count: int, seed: int) -> Labels:
@@ -373,7 +374,7 @@ def _plain(value: Any) -> Any:
         return np.array(flat, object).reshape(value.shape).tolist()
     if isinstance(value, np.ndarray):
         return _bytes(value) if value.dtype == np.uint8 else value.tolist()
-    if isinstance(value, Gate | Energy):
+    if isinstance(value, AttentionMap | StageEnergy):
         return {name: _plain(held) for name, held in vars(value).items()}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 

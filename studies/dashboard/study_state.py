@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import AttentuneError, StudyError
-from ...runners.inspection.attention_maps import Looks
+from ...runners.inspection.attention_maps import AttentionMaps
 from ...spaces.architecture import Architecture, Insertion
 from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, stage_count, surest
 from ..analysis.confirmation import Confirmation, confirmed
@@ -50,11 +50,11 @@ PATIENCE = 0.3
 
 @dataclass(frozen=True)
 class InspectedTrial:
-    """What a trial's network looks at, and the bare backbone's; or why that is not to be seen."""
+    """A trial's attention maps and the bare backbone's; `problem` says why some are missing."""
 
-    ours: Looks | None
-    baseline: Looks | None
-    trouble: str
+    ours: AttentionMaps | None
+    baseline: AttentionMaps | None
+    problem: str | None
 
 
 class StudyState:
@@ -72,8 +72,8 @@ class StudyState:
         self._asked = -math.inf
         self.runs = False
         self._traits: Traits | None = None
-        self._looked: dict[int, InspectedTrial] = {}
-        self._looking: set[int] = set()
+        self._attention_maps: dict[int, InspectedTrial] = {}
+        self._computing_maps: set[int] = set()
         self._confirming: tuple[float, Confirmation | None] = (-math.inf, None)
         self.refresh()
 
@@ -380,27 +380,28 @@ class StudyState:
         """All epochs of some trials."""
         return self.store.epochs_of(self.study, numbers)
 
-    def looked(self, number: int) -> InspectedTrial | None:
-        """What a trial's network looks at; None while that is computed, which takes seconds."""
+    def attention_maps_of(self, number: int) -> InspectedTrial | None:
+        """A trial's attention maps; None while they are computed, which takes seconds."""
         with self._cache.lock:
-            if number in self._looked or number in self._looking:
-                return self._looked.get(number)
-            self._looking.add(number)
-        threading.Thread(target=self._look, args=(number,), daemon=True).start()
+            if number in self._attention_maps or number in self._computing_maps:
+                return self._attention_maps.get(number)
+            self._computing_maps.add(number)
+        threading.Thread(target=self._compute_maps, args=(number,), daemon=True).start()
         return None
 
-    def _look(self, number: int) -> None:
-        ours = other = None
-        trouble = ""
+    def _compute_maps(self, number: int) -> None:
+        ours = other = problem = None
         try:
-            ours = attention_maps.compute(attention_maps.request(self.store, self.study, number))
-            beside = attention_maps.baseline(self.store, self.study, number)
-            other = None if beside is None else attention_maps.compute(beside)
+            ours = attention_maps.fetch_attention_maps(
+                attention_maps.request_for_trial(self.store, self.study, number)
+            )
+            beside = attention_maps.request_for_baseline(self.store, self.study, number)
+            other = None if beside is None else attention_maps.fetch_attention_maps(beside)
         except AttentuneError as error:
-            trouble = str(error)
+            problem = str(error)
         with self._cache.lock:
-            self._looked[number] = InspectedTrial(ours, other, trouble)
-            self._looking.discard(number)
+            self._attention_maps[number] = InspectedTrial(ours, other, problem)
+            self._computing_maps.discard(number)
             self._cache.arrived += 1
 
 

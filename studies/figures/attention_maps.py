@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from ...runners.data.dataset import Images
-from ...runners.inspection.attention_maps import Floats, Gate, Looks
+from ...runners.inspection.attention_maps import AttentionMap, AttentionMaps, Floats
 from .base import canvas, nothing, safe
 from .themes import LIGHT, Theme
 
@@ -31,7 +31,7 @@ LONGEST = 16
 """Characters of a class's name."""
 
 
-def channels_figure(looks: Looks, theme: Theme = LIGHT) -> go.Figure:
+def channels_figure(looks: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
     """*Look what*: how strongly every attention passes its channels on, a row an attention.
 
     Ticks are channels (of very many, evenly chosen ones), sorted by their place on the axis; the
@@ -77,7 +77,7 @@ def channels_figure(looks: Looks, theme: Theme = LIGHT) -> go.Figure:
 
 
 def places_figure(
-    looks: Looks, baseline_looks: Looks | None = None, theme: Theme = LIGHT
+    looks: AttentionMaps, baseline_looks: AttentionMaps | None = None, theme: Theme = LIGHT
 ) -> go.Figure:
     """*Look where*: a row a picture, then for every stage our map and the baseline's beside it.
 
@@ -188,7 +188,7 @@ class _Cell:
         return figure
 
 
-def _columns(looks: Looks, bare: Looks | None) -> list[_Column]:
+def _columns(looks: AttentionMaps, bare: AttentionMaps | None) -> list[_Column]:
     """For every stage ours and the baseline's, matched by picture."""
     here = {int(index): row for row, index in enumerate(looks.indices[:ROWS])}
     stages = sorted({one.stage for one in looks.stages} | {one.stage for one in looks.gates})
@@ -205,12 +205,14 @@ def _columns(looks: Looks, bare: Looks | None) -> list[_Column]:
     return columns
 
 
-def _energies(looks: Looks, stage: int, what: str, here: Mapping[int, int]) -> list[_Column]:
+def _energies(
+    looks: AttentionMaps, stage: int, what: str, here: Mapping[int, int]
+) -> list[_Column]:
     found = [_by_row(one.places, looks, here) for one in looks.stages if one.stage == stage]
     return [_Column(f"s{stage}", what, False, maps) for maps in found if maps]
 
 
-def _by_row(places: Floats, looks: Looks, here: Mapping[int, int]) -> dict[int, Floats]:
+def _by_row(places: Floats, looks: AttentionMaps, here: Mapping[int, int]) -> dict[int, Floats]:
     """The maps of the pictures that are drawn, by their row."""
     pairs = zip(map(int, looks.indices), places, strict=True)
     return {here[index]: one for index, one in pairs if index in here}
@@ -224,7 +226,7 @@ def _span(weights: Floats, least: float) -> tuple[float, float]:
     return max(0.0, left - 0.05 * (right - left)), right
 
 
-def _channels(gates: Sequence[Gate], colours: Sequence[str], edge: float) -> go.Scatter:
+def _channels(gates: Sequence[AttentionMap], colours: Sequence[str], edge: float) -> go.Scatter:
     """A tick for every channel, or for so many that the page stays quick."""
     most = min(200, max(20, 4000 // len(gates)))
     x, y, text, colour = [], [], [], []
@@ -263,7 +265,7 @@ def _quartiles(low: float, middle: float, high: float) -> str:
     return f"median {middle:.3g}, half of the channels from {low:.3g} to {high:.3g}"
 
 
-def _said(looks: Looks, bare: Looks | None, row: int) -> str:
+def _said(looks: AttentionMaps, bare: AttentionMaps | None, row: int) -> str:
     """What a picture shows, and what the networks take it for."""
     lines = [f"<b>{_class(looks, int(looks.labels[row]))}</b>", f"ours: {_guess(looks, row)}"]
     if bare is not None:
@@ -272,11 +274,11 @@ def _said(looks: Looks, bare: Looks | None, row: int) -> str:
     return "<br>".join(lines)
 
 
-def _guess(looks: Looks, row: int) -> str:
+def _guess(looks: AttentionMaps, row: int) -> str:
     return f"{_class(looks, int(looks.predicted[row]))}, {100 * looks.probabilities[row]:.0f} %"
 
 
-def _class(looks: Looks, number: int) -> str:
+def _class(looks: AttentionMaps, number: int) -> str:
     name = looks.classes[number]
     return safe(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 

@@ -1,7 +1,7 @@
 """What a trial's network looks at: asked of another process, and kept.
 
-    ours = compute(request(store, "mine", 7))
-    bare = compute(baseline(store, "mine", 7))
+    ours = fetch_attention_maps(request_for_trial(store, "mine", 7))
+    bare = fetch_attention_maps(request_for_baseline(store, "mine", 7))
 
 `gazes` draws them.
 
@@ -25,7 +25,7 @@ from typing import Any
 from ...errors import StoreError
 from ...files import atomic_write
 from ...runners.data.paths import cache_root
-from ...runners.inspection.attention_maps import FORMAT, Looks
+from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..records import CONFIRM, StudyRecord, TrialRecord
@@ -40,7 +40,7 @@ KEPT = 200
 
 
 @dataclass(frozen=True)
-class Request:
+class AttentionMapsRequest:
     """A network to look at: `who` for messages, and all that the other process needs."""
 
     who: str
@@ -56,9 +56,9 @@ class Request:
         return {**asked, "weights": str(self.weights), "pictures": self.pictures, "seed": self.seed}
 
 
-def request(
+def request_for_trial(
     store: Store, study: StudyRecord | str, number: int, *, pictures: int = PICTURES, seed: int = 0
-) -> Request:
+) -> AttentionMapsRequest:
     """Ask about one trial: its weights if it has ended, else its last checkpoint.
 
     StoreError if it has neither, in words that say why; StudyError if there is no such trial, or if
@@ -82,12 +82,12 @@ def request(
     if data.exists() and not Path(str(recipe["data"])).exists():
         # A relative path is meant from where the search ran, most often beside its database.
         recipe = {**recipe, "data": str(data)}
-    return Request(who, trial.architecture, recipe, weights, pictures, seed)
+    return AttentionMapsRequest(who, trial.architecture, recipe, weights, pictures, seed)
 
 
-def baseline(
+def request_for_baseline(
     store: Store, study: StudyRecord | str, number: int, *, pictures: int = PICTURES, seed: int = 0
-) -> Request | None:
+) -> AttentionMapsRequest | None:
     """Ask about the bare backbone, to see it beside a trial; None if no bare trial has weights.
 
     Of several, one that was judged like the trial, has ended, and has the trial's seed comes first.
@@ -105,10 +105,12 @@ def baseline(
         role = (other.role == CONFIRM) != (trial.role == CONFIRM)
         return role, other.state != "complete", other.seed != trial.seed, other.number
 
-    return request(store, record, min(able, key=unlike).number, pictures=pictures, seed=seed)
+    return request_for_trial(
+        store, record, min(able, key=unlike).number, pictures=pictures, seed=seed
+    )
 
 
-def compute(asked: Request, *, timeout: float = TIMEOUT) -> Looks:
+def fetch_attention_maps(asked: AttentionMapsRequest, *, timeout: float = TIMEOUT) -> AttentionMaps:
     """The answer, from the cache folder if it is there, else from another process.
 
     StoreError in a sentence if it fails, or takes more than `timeout` seconds.
@@ -121,15 +123,15 @@ def compute(asked: Request, *, timeout: float = TIMEOUT) -> Looks:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     file = cache_root() / "looks" / f"{digest}.json"
     try:
-        return Looks.from_json(json.loads(file.read_text("utf-8")))
+        return AttentionMaps.from_json(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # absent or damaged: asked again, written again
     answer = _ask(asked, timeout)
     _keep(file, answer)
-    return Looks.from_json(answer)
+    return AttentionMaps.from_json(answer)
 
 
-def _ask(asked: Request, timeout: float) -> dict[str, Any]:
+def _ask(asked: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
     """The other process's answer; it sees no GPU, where a search may need all memory."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="attentune-look-") as folder:

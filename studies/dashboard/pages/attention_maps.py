@@ -58,31 +58,31 @@ def number(context: PageContext) -> int | None:
     return None if best is None else best.number
 
 
-def _looked(context: PageContext) -> InspectedTrial | None:
+def _attention_maps(context: PageContext) -> InspectedTrial | None:
     chosen = number(context)
-    return None if chosen is None else context.state.looked(chosen)
+    return None if chosen is None else context.state.attention_maps_of(chosen)
 
 
 def said(context: PageContext) -> Component:
     """What is shown, or why nothing is."""
-    found = _looked(context)
+    found = _attention_maps(context)
     if found is None:
         waits = number(context) is not None
         return soft("The network is shown its pictures …" if waits else "No complete trial yet.")
     if found.ours is None:
-        return html.P(found.trouble)
+        return html.P(found.problem)
     ours = found.ours
     right = sum(int(a) == int(b) for a, b in zip(ours.labels, ours.predicted, strict=True))
     score = f"{right} of {len(ours.labels)} pictures right"
     lines = [f"Trial {number(context)}, {ours.architecture}: {score}."]
-    if found.trouble:
-        lines.append(found.trouble)
+    if found.problem:
+        lines.append(found.problem)
     return [*map(html.P, lines), *map(soft, ours.left_out)]
 
 
 def channels(context: PageContext) -> go.Figure:
     """Look what."""
-    found = _looked(context)
+    found = _attention_maps(context)
     if found is None or found.ours is None:
         return waiting(context.theme, "" if found else "Being computed …")
     return channels_figure(found.ours, context.theme)
@@ -90,7 +90,7 @@ def channels(context: PageContext) -> go.Figure:
 
 def places(context: PageContext) -> go.Figure:
     """Look where."""
-    found = _looked(context)
+    found = _attention_maps(context)
     if found is None or found.ours is None:
         return waiting(context.theme, "" if found else "Being computed …")
     return places_figure(found.ours, found.baseline, context.theme)

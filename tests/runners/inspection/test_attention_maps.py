@@ -14,7 +14,7 @@ from attentune.errors import AttentuneError, UsageError
 from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Finished
 from attentune.runners.inspection import attention_maps
-from attentune.runners.inspection.attention_maps import Looks, look, main
+from attentune.runners.inspection.attention_maps import AttentionMaps, collect_attention_maps, main
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS, run_trial
@@ -86,11 +86,11 @@ def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:
 
 @pytest.fixture
 def looked(tmp_path):
-    """Looks at a network that nobody has trained."""
+    """AttentionMaps at a network that nobody has trained."""
 
-    def looks(text: str, recipe: Recipe = RECIPE, **how) -> Looks:
+    def looks(text: str, recipe: Recipe = RECIPE, **how) -> AttentionMaps:
         save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS)
-        return look(parse(text), recipe, tmp_path / WEIGHTS, **how)
+        return collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, **how)
 
     return looks
 
@@ -133,7 +133,7 @@ def test_tokens_lie_where_the_backbone_says(known, tmp_path):
     text = "hiera_tiny_224+byplace@s2b2.post"
     model = network(text, recipe)
     save_file(model.state_dict(), tmp_path / WEIGHTS)
-    found = look(parse(text), recipe, tmp_path / WEIGHTS, pictures=2)
+    found = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, pictures=2)
     [gate] = found.gates
     wanted = 10 * np.arange(8)[:, None] + np.arange(8) + 1
     np.testing.assert_allclose(gate.places, np.broadcast_to(wanted, (2, 8, 8)), rtol=1e-5)
@@ -143,7 +143,7 @@ def test_tokens_lie_where_the_backbone_says(known, tmp_path):
     np.testing.assert_allclose(found.stages[1].places, back.numpy(), rtol=1e-4)
 
 
-def run(model: nn.Module, path: str, found: Looks, recipe: Recipe = RECIPE) -> torch.Tensor:
+def run(model: nn.Module, path: str, found: AttentionMaps, recipe: Recipe = RECIPE) -> torch.Tensor:
     """What a module returns for the pictures that were looked at."""
     data, held = load_data(recipe), []
     hook = model.get_submodule(path).register_forward_hook(lambda _, __, out: held.append(out))
@@ -224,20 +224,20 @@ def test_pictures_depend_on_the_seed_and_on_no_network(looked):
 @pytest.mark.parametrize("pictures", [0, 65])
 def test_a_senseless_number_of_pictures_is_refused(pictures, tmp_path):
     with pytest.raises(UsageError, match=f"1 to 64 pictures at a time, not {pictures}"):
-        look(parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, pictures=pictures)
+        collect_attention_maps(parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, pictures=pictures)
 
 
 def test_json_keeps_four_digits_and_comes_back(looked):
     found = looked("test_resnet+se(r=4)@all.mid+simam@s1.post", pictures=3)
     told = json.dumps(found.to_json(), allow_nan=False)
-    back = Looks.from_json(json.loads(told))
+    back = AttentionMaps.from_json(json.loads(told))
     assert json.dumps(back.to_json()) == told
     np.testing.assert_array_equal(back.pictures, found.pictures)
     for one, other in zip(found.gates, back.gates, strict=True):
         np.testing.assert_allclose(other.places, one.places, rtol=5e-4)
         np.testing.assert_allclose(other.channels, one.channels, rtol=5e-4)
     with pytest.raises(ValueError, match="another format"):
-        Looks.from_json({**json.loads(told), "format": 0})
+        AttentionMaps.from_json({**json.loads(told), "format": 0})
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def trial(tmp_path_factory, cache):
 @pytest.mark.parametrize(("file", "epochs"), [(CHECKPOINT, 3), (WEIGHTS, None)])
 def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
     folder, recipe, reports = trial
-    found = look(parse(TEXT), recipe, folder / file, pictures=64)
+    found = collect_attention_maps(parse(TEXT), recipe, folder / file, pictures=64)
     assert len(found.pictures) == len(load_data(recipe).val)  # fewer than 64: all of them
     accuracy = (found.predicted == found.labels).mean()
     assert accuracy > 0.3  # not by chance
@@ -285,7 +285,7 @@ def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
 def test_weights_that_do_not_fit_are_refused_in_a_sentence(trial, file):
     folder, recipe, _ = trial
     with pytest.raises(AttentuneError, match=r"do not fit test_mambaout .*look at another trial"):
-        look(parse("test_mambaout"), recipe, folder / file)
+        collect_attention_maps(parse("test_mambaout"), recipe, folder / file)
 
 
 def asked(trial, tmp_path: Path, **changes) -> dict:
@@ -300,7 +300,7 @@ def asked(trial, tmp_path: Path, **changes) -> dict:
 
 
 def test_a_request_in_a_file_is_answered_in_a_file(trial, tmp_path):
-    found = Looks.from_json(asked(trial, tmp_path))
+    found = AttentionMaps.from_json(asked(trial, tmp_path))
     assert found.architecture == TEXT
     assert [gate.site for gate in found.gates] == [f"s{s}b1.residual" for s in (1, 2, 3, 4)]
 

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from attentune.errors import StoreError, StudyError
-from attentune.runners.inspection.attention_maps import Energy, Gate, Looks
+from attentune.runners.inspection.attention_maps import AttentionMap, AttentionMaps, StageEnergy
 from attentune.runners.results import EpochReport, Failure
 from attentune.studies.database.store import Store
 from attentune.studies.figures.attention_maps import channels_figure, places_figure
@@ -23,10 +23,10 @@ from attentune.studies.outputs import attention_maps as module
 from attentune.studies.outputs.attention_maps import (
     CHECKPOINT,
     WEIGHTS,
-    Request,
-    baseline,
-    compute,
-    request,
+    AttentionMapsRequest,
+    fetch_attention_maps,
+    request_for_baseline,
+    request_for_trial,
 )
 from attentune.studies.records import CONFIRM, StudyRecord
 
@@ -55,7 +55,7 @@ def leave(store: Store, study: StudyRecord, number: int, name: str = WEIGHTS) ->
     return folder / name
 
 
-def looks(**fields: Any) -> Looks:
+def looks(**fields: Any) -> AttentionMaps:
     """What a network of two stages made of three pictures; attention in the first stage."""
     rng = np.random.default_rng(0)
     energy = rng.random((3, 4, 4), np.float32)
@@ -69,13 +69,13 @@ def looks(**fields: Any) -> Looks:
         "labels": np.array([0, 1, 0]),
         "predicted": np.array([0, 0, 1]),
         "probabilities": np.array([0.9, 0.6, 0.75], np.float32),
-        "gates": (Gate("s1b2.residual", 1, "cbam", channels, 1 + energy),),
-        "stages": (Energy(1, energy), Energy(2, 3 * energy[:, :2, :2])),
+        "gates": (AttentionMap("s1b2.residual", 1, "cbam", channels, 1 + energy),),
+        "stages": (StageEnergy(1, energy), StageEnergy(2, 3 * energy[:, :2, :2])),
     }
-    return Looks(**{**given, **fields})
+    return AttentionMaps(**{**given, **fields})
 
 
-def bare(**fields: Any) -> Looks:
+def bare(**fields: Any) -> AttentionMaps:
     return looks(**{"architecture": BARE, "gates": (), **fields})
 
 
@@ -106,12 +106,12 @@ def test_a_trained_trial_is_looked_at_once_by_another_process(
     job = Job(number, parse(TEXT), tiny_recipe, 0, store.trial_folder(recorded, number))
     trial.run_trial(job, lambda _: Decision.GO_ON, device=torch.device("cpu"))
 
-    found = compute(request(store, "first", number, pictures=2))
+    found = fetch_attention_maps(request_for_trial(store, "first", number, pictures=2))
     assert found.architecture == TEXT
     assert [gate.site for gate in found.gates] == ["s1b1.residual", "s2b1.residual"]
     assert len(found.pictures) == 2
     monkeypatch.setattr(subprocess, "run", None)  # nobody is asked again
-    again = compute(request(store, recorded, number, pictures=2))
+    again = fetch_attention_maps(request_for_trial(store, recorded, number, pictures=2))
     assert again.to_json() == found.to_json()
 
 
@@ -121,41 +121,41 @@ def test_new_weights_other_pictures_and_a_damaged_answer_are_asked_for_again(
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / "cache"))
     asked: list[dict[str, Any]] = []
 
-    def ask(wanted: Request, timeout: float) -> dict[str, Any]:
+    def ask(wanted: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
         asked.append(wanted.to_json())
         return looks().to_json()
 
     monkeypatch.setattr(module, "_ask", ask)
     number = add(TEXT, 0.5)
     weights = leave(store, recorded, number)
-    one, other = (request(store, recorded, number, pictures=count) for count in (2, 3))
+    one, other = (request_for_trial(store, recorded, number, pictures=count) for count in (2, 3))
     for wanted in (one, one, other, one):
-        compute(wanted)
+        fetch_attention_maps(wanted)
     assert [wanted["pictures"] for wanted in asked] == [2, 3]
     os.utime(weights, ns=(1, 1))
-    compute(one)
+    fetch_attention_maps(one)
     assert len(asked) == 3
     for file in (tmp_path / "cache" / "looks").iterdir():
         file.write_text("{")
-    assert compute(one).to_json() == looks().to_json()
+    assert fetch_attention_maps(one).to_json() == looks().to_json()
     assert len(asked) == 4
 
 
 def test_weights_that_have_gone_meanwhile_are_missed_in_a_sentence(tmp_path: Path):
-    asked = Request("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
+    asked = AttentionMapsRequest("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
     with pytest.raises(StoreError, match=r"the weights of trial 1 of 'x' are gone; load the page"):
-        compute(asked)
+        fetch_attention_maps(asked)
 
 
 @pytest.fixture
-def asked(store: Store, recorded: StudyRecord, add: Add) -> Request:
+def asked(store: Store, recorded: StudyRecord, add: Add) -> AttentionMapsRequest:
     number = add(TEXT, 0.5)
     leave(store, recorded, number)
-    return request(store, recorded, number)
+    return request_for_trial(store, recorded, number)
 
 
 def test_what_the_other_process_cannot_do_is_said_in_a_sentence(
-    asked: Request, monkeypatch, tmp_path: Path
+    asked: AttentionMapsRequest, monkeypatch, tmp_path: Path
 ):
     answers = tmp_path / "answers"
     answers.write_text('#!/bin/sh\necho \'{"error": "there is no such thing."}\' > "$4"\n')
@@ -165,21 +165,23 @@ def test_what_the_other_process_cannot_do_is_said_in_a_sentence(
         with pytest.raises(
             StoreError, match=r"'first' cannot be looked at: there is no such thing\."
         ):
-            compute(asked)
+            fetch_attention_maps(asked)
 
 
-def test_a_look_that_takes_too_long_is_ended(asked: Request):
+def test_a_look_that_takes_too_long_is_ended(asked: AttentionMapsRequest):
     with pytest.raises(StoreError, match=r"took more than 0\.01 s; try again"):
-        compute(asked, timeout=0.01)
+        fetch_attention_maps(asked, timeout=0.01)
 
 
-def test_a_process_that_dies_is_reported_with_its_last_words(asked: Request, monkeypatch):
+def test_a_process_that_dies_is_reported_with_its_last_words(
+    asked: AttentionMapsRequest, monkeypatch
+):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match=r"trial 0 of 'first' ended without an answer"):
-        compute(asked)
+        fetch_attention_maps(asked)
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(StoreError, match="No such file"):
-        compute(asked)
+        fetch_attention_maps(asked)
 
 
 def test_a_trial_without_weights_says_why_and_what_to_do(
@@ -197,17 +199,17 @@ def test_a_trial_without_weights_says_why_and_what_to_do(
         failed: r"trial 3 of 'first' failed and has left no weights; look at a complete trial\.",
     }.items():
         with pytest.raises(StoreError, match=why):
-            request(store, recorded, number)
+            request_for_trial(store, recorded, number)
     saved = leave(store, recorded, running, CHECKPOINT)
-    assert request(store, recorded, running).weights == saved.resolve()
+    assert request_for_trial(store, recorded, running).weights == saved.resolve()
 
 
 def test_a_study_without_recipe_or_trial_says_so(store: Store, study: StudyRecord, add: Add):
     leave(store, study, add(TEXT, 0.5))
     with pytest.raises(StoreError, match="does not say how it trained; look at one that"):
-        request(store, study, 0)
+        request_for_trial(store, study, 0)
     with pytest.raises(StudyError, match="no trial 5"):
-        request(store, study, 5)
+        request_for_trial(store, study, 5)
 
 
 def test_the_baseline_has_weights_and_is_as_like_the_trial_as_can_be(
@@ -216,7 +218,7 @@ def test_the_baseline_has_weights_and_is_as_like_the_trial_as_can_be(
     ours, sure = add(TEXT, 0.5, seed=1), add(TEXT, 0.5, seed=5, role=CONFIRM)
 
     def chosen(number: int) -> str | None:
-        found = baseline(store, recorded, number)
+        found = request_for_baseline(store, recorded, number)
         return found.who if found else None
 
     same, confirming, running, other = (
@@ -244,8 +246,10 @@ themes = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme
 
 @themes
 def test_without_anything_to_draw_a_sentence_is_drawn(theme: Theme):
-    shut = Gate("s1b1.post", 1, "shuffle", np.array([], np.float32), np.ones((3, 4, 4), np.float32))
-    dead = Gate("s1b1.post", 1, "se", np.full(4, np.nan, np.float32), shut.places)
+    shut = AttentionMap(
+        "s1b1.post", 1, "shuffle", np.array([], np.float32), np.ones((3, 4, 4), np.float32)
+    )
+    dead = AttentionMap("s1b1.post", 1, "se", np.full(4, np.nan, np.float32), shut.places)
     for figure in (
         channels_figure(bare(), theme),
         channels_figure(looks(gates=(shut, dead)), theme),
@@ -309,7 +313,7 @@ def test_the_baselines_maps_are_of_the_same_pictures_whatever_its_order():
     turned = {"indices": ours.indices[[2, 0]], "pictures": ours.pictures[[2, 0]]}
     for name in ("labels", "predicted", "probabilities"):
         turned[name] = getattr(ours, name)[[2, 0]]
-    stages = (Energy(1, ours.stages[0].places[[2, 0]]),)
+    stages = (StageEnergy(1, ours.stages[0].places[[2, 0]]),)
     figure = places_figure(ours, bare(**turned, stages=stages))
     first, last = named(figure, "s1 baseline")
     assert {round(first.y0), round(last.y0)} == {0, 2}
@@ -321,7 +325,7 @@ def test_the_baselines_maps_are_of_the_same_pictures_whatever_its_order():
 def test_at_most_six_pictures_are_drawn_in_their_own_aspect():
     wide = np.zeros((8, 4, 12, 3), np.uint8)
     many = {"indices": np.arange(8), "labels": np.zeros(8, int), "predicted": np.zeros(8, int)}
-    stages = (Energy(1, np.full((8, 1, 3), 0.5, np.float32)),)
+    stages = (StageEnergy(1, np.full((8, 1, 3), 0.5, np.float32)),)
     shown = bare(**many, pictures=wide, probabilities=np.ones(8, np.float32), stages=stages)
     figure = places_figure(shown)
     assert len(figure.data) == 6 * 2
