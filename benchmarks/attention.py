@@ -36,7 +36,7 @@ from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spr
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.kernels import pool_scale, pool_scale_cpu
 from torch import Tensor, nn
@@ -213,7 +213,7 @@ def measure(
 
 def maps(backbone: str, image_size: int) -> list[Shape]:
     """(C, H, W) at one position of its blocks, the widest of each size."""
-    sites = site_map(backbone, image_size=image_size, stem="small").sites
+    sites = find_sites(backbone, image_size=image_size, stem="small").sites
     widest: dict[int, Shape] = {}
     for s in sites:
         if s.position == BACKBONES[backbone]:

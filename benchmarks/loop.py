@@ -41,7 +41,7 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.build import build, choose_stem
 from torch import nn
 
@@ -182,7 +182,7 @@ def everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
     """The text with this attention, or `none`, at the end of every residual branch."""
     if attention == "none":
         return backbone
-    sites = site_map(backbone, image_size=recipe.image_size, stem=recipe.stem).sites
+    sites = find_sites(backbone, image_size=recipe.image_size, stem=recipe.stem).sites
     narrowest = min(site.channels for site in sites if site.position == "residual")
     return f"{backbone}+{attention}(r={min(RATIO, narrowest)})@all.residual"
 

@@ -51,7 +51,7 @@ ANSWER = "answer to an epoch"
 IN_WORKER = (
     ("checkpoint", "attentune.runners.workers.trial", "read_facts"),
     ("data", "attentune.runners.workers.trial", "resident"),
-    ("build", "attentune.spaces.networks.reusable_backbone", "Template._reset"),
+    ("build", "attentune.spaces.networks.reusable_backbone", "ReusableBackbone._reset"),
     ("build", "attentune.spaces.networks.reusable_backbone", "insert_all"),
     ("price", "attentune.runners.workers.trial", "_Trial.price"),
     ("optimizer and average", "attentune.runners.training.train", "Training.__init__"),

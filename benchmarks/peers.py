@@ -28,8 +28,8 @@ class Moasha:
         settings = settings_of(way.partition(":")[2])
         epochs = table.recipe.epochs
         choices: defaultdict[str, set[Value]] = defaultdict(set)
-        for index in range(table.bound.size()):
-            for name, value in table.bound.at(index).items():
+        for index in range(table.bound.count()):
+            for name, value in table.bound.selection_at(index).items():
                 choices[name].add(value)
         space = {name: choice(sorted(values, key=str)) for name, values in choices.items()}
         random.seed(repetition)
@@ -67,7 +67,7 @@ class Moasha:
         trial = self._trial(self.number, self.scheduler.suggest().config, datetime.now(UTC))
         self.number += 1
         self.scheduler.on_trial_add(trial)
-        architecture = self.table.bound.decide(trial.config)
+        architecture = self.table.bound.architecture_of(trial.config)
         text = str(architecture)
         turn = self.turns[text]
         self.turns[text] += 1

@@ -42,7 +42,7 @@ from attentune.spaces.backbones import discover
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size
 from attentune.spaces.networks.build import build
-from attentune.spaces.networks.placement import fittings
+from attentune.spaces.networks.placement import placements
 from torch import nn
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,7 +61,7 @@ def examine(name: str) -> Row:
     start = time.perf_counter()
     row: Row = {"name": name, "size": native_size(name)}
     try:
-        sites = discover.site_map(name, image_size=row["size"])
+        sites = discover.find_sites(name, image_size=row["size"])
     except AttentuneError as error:
         row["refused"] = str(error).partition(": ")[2] or str(error)
     except Exception as error:
@@ -111,7 +111,7 @@ def check_formula(sites: SiteMap, row: Row) -> str:
     formula = attention("se").parameters
     expected = sum(
         formula(f.site.channels, f.insertion.settings, (f.site.height, f.site.width))
-        for f in fittings(architecture, sites)
+        for f in placements(architecture, sites)
     )
     if count(grown) - count(plain) != expected:
         return f"grew by {count(grown) - count(plain)}, not {expected}"
@@ -124,7 +124,7 @@ def check_run(name: str, row: Row) -> str:
         return "-"
     for size in dict.fromkeys((SIZE, row["size"])):
         try:
-            sites = discover.site_map(name, image_size=size)
+            sites = discover.find_sites(name, image_size=size)
         except AttentuneError:
             continue
         break
@@ -137,7 +137,7 @@ def check_run(name: str, row: Row) -> str:
     x = torch.randn(1, channels, size, size, generator=generator)
     with torch.no_grad():
         expected, got = plain(x), hooked(x)
-    places = [fitting.site for fitting in fittings(architecture, sites)]
+    places = [placement.site for placement in placements(architecture, sites)]
     if sorted(seen) != sorted((site.channels, site.height, site.width) for site in places):
         return "not once each on a map of its shape"
     if not torch.allclose(got, expected, rtol=0, atol=0, equal_nan=True):
@@ -159,7 +159,7 @@ def check_stripped(sites: SiteMap) -> str:
     if not sites.own_attention:
         return "-"
     name, size = sites.backbone, sites.image_size[0]
-    discover.site_map(name, image_size=size, strip_attention=True)
+    discover.find_sites(name, image_size=size, strip_attention=True)
     with torch.device("meta"):
         full, bare = make(Architecture(name), size), make(Architecture(name), size)
     own = sum(count(full.get_submodule(path)) for path in sites.own_attention)
@@ -168,7 +168,7 @@ def check_stripped(sites: SiteMap) -> str:
 
 
 def check_small(name: str) -> str:
-    last = discover.site_map(name, image_size=64, stem="small").sites[-1]
+    last = discover.find_sites(name, image_size=64, stem="small").sites[-1]
     return f"{last.height}x{last.width}"
 
 

@@ -20,8 +20,8 @@ from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
 from attentune.spaces.architecture import Architecture
-from attentune.spaces.backbones.discover import site_map
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
 from attentune.studies.analysis.analyse import non_dominated
 
@@ -68,8 +68,8 @@ class Table:
             )
         }
         size, stem = self.recipe.image_size, self.recipe.stem
-        self.bound = bind(self.space, site_map(self.backbone, image_size=size, stem=stem))
-        inside = {str(self.bound.decide(self.bound.at(i))) for i in range(self.bound.size())}
+        self.bound = bind_space(self.space, find_sites(self.backbone, image_size=size, stem=stem))
+        inside = {str(self.bound.architecture_at(i)) for i in range(self.bound.count())}
         self.seeds = min(len(self.rows[text].accuracy) for text in inside)
         self.rows = {text: row.first(self.seeds) for text, row in self.rows.items()}
         self.ranked = sorted(inside, key=lambda text: (-self.rows[text].truth, text))

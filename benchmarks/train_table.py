@@ -38,7 +38,7 @@ from attentune.runners.results import EpochReport
 from attentune.search.run.propose import baselines
 from attentune.search.setup.request import read_request
 from attentune.search.setup.resolve import resolve_request
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.search_space.bound_space import bind_space
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]
@@ -66,8 +66,8 @@ def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     study = resolve_request(read_request(changes, config), _silent, _NoProbes())
     recipe = study.recipe
     costs = CostModel(study.backbone, recipe, study.num_classes)
-    bound = bind(study.space, costs.site_map)
-    inside = dict.fromkeys(bound.decide(bound.at(i)) for i in range(bound.size()))
+    bound = bind_space(study.space, costs.site_map)
+    inside = dict.fromkeys(bound.architecture_at(i) for i in range(bound.count()))
     rows = []
     for architecture in dict.fromkeys([*inside, *baselines(study.backbone, bound)]):
         price = costs.price(architecture)

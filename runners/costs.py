@@ -22,12 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import attention
-from ..spaces.backbones.discover import Stem
-from ..spaces.backbones.discover import site_map as discover
+from ..spaces.backbones.discover import Stem, find_sites
 from ..spaces.backbones.sites import SiteMap
 from ..spaces.networks.build import build
-from ..spaces.networks.canonical import canonical
-from ..spaces.networks.placement import fittings
+from ..spaces.networks.canonical import canonicalise
+from ..spaces.networks.placement import placements
 from .devices import resolve_device, torch_threads
 from .recipe import Recipe
 from .results import Costs
@@ -46,17 +45,19 @@ class CostModel:
         self.num_classes = num_classes
         self._bare: dict[bool, Costs] = {}
         self.backbone = backbone
-        self.site_map: SiteMap = discover(backbone, image_size=recipe.image_size, stem=recipe.stem)
+        self.site_map: SiteMap = find_sites(
+            backbone, image_size=recipe.image_size, stem=recipe.stem
+        )
 
     def price(self, architecture: Architecture) -> Costs:
         """Parameters and MACs of one forward pass of one picture."""
         base = self._base(architecture.strip_attention)
         params, macs = base.params, base.macs
-        for fitting in fittings(architecture, self.site_map):
-            params += fitting.parameters
-            site, arguments = fitting.site, tuple(fitting.arguments.items())
+        for placement in placements(architecture, self.site_map):
+            params += placement.parameters
+            site, arguments = placement.site, tuple(placement.arguments.items())
             size = (site.height, site.width)
-            macs += _module_macs(fitting.insertion.attention, arguments, site.channels, size)
+            macs += _module_macs(placement.insertion.attention, arguments, site.channels, size)
         return Costs(params, macs)
 
     def _base(self, strip: bool) -> Costs:
@@ -169,8 +170,8 @@ def measure_architecture(
 
     Raises BackboneError and ArchitectureError for what cannot be built.
     """
-    site_map = discover(architecture.backbone, image_size=image_size, stem=stem)
-    architecture = canonical(architecture, site_map)
+    site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
+    architecture = canonicalise(architecture, site_map)
     recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
 
     def make(which: Architecture) -> nn.Module:

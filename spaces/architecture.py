@@ -8,9 +8,9 @@
 times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1.
 
 These are plain frozen values and know nothing of any network: `parse` makes the text regular
-(options in order, defaults left out, places merged), and `canonical.canonical` goes the last step
-with the backbone's sites at hand, so that two texts that build one network become equal. `recorded`
-is for looking at what a database holds: it needs the grammar alone, neither the catalogue nor
+(options in order, defaults left out, places merged), and `canonical.canonicalise` goes the last
+step with the backbone's sites at hand, so that two texts that build one network become equal.
+`parse_recorded` reads what a database holds: it needs the grammar alone, neither the catalogue nor
 anybody's plug-in.
 """
 
@@ -147,7 +147,7 @@ def parse(text: str) -> Architecture:
     return _Parser(text).architecture()
 
 
-def recorded(text: str) -> Architecture:
+def parse_recorded(text: str) -> Architecture:
     """The architecture that a recorded text names, taken at its word: for looking, not building.
 
     Attentions and options are not looked up, so nothing has to be installed for it, and a text that

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..runners.results import Costs, EpochReport, Failure
-from ..spaces.architecture import Architecture, Insertion, recorded
+from ..spaces.architecture import Architecture, Insertion, parse_recorded
 
 State = Literal["running", "complete", "pruned", "failed"]
 STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
@@ -42,14 +42,14 @@ def recorded_architecture(text: str) -> Architecture:
     """`spaces.architecture.recorded`, quick for many: a study has few different insertions."""
     backbone, *insertions = text.split("+")
     if "(" in backbone:
-        return recorded(text)
+        return parse_recorded(text)
     return Architecture(backbone, tuple(map(recorded_insertion, insertions)))
 
 
 @lru_cache(maxsize=20_000)
 def recorded_insertion(text: str) -> Insertion:
     """One insertion of a recorded text, without its `+`."""
-    return recorded(f"{_OTHER}+{text}").insertions[0]
+    return parse_recorded(f"{_OTHER}+{text}").insertions[0]
 
 
 def check_study_name(name: str) -> str:

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from ...errors import AttentuneError, UsageError
 from ...spaces.architecture import Architecture, parse
 from ...spaces.backbones.sites import Anchor
-from ...spaces.networks.placement import Fitting, fittings
+from ...spaces.networks.placement import Placement, placements
 from ..data import load_data
 from ..data.dataset import Images, Labels
 from ..recipe import Recipe
@@ -167,14 +167,14 @@ class _Network:
     def __init__(self, architecture: Architecture, recipe: Recipe, num_classes: int) -> None:
         import torch
 
-        from ...spaces.backbones.discover import site_map
+        from ...spaces.backbones.discover import find_sites
         from ...spaces.networks.build import build
 
         self.architecture, self.recipe = architecture, recipe
         self.gates: list[AttentionMap] = []
         self.stages: list[StageEnergy] = []
         self.left_out: list[str] = []
-        self.sites = site_map(
+        self.sites = find_sites(
             architecture.backbone,
             image_size=recipe.image_size,
             stem=recipe.stem,
@@ -223,9 +223,9 @@ class _Network:
         import torch
 
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-        fitted = fittings(self.architecture, self.sites)
+        fitted = placements(self.architecture, self.sites)
         pairs = zip(fitted, self._modules(fitted), strict=True)
-        hooks = [hook for fitting, module in pairs for hook in self._watch(fitting, module)]
+        hooks = [hook for placement, module in pairs for hook in self._watch(placement, module)]
         hooks += [hook for stage in self.sites.blocks for hook in self._watch_end(stage)]
         with torch.no_grad():
             logits = self.model(images)
@@ -236,11 +236,11 @@ class _Network:
         probabilities: Floats = logits.softmax(1).numpy()
         return probabilities
 
-    def _modules(self, fitted: Sequence[Fitting]) -> Iterator[nn.Module]:
+    def _modules(self, fitted: Sequence[Placement]) -> Iterator[nn.Module]:
         """The modules of all attentions, by the names that `insert_all` gives them."""
         named: Counter[tuple[Anchor, str]] = Counter()
-        for fitting in fitted:
-            anchor, name = fitting.site.anchor, fitting.insertion.attention
+        for placement in fitted:
+            anchor, name = placement.site.anchor, placement.insertion.attention
             named[anchor, name] += 1
             host = self.model.get_submodule(anchor[1])
             *_, child = (c for c, _ in host.named_children() if c.rstrip("_") == _CHILD[anchor[0]])
@@ -248,9 +248,9 @@ class _Network:
             count = named[anchor, name]
             yield host.get_submodule(f"{inner}.{name if count == 1 else f'{name}_{count}'}")
 
-    def _watch(self, fitting: Fitting, module: nn.Module) -> list[Any]:
+    def _watch(self, placement: Placement, module: nn.Module) -> list[Any]:
         """Hooks on an attention. They sum at once: what follows may change a map in place."""
-        site, name = fitting.site, fitting.insertion.attention
+        site, name = placement.site, placement.insertion.attention
         given: list[tuple[Doubles, Doubles]] = []
 
         def before(_: nn.Module, args: tuple[Any, ...]) -> None:

@@ -20,7 +20,7 @@ from ...files import atomic_write
 from ...spaces.architecture import Architecture
 from ...spaces.kernels import batch_norm, pool_scale_cuda
 from ...spaces.networks.build import build
-from ...spaces.networks.reusable_backbone import Template
+from ...spaces.networks.reusable_backbone import ReusableBackbone
 from ..costs import count_costs, count_training_memory_mib, measure_latency
 from ..data import Dataset, load_data
 from ..environment import describe_environment
@@ -245,9 +245,9 @@ def template(
     init: Init,
     num_classes: int,
     device: torch.device,
-) -> Template:
+) -> ReusableBackbone:
     """The study's plain backbone on the device; a worker keeps it for all its trials."""
-    return Template(
+    return ReusableBackbone(
         backbone,
         num_classes=num_classes,
         image_size=image_size,

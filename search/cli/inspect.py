@@ -13,7 +13,7 @@ from ...runners.recipe import Stem
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ...spaces.attentions.plugins.register import listed
-from ...spaces.backbones.site_diagram import draw
+from ...spaces.backbones.site_diagram import draw_sites
 from ...studies.text.terminal import short_count
 from .shared import Json, out, plain_table, print_json
 
@@ -38,13 +38,13 @@ def sites(
     as_json: Json = False,
 ) -> None:
     """Show where a backbone can take an attention."""
-    from ...spaces.backbones.discover import site_map
+    from ...spaces.backbones.discover import find_sites
 
-    found = site_map(backbone, image_size=image_size, stem=stem)
+    found = find_sites(backbone, image_size=image_size, stem=stem)
     if as_json:
         print_json([site.to_json() for site in found.sites])
     else:
-        out.print(Text(draw(found)), soft_wrap=True)
+        out.print(Text(draw_sites(found)), soft_wrap=True)
 
 
 def attentions(

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
-from ...spaces.architecture import recorded
+from ...spaces.architecture import parse_recorded
 from ...studies.records import BASELINE, CONFIRM
 from ...studies.text.formatting import short_architecture
 from ...studies.text.terminal import short_time
@@ -191,7 +191,7 @@ class Tally:
             line.append(
                 f"  {100 * (accuracy - mean):+.1f} over the bare backbone", "not bold green"
             )
-        line.append(f"  {short_architecture(recorded(text))}", "not bold")
+        line.append(f"  {short_architecture(parse_recorded(text))}", "not bold")
         return line
 
     def _running(self) -> RenderableType:

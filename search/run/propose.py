@@ -22,8 +22,8 @@ from ...errors import ArchitectureError, SpaceError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import ALL, Architecture, Insertion
 from ...spaces.attentions.catalogue import Value
-from ...spaces.networks.canonical import canonical
-from ...spaces.search_space.bound_space import BoundSpace, Pick
+from ...spaces.networks.canonical import canonicalise
+from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
 from ...studies.records import (
     BASELINE,
@@ -129,7 +129,7 @@ class Proposer:
         self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
         self.bare = Architecture(config.backbone)
         self.baselines = baselines(config.backbone, bound)
-        self._decisions = lru_cache(maxsize=1000)(bound.decisions)
+        self._decisions = lru_cache(maxsize=1000)(bound.selection_of)
         self._unwritten: list[Proposal] = []
         self.own = own_sampler(config, bound, costs, self.history)
         if isinstance(self.own, Learning):  # the others need not read every epoch
@@ -218,7 +218,7 @@ class Proposer:
         decisions = self._decisions(architecture)
         trial = self.study.ask(fixed=decisions)
         if decisions is not None:
-            self.bound.choose(_suggest(trial))
+            self.bound.choose_architecture(_suggest(trial))
         return self._accepted(trial, architecture, seed, BASELINE)
 
     def _sampled(self) -> Proposal | None:
@@ -226,7 +226,7 @@ class Proposer:
         sampler = make_sampler(self.config.sampler, self.config.seed, number)
         decided = self.own.decide(number) if self.own is not None else None
         trial = self.study.ask(sampler, decided)
-        architecture = self.bound.choose(_suggest(trial))
+        architecture = self.bound.choose_architecture(_suggest(trial))
         taken = self.history.seeds[architecture.key]
         seed = next(s for s in count(self.config.seed) if s not in taken)
         return self._accepted(trial, architecture, seed, SEARCH)
@@ -271,20 +271,20 @@ def baselines(backbone: str, bound: BoundSpace) -> list[Architecture]:
     found = [Architecture(backbone)]
     stripped = bound.space.strip_attention
     if stripped:
-        found.append(canonical(Architecture(backbone, (), True), bound.site_map))
+        found.append(canonicalise(Architecture(backbone, (), True), bound.site_map))
     position = bound.scopes[0].positions[0]
     for name, options in TEXTBOOK:
         settings = {"start": bound.space.start, **options}
         insertion = Insertion.of(name, position, (ALL,), **settings)
         plain = Architecture(backbone, (insertion,), stripped)
         try:
-            found.append(canonical(plain, bound.site_map))
+            found.append(canonicalise(plain, bound.site_map))
         except ArchitectureError:
             continue  # its ratio exceeds the channels here: no reader would make this choice
     return list(dict.fromkeys(found))
 
 
-def _suggest(trial: optuna.Trial) -> Pick:
+def _suggest(trial: optuna.Trial) -> Chooser:
     def pick(name: str, choices: Sequence[Value]) -> Value:
         chosen = trial.suggest_categorical(name, list(choices))
         return cast(Value, chosen)

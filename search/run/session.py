@@ -123,7 +123,7 @@ def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> E
     with defer_interrupts():
         from ...runners.costs import CostModel
         from ...runners.data import prepare_data
-        from ...spaces.search_space.bound_space import bind
+        from ...spaces.search_space.bound_space import bind_space
         from .optuna_study import OptunaStudy
         from .propose import Proposer
 
@@ -132,7 +132,7 @@ def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> E
     prepare_data(config.recipe)  # workers only open what is already there
     costs = CostModel(config.backbone, config.recipe, config.num_classes)
     study = OptunaStudy(config.keys, store, record.name)
-    bound = bind(config.space, costs.site_map)
+    bound = bind_space(config.space, costs.site_map)
     proposer = Proposer(store, record, config, bound, costs, study)
     pruner = Pruner(config)
     if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study

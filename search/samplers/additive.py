@@ -55,7 +55,7 @@ class Additive:
         self._whole: list[Candidate] | None = None
         self._fits = Fits(self.effects)
         self._pools: dict[int, list[Candidate]] = {}
-        self._decisions = lru_cache(maxsize=10_000)(bound.decisions)
+        self._decisions = lru_cache(maxsize=10_000)(bound.selection_of)
 
     def propose(self, seen: Sequence[Course], seed: int, number: int) -> Decisions | None:
         """Decisions for trial `number`; None if every architecture looked at breaks a limit."""
@@ -77,7 +77,7 @@ class Additive:
         first = fitted_to(len(seen))
         self._fits.of(seen)
         soon = self._candidates(seen, seed)
-        if self.bound.size() > SMALL:
+        if self.bound.count() > SMALL:
             soon = [*soon, *self._pool(seen, seed, first)]
             needed = _learned(len(seen))
             self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
@@ -92,11 +92,11 @@ class Additive:
 
         To look for others after every trial would take longer than to judge them.
         """
-        if self.bound.size() > SMALL:
+        if self.bound.count() > SMALL:
             return self._pool(seen, seed, _learned(len(seen)))
         if self._whole is None:
-            every = map(self.bound.at, range(self.bound.size()))
-            self._whole = self._priced((self.bound.decide(one), one) for one in every)
+            every = map(self.bound.selection_at, range(self.bound.count()))
+            self._whole = self._priced((self.bound.architecture_of(one), one) for one in every)
         return self._whole
 
     def _pool(self, seen: Sequence[Course], seed: int, first: int) -> list[Candidate]:
@@ -114,9 +114,9 @@ class Additive:
         return [one for one in priced if not one[2].exceeded_limit(self.limits)]
 
     def _some(self, seen: Sequence[Course], rng: np.random.Generator) -> list[Choice]:
-        size = self.bound.size()
-        fresh = [self.bound.at(int(rng.integers(size))) for _ in range(FRESH)]
-        found = [(self.bound.decide(decisions), decisions) for decisions in fresh]
+        size = self.bound.count()
+        fresh = [self.bound.selection_at(int(rng.integers(size))) for _ in range(FRESH)]
+        found = [(self.bound.architecture_of(decisions), decisions) for decisions in fresh]
         tried = list(dict.fromkeys(course.architecture for course in seen))
         powers = self._fits.of(seen)
         expected = Model(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
@@ -140,7 +140,7 @@ class Additive:
             changed[name] = kept
             return kept
 
-        return self.bound.choose(pick), changed
+        return self.bound.choose_architecture(pick), changed
 
     def _known(self, price: Costs) -> list[float]:
         values = (getattr(price, key) for key in self.costs)

@@ -131,7 +131,7 @@ class Grid(_Heedless):
     """
 
     def __init__(self, bound: BoundSpace, seed: int, seen: Seen) -> None:
-        size = bound.size()
+        size = bound.count()
         if size > GRID_LIMIT:
             raise SpaceError(
                 f"a grid over {size:,} architectures is too large (at most {GRID_LIMIT:,}); "
@@ -145,8 +145,8 @@ class Grid(_Heedless):
         """The next one that has run least often."""
         fewest: tuple[int, Decisions] | None = None
         for index in self._order:
-            decisions = self.bound.at(index)
-            key = self.bound.decide(decisions).key
+            decisions = self.bound.selection_at(index)
+            key = self.bound.architecture_of(decisions).key
             if key in self.seen.rejected:
                 continue
             count = len(self.seen.seeds.get(key, ()))
@@ -181,7 +181,7 @@ class Sobol(_Heedless):
             decisions[name] = choices[min(math.floor(at * len(choices)), len(choices) - 1)]
             return decisions[name]
 
-        self.bound.choose(pick)
+        self.bound.choose_architecture(pick)
         return decisions
 
 

@@ -19,7 +19,7 @@ from ...spaces.architecture import Architecture
 from ...spaces.backbones.pretrained import pretrained_backbone
 from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.networks.build import choose_stem
-from ...spaces.search_space.bound_space import bind
+from ...spaces.search_space.bound_space import bind_space
 from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
 from ...studies.text.terminal import short_count
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
@@ -51,7 +51,7 @@ def resolve_request(
     if info.broken:
         say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
     costs = CostModel(request.backbone, recipe, len(info.classes))
-    size = bind(config.space, costs.site_map).size()
+    size = bind_space(config.space, costs.site_map).count()
     bare = costs.price(Architecture(request.backbone))
     say(
         f"{request.backbone}: {short_count(bare.params)} parameters, {short_count(bare.macs)} MACs "

@@ -1,6 +1,6 @@
 """Insertion points of any timm backbone, found by running it once.
 
-`site_map("resnet18")` builds the backbone without memory for its weights (torch's meta device),
+`find_sites("resnet18")` builds the backbone without memory for its weights (torch's meta device),
 runs one picture of its own size through it under `trace`, reads stages and blocks from the trace
 (`anatomy`), and asks for every block which positions it has (`positions`). Pictures of other sizes
 have the same sites with other maps. Nothing is known about any class by name, but for one thing
@@ -37,7 +37,7 @@ from .timm_compat import (
     import_timm,
     native_size,
     size_options,
-    source,
+    source_version,
 )
 from .trace import Call, Op, Trace, layout_of, map_shape, trace
 
@@ -47,7 +47,7 @@ VERSION = 4
 """Of what this module finds; raise it with every change that finds something else."""
 
 
-def site_map(
+def find_sites(
     backbone: str,
     *,
     image_size: int | None = None,
@@ -61,16 +61,16 @@ def site_map(
     if it cannot be run, or if it has no place for an attention.
     """
     check_backbone(backbone)
-    return _site_map(backbone, image_size or native_size(backbone), stem, strip_attention)
+    return _find_sites(backbone, image_size or native_size(backbone), stem, strip_attention)
 
 
 def choose_stem(backbone: str, image_size: int) -> Stem:
     """`small` if the last stage's native map would have fewer than 4×4 places, else `native`."""
-    last = site_map(backbone, image_size=image_size).sites[-1]
+    last = find_sites(backbone, image_size=image_size).sites[-1]
     if last.height * last.width >= 16:
         return "native"
     try:
-        site_map(backbone, image_size=image_size, stem="small")
+        find_sites(backbone, image_size=image_size, stem="small")
     except BackboneError:
         return "native"
     return "small"
@@ -83,7 +83,7 @@ def strip_own_attention(model: nn.Module, paths: tuple[str, ...]) -> None:
 
 
 @cache
-def _site_map(backbone: str, image_size: int, stem: Stem, strip_attention: bool) -> SiteMap:
+def _find_sites(backbone: str, image_size: int, stem: Stem, strip_attention: bool) -> SiteMap:
     name = backbone.partition(".")[0]
     file = _cache_file(name, image_size, stem, strip_attention)
     if (known := _read(file, backbone)) is not None:
@@ -91,13 +91,13 @@ def _site_map(backbone: str, image_size: int, stem: Stem, strip_attention: bool)
     if image_size == native_size(backbone):
         found = _found(backbone, stem, strip_attention, {})
     else:
-        native = _site_map(backbone, native_size(backbone), stem, strip_attention)
+        native = _find_sites(backbone, native_size(backbone), stem, strip_attention)
         found = _resized(native, image_size, stem, strip_attention, {})
     _write(file, found)
     return found
 
 
-def discover(
+def discover_sites(
     backbone: str,
     *,
     image_size: int | None = None,
@@ -105,7 +105,7 @@ def discover(
     strip_attention: bool = False,
     **timm_kwargs: Any,
 ) -> SiteMap:
-    """`site_map` without any cache, for a backbone built with `timm_kwargs`."""
+    """`find_sites` without any cache, for a backbone built with `timm_kwargs`."""
     native = _found(backbone, stem, strip_attention, timm_kwargs)
     if image_size in (None, native.image_size[0]):
         return native
@@ -294,7 +294,7 @@ def _is_gate(record: Trace, call: Call, op: Op) -> bool:
 
 
 def _cache_file(name: str, *key: object) -> Path:
-    known = repr((source(name), VERSION, name, *key))
+    known = repr((source_version(name), VERSION, name, *key))
     digest = hashlib.sha256(known.encode()).hexdigest()[:24]
     root = os.environ.get("ATTENTUNE_CACHE") or platformdirs.user_cache_dir("attentune")
     return Path(root) / "sites" / f"{digest}.json"

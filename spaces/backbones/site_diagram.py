@@ -29,7 +29,7 @@ _MOST_LINES = 5  # of one stage
 Row = tuple[str, ...]
 
 
-def draw(site_map: SiteMap) -> str:
+def draw_sites(site_map: SiteMap) -> str:
     """The drawing, at most 80 columns wide for all but the widest of backbones."""
     blocks = [(stage, block) for stage, n in site_map.blocks.items() for block in range(1, n + 1)]
     size = "×".join(map(str, site_map.image_size))
@@ -58,7 +58,7 @@ def _count(number: int, what: str) -> str:
 def _stage_names(site_map: SiteMap) -> dict[int, str]:
     """For every stage the module around its blocks or, if that is no stage's alone, its blocks."""
     paths = {
-        stage: [site_map.path(stage, block) for block in range(1, number + 1)]
+        stage: [site_map.block_path(stage, block) for block in range(1, number + 1)]
         for stage, number in site_map.blocks.items()
     }
     around = {stage: _around(blocks) for stage, blocks in paths.items()}
@@ -121,7 +121,8 @@ def _look(site_map: SiteMap, stage: int, block: int, points: dict[str, Site]) ->
         for position in _IN_PASSING
         if position in site_map.positions
     ]
-    own = [path for path in site_map.own_attention if _inside(path, site_map.path(stage, block))]
+    block_path = site_map.block_path(stage, block)
+    own = [path for path in site_map.own_attention if _inside(path, block_path)]
     last = [own[0].rpartition(".")[2] if own else ""] * bool(site_map.own_attention)
     return (str(usual.channels), f"{usual.height}×{usual.width}", *signs, *last)
 
@@ -171,7 +172,7 @@ def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
     if site_map.stem_strides:
         yield fill(f"The stem shrinks the picture at {', '.join(site_map.stem_strides)}.", _WIDTH)
     if own := site_map.own_attention:
-        blocks = [site_map.path(s, b) for s, n in site_map.blocks.items() for b in range(1, n + 1)]
+        blocks = site_map.block_paths
         others = [path for path in own if not any(_inside(path, block) for block in blocks)]
         also = f", {len(others)} outside the blocks" if others else ""
         yield (

@@ -43,7 +43,7 @@ class Site:
     anchor: Anchor
     convolution: Convolution | None = None
 
-    def takes(self, name: str) -> bool:
+    def accepts(self, name: str) -> bool:
         """Whether the attention of that name has a meaning at this site, by any of its names."""
         entry = attention(name)
         if entry.joins_convolution and self.convolution is None:
@@ -97,12 +97,12 @@ class SiteMap:
         present = {site.position for site in self.sites}
         return tuple(position for position in POSITIONS if position in present)
 
-    def path(self, stage: int, block: int) -> str:
+    def block_path(self, stage: int, block: int) -> str:
         """The module of a block."""
         before = sum(number for other, number in self.blocks.items() if other < stage)
         return self.block_paths[before + block - 1]
 
-    def at(self, place: Place, position: str) -> list[Site]:
+    def sites_at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
         return [s for s in self._at.get(position, ()) if place.covers(s.stage, s.block)]
 
@@ -118,7 +118,7 @@ class SiteMap:
     def _order(self) -> dict[Anchor, int]:
         return {site.anchor: index for index, site in enumerate(self.sites)}
 
-    def select(self, insertion: Insertion) -> list[Site]:
+    def select_sites(self, insertion: Insertion) -> list[Site]:
         """The sites that an insertion means, in network order.
 
         ArchitectureError if one of its places does not exist here or has no such position, if the
@@ -127,7 +127,7 @@ class SiteMap:
         """
         chosen: dict[Anchor, Site] = {}
         for place in insertion.places:
-            sites = self.at(place, insertion.position)
+            sites = self.sites_at(place, insertion.position)
             if not sites:
                 raise ArchitectureError(self._missing(place, insertion.position))
             chosen.update({site.anchor: self._named(insertion, site) for site in sites})
@@ -143,10 +143,10 @@ class SiteMap:
 
     def _named(self, insertion: Insertion, site: Site) -> Site:
         """The site under a name (one point of the network can have several) that is for this."""
-        if site.takes(insertion.attention):
+        if site.accepts(insertion.attention):
             return site
         for other in self.sites:
-            if other.anchor == site.anchor and other.takes(insertion.attention):
+            if other.anchor == site.anchor and other.accepts(insertion.attention):
                 return other
         only = attention(insertion.attention).positions
         where = f"not at {site.label} of {self.backbone}"
@@ -156,10 +156,10 @@ class SiteMap:
             f"{insertion.attention} has a meaning only at {' or '.join(only)}, {where}"
         )
 
-    def check(self, architecture: Architecture) -> None:
+    def check_architecture(self, architecture: Architecture) -> None:
         """Raise ArchitectureError if an insertion has no site here."""
         for insertion in architecture.insertions:
-            self.select(insertion)
+            self.select_sites(insertion)
 
     def _missing(self, place: Place, position: str) -> str:
         stages = self.blocks

@@ -85,7 +85,7 @@ def check_backbone(name: str) -> None:
         raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")
 
 
-def source(name: str) -> str:
+def source_version(name: str) -> str:
     """What makes a backbone: timm of some version, or somebody's own file, by its digest too."""
     timm = import_timm()
     version = str(timm.__version__)

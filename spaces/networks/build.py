@@ -23,14 +23,14 @@ from torch import nn
 from ...errors import AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.catalogue import attention
-from ..backbones.discover import Stem, choose_stem, discover, site_map, strip_own_attention
+from ..backbones.discover import Stem, choose_stem, discover_sites, find_sites, strip_own_attention
 from ..backbones.pretrained import pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
 from .feature_extractor import Relocation, wanted
 from .insert import Beside, Undo, insert, watch
-from .placement import Effect, Fitting, fittings
+from .placement import Placement, ResolvedOptions, placements
 
 __all__ = ["build", "choose_stem", "create_model"]
 
@@ -96,7 +96,7 @@ def build(
     check_backbone(architecture.backbone)
     image_size = image_size or native_size(architecture.backbone)
     sites = _sites(architecture, image_size, stem, timm_kwargs)
-    fitted = fittings(architecture, sites) if sites else []
+    fitted = placements(architecture, sites) if sites else []
     with _seeded(seed):
         name = architecture.backbone
         options = {"in_chans": in_chans, **size_options(name, image_size), **timm_kwargs}
@@ -124,7 +124,7 @@ def _sites(
     if architecture.bare and stem == "native":
         return None
     special = {name: v for name, v in timm_kwargs.items() if name not in _SAME_SITES}
-    find = discover if special else site_map
+    find = discover_sites if special else find_sites
     return find(
         architecture.backbone,
         image_size=image_size,
@@ -135,7 +135,7 @@ def _sites(
 
 
 def insert_all(
-    model: nn.Module, here: Relocation, fitted: list[Fitting], seed: int | None
+    model: nn.Module, here: Relocation, fitted: list[Placement], seed: int | None
 ) -> list[Undo]:
     """Insert what was fitted into a prepared backbone; what is returned takes it out again.
 
@@ -146,16 +146,16 @@ def insert_all(
     count = sum(before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
     named: Counter[tuple[Anchor, str]] = Counter()
-    same: Counter[tuple[Anchor, str, Effect]] = Counter()
-    for fitting in fitted:
-        anchor, name = fitting.site.anchor, fitting.insertion.attention
+    same: Counter[tuple[Anchor, str, ResolvedOptions]] = Counter()
+    for placement in fitted:
+        anchor, name = placement.site.anchor, placement.insertion.attention
         named[anchor, name] += 1
-        same[anchor, name, fitting.effect] += 1
+        same[anchor, name, placement.resolved_options] += 1
         child = name if named[anchor, name] == 1 else f"{name}_{named[anchor, name]}"
-        module = _attention(fitting, same[anchor, name, fitting.effect], seed)
-        if attention(name).joins_convolution and fitting.site.convolution:
+        module = _attention(placement, same[anchor, name, placement.resolved_options], seed)
+        if attention(name).joins_convolution and placement.site.convolution:
             module = Beside(module)
-            for path in here.paths((fitting.site.convolution.module,)):
+            for path in here.paths((placement.site.convolution.module,)):
                 undo += watch(model, path, module)
         groups.setdefault(anchor, {})[child] = module
     for anchor, group in groups.items():
@@ -170,20 +170,20 @@ def insert_all(
     return undo
 
 
-def _attention(fitting: Fitting, copy: int, seed: int | None) -> nn.Module:
-    entry = attention(fitting.insertion.attention)
-    with _seeded(seed, fitting.site.anchor, entry.name, fitting.effect, copy):
-        module = entry.load()(fitting.site.channels, **fitting.arguments)
-    if (count := _count(module)) != fitting.parameters:
+def _attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
+    entry = attention(placement.insertion.attention)
+    with _seeded(seed, placement.site.anchor, entry.name, placement.resolved_options, copy):
+        module = entry.load()(placement.site.channels, **placement.arguments)
+    if (count := _count(module)) != placement.parameters:
         if entry.origin:
             raise AttentuneError(
-                f"{fitting} has {count:,} parameters where the formula of the attention "
-                f"{entry.name!r} of {entry.origin} gives {fitting.parameters:,}; correct its "
+                f"{placement} has {count:,} parameters where the formula of the attention "
+                f"{entry.name!r} of {entry.origin} gives {placement.parameters:,}; correct its "
                 "`parameters`, or leave them out to have them counted."
             )
         raise AttentuneError(
-            f"{fitting} has {count:,} parameters where its formula gives "
-            f"{fitting.parameters:,}; please report the architecture"
+            f"{placement} has {count:,} parameters where its formula gives "
+            f"{placement.parameters:,}; please report the architecture"
         )
     return module
 

@@ -1,7 +1,7 @@
 """The canonical text: two architectures that build one network become equal.
 
-`canonical` first forgets the text. What remains is the network itself: at every anchor of the site
-map a sequence of (attention, effect), where the effect has hidden widths instead of `r` and numbers
+`canonicalise` first forgets the text. What remains is the network itself: at every anchor of the
+site map a sequence of (attention, resolved options): hidden widths instead of `r`, and numbers
 instead of `auto`. From that alone it writes the shortest text it can:
 
 1. Layers. The first attention of every anchor, then the second, and so on; a text applies what it
@@ -23,23 +23,23 @@ from itertools import product
 
 from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
 from ..attentions.catalogue import Attention, Value, attention
-from ..backbones.discover import Stem, site_map
+from ..backbones.discover import Stem, find_sites
 from ..backbones.sites import Anchor, Site, SiteMap
-from .placement import Effect, effect, fittings
+from .placement import ResolvedOptions, placements, resolve_options
 
 Settings = dict[str, Value]
 
 
-def canonical(architecture: Architecture, sites: SiteMap) -> Architecture:
+def canonicalise(architecture: Architecture, sites: SiteMap) -> Architecture:
     """The one architecture that stands for all that build this network.
 
     `sites` is the backbone's site map, with its own attention stripped if the architecture strips
     it. ArchitectureError if an insertion has no site there.
     """
-    layers: dict[tuple[int, str], dict[Anchor, Effect]] = {}
-    for fitting in fittings(architecture, sites):
-        layer = layers.setdefault((fitting.order, fitting.insertion.attention), {})
-        layer[fitting.site.anchor] = fitting.effect
+    layers: dict[tuple[int, str], dict[Anchor, ResolvedOptions]] = {}
+    for placement in placements(architecture, sites):
+        layer = layers.setdefault((placement.order, placement.insertion.attention), {})
+        layer[placement.site.anchor] = placement.resolved_options
     places = _places(sites)
     insertions = []
     for (order, name), effects in layers.items():
@@ -55,26 +55,26 @@ def canonical(architecture: Architecture, sites: SiteMap) -> Architecture:
     )
 
 
-def resolve(
+def resolve_architecture(
     architecture: str | Architecture, *, image_size: int | None = None, stem: Stem = "native"
 ) -> tuple[Architecture, SiteMap]:
     """The canonical architecture of a text, and the site map it was read against.
 
-    `image_size` as for `site_map`.
+    `image_size` as for `find_sites`.
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
-    sites = site_map(
+    sites = find_sites(
         architecture.backbone,
         image_size=image_size,
         stem=stem,
         strip_attention=architecture.strip_attention,
     )
-    return canonical(architecture, sites), sites
+    return canonicalise(architecture, sites), sites
 
 
 def _option_sets(
-    entry: Attention, effects: dict[Anchor, Effect], channels: dict[Anchor, int]
+    entry: Attention, effects: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
 ) -> Iterator[tuple[Settings, set[Anchor]]]:
     """Options and the anchors where they have the wanted effect, until all anchors are served."""
     rest = dict(effects)
@@ -86,7 +86,7 @@ def _option_sets(
                 anchor
                 for anchor, wanted in rest.items()
                 if _allowed(settings, channels[anchor])
-                and effect(insertion, channels[anchor]) == wanted
+                and resolve_options(insertion, channels[anchor]) == wanted
             }
             served[-len(anchors), *_preference(settings)] = settings, anchors
         settings, anchors = served[min(served)]
@@ -95,7 +95,7 @@ def _option_sets(
 
 
 def _candidates(
-    entry: Attention, effects: dict[Anchor, Effect], channels: dict[Anchor, int]
+    entry: Attention, effects: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
 ) -> Iterator[Settings]:
     """Every combination of option values that could serve one of the anchors best."""
     values: dict[str, set[Value]] = {option.name: set() for option in entry.options}
@@ -114,8 +114,8 @@ def _candidates(
 
 def _ratios(entry: Attention, channels: int, width: int) -> set[Value]:
     """The least ratio that gives the hidden width, and all powers of two that do."""
-    fitting = [r for r in _powers_of_two(channels) if entry.width(channels, r) == width]
-    return {channels // (width + 1) + 1, *fitting}
+    chosen = [r for r in _powers_of_two(channels) if entry.width(channels, r) == width]
+    return {channels // (width + 1) + 1, *chosen}
 
 
 def _powers_of_two(limit: int) -> Iterator[int]:

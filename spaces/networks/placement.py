@@ -1,6 +1,6 @@
 """An architecture meets a backbone: which attention, as what, at which point, in which order.
 
-`fittings` is the one reading of an architecture that building and canonical texts share. Plain
+`placements` is the one reading of an architecture that building and canonical texts share. Plain
 values, no torch.
 """
 
@@ -14,11 +14,11 @@ from ..architecture import Architecture, Insertion
 from ..attentions.catalogue import Attention, Value, attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
-Effect = tuple[tuple[str, Value], ...]
+ResolvedOptions = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True)
-class Fitting:
+class Placement:
     """One attention at one site. `order` counts from 0 what comes earlier at the same anchor."""
 
     site: Site
@@ -26,12 +26,12 @@ class Fitting:
     order: int
 
     @property
-    def effect(self) -> Effect:
+    def resolved_options(self) -> ResolvedOptions:
         """What the options come to at this site: hidden width instead of `r`, `auto` resolved.
 
         Two insertions of one attention build the same module here if and only if this is equal.
         """
-        return effect(self.insertion, self.site.channels)
+        return resolve_options(self.insertion, self.site.channels)
 
     @property
     def parameters(self) -> int:
@@ -58,28 +58,28 @@ class Fitting:
         return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"
 
 
-def fittings(architecture: Architecture, site_map: SiteMap) -> list[Fitting]:
+def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]:
     """Every attention of `architecture` at every site it means, in the order of the text.
 
-    ArchitectureError as from `SiteMap.select`.
+    ArchitectureError as from `SiteMap.select_sites`.
     """
-    found: list[Fitting] = []
+    found: list[Placement] = []
     taken: dict[Anchor, int] = {}
     for insertion in architecture.insertions:
-        for site in site_map.select(insertion):
+        for site in site_map.select_sites(insertion):
             order = taken.get(site.anchor, 0)
-            found.append(Fitting(site, insertion, order))
+            found.append(Placement(site, insertion, order))
             taken[site.anchor] = order + 1
     return found
 
 
-def effect(insertion: Insertion, channels: int) -> Effect:
-    """See `Fitting.effect`."""
-    return _effect(attention(insertion.attention), insertion.options, channels)
+def resolve_options(insertion: Insertion, channels: int) -> ResolvedOptions:
+    """See `Placement.resolved_options`."""
+    return _resolve_options(attention(insertion.attention), insertion.options, channels)
 
 
 @lru_cache(maxsize=100_000)
-def _effect(entry: Attention, options: Effect, channels: int) -> Effect:
+def _resolve_options(entry: Attention, options: ResolvedOptions, channels: int) -> ResolvedOptions:
     known: dict[str, Value] = {}
     for name, value in {**entry.defaults, **dict(options)}.items():
         if name == "r":

@@ -1,9 +1,9 @@
 """One plain backbone for many architectures, one after the other.
 
 Making a backbone and drawing its initial weights takes longer than everything else about a short
-trial but the training itself. A `Template` makes it once: an architecture's attention is put in,
-used and taken out again, and the weights are set back to those of the seed, so that every network
-is the one that `build` would have made.
+trial but the training itself. A `ReusableBackbone` makes it once: an architecture's attention is
+put in, used and taken out again, and the weights are set back to those of the seed, so that every
+network is the one that `build` would have made.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from ..architecture import Architecture
-from ..backbones.discover import Stem, site_map
+from ..backbones.discover import Stem, find_sites
 from .build import build, insert_all
 from .feature_extractor import Relocation
-from .placement import fittings
+from .placement import placements
 
 SEEDS = 4
 """Of so many seeds the initial weights are kept."""
 
 
-class Template:
+class ReusableBackbone:
     """A plain backbone on a device, with or without its own attention.
 
     Raises as `build` when the first network is asked for.
@@ -49,7 +49,7 @@ class Template:
             "stem": stem,
             "pretrained": pretrained,
         }
-        self._sites = site_map(
+        self._sites = find_sites(
             backbone, image_size=image_size, stem=stem, strip_attention=strip_attention
         )
         self._device = device
@@ -62,7 +62,7 @@ class Template:
 
         ArchitectureError if it means nothing here. One at a time.
         """
-        fitted = fittings(architecture, self._sites)
+        fitted = placements(architecture, self._sites)
         model = self._reset(seed)
         here = Relocation(model, self._plain.backbone, {})
         undo = insert_all(model, here, fitted, seed)

@@ -1,7 +1,7 @@
 """A search space on one backbone: counted, indexed, and walked by whoever makes decisions.
 
-    bound = bind(load_space("quick"), site_map("resnet18"))
-    bound.choose(lambda name, choices: trial.suggest_categorical(name, choices))
+    bound = bind_space(load_space("quick"), find_sites("resnet18"))
+    bound.choose_architecture(lambda name, choices: trial.suggest_categorical(name, choices))
 
 Binding drops positions that do not exist there, and ratios that exceed the channels or repeat
 another ratio's hidden widths, so that every choice is a different network. Decisions are
@@ -20,15 +20,15 @@ from ...errors import SpaceError
 from ..architecture import ALL, Architecture, Insertion, Place
 from ..attentions.catalogue import Value, attention
 from ..backbones.sites import SiteMap
-from ..networks.canonical import canonical
+from ..networks.canonical import canonicalise
 from .space import NONE, Space
 
-Pick = Callable[[str, Sequence[Value]], Value]
+Chooser = Callable[[str, Sequence[Value]], Value]
 Column = list[dict[str, Value]]
 T = TypeVar("T")
 
 
-def bind(space: Space, site_map: SiteMap) -> BoundSpace:
+def bind_space(space: Space, site_map: SiteMap) -> BoundSpace:
     """A space on one backbone; SpaceError if nothing is left to choose there."""
     scopes = tuple(
         scope for place in _places(space, site_map) if (scope := _scope(space, place, site_map))
@@ -69,21 +69,23 @@ def _places(space: Space, site_map: SiteMap) -> Iterator[Place]:
 
 
 def _scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
-    wanted = [p for p in space.positions if site_map.at(place, p)]
-    wanted = wanted or [p for p in space.fallback_positions if site_map.at(place, p)][:1]
+    wanted = [p for p in space.positions if site_map.sites_at(place, p)]
+    wanted = wanted or [p for p in space.fallback_positions if site_map.sites_at(place, p)][:1]
     positions, seen = [], set()
     for position in wanted:
-        anchors = tuple(site.anchor for site in site_map.at(place, position))
+        anchors = tuple(site.anchor for site in site_map.sites_at(place, position))
         if anchors not in seen:
             seen.add(anchors)
             positions.append(position)
-    channels = [s.channels for p in positions for s in site_map.at(place, p)]
+    channels = [s.channels for p in positions for s in site_map.sites_at(place, p)]
     ratios: dict[str, tuple[int, ...]] = {}
     meaningful: dict[str, tuple[str, ...]] = {}
     for name in space.attentions:
         if name == NONE:
             continue
-        meant = tuple(p for p in positions if all(s.takes(name) for s in site_map.at(place, p)))
+        meant = tuple(
+            p for p in positions if all(s.accepts(name) for s in site_map.sites_at(place, p))
+        )
         choices = _distinct_ratios(name, space.ratios, channels)
         if meant and (choices or not attention(name).has_ratio):
             ratios[name], meaningful[name] = choices, meant
@@ -124,7 +126,7 @@ class Scope:
     ratios: Mapping[str, tuple[int, ...]]
     narrowest: int
 
-    def takes(self, module: _Module) -> bool:
+    def accepts(self, module: _Module) -> bool:
         """Whether a module chosen elsewhere fits here."""
         r = dict(module.settings).get("r", 1)
         return module.name in self.ratios and int(r) <= self.narrowest
@@ -138,13 +140,13 @@ class BoundSpace:
     site_map: SiteMap
     scopes: tuple[Scope, ...]
 
-    def choose(self, pick: Pick) -> Architecture:
+    def choose_architecture(self, pick: Chooser) -> Architecture:
         """The architecture that the decisions of `pick(name, choices)` lead to."""
         shared = self._module(self._shared_scope, "", pick) if self.space.shared else None
         chosen = [self._insertion(scope, shared, pick) for scope in self.scopes]
         return self._canonical([insertion for insertion in chosen if insertion])
 
-    def size(self) -> int:
+    def count(self) -> int:
         """How many architectures the space holds.
 
         All different, except where two scopes share a point of the network (the end of one stage
@@ -152,13 +154,13 @@ class BoundSpace:
         """
         return sum(prod(map(len, columns)) for _, columns in self._tables)
 
-    def at(self, index: int) -> dict[str, Value]:
-        """The decisions that lead to architecture `index` of `size()`, for `choose`.
+    def selection_at(self, index: int) -> dict[str, Value]:
+        """The decisions that lead to architecture `index` of `count()`.
 
         Counted like a mixed-radix number. IndexError beyond the size.
         """
-        if not 0 <= index < self.size():
-            raise IndexError(f"the space has {self.size()} architectures; there is no {index}")
+        if not 0 <= index < self.count():
+            raise IndexError(f"the space has {self.count()} architectures; there is no {index}")
         decisions: dict[str, Value] = {}
         for shared_path, columns in self._tables:
             count = prod(map(len, columns))
@@ -172,11 +174,15 @@ class BoundSpace:
             break
         return decisions
 
-    def decide(self, decisions: Mapping[str, Value]) -> Architecture:
-        """The architecture that these decisions lead to."""
-        return self.choose(lambda name, _: decisions[name])
+    def architecture_at(self, index: int) -> Architecture:
+        """Architecture `index` of `count()`; IndexError beyond it."""
+        return self.architecture_of(self.selection_at(index))
 
-    def decisions(self, architecture: Architecture) -> dict[str, Value] | None:
+    def architecture_of(self, selection: Mapping[str, Value]) -> Architecture:
+        """The architecture that these decisions lead to."""
+        return self.choose_architecture(lambda name, _: selection[name])
+
+    def selection_of(self, architecture: Architecture) -> dict[str, Value] | None:
         """Decisions that lead to this architecture, or None if the space does not hold it."""
         for shared_path, shared in self._shared_leaves():
             answer = dict(shared_path)
@@ -189,7 +195,7 @@ class BoundSpace:
                 else:
                     break
             else:
-                if self.decide(answer) == architecture:
+                if self.architecture_of(answer) == architecture:
                     return answer
         return None
 
@@ -249,7 +255,7 @@ class BoundSpace:
         return _leaves(lambda pick: self._module(self._shared_scope, "", pick))
 
     def _module(
-        self, scope: Scope, prefix: str, pick: Pick, *, none: bool = False
+        self, scope: Scope, prefix: str, pick: Chooser, *, none: bool = False
     ) -> _Module | None:
         names: list[str] = [NONE, *scope.ratios] if none else list(scope.ratios)
         name = str(_decide(pick, f"{prefix}attention", names))
@@ -262,13 +268,13 @@ class BoundSpace:
             settings[key] = _decide(pick, f"{prefix}{name}.{key}", choices)
         return _Module(name, tuple(settings.items()))
 
-    def _insertion(self, scope: Scope, shared: _Module | None, pick: Pick) -> Insertion | None:
+    def _insertion(self, scope: Scope, shared: _Module | None, pick: Chooser) -> Insertion | None:
         prefix = "" if scope.place == ALL else f"{scope.place}."
         module: _Module | None
         if shared is None:
             module = self._module(scope, prefix, pick, none=NONE in self.space.attentions)
         else:
-            fits = scope.takes(shared)
+            fits = scope.accepts(shared)
             module = shared if fits and _decide(pick, f"{prefix}insert", (False, True)) else None
         if module is None:
             return None
@@ -281,7 +287,7 @@ class BoundSpace:
         for insertion in architecture.insertions:
             places = {
                 Place(site.stage, site.stage, site.block)
-                for site in self.site_map.select(insertion)
+                for site in self.site_map.select_sites(insertion)
                 if scope.place.covers(site.stage, site.block)
             }
             if places:
@@ -293,7 +299,7 @@ class BoundSpace:
 
     def _canonical(self, insertions: Sequence[Insertion]) -> Architecture:
         plain = Architecture(self.site_map.backbone, tuple(insertions), self.space.strip_attention)
-        return canonical(plain, self.site_map)
+        return canonicalise(plain, self.site_map)
 
 
 def _inserts(path: Mapping[str, Value]) -> bool:
@@ -301,12 +307,12 @@ def _inserts(path: Mapping[str, Value]) -> bool:
     return any(name.rpartition(".")[2] == "insert" and value for name, value in path.items())
 
 
-def _decide(pick: Pick, name: str, choices: Sequence[Value]) -> Value:
+def _decide(pick: Chooser, name: str, choices: Sequence[Value]) -> Value:
     """Ask only where there is a choice."""
     return pick(name, tuple(choices)) if len(choices) > 1 else choices[0]
 
 
-def _leaves(decide: Callable[[Pick], T]) -> list[tuple[dict[str, Value], T]]:
+def _leaves(decide: Callable[[Chooser], T]) -> list[tuple[dict[str, Value], T]]:
     """Every outcome of a decision procedure, with the decisions that lead to it."""
     leaves: list[tuple[dict[str, Value], T]] = []
     stack: list[dict[str, Value]] = [{}]

@@ -1,7 +1,7 @@
 """What a study may choose: search spaces as data.
 
-A `Space` is a small validated document (TOML, or a preset) that knows no backbone; `bound.bind`
-holds it against the sites of one.
+A `Space` is a small validated document (TOML, or a preset) that knows no backbone;
+`bound_space.bind_space` holds it against the sites of one.
 """
 
 from __future__ import annotations

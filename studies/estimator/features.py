@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.sites import SiteMap
-from ...spaces.networks.placement import fittings
+from ...spaces.networks.placement import placements
 
 Array = npt.NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class Effects:
         for insertion in architecture.insertions:
             name, settings = insertion.attention, dict(insertion.options)
             octaves = (math.log2(float(settings["r"])) - 3) / 2 if "r" in settings else 0.0
-            blocks = {(site.stage, site.block) for site in self.site_map.select(insertion)}
+            blocks = {(site.stage, site.block) for site in self.site_map.select_sites(insertion)}
             for stage in stages:
                 share = sum(at == stage for at, _ in blocks) / stages[stage]
                 by_stage[stage][name] += share
@@ -85,9 +85,9 @@ class Effects:
                 found["ratio"][stage, name] += share * octaves
                 found["position"][name, insertion.position] += part
                 found["position"][stage, insertion.position] += share
-        for fitting in fittings(architecture, self.site_map):
-            part = 1 / (stages[fitting.site.stage] * len(stages))
-            found["size"][""] += part * math.log1p(fitting.parameters)
+        for placement in placements(architecture, self.site_map):
+            part = 1 / (stages[placement.site.stage] * len(stages))
+            found["size"][""] += part * math.log1p(placement.parameters)
         for (s, these), (t, those) in itertools.combinations(by_stage.items(), 2):
             for one, other in itertools.product(these, those):
                 found["pair"][s, one, t, other] += these[one] * those[other]

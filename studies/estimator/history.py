@@ -88,10 +88,10 @@ class Foresight:
     @cached_property
     def effects(self) -> Effects:
         """Of the study's backbone."""
-        from ...spaces.backbones.discover import site_map
+        from ...spaces.backbones.discover import find_sites
 
         recipe = self.config.recipe
-        found = site_map(self.config.backbone, image_size=recipe.image_size, stem=recipe.stem)
+        found = find_sites(self.config.backbone, image_size=recipe.image_size, stem=recipe.stem)
         return Effects(found)
 
     @cached_property

@@ -28,7 +28,7 @@ from attentune.search.run.coordinator import Coordinator
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.run.study_lease import tenure
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import load_space
 from attentune.studies.config import RunPlan, StudyConfig
 from attentune.studies.database.store import Store
@@ -159,7 +159,7 @@ class Bench:
         config = StudyConfig.model_validate(record.config["study"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, self.store, name)
-        bound = bind(config.space, costs.site_map)
+        bound = bind_space(config.space, costs.site_map)
         proposer = Proposer(self.store, record, config, bound, costs, study)
         pool = self._new_pool()
         plan = RunPlan(trials=trials, **plan)

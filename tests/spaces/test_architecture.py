@@ -14,7 +14,7 @@ from attentune.spaces.architecture import (
     Place,
     merge_places,
     parse,
-    recorded,
+    parse_recorded,
 )
 from attentune.spaces.attentions.catalogue import ATTENTIONS, Option
 from hypothesis import given, settings
@@ -69,7 +69,7 @@ def test_text_of_every_architecture_means_the_architecture(architecture):
 @given(architectures())
 @settings(max_examples=300, deadline=None)
 def test_recorded_text_says_the_same_without_the_catalogue(architecture):
-    found = recorded(str(architecture))
+    found = parse_recorded(str(architecture))
     assert (str(found), found.key, found.bare) == (
         str(architecture),
         architecture.key,
@@ -84,7 +84,7 @@ def test_recorded_text_says_the_same_without_the_catalogue(architecture):
 def test_damaged_text_is_read_or_refused_with_a_caret_inside_the_text(architecture, noise):
     text = str(architecture)
     damaged = text[: len(text) // 2] + noise + text[len(text) // 2 :]
-    for reading in (parse, recorded):
+    for reading in (parse, parse_recorded):
         try:
             again = reading(damaged)
         except ArchitectureError as error:
@@ -129,21 +129,21 @@ EXAMPLES = [
     ],
 )
 def test_recorded_text_needs_nothing_that_it_names(text):
-    assert str(recorded(text)) == text
+    assert str(parse_recorded(text)) == text
     with pytest.raises(ArchitectureError, match=r"unknown attention|has no option"):
         parse(text)
 
 
 def test_recorded_options_are_what_they_look_like():
     text = "resnet18+wave(a=4,b=-1,c=0.5,d=true,e=sum,f=007,g=nan)@all.mid"
-    (insertion,) = recorded(text).insertions
+    (insertion,) = parse_recorded(text).insertions
     values = (4, -1, 0.5, True, "sum", "007", "nan")
     assert insertion.options == tuple(zip("abcdefg", values, strict=True))
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_recorded_text_of_the_catalogue_is_the_parsed_architecture(text):
-    assert recorded(text) == parse(text)
+    assert parse_recorded(text) == parse(text)
 
 
 @pytest.mark.parametrize("text", EXAMPLES)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from attentune.runners.results import Costs
 from attentune.search.samplers.additive import Additive, most_accurate, traded
-from attentune.spaces.backbones.discover import site_map
-from attentune.spaces.networks.placement import fittings
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.networks.placement import placements
+from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
 from attentune.studies.estimator.features import Effects
 from attentune.studies.estimator.hyperparameters import MOST, Fits
@@ -30,7 +30,7 @@ class Flat:
 
 @pytest.fixture(scope="module")
 def bound():
-    return bind(SPACE, site_map("test_resnet", image_size=36))
+    return bind_space(SPACE, find_sites("test_resnet", image_size=36))
 
 
 def truth(architecture):
@@ -44,8 +44,8 @@ def truth(architecture):
 
 def some(bound, count, seed=0, noise=0.01):
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(bound.size(), count, replace=False)
-    architectures = [bound.decide(bound.at(int(i))) for i in chosen]
+    chosen = rng.choice(bound.count(), count, replace=False)
+    architectures = [bound.architecture_at(int(i)) for i in chosen]
     return [ended(a, truth(a) + noise * rng.standard_normal()) for a in architectures]
 
 
@@ -54,7 +54,7 @@ def ended(architecture, accuracy, seed=0):
 
 
 def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = some(bound, 40)
     expected = Model(Effects(bound.site_map), seen, every).expected()
     true = np.array([truth(a) for a in every])
@@ -65,7 +65,7 @@ def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
 
 def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
     rng = np.random.default_rng(0)
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = [ended(a, truth(a) + 0.03 * rng.standard_normal(), s) for a in every for s in range(5)]
     assert len(seen) > 2 * MOST
     effects = Effects(bound.site_map)
@@ -81,7 +81,7 @@ def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
 
 def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
     rng = np.random.default_rng(3)
-    some_of_them = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 60)]
+    some_of_them = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 60)]
     seen = [ended(a, truth(a), seed) for a in some_of_them for seed in range(5)]
     model = Model(Effects(bound.site_map), seen, some_of_them)
     true, expected = np.array([truth(a) for a in some_of_them]), model.expected()
@@ -91,7 +91,7 @@ def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
 
 def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
     rng = np.random.default_rng(0)
-    architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 12)]
+    architectures = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 12)]
     quiet = [ended(a, truth(a)) for a in architectures for _ in range(3)]
     noisy = [ended(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
     effects = Effects(bound.site_map)
@@ -104,7 +104,7 @@ def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
 
 def test_samples_scatter_less_where_more_was_seen(bound):
     seen = some(bound, 30)
-    known, strange = seen[0].architecture, bound.decide(bound.at(bound.size() - 1))
+    known, strange = seen[0].architecture, bound.architecture_at(bound.count() - 1)
     model = Model(Effects(bound.site_map), [*seen, *[seen[0]] * 10], [known, strange])
     samples = np.array([model.sample(np.random.default_rng(i)) for i in range(200)])
     assert samples[:, 0].std() < 0.7 * samples[:, 1].std()
@@ -117,7 +117,7 @@ def unexplained(powers):
 
 
 def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     rng = np.random.default_rng(5)
     chosen = [every[i] for i in rng.choice(len(every), 60, replace=False)]
     best_third = np.quantile([truth(a) for a in chosen], 2 / 3)
@@ -140,7 +140,7 @@ def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
 
 
 def test_a_rung_that_tells_nothing_is_not_believed(bound):
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     rng = np.random.default_rng(6)
     plain = some(bound, 50, noise=0.01)
     misled = [Course(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
@@ -154,7 +154,7 @@ def test_a_rung_that_tells_nothing_is_not_believed(bound):
 @pytest.mark.parametrize("count", [40, 80])
 def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, count):
     """ECA learns fast at first, and CA slowly, more so than either differs in the end."""
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     early = {"eca": 1.0, "ca": -0.5}
 
     def shown(architecture):
@@ -171,11 +171,11 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
 
 def test_what_larger_modules_are_worth_is_known_of_attentions_never_seen(bound):
     """Each module is worth the logarithm of its parameters, whatever attention it is."""
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
 
     def size(architecture):
-        found = fittings(architecture, bound.site_map)
-        return sum(math.log1p(fitting.parameters) for fitting in found)
+        found = placements(architecture, bound.site_map)
+        return sum(math.log1p(placement.parameters) for placement in found)
 
     def has_ca(architecture):
         return any(i.attention == "ca" for i in architecture.insertions)
@@ -196,7 +196,7 @@ def test_what_cannot_be_a_number_is_left_out(bound):
 
 def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
     rng = np.random.default_rng(0)
-    architectures = [bound.decide(bound.at(int(i))) for i in rng.choice(bound.size(), 60)]
+    architectures = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 60)]
     lucky = {seed: 0.2 * (seed % 2) for seed in range(6)}
 
     def seen(tells: bool):
@@ -205,7 +205,7 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
             for i, a in enumerate(architectures)
         ]
 
-    every = [bound.decide(bound.at(i)) for i in range(bound.size())]
+    every = [bound.architecture_at(i) for i in range(bound.count())]
     true = np.array([truth(a) for a in every])
     effects = Effects(bound.site_map)
     right, wrong = (
@@ -220,10 +220,10 @@ def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
     rng = np.random.default_rng(1)
     seen = some(bound, 8)
     for number in range(60):
-        architecture = bound.decide(sampler.propose(seen, 0, number))
+        architecture = bound.architecture_of(sampler.propose(seen, 0, number))
         seen.append(ended(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
     late = [course.architecture for course in seen[-20:]]
-    best = max(truth(bound.decide(bound.at(i))) for i in range(bound.size()))
+    best = max(truth(bound.architecture_at(i)) for i in range(bound.count()))
     assert np.mean([truth(a) for a in late]) > best - 0.03
     assert len(set(late)) < len(late)
 
@@ -232,7 +232,7 @@ def test_no_proposal_breaks_a_limit(bound):
     sampler = Additive(bound, ("accuracy", "params"), {"params": 1001}, Flat())
     seen = some(bound, 10)
     for number in range(20):
-        architecture = bound.decide(sampler.propose(seen, 0, number))
+        architecture = bound.architecture_of(sampler.propose(seen, 0, number))
         assert len(architecture.insertions) <= 1
     nothing = Additive(bound, ("accuracy",), {"params": 1}, Flat())
     assert nothing.propose(seen, 0, 0) is None
@@ -240,10 +240,10 @@ def test_no_proposal_breaks_a_limit(bound):
 
 def test_a_large_space_is_looked_at_in_part():
     space = Space.of(attentions=("none", "se", "eca", "cbam", "ca"), ratios=(4, 8, 16))
-    large = bind(space, site_map("test_resnet", image_size=36))
+    large = bind_space(space, find_sites("test_resnet", image_size=36))
     sampler = Additive(large, ("accuracy", "params"), {}, Flat())
     seen = some(large, 15)
-    proposed = {large.decide(sampler.propose(seen, 0, n)).key for n in range(6)}
+    proposed = {large.architecture_of(sampler.propose(seen, 0, n)).key for n in range(6)}
     assert len(proposed) > 1
 
 

@@ -11,8 +11,8 @@ import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
 from attentune.spaces.networks.build import build, create_model
-from attentune.spaces.networks.canonical import resolve
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.networks.canonical import resolve_architecture
+from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
 from torch import Tensor
 from torch.nn import functional as F
@@ -243,21 +243,21 @@ def test_width_is_the_hidden_width_of_the_module(make):
 
 
 def test_selective_kernels_join_a_convolution_and_are_refused_where_there_is_none():
-    sites = resolve("res2net50_26w_4s")[1]
+    sites = resolve_architecture("res2net50_26w_4s")[1]
     assert "mid" in sites.positions
     with pytest.raises(
         ArchitectureError, match=r"sk .* s1b1\.mid .* follows no single convolution"
     ):
-        resolve("res2net50_26w_4s+sk@all.mid")
+        resolve_architecture("res2net50_26w_4s+sk@all.mid")
     space = Space.of(
         attentions=("se", "sk"), ratios=(4,), positions=("mid",), granularity="network"
     )
-    assert bind(space, sites).size() == 1
+    assert bind_space(space, sites).count() == 1
 
 
 @pytest.mark.parametrize("text", ["resnet18+sk(start=identity)@all.mid", "vgg11_bn+sk@s2.mid"])
 def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
-    architecture, _ = resolve(text, image_size=64)
+    architecture, _ = resolve_architecture(text, image_size=64)
     model = build(architecture, num_classes=5, image_size=64, seed=0)
     inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
     seen = []
@@ -271,26 +271,28 @@ def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
 
 def test_attention_for_one_position_is_refused_elsewhere():
     with pytest.raises(ArchitectureError, match=r"sk has a meaning only at mid, not at s1b1\.pre"):
-        resolve("test_resnet+sk@all.pre")
+        resolve_architecture("test_resnet+sk@all.pre")
     text = "test_resnet+sk(r=2)@s2-s4.mid"
-    assert str(resolve(text)[0]) == text
+    assert str(resolve_architecture(text)[0]) == text
 
 
 @pytest.mark.parametrize("groups", ["auto", 64, 50, 48])
 def test_numbers_of_groups_that_come_to_the_same_are_one_architecture(groups):
-    plain = resolve("test_resnet+sge@all.residual")[0]
-    assert resolve(f"test_resnet+sge(groups={groups})@all.residual")[0] == plain
-    assert resolve("test_resnet+sge(groups=24)@all.residual")[0] != plain
+    plain = resolve_architecture("test_resnet+sge@all.residual")[0]
+    assert resolve_architecture(f"test_resnet+sge(groups={groups})@all.residual")[0] == plain
+    assert resolve_architecture("test_resnet+sge(groups=24)@all.residual")[0] != plain
 
 
 def test_space_offers_an_attention_only_where_it_has_a_meaning():
     space = Space.of(attentions=("se", "sk"), ratios=(4,), positions=("residual", "mid"))
-    bound = bind(space, resolve("test_resnet")[1])
-    texts = {str(bound.decide(bound.at(index))) for index in range(bound.size())}
-    assert len(texts) == bound.size() == (2 + 1) ** 4
+    bound = bind_space(space, resolve_architecture("test_resnet")[1])
+    texts = {str(bound.architecture_at(index)) for index in range(bound.count())}
+    assert len(texts) == bound.count() == (2 + 1) ** 4
     assert any("sk(" in text for text in texts)
-    only_residual = bind(Space.of(attentions=("se", "sk"), ratios=(4,)), resolve("test_resnet")[1])
-    assert only_residual.size() == 1
+    only_residual = bind_space(
+        Space.of(attentions=("se", "sk"), ratios=(4,)), resolve_architecture("test_resnet")[1]
+    )
+    assert only_residual.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import torch
 from attentune.errors import ArchitectureError, BackboneError
 from attentune.spaces.architecture import Architecture, Insertion, parse
 from attentune.spaces.attentions.catalogue import attention
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build, create_model
-from attentune.spaces.networks.placement import fittings
+from attentune.spaces.networks.placement import placements
 from torch import Tensor, nn
 
 ALL = "residual mid pre identity post stage"
@@ -100,11 +100,11 @@ SAMPLE = [
 
 @pytest.mark.parametrize(("backbone", "size", "blocks", "positions"), SAMPLE)
 def test_a_family_has_its_sites_and_attention_works_there(backbone, size, blocks, positions):
-    sites = site_map(backbone, image_size=size)
+    sites = find_sites(backbone, image_size=size)
     assert "+".join(map(str, sites.blocks.values())) == blocks
     assert sites.positions == tuple(positions.split())
     architecture = everywhere(sites, start="identity")
-    places = [fitting.site for fitting in fittings(architecture, sites)]
+    places = [placement.site for placement in placements(architecture, sites)]
     plain = make(backbone, size)
     model = build(architecture, num_classes=3, image_size=size, seed=0).eval()
     shapes = watched(model)
@@ -192,7 +192,7 @@ def test_a_backbone_of_one_size_is_built_for_the_size_that_is_asked_for():
     ],
 )
 def test_mid_is_behind_the_whole_spatial_convolution(backbone, channels, anchor):
-    found = {site.anchor: site for site in site_map(backbone).sites if site.position == "mid"}
+    found = {site.anchor: site for site in find_sites(backbone).sites if site.position == "mid"}
     assert anchor in found
     assert found[anchor].channels == channels or backbone == "mixnet_s"
 
@@ -228,7 +228,7 @@ OWN = [
 
 @pytest.mark.parametrize(("backbone", "number", "twin"), OWN)
 def test_the_backbones_own_attention_is_removed_cleanly(backbone, number, twin):
-    own = site_map(backbone).own_attention
+    own = find_sites(backbone).own_attention
     assert len(own) == number
     full, bare = make(backbone, 64), make(f"{backbone}(attention=none)", 64)
     removed = sum(count(full.get_submodule(path)) for path in own)
@@ -245,7 +245,7 @@ def test_the_backbones_own_attention_is_removed_cleanly(backbone, number, twin):
 
 @pytest.mark.parametrize("backbone", ["resnet18", "skresnet18", "resnest14d", "convnext_atto"])
 def test_attention_that_is_woven_into_a_convolution_is_not_taken_for_a_module(backbone):
-    assert site_map(backbone).own_attention == ()
+    assert find_sites(backbone).own_attention == ()
 
 
 # --- the small stem -------------------------------------------------------------------------------
@@ -262,10 +262,10 @@ def test_attention_that_is_woven_into_a_convolution_is_not_taken_for_a_module(ba
     ],
 )
 def test_the_small_stem_leaves_alone_what_belongs_to_the_stages(backbone, layers, native, small):
-    sites = site_map(backbone, image_size=32)
+    sites = find_sites(backbone, image_size=32)
     assert sites.stem_strides == layers
     assert sites.sites[-1].height == native
-    opened = site_map(backbone, image_size=32, stem="small")
+    opened = find_sites(backbone, image_size=32, stem="small")
     assert opened.sites[-1].height == small
     model = make(f"{backbone}+eca@all.post", 32, stem="small")
     assert model(torch.randn(1, 3, 32, 32)).shape == (1, 3)
@@ -273,7 +273,7 @@ def test_the_small_stem_leaves_alone_what_belongs_to_the_stages(backbone, layers
 
 def test_a_backbone_whose_weights_depend_on_the_map_has_no_small_stem():
     with pytest.raises(BackboneError, match=r"swin_tiny.* has no small stem: its weights"):
-        site_map("swin_tiny_patch4_window7_224", stem="small")
+        find_sites("swin_tiny_patch4_window7_224", stem="small")
 
 
 # --- features_only --------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ FEATURES = [
 
 @pytest.mark.parametrize("backbone", FEATURES)
 def test_a_feature_extractor_carries_the_attention(backbone):
-    sites = site_map(backbone, image_size=64)
+    sites = find_sites(backbone, image_size=64)
     positions = [p for p in sites.positions if (backbone, p) != ("mobilenetv3_small_050", "pre")]
     architecture = Architecture(backbone, tuple(Insertion.of("eca", p) for p in positions))
     whole = build(architecture, num_classes=3, image_size=64, seed=0).eval()

@@ -12,7 +12,7 @@ import torch
 from attentune.errors import ArchitectureError, BackboneError
 from attentune.spaces.architecture import ALL, parse
 from attentune.spaces.attentions.catalogue import attention
-from attentune.spaces.backbones.discover import discover, site_map
+from attentune.spaces.backbones.discover import discover_sites, find_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build, create_model
 from attentune.spaces.networks.insert import insert
@@ -29,7 +29,7 @@ def make(text: str = "hiera_tiny_224", seed: int = 3, **options) -> nn.Module:
 
 
 def sites() -> SiteMap:
-    return discover("hiera_tiny_224", image_size=SIZE, **SMALL)
+    return discover_sites("hiera_tiny_224", image_size=SIZE, **SMALL)
 
 
 def random(*shape: int) -> Tensor:
@@ -170,14 +170,16 @@ def test_gradient_checkpointing_gives_the_same_gradients(hooked, picture):
 
 def test_sizes_follow_the_picture():
     for size, sides in [(224, [56, 28, 14, 7]), (96, [24, 12, 6, 3]), (32, [8, 4, 2, 1])]:
-        found = site_map("hiera_tiny_224", image_size=size)
-        assert [(s.height, s.width) for s in found.at(ALL, "stage")] == [(s, s) for s in sides]
-        assert [s.channels for s in found.at(ALL, "stage")] == [96, 192, 384, 768]
+        found = find_sites("hiera_tiny_224", image_size=size)
+        assert [(s.height, s.width) for s in found.sites_at(ALL, "stage")] == [
+            (s,) * 2 for s in sides
+        ]
+        assert [s.channels for s in found.sites_at(ALL, "stage")] == [96, 192, 384, 768]
 
 
 def test_pictures_that_hiera_cannot_be_built_for_are_refused():
     with pytest.raises(BackboneError, match="cannot be run on pictures of 100×100"):
-        site_map("hiera_tiny_224", image_size=100)
+        find_sites("hiera_tiny_224", image_size=100)
 
 
 def test_tokens_without_a_place_are_no_map(hooked, picture):

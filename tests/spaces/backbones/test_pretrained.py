@@ -10,7 +10,7 @@ import pytest
 import torch
 from attentune.errors import AttentuneError
 from attentune.spaces.architecture import parse
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.networks.build import build, create_model
 from safetensors.torch import save_file
@@ -86,7 +86,7 @@ def test_an_identity_start_keeps_a_pretrained_network_exactly(hub, offline):
     state = published("test_resnet")
     trained = {key: value + 0.5 * (not value.any()) for key, value in state.items()}
     hub("test_resnet.r160_in1k", trained)  # no branch is closed by a zero
-    positions = site_map("test_resnet", image_size=SIZE).positions
+    positions = find_sites("test_resnet", image_size=SIZE).positions
     text = "".join(f"+cbam(r=4,start=identity)@all.{position}" for position in positions)
     plain = create_model("test_resnet", pretrained=True, image_size=SIZE).eval()
     model = create_model(f"test_resnet{text}", pretrained=True, image_size=SIZE).eval()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from attentune.spaces.backbones.discover import site_map
-from attentune.spaces.backbones.site_diagram import draw
+from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.backbones.site_diagram import draw_sites
 
 
 def test_a_small_resnet_in_full():
@@ -30,7 +30,7 @@ def test_a_small_resnet_in_full():
         ↑ before the stride: a larger map
         ○ a 1×1 map, where spatial attention means nothing
         The stem shrinks the picture at conv1, maxpool."""
-    assert draw(site_map("resnet18", image_size=32)) == dedent(expected)
+    assert draw_sites(find_sites("resnet18", image_size=32)) == dedent(expected)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_small_resnet_in_full():
     ],
 )
 def test_what_the_lines_say(backbone, line):
-    assert line in draw(site_map(backbone)).splitlines()
+    assert line in draw_sites(find_sites(backbone)).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_the_lines_say(backbone, line):
     ],
 )
 def test_a_backbone_fits_eighty_columns_and_one_screen(backbone):
-    lines = draw(site_map(backbone)).splitlines()
+    lines = draw_sites(find_sites(backbone)).splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 40
     assert not any(line != line.rstrip() for line in lines)

@@ -11,7 +11,7 @@ import pytest
 from attentune.errors import BackboneError
 from attentune.spaces.architecture import ALL, Place
 from attentune.spaces.backbones import discover
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from attentune.spaces.backbones.timm_compat import backbone_names, check_backbone, import_timm
 
@@ -52,13 +52,13 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("backbone", "blocks", "positions"), FAMILIES)
 def test_a_backbones_own_stages_and_blocks_are_found(backbone, blocks, positions):
-    sites = site_map(backbone)
+    sites = find_sites(backbone)
     assert list(sites.blocks.values()) == blocks
     assert list(sites.blocks) == list(range(1, len(blocks) + 1))
     assert sites.positions == positions
     # Every block has an output, every stage an end.
-    assert len(sites.at(ALL, "post")) == sum(blocks)
-    assert len(sites.at(ALL, "stage")) == len(blocks)
+    assert len(sites.sites_at(ALL, "post")) == sum(blocks)
+    assert len(sites.sites_at(ALL, "stage")) == len(blocks)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_backbones_own_stages_and_blocks_are_found(backbone, blocks, positions
     ],
 )
 def test_a_position_lies_at_the_module_that_makes_the_map(backbone, label, channels, size, anchor):
-    site = at(site_map(backbone), label)
+    site = at(find_sites(backbone), label)
     assert (site.channels, site.height, site.width) == (channels, size, size)
     assert site.anchor == anchor
 
@@ -104,14 +104,14 @@ def test_a_position_lies_at_the_module_that_makes_the_map(backbone, label, chann
     ],
 )
 def test_positions_that_are_one_point_of_the_network_share_their_anchor(backbone, one, other):
-    sites = site_map(backbone)
+    sites = find_sites(backbone)
     assert at(sites, one).anchor == at(sites, other).anchor
 
 
 def test_mobilenets_blocks_without_a_shortcut_have_no_identity():
-    sites = site_map("mobilenetv2_100")
-    assert not sites.at(Place(2, 2, 1), "identity")
-    assert len(sites.at(ALL, "identity")) == 10
+    sites = find_sites("mobilenetv2_100")
+    assert not sites.sites_at(Place(2, 2, 1), "identity")
+    assert len(sites.sites_at(ALL, "identity")) == 10
 
 
 @pytest.mark.parametrize(
@@ -128,20 +128,20 @@ def test_mobilenets_blocks_without_a_shortcut_have_no_identity():
     ],
 )
 def test_the_backbones_own_attention_is_found(backbone, number, first):
-    own = site_map(backbone).own_attention
+    own = find_sites(backbone).own_attention
     assert len(own) == number
     assert first is None or own[0] == first
 
 
 def test_without_its_own_attention_the_branch_ends_at_the_norm():
-    stripped = site_map("seresnet50", strip_attention=True)
+    stripped = find_sites("seresnet50", strip_attention=True)
     assert at(stripped, "s1b1.residual").anchor == ("out", "layer1.0.bn3")
-    assert stripped.own_attention == site_map("seresnet50").own_attention
+    assert stripped.own_attention == find_sites("seresnet50").own_attention
 
 
 def test_sizes_follow_the_picture_and_the_stem():
     last = {
-        (size, stem): site_map("resnet18", image_size=size, stem=stem).sites[-1]
+        (size, stem): find_sites("resnet18", image_size=size, stem=stem).sites[-1]
         for size, stem in [(224, "native"), (32, "native"), (32, "small")]
     }
     assert {key: (site.height, site.width) for key, site in last.items()} == {
@@ -160,19 +160,19 @@ def test_sizes_follow_the_picture_and_the_stem():
 def test_stages_and_blocks_do_not_depend_on_the_picture(backbone):
     for size in (16, 20, 32, 65):
         try:
-            tiny = site_map(backbone, image_size=size)
+            tiny = find_sites(backbone, image_size=size)
         except BackboneError:
             continue  # too small for this backbone's pooling
-        large = site_map(backbone)
+        large = find_sites(backbone)
         assert [(s.label, s.anchor) for s in tiny.sites] == [
             (s.label, s.anchor) for s in large.sites
         ]
 
 
 def test_a_tag_of_pretrained_weights_is_part_of_the_name():
-    tagged = site_map("resnet18.a1_in1k")
+    tagged = find_sites("resnet18.a1_in1k")
     assert tagged.backbone == "resnet18.a1_in1k"
-    assert tagged.sites == site_map("resnet18").sites
+    assert tagged.sites == find_sites("resnet18").sites
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -190,12 +190,12 @@ def test_a_tag_of_pretrained_weights_is_part_of_the_name():
 )
 def test_a_backbone_without_sites_is_refused_with_the_reason(backbone, message):
     with pytest.raises(BackboneError, match=message):
-        site_map(backbone)
+        find_sites(backbone)
 
 
 def test_a_picture_that_is_too_small_is_refused():
     with pytest.raises(BackboneError, match="cannot be run on pictures of 1×1 pixels"):
-        site_map("vgg11_bn", image_size=1)
+        find_sites("vgg11_bn", image_size=1)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -213,40 +213,40 @@ def cached(tmp_path, monkeypatch):
 
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path))
     monkeypatch.setattr(discover, "_run", counted)
-    discover._site_map.cache_clear()
+    discover._find_sites.cache_clear()
     yield tmp_path, runs
-    discover._site_map.cache_clear()
+    discover._find_sites.cache_clear()
 
 
 def test_a_site_map_is_found_once_and_remembered_on_disk(cached):
     folder, runs = cached
-    first = site_map("test_resnet")
-    discover._site_map.cache_clear()  # as if in another process
-    assert site_map("test_resnet") == first
+    first = find_sites("test_resnet")
+    discover._find_sites.cache_clear()  # as if in another process
+    assert find_sites("test_resnet") == first
     assert len(runs) == 1
     assert len(list(folder.rglob("*"))) == 2  # one folder, one file, no draft
 
 
 def test_pictures_of_another_size_have_the_same_sites_with_other_maps(cached):
     folder, runs = cached
-    native, tiny = site_map("test_resnet"), site_map("test_resnet", image_size=33)
+    native, tiny = find_sites("test_resnet"), find_sites("test_resnet", image_size=33)
     assert native.image_size == (160, 160)
     assert tiny.image_size == (33, 33)
     assert [(s.label, s.anchor, s.channels) for s in tiny.sites] == [
         (s.label, s.anchor, s.channels) for s in native.sites
     ]
-    assert [s.height for s in tiny.at(ALL, "stage")] == [9, 5, 3, 2]
+    assert [s.height for s in tiny.sites_at(ALL, "stage")] == [9, 5, 3, 2]
     assert len(runs) == len(list(folder.rglob("*.json"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"backbone": 1}', '{"sites": [{}]}'])
 def test_a_damaged_cache_is_found_again_and_repaired(cached, damage):
     folder, runs = cached
-    first = site_map("test_resnet")
+    first = find_sites("test_resnet")
     (file,) = folder.rglob("*.json")
     file.write_text(damage)
-    discover._site_map.cache_clear()
-    assert site_map("test_resnet") == first
+    discover._find_sites.cache_clear()
+    assert find_sites("test_resnet") == first
     assert len(runs) == 2
     assert json.loads(file.read_text())["backbone"] == "test_resnet"
 
@@ -255,13 +255,13 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     monkeypatch.setenv("ATTENTUNE_CACHE", str(blocked))
-    discover._site_map.cache_clear()
-    assert site_map("test_resnet").blocks == {1: 1, 2: 1, 3: 1, 4: 1}
-    discover._site_map.cache_clear()
+    discover._find_sites.cache_clear()
+    assert find_sites("test_resnet").blocks == {1: 1, 2: 1, 3: 1, 4: 1}
+    discover._find_sites.cache_clear()
 
 
 def test_a_site_map_survives_json():
-    sites = site_map("regnety_002", image_size=64)
+    sites = find_sites("regnety_002", image_size=64)
     assert site_map_from_json(json.loads(json.dumps(site_map_to_json(sites)))) == sites
 
 

@@ -10,7 +10,7 @@ import torch
 from attentune.errors import ArchitectureError, AttentuneError, BackboneError
 from attentune.spaces.architecture import POSITIONS, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks import placement
 from attentune.spaces.networks.build import build, choose_stem, create_model
 from torch import Tensor, nn
@@ -184,7 +184,7 @@ FAMILIES = ["test_resnet", "mobilenetv3_small_050", "test_convnext", "regnety_00
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_an_identity_start_leaves_the_output_as_it_was(backbone, name):
     plain, x = make(backbone), torch.randn(3, 3, SIZE, SIZE)
-    sites = site_map(backbone, image_size=SIZE)
+    sites = find_sites(backbone, image_size=SIZE)
     text = backbone
     for position in ATTENTIONS[name].positions or sites.positions:
         r = ",r=4" if ATTENTIONS[name].has_ratio else ""
@@ -200,7 +200,7 @@ def test_an_identity_start_leaves_the_output_as_it_was(backbone, name):
 
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_training_reaches_every_inserted_parameter_at_every_position(backbone):
-    for position in site_map(backbone, image_size=SIZE).positions:
+    for position in find_sites(backbone, image_size=SIZE).positions:
         model = make(f"{backbone}+se(r=4)@all.{position}").train()
         model(torch.randn(4, 3, SIZE, SIZE)).square().sum().backward()
         for module in attentions(model).values():
@@ -212,7 +212,7 @@ def test_training_reaches_every_inserted_parameter_at_every_position(backbone):
 def test_the_keys_of_the_backbone_stay_and_its_weights_are_shared_under_one_seed(
     backbone, position
 ):
-    sites = site_map(backbone, image_size=SIZE)
+    sites = find_sites(backbone, image_size=SIZE)
     if position not in sites.positions:
         pytest.skip(f"{backbone} has no {position}")
     plain, model = make(backbone), make(f"{backbone}+cbam(r=4)@all.{position}")
@@ -220,7 +220,7 @@ def test_the_keys_of_the_backbone_stay_and_its_weights_are_shared_under_one_seed
     for key, value in plain.state_dict().items():
         assert torch.equal(state.pop(key), value), key
     assert all("attention" in key for key in state)
-    chosen = sites.select(parse(f"x+cbam(r=4)@all.{position}").insertions[0])
+    chosen = sites.select_sites(parse(f"x+cbam(r=4)@all.{position}").insertions[0])
     formula = ATTENTIONS["cbam"].parameters
     added = sum(formula(s.channels, {"r": 4, "k": 7, "bias": False}, (8, 8)) for s in chosen)
     assert count(model) - count(plain) == added
@@ -292,9 +292,9 @@ def test_a_small_stem_keeps_tiny_pictures_large(backbone, layer, kernel, stride)
     model = make(backbone, stem="small")
     conv = model.get_submodule(layer)
     assert (conv.kernel_size, conv.stride) == ((kernel, kernel), (stride, stride))
-    sites = site_map(backbone, image_size=SIZE, stem="small")
+    sites = find_sites(backbone, image_size=SIZE, stem="small")
     seen = {}
-    last = sites.at(parse("x+eca@all.post").insertions[0].places[0], "post")[-1]
+    last = sites.sites_at(parse("x+eca@all.post").insertions[0].places[0], "post")[-1]
     model.get_submodule(last.module).register_forward_hook(lambda _m, _a, y: seen.update(y=y))
     assert model(torch.randn(1, 3, SIZE, SIZE)).shape == (1, 5)
     assert seen["y"].shape[1:] == (last.channels, last.height, last.width)
@@ -334,7 +334,7 @@ def test_what_cannot_be_built_is_refused_with_a_reason(text, error, message):
 
 
 def test_an_attention_that_breaks_its_formula_is_named(monkeypatch):
-    monkeypatch.setattr(placement.Fitting, "parameters", property(lambda _: 1))
+    monkeypatch.setattr(placement.Placement, "parameters", property(lambda _: 1))
     with pytest.raises(AttentuneError, match=r"eca at s1b1.residual \(layer1.0.bn2\) has 3"):
         make("resnet18+eca@s1b1.residual")
 

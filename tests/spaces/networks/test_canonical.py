@@ -7,9 +7,9 @@ import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import Architecture, Insertion, Place, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.backbones.discover import site_map
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.build import build
-from attentune.spaces.networks.canonical import canonical, resolve
+from attentune.spaces.networks.canonical import canonicalise, resolve_architecture
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -55,20 +55,20 @@ from hypothesis import strategies as st
     ],
 )
 def test_the_canonical_text(text, expected):
-    found, sites = resolve(text)
+    found, sites = resolve_architecture(text)
     assert str(found) == expected
-    assert canonical(parse(str(found)), sites) == found
+    assert canonicalise(parse(str(found)), sites) == found
 
 
 def test_the_order_of_two_attentions_at_one_point_is_part_of_the_network():
-    one, _ = resolve("resnet18+se@s1.mid+eca@s1.mid")
-    other, _ = resolve("resnet18+eca@s1.mid+se@s1.mid")
+    one, _ = resolve_architecture("resnet18+se@s1.mid+eca@s1.mid")
+    other, _ = resolve_architecture("resnet18+eca@s1.mid+se@s1.mid")
     assert one.key != other.key
 
 
 def test_a_place_that_does_not_exist_is_refused():
     with pytest.raises(ArchitectureError, match="has no s9"):
-        resolve("resnet18+se@s9.mid")
+        resolve_architecture("resnet18+se@s9.mid")
 
 
 # --- by property, with the built networks as the judge --------------------------------------------
@@ -80,7 +80,7 @@ SIZE = 32
 @st.composite
 def architectures(draw: st.DrawFn, backbone: str) -> Architecture:
     """Few places and options, so that collisions are common."""
-    sites = site_map(backbone, image_size=SIZE)
+    sites = find_sites(backbone, image_size=SIZE)
     insertions = []
     for _ in range(draw(st.integers(1, 3))):
         name = draw(st.sampled_from(("se", "eca", "ca", "nl")))
@@ -94,14 +94,14 @@ def architectures(draw: st.DrawFn, backbone: str) -> Architecture:
             options["start"] = "identity"
         position = draw(st.sampled_from(sites.positions))
         places = draw(st.lists(st.sampled_from(_places(backbone)), min_size=1, max_size=3))
-        places = [place for place in places if sites.at(place, position)]
+        places = [place for place in places if sites.sites_at(place, position)]
         assume(places)
         insertions.append(Insertion.of(name, position, places, **options))
     return Architecture(backbone, tuple(insertions), draw(st.booleans()))
 
 
 def _places(backbone: str) -> list[Place]:
-    stages = site_map(backbone, image_size=SIZE).blocks
+    stages = find_sites(backbone, image_size=SIZE).blocks
     blocks = [
         Place(stage, stage, block) for stage, n in stages.items() for block in range(1, n + 1)
     ]
@@ -111,10 +111,10 @@ def _places(backbone: str) -> list[Place]:
 
 def _read(architecture: Architecture) -> Architecture:
     try:
-        found, sites = resolve(architecture, image_size=SIZE)
+        found, sites = resolve_architecture(architecture, image_size=SIZE)
     except ArchitectureError:  # r larger than the channels of some site
         assume(False)
-    assert canonical(found, sites) == found
+    assert canonicalise(found, sites) == found
     assert parse(str(found)) == found
     return found
 
@@ -149,12 +149,12 @@ def test_one_canonical_form_if_and_only_if_one_network(backbone, data):
 def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
     """The same insertions in other words: split at their sites, under any alias, in any order
     that leaves the sequence at every point."""
-    sites = site_map(
+    sites = find_sites(
         architecture.backbone, image_size=SIZE, strip_attention=architecture.strip_attention
     )
     insertions = []
     for insertion in architecture.insertions:
-        chosen = draw(st.permutations(sites.select(insertion)))
+        chosen = draw(st.permutations(sites.select_sites(insertion)))
         for site in chosen:
             aliases = [other for other in sites.sites if other.anchor == site.anchor]
             alias = draw(st.sampled_from(aliases))

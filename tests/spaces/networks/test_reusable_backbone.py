@@ -7,7 +7,7 @@ import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build
-from attentune.spaces.networks.reusable_backbone import Template
+from attentune.spaces.networks.reusable_backbone import ReusableBackbone
 
 CPU = torch.device("cpu")
 ARCHITECTURES = {
@@ -25,9 +25,9 @@ ARCHITECTURES = {
 }
 
 
-def template(text: str) -> Template:
+def template(text: str) -> ReusableBackbone:
     architecture = parse(text)
-    return Template(
+    return ReusableBackbone(
         architecture.backbone,
         num_classes=5,
         image_size=64,

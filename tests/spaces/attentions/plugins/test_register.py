@@ -13,8 +13,8 @@ from attentune.errors import ArchitectureError, AttentuneError, StoreError
 from attentune.spaces.architecture import Insertion, parse
 from attentune.spaces.attentions.catalogue import Option, attention
 from attentune.spaces.attentions.plugins import register as registration
-from attentune.spaces.networks.canonical import resolve
-from attentune.spaces.search_space.bound_space import bind
+from attentune.spaces.networks.canonical import resolve_architecture
+from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
 from torch import nn
 
@@ -96,7 +96,7 @@ def test_text_is_read_written_and_built_like_any_other():
     register()
     text = "test_resnet+wave(r=4,waves=3,gain=0.25,joined=true,mode=product)@s2-s4.residual"
     assert str(parse(text)) == text
-    assert str(resolve(text, image_size=64)[0]) == text
+    assert str(resolve_architecture(text, image_size=64)[0]) == text
     model = attentune.create_model(text, num_classes=5, image_size=64, seed=1).eval()
     assert model(torch.randn(2, 3, 64, 64)).shape == (2, 5)
     assert any(key.endswith("attention.wave.up.weight") for key in model.state_dict())
@@ -114,7 +114,9 @@ def test_values_of_another_type_are_made_the_options_own():
 def test_ratios_mean_hidden_widths_as_everywhere():
     register(floor=4)
     assert attention("wave").width(64, 32) == 4
-    wide, narrow = (resolve(f"test_resnet+wave(r={r})@all.residual")[0] for r in (16, 32))
+    wide, narrow = (
+        resolve_architecture(f"test_resnet+wave(r={r})@all.residual")[0] for r in (16, 32)
+    )
     assert str(wide).endswith("+wave(r=16)@all.residual")
     assert str(narrow).endswith("+wave(r=32)@all.residual")
 
@@ -124,9 +126,9 @@ def test_space_offers_it():
     space = Space.of(
         attentions=("none", "wave"), ratios=(4, 8), options={"wave": {"gain": (0.5, 1.0)}}
     )
-    bound = bind(space, resolve("test_resnet")[1])
-    assert bound.size() == (1 + 2 * 2) ** 4
-    assert "wave" in str(bound.decide(bound.at(7)))
+    bound = bind_space(space, resolve_architecture("test_resnet")[1])
+    assert bound.count() == (1 + 2 * 2) ** 4
+    assert "wave" in str(bound.architecture_at(7))
 
 
 # --- parameters and starts ------------------------------------------------------------------------
