@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from attentune.benchmarks.training import load, trained
 from attentune.benchmarks.usual import Settings
-from attentune.runners.calibration.precision import probe
+from attentune.runners.calibration.precision import probe_precision
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
@@ -86,7 +86,7 @@ def main() -> None:
             crop=source.crop,
             flip=source.flip,
         )
-        fast = probe(backbone, recipe, len(load_data(recipe).classes), device)
+        fast = probe_precision(backbone, recipe, len(load_data(recipe).classes), device)
         recipes[backbone] = recipe.model_copy(update=fast.settings)
     described = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
     if found.get("recipes") != described:

@@ -32,7 +32,7 @@ from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spr
 from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.training.fast_ops import Quick
+from attentune.runners.training.fast_ops import PatchedFunctions
 from attentune.runners.training.optimizer import make_optimizer
 from attentune.runners.training.steps import EagerStep
 from attentune.spaces.kernels import small_convolutions as ours
@@ -78,7 +78,7 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
         model = network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         step = EagerStep(model.train(), make_optimizer(model, recipe, CPU), loaded.data, recipe)
         if not own:
-            step.quick = nullcontext()
+            step.fast_ops = nullcontext()
         return timed(lambda: step(images, labels))
 
     times = measured({"torch": contestant(False), "ours": contestant(True)}, options.rounds)
@@ -104,7 +104,7 @@ def layer(
     conv = nn.Conv2d(channels, bias=False, **settings).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     x = torch.randn(count, channels, side, side).to(memory_format=LAYOUTS[layout])
     x.requires_grad_()
-    with Quick({F.conv2d: ours.conv2d}):
+    with PatchedFunctions({F.conv2d: ours.conv2d}):
         y = conv(x)
     if y.grad_fn is None or y.grad_fn.name() == TORCHS:
         return {}
@@ -118,7 +118,7 @@ def layer(
     times = measured(
         {
             "torch": timed(lambda: work(nullcontext())),
-            "ours": timed(lambda: work(Quick({F.conv2d: ours.conv2d}))),
+            "ours": timed(lambda: work(PatchedFunctions({F.conv2d: ours.conv2d}))),
         },
         rounds,
     )

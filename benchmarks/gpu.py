@@ -35,7 +35,7 @@ import torch
 from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
 from attentune.benchmarks.tabular import missing
 from attentune.benchmarks.training import load, trained
-from attentune.runners.calibration.workers_per_gpu import measure_packing
+from attentune.runners.calibration.workers_per_gpu import measure_workers_per_gpu
 from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
@@ -185,7 +185,7 @@ def packing(bench: Bench) -> Result:
     device = "cpu" if bench.dry else "cuda:0"
     rows = {}
     for backbone in (bench.backbone,) if bench.dry else (bench.backbone, SMALL):
-        found = measure_packing(backbone, bench.recipe, device)
+        found = measure_workers_per_gpu(backbone, bench.recipe, device)
         rows[backbone] = {"workers": found.workers, "epochs_a_second": found.throughput}
     return {"backbones": rows}
 

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from attentune.benchmarks import usual
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
-from attentune.runners.calibration.precision import Probe, Variant, probe
+from attentune.runners.calibration.precision import PrecisionProbe, Variant, probe_precision
 from attentune.runners.data import Dataset, inspect_data, load_data
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
@@ -58,7 +58,7 @@ class Race:
     """The three loops of one network, each ready to go on."""
 
     def __init__(
-        self, text: str, data: Dataset, recipe: Recipe, device: torch.device, found: Probe
+        self, text: str, data: Dataset, recipe: Recipe, device: torch.device, found: PrecisionProbe
     ) -> None:
         self.text, self.data, self.device = text, data, device
         self.recipe = recipe.model_copy(update=found.settings)
@@ -226,7 +226,7 @@ def main() -> None:
             torch.set_num_threads(threads)
             recipe = recipe_for(backbone, options)
             data = load_data(recipe)
-            found = probe(backbone, recipe, len(data.classes), device)
+            found = probe_precision(backbone, recipe, len(data.classes), device)
             for attention in options.attentions:
                 race = Race(everywhere(attention, backbone, recipe), data, recipe, device, found)
                 rows.append(measure(race, options, watch))

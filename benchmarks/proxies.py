@@ -52,7 +52,7 @@ from attentune.benchmarks.tabular import TABLES, Array, Table
 from attentune.runners.data import load_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.training.augment import EpochOfPictures
+from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
@@ -172,7 +172,7 @@ def untrained(table: Table, data: DeviceData, truth: Array) -> dict[str, Score]:
     values: defaultdict[str, Array] = defaultdict(lambda: np.zeros((1, len(table.ranked))))
     seconds: defaultdict[str, float] = defaultdict(float)
     for seed in SEEDS:
-        pictures, labels = EpochOfPictures(data, table.recipe, seed=seed, epoch=0).batch(0, BATCH)
+        pictures, labels = EpochBatches(data, table.recipe, seed=seed, epoch=0).batch(0, BATCH)
         images = data.normalised(pictures)
         for ending in ("", ", opened"):
             for number, text in enumerate(table.ranked):

@@ -27,7 +27,7 @@ from ..recipe import Recipe
 from ..results import Job
 from ..workers.pool import LocalPool, Pool
 
-PRICE = 2
+MAX_TRIALS = 2
 """At most so many trials."""
 LONG_DECAY = 0.7
 BACK_OFF = 0.1
@@ -56,7 +56,7 @@ class Tuning:
 Told = Callable[[Attempt], None]
 
 
-def tune(
+def tune_learning_rate(
     backbone: str, recipe: Recipe, devices: Sequence[str], *, told: Told = lambda _: None
 ) -> Tuning:
     """The recipe with the learning rate and decay that serve the bare backbone best.
@@ -65,7 +65,7 @@ def tune(
     `diverged` if training diverged at every rate that was tried, and whatever else stops a trial.
     """
     epochs = max(1, recipe.epochs // 2)
-    most = PRICE * recipe.epochs // epochs
+    most = MAX_TRIALS * recipe.epochs // epochs
     with _trying(backbone, recipe, devices, told) as attempt:
         usual = Attempt(recipe.lr, recipe.decay, epochs)
         tried = attempt([usual, replace(usual, lr=2 * recipe.lr)][:most])

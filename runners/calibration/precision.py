@@ -23,9 +23,9 @@ from ...spaces.networks.build import build
 from ..devices import keep_freed_memory, torch_threads
 from ..environment import device_name
 from ..recipe import Precision, Recipe
-from ..training.device_data import DeviceData, Pictures
+from ..training.device_data import DeviceData, DeviceImages
 from ..training.optimizer import make_optimizer
-from ..training.steps import EagerStep, Step, choose_step
+from ..training.steps import EagerStep, TrainingStep, choose_step
 
 Variant = tuple[Precision, bool]
 Prepared = Callable[[Variant, int], Callable[[], float]]
@@ -54,7 +54,7 @@ _LONGEST = 0.15
 
 
 @dataclass(frozen=True)
-class Probe:
+class PrecisionProbe:
     """The variant to take, and milliseconds of the fastest step of every one that could run."""
 
     precision: Precision
@@ -90,7 +90,7 @@ class Probe:
         return [(name, value) for name, value in self.milliseconds.items() if name != chosen]
 
 
-def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
+def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
     """What an answer depends on: two equal questions have one answer."""
     asked = {
         # 1 left pictures with channels last whatever was to be tried; 2 took whatever was ahead.
@@ -108,7 +108,7 @@ def question(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, s
     return asked
 
 
-def probe(
+def probe_precision(
     backbone: str,
     recipe: Recipe,
     num_classes: int,
@@ -116,7 +116,7 @@ def probe(
     *,
     variants: tuple[Variant, ...] = VARIANTS,
     seconds: float = 2.0,
-) -> Probe:
+) -> PrecisionProbe:
     """Train the bare backbone on noise for some `seconds`, on one thread of a CPU as a worker does.
 
     AttentuneError if no variant can take a step.
@@ -124,17 +124,17 @@ def probe(
     if device.type == "cpu":
         keep_freed_memory()  # as a worker does
     with torch_threads(1) if device.type == "cpu" else torch_threads(torch.get_num_threads()):
-        return _probe(backbone, recipe, num_classes, device, variants, seconds)
+        return _train_variants(backbone, recipe, num_classes, device, variants, seconds)
 
 
-def _probe(
+def _train_variants(
     backbone: str,
     recipe: Recipe,
     num_classes: int,
     device: torch.device,
     variants: Sequence[Variant],
     seconds: float,
-) -> Probe:
+) -> PrecisionProbe:
     size, stem = recipe.image_size, recipe.stem
     plain = Architecture(backbone)
     model = build(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(device)
@@ -165,7 +165,7 @@ def _probe(
     if "bf16" in best and times[best["bf16"]] * WORTH_IT < times[chosen]:
         chosen = best["bf16"]
     shown = {_name(v): round(1e3 * t, 3) for v, t in sorted(times.items(), key=lambda i: i[1])}
-    return Probe(chosen[0], chosen[1], shown)
+    return PrecisionProbe(chosen[0], chosen[1], shown)
 
 
 def _name(variant: Variant) -> str:
@@ -255,11 +255,11 @@ def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable
     shape = (recipe.batch_size, recipe.image_size, recipe.image_size, 3)
     images = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8).to(device)
     labels = torch.randint(0, num_classes, shape[:1], generator=draw).to(device)
-    shown = Pictures(images, labels)
+    shown = DeviceImages(images, labels)
     middle = torch.full((3,), 128.0, device=device)
     data = DeviceData(shown, shown, middle, middle / 2)
     eager = EagerStep(model.train(), make_optimizer(model, recipe, device), data, recipe)
-    step: Step = choose_step(eager, images, labels)[0]
+    step: TrainingStep = choose_step(eager, images, labels)[0]
 
     def run() -> float:
         began = time.perf_counter()

@@ -23,7 +23,7 @@ WORTH_IT = 1.1
 
 
 @dataclass(frozen=True)
-class Packing:
+class WorkersPerGPU:
     """Workers a GPU, and the epochs a second of all workers together for every number tried."""
 
     workers: int
@@ -35,7 +35,7 @@ class Packing:
         return f"{self.workers} workers a GPU (throughput of {tried})"
 
 
-def measure_packing(backbone: str, recipe: Recipe, device: str) -> Packing:
+def measure_workers_per_gpu(backbone: str, recipe: Recipe, device: str) -> WorkersPerGPU:
     """Try 1, 2 and 4 workers on `device` (such as `cuda:0`) until more do not help.
 
     A number at which a worker fails, for want of memory say, is not taken.
@@ -47,7 +47,7 @@ def measure_packing(backbone: str, recipe: Recipe, device: str) -> Packing:
         if workers > 1 and rate < WORTH_IT * throughput[best]:
             break
         best = workers
-    return Packing(best, throughput)
+    return WorkersPerGPU(best, throughput)
 
 
 def _epochs_a_second(backbone: str, recipe: Recipe, devices: list[str]) -> float:

@@ -204,7 +204,7 @@ class _Network:
                 model.load_state_dict(load_file(weights))
                 return None
             device = next(model.parameters()).device
-            optimizer = make_optimizer(model, recipe, device, in_pieces=False)
+            optimizer = make_optimizer(model, recipe, device, flat=False)
             average = WeightAverage(model, optimizer, recipe.ema) if recipe.ema else None
             checkpoint.make_room(optimizer, facts["optimizer"])  # another network's is refused here
             checkpoint.load(weights, checkpoint.state_of(model, optimizer, average))

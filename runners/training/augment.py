@@ -21,7 +21,7 @@ AT_ONCE = 2**27
 """Bytes of resident pictures that a GPU gathers at once; never less than a batch."""
 
 
-class EpochOfPictures:
+class EpochBatches:
     """The batches of one epoch, augmented by the recipe.
 
     shift   by up to `crop` pixels each way, edges reflected

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .optimizer import WeightAverage, places_of
+from .optimizer import WeightAverage, slices_of
 
 FORMAT = 2
 
@@ -60,9 +60,9 @@ def state_of(
 ) -> list[Tensor]:
     """Every tensor of a training, in an order that depends on the network and recipe alone."""
     held = [
-        value if name == "step" else place.of(value)
-        for place in places_of(optimizer)
-        for name, value in sorted(optimizer.state[place.piece].items())
+        value if name == "step" else part.view(value)
+        for part in slices_of(optimizer)
+        for name, value in sorted(optimizer.state[part.flat].items())
         if isinstance(value, Tensor)
     ]
     averaged = average.values if average else []
@@ -72,15 +72,15 @@ def state_of(
 def names_of(optimizer: torch.optim.Optimizer) -> list[list[str]]:
     """What the optimizer holds of each weight; nothing of weights that had no gradient."""
     return [
-        sorted(k for k, v in optimizer.state[place.piece].items() if isinstance(v, Tensor))
-        for place in places_of(optimizer)
+        sorted(k for k, v in optimizer.state[part.flat].items() if isinstance(v, Tensor))
+        for part in slices_of(optimizer)
     ]
 
 
 def make_room(optimizer: torch.optim.Optimizer, names: Sequence[Sequence[str]]) -> None:
     """Give a fresh optimizer the state that another one held, all zero."""
-    for place, held in zip(places_of(optimizer), names, strict=True):
-        weight, known = place.piece, optimizer.state[place.piece]
+    for part, held in zip(slices_of(optimizer), names, strict=True):
+        weight, known = part.flat, optimizer.state[part.flat]
         for name in held:
             if name in known:
                 continue

@@ -16,7 +16,7 @@ from ..data.dataset import Images
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DeviceImages:
     """One split: int64 labels (N,) on the device, and its uint8 pictures (N, H, W, 3).
 
     The pictures are on the device too if they fit there, else in the memory-mapped cache, from
@@ -27,7 +27,7 @@ class Pictures:
     labels: Tensor
 
     @classmethod
-    def of(cls, split: Split, device: torch.device, budget: float = math.inf) -> Pictures:
+    def of(cls, split: Split, device: torch.device, budget: float = math.inf) -> DeviceImages:
         """A split for the device; its pictures stay in the cache if they exceed `budget` bytes."""
         labels = torch.from_numpy(np.array(split.labels)).to(device)
         if split.images.nbytes > budget:
@@ -51,8 +51,8 @@ class DeviceData:
     `mean` and `std` (3,) are of the training pictures, in the units of a byte.
     """
 
-    train: Pictures
-    val: Pictures
+    train: DeviceImages
+    val: DeviceImages
     mean: Tensor
     std: Tensor
 
@@ -62,8 +62,8 @@ class DeviceData:
         budget = spare_bytes(device) / 2
         scale = 255.0
         return cls(
-            Pictures.of(data.train, device, budget),
-            Pictures.of(data.val, device, budget),
+            DeviceImages.of(data.train, device, budget),
+            DeviceImages.of(data.val, device, budget),
             torch.tensor(data.mean, device=device) * scale,
             torch.tensor(data.std, device=device) * scale,
         )

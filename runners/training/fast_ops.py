@@ -1,7 +1,8 @@
 """Functions of torch that are slow for some maps, replaced by our own inside a training step.
 
-The network is left alone: inside `Quick` every module that calls torch's function gets ours, and
-inside `Own` its layers do. Ours hand on what they do not cover.
+The network itself does not change. Inside `PatchedFunctions` every module that calls a function of
+torch gets ours; inside `PatchedLayers` the layers of one network do. Ours call torch's for what
+they do not cover.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from ...spaces.kernels.pooling import averaged
 Function = Callable[..., Any]
 
 
-class Quick(TorchFunctionMode):
-    """Inside, each function of `instead` is replaced by its value."""
+class PatchedFunctions(TorchFunctionMode):
+    """Inside this context each function that is a key of `instead` is replaced by its value."""
 
     def __init__(self, instead: Mapping[Function, Function]) -> None:
         super().__init__()
@@ -36,64 +37,73 @@ class Quick(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Every function of torch comes by here."""
+        """Called by torch in place of each of its functions."""
         return self.instead.get(func, func)(*args, **(kwargs or {}))
 
 
-class Own:
-    """Inside, layers of this network compute in a way of ours: convolutions by
-    `convolutions.conv2d`, and timm's squeeze-and-excitation by `_excited`.
+class PatchedLayers:
+    """Inside this context some layers of one network compute by other code.
 
-    `Quick` would do, but is asked about all that a step does with tensors in Python, 300 to 800
-    times: 2 to 3 % of the step of a small network on a CPU.
+    Convolutions use `small_convolutions.conv2d`, and timm's squeeze-and-excitation `_excited`.
+
+    `PatchedFunctions` could do the same, but it is called for everything that a step does with
+    tensors in Python, 300 to 800 times: 2 to 3 % of the step of a small network on a CPU.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        convolving = [
-            (each, "_conv_forward", _conv_forward) for each in small_convolutions.layers(model)
+        convolutions = [
+            (layer, "_conv_forward", _conv_forward) for layer in small_convolutions.layers(model)
         ]
-        exciting = [(each, "forward", _excited) for each in model.modules() if _is_excite(each)]
-        self.ways: list[tuple[nn.Module, str, Function]] = [
-            (layer, name, MethodType(own, layer)) for layer, name, own in convolving + exciting
+        excitations = [
+            (layer, "forward", _excited) for layer in model.modules() if _is_excitation(layer)
+        ]
+        self.patches: list[tuple[nn.Module, str, Function]] = [
+            (layer, name, MethodType(function, layer))
+            for layer, name, function in convolutions + excitations
         ]
 
     def __enter__(self) -> None:
-        for layer, name, own in self.ways:
-            layer.__dict__[name] = own
+        for layer, name, method in self.patches:
+            layer.__dict__[name] = method
 
     def __exit__(self, *_: object) -> None:
-        for layer, name, _own in self.ways:
+        for layer, name, _method in self.patches:
             layer.__dict__.pop(name, None)
 
 
 def _conv_forward(layer: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    given = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    return small_convolutions.conv2d(input, weight, bias, *given)  # type: ignore[arg-type]
+    settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return small_convolutions.conv2d(input, weight, bias, *settings)  # type: ignore[arg-type]
 
 
-def _is_excite(layer: nn.Module) -> bool:
+def _is_excitation(layer: nn.Module) -> bool:
     """Whether this is the squeeze-and-excitation of timm's EfficientNets and MobileNets."""
     kind = type(layer)
     return (kind.__module__, kind.__name__) == ("timm.models._efficientnet_blocks", "SqueezeExcite")
 
 
 def _excited(layer: Any, x: Tensor) -> Tensor:
-    """As that class computes it, with a mean whose gradient is not a map of its own."""
+    """`SqueezeExcite.forward`, with a mean whose gradient does not write a whole map."""
     squeezed = layer.act1(layer.conv_reduce(averaged(x, (2, 3))))
     excited: Tensor = x * layer.gate(layer.conv_expand(squeezed))
     return excited
 
 
-def spare_copies(model: nn.Module) -> None:
-    """Let no activation work in place whose gradient needs its input: torch would copy that before,
-    and read and write a map more than out of place."""
+def disable_inplace_activations(model: nn.Module) -> None:
+    """Make activations work out of place whose gradient needs their input; changes `model`.
+
+    In place, torch would copy the input first, and so read and write one map more.
+    """
     for module in model.modules():
         if isinstance(module, nn.Hardswish | nn.SiLU | nn.Mish):
             module.inplace = False
 
 
-def quick(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """What to train this network in, over and over; nothing where it would gain nothing."""
+def fast_ops(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which to run the training steps of `model`; reusable.
+
+    An empty one on devices where there is nothing faster than torch's own functions.
+    """
     if device.type == "cuda":
-        return Quick({F.batch_norm: batch_norm.batch_norm})
-    return Own(model) if device.type == "cpu" else nullcontext()
+        return PatchedFunctions({F.batch_norm: batch_norm.batch_norm})
+    return PatchedLayers(model) if device.type == "cpu" else nullcontext()

@@ -1,9 +1,10 @@
-"""Small tensors of a network laid end to end: what goes over all of them has few to go over.
+"""Flat parameters: the small tensors of a network end to end in one tensor.
 
-A network has a hundred or two weights of some dozen values, and on a CPU an optimizer spends a
-microsecond or three on each of them, several times a step: a twentieth of the step of a small
-network. What is computed for every value is the same, so small ones are computed together. The
-network notices nothing: its tensors become views of the piece, their gradients of its gradient.
+A network has one or two hundred weights of a few dozen values each. On a CPU an optimizer spends
+1 to 3 µs on each of them, several times a step, which is a twentieth of the step of a small
+network. Every value is computed alike, so the small weights are computed together. (FSDP's
+`FlatParameter` is the same idea for another purpose.) The network notices nothing: its tensors
+become views of the flat parameter, and their gradients views of its gradient.
 """
 
 from __future__ import annotations
@@ -15,73 +16,82 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-SMALL = 2**15
-"""Values of the largest tensor that is laid into a piece: gradients are added up there, which moves
-more memory than to keep them as they come."""
-APART = 16
-"""Each begins at a multiple of so many values: a line of the cache."""
+MAX_FLATTENED_VALUES = 2**15
+"""Values of the largest tensor that is flattened. A flat parameter adds gradients up in place. That
+moves more memory than keeping them as they come, so large tensors stay by themselves."""
+ALIGNMENT_VALUES = 16
+"""Every slice begins at a multiple of so many float32 values: a cache line of 64 bytes."""
 
 
-class Piece(nn.Parameter):
-    """Several tensors end to end. Its gradient stays where it is; see `forget_gradients`."""
+class FlatParameter(nn.Parameter):
+    """Several tensors end to end. Its gradient keeps its memory; see `clear_gradients`."""
 
 
-class Place(NamedTuple):
-    """Where a tensor of a network lies: in a piece, from a value on, or by itself."""
+class Slice(NamedTuple):
+    """Where a tensor of a network lies: in `flat` from value `begin` on.
+
+    A tensor that is not flattened is its own `flat`.
+    """
 
     tensor: Tensor
-    piece: Tensor
+    flat: Tensor
     begin: int = 0
 
-    def of(self, other: Tensor) -> Tensor:
-        """This tensor's part of another one that is like the piece."""
-        if self.piece is self.tensor:
-            return other
-        return other.as_strided(self.tensor.shape, self.tensor.stride(), self.begin)
+    def view(self, flat: Tensor) -> Tensor:
+        """The same slice of another tensor that is laid out like `self.flat`, shaped as a view."""
+        if self.flat is self.tensor:
+            return flat
+        return flat.as_strided(self.tensor.shape, self.tensor.stride(), self.begin)
 
 
 @torch.no_grad()
-def lay(tensors: Sequence[Tensor]) -> list[Place]:
-    """Lay the small ones of some tensors end to end in a new piece; the place of every tensor."""
-    few = [tensor for tensor in tensors if _fits(tensor)]
-    lengths = [-(-tensor.numel() // APART) * APART for tensor in few]
-    piece = Piece(torch.zeros(sum(lengths)))
-    places = [
-        Place(tensor, piece, end - length)
-        for tensor, length, end in zip(few, lengths, accumulate(lengths), strict=True)
+def flatten(tensors: Sequence[Tensor]) -> list[Slice]:
+    """Move the small tensors into one new flat parameter, in place; the slice of every tensor.
+
+    Each small tensor becomes a view of the flat parameter, and so does its gradient if any of them
+    needs one.
+    """
+    small = [tensor for tensor in tensors if _can_be_flattened(tensor)]
+    lengths = [-(-tensor.numel() // ALIGNMENT_VALUES) * ALIGNMENT_VALUES for tensor in small]
+    flat = FlatParameter(torch.zeros(sum(lengths)))
+    slices = [
+        Slice(tensor, flat, end - length)
+        for tensor, length, end in zip(small, lengths, accumulate(lengths), strict=True)
     ]
-    values = piece.detach()
-    parts = [place.of(values) for place in places]
-    if few:
-        torch._foreach_copy_(parts, few)
-    for tensor, part in zip(few, parts, strict=True):
-        tensor.data = part
-    if any(tensor.requires_grad for tensor in few):
-        piece.grad = torch.zeros_like(values)
-        for place in places:
-            place.tensor.grad = place.of(piece.grad)
-    moved = {id(place.tensor): place for place in places}
-    return [moved.get(id(tensor)) or Place(tensor, tensor) for tensor in tensors]
+    values = flat.detach()
+    views = [part.view(values) for part in slices]
+    if small:
+        torch._foreach_copy_(views, small)
+    for tensor, view in zip(small, views, strict=True):
+        tensor.data = view
+    if any(tensor.requires_grad for tensor in small):
+        flat.grad = torch.zeros_like(values)
+        for part in slices:
+            part.tensor.grad = part.view(flat.grad)
+    flattened = {id(part.tensor): part for part in slices}
+    return [flattened.get(id(tensor)) or Slice(tensor, tensor) for tensor in tensors]
 
 
-def pieces(places: Sequence[Place]) -> list[Tensor]:
-    """What holds all of some tensors, each once."""
-    return list({id(place.piece): place.piece for place in places}.values())
+def flat_tensors(slices: Sequence[Slice]) -> list[Tensor]:
+    """The tensors that hold all the slices, each once."""
+    return list({id(part.flat): part.flat for part in slices}.values())
 
 
-def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """As `zero_grad`, where some weights lie in pieces."""
+def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """`Optimizer.zero_grad`, but the gradient of a flat parameter is zeroed in place."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
-            if isinstance(weight, Piece):
+            if isinstance(weight, FlatParameter):
                 weight.grad.zero_()  # type: ignore[union-attr]
             else:
                 weight.grad = None
 
 
-def _fits(tensor: Tensor) -> bool:
-    """Small, on a CPU, and without gaps in memory."""
-    if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or tensor.numel() > SMALL:
+def _can_be_flattened(tensor: Tensor) -> bool:
+    """Whether a tensor is small, float32, on a CPU, and without gaps in memory."""
+    if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+        return False
+    if tensor.numel() > MAX_FLATTENED_VALUES:
         return False
     dense = tensor.is_contiguous()
     return dense or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))

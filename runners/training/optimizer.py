@@ -10,26 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from ..recipe import Recipe
-from .flat_parameters import Place, lay, pieces
+from .flat_parameters import Slice, flat_tensors, flatten
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, device: torch.device, *, in_pieces: bool = True
+    model: nn.Module, recipe: Recipe, device: torch.device, *, flat: bool = True
 ) -> torch.optim.Optimizer:
     """The recipe's optimizer; biases, norms and other vectors are not decayed.
 
     On CUDA its learning rate is a tensor, which a captured step reads anew every time. On a CPU
-    small weights are moved into pieces (`pieces.py`), unless it is said otherwise; a group's
-    `places` say where its weights lie.
+    small weights are moved into flat parameters, unless `flat` is false; a group's `slices` say
+    where its weights lie.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1], recipe.weight_decay
     others = [p for p in parameters if p.ndim <= 1], 0.0
     groups = []
     for weights, decay in (decayed, others):
-        places = lay(weights) if in_pieces else [Place(weight, weight) for weight in weights]
-        if places:
-            groups.append({"params": pieces(places), "weight_decay": decay, "places": places})
+        slices = flatten(weights) if flat else [Slice(weight, weight) for weight in weights]
+        if slices:
+            groups.append({"params": flat_tensors(slices), "weight_decay": decay, "slices": slices})
     on_gpu = device.type == "cuda"
     fused = on_gpu or device.type == "cpu"
     lr = torch.tensor(recipe.lr, device=device) if on_gpu else recipe.lr
@@ -72,9 +72,9 @@ def _cosine(recipe: Recipe) -> bool:
     return recipe.schedule == "onecycle"
 
 
-def places_of(optimizer: torch.optim.Optimizer) -> list[Place]:
+def slices_of(optimizer: torch.optim.Optimizer) -> list[Slice]:
     """Where the weights lie that an optimizer of ours moves, in its order."""
-    return [place for group in optimizer.param_groups for place in group["places"]]
+    return [part for group in optimizer.param_groups for part in group["slices"]]
 
 
 class WeightAverage:
@@ -86,13 +86,13 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
         self.live = [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
-        moved = {id(place.tensor): place for place in places_of(optimizer)}
-        moved |= {id(p.tensor): p for p in lay([t for t in self.live if id(t) not in moved])}
-        places = [moved[id(tensor)] for tensor in self.live]
-        self._live = pieces(places)
-        self.pieces = [piece.detach().clone() for piece in self._live]
-        of = dict(zip(map(id, self._live), self.pieces, strict=True))
-        self.values = [place.of(of[id(place.piece)]) for place in places]
+        known = {id(part.tensor): part for part in slices_of(optimizer)}
+        known |= {id(p.tensor): p for p in flatten([t for t in self.live if id(t) not in known])}
+        slices = [known[id(tensor)] for tensor in self.live]
+        self._live = flat_tensors(slices)
+        self.flat = [flat.detach().clone() for flat in self._live]
+        averages = dict(zip(map(id, self._live), self.flat, strict=True))
+        self.values = [part.view(averages[id(part.flat)]) for part in slices]
         self.decay = decay
         self.steps = 0
 
@@ -101,7 +101,7 @@ class WeightAverage:
         """Take in one step of the model."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.pieces, self._live, weight)
+        torch._foreach_lerp_(self.flat, self._live, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

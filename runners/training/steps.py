@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from ..recipe import Recipe
 from .device_data import DeviceData
-from .fast_ops import quick, spare_copies
-from .flat_parameters import forget_gradients
+from .fast_ops import disable_inplace_activations, fast_ops
+from .flat_parameters import clear_gradients
 
 WARM_UPS = 3
 """Steps on another stream before a capture, as PyTorch's notes on CUDA graphs ask for."""
 
 
-class Step(Protocol):
+class TrainingStep(Protocol):
     """Trains on one batch; adds the mean loss to `loss_sum`, on the device."""
 
     loss_sum: Tensor
@@ -46,20 +46,20 @@ class EagerStep:
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.data, self.recipe = data, recipe
-        spare_copies(model)
-        self.quick = quick(model, data.train.labels.device)
+        disable_inplace_activations(model)
+        self.fast_ops = fast_ops(model, data.train.labels.device)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """See `Step`."""
+        """See `TrainingStep`."""
         self.backward(images, labels)
         self.optimizer.step()
-        forget_gradients(self.optimizer)
+        clear_gradients(self.optimizer)
 
     def backward(self, images: Tensor, labels: Tensor) -> None:
         """Forward and backward."""
         shown = self.data.normalised(images, channels_last=self.recipe.channels_last)
-        with autocast(self.recipe, labels.device), self.quick:
+        with autocast(self.recipe, labels.device), self.fast_ops:
             logits = self.model(shown)
         smoothing = self.recipe.label_smoothing
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
@@ -89,16 +89,16 @@ class GraphStep:
             with torch.cuda.graph(self.graph):
                 eager.backward(self.images, self.labels)
                 eager.optimizer.step()
-                forget_gradients(eager.optimizer)
+                clear_gradients(eager.optimizer)
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """See `Step`; the batch has to have the captured shape."""
+        """See `TrainingStep`; the batch has to have the captured shape."""
         self.images.copy_(images)
         self.labels.copy_(labels)
         self.graph.replay()
 
 
-def choose_step(eager: EagerStep, images: Tensor, labels: Tensor) -> tuple[Step, str]:
+def choose_step(eager: EagerStep, images: Tensor, labels: Tensor) -> tuple[TrainingStep, str]:
     """A captured step where that is possible, and what became of it, for the record.
 
     Text: `captured`, or `eager: REASON`. Whatever the attempt did to weights, buffers, optimizer
@@ -142,7 +142,7 @@ def without_trace(step: EagerStep) -> Iterator[None]:
                     if isinstance(now, Tensor):
                         before = known.get(parameter, {}).get(key)
                         now.zero_() if before is None else now.copy_(before)
-        forget_gradients(step.optimizer)
+        clear_gradients(step.optimizer)
         torch.set_rng_state(chances)
         if on_device is not None:
             torch.cuda.set_rng_state(on_device, device)

@@ -27,10 +27,10 @@ from ...errors import TrialError
 from ..recipe import Recipe
 from ..results import EpochReport
 from . import checkpoint
-from .augment import EpochOfPictures, mixed
-from .device_data import DeviceData, Pictures
+from .augment import EpochBatches, mixed
+from .device_data import DeviceData, DeviceImages
 from .optimizer import WeightAverage, learning_rate, make_optimizer, set_learning_rate
-from .steps import EagerStep, Step, autocast, choose_step
+from .steps import EagerStep, TrainingStep, autocast, choose_step
 
 EVAL_BATCH = 500
 
@@ -125,7 +125,7 @@ class Training:
         self.optimizer = make_optimizer(model, recipe, device)
         self.average = WeightAverage(model, self.optimizer, recipe.ema) if recipe.ema else None
         self.batch, self.steps = batch_of(recipe, data), steps
-        self.step: Step | None = None
+        self.step: TrainingStep | None = None
         self.how = ""
 
     def epoch(self, epoch: int) -> EpochReport:
@@ -143,7 +143,7 @@ class Training:
     def in_steps(self, epoch: int) -> Iterator[float]:
         """Train one epoch, a step at a time; the learning rate of each."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
-        pictures = EpochOfPictures(self.data, recipe, seed=self.seed, epoch=epoch)
+        pictures = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch)
         self.model.train()
         step = self.step = self.step or self._chosen(*pictures.batch(0, self.batch))
         torch.manual_seed(mixed(self.seed, epoch))  # dropout and drop path draw from this
@@ -156,7 +156,7 @@ class Training:
                 self.average.update()
             yield lr
 
-    def _chosen(self, images: Tensor, labels: Tensor) -> Step:
+    def _chosen(self, images: Tensor, labels: Tensor) -> TrainingStep:
         eager = EagerStep(self.model, self.optimizer, self.data, self.recipe)
         step, self.how = choose_step(eager, images, labels)
         return step
@@ -184,7 +184,7 @@ class Training:
         """About the bytes of `state`, sooner told: all but some buffers."""
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         moments = [v for held in self.optimizer.state.values() for v in held.values()]
-        averaged = self.average.pieces if self.average else []
+        averaged = self.average.flat if self.average else []
         return sum(v.nbytes for v in (*weights, *moments, *averaged) if isinstance(v, Tensor))
 
     def state(self) -> list[Tensor]:
@@ -194,7 +194,7 @@ class Training:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, data: DeviceData, recipe: Recipe, pictures: Pictures | None = None
+    model: nn.Module, data: DeviceData, recipe: Recipe, pictures: DeviceImages | None = None
 ) -> tuple[float, float]:
     """Accuracy (fraction) and mean cross-entropy on validation, or the given, pictures.
 

@@ -38,7 +38,7 @@ from ..events import (
 from ..recipe import Init, Recipe, Stem
 from ..results import Costs, EpochReport, Failure, Job, TrialResult
 from ..training.checkpoint import read_facts
-from ..training.device_data import DeviceData, Pictures, spare_bytes
+from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.train import Outcome, Save, evaluate, train
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -228,12 +228,12 @@ def resident(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]
 
 
 @lru_cache(maxsize=1)
-def test_pictures(recipe: Recipe, device: torch.device) -> Pictures:
+def test_pictures(recipe: Recipe, device: torch.device) -> DeviceImages:
     """The test split, for whoever confirms; TrialError `invalid` if the data has none."""
     test = load_data(recipe).test
     if test is None:
         raise TrialError("invalid", f"{recipe.data} has no test split to judge on")
-    return Pictures.of(test, device, spare_bytes(device) / 2)
+    return DeviceImages.of(test, device, spare_bytes(device) / 2)
 
 
 @lru_cache(maxsize=2)

@@ -44,7 +44,7 @@ def autotune_precision(
     say: Say,
 ) -> Recipe:
     """The recipe with a precision and a layout: those asked for, else those that step fastest."""
-    from ...runners.calibration.precision import lacks_bf16, probe, question
+    from ...runners.calibration.precision import lacks_bf16, probe_key, probe_precision
 
     if request.precision == "bf16" and lacks_bf16(device):
         say(
@@ -55,11 +55,11 @@ def autotune_precision(
     if len(variants) == 1:
         precision, channels_last = variants[0]
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
-    asked = question(request.backbone, recipe, device)
+    asked = probe_key(request.backbone, recipe, device)
     asked["variants"] = f"{request.precision} {request.memory_format}"
     answer = probes.get_probe(asked)
     if answer is None:
-        found = probe(request.backbone, recipe, num_classes, device, variants=variants)
+        found = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
         answer = {
             **found.settings,
             "milliseconds": dict(found.milliseconds),
@@ -90,7 +90,7 @@ def autotune_learning_rate(
     """The recipe with a learning rate and decay, and what was tried to find them."""
     if request.lr != "auto":
         return recipe, ()
-    from ...runners.calibration.learning_rate import tune
+    from ...runners.calibration.learning_rate import tune_learning_rate
     from ...runners.devices import worker_devices
 
     say("tuning the learning rate on the bare backbone, for at most the price of two trials")
@@ -102,7 +102,7 @@ def autotune_learning_rate(
         )
 
     devices = worker_devices(device, request.workers, 1)
-    tuning = tune(request.backbone, recipe, devices, told=told)
+    tuning = tune_learning_rate(request.backbone, recipe, devices, told=told)
     chosen = tuning.recipe
     say(f"training with lr {chosen.lr:.3g} and decay over {chosen.decay:.0%}; --lr overrides it")
     tried = (
@@ -120,15 +120,15 @@ def autotune_workers_per_gpu(
         return request.workers_per_gpu
     if device.type != "cuda" or request.workers is not None:
         return 1
-    from ...runners.calibration.precision import question
-    from ...runners.calibration.workers_per_gpu import measure_packing
+    from ...runners.calibration.precision import probe_key
+    from ...runners.calibration.workers_per_gpu import measure_workers_per_gpu
 
     first = f"cuda:{device.index or 0}"
-    asked = {**question(request.backbone, recipe, device), "packing": recipe.precision}
+    asked = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
     answer = probes.get_probe(asked)
     if answer is None:
         say("measuring how many workers a GPU can take")
-        found = measure_packing(request.backbone, recipe, first)
+        found = measure_workers_per_gpu(request.backbone, recipe, first)
         answer = {"workers": found.workers, "told": str(found)}
         probes.put_probe(asked, answer)
     say(f"{answer['told']}; --workers-per-gpu overrides it")

@@ -64,7 +64,7 @@ def test_workers_are_added_while_the_throughput_rises(monkeypatch, seconds, work
     monkeypatch.setattr(
         workers_per_gpu, "LocalPool", lambda names: SharedDevice(names, seconds.get)
     )
-    found = workers_per_gpu.measure_packing("test_resnet", RECIPE, "cuda:1")
+    found = workers_per_gpu.measure_workers_per_gpu("test_resnet", RECIPE, "cuda:1")
     assert found.workers == workers
     assert list(found.throughput.values()) == pytest.approx(tried, abs=0.01)
     assert str(found).startswith(f"{workers} workers a GPU (throughput of 1: ×1.00")

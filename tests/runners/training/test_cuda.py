@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.calibration.precision import probe
+from attentune.runners.calibration.precision import probe_precision
 from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
@@ -114,7 +114,7 @@ def test_a_training_continued_from_a_file_ends_like_a_whole_one(data, recipe, op
 
 @pytest.mark.parametrize("text", ["test_resnet", "mobilenetv3_small_050"])
 def test_a_captured_step_outlives_whoever_made_it(recipe, text):
-    found = probe(text, recipe, 10, CUDA, seconds=0.5)  # its steps are all that it keeps
+    found = probe_precision(text, recipe, 10, CUDA, seconds=0.5)  # its steps are all that it keeps
     assert len(found.milliseconds) == 4
     torch.cuda.synchronize()
 

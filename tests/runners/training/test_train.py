@@ -7,9 +7,9 @@ import torch
 from attentune.errors import TrialError
 from attentune.runners.data import load_data
 from attentune.runners.recipe import Recipe
-from attentune.runners.training.augment import EpochOfPictures
+from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.checkpoint import read_facts
-from attentune.runners.training.device_data import DeviceData, Pictures
+from attentune.runners.training.device_data import DeviceData, DeviceImages
 from attentune.runners.training.optimizer import WeightAverage, learning_rate, make_optimizer
 from attentune.runners.training.steps import EagerStep, without_trace
 from attentune.runners.training.train import evaluate, train
@@ -77,7 +77,7 @@ def test_a_step_copies_no_map(data, tiny_recipe):
     assert any(isinstance(module, torch.nn.Hardswish) for module in model.modules())
     step = EagerStep(model, make_optimizer(model, tiny_recipe, CPU), data, tiny_recipe)
     with Copies():
-        step(*EpochOfPictures(data, tiny_recipe, seed=0, epoch=0).batch(0, 8))
+        step(*EpochBatches(data, tiny_recipe, seed=0, epoch=0).batch(0, 8))
     assert not [shape for shape in copied if len(shape) == 4 and shape[3] > 1]
 
 
@@ -87,14 +87,14 @@ def test_weights_in_pieces_move_as_they_would_apart(data, tiny_recipe, optimizer
     """And so does their average, up to rounding: ends of vectors are computed one by one."""
     recipe = tiny_recipe.model_copy(update={"optimizer": optimizer})
 
-    def trained(in_pieces):
+    def trained(flat):
         model = network("mobilenetv3_small_050").train()
         if channels_last:
             model = model.to(memory_format=torch.channels_last)
-        optimizer = make_optimizer(model, recipe, CPU, in_pieces=in_pieces)
+        optimizer = make_optimizer(model, recipe, CPU, flat=flat)
         average = WeightAverage(model, optimizer, 0.9)
         step = EagerStep(model, optimizer, data, recipe)
-        batches = EpochOfPictures(data, recipe, seed=0, epoch=0)
+        batches = EpochBatches(data, recipe, seed=0, epoch=0)
         for number in range(4):
             step(*batches.batch(number, 16))
             average.update()
@@ -182,13 +182,13 @@ def test_a_loss_that_is_not_finite_is_reported_as_diverged(data, tiny_recipe):
 
 def pictures(images, labels=None) -> DeviceData:
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    shown = Pictures(images, labels)
+    shown = DeviceImages(images, labels)
     return DeviceData(shown, shown, torch.full((3,), 99.0), torch.ones(3))
 
 
 def epoch_of(images, recipe, epoch=0, seed=0):
     """All pictures of one epoch, put back into their own order."""
-    shown = EpochOfPictures(pictures(images), recipe, seed=seed, epoch=epoch)
+    shown = EpochBatches(pictures(images), recipe, seed=seed, epoch=epoch)
     batch, _ = shown.batch(0, len(images))
     return batch[shown.order.argsort()]
 
@@ -241,7 +241,7 @@ def test_no_augmentation_leaves_pictures_alone(tiny_recipe):
 
 def test_every_picture_is_seen_once_an_epoch_with_its_label(tiny_recipe):
     images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
-    shown = EpochOfPictures(pictures(images, torch.arange(50)), tiny_recipe, seed=3, epoch=1)
+    shown = EpochBatches(pictures(images, torch.arange(50)), tiny_recipe, seed=3, epoch=1)
     batches = [shown.batch(step, 10) for step in range(5)]
     assert all(torch.equal(b[:, 0, 0, 0].long(), labels) for b, labels in batches)
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(50))
@@ -252,8 +252,8 @@ def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, ahead):
     images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
     recipe = tiny_recipe.model_copy(update={"crop": 1, "flip": True, "cutout": 2})
     data = pictures(images, torch.arange(50))
-    usual = EpochOfPictures(data, recipe, seed=3, epoch=1)
-    early = EpochOfPictures(data, recipe, seed=3, epoch=1)
+    usual = EpochBatches(data, recipe, seed=3, epoch=1)
+    early = EpochBatches(data, recipe, seed=3, epoch=1)
     early.ahead = ahead
     for step in (0, 1, 2, 3, 4, 2, 0):
         for one, other in zip(usual.batch(step, 10), early.batch(step, 10), strict=True):
@@ -267,7 +267,7 @@ def test_steps_of_a_warm_up_leave_no_trace(data, tiny_recipe, optimizer):
     def trained(warm_ups):
         model = network().train()
         step = EagerStep(model, make_optimizer(model, recipe, torch.device("cpu")), data, recipe)
-        batches = EpochOfPictures(data, recipe, seed=0, epoch=0)
+        batches = EpochBatches(data, recipe, seed=0, epoch=0)
         torch.manual_seed(0)
         for number in range(4):
             if number in warm_ups:

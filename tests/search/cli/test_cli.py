@@ -164,7 +164,7 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     from attentune import load
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
-    from attentune.runners.training.device_data import DeviceData, Pictures
+    from attentune.runners.training.device_data import DeviceData, DeviceImages
     from attentune.runners.training.train import evaluate
 
     asked = ["confirm", "first", "--top", "1", "--seeds", "2", "--epochs", "3"]
@@ -188,7 +188,7 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     recipe = Recipe.of(**facts["recipe"])
     dataset = load_data(recipe)
     cpu = torch.device("cpu")
-    test = Pictures.of(dataset.test, cpu)
+    test = DeviceImages.of(dataset.test, cpu)
     data = DeviceData.of(dataset, cpu)
     assert evaluate(load(finished / "confirmed"), data, recipe, test)[0] == accuracy
     refused = attentune("confirm", "first", "--epochs", "5", cwd=finished, check=1)

@@ -10,8 +10,8 @@ import torch
 from attentune.errors import TrialError, UsageError
 from attentune.runners.calibration import learning_rate as tuning
 from attentune.runners.calibration import precision as probing
-from attentune.runners.calibration.learning_rate import PRICE
-from attentune.runners.calibration.precision import Probe
+from attentune.runners.calibration.learning_rate import MAX_TRIALS
+from attentune.runners.calibration.precision import PrecisionProbe
 from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport, Failure
@@ -43,9 +43,9 @@ def probed(monkeypatch):
         del num_classes, device
         asked.append((backbone, recipe.batch_size, variants))
         layouts = {True: "channels_last", False: "contiguous"}
-        return Probe(*variants[-1], {f"{p} {layouts[c]}": 1.0 for p, c in variants})
+        return PrecisionProbe(*variants[-1], {f"{p} {layouts[c]}": 1.0 for p, c in variants})
 
-    monkeypatch.setattr(probing, "probe", answer)
+    monkeypatch.setattr(probing, "probe_precision", answer)
     return asked
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_probed_if_all_is_given(store, probed, cache):
 
 def test_a_real_probe_times_every_variant_and_takes_a_fast_one():
     recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
-    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    found = probing.probe_precision("test_resnet", recipe, 10, CPU, seconds=0.1)
     assert len(found.milliseconds) == 4 or probing.lacks_bf16(CPU)
     name = f"{found.precision} {found.layout}"
     fastest = min(found.milliseconds.values())
@@ -111,7 +111,7 @@ def test_a_precision_that_is_hopeless_here_is_tried_once_on_a_few_pictures(monke
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", slow_in_bf16)
     recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
-    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    found = probing.probe_precision("test_resnet", recipe, 10, CPU, seconds=0.1)
     assert set(found.milliseconds) == {"float32 contiguous", "float32 channels_last"}
     assert found.precision == "float32"
     assert set(asked) == {2}
@@ -133,7 +133,7 @@ def test_a_precision_that_is_hopeless_with_a_whole_batch_is_not_timed(monkeypatc
 
     monkeypatch.setattr(probing, "_timed", timed)
     recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
-    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.1)
+    found = probing.probe_precision("test_resnet", recipe, 10, CPU, seconds=0.1)
     assert found.variants == [("float32", True), ("float32", False)]
     assert len(asked) == 2 * 3  # layouts; warming up, and two steps
 
@@ -152,7 +152,7 @@ def test_what_is_clearly_fastest_is_not_timed_on(monkeypatch):
 
     monkeypatch.setattr(probing, "_timed", timed)
     recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
-    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=600)
+    found = probing.probe_precision("test_resnet", recipe, 10, CPU, seconds=600)
     assert (found.precision, found.channels_last) == ("float32", True)
     assert len(taken) < 50
 
@@ -166,7 +166,7 @@ def test_contiguous_maps_are_taken_where_they_are_clearly_faster(monkeypatch, ti
 
     monkeypatch.setattr(probing, "_timed", timed)
     recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
-    found = probing.probe("test_resnet", recipe, 10, CPU, seconds=0.0)
+    found = probing.probe_precision("test_resnet", recipe, 10, CPU, seconds=0.0)
     assert (found.precision, found.channels_last) == ("float32", channels_last)
 
 
@@ -176,7 +176,7 @@ def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, prob
         request(precision="float32", memory_format="contiguous"), said.append, store
     )
     assert len(config.tuning) == 4
-    assert sum(attempt["epochs"] for attempt in config.tuning) == PRICE * config.recipe.epochs
+    assert sum(attempt["epochs"] for attempt in config.tuning) == MAX_TRIALS * config.recipe.epochs
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
     assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
     assert f"training with lr {best['lr']:.3g}" in said[-1]
@@ -218,8 +218,8 @@ def landscape(monkeypatch):
         pool = Landscape(loss)
         monkeypatch.setattr(tuning, "LocalPool", lambda _: pool)
         recipe = Recipe.of(**{"data": "digits", "image_size": 16, "epochs": 8, **fields})
-        found = tuning.tune("test_resnet", recipe, ["cpu", "cpu"])
-        assert pool.epochs <= PRICE * recipe.epochs
+        found = tuning.tune_learning_rate("test_resnet", recipe, ["cpu", "cpu"])
+        assert pool.epochs <= MAX_TRIALS * recipe.epochs
         assert pool.queue is None, "the pool is closed"
         return found.recipe, [(attempt.lr, attempt.decay) for attempt in found.attempts]
 

@@ -10,7 +10,7 @@ import torch
 from attentune.runners.events import Decision, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
-from attentune.runners.training.fast_ops import Quick
+from attentune.runners.training.fast_ops import PatchedFunctions
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import batch_norm
@@ -39,7 +39,7 @@ def test_on_a_cpu_nothing_changes():
         shaped((8, 16, 40, 40), torch.device("cpu"), torch.float32),
     )
     other = copy.deepcopy(norm)
-    with Quick({F.batch_norm: batch_norm.batch_norm}):
+    with PatchedFunctions({F.batch_norm: batch_norm.batch_norm}):
         found = norm(x)
     assert torch.equal(found, other(x))
     assert torch.equal(norm.running_var, other.running_var)
@@ -94,7 +94,7 @@ def test_a_network_is_as_exact_as_with_torchs(backbone, monkeypatch):
     exact = trained_once(network.double(), x.double())
     plain = trained_once(network.float(), x)
     assert not called
-    with Quick({F.batch_norm: batch_norm.batch_norm}):
+    with PatchedFunctions({F.batch_norm: batch_norm.batch_norm}):
         quick = trained_once(network, x)
     assert called
     for ours, theirs, truth in zip(quick, plain, exact, strict=True):

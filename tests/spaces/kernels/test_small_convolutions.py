@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from attentune.runners.training.fast_ops import Quick, quick
+from attentune.runners.training.fast_ops import PatchedFunctions, fast_ops
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import small_convolutions
 from attentune.spaces.networks.build import build
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CPU = torch.device("cpu")
-OURS = Quick({F.conv2d: small_convolutions.conv2d})
+OURS = PatchedFunctions({F.conv2d: small_convolutions.conv2d})
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -135,7 +135,7 @@ def test_a_network_learns_as_with_torchs(text):
     network = network.to(memory_format=torch.channels_last).train()
     x = drawn(4, 3, 64, 64, dtype=torch.float64, layout=torch.channels_last)
     expected = gradients(network, x)
-    with quick(network, CPU):
+    with fast_ops(network, CPU):
         found = gradients(network, x)
     assert any(not torch.equal(one, two) for one, two in zip(found, expected, strict=True))
     for one, two in zip(found, expected, strict=True):
