@@ -12,7 +12,7 @@ import numpy as np
 from attentune.spaces.architecture import Architecture
 from attentune.studies.analysis import analyse
 from attentune.studies.analysis.findings import Noise
-from attentune.studies.analysis.seed_effects import Floats, Ints, shared_luck
+from attentune.studies.analysis.seed_effects import Floats, Ints, estimate_seed_effects
 from attentune.studies.records import State, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,6 +82,6 @@ class Finals:
     def _found(self) -> tuple[Floats, Ints, Noise | None]:
         """By architecture: its mean and its number of trials; and the noise."""
         which, seeds, accuracies = map(np.array, zip(*self._trials, strict=True))
-        luck = shared_luck(which, seeds, accuracies)
+        luck = estimate_seed_effects(which, seeds, accuracies)
         counts = np.bincount(which)
         return np.bincount(which, accuracies - luck.of(seeds)) / counts, counts, luck.noise

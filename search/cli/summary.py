@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ...studies.analysis import analyse
 from ...studies.analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
-from ...studies.analysis.findings import Findings, Point
+from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
@@ -68,7 +68,7 @@ def _print_front(found: Findings) -> None:
         print_line("Every architecture ran with one seed only: small gains may be noise.")
 
 
-def _row(point: Point, found: Findings) -> list[str | Text]:
+def _row(point: ArchitectureSummary, found: Findings) -> list[str | Text]:
     error = point.standard_error
     accuracy = f"{100 * point.accuracy:.1f} %" + (f" ± {100 * error:.1f}" if error else "")
     gain = f"{100 * point.gain.mean:+.1f}" if point.gain else "–"
@@ -80,7 +80,7 @@ def _row(point: Point, found: Findings) -> list[str | Text]:
     return [f"#{point.number}", accuracy, gain, *costs, text]
 
 
-def _cost(point: Point, cost: Objective) -> str:
+def _cost(point: ArchitectureSummary, cost: Objective) -> str:
     value = point.values.get(cost.key)
     if value is None:
         return "–"

@@ -1,9 +1,9 @@
 """A sampler of our own, for spaces in which the effects of attentions add up.
 
 Proposals are drawn by Thompson sampling (Thompson 1933, doi 10.2307/2332286): one possible truth
-is sampled from what `effects.Model` makes of all trials so far, and the architecture that would be
-best in it is tried. If that is a known one, it becomes its next seed: the model decides by itself
-between something new and a closer look; one that has been looked at often makes room for the
+is sampled from what `mixed_model.MixedModel` makes of all trials so far, and the architecture that
+would be best in it is tried. If that is a known one, it becomes its next seed: the model decides by
+itself between something new and a closer look; one that has been looked at often makes room for the
 runner-up half of the time (the idea of top-two sampling: Russo, arXiv 1602.08448). With several
 objectives every other trial is for accuracy alone, and the others weigh the objectives at random
 (augmented Chebyshev weights as in ParEGO: Knowles 2006, doi 10.1109/TEVC.2005.851274).
@@ -22,9 +22,9 @@ from ...runners.results import Costs
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import Value
 from ...spaces.search_space.bound_space import BoundSpace
-from ...studies.estimator.features import Effects
-from ...studies.estimator.hyperparameters import Fits, fitted_to
-from ...studies.estimator.mixed_model import Course, Model
+from ...studies.estimator.features import ArchitectureFeatures
+from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_to
+from ...studies.estimator.mixed_model import MixedModel, TrialHistory
 from ..trial_source import Prices
 
 Array = npt.NDArray[np.float64]
@@ -51,13 +51,13 @@ class Additive:
     ) -> None:
         self.bound, self.limits, self.prices = bound, limits, prices
         self.costs = [key for key in keys if key != "accuracy"]
-        self.effects = Effects(bound.site_map)
+        self.effects = ArchitectureFeatures(bound.site_map)
         self._whole: list[Candidate] | None = None
-        self._fits = Fits(self.effects)
+        self._fits = HyperparameterFits(self.effects)
         self._pools: dict[int, list[Candidate]] = {}
         self._decisions = lru_cache(maxsize=10_000)(bound.selection_of)
 
-    def propose(self, seen: Sequence[Course], seed: int, number: int) -> Decisions | None:
+    def propose(self, seen: Sequence[TrialHistory], seed: int, number: int) -> Decisions | None:
         """Decisions for trial `number`; None if every architecture looked at breaks a limit."""
         rng = np.random.default_rng((seed, number))
         candidates = self._candidates(seen, seed)
@@ -68,11 +68,11 @@ class Additive:
         truth = model.sample(rng)
         if number % 2 and self.costs:
             return candidates[traded(truth, costs, rng)][1]
-        tried = Counter(course.architecture for course in seen if course.end is not None)
+        tried = Counter(history.architecture for history in seen if history.end is not None)
         trials = np.array([tried[architecture] for architecture, _, _ in candidates])
         return candidates[most_accurate(truth, trials, rng)][1]
 
-    def prepare(self, seen: Sequence[Course], seed: int) -> None:
+    def prepare(self, seen: Sequence[TrialHistory], seed: int) -> None:
         """Compute what the next proposals will need, while a trial trains and nobody waits."""
         first = fitted_to(len(seen))
         self._fits.of(seen)
@@ -84,10 +84,10 @@ class Additive:
         for architecture, _, _ in soon:
             self.effects.of(architecture)
 
-    def _model(self, seen: Sequence[Course], judged: Sequence[Architecture]) -> Model:
-        return Model(self.effects, seen, judged, self._fits.of(seen, len(seen) - 1))
+    def _model(self, seen: Sequence[TrialHistory], judged: Sequence[Architecture]) -> MixedModel:
+        return MixedModel(self.effects, seen, judged, self._fits.of(seen, len(seen) - 1))
 
-    def _candidates(self, seen: Sequence[Course], seed: int) -> list[Candidate]:
+    def _candidates(self, seen: Sequence[TrialHistory], seed: int) -> list[Candidate]:
         """What may be proposed: all of a small space, of a large one some that change as it learns.
 
         To look for others after every trial would take longer than to judge them.
@@ -99,7 +99,7 @@ class Additive:
             self._whole = self._priced((self.bound.architecture_of(one), one) for one in every)
         return self._whole
 
-    def _pool(self, seen: Sequence[Course], seed: int, first: int) -> list[Candidate]:
+    def _pool(self, seen: Sequence[TrialHistory], seed: int, first: int) -> list[Candidate]:
         if first not in self._pools:
             some = self._some(seen[:first], np.random.default_rng((seed, first, SMALL)))
             self._pools[first] = self._priced(some)
@@ -113,13 +113,15 @@ class Additive:
         priced = [(a, decisions, self.prices.price(a)) for a, decisions in found.items()]
         return [one for one in priced if not one[2].exceeded_limit(self.limits)]
 
-    def _some(self, seen: Sequence[Course], rng: np.random.Generator) -> list[Choice]:
+    def _some(self, seen: Sequence[TrialHistory], rng: np.random.Generator) -> list[Choice]:
         size = self.bound.count()
         fresh = [self.bound.selection_at(int(rng.integers(size))) for _ in range(FRESH)]
         found = [(self.bound.architecture_of(decisions), decisions) for decisions in fresh]
-        tried = list(dict.fromkeys(course.architecture for course in seen))
+        tried = list(dict.fromkeys(history.architecture for history in seen))
         powers = self._fits.of(seen)
-        expected = Model(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
+        expected = (
+            MixedModel(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
+        )
         known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
         for architecture in known:
             if (decisions := self._decisions(architecture)) is None:

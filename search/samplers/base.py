@@ -30,8 +30,8 @@ from ...runners.results import EpochReport, Job
 from ...spaces.attentions.catalogue import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.config import StudyConfig
-from ...studies.estimator.history import Courses
-from ...studies.estimator.mixed_model import Course
+from ...studies.estimator.history import TrialHistories
+from ...studies.estimator.mixed_model import TrialHistory
 from ...studies.estimator.threads import one_thread
 from ...studies.records import EpochRecord, TrialRecord
 from ..trial_source import Prices
@@ -189,7 +189,7 @@ class Foreseen(NamedTuple):
     """What would be decided about a trial, were these all that had ended."""
 
     number: int
-    seen: list[Course]
+    seen: list[TrialHistory]
     decisions: Decisions | None
 
 
@@ -197,38 +197,38 @@ class Learning:
     """The additive model, with all that it learns from: the rungs and the end of every trial."""
 
     def __init__(self, additive: Additive, config: StudyConfig) -> None:
-        self.additive, self.seed, self.courses = additive, config.seed, Courses(config)
+        self.additive, self.seed, self.histories = additive, config.seed, TrialHistories(config)
         self._foreseen: Foreseen | None = None
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
-        self.courses.remember(trials, epochs)
+        self.histories.remember(trials, epochs)
 
     def note(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
-        self.courses.note(number, report)
+        self.histories.note(number, report)
 
     def settle(self, trial: TrialRecord) -> None:
         """How a trial ended."""
-        self.courses.settle(trial)
+        self.histories.settle(trial)
 
     def foresee(self, number: int, ending: Job, accuracy: float) -> None:
         """Decide as if that trial had ended, for `decide` to find."""
-        seen = self.courses.ended(ending, accuracy)
+        seen = self.histories.ended(ending, accuracy)
         self._foreseen = Foreseen(number, seen, self._decided(seen, number))
 
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
-        seen, foreseen = self.courses.ended(), self._foreseen
+        seen, foreseen = self.histories.ended(), self._foreseen
         if foreseen and (foreseen.number, foreseen.seen) == (number, seen):
             return foreseen.decisions
         return self._decided(seen, number)
 
-    def _decided(self, seen: Sequence[Course], number: int) -> Decisions | None:
+    def _decided(self, seen: Sequence[TrialHistory], number: int) -> Decisions | None:
         with one_thread():
             return self.additive.propose(seen, self.seed, number)
 
     def prepare(self) -> None:
         """Fit the model to what has been seen, if it is time."""
         with one_thread():
-            self.additive.prepare(self.courses.ended(), self.seed)
+            self.additive.prepare(self.histories.ended(), self.seed)

@@ -20,8 +20,16 @@ from ...spaces.architecture import Architecture, Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ..objectives import Objective, objective
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
-from .findings import AttentionTable, Cell, FailureGroup, Findings, Noise, Point, standard_error
-from .trial_table import Architectures, Columns
+from .findings import (
+    ArchitectureSummary,
+    AttentionTable,
+    FailureGroup,
+    Findings,
+    MeanGain,
+    Noise,
+    standard_error,
+)
+from .trial_table import Architectures, TrialTable
 
 NONE = "none"
 Matrix = npt.NDArray[np.float64]
@@ -34,7 +42,7 @@ def analyse(
     """All findings of a study. `stages` is how many the backbone has: by default what the study's
     config says, or else the highest that any architecture names."""
     objectives = tuple(objective(name) for name in study.objectives)
-    architectures = Architectures.of(Columns.of(t for t in trials if t.role != CONFIRM))
+    architectures = Architectures.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
     points = tuple(architectures.points(range(len(architectures))))
     front = pareto_front(points, objectives)
     known = stages or stage_count(study.config)
@@ -63,7 +71,9 @@ def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:
     return {state: found[state] for state in STATES}
 
 
-def pareto_front(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[Point, ...]:
+def pareto_front(
+    points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
+) -> tuple[ArchitectureSummary, ...]:
     """The points that no other dominates, cheapest first; points that lack a value stay out."""
     able = [p for p in points if all(o.key in p.values for o in objectives)]
     mask = non_dominated(minimised(able, objectives))
@@ -93,7 +103,9 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | None:
+def knee(
+    front: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
+) -> ArchitectureSummary | None:
     """The front's best compromise: furthest below the plane through its extremes.
 
     Every objective is scaled to [0, 1] over the front; with two, the plane is the line between
@@ -110,7 +122,7 @@ def knee(front: Sequence[Point], objectives: Sequence[Objective]) -> Point | Non
     return max(near, key=lambda point: point.accuracy)
 
 
-def best(points: Sequence[Point], noise: Noise | None) -> Point | None:
+def best(points: Sequence[ArchitectureSummary], noise: Noise | None) -> ArchitectureSummary | None:
     """The architecture that is surest to be good (`surest`); None of none."""
     if not points:
         return None
@@ -138,7 +150,9 @@ def surest(
     return int(np.lexsort(keys)[0])
 
 
-def attention_table(points: Sequence[Point], stages: int | None = None) -> AttentionTable:
+def attention_table(
+    points: Sequence[ArchitectureSummary], stages: int | None = None
+) -> AttentionTable:
     """Mean gain by attention and stage, each architecture counted once.
 
     `none` collects the architectures that leave the stage alone, the bare backbone excepted.
@@ -156,7 +170,7 @@ def attention_table(points: Sequence[Point], stages: int | None = None) -> Atten
     others = sorted(present - {*ATTENTIONS, NONE})  # people's own
     rows = tuple(name for name in (*ATTENTIONS, *others, NONE) if name in present)
     cells = {
-        where: Cell(float(np.mean(group)), standard_error(group), len(group))
+        where: MeanGain(float(np.mean(group)), standard_error(group), len(group))
         for where, group in gains.items()
     }
     return AttentionTable(rows, columns if rows else (), cells)
@@ -244,7 +258,7 @@ def _trial_json(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> Matrix:
+def minimised(points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]) -> Matrix:
     """Their objectives as rows (n, k), each turned so that less is better."""
     values = {o.key: np.array([p.values[o.key] for p in points], dtype=float) for o in objectives}
     return minimised_columns(values, objectives)

@@ -20,7 +20,7 @@ import scipy
 from ...spaces.architecture import Architecture
 from ..records import StudyRecord, TrialRecord
 from .analyse import pareto_front
-from .findings import Findings, Point, standard_error
+from .findings import ArchitectureSummary, Findings, standard_error
 from .paired_comparisons import Blocks, Difference, corrected
 
 WEIGHT_OF_A_BASELINE = 0.25
@@ -71,7 +71,7 @@ class Contender:
 
     architecture: Architecture
     finalist: bool
-    searched: Point | None
+    searched: ArchitectureSummary | None
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
@@ -158,14 +158,14 @@ class Confirmation:
         return found is not None and found.claimed
 
 
-def finalists(findings: Findings, top: int) -> tuple[Point, ...]:
+def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
     """Whom to confirm: the `top` most accurate of the Pareto front, and its knee.
 
     Baselines are confirmed anyway and do not count. Where the front has fewer others, the fronts
     behind it follow; with accuracy as the only objective that is simply the order of accuracy.
     """
     left = [point for point in findings.points if not point.baseline]
-    chosen: list[Point] = []
+    chosen: list[ArchitectureSummary] = []
     while left and len(chosen) < top:
         front = pareto_front(left, findings.objectives)
         if not front:

@@ -1,7 +1,8 @@
 """What analysis finds: frozen values that tables, figures and reports show.
 
-The unit is the architecture: one `Point` is the mean of its complete trials over their seeds, less
-what all trials of those seeds share (`luck`). Accuracies and gains are fractions.
+The unit is the architecture: one `ArchitectureSummary` is the mean of its complete trials over
+their seeds, less what all trials of those seeds share (`seed_effects`). Accuracies and gains are
+fractions.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Point:
+class ArchitectureSummary:
     """One architecture as its complete trials show it.
 
     Attributes:
@@ -97,7 +98,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeanGain:
     """Mean gain of the architectures that have one attention in one stage."""
 
     mean: float
@@ -114,7 +115,7 @@ class AttentionTable:
 
     attentions: tuple[str, ...]
     stages: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
+    cells: Mapping[tuple[str, str], MeanGain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,16 @@ class Findings:
 
     objectives: tuple[Objective, ...]
     counts: Mapping[State, int]
-    points: tuple[Point, ...]
-    front: tuple[Point, ...]
-    bare: Point | None
-    best: Point | None
-    knee: Point | None
+    points: tuple[ArchitectureSummary, ...]
+    front: tuple[ArchitectureSummary, ...]
+    bare: ArchitectureSummary | None
+    best: ArchitectureSummary | None
+    knee: ArchitectureSummary | None
     noise: Noise | None
     table: AttentionTable
 
     @property
-    def baselines(self) -> tuple[Point, ...]:
+    def baselines(self) -> tuple[ArchitectureSummary, ...]:
         """The study's own baselines, the bare backbone first."""
         found = [point for point in self.points if point.baseline]
         return tuple(sorted(found, key=lambda point: not point.architecture.bare))

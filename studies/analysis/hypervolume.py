@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..objectives import Objective
 from .analyse import attentions_by_stage, minimised_columns, non_dominated
-from .findings import Point
-from .trial_table import COMPLETE, RUNNING, levelled
+from .findings import ArchitectureSummary
+from .trial_table import COMPLETE, RUNNING, without_seed_effects
 
 STEPS = 200
 """A course is told at so many moments at most."""
@@ -25,7 +25,7 @@ ENOUGH = 8
 
 
 @dataclass(frozen=True)
-class Step:
+class HypervolumeStep:
     """What a search had found when so many epochs were trained.
 
     `volume` is the hypervolume of its front, in parts of the box between the best and the worst
@@ -37,15 +37,17 @@ class Step:
     volume: float
 
 
-def course(rows: npt.NDArray[Any], objectives: Sequence[Objective]) -> tuple[Step, ...]:
-    """How the front grew with training, from `Columns.rows`; empty while nothing is complete.
+def hypervolume_history(
+    rows: npt.NDArray[Any], objectives: Sequence[Objective]
+) -> tuple[HypervolumeStep, ...]:
+    """How the front grew with training, from `TrialTable.rows`; empty while nothing is complete.
 
     What seeds share is taken out as it is known at the end.
     """
     ended = rows[rows["state"] != RUNNING]
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
-    means = _Means(levelled(ended), objectives)
+    means = _Means(without_seed_effects(ended), objectives)
     whole = means.after(len(ended))
     whole = whole[~np.isnan(whole).any(axis=1)]
     if not len(whole):
@@ -66,7 +68,7 @@ def course(rows: npt.NDArray[Any], objectives: Sequence[Objective]) -> tuple[Ste
         able = able[~np.isnan(values[able]).any(axis=1)]
         front, last = able[non_dominated(values[able])], count
         volume = hypervolume((values[front] - low) / span)
-        found.append(Step(int(epochs[count - 1]), float(seconds[count - 1]), volume))
+        found.append(HypervolumeStep(int(epochs[count - 1]), float(seconds[count - 1]), volume))
     return tuple(found)
 
 
@@ -102,7 +104,7 @@ def hypervolume(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> fl
     return float(compute_hypervolume(front, np.ones(values.shape[1]))) if len(front) else 0.0
 
 
-def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
+def importances(points: Sequence[ArchitectureSummary], stages: int) -> dict[str, float]:
     """How much of the accuracy's variation each stage's attention explains; they add up to 1.
 
     fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few, and
@@ -140,5 +142,5 @@ def importances(points: Sequence[Point], stages: int) -> dict[str, float]:
     return {name: float(share) for name, share in shares.items()}
 
 
-def _attention_by_stage(point: Point, stages: int) -> list[str]:
+def _attention_by_stage(point: ArchitectureSummary, stages: int) -> list[str]:
     return ["+".join(names) or "none" for names in attentions_by_stage(point.architecture, stages)]

@@ -17,7 +17,7 @@ from ...spaces.architecture import POSITIONS, Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ..records import recorded_insertion
 from .analyse import NONE, reaches
-from .findings import AttentionTable, Cell
+from .findings import AttentionTable, MeanGain
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ ANYWHERE = 0
 """In the place of a stage, where a study does not say how many its backbone has."""
 
 
-class Traits:
+class InsertionIndex:
     """What the architectures that a study knows are made of, by their place among its texts.
 
     Made for a backbone with so many stages; `extend` it as texts are added.
@@ -42,7 +42,7 @@ class Traits:
         self._owner = np.zeros(0, dtype=np.int64)
         self._what = np.zeros(0, dtype=np.int64)
 
-    def extend(self, texts: Sequence[str]) -> Traits:
+    def extend(self, texts: Sequence[str]) -> InsertionIndex:
         """Read the texts beyond those that are known; itself."""
         known, parts = self._known, [text.split("+")[1:] for text in texts[self.count :]]
         owner = np.repeat(np.arange(self.count, len(texts)), [len(part) for part in parts])
@@ -107,9 +107,9 @@ class Traits:
         }
         return _table(rows, self.attentions, columns, gains)
 
-    def ratio_curves(self, gains: Floats) -> dict[str, list[tuple[int, Cell]]]:
+    def ratio_curves(self, gains: Floats) -> dict[str, list[tuple[int, MeanGain]]]:
         """By attention: mean gain of the architectures that have it with each ratio."""
-        found: dict[str, list[tuple[int, Cell]]] = {}
+        found: dict[str, list[tuple[int, MeanGain]]] = {}
         for name in self.attentions:
             own = [
                 dict(i.options).get("r") if i.attention == name else None for i in self.insertions
@@ -134,9 +134,9 @@ def _table(
     return AttentionTable(present, tuple(columns) if present else (), cells)
 
 
-def _cell(gains: Floats) -> Cell | None:
+def _cell(gains: Floats) -> MeanGain | None:
     gains = gains[~np.isnan(gains)]
     if not len(gains):
         return None
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-    return Cell(float(gains.mean()), error, len(gains))
+    return MeanGain(float(gains.mean()), error, len(gains))

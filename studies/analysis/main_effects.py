@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from ...spaces.architecture import Architecture, Place
-from .findings import Point
+from .findings import ArchitectureSummary
 from .least_squares import Array, Estimate, LeastSquares
 
 Factor = Literal["attention", "ratio", "position", "stage"]
@@ -42,7 +42,7 @@ class MainEffect:
     architectures: int
 
 
-def main_effects(points: Sequence[Point], stages: int) -> tuple[MainEffect, ...]:
+def main_effects(points: Sequence[ArchitectureSummary], stages: int) -> tuple[MainEffect, ...]:
     """The effects that the architectures of a study tell apart; empty where there are too few.
 
     A factor of which only one level was tried is left out, but for the attention.

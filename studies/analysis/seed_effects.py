@@ -40,7 +40,7 @@ with the others."""
 
 
 @dataclass(frozen=True)
-class Luck:
+class SeedEffects:
     """How much better than others all trials of a seed are.
 
     Attributes:
@@ -62,7 +62,7 @@ class Luck:
         return self.shares[np.searchsorted(self.seeds, seeds)]
 
 
-def shared_luck(architectures: Ints, seeds: Ints, accuracies: Floats) -> Luck:
+def estimate_seed_effects(architectures: Ints, seeds: Ints, accuracies: Floats) -> SeedEffects:
     """The luck of the seeds of complete trials, one value each in all three (n,).
 
     Architectures are numbers from zero.
@@ -70,7 +70,7 @@ def shared_luck(architectures: Ints, seeds: Ints, accuracies: Floats) -> Luck:
     known, block = np.unique(seeds, return_inverse=True)
     repeated = np.bincount(architectures)[architectures] > 1
     if not repeated.any():
-        return Luck(known, np.zeros(len(known)), None)
+        return SeedEffects(known, np.zeros(len(known)), None)
     _, group = np.unique(architectures[repeated], return_inverse=True)
     values, block_of = accuracies[repeated], block[repeated]
     shares, noise = _estimated(group, block_of, values, len(known))
@@ -78,7 +78,7 @@ def shared_luck(architectures: Ints, seeds: Ints, accuracies: Floats) -> Luck:
     left = float(away @ away) / noise.freedom
     widened = noise.deviation / math.sqrt(left) if left and shares.any() else 1.0
     shares -= float(shares @ np.bincount(block)) / len(seeds)
-    return Luck(known, shares, noise, widened)
+    return SeedEffects(known, shares, noise, widened)
 
 
 def _away(group: Ints, values: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 A dashboard looks at a hundred thousand trials every second. Rows of a structured array are filled
 once and changed in place; everything that is asked of them is a few passes of numpy. What comes
-out are the same `Point`s and tables as in `analysis`, for as many architectures as somebody wants
+out are the same summaries and tables as in `analyse`, for as many architectures as somebody wants
 to draw; a test holds the two together.
 """
 
@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
 from ..records import BASELINE, COSTS, STATES, State, TrialRecord, recorded_architecture
-from .findings import Gain, Noise, Point, standard_error
-from .seed_effects import Luck, shared_luck
+from .findings import ArchitectureSummary, Gain, Noise, standard_error
+from .seed_effects import SeedEffects, estimate_seed_effects
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -36,12 +36,14 @@ COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "prun
                                                                "running"))  # fmt: skip
 _STATES = {state: place for place, state in enumerate(STATES)}
 
-TOLD = ("id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COSTS,
-        "seconds", "worker", "started_at", "finished_at")  # fmt: skip
-"""What is told of a trial; moments as datetimes, or as SQLite keeps them."""
+TRIAL_COLUMNS = (
+    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COSTS,
+    "seconds", "worker", "started_at", "finished_at",
+)  # fmt: skip
+"""What the table is given of a trial; moments as datetimes, or as SQLite keeps them."""
 
 
-class Columns:
+class TrialTable:
     """The trials of a search, one row each, in the order in which they began."""
 
     def __init__(self) -> None:
@@ -52,11 +54,11 @@ class Columns:
         self.workers: list[str] = []
 
     @classmethod
-    def of(cls, trials: Iterable[TrialRecord]) -> Columns:
+    def of(cls, trials: Iterable[TrialRecord]) -> TrialTable:
         """The columns of records; a trial's number serves as its row id."""
         columns = cls()
         told = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
-        columns.update([[row[name] for name in TOLD] for row in told])
+        columns.update([[row[name] for name in TRIAL_COLUMNS] for row in told])
         return columns
 
     def __len__(self) -> int:
@@ -80,11 +82,11 @@ class Columns:
     def update(self, found: Sequence[Sequence[Any]]) -> None:
         """Add rows, or put them in the place of earlier ones with their id.
 
-        A row has the values of `TOLD`, in that order.
+        A row has the values of `TRIAL_COLUMNS`, in that order.
         """
         if not found:
             return
-        told = dict(zip(TOLD, zip(*found, strict=True), strict=True))
+        told = dict(zip(TRIAL_COLUMNS, zip(*found, strict=True), strict=True))
         new = np.zeros(len(found), self._rows.dtype)
         for name in ("id", "number", "seed", "epochs"):
             new[name] = told[name]
@@ -152,7 +154,7 @@ class Architectures:
     baseline: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, columns: Columns) -> Architectures:
+    def of(cls, columns: TrialTable) -> Architectures:
         """Those of all trials; the columns may change afterwards."""
         every = columns.rows
         able = _complete(every)
@@ -198,14 +200,14 @@ class Architectures:
         return self.mean("accuracy")
 
     @cached_property
-    def _luck(self) -> Luck:
+    def _seed_effects(self) -> SeedEffects:
         architectures = np.repeat(np.arange(len(self)), self.counts)
-        return shared_luck(architectures, self.rows["seed"], self.rows["accuracy"])
+        return estimate_seed_effects(architectures, self.rows["seed"], self.rows["accuracy"])
 
     @cached_property
     def _level(self) -> Floats:
         """The accuracy of every row, less what all trials of its seed share."""
-        level: Floats = self.rows["accuracy"] - self._luck.of(self.rows["seed"])
+        level: Floats = self.rows["accuracy"] - self._seed_effects.of(self.rows["seed"])
         return level
 
     @cached_property
@@ -218,7 +220,7 @@ class Architectures:
     @property
     def noise(self) -> Noise | None:
         """What a trial scatters beyond that; None while no architecture has two seeds."""
-        return self._luck.noise
+        return self._seed_effects.noise
 
     @cached_property
     def gain(self) -> Floats:
@@ -242,7 +244,7 @@ class Architectures:
         """The architecture at a place, as a value."""
         return recorded_architecture(self.texts[self.which[place]])
 
-    def points(self, places: Iterable[int], more: Sequence[str] = ()) -> list[Point]:
+    def points(self, places: Iterable[int], more: Sequence[str] = ()) -> list[ArchitectureSummary]:
         """The points of `analysis` for some places; `more` names further fields of the rows."""
         found = []
         means = {key: self.mean(key) for key in ("accuracy", *COSTS, *more)}
@@ -252,13 +254,13 @@ class Architectures:
             error = standard_error(level.tolist())
             values = {key: float(mean[place]) for key, mean in means.items()}
             found.append(
-                Point(
+                ArchitectureSummary(
                     architecture=self.architecture(place),
                     numbers=tuple(rows["number"].tolist()),
                     seeds=tuple(rows["seed"].tolist()),
                     accuracies=tuple(rows["accuracy"].tolist()),
                     values={k: value for k, value in values.items() if not math.isnan(value)},
-                    standard_error=error and error * self._luck.widened,
+                    standard_error=error and error * self._seed_effects.widened,
                     baseline=bool(self.baseline[place]),
                     gain=self._gain(place),
                 )
@@ -290,13 +292,13 @@ class Architectures:
         return total
 
 
-def levelled(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Rows of `Columns` with the accuracy of complete trials less what all of their seed share."""
+def without_seed_effects(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows of `TrialTable` with the seed effects taken out of the accuracies of complete trials."""
     found = rows.copy()
     able = _complete(rows)
     _, architectures = np.unique(rows["architecture"][able], return_inverse=True)
     seeds, accuracies = rows["seed"][able], rows["accuracy"][able]
-    luck = shared_luck(architectures, seeds, accuracies)
+    luck = estimate_seed_effects(architectures, seeds, accuracies)
     found["accuracy"][able] = accuracies - luck.of(seeds)
     return found
 

@@ -22,11 +22,11 @@ from ...runners.inspection.attention_maps import AttentionMaps
 from ...spaces.architecture import Architecture, Insertion
 from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, stage_count, surest
 from ..analysis.confirmation import Confirmation, confirmed
-from ..analysis.findings import AttentionTable, Findings, Point
-from ..analysis.hypervolume import Step, course, importances
-from ..analysis.insertion_index import Traits
+from ..analysis.findings import ArchitectureSummary, AttentionTable, Findings
+from ..analysis.hypervolume import HypervolumeStep, hypervolume_history, importances
+from ..analysis.insertion_index import InsertionIndex
 from ..analysis.main_effects import MainEffect, main_effects
-from ..analysis.trial_table import RUNNING, Architectures, Columns
+from ..analysis.trial_table import RUNNING, Architectures, TrialTable
 from ..database.store import Store
 from ..objectives import OBJECTIVES, Objective, objective
 from ..outputs import attention_maps
@@ -66,12 +66,12 @@ class StudyState:
         self.store, self.study = store, study
         self._background = background or BackgroundProcess()
         self._cache = VersionedCache()
-        self.columns = Columns()
+        self.columns = TrialTable()
         self.latest: dict[int, EpochRecord] = {}
         self._bookmark = store.last_epoch_id()
         self._asked = -math.inf
         self.runs = False
-        self._traits: Traits | None = None
+        self._traits: InsertionIndex | None = None
         self._attention_maps: dict[int, InspectedTrial] = {}
         self._computing_maps: set[int] = set()
         self._confirming: tuple[float, Confirmation | None] = (-math.inf, None)
@@ -125,7 +125,7 @@ class StudyState:
         """Of the backbone, as the study's config says; else the highest that is named."""
         known = stage_count(self.study.config)
         if known is None:
-            every = Traits(0).extend(self.columns.texts).insertions
+            every = InsertionIndex(0).extend(self.columns.texts).insertions
             known = max((p.last for i in every for p in i.places), default=0)
         return known
 
@@ -152,10 +152,10 @@ class StudyState:
         return self._cache.get("architectures", lambda: Architectures.of(self.columns))
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> InsertionIndex:
         """Of all architectures that the study knows, by their place among its texts."""
         with self._cache.lock:
-            self._traits = self._traits or Traits(self.stages)
+            self._traits = self._traits or InsertionIndex(self.stages)
             if self._traits.count < len(self.columns.texts):
                 self._traits.extend(self.columns.texts)
             return self._traits
@@ -297,17 +297,19 @@ class StudyState:
         )
 
     @property
-    def course(self) -> tuple[Step, ...] | None:
+    def course(self) -> tuple[HypervolumeStep, ...] | None:
         """The hypervolume as the search went on."""
         return self._cache.get_in_background(
-            "course", lambda: self._background.call(course, self._rows(), self.objectives), "ended"
+            "course",
+            lambda: self._background.call(hypervolume_history, self._rows(), self.objectives),
+            "ended",
         )
 
     def _rows(self) -> npt.NDArray[Any]:
         with self._cache.lock:
             return self.columns.rows.copy()
 
-    def _sample(self) -> list[Point]:
+    def _sample(self) -> list[ArchitectureSummary]:
         with self._cache.lock:
             found = self.architectures
         places = np.arange(len(found))

@@ -376,7 +376,7 @@ class Store:
     def changed_trials(
         self, study: Study, after_id: int, running: Sequence[int]
     ) -> Iterator[Sequence[Row[Any]]]:
-        """Rows for `columns.Columns`: trials of the search that are new, or were running."""
+        """Rows for `trial_table.TrialTable`: trials of the search that are new, or were running."""
         record = self._of(study)
         with self._database.begin("read") as connection:
             yield from queries.changed_trials(connection, record, after_id, running)

@@ -30,13 +30,13 @@ MOST = 20_000
 
 @dataclass(frozen=True)
 class Consists:
-    """How much of which effects of one kind an architecture has. `ids` are an `Effects`' own."""
+    """The effects of one kind that an architecture has: their `ids` and the amount of each."""
 
     ids: npt.NDArray[np.int_]
     amounts: Array
 
 
-class Effects:
+class ArchitectureFeatures:
     """What an architecture consists of: by kind of effect, how much of each one it has."""
 
     def __init__(self, site_map: SiteMap) -> None:

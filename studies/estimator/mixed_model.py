@@ -1,8 +1,8 @@
 """A Bayesian model of a space in which the effects of attentions add up, fed with every rung.
 
-What an architecture is worth is taken as a sum of effects (`effects.KINDS`) and of what is its own.
-A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if it
-got there, and its signal at each rung that it passed, or half way. A channel shows the trial's
+What an architecture is worth is taken as a sum of effects (`features.KINDS`) and of what is its
+own. A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if
+it got there, and its signal at each rung that it passed, or half way. A channel shows the trial's
 worth times a slope, plus what all trials of its seed share there, plus noise. A rung also thinks
 better or worse of an architecture than the end does, and of everything with the same attentions in
 the same stages: what learns fast at first need not get far. Were that not told apart from worth, a
@@ -29,8 +29,8 @@ import numpy.typing as npt
 import scipy
 
 from ...spaces.architecture import Architecture
-from .features import Array, Effects
-from .woodbury import Mixed
+from .features import ArchitectureFeatures, Array
+from .woodbury import WoodburyCovariance
 
 END = 0
 """The channel of the final accuracy; a rung's is its epoch."""
@@ -74,7 +74,7 @@ Powers = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Course:
+class TrialHistory:
     """How a trial went.
 
     Attributes:
@@ -88,8 +88,8 @@ class Course:
     rungs: Mapping[int, float]
 
 
-class Model:
-    """What the courses of trials say about architectures.
+class MixedModel:
+    """What the histories of trials say about architectures.
 
     `judged` are the architectures asked about, those of the trials among them or not. Accuracies
     are fractions. `powers` are fitted unless they are given.
@@ -97,16 +97,16 @@ class Model:
 
     def __init__(
         self,
-        effects: Effects,
-        seen: Sequence[Course],
+        effects: ArchitectureFeatures,
+        seen: Sequence[TrialHistory],
         judged: Sequence[Architecture],
         powers: Powers | None = None,
     ) -> None:
         told = [
             (row, channel, value)
-            for row, course in enumerate(seen)
-            for channel, value in ({} if course.end is None else {END: course.end}).items()
-            | course.rungs.items()
+            for row, history in enumerate(seen)
+            for channel, value in ({} if history.end is None else {END: history.end}).items()
+            | history.rungs.items()
             if math.isfinite(value)
         ]
         self.trials = np.array([row for row, _, _ in told], dtype=int)
@@ -114,8 +114,8 @@ class Model:
         self.y, (self.mean, self.scale) = _standard(
             self.channels, np.array([value for *_, value in told])
         )
-        self.seeds = np.array([course.seed for course in seen], dtype=int)[self.trials]
-        every = [*(course.architecture for course in seen), *judged]
+        self.seeds = np.array([history.seed for history in seen], dtype=int)[self.trials]
+        every = [*(history.architecture for history in seen), *judged]
         keys = [architecture.key for architecture in every]
         names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         self.names = np.array([names[key] for key in keys], dtype=int)
@@ -212,7 +212,7 @@ class Model:
         }
 
     @cached_property
-    def _equations(self) -> Mixed:
+    def _equations(self) -> WoodburyCovariance:
         """The covariance of all observations. Each architecture is a group: its own are what it is
         worth by itself, the luck of its trials, and what a rung thinks of it; the rest is shared.
         """
@@ -235,7 +235,7 @@ class Model:
             found += powers["apart"] * (channels[:, None] == channels) * at_rung[at]
             return found
 
-        return Mixed(np.hstack(shared), self.names[self.trials], block)
+        return WoodburyCovariance(np.hstack(shared), self.names[self.trials], block)
 
     def _pull(self, residuals: Array) -> Array:
         """What residuals of the observations (n, k) make of the architectures to be judged."""
@@ -279,7 +279,7 @@ class Model:
 class _Likelihood:
     """Minus the logarithm of how likely the observations of a model are."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: MixedModel) -> None:
         self.model = model
         self.by_seed, apart, self.by_channel = (_same(labels) for labels, _ in model._groups(PRIOR))
         at_rung = model.channels != END

@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int_]
 
 
-class Mixed:
+class WoodburyCovariance:
     """A covariance that can be divided by.
 
     Args:

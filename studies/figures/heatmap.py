@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..analysis.findings import AttentionTable, Cell, Findings
+from ..analysis.findings import AttentionTable, Findings, MeanGain
 from ..records import BASELINE, EpochRecord, TrialRecord
 from ..text import formatting
 from .base import canvas, nothing, safe, wrapped
@@ -209,7 +209,7 @@ def _cell_text(table: AttentionTable, row: str, column: str) -> str:
 
 
 def ratios_figure(
-    curves: Mapping[str, Sequence[tuple[int, Cell]]], theme: Theme = LIGHT
+    curves: Mapping[str, Sequence[tuple[int, MeanGain]]], theme: Theme = LIGHT
 ) -> go.Figure:
     """Mean gain by reduction ratio, a line for each attention, with standard errors."""
     figure = canvas(theme, "Reduction ratio", "Gain over the bare backbone (points)")

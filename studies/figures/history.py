@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from ..analysis.hypervolume import Step
+from ..analysis.hypervolume import HypervolumeStep
 from ..records import STATES
 from ..text import formatting
 from .base import canvas, nothing, safe, wrapped
@@ -18,7 +18,7 @@ from .themes import LIGHT, Theme
 
 
 def hypervolume_figure(
-    steps: Sequence[Step], theme: Theme = LIGHT, *, over_time: bool = False
+    steps: Sequence[HypervolumeStep], theme: Theme = LIGHT, *, over_time: bool = False
 ) -> go.Figure:
     """The hypervolume of the front over the epochs that were trained, or the time they took."""
     title = "Minutes in trials" if over_time else "Epochs trained, all trials together"
@@ -77,8 +77,8 @@ def timeline_figure(
 ) -> go.Figure:
     """Trials as bars from start to end, a line for each worker, coloured by what became of them.
 
-    `rows` are those of `columns.Columns`. A trial that has not ended goes on until now if the study
-    `runs`; else until the last moment that is known of.
+    `rows` are those of `trial_table.TrialTable`. A trial that has not ended goes on until now if
+    the study `runs`; else until the last moment that is known of.
     """
     figure = canvas(theme, "", "")
     rows = rows[~np.isnan(rows["started"])]

@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..analysis.analyse import NONE, attentions_by_stage, main_attention
-from ..analysis.findings import Findings, Point
+from ..analysis.findings import ArchitectureSummary, Findings
 from ..objectives import Objective
 from ..text import formatting
 from .base import canvas, nothing, safe, wrapped
@@ -126,7 +126,7 @@ class _Ground:
     top: float
 
     @classmethod
-    def of(cls, points: Sequence[Point], cost: Objective, log: bool) -> _Ground:
+    def of(cls, points: Sequence[ArchitectureSummary], cost: Objective, log: bool) -> _Ground:
         costs = [p.values[cost.key] for p in points]
         log = log and min(costs) > 0
         left, right = _padded([math.log10(c) for c in costs] if log else costs)
@@ -148,12 +148,16 @@ def _title(cost: Objective) -> str:
     return cost.title + (f" ({cost.unit})" if cost.unit else "")
 
 
-def _able(points: Sequence[Point], cost: Objective) -> list[Point]:
+def _able(points: Sequence[ArchitectureSummary], cost: Objective) -> list[ArchitectureSummary]:
     return [p for p in points if cost.key in p.values]
 
 
 def _shade_better(
-    figure: go.Figure, baselines: Sequence[Point], cost: Objective, theme: Theme, ground: _Ground
+    figure: go.Figure,
+    baselines: Sequence[ArchitectureSummary],
+    cost: Objective,
+    theme: Theme,
+    ground: _Ground,
 ) -> None:
     """The places that are above and left of a baseline: one path along their staircase."""
     ordered = sorted(baselines, key=lambda p: (-p.values[cost.key], p.accuracy))
@@ -209,9 +213,11 @@ def _band_of_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     )
 
 
-def _groups(points: Sequence[Point], colouring: Colouring, stages: int) -> dict[int, str]:
+def _groups(
+    points: Sequence[ArchitectureSummary], colouring: Colouring, stages: int
+) -> dict[int, str]:
     """By trial number; the rarest groups go together where there are too many."""
-    label: Callable[[Point], str] = {
+    label: Callable[[ArchitectureSummary], str] = {
         "attention": lambda p: main_attention(p.architecture, stages),
         "position": lambda p: _only({i.position for i in p.architecture.insertions}),
         "ratio": lambda p: _only(_ratios(p)),
@@ -229,12 +235,12 @@ def _only(names: set[str]) -> str:
     return NONE if not names else names.pop() if len(names) == 1 else MIXED
 
 
-def _ratios(point: Point) -> set[str]:
+def _ratios(point: ArchitectureSummary) -> set[str]:
     found = (dict(i.options).get("r") for i in point.architecture.insertions)
     return {f"r = {ratio}" if ratio is not None else "no ratio" for ratio in found}
 
 
-def _stages(point: Point, stages: int) -> str:
+def _stages(point: ArchitectureSummary, stages: int) -> str:
     by_stage = enumerate(attentions_by_stage(point.architecture, stages), 1)
     chosen = [f"s{stage}" for stage, names in by_stage if names]
     if not chosen:
@@ -254,7 +260,11 @@ def _colours(groups: Mapping[int, str], colouring: Colouring, theme: Theme) -> d
 
 
 def _markers(
-    points: Sequence[Point], findings: Findings, cost: Objective, look: tuple[str, str], name: str
+    points: Sequence[ArchitectureSummary],
+    findings: Findings,
+    cost: Objective,
+    look: tuple[str, str],
+    name: str,
 ) -> go.Scatter:
     colour, symbol = look
     few = len(findings.points) < CROWD
@@ -277,7 +287,7 @@ def _markers(
 
 
 def _baselines(
-    points: Sequence[Point], findings: Findings, cost: Objective, theme: Theme
+    points: Sequence[ArchitectureSummary], findings: Findings, cost: Objective, theme: Theme
 ) -> go.Scatter:
     return go.Scatter(
         **_where(points, cost),
@@ -300,7 +310,7 @@ def _baselines(
     )
 
 
-def _apart(points: Sequence[Point], cost: Objective) -> list[str]:
+def _apart(points: Sequence[ArchitectureSummary], cost: Objective) -> list[str]:
     """Where each name stands, so that those of neighbours do not cover each other."""
     where = _where(points, cost)
     width, height = (np.ptp(where[axis]) or 1.0 for axis in ("x", "y"))
@@ -317,7 +327,12 @@ def _apart(points: Sequence[Point], cost: Objective) -> list[str]:
 
 
 def _rings(
-    points: Sequence[Point], cost: Objective, theme: Theme, name: str, size: int, width: float
+    points: Sequence[ArchitectureSummary],
+    cost: Objective,
+    theme: Theme,
+    name: str,
+    size: int,
+    width: float,
 ) -> go.Scatter:
     return go.Scatter(
         **_where(points, cost),
@@ -334,7 +349,7 @@ def _rings(
 
 
 def _best_at_cost(
-    points: Sequence[Point], cost: Objective, theme: Theme, ground: _Ground
+    points: Sequence[ArchitectureSummary], cost: Objective, theme: Theme, ground: _Ground
 ) -> go.Scatter:
     x: list[float] = []
     y: list[float] = []
@@ -358,14 +373,14 @@ def _padded(values: Sequence[float]) -> list[float]:
     return [low - pad, high + 1.6 * pad]
 
 
-def _where(points: Sequence[Point], cost: Objective) -> dict[str, list[float]]:
+def _where(points: Sequence[ArchitectureSummary], cost: Objective) -> dict[str, list[float]]:
     return {
         "x": [p.values[cost.key] for p in points],
         "y": [100 * p.accuracy for p in points],
     }
 
 
-def _errors(points: Sequence[Point], colour: str) -> dict[str, Any]:
+def _errors(points: Sequence[ArchitectureSummary], colour: str) -> dict[str, Any]:
     errors = [p.standard_error for p in points]
     return {
         "type": "data",
@@ -377,7 +392,7 @@ def _errors(points: Sequence[Point], colour: str) -> dict[str, Any]:
     }
 
 
-def _hover(point: Point, findings: Findings) -> str:
+def _hover(point: ArchitectureSummary, findings: Findings) -> str:
     seeds = formatting.plural(len(point.seeds), "seed")
     lines = [f"<b>{wrapped(str(point.architecture))}</b>"]
     lines.append(f"accuracy {formatting.percent(point.accuracy, point.standard_error)} ({seeds})")
@@ -396,7 +411,7 @@ def _hover(point: Point, findings: Findings) -> str:
     return "<br>".join(lines)
 
 
-def _short(point: Point) -> str:
+def _short(point: ArchitectureSummary) -> str:
     names = [i.attention for i in point.architecture.insertions]
     if point.architecture.bare:
         return "bare"

@@ -26,10 +26,10 @@ from ...errors import StoreError
 from ...files import atomic_write
 from ..analysis.analyse import analyse, failures_by_kind
 from ..analysis.confirmation import Confirmation, confirmed
-from ..analysis.findings import Findings, Point
-from ..analysis.hypervolume import course, importances
+from ..analysis.findings import ArchitectureSummary, Findings
+from ..analysis.hypervolume import hypervolume_history, importances
 from ..analysis.main_effects import main_effects
-from ..analysis.trial_table import Columns
+from ..analysis.trial_table import TrialTable
 from ..database.store import Store
 from ..figures.heatmap import heatmap_figure, learning_curves_figure
 from ..figures.history import hypervolume_figure, importances_figure
@@ -192,7 +192,10 @@ def _figures(
             "Progress of the search",
             "Hypervolume of the front as training went on, in parts of the box between the best "
             "and the worst that the study has seen.",
-            partial(hypervolume_figure, course(Columns.of(trials).rows, findings.objectives)),
+            partial(
+                hypervolume_figure,
+                hypervolume_history(TrialTable.of(trials).rows, findings.objectives),
+            ),
         ),
         _drawing(
             "curves",
@@ -239,7 +242,7 @@ def _tiles(
     return tiles
 
 
-def _accuracy_tile(best: Point, bare: Point | None) -> Tile:
+def _accuracy_tile(best: ArchitectureSummary, bare: ArchitectureSummary | None) -> Tile:
     value = formatting.percent(best.accuracy, best.standard_error)
     detail = (
         f"bare backbone {formatting.percent(bare.accuracy, bare.standard_error)}" if bare else ""
@@ -247,7 +250,7 @@ def _accuracy_tile(best: Point, bare: Point | None) -> Tile:
     return Tile(value, "best accuracy", detail)
 
 
-def _knee_tile(knee: Point, findings: Findings) -> Tile:
+def _knee_tile(knee: ArchitectureSummary, findings: Findings) -> Tile:
     cost = findings.costs[0]
     detail = f"trial {knee.number}"
     if findings.bare and cost.key in knee.values and cost.key in findings.bare.values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..analysis.findings import Findings, Gain, Noise, Point
+from ..analysis.findings import ArchitectureSummary, Findings, Gain, Noise
 from ..objectives import Objective
 from ..records import StudyRecord
 from . import formatting
@@ -71,7 +71,7 @@ def _nothing_yet(findings: Findings) -> str:
     return "No trial has run yet."
 
 
-def _price(cost: Objective, point: Point, bare: Point) -> str:
+def _price(cost: Objective, point: ArchitectureSummary, bare: ArchitectureSummary) -> str:
     if cost.key not in point.values or cost.key not in bare.values:
         return ""
     more = formatting.change(point.values[cost.key], bare.values[cost.key])

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ...analysis.findings import Findings, Point
+from ...analysis.findings import ArchitectureSummary, Findings
 from ...figures.pareto import COLOURINGS, pareto_figure, three_objectives_figure
 from ...text import formatting
 from ..components import Component, architecture, plot, section, soft, table, tiles, words
@@ -162,7 +162,7 @@ def front(context: PageContext) -> Component:
     ]
 
 
-def _row(context: PageContext, found: Findings, point: Point) -> list[Component]:
+def _row(context: PageContext, found: Findings, point: ArchitectureSummary) -> list[Component]:
     link = dcc.Link(
         architecture(str(point.architecture)),
         href=context.address.with_changes({"trial": point.number}).query,
@@ -177,7 +177,7 @@ def _row(context: PageContext, found: Findings, point: Point) -> list[Component]
     ]
 
 
-def _tags(found: Findings, point: Point) -> list[Component]:
+def _tags(found: Findings, point: ArchitectureSummary) -> list[Component]:
     numbers = {p.number for p in found.front}
     holds = {
         "best": found.best is not None and found.best.number == point.number,

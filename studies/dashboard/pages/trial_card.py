@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from ....spaces.architecture import Architecture, Insertion
 from ...analysis.analyse import reaches
-from ...analysis.findings import Point
+from ...analysis.findings import ArchitectureSummary
 from ...figures.base import canvas, nothing
 from ...figures.themes import Theme
 from ...objectives import OBJECTIVES
@@ -131,7 +131,9 @@ def _state(trial: TrialRecord) -> list[Component]:
     return lines
 
 
-def _costs(point: Point | None, bare: Point | None, trial: TrialRecord) -> Component:
+def _costs(
+    point: ArchitectureSummary | None, bare: ArchitectureSummary | None, trial: TrialRecord
+) -> Component:
     values = point.values if point is not None else trial.values
     rows: list[list[Component]] = []
     if point is not None:

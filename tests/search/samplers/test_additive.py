@@ -12,9 +12,9 @@ from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.placement import placements
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
-from attentune.studies.estimator.features import Effects
-from attentune.studies.estimator.hyperparameters import MOST, Fits
-from attentune.studies.estimator.mixed_model import Course, Model
+from attentune.studies.estimator.features import ArchitectureFeatures
+from attentune.studies.estimator.hyperparameters import MOST, HyperparameterFits
+from attentune.studies.estimator.mixed_model import MixedModel, TrialHistory
 
 SPACE = Space.of(attentions=("none", "se", "eca", "ca"), ratios=(4, 16), stages=(1, 2, 3))
 TRUE = {"se": 0.03, "ca": -0.02}
@@ -50,13 +50,13 @@ def some(bound, count, seed=0, noise=0.01):
 
 
 def ended(architecture, accuracy, seed=0):
-    return Course(architecture, seed, accuracy, {})
+    return TrialHistory(architecture, seed, accuracy, {})
 
 
 def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
     every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = some(bound, 40)
-    expected = Model(Effects(bound.site_map), seen, every).expected()
+    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, every).expected()
     true = np.array([truth(a) for a in every])
     assert np.corrcoef(expected, true)[0, 1] > 0.9
     among_best = np.sort(true)[-len(true) // 20]
@@ -68,13 +68,13 @@ def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
     every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = [ended(a, truth(a) + 0.03 * rng.standard_normal(), s) for a in every for s in range(5)]
     assert len(seen) > 2 * MOST
-    effects = Effects(bound.site_map)
-    powers = Fits(effects).of(seen)
-    noise = unexplained(powers) * np.var([course.end for course in seen])
+    effects = ArchitectureFeatures(bound.site_map)
+    powers = HyperparameterFits(effects).of(seen)
+    noise = unexplained(powers) * np.var([history.end for history in seen])
     assert 0.02 < noise**0.5 < 0.04
     true, expected = (
         np.array([truth(a) for a in every]),
-        Model(effects, seen, every, powers).expected(),
+        MixedModel(effects, seen, every, powers).expected(),
     )
     assert np.corrcoef(expected, true)[0, 1] > 0.98
 
@@ -83,7 +83,7 @@ def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
     rng = np.random.default_rng(3)
     some_of_them = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 60)]
     seen = [ended(a, truth(a), seed) for a in some_of_them for seed in range(5)]
-    model = Model(Effects(bound.site_map), seen, some_of_them)
+    model = MixedModel(ArchitectureFeatures(bound.site_map), seen, some_of_them)
     true, expected = np.array([truth(a) for a in some_of_them]), model.expected()
     np.testing.assert_allclose(expected - expected.mean(), true - true.mean(), atol=2e-3)
     assert np.isfinite(model.sample(rng)).all()
@@ -94,9 +94,9 @@ def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
     architectures = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 12)]
     quiet = [ended(a, truth(a)) for a in architectures for _ in range(3)]
     noisy = [ended(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
-    effects = Effects(bound.site_map)
+    effects = ArchitectureFeatures(bound.site_map)
     shares = {
-        name: unexplained(Model(effects, seen, architectures[:1]).powers)
+        name: unexplained(MixedModel(effects, seen, architectures[:1]).powers)
         for name, seen in (("quiet", quiet), ("noisy", noisy))
     }
     assert shares["noisy"] > 3 * shares["quiet"]
@@ -105,7 +105,9 @@ def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
 def test_samples_scatter_less_where_more_was_seen(bound):
     seen = some(bound, 30)
     known, strange = seen[0].architecture, bound.architecture_at(bound.count() - 1)
-    model = Model(Effects(bound.site_map), [*seen, *[seen[0]] * 10], [known, strange])
+    model = MixedModel(
+        ArchitectureFeatures(bound.site_map), [*seen, *[seen[0]] * 10], [known, strange]
+    )
     samples = np.array([model.sample(np.random.default_rng(i)) for i in range(200)])
     assert samples[:, 0].std() < 0.7 * samples[:, 1].std()
     assert abs(samples.mean(axis=0) - model.expected()).max() < 0.01
@@ -128,11 +130,11 @@ def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
             end = truth(a) + 0.02 * rng.standard_normal()
             rung = {2: 5 + 2 * truth(a) + 0.02 * rng.standard_normal()} if shown else {}
             if truth(a) >= best_third or shown:
-                yield Course(a, 0, end if truth(a) >= best_third else None, rung)
+                yield TrialHistory(a, 0, end if truth(a) >= best_third else None, rung)
 
-    true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
+    true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     with_rungs, without = (
-        np.corrcoef(Model(effects, list(seen(shown)), every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, list(seen(shown)), every).expected(), true)[0, 1]
         for shown in (True, False)
     )
     assert with_rungs > 0.9
@@ -143,10 +145,11 @@ def test_a_rung_that_tells_nothing_is_not_believed(bound):
     every = [bound.architecture_at(i) for i in range(bound.count())]
     rng = np.random.default_rng(6)
     plain = some(bound, 50, noise=0.01)
-    misled = [Course(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
-    true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
+    misled = [TrialHistory(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
+    true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     right, told = (
-        np.corrcoef(Model(effects, seen, every).expected(), true)[0, 1] for seen in (plain, misled)
+        np.corrcoef(MixedModel(effects, seen, every).expected(), true)[0, 1]
+        for seen in (plain, misled)
     )
     assert told > right - 0.05
 
@@ -161,10 +164,11 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
         return sum(early.get(i.attention, 0.0) for i in architecture.insertions)
 
     plain = some(bound, count, noise=0.05)
-    misled = [Course(c.architecture, 0, c.end, {2: shown(c.architecture)}) for c in plain]
-    true, effects = np.array([truth(a) for a in every]), Effects(bound.site_map)
+    misled = [TrialHistory(c.architecture, 0, c.end, {2: shown(c.architecture)}) for c in plain]
+    true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     right, told = (
-        np.corrcoef(Model(effects, seen, every).expected(), true)[0, 1] for seen in (plain, misled)
+        np.corrcoef(MixedModel(effects, seen, every).expected(), true)[0, 1]
+        for seen in (plain, misled)
     )
     assert told > right - 0.02
 
@@ -182,16 +186,16 @@ def test_what_larger_modules_are_worth_is_known_of_attentions_never_seen(bound):
 
     seen = [ended(a, 0.7 + 0.005 * size(a)) for a in every if not has_ca(a)][::4]
     strange = [a for a in every if has_ca(a)]
-    expected = Model(Effects(bound.site_map), seen, strange).expected()
+    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, strange).expected()
     assert np.corrcoef(expected, [size(a) for a in strange])[0, 1] > 0.95
 
 
 def test_what_cannot_be_a_number_is_left_out(bound):
     plain = some(bound, 20)
-    broken = Course(plain[0].architecture, 7, float("nan"), {2: float("nan")})
-    effects, judged = Effects(bound.site_map), [c.architecture for c in plain]
-    expected = Model(effects, [*plain, broken], judged).expected()
-    np.testing.assert_allclose(expected, Model(effects, plain, judged).expected(), atol=1e-3)
+    broken = TrialHistory(plain[0].architecture, 7, float("nan"), {2: float("nan")})
+    effects, judged = ArchitectureFeatures(bound.site_map), [c.architecture for c in plain]
+    expected = MixedModel(effects, [*plain, broken], judged).expected()
+    np.testing.assert_allclose(expected, MixedModel(effects, plain, judged).expected(), atol=1e-3)
 
 
 def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
@@ -207,9 +211,9 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
 
     every = [bound.architecture_at(i) for i in range(bound.count())]
     true = np.array([truth(a) for a in every])
-    effects = Effects(bound.site_map)
+    effects = ArchitectureFeatures(bound.site_map)
     right, wrong = (
-        np.corrcoef(Model(effects, seen(tells), every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, seen(tells), every).expected(), true)[0, 1]
         for tells in (True, False)
     )
     assert right > wrong + 0.05
@@ -222,7 +226,7 @@ def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
     for number in range(60):
         architecture = bound.architecture_of(sampler.propose(seen, 0, number))
         seen.append(ended(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
-    late = [course.architecture for course in seen[-20:]]
+    late = [history.architecture for history in seen[-20:]]
     best = max(truth(bound.architecture_at(i)) for i in range(bound.count()))
     assert np.mean([truth(a) for a in late]) > best - 0.03
     assert len(set(late)) < len(late)

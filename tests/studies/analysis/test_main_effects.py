@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.findings import Point
-from attentune.studies.analysis.hypervolume import course, hypervolume, importances
+from attentune.studies.analysis.findings import ArchitectureSummary
+from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_history, importances
 from attentune.studies.analysis.main_effects import main_effects
-from attentune.studies.analysis.trial_table import Columns
+from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.figures.history import hypervolume_figure, importances_figure
 from attentune.studies.figures.intervals import main_effects_figure
 from attentune.studies.objectives import OBJECTIVES
@@ -35,11 +35,11 @@ def every_architecture() -> dict[str, float]:
     return found
 
 
-def points_of(rows) -> tuple[Point, ...]:
+def points_of(rows) -> tuple[ArchitectureSummary, ...]:
     return analyse(study(), list(rows)).points
 
 
-def points(noise: float = 0.0, seed: int = 0, take: int = 64) -> tuple[Point, ...]:
+def points(noise: float = 0.0, seed: int = 0, take: int = 64) -> tuple[ArchitectureSummary, ...]:
     rng = np.random.default_rng(seed)
     rows = list(every_architecture().items())
     order = rng.permutation(len(rows))[:take]
@@ -143,7 +143,7 @@ def test_the_course_grows_with_what_was_trained() -> None:
         ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
         ended(3, "net+eca@s1.residual", 0.65, 200),
     ]
-    steps = course(Columns.of(trials).rows, objectives)
+    steps = hypervolume_history(TrialTable.of(trials).rows, objectives)
     assert [step.epochs for step in steps] == [8, 16, 24, 32]
     assert [step.seconds for step in steps] == [2.0, 4.0, 6.0, 8.0]
     volumes = [step.volume for step in steps]
@@ -152,5 +152,5 @@ def test_the_course_grows_with_what_was_trained() -> None:
     assert volumes[1] == pytest.approx(0.6)
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
-    assert course(Columns().rows, objectives) == ()
+    assert hypervolume_history(TrialTable().rows, objectives) == ()
     assert len(hypervolume_figure(steps).data[0].x) == 4

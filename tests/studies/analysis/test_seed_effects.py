@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.hypervolume import course
-from attentune.studies.analysis.seed_effects import RATIOS, shared_luck
-from attentune.studies.analysis.trial_table import Columns
+from attentune.studies.analysis.hypervolume import hypervolume_history
+from attentune.studies.analysis.seed_effects import RATIOS, estimate_seed_effects
+from attentune.studies.analysis.trial_table import TrialTable
 from made import BARE, study, trial
 
 WORTH = {BARE: 0.60} | {f"{BARE}+se(r={r})@all.residual": 0.60 + r / 400 for r in (2, 4, 8, 16)}
@@ -77,7 +77,7 @@ def test_the_hypervolume_told_over_time_ends_at_the_front_that_is_shown():
         (until - params) / (dearest - cheapest) * (accuracy - low) / (high - low)
         for (params, accuracy), until in zip(corners, ends, strict=True)
     )
-    steps = course(Columns.of(given).rows, found.objectives)
+    steps = hypervolume_history(TrialTable.of(given).rows, found.objectives)
     assert steps[-1].volume == pytest.approx(volume)
 
 
@@ -105,7 +105,9 @@ def test_luck_is_that_of_the_mixed_model():
     weights = np.exp(np.array(likely) - max(likely))
     expected = weights @ np.array(lucks) / weights.sum()
     expected -= expected[seeds].mean()
-    np.testing.assert_allclose(shared_luck(which, seeds, y).of(np.arange(4)), expected, atol=1e-8)
+    np.testing.assert_allclose(
+        estimate_seed_effects(which, seeds, y).of(np.arange(4)), expected, atol=1e-8
+    )
 
 
 def test_standard_errors_are_those_of_the_noise_that_seeds_do_not_share():
@@ -128,7 +130,7 @@ def test_luck_that_is_not_there_is_seldom_seen():
     which, seeds = np.repeat(np.arange(12), 3), np.tile(np.arange(3), 12)
     kept = (seeds == 0) | (which < 6)
     seen = [
-        shared_luck(which[kept], seeds[kept], rng.normal(size=kept.sum())).shares.any()
+        estimate_seed_effects(which[kept], seeds[kept], rng.normal(size=kept.sum())).shares.any()
         for _ in range(1000)
     ]
     assert 0.03 < np.mean(seen) < 0.07

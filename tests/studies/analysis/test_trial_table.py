@@ -13,8 +13,8 @@ from attentune.studies.analysis.analyse import (
     main_attention,
     non_dominated,
 )
-from attentune.studies.analysis.insertion_index import Traits
-from attentune.studies.analysis.trial_table import TOLD, Architectures, Columns
+from attentune.studies.analysis.insertion_index import InsertionIndex
+from attentune.studies.analysis.trial_table import TRIAL_COLUMNS, Architectures, TrialTable
 from attentune.studies.records import BASELINE, recorded_architecture
 from made import BARE, study, trial
 
@@ -47,7 +47,7 @@ def trials(seed: int, count: int = 120):
 @pytest.mark.parametrize("seed", range(5))
 def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
     given = trials(seed)
-    columns = Columns.of(given)
+    columns = TrialTable.of(given)
     found = Architectures.of(columns)
     assert columns.counts() == Counter(t.state for t in given)
     by_key = {}
@@ -81,9 +81,9 @@ def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
     given = trials(seed)
-    columns = Columns.of(given)
+    columns = TrialTable.of(given)
     found = Architectures.of(columns)
-    traits = Traits(3).extend(columns.texts)
+    traits = InsertionIndex(3).extend(columns.texts)
     gains = np.full(traits.count, np.nan)
     gains[found.which] = found.gain
     ours, expected = traits.stage_table(gains), attention_table(analyse(study(), given).points, 3)
@@ -97,11 +97,11 @@ def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
 
 
 def test_rows_change_in_place_and_withdrawn_ones_are_forgotten():
-    columns = Columns.of([trial(0, BARE, 0.5), trial(1, f"{BARE}+eca@all.post")])
+    columns = TrialTable.of([trial(0, BARE, 0.5), trial(1, f"{BARE}+eca@all.post")])
     assert columns.running == [1]
     ended = trial(1, f"{BARE}+eca@all.post", 0.6)
     told = {**vars(ended), "id": 1, "text": ended.architecture}
-    columns.update([[told[name] for name in TOLD]])
+    columns.update([[told[name] for name in TRIAL_COLUMNS]])
     assert columns.running == []
     assert columns.rows["accuracy"].tolist() == [0.5, 0.6]
     columns.withdraw([0])
@@ -111,7 +111,7 @@ def test_rows_change_in_place_and_withdrawn_ones_are_forgotten():
 
 def test_texts_can_be_added_to_traits():
     texts = [f"{BARE}+se(r=4)@s1.residual", BARE, f"{BARE}+eca@s2.post"]
-    traits = Traits(2).extend(texts[:1]).extend(texts)
+    traits = InsertionIndex(2).extend(texts[:1]).extend(texts)
     assert traits.by_stage("se", 1).tolist() == [True, False, False]
     assert traits.by_stage("eca", 2).tolist() == [False, False, True]
     assert main_attention(recorded_architecture(texts[2]), 2) == "eca"

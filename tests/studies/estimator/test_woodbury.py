@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attentune.studies.estimator.woodbury import Mixed
+from attentune.studies.estimator.woodbury import WoodburyCovariance
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ def test_dividing_by_the_covariance_is_what_one_matrix_gives(observations, effec
     together = (of[:, None] == of) * np.outer(common, common)
     covariance = shared @ shared.T + together + np.diag(noise)
     values = rng.standard_normal(observations)
-    found = Mixed(shared, of, block).solve(values)
+    found = WoodburyCovariance(shared, of, block).solve(values)
     np.testing.assert_allclose(found, np.linalg.solve(covariance, values), rtol=1e-8)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.findings import AttentionTable, Cell, Findings
+from attentune.studies.analysis.findings import AttentionTable, Findings, MeanGain
 from attentune.studies.database.store import Store
 from attentune.studies.figures.heatmap import (
     MANY_CURVES,
@@ -170,9 +170,9 @@ def test_three_objectives_have_the_third_as_colour(store, study, filled):
 
 def test_only_cells_with_evidence_are_coloured():
     cells = {
-        ("se", "s1"): Cell(0.02, 0.001, 9),
-        ("se", "s2"): Cell(0.02, 0.02, 9),
-        ("eca", "s1"): Cell(0.02, 0.001, 2),
+        ("se", "s1"): MeanGain(0.02, 0.001, 9),
+        ("se", "s2"): MeanGain(0.02, 0.02, 9),
+        ("eca", "s1"): MeanGain(0.02, 0.001, 2),
     }
     [heat] = heatmap_figure(AttentionTable(("se", "eca"), ("s1", "s2"), cells)).data
     rows = dict(zip(heat.y, heat.z, strict=True))
@@ -186,7 +186,7 @@ def test_attentions_that_share_a_colour_differ_in_their_symbol():
 
 
 def test_curves_of_ratios_show_means_and_errors():
-    curves = {"se": [(4, Cell(0.01, 0.002, 5)), (16, Cell(0.02, None, 1))]}
+    curves = {"se": [(4, MeanGain(0.01, 0.002, 5)), (16, MeanGain(0.02, None, 1))]}
     [line] = ratios_figure(curves).data
     assert (list(line.x), list(line.y)) == ([4, 16], [1.0, 2.0])
     assert list(line.error_y.array) == [0.2, 0]
