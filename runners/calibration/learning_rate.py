@@ -25,7 +25,8 @@ from ...spaces.architecture import Architecture
 from ..events import Decision, EpochDone, Failed, Finished, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
-from ..workers.pool import LocalPool, Pool
+from ..workers.local_pool import LocalPool
+from ..workers.pool import Pool
 
 MAX_TRIALS = 2
 """At most so many trials."""

@@ -15,7 +15,8 @@ from ...spaces.architecture import Architecture
 from ..events import Decision, EpochDone, Failed, Finished, Stopped, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
-from ..workers.pool import LocalPool, Pool
+from ..workers.local_pool import LocalPool
+from ..workers.pool import Pool
 
 CHOICES = (1, 2, 4)
 WORTH_IT = 1.1

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ...errors import StudyError
 from ...interrupts import defer_interrupts
 from ...runners.data import Progress
-from ...runners.workers.pool import LocalPool, warm_up
+from ...runners.workers.local_pool import LocalPool, warm_up
 from ...spaces.attentions.plugins.register import origins
 from ...spaces.search_space.space import NONE
 from ...studies.config import RunPlan, StudyConfig, validated

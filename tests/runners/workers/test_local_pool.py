@@ -22,7 +22,7 @@ from attentune.runners.events import (
     WorkerDied,
 )
 from attentune.runners.results import Job
-from attentune.runners.workers.pool import LocalPool
+from attentune.runners.workers.local_pool import LocalPool
 from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS
 from attentune.spaces.architecture import parse
 
@@ -174,7 +174,7 @@ def test_workers_die_with_a_coordinator_that_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import time, psutil\n"
-        "from attentune.runners.workers.pool import LocalPool\n"
+        "from attentune.runners.workers.local_pool import LocalPool\n"
         "if __name__ == '__main__':\n"
         "    pool = LocalPool(['cpu'])\n"
         "    print([c.pid for c in psutil.Process().children(recursive=True)], flush=True)\n"
@@ -209,7 +209,7 @@ def test_an_interrupt_while_workers_warm_up_ends_nothing(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import psutil, signal\n"
-        "from attentune.runners.workers.pool import LocalPool, warm_up\n"
+        "from attentune.runners.workers.local_pool import LocalPool, warm_up\n"
         "if __name__ == '__main__':\n"
         "    warm_up()\n"
         "    for child in psutil.Process().children():\n"

@@ -1,0 +1,226 @@
+"""The pool of worker processes on this machine.
+
+Workers are long-lived processes, each with its own pipe. A worker ends with the coordinator, also
+when that is killed by SIGKILL. The coordinator learns of a dead worker at once and replaces it.
+Interrupts from the terminal reach only the coordinator, which decides what they mean.
+
+On Linux workers are forked from a server process that has imported torch and timm (`preload`). The
+imports take seconds. `warm_up` lets them happen while the coordinator is busy with other things,
+and they happen once: neither a second pool nor the successor of a dead worker repeats them. On
+other systems, where a fork after such imports is not safe, every worker is a new process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from ..events import END_OF_TRIAL, Decision, Event, WorkerDied
+from ..results import Job
+
+PRELOAD_MODULE = f"{__package__}.preload"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass
+class _Worker:
+    name: str
+    device: str
+    process: multiprocessing.process.BaseProcess
+    pipe: multiprocessing.connection.Connection
+    job: int | None = None
+
+
+class LocalPool:
+    """Worker processes on this machine; see `pool.Pool`.
+
+    Args:
+        devices: the device of each worker; worker i trains on `devices[i]`.
+        threads: how many threads each worker computes with on a CPU.
+    """
+
+    def __init__(self, devices: Sequence[str], *, threads: int = 1) -> None:
+        self._context = _context()
+        self._threads = threads
+        self._workers = [self._spawn(f"w{i + 1}", device) for i, device in enumerate(devices)]
+
+    def _spawn(self, name: str, device: str) -> _Worker:
+        from .worker import main
+
+        coordinator_end, worker_end = self._context.Pipe()
+        arguments = (worker_end, name, device, self._threads)
+        warm_up(threads=self._threads)
+        with _start_conditions(self._threads):
+            process = self._context.Process(
+                target=_call_with_environment,
+                args=(dict(os.environ), main, *arguments),
+                name=name,
+                daemon=True,
+            )
+            process.start()
+        worker_end.close()
+        return _Worker(name, device, process, coordinator_end)
+
+    @property
+    def idle(self) -> int:
+        """How many workers have no job."""
+        return sum(worker.job is None for worker in self._workers)
+
+    def start(self, job: Job) -> None:
+        """Give the job to the first idle worker."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job = job.number
+        # If the worker died while it was idle, `events` reports that like any other death.
+        with contextlib.suppress(OSError):
+            worker.pipe.send(job)
+
+    def reply(self, number: int, decision: Decision) -> None:
+        """Send the decision that a trial waits for; nothing happens if its worker has died."""
+        for worker in self._workers:
+            if worker.job == number:
+                with contextlib.suppress(OSError):
+                    worker.pipe.send(decision)
+
+    def events(self, timeout: float) -> list[Event]:
+        """All events that can be read now, or that arrive within `timeout` seconds."""
+        watched: dict[Any, _Worker] = {w.pipe: w for w in self._workers}
+        watched |= {w.process.sentinel: w for w in self._workers}
+        ready = {
+            id(watched[key]): watched[key]
+            for key in multiprocessing.connection.wait(list(watched), timeout)
+        }
+        return [event for worker in ready.values() for event in self._read_events(worker)]
+
+    def _read_events(self, worker: _Worker) -> list[Event]:
+        """The events in a worker's pipe; if the worker is dead, it is replaced."""
+        events: list[Event] = []
+        try:
+            while worker.pipe.poll():
+                event: Event = worker.pipe.recv()
+                events.append(event)
+                if isinstance(event, END_OF_TRIAL):
+                    worker.job = None
+        except (EOFError, OSError):
+            return events + self._replace(worker)
+        if not worker.process.is_alive() and not worker.pipe.poll():
+            events += self._replace(worker)
+        return events
+
+    def _replace(self, worker: _Worker) -> list[Event]:
+        """Start a worker in place of one that ends; `WorkerDied` if that one had a trial."""
+        worker.process.join()
+        worker.pipe.close()
+        number, exit_code = worker.job, worker.process.exitcode
+        self._workers[self._workers.index(worker)] = self._spawn(worker.name, worker.device)
+        if number is None:
+            return []
+        return [WorkerDied(number, _describe_exit(worker.name, exit_code))]
+
+    def kill(self, number: int) -> None:
+        """End a trial at once by ending its worker; another worker replaces it."""
+        for worker in list(self._workers):
+            if worker.job == number:
+                worker.process.kill()
+                self._replace(worker)
+
+    def close(self) -> None:
+        """End all workers. Their trials can be resumed from their last checkpoints."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+
+
+def _describe_exit(name: str, code: int | None) -> str:
+    """How a worker ended, from the exit code of its process (negative: the signal)."""
+    if code is not None and code < 0:
+        try:
+            cause = signal.Signals(-code).name
+        except ValueError:
+            cause = f"signal {-code}"
+        hint = "; out of memory?" if cause == "SIGKILL" else ""
+        return f"worker {name} was ended by {cause}{hint}"
+    return f"worker {name} ended with exit code {code}"
+
+
+def warm_up(*, threads: int = 1) -> None:
+    """Start the server process that imports what workers need, and return at once.
+
+    Nothing happens if it runs already, or on a system where workers are not forked.
+    """
+    if not _forks():
+        return
+    from multiprocessing import forkserver
+
+    _context()
+    # The server has to import the same package as this process, wherever that was found.
+    search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    variables = {"PYTHONPATH": search_path, "PYTHONSAFEPATH": "1"}
+    with _start_conditions(threads), _environment(variables):
+        forkserver.ensure_running()
+
+
+def _context() -> Any:
+    if not _forks():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOAD_MODULE])
+    return context
+
+
+def _forks() -> bool:
+    return sys.platform == "linux"
+
+
+def _call_with_environment(
+    environment: Mapping[str, str], function: Callable[..., None], *arguments: Any
+) -> None:
+    """Call a function in a worker with the coordinator's environment of now.
+
+    A forked worker would otherwise have the environment of when the server started.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    function(*arguments)
+
+
+@contextlib.contextmanager
+def _start_conditions(threads: int) -> Iterator[None]:
+    """What a process started inside inherits: its number of threads, and blocked interrupts.
+
+    The number of threads has to be set before the process imports torch. An interrupt that arrives
+    meanwhile is held back and reaches this process afterwards.
+    """
+    # The resource tracker unblocks interrupts as it starts, so it has to start before.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables inside the block, and restore the earlier values after it."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
