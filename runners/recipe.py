@@ -6,7 +6,7 @@ validated value that imports no torch; it is stored with the study and travels t
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,42 +16,93 @@ Stem = Literal["native", "small"]
 Init = Literal["scratch", "pretrained"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["wsd", "onecycle", "constant"]
+Optimizer = Literal["adamw", "sgd"]
+
+
+class Rates(NamedTuple):
+    """The peak learning rate and weight decay that an optimizer starts from."""
+
+    lr: float
+    weight_decay: float
+
+
+RATES: dict[Optimizer, Rates] = {"adamw": Rates(4e-3, 0.05), "sgd": Rates(0.1, 5e-4)}
+ONECYCLE_WARMUP = 0.25
+"""Fraction of the steps: a one-cycle schedule rises for about a third of its way."""
+
+
+def usual_settings(optimizer: Optimizer, schedule: Schedule, init: Init) -> dict[str, float]:
+    """The learning rate, weight decay and warm-up that are used unless a user asks for others."""
+    settings = RATES[optimizer]._asdict()
+    if init == "pretrained":
+        settings["lr"] /= 4
+    if schedule == "onecycle":
+        settings["warmup"] = ONECYCLE_WARMUP
+    return settings
 
 
 class Recipe(BaseModel):
-    """Training settings. Fractions are of the whole run; sizes in pixels; `lr` is the peak.
+    """Training settings, declared once: `attentune search` makes its options, the keys of its
+    `--config` and the guide's table of settings from these fields.
 
-    Raises RecipeError from `Recipe.of` for values out of range.
+    Fractions are of the whole run. `Recipe.of` raises RecipeError for a value out of range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    data: str = Field(description="embedded name, folder, archive, or a timm data set name")
-    image_size: int = Field(gt=0, le=4096, description="side of the square picture, pixels")
-    stem: Stem = Field("native", description="small: stride 1 and no pooling, for tiny pictures")
-    init: Init = "scratch"
-    train_limit: int | None = Field(None, gt=0, description="use at most so many pictures")
-    val_fraction: float = Field(0.2, gt=0, lt=1, description="of the training split, held out")
-    data_seed: int = Field(0, ge=0, description="decides which pictures are held out")
-    skip_broken: bool = Field(False, description="leave out pictures that cannot be decoded")
+    data: str = Field(
+        description="Images: cued-digits, cluttered-digits or digits; a folder of class folders or "
+        "an archive of one; or a timm data set, e.g. torch/cifar10."
+    )
+    image_size: int = Field(gt=0, le=4096, description="Side of the square images, in pixels.")
+    stem: Stem = Field(
+        "native", description="Stem of the backbone; small has stride 1 and no pooling."
+    )
+    init: Init = Field("scratch", description="Initial weights of the backbone.")
+    train_limit: int | None = Field(
+        None, gt=0, description="Maximum number of images taken from the training split."
+    )
+    val_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Fraction of the training images held out for validation."
+    )
+    data_seed: int = Field(0, ge=0, description="Decides which images are held out.")
+    skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
 
-    epochs: int = Field(8, ge=1)
-    batch_size: int = Field(128, ge=2)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(4e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    schedule: Schedule = "wsd"
-    warmup: float = Field(0.05, ge=0, lt=1, description="fraction of the steps")
-    decay: float = Field(0.4, ge=0, le=1, description="fraction of the steps, at the end")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    ema: float = Field(0.99, ge=0, lt=1, description="decay of averaged weights a step; 0: none")
-    flip: bool = Field(False, description="mirror pictures, each in every other epoch")
-    crop: int = Field(0, ge=0, description="shift by up to so many pixels, edges reflected")
-    cutout: int = Field(0, ge=0, description="cover a square of so many pixels")
-    mirror: bool = Field(False, description="evaluate a picture with its mirror image, averaged")
-    precision: Precision = "float32"
-    channels_last: bool = True
-    cuda_graph: bool = Field(True, description="capture the step where a GPU can")
+    epochs: int = Field(8, ge=1, description="Epochs per trial.")
+    batch_size: int = Field(128, ge=2, description="Images per training step.")
+    optimizer: Optimizer = Field("adamw", description="Optimizer.")
+    lr: float = Field(RATES["adamw"].lr, gt=0, description="Peak learning rate.")
+    weight_decay: float = Field(RATES["adamw"].weight_decay, ge=0, description="Weight decay.")
+    schedule: Schedule = Field(
+        "wsd", description="Learning-rate schedule; wsd is warm-up, stable, decay."
+    )
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="Fraction of the steps in which the learning rate rises."
+    )
+    decay: float = Field(
+        0.4, ge=0, le=1, description="Fraction of the steps, the last ones, in which it falls."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing.")
+    ema: float = Field(
+        0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0: no average."
+    )
+    flip: bool = Field(False, description="Mirror each training image in every other epoch.")
+    crop: int = Field(
+        0, ge=0, description="Maximum shift of a training image, in pixels; edges are reflected."
+    )
+    cutout: int = Field(
+        0, ge=0, description="Side of the square covered in each training image, in pixels."
+    )
+    mirror: bool = Field(
+        False, description="Average the predictions for each image and its mirror image."
+    )
+    precision: Precision = Field("float32", description="Precision of the network's arithmetic.")
+    channels_last: bool = Field(
+        True, description="Store feature maps with their channels last in memory."
+    )
+    cuda_graph: bool = Field(
+        True, description="Capture training steps as CUDA graphs where the GPU can."
+    )
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Recipe:
@@ -73,7 +124,7 @@ def describe(error: ValidationError, what: str) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    told = not where or isinstance(given, dict) or repr(given) in message
-    shown = "" if told else f" (got {given!r})"
-    return f"{what}: {f'{where}: ' if where else ''}{message[:1].lower()}{message[1:]}{shown}"
+    value = first.get("input")
+    redundant = not where or isinstance(value, dict) or repr(value) in message
+    value_shown = "" if redundant else f" (got {value!r})"
+    return f"{what}: {f'{where}: ' if where else ''}{message[:1].lower()}{message[1:]}{value_shown}"

@@ -36,7 +36,7 @@ class Pruning(BaseModel):
     architecture to be on the front.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     pruner: PrunerName = "none"
     eta: Annotated[int, Field(ge=2)] = 3
@@ -79,16 +79,16 @@ class StudyConfig(BaseModel):
     `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     backbone: str
     recipe: Recipe
     space: Space
     objectives: tuple[str, ...] = ("accuracy", "params")
     limits: dict[str, float] = {}
-    sampler: SamplerName = DEFAULT_SAMPLER
-    pruning: Pruning = Pruning()
-    seed: int = Field(0, ge=0)
+    sampler: SamplerName = Field(DEFAULT_SAMPLER, description="Proposes the next architecture.")
+    pruning: Pruning = Field(default_factory=Pruning)
+    seed: int = Field(0, ge=0, description="Seed of the study.")
     device: str = "cpu"
     num_classes: int
     stages: int
@@ -130,15 +130,22 @@ class RunPlan(BaseModel):
     `trial_timeout` ends a single trial.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    trials: int = Field(40, ge=1)
-    budget: float | None = Field(None, gt=0)
-    device_budget: float | None = Field(None, gt=0)
-    trial_timeout: float | None = Field(None, gt=0)
-    workers: int | None = Field(None, ge=1)
-    workers_per_gpu: int = Field(1, ge=1)
-    device: str = "auto"
+    trials: int = Field(40, ge=1, description="Number of trials in total, baselines included.")
+    budget: float | None = Field(None, gt=0, description="Wall time in total, e.g. 2h or 90m.")
+    device_budget: float | None = Field(
+        None, gt=0, description="Busy time of all devices together, e.g. 8h."
+    )
+    trial_timeout: float | None = Field(
+        None, gt=0, description="Maximum time for one trial, e.g. 30m."
+    )
+    workers: int | None = Field(None, ge=1, description="Trials that run at the same time.")
+    workers_per_gpu: int = Field(
+        1, ge=1, description="Trials that run at the same time on one GPU."
+    )
+    pool: str = Field("local", description="Where workers run; local: processes on this machine.")
+    device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
 
 
 def validated(model: type[BaseModel], what: str, **fields: Any) -> Any:

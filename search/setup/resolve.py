@@ -13,7 +13,7 @@ from ...errors import SpaceError
 from ...runners.costs import CostModel, measure_reference_latency
 from ...runners.data import Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
-from ...runners.recipe import Recipe
+from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.pretrained import pretrained_backbone
@@ -26,9 +26,6 @@ from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
 
 Say = Callable[[str], None]
-
-ONECYCLE_WARMUP = 0.25
-"""Fraction of the steps; a one-cycle schedule rises for about a third of its way."""
 
 
 def resolve_request(
@@ -136,12 +133,5 @@ def _recipe(request: SearchRequest) -> Recipe:
     shared = set(Recipe.model_fields) & set(SearchRequest.model_fields) - set(settled)
     given = request.model_dump(include=shared, exclude_none=True)
     fields = {name: value for name, value in given.items() if value != "auto"}
-    if request.optimizer == "adamw":
-        defaults = {"lr": 4e-3, "weight_decay": 0.05}
-    else:
-        defaults = {"lr": 0.1, "weight_decay": 5e-4}
-    if request.init == "pretrained":
-        defaults["lr"] /= 4
-    if request.schedule == "onecycle":
-        defaults["warmup"] = ONECYCLE_WARMUP
+    defaults = usual_settings(request.optimizer, request.schedule, request.init)
     return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})

@@ -37,7 +37,7 @@ class Space(BaseModel):
         strip_attention: remove the attention that the backbone itself carries first.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = "custom"
     about: str = ""
