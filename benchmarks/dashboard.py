@@ -298,7 +298,7 @@ def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) ->
         for kind, name in (
             *(("drawn", name) for name in PLOTS),
             ("words", "front"),
-            ("words", "answer"),
+            ("words", "summary"),
         ):
             browser.draw(kind, name, address, "0")
             by_name.setdefault(name, []).append(browser.milliseconds[-1])

@@ -11,8 +11,14 @@ from rich.text import Text
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, Contender, confirmation_json, confirmed
 from ...studies.database.store import Store
-from ...studies.text.confirmation import chance, verdict, warning
-from ...studies.text.formatting import short_architecture
+from ...studies.text import formatting
+from ...studies.text.confirmation import (
+    conclusion,
+    gain_points,
+    interval_points,
+    p_value,
+    rank_warning,
+)
 from .search import StudyCommands
 from .shared import Db, Json, Study, err, out, plain_table, print_json
 
@@ -77,7 +83,7 @@ def confirm(
             how = f"Stopped after {ending.trials} trials; everything is saved."
             commands.interrupted(how, "confirm", console)
         if as_json:
-            print_json(confirmation_json(found, verdict(found)))
+            print_json(confirmation_json(found, conclusion(found)))
         else:
             print_confirmation(found, console)
         if not found.contenders:
@@ -99,21 +105,19 @@ def print_confirmation(found: Confirmation, console: Console = out) -> None:
         )
         console.print(table)
         console.print()
-    console.print(Text(verdict(found)), soft_wrap=True)
-    if line := warning(found):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
+    console.print(Text(conclusion(found)), soft_wrap=True)
+    if warning := rank_warning(found):
+        console.print(Text(warning, style="yellow"), soft_wrap=True)
 
 
 def _row(contender: Contender) -> list[str | Text]:
-    error = contender.standard_error
-    accuracy = f"{100 * contender.accuracy:.1f}" + (f" ± {100 * error:.1f}" if error else "")
+    accuracy = formatting.percent(contender.accuracy, contender.standard_error)
     searched = contender.searched
-    before = "–" if searched is None else f"{100 * searched.accuracy:.1f}"
+    before = formatting.percent(None if searched is None else searched.accuracy)
     gain = contender.gain
-    name = Text(short_architecture(contender.architecture))
+    name = Text(formatting.short_architecture(contender.architecture))
     if gain is None:
-        return [accuracy, before, "–", "", "", name]
-    interval = f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-    p = Text(chance(gain.corrected).removeprefix("p ").removeprefix("= "))
+        return [accuracy, before, formatting.MISSING, "", "", name]
+    p = Text(p_value(gain.corrected).removeprefix("p ").removeprefix("= "))
     p.stylize("bold" if gain.claimed else "")
-    return [accuracy, before, f"{100 * gain.mean:+.1f}", interval, p, name]
+    return [accuracy, before, gain_points(gain, error=False), interval_points(gain), p, name]

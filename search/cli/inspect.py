@@ -14,7 +14,7 @@ from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ...spaces.attentions.plugins.register import listed
 from ...spaces.backbones.site_diagram import draw_sites
-from ...studies.text.terminal import short_count
+from ...studies.text import formatting
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[
@@ -172,8 +172,8 @@ def measure(
     table.show_header = False
     table.add_row("architecture", Text(str(architecture)))
     table.add_row("key", architecture.key)
-    table.add_row("parameters", f"{costs.params:,} ({short_count(costs.params)})")
-    table.add_row("MACs", f"{costs.macs:,} ({short_count(costs.macs)})")
+    for name, value in (("parameters", costs.params), ("MACs", costs.macs)):
+        table.add_row(name, f"{formatting.integer(value)} ({formatting.count(value)})")
     if costs.latency_ms is not None and costs.latency_ratio is not None:
         bare = f"{costs.latency_ratio:.3f} × the bare backbone"
         table.add_row("latency", f"{costs.latency_ms:.3g} ms a picture on {device}, {bare}")

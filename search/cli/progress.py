@@ -21,8 +21,7 @@ from rich.text import Text
 from ...runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
 from ...spaces.architecture import parse_recorded
 from ...studies.records import BASELINE, CONFIRM
-from ...studies.text.formatting import short_architecture
-from ...studies.text.terminal import short_time
+from ...studies.text import formatting
 from ..run.confirm import FRESH_SEEDS
 from ..run.coordinator import Coordinator, Running
 
@@ -140,15 +139,14 @@ class Tally:
     def _gain(self, accuracy: float, seed: int) -> str:
         if seed not in self.baseline:
             return ""
-        points = 100 * (accuracy - self.baseline[seed])
-        return f" ({points:+.1f})"
+        return f" ({formatting.points(accuracy - self.baseline[seed])})"
 
     def _result(self, trial: Running, event: Finished) -> str:
-        accuracy = event.result.accuracy
+        accuracy, seconds = event.result.accuracy, formatting.duration(event.result.seconds)
         note = " [dim]baseline[/]" if trial.role == BASELINE else ""
         bare = str(trial.architecture) == self.coordinator.config.backbone
         gain = "" if bare else self._gain(accuracy, trial.job.seed)
-        return f"[bold]{100 * accuracy:5.1f} %[/]{gain} {event.result.seconds:4.0f} s{note} "
+        return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
 
     def _say(self, trial: Running, markup: str, message: str = "") -> None:
         done, total = self.coordinator.done, self.coordinator.plan.trials
@@ -163,7 +161,7 @@ class Tally:
 
     def _short(self, trial: Running) -> str:
         seed, first = trial.job.seed, self.coordinator.config.seed
-        name = short_architecture(trial.architecture)
+        name = formatting.short_architecture(trial.architecture)
         if trial.role == CONFIRM:
             return f"{name} (fresh seed {seed - first - FRESH_SEEDS + 1})"
         return name if seed == first else f"{name} (seed {seed})"
@@ -174,7 +172,7 @@ class Tally:
         row.add_column(ratio=1)
         row.add_column(justify="right", no_wrap=True)
         left = self.time_left
-        ending = f"{short_time(left)} left" if left is not None else "measuring…"
+        ending = f"{formatting.duration(left)} left" if left is not None else "measuring…"
         if self.coordinator.stopping:
             ending = "stopping…"
         bar = ProgressBar(total=total, completed=min(done, total))
@@ -185,13 +183,15 @@ class Tally:
         if self.best is None:
             return Text("no result yet", style="dim")
         accuracy, text = self.best
-        line = Text(f"best {100 * accuracy:.1f} %", style="bold", no_wrap=True, overflow="ellipsis")
+        line = Text(
+            f"best {formatting.percent(accuracy)}", style="bold", no_wrap=True, overflow="ellipsis"
+        )
         if self.baseline:
             mean = sum(self.baseline.values()) / len(self.baseline)
             line.append(
-                f"  {100 * (accuracy - mean):+.1f} over the bare backbone", "not bold green"
+                f"  {formatting.points(accuracy - mean)} over the bare backbone", "not bold green"
             )
-        line.append(f"  {short_architecture(parse_recorded(text))}", "not bold")
+        line.append(f"  {formatting.short_architecture(parse_recorded(text))}", "not bold")
         return line
 
     def _running(self) -> RenderableType:
@@ -202,7 +202,7 @@ class Tally:
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         epochs = self.coordinator.config.recipe.epochs
         for number, line in sorted(self.lines.items()):
-            accuracy = f"{100 * line.accuracy:.1f} %" if line.accuracy is not None else "–"
+            accuracy = formatting.percent(line.accuracy)
             table.add_row(
                 "" if line.trial.role == CONFIRM else f"#{number}",
                 f"epoch {line.epoch}/{epochs}",

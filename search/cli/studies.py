@@ -11,6 +11,7 @@ from rich.text import Text
 from ...errors import UsageError
 from ...studies.database.store import Store
 from ...studies.missing_attentions import missing_note
+from ...studies.text import formatting
 from .shared import Db, Json, Study, out, plain_table, print_json, print_note
 from .summary import print_summary, print_trial, study_json, summary_json, trial_json
 
@@ -43,7 +44,7 @@ def list_studies(db: Db = None, as_json: Json = False) -> None:
                 str(counts.get("complete", 0)),
                 str(counts.get("pruned", 0)),
                 str(counts.get("failed", 0)),
-                "–" if best is None else f"{100 * best:.1f} %",
+                formatting.percent(best),
                 f"{summary.last_activity.astimezone():%Y-%m-%d %H:%M}",
             )
         out.print(table)

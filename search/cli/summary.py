@@ -11,11 +11,9 @@ from ...studies.analysis import analyse
 from ...studies.analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
-from ...studies.objectives import Objective
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
-from ...studies.text.confirmation import verdict
-from ...studies.text.formatting import short_architecture
-from ...studies.text.terminal import short_count, short_time
+from ...studies.text import formatting
+from ...studies.text.confirmation import conclusion
 from .shared import out, plain_table, print_line
 
 FRONT_ROWS = 12
@@ -34,7 +32,7 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     if found.front:
         _print_front(found)
     if proven := confirmed(record, found, store.trials(record, confirming=True)):
-        print_line(f"\nConfirmed: {verdict(proven)}")
+        print_line(f"\nConfirmation: {conclusion(proven)}")
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:5]:
         print_line(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
@@ -57,34 +55,26 @@ def _print_front(found: Findings) -> None:
     print_line("\nPareto front, then the other baselines; gain over the bare backbone in points:")
     out.print(table)
     if found.noise:
-        deviation = 100 * found.noise.deviation
-        print_line(f"One seed scatters by {deviation:.1f} points here; smaller gains may be noise.")
+        deviation = formatting.points(found.noise.deviation, signed=False)
+        print_line(f"One trial has a noise of {deviation} points; smaller gains may be noise.")
         if found.noise.shared:
-            shared = 100 * found.noise.shared
+            shared = formatting.points(found.noise.shared, signed=False)
             print_line(
-                f"What all trials of a seed share ({shared:.1f} points) is taken out of accuracies."
+                f"What all trials of a seed share ({shared} points) is removed from accuracies."
             )
     else:
         print_line("Every architecture ran with one seed only: small gains may be noise.")
 
 
 def _row(point: ArchitectureSummary, found: Findings) -> list[str | Text]:
-    error = point.standard_error
-    accuracy = f"{100 * point.accuracy:.1f} %" + (f" ± {100 * error:.1f}" if error else "")
-    gain = f"{100 * point.gain.mean:+.1f}" if point.gain else "–"
-    costs = [_cost(point, cost) for cost in found.costs]
+    accuracy = formatting.percent(point.accuracy, point.standard_error)
+    gain = formatting.points(point.gain.mean) if point.gain else formatting.MISSING
+    costs = [formatting.cost(point.values.get(cost.key), cost) for cost in found.costs]
     notes = [note for note, which in (("best", found.best), ("knee", found.knee)) if which == point]
-    text = Text(short_architecture(point.architecture))
+    text = Text(formatting.short_architecture(point.architecture))
     if notes:
         text.append(f"  ← {', '.join(notes)}", "bold green")
     return [f"#{point.number}", accuracy, gain, *costs, text]
-
-
-def _cost(point: ArchitectureSummary, cost: Objective) -> str:
-    value = point.values.get(cost.key)
-    if value is None:
-        return "–"
-    return f"{value:.3g} {cost.unit}" if cost.unit else short_count(value)
 
 
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
@@ -101,7 +91,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     ]
     facts += [(key, f"{value:,.6g}") for key, value in trial.values.items()]
     if trial.seconds is not None:
-        facts.append(("time", short_time(trial.seconds)))
+        facts.append(("time", formatting.duration(trial.seconds)))
     if trial.failure:
         facts.append(("failure", f"{trial.failure.kind}: {trial.failure.message}"))
     for name, value in facts:
@@ -114,7 +104,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")
         for epoch in epochs:
             r = epoch.report
-            row = (f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", f"{100 * r.accuracy:.2f} %")
+            row = (f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", formatting.percent(r.accuracy))
             curve.add_row(str(r.epoch), *row, f"{r.seconds:.1f}")
         out.print()
         out.print(curve)
@@ -136,7 +126,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     if ConfirmPlan.of(record) is not None:
         confirming = store.trials(record, confirming=True)
         found = confirmed(record, analyse.analyse(record, trials), confirming)
-        proven = found and confirmation_json(found, verdict(found))
+        proven = found and confirmation_json(found, conclusion(found))
     return {**listed, "confirmation": proven}
 
 

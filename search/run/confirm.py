@@ -20,8 +20,7 @@ from ...studies.analysis.confirmation import ConfirmPlan, finalists
 from ...studies.config import StudyConfig
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
-from ...studies.text.formatting import plural
-from ...studies.text.terminal import short_time
+from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, write_down
 
 TOP, SEEDS, LONGER = 3, 5, 2.5
@@ -146,7 +145,7 @@ class Confirming:
         seconds = sum(trial.seconds or 0.0 for trial in self._searched)
         if epochs and seconds:
             rounds = math.ceil(self.unfinished / workers)
-            line += f", about {short_time(rounds * plan.epochs * seconds / epochs)}"
+            line += f", about {duration(rounds * plan.epochs * seconds / epochs)}"
         return line
 
     @property

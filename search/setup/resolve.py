@@ -21,7 +21,7 @@ from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.networks.build import choose_stem
 from ...spaces.search_space.bound_space import bind_space
 from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
-from ...studies.text.terminal import short_count
+from ...studies.text import formatting
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
 
@@ -50,8 +50,9 @@ def resolve_request(
     costs = CostModel(request.backbone, recipe, len(info.classes))
     size = bind_space(config.space, costs.site_map).count()
     bare = costs.price(Architecture(request.backbone))
+    params, macs = formatting.count(bare.params), formatting.count(bare.macs)
     say(
-        f"{request.backbone}: {short_count(bare.params)} parameters, {short_count(bare.macs)} MACs "
+        f"{request.backbone}: {params} parameters, {macs} MACs "
         f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
         f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
         f"{len(info.classes)} classes; space {config.space.name}: {size:,} architectures"

@@ -66,14 +66,14 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "forest": compare.forest,
 }
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
-    "answer": pareto.answer,
+    "summary": pareto.summary,
     "drawn": pareto.drawn,
     "front": pareto.front,
     "budget": history.budget,
     "failures": history.failures,
     "looking": attention_maps.said,
     "studies": compare.studies,
-    "verdict": compare.said,
+    "conclusion": compare.conclusion_text,
 }
 
 

@@ -31,7 +31,7 @@ from ..database.store import Store
 from ..objectives import OBJECTIVES, Objective, objective
 from ..outputs import attention_maps
 from ..records import EpochRecord, RejectionRecord, StudyRecord, TrialRecord
-from ..text.summary import answer, caveat
+from ..text.summary import caveat, summary_sentence
 from .address import Address
 from .background import BackgroundProcess
 from .cache import VersionedCache
@@ -328,10 +328,10 @@ class StudyState:
                 self._confirming = (time.monotonic(), found)
             return found
 
-    def answer(self) -> tuple[str, str]:
-        """The answer in words, and how far to believe it."""
-        found = self.findings()
-        return answer(self.study, found), caveat(found)
+    def summary(self) -> tuple[str, str | None]:
+        """The summary in one sentence, and how far to believe it."""
+        findings = self.findings()
+        return summary_sentence(self.study, findings), caveat(findings)
 
     def record(self, number: int) -> TrialRecord | None:
         """A trial in full; None if the study has no such number."""

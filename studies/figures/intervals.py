@@ -10,7 +10,7 @@ from ..analysis.confirmation import Confirmation, Contender
 from ..analysis.main_effects import FACTORS, MainEffect
 from ..analysis.paired_comparisons import Difference
 from ..text import formatting
-from ..text.confirmation import chance
+from ..text.confirmation import gain_points, interval_points, p_value
 from .base import canvas, nothing, safe, wrapped
 from .themes import LIGHT, Theme
 
@@ -134,13 +134,12 @@ def _label(contender: Contender) -> str:
 def _hover(contender: Contender) -> str:
     gain = contender.gain
     assert gain is not None  # only such are drawn
-    interval = f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}".replace("-", "−")
     return "<br>".join(
         [
             wrapped(str(contender.architecture)),
             f"{formatting.percent(contender.accuracy, contender.standard_error)} on the test split",
-            f"{formatting.points(gain.mean, gain.standard_error)} points, 95 % interval {interval}",
-            f"{safe(chance(gain.corrected))} after correction; "
+            f"{gain_points(gain)} points, 95 % interval {interval_points(gain)}",
+            f"{safe(p_value(gain.corrected))} after correction; "
             f"{formatting.plural(gain.pairs, 'seed')}",
         ]
     )

@@ -191,6 +191,7 @@ def _band_of_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     if findings.noise is None or findings.bare is None:
         return
     middle, reach = 100 * findings.bare.accuracy, 100 * findings.noise.deviation
+    deviation = formatting.points(findings.noise.deviation, signed=False)
     figure.add_shape(
         xref="x domain",
         x0=0,
@@ -207,7 +208,7 @@ def _band_of_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
         y=middle + reach,
         xanchor="right",
         yanchor="bottom",
-        text=f"noise of one trial: ± {reach:.1f} points",
+        text=f"noise of one trial: ± {deviation} points",
         showarrow=False,
         font={"size": 11, "color": theme.faint},
     )
@@ -404,7 +405,7 @@ def _hover(point: ArchitectureSummary, findings: Findings) -> str:
             value = point.values[cost.key]
             line = f"{cost.title.lower()} {formatting.cost(value, cost)}"
             if findings.bare is not None and cost.key in findings.bare.values:
-                line += f" ({formatting.change(value, findings.bare.values[cost.key])})"
+                line += f" ({formatting.relative_change(value, findings.bare.values[cost.key])})"
             lines.append(line)
     numbers = ", ".join(map(str, point.numbers[:6])) + (", …" if len(point.numbers) > 6 else "")
     lines.append(f"{'trial' if len(point.numbers) == 1 else 'trials'} {numbers}")

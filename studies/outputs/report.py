@@ -40,8 +40,8 @@ from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
 from ..records import StudyRecord, TrialRecord
 from ..text import formatting
-from ..text.confirmation import verdict, warning
-from ..text.summary import answer, caveat
+from ..text.confirmation import conclusion, rank_warning
+from ..text.summary import caveat, noise_details, summary_sentence
 
 MANY_TRIALS, MANY_ROWS = 1000, 60
 """The tables of all trials and of the front stop there; the figures know them all."""
@@ -75,8 +75,8 @@ def render(store: Store, study: StudyRecord) -> str:
     """The report's HTML."""
     trials = store.trials(study)
     findings = analyse(study, trials)
-    proven = confirmed(study, findings, store.trials(study, confirming=True))
-    figures = _figures(findings, trials, store, study, proven)
+    confirmation = confirmed(study, findings, store.trials(study, confirming=True))
+    figures = _figures(findings, trials, store, study, confirmation)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -92,10 +92,10 @@ def render(store: Store, study: StudyRecord) -> str:
         trials=trials[:MANY_TRIALS],
         many_rows=MANY_ROWS,
         omitted=max(0, len(trials) - MANY_TRIALS),
-        answer=answer(study, findings),
+        summary=summary_sentence(study, findings),
         caveat=caveat(findings),
-        verdict=proven and verdict(proven),
-        warning=proven and warning(proven),
+        conclusion=confirmation and conclusion(confirmation),
+        rank_warning=confirmation and rank_warning(confirmation),
         missing=missing_note(study, trials),
         tiles=_tiles(store, study, findings, trials),
         figures=figures,
@@ -141,7 +141,7 @@ def _figures(
     trials: Sequence[TrialRecord],
     store: Store,
     study: StudyRecord,
-    proven: Confirmation | None,
+    confirmation: Confirmation | None,
 ) -> list[Drawing]:
     epochs = store.epochs(study)
     stages = len(findings.table.stages)
@@ -156,13 +156,14 @@ def _figures(
         for cost in findings.costs
     ]
     forest = []
-    if proven is not None:
+    if confirmation is not None:
         caption = (
-            f"Gains after {formatting.plural(proven.epochs, 'epoch')} with fresh seeds, judged "
-            "once on the test split, with 95 % intervals. Filled: can be claimed after the "
-            "correction."
+            f"Gains after {formatting.plural(confirmation.epochs, 'epoch')} with fresh seeds, "
+            "judged once on the test split, with 95 % intervals. Filled: the difference is "
+            "significant after the correction for multiple comparisons."
         )
-        forest = [_drawing("confirmed", "Confirmed", caption, partial(confirmation_figure, proven))]
+        draw = partial(confirmation_figure, confirmation)
+        forest = [_drawing("confirmation", "Confirmation", caption, draw)]
     return [
         *forest,
         *tradeoffs,
@@ -230,8 +231,8 @@ def _tiles(
     if findings.knee is not None and findings.knee != findings.best:
         tiles.append(_knee_tile(findings.knee, findings))
     if findings.noise is not None:
-        deviation = f"{100 * findings.noise.deviation:.1f} points"
-        tiles.append(Tile(deviation, "noise floor", formatting.scatter(findings.noise)))
+        deviation = f"{formatting.points(findings.noise.deviation, signed=False)} points"
+        tiles.append(Tile(deviation, "noise floor", noise_details(findings.noise)))
     else:
         tiles.append(Tile("unknown", "noise floor", "no architecture has two seeds yet"))
     busy = sum(trial.seconds or 0 for trial in trials)
@@ -254,7 +255,7 @@ def _knee_tile(knee: ArchitectureSummary, findings: Findings) -> Tile:
     cost = findings.costs[0]
     detail = f"trial {knee.number}"
     if findings.bare and cost.key in knee.values and cost.key in findings.bare.values:
-        more = formatting.change(knee.values[cost.key], findings.bare.values[cost.key])
+        more = formatting.relative_change(knee.values[cost.key], findings.bare.values[cost.key])
         detail += f", {more} {cost.title.lower()}"
     value = formatting.percent(knee.accuracy, knee.standard_error)
     return Tile(value, "knee: best compromise", detail)

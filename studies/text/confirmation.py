@@ -1,4 +1,4 @@
-"""A confirmation in words: what can be claimed, and what cannot."""
+"""A confirmation in sentences: what can be claimed, and what cannot."""
 
 from __future__ import annotations
 
@@ -6,125 +6,148 @@ from ..analysis.confirmation import Agreement, Confirmation
 from ..analysis.paired_comparisons import Difference
 from . import formatting
 
-WELL, MODERATELY = 0.8, 0.5
+RHO_WELL, RHO_MODERATELY = 0.8, 0.5
 """Spearman's correlation from which ranks agree well, or at least moderately."""
+PRECISE_ERROR = 0.005
+"""Below this standard error (a fraction) gains have two decimals, else one."""
 
 
-def verdict(found: Confirmation) -> str:
-    """One sentence for the claims, and one for every reason to be careful."""
-    if not found.contenders:
+def conclusion(confirmation: Confirmation) -> str:
+    """What can be claimed, in one sentence; a second one says what is still missing."""
+    if not confirmation.contenders:
         return "Nothing is confirmed yet: no confirming trial is complete."
-    if found.bare is None:
+    if confirmation.bare is None:
         return "Nothing can be claimed yet: the bare backbone has no complete confirming trial."
-    if not found.others:
+    if not confirmation.others:
         return "Nothing can be claimed yet: only the bare backbone is complete."
-    if not found.freedom:
+    if not confirmation.freedom:
         return (
-            "Nothing can be claimed yet: two seeds at least have to be complete before a "
-            "difference can be told from the luck of a seed."
+            "Nothing can be claimed yet: at least two seeds must be complete, otherwise a "
+            "difference may be due to the seed."
         )
-    return _claims(found) + _still_running(found)
+    return _claims(confirmation) + _unfinished(confirmation)
 
 
-def warning(found: Confirmation) -> str:
-    """A plain warning when the search's ranks are not those of longer trials; else empty."""
-    agreement = found.agreement
-    if agreement is None or agreement.rho >= MODERATELY:
-        return ""
+def rank_warning(confirmation: Confirmation) -> str | None:
+    """A warning if the ranks of the search disagree with those of longer trials, else None."""
+    agreement = confirmation.agreement
+    if agreement is None or agreement.rho >= RHO_MODERATELY:
+        return None
     lengths = f"{agreement.searched_epochs} epochs and at {agreement.confirmed_epochs}"
-    if not found.better and not found.worse:
+    if not confirmation.better and not confirmation.worse:
         return (
-            f"The ranks at {lengths} hardly agree (ρ = {agreement.rho:.2f}), but these "
+            f"The ranks at {lengths} hardly agree (ρ = {_rho(agreement)}), but these "
             "architectures differ by no more than seeds do, so there was little to agree on."
         )
     return (
-        f"The ranks at {lengths} hardly agree (ρ = {agreement.rho:.2f}): what the search found is "
+        f"The ranks at {lengths} hardly agree (ρ = {_rho(agreement)}): what the search found is "
         f"no guide to longer training. Search again with more epochs."
     )
 
 
-def chance(p: float) -> str:
-    """`p = 0.01`, `p < 0.001`."""
+def p_value(p: float) -> str:
+    """A p value with its relation: `p = 0.01`, `p < 0.001`."""
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.1g}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def size(difference: Difference) -> str:
-    """`0.41 ± 0.15`, without a sign: the words around it say in which direction."""
-    digits = 2 if difference.standard_error < 0.005 else 1
-    mean, error = 100 * abs(difference.mean), 100 * difference.standard_error
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+def gain_points(difference: Difference, *, signed: bool = True, error: bool = True) -> str:
+    """A difference in percentage points, as precise as it was measured: `+0.41 ± 0.15`.
+
+    Args:
+        difference: of two mean accuracies.
+        signed: whether to show the sign; the words around an unsigned number give the direction.
+        error: whether to add the standard error.
+    """
+    return formatting.points(
+        difference.mean if signed else abs(difference.mean),
+        difference.standard_error if error else None,
+        signed=signed,
+        decimals=_decimals(difference),
+    )
 
 
-def _claims(found: Confirmation) -> str:
-    parts = [_against_bare(found)]
-    if found.better:
-        parts.append(_among_themselves(found))
-    if found.agreement is not None:
-        parts.append(_ranks(found.agreement))
-    return "; ".join(filter(None, parts)) + "."
+def interval_points(difference: Difference) -> str:
+    """The 95 % interval of a difference, in percentage points: `+0.11 to +0.71`."""
+    ends = (difference.low, difference.high)
+    return " to ".join(formatting.points(end, decimals=_decimals(difference)) for end in ends)
 
 
-def _against_bare(found: Confirmation) -> str:
-    if not found.better:
-        return _nothing_better(found)
-    first = found.better[0]
+def _decimals(difference: Difference) -> int:
+    return 2 if difference.standard_error < PRECISE_ERROR else 1
+
+
+def _claims(confirmation: Confirmation) -> str:
+    clauses = [_against_bare(confirmation)]
+    if confirmation.better:
+        clauses.append(_among_themselves(confirmation))
+    if confirmation.agreement is not None:
+        clauses.append(_rank_agreement(confirmation.agreement))
+    return "; ".join(filter(None, clauses)) + "."
+
+
+def _against_bare(confirmation: Confirmation) -> str:
+    if not confirmation.better:
+        return _nothing_better(confirmation)
+    first = confirmation.better[0]
     assert first.gain is not None  # what is claimed has a gain
     name = f"`{formatting.short_architecture(first.architecture)}`"
-    sentence = f"{name} is better than the bare backbone by {_told(first.gain)}"
-    more = [f"`{formatting.short_architecture(c.architecture)}`" for c in found.better[1:]]
+    sentence = f"{name} is better than the bare backbone by {_gain(first.gain)}"
+    more = [f"`{formatting.short_architecture(c.architecture)}`" for c in confirmation.better[1:]]
     if more:
-        sentence += f", and so {'is' if len(more) == 1 else 'are'} {formatting.listed(more)}"
-    return sentence + _worse(found)
+        sentence += f", and so {'is' if len(more) == 1 else 'are'} {formatting.enumeration(more)}"
+    return sentence + _worse(confirmation)
 
 
-def _nothing_better(found: Confirmation) -> str:
-    best = next((c for c in found.others if c.gain is not None), None)
+def _nothing_better(confirmation: Confirmation) -> str:
+    best = next((c for c in confirmation.others if c.gain is not None), None)
     if best is None or best.gain is None:
         return "No architecture shares a seed with the bare backbone, so nothing can be claimed"
     name = formatting.short_architecture(best.architecture)
     direction = "above" if best.gain.mean >= 0 else "below"
     sentence = (
-        "It cannot be claimed that any architecture is better than the bare backbone: the best, "
-        f"`{name}`, is {direction} it by {_told(best.gain)}"
+        "No architecture can be claimed to be better than the bare backbone: the best, "
+        f"`{name}`, is {direction} it by {_gain(best.gain)}"
     )
-    if found.detectable:
+    if confirmation.detectable:
+        detectable = formatting.points(confirmation.detectable, signed=False)
         sentence += (
-            f"; a difference of {100 * found.detectable:.1f} points would have been found in four "
-            "of five such confirmations"
+            f"; a confirmation of this size detects a difference of {detectable} points with a "
+            "power of 80 %"
         )
-    return sentence + _worse(found)
+    return sentence + _worse(confirmation)
 
 
-def _told(difference: Difference) -> str:
+def _gain(difference: Difference) -> str:
+    magnitude = gain_points(difference, signed=False)
     seeds = formatting.plural(difference.pairs, "seed")
-    return f"{size(difference)} points ({seeds}, {chance(difference.corrected)} after correction)"
+    return f"{magnitude} points ({seeds}, {p_value(difference.corrected)} after correction)"
 
 
-def _worse(found: Confirmation) -> str:
-    names = [f"`{formatting.short_architecture(c.architecture)}`" for c in found.worse]
+def _worse(confirmation: Confirmation) -> str:
+    names = [f"`{formatting.short_architecture(c.architecture)}`" for c in confirmation.worse]
     if not names:
         return ""
-    return f"; {formatting.listed(names)} {'is' if len(names) == 1 else 'are'} worse than it"
+    return f"; {formatting.enumeration(names)} {'is' if len(names) == 1 else 'are'} worse than it"
 
 
-def _among_themselves(found: Confirmation) -> str:
-    count = len(found.others)
+def _among_themselves(confirmation: Confirmation) -> str:
+    count = len(confirmation.others)
     if count == 1:
         return ""
-    if found.alike == 1:
-        first = found.better[0] is found.others[0]
-        return "it is better than every other" if first and _stands_out(found) else ""
-    if found.alike == count:
+    if confirmation.alike == 1:
+        first = confirmation.better[0] is confirmation.others[0]
+        return "it is better than every other" if first and _stands_out(confirmation) else ""
+    if confirmation.alike == count:
         return f"the {_number(count)} architectures cannot be told apart"
-    return f"the first {_number(found.alike)} cannot be told apart"
+    return f"the first {_number(confirmation.alike)} cannot be told apart"
 
 
-def _stands_out(found: Confirmation) -> bool:
-    first, *rest = (contender.architecture for contender in found.others)
-    told = (found.pairs.get((first, other)) for other in rest)
-    return all(pair is not None and pair.claimed and pair.mean > 0 for pair in told)
+def _stands_out(confirmation: Confirmation) -> bool:
+    first, *rest = (contender.architecture for contender in confirmation.others)
+    differences = (confirmation.pairs.get((first, architecture)) for architecture in rest)
+    return all(d is not None and d.claimed and d.mean > 0 for d in differences)
 
 
 def _number(count: int) -> str:
@@ -132,23 +155,27 @@ def _number(count: int) -> str:
     return words[count - 2] if 2 <= count <= 10 else str(count)
 
 
-def _ranks(agreement: Agreement) -> str:
-    if agreement.rho >= WELL:
-        how = "well"
-    elif agreement.rho >= MODERATELY:
-        how = "only moderately"
+def _rank_agreement(agreement: Agreement) -> str:
+    if agreement.rho >= RHO_WELL:
+        degree = "well"
+    elif agreement.rho >= RHO_MODERATELY:
+        degree = "only moderately"
     else:
-        how = "hardly"
+        degree = "hardly"
     return (
         f"ranks at {agreement.searched_epochs} epochs agree with ranks at "
-        f"{agreement.confirmed_epochs} {how} (ρ = {agreement.rho:.2f})"
+        f"{agreement.confirmed_epochs} {degree} (ρ = {_rho(agreement)})"
     )
 
 
-def _still_running(found: Confirmation) -> str:
+def _rho(agreement: Agreement) -> str:
+    return f"{agreement.rho:.2f}".replace("-", formatting.MINUS)
+
+
+def _unfinished(confirmation: Confirmation) -> str:
     missing = []
-    if found.unfinished:
-        missing.append(f"{formatting.plural(found.unfinished, 'trial')} not finished yet")
-    if found.failed:
-        missing.append(f"{formatting.plural(found.failed, 'trial')} failed")
-    return f" This rests on what is complete: {' and '.join(missing)}." if missing else ""
+    if confirmation.unfinished:
+        missing.append(f"{formatting.plural(confirmation.unfinished, 'trial')} unfinished")
+    if confirmation.failed:
+        missing.append(f"{formatting.plural(confirmation.failed, 'trial')} failed")
+    return f" Based on complete trials only ({', '.join(missing)})." if missing else ""

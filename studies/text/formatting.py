@@ -1,56 +1,83 @@
-"""Numbers and architectures as people read them, the same in figures, tables and reports."""
+"""Numbers and architectures as people read them: one format on every page, report and terminal.
+
+Fractions go in (accuracies, gains, shares), percent and percentage points come out. `MISSING`
+stands wherever there is no value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...spaces.architecture import Architecture
-from ..analysis.findings import Noise
 from ..objectives import Objective
 
 MISSING = "–"
+MINUS = "−"
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def si(value: float) -> str:
-    """Three or four significant digits and a prefix: 11 776 552 → `11.78 M`."""
+def count(value: float) -> str:
+    """Four significant digits and an SI prefix: 11 776 552 → `11.78 M`."""
+    rounded = float(f"{value:.4g}")
     for size, prefix in _PREFIXES:
-        if abs(value) >= size:
-            scaled = value / size
-            return f"{scaled:.{3 if scaled < 10 else 2 if scaled < 100 else 1}f} {prefix}"
-    return f"{value:.4g}"
+        if abs(rounded) >= size:
+            scaled = abs(rounded) / size
+            decimals = 3 if scaled < 10 else 2 if scaled < 100 else 1
+            return f"{rounded / size:.{decimals}f} {prefix}"
+    return f"{rounded:g}"
 
 
-def percent(fraction: float, error: float | None = None) -> str:
-    """A fraction in percent, with its standard error where there is one: `75.7 ± 0.8 %`."""
-    return f"{100 * fraction:.1f}{_spread(error)} %"
+def integer(value: int) -> str:
+    """All digits, in groups of three: `11,776,552`."""
+    return f"{value:,}"
 
 
-def points(fraction: float, error: float | None = None) -> str:
-    """A difference in percentage points, always with its sign: `+9.3 ± 0.8`, `−1.2`."""
-    return f"{100 * fraction:+.1f}{_spread(error)}".replace("-", "−")
+def percent(fraction: float | None, error: float | None = None) -> str:
+    """A fraction in percent, with its standard error if there is one: `75.7 ± 0.8 %`."""
+    return MISSING if fraction is None else f"{100 * fraction:.1f}{_plus_minus(error, 1)} %"
 
 
-def change(value: float, reference: float) -> str:
-    """How much more than the reference, in percent of it: `+1.4 %`."""
+def share(fraction: float) -> str:
+    """A fraction as a whole number of percent: `37 %`."""
+    return f"{100 * fraction:.0f} %"
+
+
+def points(
+    fraction: float, error: float | None = None, *, signed: bool = True, decimals: int = 1
+) -> str:
+    """A difference in percentage points, without the unit: `+9.3 ± 0.8`, `−1.2`.
+
+    Args:
+        fraction: the difference of two fractions.
+        error: its standard error, a fraction too.
+        signed: whether a positive difference has a plus sign.
+        decimals: digits after the point. The error gets one more if it would read as zero.
+    """
+    sign = "+" if signed else ""
+    number = f"{100 * fraction:{sign}.{decimals}f}".replace("-", MINUS)
+    return number + _plus_minus(error, decimals)
+
+
+def relative_change(value: float, reference: float) -> str:
+    """How much a value exceeds the reference, in percent of the reference: `+1.4 %`."""
     if not reference:
         return MISSING
     relative = 100 * (value / reference - 1)
-    digits = 2 if 0 < abs(relative) < 0.1 else 1
-    return f"{relative:+.{digits}f} %".replace("-", "−")
+    decimals = 2 if 0 < abs(relative) < 0.1 else 1
+    return f"{relative:+.{decimals}f} %".replace("-", MINUS)
 
 
 def cost(value: float | None, objective: Objective) -> str:
     """A cost with its unit: `11.78 M`, `8.21 ms`."""
     if value is None:
         return MISSING
-    if objective.unit:
-        return f"{value:.3g} {objective.unit}" if value < 1000 else f"{value:,.0f} {objective.unit}"
-    return si(value)
+    if not objective.unit:
+        return count(value)
+    return f"{value:.3g} {objective.unit}" if value < 1000 else f"{value:,.0f} {objective.unit}"
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
+    """A time span: `4.2 s`, `45 s`, `12 min`, `3 h 20 min`."""
     if seconds is None:
         return MISSING
     if seconds < 10:
@@ -61,13 +88,13 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")
+def plural(number: int, noun: str) -> str:
+    """A number of things: `1 trial`, `2 trials`, `1,200 trials`."""
+    return f"{integer(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+def enumeration(names: Sequence[str]) -> str:
+    """Names as a phrase: `a`, `a and b`, `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -80,14 +107,9 @@ def short_architecture(architecture: Architecture) -> str:
     return text.replace("(start=identity)", "").replace(",start=identity", "")
 
 
-def _spread(error: float | None) -> str:
+def _plus_minus(error: float | None, decimals: int) -> str:
     if error is None:
         return ""
-    # A second digit where one would claim that there is no error at all.
-    return f" ± {100 * error:.{1 if error >= 0.0005 else 2}f}"
-
-
-def scatter(noise: Noise) -> str:
-    """What a noise floor is made of: `deviation of one trial, from 12 repeats`."""
-    told = f"deviation of one trial, from {plural(noise.freedom, 'repeat')}"
-    return f"{told}, without the ± {100 * noise.shared:.1f} of a seed" if noise.shared else told
+    # One more decimal where rounding would claim that there is no error at all.
+    reads_as_zero = 100 * error < 0.5 * 10**-decimals
+    return f" ± {100 * error:.{decimals + reads_as_zero}f}"

@@ -1,4 +1,4 @@
-"""The answer in words: what a study found, and how far to believe it."""
+"""What a study found, in one sentence, and how far to believe it: the head of every report."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..records import StudyRecord
 from . import formatting
 
 
-def answer(study: StudyRecord, findings: Findings) -> str:
-    """One sentence: the best architecture against the bare backbone."""
+def summary_sentence(study: StudyRecord, findings: Findings) -> str:
+    """The best architecture against the bare backbone, in one sentence."""
     best, bare = findings.best, findings.bare
     if best is None:
         return _nothing_yet(findings)
     reached = formatting.percent(best.accuracy, best.standard_error)
     if best is bare:
-        others = len(findings.points) - 1
-        if not others:
+        rivals = len(findings.points) - 1
+        if not rivals:
             return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."
-        tried = f"None of {others} other architectures" if others > 1 else "No other architecture"
+        tried = f"None of {rivals} other architectures" if rivals > 1 else "No other architecture"
         return f"{tried} beats the bare {study.backbone} so far, which reaches {reached}."
     sentence = f"{best.architecture} is the best so far, with {reached}"
     if bare is None or best.gain is None:
@@ -31,25 +31,25 @@ def answer(study: StudyRecord, findings: Findings) -> str:
     return f"{sentence}: {gain} points against the bare {study.backbone}{costs}."
 
 
-def caveat(findings: Findings) -> str:
-    """How far the answer can be believed, from the noise that this study has seen."""
+def caveat(findings: Findings) -> str | None:
+    """How far the summary can be believed, given the study's noise; None if it claims no gain."""
     best = findings.best
     if best is None or best.gain is None:
-        return ""
+        return None
     tried = formatting.plural(len(findings.points), "architecture")
     hypothesis = (
-        f"It is the winner among {tried}, and winners look better than they are: "
-        f"a hypothesis, until fresh seeds confirm it."
+        f"The best of {tried} tends to look better than it is, so this is a hypothesis "
+        f"until fresh seeds confirm it."
     )
     error = gain_error(best.gain, findings.noise)
     if error is None:
-        return f"How much of this is luck of the seed is unknown: nothing ran twice. {hypothesis}"
-    spread = f"{100 * error:.1f} points"
-    if abs(best.gain.mean) <= 2 * error:
         return (
-            f"Different seeds alone make differences of this size (standard error {spread}). "
+            "How much of this is due to the seed is unknown: no architecture ran with two seeds. "
             f"{hypothesis}"
         )
+    spread = f"{formatting.points(error, signed=False)} points"
+    if abs(best.gain.mean) <= 2 * error:
+        return f"Seeds alone make differences of this size (standard error {spread}). {hypothesis}"
     return f"The standard error of this difference is {spread}. {hypothesis}"
 
 
@@ -74,5 +74,14 @@ def _nothing_yet(findings: Findings) -> str:
 def _price(cost: Objective, point: ArchitectureSummary, bare: ArchitectureSummary) -> str:
     if cost.key not in point.values or cost.key not in bare.values:
         return ""
-    more = formatting.change(point.values[cost.key], bare.values[cost.key])
+    more = formatting.relative_change(point.values[cost.key], bare.values[cost.key])
     return f"{more} {cost.title.lower()}"
+
+
+def noise_details(noise: Noise) -> str:
+    """What a noise floor is based on: `standard deviation of one trial, from 12 repeats`."""
+    details = f"standard deviation of one trial, from {formatting.plural(noise.freedom, 'repeat')}"
+    if noise.shared:
+        shared = formatting.points(noise.shared, signed=False)
+        details += f", without the {shared} points that all trials of a seed share"
+    return details

@@ -8,7 +8,7 @@ from dash import dcc, html
 from ...figures.intervals import confirmation_figure
 from ...figures.pareto import pareto_figure
 from ...text import formatting
-from ...text.confirmation import verdict, warning
+from ...text.confirmation import conclusion, rank_warning
 from ..components import Component, plot, section, soft, table, waiting, words
 from ..context import PageContext
 from ..study_state import StudyState
@@ -69,13 +69,13 @@ def _row(state: StudyState) -> list[Component]:
     return [
         state.study.name,
         state.study.backbone,
-        str(recipe.get("data", "–")).rsplit("/", 1)[-1],
-        html.Code(formatting.short_architecture(best.architecture)) if best else "–",
-        formatting.percent(best.accuracy, best.standard_error) if best else "–",
-        formatting.points(gain.mean, gain.standard_error) if gain else "–",
-        formatting.percent(bare.accuracy, bare.standard_error) if bare else "–",
-        f"{100 * noise.deviation:.1f}" if noise else "–",
-        f"{found.counts['complete']:,}",
+        str(recipe.get("data", formatting.MISSING)).rsplit("/", 1)[-1],
+        html.Code(formatting.short_architecture(best.architecture)) if best else formatting.MISSING,
+        formatting.percent(best.accuracy, best.standard_error) if best else formatting.MISSING,
+        formatting.points(gain.mean, gain.standard_error) if gain else formatting.MISSING,
+        formatting.percent(bare.accuracy, bare.standard_error) if bare else formatting.MISSING,
+        formatting.points(noise.deviation, signed=False) if noise else formatting.MISSING,
+        formatting.integer(found.counts["complete"]),
     ]
 
 
@@ -86,7 +86,7 @@ def confirmed_page(_: PageContext) -> Component:
             "Confirmed",
             "Finalists and baselines, retrained with fresh seeds and judged once on the test "
             "split. Filled: a difference that can be claimed after the correction.",
-            words("verdict"),
+            words("conclusion"),
             plot("forest", 60),
         )
     ]
@@ -100,7 +100,7 @@ def forest(context: PageContext) -> go.Figure:
     return confirmation_figure(found, context.theme)
 
 
-def said(context: PageContext) -> Component:
+def conclusion_text(context: PageContext) -> Component:
     """What can be claimed and what cannot."""
     found = context.state.confirmation
     if found is None:
@@ -108,5 +108,5 @@ def said(context: PageContext) -> Component:
             html.P("Nothing has been confirmed yet: what the search liked is a hypothesis."),
             soft(f"Test it with: attentune confirm {context.state.study.name}"),
         ]
-    doubt = warning(found)
-    return [html.P(verdict(found), className="answer"), soft(doubt) if doubt else None]
+    warning = rank_warning(found)
+    return [html.P(conclusion(found), className="summary"), soft(warning) if warning else None]

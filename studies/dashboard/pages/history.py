@@ -93,20 +93,19 @@ def budget(context: PageContext) -> Component:
     wanted, spent = plan.get("trials"), state.store.spent_seconds(state.study)
     numbers = []
     if wanted:
-        numbers.append(("trials", f"{len(ended):,} of {wanted:,}", _share(len(ended), wanted)))
+        done = f"{formatting.integer(len(ended))} of {formatting.integer(wanted)}"
+        numbers.append(("trials", done, formatting.share(len(ended) / wanted)))
     of = f" of {formatting.duration(plan['budget'])}" if plan.get("budget") else ""
     numbers.append(("wall time", formatting.duration(spent) + of, "over all resumes"))
     trained = int(ended["epochs"].sum())
     whole = int(ended["epochs"][ended["state"] == COMPLETE].max(initial=0))
     saved = int((whole - ended["epochs"][ended["state"] == PRUNED]).clip(min=0).sum())
-    share = f"{100 * saved / (saved + trained):.0f} % of what all would have taken" if saved else ""
-    numbers.append(("epochs saved by pruning", f"{saved:,}", share))
+    share = ""
+    if saved:
+        share = f"{formatting.share(saved / (saved + trained))} of all epochs without pruning"
+    numbers.append(("epochs saved by pruning", formatting.integer(saved), share))
     numbers.append(("time left", *_left(state, wanted, ended)))
     return tiles(numbers)
-
-
-def _share(done: int, wanted: int) -> str:
-    return f"{100 * done / wanted:.0f} %"
 
 
 def _left(state: StudyState, wanted: int | None, ended: Any) -> tuple[str, str]:
@@ -115,9 +114,9 @@ def _left(state: StudyState, wanted: int | None, ended: Any) -> tuple[str, str]:
         return "none", "the trials are done" if wanted else "no number of trials is known"
     moments = np.sort(ended["finished"][~np.isnan(ended["finished"])])[-20:]
     if not state.runs:
-        return "–", "nobody runs this study now"
+        return formatting.MISSING, "nobody runs this study now"
     if len(moments) < 3:
-        return "–", "too few trials to tell"
+        return formatting.MISSING, "too few trials to tell"
     pace = (time.time() - moments[0]) / len(moments)
     return formatting.duration(
         pace * (wanted - len(ended))

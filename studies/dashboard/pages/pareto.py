@@ -10,6 +10,7 @@ from dash import dcc, html
 from ...analysis.findings import ArchitectureSummary, Findings
 from ...figures.pareto import COLOURINGS, pareto_figure, three_objectives_figure
 from ...text import formatting
+from ...text.summary import noise_details
 from ..components import Component, architecture, plot, section, soft, table, tiles, words
 from ..context import PageContext
 
@@ -20,7 +21,7 @@ ROWS = 40
 def page(_: PageContext) -> Component:
     """The skeleton."""
     return [
-        words("answer"),
+        words("summary"),
         section(
             "Accuracy against cost",
             "One marker is one architecture, the mean over its seeds with its standard error. "
@@ -105,9 +106,9 @@ def three(context: PageContext) -> go.Figure:
     return figure.update_layout(uirevision=f"{context.state.study.id} {cost.key} {third.key} {log}")
 
 
-def answer(context: PageContext) -> Component:
-    """The answer in words, and the key numbers."""
-    said, doubt = context.state.answer()
+def summary(context: PageContext) -> Component:
+    """The summary in one sentence, and the key numbers."""
+    sentence, doubt = context.state.summary()
     found = context.state.findings()
     numbers = [
         (
@@ -119,14 +120,14 @@ def answer(context: PageContext) -> Component:
         if p is not None
     ]
     noise = found.noise
-    numbers.append(
-        ("noise floor", "unknown", "no architecture has two seeds yet")
-        if noise is None
-        else ("noise floor", f"{100 * noise.deviation:.1f} points", formatting.scatter(noise))
-    )
+    if noise is None:
+        numbers.append(("noise floor", "unknown", "no architecture has two seeds yet"))
+    else:
+        deviation = f"{formatting.points(noise.deviation, signed=False)} points"
+        numbers.append(("noise floor", deviation, noise_details(noise)))
     others = ", ".join(f"{n:,} {s}" for s, n in found.counts.items() if n and s != "complete")
     numbers.append(("trials complete", f"{found.counts['complete']:,}", others))
-    return [html.P(said, className="answer"), soft(doubt) if doubt else None, tiles(numbers)]
+    return [html.P(sentence, className="summary"), soft(doubt) if doubt else None, tiles(numbers)]
 
 
 def drawn(context: PageContext) -> Component:
@@ -171,7 +172,7 @@ def _row(context: PageContext, found: Findings, point: ArchitectureSummary) -> l
     return [
         html.Span([link, *_tags(found, point)]),
         formatting.percent(point.accuracy, point.standard_error),
-        "–" if gain is None else formatting.points(gain.mean, gain.standard_error),
+        formatting.MISSING if gain is None else formatting.points(gain.mean, gain.standard_error),
         *(formatting.cost(point.values.get(cost.key), cost) for cost in context.state.costs),
         str(len(point.seeds)),
     ]

@@ -77,7 +77,7 @@ def drawing(found: Architecture, stages: int, theme: Theme) -> Component:
                 style={"borderColor": theme.attention(i.attention)},
             )
             for i in inside
-        ] or [html.Div("–", className="left-alone")]
+        ] or [html.Div(formatting.MISSING, className="left-alone")]
         boxes.append(html.Div([html.B(f"s{stage}"), *marks], className="stage"))
     boxes.append(html.Div([html.B("head")], className="stage stem"))
     return html.Div(boxes, className="stages", role="img", **{"aria-label": str(found)})
@@ -137,21 +137,19 @@ def _costs(
     values = point.values if point is not None else trial.values
     rows: list[list[Component]] = []
     if point is not None:
-        gain = (
-            "–"
-            if point.gain is None
-            else formatting.points(point.gain.mean, point.gain.standard_error)
-        )
+        gain = formatting.MISSING
+        if point.gain is not None:
+            gain = f"{formatting.points(point.gain.mean, point.gain.standard_error)} points"
         reached = formatting.percent(point.accuracy, point.standard_error)
-        rows.append(["Validation accuracy", reached, "–" if gain == "–" else f"{gain} points"])
+        rows.append(["Validation accuracy", reached, gain])
     for cost in OBJECTIVES.values():
         if cost.key in values and cost.key != "accuracy":
-            more = "–"
+            more = formatting.MISSING
             if bare is not None and cost.key in bare.values and point is not bare:
-                more = formatting.change(values[cost.key], bare.values[cost.key])
+                more = formatting.relative_change(values[cost.key], bare.values[cost.key])
             rows.append([cost.title, formatting.cost(values[cost.key], cost), more])
     if trial.peak_memory_mib is not None:
-        rows.append(["Peak memory", f"{trial.peak_memory_mib:,.0f} MiB", "–"])
+        rows.append(["Peak memory", f"{trial.peak_memory_mib:,.0f} MiB", formatting.MISSING])
     return table(["", ">here", ">difference"], rows)
 
 
@@ -162,7 +160,7 @@ def _seeds(trials: Sequence[TrialRecord]) -> Component:
             str(t.seed),
             t.state,
             str(t.epochs),
-            "–" if t.accuracy is None else formatting.percent(t.accuracy),
+            formatting.percent(t.accuracy),
         ]
         for t in trials
     ]

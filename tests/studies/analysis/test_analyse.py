@@ -15,7 +15,6 @@ from attentune.studies.analysis import analyse
 from attentune.studies.database.store import Store
 from attentune.studies.objectives import OBJECTIVES, Objective
 from attentune.studies.records import BASELINE, CONFIRM, StudyRecord, TrialRecord
-from attentune.studies.text.summary import answer, caveat
 from made import BARE, study, trial
 
 ACCURACY, PARAMS, LATENCY = (OBJECTIVES[name] for name in ("accuracy", "params", "latency"))
@@ -278,41 +277,6 @@ def test_show_json_names_directions_by_the_keys_of_values() -> None:
     shown = analyse.show_json(study("accuracy", "latency", "memory"), [])
     assert list(shown["directions"]) == ["accuracy", "latency_ms", "memory_mib"]
     assert (shown["pareto"], shown["baseline"], shown["trials"]) == ([], None, [])
-
-
-@pytest.mark.parametrize(
-    ("trials", "says", "believed"),
-    [
-        ([], "No trial has run yet.", ""),
-        ([trial(0, BARE)], "No trial is complete yet; 1 trial running.", ""),
-        ([trial(0, BARE, state="failed")], "1 failed; the reasons are below", ""),
-        ([trial(0, BARE, 0.6)], "bare net reaches 60.0 %; nothing else is complete", ""),
-        ([trial(0, BARE, 0.6), trial(1, se(4), 0.5)], "No other architecture beats the bare", ""),
-        ([trial(1, se(4), 0.5)], "the bare backbone is not complete yet", ""),
-        (
-            [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)],
-            f"{se(4)} is the best so far, with 70.0 %: +10.0 points against the bare net "
-            "for +1.4 % parameters.",
-            "nothing ran twice",
-        ),
-        (
-            [*(trial(s, BARE, 0.6 + s / 50, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
-            "+3.0 points",
-            "Different seeds alone make differences of this size (standard error 2.0 points)",
-        ),
-        (
-            [*(trial(s, BARE, 0.6 + s / 500, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
-            "+3.0 points",
-            "The standard error of this difference is 0.2 points. It is the winner among 2",
-        ),
-    ],
-)
-def test_the_answer_says_what_was_found_and_how_far_to_believe_it(
-    trials: list[TrialRecord], says: str, believed: str
-) -> None:
-    found = analyse.analyse(study(), trials)
-    assert says in answer(study(), found)
-    assert believed in caveat(found)
 
 
 def test_costs_without_an_objective_fall_back_to_parameters() -> None:

@@ -24,7 +24,7 @@ from attentune.studies.records import (
     SEARCH,
     TrialRecord,
 )
-from attentune.studies.text.confirmation import verdict, warning
+from attentune.studies.text.confirmation import conclusion, rank_warning
 from made import BARE, study, trial
 from scipy import stats
 
@@ -148,7 +148,7 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
     search = searched(dict(zip(names, (0.60, 0.66, 0.65, 0.67, 0.62), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.740, 0.7402, 0.7399, 0.7005)), strict=True))
     found = confirmed(search, test)
-    sentence = verdict(found)
+    sentence = conclusion(found)
     assert (
         "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
     )
@@ -167,15 +167,15 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
 def test_without_a_claim_it_says_what_would_have_been_found() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
     found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
-    assert verdict(found).startswith("It cannot be claimed that any architecture is better")
-    assert "would have been found in four of five" in verdict(found)
+    assert conclusion(found).startswith("No architecture can be claimed to be better")
+    assert "with a power of 80 %" in conclusion(found)
     assert not found.pairs
 
 
 def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
     found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
-    assert "`se(r=4)@s1.residual` is worse than it" in verdict(found)
+    assert "`se(r=4)@s1.residual` is worse than it" in conclusion(found)
     assert not found.better
 
 
@@ -186,8 +186,8 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
     found = confirmed(search, test)
     assert found.agreement is not None
     assert found.agreement.rho == pytest.approx(-1.0)
-    assert "Search again with more epochs" in warning(found)
-    assert "hardly (ρ = -1.00)" in verdict(found)
+    assert "Search again with more epochs" in (rank_warning(found) or "")
+    assert "hardly (ρ = −1.00)" in conclusion(found)
 
 
 @pytest.mark.parametrize(
@@ -196,15 +196,15 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
         ({}, "no confirming trial is complete"),
         ({SPACE[0]: [0.7, 0.7]}, "the bare backbone has no complete"),
         ({BARE: [0.7, 0.7]}, "only the bare backbone"),
-        ({BARE: [0.7, None], SPACE[0]: [0.8, None]}, "two seeds at least"),
+        ({BARE: [0.7, None], SPACE[0]: [0.8, None]}, "at least two seeds"),
     ],
 )
 def test_too_little_to_tell_is_said_as_such(
     accuracies: dict[str, list[float | None]], words: str
 ) -> None:
     found = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
-    assert words in verdict(found)
-    assert warning(found) == ""
+    assert words in conclusion(found)
+    assert rank_warning(found) is None
     assert confirmation_figure(found).layout.height
 
 

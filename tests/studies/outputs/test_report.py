@@ -65,7 +65,7 @@ def test_the_report_tells_the_whole_story(
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for expected in (
         "resnet18+cbam(r=4)@s3.residual is the best so far, with 71.0 ± 1.0 %: +10.0 points",
-        "a hypothesis, until fresh seeds confirm it",
+        "a hypothesis until fresh seeds confirm it",
         "11.69 M",
         "+0.09 %",
         "out_of_memory",

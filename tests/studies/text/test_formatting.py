@@ -1,0 +1,88 @@
+"""One format for every number, wherever it is shown."""
+
+from __future__ import annotations
+
+import pytest
+from attentune.spaces.architecture import parse
+from attentune.studies.objectives import OBJECTIVES
+from attentune.studies.text import formatting
+from attentune.studies.text.formatting import MISSING
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (640, "640"),
+        (1_000, "1.000 k"),
+        (11_689_512, "11.69 M"),
+        (11_776_552, "11.78 M"),
+        (999_960, "1.000 M"),
+        (9_999_600, "10.00 M"),
+        (1_820_000_000, "1.820 G"),
+    ],
+)
+def test_counts_have_four_significant_digits(value: float, text: str) -> None:
+    assert formatting.count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "error", "text"),
+    [
+        (0.757, None, "75.7 %"),
+        (0.757, 0.008, "75.7 ± 0.8 %"),
+        (0.757, 0.0004, "75.7 ± 0.04 %"),
+        (None, None, MISSING),
+    ],
+)
+def test_accuracies_are_in_percent(fraction: float | None, error: float | None, text: str) -> None:
+    assert formatting.percent(fraction, error) == text
+
+
+def test_differences_have_a_sign_and_a_true_minus() -> None:
+    assert formatting.points(0.093, 0.008) == "+9.3 ± 0.8"
+    assert formatting.points(-0.012) == "−1.2"
+    assert formatting.points(0.0041, 0.0015, decimals=2) == "+0.41 ± 0.15"
+    assert formatting.points(0.012, signed=False) == "1.2"
+
+
+def test_a_small_relative_change_does_not_read_as_none() -> None:
+    assert formatting.relative_change(1014, 1000) == "+1.4 %"
+    assert formatting.relative_change(9999, 10_000) == "−0.01 %"
+    assert formatting.relative_change(1.0, 0.0) == MISSING
+
+
+def test_costs_have_their_unit() -> None:
+    assert formatting.cost(11_776_552, OBJECTIVES["params"]) == "11.78 M"
+    assert formatting.cost(8.214, OBJECTIVES["latency"]) == "8.21 ms"
+    assert formatting.cost(1234.5, OBJECTIVES["memory"]) == "1,234 MiB"
+    assert formatting.cost(None, OBJECTIVES["params"]) == MISSING
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.24, "4.2 s"),
+        (45, "45 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (3_723, "62 min"),
+        (12_000, "3 h 20 min"),
+        (None, MISSING),
+    ],
+)
+def test_durations_are_in_the_largest_units(seconds: float | None, text: str) -> None:
+    assert formatting.duration(seconds) == text
+
+
+def test_numbers_of_things_and_lists_read_as_phrases() -> None:
+    assert formatting.plural(1, "trial") == "1 trial"
+    assert formatting.plural(1200, "trial") == "1,200 trials"
+    assert formatting.enumeration(["a"]) == "a"
+    assert formatting.enumeration(["a", "b", "c"]) == "a, b and c"
+
+
+def test_a_short_architecture_leaves_out_what_a_study_shares() -> None:
+    text = "resnet18+se(r=4,start=identity)@s1.residual+eca(start=identity)@s2.post"
+    assert formatting.short_architecture(parse(text)) == "se(r=4)@s1.residual+eca@s2.post"
+    assert formatting.short_architecture(parse("resnet18")) == "resnet18, bare"
