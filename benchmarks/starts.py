@@ -34,7 +34,7 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
 from attentune.spaces.attentions.catalogue import attention
-from attentune.spaces.attentions.gates import Gate, zero
+from attentune.spaces.attentions.gates import SigmoidGate, zero
 
 BARE = "test_resnet"
 ATTENTIONS = {"se": {"r": 4}, "cbam": {"r": 4}, "ca": {"r": 4}, "eca": {}}
@@ -66,7 +66,7 @@ class DoubledCoordinates(CoordinateAttention):
     def __init__(self, channels: int, reduction_ratio: int = 32, start: str = "identity") -> None:
         super().__init__(channels, reduction_ratio)
         assert start == "identity"
-        self.gate = Gate("identity")  # type: ignore[assignment]
+        self.gate = SigmoidGate("identity")  # type: ignore[assignment]
         zero(self.conv_h)
         zero(self.conv_w)
 

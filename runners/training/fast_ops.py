@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...spaces.kernels import batch_norm, small_convolutions
-from ...spaces.kernels.pooling import averaged
+from ...spaces.kernels.pooling import mean_by_sum
 
 Function = Callable[..., Any]
 
@@ -84,7 +84,7 @@ def _is_excitation(layer: nn.Module) -> bool:
 
 def _excited(layer: Any, x: Tensor) -> Tensor:
     """`SqueezeExcite.forward`, with a mean whose gradient does not write a whole map."""
-    squeezed = layer.act1(layer.conv_reduce(averaged(x, (2, 3))))
+    squeezed = layer.act1(layer.conv_reduce(mean_by_sum(x, (2, 3))))
     excited: Tensor = x * layer.gate(layer.conv_expand(squeezed))
     return excited
 

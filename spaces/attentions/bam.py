@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import Gate, PatientBatchNorm2d, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
 
 
 class BAM(nn.Module):
@@ -40,7 +40,7 @@ class BAM(nn.Module):
             nn.Conv2d(channels, hidden, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, channels, 1),
-            PatientBatchNorm2d(channels),
+            SafeBatchNorm2d(channels),
         )
         self.spatial = nn.Sequential(
             nn.Conv2d(channels, hidden, 1),
@@ -50,16 +50,16 @@ class BAM(nn.Module):
             nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, 1, 1),
-            PatientBatchNorm2d(1),
+            SafeBatchNorm2d(1),
         )
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.channel[-1])
             zero(self.spatial[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         by_channel, by_position = self.channel(means[:, :, None, None]), self.spatial(x)
-        scale: Tensor = self.gate(spread(x, by_channel, by_position))
-        return scaled(x, scale if self.gate.doubled else 1 + scale)
+        scale: Tensor = self.gate(add_in_layout_of(x, by_channel, by_position))
+        return scale_map(x, scale if self.gate.doubled else 1 + scale)

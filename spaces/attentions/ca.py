@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
-from ..kernels.pooled_convolutions import joined, normed, over_strips
+from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import concatenate_strips, convolve_strips, normalise_strips
 from ..kernels.pooling import mean
 from .gates import BlendedGate, Start
 
@@ -40,9 +40,11 @@ class CoordinateAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""
         height, width = x.shape[2:]
-        x, *both = pooled(x, mean(3), mean(2))
-        strips = self.act(normed(self.bn, over_strips(self.conv1, joined(*both), x)))
+        x, *both = pool_map(x, mean(3), mean(2))
+        strips = self.act(
+            normalise_strips(self.bn, convolve_strips(self.conv1, concatenate_strips(*both), x))
+        )
         rows, columns = strips.split((height, width), dim=2)
-        by_row: Tensor = self.gate(over_strips(self.conv_h, rows, x)).unsqueeze(3)
-        by_column: Tensor = self.gate(over_strips(self.conv_w, columns, x)).unsqueeze(2)
-        return scaled(x, by_row, by_column)
+        by_row: Tensor = self.gate(convolve_strips(self.conv_h, rows, x)).unsqueeze(3)
+        by_column: Tensor = self.gate(convolve_strips(self.conv_w, columns, x)).unsqueeze(2)
+        return scale_map(x, by_row, by_column)

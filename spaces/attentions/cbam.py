@@ -22,10 +22,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
-from ..kernels.pooled_convolutions import over_planes
+from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import convolve_planes
 from ..kernels.pooling import maximum, mean
-from .gates import Gate, PatientBatchNorm2d, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
 
 
 class ChannelHalf(nn.Module):
@@ -36,15 +36,15 @@ class ChannelHalf(nn.Module):
         self.fc1 = nn.Linear(channels, hidden, bias=bias)
         self.act = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, channels, bias=bias)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, *both = pooled(x, mean(2, 3), maximum(2, 3))
+        x, *both = pool_map(x, mean(2, 3), maximum(2, 3))
         scale: Tensor = self.gate(self.fc2(self.act(self.fc1(torch.stack(both)))).sum(0))
-        return scaled(x, scale[:, :, None, None])
+        return scale_map(x, scale[:, :, None, None])
 
 
 class SpatialHalf(nn.Module):
@@ -53,16 +53,16 @@ class SpatialHalf(nn.Module):
     def __init__(self, kernel: int, start: Start) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
-        self.bn = PatientBatchNorm2d(1)
-        self.gate = Gate(start)
+        self.bn = SafeBatchNorm2d(1)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position scaled."""
-        x, *both = pooled(x, mean(1), maximum(1))
-        scale: Tensor = self.gate(self.bn(over_planes(self.conv, *both)))
-        return scaled(x, scale)
+        x, *both = pool_map(x, mean(1), maximum(1))
+        scale: Tensor = self.gate(self.bn(convolve_planes(self.conv, *both)))
+        return scale_map(x, scale)
 
 
 class CBAM(nn.Module):

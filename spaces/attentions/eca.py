@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
-from ..kernels.pooled_convolutions import along
+from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import convolve_vectors
 from ..kernels.pooling import mean
 from .catalogue import eca_kernel
-from .gates import Gate, Start, zero
+from .gates import SigmoidGate, Start, zero
 
 
 class EfficientChannelAttention(nn.Module):
@@ -29,12 +29,12 @@ class EfficientChannelAttention(nn.Module):
         super().__init__()
         kernel = eca_kernel(channels) if k == "auto" else int(k)
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, means = pooled(x, mean(2, 3))
-        scale: Tensor = self.gate(along(self.conv, means))
-        return scaled(x, scale[:, :, None, None])
+        x, means = pool_map(x, mean(2, 3))
+        scale: Tensor = self.gate(convolve_vectors(self.conv, means))
+        return scale_map(x, scale[:, :, None, None])

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
-from ..kernels.pooled_convolutions import over_strips
+from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import convolve_strips
 from ..kernels.pooling import mean
 from .formulas import largest_divisor
-from .gates import Gate, PatientGroupNorm, Start, zero
+from .gates import SafeGroupNorm, SigmoidGate, Start, zero
 
 
 class EfficientLocalAttention(nn.Module):
@@ -27,14 +27,14 @@ class EfficientLocalAttention(nn.Module):
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         super().__init__()
         self.conv = nn.Conv1d(channels, channels, k, padding=k // 2, groups=channels, bias=False)
-        self.norm = PatientGroupNorm(largest_divisor(channels, 16), channels)
-        self.gate = Gate(start)
+        self.norm = SafeGroupNorm(largest_divisor(channels, 16), channels)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""
-        x, rows, columns = pooled(x, mean(3), mean(2))
-        by_row: Tensor = self.gate(self.norm(over_strips(self.conv, rows, x))).to(x.dtype)
-        by_column: Tensor = self.gate(self.norm(over_strips(self.conv, columns, x))).to(x.dtype)
-        return scaled(x, by_row.unsqueeze(3), by_column.unsqueeze(2))
+        x, rows, columns = pool_map(x, mean(3), mean(2))
+        by_row: Tensor = self.gate(self.norm(convolve_strips(self.conv, rows, x))).to(x.dtype)
+        by_column: Tensor = self.gate(self.norm(convolve_strips(self.conv, columns, x))).to(x.dtype)
+        return scale_map(x, by_row.unsqueeze(3), by_column.unsqueeze(2))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
 from .gates import BlendedGate, Start, in_groups
@@ -42,21 +42,21 @@ class EfficientMultiscaleAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
         groups, height = self.groups, x.shape[2]
-        x, *both = pooled(x, mean(3), mean(2))
+        x, *both = pool_map(x, mean(3), mean(2))
         mixed = F.conv1d(torch.cat(both, dim=2), *self._everywhere(self.conv1), groups=groups)
         rows, columns = mixed.sigmoid().tensor_split((height,), dim=2)
-        one = scaled(x, rows.unsqueeze(3), columns.unsqueeze(2))
-        one, means, variances = pooled(one, mean(2, 3), variance(2, 3))
+        one = scale_map(x, rows.unsqueeze(3), columns.unsqueeze(2))
+        one, means, variances = pool_map(one, mean(2, 3), variance(2, 3))
         weight, bias = self._everywhere(self.norm)
         two = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
-        two, logits = pooled(two, mean(2, 3))
+        two, logits = pool_map(two, mean(2, 3))
         by_one = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
         by_two = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
         # The norm's scale and shift are applied to what the channels are summed up with.
         slopes = by_two * weight * (variances + self.norm.eps).rsqrt()
         shifts = torch.unflatten(by_two * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
-        one = scaled(one - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype))
-        two = scaled(two, by_one[:, :, None, None].to(x.dtype))
+        one = scale_map(one - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype))
+        two = scale_map(two, by_one[:, :, None, None].to(x.dtype))
         scale: Tensor = self.gate(in_groups(one + two, groups).sum(2) + shifts)
         return (in_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import Gate, Start, zero
+from .gates import SigmoidGate, Start, zero
 
 
 class EffectiveSqueezeExcitation(nn.Module):
@@ -24,12 +24,12 @@ class EffectiveSqueezeExcitation(nn.Module):
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()
         self.fc = nn.Linear(channels, channels)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.fc)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         scale: Tensor = self.gate(self.fc(means))
-        return scaled(x, scale[:, :, None, None])
+        return scale_map(x, scale[:, :, None, None])

@@ -21,9 +21,9 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import weighted
-from .gates import Gate, Start, zero
+from .gates import SigmoidGate, Start, zero
 
 # (u, v) on the 7×7 grid in the order of their accuracy alone (the paper's figure 4).
 _BEST = (
@@ -55,7 +55,7 @@ class FrequencyChannelAttention(nn.Module):
         self.fc1 = nn.Linear(channels, hidden, bias=False)
         self.act = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, channels, bias=False)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.fc2)
 
@@ -63,9 +63,9 @@ class FrequencyChannelAttention(nn.Module):
         """The map with every channel scaled."""
         rows, columns = _basis(self.u, x.shape[2], x.dtype), _basis(self.v, x.shape[3], x.dtype)
         basis = (rows.unsqueeze(2) * columns.unsqueeze(1)).unsqueeze(0)
-        x, spectrum = pooled(x, weighted(basis, 2, 3))
+        x, spectrum = pool_map(x, weighted(basis, 2, 3))
         scale: Tensor = self.gate(self.fc2(self.act(self.fc1(spectrum))))
-        return scaled(x, scale[:, :, None, None])
+        return scale_map(x, scale[:, :, None, None])
 
 
 def _basis(index: Tensor, length: int, dtype: torch.dtype) -> Tensor:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 Start = Literal["paper", "identity"]
 
 
-class Gate(nn.Module):
+class SigmoidGate(nn.Module):
     """σ(z) for `start="paper"`, 2·σ(z) for `start="identity"`; any shape to the same."""
 
     def __init__(self, start: Start) -> None:
@@ -81,7 +81,7 @@ def _patient(norm: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
     )
 
 
-class PatientBatchNorm1d(nn.BatchNorm1d):
+class SafeBatchNorm1d(nn.BatchNorm1d):
     """Batch norm of (N, C) or (N, C, L) that survives one value a channel; see the 2d one."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class PatientBatchNorm1d(nn.BatchNorm1d):
         return super().forward(input)
 
 
-class PatientBatchNorm2d(nn.BatchNorm2d):
+class SafeBatchNorm2d(nn.BatchNorm2d):
     """Batch norm that survives one value a channel.
 
     Training on a single picture with a 1×1 map has no variance, and torch refuses it. Here such a
@@ -105,7 +105,7 @@ class PatientBatchNorm2d(nn.BatchNorm2d):
         return super().forward(input)
 
 
-class PatientGroupNorm(nn.GroupNorm):
+class SafeGroupNorm(nn.GroupNorm):
     """Group norm that takes one value a group for zero, where torch refuses it."""
 
     def forward(self, input: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import lies_last
-from ..kernels.pooled_convolutions import to_plane
+from ..kernels.pool_scale import is_fused_channels_last
+from ..kernels.pooled_convolutions import project_to_plane
 from .gates import Start, zero
 
 
@@ -35,8 +35,8 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the context added everywhere."""
-        weights = to_plane(self.key, x).flatten(2).softmax(2).to(x.dtype)
-        if lies_last(x):  # the same, with gradients that lie as the map does
+        weights = project_to_plane(self.key, x).flatten(2).softmax(2).to(x.dtype)
+        if is_fused_channels_last(x):  # the same, with gradients that lie as the map does
             context = (weights @ x.flatten(2).transpose(1, 2)).squeeze(1)
         else:
             context = (x.flatten(2) @ weights.transpose(1, 2)).squeeze(2)

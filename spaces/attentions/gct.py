@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import squares
 from .gates import Start
 
@@ -34,8 +34,8 @@ class GatedChannelTransformation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, energy = pooled(x, squares(2, 3))
+        x, energy = pool_map(x, squares(2, 3))
         s = self.alpha * (energy + _EPSILON).sqrt()
         total = s.square().sum(1, keepdim=True) + _EPSILON
         scale = 1 + torch.tanh(self.gamma * s * (x.shape[1] / total).sqrt() + self.beta)
-        return scaled(x, scale[:, :, None, None].to(x.dtype))
+        return scale_map(x, scale[:, :, None, None].to(x.dtype))

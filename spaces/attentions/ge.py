@@ -26,10 +26,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
 from .formulas import ge_convolutions
-from .gates import BlendedGate, Gate, PatientBatchNorm2d, Start, zero
+from .gates import BlendedGate, SafeBatchNorm2d, SigmoidGate, Start, zero
 
 
 class GatherExcite(nn.Module):
@@ -58,7 +58,7 @@ class GatherExcite(nn.Module):
             else None
         )
         last = self.mlp or self.gather
-        self.gate = BlendedGate(start) if last is None else Gate(start)
+        self.gate = BlendedGate(start) if last is None else SigmoidGate(start)
         if last is not None and start == "identity":
             zero(last[-1])
 
@@ -70,7 +70,7 @@ class GatherExcite(nn.Module):
         scale: Tensor = self.gate(coarse)
         if self.extent:
             scale = F.interpolate(scale, size=x.shape[2:], mode="nearest")
-        return scaled(x, scale)
+        return scale_map(x, scale)
 
     def _gather(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The map to go on with, and the coarse one."""
@@ -80,7 +80,7 @@ class GatherExcite(nn.Module):
         coarse = x if self.gather is None else self.gather(x)
         if e:
             return x, coarse
-        coarse, means = pooled(coarse, mean(2, 3))
+        coarse, means = pool_map(coarse, mean(2, 3))
         return (coarse if self.gather is None else x), means[:, :, None, None]
 
 
@@ -90,7 +90,7 @@ def _convolutions(channels: int, number: int, rectified: bool) -> nn.Sequential:
     for _ in range(number):
         layers += [
             nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
-            PatientBatchNorm2d(channels),
+            SafeBatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*(layers if rectified else layers[:-1]))

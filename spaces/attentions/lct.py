@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .gates import Gate, PatientGroupNorm, Start, zero
+from .gates import SafeGroupNorm, SigmoidGate, Start, zero
 
 
 class LinearContextTransform(nn.Module):
@@ -25,13 +25,13 @@ class LinearContextTransform(nn.Module):
     def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
         super().__init__()
         number = channel_groups(channels, 64 if groups == "auto" else int(groups))
-        self.norm = PatientGroupNorm(number, channels)
-        self.gate = Gate(start)
+        self.norm = SafeGroupNorm(number, channels)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         scale: Tensor = self.gate(self.norm(means)).to(x.dtype)
-        return scaled(x, scale[:, :, None, None])
+        return scale_map(x, scale[:, :, None, None])

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import fuses
-from .gates import PatientBatchNorm2d, Start, zero
+from ..kernels.pool_scale import can_fuse
+from .gates import SafeBatchNorm2d, Start, zero
 
 FEW = 512
 """Tokens up to which, in bf16 on a CPU, products of matrices are faster than a fused kernel."""
@@ -34,7 +34,7 @@ class NonLocal(nn.Module):
         self.hidden = max(1, channels // reduction_ratio)
         self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # θ, φ and g in one pass
         self.out = nn.Conv2d(self.hidden, channels, 1)
-        self.bn = PatientBatchNorm2d(channels)
+        self.bn = SafeBatchNorm2d(channels)
         zero(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class NonLocal(nn.Module):
         n, _, height, width = x.shape
         # One head: exporters know fused attention of four dimensions only.
         tokens = self.project(x).flatten(2).transpose(1, 2)[:, None]
-        fast = fuses(tokens, counted=True)
+        fast = can_fuse(tokens, counted=True)
         if fast:
             tokens = tokens.contiguous()  # torch's fast kernels take only such ones
         theta, phi, g = tokens.split(self.hidden, dim=3)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled, spread
-from ..kernels.pooled_convolutions import to_plane
+from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
+from ..kernels.pooled_convolutions import project_to_plane
 from ..kernels.pooling import mean
 from .gates import Start, zero
 
@@ -37,7 +37,7 @@ class ConcurrentSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         by_channel: Tensor = self.fc2(self.act(self.fc1(means))).sigmoid()
-        by_position: Tensor = to_plane(self.spatial, x).sigmoid()
-        return scaled(x, spread(x, by_channel[:, :, None, None], by_position))
+        by_position: Tensor = project_to_plane(self.spatial, x).sigmoid()
+        return scale_map(x, add_in_layout_of(x, by_channel[:, :, None, None], by_position))

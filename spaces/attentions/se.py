@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import Gate, Start, zero
+from .gates import SigmoidGate, Start, zero
 
 
 class SqueezeExcitation(nn.Module):
@@ -35,12 +35,12 @@ class SqueezeExcitation(nn.Module):
         self.fc1 = nn.Linear(channels, hidden, bias=bias)
         self.act = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, channels, bias=bias)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         scale: Tensor = self.gate(self.fc2(self.act(self.fc1(means))))
-        return scaled(x, scale[:, :, None, None])
+        return scale_map(x, scale[:, :, None, None])

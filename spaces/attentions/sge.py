@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled
+from ..kernels.pool_scale import pool_map
 from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .gates import Gate, PatientGroupNorm, Start, in_groups
+from .gates import SafeGroupNorm, SigmoidGate, Start, in_groups
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -28,14 +28,14 @@ class SpatialGroupEnhance(nn.Module):
     def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
         super().__init__()
         self.groups = channel_groups(channels, 64 if groups == "auto" else int(groups))
-        self.norm = PatientGroupNorm(self.groups, self.groups)
+        self.norm = SafeGroupNorm(self.groups, self.groups)
         nn.init.zeros_(self.norm.weight)
         nn.init.constant_(self.norm.bias, 0 if start == "identity" else 1)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
-        x, means = pooled(x, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
         grouped = in_groups(x, self.groups)
         likeness = (grouped * in_groups(means[:, :, None, None], self.groups)).sum(2)
         scale: Tensor = self.gate(self.norm(likeness))

@@ -19,10 +19,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import lies_last, pooled, scaled
+from ..kernels.pool_scale import is_fused_channels_last, pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
-from .gates import Gate, Start, in_groups
+from .gates import SigmoidGate, Start, in_groups
 
 
 class ShuffleAttention(nn.Module):
@@ -41,12 +41,12 @@ class ShuffleAttention(nn.Module):
         self.norm_weight = nn.Parameter(torch.ones(second))
         self.norm_bias = nn.Parameter(torch.zeros(second))
         self.shuffles = start == "paper" and channels % 2 == 0
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with both halves of every group scaled, and shuffled."""
         half = len(self.channel_weight)
-        x, all_means, variances = pooled(x, mean(2, 3), variance(2, 3))
+        x, all_means, variances = pool_map(x, mean(2, 3), variance(2, 3))
         means = torch.unflatten(all_means, 1, (self.groups, -1))
         by_channel = means[..., :half] * self.channel_weight + self.channel_bias
         # The norm's and the gate's scale and shift in one: W2 (w ŝ + b) + b2.
@@ -57,10 +57,10 @@ class ShuffleAttention(nn.Module):
         shifts = torch.cat((by_channel, shift.expand_as(slope)), dim=2).flatten(1)
         centred = x - all_means[:, :, None, None]
         z = centred * slopes[:, :, None, None].to(x.dtype) + shifts[:, :, None, None].to(x.dtype)
-        y = scaled(x, self.gate(z))
+        y = scale_map(x, self.gate(z))
         if not self.shuffles:
             return y
-        if lies_last(y):
+        if is_fused_channels_last(y):
             channels = torch.unflatten(y.permute(0, 2, 3, 1), 3, (2, -1))
             return channels.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)

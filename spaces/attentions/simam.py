@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
 
-from ..kernels.pool_scale import fuses_map
-from ..kernels.pool_scale_cpu import derived, in_slabs, order_of
+from ..kernels.pool_scale import can_fuse_map
+from ..kernels.pool_scale_cpu import differentiable_gradients, memory_order, split_into_chunks
 from .gates import BlendedGate, Start
 
 _LAMBDA = 1e-4
@@ -37,7 +37,7 @@ class SimAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
         weights = (x, *self.gate.parameters())
-        if fuses_map(x) and torch.is_grad_enabled() and any(w.requires_grad for w in weights):
+        if can_fuse_map(x) and torch.is_grad_enabled() and any(w.requires_grad for w in weights):
             result: Tensor = _Fused.apply(*weights)  # type: ignore[no-untyped-call]
             return result
         return _simam(*weights)
@@ -63,7 +63,7 @@ class _Fused(Function):
     def forward(ctx: Any, x: Tensor, *blend: Tensor) -> Tensor:
         ctx.save_for_backward(x, *blend)
         y = torch.empty_like(x)
-        for x_, y_ in in_slabs(x, y):
+        for x_, y_ in split_into_chunks(x, y):
             y_.copy_(_simam(x_, *blend))
         return y
 
@@ -71,12 +71,12 @@ class _Fused(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *blend = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return derived(_simam, (x, *blend), (grad,))
+            return differentiable_gradients(_simam, (x, *blend), (grad,))
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
-        order = order_of(x)
+        order = memory_order(x)
         total = torch.empty_like(x)
-        slabs = in_slabs(*(tensor.permute(order) for tensor in (x, grad, total)))
+        slabs = split_into_chunks(*(tensor.permute(order) for tensor in (x, grad, total)))
         parts = [_back(x, g, into, order, *blend) for x, g, into in slabs]
         return total, *(torch.stack(parts).sum(0).to(a.dtype) for a in blend)
 

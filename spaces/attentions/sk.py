@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
 from .entry import Convolution
 from .formulas import sk_branch
-from .gates import PatientBatchNorm1d, PatientBatchNorm2d, Start
+from .gates import SafeBatchNorm1d, SafeBatchNorm2d, Start
 
 
 class SelectiveKernel(nn.Module):
@@ -47,7 +47,7 @@ class SelectiveKernel(nn.Module):
         hidden = max(32, channels // reduction_ratio)
         self.branch = _dilated(channels, sk_branch(channels, convolution))
         self.squeeze = nn.Linear(channels, hidden, bias=False)
-        self.bn = PatientBatchNorm1d(hidden)
+        self.bn = SafeBatchNorm1d(hidden)
         self.select = nn.Linear(hidden, 2 * channels, bias=False)
         self.weight = nn.Parameter(torch.zeros(())) if start == "identity" else None
 
@@ -57,14 +57,14 @@ class SelectiveKernel(nn.Module):
         `source` (N, C_in, H_in, W_in) is what the convolution that made `x` was given.
         """
         two = self.branch(x if source is None else source)
-        x, means = pooled(x, mean(2, 3))
-        two, others = pooled(two, mean(2, 3))
+        x, means = pool_map(x, mean(2, 3))
+        two, others = pool_map(two, mean(2, 3))
         z = F.relu(self.bn(self.squeeze(means + others)))
         # A softmax over two is a sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
         share = (first - second).sigmoid()[:, :, None, None].to(two.dtype)
         rest = 1 - share if self.weight is None else self.weight * (1 - share)
-        return scaled(x, 1 - rest) + scaled(two, rest)
+        return scale_map(x, 1 - rest) + scale_map(two, rest)
 
 
 def _dilated(channels: int, like: Convolution) -> nn.Sequential:
@@ -79,6 +79,6 @@ def _dilated(channels: int, like: Convolution) -> nn.Sequential:
             groups=like.groups,
             bias=False,
         ),
-        PatientBatchNorm2d(channels),
+        SafeBatchNorm2d(channels),
         nn.ReLU(inplace=True),
     )

@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled
+from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean, variance
-from .gates import Gate, PatientBatchNorm1d, Start, zero
+from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero
 
 
 class StyleRecalibration(nn.Module):
@@ -26,14 +26,14 @@ class StyleRecalibration(nn.Module):
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()
         self.mix = nn.Conv1d(channels, channels, 2, groups=channels, bias=False)
-        self.bn = PatientBatchNorm1d(channels)
-        self.gate = Gate(start)
+        self.bn = SafeBatchNorm1d(channels)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, means, variances = pooled(x, mean(2, 3), variance(2, 3))
+        x, means, variances = pool_map(x, mean(2, 3), variance(2, 3))
         style = torch.stack((means, (variances + 1e-5).sqrt()), dim=2)
         scale: Tensor = self.gate(self.bn(self.mix(style)))
-        return scaled(x, scale.unsqueeze(3))
+        return scale_map(x, scale.unsqueeze(3))

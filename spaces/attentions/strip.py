@@ -16,9 +16,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import pooled, scaled, spread
+from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import Gate, PatientBatchNorm1d, Start, zero
+from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero
 
 
 class StripPooling(nn.Module):
@@ -27,18 +27,18 @@ class StripPooling(nn.Module):
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()
         self.conv_h = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
-        self.bn_h = PatientBatchNorm1d(channels)
+        self.bn_h = SafeBatchNorm1d(channels)
         self.conv_w = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
-        self.bn_w = PatientBatchNorm1d(channels)
+        self.bn_w = SafeBatchNorm1d(channels)
         self.fuse = nn.Conv2d(channels, channels, 1)
-        self.gate = Gate(start)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.fuse)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        x, rows, columns = pooled(x, mean(3), mean(2))
+        x, rows, columns = pool_map(x, mean(3), mean(2))
         rows = self.bn_h(self.conv_h(rows)).unsqueeze(3)
         columns = self.bn_w(self.conv_w(columns)).unsqueeze(2)
-        scale: Tensor = self.gate(self.fuse(F.relu(spread(x, rows, columns))))
-        return scaled(x, scale)
+        scale: Tensor = self.gate(self.fuse(F.relu(add_in_layout_of(x, rows, columns))))
+        return scale_map(x, scale)

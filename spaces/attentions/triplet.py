@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.pool_scale import pooled, scaled, spread
-from ..kernels.pooled_convolutions import over_planes
+from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
+from ..kernels.pooled_convolutions import convolve_planes
 from ..kernels.pooling import maximum, mean
-from .gates import Gate, PatientBatchNorm2d, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
 
 
 class TripletAttention(nn.Module):
@@ -34,11 +34,13 @@ class TripletAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        x, *both = pooled(x, *(pool(axis) for axis in (1, 2, 3) for pool in (maximum, mean)))
+        x, *both = pool_map(x, *(pool(axis) for axis in (1, 2, 3) for pool in (maximum, mean)))
         by_position: Tensor = self.over_channels(*both[:2]).unsqueeze(1)
         by_column: Tensor = self.over_rows(*both[2:4]).unsqueeze(2)
         by_row: Tensor = self.over_columns(*both[4:]).unsqueeze(3)
-        return scaled(x, spread(x, *(gate / 3 for gate in (by_position, by_column, by_row))))
+        return scale_map(
+            x, add_in_layout_of(x, *(gate / 3 for gate in (by_position, by_column, by_row)))
+        )
 
 
 class _Branch(nn.Module):
@@ -47,11 +49,11 @@ class _Branch(nn.Module):
     def __init__(self, kernel: int, start: Start) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
-        self.bn = PatientBatchNorm2d(1)
-        self.gate = Gate(start)
+        self.bn = SafeBatchNorm2d(1)
+        self.gate = SigmoidGate(start)
         if start == "identity":
             zero(self.bn)
 
     def forward(self, maximum: Tensor, mean: Tensor) -> Tensor:
-        gate: Tensor = self.gate(self.bn(over_planes(self.conv, maximum, mean)))
+        gate: Tensor = self.gate(self.bn(convolve_planes(self.conv, maximum, mean)))
         return gate.squeeze(1)

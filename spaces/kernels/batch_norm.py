@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from .triton_module import Kernels
+from .triton_module import TritonKernels
 
 LEAST = 2**17
 """Values of a map below which starting kernels takes longer than they run."""
@@ -24,7 +24,7 @@ LEAST = 2**17
 FEWEST = 8
 """Channels below which too little of a place lies together."""
 
-KERNELS = Kernels(f"{__package__}.triton_batch_norm")
+KERNELS = TritonKernels(f"{__package__}.triton_batch_norm")
 
 
 def batch_norm(

@@ -18,7 +18,7 @@ Pair = tuple[int, int]
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # whoever asks first, others want gradients
-def meetings(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
+def convolution_matrix(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
     """(places of the input × places of the output, taps), float32: 1 where a tap of the kernel
     reads that place of the input for that of the output, else 0."""
     # Row i of the first matrix is a picture that is 1 at place i; as a kernel, row t of the second

@@ -1,11 +1,11 @@
 """A gate, the residual addition behind it and the ReLU behind that in one pass over the map.
 
-A residual block computes ReLU(x · gate + shortcut): operator by operator seven passes over maps
-forwards and ten backwards, in one kernel three and five (Triton, on CUDA). But attention is called
-at the border of the block's last norm, and the block adds and cuts off by itself. So where
-attention stands there, and a kernel is for it, `scaled` gives back a promise (`Gated`) that waits:
-what the block adds to it makes another (`Sum`), and the ReLU of that is computed at once. Whatever
-else is done with a promise, it first becomes the tensor that it stands for.
+A residual block computes ReLU(x · gate + shortcut). Operator by operator that moves the map seven
+times forwards and ten times backwards; one kernel moves it three and five times (Triton, on CUDA).
+The attention is called at the end of the block's residual branch, and the block itself adds the
+shortcut and applies the ReLU. So where a kernel covers the map, `scale_or_defer` returns a
+`DeferredProduct` in place of a tensor. What the block adds to it becomes a `DeferredSum`, and the
+ReLU of that runs the kernel. Any other use of a deferred tensor computes the tensor first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from . import pool_scale_cuda
-from .pool_scale_cpu import Scaled, back, derived, order_of
+from .pool_scale_cpu import ScaleFunction, back, differentiable_gradients, memory_order
 
 RELU = (F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 
@@ -30,7 +30,7 @@ _waiting = False
 
 
 @contextmanager
-def awaiting_sum() -> Iterator[None]:
+def defer_products() -> Iterator[None]:
     """Inside, the result of an attention goes where something is added to it."""
     global _waiting
     before, _waiting = _waiting, True
@@ -40,18 +40,18 @@ def awaiting_sum() -> Iterator[None]:
         _waiting = before
 
 
-def promised(x: Tensor, gate: Tensor) -> Any:
-    """x · gate, of a map and a gate that a kernel is for; inside `awaiting_sum` as a promise."""
-    return Gated(x, gate) if _waiting and x.is_cuda else Scaled.apply(x, gate)  # type: ignore[no-untyped-call]
+def scale_or_defer(x: Tensor, gate: Tensor) -> Any:
+    """x · gate, of a map and a gate that a kernel is for; inside `defer_products` as a promise."""
+    return DeferredProduct(x, gate) if _waiting and x.is_cuda else ScaleFunction.apply(x, gate)  # type: ignore[no-untyped-call]
 
 
-def settled(x: Any) -> Tensor:
+def materialise(x: Any) -> Tensor:
     """The tensor that something is, or stands for."""
-    tensor: Tensor = x.value if isinstance(x, Promise) else x
+    tensor: Tensor = x.value if isinstance(x, DeferredTensor) else x
     return tensor
 
 
-class Promise:
+class DeferredTensor:
     """A tensor that is computed when somebody needs it."""
 
     @cached_property
@@ -68,9 +68,9 @@ class Promise:
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Any function of torch that is given a promise."""
-        if func in RELU and isinstance(args[0], Sum):
+        if func in RELU and isinstance(args[0], DeferredSum):
             return args[0].cut_off()
-        given: tuple[Any, dict[str, Any]] = tree_map(settled, (tuple(args), dict(kwargs or {})))
+        given: tuple[Any, dict[str, Any]] = tree_map(materialise, (tuple(args), dict(kwargs or {})))
         return func(*given[0], **given[1])
 
     def __getattr__(self, name: str) -> Any:
@@ -79,17 +79,17 @@ class Promise:
 
 
 def _of_value(name: str) -> Callable[..., Any]:
-    def operator(self: Promise, *others: Any) -> Any:
-        return getattr(self.value, name)(*map(settled, others))
+    def operator(self: DeferredTensor, *others: Any) -> Any:
+        return getattr(self.value, name)(*map(materialise, others))
 
     return operator
 
 
 for _name in ("mul", "rmul", "sub", "rsub", "truediv", "matmul", "pow", "neg", "getitem"):
-    setattr(Promise, f"__{_name}__", _of_value(f"__{_name}__"))
+    setattr(DeferredTensor, f"__{_name}__", _of_value(f"__{_name}__"))
 
 
-class Gated(Promise):
+class DeferredProduct(DeferredTensor):
     """x · gate."""
 
     def __init__(self, x: Tensor, gate: Tensor) -> None:
@@ -98,22 +98,26 @@ class Gated(Promise):
     @cached_property
     def value(self) -> Tensor:
         """The product."""
-        product: Tensor = Scaled.apply(self.x, self.gate)  # type: ignore[no-untyped-call]
+        product: Tensor = ScaleFunction.apply(self.x, self.gate)  # type: ignore[no-untyped-call]
         return product
 
     def __add__(self, other: Any) -> Any:
         """A promise of the sum, with a map that lies as this one does."""
         x = self.x
         alike = type(other) is Tensor and other.stride() == x.stride() and other.shape == x.shape
-        return Sum(self, other) if alike and other.dtype == x.dtype else self.value + settled(other)
+        return (
+            DeferredSum(self, other)
+            if alike and other.dtype == x.dtype
+            else self.value + materialise(other)
+        )
 
     __iadd__ = __radd__ = __add__
 
 
-class Sum(Promise):
+class DeferredSum(DeferredTensor):
     """x · gate + other."""
 
-    def __init__(self, gated: Gated, other: Tensor) -> None:
+    def __init__(self, gated: DeferredProduct, other: Tensor) -> None:
         self.gated, self.other = gated, other
 
     @cached_property
@@ -123,27 +127,27 @@ class Sum(Promise):
 
     def __add__(self, other: Any) -> Tensor:
         """Of three there is no kernel."""
-        return self.value + settled(other)
+        return self.value + materialise(other)
 
     __iadd__ = __radd__ = __add__
 
     def cut_off(self) -> Tensor:
         """ReLU of the sum."""
-        result: Tensor = Joined.apply(self.gated.x, self.gated.gate, self.other)  # type: ignore[no-untyped-call]
+        result: Tensor = GatedResidualFunction.apply(self.gated.x, self.gated.gate, self.other)  # type: ignore[no-untyped-call]
         return result
 
 
-class Joined(Function):
+class GatedResidualFunction(Function):
     """(x, gate, other) to ReLU(x · gate + other)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, other: Tensor) -> Tensor:
         """The map."""
-        order, y = order_of(x), torch.empty_like(x)
+        order, y = memory_order(x), torch.empty_like(x)
         lying = gate.permute(order).contiguous()
         pool_scale_cuda.scale(x.permute(order), [lying], y.permute(order), other.permute(order))
         ctx.save_for_backward(x, gate, other, y)
-        ctx.pooled = x.grad_fn if hasattr(x.grad_fn, "made") else None
+        ctx.pool_node = x.grad_fn if hasattr(x.grad_fn, "made") else None
         return y
 
     @staticmethod
@@ -151,17 +155,19 @@ class Joined(Function):
         """Those of all three."""
         x, gate, other, y = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return derived(lambda a, b, c: (a * b + c).relu(), (x, gate, other), (grad,))
+            return differentiable_gradients(
+                lambda a, b, c: (a * b + c).relu(), (x, gate, other), (grad,)
+            )
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
-        order = order_of(x)
+        order = memory_order(x)
         lying = gate.permute(order).contiguous()
         of_map, of_other = torch.empty_like(x), torch.empty_like(x)
         of_gate = torch.empty_like(lying)
         x_, grad_, y_, of_map_, of_other_ = (
             tensor.permute(order) for tensor in (x, grad, y, of_map, of_other)
         )
-        pool_scale_cuda.unjoin(x_, grad_, y_, lying, of_map_, of_gate, of_other_)
-        if ctx.pooled is not None:
-            ctx.pooled.made = of_map
+        pool_scale_cuda.gated_residual_backward(x_, grad_, y_, lying, of_map_, of_gate, of_other_)
+        if ctx.pool_node is not None:
+            ctx.pool_node.made = of_map
         return of_map, of_gate.permute(back(order)), of_other

@@ -1,23 +1,24 @@
-"""Pooling and scaling a map with no more traffic than they need, forwards and backwards.
+"""Pool a map and scale it by a gate with the least memory traffic, forwards and backwards.
 
-Nearly every attention pools its map, computes a small gate from that, and scales the map:
+Nearly every attention pools its map, computes a small gate from the pooled values, and scales the
+map:
 
-    x, means = pooled(x, mean(2, 3))
-    y = scaled(x, gate(means)[:, :, None, None])
+    x, means = pool_map(x, mean(2, 3))
+    y = scale_map(x, gate(means)[:, :, None, None])
 
-Operator by operator, the backward pass of these two lines moves the map a dozen times: the mean's
+Operator by operator, the backward pass of these two lines moves the map a dozen times. The mean's
 gradient is written out at the size of the map, in another memory format than the map's, and added;
-the product that the gate's gradient sums up is written out and read again. Here `scaled` sums it up
-slab by slab, and `pooled` adds its part to the gradient that `scaled` made, in its place. That is
-why `pooled` gives the map back: what follows has to go on with that one.
+the product whose sum is the gate's gradient is written out and read again. Here `scale_map` sums
+that product chunk by chunk, and `pool_map` adds its part in place to the gradient that `scale_map`
+made. For this, `pool_map` also returns the map, and the caller must continue with the returned one.
 
-Both are the plain formula where somebody looks at the operators (tracing, compiling, exporting,
-transforms of `torch.func`), for gradients of gradients, where it would not be faster, and inside
-`plain()`. Values differ between the two by rounding at most, and not at all where gates are 1.
+Both compute the plain formula where somebody looks at the operators (tracing, compiling, exporting,
+transforms of `torch.func`), for gradients of gradients, where fusing would not be faster, and
+inside `plain()`. The two forms differ by rounding at most, and not at all where gates are 1.
 
-On a CPU the fused form ends at the gate: taking in the residual addition and the ReLU behind it
-saved 0 to 0.4 % of a residual block's step in bf16 and lost up to 4.7 % in float32. For CUDA, see
-`joined`.
+On a CPU the fused form ends at the gate. Including the residual addition and the ReLU behind it
+saved 0 to 0.4 % of a residual block's step in bf16 and cost up to 4.7 % in float32. On CUDA
+`gated_residual.py` includes them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import pool_scale_cpu, pool_scale_cuda
-from .gated_residual import promised, settled
-from .pool_scale_cpu import FIRST, LAST, Pooled, Scaled, back, order_of
-from .pooling import Pool, maximum, plainly, squares
+from .gated_residual import materialise, scale_or_defer
+from .pool_scale_cpu import FIRST, LAST, PoolFunction, ScaleFunction, back, memory_order
+from .pooling import Pooling, maximum, pool_by_formula, squares
 
 NEVER = 2**62
 
@@ -57,42 +58,50 @@ LARGE = 512
 """With channels first, and not in bf16: places of a plane."""
 
 
-def pooled(x: Tensor, *pools: Pool) -> tuple[Tensor, ...]:
+def pool_map(x: Tensor, *pools: Pooling) -> tuple[Tensor, ...]:
     """The map (N, C, H, W) to go on with, and what every pool makes of it.
 
     `mean(2, 3)` gives (N, C), `mean(3)` gives (N, C, H), `mean(1)` gives (N, H, W), and so on.
     """
-    x = settled(x)
+    x = materialise(x)
     if not torch.is_grad_enabled():
         return (x, *_forwards(x, pools))
     if not _pools_fused(x, pools):
-        formula = pool_scale_cpu.simply if _is_map(x) and fuses(x) else plainly
+        formula = (
+            pool_scale_cpu.pool_by_operators if _is_map(x) and can_fuse(x) else pool_by_formula
+        )
         return (x, *(formula(x, pool) for pool in pools))
     if x.requires_grad:
-        results: tuple[Tensor, ...] = Pooled.apply(x, pools)  # type: ignore[no-untyped-call]
+        results: tuple[Tensor, ...] = PoolFunction.apply(x, pools)  # type: ignore[no-untyped-call]
         return results
     return (x, *pool_scale_cpu.pool(x, pools))
 
 
-def scaled(x: Tensor, *gates: Tensor) -> Tensor:
+def scale_map(x: Tensor, *gates: Tensor) -> Tensor:
     """The map (N, C, H, W) times every gate; a gate has length 1 where it is the same."""
-    x = settled(x)
+    x = materialise(x)
     # Under CUDA's autocast sums and powers are float32; a gate of them must not widen the map.
     gates = tuple(gate.to(x.dtype) for gate in gates)
     if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
-        turned = _is_map(x) and not all(map(pool_scale_cpu.lies_anyhow, gates)) and fuses(x, *gates)
-        return (pool_scale_cpu.simple_product if turned else pool_scale_cpu.product)(x, *gates)
+        turned = (
+            _is_map(x)
+            and not all(map(pool_scale_cpu.has_one_layout, gates))
+            and can_fuse(x, *gates)
+        )
+        return (pool_scale_cpu.multiply_in_memory_order if turned else pool_scale_cpu.product)(
+            x, *gates
+        )
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
         result: Tensor = (
-            promised(x, *gates) if len(gates) == 1 else Scaled.apply(x, *gates)  # type: ignore[no-untyped-call]
+            scale_or_defer(x, *gates) if len(gates) == 1 else ScaleFunction.apply(x, *gates)  # type: ignore[no-untyped-call]
         )
         return result
     return pool_scale_cpu.scale(x, gates)
 
 
-def spread(x: Tensor, *parts: Tensor) -> Tensor:
+def add_in_layout_of(x: Tensor, *parts: Tensor) -> Tensor:
     """The sum of parts that broadcast to the map, and that lies in memory as the map does."""
-    order = order_of(x) if fuses_map(x) else FIRST
+    order = memory_order(x) if can_fuse_map(x) else FIRST
     first, *others = (part.permute(order).contiguous() for part in parts)
     for part in others:
         first = first + part
@@ -113,7 +122,7 @@ def plain() -> Iterator[None]:
 _fusing = True
 
 
-def fuses(*tensors: Tensor, counted: bool = False) -> bool:
+def can_fuse(*tensors: Tensor, counted: bool = False) -> bool:
     """Whether tensors are computed on a CPU by nobody who wants to see the formula's operators.
 
     With `counted` their number matters too, to who counts multiply-adds.
@@ -137,40 +146,42 @@ def _unseen(*tensors: Tensor) -> bool:
     )
 
 
-def fuses_map(x: Tensor, *gates: Tensor) -> bool:
+def can_fuse_map(x: Tensor, *gates: Tensor) -> bool:
     """Whether this map (N, C, H, W) is pooled and scaled in the fused form of a CPU."""
     # Most maps of an inference with one picture end here, where a microsecond counts.
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.numel() < SMALL:
         return False
-    return _alike(x, *gates) and _pays(x) and fuses(x, *gates)
+    return _alike(x, *gates) and _pays(x) and can_fuse(x, *gates)
 
 
-def lies_last(x: Tensor) -> bool:
+def is_fused_channels_last(x: Tensor) -> bool:
     """Whether this map is one of those, and lies with channels last."""
-    return fuses_map(x) and order_of(x) == LAST
+    return can_fuse_map(x) and memory_order(x) == LAST
 
 
 def _is_map(x: Tensor) -> bool:
     return type(x) is Tensor and x.ndim == 4
 
 
-def _forwards(x: Tensor, pools: tuple[Pool, ...]) -> list[Tensor]:
+def _forwards(x: Tensor, pools: tuple[Pooling, ...]) -> list[Tensor]:
     """Values that nobody will want a gradient of."""
-    last = _is_map(x) and order_of(x) == LAST
-    if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and fuses(x):
+    last = _is_map(x) and memory_order(x) == LAST
+    if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and can_fuse(x):
         return pool_scale_cpu.pool(x, pools)
-    tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and fuses(x)
-    return [plainly(x, pool, backwards=not tops or _slow_top(x, pool, last)) for pool in pools]
+    tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and can_fuse(x)
+    return [
+        pool_by_formula(x, pool, backwards=not tops or _slow_top(x, pool, last)) for pool in pools
+    ]
 
 
-def _slow_top(x: Tensor, pool: Pool, last: bool) -> bool:
+def _slow_top(x: Tensor, pool: Pooling, last: bool) -> bool:
     """Where the quick maximum is slow: over places that do not lie together, or very few do."""
     if pool.axes == (1,):
         return not last and x.shape[2] * x.shape[3] < FEW
     return last and pool.axes == (2, 3)
 
 
-def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
+def _forwards_from(pool: Pooling, dtype: torch.dtype) -> int:
     """Elements of a map with channels last from which on slabs are faster forwards."""
     if pool.kind in ("mean", "maximum") and pool.axes in ((2,), (3,)):
         return 2**13
@@ -179,12 +190,12 @@ def _forwards_from(pool: Pool, dtype: torch.dtype) -> int:
     return {"maximum": 2**17, "weighted": 2**17, "variance": 2**20}.get(pool.kind, NEVER)
 
 
-def _pools_fused(x: Tensor, pools: tuple[Pool, ...]) -> bool:
+def _pools_fused(x: Tensor, pools: tuple[Pooling, ...]) -> bool:
     if _on_gpu(x):
         return pool_scale_cuda.covers(x, pools) and not pool_scale_cuda.unusable(
             x.device, strips=pool_scale_cuda.are_strips(pools)
         )
-    return fuses_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
+    return can_fuse_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
 
 
 def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
@@ -192,7 +203,7 @@ def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
         return pool_scale_cuda.covers_gates(x, gates) and not pool_scale_cuda.unusable(
             x.device, strips=len(gates) == 2
         )
-    if not fuses_map(x, *gates):
+    if not can_fuse_map(x, *gates):
         return False
     return x.numel() >= ALONE or hasattr(x.grad_fn, "made") or not torch.is_grad_enabled()
 
@@ -215,6 +226,6 @@ def _alike(x: Tensor, *gates: Tensor) -> bool:
 
 def _pays(x: Tensor) -> bool:
     size = x.element_size()
-    if order_of(x) == LAST:
+    if memory_order(x) == LAST:
         return x.shape[1] * size >= NARROW
     return size >= 4 and x.shape[2] * x.shape[3] >= LARGE

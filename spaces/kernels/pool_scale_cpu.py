@@ -1,12 +1,13 @@
-"""Pooling and scaling maps slab by slab, with the gradients written out.
+"""Pooling and scaling a map on a CPU, chunk by chunk, with explicit gradients.
 
-A slab is some samples of a map, so few that a handful of such pieces stays in a core's cache.
-What has to be done to a map several times is done to each slab in turn, so that the map itself is
-read from memory once, and nothing of its size is written that is not a result.
+A chunk is so few samples of a map that several buffers of its size stay in a core's cache. Whatever
+has to be done to a map several times is done to each chunk in turn. So the map itself is read from
+memory once, and nothing of its size is written that is not a result.
 
-The pieces work on views whose axes are in the order in which they lie in memory, and in which a
-pool's or a gate's missing axes have length 1. A small map is a single slab, for which every call
-counts. `simply` and `simple_product` are for maps that are too small even for that.
+The functions work on views whose axes are in the order in which they lie in memory ("in memory
+order"), and in which the axes that a pooling or a gate lacks have length 1. A small map is a single
+chunk, for which the number of calls counts. `pool_by_operators` and `multiply_in_memory_order` are
+for maps that are too small even for that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from . import pool_scale_cuda
-from .pooling import Axes, Pool, averaged, plainly, reduced, term
+from .pooling import (
+    Axes,
+    Pooling,
+    mean_by_sum,
+    pool_by_formula,
+    pool_keeping_axes,
+    pooling_gradient,
+)
 
 SLAB = 2**20
 """Bytes of a slab; four times as many where it is only read, by operators that keep little."""
@@ -29,7 +37,7 @@ LAST: Axes = (0, 2, 3, 1)
 """The order of a map's axes in memory: channels first or last."""
 
 
-def order_of(x: Tensor) -> Axes:
+def memory_order(x: Tensor) -> Axes:
     """The order in which a map's axes lie in memory."""
     last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     return LAST if last else FIRST
@@ -40,7 +48,7 @@ def back(order: Axes) -> Axes:
     return FIRST if order == FIRST else (0, 3, 1, 2)
 
 
-def in_slabs(*tensors: Tensor, times: int = 1) -> Iterator[tuple[Tensor, ...]]:
+def split_into_chunks(*tensors: Tensor, times: int = 1) -> Iterator[tuple[Tensor, ...]]:
     """Some samples of all tensors at a time, `times` a slab; the first is a map."""
     x, number = tensors[0], len(tensors[0])
     size = max(1, times * SLAB * number // (x.numel() * x.element_size()))
@@ -54,9 +62,9 @@ def in_slabs(*tensors: Tensor, times: int = 1) -> Iterator[tuple[Tensor, ...]]:
 # --- pooling --------------------------------------------------------------------------------------
 
 
-def pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
+def pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
     """The value of every pool, without its axes and without gradients."""
-    order = order_of(x)
+    order = memory_order(x)
     turned = [_turned(each, order) for each in pools]
     lying = x.permute(order)
     values = pool_scale_cuda.pool(lying, turned) if x.is_cuda else _pool(lying, turned)
@@ -66,23 +74,25 @@ def pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
     ]
 
 
-def _pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
+def _pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
     once = len(pools) == 1 and pools[0].kind in ("mean", "maximum")  # not worth cutting
-    slabs = [(x,)] if once else in_slabs(x, times=4)
-    found = [[reduced(slab, each) for each in pools] for (slab,) in slabs]
+    slabs = [(x,)] if once else split_into_chunks(x, times=4)
+    found = [[pool_keeping_axes(slab, each) for each in pools] for (slab,) in slabs]
     return found[0] if len(found) == 1 else [torch.cat(part) for part in zip(*found, strict=True)]
 
 
-class Pooled(Function):
+class PoolFunction(Function):
     """(x, pools) to x and the values of its pools."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pools: Sequence[Pool]) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, pools: Sequence[Pooling]) -> tuple[Tensor, ...]:
         """The map and the values."""
         values = pool(x, pools)
         ctx.set_materialize_grads(False)
         ctx.pools = pools
-        ctx.made = None  # the gradient of the map that `Scaled` has just made, and nobody else has
+        ctx.made = (
+            None  # the gradient of the map that `ScaleFunction` has just made, and nobody else has
+        )
         ctx.save_for_backward(x, *values)
         return (x.view_as(x), *values)
 
@@ -91,7 +101,7 @@ class Pooled(Function):
         """That of the map; `grad` is that of the map given back, `grads` of the values."""
         x, *values = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *derived(_plainly(ctx.pools), (x,), (grad, *grads)), None
+            return *differentiable_gradients(_plainly(ctx.pools), (x,), (grad, *grads)), None
         made, ctx.made = ctx.made, None
         given = list(zip(ctx.pools, values, grads, strict=True))
         parts = [part for part in given if part[2] is not None]
@@ -108,27 +118,27 @@ class Pooled(Function):
         return total, None
 
 
-def simply(x: Tensor, pool: Pool) -> Tensor:
+def pool_by_operators(x: Tensor, pool: Pooling) -> Tensor:
     """The pool's value by torch's operators and their gradients, along the map as it lies.
 
     A mean of rows or columns would else lie otherwise than its map.
     """
     if pool.kind != "mean":
-        return plainly(x, pool)
+        return pool_by_formula(x, pool)
     if pool.axes in ((1,), (2, 3)):  # whatever is left lies in one order only
-        return averaged(x, pool.axes, kept=False)
-    order = order_of(x)
-    value = averaged(x.permute(order), _turned(pool, order).axes)
+        return mean_by_sum(x, pool.axes, kept=False)
+    order = memory_order(x)
+    value = mean_by_sum(x.permute(order), _turned(pool, order).axes)
     return value.permute(back(order)).squeeze(pool.axes)
 
 
-def _plainly(pools: Sequence[Pool]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    return lambda x: (x.view_as(x), *(plainly(x, each) for each in pools))
+def _plainly(pools: Sequence[Pooling]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    return lambda x: (x.view_as(x), *(pool_by_formula(x, each) for each in pools))
 
 
-def _add(x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pool, Any, Any]]) -> None:
+def _add(x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pooling, Any, Any]]) -> None:
     """total = grad + every pool's part; the two may be one."""
-    order = order_of(x)
+    order = memory_order(x)
     pools = [_turned(each, order) for each, _, _ in parts]
     small = [_lying(tensor, each, order) for each, *pair in parts for tensor in pair]
     lying = [tensor.permute(order) for tensor in (x, grad, total)]
@@ -136,23 +146,23 @@ def _add(x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pool, Any
         pool_scale_cuda.add(lying[0], lying[1], lying[2], pools, small)
         return
     if len(parts) == 1 and pools[0].kind == "mean":
-        torch.add(lying[1], term(x, pools[0], small[0], small[1], x), out=lying[2])
+        torch.add(lying[1], pooling_gradient(x, pools[0], small[0], small[1], x), out=lying[2])
         return
     scratch = None
-    for x_, grad_, total_, *small_ in in_slabs(*lying, *small):
+    for x_, grad_, total_, *small_ in split_into_chunks(*lying, *small):
         scratch = torch.empty_like(x_) if scratch is None else scratch[: len(x_)]
         for each, value, given in zip(pools, small_[::2], small_[1::2], strict=True):
-            grad_ = torch.add(grad_, term(x_, each, value, given, scratch), out=total_)
+            grad_ = torch.add(grad_, pooling_gradient(x_, each, value, given, scratch), out=total_)
 
 
-def _turned(pool: Pool, order: Axes) -> Pool:
+def _turned(pool: Pooling, order: Axes) -> Pooling:
     if order == FIRST:
         return pool
     weights = None if pool.weights is None else pool.weights.permute(order).contiguous()
-    return Pool(pool.kind, tuple(order.index(axis) for axis in pool.axes), weights)
+    return Pooling(pool.kind, tuple(order.index(axis) for axis in pool.axes), weights)
 
 
-def _lying(value: Tensor, pool: Pool, order: Axes) -> Tensor:
+def _lying(value: Tensor, pool: Pooling, order: Axes) -> Tensor:
     """A pooled value with its axes of length 1, in one piece."""
     for axis in sorted(pool.axes):
         value = value.unsqueeze(axis)
@@ -169,13 +179,13 @@ def product(x: Tensor, *gates: Tensor) -> Tensor:
     return x
 
 
-def simple_product(x: Tensor, *gates: Tensor) -> Tensor:
+def multiply_in_memory_order(x: Tensor, *gates: Tensor) -> Tensor:
     """The plain formula, with gates that lie as their map does."""
-    order = order_of(x)
+    order = memory_order(x)
     return product(x.permute(order), *_lying_gates(gates, order)).permute(back(order))
 
 
-def lies_anyhow(gate: Tensor) -> bool:
+def has_one_layout(gate: Tensor) -> bool:
     """Whether a gate has but one order of axes in memory: channels alone, or places alone."""
     return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
 
@@ -188,28 +198,28 @@ def _lying_gates(gates: Sequence[Tensor], order: Axes) -> list[Tensor]:
 def scale(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     """The product without gradients."""
     if x.is_cuda:
-        order, y = order_of(x), torch.empty_like(x)
+        order, y = memory_order(x), torch.empty_like(x)
         pool_scale_cuda.scale(x.permute(order), _lying_gates(gates, order), y.permute(order))
         return y
-    if len(gates) == 1 and lies_anyhow(gates[0]):
+    if len(gates) == 1 and has_one_layout(gates[0]):
         return x * gates[0]
-    order = order_of(x)
+    order = memory_order(x)
     y = torch.empty_like(x)
-    for x_, y_, *gates_ in in_slabs(
+    for x_, y_, *gates_ in split_into_chunks(
         x.permute(order), y.permute(order), *_lying_gates(gates, order)
     ):
         _product_into(y_, x_, gates_)
     return y
 
 
-class Scaled(Function):
+class ScaleFunction(Function):
     """The product of a map and its gates."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *gates: Tensor) -> Tensor:
         """The product."""
         ctx.save_for_backward(x, *gates)
-        ctx.pooled = x.grad_fn if hasattr(x.grad_fn, "made") else None
+        ctx.pool_node = x.grad_fn if hasattr(x.grad_fn, "made") else None
         return scale(x, gates)
 
     @staticmethod
@@ -217,10 +227,10 @@ class Scaled(Function):
         """Those of the map and of the gates."""
         x, *gates = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return derived(product, (x, *gates), (grad,))
+            return differentiable_gradients(product, (x, *gates), (grad,))
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
-        order = order_of(x)
+        order = memory_order(x)
         lying = _lying_gates(gates, order)
         needs_map, *needs = ctx.needs_input_grad
         of_map = torch.empty_like(x) if needs_map else None
@@ -232,8 +242,8 @@ class Scaled(Function):
             [x.permute(order), grad.permute(order), *lying],
             [None if of_map is None else of_map.permute(order), *of_gates],
         )
-        if ctx.pooled is not None:
-            ctx.pooled.made = of_map
+        if ctx.pool_node is not None:
+            ctx.pool_node.made = of_map
         return of_map, *(None if out is None else out.permute(back(order)) for out in of_gates)
 
 
@@ -244,7 +254,7 @@ def _unscale(given: Sequence[Tensor], wanted: Sequence[Tensor | None]) -> None:
         pool_scale_cuda.unscale(given, wanted)
         return
     one = two = None
-    for slab in in_slabs(*given, *(tensor for tensor in wanted if tensor is not None)):
+    for slab in split_into_chunks(*given, *(tensor for tensor in wanted if tensor is not None)):
         x, grad, *gates = slab[: len(given)]
         rest = iter(slab[len(given) :])
         of_map, *of_gates = (None if tensor is None else next(rest) for tensor in wanted)
@@ -278,7 +288,7 @@ def _sum_into(out: Tensor, x: Tensor) -> None:
 # --- gradients of gradients -----------------------------------------------------------------------
 
 
-def derived(
+def differentiable_gradients(
     formula: Callable[..., Any], inputs: Sequence[Tensor], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of the plain `formula` that can be differentiated again."""

@@ -10,24 +10,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .pooling import Pool
-from .triton_module import Kernels
+from .pooling import Pooling
+from .triton_module import TritonKernels
 
-KERNELS = Kernels(f"{__package__}.triton_pool_scale")
-STRIPS = Kernels(f"{__package__}.triton_strips")
+KERNELS = TritonKernels(f"{__package__}.triton_pool_scale")
+STRIPS = TritonKernels(f"{__package__}.triton_strips")
 
 LONGEST = 256
 """Rows and columns are pooled in one go up to here, where a tile still has enough channels to be
 read in whole lines."""
 
 
-def unusable(device: torch.device, *, strips: bool = False) -> str:
-    """Why the kernels, or those for rows and columns, are not used on a CUDA device; nothing if
-    they are."""
+def unusable(device: torch.device, *, strips: bool = False) -> str | None:
+    """Why the kernels, or those for rows and columns, are not used on a CUDA device; None if they
+    are."""
     return (STRIPS if strips else KERNELS).unusable(device)
 
 
-def covers(x: Tensor, pools: Sequence[Pool]) -> bool:
+def covers(x: Tensor, pools: Sequence[Pooling]) -> bool:
     """Whether there is a kernel: for a mean, a maximum, or both, of all places or channels; or for
     the means of all rows and of all columns."""
     kinds = sorted(pool.kind for pool in pools)
@@ -50,7 +50,7 @@ def covers_gates(x: Tensor, gates: Sequence[Tensor]) -> bool:
     return alone and gates[0].shape[1:] in ((channels, 1, 1), (1, height, width))
 
 
-def pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
+def pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
     """The values of pools that are covered, of a lying map; their axes are kept with length 1."""
     values = [
         x.new_empty([1 if axis in each.axes else side for axis, side in enumerate(x.shape)])
@@ -66,7 +66,7 @@ def pool(x: Tensor, pools: Sequence[Pool]) -> list[Tensor]:
 
 
 def add(
-    x: Tensor, grad: Tensor, total: Tensor, pools: Sequence[Pool], small: Sequence[Tensor]
+    x: Tensor, grad: Tensor, total: Tensor, pools: Sequence[Pooling], small: Sequence[Tensor]
 ) -> None:
     """total = grad + the part of every pool; `small` are value and gradient of each."""
     if are_strips(pools):
@@ -102,7 +102,7 @@ def unscale(given: Sequence[Tensor], wanted: Sequence[Tensor | None]) -> None:
         KERNELS.module.unscale(x, grad, gates[0], *wanted)
 
 
-def unjoin(
+def gated_residual_backward(
     x: Tensor,
     grad: Tensor,
     y: Tensor,
@@ -115,17 +115,17 @@ def unjoin(
     KERNELS.module.unscale(x, grad, gate, of_map, of_gate, y, of_other)
 
 
-def are_strips(pools: Sequence[Pool]) -> bool:
+def are_strips(pools: Sequence[Pooling]) -> bool:
     """Whether two pools go along different axes, which takes kernels of their own."""
     return len(pools) == 2 and pools[0].axes != pools[1].axes
 
 
-def _in_order(pools: Sequence[Pool], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def _in_order(pools: Sequence[Pooling], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """Of two strips first that along the axis that lies first."""
     return tensors if pools[0].axes < pools[1].axes else tensors[::-1]
 
 
-def _channels_at(pools: Sequence[Pool]) -> int:
+def _channels_at(pools: Sequence[Pooling]) -> int:
     """The axis that neither of two strips goes along."""
     return 6 - pools[0].axes[0] - pools[1].axes[0]
 

@@ -1,22 +1,22 @@
-"""Convolutions over pooled strips and planes, in the shape that a CPU is quick at.
+"""Convolutions of pooled maps (rows, columns, planes, vectors), in shapes that are fast on a CPU.
 
-A pooled map is small, but oneDNN, which runs torch's convolutions on a CPU, is slow at the shapes
-it comes in: a tenth of a millisecond forwards and a fifth backwards is the least that it takes.
+A pooled map is small, but oneDNN, which runs torch's convolutions on a CPU, is slow at such shapes:
+it takes at least a tenth of a millisecond forwards and a fifth backwards.
 
-- `over_strips` computes a 1×1 convolution along (N, C, L) as a product of matrices, and gives a
-  depthwise one to oneDNN with channels last, as one over (N, C, 1, L). `joined` puts strips end to
-  end for it, and `normed` is a batch norm of them.
-- `along` slides a small kernel over a vector (N, C): as a product with the matrix that has it in
-  every row, or of all windows.
-- `over_planes` computes a k×k convolution from few planes to one as a single product of matrices
-  where there are few places, and otherwise turns it into a k×1 convolution from columns to columns:
-  each column of the result is a sum over the columns near it, whose weights are the kernel's,
-  shifted. That multiplies by more zeros than by weights, and takes a third to a tenth of the time.
-- `to_plane` computes a 1×1 convolution to a single channel as a product of matrices.
+- `convolve_strips` computes a 1×1 convolution along (N, C, L) as a product of matrices, and gives a
+  depthwise one to oneDNN with channels last, as one over (N, C, 1, L). `concatenate_strips` joins
+  strips along L in the layout that this needs, and `normalise_strips` is a batch norm of them.
+- `convolve_vectors` slides a small kernel over vectors (N, C): as a product with the matrix that
+  holds the kernel in every row, or with a matrix of all windows.
+- `convolve_planes` computes a k×k convolution from few planes to one. Small planes take a single
+  product of matrices. Larger ones take a k×1 convolution from columns to columns: each column of
+  the result is a sum over the columns near it, whose weights are the kernel's, shifted. That
+  multiplies by more zeros than weights and still takes a third to a tenth of the time.
+- `project_to_plane` computes a 1×1 convolution to a single channel as a product of matrices.
 
-The layers have a stride of 1 and leave the size as it is; `along` and `over_planes` take none with
-a bias. Values are the same up to rounding. Where operators are looked at, all are the plain layer,
-and where they are counted, those that multiply by zeros.
+The layers have a stride of 1 and keep the size; `convolve_vectors` and `convolve_planes` accept
+none with a bias. Values are the same up to rounding. Where operators are traced, all of these are
+the plain layer, and where multiply-adds are counted, so are those that multiply by zeros.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .convolution_matrix import meetings
-from .pool_scale import fuses, fuses_map, lies_last
+from .convolution_matrix import convolution_matrix
+from .pool_scale import can_fuse, can_fuse_map, is_fused_channels_last
 
 WIDEST = 32
 """Columns of the widest plane that is turned: the work grows with their square."""
@@ -38,51 +38,51 @@ FEW = 64
 """Places of a plane, or values of a vector, up to which all pairs of them are multiplied."""
 
 
-def over_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
+def convolve_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
     """What `layer` makes of strips (N, C, L) of the map `x`: the same shape."""
-    if not fuses(strips):
+    if not can_fuse(strips):
         return _plain(layer, strips)
     if layer.groups == 1 and layer.kernel_size == (1,):
         return F.linear(strips.mT, layer.weight.flatten(1), layer.bias).mT
-    if not (layer.groups > 1 or fuses_map(x)):  # depthwise the plain layer is slow in any case
+    if not (layer.groups > 1 or can_fuse_map(x)):  # depthwise the plain layer is slow in any case
         return _plain(layer, strips)
     row = strips.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     weight, padding = layer.weight.unsqueeze(2), (0, layer.kernel_size[0] // 2)
     return F.conv2d(row, weight, layer.bias, padding=padding, groups=layer.groups).squeeze(2)
 
 
-def joined(*strips: Tensor) -> Tensor:
-    """Strips (N, C, L) one after another along L, as `over_strips` is quick at them."""
-    if not fuses(*strips):
+def concatenate_strips(*strips: Tensor) -> Tensor:
+    """Strips (N, C, L) one after another along L, as `convolve_strips` is quick at them."""
+    if not can_fuse(*strips):
         return torch.cat(strips, dim=2)
     return torch.cat([each.mT for each in strips], dim=1).mT
 
 
-def normed(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
+def normalise_strips(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
     """What `norm` makes of strips (N, C, L): the same shape."""
     rows = strips.mT
-    if not (fuses(strips) and rows.is_contiguous()):
+    if not (can_fuse(strips) and rows.is_contiguous()):
         return _plain(norm, strips)
     return _plain(norm, rows.flatten(0, 1)).view_as(rows).mT
 
 
-def along(layer: nn.Conv1d, values: Tensor) -> Tensor:
+def convolve_vectors(layer: nn.Conv1d, values: Tensor) -> Tensor:
     """What `layer`, of one channel and an odd kernel, makes of vectors (N, C): the same shape."""
     size, kernel = values.shape[1], layer.kernel_size[0]
-    if not fuses(values, counted=True) or (size > FEW and _forwards_in_bf16(values)):
+    if not can_fuse(values, counted=True) or (size > FEW and _forwards_in_bf16(values)):
         return _plain(layer, values.unsqueeze(1)).squeeze(1)
     weight = layer.weight.flatten()
     if size > FEW:
         return F.pad(values, (kernel // 2, kernel // 2)).unfold(1, kernel, 1) @ weight
-    pairs = meetings((1, size), (1, kernel), (1, 1), (0, kernel // 2))
+    pairs = convolution_matrix((1, size), (1, kernel), (1, 1), (0, kernel // 2))
     return values @ (pairs.to(weight) @ weight).view(size, size)
 
 
-def over_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
+def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
     """What `layer` makes of planes (N, A, B): (N, 1, A, B)."""
     # They lie with channels last: with so few of them that alone saves half of the time.
     x = torch.stack(planes, dim=3)
-    if not fuses(*planes, counted=True):
+    if not can_fuse(*planes, counted=True):
         return _plain(layer, x.permute(0, 3, 1, 2))
     n, height, width, number = x.shape
     if height * width <= FEW:
@@ -94,9 +94,9 @@ def over_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
     return F.conv2d(columns, weight, padding=(layer.kernel_size[0] // 2, 0)).permute(0, 3, 2, 1)
 
 
-def to_plane(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def project_to_plane(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """What a 1×1 convolution to one channel makes of the map (N, C, H, W): (N, 1, H, W)."""
-    if not lies_last(x):
+    if not is_fused_channels_last(x):
         return _plain(layer, x)
     return F.linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
 
@@ -114,7 +114,7 @@ def _plain(layer: nn.Module, x: Tensor) -> Tensor:
 def _pairs(layer: nn.Conv2d, size: tuple[int, int]) -> Tensor:
     """A kernel (1, number, k, k) as (places · number, places): from all planes to the result."""
     number, height, width = layer.weight.shape[1:]
-    pairs = meetings(size, (height, width), (1, 1), (height // 2, width // 2))
+    pairs = convolution_matrix(size, (height, width), (1, 1), (height // 2, width // 2))
     matrix = pairs.to(layer.weight) @ layer.weight.view(number, -1).mT
     places = size[0] * size[1]
     return matrix.view(places, places, number).mT.reshape(-1, places)

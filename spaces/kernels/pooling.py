@@ -1,8 +1,9 @@
-"""What attentions make of a map along some of its axes, and its gradient: the formulas alone.
+"""The poolings that attentions use, and their gradients: the formulas alone.
 
-A pool is written down as `mean(2, 3)`. `plainly` is its formula for maps in torch's usual order of
-axes, differentiated by torch. `reduced` is the same in whatever order the axes are, without a
-gradient, and `term` is that gradient; both are for slabs that are in the cache (`slabs.py`).
+A pooling is written as `mean(2, 3)`. `pool_by_formula` computes it for maps in torch's usual order
+of axes and is differentiated by torch. `pool_keeping_axes` computes the same for axes in any order,
+without a gradient, and `pooling_gradient` is that gradient. Both work on chunks that stay in the
+cache (`pool_scale_cpu.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 Axes = tuple[int, ...]
 
 
-class Pool(NamedTuple):
+class Pooling(NamedTuple):
     """What becomes of a map (N, C, H, W) along `axes`, which are gone then."""
 
     kind: str
@@ -24,32 +25,32 @@ class Pool(NamedTuple):
     weights: Tensor | None = None
 
 
-def mean(*axes: int) -> Pool:
+def mean(*axes: int) -> Pooling:
     """The mean."""
-    return Pool("mean", axes)
+    return Pooling("mean", axes)
 
 
-def maximum(*axes: int) -> Pool:
+def maximum(*axes: int) -> Pooling:
     """The maximum. Its gradient goes to one of equal ones, or in the fused form to all alike."""
-    return Pool("maximum", axes)
+    return Pooling("maximum", axes)
 
 
-def variance(*axes: int) -> Pool:
+def variance(*axes: int) -> Pooling:
     """The mean square of the difference from the mean."""
-    return Pool("variance", axes)
+    return Pooling("variance", axes)
 
 
-def squares(*axes: int) -> Pool:
+def squares(*axes: int) -> Pooling:
     """The sum of squares, in float32 at least."""
-    return Pool("squares", axes)
+    return Pooling("squares", axes)
 
 
-def weighted(weights: Tensor, *axes: int) -> Pool:
+def weighted(weights: Tensor, *axes: int) -> Pooling:
     """The sum of the map times constant `weights` (1, C, H, W)."""
-    return Pool("weighted", axes, weights)
+    return Pooling("weighted", axes, weights)
 
 
-def plainly(x: Tensor, pool: Pool, *, backwards: bool = True) -> Tensor:
+def pool_by_formula(x: Tensor, pool: Pooling, *, backwards: bool = True) -> Tensor:
     """The pool's value, without its axes; not `backwards` if nobody will want its gradient."""
     kind, axes, weights = pool
     if kind == "mean":
@@ -68,21 +69,23 @@ def plainly(x: Tensor, pool: Pool, *, backwards: bool = True) -> Tensor:
     return x.to(_exact(x)).square().sum(axes)
 
 
-def reduced(x: Tensor, pool: Pool) -> Tensor:
+def pool_keeping_axes(x: Tensor, pool: Pooling) -> Tensor:
     """The pool's value, its axes kept with length 1."""
     kind, axes, weights = pool
     if kind == "mean":
-        return averaged(x, axes)
+        return mean_by_sum(x, axes)
     if kind == "maximum":
         return _maximum(x, axes)
     if kind == "variance":
-        return averaged(x.sub(averaged(x, axes)).square_(), axes)
+        return mean_by_sum(x.sub(mean_by_sum(x, axes)).square_(), axes)
     if weights is not None:
         return x.mul(weights).sum(axes, keepdim=True)
     return x.to(_exact(x)).square().sum(axes, keepdim=True)
 
 
-def term(x: Tensor, pool: Pool, value: Tensor, grad: Tensor, scratch: Tensor) -> Tensor:
+def pooling_gradient(
+    x: Tensor, pool: Pooling, value: Tensor, grad: Tensor, scratch: Tensor
+) -> Tensor:
     """What a pool adds to the gradient of the map, given that of its value; broadcasts to `x`.
 
     `value` and `grad` have length 1 along the pool's axes; `scratch` is as large as the map.
@@ -95,14 +98,14 @@ def term(x: Tensor, pool: Pool, value: Tensor, grad: Tensor, scratch: Tensor) ->
         mask = torch.eq(x, value, out=scratch)
         return mask.mul_(grad / mask.sum(axes, keepdim=True))
     if kind == "variance":
-        centred = torch.sub(x, averaged(x, axes), out=scratch)
+        centred = torch.sub(x, mean_by_sum(x, axes), out=scratch)
         return centred.mul_(grad * (2 / size))
     if weights is not None:
         return torch.mul(grad, weights, out=scratch)
     return torch.mul(x, (2 * grad).to(x.dtype), out=scratch)
 
 
-def averaged(x: Tensor, axes: Axes, *, kept: bool = True) -> Tensor:
+def mean_by_sum(x: Tensor, axes: Axes, *, kept: bool = True) -> Tensor:
     """The mean along `axes`, which have length 1 if they are kept.
 
     `mean` makes a float32 copy of a bf16 map, where `sum` only sums up in float32; and its gradient

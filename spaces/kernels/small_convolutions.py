@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
-from .convolution_matrix import Pair, meetings
+from .convolution_matrix import Pair, convolution_matrix
 
 PLACES = 64
 """Most places of a map: products of all pairs of them grow with their square."""
@@ -171,7 +171,7 @@ def _of_map(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair
 def _of_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     pairs = torch.bmm(_by_channel(x).transpose(1, 2), _by_channel(grad)).flatten(1)
     height, width = x.shape[2:]
-    meet = meetings((height, width), tuple(weight.shape[2:]), stride, padding)
+    meet = convolution_matrix((height, width), tuple(weight.shape[2:]), stride, padding)
     return (pairs @ meet.to(pairs.dtype)).view_as(weight)
 
 

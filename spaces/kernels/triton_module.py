@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 
-class Kernels:
+class TritonKernels:
     """The kernels of one module, imported when they are first needed.
 
     The module has `check(device)`, which raises whatever keeps the kernels from being used there.
@@ -21,15 +21,15 @@ class Kernels:
 
     def __init__(self, module: str) -> None:
         self.name = module
-        self.reasons: dict[torch.device, str] = {}
+        self.reasons: dict[torch.device, str | None] = {}
 
     @cached_property
     def module(self) -> Any:
         """Where the kernels are; ImportError without Triton."""
         return importlib.import_module(self.name)
 
-    def unusable(self, device: torch.device) -> str:
-        """Why they are not used on a CUDA device; nothing if they are.
+    def unusable(self, device: torch.device) -> str | None:
+        """Why they are not used on a CUDA device; None if they are.
 
         The first call compiles them and takes some seconds.
         """
@@ -39,7 +39,7 @@ class Kernels:
             self.reasons[device] = self._tried(device)
         return self.reasons[device]
 
-    def _tried(self, device: torch.device) -> str:
+    def _tried(self, device: torch.device) -> str | None:
         try:
             kernels = self.module
         except ImportError as error:
@@ -48,4 +48,4 @@ class Kernels:
             kernels.check(device)
         except Exception as error:  # no compiler, an old driver, a device that Triton does not know
             return f"{type(error).__name__}: {error}"
-        return ""
+        return None

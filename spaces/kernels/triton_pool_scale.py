@@ -251,17 +251,21 @@ def exact_of(x: Tensor) -> Any:
 
 def _launch(kernel: Any, x: Tensor, axes: tuple[int, ...], *given: Tensor, **flags: bool) -> None:
     number = len(x)
-    reduced = 1
+    reduced_length = 1
     for axis in axes:
-        reduced *= x.shape[axis]
-    kept = x.numel() // (number * reduced)
+        reduced_length *= x.shape[axis]
+    kept = x.numel() // (number * reduced_length)
     first = _lies_before(x, axes)
-    sk, sr = (1, kept) if first else (reduced, 1)
-    block, step = (32, 32) if first else (4, min(512, max(32, triton.next_power_of_2(reduced))))
+    sk, sr = (1, kept) if first else (reduced_length, 1)
+    block, step = (
+        (32, 32) if first else (4, min(512, max(32, triton.next_power_of_2(reduced_length))))
+    )
     exact = exact_of(x)
     grid = (number, triton.cdiv(kept, block))
     with torch.cuda.device_of(x):
-        kernel[grid](x, *given, kept, reduced, sk, sr, **flags, exact=exact, block=block, step=step)
+        kernel[grid](
+            x, *given, kept, reduced_length, sk, sr, **flags, exact=exact, block=block, step=step
+        )
 
 
 def check(device: torch.device) -> None:

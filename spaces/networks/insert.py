@@ -28,7 +28,7 @@ from ...errors import ArchitectureError
 from ..backbones.hiera import token_order
 from ..backbones.sites import Anchor
 from ..backbones.trace import NHWC, NLC, Layout, layout_of
-from ..kernels.gated_residual import awaiting_sum
+from ..kernels.gated_residual import defer_products
 
 Undo = Callable[[], None]
 
@@ -166,7 +166,7 @@ def _attend_output(name: str, module: nn.Module, _args: Any, output: Tensor) -> 
 
 
 def _attend_summand(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
-    with awaiting_sum():
+    with defer_products():
         return getattr(module, name)(output)
 
 

@@ -30,7 +30,7 @@ class Blended(nn.Module):
         return x + self.weight * (attended - x)
 
 
-class Guest:
+class PluginFactory:
     """Makes and counts modules of one class; `origin` is for messages."""
 
     def __init__(self, name: str, origin: str, cls: type, *, takes_start: bool) -> None:

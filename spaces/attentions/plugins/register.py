@@ -170,11 +170,11 @@ def _describe(
     facts: Mapping[str, Any],
 ) -> Attention:
     """The entry of a class: what the decorator said, and what the class shows of itself."""
-    from .factory import Guest  # torch; whoever made the class has it
+    from .factory import PluginFactory  # torch; whoever made the class has it
 
     signature = Signature.of(cls, f"the attention {name!r} of {origin}")
     declared = signature.options() if options is None else signature.checked(options)
-    guest = Guest(name, origin, cls, takes_start="start" in signature.names)
+    guest = PluginFactory(name, origin, cls, takes_start="start" in signature.names)
     if all(option.name != "start" for option in declared):
         declared = (*declared, START)
     count = parameters or guest.count

@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels import pool_scale, pool_scale_cpu, pooled_convolutions
-from attentune.spaces.kernels.pool_scale import plain, pooled, scaled, spread
+from attentune.spaces.kernels.pool_scale import add_in_layout_of, plain, pool_map, scale_map
 from attentune.spaces.kernels.pooling import (
     maximum,
     mean,
@@ -71,11 +71,11 @@ GATES = {
 def test_pooling_has_the_gradients_of_its_formula(pools, layout):
     x = a_map(3, 4, 3, 5, layout=layout)
     with plain():
-        expected = pooled(x, *pools)
-    for one, two in zip(pooled(x, *pools), expected, strict=True):
+        expected = pool_map(x, *pools)
+    for one, two in zip(pool_map(x, *pools), expected, strict=True):
         torch.testing.assert_close(one, two)
-    assert torch.autograd.gradcheck(lambda x: pooled(x, *pools), x)
-    assert torch.autograd.gradgradcheck(lambda x: pooled(x, *pools)[1:], x)
+    assert torch.autograd.gradcheck(lambda x: pool_map(x, *pools), x)
+    assert torch.autograd.gradgradcheck(lambda x: pool_map(x, *pools)[1:], x)
 
 
 @every_layout
@@ -85,8 +85,8 @@ def test_scaling_has_the_gradients_of_a_product(shapes, layout):
     gates = [
         a_map(*shape, layout=torch.contiguous_format, seed=i) for i, shape in enumerate(shapes, 1)
     ]
-    assert torch.autograd.gradcheck(scaled, (x, *gates))
-    assert torch.autograd.gradgradcheck(scaled, (x, *gates))
+    assert torch.autograd.gradcheck(scale_map, (x, *gates))
+    assert torch.autograd.gradgradcheck(scale_map, (x, *gates))
 
 
 @every_layout
@@ -94,10 +94,10 @@ def test_gradients_are_right_however_the_pooled_map_is_used(layout):
     """Pooling adds to the gradient that scaling made, in its place, only if nobody else has it."""
 
     def network(x: Tensor) -> Tensor:
-        y, means = pooled(x, mean(2, 3))
-        y, tops = pooled(y, maximum(2, 3))
+        y, means = pool_map(x, mean(2, 3))
+        y, tops = pool_map(y, maximum(2, 3))
         gate = (means * tops)[:, :, None, None]
-        twice = scaled(y, gate) + scaled(y, gate.sigmoid())
+        twice = scale_map(y, gate) + scale_map(y, gate.sigmoid())
         return twice + y + x
 
     assert torch.autograd.gradcheck(network, a_map(3, 4, 3, 5, layout=layout))
@@ -106,7 +106,7 @@ def test_gradients_are_right_however_the_pooled_map_is_used(layout):
 @every_layout
 def test_the_gradient_that_comes_in_is_left_alone(layout):
     x = a_map(3, 4, 3, 5, layout=layout)
-    same, means = pooled(x, mean(2, 3))
+    same, means = pool_map(x, mean(2, 3))
     given = torch.ones_like(x)
     torch.autograd.backward((same, means), (given, torch.ones_like(means)))
     assert torch.equal(given, torch.ones_like(x))
@@ -115,8 +115,8 @@ def test_the_gradient_that_comes_in_is_left_alone(layout):
 
 def test_a_second_backward_pass_gives_the_same():
     x = a_map(3, 4, 3, 5)
-    y, means = pooled(x, mean(2, 3))
-    z = scaled(y, means[:, :, None, None]).square().sum()
+    y, means = pool_map(x, mean(2, 3))
+    z = scale_map(y, means[:, :, None, None]).square().sum()
     first, second = (torch.autograd.grad(z, x, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
 
@@ -124,20 +124,20 @@ def test_a_second_backward_pass_gives_the_same():
 def test_a_gate_alone_can_have_a_gradient():
     gate = a_map(3, 4, 1, 1)
     x = a_map(3, 4, 3, 5).detach()
-    scaled(pooled(x, mean(2, 3))[0], gate).sum().backward()
+    scale_map(pool_map(x, mean(2, 3))[0], gate).sum().backward()
     torch.testing.assert_close(gate.grad, x.sum((2, 3), keepdim=True))
 
 
 def test_equal_maxima_share_their_gradient():
     x = torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
-    pooled(x, maximum(2, 3))[1].sum().backward()
+    pool_map(x, maximum(2, 3))[1].sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 1 / 16))
 
 
 def test_a_sum_lies_in_memory_as_its_map():
     x = a_map(3, 4, 3, 5)
     parts = a_map(3, 4, 3, 1, seed=1), a_map(3, 1, 1, 5, seed=2)
-    total = spread(x, *parts)
+    total = add_in_layout_of(x, *parts)
     torch.testing.assert_close(total, parts[0] + parts[1])
     assert total.is_contiguous(memory_format=torch.channels_last)
 
@@ -148,7 +148,7 @@ def test_a_convolution_of_planes_is_the_layer(size, k):
     layer = nn.Conv2d(2, 1, k, padding=k // 2, bias=False).double()
     planes = [torch.randn(3, *size, dtype=torch.float64) for _ in range(2)]
     expected = layer(torch.stack(planes, dim=1))
-    torch.testing.assert_close(pooled_convolutions.over_planes(layer, *planes), expected)
+    torch.testing.assert_close(pooled_convolutions.convolve_planes(layer, *planes), expected)
 
 
 @pytest.mark.parametrize("channels", [6, 100])
@@ -160,7 +160,10 @@ def test_a_kernel_along_a_vector_is_the_layer(channels, k):
     def gradients(y: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(y.square().sum(), (values, layer.weight))
 
-    expected, ours = layer(values.unsqueeze(1)).squeeze(1), pooled_convolutions.along(layer, values)
+    expected, ours = (
+        layer(values.unsqueeze(1)).squeeze(1),
+        pooled_convolutions.convolve_vectors(layer, values),
+    )
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(gradients(ours), gradients(expected))
 

@@ -13,7 +13,7 @@ from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels import gated_residual, pool_scale, pool_scale_cuda
 from attentune.spaces.kernels.pooling import maximum, mean, variance
-from attentune.spaces.kernels.triton_module import Kernels
+from attentune.spaces.kernels.triton_module import TritonKernels
 from attentune.spaces.networks.build import build
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ def test_a_machine_without_triton_says_so_and_goes_on(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setitem(sys.modules, "triton", None)  # cannot be imported
     monkeypatch.delitem(sys.modules, pool_scale_cuda.KERNELS.name, raising=False)
-    kernels = Kernels(pool_scale_cuda.KERNELS.name)
+    kernels = TritonKernels(pool_scale_cuda.KERNELS.name)
     assert kernels.unusable(torch.device("cuda", 0)).startswith("no Triton: ")
 
 
@@ -41,7 +41,7 @@ def test_kernels_that_compute_something_else_are_not_used(monkeypatch):
         raise AssertionError(f"not what torch computes on {device}")
 
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    kernels = Kernels("kernels")
+    kernels = TritonKernels("kernels")
     kernels.module = types.SimpleNamespace(check=check)
     device = torch.device("cuda", 0)
     assert kernels.unusable(device) == "AssertionError: not what torch computes on cuda:0"
@@ -50,7 +50,7 @@ def test_kernels_that_compute_something_else_are_not_used(monkeypatch):
 
 def test_kernels_are_not_tried_out_while_a_graph_is_captured(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    kernels = Kernels(pool_scale_cuda.KERNELS.name)
+    kernels = TritonKernels(pool_scale_cuda.KERNELS.name)
     assert "graph is being captured" in kernels.unusable(torch.device("cuda", 0))
     assert not kernels.reasons
 
@@ -100,10 +100,10 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_promise_is_the_tensor_that_it_stands_for(use):
+def test_a_deferred_tensor_is_the_tensor_that_it_stands_for(use):
     x, other = torch.randn(2, 8, 3, 4, requires_grad=True), torch.randn(2, 8, 3, 4)
     gate = torch.rand(2, 8, 1, 1, requires_grad=True)
-    found, expected = use(gated_residual.Gated(x, gate), other), use(x * gate, other)
+    found, expected = use(gated_residual.DeferredProduct(x, gate), other), use(x * gate, other)
     torch.testing.assert_close(found, expected)
     if found.requires_grad:
         ours, theirs = (torch.autograd.grad(y.sum(), (x, gate)) for y in (found, expected))
@@ -218,7 +218,7 @@ class TestOnCuda:
 
     def test_kernels_work_here(self):
         pytest.importorskip("triton")
-        assert pool_scale_cuda.unusable(torch.device("cuda", 0)) == ""
+        assert pool_scale_cuda.unusable(torch.device("cuda", 0)) is None
 
     @pytest.mark.parametrize("name", ATTENTIONS)
     @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -247,10 +247,10 @@ class TestOnCuda:
         self, name, layout, randomise, monkeypatch
     ):
         monkeypatch.setattr(pool_scale, "SMALL", 1)
-        joined_before = gated_residual.Joined.apply
+        joined_before = gated_residual.GatedResidualFunction.apply
         joins: list[int] = []
         monkeypatch.setattr(
-            gated_residual.Joined,
+            gated_residual.GatedResidualFunction,
             "apply",
             lambda *given: (joins.append(1), joined_before(*given))[1],
         )

@@ -204,7 +204,7 @@ class Shrinks(nn.Module):
         return x[:, :, 1:]
 
 
-class Pair(Shrinks):
+class ReturnsPair(Shrinks):
     def forward(self, x):
         return x, x
 
@@ -228,7 +228,7 @@ class NoModule:
     ("cls", "words"),
     [
         (Shrinks, r"'bad' of .*Shrinks changes the shape: \(2, 96?, 5, 7\) became"),
-        (Pair, "'bad' of .*Pair changes the shape.* became no tensor"),
+        (ReturnsPair, "'bad' of .*ReturnsPair changes the shape.* became no tensor"),
         (Raises, "'bad' of .*Raises raises on a map .*IndexError: no wave 2"),
         (RaisesWhenMade, "'bad' of .* raises when it is made for .* channels .KeyError"),
         (NoModule, "'bad' of .*NoModule is no torch.nn.Module"),
