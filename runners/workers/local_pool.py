@@ -77,7 +77,9 @@ class LocalPool:
 
     def start(self, job: Job) -> None:
         """Give the job to the first idle worker."""
-        worker = next(worker for worker in self._workers if worker.job is None)
+        worker = next((worker for worker in self._workers if worker.job is None), None)
+        if worker is None:
+            raise ValueError(f"no idle worker for trial {job.number}")
         worker.job = job.number
         # If the worker died while it was idle, `events` reports that like any other death.
         with contextlib.suppress(OSError):

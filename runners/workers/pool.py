@@ -27,7 +27,7 @@ class Pool(Protocol):
         """How many jobs could start now."""
 
     def start(self, job: Job) -> None:
-        """Give a job to an idle worker; there has to be one."""
+        """Give a job to an idle worker; ValueError if there is none."""
 
     def reply(self, number: int, decision: Decision) -> None:
         """Send the decision that a trial waits for after an `EpochDone`.
