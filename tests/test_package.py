@@ -153,7 +153,14 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"attentune"}
     inside = {"/".join(name.split("/")[1:]) for name in names if name.startswith("attentune/")}
     wanted = {str(f.relative_to(ROOT)) for folder in LAYERS for f in files(folder)}
-    wanted |= {"__init__.py", "__main__.py", "errors.py", "files.py", "interrupts.py"}
+    wanted |= {
+        "__init__.py",
+        "__main__.py",
+        "cache_folders.py",
+        "errors.py",
+        "files.py",
+        "interrupts.py",
+    }
     wanted |= {
         str(f.relative_to(ROOT))
         for f in (ROOT / "spaces" / "search_space" / "presets").glob("*.toml")

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from ...cache_folders import cache_folder, cache_root
 from ...errors import DataError
 from ...files import atomic_write
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
-from .paths import cache_root
 from .prepare import Progress, build, usual_crop
 from .resolve import open_source
 from .source import DataSource
@@ -41,7 +41,7 @@ def inspect_data(spec: str) -> SourceInfo:
     DataError if there is nothing of that name, or nothing to learn from.
     """
     source = open_source(spec)
-    kept = cache_root() / "looks" / f"{_digest([_FORMAT, source.identity])}.json"
+    kept = cache_folder("sources") / f"{_digest([_FORMAT, source.identity])}.json"
     info = _read_look(kept)
     if info is None:
         counts, size = source.counts(), source.default_size
@@ -66,7 +66,7 @@ def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
     `recipe.skip_broken`.
     """
     source = open_source(recipe.data)
-    folder = cache_root() / "data" / _key(source, recipe)
+    folder = cache_folder("data") / _key(source, recipe)
     info = _read_info(folder)
     if info is not None:
         return info

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, SplitName
 from .images import BrokenImage, fit
-from .paths import cache_root
 from .source import Integers, mirrors, sensible_size
 
 _SAMPLE = 32
@@ -55,7 +55,7 @@ class TimmSource:
 
     def _open(self, split: str) -> Any | None:
         """timm's data set for one split; None if the set has no such split."""
-        root = cache_root() / "downloads" / self.name.replace("/", "-")
+        root = cache_folder("downloads") / self.name.replace("/", "-")
         try:
             root.mkdir(parents=True, exist_ok=True)
             return import_timm().data.create_dataset(

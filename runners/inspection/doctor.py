@@ -63,7 +63,7 @@ def _devices() -> str:
 
 
 def _cache() -> str:
-    from ..data.paths import cache_root
+    from ...cache_folders import cache_root
 
     folder = cache_root()
     if not folder.is_dir():

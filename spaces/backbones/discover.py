@@ -7,23 +7,22 @@ have the same sites with other maps. Nothing is known about any class by name, b
 that no trace can show: the order of Hiera's tokens (`rerolled`).
 
 A pass takes some hundredths of a second to a second, so the answer is remembered in the process and
-on disk (`ATTENTUNE_CACHE`, else the user's cache folder), by timm's version and by `VERSION` below.
+on disk (see `cache_folders`), by timm's version and by `VERSION` below.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 import torch
 from torch import nn
 
+from ...cache_folders import cache_folder
 from ...errors import BackboneError
 from ...files import atomic_write
 from .hiera import mark_maps
@@ -296,8 +295,7 @@ def _is_gate(record: Trace, call: Call, op: Op) -> bool:
 def _cache_file(name: str, *key: object) -> Path:
     known = repr((source_version(name), VERSION, name, *key))
     digest = hashlib.sha256(known.encode()).hexdigest()[:24]
-    root = os.environ.get("ATTENTUNE_CACHE") or platformdirs.user_cache_dir("attentune")
-    return Path(root) / "sites" / f"{digest}.json"
+    return cache_folder("sites") / f"{digest}.json"
 
 
 def _read(file: Path, backbone: str) -> SiteMap | None:

@@ -62,7 +62,7 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "timeline": history.timeline,
     "curves": history.curves,
     "channels": attention_maps.channels,
-    "places": attention_maps.places,
+    "locations": attention_maps.locations,
     "forest": compare.forest,
 }
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
@@ -71,7 +71,7 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "front": pareto.front,
     "budget": history.budget,
     "failures": history.failures,
-    "looking": attention_maps.said,
+    "predictions": attention_maps.predictions,
     "studies": compare.studies,
     "conclusion": compare.conclusion_text,
 }

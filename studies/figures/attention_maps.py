@@ -1,6 +1,6 @@
-"""Drawings of what a network looks at: which channels it passes on, and which places.
+"""Figures of attention maps: how strongly each channel and each location is passed on.
 
-channels_figure(ours), places_figure(ours, bare)
+channels_figure(maps), locations_figure(maps, baseline_maps)
 """
 
 from __future__ import annotations
@@ -21,32 +21,36 @@ from ...runners.inspection.attention_maps import AttentionMap, AttentionMaps, Fl
 from .base import canvas, nothing, safe
 from .themes import LIGHT, Theme
 
-ROWS = 6
-"""Pictures in a figure."""
-ROW, PAGE = 34, 1000
-"""Pixels: height of an attention's row; width of the page that the proportions are made for."""
-GAP, ASIDE = 0.08, 1.3
-"""In heights of a picture: between cells, and beside the first for texts."""
-LONGEST = 16
-"""Characters of a class's name."""
+MAX_IMAGES_DRAWN = 6
+ROW_HEIGHT_PIXELS = 34
+"""Height of one attention's row in the figure of the channels."""
+PAGE_WIDTH_PIXELS = 1000
+"""Width of the page that the proportions of the grid are made for."""
+GAP = 0.08
+"""Between the cells of the grid, in heights of a cell."""
+LABEL_WIDTH = 1.3
+"""Left of the first column of the grid, in heights of a cell."""
+MAX_CLASS_CHARACTERS = 16
+MAX_TICKS = 4000
+"""Ticks of all channels in a figure; with more the page becomes slow."""
 
 
-def channels_figure(looks: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
-    """*Look what*: how strongly every attention passes its channels on, a row an attention.
+def channels_figure(maps: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
+    """How strongly every attention passes on its channels, one row per attention.
 
-    Ticks are channels (of very many, evenly chosen ones), sorted by their place on the axis; the
-    bar holds the middle half of them, its dark tick is the median. The line at 1 is a channel
-    passed on unchanged. What lies far out is drawn at the edge; its text has the number.
+    Each tick is a channel; if there are very many, evenly chosen ones are drawn. The bar holds the
+    middle half of the channels, and its dark tick is the median. The line at 1 is a channel that is
+    passed on unchanged. A channel far outside is drawn at the edge; its hover text has the value.
     """
     figure = canvas(theme, "Channel passed on, 1 = unchanged", "")
-    gates = [gate for gate in looks.gates if np.isfinite(gate.channels).any()]
-    if not gates:
-        return nothing(figure, theme, "No attention here that weighs channels")
-    held = [gate.channels[np.isfinite(gate.channels)] for gate in gates]
-    quartiles = np.array([np.quantile(one, (0.25, 0.5, 0.75)) for one in held])
-    left, right = _span(np.concatenate(held), float(quartiles.max()))
-    colours = [theme.attention(gate.attention) for gate in gates]
-    rows = list(range(len(gates)))
+    attentions = [entry for entry in maps.attentions if np.isfinite(entry.channels).any()]
+    if not attentions:
+        return nothing(figure, theme, "No attention here weighs channels")
+    finite = [entry.channels[np.isfinite(entry.channels)] for entry in attentions]
+    quartiles = np.array([np.quantile(channels, (0.25, 0.5, 0.75)) for channels in finite])
+    left, right = _axis_range(np.concatenate(finite), float(quartiles.max()))
+    colours = [theme.attention(entry.attention) for entry in attentions]
+    rows = list(range(len(attentions)))
     figure.add_trace(
         go.Bar(
             base=quartiles[:, 0],
@@ -56,188 +60,207 @@ def channels_figure(looks: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
             width=0.6,
             name="middle half",
             marker={"color": colours, "opacity": 0.35},
-            text=[_quartiles(*map(float, row)) for row in quartiles],
+            text=[_describe_quartiles(*map(float, row)) for row in quartiles],
             textposition="none",
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    figure.add_trace(_channels(gates, colours, right))
-    figure.add_trace(_medians(quartiles[:, 1], theme))
+    figure.add_trace(_channel_ticks(attentions, colours, right))
+    figure.add_trace(_median_ticks(quartiles[:, 1], theme))
     figure.add_vline(x=1, line={"color": theme.text, "width": 1.5, "dash": "dot"})
-    figure.update_layout(height=120 + ROW * len(gates), margin={"l": 16, "t": 8}, bargap=0)
+    height = 120 + ROW_HEIGHT_PIXELS * len(attentions)
+    figure.update_layout(height=height, margin={"l": 16, "t": 8}, bargap=0)
     figure.update_xaxes(range=[left, right + 0.02 * (right - left)])
     figure.update_yaxes(
         tickvals=rows,
-        ticktext=[safe(f"{gate.site} {gate.attention}") for gate in gates],
-        range=[len(gates) - 0.5, -0.5],
+        ticktext=[safe(f"{entry.site} {entry.attention}") for entry in attentions],
+        range=[len(attentions) - 0.5, -0.5],
         showgrid=False,
         fixedrange=True,
     )
     return figure
 
 
-def places_figure(
-    looks: AttentionMaps, baseline_looks: AttentionMaps | None = None, theme: Theme = LIGHT
+def locations_figure(
+    maps: AttentionMaps, baseline: AttentionMaps | None = None, theme: Theme = LIGHT
 ) -> go.Figure:
-    """*Look where*: a row a picture, then for every stage our map and the baseline's beside it.
+    """The locations that are passed on, one row per image and one or two columns per stage.
 
-    Ours is that of the stage's last attention or, in a stage without, the energy of its output, as
-    the baseline's always is. An attention's scale has its usual place in the middle: one colour is
-    passed on more than that, the other less. A column has one scale, whose ends stand above it:
-    colours compare places and pictures, never networks.
+    The first column of a stage shows its last attention or, in a stage without one, the energy of
+    its output; the second shows the energy in the bare backbone. The scale of an attention is
+    centred on its median: one colour is passed on more strongly than that, the other less. Every
+    column has one scale, whose ends stand above it, so colours compare locations and images but not
+    networks.
+
+    Args:
+        maps: of the trial's network.
+        baseline: of the bare backbone; only images that both have are compared.
+        theme: the colours.
     """
     figure = canvas(theme, "", "")
-    columns = _columns(looks, baseline_looks)
+    columns = _columns(maps, baseline)
     if not columns:
-        return nothing(figure, theme, "No stage of this network gives a map to look at")
-    height, width = looks.pictures.shape[1:3]
-    cell = _Cell(width / height)
-    rows = min(ROWS, len(looks.pictures))
+        return nothing(figure, theme, "No stage of this network returns a map that can be drawn")
+    height, width = maps.images.shape[1:3]
+    grid = _Grid(width / height)
+    rows = min(MAX_IMAGES_DRAWN, len(maps.images))
     for row in range(rows):
-        box = cell.box(row, 0, looks.pictures[row].shape[:2])
-        figure.add_trace(go.Image(source=_data_url(looks.pictures[row]), hoverinfo="skip", **box))
+        image = maps.images[row]
+        position = grid.raster(row, 0, image.shape[:2])
+        figure.add_trace(go.Image(source=_data_url(image), hoverinfo="skip", **position))
         figure.add_annotation(
-            **cell.left(row), text=_said(looks, baseline_looks, row), align="right"
+            **grid.row_label(row), text=_describe_predictions(maps, baseline, row), align="right"
         )
-    figure.add_annotation(**cell.top(0), text="picture")
+    figure.add_annotation(**grid.column_label(0), text="image")
     for number, column in enumerate(columns, 1):
-        figure.add_annotation(**cell.top(number), text=column.title(theme))
+        figure.add_annotation(**grid.column_label(number), text=column.title(theme))
         for row in range(rows):
             if row in column.maps:
-                places = column.maps[row]
-                box = cell.box(row, number, places.shape)
-                figure.add_trace(go.Heatmap(z=places, **box, **column.look(theme)))
+                locations = column.maps[row]
+                position = grid.raster(row, number, locations.shape)
+                figure.add_trace(go.Heatmap(z=locations, **position, **column.style(theme)))
     figure.update_annotations(showarrow=False, font={"size": 11})
-    return cell.framed(figure, rows, 1 + len(columns))
+    return grid.frame(figure, rows, 1 + len(columns))
 
 
 @dataclass(frozen=True)
-class _Column:
-    """Maps of one stage: by the rows of the pictures, all on one scale."""
+class _MapColumn:
+    """Maps of one stage on one scale, by the rows of their images."""
 
-    head: str
-    what: str
-    is_gate: bool
+    heading: str
+    content: str
+    is_attention: bool
     maps: Mapping[int, Floats]
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The scale's; around the median for a gate, and never so near that rounding shows."""
-        values = np.concatenate([one.ravel() for one in self.maps.values()])
+    def scale(self) -> tuple[float, float]:
+        """Ends of the colour scale.
+
+        That of an attention is symmetric about its median, and never so narrow that rounding shows.
+        """
+        values = np.concatenate([locations.ravel() for locations in self.maps.values()])
         values = values[np.isfinite(values)]
         if not len(values):
             return 0.0, 1.0
         low, high = float(values.min()), float(values.max())
-        if self.is_gate:
+        if self.is_attention:
             low, middle, high = map(float, np.quantile(values, (0.01, 0.5, 0.99)))
             reach = max(0.005, high - middle, middle - low)
             return middle - reach, middle + reach
         return low, max(high, low + 1e-6)
 
     def title(self, theme: Theme) -> str:
-        low, high = self.ends
+        low, high = self.scale
         scale = f"{low:.3g} to {high:.3g}".replace("-", "−")
-        head, what = safe(self.head), safe(self.what)
-        return f"<b>{head}</b><br>{what}<br><span style='color:{theme.faint}'>{scale}</span>"
+        heading, content = safe(self.heading), safe(self.content)
+        return f"<b>{heading}</b><br>{content}<br><span style='color:{theme.faint}'>{scale}</span>"
 
-    def look(self, theme: Theme) -> dict[str, Any]:
-        """How a heat map of this column is drawn."""
-        low, high = self.ends
-        ground = [[0, theme.empty], [0.6, theme.palette[0]], [1, theme.text]]
-        around = [[0, theme.palette[2]], [0.5, theme.middle], [1, theme.palette[0]]]
-        named = safe(f"{self.head} {self.what}")
+    def style(self, theme: Theme) -> dict[str, Any]:
+        """The arguments of `go.Heatmap` that all maps of this column share."""
+        low, high = self.scale
+        sequential = [[0, theme.empty], [0.6, theme.palette[0]], [1, theme.text]]
+        diverging = [[0, theme.palette[2]], [0.5, theme.middle], [1, theme.palette[0]]]
+        name = safe(f"{self.heading} {self.content}")
         return {
-            "name": named,
+            "name": name,
             "zmin": low,
             "zmax": high,
-            "colorscale": around if self.is_gate else ground,
+            "colorscale": diverging if self.is_attention else sequential,
             "showscale": False,
-            "hovertemplate": f"%{{z:.3g}}<extra>{named}</extra>",
+            "hovertemplate": f"%{{z:.3g}}<extra>{name}</extra>",
         }
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """Where things lie: cells of height 1 and some width on one pair of axes, with gaps."""
+class _Grid:
+    """Positions on one pair of axes: cells of height 1 and width `aspect`, with gaps."""
 
-    width: float
+    aspect: float
 
-    def box(self, row: int, column: int, shape: tuple[int, ...]) -> dict[str, float]:
-        """A raster of shape (H, W) in one cell; a trace places the centre of its first element."""
-        dx, dy = self.width / shape[1], 1 / shape[0]
-        left, top = column * (self.width + GAP), row * (1 + GAP)
+    def raster(self, row: int, column: int, shape: tuple[int, ...]) -> dict[str, float]:
+        """Where a raster of shape (H, W) fills a cell.
+
+        A trace is positioned by the centre of its first element.
+        """
+        dx, dy = self.aspect / shape[1], 1 / shape[0]
+        left, top = column * (self.aspect + GAP), row * (1 + GAP)
         return {"x0": left + dx / 2, "dx": dx, "y0": top + dy / 2, "dy": dy}
 
-    def left(self, row: int) -> dict[str, Any]:
+    def row_label(self, row: int) -> dict[str, Any]:
         return {"x": -GAP, "y": row * (1 + GAP) + 0.5, "xanchor": "right", "yanchor": "middle"}
 
-    def top(self, column: int) -> dict[str, Any]:
-        middle = column * (self.width + GAP) + self.width / 2
+    def column_label(self, column: int) -> dict[str, Any]:
+        middle = column * (self.aspect + GAP) + self.aspect / 2
         return {"x": middle, "y": -GAP / 2, "xanchor": "center", "yanchor": "bottom"}
 
-    def framed(self, figure: go.Figure, rows: int, columns: int) -> go.Figure:
-        """Axes without marks around so many cells and their texts, everything in proportion."""
-        right, bottom = columns * (self.width + GAP), rows * (1 + GAP)
-        unit = min(120.0, PAGE / (right + ASIDE))
-        top = 56 / unit  # three lines of text
-        plain = {"visible": False, "fixedrange": True, "constrain": "domain"}
-        figure.update_xaxes(range=[-ASIDE, right], **plain)
-        figure.update_yaxes(range=[bottom, -top], scaleanchor="x", scaleratio=1, **plain)
+    def frame(self, figure: go.Figure, rows: int, columns: int) -> go.Figure:
+        """Hide the axes, and size the figure so that all cells and labels keep their aspect."""
+        right, bottom = columns * (self.aspect + GAP), rows * (1 + GAP)
+        cell_pixels = min(120.0, PAGE_WIDTH_PIXELS / (right + LABEL_WIDTH))
+        top = 56 / cell_pixels  # room for three lines of text
+        hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+        figure.update_xaxes(range=[-LABEL_WIDTH, right], **hidden)
+        figure.update_yaxes(range=[bottom, -top], scaleanchor="x", scaleratio=1, **hidden)
         margin = {"l": 0, "r": 0, "t": 0, "b": 0}
-        figure.update_layout(height=round(unit * (bottom + top)), margin=margin)
+        figure.update_layout(height=round(cell_pixels * (bottom + top)), margin=margin)
         return figure
 
 
-def _columns(looks: AttentionMaps, bare: AttentionMaps | None) -> list[_Column]:
-    """For every stage ours and the baseline's, matched by picture."""
-    here = {int(index): row for row, index in enumerate(looks.indices[:ROWS])}
-    stages = sorted({one.stage for one in looks.stages} | {one.stage for one in looks.gates})
-    last = {gate.stage: gate for gate in looks.gates}
+def _columns(maps: AttentionMaps, baseline: AttentionMaps | None) -> list[_MapColumn]:
+    """For every stage the trial's map and the baseline's, matched by image."""
+    rows = {int(index): row for row, index in enumerate(maps.indices[:MAX_IMAGES_DRAWN])}
+    stages = sorted({e.stage for e in maps.stages} | {e.stage for e in maps.attentions})
+    last_attention = {entry.stage: entry for entry in maps.attentions}
     columns = []
     for stage in stages:
-        if gate := last.get(stage):
-            site = gate.site.partition(".")[0]
-            columns.append(_Column(site, gate.attention, True, _by_row(gate.places, looks, here)))
+        if entry := last_attention.get(stage):
+            block = entry.site.partition(".")[0]
+            by_row = _by_row(entry.locations, maps, rows)
+            columns.append(_MapColumn(block, entry.attention, True, by_row))
         else:
-            columns += _energies(looks, stage, "energy", here)
-        if bare is not None:
-            columns += _energies(bare, stage, "baseline", here)
+            columns += _energy_columns(maps, stage, "energy", rows)
+        if baseline is not None:
+            columns += _energy_columns(baseline, stage, "baseline", rows)
     return columns
 
 
-def _energies(
-    looks: AttentionMaps, stage: int, what: str, here: Mapping[int, int]
-) -> list[_Column]:
-    found = [_by_row(one.places, looks, here) for one in looks.stages if one.stage == stage]
-    return [_Column(f"s{stage}", what, False, maps) for maps in found if maps]
+def _energy_columns(
+    maps: AttentionMaps, stage: int, content: str, rows: Mapping[int, int]
+) -> list[_MapColumn]:
+    energies = [
+        _by_row(entry.locations, maps, rows) for entry in maps.stages if entry.stage == stage
+    ]
+    return [_MapColumn(f"s{stage}", content, False, by_row) for by_row in energies if by_row]
 
 
-def _by_row(places: Floats, looks: AttentionMaps, here: Mapping[int, int]) -> dict[int, Floats]:
-    """The maps of the pictures that are drawn, by their row."""
-    pairs = zip(map(int, looks.indices), places, strict=True)
-    return {here[index]: one for index, one in pairs if index in here}
+def _by_row(locations: Floats, maps: AttentionMaps, rows: Mapping[int, int]) -> dict[int, Floats]:
+    """The maps (H, W) of the images that are drawn, by their row."""
+    by_index = zip(map(int, maps.indices), locations, strict=True)
+    return {rows[index]: location for index, location in by_index if index in rows}
 
 
-def _span(weights: Floats, least: float) -> tuple[float, float]:
-    """The ends of the axis: 1 and nearly all weights lie between them, all but a few far ones."""
+def _axis_range(weights: Floats, least_right: float) -> tuple[float, float]:
+    """Ends of the axis of channels: 1 and all weights but a few outliers lie between them."""
     low, usual, high = map(float, np.quantile(weights, (0, 0.99, 1)))
-    right = max(high if high < 3 * usual else 1.2 * usual, least, 1.05)
+    right = max(high if high < 3 * usual else 1.2 * usual, least_right, 1.05)
     left = min(low, 0.95)
     return max(0.0, left - 0.05 * (right - left)), right
 
 
-def _channels(gates: Sequence[AttentionMap], colours: Sequence[str], edge: float) -> go.Scatter:
-    """A tick for every channel, or for so many that the page stays quick."""
-    most = min(200, max(20, 4000 // len(gates)))
+def _channel_ticks(
+    attentions: Sequence[AttentionMap], colours: Sequence[str], edge: float
+) -> go.Scatter:
+    """A tick for every channel, evenly thinned out to `MAX_TICKS`."""
+    ticks_per_row = min(200, max(20, MAX_TICKS // len(attentions)))
     x, y, text, colour = [], [], [], []
-    for row, gate in enumerate(gates):
-        order = np.argsort(gate.channels)[: np.isfinite(gate.channels).sum()]
-        few = order[np.unique(np.linspace(0, len(order) - 1, most).round().astype(int))]
-        for channel in few.tolist():
-            weight = float(gate.channels[channel])
+    for row, entry in enumerate(attentions):
+        order = np.argsort(entry.channels)[: np.isfinite(entry.channels).sum()]
+        spaced = np.unique(np.linspace(0, len(order) - 1, ticks_per_row).round().astype(int))
+        for channel in order[spaced].tolist():
+            weight = float(entry.channels[channel])
             x.append(min(weight, edge))
             y.append(row)
-            text.append(f"{safe(gate.site)}, channel {channel}: {weight:.3g}")
+            text.append(f"{safe(entry.site)}, channel {channel}: {weight:.3g}")
             colour.append(colours[row])
     return go.Scatter(
         x=x,
@@ -250,7 +273,7 @@ def _channels(gates: Sequence[AttentionMap], colours: Sequence[str], edge: float
     )
 
 
-def _medians(medians: npt.NDArray[np.floating[Any]], theme: Theme) -> go.Scatter:
+def _median_ticks(medians: npt.NDArray[np.floating[Any]], theme: Theme) -> go.Scatter:
     return go.Scatter(
         x=medians,
         y=list(range(len(medians))),
@@ -261,29 +284,36 @@ def _medians(medians: npt.NDArray[np.floating[Any]], theme: Theme) -> go.Scatter
     )
 
 
-def _quartiles(low: float, middle: float, high: float) -> str:
+def _describe_quartiles(low: float, middle: float, high: float) -> str:
     return f"median {middle:.3g}, half of the channels from {low:.3g} to {high:.3g}"
 
 
-def _said(looks: AttentionMaps, bare: AttentionMaps | None, row: int) -> str:
-    """What a picture shows, and what the networks take it for."""
-    lines = [f"<b>{_class(looks, int(looks.labels[row]))}</b>", f"ours: {_guess(looks, row)}"]
-    if bare is not None:
-        same = np.flatnonzero(bare.indices == looks.indices[row])
-        lines += [f"baseline: {_guess(bare, int(same[0]))}"] if len(same) else []
+def _describe_predictions(maps: AttentionMaps, baseline: AttentionMaps | None, row: int) -> str:
+    """An image's class, and the classes that the networks predict."""
+    lines = [
+        f"<b>{_class_name(maps, int(maps.labels[row]))}</b>",
+        f"ours: {_prediction(maps, row)}",
+    ]
+    if baseline is not None:
+        matching = np.flatnonzero(baseline.indices == maps.indices[row])
+        if len(matching):
+            lines.append(f"baseline: {_prediction(baseline, int(matching[0]))}")
     return "<br>".join(lines)
 
 
-def _guess(looks: AttentionMaps, row: int) -> str:
-    return f"{_class(looks, int(looks.predicted[row]))}, {100 * looks.probabilities[row]:.0f} %"
+def _prediction(maps: AttentionMaps, row: int) -> str:
+    name = _class_name(maps, int(maps.predicted[row]))
+    return f"{name}, {100 * maps.probabilities[row]:.0f} %"
 
 
-def _class(looks: AttentionMaps, number: int) -> str:
-    name = looks.classes[number]
-    return safe(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
+def _class_name(maps: AttentionMaps, number: int) -> str:
+    name = maps.classes[number]
+    if len(name) > MAX_CLASS_CHARACTERS:
+        name = f"{name[: MAX_CLASS_CHARACTERS - 1]}…"
+    return safe(name)
 
 
-def _data_url(picture: Images) -> str:
+def _data_url(image: Images) -> str:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,12 +1,12 @@
-"""What a trial's network looks at: asked of another process, and kept.
+"""The attention maps of a trial: computed in another process, and cached.
 
-    ours = fetch_attention_maps(request_for_trial(store, "mine", 7))
-    bare = fetch_attention_maps(request_for_baseline(store, "mine", 7))
+    maps = fetch_attention_maps(request_for_trial(store, "mine", 7))
+    baseline_maps = fetch_attention_maps(request_for_baseline(store, "mine", 7))
 
-`gazes` draws them.
+`studies.figures.attention_maps` draws them.
 
-No torch here: a dashboard's server asks `python -m attentune.runners.inspection.attention_maps`,
-and keeps the answer in the cache folder for as long as the weights stay what they are.
+No torch here: a dashboard's server runs `runners.inspection.collect_attention_maps` as a command,
+and keeps the result in the cache for as long as the weights stay the same.
 """
 
 from __future__ import annotations
@@ -22,177 +22,210 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...cache_folders import cache_folder
 from ...errors import StoreError
 from ...files import atomic_write
-from ...runners.data.paths import cache_root
 from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..records import CONFIRM, StudyRecord, TrialRecord
 
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
-"""As `runners.trial`, which imports torch, calls what it leaves in a trial's folder."""
-PICTURES = 8
-TIMEOUT = 120.0
-"""Seconds for one look; most of them go into importing torch and building the network."""
-KEPT = 200
-"""Answers in the cache folder; of a running trial every checkpoint makes a new one."""
+"""The files in a trial's folder, named as in `runners.workers.trial`, which imports torch."""
+NUM_IMAGES = 8
+TIMEOUT_SECONDS = 120.0
+"""Longest time for one request. Most of it is importing torch and building the network."""
+MAX_CACHED_RESULTS = 200
+"""Results kept in the cache. Every checkpoint of a running trial makes a new one."""
+_COMMAND = "attentune.runners.inspection.collect_attention_maps"
 
 
 @dataclass(frozen=True)
 class AttentionMapsRequest:
-    """A network to look at: `who` for messages, and all that the other process needs."""
+    """All that the other process needs to compute the attention maps of one network.
 
-    who: str
+    Attributes:
+        label: how messages call the trial.
+        architecture: its architecture text.
+        recipe: the fields of the recipe that it was trained with.
+        weights: its final weights or its last checkpoint.
+        num_images: how many validation images.
+        seed: chooses the images.
+    """
+
+    label: str
     architecture: str
     recipe: Mapping[str, Any]
     weights: Path
-    pictures: int = PICTURES
+    num_images: int = NUM_IMAGES
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """What `runners.looking` reads."""
-        asked = {"architecture": self.architecture, "recipe": dict(self.recipe)}
-        return {**asked, "weights": str(self.weights), "pictures": self.pictures, "seed": self.seed}
+        """What `runners.inspection.collect_attention_maps` reads."""
+        return {
+            "architecture": self.architecture,
+            "recipe": dict(self.recipe),
+            "weights": str(self.weights),
+            "num_images": self.num_images,
+            "seed": self.seed,
+        }
 
 
 def request_for_trial(
-    store: Store, study: StudyRecord | str, number: int, *, pictures: int = PICTURES, seed: int = 0
+    store: Store,
+    study: StudyRecord | str,
+    number: int,
+    *,
+    num_images: int = NUM_IMAGES,
+    seed: int = 0,
 ) -> AttentionMapsRequest:
-    """Ask about one trial: its weights if it has ended, else its last checkpoint.
+    """A request for one trial: for its final weights if it has ended, else its last checkpoint.
 
-    StoreError if it has neither, in words that say why; StudyError if there is no such trial, or if
-    its attention is not installed here.
+    Args:
+        store: the database.
+        study: the trial's study, or its name.
+        number: the trial's number in the study.
+        num_images: how many validation images.
+        seed: chooses the images.
+
+    Raises:
+        StoreError: the trial has left no weights, with the reason.
+        StudyError: there is no such trial, or its attention is not installed here.
     """
     record = store.study(study) if isinstance(study, str) else study
     trial = store.trial(record, number)
-    who = f"trial {number} of {record.name!r}"
-    require_attentions(record, who, (i.attention for i in trial.parsed.insertions))
-    weights = _weights(store, record, number)
+    label = f"trial {number} of {record.name!r}"
+    require_attentions(record, label, (i.attention for i in trial.parsed.insertions))
+    weights = _weights_file(store, record, number)
     if weights is None:
-        raise StoreError(_without_weights(store, who, trial))
+        raise StoreError(_why_without_weights(store, label, trial))
     try:
         recipe = record.config["study"]["recipe"]
     except (KeyError, TypeError):
         raise StoreError(
-            f"the study {record.name!r} does not say how it trained; look at one that "
+            f"the study {record.name!r} does not record its recipe; choose one that "
             "`attentune search` made."
         ) from None
     data = store.artifacts.parent / str(recipe.get("data", ""))
     if data.exists() and not Path(str(recipe["data"])).exists():
-        # A relative path is meant from where the search ran, most often beside its database.
+        # A relative path refers to where the search ran, most often beside its database.
         recipe = {**recipe, "data": str(data)}
-    return AttentionMapsRequest(who, trial.architecture, recipe, weights, pictures, seed)
+    return AttentionMapsRequest(label, trial.architecture, recipe, weights, num_images, seed)
 
 
 def request_for_baseline(
-    store: Store, study: StudyRecord | str, number: int, *, pictures: int = PICTURES, seed: int = 0
+    store: Store,
+    study: StudyRecord | str,
+    number: int,
+    *,
+    num_images: int = NUM_IMAGES,
+    seed: int = 0,
 ) -> AttentionMapsRequest | None:
-    """Ask about the bare backbone, to see it beside a trial; None if no bare trial has weights.
+    """A request for the bare backbone, to compare a trial with; None if no bare trial has weights.
 
-    Of several, one that was judged like the trial, has ended, and has the trial's seed comes first.
+    Of several bare trials the one with the trial's role is preferred, then a complete one, then the
+    one with the trial's seed. The arguments and errors are those of `request_for_trial`.
     """
     record = store.study(study) if isinstance(study, str) else study
     trial = store.trial(record, number)
-    known = store.trials(record)
+    trials = store.trials(record)
     if trial.role == CONFIRM:
-        known += store.trials(record, confirming=True)
-    able = [t for t in known if t.parsed.bare and _weights(store, record, t.number)]
-    if not able:
+        trials += store.trials(record, confirming=True)
+    bare = [t for t in trials if t.parsed.bare and _weights_file(store, record, t.number)]
+    if not bare:
         return None
 
-    def unlike(other: TrialRecord) -> tuple[Any, ...]:
-        role = (other.role == CONFIRM) != (trial.role == CONFIRM)
-        return role, other.state != "complete", other.seed != trial.seed, other.number
+    def distance(candidate: TrialRecord) -> tuple[Any, ...]:
+        other_role = (candidate.role == CONFIRM) != (trial.role == CONFIRM)
+        incomplete, other_seed = candidate.state != "complete", candidate.seed != trial.seed
+        return other_role, incomplete, other_seed, candidate.number
 
-    return request_for_trial(
-        store, record, min(able, key=unlike).number, pictures=pictures, seed=seed
-    )
+    nearest = min(bare, key=distance).number
+    return request_for_trial(store, record, nearest, num_images=num_images, seed=seed)
 
 
-def fetch_attention_maps(asked: AttentionMapsRequest, *, timeout: float = TIMEOUT) -> AttentionMaps:
-    """The answer, from the cache folder if it is there, else from another process.
+def fetch_attention_maps(
+    request: AttentionMapsRequest, *, timeout: float = TIMEOUT_SECONDS
+) -> AttentionMaps:
+    """The attention maps for a request, from the cache or else from another process.
 
-    StoreError in a sentence if it fails, or takes more than `timeout` seconds.
+    Raises:
+        StoreError: they cannot be computed, or not within `timeout` seconds.
     """
     try:
-        stat = asked.weights.stat()
+        stat = request.weights.stat()
     except OSError:
-        raise StoreError(f"the weights of {asked.who} are gone; load the page again.") from None
-    key = [FORMAT, asked.to_json(), stat.st_mtime_ns, stat.st_size]
+        raise StoreError(f"the weights of {request.label} are gone; load the page again.") from None
+    key = [FORMAT, request.to_json(), stat.st_mtime_ns, stat.st_size]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    file = cache_root() / "looks" / f"{digest}.json"
+    file = cache_folder("attention-maps") / f"{digest}.json"
     try:
         return AttentionMaps.from_json(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # absent or damaged: asked again, written again
-    answer = _ask(asked, timeout)
-    _keep(file, answer)
-    return AttentionMaps.from_json(answer)
+        pass  # The result is absent or damaged: compute it and write it again.
+    result = _run_command(request, timeout)
+    _cache_result(file, result)
+    return AttentionMaps.from_json(result)
 
 
-def _ask(asked: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
-    """The other process's answer; it sees no GPU, where a search may need all memory."""
+def _run_command(request: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
+    """The other process's result. It sees no GPU, because a search may need all of its memory."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with tempfile.TemporaryDirectory(prefix="attentune-look-") as folder:
+    with tempfile.TemporaryDirectory(prefix="attentune-attention-maps-") as folder:
         source, target = Path(folder) / "request.json", Path(folder) / "result.json"
-        source.write_text(json.dumps(asked.to_json()), "utf-8")
-        words = [
-            sys.executable,
-            "-m",
-            "attentune.runners.inspection.attention_maps",
-            str(source),
-            str(target),
-        ]
-        said = b""
+        source.write_text(json.dumps(request.to_json()), "utf-8")
+        stderr = b""
         try:
-            done = subprocess.run(
-                words,
+            process = subprocess.run(
+                [sys.executable, "-m", _COMMAND, str(source), str(target)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout,
                 check=False,
             )
-            said = done.stderr
-            answer: dict[str, Any] = json.loads(target.read_text("utf-8"))
+            stderr = process.stderr
+            result: dict[str, Any] = json.loads(target.read_text("utf-8"))
         except subprocess.TimeoutExpired:
             raise StoreError(
-                f"looking at {asked.who} took more than {timeout:g} s; try again when the machine "
-                "has less to do, or with fewer pictures."
+                f"the attention maps of {request.label} took more than {timeout:g} s; try again "
+                "when the machine is less busy, or with fewer images."
             ) from None
         except (OSError, ValueError) as error:
-            last = said.decode(errors="replace").strip().splitlines()[-1:] or [str(error)]
+            last_line = next(reversed(stderr.decode(errors="replace").strip().splitlines()), error)
             raise StoreError(
-                f"looking at {asked.who} ended without an answer ({last[0]}); try again."
+                f"computing the attention maps of {request.label} ended without a result "
+                f"({last_line}); try again."
             ) from None
-    if "error" in answer:
-        raise StoreError(f"{asked.who} cannot be looked at: {answer['error']}")
-    return answer
+    if "error" in result:
+        raise StoreError(f"{request.label} has no attention maps: {result['error']}")
+    return result
 
 
-def _keep(file: Path, answer: dict[str, Any]) -> None:
-    """Write an answer whole or not at all, and drop those that are older than the last `KEPT`."""
+def _cache_result(file: Path, result: dict[str, Any]) -> None:
+    """Write a result, and delete the oldest ones beyond `MAX_CACHED_RESULTS`."""
     try:
         with atomic_write(file) as draft:
-            draft.write_text(json.dumps(answer), "utf-8")
-        held = sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in held[KEPT:]:
-            old.unlink(missing_ok=True)
+            draft.write_text(json.dumps(result), "utf-8")
+        newest_first = sorted(
+            file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
+        )
+        for outdated in newest_first[MAX_CACHED_RESULTS:]:
+            outdated.unlink(missing_ok=True)
     except OSError:
-        pass  # a cache that cannot be written costs time, not answers
+        pass  # A cache that cannot be written costs time; the result is returned all the same.
 
 
-def _weights(store: Store, study: StudyRecord, number: int) -> Path | None:
+def _weights_file(store: Store, study: StudyRecord, number: int) -> Path | None:
     folder = store.trial_folder(study, number)
     files = (folder / WEIGHTS, folder / CHECKPOINT)
     return next((file.resolve() for file in files if file.is_file()), None)
 
 
-def _without_weights(store: Store, who: str, trial: TrialRecord) -> str:
+def _why_without_weights(store: Store, label: str, trial: TrialRecord) -> str:
     if trial.state == "running":
-        return f"{who} has saved nothing yet; look again after some epochs."
+        return f"{label} has saved no weights yet; try again after some epochs."
     if trial.state == "complete":
-        return f"the weights of {who} are gone from {store.artifacts}; look at another trial."
+        return f"the weights of {label} are gone from {store.artifacts}; choose another trial."
     ended = "was pruned" if trial.state == "pruned" else "failed"
-    return f"{who} {ended} and has left no weights; look at a complete trial."
+    return f"{label} {ended} and has left no weights; choose a complete trial."

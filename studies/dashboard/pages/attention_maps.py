@@ -1,11 +1,11 @@
-"""What the network looks at: which channels pass, and which places, beside the bare backbone."""
+"""Inside the network: the channels and locations that each attention passes on."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ...figures.attention_maps import channels_figure, places_figure
+from ...figures.attention_maps import channels_figure, locations_figure
 from ...text import formatting
 from ..components import Component, plot, section, soft, waiting, words
 from ..context import PageContext
@@ -13,84 +13,84 @@ from ..study_state import InspectedTrial
 
 
 def page(_: PageContext) -> Component:
-    """The skeleton."""
+    """The page without its figures."""
     return [
         section(
-            "What the network looks at",
-            "A trained network shown some validation pictures: how strongly each attention passes "
-            "on every channel and every place.",
-            words("looking"),
+            "Inside the network",
+            "A trained network runs on some validation images. This page shows how strongly each "
+            "attention passes on every channel and every location.",
+            words("predictions"),
         ),
         section(
-            "Look what",
-            "A tick is a channel; the line at 1 is unchanged.",
+            "Channels",
+            "A tick is a channel. The line at 1 is a channel that is passed on unchanged.",
             plot("channels", 300),
         ),
         section(
-            "Look where",
-            "Under each stage our gate, or the strength of its output where it has none, and "
-            "beside it the strength in the bare backbone.",
-            plot("places", 600, wide=True),
+            "Locations",
+            "Under each stage our attention, or the strength of the stage's output if it has no "
+            "attention. Beside it the strength of the output in the bare backbone.",
+            plot("locations", 600, wide=True),
         ),
     ]
 
 
 def controls(context: PageContext) -> Component:
-    """Which trial."""
-    found = context.state.findings(None, context.cost)
-    points = {p.number: p for p in (*found.front, *found.baselines)}
+    """The choice of the trial."""
+    findings = context.state.findings(None, context.cost)
+    summaries = {s.number: s for s in (*findings.front, *findings.baselines)}
     options = [
-        {"label": f"{n}: {formatting.short_architecture(p.architecture)}", "value": n}
-        for n, p in sorted(points.items())
+        {"label": f"{n}: {formatting.short_architecture(s.architecture)}", "value": n}
+        for n, s in sorted(summaries.items())
     ]
-    chosen = number(context)
-    if chosen is not None and chosen not in points:
+    chosen = trial_number(context)
+    if chosen is not None and chosen not in summaries:
         options.append({"label": f"trial {chosen}", "value": chosen})
-    picker = dcc.Dropdown(options, chosen, id={"control": "trial"}, placeholder="choose a trial")
-    return html.Div([html.Label(["Trial", picker])], className="controls one")
+    dropdown = dcc.Dropdown(options, chosen, id={"control": "trial"}, placeholder="choose a trial")
+    return html.Div([html.Label(["Trial", dropdown])], className="controls one")
 
 
-def number(context: PageContext) -> int | None:
-    """The trial that is looked through: the selected one, else the best."""
+def trial_number(context: PageContext) -> int | None:
+    """The trial that is shown: the selected one, else the best."""
     if context.address.trial is not None:
         return context.address.trial
     best = context.state.findings().best
     return None if best is None else best.number
 
 
-def _attention_maps(context: PageContext) -> InspectedTrial | None:
-    chosen = number(context)
-    return None if chosen is None else context.state.attention_maps_of(chosen)
-
-
-def said(context: PageContext) -> Component:
-    """What is shown, or why nothing is."""
-    found = _attention_maps(context)
-    if found is None:
-        waits = number(context) is not None
-        return soft("The network is shown its pictures …" if waits else "No complete trial yet.")
-    if found.ours is None:
-        return html.P(found.problem)
-    ours = found.ours
-    right = sum(int(a) == int(b) for a, b in zip(ours.labels, ours.predicted, strict=True))
-    score = f"{right} of {len(ours.labels)} pictures right"
-    lines = [f"Trial {number(context)}, {ours.architecture}: {score}."]
-    if found.problem:
-        lines.append(found.problem)
-    return [*map(html.P, lines), *map(soft, ours.left_out)]
+def predictions(context: PageContext) -> Component:
+    """How many images are classified correctly, or why there is nothing to show."""
+    trial = _inspected_trial(context)
+    if trial is None:
+        computing = trial_number(context) is not None
+        return soft("Computing the attention maps …" if computing else "No complete trial yet.")
+    if trial.ours is None:
+        return html.P(trial.problem)
+    maps = trial.ours
+    correct = int((maps.labels == maps.predicted).sum())
+    score = f"{correct} of {len(maps.labels)} images classified correctly"
+    lines = [f"Trial {trial_number(context)}, {maps.architecture}: {score}."]
+    if trial.problem:
+        lines.append(trial.problem)
+    return [*map(html.P, lines), *map(soft, maps.left_out)]
 
 
 def channels(context: PageContext) -> go.Figure:
-    """Look what."""
-    found = _attention_maps(context)
-    if found is None or found.ours is None:
-        return waiting(context.theme, "" if found else "Being computed …")
-    return channels_figure(found.ours, context.theme)
+    """The figure of the channels."""
+    trial = _inspected_trial(context)
+    if trial is None or trial.ours is None:
+        return waiting(context.theme, "" if trial else "Being computed …")
+    return channels_figure(trial.ours, context.theme)
 
 
-def places(context: PageContext) -> go.Figure:
-    """Look where."""
-    found = _attention_maps(context)
-    if found is None or found.ours is None:
-        return waiting(context.theme, "" if found else "Being computed …")
-    return places_figure(found.ours, found.baseline, context.theme)
+def locations(context: PageContext) -> go.Figure:
+    """The figure of the locations."""
+    trial = _inspected_trial(context)
+    if trial is None or trial.ours is None:
+        return waiting(context.theme, "" if trial else "Being computed …")
+    return locations_figure(trial.ours, trial.baseline, context.theme)
+
+
+def _inspected_trial(context: PageContext) -> InspectedTrial | None:
+    number = trial_number(context)
+    return None if number is None else context.state.attention_maps_of(number)

@@ -58,13 +58,13 @@ def test_a_changed_source_is_prepared_again(packing, tmp_path):
 def test_a_source_is_looked_through_once_until_it_changes(packing, tmp_path, cache, monkeypatch):
     path = pack(tmp_path, packing, files(TWENTY))
     info = inspect_data(str(path))
-    looks = [*cache.rglob("looks/*")]
+    inspected = [*cache.rglob("sources/*")]
     with monkeypatch.context() as patch:
         patch.setattr("attentune.runners.data.folder_source.FileSource.counts", None)
         assert inspect_data(str(path)) == info
-    looks[0].write_text("{")
+    inspected[0].write_text("{")
     assert inspect_data(str(path)) == info
-    assert [*cache.rglob("looks/*")] == looks
+    assert [*cache.rglob("sources/*")] == inspected
     pack(tmp_path, packing, files({"cats": 30, "dogs": 20, "owls": 20}))
     assert sum(inspect_data(str(path)).counts.values()) == 70
 

@@ -193,7 +193,7 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
                     page.goto(f"{address}{path}?study=real")
                     settled(page)
                 page.goto(f"{address}/looks?study=real&trial=3")
-                page.get_by_text("pictures right").wait_for(timeout=120_000)
+                page.get_by_text("classified correctly").wait_for(timeout=120_000)
                 settled(page)
                 page.goto(f"{address}/?study=real&trial=3")
                 page.locator(".card .js-plotly-plot .main-svg").first.wait_for()

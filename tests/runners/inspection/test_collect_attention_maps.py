@@ -1,4 +1,4 @@
-"""Looking at networks: known gates are read off exactly, in any layout, on validation pictures."""
+"""Attention maps: known gates are recorded exactly, in any layout, on validation images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch
 from attentune.errors import AttentuneError, UsageError
 from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Finished
-from attentune.runners.inspection import attention_maps
-from attentune.runners.inspection.attention_maps import AttentionMaps, collect_attention_maps, main
+from attentune.runners.inspection import collect_attention_maps as module
+from attentune.runners.inspection.attention_maps import AttentionMaps
+from attentune.runners.inspection.collect_attention_maps import collect_attention_maps, main
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS, run_trial
@@ -41,7 +42,7 @@ class ByChannel(nn.Module):
 
 
 class ByPlace(nn.Module):
-    """Passes places on as 1, 2, 3, … from left to right and by ten more in the next row."""
+    """Passes locations on as 1, 2, 3, … from left to right and by ten more in the next row."""
 
     def __init__(self, channels: int) -> None:
         del channels
@@ -85,14 +86,14 @@ def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:
 
 
 @pytest.fixture
-def looked(tmp_path):
+def collected(tmp_path):
     """AttentionMaps at a network that nobody has trained."""
 
-    def looks(text: str, recipe: Recipe = RECIPE, **how) -> AttentionMaps:
+    def collect(text: str, recipe: Recipe = RECIPE, **how) -> AttentionMaps:
         save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS)
         return collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, **how)
 
-    return looks
+    return collect
 
 
 PLACES = [
@@ -109,8 +110,8 @@ WIDE = ("test_resnet+{}@s2.pre", "test_resnet+{}@s1.identity")
 
 
 @pytest.mark.parametrize("text", PLACES)
-def test_a_gate_of_channels_is_read_off_exactly(known, looked, text):
-    gate = looked(text.format("bychannel")).gates[-1]
+def test_a_gate_of_channels_is_recorded_exactly(known, collected, text):
+    gate = collected(text.format("bychannel")).attentions[-1]
     seen = np.isfinite(gate.channels)  # a channel that ReLU has closed has no weight
     assert seen.mean() > 0.5
     np.testing.assert_allclose(gate.channels[seen], (np.arange(len(seen)) / 2)[seen], rtol=1e-5)
@@ -119,13 +120,15 @@ def test_a_gate_of_channels_is_read_off_exactly(known, looked, text):
 
 
 @pytest.mark.parametrize("text", PLACES)
-def test_a_gate_of_places_is_read_off_exactly(known, looked, text):
-    gate = looked(text.format("byplace"), pictures=3).gates[-1]
-    pictures, height, width = gate.places.shape
+def test_a_gate_of_locations_is_recorded_exactly(known, collected, text):
+    gate = collected(text.format("byplace"), num_images=3).attentions[-1]
+    num_images, height, width = gate.locations.shape
     wanted = 10 * np.arange(height)[:, None] + np.arange(width) + 1
-    assert pictures == 3
+    assert num_images == 3
     assert height == width == (8 if text in WIDE else 4)
-    np.testing.assert_allclose(gate.places, np.broadcast_to(wanted, gate.places.shape), rtol=1e-5)
+    np.testing.assert_allclose(
+        gate.locations, np.broadcast_to(wanted, gate.locations.shape), rtol=1e-5
+    )
 
 
 def test_tokens_lie_where_the_backbone_says(known, tmp_path):
@@ -133,24 +136,24 @@ def test_tokens_lie_where_the_backbone_says(known, tmp_path):
     text = "hiera_tiny_224+byplace@s2b2.post"
     model = network(text, recipe)
     save_file(model.state_dict(), tmp_path / WEIGHTS)
-    found = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, pictures=2)
-    [gate] = found.gates
+    found = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, num_images=2)
+    [gate] = found.attentions
     wanted = 10 * np.arange(8)[:, None] + np.arange(8) + 1
-    np.testing.assert_allclose(gate.places, np.broadcast_to(wanted, (2, 8, 8)), rtol=1e-5)
+    np.testing.assert_allclose(gate.locations, np.broadcast_to(wanted, (2, 8, 8)), rtol=1e-5)
 
     held = run(model, "blocks.2", found, recipe)
     back = model.reroll(held, 2).abs().mean(3)
-    np.testing.assert_allclose(found.stages[1].places, back.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(found.stages[1].locations, back.numpy(), rtol=1e-4)
 
 
 def run(model: nn.Module, path: str, found: AttentionMaps, recipe: Recipe = RECIPE) -> torch.Tensor:
-    """What a module returns for the pictures that were looked at."""
+    """What a module returns for the images that were shown."""
     data, held = load_data(recipe), []
     hook = model.get_submodule(path).register_forward_hook(lambda _, __, out: held.append(out))
-    pictures = torch.from_numpy(found.pictures.copy()) / 255
-    pictures = (pictures - torch.tensor(data.mean)) / torch.tensor(data.std)
+    images = torch.from_numpy(found.images.copy()) / 255
+    images = (images - torch.tensor(data.mean)) / torch.tensor(data.std)
     with torch.no_grad():
-        logits = model(pictures.permute(0, 3, 1, 2))
+        logits = model(images.permute(0, 3, 1, 2))
     hook.remove()
     likeliest = logits.softmax(1).amax(1)
     np.testing.assert_allclose(found.probabilities, likeliest.numpy(), rtol=1e-4)
@@ -165,76 +168,78 @@ def run(model: nn.Module, path: str, found: AttentionMaps, recipe: Recipe = RECI
         ("test_mambaout", "stages.2.blocks.2", 3),
     ],
 )
-def test_every_stage_has_the_energy_of_its_output(known, looked, text, path, channels):
-    found = looked(text, pictures=4)
+def test_every_stage_has_the_energy_of_its_output(known, collected, text, path, channels):
+    found = collected(text, num_images=4)
     assert [stage.stage for stage in found.stages] == [1, 2, 3, 4]
     wanted = run(network(text), path, found).abs().mean(channels)
-    np.testing.assert_allclose(found.stages[2].places, wanted.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(found.stages[2].locations, wanted.numpy(), rtol=1e-4)
     assert not found.left_out
 
 
-def test_two_of_a_kind_at_one_place_are_told_apart(looked):
-    first, second = looked("test_resnet+se(r=4)@s2.residual+se(r=8)@s2.residual").gates
+def test_two_of_a_kind_at_one_place_are_told_apart(collected):
+    first, second = collected("test_resnet+se(r=4)@s2.residual+se(r=8)@s2.residual").attentions
     assert (first.site, first.attention) == (second.site, second.attention)
     assert not np.allclose(first.channels, second.channels, rtol=1e-3)
 
 
-def test_every_mechanism_of_the_catalogue_can_be_looked_at(looked):
+def test_every_mechanism_of_the_catalogue_can_be_recorded(collected):
     text = "test_resnet" + "".join(f"+{name}(r=4)@s2.mid" for name in ("se", "cbam", "ca", "nl"))
     others = [name for name in ATTENTIONS if f"+{name}(" not in text]
-    found = looked(text + "".join(f"+{name}@s2.mid" for name in others), pictures=2)
-    assert sorted(gate.attention for gate in found.gates) == sorted(ATTENTIONS)
-    for gate in found.gates:
-        assert gate.places.shape == (2, 4, 4)
-        assert np.isfinite(gate.places).any(), gate.attention
+    found = collected(text + "".join(f"+{name}@s2.mid" for name in others), num_images=2)
+    assert sorted(gate.attention for gate in found.attentions) == sorted(ATTENTIONS)
+    for gate in found.attentions:
+        assert gate.locations.shape == (2, 4, 4)
+        assert np.isfinite(gate.locations).any(), gate.attention
         assert len(gate.channels) == (0 if gate.attention == "shuffle" else 48)
     [reason] = found.left_out
     assert reason.startswith("shuffle at s2b1.mid")
 
 
-def test_what_changes_the_shape_of_its_map_is_left_out_with_a_reason(known, looked):
-    found = looked("test_resnet+halves@s2.post+bychannel@s3.post", pictures=2)
-    assert [gate.attention for gate in found.gates] == ["bychannel"]
-    assert found.left_out == ("halves at s2b1.post changes its map's shape: left out.",)
+def test_what_changes_the_shape_of_its_map_is_left_out_with_a_reason(known, collected):
+    found = collected("test_resnet+halves@s2.post+bychannel@s3.post", num_images=2)
+    assert [gate.attention for gate in found.attentions] == ["bychannel"]
+    assert found.left_out == ("halves at s2b1.post changes the shape of its map and is left out.",)
 
 
-def test_pictures_are_of_the_validation_split_and_of_many_classes(looked, monkeypatch):
-    found = looked("test_resnet", pictures=10)
+def test_images_are_of_the_validation_split_and_of_many_classes(collected, monkeypatch):
+    found = collected("test_resnet", num_images=10)
     data = load_data(RECIPE)
     assert len(set(found.labels.tolist())) == len(set(data.val.labels.tolist()))
-    np.testing.assert_array_equal(found.pictures, data.val.images[found.indices])
+    np.testing.assert_array_equal(found.images, data.val.images[found.indices])
     np.testing.assert_array_equal(found.labels, data.val.labels[found.indices])
 
     class Forbidden:
         def __getattr__(self, name):
-            raise AssertionError("the test split was looked at")
+            raise AssertionError("the test split was read")
 
     closed = dataclasses.replace(data, test=Forbidden(), train=Forbidden())
-    monkeypatch.setattr(attention_maps, "load_data", lambda _: closed)
-    again = looked("test_resnet", pictures=10)
+    monkeypatch.setattr(module, "load_data", lambda _: closed)
+    again = collected("test_resnet", num_images=10)
     assert again.to_json() == found.to_json()
 
 
-def test_pictures_depend_on_the_seed_and_on_no_network(looked):
-    one, other = looked("test_resnet"), looked("test_resnet+eca@all.mid")
+def test_images_depend_on_the_seed_and_on_no_network(collected):
+    one, other = collected("test_resnet"), collected("test_resnet+eca@all.mid")
     assert one.indices.tolist() == other.indices.tolist()
-    assert one.indices.tolist() != looked("test_resnet", seed=1).indices.tolist()
+    assert one.indices.tolist() != collected("test_resnet", seed=1).indices.tolist()
 
 
-@pytest.mark.parametrize("pictures", [0, 65])
-def test_a_senseless_number_of_pictures_is_refused(pictures, tmp_path):
-    with pytest.raises(UsageError, match=f"1 to 64 pictures at a time, not {pictures}"):
-        collect_attention_maps(parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, pictures=pictures)
+@pytest.mark.parametrize("num_images", [0, 65])
+def test_a_senseless_number_of_images_is_refused(num_images, tmp_path):
+    with pytest.raises(UsageError, match=f"1 to 64 images at a time, not {num_images}"):
+        collect_attention_maps(
+            parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, num_images=num_images
+        )
 
 
-def test_json_keeps_four_digits_and_comes_back(looked):
-    found = looked("test_resnet+se(r=4)@all.mid+simam@s1.post", pictures=3)
+def test_json_keeps_four_digits_and_comes_back(collected):
+    found = collected("test_resnet+se(r=4)@all.mid+simam@s1.post", num_images=3)
     told = json.dumps(found.to_json(), allow_nan=False)
     back = AttentionMaps.from_json(json.loads(told))
     assert json.dumps(back.to_json()) == told
-    np.testing.assert_array_equal(back.pictures, found.pictures)
-    for one, other in zip(found.gates, back.gates, strict=True):
-        np.testing.assert_allclose(other.places, one.places, rtol=5e-4)
+    np.testing.assert_array_equal(back.images, found.images)
+    for one, other in zip(found.attentions, back.attentions, strict=True):
+        np.testing.assert_allclose(other.locations, one.locations, rtol=5e-4)
         np.testing.assert_allclose(other.channels, one.channels, rtol=5e-4)
     with pytest.raises(ValueError, match="another format"):
         AttentionMaps.from_json({**json.loads(told), "format": 0})
@@ -273,8 +278,8 @@ def trial(tmp_path_factory, cache):
 @pytest.mark.parametrize(("file", "epochs"), [(CHECKPOINT, 3), (WEIGHTS, None)])
 def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
     folder, recipe, reports = trial
-    found = collect_attention_maps(parse(TEXT), recipe, folder / file, pictures=64)
-    assert len(found.pictures) == len(load_data(recipe).val)  # fewer than 64: all of them
+    found = collect_attention_maps(parse(TEXT), recipe, folder / file, num_images=64)
+    assert len(found.images) == len(load_data(recipe).val)  # fewer than 64: all of them
     accuracy = (found.predicted == found.labels).mean()
     assert accuracy > 0.3  # not by chance
     assert accuracy == pytest.approx(reports[2 if epochs else -1].accuracy)
@@ -284,13 +289,13 @@ def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
 @pytest.mark.parametrize("file", [CHECKPOINT, WEIGHTS, "absent"])
 def test_weights_that_do_not_fit_are_refused_in_a_sentence(trial, file):
     folder, recipe, _ = trial
-    with pytest.raises(AttentuneError, match=r"do not fit test_mambaout .*look at another trial"):
+    with pytest.raises(AttentuneError, match=r"do not fit test_mambaout .*choose another trial"):
         collect_attention_maps(parse("test_mambaout"), recipe, folder / file)
 
 
 def asked(trial, tmp_path: Path, **changes) -> dict:
     folder, recipe, _ = trial
-    wanted = {"architecture": TEXT, "recipe": recipe.model_dump(mode="json"), "pictures": 2}
+    wanted = {"architecture": TEXT, "recipe": recipe.model_dump(mode="json"), "num_images": 2}
     wanted = {**wanted, "weights": str(folder / WEIGHTS), **changes}
     (tmp_path / "request.json").write_text(json.dumps(wanted))
     code = main([str(tmp_path / "request.json"), str(tmp_path / "result.json")])
@@ -302,7 +307,7 @@ def asked(trial, tmp_path: Path, **changes) -> dict:
 def test_a_request_in_a_file_is_answered_in_a_file(trial, tmp_path):
     found = AttentionMaps.from_json(asked(trial, tmp_path))
     assert found.architecture == TEXT
-    assert [gate.site for gate in found.gates] == [f"s{s}b1.residual" for s in (1, 2, 3, 4)]
+    assert [gate.site for gate in found.attentions] == [f"s{s}b1.residual" for s in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +316,7 @@ def test_a_request_in_a_file_is_answered_in_a_file(trial, tmp_path):
         ({"architecture": "test_resnet+sse@all.mid"}, "unknown attention 'sse'"),
         ({"architecture": "test_resnet"}, "do not fit test_resnet"),
         ({"recipe": {"data": "digits", "image_size": -1}}, "greater than 0"),
-        ({"pictures": None}, "looking failed"),
+        ({"num_images": None}, "could not be computed"),
     ],
 )
 def test_a_request_that_fails_is_answered_with_one_sentence(trial, tmp_path, changes, error):
