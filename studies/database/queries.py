@@ -177,7 +177,7 @@ _CHANGING = (
 def changed_trials(
     connection: Connection, study: StudyRecord, after_id: int, running: Sequence[int]
 ) -> Iterator[Sequence[Row[Any]]]:
-    """Trials of the search that are new since `after_id` or were `running`: `TRIAL_COLUMNS` of each.
+    """`TRIAL_COLUMNS` of the search's trials that are new since `after_id` or were `running`.
 
     In parts: ten thousands of rows at once are slower to read.
     """
