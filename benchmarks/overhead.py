@@ -36,8 +36,8 @@ from attentune.benchmarks.turns import shown, spread
 from attentune.runners.environment import describe_environment
 from attentune.runners.events import EpochDone, Event
 from attentune.runners.workers import worker
-from attentune.search.run.coordinator import Running
-from attentune.search.run.session import begin, run
+from attentune.search.run.coordinator import RunningTrial
+from attentune.search.run.session import create_study, run_study
 from attentune.search.setup.request import read_request
 from attentune.studies.database.store import Store
 
@@ -62,9 +62,9 @@ IN_WORKER = (
     ("tell", "multiprocessing.connection", "Connection.send"),
 )
 IN_COORDINATOR = (
-    ("propose beforehand", "attentune.search.run.propose", "Proposer.foresee"),
-    ("propose", "attentune.search.run.propose", "Proposer.next"),
-    ("tell the sampler", "attentune.search.run.propose", "Proposer.settle"),
+    ("propose beforehand", "attentune.search.run.propose", "Proposer.ask_ahead"),
+    ("propose", "attentune.search.run.propose", "Proposer.next_trial"),
+    ("tell the sampler", "attentune.search.run.propose", "Proposer.on_trial_end"),
     ("record the result", "attentune.studies.database.store", "Store.finish_trial"),
 )
 """(label, module, function): where the parts happen. A part inside another is counted alone."""
@@ -135,7 +135,7 @@ class Starts:
         self.epochs: list[list[float]] = []
         self.parts: list[dict[str, float]] = []
 
-    def trial_started(self, _trial: Running) -> None:
+    def trial_started(self, _trial: RunningTrial) -> None:
         """The last one is complete with this."""
         spent = self.clock.take()
         if self.started:
@@ -143,7 +143,7 @@ class Starts:
         self.started.append(time.perf_counter())
         self.epochs.append([])
 
-    def happened(self, _trial: Running, event: Event) -> None:
+    def happened(self, _trial: RunningTrial, event: Event) -> None:
         """Collect the epochs."""
         if isinstance(event, EpochDone):
             self.epochs[-1].append(event.report.seconds)
@@ -178,8 +178,8 @@ def study(backbone: str, options: argparse.Namespace, clock: Clock) -> list[dict
         trace = Path(folder) / "trace.jsonl"
         os.environ[TRACE] = str(trace)
         with Store.open(Path(folder) / "overhead.db", create=True) as store:
-            record = begin(store, "overhead", request, lambda _: None)
-            run(store, record, lambda _: watched(starts))
+            record = create_study(store, "overhead", request, lambda _: None)
+            run_study(store, record, lambda _: watched(starts))
         lines = [json.loads(line) for line in trace.read_text().splitlines()]
     cycles = [b - a for a, b in zip(starts.started, starts.started[1:], strict=False)]
     both = zip(cycles, starts.epochs, lines, starts.parts, strict=False)

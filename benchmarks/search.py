@@ -48,7 +48,7 @@ from attentune.benchmarks.peers import Moasha
 from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import describe_environment
-from attentune.search.pruning.pruner import Pruner, Reached
+from attentune.search.pruning.pruner import Pruner, RungEntry
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.trial_source import Proposal
@@ -85,7 +85,7 @@ class Oracle(Pruner):
         super().__init__(config)
         self.table = table
 
-    def truths(self, _peers: Any, asked: Sequence[Reached], _rng: Any) -> Matrix:
+    def truths(self, _peers: Any, asked: Sequence[RungEntry], _rng: Any) -> Matrix:
         """As `Pruner.truths`: only one is possible."""
         return np.array([[self.table.rows[str(seen.architecture)].truth for seen in asked]])
 
@@ -128,8 +128,8 @@ class Replay:
         told: list[tuple[int, str]] = []
         while self.spent < budget and len(told) < trials:
             while len(self.going) < self.workers:
-                self.going.append(self.proposer.next())
-                self.proposer.write()
+                self.going.append(self.proposer.next_trial())
+                self.proposer.write_pending()
             self.trial(self.going.popleft())
             told.append((self.spent, self.recommended()))
         return told
@@ -145,7 +145,7 @@ class Replay:
         state: State = "complete"
         costs = self.table.rows[text].costs
         for report in curve:
-            self.proposer.note(number, report)
+            self.proposer.on_epoch(number, report)
             last = report.epoch == len(curve)
             if not last and self.pruner.judge(proposal, proposal.role, report, costs):
                 state = "pruned"
@@ -154,8 +154,8 @@ class Replay:
         if state == "complete":
             self.finals.add(text, proposal.seed, report.accuracy)
         record = ended(proposal, state, report.epoch, report.accuracy)
-        self.proposer.settle(record)
-        self.pruner.settle(record)
+        self.proposer.on_trial_end(record)
+        self.pruner.on_trial_end(record)
 
 
 def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:

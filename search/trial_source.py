@@ -21,14 +21,14 @@ class Proposal:
     costs: Costs | None
 
 
-class Prices(Protocol):
+class CostLookup(Protocol):
     """What architectures cost, without training them."""
 
     def price(self, architecture: Architecture, /) -> Costs:
         """Parameters and MACs."""
 
 
-class Starts(Protocol):
+class TrialWriter(Protocol):
     """Where beginnings are written down: a part of a `Store`."""
 
     def start_trial(
@@ -45,39 +45,39 @@ class Starts(Protocol):
         """A trial begins to run."""
 
 
-class Agenda(Protocol):
+class TrialSource(Protocol):
     """What is to be trained, and who hears how it went: a search's `Proposer`, or a confirmation.
 
     Of `write` nobody should have to wait; it is called while workers are busy.
     """
 
-    def reconcile(self) -> list[TrialRecord]:
+    def recover(self) -> list[TrialRecord]:
         """Get ready, after whatever happened last time; all its trials by number."""
 
-    def next(self) -> Proposal:
+    def next_trial(self) -> Proposal:
         """The next trial."""
 
-    def write(self) -> None:
+    def write_pending(self) -> None:
         """Put what was proposed into the database."""
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """Take in an epoch of a trial."""
 
-    def foresee(self, job: Job, accuracy: float) -> None:
+    def ask_ahead(self, job: Job, accuracy: float) -> None:
         """A trial is about to end so: a chance to think of the next, while its worker tidies up."""
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """Take in how a trial ended."""
 
     def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str, /) -> None:
         """A measured cost is above its limit; the trial was not trained."""
 
 
-def write_down(ledger: Starts, study: StudyRecord, proposals: list[Proposal]) -> None:
+def record_starts(store: TrialWriter, study: StudyRecord, proposals: list[Proposal]) -> None:
     """Record that trials begin, and take each off the list when it is recorded."""
     while proposals:
         new = proposals[0]
-        ledger.start_trial(
+        store.start_trial(
             study, new.number, new.architecture, seed=new.seed, role=new.role, costs=new.costs
         )
         del proposals[0]

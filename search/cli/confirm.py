@@ -51,7 +51,7 @@ def confirm(
 
     Goes on where it was interrupted; without anything left to do it shows what was found.
     """
-    from ..run.session import confirm as run
+    from ..run.session import confirm_study
     from .progress import watching
 
     console = err if as_json else out
@@ -63,7 +63,7 @@ def confirm(
     with Store.open(db) as store:
         record = store.study(study)
         try:
-            ending = run(
+            ending = confirm_study(
                 store,
                 record,
                 tell,

@@ -22,8 +22,8 @@ from ...runners.events import EpochDone, Event, Failed, Finished, Rejected, Stop
 from ...spaces.architecture import parse_recorded
 from ...studies.records import BASELINE, CONFIRM
 from ...studies.text import formatting
-from ..run.confirm import FRESH_SEEDS
-from ..run.coordinator import Coordinator, Running
+from ..run.confirm import FRESH_SEED_OFFSET
+from ..run.coordinator import Coordinator, RunningTrial
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def watching(coordinator: Coordinator, console: Console) -> Iterator[Tally]:
 class _Line:
     """A running trial as the display shows it."""
 
-    trial: Running
+    trial: RunningTrial
     epoch: int = 0
     accuracy: float | None = None
 
@@ -74,11 +74,11 @@ class Tally:
             if record.state == "complete" and record.accuracy is not None:
                 self._note(record.architecture, record.seed, record.accuracy, bare)
 
-    def trial_started(self, trial: Running) -> None:
+    def trial_started(self, trial: RunningTrial) -> None:
         """A worker has taken the trial."""
         self.lines[trial.number] = _Line(trial)
 
-    def happened(self, trial: Running, event: Event) -> None:
+    def happened(self, trial: RunningTrial, event: Event) -> None:
         """An event of a running trial."""
         line = self.lines.get(trial.number) or _Line(trial)
         match event:
@@ -141,14 +141,14 @@ class Tally:
             return ""
         return f" ({formatting.points(accuracy - self.baseline[seed])})"
 
-    def _result(self, trial: Running, event: Finished) -> str:
+    def _result(self, trial: RunningTrial, event: Finished) -> str:
         accuracy, seconds = event.result.accuracy, formatting.duration(event.result.seconds)
         note = " [dim]baseline[/]" if trial.role == BASELINE else ""
         bare = str(trial.architecture) == self.coordinator.config.backbone
         gain = "" if bare else self._gain(accuracy, trial.job.seed)
         return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
 
-    def _say(self, trial: Running, markup: str, message: str = "") -> None:
+    def _say(self, trial: RunningTrial, markup: str, message: str = "") -> None:
         done, total = self.coordinator.done, self.coordinator.plan.trials
         text = Text.from_markup(f"[dim]{done:>{len(str(total))}}/{total}[/] ")
         if trial.role != CONFIRM:
@@ -159,11 +159,11 @@ class Tally:
             text.append(f": {message}")
         self.console.print(text, soft_wrap=True)
 
-    def _short(self, trial: Running) -> str:
+    def _short(self, trial: RunningTrial) -> str:
         seed, first = trial.job.seed, self.coordinator.config.seed
         name = formatting.short_architecture(trial.architecture)
         if trial.role == CONFIRM:
-            return f"{name} (fresh seed {seed - first - FRESH_SEEDS + 1})"
+            return f"{name} (fresh seed {seed - first - FRESH_SEED_OFFSET + 1})"
         return name if seed == first else f"{name} (seed {seed})"
 
     def _progress(self) -> RenderableType:

@@ -176,7 +176,7 @@ def search(
 ) -> None:
     """Start a study: search for the best attention, ratio and place."""
     flags = {k: v for k, v in locals().items() if k not in ("study", "config", "db")}
-    from ..run.session import begin
+    from ..run.session import create_study
     from ..setup.request import read_request
     from .progress import decoding
 
@@ -184,7 +184,7 @@ def search(
     with Store.open(db, create=True) as store:
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
-            record = begin(store, study, request, print_line, progress, command)
+            record = create_study(store, study, request, print_line, progress, command)
         _run(store, record, db)
 
 
@@ -204,10 +204,10 @@ def resume(
     db: Db = None,
 ) -> None:
     """Go on exactly where a study stopped; unfinished trials from their last epoch."""
-    from ..run.session import replan
+    from ..run.session import update_plan
 
     with Store.open(db) as store:
-        record = replan(
+        record = update_plan(
             store,
             store.study(study),
             trials=trials,
@@ -220,12 +220,12 @@ def resume(
 
 
 def _run(store: Store, record: StudyRecord, db: str | None) -> None:
-    from ..run.session import run
+    from ..run.session import run_study
     from .progress import watching
 
     commands = StudyCommands(record.name, db)
     try:
-        ending = run(store, record, lambda coordinator: watching(coordinator, out))
+        ending = run_study(store, record, lambda coordinator: watching(coordinator, out))
     except KeyboardInterrupt:
         commands.interrupted(
             "Ended at once; finished trials are saved, running ones go on from their last "

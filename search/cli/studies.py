@@ -85,8 +85,8 @@ def remove(
                 raise UsageError("rm asks before it removes a study; add --yes in a script")
             count = len(store.trials(record))
             typer.confirm(f"Remove {study!r} with {count} trials and their weights?", abort=True)
-        from ..run.optuna_study import forget_study
+        from ..run.optuna_study import delete_optuna_study
 
         store.delete_study(study)
-        forget_study(store, study)
+        delete_optuna_study(store, study)
         out.print(f"Removed {study!r}.", markup=False)

@@ -33,7 +33,7 @@ Values = tuple[float, ...]
 Name = TypeVar("Name", bound=Hashable)
 
 
-class Judged(Protocol):
+class TrialIdentity(Protocol):
     """A trial that has reached a rung: a `Job`, or a `Proposal`."""
 
     @property
@@ -50,7 +50,7 @@ class Judged(Protocol):
 
 
 @dataclass(frozen=True)
-class Reached:
+class RungEntry:
     """A trial at a rung. `loss` is the rung's signal, `costs` the other objectives."""
 
     architecture: Architecture
@@ -67,23 +67,23 @@ class Pruner:
         self.costs = tuple(key for key in config.keys if key != "accuracy")
         self.rungs = rungs_of(config)
         self.forecaster = Forecaster(config)
-        self.reached: dict[int, dict[int, Reached]] = {}
+        self.reached: dict[int, dict[int, RungEntry]] = {}
 
     def remember(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
         """Take in what was recorded before, in the order in which it happened."""
         known = {trial.number: trial for trial in trials}
         for ended in known.values():
-            self.settle(ended)
+            self.on_trial_end(ended)
         for epoch in epochs:
             if trial := known.get(epoch.number):
                 costs = tuple(getattr(trial, key) for key in self.costs)
                 self._note(trial.number, trial.parsed, trial.seed, epoch.report, costs)
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """Take in how a trial ended."""
         self.forecaster.histories.settle(trial)
 
-    def judge(self, trial: Judged, role: str, report: EpochReport, costs: Costs) -> str:
+    def judge(self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs) -> str:
         """Why the trial should stop after this epoch; empty if it should go on.
 
         Baselines always go on, but others are compared with them.
@@ -98,7 +98,7 @@ class Pruner:
         verdict = rule(trial, report.epoch)
         return f"rung {report.epoch}: {verdict}" if verdict else ""
 
-    def _by_place(self, trial: Judged, rung: int) -> str:
+    def _by_place(self, trial: TrialIdentity, rung: int) -> str:
         """Why not to go on: others are better."""
         peers, eta = self.reached[rung], self.settings.eta
         if self.settings.signal == "expected":
@@ -113,7 +113,7 @@ class Pruner:
             return ""
         return f"place {place} of {count}, the best {room} go on"
 
-    def _by_odds(self, trial: Judged, rung: int) -> str:
+    def _by_odds(self, trial: TrialIdentity, rung: int) -> str:
         """Why not to go on: the architecture is hardly on the front."""
         peers, histories = self.reached[rung], self.forecaster.histories
         complete = {n: seen for n, seen in peers.items() if histories.complete(n)}
@@ -131,18 +131,18 @@ class Pruner:
         return f"{100 * own:.1f} % likely to be on the front, {100 * needed:.1f} % needed"
 
     def truths(
-        self, peers: Mapping[int, Reached], asked: Sequence[Reached], rng: np.random.Generator
+        self, peers: Mapping[int, RungEntry], asked: Sequence[RungEntry], rng: np.random.Generator
     ) -> Matrix:
         """Possible accuracies (samples, n) of what reached a rung."""
         going = self._going(peers)
         return self.forecaster.sampled(going, [seen.architecture for seen in asked], rng)
 
-    def _going(self, peers: Mapping[int, Reached]) -> list[TrialHistory]:
+    def _going(self, peers: Mapping[int, RungEntry]) -> list[TrialHistory]:
         histories = self.forecaster.histories
         going = [histories.under_way(n, seen.architecture, seen.seed) for n, seen in peers.items()]
         return [history for history in going if history is not None]
 
-    def _expected(self, peers: Mapping[int, Reached]) -> dict[str, Values]:
+    def _expected(self, peers: Mapping[int, RungEntry]) -> dict[str, Values]:
         """By key of the architectures that have reached a rung: what is expected of them."""
         found = {seen.architecture.key: seen for seen in peers.values()}
         asked = [seen.architecture for seen in found.values()]
@@ -165,7 +165,7 @@ class Pruner:
             return
         self.forecaster.histories.note(number, report)
         known = tuple(math.inf if cost is None else cost for cost in costs)
-        seen = Reached(architecture, seed, loss_of(report, self.settings.signal), known)
+        seen = RungEntry(architecture, seed, loss_of(report, self.settings.signal), known)
         self.reached.setdefault(report.epoch, {}).setdefault(number, seen)
 
 

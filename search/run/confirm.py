@@ -21,16 +21,16 @@ from ...studies.config import StudyConfig
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
 from ...studies.text.formatting import duration, plural
-from ..trial_source import Proposal, write_down
+from ..trial_source import Proposal, record_starts
 
 TOP, SEEDS, LONGER = 3, 5, 2.5
 """Unless told otherwise: three finalists, five seeds, two and a half times the search's epochs."""
-FRESH_SEEDS = 1_000_000
-"""Confirming seeds lie so far above the study's own, which the search counts up from."""
+FRESH_SEED_OFFSET = 1_000_000
+"""Seeds of a confirmation lie so far above the study's own, which the search counts up from."""
 
 
 @dataclass(frozen=True)
-class Earlier:
+class StudyTrials:
     """A study's trials when a confirmation begins, by number: a large study is read only once.
 
     Attributes:
@@ -42,7 +42,7 @@ class Earlier:
     confirming: list[TrialRecord]
 
     @classmethod
-    def of(cls, store: Store, record: StudyRecord) -> Earlier:
+    def read(cls, store: Store, record: StudyRecord) -> StudyTrials:
         """Those that the database holds now."""
         return cls(store.trials(record), store.trials(record, confirming=True))
 
@@ -51,7 +51,7 @@ def plan_confirmation(
     store: Store,
     record: StudyRecord,
     config: StudyConfig,
-    earlier: Earlier | None = None,
+    earlier: StudyTrials | None = None,
     *,
     top: int | None = None,
     seeds: int | None = None,
@@ -62,7 +62,7 @@ def plan_confirmation(
     `earlier` is read here if it was not read yet.
     StudyError if nothing is complete yet, or if confirming trials have run with other epochs.
     """
-    earlier = earlier or Earlier.of(store, record)
+    earlier = earlier or StudyTrials.read(store, record)
     before = ConfirmPlan.of(record)
     if before and earlier.confirming and epochs not in (None, before.epochs):
         raise _second_look(record, before, epochs)
@@ -97,8 +97,8 @@ def _second_look(record: StudyRecord, planned: ConfirmPlan, epochs: int | None) 
     )
 
 
-class Confirming:
-    """The agenda of a confirmation: every architecture with one seed, then with the next.
+class ConfirmationSource:
+    """The trials of a confirmation: every architecture with one seed, then with the next.
 
     So an interrupted one has whole rounds to compare. What failed is tried again at the next start.
     """
@@ -109,12 +109,12 @@ class Confirming:
         record: StudyRecord,
         config: StudyConfig,
         plan: ConfirmPlan,
-        earlier: Earlier | None = None,
+        earlier: StudyTrials | None = None,
     ) -> None:
         """`earlier` is read here if it was not read yet."""
-        earlier = earlier or Earlier.of(store, record)
+        earlier = earlier or StudyTrials.read(store, record)
         self.store, self.record, self.plan = store, record, plan
-        self._first_seed = config.seed + FRESH_SEEDS
+        self._first_seed = config.seed + FRESH_SEED_OFFSET
         self._searched = [t for t in earlier.searched if t.state == "complete"]
         self._trials = earlier.confirming
         self._number = max((t.number for t in self._trials), default=FIRST_CONFIRMING - 1)
@@ -153,11 +153,11 @@ class Confirming:
         """Trials that have to begin or to go on."""
         return len(self.missing) + sum(trial.state == "running" for trial in self._trials)
 
-    def reconcile(self) -> list[TrialRecord]:
+    def recover(self) -> list[TrialRecord]:
         """Its trials so far, by number."""
         return self._trials
 
-    def next(self) -> Proposal:
+    def next_trial(self) -> Proposal:
         """The next architecture and seed."""
         architecture, seed = self.missing.pop(0)
         self._number += 1
@@ -169,17 +169,17 @@ class Confirming:
         known = next((t for t in self._searched if t.key == architecture.key), None)
         return None if known is None else known.counted
 
-    def write(self) -> None:
+    def write_pending(self) -> None:
         """Put what was handed out into the database."""
-        write_down(self.store, self.record, self._unwritten)
+        record_starts(self.store, self.record, self._unwritten)
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """Nothing is learned from an epoch."""
 
-    def foresee(self, job: Job, accuracy: float) -> None:
+    def ask_ahead(self, job: Job, accuracy: float) -> None:
         """All is planned already."""
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """Nothing depends on how a trial ended."""
 
     def reject(self, _number: int, architecture: Architecture, _costs: Costs, reason: str) -> None:
@@ -187,7 +187,7 @@ class Confirming:
         raise AssertionError(f"{architecture} was rejected: {reason}")
 
 
-def lengthened(config: StudyConfig, plan: ConfirmPlan) -> StudyConfig:
+def confirmation_config(config: StudyConfig, plan: ConfirmPlan) -> StudyConfig:
     """The configuration of confirming trials: as long as planned, and nothing but accuracy."""
     recipe = config.recipe.model_copy(update={"epochs": plan.epochs})
     return config.model_copy(update={"recipe": recipe, "objectives": ("accuracy",), "limits": {}})

@@ -33,24 +33,24 @@ from ...spaces.architecture import Architecture
 from ...studies.config import RunPlan, StudyConfig
 from ...studies.records import CONFIRM, TrialRecord
 from ..pruning.pruner import Pruner
-from ..trial_source import Agenda, Proposal
-from .study_lease import Tenure
+from ..trial_source import Proposal, TrialSource
+from .study_lease import StudyLease
 
-LIVES = 3
+MAX_LOST_WORKERS = 3
 """A trial that loses so many workers has failed."""
-HOPELESS = 3
+MAX_FAILURES_AT_START = 3
 """If so many trials fail before any succeeds, the study stops."""
-HEARTBEAT = 5.0
+HEARTBEAT_SECONDS = 5.0
 """Seconds between two signs of life in the database."""
 
 
-class Watcher(Protocol):
+class Callback(Protocol):
     """Somebody who wants to know what happens: the live display, a test."""
 
-    def trial_started(self, trial: Running) -> None:
+    def trial_started(self, trial: RunningTrial) -> None:
         """A worker has taken the trial."""
 
-    def happened(self, trial: Running, event: Event) -> None:
+    def happened(self, trial: RunningTrial, event: Event) -> None:
         """An event of a running trial, after it was recorded."""
 
     def tick(self) -> None:
@@ -58,7 +58,7 @@ class Watcher(Protocol):
 
 
 @dataclass
-class Running:
+class RunningTrial:
     """A trial that a worker has now."""
 
     job: Job
@@ -83,18 +83,18 @@ class Coordinator:
 
     def __init__(
         self,
-        tenure: Tenure,
+        lease: StudyLease,
         config: StudyConfig,
         plan: RunPlan,
-        agenda: Agenda,
+        trial_source: TrialSource,
         pruner: Pruner,
         pool: Pool,
     ) -> None:
-        self.tenure, self.store, self.record = tenure, tenure.store, tenure.record
+        self.lease, self.store, self.record = lease, lease.store, lease.record
         self.config, self.plan = config, plan
-        self.agenda, self.pruner, self.pool = agenda, pruner, pool
-        self.earlier = agenda.reconcile()
-        self.running: dict[int, Running] = {}
+        self.trial_source, self.pruner, self.pool = trial_source, pruner, pool
+        self.earlier = trial_source.recover()
+        self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.losses: Counter[int] = Counter()
         self.done = len(self.earlier) - len(self.waiting)
@@ -111,20 +111,18 @@ class Coordinator:
         """Seconds until a budget of time is used up, at the pace of as many workers as run now."""
         limits = [math.inf]
         if self.plan.budget is not None:
-            limits.append(self.plan.budget - self.tenure.wall)
+            limits.append(self.plan.budget - self.lease.wall)
         if self.plan.device_budget is not None:
-            limits.append(
-                (self.plan.device_budget - self.tenure.device) / max(1, len(self.running))
-            )
+            limits.append((self.plan.device_budget - self.lease.device) / max(1, len(self.running)))
         return max(0.0, min(limits))
 
-    def run(self, watcher: Watcher) -> None:
+    def run(self, watcher: Callback) -> None:
         """Run to the end of the plan, or until stopped; `watcher` is told of everything."""
         self.watcher = watcher
         try:
             while True:
                 self._fill()
-                self.agenda.write()
+                self.trial_source.write_pending()
                 if not self.running:
                     return
                 for event in self.pool.events(timeout=0.5):
@@ -141,7 +139,7 @@ class Coordinator:
             if self.waiting:
                 self._start(_again(self.waiting.pop(0)))
             else:
-                self._start(self.agenda.next())
+                self._start(self.trial_source.next_trial())
 
     def _enough(self) -> bool:
         if self.stopping or not self.left:
@@ -164,9 +162,9 @@ class Coordinator:
             reference_latency_ms=self.config.reference_latency_ms,
             test=new.role == CONFIRM,
         )
-        trial = self.running[new.number] = Running(job, new.role, time.monotonic())
+        trial = self.running[new.number] = RunningTrial(job, new.role, time.monotonic())
         self.pool.start(job)
-        self.agenda.write()
+        self.trial_source.write_pending()
         self.watcher.trial_started(trial)
 
     def _handle(self, event: Event) -> None:
@@ -182,12 +180,12 @@ class Coordinator:
                 trial.costs = event.costs
                 self.store.set_costs(study, number, event.costs)
             case EpochDone():
-                self.tenure.device += event.report.seconds
-                self.agenda.note(number, event.report)
+                self.lease.device += event.report.seconds
+                self.trial_source.on_epoch(number, event.report)
                 self.pool.reply(number, self._answer(trial, event.report))
                 self.store.record_epoch(study, number, event.report)
                 if event.report.epoch == trial.job.recipe.epochs and not self._all_begun():
-                    self.agenda.foresee(trial.job, event.report.accuracy)
+                    self.trial_source.ask_ahead(trial.job, event.report.accuracy)
             case Finished():
                 self.store.finish_trial(study, number, event.result)
                 self._ended(number)
@@ -196,7 +194,7 @@ class Coordinator:
                 self._ended(number)
                 self._give_up_early(event.failure, trial.role)
             case Rejected():
-                self.agenda.reject(number, trial.architecture, event.costs, event.reason)
+                self.trial_source.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
             case Stopped() if trial.pruned:
                 self.store.prune_trial(
@@ -214,7 +212,7 @@ class Coordinator:
                 self._lost(trial, event)
         self.watcher.happened(trial, event)
 
-    def _answer(self, trial: Running, report: EpochReport) -> Decision:
+    def _answer(self, trial: RunningTrial, report: EpochReport) -> Decision:
         """What the worker is to do after an epoch. The last one is never the time to stop."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
@@ -224,31 +222,31 @@ class Coordinator:
 
     def _ended(self, number: int) -> None:
         trial = self.store.trial(self.record, number)
-        self.agenda.settle(trial)
-        self.pruner.settle(trial)
+        self.trial_source.on_trial_end(trial)
+        self.pruner.on_trial_end(trial)
         del self.running[number]
         self.done += 1
 
     def _give_up_early(self, failure: Failure, role: str) -> None:
         """Stop a study of which nothing works, instead of failing to the end of its plan."""
         self.failures_only += 1
-        if self.done == self.failures_only == HOPELESS:
+        if self.done == self.failures_only == MAX_FAILURES_AT_START:
             verb = "confirm" if role == CONFIRM else "resume"
             command = f"attentune {verb} {shlex.quote(self.record.name)}"
             raise TrialError(
                 failure.kind,
-                f"the first {HOPELESS} trials all failed, the last with: {failure.message} "
-                f"Mend the cause, and go on with `{command}`.",
+                f"the first {MAX_FAILURES_AT_START} trials all failed, the last with: "
+                f"{failure.message} Fix the cause, then continue with `{command}`.",
             )
 
-    def _lost(self, trial: Running, event: WorkerDied) -> None:
+    def _lost(self, trial: RunningTrial, event: WorkerDied) -> None:
         """Let another worker go on from the last epoch, unless this happens again and again."""
         self.losses[trial.number] += 1
-        if self.losses[trial.number] < LIVES:
+        if self.losses[trial.number] < MAX_LOST_WORKERS:
             del self.running[trial.number]
             self.waiting.insert(0, self.store.trial(self.record, trial.number))
         else:
-            message = f"{event.reason}; {LIVES} workers were lost over this trial"
+            message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
             self.store.fail_trial(self.record, trial.number, Failure("worker_died", message))
             self._ended(trial.number)
 
@@ -264,9 +262,9 @@ class Coordinator:
 
     def _heartbeat(self, *, force: bool = False) -> None:
         now = time.monotonic()
-        if force or now - self._beat >= HEARTBEAT:
+        if force or now - self._beat >= HEARTBEAT_SECONDS:
             self._beat = now
-            self.tenure.beat()
+            self.lease.beat()
 
 
 def _again(trial: TrialRecord) -> Proposal:

@@ -33,10 +33,10 @@ class OptunaStudy:
     def __init__(self, keys: Sequence[str], store: Store | None = None, name: str = "") -> None:
         directions = [BY_KEY[key].direction for key in keys]
         self._memory = optuna.create_study(directions=directions)
-        self._saved: _Saved | None = None
+        self._stored: _StoredStudy | None = None
         if store is not None:
-            self._saved = _Saved(_storage(store), name, keys)
-            for trial in self._saved.study.get_trials():
+            self._stored = _StoredStudy(_storage(store), name, keys)
+            for trial in self._stored.study.get_trials():
                 self._memory.add_trial(_for_samplers(trial))
 
     @property
@@ -60,9 +60,9 @@ class OptunaStudy:
         `constraints` say how far it is above each limit; what is not above zero is kept.
         """
         _constrain(trial, constraints)
-        if self._saved:
+        if self._stored:
             # The trial as it is now: whatever changes it makes another object.
-            self._saved.later(_Saved.add, self.trials[trial.number])
+            self._stored.later(_StoredStudy.add, self.trials[trial.number])
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
         """Add constraints to a saved trial, as they become known."""
@@ -70,8 +70,8 @@ class OptunaStudy:
         known = set(frozen.system_attrs)
         _constrain(optuna.Trial(self._memory, frozen._trial_id), constraints)
         new = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
-        if self._saved:
-            self._saved.later(_Saved.set_attributes, number, new)
+        if self._stored:
+            self._stored.later(_StoredStudy.set_attributes, number, new)
 
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
@@ -83,16 +83,16 @@ class OptunaStudy:
         else:
             told = self._memory.tell(number, values, state=state)
             state, values = told.state, told.values
-        if self._saved:
-            self._saved.later(_Saved.end, number, state, values)
+        if self._stored:
+            self._stored.later(_StoredStudy.end, number, state, values)
 
     def write(self) -> None:
         """Write to the database, in order, what has happened since the last time."""
-        if self._saved:
-            self._saved.write()
+        if self._stored:
+            self._stored.write()
 
 
-class _Saved:
+class _StoredStudy:
     """Optuna's half of a study in the database, always a little behind."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str, keys: Sequence[str]) -> None:
@@ -156,18 +156,18 @@ def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
             trial.set_constraint(key, value)
 
 
-def forget_study(store: Store, name: str) -> None:
+def delete_optuna_study(store: Store, name: str) -> None:
     """Remove Optuna's part of a study; nothing happens if there is none."""
     storage = _storage(store)
     if name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
 
 
-class _Quick(sqlite3.Connection):
+class _FastCommitConnection(sqlite3.Connection):
     """Commits that survive a crash of the process, though not always a loss of power.
 
     That is enough for Optuna's half: a result is on the disk in ours before Optuna hears of it, and
-    `Proposer.reconcile` tells it again.
+    `Proposer.recover` tells it again.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -176,5 +176,7 @@ class _Quick(sqlite3.Connection):
 
 
 def _storage(store: Store) -> optuna.storages.RDBStorage:
-    connecting = {"timeout": 30, "factory": _Quick} if store.url.startswith("sqlite") else {}
+    connecting = (
+        {"timeout": 30, "factory": _FastCommitConnection} if store.url.startswith("sqlite") else {}
+    )
     return optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": connecting})

@@ -34,10 +34,10 @@ from ...studies.records import (
     TrialRecord,
 )
 from ..samplers.base import Learning, make_sampler, own_sampler
-from ..trial_source import Prices, Proposal, Starts, write_down
+from ..trial_source import CostLookup, Proposal, TrialWriter, record_starts
 from .optuna_study import OptunaStudy
 
-TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
+TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
     ("se", {"r": 16}),
     ("eca", {}),
     ("cbam", {"r": 16}),
@@ -45,12 +45,12 @@ TEXTBOOK: tuple[tuple[str, dict[str, Value]], ...] = (
 )
 """The choices that a paper's reader would make, everywhere: DESIGN's baselines."""
 
-TRIES = 1000
+MAX_REJECTED_PROPOSALS = 1000
 """Proposals in a row that may break a limit before the search gives up."""
-TRIES_OF_A_BASELINE = 2
+MAX_BASELINE_ATTEMPTS = 2
 
 
-class Ledger(Starts, Protocol):
+class ProposalStore(TrialWriter, Protocol):
     """What a proposer writes down, and finds again: the part of a `Store` that it needs."""
 
     def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
@@ -74,7 +74,7 @@ class Ledger(Starts, Protocol):
         """A cost is above its limit."""
 
 
-class History:
+class ProposalHistory:
     """Which architectures have run with which seeds, were rejected, or lack because they failed."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class History:
         """
         if seed not in self.seeds[key]:
             return True
-        tried_enough = self._any_complete and self._failures[key, seed] >= TRIES_OF_A_BASELINE
+        tried_enough = self._any_complete and self._failures[key, seed] >= MAX_BASELINE_ATTEMPTS
         return (key, seed) in self._failed_last and not tried_enough
 
 
@@ -112,30 +112,30 @@ class Proposer:
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: ProposalStore,
         record: StudyRecord,
         config: StudyConfig,
         bound: BoundSpace,
-        costs: Prices,
+        costs: CostLookup,
         study: OptunaStudy,
     ) -> None:
-        self.store, self.record, self.config = ledger, record, config
+        self.store, self.record, self.config = store, record, config
         self.bound, self.costs, self.study = bound, costs, study
-        self.history = History()
-        trials = ledger.trials(record)
+        self.history = ProposalHistory()
+        trials = store.trials(record)
         for trial in trials:
             self.history.started(trial.key, trial.seed)
             self.history.ended(trial)
-        self.history.rejected |= {rejection.key for rejection in ledger.rejections(record)}
+        self.history.rejected |= {rejection.key for rejection in store.rejections(record)}
         self.bare = Architecture(config.backbone)
         self.baselines = baselines(config.backbone, bound)
         self._decisions = lru_cache(maxsize=1000)(bound.selection_of)
         self._unwritten: list[Proposal] = []
         self.own = own_sampler(config, bound, costs, self.history)
         if isinstance(self.own, Learning):  # the others need not read every epoch
-            self.own.remember(trials, ledger.epochs(record))
+            self.own.remember(trials, store.epochs(record))
 
-    def next(self) -> Proposal:
+    def next_trial(self) -> Proposal:
         """The next trial; SpaceError if a limit leaves nothing that could be proposed.
 
         `write` has to follow, when the trial has begun.
@@ -143,12 +143,12 @@ class Proposer:
         for architecture, seed in self._owed():
             if proposal := self._fixed(architecture, seed):
                 return proposal
-        for _ in range(TRIES):
+        for _ in range(MAX_REJECTED_PROPOSALS):
             if proposal := self._sampled():
                 return proposal
         raise SpaceError(
-            f"{TRIES} proposals in a row broke a limit ({self._limits()}); raise it, or choose a "
-            "space with smaller attentions"
+            f"{MAX_REJECTED_PROPOSALS} proposals in a row broke a limit ({self._limits()}); raise "
+            "it, or choose a space with smaller attentions"
         )
 
     def _limits(self) -> str:
@@ -164,21 +164,21 @@ class Proposer:
             if self.history.lacks(self.bare.key, seed):
                 yield self.bare, seed
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """Take in an epoch of a trial."""
         if self.own is not None:
-            self.own.note(number, report)
+            self.own.on_epoch(number, report)
 
-    def foresee(self, job: Job, accuracy: float) -> None:
+    def ask_ahead(self, job: Job, accuracy: float) -> None:
         """Decide about the next trial, in case that nothing else happens before this one ends."""
         if self.own is not None and not any(self._owed()):
-            self.own.foresee(len(self.study.trials), job, accuracy)
+            self.own.ask_ahead(len(self.study.trials), job, accuracy)
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """Take in how a trial ended, and tell Optuna unless it knows already."""
         self.history.ended(trial)
         if self.own is not None:
-            self.own.settle(trial)
+            self.own.on_trial_end(trial)
         if self.study.trials[trial.number].state.is_finished():
             return
         if trial.state == "complete":
@@ -198,7 +198,7 @@ class Proposer:
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} breaks a limit itself: {reason}")
 
-    def reconcile(self) -> list[TrialRecord]:
+    def recover(self) -> list[TrialRecord]:
         """Bring Optuna up to what the database holds, after a crash between the two.
 
         All trials of the search, by number.
@@ -209,7 +209,7 @@ class Proposer:
             if known.state.is_finished():
                 continue
             if known.number in ours:
-                self.settle(ours[known.number])
+                self.on_trial_end(ours[known.number])
             else:  # asked, but never recorded: nobody will ever run it
                 self.study.tell(known.number, state=TrialState.FAIL)
         return trials
@@ -248,14 +248,14 @@ class Proposer:
         self._unwritten.append(proposal)
         return proposal
 
-    def write(self) -> None:
+    def write_pending(self) -> None:
         """Write to the database what has been proposed and settled since the last time.
 
         Later than it happens, so that no worker waits for it. If a crash comes between, the same
-        will be proposed again, and what ended is told to Optuna by `reconcile`.
+        will be proposed again, and what ended is told to Optuna by `recover`.
         """
         self.study.write()
-        write_down(self.store, self.record, self._unwritten)
+        record_starts(self.store, self.record, self._unwritten)
         if self.own is not None:
             self.own.prepare()
 
@@ -273,7 +273,7 @@ def baselines(backbone: str, bound: BoundSpace) -> list[Architecture]:
     if stripped:
         found.append(canonicalise(Architecture(backbone, (), True), bound.site_map))
     position = bound.scopes[0].positions[0]
-    for name, options in TEXTBOOK:
+    for name, options in TEXTBOOK_ATTENTIONS:
         settings = {"start": bound.space.start, **options}
         insertion = Insertion.of(name, position, (ALL,), **settings)
         plain = Architecture(backbone, (insertion,), stripped)

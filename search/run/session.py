@@ -26,26 +26,26 @@ from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
 from ..pruning.pruner import Pruner
 from ..setup.autotune import autotune_workers_per_gpu
-from ..trial_source import Agenda
-from .study_lease import Tenure, tenure
+from ..trial_source import TrialSource
+from .study_lease import StudyLease, hold_lease
 
 if TYPE_CHECKING:
     from ..setup.request import SearchRequest
 
 Say = Callable[[str], None]
 Watch = Callable[[Any], Any]
-"""Of a coordinator makes a context manager around a `Watcher`."""
+"""Of a coordinator makes a context manager around a `Callback`."""
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunOutcome:
     """How a run ended. `finished` is false after an interrupt."""
 
     finished: bool
     trials: int
 
 
-def begin(
+def create_study(
     store: Store,
     name: str,
     request: SearchRequest,
@@ -103,7 +103,7 @@ def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
         ) from None
 
 
-def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
+def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
     """The study with other totals; what is None stays as it was."""
     config, plan = settings(record)
     given = {name: value for name, value in changes.items() if value is not None}
@@ -111,15 +111,15 @@ def replan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
     return store.update_config(record, {**record.config, **_stored(config, plan)})
 
 
-def run(store: Store, record: StudyRecord, watch: Watch) -> Ending:
+def run_study(store: Store, record: StudyRecord, watch: Watch) -> RunOutcome:
     """Run a study to the end of its plan, or until an interrupt."""
     config, plan = settings(record)
-    with tenure(store, record) as held:
+    with hold_lease(store, record) as lease:
         warm_up()
-        return _search(held, config, plan, watch)
+        return _search(lease, config, plan, watch)
 
 
-def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> Ending:
+def _search(lease: StudyLease, config: StudyConfig, plan: RunPlan, watch: Watch) -> RunOutcome:
     with defer_interrupts():
         from ...runners.costs import CostModel
         from ...runners.data import prepare_data
@@ -127,7 +127,7 @@ def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> E
         from .optuna_study import OptunaStudy
         from .propose import Proposer
 
-    store, record = held.store, held.record
+    store, record = lease.store, lease.record
     devices = _devices(record, config, plan)
     prepare_data(config.recipe)  # workers only open what is already there
     costs = CostModel(config.backbone, config.recipe, config.num_classes)
@@ -137,10 +137,10 @@ def _search(held: Tenure, config: StudyConfig, plan: RunPlan, watch: Watch) -> E
     pruner = Pruner(config)
     if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
         pruner.remember(store.trials(record), store.epochs(record))
-    return _coordinate(held, config, plan, proposer, pruner, devices, watch)
+    return _coordinate(lease, config, plan, proposer, pruner, devices, watch)
 
 
-def confirm(
+def confirm_study(
     store: Store,
     record: StudyRecord,
     say: Say,
@@ -151,27 +151,27 @@ def confirm(
     epochs: int | None = None,
     workers: int | None = None,
     device: str | None = None,
-) -> Ending:
+) -> RunOutcome:
     """Retrain finalists and baselines as `plan_confirmation` decides, or go on with that."""
-    from .confirm import Confirming, Earlier, lengthened, plan_confirmation
+    from .confirm import ConfirmationSource, StudyTrials, confirmation_config, plan_confirmation
 
     config, plan = settings(record)
-    with tenure(store, record, counted=False) as held:
-        earlier = Earlier.of(store, record)
+    with hold_lease(store, record, counted=False) as lease:
+        earlier = StudyTrials.read(store, record)
         record, wanted = plan_confirmation(
             store, record, config, earlier, top=top, seeds=seeds, epochs=epochs
         )
-        agenda = Confirming(store, record, config, wanted, earlier)
-        if not agenda.unfinished:
-            return Ending(True, agenda.total)
+        trial_source = ConfirmationSource(store, record, config, wanted, earlier)
+        if not trial_source.unfinished:
+            return RunOutcome(True, trial_source.total)
         warm_up()
         from ...runners.data import prepare_data
 
-        config = lengthened(config, wanted)
+        config = confirmation_config(config, wanted)
         plan = validated(
             RunPlan,
             "confirm",
-            trials=agenda.total,
+            trials=trial_source.total,
             trial_timeout=plan.trial_timeout,
             workers=workers or plan.workers,
             workers_per_gpu=plan.workers_per_gpu,
@@ -179,8 +179,8 @@ def confirm(
         )
         devices = _devices(record, config, plan)
         prepare_data(config.recipe)
-        say(agenda.announcement(len(devices)))
-        return _coordinate(held, config, plan, agenda, Pruner(config), devices, watch)
+        say(trial_source.announcement(len(devices)))
+        return _coordinate(lease, config, plan, trial_source, Pruner(config), devices, watch)
 
 
 def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
@@ -197,24 +197,24 @@ def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[st
 
 
 def _coordinate(
-    held: Tenure,
+    lease: StudyLease,
     config: StudyConfig,
     plan: RunPlan,
-    agenda: Agenda,
+    trial_source: TrialSource,
     pruner: Pruner,
     devices: list[str],
     watch: Watch,
-) -> Ending:
+) -> RunOutcome:
     from .coordinator import Coordinator
 
     pool = LocalPool(devices)
-    coordinator = Coordinator(held, config, plan, agenda, pruner, pool)
+    coordinator = Coordinator(lease, config, plan, trial_source, pruner, pool)
     try:
         with watch(coordinator) as watcher, _interrupts(coordinator.stop):
             coordinator.run(watcher)
     finally:
         pool.close()
-    return Ending(not coordinator.stopping, coordinator.done)
+    return RunOutcome(not coordinator.stopping, coordinator.done)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from ...studies.records import Lease, StudyRecord
 
 
 @dataclass
-class Tenure:
+class StudyLease:
     """Held by the one process that runs a study; `counted` if its time is the search's.
 
     `device` is how many seconds devices were busy, over all resumes.
@@ -41,10 +41,10 @@ class Tenure:
 
 
 @contextlib.contextmanager
-def tenure(store: Store, record: StudyRecord, *, counted: bool = True) -> Iterator[Tenure]:
+def hold_lease(store: Store, record: StudyRecord, *, counted: bool = True) -> Iterator[StudyLease]:
     """Run this study while the block lasts; StudyError names who does, if somebody alive does."""
     lease = store.acquire(record)
     try:
-        yield Tenure(store, record, lease, counted)
+        yield StudyLease(store, record, lease, counted)
     finally:
         store.release(lease)

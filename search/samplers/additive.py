@@ -25,7 +25,7 @@ from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
 from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_to
 from ...studies.estimator.mixed_model import MixedModel, TrialHistory
-from ..trial_source import Prices
+from ..trial_source import CostLookup
 
 Array = npt.NDArray[np.float64]
 Decisions = dict[str, Value]
@@ -47,7 +47,11 @@ class Additive:
     """
 
     def __init__(
-        self, bound: BoundSpace, keys: Sequence[str], limits: Mapping[str, float], prices: Prices
+        self,
+        bound: BoundSpace,
+        keys: Sequence[str],
+        limits: Mapping[str, float],
+        prices: CostLookup,
     ) -> None:
         self.bound, self.limits, self.prices = bound, limits, prices
         self.costs = [key for key in keys if key != "accuracy"]

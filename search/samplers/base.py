@@ -2,7 +2,7 @@
 
 Optuna's are made anew for every trial, seeded from the study's seed and the trial's number, since
 their random state is stored nowhere: a resumed study then proposes what it would have without the
-interruption. Our own (`Own`) answer with decisions, or leave the trial to chance.
+interruption. Our own (`CustomSampler`) answer with decisions, or leave the trial to chance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ...studies.estimator.history import TrialHistories
 from ...studies.estimator.mixed_model import TrialHistory
 from ...studies.estimator.threads import one_thread
 from ...studies.records import EpochRecord, TrialRecord
-from ..trial_source import Prices
+from ..trial_source import CostLookup
 from .additive import Additive
 
 GRID_LIMIT = 200_000
@@ -66,7 +66,7 @@ def derive_seed(*parts: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-class Seen(Protocol):
+class TriedArchitectures(Protocol):
     """What a study has tried: `Proposer`'s history."""
 
     @property
@@ -78,59 +78,61 @@ class Seen(Protocol):
         """Keys of what a limit turned away."""
 
 
-class Own(Protocol):
+class CustomSampler(Protocol):
     """A sampler of our own."""
 
     def decide(self, number: int) -> Decisions | None:
         """The decisions for trial `number`; None leaves them to chance."""
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
 
-    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
         """Decide about trial `number` beforehand, in case that a trial ends so and nothing else."""
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """How a trial ended."""
 
     def prepare(self) -> None:
         """Nobody waits: compute what the next decisions will need."""
 
 
-def own_sampler(config: StudyConfig, bound: BoundSpace, prices: Prices, seen: Seen) -> Own | None:
+def own_sampler(
+    config: StudyConfig, bound: BoundSpace, costs: CostLookup, seen: TriedArchitectures
+) -> CustomSampler | None:
     """Our own sampler of that name; None if it is one of Optuna's."""
     if config.sampler == "grid":
         return Grid(bound, config.seed, seen)
     if config.sampler == "qmc":
         return Sobol(bound, config.seed)
     if config.sampler == "additive":
-        return Learning(Additive(bound, config.keys, config.limits, prices), config)
+        return Learning(Additive(bound, config.keys, config.limits, costs), config)
     return None
 
 
-class _Heedless:
+class StatelessSampler:
     """What trials show changes nothing."""
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """Nothing is learned."""
 
-    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
         """Nothing would be different."""
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """Nothing is learned."""
 
     def prepare(self) -> None:
         """Nothing to compute."""
 
 
-class Grid(_Heedless):
+class Grid(StatelessSampler):
     """A shuffled enumeration; after the last one those with the fewest seeds again.
 
     SpaceError if the space is too large for that, or all of it breaks a limit.
     """
 
-    def __init__(self, bound: BoundSpace, seed: int, seen: Seen) -> None:
+    def __init__(self, bound: BoundSpace, seed: int, seen: TriedArchitectures) -> None:
         size = bound.count()
         if size > GRID_LIMIT:
             raise SpaceError(
@@ -159,7 +161,7 @@ class Grid(_Heedless):
         return fewest[1]
 
 
-class Sobol(_Heedless):
+class Sobol(StatelessSampler):
     """Decisions from scrambled Sobol' points (Sobol' 1967), spread more evenly than chance.
 
     The k-th decision of an architecture takes the k-th coordinate, whatever it is about. Optuna's
@@ -185,7 +187,7 @@ class Sobol(_Heedless):
         return decisions
 
 
-class Foreseen(NamedTuple):
+class Speculation(NamedTuple):
     """What would be decided about a trial, were these all that had ended."""
 
     number: int
@@ -198,30 +200,30 @@ class Learning:
 
     def __init__(self, additive: Additive, config: StudyConfig) -> None:
         self.additive, self.seed, self.histories = additive, config.seed, TrialHistories(config)
-        self._foreseen: Foreseen | None = None
+        self._speculation: Speculation | None = None
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
         self.histories.remember(trials, epochs)
 
-    def note(self, number: int, report: EpochReport) -> None:
+    def on_epoch(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
         self.histories.note(number, report)
 
-    def settle(self, trial: TrialRecord) -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         """How a trial ended."""
         self.histories.settle(trial)
 
-    def foresee(self, number: int, ending: Job, accuracy: float) -> None:
+    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
         """Decide as if that trial had ended, for `decide` to find."""
         seen = self.histories.ended(ending, accuracy)
-        self._foreseen = Foreseen(number, seen, self._decided(seen, number))
+        self._speculation = Speculation(number, seen, self._decided(seen, number))
 
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
-        seen, foreseen = self.histories.ended(), self._foreseen
-        if foreseen and (foreseen.number, foreseen.seen) == (number, seen):
-            return foreseen.decisions
+        seen, speculation = self.histories.ended(), self._speculation
+        if speculation and (speculation.number, speculation.seen) == (number, seen):
+            return speculation.decisions
         return self._decided(seen, number)
 
     def _decided(self, seen: Sequence[TrialHistory], number: int) -> Decisions | None:

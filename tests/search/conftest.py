@@ -23,11 +23,11 @@ from attentune.runners.events import (
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.pruning.pruner import Pruner
-from attentune.search.run.confirm import Confirming, lengthened, plan_confirmation
+from attentune.search.run.confirm import ConfirmationSource, confirmation_config, plan_confirmation
 from attentune.search.run.coordinator import Coordinator
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
-from attentune.search.run.study_lease import tenure
+from attentune.search.run.study_lease import hold_lease
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import load_space
 from attentune.studies.config import RunPlan, StudyConfig
@@ -165,8 +165,8 @@ class Bench:
         plan = RunPlan(trials=trials, **plan)
         pruner = Pruner(config)
         pruner.remember(self.store.trials(record), self.store.epochs(record))
-        with tenure(self.store, record) as held:
-            coordinator = Coordinator(held, config, plan, proposer, pruner, pool)
+        with hold_lease(self.store, record) as lease:
+            coordinator = Coordinator(lease, config, plan, proposer, pruner, pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
         return coordinator
 
@@ -191,11 +191,11 @@ class Bench:
         record = self.store.study(name)
         config = StudyConfig.model_validate(record.config["study"])
         record, wanted = plan_confirmation(self.store, record, config, **asked)
-        agenda = Confirming(self.store, record, config, wanted)
-        config, plan = lengthened(config, wanted), RunPlan(trials=agenda.total)
+        trial_source = ConfirmationSource(self.store, record, config, wanted)
+        config, plan = confirmation_config(config, wanted), RunPlan(trials=trial_source.total)
         pool = self._new_pool()
-        with tenure(self.store, record, counted=False) as held:
-            coordinator = Coordinator(held, config, plan, agenda, Pruner(config), pool)
+        with hold_lease(self.store, record, counted=False) as lease:
+            coordinator = Coordinator(lease, config, plan, trial_source, Pruner(config), pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
 
     def _new_pool(self) -> FormulaPool:

@@ -190,7 +190,7 @@ def test_the_front_stops_nothing_before_it_knows_how_much_is_luck(bench):
     for number, accuracy in enumerate((0.9, 0.1, 0.1, 0.1, 0.1)):
         text = f"test_resnet+eca@s{number}.residual" if number else "test_resnet"
         assert not verdict(pruner, number, text, params=1000 + number)
-        pruner.settle(made.trial(number, text, accuracy))
+        pruner.on_trial_end(made.trial(number, text, accuracy))
 
 
 def test_odds_are_the_part_of_the_truths_in_which_nothing_is_better_and_cheaper():
@@ -212,7 +212,7 @@ def after_nine(config):
     for number, (name, stage) in enumerate(itertools.product(ends, (1, 2, 3))):
         text = f"test_resnet+{name}@s{stage}.residual"
         verdict(pruner, number, text)
-        pruner.settle(made.trial(number, text, ends[name] + 0.01 * stage))
+        pruner.on_trial_end(made.trial(number, text, ends[name] + 0.01 * stage))
     return pruner, number + 1
 
 

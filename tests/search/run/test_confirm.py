@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.errors import StudyError
 from attentune.runners.events import EpochDone
-from attentune.search.run.confirm import FRESH_SEEDS
+from attentune.search.run.confirm import FRESH_SEED_OFFSET
 from attentune.studies.analysis.confirmation import ConfirmPlan
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 
@@ -29,7 +29,7 @@ def test_finalists_and_baselines_run_with_fresh_seeds_longer_and_on_the_test_spl
     }
     assert baselines < set(plan.architectures) <= searched
     assert len(trials) == 3 * len(plan.architectures)
-    assert {t.seed for t in trials} == {5 + FRESH_SEEDS + i for i in range(3)}
+    assert {t.seed for t in trials} == {5 + FRESH_SEED_OFFSET + i for i in range(3)}
     assert {t.role for t in trials} == {CONFIRM}
     assert {t.epochs for t in trials} == {8}
     assert min(t.number for t in trials) == FIRST_CONFIRMING
@@ -69,7 +69,7 @@ def test_another_call_adds_only_what_is_new(bench):
     assert not bench.pool.started
     bench.confirm("s", seeds=3)
     assert len(confirming(bench)) == first * 3 // 2
-    assert {job.seed for job in bench.pool.started} == {FRESH_SEEDS + 2}
+    assert {job.seed for job in bench.pool.started} == {FRESH_SEED_OFFSET + 2}
 
 
 def test_a_second_look_with_other_epochs_is_refused(bench):

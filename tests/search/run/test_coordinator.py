@@ -52,7 +52,7 @@ def test_the_next_trial_is_thought_of_while_the_last_one_is_at_its_end(bench, mo
     numbers = [number for number, _ in asked]
     assert numbers == sorted(set(numbers))
     assert "running" in {state for _, state in asked}
-    monkeypatch.setattr(Proposer, "foresee", lambda *_: None)
+    monkeypatch.setattr(Proposer, "ask_ahead", lambda *_: None)
     bench.run("afterwards", 20, bench.config(sampler="additive"))
     assert bench.told("ahead") == bench.told("afterwards")
 
@@ -200,17 +200,17 @@ def test_optuna_reads_the_same_study_with_its_own_tools(bench):
 def test_a_crash_between_the_database_and_optuna_is_mended_at_resume(bench, monkeypatch):
     from attentune.search.run.propose import Proposer
 
-    settle = Proposer.settle
+    settle = Proposer.on_trial_end
 
     def crash(self, trial):
         if trial.number == 5:
             raise KeyboardInterrupt
         settle(self, trial)
 
-    monkeypatch.setattr(Proposer, "settle", crash)
+    monkeypatch.setattr(Proposer, "on_trial_end", crash)
     with pytest.raises(KeyboardInterrupt):
         bench.run("s", 10, bench.config())
-    monkeypatch.setattr(Proposer, "settle", settle)
+    monkeypatch.setattr(Proposer, "on_trial_end", settle)
     bench.run("s", 10)
     bench.run("whole", 10, bench.config())
     assert bench.told("s") == bench.told("whole")
