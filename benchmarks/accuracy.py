@@ -29,7 +29,7 @@ from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
-from attentune.spaces.networks.build import choose_stem
+from attentune.spaces.backbones.discover import choose_stem
 
 Runs = list[dict[str, Any]]
 

@@ -35,8 +35,8 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.training.fast_ops import PatchedFunctions
 from attentune.runners.training.optimizer import make_optimizer
 from attentune.runners.training.steps import EagerStep
+from attentune.spaces.backbones.discover import choose_stem
 from attentune.spaces.kernels import small_convolutions as ours
-from attentune.spaces.networks.build import choose_stem
 from torch import nn
 
 BACKBONES = (

@@ -41,8 +41,8 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
-from attentune.spaces.backbones.discover import find_sites
-from attentune.spaces.networks.build import build, choose_stem
+from attentune.spaces.backbones.discover import choose_stem, find_sites
+from attentune.spaces.networks.build import build_network
 from torch import nn
 
 BACKBONES = ("resnet18", "mobilenetv3_small_050")
@@ -75,7 +75,7 @@ class Race:
         return {name: self.timed(loop, block) for name, loop in loops.items()}
 
     def model(self) -> nn.Module:
-        return build(
+        return build_network(
             parse(self.text),
             num_classes=len(self.data.classes),
             stem=self.recipe.stem,

@@ -56,7 +56,7 @@ from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Training, steps_of
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from scipy import stats
 from torch import Tensor, nn
 
@@ -109,7 +109,7 @@ def network(text: str, recipe: Recipe, seed: int, *, opened: bool) -> nn.Module:
     if opened:
         text = re.sub(r",?start=identity", "", text).replace("()", "")
     size, stem = recipe.image_size, recipe.stem
-    model = build(parse(text), num_classes=10, image_size=size, seed=seed, stem=stem)
+    model = build_network(parse(text), num_classes=10, image_size=size, seed=seed, stem=stem)
     for module in model.modules():
         if opened and isinstance(module, nn.BatchNorm2d) and not module.weight.any():
             nn.init.ones_(module.weight)

@@ -41,7 +41,7 @@ from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.backbones import discover
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from attentune.spaces.networks.placement import placements
 from torch import nn
 
@@ -173,7 +173,7 @@ def check_small(name: str) -> str:
 
 
 def make(architecture: Architecture, size: int) -> nn.Module:
-    return build(architecture, num_classes=10, image_size=size, seed=0).eval()
+    return build_network(architecture, num_classes=10, image_size=size, seed=0).eval()
 
 
 def count(module: nn.Module) -> int:

@@ -18,7 +18,7 @@ from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Outcome, Save, train
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import nn
 
 
@@ -62,7 +62,7 @@ def load(recipe: Recipe, device: torch.device) -> Loaded:
 
 def network(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> nn.Module:
     """What a trial of this architecture and seed begins with."""
-    model = build(
+    model = build_network(
         parse(text),
         num_classes=loaded.classes,
         image_size=recipe.image_size,

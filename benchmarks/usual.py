@@ -27,7 +27,7 @@ from attentune.runners.recipe import Recipe
 from attentune.runners.training.optimizer import learning_rate
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.timm_compat import import_timm
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -131,7 +131,7 @@ class Settings:
         data = load_data(recipe)
         train, val = loaders(data, recipe, self.loader_workers)
         torch.manual_seed(seed)
-        model = build(
+        model = build_network(
             parse(text),
             num_classes=len(data.classes),
             stem=recipe.stem,

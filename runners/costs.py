@@ -22,9 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.catalogue import attention
-from ..spaces.backbones.discover import Stem, find_sites
+from ..spaces.backbones.discover import find_sites
 from ..spaces.backbones.sites import SiteMap
-from ..spaces.networks.build import build
+from ..spaces.backbones.stem import Stem
+from ..spaces.networks.build import build_network
 from ..spaces.networks.canonical import canonicalise
 from ..spaces.networks.placement import placements
 from .devices import resolve_device, torch_threads
@@ -64,7 +65,7 @@ class CostModel:
         if strip not in self._bare:
             plain = Architecture(self.backbone, (), strip)
             with torch.device("meta"):
-                model = build(
+                model = build_network(
                     plain,
                     num_classes=self.num_classes,
                     stem=self.recipe.stem,
@@ -175,7 +176,9 @@ def measure_architecture(
     recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
 
     def make(which: Architecture) -> nn.Module:
-        model = build(which, num_classes=num_classes, stem=stem, image_size=image_size, seed=0)
+        model = build_network(
+            which, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
+        )
         return model.to(resolve_device(device))
 
     model = make(architecture)
@@ -193,7 +196,7 @@ def measure_reference_latency(
     backbone: str, recipe: Recipe, num_classes: int, device: torch.device
 ) -> float:
     """Milliseconds a forward pass of the bare backbone, one picture, on one thread of a CPU."""
-    model = build(
+    model = build_network(
         Architecture(backbone),
         num_classes=num_classes,
         stem=recipe.stem,
@@ -213,7 +216,7 @@ def count_training_memory_mib(
     weights, gradients and the optimizer's state: the same everywhere, and nothing is computed.
     """
     with torch.device("meta"):
-        model = build(
+        model = build_network(
             architecture,
             num_classes=num_classes,
             stem=recipe.stem,

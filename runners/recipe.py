@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import RecipeError
+from ..spaces.backbones.stem import Stem
 
-Stem = Literal["native", "small"]
 Init = Literal["scratch", "pretrained"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["wsd", "onecycle", "constant"]

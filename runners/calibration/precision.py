@@ -19,7 +19,7 @@ import torch
 
 from ...errors import AttentuneError
 from ...spaces.architecture import Architecture
-from ...spaces.networks.build import build
+from ...spaces.networks.build import build_network
 from ..devices import keep_freed_memory, torch_threads
 from ..environment import device_name
 from ..recipe import Precision, Recipe
@@ -137,7 +137,9 @@ def _train_variants(
 ) -> PrecisionProbe:
     size, stem = recipe.image_size, recipe.stem
     plain = Architecture(backbone)
-    model = build(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(device)
+    model = build_network(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(
+        device
+    )
 
     def prepared(variant: Variant, batch: int) -> Callable[[], float]:
         settings = {"precision": variant[0], "channels_last": variant[1], "batch_size": batch}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from ...errors import AttentuneError, UsageError
 from ...spaces.architecture import Architecture, parse
 from ...spaces.backbones.discover import find_sites
 from ...spaces.backbones.hiera import token_order
-from ...spaces.backbones.sites import Anchor
 from ...spaces.backbones.trace import NCHW, NLC, Layout, layout_of
-from ...spaces.networks.build import build
+from ...spaces.networks.build import build_network, insert_all
+from ...spaces.networks.feature_extractor import ModuleLocator
 from ...spaces.networks.placement import Placement, placements
 from ..data import load_data
 from ..data.dataset import Labels
@@ -42,8 +42,6 @@ Doubles = npt.NDArray[np.float64]
 
 MAX_IMAGES = 64
 """Images at a time: they go through the network in one batch."""
-_CHILD = {"out": "attention", "in": "attention_in", "shortcut": "attention_shortcut"}
-"""What `insert` calls the attention at an anchor of each kind."""
 
 
 def collect_attention_maps(
@@ -68,7 +66,8 @@ def collect_attention_maps(
 
     Raises:
         UsageError: `num_images` is out of range.
-        AttentuneError: the weights do not fit the architecture; also as `build` and `load_data`.
+        AttentuneError: the weights do not fit the architecture; also as `build_network` and
+            `load_data`.
     """
     if not 1 <= num_images <= MAX_IMAGES:
         raise UsageError(
@@ -113,13 +112,21 @@ class _MapRecorder:
             stem=recipe.stem,
             strip_attention=architecture.strip_attention,
         )
-        self.model = build(
-            architecture,
+        plain = Architecture(architecture.backbone, (), architecture.strip_attention)
+        self.model = build_network(
+            plain,
             num_classes=num_classes,
             image_size=recipe.image_size,
             stem=recipe.stem,
             seed=0,
-        ).eval()
+        )
+        self.inserted = insert_all(
+            self.model,
+            ModuleLocator(self.model, plain.backbone),
+            placements(architecture, self.sites),
+            seed=0,
+        )
+        self.model.eval()
         if recipe.channels_last:
             # A checkpoint holds tensors in the memory format in which they were trained.
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -156,12 +163,10 @@ class _MapRecorder:
         those of the mirror images if the recipe says so.
         """
         batch = torch.from_numpy(images).permute(0, 3, 1, 2)
-        inserted = placements(self.architecture, self.sites)
-        hooks = [
-            hook
-            for placement, module in zip(inserted, self._modules(inserted), strict=True)
-            for hook in self._hook_attention(placement, module)
-        ]
+        hooks = []
+        for attention in self.inserted.attentions:
+            module = self.model.get_submodule(attention.module)
+            hooks += self._hook_attention(attention.placement, module)
         hooks += [hook for stage in self.sites.blocks for hook in self._hook_stage_output(stage)]
         with torch.no_grad():
             logits = self.model(batch)
@@ -171,18 +176,6 @@ class _MapRecorder:
                 logits = (logits + self.model(batch.flip(3))) / 2
         probabilities: Floats = logits.softmax(1).numpy()
         return probabilities
-
-    def _modules(self, inserted: Sequence[Placement]) -> Iterator[nn.Module]:
-        """The modules of all attentions, by the names that `insert_all` gives them."""
-        counts: Counter[tuple[Anchor, str]] = Counter()
-        for placement in inserted:
-            anchor, name = placement.site.anchor, placement.insertion.attention
-            counts[anchor, name] += 1
-            host = self.model.get_submodule(anchor[1])
-            *_, child = (c for c, _ in host.named_children() if c.rstrip("_") == _CHILD[anchor[0]])
-            inner = f"{child}.attention" if anchor[0] == "shortcut" else child
-            count = counts[anchor, name]
-            yield host.get_submodule(f"{inner}.{name if count == 1 else f'{name}_{count}'}")
 
     def _hook_attention(self, placement: Placement, module: nn.Module) -> list[RemovableHandle]:
         """Hooks that record one attention.

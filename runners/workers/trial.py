@@ -18,8 +18,9 @@ from torch import nn
 from ...errors import AttentuneError, FailureKind, TrialError
 from ...files import atomic_write
 from ...spaces.architecture import Architecture
+from ...spaces.backbones.stem import Stem
 from ...spaces.kernels import batch_norm, pool_scale_cuda
-from ...spaces.networks.build import build
+from ...spaces.networks.build import build_network
 from ...spaces.networks.reusable_backbone import ReusableBackbone
 from ..costs import count_costs, count_training_memory_mib, measure_latency
 from ..data import Dataset, load_data
@@ -35,7 +36,7 @@ from ..events import (
     Started,
     Stopped,
 )
-from ..recipe import Init, Recipe, Stem
+from ..recipe import Init, Recipe
 from ..results import Costs, EpochReport, Failure, Job, TrialResult
 from ..training.checkpoint import read_facts
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
@@ -146,7 +147,7 @@ class _Trial:
             )
         latency = ratio = memory = None
         if "latency_ms" in job.measure:
-            bare = build(
+            bare = build_network(
                 Architecture(job.architecture.backbone),
                 num_classes=num_classes,
                 stem=recipe.stem,

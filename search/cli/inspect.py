@@ -9,11 +9,11 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from ...runners.recipe import Stem
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
 from ...spaces.attentions.plugins.register import listed
 from ...spaces.backbones.site_diagram import draw_sites
+from ...spaces.backbones.stem import Stem
 from ...studies.text import formatting
 from .shared import Json, out, plain_table, print_json
 

@@ -16,9 +16,9 @@ from ...runners.devices import resolve_device
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
+from ...spaces.backbones.discover import choose_stem
 from ...spaces.backbones.pretrained import pretrained_backbone
 from ...spaces.backbones.timm_compat import check_backbone
-from ...spaces.networks.build import choose_stem
 from ...spaces.search_space.bound_space import bind_space
 from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
 from ...studies.text import formatting

@@ -17,7 +17,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ from .hiera import mark_maps
 from .positions import Locator, Positions
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from .stages import Anatomy, anatomy
-from .stem import shrink_stem
+from .stem import Stem, shrink_stem
 from .timm_compat import (
     check_backbone,
     has_fixed_size,
@@ -39,8 +39,6 @@ from .timm_compat import (
     source_version,
 )
 from .trace import Call, Op, Trace, layout_of, map_shape, trace
-
-Stem = Literal["native", "small"]
 
 VERSION = 4
 """Of what this module finds; raise it with every change that finds something else."""
@@ -61,6 +59,30 @@ def find_sites(
     """
     check_backbone(backbone)
     return _find_sites(backbone, image_size or native_size(backbone), stem, strip_attention)
+
+
+def sites(
+    backbone: str, *, image_size: int | None = None, stem: Stem = "native"
+) -> tuple[Site, ...]:
+    """All sites of a backbone: the points where an attention can be inserted.
+
+    The command `attentune sites BACKBONE --json` prints the same list.
+
+    Args:
+        backbone: a timm model, such as `resnet50`.
+        image_size: side of the square images in pixels; default: the size that the backbone was
+            made for. Only the sizes of the maps depend on it.
+        stem: `native`, or `small` for images much smaller than the backbone was made for.
+
+    Returns:
+        One `Site` for every stage, block and position that exists in this backbone, in the order
+        of the network, with the map (channels, height, width) at that point.
+
+    Raises:
+        BackboneError: timm does not know the backbone, it cannot run on images of this size, or it
+            has no site for an attention, as networks that work on tokens only.
+    """
+    return find_sites(backbone, image_size=image_size, stem=stem).sites
 
 
 def choose_stem(backbone: str, image_size: int) -> Stem:

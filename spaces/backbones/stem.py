@@ -1,53 +1,70 @@
-"""The small stem: a backbone made for 224-pixel pictures, opened for tiny ones.
+"""The stem of a backbone: as timm builds it, or small, for images much smaller than it expects.
 
-A stem that shrinks 32×32 pictures four times leaves nothing to look at. `small` takes every layer
-before the first block that shrinks the map:
+A stem made for 224-pixel images shrinks an image of 32×32 pixels to a map of 8×8 or less. The small
+stem changes all layers before the first block that shrink the map:
 
-    pooling, blurring                 left out
-    patches, 1 < k ≤ s (ConvNeXt)     half as large: 2×2 with stride 2 for 4×4
-    any other convolution             stride 1, and a kernel of at most 3×3 (the usual CIFAR stem)
+    pooling, blurring        removed
+    patch embedding          half the size: 2×2 with stride 2 for 4×4 (any kernel 1 < k ≤ stride)
+    any other convolution    stride 1, kernel at most 3×3 (as usual on CIFAR)
 
-With pretrained weights (`keep_kernels`) the kernels stay as they are and only the stride changes.
-A smaller kernel is the centre of the larger one, scaled by the ratio of the sides, so that it has
-the spread of the backbone's own initialisation and takes nothing from the random generator.
+With pretrained weights (`keep_kernels`) kernels keep their size, and only strides change. A smaller
+kernel is the centre of the larger one, scaled by the ratio of the sides: so it has the spread of
+the backbone's own initialisation, and draws nothing from the random generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
+
+Stem = Literal["native", "small"]
+"""Which stem a network has. This module imports torch only to change one."""
 
 
 def shrink_stem(model: nn.Module, layers: Iterable[str], *, keep_kernels: bool = False) -> None:
-    """Give `model` the small stem, in place. `layers` are a site map's `stem_strides`."""
+    """Give `model` the small stem, in place.
+
+    Args:
+        model: a backbone as timm builds it.
+        layers: paths of the layers that shrink the map, the `stem_strides` of a site map.
+        keep_kernels: change strides only, as pretrained weights require.
+    """
+    from torch import nn
+
     for path in layers:
         layer = model.get_submodule(path)
         if isinstance(layer, nn.Conv2d):
-            _open(layer, keep_kernels)
+            _shrink_convolution(layer, keep_kernels)
         else:
             model.set_submodule(path, nn.Identity())
 
 
-def _open(conv: nn.Conv2d, keep_kernel: bool) -> None:
-    kernel, stride = conv.kernel_size[0], conv.stride[0]
-    patches = 1 < kernel <= stride
-    stride = stride // 2 if patches else 1
-    pads_itself = not patches and conv.padding in ((0, 0), 0)  # TensorFlow's dynamic padding
+def _shrink_convolution(convolution: nn.Conv2d, keep_kernel: bool) -> None:
+    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+    is_patch_embedding = 1 < kernel <= stride
+    stride = stride // 2 if is_patch_embedding else 1
+    # TensorFlow's "same" padding is computed when the layer runs, and not by `padding`.
+    pads_dynamically = not is_patch_embedding and convolution.padding in ((0, 0), 0)
     if not keep_kernel:
-        kernel = _crop(conv, kernel // 2 if patches else min(kernel, 3))
-    conv.stride = (stride, stride)
-    if not pads_itself:
-        conv.padding = ((kernel - stride) // 2,) * 2
+        kernel = _crop_kernel(convolution, kernel // 2 if is_patch_embedding else min(kernel, 3))
+    convolution.stride = (stride, stride)
+    if not pads_dynamically:
+        convolution.padding = ((kernel - stride) // 2,) * 2
 
 
-def _crop(conv: nn.Conv2d, side: int) -> int:
-    old = conv.kernel_size[0]
-    if side < old:
-        first = (old - side) // 2
+def _crop_kernel(convolution: nn.Conv2d, side: int) -> int:
+    """Crop the kernel to its centre if it is larger than `side`; the side that was asked for."""
+    import torch
+    from torch import nn
+
+    old_side = convolution.kernel_size[0]
+    if side < old_side:
+        first = (old_side - side) // 2
         with torch.no_grad():
-            window = conv.weight[:, :, first : first + side, first : first + side]
-            conv.weight = nn.Parameter((window * (old / side)).contiguous())
-        conv.kernel_size = (side, side)
+            window = convolution.weight[:, :, first : first + side, first : first + side]
+            convolution.weight = nn.Parameter((window * (old_side / side)).contiguous())
+        convolution.kernel_size = (side, side)
     return side

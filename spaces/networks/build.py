@@ -1,11 +1,11 @@
 """From an architecture to a network: the plain backbone, its weights, then the attention.
 
-The order is what makes results comparable. The backbone is made first and alone under its seed, so
-that two architectures with one seed share its initial weights bit for bit; pretrained weights go
-into the plain backbone, whose keys they fit; then the stem is changed, the backbone's own attention
-removed, and ours inserted. Every inserted module is seeded by itself, from the seed, its place and
-its kind, so that it does not depend on what else is inserted. The caller's random generator is left
-as it was.
+The order makes results comparable. The backbone is made first, alone, under its seed, so that two
+architectures with one seed share its initial weights bit for bit. Pretrained weights are loaded
+into the plain backbone, whose keys they fit. Then the stem is changed, the backbone's own attention
+removed, and the attention of the architecture inserted. Each inserted module is seeded separately,
+from the seed, its site and its options, so that its weights do not depend on what else is inserted.
+The state of torch's global random generator is restored.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,47 @@ from torch import nn
 from ...errors import AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.catalogue import attention
-from ..backbones.discover import Stem, choose_stem, discover_sites, find_sites, strip_own_attention
+from ..backbones.discover import discover_sites, find_sites, strip_own_attention
 from ..backbones.pretrained import pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
-from ..backbones.stem import shrink_stem
+from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
-from .feature_extractor import Relocation, wanted
-from .insert import Beside, Undo, insert, watch
+from .feature_extractor import ModuleLocator, requests_features
+from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
 from .placement import Placement, ResolvedOptions, placements
 
-__all__ = ["build", "choose_stem", "create_model"]
-
-# Arguments of timm that leave a backbone's modules and map sizes as they are.
-_SAME_SITES = {
+_SITE_PRESERVING_ARGUMENTS = {
     *("in_chans", "drop_rate", "drop_path_rate", "global_pool"),
     *("features_only", "out_indices", "feature_cls"),
 }
+"""Arguments of `timm.create_model` that change neither a backbone's modules nor its map sizes."""
+
+
+@dataclass(frozen=True)
+class InsertedAttention:
+    """One attention in a network: `module` is its path there (`layer1.0.bn2.attention.se`)."""
+
+    placement: Placement
+    module: str
+
+
+@dataclass(frozen=True)
+class InsertedAttentions:
+    """What `insert_all` has put into a network.
+
+    Attributes:
+        attentions: in the order of the placements, without those that lie behind the last feature
+            of a feature extractor.
+        removers: functions that take them out again, in any order.
+    """
+
+    attentions: tuple[InsertedAttention, ...]
+    removers: tuple[Remover, ...]
+
+    def remove(self) -> None:
+        """Take all of them out of the network again."""
+        for remove in self.removers:
+            remove()
 
 
 def create_model(
@@ -51,20 +77,30 @@ def create_model(
     seed: int | None = None,
     **timm_kwargs: Any,
 ) -> nn.Module:
-    """A network from an architecture text, such as `resnet50+cbam(r=16)@s3.residual`.
+    """Create a network from an architecture text, such as `resnet50+cbam(r=16)@s3.residual`.
 
-    Like `timm.create_model`, whose further arguments it takes; `pretrained` weights of the backbone
-    are kept. With `features_only=True` attention behind the last feature goes with the head.
-    `image_size` (pixels, the backbone's own if not given) matters to attention and to backbones
-    whose weights depend on the map's size. With `seed` the initial weights are reproducible;
-    without, they come from torch's generator as usual.
+    Works like `timm.create_model`. The weights of the backbone, pretrained or not, are those that
+    timm would give it.
 
-    Raises ArchitectureError for a text or a place that means nothing here, BackboneError for a
-    backbone that cannot be used, AttentuneError if weights cannot be had.
+    Args:
+        architecture: the text, or a parsed `Architecture`.
+        pretrained: load timm's published weights of the backbone. Inserted attentions have none.
+        num_classes: number of outputs of the classifier.
+        stem: `native`, or `small` for images much smaller than the backbone was made for.
+        image_size: side of the square images in pixels; default: the backbone's own size. It
+            matters to backbones whose weights depend on it, and to attentions that do.
+        seed: seed of all initial weights; None draws them from torch's global generator.
+        **timm_kwargs: further arguments of `timm.create_model`. With `features_only=True`,
+            attention behind the last feature is left out together with the head.
+
+    Raises:
+        ArchitectureError: the text is wrong, or names a site that this backbone does not have.
+        BackboneError: timm does not know the backbone, or it has no sites for attention.
+        AttentuneError: pretrained weights do not exist or cannot be downloaded.
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
-    return build(
+    return build_network(
         architecture,
         num_classes=num_classes,
         stem=stem,
@@ -75,7 +111,7 @@ def create_model(
     )
 
 
-def build(
+def build_network(
     architecture: Architecture,
     *,
     num_classes: int,
@@ -87,43 +123,58 @@ def build(
     weights: Path | None = None,
     **timm_kwargs: Any,
 ) -> nn.Module:
-    """The network of `architecture` for pictures (N, in_chans, image_size, image_size).
+    """The network of `architecture`, in training mode.
 
-    `pretrained` takes timm's published weights, `weights` a local file of the plain backbone
-    instead. Raises as `create_model`, and AttentuneError naming the insertion whose parameters
-    differ from its formula, which would be a bug.
+    Args:
+        architecture: backbone and insertions.
+        num_classes: number of outputs of the classifier.
+        image_size: side of the square images in pixels; None: the backbone's own size.
+        seed: seed of all initial weights; None draws them from torch's global generator.
+        stem: `native` or `small`.
+        in_chans: channels of the images (N, in_chans, image_size, image_size).
+        pretrained: load timm's published weights of the backbone.
+        weights: a local file with weights of the plain backbone, instead of the published ones.
+        **timm_kwargs: further arguments of `timm.create_model`.
+
+    Raises:
+        ArchitectureError, BackboneError: as `create_model`.
+        AttentuneError: weights cannot be loaded; or the number of parameters of an insertion
+            differs from its formula, which would be a bug.
     """
     check_backbone(architecture.backbone)
     image_size = image_size or native_size(architecture.backbone)
-    sites = _sites(architecture, image_size, stem, timm_kwargs)
-    fitted = placements(architecture, sites) if sites else []
-    with _seeded(seed):
+    site_map = _required_site_map(architecture, image_size, stem, timm_kwargs)
+    placed = placements(architecture, site_map) if site_map else []
+    with _seeded_generator(seed):
         name = architecture.backbone
         options = {"in_chans": in_chans, **size_options(name, image_size), **timm_kwargs}
-        if not wanted(timm_kwargs):
+        if not requests_features(timm_kwargs):
             options["num_classes"] = num_classes
         if pretrained or weights is not None:
             model = pretrained_backbone(name, weights, **options)
         else:
             model = import_timm().create_model(name, **options)
-    if sites:
-        here = Relocation(model, name, timm_kwargs)
-        if stem == "small":
-            strides = here.paths(sites.stem_strides)
-            shrink_stem(model, strides, keep_kernels=pretrained or weights is not None)
-        if architecture.strip_attention:
-            strip_own_attention(model, here.paths(sites.own_attention))
-        insert_all(model, here, fitted, seed)
+    if site_map is None:
+        return model
+    locator = ModuleLocator(model, name, timm_kwargs)
+    if stem == "small":
+        strides = locator.find_paths(site_map.stem_strides)
+        shrink_stem(model, strides, keep_kernels=pretrained or weights is not None)
+    if architecture.strip_attention:
+        strip_own_attention(model, locator.find_paths(site_map.own_attention))
+    insert_all(model, locator, placed, seed)
     return model
 
 
-def _sites(
+def _required_site_map(
     architecture: Architecture, image_size: int, stem: Stem, timm_kwargs: dict[str, Any]
 ) -> SiteMap | None:
-    """The site map, if anything has to be done to the plain backbone."""
+    """The backbone's site map; None if the network is the plain backbone."""
     if architecture.bare and stem == "native":
         return None
-    special = {name: v for name, v in timm_kwargs.items() if name not in _SAME_SITES}
+    special = {
+        name: value for name, value in timm_kwargs.items() if name not in _SITE_PRESERVING_ARGUMENTS
+    }
     find = discover_sites if special else find_sites
     return find(
         architecture.backbone,
@@ -135,46 +186,66 @@ def _sites(
 
 
 def insert_all(
-    model: nn.Module, here: Relocation, fitted: list[Placement], seed: int | None
-) -> list[Undo]:
-    """Insert what was fitted into a prepared backbone; what is returned takes it out again.
+    model: nn.Module, locator: ModuleLocator, placed: list[Placement], seed: int | None
+) -> InsertedAttentions:
+    """Insert the attentions of an architecture into a prepared backbone, in place.
 
-    AttentuneError if the parameters differ from the formulas, or the backbone's keys change.
+    Args:
+        model: the backbone, with its stem changed and its own attention removed already.
+        locator: finds the anchors of the backbone's site map in `model`.
+        placed: the attentions and their sites, see `placements`.
+        seed: seed of their weights; None draws them from torch's global generator.
+
+    Raises:
+        AttentuneError: numbers of parameters differ from their formulas, or the keys of the
+            backbone have changed.
     """
-    undo: list[Undo] = []
-    before = _sizes(model)
-    count = sum(before.values())
+    removers: list[Remover] = []
+    sizes_before = _state_sizes(model)
+    expected = sum(sizes_before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
-    named: Counter[tuple[Anchor, str]] = Counter()
-    same: Counter[tuple[Anchor, str, ResolvedOptions]] = Counter()
-    for placement in fitted:
+    names: list[str] = []
+    name_counts: Counter[tuple[Anchor, str]] = Counter()
+    copy_counts: Counter[tuple[Anchor, str, ResolvedOptions]] = Counter()
+    for placement in placed:
         anchor, name = placement.site.anchor, placement.insertion.attention
-        named[anchor, name] += 1
-        same[anchor, name, placement.resolved_options] += 1
-        child = name if named[anchor, name] == 1 else f"{name}_{named[anchor, name]}"
-        module = _attention(placement, same[anchor, name, placement.resolved_options], seed)
+        options = placement.resolved_options
+        name_counts[anchor, name] += 1
+        copy_counts[anchor, name, options] += 1
+        number = name_counts[anchor, name]
+        names.append(name if number == 1 else f"{name}_{number}")
+        module = _make_attention(placement, copy_counts[anchor, name, options], seed)
         if attention(name).joins_convolution and placement.site.convolution:
-            module = Beside(module)
-            for path in here.paths((placement.site.convolution.module,)):
-                undo += watch(model, path, module)
-        groups.setdefault(anchor, {})[child] = module
+            module = ConvolutionAwareAttention(module)
+            for path in locator.find_paths((placement.site.convolution.module,)):
+                removers.append(connect_convolution(model, path, module))
+        groups.setdefault(anchor, {})[names[-1]] = module
+    containers: dict[Anchor, str] = {}
     for anchor, group in groups.items():
-        if place := here.anchor(anchor):
-            undo += insert(model, place, group)
-            count += sum(map(_count, group.values()))  # each of them by its formula
-    after = _sizes(model)
-    if sum(after.values()) != count or not before.keys() <= after.keys():
+        if model_anchor := locator.find_anchor(anchor):
+            containers[anchor], group_removers = insert_attentions(model, model_anchor, group)
+            removers += group_removers
+            expected += sum(map(_count_parameters, group.values()))  # checked by their formulas
+    sizes_after = _state_sizes(model)
+    if sum(sizes_after.values()) != expected or not sizes_before.keys() <= sizes_after.keys():
         raise AttentuneError(
             "inserting attention changed the backbone itself; please report the architecture"
         )
-    return undo
+    inserted = [
+        InsertedAttention(placement, f"{containers[placement.site.anchor]}.{name}")
+        for placement, name in zip(placed, names, strict=True)
+        if placement.site.anchor in containers
+    ]
+    return InsertedAttentions(tuple(inserted), tuple(removers))
 
 
-def _attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
+def _make_attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
+    """The module of a placement; `copy` counts equal ones at one anchor from 1."""
     entry = attention(placement.insertion.attention)
-    with _seeded(seed, placement.site.anchor, entry.name, placement.resolved_options, copy):
+    key = (placement.site.anchor, entry.name, placement.resolved_options, copy)
+    with _seeded_generator(seed, *key):
         module = entry.load()(placement.site.channels, **placement.arguments)
-    if (count := _count(module)) != placement.parameters:
+    if (count := _count_parameters(module)) != placement.parameters:
         if entry.origin:
             raise AttentuneError(
                 f"{placement} has {count:,} parameters where the formula of the attention "
@@ -189,24 +260,27 @@ def _attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
 
 
 @contextmanager
-def _seeded(seed: int | None, *what: object) -> Iterator[None]:
-    """Torch's CPU generator at a state of its own, the caller's put back after; None: nothing."""
+def _seeded_generator(seed: int | None, *key: object) -> Iterator[None]:
+    """Seed torch's CPU generator with `seed` and `key`, and restore its state afterwards.
+
+    Without a seed the generator stays as it is.
+    """
     if seed is None:
         yield
         return
-    if what:
-        digest = hashlib.sha256(repr((seed, *what)).encode()).digest()
+    if key:
+        digest = hashlib.sha256(repr((seed, *key)).encode()).digest()
         seed = int.from_bytes(digest[:7])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 
 
-def _sizes(model: nn.Module) -> dict[str, int]:
-    """Values of every parameter, by name, and 0 for every buffer."""
+def _state_sizes(model: nn.Module) -> dict[str, int]:
+    """Number of values of all parameters by name, and 0 for all buffers."""
     sizes = dict.fromkeys((name for name, _ in model.named_buffers()), 0)
     return sizes | {name: parameter.numel() for name, parameter in model.named_parameters()}
 
 
-def _count(module: nn.Module) -> int:
+def _count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())

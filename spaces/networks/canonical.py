@@ -23,8 +23,9 @@ from itertools import product
 
 from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
 from ..attentions.catalogue import Attention, Value, attention
-from ..backbones.discover import Stem, find_sites
+from ..backbones.discover import find_sites
 from ..backbones.sites import Anchor, Site, SiteMap
+from ..backbones.stem import Stem
 from .placement import ResolvedOptions, placements, resolve_options
 
 Settings = dict[str, Value]

@@ -1,9 +1,10 @@
 """Where the modules of a backbone are once timm has wrapped it as a feature extractor.
 
-`features_only=True` makes timm build the plain network and put its modules into a wrapper: as they
-are, with the first level of its sequences flattened (`layer1.0` becomes `layer1_0`), or whole,
-under a name. They stay the same modules, so attention is hooked into them there; only their paths
-are others, and what the features do not need (the head, the last norm) is gone.
+With `features_only=True` timm builds the plain network and moves its modules into a wrapper. They
+keep their names, or the first level of nesting is flattened (`layer1.0` becomes `layer1_0`), or the
+whole network becomes one child of the wrapper. The modules stay the same, so attention is hooked
+into them where they are now; only their paths differ, and what the features do not need (the head,
+the last norm) is gone.
 """
 
 from __future__ import annotations
@@ -18,54 +19,67 @@ from ..backbones.sites import Anchor
 from ..backbones.timm_compat import import_timm
 from ..backbones.trace import NCHW, layout_of
 
-_WRAPPED = ("{}", "model.{}", "body.{}")
+_WRAPPED_PATHS = ("{}", "model.{}", "body.{}")
 
 
-def wanted(timm_kwargs: dict[str, Any]) -> bool:
-    """Whether these arguments of timm ask for a feature extractor."""
+def requests_features(timm_kwargs: dict[str, Any]) -> bool:
+    """Whether these arguments of `timm.create_model` ask for a feature extractor."""
     return bool(timm_kwargs.get("features_only"))
 
 
-class Relocation:
-    """From the plain network `backbone` to `model`, which may be its feature extractor."""
+class ModuleLocator:
+    """Finds modules of a plain backbone in `model`, which may be its feature extractor.
 
-    def __init__(self, model: nn.Module, backbone: str, timm_kwargs: dict[str, Any]) -> None:
+    Args:
+        model: the network that timm made.
+        backbone: its name in timm.
+        timm_kwargs: the further arguments of `timm.create_model` that it was made with.
+    """
+
+    def __init__(
+        self, model: nn.Module, backbone: str, timm_kwargs: dict[str, Any] | None = None
+    ) -> None:
         self.model = model
         self.plain: nn.Module | None = None
-        if wanted(timm_kwargs):
+        if requests_features(timm_kwargs or {}):
             with torch.device("meta"):
                 self.plain = import_timm().create_model(backbone.partition(".")[0])
 
-    def paths(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Where these modules are now, without those that are gone."""
-        return tuple(found for path in paths if (found := self._find(path)) is not None)
+    def find_paths(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """The paths of these modules in `model`, without those that it does not have."""
+        candidates = map(self._find_path, paths)
+        return tuple(path for path in candidates if path is not None)
 
-    def anchor(self, anchor: Anchor) -> Anchor | None:
-        """The same point of the network; None if it lies behind the last feature.
+    def find_anchor(self, anchor: Anchor) -> Anchor | None:
+        """The same point in `model`; None if it lies behind the last feature.
 
-        ArchitectureError if attention there would miss the features: because it is hooked to what
-        follows the last one, or because timm builds this part of an extractor in another way.
+        Raises:
+            ArchitectureError: an attention there would not affect the features, because its hook
+                belongs to a module behind the last one, or because timm builds this part of a
+                feature extractor differently.
         """
-        kind, *rest = anchor
-        layout = [rest.pop()] if layout_of(anchor) != NCHW else []
-        found = self.paths(tuple(rest))
-        if len(found) < len(rest) and kind != "in":
+        kind, *plain_paths = anchor
+        layout = [plain_paths.pop()] if layout_of(anchor) != NCHW else []
+        paths = self.find_paths(tuple(plain_paths))
+        if len(paths) < len(plain_paths) and kind != "in":
             return None
-        if len(found) < len(rest) or not all(map(self._same, rest, found)):
+        if len(paths) < len(plain_paths) or not all(map(self._same_class, plain_paths, paths)):
             raise ArchitectureError(
-                f"attention at {rest[0]} cannot be put into a feature extractor of this backbone; "
-                f"leave features_only out, or take another place"
+                f"attention at {plain_paths[0]} cannot be inserted into a feature extractor of "
+                "this backbone; leave features_only out, or choose another position"
             )
-        return (kind, *found, *layout)
+        return (kind, *paths, *layout)
 
-    def _same(self, path: str, found: str) -> bool:
+    def _same_class(self, plain_path: str, path: str) -> bool:
         if self.plain is None:
             return True
-        return type(self.plain.get_submodule(path)) is type(self.model.get_submodule(found))
+        return type(self.plain.get_submodule(plain_path)) is type(self.model.get_submodule(path))
 
-    def _find(self, path: str) -> str | None:
-        flat = path.replace(".", "_", 1)
-        for candidate in [wrapped.format(p) for p in (path, flat) for wrapped in _WRAPPED]:
+    def _find_path(self, plain_path: str) -> str | None:
+        flat = plain_path.replace(".", "_", 1)
+        for candidate in [
+            wrapped.format(path) for path in (plain_path, flat) for wrapped in _WRAPPED_PATHS
+        ]:
             try:
                 self.model.get_submodule(candidate)
             except AttributeError:

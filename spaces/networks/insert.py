@@ -1,18 +1,20 @@
-"""Putting an attention into a finished network, at an anchor of its site map.
+"""Insert attention modules into a finished network, at an anchor of its site map.
 
-The attention becomes a child of the module at whose border it works, and a hook that is a function
-of this module (not a closure) calls it: classes, and the keys of every other weight, stay what they
-were, and the network can be copied, pickled, traced, exported and compiled.
+The attention becomes a child of the module at whose border it works, and a hook calls it. The hook
+is a function of this file, not a closure. So all classes, and the keys of all other weights, stay
+as they were, and the network can be copied, pickled, traced, exported and compiled.
 
-    ("out", path)                 child `attention`, forward hook
-    ("in", path)                  child `attention_in`, forward pre-hook
-    ("shortcut", block, branch)   child `attention_shortcut` of the block. The block is given the
-                                  attended map, and its branch gets the original back
+    anchor                        child of the anchor's module    hook
+    ("out", path)                 attention                       forward hook
+    ("in", path)                  attention_in                    forward pre-hook
+    ("shortcut", block, branch)   attention_shortcut              forward pre-hooks of both: the
+                                  block receives the attended map, its branch the original one
 
-An attention that takes a convolution's place (`sk`) is put in as a `Beside`, and a pre-hook on that
-convolution keeps what it is given. The keys read `layer3.0.bn2.attention.se.fc1.weight`. Several
-attentions at one anchor are applied in the order in which they came; the second `se` there is
-called `se_2`.
+An attention that replaces a convolution (`sk`) also needs the input of that convolution. It is
+wrapped in a `ConvolutionAwareAttention`, and a pre-hook on the convolution stores the input there.
+
+Weights have keys such as `layer3.0.bn2.attention.se.fc1.weight`. Several attentions at one anchor
+are applied in the order of the architecture text; the second `se` there is called `se_2`.
 """
 
 from __future__ import annotations
@@ -30,66 +32,101 @@ from ..backbones.sites import Anchor
 from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
 
-Undo = Callable[[], None]
+Remover = Callable[[], None]
+"""Takes one change back that was made to a network."""
 
 
-def insert(model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]) -> list[Undo]:
-    """Hook `attentions` into `model` at `anchor`, in place and in their order.
+def insert_attentions(
+    model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]
+) -> tuple[str, list[Remover]]:
+    """Hook attention modules into `model` at one anchor, in place.
 
-    What is returned takes them out again, called in any order.
+    Args:
+        model: the network.
+        anchor: where, as in a site map of this network.
+        attentions: modules by the name that each gets, in the order in which they are applied.
+            Each maps (N, C, H, W) to the same shape.
+
+    Returns:
+        The path of the module that holds the attentions (`layer3.0.bn2.attention`), and functions
+        that take them out again, to be called in any order.
     """
     kind, path, *branch = anchor
     module = model.get_submodule(path)
-    attention = _laid(model, layout_of(anchor), OrderedDict(attentions))
+    sequence = _sequence_for_layout(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
-        name = _add(module, "attention", attention)
+        name = container = _add_child(module, "attention", sequence)
         attend = _attend_summand if _is_summand(model, path) else _attend_output
         hooks = [module.register_forward_hook(partial(attend, name))]
     elif kind == "in":
-        name = _add(module, "attention_in", attention)
+        name = container = _add_child(module, "attention_in", sequence)
         hooks = [module.register_forward_pre_hook(partial(_attend_input, name))]
     else:
-        shortcut = Shortcut(attention)
-        name = _add(module, "attention_shortcut", shortcut)
-        # The second before the branch's own attention (`pre`), which must see the original map.
-        original = model.get_submodule(branch[0])
+        shortcut = ShortcutAttention(sequence)
+        name = _add_child(module, "attention_shortcut", shortcut)
+        container = f"{name}.attention"
+        # The second hook runs before the branch's own attention (`pre`), which needs the original.
+        branch_module = model.get_submodule(branch[0])
+        restore = partial(_restore_input, shortcut)
         hooks = [
             module.register_forward_pre_hook(partial(_attend_input, name)),
-            original.register_forward_pre_hook(partial(_original_input, shortcut), prepend=True),
+            branch_module.register_forward_pre_hook(restore, prepend=True),
         ]
-    return [partial(delattr, module, name), *(hook.remove for hook in hooks)]
+    removers: list[Remover] = [partial(delattr, module, name), *(hook.remove for hook in hooks)]
+    return f"{path}.{container}", removers
 
 
-class Beside(nn.Module):
-    """An attention that is also shown what a convolution was given (`watch` keeps it), as
-    `Shortcut` does with two identities whose hooks run when the network runs."""
+class _InputStoringAttention(nn.Module):
+    """An attention with a slot for one tensor: `keep` stores it, `recall` takes it out again.
+
+    Both are identities with a hook. Tracing tools treat them as leaves, so that storing happens
+    whenever the traced network runs, and not once when it is traced.
+    """
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
         self.attention = attention
         self.keep = nn.Identity()
         self.recall = nn.Identity()
-        self.keep.register_forward_hook(_keep)
-        self.recall.register_forward_hook(partial(_recall, self.keep))
+        self.keep.register_forward_hook(_store_output)
+        self.recall.register_forward_hook(partial(_take_stored, self.keep))
+
+
+class ConvolutionAwareAttention(_InputStoringAttention):
+    """An attention that is also given the input of a convolution, see `connect_convolution`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """A map to the same shape."""
+        """Attend to a map (N, C, H, W); the result has the same shape."""
         attended: Tensor = self.attention(x, self.recall(x))
         return attended
 
 
-def watch(model: nn.Module, convolution: str, beside: Beside) -> list[Undo]:
-    """From now on `beside` knows what the module `convolution` was given last."""
-    module = model.get_submodule(convolution)
-    return [module.register_forward_pre_hook(partial(_kept_input, beside)).remove]
-
-
-class ChannelsAside(nn.Sequential):
-    """Attentions on a map that lies as (N, H, W, C): they are shown (N, C, H, W)."""
+class ShortcutAttention(_InputStoringAttention):
+    """Attends to the map on the shortcut, and stores the original map for the branch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) to the same shape, and in one piece if it came so: what follows may cut it
-        into windows, or fold it without a copy."""
+        """Attend to a map (N, C, H, W); the result, for the shortcut, has the same shape."""
+        attended: Tensor = self.attention(self.keep(x))
+        return attended
+
+
+def connect_convolution(
+    model: nn.Module, convolution: str, attention: ConvolutionAwareAttention
+) -> Remover:
+    """From now on `attention` receives the input of the module `convolution` (a path)."""
+    module = model.get_submodule(convolution)
+    return module.register_forward_pre_hook(partial(_store_input, attention)).remove
+
+
+class ChannelsLastAttentions(nn.Sequential):
+    """Attentions on a map of layout (N, H, W, C): each receives it as (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to a map (N, H, W, C); the result has the same shape.
+
+        It is contiguous if `x` is: the layers that follow may cut it into windows, or reshape it
+        without a copy.
+        """
         y = x.permute(0, 3, 1, 2)
         for attention in self:
             y = attention(y)
@@ -97,11 +134,11 @@ class ChannelsAside(nn.Sequential):
         return y.contiguous() if x.is_contiguous() else y
 
 
-class TokensAside(ChannelsAside):
-    """Attentions on a map that lies as tokens (N, L, C): they are shown (N, C, H, W).
+class TokenAttentions(ChannelsLastAttentions):
+    """Attentions on a map of tokens (N, L, C): each receives it as (N, C, H, W).
 
-    `order` (H, W) says which token lies at each place. It is no part of the state dict, as it
-    follows from the backbone and the size of the pictures.
+    `order` (H, W) holds the number of the token at every location of the map. It is not part of
+    the state dict, because it follows from the backbone and the image size.
     """
 
     _order: Tensor
@@ -114,47 +151,31 @@ class TokensAside(ChannelsAside):
         self.register_buffer("_places", order.flatten().argsort(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, L, C) to the same shape, every token where it was."""
+        """Attend to tokens (N, L, C); the result has the same shape and order.
+
+        Raises:
+            ArchitectureError: tokens are missing, because patches were masked out.
+        """
         if x.shape[1] != self._order.numel():
             raise ArchitectureError(
-                f"attention here is for all {self._order.numel()} places of the map, but "
-                f"{x.shape[1]} tokens came; leave the mask out"
+                f"attention here needs all {self._order.numel()} tokens of the map, but got "
+                f"{x.shape[1]}; do not mask patches"
             )
         y = super().forward(x.index_select(1, self._order).reshape(-1, *self._size, x.shape[2]))
         return y.flatten(1, 2).index_select(1, self._places)
 
 
-class Shortcut(nn.Module):
-    """Attends to the map for the shortcut and keeps the original for the branch, one at a time.
-
-    Keeping and recalling are hooks of two identities, which tracing tools treat as leaves: so both
-    happen when the traced network runs, not when it is traced.
-    """
-
-    def __init__(self, attention: nn.Module) -> None:
-        super().__init__()
-        self.attention = attention
-        self.keep = nn.Identity()
-        self.recall = nn.Identity()
-        self.keep.register_forward_hook(_keep)
-        self.recall.register_forward_hook(partial(_recall, self.keep))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A map to the same shape: what the shortcut carries."""
-        attended: Tensor = self.attention(self.keep(x))
-        return attended
-
-
-def _laid(
+def _sequence_for_layout(
     model: nn.Module, layout: Layout, attentions: OrderedDict[str, nn.Module]
 ) -> nn.Sequential:
-    """The attentions, one after the other, for a map that lies like this."""
+    """The attentions one after the other, for a map of this layout."""
     if layout.startswith(NLC):
-        return TokensAside(attentions, token_order(model, layout))
-    return ChannelsAside(attentions) if layout == NHWC else nn.Sequential(attentions)
+        return TokenAttentions(attentions, token_order(model, layout))
+    return ChannelsLastAttentions(attentions) if layout == NHWC else nn.Sequential(attentions)
 
 
-def _add(module: nn.Module, name: str, child: nn.Module) -> str:
+def _add_child(module: nn.Module, name: str, child: nn.Module) -> str:
+    """Add a child under the first free name of `name`, `name_`, …; that name."""
     while hasattr(module, name):
         name += "_"
     module.add_module(name, child)
@@ -177,8 +198,8 @@ def _is_summand(model: nn.Module, path: str) -> bool:
     block = model.get_submodule(parent)
     kind = type(block).__name__ if type(block).__module__ == "timm.models.resnet" else ""
     norm, act = {"BasicBlock": ("bn2", "act2"), "Bottleneck": ("bn3", "act3")}.get(kind, ("", ""))
-    between = [getattr(block, each, None) for each in ("se", "drop_path")]
-    free = all(each is None or type(each) is nn.Identity for each in between)
+    between = [getattr(block, attribute, None) for attribute in ("se", "drop_path")]
+    free = all(module is None or type(module) is nn.Identity for module in between)
     return name == norm and free and type(getattr(block, act)) is nn.ReLU
 
 
@@ -186,19 +207,21 @@ def _attend_input(name: str, module: nn.Module, args: tuple[Any, ...]) -> tuple[
     return (getattr(module, name)(args[0]), *args[1:])
 
 
-def _original_input(
-    shortcut: Shortcut, _module: nn.Module, args: tuple[Any, ...]
+def _restore_input(
+    shortcut: ShortcutAttention, _module: nn.Module, args: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     return (shortcut.recall(args[0]), *args[1:])
 
 
-def _kept_input(beside: Beside, _module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (beside.keep(args[0]), *args[1:])
+def _store_input(
+    attention: ConvolutionAwareAttention, _module: nn.Module, args: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    return (attention.keep(args[0]), *args[1:])
 
 
-def _keep(module: nn.Module, _args: Any, output: Tensor) -> None:
+def _store_output(module: nn.Module, _args: Any, output: Tensor) -> None:
     module.__dict__["kept"] = output
 
 
-def _recall(keep: nn.Module, _module: nn.Module, _args: Any, _output: Tensor) -> Any:
+def _take_stored(keep: nn.Module, _module: nn.Module, _args: Any, _output: Tensor) -> Any:
     return keep.__dict__.pop("kept")

@@ -1,7 +1,7 @@
-"""An architecture meets a backbone: which attention, as what, at which point, in which order.
+"""Which attention, with which resolved options, goes to which site, and in which order.
 
-`placements` is the one reading of an architecture that building and canonical texts share. Plain
-values, no torch.
+`placements` is the one reading of an architecture on a backbone that building networks, counting
+costs and canonical texts share. Plain values, no torch.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from ..attentions.catalogue import Attention, Value, attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
 ResolvedOptions = tuple[tuple[str, Value], ...]
+"""(name, value) pairs in the catalogue's order, see `Placement.resolved_options`."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One attention at one site. `order` counts from 0 what comes earlier at the same anchor."""
+    """One attention at one site.
+
+    Attributes:
+        site: where.
+        insertion: which attention with which options, as in the architecture text.
+        order: how many attentions precede it at the same anchor.
+    """
 
     site: Site
     insertion: Insertion
@@ -27,63 +34,67 @@ class Placement:
 
     @property
     def resolved_options(self) -> ResolvedOptions:
-        """What the options come to at this site: hidden width instead of `r`, `auto` resolved.
+        """The options with what they amount to at this site: the hidden width instead of `r`, and
+        a number instead of `auto`.
 
-        Two insertions of one attention build the same module here if and only if this is equal.
+        Two insertions of one attention build the same module here if and only if these are equal.
         """
         return resolve_options(self.insertion, self.site.channels)
 
     @property
     def parameters(self) -> int:
-        """How many parameters it must add, by the catalogue's formula."""
+        """Number of parameters that it must have by the catalogue's formula."""
         site, size = self.site, (self.site.height, self.site.width)
         entry = attention(self.insertion.attention)
-        return entry.parameters(site.channels, self.insertion.settings, size, **self._joined)
+        settings = self.insertion.settings
+        return entry.parameters(site.channels, settings, size, **self._convolution_argument)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the attention's class takes after the channels."""
+        """The keyword arguments of the attention's class; its first argument is the channels."""
         settings = self.insertion.settings
         named = {"reduction_ratio" if key == "r" else key: v for key, v in settings.items()}
-        return {**named, **self._joined}
+        return {**named, **self._convolution_argument}
 
     @property
-    def _joined(self) -> dict[str, Any]:
-        joined = self.site.convolution
-        if joined is None or not attention(self.insertion.attention).joins_convolution:
+    def _convolution_argument(self) -> dict[str, Any]:
+        convolution = self.site.convolution
+        if convolution is None or not attention(self.insertion.attention).joins_convolution:
             return {}
-        return {"convolution": replace(joined, module="")}  # what it is like, wherever it is
+        return {"convolution": replace(convolution, module="")}  # its shape, not its path
 
     def __str__(self) -> str:
         return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"
 
 
 def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]:
-    """Every attention of `architecture` at every site it means, in the order of the text.
+    """All attentions of `architecture` at all sites that it names, in the order of the text.
 
-    ArchitectureError as from `SiteMap.select_sites`.
+    Raises:
+        ArchitectureError: as `SiteMap.select_sites`.
     """
-    found: list[Placement] = []
-    taken: dict[Anchor, int] = {}
+    placed: list[Placement] = []
+    counts: dict[Anchor, int] = {}
     for insertion in architecture.insertions:
         for site in site_map.select_sites(insertion):
-            order = taken.get(site.anchor, 0)
-            found.append(Placement(site, insertion, order))
-            taken[site.anchor] = order + 1
-    return found
+            order = counts.get(site.anchor, 0)
+            placed.append(Placement(site, insertion, order))
+            counts[site.anchor] = order + 1
+    return placed
 
 
 def resolve_options(insertion: Insertion, channels: int) -> ResolvedOptions:
-    """See `Placement.resolved_options`."""
+    """The options of an insertion on a map of so many channels, see
+    `Placement.resolved_options`."""
     return _resolve_options(attention(insertion.attention), insertion.options, channels)
 
 
 @lru_cache(maxsize=100_000)
 def _resolve_options(entry: Attention, options: ResolvedOptions, channels: int) -> ResolvedOptions:
-    known: dict[str, Value] = {}
+    resolved: dict[str, Value] = {}
     for name, value in {**entry.defaults, **dict(options)}.items():
         if name == "r":
-            known["width"] = entry.width(channels, int(value))
+            resolved["width"] = entry.width(channels, int(value))
         elif not (name == "start" and entry.opens_as_identity):
-            known[name] = entry.option(name).at(channels, value)
-    return tuple(known.items())
+            resolved[name] = entry.option(name).at(channels, value)
+    return tuple(resolved.items())

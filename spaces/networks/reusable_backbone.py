@@ -1,9 +1,9 @@
 """One plain backbone for many architectures, one after the other.
 
-Making a backbone and drawing its initial weights takes longer than everything else about a short
-trial but the training itself. A `ReusableBackbone` makes it once: an architecture's attention is
-put in, used and taken out again, and the weights are set back to those of the seed, so that every
-network is the one that `build` would have made.
+Making a backbone and drawing its initial weights takes longer than everything else in a short trial
+except the training. A `ReusableBackbone` makes it once. For each trial, the attention of the
+architecture is inserted and removed again, and the weights are reset to those of the seed, so that
+each network equals the one that `build_network` would have made.
 """
 
 from __future__ import annotations
@@ -16,19 +16,29 @@ import torch
 from torch import Tensor, nn
 
 from ..architecture import Architecture
-from ..backbones.discover import Stem, find_sites
-from .build import build, insert_all
-from .feature_extractor import Relocation
+from ..backbones.discover import find_sites
+from ..backbones.stem import Stem
+from .build import build_network, insert_all
+from .feature_extractor import ModuleLocator
 from .placement import placements
 
-SEEDS = 4
-"""Of so many seeds the initial weights are kept."""
+MAX_CACHED_SEEDS = 4
+"""Initial weights are cached for the seeds that were used last, this many of them."""
 
 
 class ReusableBackbone:
     """A plain backbone on a device, with or without its own attention.
 
-    Raises as `build` when the first network is asked for.
+    It is built when the first network is requested, which raises as `build_network` does.
+
+    Args:
+        backbone: a timm model.
+        num_classes: number of outputs of the classifier.
+        image_size: side of the square images in pixels.
+        stem: `native` or `small`.
+        strip_attention: remove the attention that the backbone itself has.
+        pretrained: load timm's published weights.
+        device: where the networks are.
     """
 
     def __init__(
@@ -49,44 +59,47 @@ class ReusableBackbone:
             "stem": stem,
             "pretrained": pretrained,
         }
-        self._sites = find_sites(
+        self._site_map = find_sites(
             backbone, image_size=image_size, stem=stem, strip_attention=strip_attention
         )
         self._device = device
         self._model: nn.Module | None = None
-        self._initial: OrderedDict[int, list[Tensor]] = OrderedDict()
+        self._initial_states: OrderedDict[int, list[Tensor]] = OrderedDict()
 
     @contextmanager
     def network(self, architecture: Architecture, seed: int) -> Iterator[nn.Module]:
-        """The network of `architecture` under `seed`, in training mode; inside only.
+        """The network of `architecture` under `seed`, in training mode, inside the context.
 
-        ArchitectureError if it means nothing here. One at a time.
+        Only one network exists at a time.
+
+        Raises:
+            ArchitectureError: the architecture names a site that this backbone does not have.
         """
-        fitted = placements(architecture, self._sites)
+        placed = placements(architecture, self._site_map)
         model = self._reset(seed)
-        here = Relocation(model, self._plain.backbone, {})
-        undo = insert_all(model, here, fitted, seed)
+        locator = ModuleLocator(model, self._plain.backbone)
+        inserted = insert_all(model, locator, placed, seed)
         try:
-            if self._device.type != "cpu":  # else there is nothing to move, and much to look at
+            if self._device.type != "cpu":  # saves a walk over all modules where nothing moves
                 model.to(self._device)
             yield model
         finally:
-            for take_out in undo:
-                take_out()
+            inserted.remove()
 
     def _reset(self, seed: int) -> nn.Module:
-        """The plain network with the weights of a seed."""
-        if seed not in self._initial:
-            made = build(self._plain, seed=seed, **self._options).to(self._device)  # type: ignore[arg-type]
-            self._initial[seed] = [tensor.detach().clone() for tensor in _state(made)]
-            self._model = made if self._model is None else self._model
-            while len(self._initial) > SEEDS:
-                self._initial.popitem(last=False)
-        self._initial.move_to_end(seed)
+        """The plain network with the initial weights of a seed."""
+        if seed not in self._initial_states:
+            fresh = build_network(self._plain, seed=seed, **self._options)  # type: ignore[arg-type]
+            fresh = fresh.to(self._device)
+            self._initial_states[seed] = [tensor.detach().clone() for tensor in _state(fresh)]
+            self._model = fresh if self._model is None else self._model
+            while len(self._initial_states) > MAX_CACHED_SEEDS:
+                self._initial_states.popitem(last=False)
+        self._initial_states.move_to_end(seed)
         model = self._model
-        assert model is not None  # made above, if not before
+        assert model is not None  # was set when the first seed's weights were cached
         with torch.no_grad():
-            for tensor, value in zip(_state(model), self._initial[seed], strict=True):
+            for tensor, value in zip(_state(model), self._initial_states[seed], strict=True):
                 tensor.copy_(value)
         model.zero_grad(set_to_none=True)
         return model.train()

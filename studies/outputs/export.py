@@ -22,7 +22,7 @@ from ...runners.workers.trial import WEIGHTS
 from ...spaces.architecture import Architecture, parse
 from ...spaces.attentions.catalogue import offered
 from ...spaces.attentions.plugins.register import REMEDY, absence, origins
-from ...spaces.networks.build import build
+from ...spaces.networks.build import build_network
 from ..analysis import analyse
 from ..database.store import Store
 from ..missing_attentions import require_attentions
@@ -134,7 +134,7 @@ def load(folder: str | Path) -> nn.Module:
         ) from None
     from safetensors.torch import load_file
 
-    model = build(architecture, seed=None, **settings)
+    model = build_network(architecture, seed=None, **settings)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, RuntimeError) as error:

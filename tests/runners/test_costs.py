@@ -13,7 +13,7 @@ from attentune.runners.costs import (
 )
 from attentune.runners.recipe import Recipe
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 
 TEXTS = [
     "test_resnet",
@@ -32,7 +32,7 @@ def test_a_price_without_building_equals_the_count_of_the_built_network(text, st
     architecture = parse(text)
     recipe = Recipe.of(data="", image_size=64, stem=stem)
     priced = CostModel(architecture.backbone, recipe, 10).price(architecture)
-    built = build(architecture, num_classes=10, image_size=64, stem=stem, seed=0)
+    built = build_network(architecture, num_classes=10, image_size=64, stem=stem, seed=0)
     assert priced == count_costs(built, 64)
 
 

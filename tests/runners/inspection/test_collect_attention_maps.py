@@ -22,7 +22,7 @@ from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS, run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.plugins import register as registration
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from safetensors.torch import save_file
 from torch import nn
 
@@ -78,7 +78,7 @@ def known(monkeypatch):
 def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:
     """A network at random, none of whose branches is closed by a norm that begins at zero."""
     shape = {"image_size": recipe.image_size, "stem": recipe.stem}
-    model = build(parse(text), num_classes=10, seed=1, **shape).eval()
+    model = build_network(parse(text), num_classes=10, seed=1, **shape).eval()
     for name, weight in model.named_parameters():
         if name.endswith("weight") and not weight.any():
             nn.init.ones_(weight)

@@ -14,7 +14,7 @@ from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import train
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import nn
 
 pytestmark = [
@@ -47,7 +47,7 @@ def data(cache, recipe) -> DeviceData:
 
 
 def network(text: str = TEXT) -> nn.Module:
-    return build(parse(text), num_classes=10, image_size=32, seed=0).to(CUDA)
+    return build_network(parse(text), num_classes=10, image_size=32, seed=0).to(CUDA)
 
 
 def weights(model: nn.Module) -> torch.Tensor:

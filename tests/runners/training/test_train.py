@@ -14,7 +14,7 @@ from attentune.runners.training.optimizer import WeightAverage, learning_rate, m
 from attentune.runners.training.steps import EagerStep, without_trace
 from attentune.runners.training.train import evaluate, train
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ TEXT = "test_resnet+se(r=4,start=identity)@all.residual"
 
 
 def network(text: str = TEXT, seed: int = 0):
-    return build(parse(text), num_classes=10, image_size=16, seed=seed)
+    return build_network(parse(text), num_classes=10, image_size=16, seed=seed)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
-from attentune.spaces.networks.build import build, create_model
+from attentune.spaces.networks.build import build_network, create_model
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
@@ -258,7 +258,7 @@ def test_selective_kernels_join_a_convolution_and_are_refused_where_there_is_non
 @pytest.mark.parametrize("text", ["resnet18+sk(start=identity)@all.mid", "vgg11_bn+sk@s2.mid"])
 def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
     architecture, _ = resolve_architecture(text, image_size=64)
-    model = build(architecture, num_classes=5, image_size=64, seed=0)
+    model = build_network(architecture, num_classes=5, image_size=64, seed=0)
     inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
     seen = []
     for module in inside:

@@ -14,7 +14,7 @@ from attentune.spaces.architecture import Architecture, Insertion, parse
 from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.sites import SiteMap
-from attentune.spaces.networks.build import build, create_model
+from attentune.spaces.networks.build import build_network, create_model
 from attentune.spaces.networks.placement import placements
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ ALL = "residual mid pre identity post stage"
 
 
 def make(text: str, size: int, **options) -> nn.Module:
-    return build(parse(text), num_classes=3, image_size=size, seed=0, **options).eval()
+    return build_network(parse(text), num_classes=3, image_size=size, seed=0, **options).eval()
 
 
 def count(module: nn.Module) -> int:
@@ -106,7 +106,7 @@ def test_a_family_has_its_sites_and_attention_works_there(backbone, size, blocks
     architecture = everywhere(sites, start="identity")
     places = [placement.site for placement in placements(architecture, sites)]
     plain = make(backbone, size)
-    model = build(architecture, num_classes=3, image_size=size, seed=0).eval()
+    model = build_network(architecture, num_classes=3, image_size=size, seed=0).eval()
     shapes = watched(model)
     x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -290,7 +290,7 @@ def test_a_feature_extractor_carries_the_attention(backbone):
     sites = find_sites(backbone, image_size=64)
     positions = [p for p in sites.positions if (backbone, p) != ("mobilenetv3_small_050", "pre")]
     architecture = Architecture(backbone, tuple(Insertion.of("eca", p) for p in positions))
-    whole = build(architecture, num_classes=3, image_size=64, seed=0).eval()
+    whole = build_network(architecture, num_classes=3, image_size=64, seed=0).eval()
     features = create_model(architecture, features_only=True, image_size=64, seed=0).eval()
     state = whole.state_dict()
     flat = {key.replace(".", "_", 1): value for key, value in state.items()}

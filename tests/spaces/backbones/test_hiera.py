@@ -14,8 +14,8 @@ from attentune.spaces.architecture import ALL, parse
 from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.backbones.discover import discover_sites, find_sites
 from attentune.spaces.backbones.sites import SiteMap
-from attentune.spaces.networks.build import build, create_model
-from attentune.spaces.networks.insert import insert
+from attentune.spaces.networks.build import build_network, create_model
+from attentune.spaces.networks.insert import insert_attentions
 from torch import Tensor, nn
 
 SIZE = 96  # maps of 24, 12, 6 and 3 places a side, in 3×3 mask units
@@ -25,7 +25,7 @@ EVERYWHERE = "hiera_tiny_224+ca(r=2)@all.residual+ca(r=2)@all.pre+ca(r=2)@all.po
 
 def make(text: str = "hiera_tiny_224", seed: int = 3, **options) -> nn.Module:
     kwargs = {**SMALL, **options}
-    return build(parse(text), num_classes=5, image_size=SIZE, seed=seed, **kwargs).eval()
+    return build_network(parse(text), num_classes=5, image_size=SIZE, seed=seed, **kwargs).eval()
 
 
 def sites() -> SiteMap:
@@ -69,7 +69,7 @@ def test_what_an_attention_writes_lies_there_for_the_models_own_reroll(block):
     (site,) = (s for s in sites().sites if s.module == f"blocks.{block}" and s.position == "post")
     pattern = torch.arange(site.height * site.width, dtype=torch.float32)
     writer = Written(pattern.reshape(1, 1, site.height, site.width))
-    insert(model, site.anchor, OrderedDict(writer=writer))
+    insert_attentions(model, site.anchor, OrderedDict(writer=writer))
     with torch.no_grad():
         expected = plain.reroll(before(tokens), block)
         got = model.reroll(model.blocks[block](tokens), block)
@@ -102,7 +102,7 @@ def test_attention_is_shown_the_map_at_its_position(block, place, position):
 def test_an_attention_that_changes_nothing_changes_no_bit_and_no_gradient(picture):
     plain, model = make(), make()
     for anchor in {site.anchor for site in sites().sites}:
-        insert(model, anchor, OrderedDict(nothing=nn.Identity()))
+        insert_attentions(model, anchor, OrderedDict(nothing=nn.Identity()))
     assert list(model.state_dict()) == list(plain.state_dict())
     assert torch.equal(model(picture), plain(picture))
     for network in (model, plain):

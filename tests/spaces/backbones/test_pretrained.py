@@ -12,7 +12,7 @@ from attentune.errors import AttentuneError
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
-from attentune.spaces.networks.build import build, create_model
+from attentune.spaces.networks.build import build_network, create_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ State = dict[str, Tensor]
 
 def make(text: str, **options) -> nn.Module:
     options = {"num_classes": 5, "image_size": SIZE, **options}
-    return build(parse(text), seed=3, **options).eval()
+    return build_network(parse(text), seed=3, **options).eval()
 
 
 def published(backbone: str) -> State:

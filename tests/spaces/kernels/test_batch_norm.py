@@ -14,7 +14,7 @@ from attentune.runners.training.fast_ops import PatchedFunctions
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import batch_norm
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -89,7 +89,7 @@ def test_a_network_is_as_exact_as_with_torchs(backbone, monkeypatch):
     kernels = batch_norm.KERNELS.module
     forward = kernels.forward
     monkeypatch.setattr(kernels, "forward", lambda *given: (called.append(1), forward(*given))[1])
-    network = build(parse(backbone), num_classes=5, image_size=64, seed=0).to(CUDA)
+    network = build_network(parse(backbone), num_classes=5, image_size=64, seed=0).to(CUDA)
     x = shaped((6, 3, 64, 64), CUDA, torch.float32)
     exact = trained_once(network.double(), x.double())
     plain = trained_once(network.float(), x)

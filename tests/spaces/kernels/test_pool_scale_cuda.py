@@ -14,7 +14,7 @@ from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels import gated_residual, pool_scale, pool_scale_cuda
 from attentune.spaces.kernels.pooling import maximum, mean, variance
 from attentune.spaces.kernels.triton_module import TritonKernels
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import Tensor, nn
 
 on_gpu = [
@@ -256,7 +256,7 @@ class TestOnCuda:
         )
         place = "mid" if ATTENTIONS[name].positions else "residual"
         text = f"test_resnet+{name}@all.{place}"
-        network = build(parse(text), num_classes=5, image_size=32, seed=0)
+        network = build_network(parse(text), num_classes=5, image_size=32, seed=0)
         network = randomise(network).to("cuda", torch.float64, memory_format=layout).train()
         x = torch.randn(4, 3, 32, 32, device="cuda", dtype=torch.float64).to(memory_format=layout)
         given = torch.randn(4, 5, device="cuda", dtype=torch.float64)

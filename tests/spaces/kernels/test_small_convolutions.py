@@ -9,7 +9,7 @@ import torch
 from attentune.runners.training.fast_ops import PatchedFunctions, fast_ops
 from attentune.spaces.architecture import parse
 from attentune.spaces.kernels import small_convolutions
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -131,7 +131,9 @@ def test_dilation_and_padding_in_words_stay_torchs():
 @pytest.mark.parametrize("text", ["mobilenetv3_small_050", "convnext_atto"])
 def test_a_network_learns_as_with_torchs(text):
     """In float64, so that nothing but a mistake can tell them apart."""
-    network = build(parse(text), num_classes=5, stem="native", image_size=64, seed=0).double()
+    network = build_network(
+        parse(text), num_classes=5, stem="native", image_size=64, seed=0
+    ).double()
     network = network.to(memory_format=torch.channels_last).train()
     x = drawn(4, 3, 64, 64, dtype=torch.float64, layout=torch.channels_last)
     expected = gradients(network, x)

@@ -10,9 +10,10 @@ import torch
 from attentune.errors import ArchitectureError, AttentuneError, BackboneError
 from attentune.spaces.architecture import POSITIONS, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.backbones.discover import choose_stem, find_sites
 from attentune.spaces.networks import placement
-from attentune.spaces.networks.build import build, choose_stem, create_model
+from attentune.spaces.networks.build import build_network, create_model, insert_all
+from attentune.spaces.networks.feature_extractor import ModuleLocator
 from torch import Tensor, nn
 
 SIZE = 32
@@ -20,7 +21,7 @@ SIZE = 32
 
 def make(text: str, seed: int | None = 3, **options) -> nn.Module:
     options = {"num_classes": 5, "image_size": SIZE, **options}
-    return build(parse(text), seed=seed, **options).eval()
+    return build_network(parse(text), seed=seed, **options).eval()
 
 
 def count(model: nn.Module) -> int:
@@ -271,6 +272,21 @@ def test_attentions_at_one_point_apply_in_the_order_of_the_text():
     x = torch.randn(1, 64, 8, 8)
     y = roughened(make("resnet18")).layer1[0].bn2(x)
     assert torch.equal(model.layer1[0].bn2(x), attention.se_2(attention.eca(attention.se(y))))
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "test_mambaout"])
+def test_insert_all_names_every_module_that_it_inserted(backbone):
+    text = f"{backbone}+se(r=4)@all.residual+eca@all.pre+se(r=2)@all.residual+ca(r=4)@all.identity"
+    model, architecture = make(backbone), parse(text)
+    placed = placement.placements(architecture, find_sites(backbone, image_size=SIZE))
+    inserted = insert_all(model, ModuleLocator(model, backbone), placed, seed=3)
+    assert [attention.placement for attention in inserted.attentions] == placed
+    for attention in inserted.attentions:
+        entry = ATTENTIONS[attention.placement.insertion.attention]
+        assert type(model.get_submodule(attention.module)) is entry.load()
+    assert model.state_dict().keys() == make(text).state_dict().keys()
+    inserted.remove()
+    assert model.state_dict().keys() == make(backbone).state_dict().keys()
 
 
 # --- the stem -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import Architecture, Insertion, Place, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.backbones.discover import find_sites
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from attentune.spaces.networks.canonical import canonicalise, resolve_architecture
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ def _read(architecture: Architecture) -> Architecture:
 
 def _network(architecture: Architecture) -> dict[str, object]:
     """What was really built: every module's text, and every weight."""
-    model = build(architecture, num_classes=2, image_size=SIZE, seed=0)
+    model = build_network(architecture, num_classes=2, image_size=SIZE, seed=0)
     modules = {path: repr(module) for path, module in model.named_modules()}
     return {**modules, **model.state_dict()}
 

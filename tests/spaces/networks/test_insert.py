@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,7 +25,7 @@ HOOKED = {
 
 
 def make(text: str, seed: int = 3) -> nn.Module:
-    return build(parse(text), num_classes=5, image_size=SIZE, seed=seed).eval()
+    return build_network(parse(text), num_classes=5, image_size=SIZE, seed=seed).eval()
 
 
 @pytest.fixture(scope="module", params=HOOKED)

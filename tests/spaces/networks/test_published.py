@@ -11,7 +11,7 @@ import pytest
 import torch
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.timm_compat import import_timm
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from torch import Tensor, nn
 
 MILLION, MEBI = 10**6, 2**20
@@ -19,7 +19,7 @@ MILLION, MEBI = 10**6, 2**20
 
 def make(text: str, **options) -> nn.Module:
     options = {"num_classes": 1000, "image_size": None, **options}
-    return build(parse(text), seed=0, **options).eval()
+    return build_network(parse(text), seed=0, **options).eval()
 
 
 def parameters(text: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import parse
-from attentune.spaces.networks.build import build
+from attentune.spaces.networks.build import build_network
 from attentune.spaces.networks.reusable_backbone import ReusableBackbone
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_every_network_is_the_one_that_is_built_alone(texts):
     for seed in (0, 1, 0):
         for text in texts:
             with plain.network(parse(text), seed) as model:
-                alone = build(parse(text), num_classes=5, image_size=64, seed=seed)
+                alone = build_network(parse(text), num_classes=5, image_size=64, seed=seed)
                 assert list(model.state_dict()) == list(alone.state_dict())
                 for ours, theirs in zip(
                     model.state_dict().values(), alone.state_dict().values(), strict=True
