@@ -5,6 +5,7 @@ The public surface, loaded on first use so that `import attentune` stays cheap.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from .spaces.attentions.plugins.register import register_attention as register_attention
     from .spaces.networks.build import create_model as create_model
     from .studies.outputs.export import load as load
+
+# A program that uses the library decides where its messages go: `logging.getLogger("attentune")`.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

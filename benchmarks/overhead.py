@@ -178,7 +178,7 @@ def study(backbone: str, options: argparse.Namespace, clock: Clock) -> list[dict
         trace = Path(folder) / "trace.jsonl"
         os.environ[TRACE] = str(trace)
         with Store.open(Path(folder) / "overhead.db", create=True) as store:
-            record = create_study(store, "overhead", request, lambda _: None)
+            record = create_study(store, "overhead", request)
             run_study(store, record, lambda _: watched(starts))
         lines = [json.loads(line) for line in trace.read_text().splitlines()]
     cycles = [b - a for a, b in zip(starts.started, starts.started[1:], strict=False)]

@@ -57,13 +57,9 @@ class _NoProbes:
         pass
 
 
-def _silent(_text: str) -> None:
-    """Drop the messages of `resolve_request`."""
-
-
 def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     """The table of these settings, as yet without a trial."""
-    study = resolve_request(read_request(changes, config), _silent, _NoProbes())
+    study = resolve_request(read_request(changes, config), _NoProbes())
     recipe = study.recipe
     costs = CostModel(study.backbone, recipe, study.num_classes)
     bound = bind_space(study.space, costs.site_map)

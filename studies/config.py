@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ..errors import UsageError, did_you_mean
 from ..runners.recipe import Recipe, describe
@@ -71,6 +80,24 @@ class Pruning(BaseModel):
         return fields
 
 
+def _with_accuracy(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(objective(name).name for name in names))
+    if "accuracy" not in known:
+        raise ValueError("accuracy must be one of the objectives; add --objective accuracy")
+    return known
+
+
+ObjectiveNames = Annotated[tuple[str, ...], AfterValidator(_with_accuracy)]
+"""Names of objectives, each once; accuracy is one of them."""
+DEFAULT_OBJECTIVES = ("accuracy", "params")
+
+
+def measured_costs(objectives: Iterable[str], limits: Iterable[str]) -> tuple[str, ...]:
+    """The costs that have to be measured, because an objective or a limit (by key) needs them."""
+    keys = {*(objective(name).key for name in objectives), *limits}
+    return tuple(key for key in ("latency_ms", "memory_mib") if key in keys)
+
+
 class StudyConfig(BaseModel):
     """Everything that makes a study's results what they are; stored with it, never changed.
 
@@ -84,7 +111,7 @@ class StudyConfig(BaseModel):
     backbone: str
     recipe: Recipe
     space: Space
-    objectives: tuple[str, ...] = ("accuracy", "params")
+    objectives: ObjectiveNames = DEFAULT_OBJECTIVES
     limits: dict[str, float] = {}
     sampler: SamplerName = Field(DEFAULT_SAMPLER, description="Proposes the next architecture.")
     pruning: Pruning = Field(default_factory=Pruning)
@@ -94,14 +121,6 @@ class StudyConfig(BaseModel):
     stages: int
     reference_latency_ms: float | None = None
     tuning: tuple[dict[str, float], ...] = ()
-
-    @field_validator("objectives")
-    @classmethod
-    def _with_accuracy(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = tuple(dict.fromkeys(objective(name).name for name in names))
-        if "accuracy" not in known:
-            raise ValueError("accuracy has to be among the objectives; add --objective accuracy")
-        return known
 
     @field_validator("limits")
     @classmethod
@@ -119,8 +138,15 @@ class StudyConfig(BaseModel):
     @property
     def measured(self) -> tuple[str, ...]:
         """The costs that have to be measured, because an objective or a limit needs them."""
-        wanted = {*self.keys, *self.limits}
-        return tuple(key for key in ("latency_ms", "memory_mib") if key in wanted)
+        return measured_costs(self.objectives, self.limits)
+
+
+def _known_pool(name: str) -> str:
+    from ..runners.workers.pool import POOLS  # multiprocessing, which few readers of a plan need
+
+    if name not in POOLS:
+        raise ValueError(f"unknown pool {name!r}{did_you_mean(name, POOLS)}")
+    return name
 
 
 class RunPlan(BaseModel):
@@ -144,7 +170,9 @@ class RunPlan(BaseModel):
     workers_per_gpu: int = Field(
         1, ge=1, description="Trials that run at the same time on one GPU."
     )
-    pool: str = Field("local", description="Where workers run; local: processes on this machine.")
+    pool: Annotated[str, AfterValidator(_known_pool)] = Field(
+        "local", description="Where workers run; local: processes on this machine."
+    )
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
 
 

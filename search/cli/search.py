@@ -14,7 +14,7 @@ from rich.console import Console
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..setup.units import seconds
-from .shared import Db, Study, out, print_line
+from .shared import Db, Study, messages_on, out
 from .summary import print_summary
 
 
@@ -181,10 +181,10 @@ def search(
     from .progress import decoding
 
     request = read_request({k: v or None if v == [] else v for k, v in flags.items()}, config)
-    with Store.open(db, create=True) as store:
+    with messages_on(out), Store.open(db, create=True) as store:
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
-            record = create_study(store, study, request, print_line, progress, command)
+            record = create_study(store, study, request, progress, command)
         _run(store, record, db)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +37,32 @@ def plain_table(*columns: str) -> Table:
             name.removeprefix(">"), justify="right" if right else "left", no_wrap=right
         )
     return table
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints messages as plain lines."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message, without level or time."""
+        self._console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def messages_on(console: Console) -> Iterator[None]:
+    """Print what the library logs on this console, inside the block."""
+    logger = logging.getLogger(__name__.partition(".")[0])
+    handler, level = _ConsoleHandler(console), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def print_line(line: str) -> None:

@@ -49,7 +49,6 @@ def create_study(
     store: Store,
     name: str,
     request: SearchRequest,
-    say: Say,
     progress: Progress | None = None,
     command: str | None = None,
 ) -> StudyRecord:
@@ -67,9 +66,9 @@ def create_study(
 
         # It imports torch, which a finished confirmation does without.
         from ..setup.resolve import resolve_request
-    config = resolve_request(request, say, store, progress)
-    device = resolve_device(request.device)
-    packed = autotune_workers_per_gpu(request, config.recipe, device, store, say)
+    config = resolve_request(request, store, progress)
+    device = resolve_device(request.plan.device)
+    packed = autotune_workers_per_gpu(request, config.recipe, device, store)
     plan = request.plan.model_copy(update={"workers_per_gpu": packed})
     return store.create_study(
         name,

@@ -1,15 +1,16 @@
-"""What a request left to `auto` and only a measurement can settle: how to compute, and how fast to
-learn.
+"""Measure what a request left to `auto`: precision, memory layout, learning rate, workers per GPU.
 
-Precision and memory layout are what steps fastest here (`runners/calibration/precision.py`),
-remembered in the database; learning rate and decay are tuned on the bare backbone
-(`runners/calibration/learning_rate.py`). All trials of the study then train alike.
+Precision and memory layout are what trains fastest on this device
+(`runners/calibration/precision.py`); the result is cached in the database. Learning rate and decay
+are tuned on the bare backbone (`runners/calibration/learning_rate.py`). All trials of the study
+then train alike.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from ...runners.calibration.precision import Variant
     from .request import SearchRequest
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class ProbeCache(Protocol):
-    """Where answers are kept; a `Store` is one."""
+    """Keeps the results of measurements for other studies; a `Store` is one."""
 
     def get_probe(self, question: Mapping[str, str]) -> dict[str, Any] | None:
-        """The answer to a question that was answered before."""
+        """The result that was put under this question; None if there is none."""
 
     def put_probe(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
-        """Keep an answer."""
+        """Keep a result, replacing an earlier one."""
 
 
 def autotune_precision(
@@ -41,95 +42,125 @@ def autotune_precision(
     num_classes: int,
     device: torch.device,
     probes: ProbeCache,
-    say: Say,
 ) -> Recipe:
-    """The recipe with a precision and a layout: those asked for, else those that step fastest."""
+    """The recipe with precision and memory layout: those asked for, else those that train fastest.
+
+    Args:
+        request: names the backbone, and the precision and layout that may be tried.
+        recipe: what is trained; its own precision and layout are replaced.
+        num_classes: classes of the data.
+        device: where trials will train.
+        probes: results of earlier measurements.
+    """
     from ...runners.calibration.precision import lacks_bf16, probe_key, probe_precision
 
-    if request.precision == "bf16" and lacks_bf16(device):
-        say(
-            "this processor has no instructions for bf16: a step may take ten to thirty times as "
-            "long as in float32; --precision auto takes what is fastest"
+    asked_precision = request.recipe_settings.get("precision", "auto")
+    if asked_precision == "bf16" and lacks_bf16(device):
+        logger.info(
+            "this processor has no bf16 instructions: a step may take 10 to 30 times as long as in "
+            "float32; --precision auto takes the fastest"
         )
-    variants = _variants(request)
+    variants = _variants(asked_precision, request.memory_format)
     if len(variants) == 1:
         precision, channels_last = variants[0]
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
-    asked = probe_key(request.backbone, recipe, device)
-    asked["variants"] = f"{request.precision} {request.memory_format}"
-    answer = probes.get_probe(asked)
+    question = probe_key(request.backbone, recipe, device)
+    question["variants"] = f"{asked_precision} {request.memory_format}"
+    answer = probes.get_probe(question)
+    origin = "known from an earlier probe"
     if answer is None:
-        found = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
-        answer = {
-            **found.settings,
-            "milliseconds": dict(found.milliseconds),
-            "told": str(found),
-        }
-        probes.put_probe(asked, answer)
-        how = "probed on the bare backbone"
-    else:
-        how = "known from an earlier probe"
-    say(f"computing in {answer['told']}; {how}, --precision and --memory-format override it")
-    settled = {key: answer[key] for key in ("precision", "channels_last")}
-    return recipe.model_copy(update=settled)
+        probe = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
+        milliseconds = dict(probe.milliseconds)
+        answer = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
+        probes.put_probe(question, answer)
+        origin = "probed on the bare backbone"
+    logger.info(
+        "computing in %s, %s; --precision and --memory-format override this", answer["told"], origin
+    )
+    return recipe.model_copy(update={key: answer[key] for key in ("precision", "channels_last")})
 
 
-def _variants(request: SearchRequest) -> tuple[Variant, ...]:
-    precisions: tuple[Precision, ...] = ("float32", "bf16")
-    if request.precision != "auto":
-        precisions = (request.precision,)
+def _variants(precision: Precision | str, memory_format: str) -> tuple[Variant, ...]:
+    """Every combination of the precisions and layouts that a request allows."""
+    precisions: tuple[Any, ...] = ("float32", "bf16") if precision == "auto" else (precision,)
     layouts: tuple[bool, ...] = (True, False)
-    if request.memory_format != "auto":
-        layouts = (request.memory_format == "channels_last",)
+    if memory_format != "auto":
+        layouts = (memory_format == "channels_last",)
     return tuple((precision, layout) for precision in precisions for layout in layouts)
 
 
 def autotune_learning_rate(
-    request: SearchRequest, recipe: Recipe, device: torch.device, say: Say
+    request: SearchRequest, recipe: Recipe, device: torch.device
 ) -> tuple[Recipe, tuple[dict[str, float], ...]]:
-    """The recipe with a learning rate and decay, and what was tried to find them."""
-    if request.lr != "auto":
+    """The recipe with learning rate and decay, and the attempts that were made to tune them.
+
+    Args:
+        request: names the backbone, the workers, and the learning rate if one was asked for.
+        recipe: its learning rate is where tuning begins.
+        device: where to train.
+
+    Raises:
+        TrialError: training failed, or diverged at every learning rate.
+    """
+    if not request.is_open("lr"):
         return recipe, ()
     from ...runners.calibration.learning_rate import tune_learning_rate
     from ...runners.devices import worker_devices
 
-    say("tuning the learning rate on the bare backbone, for at most the price of two trials")
-
-    def told(attempt: Attempt) -> None:
-        say(
-            f"  lr {attempt.lr:.3g}, decay over {attempt.decay:.0%}: validation loss "
-            f"{attempt.loss:.3f}, accuracy {attempt.accuracy:.1%}"
-        )
-
-    devices = worker_devices(device, request.workers, 1)
-    tuning = tune_learning_rate(request.backbone, recipe, devices, told=told)
-    chosen = tuning.recipe
-    say(f"training with lr {chosen.lr:.3g} and decay over {chosen.decay:.0%}; --lr overrides it")
-    tried = (
+    logger.info("tuning the learning rate on the bare backbone, at the cost of at most two trials")
+    devices = worker_devices(device, request.plan.workers, 1)
+    tuning = tune_learning_rate(request.backbone, recipe, devices, told=_log_attempt)
+    tuned = tuning.recipe
+    logger.info(
+        "training with lr %.3g and decay over %.0f%% of the steps; --lr overrides this",
+        tuned.lr,
+        100 * tuned.decay,
+    )
+    attempts = (
         {name: value for name, value in asdict(attempt).items() if math.isfinite(value)}
         for attempt in tuning.attempts
     )
-    return chosen, tuple(tried)
+    return tuned, tuple(attempts)
+
+
+def _log_attempt(attempt: Attempt) -> None:
+    logger.info(
+        "  lr %.3g, decay over %.0f%%: validation loss %.3f, accuracy %.1f%%",
+        attempt.lr,
+        100 * attempt.decay,
+        attempt.loss,
+        100 * attempt.accuracy,
+    )
 
 
 def autotune_workers_per_gpu(
-    request: SearchRequest, recipe: Recipe, device: torch.device, probes: ProbeCache, say: Say
+    request: SearchRequest, recipe: Recipe, device: torch.device, probes: ProbeCache
 ) -> int:
-    """Workers for every GPU; one where there is none, or workers are counted already."""
-    if request.workers_per_gpu != "auto":
-        return request.workers_per_gpu
-    if device.type != "cuda" or request.workers is not None:
+    """Workers per GPU: as asked for, else as many as raise the throughput.
+
+    It is 1 without a GPU, and where the request says how many workers there are in total.
+
+    Args:
+        request: names the backbone, and the numbers of workers that were asked for.
+        recipe: what is trained.
+        device: where trials will train.
+        probes: results of earlier measurements.
+    """
+    plan = request.plan
+    if not request.is_open("workers_per_gpu"):
+        return plan.workers_per_gpu
+    if device.type != "cuda" or plan.workers is not None:
         return 1
     from ...runners.calibration.precision import probe_key
     from ...runners.calibration.workers_per_gpu import measure_workers_per_gpu
 
     first = f"cuda:{device.index or 0}"
-    asked = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
-    answer = probes.get_probe(asked)
+    question = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
+    answer = probes.get_probe(question)
     if answer is None:
-        say("measuring how many workers a GPU can take")
-        found = measure_workers_per_gpu(request.backbone, recipe, first)
-        answer = {"workers": found.workers, "told": str(found)}
-        probes.put_probe(asked, answer)
-    say(f"{answer['told']}; --workers-per-gpu overrides it")
+        logger.info("measuring how many workers to run on each GPU")
+        measured = measure_workers_per_gpu(request.backbone, recipe, first)
+        answer = {"workers": measured.workers, "told": str(measured)}
+        probes.put_probe(question, answer)
+    logger.info("%s; --workers-per-gpu overrides this", answer["told"])
     return int(answer["workers"])

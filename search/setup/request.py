@@ -1,117 +1,187 @@
-"""What a user may ask of `attentune search`, from flags and from `study.toml` alike.
+"""What a user asks of `attentune search`, from options and from `study.toml` alike.
 
-The names are those of the flags with underscores. `resolve.py` makes a `StudyConfig` of a request.
+A setting is declared once, as a field of the model that keeps it: `Recipe` and `RunPlan` hold most
+of them, `SearchRequest` adds those of the search itself. A new field of `Recipe` is an option, a
+key of `--config` and a row in the guide without another line. `LEFT_OPEN` lists the settings
+that a request may leave to attentune; `resolve.py` decides them.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
+from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
+from ...runners.recipe import ONECYCLE_WARMUP, RATES, Recipe
 from ...spaces.search_space.space import Space, load_space
-from ...studies.config import SAMPLERS, Pruning, RunPlan, SamplerName, validated
+from ...studies.config import (
+    DEFAULT_OBJECTIVES,
+    SAMPLERS,
+    ObjectiveNames,
+    Pruning,
+    RunPlan,
+    SamplerName,
+    StudyConfig,
+    validated,
+)
 from . import units
 
 Names = tuple[str, ...]
+Count = Annotated[float, Field(gt=0), BeforeValidator(units.count)]
+Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.milliseconds)]
+Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.mebibytes)]
+Seconds = BeforeValidator(lambda value: None if value is None else units.seconds(value))
+"""Reads a duration with a unit, such as `2h`."""
 
 
-class SearchRequest(BaseModel):
-    """A study as it was asked for. Quantities may be text (`5M`, `8ms`, `2h`)."""
+@dataclass(frozen=True)
+class LeftOpen:
+    """How a request leaves a setting open.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        value: `auto`, or None for a setting that is left out.
+        meaning: what is then taken, for `--help` and the guide.
+    """
 
-    backbone: str
-    data: str
-    space: str = "quick"
-    attention: Names | None = None
-    ratio: tuple[int, ...] | None = None
-    position: Names | None = None
-    granularity: Literal["network", "stage", "block"] | None = None
-    start: Literal["paper", "identity"] | None = None
+    value: Literal["auto"] | None
+    meaning: str
 
-    objective: Names = ("accuracy", "params")
-    max_params: float | None = None
-    max_macs: float | None = None
-    max_latency: float | None = None
-    max_memory: float | None = None
-    sampler: SamplerName | Literal["auto"] = "auto"
-    pruner: Pruning = Pruning()
-    seed: int = Field(0, ge=0)
 
-    trials: int = Field(40, ge=1)
-    budget: float | None = None
-    device_budget: float | None = None
-    trial_timeout: float | None = None
-    workers: int | None = Field(None, ge=1)
-    workers_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    pool: Literal["local"] = "local"
-    device: str = "auto"
+LEFT_OPEN: dict[str, LeftOpen] = {
+    "sampler": LeftOpen("auto", "grid if every architecture fits into the trials, else additive"),
+    "workers": LeftOpen(None, "one per core on a CPU, --workers-per-gpu on each GPU"),
+    "workers_per_gpu": LeftOpen("auto", "1, 2 or 4, as long as the measured throughput rises"),
+    "image_size": LeftOpen(None, "what suits the data"),
+    "stem": LeftOpen("auto", "small where the last feature map would be below 4×4"),
+    "lr": LeftOpen("auto", "tuned on the bare backbone"),
+    "weight_decay": LeftOpen(
+        None, " or ".join(f"{rates.weight_decay:g} with {name}" for name, rates in RATES.items())
+    ),
+    "warmup": LeftOpen(
+        None, f"{Recipe.model_fields['warmup'].default}, or {ONECYCLE_WARMUP} with onecycle"
+    ),
+    "flip": LeftOpen(None, "what suits the data"),
+    "crop": LeftOpen(None, "what suits the data"),
+    "precision": LeftOpen("auto", "the fastest, measured"),
+    "memory_format": LeftOpen("auto", "the fastest, measured"),
+}
+"""Settings that a request may leave open."""
+_NOT_ASKED = {"data_seed", "decay", "ema", "channels_last"}
+"""Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
+_DURATIONS = {"budget", "device_budget", "trial_timeout"}
 
-    image_size: int | None = Field(None, gt=0)
-    stem: Literal["auto", "native", "small"] = "auto"
-    init: Literal["scratch", "pretrained"] = "scratch"
-    epochs: int = Field(8, ge=1)
-    batch_size: int = Field(128, ge=2)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float | Literal["auto"] = "auto"
-    weight_decay: float | None = Field(None, ge=0)
-    schedule: Literal["wsd", "onecycle", "constant"] = "wsd"
-    warmup: float | None = Field(None, ge=0, lt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
-    flip: bool | None = None
-    crop: int | None = Field(None, ge=0)
-    cutout: int = Field(0, ge=0)
-    mirror: bool = False
-    cuda_graph: bool = True
-    train_limit: int | None = Field(None, gt=0)
-    val_fraction: float = Field(0.2, gt=0, lt=1)
-    skip_broken: bool = False
 
-    @field_validator("max_params", "max_macs", mode="before")
-    @classmethod
-    def _count(cls, value: Any) -> Any:
-        return None if value is None else units.count(value)
+def _asked(name: str, field: FieldInfo) -> tuple[Any, Any]:
+    """Type and default of a model's field in a request, where it may be left open."""
+    kind: Any = (
+        Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    )
+    if name in _DURATIONS:
+        kind = Annotated[kind, Seconds]
+    if name not in LEFT_OPEN:
+        return kind, Field(field.default, description=field.description)
+    value = LEFT_OPEN[name].value
+    if value is None:
+        kind = kind | None
+    elif get_origin(kind) is Literal:
+        kind = Literal[(value, *get_args(kind))]  # one list of choices in messages
+    else:
+        kind = kind | Literal[value]
+    return kind, Field(value, description=field.description)
 
-    @field_validator("max_latency", mode="before")
-    @classmethod
-    def _milliseconds(cls, value: Any) -> Any:
-        return None if value is None else units.milliseconds(value)
 
-    @field_validator("max_memory", mode="before")
-    @classmethod
-    def _mebibytes(cls, value: Any) -> Any:
-        return None if value is None else units.mebibytes(value)
+if TYPE_CHECKING:
+    _SharedSettings = BaseModel
+else:
+    _SharedSettings = create_model(
+        "_SharedSettings",
+        __config__=ConfigDict(frozen=True, extra="forbid", defer_build=True),
+        **{
+            name: _asked(name, field)
+            for model in (RunPlan, Recipe)
+            for name, field in model.model_fields.items()
+            if name not in _NOT_ASKED
+        },
+    )
+
+
+class SearchRequest(_SharedSettings):
+    """A study as it was asked for. Quantities may be text (`5M`, `8ms`, `2h`).
+
+    The settings of `RunPlan` and `Recipe` are fields too; read them by `plan` and
+    `recipe_settings`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    backbone: str = Field(description="timm model, e.g. resnet18.")
+    space: str = Field("quick", description="Search space: quick, where, full, or a TOML file.")
+    attention: Names | None = Field(
+        None, description="Attention to choose from, instead of the space's."
+    )
+    ratio: tuple[int, ...] | None = Field(
+        None, description="Reduction ratio to choose from, instead of the space's."
+    )
+    position: Names | None = Field(
+        None, description="Position to choose from, instead of the space's."
+    )
+    granularity: Literal["network", "stage", "block"] | None = Field(
+        None, description="What gets a choice of its own, instead of the space's."
+    )
+    start: Literal["paper", "identity"] | None = Field(
+        None,
+        description="How a module begins, as published or as the identity, instead of the space's.",
+    )
+
+    objective: ObjectiveNames = Field(
+        DEFAULT_OBJECTIVES,
+        description="Objective: accuracy, params, macs, latency or memory. accuracy must be one.",
+    )
+    max_params: Count | None = Field(None, description="Maximum number of parameters, e.g. 5M.")
+    max_macs: Count | None = Field(None, description="Maximum number of MACs, e.g. 2G.")
+    max_latency: Milliseconds | None = Field(
+        None, description="Maximum latency per image, e.g. 8ms."
+    )
+    max_memory: Mebibytes | None = Field(
+        None, description="Maximum memory of a training step, e.g. 2GiB."
+    )
+    sampler: SamplerName | Literal["auto"] = Field(
+        "auto", description=StudyConfig.model_fields["sampler"].description
+    )
+    pruner: Pruning = Field(
+        default_factory=Pruning,
+        description="Stops trials early. front: those unlikely to reach the Pareto front; "
+        "asha: all but the best third; none. Settings follow a colon, e.g. front:chance=0.2.",
+    )
+    seed: int = Field(0, ge=0, description=StudyConfig.model_fields["seed"].description)
+    memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
+        "auto", description="Memory layout of feature maps."
+    )
 
     @field_validator("lr", mode="before")
     @classmethod
-    def _rate(cls, value: Any) -> Any:
+    def _learning_rate(cls, value: Any) -> Any:
         try:
             rate = math.inf if value == "auto" else float(value)
         except (TypeError, ValueError):
             rate = 0.0
         if not rate > 0:
-            raise ValueError("has to be auto, or a number above zero such as 0.003")
+            raise ValueError("must be auto or a number above zero, e.g. 0.003")
         return value
 
     @field_validator("workers_per_gpu", mode="before")
     @classmethod
-    def _packed(cls, value: Any) -> Any:
+    def _worker_count(cls, value: Any) -> Any:
         if value != "auto" and not (str(value).isdecimal() and int(value) > 0):
-            raise ValueError("has to be auto, or a number of workers such as 2")
+            raise ValueError("must be auto or a number of workers, e.g. 2")
         return value if value == "auto" else int(value)
-
-    @field_validator("budget", "device_budget", "trial_timeout", mode="before")
-    @classmethod
-    def _seconds(cls, value: Any) -> Any:
-        return None if value is None else units.seconds(value)
 
     @field_validator("sampler", mode="before")
     @classmethod
@@ -128,55 +198,94 @@ class SearchRequest(BaseModel):
 
     @property
     def limits(self) -> dict[str, float]:
-        """The cost limits by key."""
-        given = {
+        """The cost limits by key: a number, MACs, milliseconds or MiB."""
+        limits = {
             "params": self.max_params,
             "macs": self.max_macs,
             "latency_ms": self.max_latency,
             "memory_mib": self.max_memory,
         }
-        return {key: value for key, value in given.items() if value is not None}
+        return {key: value for key, value in limits.items() if value is not None}
 
     @property
     def plan(self) -> RunPlan:
-        """How far to run, with one worker a GPU where that is left to auto."""
+        """How far to run; one worker per GPU where that number is left open."""
         fields = self.model_dump(include=set(RunPlan.model_fields))
-        if self.workers_per_gpu == "auto":
+        if self.is_open("workers_per_gpu"):
             fields["workers_per_gpu"] = 1
         plan: RunPlan = validated(RunPlan, "search", **fields)
         return plan
 
+    @property
+    def recipe_settings(self) -> dict[str, Any]:
+        """The fields of the recipe, without those that were left open."""
+        names = set(Recipe.model_fields) & set(type(self).model_fields)
+        fields = self.model_dump(include=names)
+        return {name: value for name, value in fields.items() if not self.is_open(name)}
+
+    def is_open(self, name: str) -> bool:
+        """Whether the setting was left to attentune."""
+        return name in LEFT_OPEN and getattr(self, name) == LEFT_OPEN[name].value
+
     def resolved_space(self) -> Space:
-        """The search space with the flags' changes."""
+        """The search space with the changes that were asked for; SpaceError if it is wrong."""
         return load_space(
             self.space,
             attentions=self.attention,
             ratios=self.ratio,
             positions=self.position,
-            fallback_positions=() if self.position else None,  # what was asked for, or nothing
+            fallback_positions=() if self.position else None,  # positions that were named, or none
             granularity=self.granularity,
             start=self.start,
         )
 
 
-def read_request(flags: Mapping[str, Any], config: Path | None) -> SearchRequest:
-    """Flags over the file's settings over the defaults; UsageError for what does not fit."""
-    fields: dict[str, Any] = {}
-    if config is not None:
-        try:
-            fields = tomllib.loads(config.read_text("utf-8"))
-        except OSError as error:
-            raise UsageError(f"cannot read {config}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{config} is not valid TOML: {error}") from None
-        fields = {name.replace("-", "_"): value for name, value in fields.items()}
-    for name in fields:
+def read_request(options: Mapping[str, Any], config: Path | None) -> SearchRequest:
+    """A request from a TOML file, with options that take precedence over it.
+
+    Args:
+        options: settings by name; None and an empty list mean that the option is not there.
+        config: a TOML file whose keys are settings, with `-` or `_` between their words.
+
+    Raises:
+        UsageError: a file that cannot be read, an unknown setting, or a value that does not fit.
+    """
+    fields = {} if config is None else _read_file(config)
+    fields |= {name: value for name, value in options.items() if value not in (None, [])}
+    for name in ("backbone", "data"):
+        if name not in fields:
+            raise UsageError(f"--{name} is missing; see attentune search --help")
+    request: SearchRequest = validated(SearchRequest, "search", **fields)
+    return request
+
+
+def _read_file(config: Path) -> dict[str, Any]:
+    try:
+        fields = tomllib.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {config}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{config} is not valid TOML: {error}") from None
+    fields = {name.replace("-", "_"): value for name, value in fields.items()}
+    _check_names(fields, config)
+    return fields
+
+
+def _check_names(names: Iterable[str], config: Path) -> None:
+    for name in names:
         if name not in SearchRequest.model_fields:
             hint = did_you_mean(name, SearchRequest.model_fields)
             raise UsageError(f"{config}: unknown setting {name!r}{hint}")
-    fields |= {name: value for name, value in flags.items() if value is not None}
-    for needed in ("backbone", "data"):
-        if needed not in fields:
-            raise UsageError(f"--{needed} is missing; see attentune search --help")
-    request: SearchRequest = validated(SearchRequest, "search", **fields)
-    return request
+
+
+def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to a `RunPlan` as `resume` takes them; what is None stays out.
+
+    Raises:
+        UsageError: a duration that cannot be read.
+    """
+    return {
+        name: units.seconds(value) if name in _DURATIONS else value
+        for name, value in options.items()
+        if value is not None
+    }

@@ -1,17 +1,20 @@
 """From what was asked to what a study does: `resolve_request` turns a request into a `StudyConfig`.
 
-It looks at the data and the backbone and settles everything that was left to `auto`.
+Each step decides one thing that the request left open, and logs it: the data and what suits them,
+the bare backbone and the size of the space, the sampler, the latency, the precision, the learning
+rate. Words that are wrong are refused before anything slow begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import SpaceError
 from ...runners.costs import CostModel, measure_reference_latency
-from ...runners.data import Progress, inspect_data, prepare_data
+from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
@@ -20,119 +23,171 @@ from ...spaces.backbones.discover import choose_stem
 from ...spaces.backbones.pretrained import pretrained_backbone
 from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.search_space.bound_space import bind_space
-from ...studies.config import DEFAULT_SAMPLER, SamplerName, StudyConfig, validated
+from ...spaces.search_space.space import Space
+from ...studies.config import (
+    DEFAULT_SAMPLER,
+    SamplerName,
+    StudyConfig,
+    measured_costs,
+    validated,
+)
 from ...studies.text import formatting
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
 
 
 def resolve_request(
-    request: SearchRequest, say: Say, probes: ProbeCache, progress: Progress | None = None
+    request: SearchRequest, probes: ProbeCache, progress: Progress | None = None
 ) -> StudyConfig:
-    """Look at the data and the backbone, settle what was left open, and say what was chosen.
+    """Decide everything that a request left open, and log what was chosen.
 
-    Decodes the data into its cache, with `progress` told now and then; what was measured before
-    for another study comes from `probes`. Raises the errors of the
-    parts: an unknown backbone, a place that it has not, a data set that cannot be used, an empty
-    space, an objective that is none.
+    Decodes the data into its cache, and measures on the bare backbone.
+
+    Args:
+        request: what was asked for.
+        probes: results of measurements for earlier studies.
+        progress: called now and then while images are decoded, with the number that is done and
+            the number of all.
+
+    Raises:
+        UsageError: an objective, limit, device or search space that cannot be used.
+        BackboneError: a backbone that timm does not know, or that takes no attention.
+        DataError: a data set that cannot be used.
+        TrialError: the bare backbone cannot be trained.
     """
-    config = _draft(request)
-    check_backbone(request.backbone)
-    device = resolve_device(request.device)
-    if request.init == "pretrained":
-        pretrained_backbone(request.backbone)  # now, rather than in every trial
-    recipe = _recipe(request)
-    info = prepare_data(recipe, progress)
-    if info.broken:
-        say(f"left out {len(info.broken)} broken pictures: {', '.join(info.broken[:5])}")
-    costs = CostModel(request.backbone, recipe, len(info.classes))
-    size = bind_space(config.space, costs.site_map).count()
-    bare = costs.price(Architecture(request.backbone))
-    params, macs = formatting.count(bare.params), formatting.count(bare.macs)
-    say(
-        f"{request.backbone}: {params} parameters, {macs} MACs "
-        f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
-        f"{info.name}: {info.counts['train']:,} + {info.counts['val']:,} pictures, "
-        f"{len(info.classes)} classes; space {config.space.name}: {size:,} architectures"
-    )
-    sampler = config.sampler
-    if request.sampler == "auto":
-        sampler, why = choose_sampler(size, request.trials)
-        say(f"sampler {sampler}: {why}; --sampler overrides it")
-    _check_limits(request, bare)
-    classes = len(info.classes)
-    latency = None
-    if "latency_ms" in config.measured:
-        latency = measure_reference_latency(request.backbone, recipe, classes, device)
-        _check_limits(request, replace(bare, latency_ms=latency))
-        say(f"the bare backbone takes {latency:.3g} ms a picture on {device}")
-    recipe = autotune_precision(request, recipe, classes, device, probes, say)
-    recipe, tried = autotune_learning_rate(request, recipe, device, say)
-    settled = {
-        "recipe": recipe,
-        "tuning": tried,
-        "device": device.type,
-        "sampler": sampler,
-        "num_classes": classes,
-        "stages": len(costs.site_map.blocks),
-        "reference_latency_ms": latency,
-    }
-    return config.model_copy(update=settled)
-
-
-def choose_sampler(size: int, trials: int) -> tuple[SamplerName, str]:
-    """The sampler for a space of so many architectures and so many trials, and why."""
-    if size <= trials:
-        return "grid", f"the {size:,} architectures fit into {trials:,} trials"
-    return DEFAULT_SAMPLER, f"{size:,} architectures are more than {trials:,} trials can try"
-
-
-def _draft(request: SearchRequest) -> StudyConfig:
-    """As much as the request tells by itself: wrong words are refused before anything slow."""
+    space = request.resolved_space()
+    device = _checked_device(request)
+    recipe = _recipe_for_data(request)
+    data = _prepared_data(recipe, progress)
+    bare = _examined_backbone(request.backbone, space, recipe, data)
+    sampler = _resolved_sampler(request, bare.architectures)
+    _check_limits(request, bare.costs)
+    latency = _measured_latency(request, recipe, bare, device)
+    recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
+    recipe, attempts = autotune_learning_rate(request, recipe, device)
     config: StudyConfig = validated(
         StudyConfig,
         "search",
         backbone=request.backbone,
-        recipe=Recipe.of(data=request.data, image_size=32),
-        space=request.resolved_space(),
+        recipe=recipe,
+        space=space,
         objectives=request.objective,
         limits=request.limits,
-        sampler=DEFAULT_SAMPLER if request.sampler == "auto" else request.sampler,
+        sampler=sampler,
         pruning=request.pruner,
         seed=request.seed,
-        num_classes=2,
-        stages=1,
+        device=device.type,
+        num_classes=bare.num_classes,
+        stages=bare.stages,
+        reference_latency_ms=latency,
     )
-    return config
+    # Validation would store the epochs of an attempt as a fraction: 2.0 instead of 2.
+    return config.model_copy(update={"tuning": attempts})
+
+
+def choose_sampler(architectures: int, trials: int) -> tuple[SamplerName, str]:
+    """The sampler for a space of this size and this number of trials, and the reason in words."""
+    if architectures <= trials:
+        return "grid", f"all {architectures:,} architectures fit into {trials:,} trials"
+    reason = f"{architectures:,} architectures are more than {trials:,} trials can cover"
+    return DEFAULT_SAMPLER, reason
+
+
+@dataclass(frozen=True)
+class _BareBackbone:
+    """What is known of the bare backbone before it is trained.
+
+    Attributes:
+        costs: parameters and MACs at the recipe's image size.
+        stages: the number of its stages.
+        architectures: the number of architectures that the space holds on it.
+        num_classes: classes of the data.
+    """
+
+    costs: Costs
+    stages: int
+    architectures: int
+    num_classes: int
+
+
+def _checked_device(request: SearchRequest) -> torch.device:
+    """The device to train on, after the backbone and its weights are known to be there."""
+    check_backbone(request.backbone)
+    device = resolve_device(request.plan.device)
+    if request.recipe_settings["init"] == "pretrained":
+        pretrained_backbone(request.backbone)  # downloads them once, rather than in every trial
+    return device
+
+
+def _recipe_for_data(request: SearchRequest) -> Recipe:
+    """The recipe as it was asked for, and as it suits the data where it was left open."""
+    asked = request.recipe_settings
+    spec = asked["data"]
+    source = inspect_data(spec)
+    path = Path(spec).expanduser()
+    if spec != source.name and path.exists():
+        asked["data"] = str(path.resolve())
+    usual = usual_settings(asked["optimizer"], asked["schedule"], asked["init"])
+    suited = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}
+    fields = {**usual, **suited, **asked}
+    if "stem" not in asked:
+        fields["stem"] = choose_stem(request.backbone, fields["image_size"])
+    return Recipe.of(**fields, data_seed=request.seed)
+
+
+def _prepared_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
+    data = prepare_data(recipe, progress)
+    if data.broken:
+        logger.info("left out %s broken images: %s", len(data.broken), ", ".join(data.broken[:5]))
+    return data
+
+
+def _examined_backbone(
+    backbone: str, space: Space, recipe: Recipe, data: DataInfo
+) -> _BareBackbone:
+    """Costs and stages of the bare backbone, and the size of the space on it."""
+    num_classes = len(data.classes)
+    model = CostModel(backbone, recipe, num_classes)
+    size = bind_space(space, model.site_map).count()
+    costs = model.price(Architecture(backbone))
+    logger.info(
+        f"{backbone}: {formatting.count(costs.params)} parameters, "
+        f"{formatting.count(costs.macs)} MACs "
+        f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
+        f"{data.name}: {data.counts['train']:,} training and {data.counts['val']:,} validation "
+        f"images, {num_classes} classes; space {space.name}: {size:,} architectures"
+    )
+    return _BareBackbone(costs, len(model.site_map.blocks), size, num_classes)
+
+
+def _resolved_sampler(request: SearchRequest, architectures: int) -> SamplerName:
+    if request.sampler != "auto":
+        return request.sampler
+    sampler, reason = choose_sampler(architectures, request.plan.trials)
+    logger.info("sampler %s: %s; --sampler overrides this", sampler, reason)
+    return sampler
 
 
 def _check_limits(request: SearchRequest, bare: Costs) -> None:
-    if over := bare.exceeded_limit(request.limits):
+    if exceeded := bare.exceeded_limit(request.limits):
         raise SpaceError(
-            f"the bare {request.backbone} breaks a limit itself: {over}; raise it, or take a "
-            "smaller backbone"
+            f"the bare {request.backbone} already exceeds a limit: {exceeded}; raise the limit, or "
+            "choose a smaller backbone"
         )
 
 
-def _recipe(request: SearchRequest) -> Recipe:
-    """What was asked for, and what the data suggest where it was left open."""
-    source = inspect_data(request.data)
-    image_size = request.image_size or source.image_size
-    path = Path(request.data).expanduser()
-    on_disk = request.data != source.name and path.exists()
-    settled = {
-        "data": str(path.resolve()) if on_disk else request.data,
-        "image_size": image_size,
-        "stem": choose_stem(request.backbone, image_size)
-        if request.stem == "auto"
-        else request.stem,
-        "flip": source.flip if request.flip is None else request.flip,
-        "crop": source.crop if request.crop is None else request.crop,
-    }
-    shared = set(Recipe.model_fields) & set(SearchRequest.model_fields) - set(settled)
-    given = request.model_dump(include=shared, exclude_none=True)
-    fields = {name: value for name, value in given.items() if value != "auto"}
-    defaults = usual_settings(request.optimizer, request.schedule, request.init)
-    return Recipe.of(**{**defaults, **fields, **settled, "data_seed": request.seed})
+def _measured_latency(
+    request: SearchRequest, recipe: Recipe, bare: _BareBackbone, device: torch.device
+) -> float | None:
+    """Milliseconds per image of the bare backbone; None if no objective or limit needs them."""
+    if "latency_ms" not in measured_costs(request.objective, request.limits):
+        return None
+    latency = measure_reference_latency(request.backbone, recipe, bare.num_classes, device)
+    _check_limits(request, replace(bare.costs, latency_ms=latency))
+    logger.info("the bare backbone takes %.3g ms per image on %s", latency, device)
+    return latency

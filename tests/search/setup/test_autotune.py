@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 
@@ -34,6 +35,11 @@ def store(tmp_path):
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def messages(caplog):
+    caplog.set_level(logging.INFO, "attentune")
+
+
 @pytest.fixture
 def probed(monkeypatch):
     """Counts probes, and answers them at once."""
@@ -49,15 +55,14 @@ def probed(monkeypatch):
     return asked
 
 
-def test_an_answer_is_measured_once_and_remembered(store, probed, cache):
-    said = []
-    first = resolve_request(request(lr=0.01), said.append, store)
+def test_an_answer_is_measured_once_and_remembered(store, probed, cache, caplog):
+    first = resolve_request(request(lr=0.01), store)
     assert (first.recipe.precision, first.recipe.channels_last) == ("bf16", False)
-    assert any("bf16 contiguous" in line and "probed" in line for line in said)
-    assert resolve_request(request(lr=0.01), said.append, store).recipe == first.recipe
-    assert "earlier probe" in said[-1]
+    assert any("bf16 contiguous" in line and "probed" in line for line in caplog.messages)
+    assert resolve_request(request(lr=0.01), store).recipe == first.recipe
+    assert "earlier probe" in caplog.messages[-1]
     assert len(probed) == 1
-    resolve_request(request(lr=0.01, batch_size=32), said.append, store)
+    resolve_request(request(lr=0.01, batch_size=32), store)
     assert [batch for _, batch, _ in probed] == [64, 32]
 
 
@@ -69,23 +74,22 @@ def test_an_answer_is_measured_once_and_remembered(store, probed, cache):
     ],
 )
 def test_what_is_given_is_not_probed(store, probed, cache, given, variants):
-    resolve_request(request(lr=0.01, **given), lambda _: None, store)
+    resolve_request(request(lr=0.01, **given), store)
     assert [set(tried) for _, _, tried in probed] == [variants]
 
 
 @pytest.mark.parametrize(("instructions", "told"), [("AVX2", True), ("AVX512", False)])
 def test_who_asks_for_bf16_hears_that_a_processor_lacks_it(
-    store, probed, cache, monkeypatch, instructions, told
+    store, probed, cache, caplog, monkeypatch, instructions, told
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
-    said = []
-    resolve_request(request(lr=0.01, precision="bf16"), said.append, store)
-    assert any("no instructions for bf16" in line for line in said) == told
+    resolve_request(request(lr=0.01, precision="bf16"), store)
+    assert any("no bf16 instructions" in line for line in caplog.messages) == told
 
 
-def test_nothing_is_probed_if_all_is_given(store, probed, cache):
+def test_nothing_is_probed_if_all_is_given(store, probed, cache, caplog):
     config = resolve_request(
-        request(lr=0.01, precision="bf16", memory_format="channels_last"), lambda _: None, store
+        request(lr=0.01, precision="bf16", memory_format="channels_last"), store
     )
     assert (config.recipe.precision, config.recipe.channels_last, probed) == ("bf16", True, [])
 
@@ -170,16 +174,13 @@ def test_contiguous_maps_are_taken_where_they_are_clearly_faster(monkeypatch, ti
     assert (found.precision, found.channels_last) == ("float32", channels_last)
 
 
-def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache):
-    said = []
-    config = resolve_request(
-        request(precision="float32", memory_format="contiguous"), said.append, store
-    )
+def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache, caplog):
+    config = resolve_request(request(precision="float32", memory_format="contiguous"), store)
     assert len(config.tuning) == 4
     assert sum(attempt["epochs"] for attempt in config.tuning) == MAX_TRIALS * config.recipe.epochs
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
     assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
-    assert f"training with lr {best['lr']:.3g}" in said[-1]
+    assert f"training with lr {best['lr']:.3g}" in caplog.messages[-1]
 
 
 class Landscape:
@@ -260,5 +261,5 @@ def test_tuning_backs_off_from_rates_that_diverge_and_says_if_all_do(landscape):
 
 @pytest.mark.parametrize("rate", ["fast", "0", "-0.1", 0, float("nan")])
 def test_a_rate_that_is_none_is_refused(rate):
-    with pytest.raises(UsageError, match="lr: has to be auto, or a number above zero"):
+    with pytest.raises(UsageError, match="lr: must be auto or a number above zero"):
         request(lr=rate)
