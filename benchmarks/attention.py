@@ -35,7 +35,8 @@ from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
-from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.attentions.registry import attention
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.kernels import pool_scale, pool_scale_cpu

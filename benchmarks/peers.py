@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 from attentune.benchmarks.simulation import Finals, settings_of
 from attentune.benchmarks.tabular import Dealt, Table
-from attentune.spaces.attentions.catalogue import Value
+from attentune.spaces.attentions.entry import Value
 
 
 class Moasha:

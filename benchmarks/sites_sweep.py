@@ -37,7 +37,7 @@ from typing import Any, TextIO
 import torch
 from attentune.errors import AttentuneError
 from attentune.spaces.architecture import POSITIONS, Architecture, Insertion
-from attentune.spaces.attentions.catalogue import attention
+from attentune.spaces.attentions.registry import attention
 from attentune.spaces.backbones import discover
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size

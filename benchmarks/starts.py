@@ -33,8 +33,8 @@ from attentune.benchmarks.training import load, trained
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
-from attentune.spaces.attentions.catalogue import attention
 from attentune.spaces.attentions.gates import SigmoidGate, zero
+from attentune.spaces.attentions.registry import attention
 
 BARE = "test_resnet"
 ATTENTIONS = {"se": {"r": 4}, "cbam": {"r": 4}, "ca": {"r": 4}, "eca": {}}

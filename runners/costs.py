@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
-from ..spaces.attentions.catalogue import attention
+from ..spaces.attentions.registry import attention
 from ..spaces.backbones.discover import find_sites
 from ..spaces.backbones.sites import SiteMap
 from ..spaces.backbones.stem import Stem

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..spaces.attentions.plugins.register import origins
+from ..spaces.attentions.plugins.register import origins_of
 
 PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 
@@ -26,7 +26,7 @@ def describe_environment(
     Of `attentions`, those that the trial trains, people's own are named with the package, its
     version and the class.
     """
-    guests = {f"attention {name}": origin for name, origin in origins(attentions).items()}
+    guests = {f"attention {name}": origin for name, origin in origins_of(attentions).items()}
     return _environment(device, precision, tuple(sorted(guests.items())))
 
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import ArchitectureError, did_you_mean
-from .attentions.catalogue import Attention, Value, attention
+from .attentions.entry import Attention, Value
+from .attentions.registry import attention
 
 Known = TypeVar("Known")
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import AttentuneError, StudyError
-from ..spaces.attentions.catalogue import offered
-from ..spaces.attentions.plugins.register import REMEDY, absence
+from ..spaces.attentions.plugins.register import REMEDY, describe_missing
+from ..spaces.attentions.registry import offered
 from .records import StudyRecord, TrialRecord
 
 
@@ -31,15 +31,15 @@ def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
     if not found:
         return ""
     return (
-        f"This study uses {absence(found)}: everything is shown as it was recorded, but to go "
-        f"on with the study or to export such a trial, {REMEDY}."
+        f"This study uses {describe_missing(found)}: everything is shown as it was recorded, but "
+        f"to go on with the study or to export such a trial, {REMEDY}."
     )
 
 
 def require_attentions(study: StudyRecord, who: str, attentions: Iterable[str]) -> None:
     """StudyError if `who` (a trial, the study) needs an attention that is not here."""
     if found := missing(study, attentions):
-        raise StudyError(f"{who} needs {absence(found)}; {REMEDY}.")
+        raise StudyError(f"{who} needs {describe_missing(found)}; {REMEDY}.")
 
 
 def _attentions(trials: Iterable[TrialRecord]) -> list[str]:

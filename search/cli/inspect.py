@@ -10,8 +10,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...spaces.architecture import Architecture
-from ...spaces.attentions.catalogue import ATTENTIONS, Attention, attention
-from ...spaces.attentions.plugins.register import listed
+from ...spaces.attentions.catalogue import ATTENTIONS
+from ...spaces.attentions.entry import Attention
+from ...spaces.attentions.plugins.register import list_registered
+from ...spaces.attentions.registry import attention
 from ...spaces.backbones.site_diagram import draw_sites
 from ...spaces.backbones.stem import Stem
 from ...studies.text import formatting
@@ -59,7 +61,7 @@ def attentions(
         else:
             _print_attention(entry)
         return
-    others = listed()
+    others = list_registered()
     if as_json:
         known = [_attention_json(entry) for entry in ATTENTIONS.values()]
         unread: dict[str, Any] = {

@@ -20,7 +20,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ...spaces.attentions.catalogue import Value
+from ...spaces.attentions.entry import Value
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
 

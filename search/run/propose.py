@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from ...errors import ArchitectureError, SpaceError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import ALL, Architecture, Insertion
-from ...spaces.attentions.catalogue import Value
+from ...spaces.attentions.entry import Value
 from ...spaces.networks.canonical import canonicalise
 from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig

@@ -18,7 +18,7 @@ from ...errors import StudyError
 from ...interrupts import defer_interrupts
 from ...runners.data import Progress
 from ...runners.workers.local_pool import LocalPool, warm_up
-from ...spaces.attentions.plugins.register import origins
+from ...spaces.attentions.plugins.register import origins_of
 from ...spaces.search_space.space import NONE
 from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
@@ -76,7 +76,7 @@ def create_study(
         objectives=config.keys,
         config={
             **_stored(config, plan),
-            "plugins": origins(_attentions(config.space.attentions)),
+            "plugins": origins_of(_attentions(config.space.attentions)),
             "command": command,
         },
         seed=config.seed,

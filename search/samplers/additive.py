@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
-from ...spaces.attentions.catalogue import Value
+from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
 from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_to

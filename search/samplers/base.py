@@ -27,7 +27,7 @@ from optuna.samplers import (
 
 from ...errors import SpaceError
 from ...runners.results import EpochReport, Job
-from ...spaces.attentions.catalogue import Value
+from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.config import StudyConfig
 from ...studies.estimator.history import TrialHistories

@@ -1,1 +1,1 @@
-"""Attention mechanisms: the catalogue (plain data) and one module a file."""
+"""Attention mechanisms: catalogue and registry (plain data), and one mechanism a file."""

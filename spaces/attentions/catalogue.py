@@ -1,50 +1,33 @@
-"""The catalogue: what every attention is called, what it may be asked for, and what it must cost.
+"""The built-in attentions: what each is called, which options it takes, and what it must cost.
 
-Plain data, no torch: the command line lists it, the architecture text is checked against it, and
-every build is compared with `Attention.parameters`. The modules themselves live one to a file
-beside this one and are imported only when a network is built (`Attention.load`); people's own come
-in by `plugins.py` and are found by the same `attention(name)`.
+Plain data, no torch. The command line lists it, the architecture text is checked against it, and
+every network that is built is compared with `Attention.parameters`. The modules themselves are the
+other files of this folder, one mechanism a file, and are imported only when a network is built
+(`Attention.load`). Users' own attentions are in `plugins/register.py`; `registry.py` looks a name
+up in both.
 
 The reduction ratio `r` means the same everywhere: the hidden width is `max(floor, C // r)`.
-`start` is how the module begins: `paper` is the published form, whose gate opens near 0.5;
+`start` says how the module begins: `paper` is the published form, whose gate begins near 0.5;
 `identity` begins as the identity and can leave it.
 """
 
 from __future__ import annotations
 
-from ...errors import ArchitectureError, did_you_mean
 from . import formulas
-from .entry import START, Attention, Convolution, Kind, MapSize, Option, Options, Value, ratio
+from .entry import START, Attention, Option, ratio
 from .formulas import channel_groups, eca_kernel
-from .plugins import register
-
-__all__ = [
-    "ATTENTIONS",
-    "START",
-    "Attention",
-    "Convolution",
-    "Kind",
-    "MapSize",
-    "Option",
-    "Options",
-    "Value",
-    "attention",
-    "eca_kernel",
-    "offered",
-    "ratio",
-]
 
 BIAS = Option("bias", False, "biases in the bottleneck")
-PLANE = Option("k", 7, "kernel over the plane", low=3, odd=True)
+PLANE_KERNEL = Option("k", 7, "kernel over the plane", low=3, odd=True)
 
 
-def _groups(usual: int) -> Option:
+def _channel_groups_option(default: int) -> Option:
     return Option(
         "groups",
         "auto",
-        f"groups of channels: the most up to this ({usual}) that leave 4 or more in each",
+        f"groups of channels: the most up to this ({default}) that leave 4 or more in each",
         low=1,
-        auto=lambda channels: channel_groups(channels, usual),
+        auto=lambda channels: channel_groups(channels, default),
         fits=channel_groups,
     )
 
@@ -196,7 +179,7 @@ ATTENTIONS: dict[str, Attention] = {
             "x_c · σ(w_c ẑ_c + b_c), ẑ = mean_HW(x) normalised within groups",
             "lct:LinearContextTransform",
             formulas.lct,
-            (_groups(64), START),
+            (_channel_groups_option(64), START),
         ),
         Attention(
             "spatial",
@@ -206,7 +189,7 @@ ATTENTIONS: dict[str, Attention] = {
             "x · σ(BN(conv_k([mean_C x; max_C x])))",
             "spatial:SpatialAttention",
             formulas.spatial,
-            (PLANE, START),
+            (PLANE_KERNEL, START),
         ),
         Attention(
             "sge",
@@ -216,7 +199,7 @@ ATTENTIONS: dict[str, Attention] = {
             "x_i · σ(γ ĉ_i + β) in groups, c_i = mean_HW(x) · x_i, normalised over HW",
             "sge:SpatialGroupEnhance",
             formulas.sge,
-            (_groups(64), START),
+            (_channel_groups_option(64), START),
         ),
         Attention(
             "bam",
@@ -250,7 +233,7 @@ ATTENTIONS: dict[str, Attention] = {
             "x · (g_HW + g_CW + g_CH) / 3, g = σ(BN(conv_k([max; mean] over the third axis)))",
             "triplet:TripletAttention",
             formulas.triplet,
-            (PLANE, START),
+            (PLANE_KERNEL, START),
         ),
         Attention(
             "shuffle",
@@ -260,7 +243,7 @@ ATTENTIONS: dict[str, Attention] = {
             "halves of groups: a · σ(w mean_HW(a) + b), b · σ(w GN(b) + b); then shuffled",
             "shuffle:ShuffleAttention",
             formulas.shuffle,
-            (_groups(64), START),
+            (_channel_groups_option(64), START),
         ),
         Attention(
             "ela",
@@ -281,7 +264,7 @@ ATTENTIONS: dict[str, Attention] = {
             "columns, x2 by conv3×3",
             "ema:EfficientMultiscaleAttention",
             formulas.ema,
-            (_groups(32), START),
+            (_channel_groups_option(32), START),
         ),
         Attention(
             "strip",
@@ -344,23 +327,3 @@ ATTENTIONS: dict[str, Attention] = {
         ),
     )
 }
-
-
-def attention(name: str) -> Attention:
-    """The entry of that name; ArchitectureError names the closest.
-
-    AttentuneError if the name belongs to somebody's attention that is broken.
-    """
-    found = ATTENTIONS.get(name) or register.find(name)
-    if found is None:
-        hint = did_you_mean(name, [*ATTENTIONS, *register.listed()], listed=20)
-        raise ArchitectureError(f"unknown attention {name!r}{hint}")
-    return found
-
-
-def offered(name: str) -> bool:
-    """Whether there is an attention of that name here. No package is imported for the answer.
-
-    AttentuneError if a module that ATTENTUNE_PLUGINS names cannot be imported.
-    """
-    return name in ATTENTIONS or register.offered(name)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooled_convolutions import convolve_vectors
 from ..kernels.pooling import mean
-from .catalogue import eca_kernel
+from .formulas import eca_kernel
 from .gates import SigmoidGate, Start, zero
 
 

@@ -39,7 +39,7 @@ from functools import cached_property
 
 from torch import nn
 
-from ..attentions.catalogue import Convolution
+from ..attentions.entry import Convolution
 from .blocks import CONTAINERS, follow, parents
 from .sites import Anchor
 from .stages import Anatomy, Block

@@ -13,7 +13,8 @@ from typing import Any
 
 from ...errors import ArchitectureError, did_you_mean
 from ..architecture import POSITIONS, Architecture, Insertion, Place
-from ..attentions.catalogue import Convolution, attention
+from ..attentions.entry import Convolution
+from ..attentions.registry import attention
 
 Anchor = tuple[str, ...]
 

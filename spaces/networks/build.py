@@ -23,7 +23,7 @@ from torch import nn
 
 from ...errors import AttentuneError
 from ..architecture import Architecture, parse
-from ..attentions.catalogue import attention
+from ..attentions.registry import attention
 from ..backbones.discover import discover_sites, find_sites, strip_own_attention
 from ..backbones.pretrained import pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap

@@ -22,7 +22,8 @@ from functools import lru_cache
 from itertools import product
 
 from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
-from ..attentions.catalogue import Attention, Value, attention
+from ..attentions.entry import Attention, Value
+from ..attentions.registry import attention
 from ..backbones.discover import find_sites
 from ..backbones.sites import Anchor, Site, SiteMap
 from ..backbones.stem import Stem

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from ..architecture import Architecture, Insertion
-from ..attentions.catalogue import Attention, Value, attention
+from ..attentions.entry import Attention, Value
+from ..attentions.registry import attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
 ResolvedOptions = tuple[tuple[str, Value], ...]

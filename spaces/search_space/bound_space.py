@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from ...errors import SpaceError
 from ..architecture import ALL, Architecture, Insertion, Place
-from ..attentions.catalogue import Value, attention
+from ..attentions.entry import Value
+from ..attentions.registry import attention
 from ..backbones.sites import SiteMap
 from ..networks.canonical import canonicalise
 from .space import NONE, Space

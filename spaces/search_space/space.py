@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from ...errors import ArchitectureError, SpaceError, did_you_mean
 from ..architecture import POSITIONS
-from ..attentions.catalogue import Value, attention
+from ..attentions.entry import Value
+from ..attentions.registry import attention
 
 NONE = "none"
 

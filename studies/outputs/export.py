@@ -20,8 +20,8 @@ from ...runners.data import load_data
 from ...runners.recipe import Recipe
 from ...runners.workers.trial import WEIGHTS
 from ...spaces.architecture import Architecture, parse
-from ...spaces.attentions.catalogue import offered
-from ...spaces.attentions.plugins.register import REMEDY, absence, origins
+from ...spaces.attentions.plugins.register import REMEDY, describe_missing, origins_of
+from ...spaces.attentions.registry import offered
 from ...spaces.networks.build import build_network
 from ..analysis import analyse
 from ..database.store import Store
@@ -93,7 +93,7 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "format": FORMAT,
         "attentune": __version__,
         "architecture": trial.architecture,
-        "plugins": origins(i.attention for i in parse(trial.architecture).insertions),
+        "plugins": origins_of(i.attention for i in parse(trial.architecture).insertions),
         "key": trial.key,
         "num_classes": len(data.classes),
         "classes": list(data.classes),
@@ -149,7 +149,7 @@ def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
     """The architecture; StoreError with the origins of people's own attention that is missing."""
     plugins = facts.get("plugins", {})
     if missing := {name: where for name, where in plugins.items() if not offered(name)}:
-        raise StoreError(f"{folder} needs {absence(missing)}; {REMEDY}.")
+        raise StoreError(f"{folder} needs {describe_missing(missing)}; {REMEDY}.")
     try:
         return parse(facts["architecture"])
     except ArchitectureError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from attentune.spaces.attentions.catalogue import attention
+from attentune.spaces.attentions.registry import attention
 from torch import nn
 
 

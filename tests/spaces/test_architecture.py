@@ -16,7 +16,8 @@ from attentune.spaces.architecture import (
     parse,
     parse_recorded,
 )
-from attentune.spaces.attentions.catalogue import ATTENTIONS, Option
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.attentions.entry import Option
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,8 @@
-"""People's own modules, which register attentions or timm models when they are imported.
+"""Users' modules that register attentions or timm models when they are imported.
 
-The environment variable ATTENTUNE_PLUGINS names them (commas between them), for the command line
-and its workers, which inherit it. They are imported once a name is asked for that nobody else has.
+The environment variable ATTENTUNE_PLUGINS names them, separated by commas. It serves the command
+line and its worker processes, which inherit it. The modules are imported as soon as a name is asked
+for that nothing else provides.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import os
 
 from ....errors import AttentuneError
 
-MODULES = "ATTENTUNE_PLUGINS"
+PLUGINS_VARIABLE = "ATTENTUNE_PLUGINS"
 
 
 def import_modules() -> bool:
-    """Import what ATTENTUNE_PLUGINS names; whether there is anything.
+    """Import the modules that ATTENTUNE_PLUGINS names; returns whether it names any.
 
-    AttentuneError for a module that cannot be imported.
+    Raises:
+        AttentuneError: for a module that cannot be imported.
     """
-    names = [name.strip() for name in os.environ.get(MODULES, "").split(",") if name.strip()]
+    names = [n.strip() for n in os.environ.get(PLUGINS_VARIABLE, "").split(",") if n.strip()]
     for name in names:
         try:
             importlib.import_module(name)
         except Exception as error:
             raise AttentuneError(
-                f"{MODULES} names the module {name!r}, which cannot be imported "
+                f"{PLUGINS_VARIABLE} names the module {name!r}, which cannot be imported "
                 f"({type(error).__name__}: {error}). Its folder has to be on PYTHONPATH."
             ) from error
     return bool(names)

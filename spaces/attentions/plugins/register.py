@@ -1,4 +1,4 @@
-"""People's own attention: a decorator, or an entry point of an installed package.
+"""Users' own attentions: by a decorator, or by an entry point of an installed package.
 
     @attentune.register_attention("wave", title="Wave attention", kind="channel")
     class Wave(nn.Module):
@@ -7,13 +7,14 @@
     [project.entry-points."attentune.attentions"]
     wave = "attentune_wave:Wave"
 
-From then on `wave(r=8,waves=3)` is a name like any other. Options come from the class's signature,
-or are declared. Entry points are listed without importing anything; a package is imported when its
-name is used. The environment variable ATTENTUNE_PLUGINS names modules to import (commas between
-them) that register by decorator, for the command line and its workers, which inherit it.
+From then on `wave(r=8,waves=3)` is a name like any other. Its options come from the class's
+signature, or are declared. Entry points are listed without importing anything; a package is
+imported when its name is used. The environment variable ATTENTUNE_PLUGINS names modules to import,
+separated by commas, which register by decorator. It serves the command line and its worker
+processes, which inherit it.
 
-Everything that can go wrong in somebody else's class is reported with its name and where it came
-from, as an AttentuneError. docs/plugins.md is the guide.
+Whatever goes wrong in a user's class is reported as an AttentuneError with the attention's name and
+origin. docs/plugins.md is the guide.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ....errors import ArchitectureError, AttentuneError
+from ..catalogue import ATTENTIONS
 from ..entry import START, Attention, Kind, MapSize, Option, Options
-from .environment import MODULES, import_modules
+from .environment import PLUGINS_VARIABLE, import_modules
 from .signature import Signature
 
-GROUP = "attentune.attentions"
-REMEDY = f"install the package, or name its module in {MODULES}"
+ENTRY_POINT_GROUP = "attentune.attentions"
+REMEDY = f"install the package, or name its module in {PLUGINS_VARIABLE}"
 Class = TypeVar("Class", bound=type)
-Count = Callable[[int, Options, MapSize], int]
+ParameterCount = Callable[[int, Options, MapSize], int]
 _registered: dict[str, Attention] = {}
 
 
@@ -45,101 +47,114 @@ def register_attention(
     kind: Kind = "mixed",
     formula: str = "",
     options: Sequence[Option] | None = None,
-    parameters: Count | None = None,
+    parameters: ParameterCount | None = None,
     floor: int = 1,
 ) -> Callable[[Class], Class]:
-    """Make an attention known under `name`: a decorator for its class.
+    """Register an attention under `name`: a decorator for its class.
 
     The class is an `nn.Module` made by `cls(channels, **options)` that maps (N, C, H, W) to the
-    same shape. Without `options` they are read from its signature: `reduction_ratio` becomes `r`
-    (hidden width `max(floor, C // r)`); bools, ints, floats and `Literal` strings with a default
-    become options of their own names. `start` is always there: a class that does not take it is
-    blended in, x + a·(attention(x) − x) with a = 0 at first. Without `parameters`, a formula of
-    channels, options and map size, the parameters are counted on a module. A name registered twice
-    means the later class.
+    same shape. Every attention has the option `start`: a class that does not take it is blended in,
+    x + a·(attention(x) − x) with a = 0 at first. Registering a name again replaces the class.
 
-    ArchitectureError for a name that is taken or no word, AttentuneError for a signature that
-    cannot be read.
+    Args:
+        name: the name in architecture texts: letters, digits and underscores.
+        title: the long name; by default the first line of the class's docstring.
+        paper: authors, venue and number of the paper, for listings.
+        kind: what its gates depend on: `channel`, `spatial`, `mixed` or `global`.
+        formula: the formula, for listings.
+        options: the options, if the signature does not say enough. By default they are read from
+            it: `reduction_ratio` becomes `r` (hidden width `max(floor, C // r)`); bools, ints,
+            floats and `Literal` strings with a default become options of their own names.
+        parameters: the number of parameters, from channels, options and map size (H, W); by default
+            they are counted on a module.
+        floor: the least hidden width.
+
+    Raises:
+        ArchitectureError: for a name that is taken by the catalogue or is no word.
+        AttentuneError: when the class is decorated, for a signature that cannot be read.
     """
 
     def register(cls: Class) -> Class:
         facts = {"title": title, "paper": paper, "kind": kind, "formula": formula, "floor": floor}
-        _registered[name] = _describe(name, cls, _home(cls), options, parameters, facts)
+        _registered[name] = _describe(name, cls, _path_of(cls), options, parameters, facts)
         _resolve.cache_clear()
         return cls
 
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "none":
         raise ArchitectureError(f"an attention cannot be called {name!r}; use letters and digits")
-    from ..catalogue import ATTENTIONS
-
     if name in ATTENTIONS:
         raise ArchitectureError(f"{name!r} is in the catalogue already; choose another name")
     return register
 
 
-def find(name: str) -> Attention | None:
-    """Somebody's attention of that name, imported if need be; AttentuneError if it is broken."""
+def find_registered(name: str) -> Attention | None:
+    """The user's attention of that name, imported if need be, or None.
+
+    Raises:
+        AttentuneError: if it is broken.
+    """
     return _resolve(name) or (_resolve(name) if import_modules() else None)
 
 
-def listed() -> dict[str, str]:
-    """Name → origin of all there are, as far as can be known without importing a package."""
+def list_registered() -> dict[str, str]:
+    """Name → origin of all users' attentions, as far as known without importing a package."""
     import_modules()
     registered = {name: entry.origin for name, entry in _registered.items()}
-    return dict(sorted({**registered, **{n: _origin(p) for n, p in _points().items()}}.items()))
+    installed = {name: _origin(point) for name, point in _entry_points().items()}
+    return dict(sorted({**registered, **installed}.items()))
 
 
-def offered(name: str) -> bool:
-    """Whether somebody's attention of that name is here; see `catalogue.offered`."""
-    return name in _registered or name in _points() or (import_modules() and name in _registered)
+def is_registered(name: str) -> bool:
+    """Whether there is a user's attention of that name here; see `registry.offered`."""
+    if name in _registered or name in _entry_points():
+        return True
+    return import_modules() and name in _registered
 
 
-def absence(missing: Mapping[str, str]) -> str:
-    """Names and their origins, which may be unknown and empty, in words to stand after "needs"."""
-    known = [repr(name) + (f" of {origin}" if origin else "") for name, origin in missing.items()]
-    one = len(known) == 1
+def describe_missing(missing: Mapping[str, str]) -> str:
+    """Names and their origins (empty where unknown), in words that can follow "needs"."""
+    names = [repr(name) + (f" of {origin}" if origin else "") for name, origin in missing.items()]
+    single = len(names) == 1
     return (
-        f"the attention{'' if one else 's'} {' and '.join(known)}, "
-        f"which {'is' if one else 'are'} not installed here"
+        f"the attention{'' if single else 's'} {' and '.join(names)}, "
+        f"which {'is' if single else 'are'} not installed here"
     )
 
 
-def origins(names: Iterable[str]) -> dict[str, str]:
-    """Where the attentions come from that are not of the catalogue: package, version, class."""
-    from ..catalogue import ATTENTIONS
-
-    found = {name: find(name) for name in dict.fromkeys(names) if name not in ATTENTIONS}
-    return {name: entry.origin for name, entry in found.items() if entry is not None}
+def origins_of(names: Iterable[str]) -> dict[str, str]:
+    """Where the attentions come from that are not built in: package, version and class."""
+    entries = {n: find_registered(n) for n in dict.fromkeys(names) if n not in ATTENTIONS}
+    return {name: entry.origin for name, entry in entries.items() if entry is not None}
 
 
 @lru_cache(maxsize=1024)
 def _resolve(name: str) -> Attention | None:
-    registered, point = _registered.get(name), _points().get(name)
+    registered, point = _registered.get(name), _entry_points().get(name)
     if point is None or (registered is not None and registered.module != point.value):
         return registered
-    cls = _import(point)
+    cls = _import_class(point)
     origin = _origin(point)
     for entry in _registered.values():
-        if entry.module == _home(cls):  # the decorator has said more than the signature does
+        if entry.module == _path_of(cls):  # the decorator has said more than the signature does
             return replace(entry, name=name, origin=origin)
     return _describe(name, cls, origin, None, None, {})
 
 
 @lru_cache(maxsize=1)
-def _points() -> Mapping[str, metadata.EntryPoint]:
-    """The installed entry points, none of them imported."""
+def _entry_points() -> Mapping[str, metadata.EntryPoint]:
+    """The installed entry points by name, none of them imported."""
     points: dict[str, metadata.EntryPoint] = {}
-    for point in metadata.entry_points(group=GROUP):
-        other = points.setdefault(point.name, point)
-        if other.value != point.value:
+    for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        first = points.setdefault(point.name, point)
+        if first.value != point.value:
             raise AttentuneError(
-                f"two packages offer an attention {point.name!r}: {_origin(other)} and "
+                f"two packages offer an attention {point.name!r}: {_origin(first)} and "
                 f"{_origin(point)}. Uninstall one of them."
             )
     return points
 
 
-def _import(point: metadata.EntryPoint) -> type:
+def _import_class(point: metadata.EntryPoint) -> type:
     try:
         cls = point.load()
     except Exception as error:
@@ -157,7 +172,7 @@ def _origin(point: metadata.EntryPoint) -> str:
     return f"{package} ({point.value})"
 
 
-def _home(cls: type) -> str:
+def _path_of(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
@@ -166,21 +181,22 @@ def _describe(
     cls: type,
     origin: str,
     options: Sequence[Option] | None,
-    parameters: Count | None,
+    parameters: ParameterCount | None,
     facts: Mapping[str, Any],
 ) -> Attention:
-    """The entry of a class: what the decorator said, and what the class shows of itself."""
-    from .factory import PluginFactory  # torch; whoever made the class has it
+    """The entry of a class, from what the decorator said and what the signature shows."""
+    # Imported here because it needs torch, which listing attentions must not import.
+    from .factory import PluginFactory
 
     signature = Signature.of(cls, f"the attention {name!r} of {origin}")
     declared = signature.options() if options is None else signature.checked(options)
-    guest = PluginFactory(name, origin, cls, takes_start="start" in signature.names)
+    factory = PluginFactory(name, origin, cls, takes_start="start" in signature.names)
     if all(option.name != "start" for option in declared):
         declared = (*declared, START)
-    count = parameters or guest.count
+    count = parameters or factory.count_parameters
 
-    def counted(channels: int, settings: Options, size: MapSize) -> int:
-        blended = not guest.takes_start and settings["start"] == "identity"
+    def count_with_blend(channels: int, settings: Options, size: MapSize) -> int:
+        blended = not factory.takes_start and settings["start"] == "identity"
         return count(channels, settings, size) + int(blended)
 
     return Attention(
@@ -189,10 +205,10 @@ def _describe(
         facts.get("paper", ""),
         facts.get("kind", "mixed"),
         facts.get("formula", ""),
-        _home(cls),
-        counted,
+        _path_of(cls),
+        count_with_blend,
         declared,
         floor=facts.get("floor", 1),
         origin=origin,
-        make=guest,
+        make=factory,
     )

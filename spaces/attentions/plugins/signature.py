@@ -1,4 +1,4 @@
-"""Options of somebody's attention, read from the signature of its class."""
+"""Options of a user's attention, read from the signature of its class."""
 
 from __future__ import annotations
 
@@ -10,52 +10,61 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ....errors import AttentuneError
 from ..entry import START, Option, ratio
 
-_USUAL_RATIO = 16
+_DEFAULT_RATIO = 16
 
 
 @dataclass(frozen=True)
 class Signature:
     """What a class can be called with.
 
-    `names` are its parameters after the channels, `open` whether it takes any others too, `who`
-    its name and origin for messages.
+    Attributes:
+        label: the attention's name and origin, for messages.
+        parameters: the parameters after the channels.
+        hints: their type hints, by name.
+        takes_any: whether the class has `**kwargs`.
     """
 
-    who: str
+    label: str
     parameters: tuple[inspect.Parameter, ...]
     hints: dict[str, Any]
-    open: bool
+    takes_any: bool
 
     @classmethod
-    def of(cls, attention: type, who: str) -> Signature:
+    def of(cls, attention: type, label: str) -> Signature:
         """Read a class; AttentuneError if it takes no channels."""
-        found = list(inspect.signature(attention).parameters.values())
-        named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        parameters = list(inspect.signature(attention).parameters.values())
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if not named:
-            raise AttentuneError(f"{who} has to take the channels as its first argument.")
+            raise AttentuneError(f"{label} has to take the channels as its first argument.")
         try:
             hints = get_type_hints(attention.__init__)  # type: ignore[misc]
-        except Exception:  # a name that exists for type checkers only
+        except Exception:  # an annotation whose name exists for type checkers only
             hints = {}
-        is_open = any(p.kind is p.VAR_KEYWORD for p in found)
-        return cls(who, tuple(named[1:]), hints, is_open)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return cls(label, tuple(named[1:]), hints, takes_any)
 
     @property
     def names(self) -> set[str]:
-        """Of the parameters after the channels."""
+        """Names of the parameters after the channels."""
         return {parameter.name for parameter in self.parameters}
 
     def options(self) -> tuple[Option, ...]:
-        """One option a parameter, `r` first; AttentuneError for one that no text could set."""
-        made = [self._option(parameter) for parameter in self.parameters]
-        return tuple(sorted(made, key=lambda o: (o.name == "start") - (o.name == "r")))
+        """One option a parameter, `r` first and `start` last.
+
+        Raises:
+            AttentuneError: for a parameter that no architecture text could set.
+        """
+        options = [self._option(parameter) for parameter in self.parameters]
+        return tuple(sorted(options, key=lambda o: (o.name == "start") - (o.name == "r")))
 
     def checked(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """Declared options; AttentuneError for one that the class does not take."""
+        """The declared options; AttentuneError for one that the class does not take."""
         for option in options:
             name = "reduction_ratio" if option.name == "r" else option.name
-            if not self.open and name not in self.names:
-                raise AttentuneError(f"{self.who} declares {option.name!r}, but takes no {name!r}.")
+            if not self.takes_any and name not in self.names:
+                raise AttentuneError(
+                    f"{self.label} declares {option.name!r}, but takes no {name!r}."
+                )
         return tuple(options)
 
     def _option(self, parameter: inspect.Parameter) -> Option:
@@ -64,15 +73,15 @@ class Signature:
         if name == "start":
             return START
         if name == "reduction_ratio":
-            return ratio(default if isinstance(default, int) else _USUAL_RATIO)
+            return ratio(default if isinstance(default, int) else _DEFAULT_RATIO)
         if name == "r":
-            raise AttentuneError(f"{self.who}: call its argument 'r' reduction_ratio.")
+            raise AttentuneError(f"{self.label}: call its argument 'r' reduction_ratio.")
         choices = get_args(hint) if get_origin(hint) is Literal else ()
         if isinstance(default, str) and default in choices:
             return Option(name, default, "one of its settings", choices=tuple(map(str, choices)))
         if isinstance(default, bool | int | float):
             return Option(name, default, "one of its settings")
         raise AttentuneError(
-            f"{self.who}: its argument {name!r} needs a default that is a bool, an int, a float, "
+            f"{self.label}: its argument {name!r} needs a default that is a bool, an int, a float, "
             "or a string with Literal[…] as its annotation; or declare its options."
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from attentune.spaces.attentions.catalogue import ATTENTIONS, attention, eca_kernel
-from attentune.spaces.attentions.formulas import channel_groups
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.attentions.formulas import channel_groups, eca_kernel
+from attentune.spaces.attentions.registry import attention
 from torch import nn
 
 GOLDEN = [

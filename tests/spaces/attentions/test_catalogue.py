@@ -9,7 +9,8 @@ import re
 import pytest
 import torch
 from attentune.errors import ArchitectureError
-from attentune.spaces.attentions.catalogue import ATTENTIONS, attention
+from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.attentions.registry import attention
 from attentune.spaces.networks.build import build_network, create_model
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
@@ -323,8 +324,3 @@ def test_option_reads_a_legal_value(name, option, text, value):
 def test_option_refuses_an_illegal_value_and_names_the_legal_ones(name, option, text, legal):
     with pytest.raises(ValueError, match=re.escape(legal)):
         attention(name).option(option).parse(text)
-
-
-def test_unknown_attention_names_the_closest():
-    with pytest.raises(ArchitectureError, match="unknown attention 'ecca'; did you mean 'eca'"):
-        attention("ecca")

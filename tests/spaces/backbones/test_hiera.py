@@ -11,7 +11,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError, BackboneError
 from attentune.spaces.architecture import ALL, parse
-from attentune.spaces.attentions.catalogue import attention
+from attentune.spaces.attentions.registry import attention
 from attentune.spaces.backbones.discover import discover_sites, find_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build_network, create_model

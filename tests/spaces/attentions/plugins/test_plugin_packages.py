@@ -59,15 +59,15 @@ def python(code: str, *, path: Path, **environment: str) -> subprocess.Completed
 def test_installed_package_is_listed_without_being_imported_and_built_by_name(installed):
     code = """
 import sys, attentune
-from attentune.spaces.attentions import plugins
-assert plugins.listed()["wave"] == "attentune-wave 1.2 (attentune_wave:Wave)"
+from attentune.spaces.attentions.plugins import register
+assert register.list_registered()["wave"] == "attentune-wave 1.2 (attentune_wave:Wave)"
 assert not {"torch", "attentune_wave"} & set(sys.modules)
 import torch
 text = "test_resnet+wave(r=4)@all.residual"
 model = attentune.create_model(text, num_classes=3, image_size=64, seed=0).eval()
 assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
 assert "attentune_wave" in sys.modules
-assert plugins.origins(["se", "wave"]) == {"wave": "attentune-wave 1.2 (attentune_wave:Wave)"}
+assert register.origins_of(["se", "wave"]) == {"wave": "attentune-wave 1.2 (attentune_wave:Wave)"}
 """
     done = python(code, path=installed)
     assert done.returncode == 0, done.stderr

@@ -11,8 +11,9 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError, AttentuneError, StoreError
 from attentune.spaces.architecture import Insertion, parse
-from attentune.spaces.attentions.catalogue import Option, attention
+from attentune.spaces.attentions.entry import Option
 from attentune.spaces.attentions.plugins import register as registration
+from attentune.spaces.attentions.registry import attention
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
@@ -66,7 +67,7 @@ def test_options_come_from_the_signature():
     entry = attention("wave")
     assert entry.title == "A gate from a few waves over the channels."
     assert entry.kind == "channel"
-    assert entry.origin.endswith("test_plugins:Wave")
+    assert entry.origin.endswith("test_register:Wave")
     assert entry.defaults == {
         "r": 8,
         "waves": 2,
@@ -142,7 +143,7 @@ def test_parameters_are_counted_on_a_module_if_there_is_no_formula():
 
 def test_a_formula_that_is_wrong_is_noticed_when_the_network_is_built():
     register(parameters=lambda *_: 1)
-    with pytest.raises(AttentuneError, match=r"wave at s1b1.* of .*test_plugins:Wave gives 1;"):
+    with pytest.raises(AttentuneError, match=r"wave at s1b1.* of .*test_register:Wave gives 1;"):
         attentune.create_model("test_resnet+wave@s1.residual", image_size=64)
 
 

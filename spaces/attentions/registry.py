@@ -1,0 +1,37 @@
+"""Attentions by name: the built-in ones of the catalogue, and those that users registered.
+
+The catalogue is a table and knows no plug-ins; `plugins/register.py` knows the catalogue, whose
+names cannot be taken. This module knows both, and everything that has only a name asks here.
+"""
+
+from __future__ import annotations
+
+from ...errors import ArchitectureError, did_you_mean
+from .catalogue import ATTENTIONS
+from .entry import Attention
+from .plugins.register import find_registered, is_registered, list_registered
+
+
+def attention(name: str) -> Attention:
+    """The attention of that name, built in or a user's own.
+
+    A package or module that provides it is imported if need be.
+
+    Raises:
+        ArchitectureError: if there is none; the message names the closest.
+        AttentuneError: if the name belongs to a user's attention that is broken.
+    """
+    entry = ATTENTIONS.get(name) or find_registered(name)
+    if entry is None:
+        hint = did_you_mean(name, [*ATTENTIONS, *list_registered()], listed=20)
+        raise ArchitectureError(f"unknown attention {name!r}{hint}")
+    return entry
+
+
+def offered(name: str) -> bool:
+    """Whether there is an attention of that name here. This imports no installed package.
+
+    Raises:
+        AttentuneError: if a module that ATTENTUNE_PLUGINS names cannot be imported.
+    """
+    return name in ATTENTIONS or is_registered(name)
