@@ -49,15 +49,15 @@ TRAINING = "epochs"
 FIRST = "first epoch, more than later ones"
 ANSWER = "answer to an epoch"
 IN_WORKER = (
-    ("checkpoint", "attentune.runners.workers.trial", "read_facts"),
-    ("data", "attentune.runners.workers.trial", "resident"),
+    ("checkpoint", "attentune.runners.workers.checkpoints", "read_facts"),
+    ("data", "attentune.runners.workers.recipe_evaluator", "load_device_data"),
     ("build", "attentune.spaces.networks.reusable_backbone", "ReusableBackbone._reset"),
     ("build", "attentune.spaces.networks.reusable_backbone", "insert_all"),
-    ("price", "attentune.runners.workers.trial", "_Trial.price"),
+    ("price", "attentune.runners.workers.recipe_evaluator", "measure_costs"),
     ("optimizer and average", "attentune.runners.training.train", "Training.__init__"),
     (TRAINING, "attentune.runners.training.train", "Training.epoch"),
     ("checkpoint", "attentune.runners.training.train", "Training.save"),
-    ("weights", "attentune.runners.workers.trial", "_Trial.finish"),
+    ("weights", "attentune.runners.workers.recipe_evaluator", "save_weights"),
     (ANSWER, "multiprocessing.connection", "Connection.recv"),
     ("tell", "multiprocessing.connection", "Connection.send"),
 )

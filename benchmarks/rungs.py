@@ -35,7 +35,7 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
-from attentune.runners.training.train import Save, Training, evaluate, steps_of
+from attentune.runners.training.train import SaveCheckpoint, Training, evaluate, steps_of
 from scipy import stats
 from torch import nn
 
@@ -80,7 +80,7 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
     else:
         raw: list[float] = []
 
-        def noted(_report: EpochReport, save: Save) -> None:
+        def noted(_report: EpochReport, save: SaveCheckpoint) -> None:
             if kind == "full":
                 raw.append(evaluate(save.training.model, loaded.data, recipe)[0])
 

@@ -16,7 +16,7 @@ from attentune.runners.data import load_data
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
-from attentune.runners.training.train import Outcome, Save, train
+from attentune.runners.training.train import Outcome, SaveCheckpoint, train
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network
 from torch import nn
@@ -77,12 +77,12 @@ def trained(
     seed: int,
     recipe: Recipe,
     loaded: Loaded,
-    also: Callable[[EpochReport, Save], object] = lambda *_: None,
+    also: Callable[[EpochReport, SaveCheckpoint], object] = lambda *_: None,
 ) -> Trained:
     """All epochs of one architecture; `also` is called after each."""
     curve: list[EpochReport] = []
 
-    def noted(report: EpochReport, save: Save) -> bool:
+    def noted(report: EpochReport, save: SaveCheckpoint) -> bool:
         curve.append(report)
         also(report, save)
         return True

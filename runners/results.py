@@ -14,6 +14,10 @@ from ..errors import FailureKind
 from ..spaces.architecture import Architecture
 from .recipe import Recipe
 
+CHECKPOINT_FILE = "checkpoint.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+"""What a worker leaves in the folder of a trial: while it runs, and when it is finished."""
+
 
 @dataclass(frozen=True)
 class Costs:

@@ -36,7 +36,7 @@ EVAL_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Save:
+class SaveCheckpoint:
     """Writes a checkpoint of a training, as it is after `epoch` epochs."""
 
     training: Training
@@ -69,7 +69,7 @@ def train(
     *,
     seed: int,
     resume: Path | None = None,
-    on_epoch: Callable[[EpochReport, Save], bool] = lambda *_: True,
+    on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
@@ -88,7 +88,7 @@ def train(
     stopped = False
     for epoch in range(first, recipe.epochs):
         report = run.epoch(epoch)
-        if not on_epoch(report, Save(run, epoch + 1)) and epoch + 1 < recipe.epochs:
+        if not on_epoch(report, SaveCheckpoint(run, epoch + 1)) and epoch + 1 < recipe.epochs:
             stopped = True
             break
     if run.average:

@@ -29,7 +29,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     if where.type == "cpu":
         keep_freed_memory()
 
-    def tell(event: Event) -> Decision:
+    def send(event: Event) -> Decision:
         pipe.send(event)
         decision: Decision = pipe.recv() if isinstance(event, EpochDone) else Decision.GO_ON
         return decision
@@ -37,7 +37,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     while True:
         try:
             job: Job = pipe.recv()
-            run_trial(job, tell, device=where, worker=name)
+            run_trial(job, send, device=where, worker=name)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 

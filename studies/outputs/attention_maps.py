@@ -26,12 +26,11 @@ from ...cache_folders import cache_folder
 from ...errors import StoreError
 from ...files import atomic_write
 from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
+from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..records import CONFIRM, StudyRecord, TrialRecord
 
-WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
-"""The files in a trial's folder, named as in `runners.workers.trial`, which imports torch."""
 NUM_IMAGES = 8
 TIMEOUT_SECONDS = 120.0
 """Longest time for one request. Most of it is importing torch and building the network."""
@@ -218,7 +217,7 @@ def _cache_result(file: Path, result: dict[str, Any]) -> None:
 
 def _weights_file(store: Store, study: StudyRecord, number: int) -> Path | None:
     folder = store.trial_folder(study, number)
-    files = (folder / WEIGHTS, folder / CHECKPOINT)
+    files = (folder / WEIGHTS_FILE, folder / CHECKPOINT_FILE)
     return next((file.resolve() for file in files if file.is_file()), None)
 
 

@@ -18,7 +18,7 @@ from ... import __version__
 from ...errors import ArchitectureError, StoreError, StudyError, UsageError
 from ...runners.data import load_data
 from ...runners.recipe import Recipe
-from ...runners.workers.trial import WEIGHTS
+from ...runners.results import WEIGHTS_FILE
 from ...spaces.architecture import Architecture, parse
 from ...spaces.attentions.plugins.register import REMEDY, describe_missing, origins_of
 from ...spaces.attentions.registry import offered
@@ -60,7 +60,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     """
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
-    weights = store.trial_folder(record, trial.number) / WEIGHTS
+    weights = store.trial_folder(record, trial.number) / WEIGHTS_FILE
     if not weights.is_file():
         raise StoreError(f"the weights of trial {trial.number} are gone from {store.artifacts}.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -73,7 +73,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     try:
         building.chmod(0o755)
         facts = describe(record, trial)
-        shutil.copyfile(weights, building / WEIGHTS)
+        shutil.copyfile(weights, building / WEIGHTS_FILE)
         (building / ARCHITECTURE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
         (building / CARD).write_text(_card(facts), "utf-8")
         if folder.exists():
@@ -136,7 +136,7 @@ def load(folder: str | Path) -> nn.Module:
 
     model = build_network(architecture, seed=None, **settings)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"the weights in {folder} do not load: {reason}") from None

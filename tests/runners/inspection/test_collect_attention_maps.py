@@ -17,8 +17,8 @@ from attentune.runners.inspection import collect_attention_maps as module
 from attentune.runners.inspection.attention_maps import AttentionMaps
 from attentune.runners.inspection.collect_attention_maps import collect_attention_maps, main
 from attentune.runners.recipe import Recipe
-from attentune.runners.results import Job
-from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS, run_trial
+from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE, Job
+from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.plugins import register as registration
@@ -90,8 +90,8 @@ def collected(tmp_path):
     """AttentionMaps at a network that nobody has trained."""
 
     def collect(text: str, recipe: Recipe = RECIPE, **how) -> AttentionMaps:
-        save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS)
-        return collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, **how)
+        save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS_FILE)
+        return collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS_FILE, **how)
 
     return collect
 
@@ -135,8 +135,8 @@ def test_tokens_lie_where_the_backbone_says(known, tmp_path):
     recipe = RECIPE.model_copy(update={"image_size": 64})
     text = "hiera_tiny_224+byplace@s2b2.post"
     model = network(text, recipe)
-    save_file(model.state_dict(), tmp_path / WEIGHTS)
-    found = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS, num_images=2)
+    save_file(model.state_dict(), tmp_path / WEIGHTS_FILE)
+    found = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS_FILE, num_images=2)
     [gate] = found.attentions
     wanted = 10 * np.arange(8)[:, None] + np.arange(8) + 1
     np.testing.assert_allclose(gate.locations, np.broadcast_to(wanted, (2, 8, 8)), rtol=1e-5)
@@ -228,7 +228,7 @@ def test_images_depend_on_the_seed_and_on_no_network(collected):
 def test_a_senseless_number_of_images_is_refused(num_images, tmp_path):
     with pytest.raises(UsageError, match=f"1 to 64 images at a time, not {num_images}"):
         collect_attention_maps(
-            parse("test_resnet"), RECIPE, tmp_path / WEIGHTS, num_images=num_images
+            parse("test_resnet"), RECIPE, tmp_path / WEIGHTS_FILE, num_images=num_images
         )
 
 
@@ -269,13 +269,13 @@ def trial(tmp_path_factory, cache):
 
     job = Job(0, parse(TEXT), recipe, 0, folder)
     run_trial(job, tell, device=torch.device("cpu"))
-    saved = (folder / CHECKPOINT).read_bytes()
+    saved = (folder / CHECKPOINT_FILE).read_bytes()
     run_trial(job, tell, device=torch.device("cpu"))
-    (folder / CHECKPOINT).write_bytes(saved)
+    (folder / CHECKPOINT_FILE).write_bytes(saved)
     return folder, recipe, reports
 
 
-@pytest.mark.parametrize(("file", "epochs"), [(CHECKPOINT, 3), (WEIGHTS, None)])
+@pytest.mark.parametrize(("file", "epochs"), [(CHECKPOINT_FILE, 3), (WEIGHTS_FILE, None)])
 def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
     folder, recipe, reports = trial
     found = collect_attention_maps(parse(TEXT), recipe, folder / file, num_images=64)
@@ -286,7 +286,7 @@ def test_a_network_judges_as_its_trial_was_judged(trial, file, epochs):
     assert found.epochs == epochs
 
 
-@pytest.mark.parametrize("file", [CHECKPOINT, WEIGHTS, "absent"])
+@pytest.mark.parametrize("file", [CHECKPOINT_FILE, WEIGHTS_FILE, "absent"])
 def test_weights_that_do_not_fit_are_refused_in_a_sentence(trial, file):
     folder, recipe, _ = trial
     with pytest.raises(AttentuneError, match=r"do not fit test_mambaout .*choose another trial"):
@@ -296,7 +296,7 @@ def test_weights_that_do_not_fit_are_refused_in_a_sentence(trial, file):
 def asked(trial, tmp_path: Path, **changes) -> dict:
     folder, recipe, _ = trial
     wanted = {"architecture": TEXT, "recipe": recipe.model_dump(mode="json"), "num_images": 2}
-    wanted = {**wanted, "weights": str(folder / WEIGHTS), **changes}
+    wanted = {**wanted, "weights": str(folder / WEIGHTS_FILE), **changes}
     (tmp_path / "request.json").write_text(json.dumps(wanted))
     code = main([str(tmp_path / "request.json"), str(tmp_path / "result.json")])
     answer = json.loads((tmp_path / "result.json").read_text())

@@ -12,8 +12,8 @@ from dataclasses import replace
 import psutil
 import pytest
 from attentune.runners.events import Decision, EpochDone, Failed, Finished, WorkerDied
+from attentune.runners.results import CHECKPOINT_FILE
 from attentune.runners.workers.local_pool import LocalPool
-from attentune.runners.workers.trial import CHECKPOINT
 from attentune.spaces.architecture import parse
 
 
@@ -40,7 +40,7 @@ def worker_process():
 def test_a_killed_worker_is_reported_and_replaced_and_its_trial_goes_on(pool, job, follow):
     job = replace(job, recipe=job.recipe.model_copy(update={"epochs": 500}))
     pool.start(job)
-    while not (job.folder / CHECKPOINT).exists():  # after some seconds of such epochs
+    while not (job.folder / CHECKPOINT_FILE).exists():  # after some seconds of such epochs
         for event in pool.events(1.0):
             if isinstance(event, EpochDone):
                 pool.reply(job.number, Decision.GO_ON)

@@ -18,8 +18,8 @@ from attentune.runners.events import (
     Started,
     Stopped,
 )
+from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from attentune.runners.workers.pool import POOLS, PoolName, make_pool
-from attentune.runners.workers.trial import CHECKPOINT, WEIGHTS
 from attentune.spaces.architecture import parse
 
 
@@ -41,12 +41,12 @@ def test_a_trial_tells_its_story_in_order_and_leaves_its_weights(pool, job, foll
     assert result.accuracy == events[-2].report.accuracy
     assert result.costs == events[1].costs
     assert {"torch", "device", "precision"} <= set(result.environment)
-    assert (job.folder / WEIGHTS).is_file()
+    assert (job.folder / WEIGHTS_FILE).is_file()
     assert pool.idle == 1
     deadline = time.monotonic() + 10
-    while (job.folder / CHECKPOINT).exists() and time.monotonic() < deadline:
+    while (job.folder / CHECKPOINT_FILE).exists() and time.monotonic() < deadline:
         time.sleep(0.01)  # it goes once the result has been told
-    assert not (job.folder / CHECKPOINT).exists()
+    assert not (job.folder / CHECKPOINT_FILE).exists()
 
 
 def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, tmp_path, follow):
@@ -61,7 +61,9 @@ def test_a_stopped_trial_goes_on_from_its_last_epoch_to_the_same_end(pool, job, 
     pool.start(replace(job, folder=tmp_path / "whole"))
     whole = follow(pool)
     assert rest[-1].result.accuracy == whole[-1].result.accuracy
-    assert (job.folder / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    assert (job.folder / WEIGHTS_FILE).read_bytes() == (
+        tmp_path / "whole" / WEIGHTS_FILE
+    ).read_bytes()
 
 
 def test_a_pruned_trial_leaves_nothing_and_says_what_it_took(pool, job, follow):
@@ -77,7 +79,7 @@ def test_a_pruned_trial_leaves_nothing_and_says_what_it_took(pool, job, follow):
 
 def test_a_torn_checkpoint_costs_its_epochs_not_the_trial(pool, job, follow):
     job.folder.mkdir(parents=True)
-    (job.folder / CHECKPOINT).write_bytes(b"torn")
+    (job.folder / CHECKPOINT_FILE).write_bytes(b"torn")
     pool.start(job)
     events = follow(pool)
     assert events[0].resumed_from == 0

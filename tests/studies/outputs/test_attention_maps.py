@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 from attentune.errors import StoreError, StudyError
 from attentune.runners.inspection.attention_maps import AttentionMaps
-from attentune.runners.results import EpochReport, Failure
+from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE, EpochReport, Failure
 from attentune.studies.database.store import Store
 from attentune.studies.outputs import attention_maps as module
 from attentune.studies.outputs.attention_maps import (
-    CHECKPOINT,
-    WEIGHTS,
     AttentionMapsRequest,
     fetch_attention_maps,
     request_for_baseline,
@@ -43,7 +41,7 @@ def recorded(store: Store, study: StudyRecord, tiny_recipe: Any) -> StudyRecord:
     return store.update_config(study, {"study": {"recipe": tiny_recipe.model_dump(mode="json")}})
 
 
-def leave(store: Store, study: StudyRecord, number: int, name: str = WEIGHTS) -> Path:
+def leave(store: Store, study: StudyRecord, number: int, name: str = WEIGHTS_FILE) -> Path:
     """A file in a trial's folder, where its weights would be."""
     folder = store.trial_folder(study, number)
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +80,6 @@ def test_the_maps_of_a_trained_trial_are_computed_once_in_another_process(
     from attentune.runners.workers import trial
     from attentune.spaces.architecture import parse
 
-    assert (WEIGHTS, CHECKPOINT) == (trial.WEIGHTS, trial.CHECKPOINT)
     number = add(TEXT, 0.5)
     job = Job(number, parse(TEXT), tiny_recipe, 0, store.trial_folder(recorded, number))
     trial.run_trial(job, lambda _: Decision.GO_ON, device=torch.device("cpu"))
@@ -181,7 +178,7 @@ def test_a_trial_without_weights_says_why_and_what_to_do(
     }.items():
         with pytest.raises(StoreError, match=why):
             request_for_trial(store, recorded, number)
-    saved = leave(store, recorded, running, CHECKPOINT)
+    saved = leave(store, recorded, running, CHECKPOINT_FILE)
     assert request_for_trial(store, recorded, running).weights == saved.resolve()
 
 
@@ -211,7 +208,7 @@ def test_the_baseline_has_weights_and_is_as_like_the_trial_as_can_be(
     assert chosen(ours) is None
     leave(store, recorded, confirming)
     assert chosen(ours) is None  # judged on other data, after another number of epochs
-    leave(store, recorded, running, CHECKPOINT)
+    leave(store, recorded, running, CHECKPOINT_FILE)
     assert chosen(ours) == f"trial {running} of 'first'"
     leave(store, recorded, other)
     assert chosen(ours) == f"trial {other} of 'first'"

@@ -1,0 +1,80 @@
+"""When the checkpoint of a trial is written, and what it says about the trial so far.
+
+A checkpoint lets an interrupted trial continue. How tensors get into the file is the business of
+whoever trains (`training.checkpoint` for the built-in evaluator); how often that is worth its time
+is decided here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...files import atomic_write
+from ..results import CHECKPOINT_FILE, EpochReport
+from ..training.checkpoint import read_facts
+
+MIN_TRAINING_PER_WRITE = 50
+"""A checkpoint is written after an epoch if training has gone on since the last one for at least so
+many times what writing takes. So checkpoints cost at most a fiftieth of the time, and a crash loses
+no more than some seconds, or one epoch where that is longer."""
+ASSUMED_BYTES_PER_SECOND = 300e6
+"""How fast a checkpoint is assumed to be written until the first one has been timed."""
+
+
+class CheckpointWriter(Protocol):
+    """Writes the state of a training to a file when it is called."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that will be written."""
+
+    def __call__(self, path: Path, facts: dict[str, Any]) -> None:
+        """Write the state, and facts that JSON can hold, to `path`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a trial has come: its last epoch, and what was spent over all runs, in seconds."""
+
+    report: EpochReport
+    seconds: float
+    device_seconds: float
+
+
+class TrialCheckpoints:
+    """The checkpoint file in a trial's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / CHECKPOINT_FILE
+        self._written_at = time.perf_counter()
+        self._write_seconds: float | None = None
+
+    def read(self) -> Progress | None:
+        """The progress of an earlier run; None if there is no checkpoint that can be read."""
+        facts = read_facts(self.path)
+        if facts is None:
+            return None
+        seconds, device_seconds = float(facts["seconds"]), float(facts["device_seconds"])
+        return Progress(EpochReport(**facts["report"]), seconds, device_seconds)
+
+    def is_due(self, writer: CheckpointWriter) -> bool:
+        """Whether enough training has happened since the last checkpoint to write another."""
+        if self._write_seconds is None:
+            self._write_seconds = writer.size / ASSUMED_BYTES_PER_SECOND
+        training_seconds = time.perf_counter() - self._written_at
+        return training_seconds >= MIN_TRAINING_PER_WRITE * self._write_seconds
+
+    def write(self, writer: CheckpointWriter, progress: Progress) -> None:
+        """Replace the checkpoint atomically."""
+        began = time.perf_counter()
+        with atomic_write(self.path) as path:
+            writer(path, asdict(progress))
+        self._written_at = time.perf_counter()
+        self._write_seconds = self._written_at - began
+
+    def remove(self) -> None:
+        """Delete the checkpoint, if there is one."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,212 @@
+"""The seam between a trial and what trains it.
+
+A `Trial` is one job as an `Evaluator` sees it: what to train, on which device, what an earlier run
+left behind, and a way to report costs and epochs to the coordinator. An evaluator trains and
+returns the result. The built-in one is `recipe_evaluator.RecipeEvaluator`; the contract is in
+`tests/runners/workers/test_evaluator.py`. The shortest evaluator:
+
+    class Constant:
+        def evaluate(self, trial: Trial) -> TrialResult | None:
+            trial.report_costs(Costs(params=1, macs=1))
+            report = EpochReport(1, train_loss=1.0, accuracy=0.5, val_loss=1.0, lr=0.1, seconds=1.0)
+            if trial.report(report) is not Decision.GO_ON:
+                return None
+            return trial.result(report.accuracy)
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from ...errors import AttentuneError
+from ..environment import describe_environment
+from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
+from ..results import Costs, EpochReport, Job, TrialResult
+from .checkpoints import CheckpointWriter, Progress, TrialCheckpoints
+
+SendEvent = Callable[[Event], Decision]
+"""Sends an event to the coordinator. After an `EpochDone` it waits for the decision."""
+
+NO_EPOCH = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
+
+
+class Evaluator(Protocol):
+    """Finds out how good an architecture is."""
+
+    def evaluate(self, trial: Trial) -> TrialResult | None:
+        """Train and judge one architecture.
+
+        Calls `trial.report_costs` once, before training, then `trial.report` after every epoch,
+        and returns `trial.result(accuracy)` when all epochs are done. Where `trial.report` says
+        otherwise than `Decision.GO_ON`, it stops and returns None.
+
+        Raises:
+            TrialError: the trial failed, for the reason that is its kind. Any other exception makes
+                the trial fail as well; `trial.classify_failure` finds its kind.
+        """
+
+
+class CostLimitError(Exception):
+    """A cost of a trial's network is above a limit of the study. `run_trial` reports it."""
+
+    def __init__(self, costs: Costs, reason: str) -> None:
+        super().__init__(reason)
+        self.costs, self.reason = costs, reason
+
+
+class Trial:
+    """One job in the hands of an evaluator.
+
+    Args:
+        job: what to train, with which recipe and seed, and in which folder files belong.
+        send: sends an event to the coordinator.
+        device: where the network is trained.
+        worker: the name of the worker, for the record.
+    """
+
+    def __init__(
+        self, job: Job, send: SendEvent, *, device: torch.device, worker: str = "here"
+    ) -> None:
+        self.job, self.device = job, device
+        self._send, self._worker = send, worker
+        self._began = time.perf_counter()
+        self._checkpoints = TrialCheckpoints(job.folder)
+        earlier = self._checkpoints.read()
+        self._resumed = earlier is not None
+        self._earlier_seconds = earlier.seconds if earlier else 0.0
+        self._device_seconds = earlier.device_seconds if earlier else 0.0
+        self._costs: Costs | None = None
+        self._decision = Decision.GO_ON
+        self.last_report = earlier.report if earlier else NO_EPOCH
+
+    # What an evaluator uses.
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint of an earlier run, from which training continues; None for a new trial."""
+        return self._checkpoints.path if self._resumed else None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on this trial so far, over all its runs."""
+        return self._earlier_seconds + time.perf_counter() - self._began
+
+    def report_costs(self, costs: Costs) -> None:
+        """Report what the network costs, once, before it is trained.
+
+        Raises:
+            CostLimitError: a cost is above its limit in `job.limits`. Let it pass: the trial
+                ends as rejected.
+        """
+        if reason := costs.exceeded_limit(self.job.limits):
+            raise CostLimitError(costs, reason)
+        self._costs = costs
+        self._send(Measured(self.job.number, costs))
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def report_again(self) -> Decision:
+        """Repeat the last report of an earlier run, for the decision about it.
+
+        That run may have ended after it wrote the checkpoint and before its report arrived.
+        """
+        self._decision = self._send(EpochDone(self.job.number, self.last_report))
+        return self._decision
+
+    def report(self, report: EpochReport, writer: CheckpointWriter | None = None) -> Decision:
+        """Report an epoch, wait for the decision, and write a checkpoint if it is time or needed.
+
+        After the last epoch the decision is always `GO_ON`: the trial is complete.
+
+        Args:
+            report: the epoch, counted from 1; `seconds` is the time that it kept the device busy.
+            writer: writes the state of the training. Without one a trial that is paused starts
+                again from its first epoch when it is resumed.
+        """
+        self._device_seconds += report.seconds
+        self.last_report = report
+        is_last = report.epoch == self.job.recipe.epochs
+        saved = writer is None or is_last  # after the last epoch the weights are kept at once
+        if writer and not saved and self._checkpoints.is_due(writer):
+            self._write_checkpoint(writer)
+            saved = True
+        decision = self._send(EpochDone(self.job.number, report))
+        if is_last:
+            return Decision.GO_ON
+        self._decision = decision
+        if writer and decision is Decision.PAUSE and not saved:
+            self._write_checkpoint(writer)
+        return decision
+
+    def result(self, accuracy: float, facts: Mapping[str, str] | None = None) -> TrialResult:
+        """The result of a trial whose epochs are all done and whose weights are kept.
+
+        Args:
+            accuracy: of the weights that were kept; a fraction.
+            facts: what to record beside the environment, by name.
+        """
+        if self._costs is None:
+            raise RuntimeError("an evaluator reports the costs before it makes a result")
+        return TrialResult(
+            accuracy=accuracy,
+            epochs=self.last_report.epoch,
+            costs=self._costs,
+            seconds=self.seconds,
+            device_seconds=self._device_seconds,
+            peak_memory_mib=peak_memory_mib(self.device),
+            environment={**self._describe_environment(), **(facts or {})},
+        )
+
+    # What `run_trial` uses.
+
+    def start(self) -> None:
+        """Report that the worker has the trial, and after which epoch it continues."""
+        self._send(Started(self.job.number, self._worker, self.last_report.epoch))
+
+    def finish(self, result: TrialResult) -> None:
+        """Report the result. The checkpoint is of no use any more."""
+        self._send(Finished(self.job.number, result))
+        self._checkpoints.remove()
+
+    def reject(self, exceeded: CostLimitError) -> None:
+        """Report that a cost is above its limit, so that nothing was trained."""
+        self._send(Rejected(self.job.number, exceeded.costs, exceeded.reason))
+
+    def stop(self) -> None:
+        """Report that training has stopped before its last epoch, paused or pruned.
+
+        Raises:
+            AttentuneError: nobody decided that it should stop.
+        """
+        if self._decision is Decision.GO_ON:
+            raise AttentuneError(
+                "the evaluator returned no result, but no epoch was to be the last"
+            )
+        spent = (self.last_report.epoch, self.seconds, self._device_seconds)
+        self._send(Stopped(self.job.number, *spent, self._describe_environment()))
+        if self._decision is Decision.PRUNE:
+            self._checkpoints.remove()
+
+    def _write_checkpoint(self, writer: CheckpointWriter) -> None:
+        progress = Progress(self.last_report, self.seconds, self._device_seconds)
+        self._checkpoints.write(writer, progress)
+
+    def _describe_environment(self) -> dict[str, str]:
+        attentions = (insertion.attention for insertion in self.job.architecture.insertions)
+        return describe_environment(self.device, self.job.recipe.precision, attentions)
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Highest memory so far, in MiB: of tensors on a CUDA device, of this process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,172 @@
+"""The built-in evaluator: build the network, measure its costs, train it by the recipe, keep it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ...errors import AttentuneError, TrialError
+from ...files import atomic_write
+from ...spaces.architecture import Architecture
+from ...spaces.backbones.stem import Stem
+from ...spaces.kernels import batch_norm, pool_scale_cuda
+from ...spaces.networks.build import build_network
+from ...spaces.networks.reusable_backbone import ReusableBackbone
+from ..costs import count_costs, count_training_memory_mib, measure_latency
+from ..data import Dataset, load_data
+from ..events import Decision
+from ..recipe import Init, Recipe
+from ..results import WEIGHTS_FILE, Costs, EpochReport, Job, TrialResult
+from ..training.device_data import DeviceData, DeviceImages, spare_bytes
+from ..training.train import SaveCheckpoint, evaluate, train
+from .evaluator import Trial
+
+
+class RecipeEvaluator:
+    """Trains the network of an architecture with the study's recipe; see `Evaluator`.
+
+    A worker keeps the study's images and backbone on the device for all its trials.
+    """
+
+    def evaluate(self, trial: Trial) -> TrialResult | None:
+        """The result after the recipe's epochs; None if the trial was paused or pruned."""
+        job, recipe = trial.job, trial.job.recipe
+        dataset, data = load_device_data(recipe, trial.device)
+        backbone = load_backbone(
+            job.architecture.backbone,
+            job.architecture.strip_attention,
+            recipe.stem,
+            recipe.image_size,
+            recipe.init,
+            len(dataset.classes),
+            trial.device,
+        )
+        with backbone.network(job.architecture, job.seed) as model:
+            trial.report_costs(measure_costs(model, job, len(dataset.classes)))
+            return self._train(trial, model, data)
+
+    def _train(self, trial: Trial, model: nn.Module, data: DeviceData) -> TrialResult | None:
+        job, recipe = trial.job, trial.job.recipe
+        if trial.checkpoint and trial.report_again() is not Decision.GO_ON:
+            return None
+
+        def on_epoch(report: EpochReport, save: SaveCheckpoint) -> bool:
+            return trial.report(report, save) is Decision.GO_ON
+
+        outcome = train(
+            model, data, recipe, seed=job.seed, resume=trial.checkpoint, on_epoch=on_epoch
+        )
+        if outcome.stopped:
+            return None
+        accuracy = trial.last_report.accuracy
+        if job.test:
+            images = load_test_images(recipe, trial.device)
+            accuracy, _ = evaluate(outcome.model, data, recipe, images)
+        save_weights(outcome.model, job)
+        facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
+        return trial.result(accuracy, facts)
+
+
+def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
+    """The costs of a network, measured as far as the job asks for it.
+
+    Args:
+        model: the network of `job.architecture`, on its device.
+        job: says what to measure, and which counts are known.
+        num_classes: classes of the data.
+
+    Raises:
+        AttentuneError: the network has another number of parameters than was predicted.
+    """
+    recipe = job.recipe
+    costs = job.costs or count_costs(model, recipe.image_size)
+    parameters = sum(p.numel() for p in model.parameters())
+    if costs.params != parameters:
+        raise AttentuneError(
+            f"{job.architecture} has {parameters:,} parameters, but {costs.params:,} were "
+            "predicted; please report the architecture"
+        )
+    latency = ratio = memory = None
+    if "latency_ms" in job.measure:
+        bare = build_network(
+            Architecture(job.architecture.backbone),
+            num_classes=num_classes,
+            stem=recipe.stem,
+            image_size=recipe.image_size,
+            seed=job.seed,
+        ).to(next(model.parameters()).device)
+        latency, ratio = measure_latency(model, bare, recipe.image_size)
+        if job.reference_latency_ms is not None:
+            latency = ratio * job.reference_latency_ms
+    if "memory_mib" in job.measure:
+        memory = count_training_memory_mib(job.architecture, recipe, num_classes)
+    return Costs(costs.params, costs.macs, latency, ratio, memory)
+
+
+def save_weights(model: nn.Module, job: Job) -> None:
+    """Write the weights and buffers of a trained network to the trial's folder."""
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    with atomic_write(job.folder / WEIGHTS_FILE) as path:
+        save_file(weights, path)
+
+
+def describe_kernels(device: torch.device) -> dict[str, str]:
+    """Why attentune's own kernels could not be used on a device; usually empty."""
+    kernels = {
+        "attention": pool_scale_cuda.KERNELS,
+        "strip": pool_scale_cuda.STRIPS,
+        "batch norm": batch_norm.KERNELS,
+    }
+    reasons = {name: module.reasons.get(device) for name, module in kernels.items()}
+    return {f"{name} kernels": f"torch's: {reason}" for name, reason in reasons.items() if reason}
+
+
+@lru_cache(maxsize=1)
+def load_device_data(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
+    """The study's data on the device; a worker keeps it for all its trials."""
+    dataset = load_data(recipe)
+    return dataset, DeviceData.of(dataset, device)
+
+
+@lru_cache(maxsize=1)
+def load_test_images(recipe: Recipe, device: torch.device) -> DeviceImages:
+    """The images of the test split; TrialError `invalid` if the data has none."""
+    test = load_data(recipe).test
+    if test is None:
+        raise TrialError("invalid", f"{recipe.data} has no test split to judge on")
+    return DeviceImages.of(test, device, spare_bytes(device) / 2)
+
+
+@lru_cache(maxsize=2)
+def load_backbone(
+    backbone: str,
+    strip_attention: bool,
+    stem: Stem,
+    image_size: int,
+    init: Init,
+    num_classes: int,
+    device: torch.device,
+) -> ReusableBackbone:
+    """The study's backbone on the device; a worker keeps it for all its trials.
+
+    Args:
+        backbone: the timm name.
+        strip_attention: whether the backbone's own attention is removed.
+        stem: `small` for images of few pixels.
+        image_size: side of the square image, in pixels.
+        init: whether the weights are drawn or pretrained.
+        num_classes: outputs of the head.
+        device: where it is trained.
+    """
+    return ReusableBackbone(
+        backbone,
+        num_classes=num_classes,
+        image_size=image_size,
+        stem=stem,
+        strip_attention=strip_attention,
+        pretrained=init == "pretrained",
+        device=device,
+    )

@@ -1,0 +1,127 @@
+"""What every evaluator must do: the contract of `workers.evaluator.Evaluator`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from attentune.errors import TrialError
+from attentune.runners.events import (
+    Decision,
+    EpochDone,
+    Failed,
+    Finished,
+    Measured,
+    Rejected,
+    Started,
+    Stopped,
+)
+from attentune.runners.results import CHECKPOINT_FILE, Costs, EpochReport
+from attentune.runners.workers.recipe_evaluator import RecipeEvaluator
+from attentune.runners.workers.trial import run_trial
+from attentune.spaces.architecture import parse
+
+CPU = torch.device("cpu")
+
+
+class FormulaEvaluator:
+    """Somebody's own evaluator: accuracy is a formula of the epoch."""
+
+    def evaluate(self, trial):
+        if "s9" in str(trial.job.architecture):
+            raise TrialError("invalid", "there is no s9")
+        trial.report_costs(Costs(params=10, macs=20))
+        for epoch in range(trial.last_report.epoch + 1, trial.job.recipe.epochs + 1):
+            report = EpochReport(epoch, 1.0, epoch / 10, 1.0, 0.1, seconds=0.01)
+            if trial.report(report) is not Decision.GO_ON:
+                return None
+        return trial.result(trial.last_report.accuracy, {"formula": "epoch / 10"})
+
+
+class ForgetfulEvaluator:
+    """An evaluator that returns no result although nobody stopped it."""
+
+    def evaluate(self, trial):
+        trial.report_costs(Costs(params=10, macs=20))
+
+
+@pytest.fixture(params=[FormulaEvaluator, RecipeEvaluator])
+def evaluator(request):
+    return request.param()
+
+
+@pytest.fixture
+def play(evaluator):
+    def play(job, decisions=None, evaluator=evaluator):
+        """All events of a trial; `decisions` after epochs, by number."""
+        events = []
+
+        def send(event):
+            events.append(event)
+            epoch = event.report.epoch if isinstance(event, EpochDone) else None
+            return (decisions or {}).get(epoch, Decision.GO_ON)
+
+        run_trial(job, send, device=CPU, evaluator=evaluator)
+        return events
+
+    return play
+
+
+def test_costs_then_every_epoch_then_the_result_arrive_in_order(play, job):
+    events = play(job)
+    assert [type(e) for e in events] == [Started, Measured, *[EpochDone] * 3, Finished]
+    assert [e.report.epoch for e in events if isinstance(e, EpochDone)] == [1, 2, 3]
+    assert {event.number for event in events} == {job.number}
+    result = events[-1].result
+    assert (result.accuracy, result.epochs) == (events[-2].report.accuracy, 3)
+    assert result.costs == events[1].costs
+    assert result.device_seconds > 0
+    assert result.environment["torch"] == torch.__version__
+    assert not (job.folder / CHECKPOINT_FILE).exists()
+
+
+@pytest.mark.parametrize("decision", [Decision.PAUSE, Decision.PRUNE])
+def test_a_decision_to_stop_is_honoured(play, job, decision):
+    events = play(job, {1: decision})
+    assert [type(e) for e in events] == [Started, Measured, EpochDone, Stopped]
+    assert events[-1].epochs == 1
+    assert events[-1].environment["torch"] == torch.__version__
+    if decision is Decision.PRUNE:
+        assert not (job.folder / CHECKPOINT_FILE).exists()
+
+
+@pytest.mark.parametrize("decision", [Decision.PAUSE, Decision.PRUNE])
+def test_after_the_last_epoch_the_trial_is_complete_whatever_is_decided(play, job, decision):
+    assert isinstance(play(job, {3: decision})[-1], Finished)
+
+
+def test_an_exception_fails_the_trial_with_its_kind(play, job):
+    events = play(replace(job, architecture=parse("test_resnet+se(r=4)@s9.residual")))
+    assert [type(e) for e in events] == [Started, Failed]
+    assert events[-1].failure.kind == "invalid"
+    assert "s9" in events[-1].failure.message
+    assert "Traceback" in events[-1].failure.traceback
+
+
+def test_a_cost_above_its_limit_rejects_the_trial_untrained(play, job):
+    events = play(replace(job, limits={"params": 1}))
+    assert [type(e) for e in events] == [Started, Rejected]
+    assert events[-1].reason.endswith("above the limit of 1")
+    assert events[-1].costs.params >= 10
+
+
+def test_a_paused_trial_continues_where_its_evaluator_can_save_it(play, job, evaluator):
+    play(job, {2: Decision.PAUSE})
+    events = play(job)
+    resumed_from = 2 if isinstance(evaluator, RecipeEvaluator) else 0
+    assert events[0].resumed_from == resumed_from
+    assert isinstance(events[-1], Finished)
+    epochs = [e.report.epoch for e in events if isinstance(e, EpochDone)]
+    assert epochs == list(range(max(1, resumed_from), 4))  # the last one is reported again
+
+
+def test_an_evaluator_that_gives_up_by_itself_fails(play, job):
+    failed = play(job, evaluator=ForgetfulEvaluator())[-1]
+    assert isinstance(failed, Failed)
+    assert "returned no result" in failed.failure.message

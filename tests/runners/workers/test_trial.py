@@ -1,0 +1,23 @@
+"""Every failure of a trial has a kind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attentune.errors import ArchitectureError, TrialError
+from attentune.runners.workers.trial import classify_failure
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (TrialError("diverged", "the loss was nan"), "diverged", "the loss was nan"),
+        (torch.OutOfMemoryError("no room\ndetails"), "out_of_memory", "no room"),
+        (MemoryError(), "out_of_memory", "MemoryError"),
+        (RuntimeError("[enforce] can't allocate memory: 9"), "out_of_memory", None),
+        (ArchitectureError("no such stage"), "invalid", "no such stage"),
+        (ValueError("wrong shape"), "error", "ValueError: wrong shape"),
+    ],
+)
+def test_an_exception_is_recorded_with_a_kind_and_a_message(error, kind, message):
+    assert classify_failure(error) == (kind, message or str(error))
