@@ -7,7 +7,7 @@ nobody waits for anybody. What "best" means with several objectives follows Schm
 first (Deb et al., NSGA-II, doi 10.1109/4235.996017). With one objective that is plain order. A
 trial is judged by the rung's signal in the place of its accuracy, and by its costs, which are known
 before it trains. The signal is what the trial itself shows at the rung, or what a model of all
-trials expects of its architecture (`history.Forecaster`); then architectures are the peers.
+trials expects of its architecture (`forecaster.Forecaster`); then architectures are the peers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from ...runners.results import Costs, EpochReport
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import Matrix, non_dominated
 from ...studies.config import StudyConfig
-from ...studies.estimator.history import Forecaster
-from ...studies.estimator.mixed_model import ENOUGH, TrialHistory
-from ...studies.estimator.rungs import loss_of, rungs_of
+from ...studies.estimator.forecaster import Forecaster
+from ...studies.estimator.history import TrialHistory
+from ...studies.estimator.mixed_model import MIN_FITTED_ENDS
+from ...studies.estimator.rungs import rung_loss, study_rungs
 from ...studies.records import BASELINE, EpochRecord, TrialRecord
 
 Values = tuple[float, ...]
@@ -65,7 +66,7 @@ class Pruner:
     def __init__(self, config: StudyConfig) -> None:
         self.settings, self.seed = config.pruning, config.seed
         self.costs = tuple(key for key in config.keys if key != "accuracy")
-        self.rungs = rungs_of(config)
+        self.rungs = study_rungs(config)
         self.forecaster = Forecaster(config)
         self.reached: dict[int, dict[int, RungEntry]] = {}
 
@@ -81,7 +82,7 @@ class Pruner:
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Take in how a trial ended."""
-        self.forecaster.histories.settle(trial)
+        self.forecaster.histories.on_trial_end(trial)
 
     def judge(self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs) -> str:
         """Why the trial should stop after this epoch; empty if it should go on.
@@ -116,8 +117,8 @@ class Pruner:
     def _by_odds(self, trial: TrialIdentity, rung: int) -> str:
         """Why not to go on: the architecture is hardly on the front."""
         peers, histories = self.reached[rung], self.forecaster.histories
-        complete = {n: seen for n, seen in peers.items() if histories.complete(n)}
-        if len(complete) < ENOUGH:
+        complete = {n: seen for n, seen in peers.items() if histories.is_complete(n)}
+        if len(complete) < MIN_FITTED_ENDS:
             return ""
         known = {seen.architecture.key: seen for seen in complete.values()}
         known[trial.architecture.key] = peers[trial.number]
@@ -135,18 +136,21 @@ class Pruner:
     ) -> Matrix:
         """Possible accuracies (samples, n) of what reached a rung."""
         going = self._going(peers)
-        return self.forecaster.sampled(going, [seen.architecture for seen in asked], rng)
+        return self.forecaster.sample_accuracies(going, [seen.architecture for seen in asked], rng)
 
     def _going(self, peers: Mapping[int, RungEntry]) -> list[TrialHistory]:
         histories = self.forecaster.histories
-        going = [histories.under_way(n, seen.architecture, seen.seed) for n, seen in peers.items()]
+        going = [
+            histories.unfinished_history(n, seen.architecture, seen.seed)
+            for n, seen in peers.items()
+        ]
         return [history for history in going if history is not None]
 
     def _expected(self, peers: Mapping[int, RungEntry]) -> dict[str, Values]:
         """By key of the architectures that have reached a rung: what is expected of them."""
         found = {seen.architecture.key: seen for seen in peers.values()}
         asked = [seen.architecture for seen in found.values()]
-        expected = self.forecaster.expected(self._going(peers), asked)
+        expected = self.forecaster.predict_accuracies(self._going(peers), asked)
         return {
             key: (-value, *seen.costs)
             for (key, seen), value in zip(found.items(), expected, strict=True)
@@ -163,9 +167,9 @@ class Pruner:
         """A trial has reached an epoch; only rungs count, and only the first time."""
         if report.epoch not in self.rungs:
             return
-        self.forecaster.histories.note(number, report)
+        self.forecaster.histories.on_epoch(number, report)
         known = tuple(math.inf if cost is None else cost for cost in costs)
-        seen = RungEntry(architecture, seed, loss_of(report, self.settings.signal), known)
+        seen = RungEntry(architecture, seed, rung_loss(report, self.settings.signal), known)
         self.reached.setdefault(report.epoch, {}).setdefault(number, seen)
 
 

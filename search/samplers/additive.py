@@ -23,8 +23,9 @@ from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
-from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_to
-from ...studies.estimator.mixed_model import MixedModel, TrialHistory
+from ...studies.estimator.history import TrialHistory
+from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_trial_count
+from ...studies.estimator.mixed_model import MixedModel
 from ..trial_source import CostLookup
 
 Array = npt.NDArray[np.float64]
@@ -69,7 +70,7 @@ class Additive:
             return candidates[rng.integers(len(candidates))][1] if candidates else None
         model = self._model(seen, [architecture for architecture, _, _ in candidates])
         costs = np.array([self._known(price) for _, _, price in candidates])
-        truth = model.sample(rng)
+        truth = model.draw_sample(rng)
         if number % 2 and self.costs:
             return candidates[traded(truth, costs, rng)][1]
         tried = Counter(history.architecture for history in seen if history.end is not None)
@@ -78,18 +79,18 @@ class Additive:
 
     def prepare(self, seen: Sequence[TrialHistory], seed: int) -> None:
         """Compute what the next proposals will need, while a trial trains and nobody waits."""
-        first = fitted_to(len(seen))
-        self._fits.of(seen)
+        first = fitted_trial_count(len(seen))
+        self._fits.fit(seen)
         soon = self._candidates(seen, seed)
         if self.bound.count() > SMALL:
             soon = [*soon, *self._pool(seen, seed, first)]
             needed = _learned(len(seen))
             self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
         for architecture, _, _ in soon:
-            self.effects.of(architecture)
+            self.effects.effects_of(architecture)
 
     def _model(self, seen: Sequence[TrialHistory], judged: Sequence[Architecture]) -> MixedModel:
-        return MixedModel(self.effects, seen, judged, self._fits.of(seen, len(seen) - 1))
+        return MixedModel(self.effects, seen, judged, self._fits.fit(seen, len(seen) - 1))
 
     def _candidates(self, seen: Sequence[TrialHistory], seed: int) -> list[Candidate]:
         """What may be proposed: all of a small space, of a large one some that change as it learns.
@@ -122,9 +123,9 @@ class Additive:
         fresh = [self.bound.selection_at(int(rng.integers(size))) for _ in range(FRESH)]
         found = [(self.bound.architecture_of(decisions), decisions) for decisions in fresh]
         tried = list(dict.fromkeys(history.architecture for history in seen))
-        powers = self._fits.of(seen)
+        powers = self._fits.fit(seen)
         expected = (
-            MixedModel(self.effects, seen, tried, powers).expected() if tried else np.zeros(0)
+            MixedModel(self.effects, seen, tried, powers).predict_mean() if tried else np.zeros(0)
         )
         known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
         for architecture in known:
@@ -154,8 +155,8 @@ class Additive:
 
 
 def _learned(trials: int) -> int:
-    """As `fitted_to`, a trial later, so that it can be prepared while the next one trains."""
-    return fitted_to(trials - 1)
+    """`fitted_trial_count` a trial later, so that it can be prepared while the next one trains."""
+    return fitted_trial_count(trials - 1)
 
 
 def most_accurate(accuracy: Array, trials: npt.NDArray[np.int_], rng: np.random.Generator) -> int:

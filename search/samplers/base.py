@@ -30,8 +30,7 @@ from ...runners.results import EpochReport, Job
 from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.config import StudyConfig
-from ...studies.estimator.history import TrialHistories
-from ...studies.estimator.mixed_model import TrialHistory
+from ...studies.estimator.history import TrialHistories, TrialHistory
 from ...studies.estimator.threads import one_thread
 from ...studies.records import EpochRecord, TrialRecord
 from ..trial_source import CostLookup
@@ -204,24 +203,24 @@ class Learning:
 
     def remember(self, trials: Sequence[TrialRecord], epochs: Sequence[EpochRecord]) -> None:
         """Take in what happened before this process."""
-        self.histories.remember(trials, epochs)
+        self.histories.replay(trials, epochs)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """An epoch of a trial."""
-        self.histories.note(number, report)
+        self.histories.on_epoch(number, report)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """How a trial ended."""
-        self.histories.settle(trial)
+        self.histories.on_trial_end(trial)
 
     def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
         """Decide as if that trial had ended, for `decide` to find."""
-        seen = self.histories.ended(ending, accuracy)
+        seen = self.histories.ended_histories(ending, accuracy)
         self._speculation = Speculation(number, seen, self._decided(seen, number))
 
     def decide(self, number: int) -> Decisions | None:
         """What the model would try."""
-        seen, speculation = self.histories.ended(), self._speculation
+        seen, speculation = self.histories.ended_histories(), self._speculation
         if speculation and (speculation.number, speculation.seen) == (number, seen):
             return speculation.decisions
         return self._decided(seen, number)
@@ -233,4 +232,4 @@ class Learning:
     def prepare(self) -> None:
         """Fit the model to what has been seen, if it is time."""
         with one_thread():
-            self.additive.prepare(self.histories.ended(), self.seed)
+            self.additive.prepare(self.histories.ended_histories(), self.seed)

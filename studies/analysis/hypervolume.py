@@ -1,11 +1,12 @@
-"""What only Optuna computes well: hypervolumes, and how much each decision mattered.
+"""The hypervolume of a study's Pareto front, and how it grew as the search went on.
 
-The one place in this layer that asks Optuna's library; it is given plain numbers, no study.
+The hypervolume of a front is the volume that it dominates, up to a reference point that is worse
+than all of it (Zitzler & Thiele 1998, doi 10.1007/BFb0056872). It is computed exactly: on the grid
+that the points span for up to three objectives, and by slices along the last objective for more.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,22 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objectives import Objective
-from .analyse import attentions_by_stage, minimised_columns, non_dominated
-from .findings import ArchitectureSummary
+from .analyse import minimised_columns, non_dominated
 from .trial_table import COMPLETE, RUNNING, without_seed_effects
 
-STEPS = 200
-"""A course is told at so many moments at most."""
-ENOUGH = 8
-"""Architectures from which on importances are computed."""
+MAX_STEPS = 200
+"""Moments at which the history is computed, about, at most."""
+
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class HypervolumeStep:
-    """What a search had found when so many epochs were trained.
+    """The state of a search at one moment.
 
-    `volume` is the hypervolume of its front, in parts of the box between the best and the worst
-    value of every objective that the whole study has seen.
+    Attributes:
+        epochs: trained until then, over all trials.
+        seconds: spent by trials until then, over all workers.
+        volume: hypervolume of the front, as a share of the box between the best and the worst value
+            of every objective in the whole study.
     """
 
     epochs: int
@@ -40,107 +43,108 @@ class HypervolumeStep:
 def hypervolume_history(
     rows: npt.NDArray[Any], objectives: Sequence[Objective]
 ) -> tuple[HypervolumeStep, ...]:
-    """How the front grew with training, from `TrialTable.rows`; empty while nothing is complete.
+    """How the hypervolume grew with training; empty while no trial is complete.
 
-    What seeds share is taken out as it is known at the end.
+    Seed effects are taken out of the accuracies as they are estimated at the end.
+
+    Args:
+        rows: of the study's trials, `TrialTable.rows`.
+        objectives: of the study.
     """
     ended = rows[rows["state"] != RUNNING]
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
-    means = _Means(without_seed_effects(ended), objectives)
-    whole = means.after(len(ended))
-    whole = whole[~np.isnan(whole).any(axis=1)]
-    if not len(whole):
+    means = _RunningMeans(without_seed_effects(ended), objectives)
+    final = means.after(len(ended))
+    final = final[~np.isnan(final).any(axis=1)]
+    if not len(final):
         return ()
-    low, high = whole.min(axis=0), whole.max(axis=0)
+    low, high = final.min(axis=0), final.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
-    every = max(1, len(ended) // STEPS)
+    stride = max(1, len(ended) // MAX_STEPS)
     epochs, seconds = np.cumsum(ended["epochs"]), np.cumsum(np.nan_to_num(ended["seconds"]))
-    found = []
+    steps = []
     front = np.zeros(0, dtype=np.int64)
     last = 0
-    for count in sorted({*range(every, len(ended) + 1, every), len(ended)}):
+    for count in sorted({*range(stride, len(ended) + 1, stride), len(ended)}):
         values = means.after(count)
         touched = np.unique(ended["architecture"][last:count])
-        # What is dominated stays so, unless the mean of one that dominates has moved.
+        # A dominated architecture stays so unless the mean of one that dominates it has moved.
         moved = bool(np.isin(front, touched).any())
-        able = np.arange(len(values)) if moved else np.union1d(front, touched)
-        able = able[~np.isnan(values[able]).any(axis=1)]
-        front, last = able[non_dominated(values[able])], count
+        candidates = np.arange(len(values)) if moved else np.union1d(front, touched)
+        candidates = candidates[~np.isnan(values[candidates]).any(axis=1)]
+        front, last = candidates[non_dominated(values[candidates])], count
         volume = hypervolume((values[front] - low) / span)
-        found.append(HypervolumeStep(int(epochs[count - 1]), float(seconds[count - 1]), volume))
-    return tuple(found)
+        steps.append(HypervolumeStep(int(epochs[count - 1]), float(seconds[count - 1]), volume))
+    return tuple(steps)
 
 
-class _Means:
-    """Objectives of every architecture, all to be minimised, after so many trials have ended."""
+class _RunningMeans:
+    """The objectives of every architecture, to be minimised, after a number of trials."""
 
     def __init__(self, ended: npt.NDArray[Any], objectives: Sequence[Objective]) -> None:
         self.objectives = objectives
-        self.which = ended["architecture"]
-        self.size = int(self.which.max(initial=-1)) + 1
+        self.architecture = ended["architecture"]
+        self.size = int(self.architecture.max(initial=-1)) + 1
         self.complete = (ended["state"] == COMPLETE) & ~np.isnan(ended["accuracy"])
         self.values = {o.key: ended[o.key] for o in objectives}
 
-    def after(self, count: int) -> npt.NDArray[np.float64]:
-        """(architectures, objectives); NaN where nothing is known."""
-        able = self.complete[:count]
-        which = self.which[:count][able]
-        number = np.bincount(which, minlength=self.size).astype(float)
-        number[number == 0] = np.nan
+    def after(self, count: int) -> Matrix:
+        """(architectures, objectives) over the first `count` trials; NaN where none is complete."""
+        chosen = self.complete[:count]
+        architecture = self.architecture[:count][chosen]
+        trials = np.bincount(architecture, minlength=self.size).astype(float)
+        trials[trials == 0] = np.nan
         means = {
-            key: np.bincount(which, values[:count][able], self.size) / number
+            key: np.bincount(architecture, values[:count][chosen], self.size) / trials
             for key, values in self.values.items()
         }
         return minimised_columns(means, self.objectives)
 
 
-def hypervolume(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
-    """Of rows in the unit cube, all to be minimised, up to its corner of ones."""
-    from optuna._hypervolume import compute_hypervolume
+def hypervolume(values: Matrix) -> float:
+    """The hypervolume of (n, k) values to be minimised, up to the reference point (1, …, 1).
 
+    Values should be scaled to the unit cube. Rows beyond the reference point count for nothing.
+    """
     inside = values[(values < 1.0).all(axis=1)]
     front = inside[non_dominated(inside)]
-    return float(compute_hypervolume(front, np.ones(values.shape[1]))) if len(front) else 0.0
+    return _volume(front) if len(front) else 0.0
 
 
-def importances(points: Sequence[ArchitectureSummary], stages: int) -> dict[str, float]:
-    """How much of the accuracy's variation each stage's attention explains; they add up to 1.
+def _volume(front: Matrix) -> float:
+    """The hypervolume of (n, k) rows below 1."""
+    objectives = front.shape[1]
+    if objectives == 1:
+        return float(1.0 - front.min())
+    if objectives == 2:
+        x, y = front[np.argsort(front[:, 0], kind="stable")].T
+        return float(np.maximum.accumulate(1.0 - y) @ _widths(x))
+    if objectives == 3:
+        return _volume_on_grid(front)
+    front = front[np.argsort(front[:, -1], kind="stable")]
+    total = 0.0
+    for count, depth in enumerate(_widths(front[:, -1]).tolist(), 1):
+        if depth > 0:
+            section = front[:count, :-1]
+            total += depth * _volume(section[non_dominated(section)])
+    return total
 
-    fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few, and
-    where nothing makes a difference.
+
+def _volume_on_grid(front: Matrix) -> float:
+    """The hypervolume of (n, 3) rows: over each cell of the (x, y) grid the greatest height.
+
+    A cell is dominated by all points with a smaller x and y, so its height is a running maximum.
     """
-    rows = [_attention_by_stage(point, stages) for point in points]
-    varied = [s for s in range(stages) if len({row[s] for row in rows}) > 1]
-    if len(points) < ENOUGH or not varied or np.ptp([p.accuracy for p in points]) < 1e-9:
-        return {}
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    choices = {s: sorted({row[s] for row in rows}) for s in varied}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        study = optuna.create_study(direction="maximize")
-        study.add_trials(
-            [
-                optuna.create_trial(
-                    params={f"s{s + 1}": row[s] for s in varied},
-                    distributions={
-                        f"s{s + 1}": optuna.distributions.CategoricalDistribution(choices[s])
-                        for s in varied
-                    },
-                    value=point.accuracy,
-                )
-                for point, row in zip(points, rows, strict=True)
-            ]
-        )
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        try:
-            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        except RuntimeError:  # no tree found a split: nothing matters
-            return {}
-    return {name: float(share) for name, share in shares.items()}
+    front = front[np.argsort(front[:, 0], kind="stable")]
+    by_y = np.argsort(front[:, 1], kind="stable")
+    heights = np.zeros((len(front), len(front)))
+    heights[by_y, np.arange(len(front))] = 1.0 - front[by_y, 2]
+    heights = np.maximum.accumulate(np.maximum.accumulate(heights, axis=0), axis=1)
+    return float(_widths(front[:, 0]) @ heights @ _widths(front[by_y, 1]))
 
 
-def _attention_by_stage(point: ArchitectureSummary, stages: int) -> list[str]:
-    return ["+".join(names) or "none" for names in attentions_by_stage(point.architecture, stages)]
+def _widths(ascending: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n,) from each of the ascending values to the next; from the last to 1."""
+    widths: npt.NDArray[np.float64] = np.diff(ascending, append=1.0)
+    return widths

@@ -23,7 +23,8 @@ from ...spaces.architecture import Architecture, Insertion
 from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, stage_count, surest
 from ..analysis.confirmation import Confirmation, confirmed
 from ..analysis.findings import ArchitectureSummary, AttentionTable, Findings
-from ..analysis.hypervolume import HypervolumeStep, hypervolume_history, importances
+from ..analysis.hypervolume import HypervolumeStep, hypervolume_history
+from ..analysis.importance import importances
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.main_effects import MainEffect, main_effects
 from ..analysis.trial_table import RUNNING, Architectures, TrialTable

@@ -1,1 +1,1 @@
-"""The model of additive effects that proposes architectures and prunes trials."""
+"""The statistical model of a study that proposes architectures and prunes trials."""

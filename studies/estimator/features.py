@@ -1,4 +1,4 @@
-"""What an architecture consists of, for a model in which the effects of attentions add up."""
+"""The features of an architecture in a model where the effects of its attentions add up."""
 
 from __future__ import annotations
 
@@ -19,57 +19,65 @@ from ...spaces.networks.placement import placements
 Array = npt.NDArray[np.float64]
 
 KINDS = ("size", "attention", "stage", "ratio", "position", "pair")
-"""Kinds of effect: how large the modules are, an attention anywhere, in a stage, its ratio, its
-position, and pairs of attentions in two stages.
+"""Kinds of effect: the size of the modules; an attention anywhere, in one stage, with its reduction
+ratio and at its position; and a pair of attentions in two stages. Random draws follow this order.
 """
 
-
-MOST = 20_000
-"""Architectures that are remembered: some 100 MB."""
+MAX_CACHED_ARCHITECTURES = 20_000
+"""Architectures whose features are kept, about 100 MB."""
 
 
 @dataclass(frozen=True)
-class Consists:
-    """The effects of one kind that an architecture has: their `ids` and the amount of each."""
+class EffectAmounts:
+    """The effects of one kind that an architecture has.
+
+    Attributes:
+        ids: (k,) which effects, as numbered by `ArchitectureFeatures`.
+        amounts: (k,) how much of each.
+    """
 
     ids: npt.NDArray[np.int_]
     amounts: Array
 
 
 class ArchitectureFeatures:
-    """What an architecture consists of: by kind of effect, how much of each one it has."""
+    """The features of architectures of one backbone: for each kind, the amount of every effect."""
 
     def __init__(self, site_map: SiteMap) -> None:
         self.site_map = site_map
         self._ids: dict[str, dict[Any, int]] = {kind: {} for kind in KINDS}
-        self._known: dict[str, dict[str, Consists]] = {}
+        self._cache: dict[str, dict[str, EffectAmounts]] = {}
 
-    def of(self, architecture: Architecture) -> dict[str, Consists]:
-        """By kind of effect; remembered."""
-        if architecture.key not in self._known:
-            if len(self._known) >= MOST:
-                self._known.clear()
-            self._known[architecture.key] = {
-                kind: self._numbered(kind, found) for kind, found in self._of(architecture).items()
+    def effects_of(self, architecture: Architecture) -> dict[str, EffectAmounts]:
+        """The effects of an architecture by their kind; cached."""
+        if architecture.key not in self._cache:
+            if len(self._cache) >= MAX_CACHED_ARCHITECTURES:
+                self._cache.clear()
+            self._cache[architecture.key] = {
+                kind: self._number_effects(kind, amounts)
+                for kind, amounts in self._amounts(architecture).items()
             }
-        return self._known[architecture.key]
+        return self._cache[architecture.key]
 
-    def designs(self, architectures: Sequence[Architecture]) -> dict[str, Array]:
-        """By kind: how much of every effect (columns) each architecture (rows) has.
+    def design_matrices(self, architectures: Sequence[Architecture]) -> dict[str, Array]:
+        """For each kind, a matrix (architectures, effects) of how much each one has of each effect.
 
-        Scaled so that a row's squares sum to one on average.
+        Each matrix is scaled so that the squares of a row add up to one on average.
         """
-        consisting = [self.of(architecture) for architecture in architectures]
-        return {kind: _design([one[kind] for one in consisting]) for kind in KINDS}
+        effects = [self.effects_of(architecture) for architecture in architectures]
+        return {kind: _design_matrix([by_kind[kind] for by_kind in effects]) for kind in KINDS}
 
-    def _numbered(self, kind: str, found: Mapping[Any, float]) -> Consists:
+    def _number_effects(self, kind: str, amounts: Mapping[Any, float]) -> EffectAmounts:
         ids = self._ids[kind]
-        numbers = [ids.setdefault(name, len(ids)) for name in found]
-        return Consists(np.array(numbers, dtype=int), np.array(list(found.values()), dtype=float))
+        numbers = [ids.setdefault(name, len(ids)) for name in amounts]
+        return EffectAmounts(
+            np.array(numbers, dtype=int), np.array(list(amounts.values()), dtype=float)
+        )
 
-    def _of(self, architecture: Architecture) -> dict[str, dict[Any, float]]:
+    def _amounts(self, architecture: Architecture) -> dict[str, dict[Any, float]]:
+        """By kind and by name of an effect its amount: shares of blocks, averaged over stages."""
         stages = self.site_map.blocks
-        found: dict[str, defaultdict[Any, float]] = {kind: defaultdict(float) for kind in KINDS}
+        amounts: dict[str, defaultdict[Any, float]] = {kind: defaultdict(float) for kind in KINDS}
         by_stage: dict[int, defaultdict[str, float]] = {s: defaultdict(float) for s in stages}
         for insertion in architecture.insertions:
             name, settings = insertion.attention, dict(insertion.options)
@@ -79,30 +87,30 @@ class ArchitectureFeatures:
                 share = sum(at == stage for at, _ in blocks) / stages[stage]
                 by_stage[stage][name] += share
                 part = share / len(stages)
-                found["attention"][name] += part
-                found["stage"][stage, name] += share
-                found["ratio"][name] += part * octaves
-                found["ratio"][stage, name] += share * octaves
-                found["position"][name, insertion.position] += part
-                found["position"][stage, insertion.position] += share
+                amounts["attention"][name] += part
+                amounts["stage"][stage, name] += share
+                amounts["ratio"][name] += part * octaves
+                amounts["ratio"][stage, name] += share * octaves
+                amounts["position"][name, insertion.position] += part
+                amounts["position"][stage, insertion.position] += share
         for placement in placements(architecture, self.site_map):
             part = 1 / (stages[placement.site.stage] * len(stages))
-            found["size"][""] += part * math.log1p(placement.parameters)
-        for (s, these), (t, those) in itertools.combinations(by_stage.items(), 2):
-            for one, other in itertools.product(these, those):
-                found["pair"][s, one, t, other] += these[one] * those[other]
-        return {kind: {k: v for k, v in columns.items() if v} for kind, columns in found.items()}
+            amounts["size"][""] += part * math.log1p(placement.parameters)
+        for (s, shares_s), (t, shares_t) in itertools.combinations(by_stage.items(), 2):
+            for name_s, name_t in itertools.product(shares_s, shares_t):
+                amounts["pair"][s, name_s, t, name_t] += shares_s[name_s] * shares_t[name_t]
+        return {kind: {k: v for k, v in columns.items() if v} for kind, columns in amounts.items()}
 
 
-def _design(rows: Sequence[Consists]) -> Array:
+def _design_matrix(rows: Sequence[EffectAmounts]) -> Array:
     ids = np.concatenate([np.zeros(0, dtype=int), *(row.ids for row in rows)])
-    # Columns in the order in which the rows first name them, whatever was asked about before: what
-    # is drawn by chance for each must not depend on that.
+    # Columns stand in the order in which the rows first name them, whatever was numbered earlier:
+    # the random draw of each must not depend on what else was asked before.
     _, first, column = np.unique(ids, return_index=True, return_inverse=True)
-    place = np.empty(len(first), dtype=int)
-    place[np.argsort(first)] = np.arange(len(first))
+    rank = np.empty(len(first), dtype=int)
+    rank[np.argsort(first)] = np.arange(len(first))
     design = np.zeros((len(rows), max(1, len(first))))
-    of_row = np.repeat(np.arange(len(rows)), [len(row.ids) for row in rows])
-    design[of_row, place[column]] = np.concatenate([np.zeros(0), *(row.amounts for row in rows)])
+    row_of = np.repeat(np.arange(len(rows)), [len(row.ids) for row in rows])
+    design[row_of, rank[column]] = np.concatenate([np.zeros(0), *(row.amounts for row in rows)])
     norm = float((design**2).sum(axis=1).mean())
     return design / math.sqrt(norm) if norm > 0 else design

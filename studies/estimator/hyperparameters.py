@@ -1,4 +1,4 @@
-"""The variances of a study's model, as the study grows."""
+"""The variances and slopes of a study's mixed model, refitted as the study grows."""
 
 from __future__ import annotations
 
@@ -7,57 +7,68 @@ from collections.abc import Sequence
 import numpy as np
 
 from .features import ArchitectureFeatures
-from .mixed_model import ENOUGH, MixedModel, Powers, TrialHistory
+from .history import TrialHistory
+from .mixed_model import MIN_FITTED_ENDS, Hyperparameters, MixedModel
 
-MOST = 300
-"""Trials that variances are fitted to at most: a dozen numbers need no more, and the time grows
-with the third power."""
-ALIKE = 10
-"""Of those, trials of one architecture at most."""
+MAX_FITTED_TRIALS = 300
+"""Trials to which hyperparameters are fitted at most: a dozen numbers need no more, and the time
+grows with their third power."""
+MAX_TRIALS_PER_ARCHITECTURE = 10
+"""Trials of one architecture among those at most."""
 
 
 class HyperparameterFits:
-    """Variances of a study that grows, fitted anew each time it has grown by a quarter.
+    """The hyperparameters of a growing study, refitted each time it has grown by a quarter.
 
-    To fit them for every trial anew would take longer than all else and change little.
+    Refitting after every trial would take longer than all else and would change little.
     """
 
-    def __init__(self, effects: ArchitectureFeatures) -> None:
-        self.effects = effects
-        self._known: dict[int, Powers] = {}
+    def __init__(self, features: ArchitectureFeatures) -> None:
+        self.features = features
+        self._fits: dict[int, Hyperparameters] = {}
 
-    def of(self, seen: Sequence[TrialHistory], trials: int | None = None) -> Powers:
-        """As fitted when the study had grown to so many trials; by default, to those seen."""
-        first = fitted_to(len(seen) if trials is None else trials)
-        if first not in self._known:
-            some = _some(seen[:first])
-            self._known[first] = MixedModel(self.effects, some, []).powers if first else {}
-        return self._known[first]
+    def fit(self, histories: Sequence[TrialHistory], trials: int | None = None) -> Hyperparameters:
+        """Hyperparameters of a study; empty while there is too little to fit.
+
+        Args:
+            histories: of the trials that have ended, by number.
+            trials: use the fit that was current when so many trials had ended; by default all.
+        """
+        count = fitted_trial_count(len(histories) if trials is None else trials)
+        if count not in self._fits:
+            subset = _subset(histories[:count])
+            self._fits[count] = (
+                MixedModel(self.features, subset, []).hyperparameters if count else {}
+            )
+        return self._fits[count]
 
 
-def _some(seen: Sequence[TrialHistory]) -> list[TrialHistory]:
-    """About `MOST` trials at most, whole architectures by chance: noise is told from effects by
-    those that were trained several times."""
-    if len(seen) <= MOST:
-        return list(seen)
+def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:
+    """About `MAX_FITTED_TRIALS` histories at most, of randomly chosen architectures.
+
+    Architectures are taken whole, because their repeated seeds separate noise from effects.
+    """
+    if len(histories) <= MAX_FITTED_TRIALS:
+        return list(histories)
     rows: dict[str, list[int]] = {}
-    for row, history in enumerate(seen):
+    for row, history in enumerate(histories):
         rows.setdefault(history.architecture.key, []).append(row)
-    taken: list[int] = []
-    for key in np.random.default_rng(len(seen)).permutation(list(rows)).tolist():
-        taken += rows[key][:ALIKE]
-        if len(taken) >= MOST:
+    chosen: list[int] = []
+    for key in np.random.default_rng(len(histories)).permutation(list(rows)).tolist():
+        chosen += rows[key][:MAX_TRIALS_PER_ARCHITECTURE]
+        if len(chosen) >= MAX_FITTED_TRIALS:
             break
-    return [seen[row] for row in sorted(taken)]
+    return [histories[row] for row in sorted(chosen)]
 
 
-def fitted_to(trials: int) -> int:
-    """How many of so many trials variances are fitted to: the last step of a growth by a quarter.
+def fitted_trial_count(trials: int) -> int:
+    """To how many of so many trials hyperparameters are fitted: the last growth by a quarter.
 
-    A study that is resumed finds the same: it depends on how many there are, not on when they came.
+    The result depends on the number of trials alone, not on when they ended, so a resumed study
+    has the same fit.
     """
-    first = 0
-    step = ENOUGH
+    count = 0
+    step = MIN_FITTED_ENDS
     while step <= trials:
-        first, step = step, step + max(1, step // 4)
-    return first
+        count, step = step, step + max(1, step // 4)
+    return count

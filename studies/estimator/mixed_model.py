@@ -1,27 +1,36 @@
-"""A Bayesian model of a space in which the effects of attentions add up, fed with every rung.
+"""A Gaussian mixed model of a study: architecture effects, seeds as random blocks, and noise.
 
-What an architecture is worth is taken as a sum of effects (`features.KINDS`) and of what is its
-own. A trial adds luck of its own, and is seen through several channels: its accuracy at the end, if
-it got there, and its signal at each rung that it passed, or half way. A channel shows the trial's
-worth times a slope, plus what all trials of its seed share there, plus noise. A rung also thinks
-better or worse of an architecture than the end does, and of everything with the same attentions in
-the same stages: what learns fast at first need not get far. Were that not told apart from worth, a
-rung would be taken for the end, the more so the more trials there are. So a trial that was stopped
-counts for what its rungs are worth, and the end of one that was not is seen more clearly.
+The final accuracy of trial t, which trains architecture a with seed s, is modelled as
 
-Every kind of effect is Gaussian with a variance of its own (random effects). Variances and slopes
-are those that make the observations likeliest under a weak prior (type-II maximum likelihood:
-Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, section 5.4). A kind that
-explains nothing fades away, and noise is told from effects by architectures with several seeds.
-Since a rung holds all trials that reached it, those that it stopped are missing at random, and who
-went on does not bias what is concluded (Rubin 1976, doi 10.1093/biomet/63.3.581).
+    accuracy = mean + worth[a] + trial[t] + seed[s] + noise
+
+`worth` is a sum of random effects of what the architecture consists of (`features.KINDS`) and of a
+random effect of the architecture itself. `seed` is a random block: what all trials of one seed have
+in common, because they share initial weights, data order and augmentation.
+
+A trial is observed through several channels: its accuracy at the end, if it got there, and its
+signal at each rung that it reached (at half of its epochs in a study without a pruner). In channel
+c
+
+    y[t, c] = level[c] + slope[c] · (worth[a] + trial[t]) + own[c, a] + seed[c, s] + noise[c, t]
+
+where the end has slope 1 and no `own` effects. A rung has effects of its own, of the architecture
+and of its attentions in its stages, because what learns fast at first need not get far. Without
+them a rung would be taken for the end, the more so the more trials there are. With them, a stopped
+trial counts for what its rungs are worth, and a complete one is predicted better for them too.
+
+Every effect is Gaussian, with one variance for each kind. Variances and slopes maximise the
+marginal likelihood of the observations under a weak prior (type-II maximum likelihood: Rasmussen &
+Williams, "Gaussian Processes for Machine Learning", 2006, section 5.4). A kind that explains
+nothing shrinks to zero; architectures with several seeds separate noise from effects. A rung holds
+all trials that reached it, so the ends of those that were stopped are missing at random, and
+stopping does not bias the estimates (Rubin 1976, doi 10.1093/biomet/63.3.581).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -30,278 +39,294 @@ import scipy
 
 from ...spaces.architecture import Architecture
 from .features import ArchitectureFeatures, Array
+from .history import TrialHistory
 from .woodbury import WoodburyCovariance
 
 END = 0
-"""The channel of the final accuracy; a rung's is its epoch."""
+"""The channel of the final accuracy. The channel of a rung is its epoch."""
 
-PRIOR = {
+PRIOR_VARIANCES = {
     "size": 1.0,
     "attention": 0.2,
     "stage": 0.3,
     "ratio": 0.05,
     "position": 0.1,
     "pair": 0.1,
-    "itself": 0.1,
-    "luck": 0.2,
+    "architecture": 0.1,
+    "trial": 0.2,
     "seed": 0.1,
-    "apart": 0.1,
-    "attention apart": 0.3,
-    "stage apart": 0.3,
+    "architecture at a rung": 0.1,
+    "attention at a rung": 0.3,
+    "stage at a rung": 0.3,
     "noise at the end": 0.1,
     "noise at a rung": 0.2,
 }
-"""Expected variance of each kind, in parts of the variance of what its channel shows. Of the trend
-over the size nothing is expected beforehand.
+"""Prior median of each variance, as a fraction of the variance of the observations in its channel.
+The trend over the size of the modules is left free.
 """
-APART = ("attention", "stage")
-"""Kinds of effect that every rung has of its own, beside those that it shares with the end."""
-SLOPE = 0.3
-"""Expected slope of a rung's channel: little, until the ends of trials say that it is more."""
-WEIGHT = 1.0
+KINDS_AT_RUNGS = ("attention", "stage")
+"""Kinds of effect that each rung has of its own, beside those that it shares with the end."""
+PRIOR_SLOPE = 0.3
+"""Prior median of a rung's slope: small, until the ends of trials show that it is larger."""
+PRIOR_LOG_DEVIATION = 1.0
 """Standard deviation of the prior on the logarithm of a variance or slope."""
-REACH = 5.0
-"""A logarithm is looked for so far from its prior mean: beyond, trials that agree to the last digit
-would take all noise for nothing, and the equations could not be solved.
+MAX_LOG_DISTANCE = 5.0
+"""How far from its prior median a logarithm may be fitted. Without a bound, trials that agree to
+the last digit would drive the noise to zero and make the covariance singular.
 """
-LEVEL = 1.0
-"""Variance of a channel's mean about that of its observations."""
-ENOUGH = 6
-"""Observations of the end from which on variances are fitted."""
+LEVEL_VARIANCE = 1.0
+"""Variance of a channel's level around the mean of its observations."""
+MIN_NOISE = 1e-8
+"""Added to the noise variances, for the same reason."""
+MIN_FITTED_ENDS = 6
+"""Final accuracies from which on hyperparameters are fitted."""
 
-Powers = dict[str, float]
-"""Variances by their kind, and slopes as `slope EPOCH`."""
-
-
-@dataclass(frozen=True)
-class TrialHistory:
-    """How a trial went.
-
-    Attributes:
-        end: final accuracy; None if it was stopped.
-        rungs: the signal at the rungs it reached, by epoch; more is better.
-    """
-
-    architecture: Architecture
-    seed: int
-    end: float | None
-    rungs: Mapping[int, float]
+Hyperparameters = dict[str, float]
+"""Variances by their kind, as in `PRIOR_VARIANCES`, and slopes as `slope EPOCH`."""
 
 
 class MixedModel:
-    """What the histories of trials say about architectures.
+    """The posterior of architectures' accuracies, given the histories of trials.
 
-    `judged` are the architectures asked about, those of the trials among them or not. Accuracies
-    are fractions. `powers` are fitted unless they are given.
+    Args:
+        features: of the architectures of this backbone.
+        histories: (t,) trials that were observed.
+        architectures: (n,) what is to be predicted, whether it has trials or not.
+        hyperparameters: those that differ from the prior; by default they are fitted.
+
+    Attributes:
+        y: (o,) observations, standardised in each channel to mean 0 and deviation 1.
+        trials, channels, seeds: (o,) of each observation; `trials` are rows of `histories`.
+        names: (t + n,) a number for each distinct architecture, of the trials and then of
+            `architectures`.
+        designs: by kind of effect, (t + n, effects).
+        mean, scale: of the final accuracies, fractions.
     """
 
     def __init__(
         self,
-        effects: ArchitectureFeatures,
-        seen: Sequence[TrialHistory],
-        judged: Sequence[Architecture],
-        powers: Powers | None = None,
+        features: ArchitectureFeatures,
+        histories: Sequence[TrialHistory],
+        architectures: Sequence[Architecture],
+        hyperparameters: Hyperparameters | None = None,
     ) -> None:
-        told = [
+        observations = [
             (row, channel, value)
-            for row, history in enumerate(seen)
+            for row, history in enumerate(histories)
             for channel, value in ({} if history.end is None else {END: history.end}).items()
             | history.rungs.items()
             if math.isfinite(value)
         ]
-        self.trials = np.array([row for row, _, _ in told], dtype=int)
-        self.channels = np.array([channel for _, channel, _ in told], dtype=int)
-        self.y, (self.mean, self.scale) = _standard(
-            self.channels, np.array([value for *_, value in told])
+        self.trials = np.array([row for row, _, _ in observations], dtype=int)
+        self.channels = np.array([channel for _, channel, _ in observations], dtype=int)
+        self.y, (self.mean, self.scale) = _standardise(
+            self.channels, np.array([value for *_, value in observations])
         )
-        self.seeds = np.array([history.seed for history in seen], dtype=int)[self.trials]
-        every = [*(history.architecture for history in seen), *judged]
-        keys = [architecture.key for architecture in every]
+        self.seeds = np.array([history.seed for history in histories], dtype=int)[self.trials]
+        trained_then_asked = [*(history.architecture for history in histories), *architectures]
+        keys = [architecture.key for architecture in trained_then_asked]
         names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         self.names = np.array([names[key] for key in keys], dtype=int)
-        self.count = len(seen)
-        self.designs = effects.designs(every)
+        self.count = len(histories)
+        self.designs = features.design_matrices(trained_then_asked)
         self.rungs = sorted(set(self.channels.tolist()) - {END})
-        self.powers = self._start() | (self._fitted() if powers is None else powers)
+        self.hyperparameters = self._prior() | (
+            self._fit() if hyperparameters is None else hyperparameters
+        )
 
-    def expected(self) -> Array:
-        """The expected accuracy of each architecture that is judged."""
-        return self._in_points(self._pull(self.y[:, None])[:, 0])
+    def predict_mean(self) -> Array:
+        """(n,) the expected accuracy of each architecture, a fraction."""
+        return self._to_accuracy(self._regress(self.y[:, None])[:, 0])
 
-    def sample(self, rng: np.random.Generator) -> Array:
-        """One possible truth: an accuracy for each architecture that is judged."""
-        truth: Array = self.samples(rng, 1)[0]
-        return truth
+    def draw_sample(self, rng: np.random.Generator) -> Array:
+        """(n,) one draw from the posterior: an accuracy for each architecture."""
+        sample: Array = self.draw_samples(rng, 1)[0]
+        return sample
 
-    def samples(self, rng: np.random.Generator, count: int) -> Array:
-        """So many possible truths (count, n): an accuracy for each architecture that is judged.
+    def draw_samples(self, rng: np.random.Generator, count: int) -> Array:
+        """(count, n) draws from the posterior: an accuracy for each architecture.
 
-        Drawn by Matheron's rule (Wilson et al., arXiv 2002.09309): a sample of the prior, corrected
-        by what it gets wrong about the observations.
+        Matheron's rule (Wilson et al., arXiv 2002.09309): a sample of the prior, corrected by what
+        the observations say about its error.
         """
-        powers = self.powers
+        variances = self.hyperparameters
 
         def normal(rows: int) -> Array:
             return rng.standard_normal((rows, count))
 
-        truth = np.zeros((len(self.names), count))
+        worth = np.zeros((len(self.names), count))
         for kind, design in self.designs.items():
-            truth += math.sqrt(powers[kind]) * (design @ normal(design.shape[1]))
-        own = normal(self.names.max(initial=-1) + 1)
-        truth += math.sqrt(powers["itself"]) * own[self.names]
-        luck = math.sqrt(powers["luck"]) * normal(self.count)
-        told = self._slopes()[:, None] * (truth[: self.count] + luck)[self.trials]
+            worth += math.sqrt(variances[kind]) * (design @ normal(design.shape[1]))
+        of_architecture = normal(self.names.max(initial=-1) + 1)
+        worth += math.sqrt(variances["architecture"]) * of_architecture[self.names]
+        of_trial = math.sqrt(variances["trial"]) * normal(self.count)
+        observed = self._slopes()[:, None] * (worth[: self.count] + of_trial)[self.trials]
         for labels, variance in self._groups():
             _, group = np.unique(labels, axis=0, return_inverse=True)
-            told += np.sqrt(variance)[:, None] * normal(group.max(initial=0) + 1)[group]
-        for part in self._apart():
-            told += part @ normal(part.shape[1])
-        told += np.sqrt(self._noise())[:, None] * normal(len(told))
-        return self._in_points(truth[self.count :] + self._pull(self.y[:, None] - told)).T
+            observed += np.sqrt(variance)[:, None] * normal(group.max(initial=0) + 1)[group]
+        for loadings in self._loadings_at_rungs():
+            observed += loadings @ normal(loadings.shape[1])
+        observed += np.sqrt(self._noise())[:, None] * normal(len(observed))
+        return self._to_accuracy(worth[self.count :] + self._regress(self.y[:, None] - observed)).T
 
-    def _in_points(self, standard: Array) -> Array:
-        return self.mean + self.scale * standard
+    def _to_accuracy(self, standardised: Array) -> Array:
+        return self.mean + self.scale * standardised
 
-    def _start(self) -> Powers:
-        return PRIOR | {f"slope {rung}": SLOPE for rung in self.rungs}
+    def _prior(self) -> Hyperparameters:
+        return PRIOR_VARIANCES | {f"slope {rung}": PRIOR_SLOPE for rung in self.rungs}
 
-    def _slopes(self, powers: Powers | None = None) -> Array:
-        """Of the channel of each observation."""
-        powers = powers or self.powers
-        of = {END: 1.0, **{rung: powers[f"slope {rung}"] for rung in self.rungs}}
-        return np.array([of[channel] for channel in self.channels.tolist()])
+    def _slopes(self, hyperparameters: Hyperparameters | None = None) -> Array:
+        """(o,) the slope of the channel of each observation."""
+        values = hyperparameters or self.hyperparameters
+        by_channel = {END: 1.0, **{rung: values[f"slope {rung}"] for rung in self.rungs}}
+        return np.array([by_channel[channel] for channel in self.channels.tolist()])
 
-    def _noise(self, powers: Powers | None = None) -> Array:
-        powers = powers or self.powers
+    def _noise(self, hyperparameters: Hyperparameters | None = None) -> Array:
+        """(o,) the noise variance of each observation."""
+        values = hyperparameters or self.hyperparameters
         at_end = self.channels == END
-        return np.where(at_end, powers["noise at the end"], powers["noise at a rung"]) + 1e-8
+        return np.where(at_end, values["noise at the end"], values["noise at a rung"]) + MIN_NOISE
 
-    def _groups(self, powers: Powers | None = None) -> list[tuple[Array, Array]]:
-        """What observations of one label share, with its variance: by seed, architecture, channel.
+    def _groups(self, hyperparameters: Hyperparameters | None = None) -> list[tuple[Array, Array]]:
+        """Effects that observations with one label share, within a channel.
 
-        The labels are rows of numbers.
+        By seed, by architecture at a rung, and by channel: labels (o, columns), whose rows are
+        equal within a group, and variances (o,).
         """
-        powers = powers or self.powers
+        values = hyperparameters or self.hyperparameters
         ones = np.ones(len(self.y))
         by_seed = np.column_stack([self.channels, self.seeds])
-        apart = np.column_stack([self.channels, self.names[self.trials]])
+        by_architecture = np.column_stack([self.channels, self.names[self.trials]])
         return [
-            (by_seed, powers["seed"] * ones),
-            (apart, powers["apart"] * (self.channels != END)),
-            (self.channels[:, None], LEVEL * ones),
+            (by_seed, values["seed"] * ones),
+            (by_architecture, values["architecture at a rung"] * (self.channels != END)),
+            (self.channels[:, None], LEVEL_VARIANCE * ones),
         ]
 
-    def _apart(self) -> list[Array]:
-        """How much of every effect that is a rung's own each observation has."""
+    def _loadings_at_rungs(self) -> list[Array]:
+        """By kind and rung, (o, effects): loadings of the effects that a rung has of its own."""
         return [
-            math.sqrt(self.powers[f"{kind} apart"])
+            math.sqrt(self.hyperparameters[f"{kind} at a rung"])
             * (self.designs[kind][self.trials] * (self.channels == rung)[:, None])
-            for kind in APART
+            for kind in KINDS_AT_RUNGS
             for rung in self.rungs
         ]
 
     @cached_property
     def kernels(self) -> dict[str, Array]:
-        """By kind, how far the worth of two trials goes together."""
-        told_of = {kind: design[: self.count] for kind, design in self.designs.items()}
+        """By kind, (t, t): the covariance of the worth of two trials, for a variance of 1."""
+        of_trials = {kind: design[: self.count] for kind, design in self.designs.items()}
         names = self.names[: self.count]
         return {
-            **{kind: design @ design.T for kind, design in told_of.items()},
-            "itself": (names[:, None] == names).astype(float),
-            "luck": np.eye(self.count),
+            **{kind: design @ design.T for kind, design in of_trials.items()},
+            "architecture": (names[:, None] == names).astype(float),
+            "trial": np.eye(self.count),
         }
 
     @cached_property
-    def _equations(self) -> WoodburyCovariance:
-        """The covariance of all observations. Each architecture is a group: its own are what it is
-        worth by itself, the luck of its trials, and what a rung thinks of it; the rest is shared.
+    def _covariance(self) -> WoodburyCovariance:
+        """The covariance of all observations, with a block for each architecture.
+
+        A block holds the effects of the architecture itself, of its trials, and of the
+        architecture at each rung. All other effects are shared between blocks.
         """
-        powers, slopes, noise = self.powers, self._slopes(), self._noise()
+        variances, slopes, noise = self.hyperparameters, self._slopes(), self._noise()
         shared = [
-            math.sqrt(powers[kind]) * slopes[:, None] * design[self.trials]
+            math.sqrt(variances[kind]) * slopes[:, None] * design[self.trials]
             for kind, design in self.designs.items()
         ]
         by_seed, _, by_channel = self._groups()
         shared += [
-            _told_apart(labels) * np.sqrt(var)[:, None] for labels, var in (by_seed, by_channel)
+            _indicators(labels) * np.sqrt(variance)[:, None]
+            for labels, variance in (by_seed, by_channel)
         ]
-        shared += self._apart()
+        shared += self._loadings_at_rungs()
         at_rung = self.channels != END
 
-        def block(at: npt.NDArray[np.int_]) -> Array:
-            trials, channels = self.trials[at], self.channels[at]
-            worth = powers["itself"] + powers["luck"] * (trials[:, None] == trials)
-            found: Array = slopes[at][:, None] * worth * slopes[at] + np.diag(noise[at])
-            found += powers["apart"] * (channels[:, None] == channels) * at_rung[at]
-            return found
+        def block(rows: npt.NDArray[np.int_]) -> Array:
+            trials, channels = self.trials[rows], self.channels[rows]
+            worth = variances["architecture"] + variances["trial"] * (trials[:, None] == trials)
+            covariance: Array = slopes[rows][:, None] * worth * slopes[rows] + np.diag(noise[rows])
+            covariance += (
+                variances["architecture at a rung"]
+                * (channels[:, None] == channels)
+                * at_rung[rows]
+            )
+            return covariance
 
         return WoodburyCovariance(np.hstack(shared), self.names[self.trials], block)
 
-    def _pull(self, residuals: Array) -> Array:
-        """What residuals of the observations (n, k) make of the architectures to be judged."""
-        weights = self._equations.solve(residuals)
-        of_trials = _summed(self._slopes()[:, None] * weights, self.trials, self.count)
-        seen, judged = self.names[: self.count], self.names[self.count :]
-        own = _summed(of_trials, seen, self.names.max(initial=-1) + 1)
-        answer: Array = self.powers["itself"] * own[judged]
+    def _regress(self, residuals: Array) -> Array:
+        """(n, k): the worth of the architectures as regressed on residuals (o, k)."""
+        weights = self._covariance.solve(residuals)
+        by_trial = _sum_groups(self._slopes()[:, None] * weights, self.trials, self.count)
+        trained, asked = self.names[: self.count], self.names[self.count :]
+        by_architecture = _sum_groups(by_trial, trained, self.names.max(initial=-1) + 1)
+        worth: Array = self.hyperparameters["architecture"] * by_architecture[asked]
         for kind, design in self.designs.items():
-            answer += self.powers[kind] * (
-                design[self.count :] @ (design[: self.count].T @ of_trials)
+            worth += self.hyperparameters[kind] * (
+                design[self.count :] @ (design[: self.count].T @ by_trial)
             )
-        return answer
+        return worth
 
-    def _fitted(self) -> Powers:
-        """The likeliest variances and slopes; nothing as long as there is little to fit."""
-        if (self.channels == END).sum() < ENOUGH:
+    def _fit(self) -> Hyperparameters:
+        """The most likely variances and slopes; empty while there are too few final accuracies."""
+        if (self.channels == END).sum() < MIN_FITTED_ENDS:
             return {}
-        start = self._start()
-        names, centre = list(start), np.log(list(start.values()))
-        likelihood = _Likelihood(self)
+        prior = self._prior()
+        names, centre = list(prior), np.log(list(prior.values()))
+        likelihood = _MarginalLikelihood(self)
 
         def cost(logs: Array) -> tuple[float, Array]:
-            away = (logs - centre) / WEIGHT
-            powers = dict(zip(names, np.exp(logs).tolist(), strict=True))
-            value, slopes = likelihood.at(powers)
-            down = np.array([slopes[name] for name in names])
-            return value + float(0.5 * away @ away), down + away / WEIGHT
+            away = (logs - centre) / PRIOR_LOG_DEVIATION
+            candidate = dict(zip(names, np.exp(logs).tolist(), strict=True))
+            value, gradient = likelihood.evaluate(candidate)
+            down = np.array([gradient[name] for name in names])
+            return value + float(0.5 * away @ away), down + away / PRIOR_LOG_DEVIATION
 
-        fitted = scipy.optimize.minimize(
+        optimum = scipy.optimize.minimize(
             cost,
             centre,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(middle - REACH, middle + REACH) for middle in centre],
+            bounds=[(middle - MAX_LOG_DISTANCE, middle + MAX_LOG_DISTANCE) for middle in centre],
             options={"maxiter": 30},
         )
-        return dict(zip(names, np.exp(fitted.x).tolist(), strict=True))
+        return dict(zip(names, np.exp(optimum.x).tolist(), strict=True))
 
 
-class _Likelihood:
-    """Minus the logarithm of how likely the observations of a model are."""
+class _MarginalLikelihood:
+    """The negative logarithm of the marginal likelihood of a model's observations."""
 
     def __init__(self, model: MixedModel) -> None:
         self.model = model
-        self.by_seed, apart, self.by_channel = (_same(labels) for labels, _ in model._groups(PRIOR))
+        self.by_seed, by_architecture, self.by_channel = (
+            _equality(labels) for labels, _ in model._groups(PRIOR_VARIANCES)
+        )
         at_rung = model.channels != END
-        self.apart = apart * np.outer(at_rung, at_rung)
-        # Observations stand in the order of their trials: where each trial's begin.
-        self.seen, self.begins = np.unique(model.trials, return_index=True)
+        self.by_architecture = by_architecture * np.outer(at_rung, at_rung)
+        # Observations stand in the order of their trials: `begins` is where each trial's begin.
+        self.observed, self.begins = np.unique(model.trials, return_index=True)
         self.pairs = np.ix_(model.trials, model.trials)
         one_rung = self.by_channel * np.outer(at_rung, at_rung)
-        self.apart_by = {
-            f"{kind} apart": one_rung * model.kernels[kind][self.pairs] for kind in APART
+        self.kernels_at_rungs = {
+            f"{kind} at a rung": one_rung * model.kernels[kind][self.pairs]
+            for kind in KINDS_AT_RUNGS
         }
 
-    def at(self, powers: Powers) -> tuple[float, dict[str, float]]:
-        """Its value, and its derivatives by the logarithm of every power."""
-        model, slopes = self.model, self.model._slopes(powers)
-        worth = np.asarray(sum(powers[kind] * kernel for kind, kernel in model.kernels.items()))
+    def evaluate(self, hyperparameters: Hyperparameters) -> tuple[float, dict[str, float]]:
+        """The value, and its derivatives by the logarithm of every hyperparameter."""
+        model, slopes = self.model, self.model._slopes(hyperparameters)
+        worth = np.asarray(
+            sum(hyperparameters[kind] * kernel for kind, kernel in model.kernels.items())
+        )
         of_worth = slopes[:, None] * worth[self.pairs] * slopes
-        total = of_worth + powers["seed"] * self.by_seed + powers["apart"] * self.apart
-        total += LEVEL * self.by_channel
-        for name, kernel in self.apart_by.items():
-            total += powers[name] * kernel
-        total[np.diag_indices_from(total)] += model._noise(powers)
+        at_rung = hyperparameters["architecture at a rung"]
+        total = of_worth + hyperparameters["seed"] * self.by_seed + at_rung * self.by_architecture
+        total += LEVEL_VARIANCE * self.by_channel
+        for name, kernel in self.kernels_at_rungs.items():
+            total += hyperparameters[name] * kernel
+        total[np.diag_indices_from(total)] += model._noise(hyperparameters)
         factor = scipy.linalg.cholesky(total, lower=True, check_finite=False)
         weights = scipy.linalg.cho_solve((factor, True), model.y)
         inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
@@ -310,51 +335,55 @@ class _Likelihood:
         # Half the trace of (inverse - w·wᵀ) times the derivative of the covariance.
         away = 0.5 * (inverse - np.outer(weights, weights))
         of_trials = np.zeros((model.count, model.count))
-        of_trials[np.ix_(self.seen, self.seen)] = self._by_trials(slopes[:, None] * away * slopes)
-        found = {k: powers[k] * float((of_trials * m).sum()) for k, m in model.kernels.items()}
-        found["seed"] = powers["seed"] * float((away * self.by_seed).sum())
-        found["apart"] = powers["apart"] * float((away * self.apart).sum())
-        for name, kernel in self.apart_by.items():
-            found[name] = powers[name] * float((away * kernel).sum())
+        by_trials = self._sum_over_trials(slopes[:, None] * away * slopes)
+        of_trials[np.ix_(self.observed, self.observed)] = by_trials
+        gradient = {
+            kind: hyperparameters[kind] * float((of_trials * kernel).sum())
+            for kind, kernel in model.kernels.items()
+        }
+        gradient["seed"] = hyperparameters["seed"] * float((away * self.by_seed).sum())
+        gradient["architecture at a rung"] = at_rung * float((away * self.by_architecture).sum())
+        for name, kernel in self.kernels_at_rungs.items():
+            gradient[name] = hyperparameters[name] * float((away * kernel).sum())
         ends, diagonal = model.channels == END, np.diag(away)
-        found["noise at the end"] = powers["noise at the end"] * float(diagonal[ends].sum())
-        found["noise at a rung"] = powers["noise at a rung"] * float(diagonal[~ends].sum())
+        for name, rows in (("noise at the end", ends), ("noise at a rung", ~ends)):
+            gradient[name] = hyperparameters[name] * float(diagonal[rows].sum())
         by_row = 2 * (away * of_worth).sum(axis=1)
         for rung in model.rungs:
-            found[f"slope {rung}"] = float(by_row[model.channels == rung].sum())
-        return float(value), found
+            gradient[f"slope {rung}"] = float(by_row[model.channels == rung].sum())
+        return float(value), gradient
 
-    def _by_trials(self, values: Array) -> Array:
-        """Summed over the observations of every two trials."""
+    def _sum_over_trials(self, values: Array) -> Array:
+        """Entries (o, o) summed over the observations of every two trials."""
         return np.add.reduceat(np.add.reduceat(values, self.begins, axis=0), self.begins, axis=1)
 
 
-def _standard(channels: Array, values: Array) -> tuple[Array, tuple[float, float]]:
-    """Values with mean 0 and deviation 1 in every channel, and the end's mean and deviation."""
-    found, end = np.zeros(len(values)), (0.0, 1.0)
+def _standardise(channels: Array, values: Array) -> tuple[Array, tuple[float, float]]:
+    """Values with mean 0 and deviation 1 in every channel; the mean and deviation of the end."""
+    standardised, end = np.zeros(len(values)), (0.0, 1.0)
     for channel in np.unique(channels):
-        here = channels == channel
-        mean, scale = float(values[here].mean()), max(float(values[here].std()), 1e-4)
-        found[here] = (values[here] - mean) / scale
+        rows = channels == channel
+        mean, scale = float(values[rows].mean()), max(float(values[rows].std()), 1e-4)
+        standardised[rows] = (values[rows] - mean) / scale
         if channel == END:
             end = mean, scale
-    return found, end
+    return standardised, end
 
 
-def _summed(values: Array, groups: npt.NDArray[np.int_], count: int) -> Array:
-    """Rows (n, k) summed over each of so many groups."""
-    found = np.zeros((count, values.shape[1]))
-    np.add.at(found, groups, values)
-    return found
+def _sum_groups(values: Array, groups: npt.NDArray[np.int_], count: int) -> Array:
+    """(count, k): rows (n, k) summed over each of `count` groups (n,)."""
+    sums = np.zeros((count, values.shape[1]))
+    np.add.at(sums, groups, values)
+    return sums
 
 
-def _told_apart(labels: Array) -> Array:
-    """A column for every different row of labels, 1 where it is that one."""
+def _indicators(labels: Array) -> Array:
+    """A column for every distinct row of labels, 1 in the rows that equal it."""
     _, group = np.unique(labels, axis=0, return_inverse=True)
     return np.eye(group.max(initial=-1) + 1)[group]
 
 
-def _same(labels: Array) -> Array:
-    """1 where two rows of labels are equal, else 0."""
+def _equality(labels: Array) -> Array:
+    """(n, n): 1 where two rows of labels are equal, else 0."""
     equal: Array = (labels[:, None, :] == labels[None]).all(axis=2).astype(float)
     return equal

@@ -1,4 +1,4 @@
-"""Where trials are looked at before they end, and what is seen of them there."""
+"""The epochs at which trials are judged before they end, and the signal that is read there."""
 
 from __future__ import annotations
 
@@ -8,47 +8,66 @@ from ...runners.results import EpochReport
 from ..config import StudyConfig
 
 
-def rungs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple[int, ...]:
-    """The epochs after which trials are judged: the `first` part of all epochs, then η times that.
+def rung_epochs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple[int, ...]:
+    """The epochs after which trials are judged: ⌈first · epochs⌉, and from there η times further.
 
-    Never after the last, when nothing is left to save, nor before the `earliest`: what a trial
-    shows after its first epoch tells nothing. A later rung has to leave its survivors η times what
-    they had: else one in η² would be trained to the end for little more than one in η costs.
+    The last epoch is no rung, since nothing would be saved there. A later rung has to leave its
+    survivors η times the epochs they have had: otherwise one trial in η² would be trained to the
+    end for little more than it costs to train one in η.
+
+    Args:
+        epochs: of a whole trial.
+        first: the first rung as a fraction of all epochs.
+        eta: the ratio of one rung to the one before.
+        earliest: no rung lies before this epoch. After the first epoch a trial shows nothing yet.
     """
-    at = max(earliest, math.ceil(first * epochs))
-    found = [at] if at < epochs else []
-    while found and (at := at * eta) * eta <= epochs:
-        found.append(at)
-    return tuple(found)
+    epoch = max(earliest, math.ceil(first * epochs))
+    rungs = [epoch] if epoch < epochs else []
+    while rungs and (epoch := epoch * eta) * eta <= epochs:
+        rungs.append(epoch)
+    return tuple(rungs)
 
 
-def rungs_of(config: StudyConfig) -> tuple[int, ...]:
-    """The rungs of a study; none without a pruner."""
+def study_rungs(config: StudyConfig) -> tuple[int, ...]:
+    """The rungs of a study, as epochs; empty without a pruner."""
     pruning = config.pruning
     if pruning.pruner == "none":
         return ()
-    earliest = 1 if pruning.pruner == "front" else 2  # it knows most before a trial has begun
-    return rungs(config.recipe.epochs, pruning.first, pruning.eta, earliest)
+    # `front` judges by a model that predicts an architecture before it trains, so it may ask early.
+    earliest = 1 if pruning.pruner == "front" else 2
+    return rung_epochs(config.recipe.epochs, pruning.first, pruning.eta, earliest)
 
 
-def glimpses_of(config: StudyConfig) -> tuple[int, ...]:
-    """The epochs after which a model sees a trial's signal: the rungs; without any, half way.
+def observed_epochs(config: StudyConfig) -> tuple[int, ...]:
+    """The epochs whose signal the model observes: the rungs, or without a pruner half of all.
 
-    The training loss tells of an architecture what one trial's final accuracy does not
-    (`docs/search.md`), and nothing has to be stopped for it.
+    The training loss says something about an architecture that the final accuracy of one trial does
+    not (`docs/search.md`), and it is there even if no trial is ever stopped.
     """
     half = max(2, math.ceil(config.recipe.epochs / 2))
-    return rungs_of(config) or ((half,) if half < config.recipe.epochs else ())
+    return study_rungs(config) or ((half,) if half < config.recipe.epochs else ())
 
 
-def loss_of(report: EpochReport, signal: str) -> float:
-    """What a rung sees of an epoch, to be minimised; infinite if it is no number."""
+def rung_loss(report: EpochReport, signal: str) -> float:
+    """The signal of an epoch as a pruner reads it: to be minimised, infinite if it is not finite.
+
+    Args:
+        report: of the epoch.
+        signal: `accuracy` for the validation accuracy, anything else for the training loss.
+    """
     value = -report.accuracy if signal == "accuracy" else report.train_loss
     return value if math.isfinite(value) else math.inf
 
 
-def strength(report: EpochReport, signal: str) -> float:
-    """The signal as a number that grows with what it promises, for models: losses by logarithm."""
+def signal_strength(report: EpochReport, signal: str) -> float:
+    """The signal of an epoch as the model reads it: accuracy, or minus the logarithm of the loss.
+
+    More is better. NaN for a loss that is not positive.
+
+    Args:
+        report: of the epoch.
+        signal: `accuracy` for the validation accuracy, anything else for the training loss.
+    """
     if signal == "accuracy":
         return report.accuracy
     return -math.log(report.train_loss) if report.train_loss > 0 else math.nan

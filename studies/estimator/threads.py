@@ -1,5 +1,8 @@
-"""One thread for numpy and scipy: the cores belong to the workers, and threads that wait for each
-other there take minutes."""
+"""One thread for the linear algebra of a coordinator.
+
+The cores belong to the workers. Linear algebra on several threads competes with them: threads that
+wait for one another can then take minutes.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Inside, matrices are multiplied and factored on one thread."""
-    limited: AbstractContextManager[object] = _controller().limit(limits=1)
-    return limited
+    """A context in which numpy and scipy multiply and factor matrices on one thread."""
+    context: AbstractContextManager[object] = _controller().limit(limits=1)
+    return context
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    # To look for the libraries of this process takes 2 ms, once they are loaded to no use.
+    # Finding this process's libraries takes 2 ms, so it is done once, after they are loaded.
     import scipy.linalg  # noqa: F401
 
     return ThreadpoolController()

@@ -1,12 +1,12 @@
-"""The equations of a mixed model with many groups, without writing out their matrix.
+"""Solving with the covariance of a mixed model of many groups, without forming the matrix.
 
-Observations share a few effects with all others and some with their own group alone:
+Observations share some effects with all others, and some with their own group alone:
 
-    covariance = S Sᵀ + blocks,   S of shape (observations, effects), a block for each group
+    covariance = S Sᵀ + D,   S of shape (observations, effects), D block-diagonal by group
 
-So the inverse needs one small matrix for each group, and one of the number of effects (Woodbury's
-formula: Henderson et al. 1959, doi 10.2307/2527669, put it to use for such models). Time grows with
-the observations, where a matrix of all of them would take their third power.
+Its inverse needs one small matrix for each group and one of the number of effects, by Woodbury's
+formula; Henderson et al. (1959, doi 10.2307/2527669) introduced it for such models. Time grows
+linearly with the observations; a full matrix would take their third power.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Whole = npt.NDArray[np.int_]
 
 
 class WoodburyCovariance:
-    """A covariance that can be divided by.
+    """A covariance matrix, kept in factors with which linear systems are solved.
 
     Args:
-        shared: (n, k), how much of each effect of variance one an observation has.
-        groups: (n,), whole numbers: the group of each observation.
-        block: for some observations of one group (their indices), what they have in common beyond
-            the shared effects, and noise: positive definite.
+        shared: (n, k), S: the loading of each observation on each effect of variance 1.
+        groups: (n,), the group of each observation, as whole numbers.
+        block: given the indices of one group's observations, its block of D: the covariance beyond
+            the shared effects, noise included. It has to be positive definite.
     """
 
     def __init__(self, shared: Array, groups: Whole, block: Callable[[Whole], Array]) -> None:
@@ -36,23 +36,25 @@ class WoodburyCovariance:
         cuts = np.flatnonzero(np.diff(groups[order])) + 1
         self.shared = shared
         self._blocks = [
-            (at, scipy.linalg.cholesky(block(at), lower=True, check_finite=False))
-            for at in np.split(order, cuts)
-            if len(at)
+            (rows, scipy.linalg.cholesky(block(rows), lower=True, check_finite=False))
+            for rows in np.split(order, cuts)
+            if len(rows)
         ]
-        self._divided = self._by_blocks(shared)
-        inner = np.eye(shared.shape[1]) + shared.T @ self._divided
+        self._solved_shared = self._solve_blocks(shared)
+        inner = np.eye(shared.shape[1]) + shared.T @ self._solved_shared
         self._inner = scipy.linalg.cho_factor(inner, lower=True, check_finite=False)
 
     def solve(self, values: Array) -> Array:
-        """The covariance's inverse times values (n,) or (n, k)."""
-        divided = self._by_blocks(values)
-        within = scipy.linalg.cho_solve(self._inner, self.shared.T @ divided, check_finite=False)
-        found: Array = divided - self._divided @ within
-        return found
+        """The inverse of the covariance times `values`, (n,) or (n, k)."""
+        by_blocks = self._solve_blocks(values)
+        effects = scipy.linalg.cho_solve(self._inner, self.shared.T @ by_blocks, check_finite=False)
+        solution: Array = by_blocks - self._solved_shared @ effects
+        return solution
 
-    def _by_blocks(self, values: Array) -> Array:
-        found = np.empty_like(values)
-        for at, factor in self._blocks:
-            found[at] = scipy.linalg.cho_solve((factor, True), values[at], check_finite=False)
-        return found
+    def _solve_blocks(self, values: Array) -> Array:
+        solution = np.empty_like(values)
+        for rows, factor in self._blocks:
+            solution[rows] = scipy.linalg.cho_solve(
+                (factor, True), values[rows], check_finite=False
+            )
+        return solution

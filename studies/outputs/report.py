@@ -27,7 +27,8 @@ from ...files import atomic_write
 from ..analysis.analyse import analyse, failures_by_kind
 from ..analysis.confirmation import Confirmation, confirmed
 from ..analysis.findings import ArchitectureSummary, Findings
-from ..analysis.hypervolume import hypervolume_history, importances
+from ..analysis.hypervolume import hypervolume_history
+from ..analysis.importance import importances
 from ..analysis.main_effects import main_effects
 from ..analysis.trial_table import TrialTable
 from ..database.store import Store

@@ -14,7 +14,7 @@ from attentune.search.pruning.pruner import Pruner, odds_of_front, standing
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
 from attentune.studies.config import SAMPLERS, Pruning
-from attentune.studies.estimator.rungs import rungs, rungs_of
+from attentune.studies.estimator.rungs import rung_epochs, study_rungs
 from attentune.studies.records import BASELINE, SEARCH
 
 ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
@@ -35,7 +35,7 @@ FRONT = Pruning(pruner="front", eta=2, chance=0.3)
     ],
 )
 def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expected):
-    assert rungs(epochs, first, eta) == expected
+    assert rung_epochs(epochs, first, eta) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expe
 )
 def test_each_pruner_has_its_first_rung_where_it_knows_enough(bench, pruner, epochs, expected):
     pruning = Pruning.model_validate(Pruning.written(pruner))
-    assert rungs_of(bench.config(pruning=pruning, recipe={"epochs": epochs})) == expected
+    assert study_rungs(bench.config(pruning=pruning, recipe={"epochs": epochs})) == expected
 
 
 def test_a_first_rung_that_is_asked_for_stays(bench):
     pruning = Pruning.model_validate(Pruning.written("front:first=0.5"))
     config = bench.config(pruning=pruning, recipe={"epochs": 8})
-    assert rungs_of(config) == (4,)
-    assert rungs_of(type(config).model_validate(config.model_dump(mode="json"))) == (4,)
+    assert study_rungs(config) == (4,)
+    assert study_rungs(type(config).model_validate(config.model_dump(mode="json"))) == (4,)
 
 
 def goes_on(peers, number, eta):

@@ -13,8 +13,9 @@ from attentune.spaces.networks.placement import placements
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
 from attentune.studies.estimator.features import ArchitectureFeatures
-from attentune.studies.estimator.hyperparameters import MOST, HyperparameterFits
-from attentune.studies.estimator.mixed_model import MixedModel, TrialHistory
+from attentune.studies.estimator.history import TrialHistory
+from attentune.studies.estimator.hyperparameters import MAX_FITTED_TRIALS, HyperparameterFits
+from attentune.studies.estimator.mixed_model import MixedModel
 
 SPACE = Space.of(attentions=("none", "se", "eca", "ca"), ratios=(4, 16), stages=(1, 2, 3))
 TRUE = {"se": 0.03, "ca": -0.02}
@@ -56,7 +57,7 @@ def ended(architecture, accuracy, seed=0):
 def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
     every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = some(bound, 40)
-    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, every).expected()
+    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, every).predict_mean()
     true = np.array([truth(a) for a in every])
     assert np.corrcoef(expected, true)[0, 1] > 0.9
     among_best = np.sort(true)[-len(true) // 20]
@@ -67,14 +68,14 @@ def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
     rng = np.random.default_rng(0)
     every = [bound.architecture_at(i) for i in range(bound.count())]
     seen = [ended(a, truth(a) + 0.03 * rng.standard_normal(), s) for a in every for s in range(5)]
-    assert len(seen) > 2 * MOST
+    assert len(seen) > 2 * MAX_FITTED_TRIALS
     effects = ArchitectureFeatures(bound.site_map)
-    powers = HyperparameterFits(effects).of(seen)
+    powers = HyperparameterFits(effects).fit(seen)
     noise = unexplained(powers) * np.var([history.end for history in seen])
     assert 0.02 < noise**0.5 < 0.04
     true, expected = (
         np.array([truth(a) for a in every]),
-        MixedModel(effects, seen, every, powers).expected(),
+        MixedModel(effects, seen, every, powers).predict_mean(),
     )
     assert np.corrcoef(expected, true)[0, 1] > 0.98
 
@@ -84,9 +85,9 @@ def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
     some_of_them = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 60)]
     seen = [ended(a, truth(a), seed) for a in some_of_them for seed in range(5)]
     model = MixedModel(ArchitectureFeatures(bound.site_map), seen, some_of_them)
-    true, expected = np.array([truth(a) for a in some_of_them]), model.expected()
+    true, expected = np.array([truth(a) for a in some_of_them]), model.predict_mean()
     np.testing.assert_allclose(expected - expected.mean(), true - true.mean(), atol=2e-3)
-    assert np.isfinite(model.sample(rng)).all()
+    assert np.isfinite(model.draw_sample(rng)).all()
 
 
 def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
@@ -108,9 +109,9 @@ def test_samples_scatter_less_where_more_was_seen(bound):
     model = MixedModel(
         ArchitectureFeatures(bound.site_map), [*seen, *[seen[0]] * 10], [known, strange]
     )
-    samples = np.array([model.sample(np.random.default_rng(i)) for i in range(200)])
+    samples = np.array([model.draw_sample(np.random.default_rng(i)) for i in range(200)])
     assert samples[:, 0].std() < 0.7 * samples[:, 1].std()
-    assert abs(samples.mean(axis=0) - model.expected()).max() < 0.01
+    assert abs(samples.mean(axis=0) - model.predict_mean()).max() < 0.01
 
 
 def unexplained(powers):
@@ -134,7 +135,7 @@ def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
 
     true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     with_rungs, without = (
-        np.corrcoef(MixedModel(effects, list(seen(shown)), every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, list(seen(shown)), every).predict_mean(), true)[0, 1]
         for shown in (True, False)
     )
     assert with_rungs > 0.9
@@ -148,7 +149,7 @@ def test_a_rung_that_tells_nothing_is_not_believed(bound):
     misled = [TrialHistory(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
     true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     right, told = (
-        np.corrcoef(MixedModel(effects, seen, every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, seen, every).predict_mean(), true)[0, 1]
         for seen in (plain, misled)
     )
     assert told > right - 0.05
@@ -167,7 +168,7 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
     misled = [TrialHistory(c.architecture, 0, c.end, {2: shown(c.architecture)}) for c in plain]
     true, effects = np.array([truth(a) for a in every]), ArchitectureFeatures(bound.site_map)
     right, told = (
-        np.corrcoef(MixedModel(effects, seen, every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, seen, every).predict_mean(), true)[0, 1]
         for seen in (plain, misled)
     )
     assert told > right - 0.02
@@ -186,7 +187,7 @@ def test_what_larger_modules_are_worth_is_known_of_attentions_never_seen(bound):
 
     seen = [ended(a, 0.7 + 0.005 * size(a)) for a in every if not has_ca(a)][::4]
     strange = [a for a in every if has_ca(a)]
-    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, strange).expected()
+    expected = MixedModel(ArchitectureFeatures(bound.site_map), seen, strange).predict_mean()
     assert np.corrcoef(expected, [size(a) for a in strange])[0, 1] > 0.95
 
 
@@ -194,8 +195,10 @@ def test_what_cannot_be_a_number_is_left_out(bound):
     plain = some(bound, 20)
     broken = TrialHistory(plain[0].architecture, 7, float("nan"), {2: float("nan")})
     effects, judged = ArchitectureFeatures(bound.site_map), [c.architecture for c in plain]
-    expected = MixedModel(effects, [*plain, broken], judged).expected()
-    np.testing.assert_allclose(expected, MixedModel(effects, plain, judged).expected(), atol=1e-3)
+    expected = MixedModel(effects, [*plain, broken], judged).predict_mean()
+    np.testing.assert_allclose(
+        expected, MixedModel(effects, plain, judged).predict_mean(), atol=1e-3
+    )
 
 
 def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
@@ -213,7 +216,7 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
     true = np.array([truth(a) for a in every])
     effects = ArchitectureFeatures(bound.site_map)
     right, wrong = (
-        np.corrcoef(MixedModel(effects, seen(tells), every).expected(), true)[0, 1]
+        np.corrcoef(MixedModel(effects, seen(tells), every).predict_mean(), true)[0, 1]
         for tells in (True, False)
     )
     assert right > wrong + 0.05

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.findings import ArchitectureSummary
-from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_history, importances
+from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_history
+from attentune.studies.analysis.importance import importances
 from attentune.studies.analysis.main_effects import main_effects
 from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.figures.history import hypervolume_figure, importances_figure
