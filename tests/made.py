@@ -5,8 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from attentune.spaces.architecture import parse
-from attentune.studies.records import SEARCH, StudyRecord, TrialRecord
+from attentune.studies.analysis.analyse import analyse
+from attentune.studies.analysis.confirmation import Confirmation, ConfirmPlan, confirmation
+from attentune.studies.records import (
+    BASELINE,
+    CONFIRM,
+    FIRST_CONFIRMING,
+    SEARCH,
+    StudyRecord,
+    TrialRecord,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BARE = "net"
@@ -40,3 +50,35 @@ def study(*objectives: str, **config: Any) -> StudyRecord:
     """A study of the backbone `net`, by accuracy and parameters unless told otherwise."""
     names = objectives or ("accuracy", "params")
     return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, names, config, 0)
+
+
+def confirmed(
+    search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: int
+) -> Confirmation:
+    """A confirmation with these test accuracies by architecture, one for each seed."""
+    trials = [
+        trial(FIRST_CONFIRMING + 100 * i + s, text, accuracy, seed=10**6 + s, role=CONFIRM)
+        for i, (text, row) in enumerate(accuracies.items())
+        for s, accuracy in enumerate(row)
+        if accuracy is not None
+    ]
+    settings = {"top": 3, "seeds": 5, "epochs": 20, "searched_epochs": 8, **plan}
+    return confirmation(
+        analyse(study("accuracy"), search), trials, ConfirmPlan(tuple(accuracies), **settings)
+    )
+
+
+def searched(
+    accuracies: dict[str, float], baselines: tuple[str, ...] = (BARE,)
+) -> list[TrialRecord]:
+    """Trials of the search with these accuracies by architecture."""
+    return [
+        trial(i, text, accuracy, role=BASELINE if text in baselines else SEARCH)
+        for i, (text, accuracy) in enumerate(accuracies.items())
+    ]
+
+
+def spread(mean: float, by: float = 0.002) -> list[float | None]:
+    """Five accuracies around a mean, in no common order."""
+    order = np.random.default_rng(int(1e6 * mean)).permutation([-2, -1, 0, 1, 2])
+    return [mean + by * float(step) for step in order]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
-from ..figures.pareto import COLOURINGS, Colouring
+from ..figures.colouring import COLOURINGS, Colouring
 
 LISTS = ("attention", "position", "stage", "ratio", "with_")
 

@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ..figures.base import canvas, nothing
+from ..figures.base import show_message, styled_figure
 from ..figures.themes import Theme
 from ..records import recorded_architecture
 from ..text import formatting
@@ -59,7 +59,7 @@ def plot(name: str, height: int = 420, *, wide: bool = False) -> Component:
 
 def waiting(theme: Theme, said: str = "Being computed …") -> go.Figure:
     """In the place of what takes a moment to compute."""
-    return nothing(canvas(theme, "", ""), theme, said)
+    return show_message(styled_figure(theme, "", ""), theme, said)
 
 
 def words(name: str) -> Component:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ...runners.data.dataset import Images
 from ...runners.inspection.attention_maps import AttentionMap, AttentionMaps, Floats
-from .base import canvas, nothing, safe
+from .base import escape_html, show_message, styled_figure
 from .themes import LIGHT, Theme
 
 MAX_IMAGES_DRAWN = 6
@@ -42,14 +42,14 @@ def channels_figure(maps: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
     middle half of the channels, and its dark tick is the median. The line at 1 is a channel that is
     passed on unchanged. A channel far outside is drawn at the edge; its hover text has the value.
     """
-    figure = canvas(theme, "Channel passed on, 1 = unchanged", "")
+    figure = styled_figure(theme, "Channel passed on, 1 = unchanged", "")
     attentions = [entry for entry in maps.attentions if np.isfinite(entry.channels).any()]
     if not attentions:
-        return nothing(figure, theme, "No attention here weighs channels")
+        return show_message(figure, theme, "No attention here weighs channels")
     finite = [entry.channels[np.isfinite(entry.channels)] for entry in attentions]
     quartiles = np.array([np.quantile(channels, (0.25, 0.5, 0.75)) for channels in finite])
     left, right = _axis_range(np.concatenate(finite), float(quartiles.max()))
-    colours = [theme.attention(entry.attention) for entry in attentions]
+    colours = [theme.attention_colour(entry.attention) for entry in attentions]
     rows = list(range(len(attentions)))
     figure.add_trace(
         go.Bar(
@@ -73,7 +73,7 @@ def channels_figure(maps: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
     figure.update_xaxes(range=[left, right + 0.02 * (right - left)])
     figure.update_yaxes(
         tickvals=rows,
-        ticktext=[safe(f"{entry.site} {entry.attention}") for entry in attentions],
+        ticktext=[escape_html(f"{entry.site} {entry.attention}") for entry in attentions],
         range=[len(attentions) - 0.5, -0.5],
         showgrid=False,
         fixedrange=True,
@@ -97,10 +97,10 @@ def locations_figure(
         baseline: of the bare backbone; only images that both have are compared.
         theme: the colours.
     """
-    figure = canvas(theme, "", "")
+    figure = styled_figure(theme, "", "")
     columns = _columns(maps, baseline)
     if not columns:
-        return nothing(figure, theme, "No stage of this network returns a map that can be drawn")
+        return show_message(figure, theme, "No stage of this network returns a map to draw")
     height, width = maps.images.shape[1:3]
     grid = _Grid(width / height)
     rows = min(MAX_IMAGES_DRAWN, len(maps.images))
@@ -152,15 +152,15 @@ class _MapColumn:
     def title(self, theme: Theme) -> str:
         low, high = self.scale
         scale = f"{low:.3g} to {high:.3g}".replace("-", "−")
-        heading, content = safe(self.heading), safe(self.content)
-        return f"<b>{heading}</b><br>{content}<br><span style='color:{theme.faint}'>{scale}</span>"
+        heading, content = escape_html(self.heading), escape_html(self.content)
+        return f"<b>{heading}</b><br>{content}<br><span style='color:{theme.muted}'>{scale}</span>"
 
     def style(self, theme: Theme) -> dict[str, Any]:
         """The arguments of `go.Heatmap` that all maps of this column share."""
         low, high = self.scale
         sequential = [[0, theme.empty], [0.6, theme.palette[0]], [1, theme.text]]
         diverging = [[0, theme.palette[2]], [0.5, theme.middle], [1, theme.palette[0]]]
-        name = safe(f"{self.heading} {self.content}")
+        name = escape_html(f"{self.heading} {self.content}")
         return {
             "name": name,
             "zmin": low,
@@ -260,7 +260,7 @@ def _channel_ticks(
             weight = float(entry.channels[channel])
             x.append(min(weight, edge))
             y.append(row)
-            text.append(f"{safe(entry.site)}, channel {channel}: {weight:.3g}")
+            text.append(f"{escape_html(entry.site)}, channel {channel}: {weight:.3g}")
             colour.append(colours[row])
     return go.Scatter(
         x=x,
@@ -310,7 +310,7 @@ def _class_name(maps: AttentionMaps, number: int) -> str:
     name = maps.classes[number]
     if len(name) > MAX_CLASS_CHARACTERS:
         name = f"{name[: MAX_CLASS_CHARACTERS - 1]}…"
-    return safe(name)
+    return escape_html(name)
 
 
 def _data_url(image: Images) -> str:

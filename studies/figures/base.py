@@ -1,4 +1,4 @@
-"""The ground that all figures are drawn on: fonts, axes, legend; and texts made safe for it."""
+"""What all figures share: fonts, axes and legend; a message in place of data; texts made safe."""
 
 from __future__ import annotations
 
@@ -11,31 +11,45 @@ import plotly.graph_objects as go
 
 from .themes import Theme
 
-Axis = Mapping[str, Any]
-NEUTRAL: Axis = MappingProxyType({})
+AxisSettings = Mapping[str, Any]
+DEFAULT_AXIS: AxisSettings = MappingProxyType({})
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-def safe(text: str) -> str:
-    """Text that Plotly, which reads HTML, shows as it is."""
+def escape_html(text: str) -> str:
+    """Escape a text so that Plotly, which interprets HTML, shows it as it is."""
     return html.escape(text, quote=False)
 
 
-def wrapped(architecture: str) -> str:
-    """An architecture's text, safe, one insertion a line."""
-    return safe(architecture).replace("+", "<br>+")
+def wrap_architecture(architecture: str) -> str:
+    """An architecture's text as HTML, one insertion a line."""
+    return escape_html(architecture).replace("+", "<br>+")
 
 
-def canvas(
-    theme: Theme, x_title: str, y_title: str, *, x: Axis = NEUTRAL, y: Axis = NEUTRAL, **layout: Any
+def styled_figure(
+    theme: Theme,
+    x_title: str,
+    y_title: str,
+    *,
+    x: AxisSettings = DEFAULT_AXIS,
+    y: AxisSettings = DEFAULT_AXIS,
+    **layout: Any,
 ) -> go.Figure:
-    """An empty figure in the house style, on a transparent ground.
+    """An empty figure in the project's style, with a transparent background.
 
-    `x`, `y` and `layout` add to the axes' and the figure's own settings. They are better given
-    here than by `update_layout`, which takes ten times as long as making the figure.
+    Pass settings here rather than to `update_layout` later: that takes ten times as long as
+    making the figure.
+
+    Args:
+        theme: the colours.
+        x_title: title of the horizontal axis; empty for none.
+        y_title: title of the vertical axis; empty for none.
+        x: further settings of the horizontal axis.
+        y: further settings of the vertical axis.
+        **layout: further settings of the figure; `height` is in pixels.
     """
-    style = {"gridcolor": theme.grid, "zeroline": False, "automargin": True}
-    house = {
+    axis = {"gridcolor": theme.grid, "zeroline": False, "automargin": True}
+    style = {
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -52,17 +66,17 @@ def canvas(
         "hoverlabel": {"bgcolor": theme.page, "font": {"color": theme.text}, "align": "left"},
         "hovermode": "closest",
         "height": 400,
-        "xaxis": {**style, "title": {"text": x_title, "standoff": 10}, **x},
-        "yaxis": {**style, "title": {"text": y_title, "standoff": 10}, **y},
+        "xaxis": {**axis, "title": {"text": x_title, "standoff": 10}, **x},
+        "yaxis": {**axis, "title": {"text": y_title, "standoff": 10}, **y},
     }
-    return go.Figure(layout={**house, **layout})
+    return go.Figure(layout={**style, **layout})
 
 
-def nothing(figure: go.Figure, theme: Theme, text: str) -> go.Figure:
-    """The figure with a sentence in place of data."""
+def show_message(figure: go.Figure, theme: Theme, message: str) -> go.Figure:
+    """Hide the axes of a figure and show a sentence where there is no data; the same figure."""
     figure.update_layout(height=180)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    place: dict[str, Any] = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
-    figure.add_annotation(**place, text=text, showarrow=False, font={"color": theme.faint})
+    centre: dict[str, Any] = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+    figure.add_annotation(**centre, text=message, showarrow=False, font={"color": theme.muted})
     return figure

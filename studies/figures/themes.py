@@ -14,41 +14,55 @@ from ..analysis.analyse import NONE
 
 MIXED = "mixed"
 SYMBOLS = ("circle", "triangle-up", "x", "star", "pentagon", "hexagram")
-"""Round the palette, then on; squares and diamonds are the baselines'."""
+"""Marker symbols of attentions, one for each round of the palette.
+
+Squares and diamonds are left out, since they mark the baselines.
+"""
 
 
 @dataclass(frozen=True)
 class Theme:
-    """One look. `palette` goes to the attentions in catalogue order, then round again."""
+    """The colours of all figures on one kind of page.
+
+    Attributes:
+        name: `light` or `dark`.
+        page: the background of the page.
+        text: texts and emphasised lines.
+        muted: texts and lines in the background.
+        grid: lines of the grid.
+        empty: cells without a value.
+        shade: regions under the data.
+        palette: colours of the attentions, in catalogue order, used again after the last.
+        below, middle, above: the ends and the middle of a scale around zero.
+    """
 
     name: str
     page: str
     text: str
-    faint: str
+    muted: str
     grid: str
     empty: str
     shade: str
-    accent: str
     palette: tuple[str, ...]
     below: str
     middle: str
     above: str
 
-    def attention(self, name: str) -> str:
-        """The colour of an attention; grey for several at once, the text's for none."""
+    def attention_colour(self, name: str) -> str:
+        """The colour of an attention; grey for `MIXED`, that of texts for `NONE`."""
         if name in (MIXED, NONE):
-            return self.faint if name == MIXED else self.text
-        return self.palette[_place(name) % len(self.palette)]
+            return self.muted if name == MIXED else self.text
+        return self.palette[_index(name) % len(self.palette)]
 
-    def symbol(self, name: str) -> str:
-        """The marker of an attention: those that share a colour differ in it."""
+    def attention_symbol(self, name: str) -> str:
+        """The marker symbol of an attention; attentions of one colour have different symbols."""
         if name in (MIXED, NONE):
             return SYMBOLS[0]
-        return SYMBOLS[_place(name) // len(self.palette) % len(SYMBOLS)]
+        return SYMBOLS[_index(name) // len(self.palette) % len(SYMBOLS)]
 
 
-def _place(name: str) -> int:
-    # People's own attention has no place in the catalogue, but one of its own.
+def _index(name: str) -> int:
+    # A plug-in's attention is not in the catalogue; its name gives it a lasting index.
     return list(ATTENTIONS).index(name) if name in ATTENTIONS else crc32(name.encode())
 
 
@@ -56,11 +70,10 @@ LIGHT = Theme(
     name="light",
     page="#ffffff",
     text="#1f2933",
-    faint="#8a94a0",
+    muted="#8a94a0",
     grid="#e6e9ee",
     empty="#eceff3",
     shade="rgba(100, 110, 125, 0.09)",
-    accent="#1f2933",
     palette=("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"),
     below="#e9a15b",
     middle="#f4f5f6",
@@ -70,11 +83,10 @@ DARK = Theme(
     name="dark",
     page="#161b22",
     text="#e4e9ef",
-    faint="#8b96a3",
+    muted="#8b96a3",
     grid="#2a313a",
     empty="#222932",
     shade="rgba(170, 180, 195, 0.09)",
-    accent="#e4e9ef",
     palette=("#4ba3dd", "#f0b429", "#f0743a", "#2cc295", "#e39ac2", "#8fd3fa"),
     below="#a5570f",
     middle="#262d36",

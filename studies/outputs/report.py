@@ -32,9 +32,12 @@ from ..analysis.importance import importances
 from ..analysis.main_effects import main_effects
 from ..analysis.trial_table import TrialTable
 from ..database.store import Store
-from ..figures.heatmap import heatmap_figure, learning_curves_figure
-from ..figures.history import hypervolume_figure, importances_figure
-from ..figures.intervals import confirmation_figure, main_effects_figure
+from ..figures.confirmation import confirmation_figure
+from ..figures.heatmap import heatmap_figure
+from ..figures.hypervolume import hypervolume_figure
+from ..figures.importances import importances_figure
+from ..figures.learning_curves import learning_curves_figure
+from ..figures.main_effects import main_effects_figure
 from ..figures.pareto import pareto_figure
 from ..figures.themes import DARK, LIGHT, Theme
 from ..missing_attentions import missing_note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ...figures.intervals import confirmation_figure
+from ...figures.confirmation import confirmation_figure
 from ...figures.pareto import pareto_figure
 from ...text import formatting
 from ...text.confirmation import conclusion, rank_warning

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from ...figures.heatmap import heatmap_figure, ratios_figure
-from ...figures.history import importances_figure
-from ...figures.intervals import main_effects_figure
+from ...figures.heatmap import heatmap_figure
+from ...figures.importances import importances_figure
+from ...figures.main_effects import main_effects_figure
+from ...figures.ratios import ratios_figure
 from ..components import Component, plot, section, waiting
 from ..context import PageContext
 from ..study_state import SAMPLE

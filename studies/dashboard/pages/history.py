@@ -13,8 +13,9 @@ from dash import html
 
 from ...analysis.analyse import failures_by_kind
 from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
-from ...figures.heatmap import learning_curves_figure
-from ...figures.history import hypervolume_figure, timeline_figure
+from ...figures.hypervolume import hypervolume_figure
+from ...figures.learning_curves import learning_curves_figure
+from ...figures.timeline import timeline_figure
 from ...text import formatting
 from ..components import Component, plot, section, soft, table, tiles, waiting, words
 from ..context import PageContext
@@ -69,7 +70,7 @@ def timeline(context: PageContext) -> go.Figure:
     """Trials by worker."""
     columns = context.state.columns
     rows, runs = columns.rows[-BARS:], context.state.runs
-    return timeline_figure(rows, columns.workers, columns.texts, context.theme, runs=runs)
+    return timeline_figure(rows, columns.workers, columns.texts, context.theme, running=runs)
 
 
 def curves(context: PageContext) -> go.Figure:

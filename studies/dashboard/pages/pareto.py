@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from ...analysis.findings import ArchitectureSummary, Findings
-from ...figures.pareto import COLOURINGS, pareto_figure, three_objectives_figure
+from ...figures.colouring import COLOURINGS
+from ...figures.pareto import pareto_figure, three_objectives_figure
 from ...text import formatting
 from ...text.summary import noise_details
 from ..components import Component, architecture, plot, section, soft, table, tiles, words

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
 from dash import dcc, html
 
 from ....spaces.architecture import Architecture, Insertion
 from ...analysis.analyse import reaches
 from ...analysis.findings import ArchitectureSummary
-from ...figures.base import canvas, nothing
+from ...figures.learning_curves import architecture_curves_figure
 from ...figures.themes import Theme
 from ...objectives import OBJECTIVES
 from ...records import TrialRecord
@@ -40,7 +38,9 @@ def trial_card(context: PageContext) -> Component:
     trials = state.trials_like(found)
     findings = state.findings(address, context.cost)
     point = next((p for p in findings.points if found.number in p.numbers), None)
-    curve = curve_figure(state, trials, context.theme)
+    numbers, bare = [t.number for t in trials], state.bare_numbers
+    epochs = state.epochs_of([*bare, *numbers])
+    curve = architecture_curves_figure(numbers, bare, epochs, context.theme)
     return html.Aside(
         [
             close,
@@ -74,7 +74,7 @@ def drawing(found: Architecture, stages: int, theme: Theme) -> Component:
             html.Div(
                 _insertion(i, stage),
                 className="inserted",
-                style={"borderColor": theme.attention(i.attention)},
+                style={"borderColor": theme.attention_colour(i.attention)},
             )
             for i in inside
         ] or [html.Div(formatting.MISSING, className="left-alone")]
@@ -89,34 +89,6 @@ def _insertion(insertion: Insertion, stage: int) -> list[Component]:
     options = ", ".join(f"{k}={v}" for k, v in insertion.options if (k, v) != ("start", "identity"))
     return [html.Strong(insertion.attention), *([f" {options}"] if options else []), html.Br(),
             html.Small(where)]  # fmt: skip
-
-
-def curve_figure(state: StudyState, trials: Sequence[TrialRecord], theme: Theme) -> go.Figure:
-    """Validation accuracy by epoch of some trials, over the bare backbone's."""
-    figure = canvas(
-        theme, "Epoch", "Accuracy (%)", height=240, margin={"l": 56, "r": 16, "t": 8, "b": 48}
-    )
-    bare = state.bare_numbers
-    own = [trial.number for trial in trials]
-    records = state.epochs_of([*bare, *own])
-    for numbers, name, colour, width in (
-        (bare, "bare backbone", theme.faint, 2),
-        (own, "this architecture", theme.palette[2], 2.5),
-    ):
-        x: list[int | None] = []
-        y: list[float | None] = []
-        for number in numbers:
-            course = {r.report.epoch: r.report.accuracy for r in records if r.number == number}
-            course = {e: a for e, a in sorted(course.items()) if not math.isnan(a)}
-            x += [*course, None]
-            y += [*(100 * a for a in course.values()), None]
-        if any(value is not None for value in y):
-            line = {"color": colour, "width": width}
-            figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line,
-                                        marker={"size": 5}))  # fmt: skip
-    if not figure.data:
-        return nothing(figure, theme, "No epoch is done yet")
-    return figure
 
 
 def _state(trial: TrialRecord) -> list[Component]:

@@ -179,7 +179,7 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     assert told["sentence"] in done.stdout.replace("\n", " ")
     assert any(c["finalist"] for c in told["contenders"])
     assert all(len(set(c["seeds"])) == 2 for c in told["contenders"])
-    assert "Confirmed: " in attentune("show", "first", cwd=finished).stdout
+    assert "Confirmation: " in attentune("show", "first", cwd=finished).stdout
 
     number, accuracy = (told["contenders"][0][key][0] for key in ("trials", "accuracies"))
     attentune("export", "first", "--pick", str(number), "-o", "confirmed", cwd=finished)

@@ -6,53 +6,17 @@ import math
 
 import numpy as np
 import pytest
-from attentune.benchmarks.claims import SEEDS, SPACE, TEXTBOOK, claims, simulated, with_se
+from attentune.benchmarks.claims import SPACE, claims, simulated, with_se
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
-    Confirmation,
-    ConfirmPlan,
-    confirmation,
-    confirmation_json,
     finalists,
 )
 from attentune.studies.analysis.paired_comparisons import Blocks, holm
-from attentune.studies.figures.intervals import confirmation_figure
 from attentune.studies.records import (
     BASELINE,
-    CONFIRM,
-    FIRST_CONFIRMING,
-    SEARCH,
-    TrialRecord,
 )
-from attentune.studies.text.confirmation import conclusion, rank_warning
 from made import BARE, study, trial
 from scipy import stats
-
-
-def confirmed(
-    search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: int
-) -> Confirmation:
-    """A confirmation with these test accuracies by architecture, one for each seed."""
-    trials = [
-        trial(FIRST_CONFIRMING + 100 * i + s, text, accuracy, seed=10**6 + s, role=CONFIRM)
-        for i, (text, row) in enumerate(accuracies.items())
-        for s, accuracy in enumerate(row)
-        if accuracy is not None
-    ]
-    given = {"top": 3, "seeds": SEEDS, "epochs": 20, "searched_epochs": 8, **plan}
-    return confirmation(
-        analyse(study("accuracy"), search), trials, ConfirmPlan(tuple(accuracies), **given)
-    )
-
-
-def searched(
-    accuracies: dict[str, float], baselines: tuple[str, ...] = (BARE,)
-) -> list[TrialRecord]:
-    return [
-        trial(i, text, accuracy, role=BASELINE if text in baselines else SEARCH)
-        for i, (text, accuracy) in enumerate(accuracies.items())
-    ]
-
 
 # The arithmetic
 
@@ -132,80 +96,6 @@ def test_with_accuracy_alone_the_finalists_are_the_most_accurate() -> None:
         + [trial(i + 1, SPACE[i], accuracy) for i, accuracy in enumerate((0.5, 0.8, 0.6, 0.7))],
     )
     assert [point.number for point in finalists(found, 3)] == [2, 4, 3]
-
-
-# What is said
-
-
-def spread(mean: float, by: float = 0.002) -> list[float | None]:
-    """Five accuracies around a mean, in no common order."""
-    order = np.random.default_rng(int(1e6 * mean)).permutation([-2, -1, 0, 1, 2])
-    return [mean + by * float(step) for step in order]
-
-
-def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
-    names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
-    search = searched(dict(zip(names, (0.60, 0.66, 0.65, 0.67, 0.62), strict=True)))
-    test = dict(zip(names, map(spread, (0.700, 0.740, 0.7402, 0.7399, 0.7005)), strict=True))
-    found = confirmed(search, test)
-    sentence = conclusion(found)
-    assert (
-        "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
-    )
-    assert "(5 seeds, p < 0.001 after correction)" in sentence
-    assert "the first three cannot be told apart" in sentence
-    assert "ranks at 8 epochs agree with ranks at 20" in sentence
-    assert [c.finalist for c in found.contenders] == [True, True, True, True, False]
-    told = confirmation_json(found, sentence)
-    assert told["contenders"][0]["gain"]["claimed"]
-    assert not told["contenders"][3]["gain"]["claimed"]
-    figure = confirmation_figure(found)
-    symbols = {symbol for trace in figure.data for symbol in trace.marker.symbol}
-    assert symbols == {"circle", "circle-open"}
-
-
-def test_without_a_claim_it_says_what_would_have_been_found() -> None:
-    search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
-    assert conclusion(found).startswith("No architecture can be claimed to be better")
-    assert "with a power of 80 %" in conclusion(found)
-    assert not found.pairs
-
-
-def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
-    search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
-    assert "`se(r=4)@s1.residual` is worse than it" in conclusion(found)
-    assert not found.better
-
-
-def test_ranks_that_turn_round_are_warned_of() -> None:
-    names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
-    search = searched(dict(zip(names, (0.70, 0.66, 0.65, 0.62, 0.60), strict=True)))
-    test = dict(zip(names, map(spread, (0.700, 0.710, 0.725, 0.740, 0.755)), strict=True))
-    found = confirmed(search, test)
-    assert found.agreement is not None
-    assert found.agreement.rho == pytest.approx(-1.0)
-    assert "Search again with more epochs" in (rank_warning(found) or "")
-    assert "hardly (ρ = −1.00)" in conclusion(found)
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "words"),
-    [
-        ({}, "no confirming trial is complete"),
-        ({SPACE[0]: [0.7, 0.7]}, "the bare backbone has no complete"),
-        ({BARE: [0.7, 0.7]}, "only the bare backbone"),
-        ({BARE: [0.7, None], SPACE[0]: [0.8, None]}, "at least two seeds"),
-    ],
-)
-def test_too_little_to_tell_is_said_as_such(
-    accuracies: dict[str, list[float | None]], words: str
-) -> None:
-    found = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
-    assert words in conclusion(found)
-    assert rank_warning(found) is None
-    assert confirmation_figure(found).layout.height
 
 
 # What is claimed in the long run

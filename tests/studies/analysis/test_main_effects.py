@@ -12,8 +12,6 @@ from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_hist
 from attentune.studies.analysis.importance import importances
 from attentune.studies.analysis.main_effects import main_effects
 from attentune.studies.analysis.trial_table import TrialTable
-from attentune.studies.figures.history import hypervolume_figure, importances_figure
-from attentune.studies.figures.intervals import main_effects_figure
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import TrialRecord
 from made import study, trial
@@ -101,7 +99,6 @@ def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
         )
     )
     assert {e.level for e in main_effects(together, STAGES) if e.factor == "attention"} <= {"ca"}
-    assert main_effects_figure(()).layout.height
 
 
 def test_an_attention_everywhere_counts_in_every_stage() -> None:
@@ -123,7 +120,6 @@ def test_importances_point_at_the_stage_that_matters() -> None:
     assert importances(points(take=4), STAGES) == {}
     equal = points_of(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
     assert importances(equal, STAGES) == {}
-    assert len(importances_figure(shares).data[0].y) == 3
 
 
 def test_the_hypervolume_of_boxes_worked_by_hand() -> None:
@@ -154,4 +150,3 @@ def test_the_course_grows_with_what_was_trained() -> None:
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
     assert hypervolume_history(TrialTable().rows, objectives) == ()
-    assert len(hypervolume_figure(steps).data[0].x) == 4

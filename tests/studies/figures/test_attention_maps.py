@@ -75,7 +75,7 @@ def test_channel_weights_are_drawn_sorted_with_quartiles_and_a_line_at_one(theme
     assert ticks.text[0] == "s1b2.residual, channel 0: 0.5"
     [line] = figure.layout.shapes
     assert line.x0 == line.x1 == 1
-    assert bar.marker.color[0] == theme.attention("cbam")
+    assert bar.marker.color[0] == theme.attention_colour("cbam")
     assert list(figure.layout.yaxis.ticktext) == ["s1b2.residual cbam"]
 
 

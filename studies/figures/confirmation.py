@@ -1,0 +1,73 @@
+"""The gains that a confirmation measured, with their intervals (a forest plot)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from ..analysis.confirmation import Confirmation, Contender
+from ..text import formatting
+from ..text.confirmation import gain_points, interval_points, p_value
+from .base import escape_html, show_message, styled_figure, wrap_architecture
+from .intervals import interval_markers, label_lines
+from .themes import LIGHT, Theme
+
+LINE_HEIGHT = 44
+"""Pixels for each architecture."""
+LABEL_LENGTH = 34
+"""Characters of an architecture beside the axis; the hover text has all of it."""
+
+
+def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.Figure:
+    """Gains on the test split with 95 % intervals, the largest on top.
+
+    A marker is filled if the difference is significant after the correction, else hollow.
+    Finalists are circles, baselines diamonds. The line at zero is the bare backbone.
+    """
+    figure = styled_figure(theme, "Gain over the bare backbone on the test split (points)", "")
+    contenders = [c for c in confirmation.others if c.gain is not None]
+    if not contenders:
+        return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
+    figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})
+    for finalist in (True, False):
+        lines = [i for i, c in enumerate(contenders) if c.finalist is finalist]
+        if lines:
+            figure.add_trace(_markers(contenders, lines, finalist, theme))
+    return label_lines(figure, [_label(contender) for contender in contenders], LINE_HEIGHT)
+
+
+def _markers(
+    contenders: Sequence[Contender], lines: Sequence[int], finalist: bool, theme: Theme
+) -> go.Scatter:
+    group = [contenders[line] for line in lines]
+    gains = [contender.gain for contender in group if contender.gain is not None]
+    symbol = "circle" if finalist else "diamond"
+    return interval_markers(
+        "finalists" if finalist else "baselines",
+        theme.palette[0] if finalist else theme.muted,
+        [symbol if gain.claimed else f"{symbol}-open" for gain in gains],
+        lines,
+        gains,
+        [_hover_text(contender) for contender in group],
+    )
+
+
+def _label(contender: Contender) -> str:
+    text = formatting.short_architecture(contender.architecture)
+    return escape_html(text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…")
+
+
+def _hover_text(contender: Contender) -> str:
+    gain = contender.gain
+    assert gain is not None  # contenders without a gain are not drawn
+    accuracy = formatting.percent(contender.accuracy, contender.standard_error)
+    return "<br>".join(
+        [
+            wrap_architecture(str(contender.architecture)),
+            f"{accuracy} on the test split",
+            f"{gain_points(gain)} points, 95 % interval {interval_points(gain)}",
+            f"{escape_html(p_value(gain.corrected))} after correction; "
+            f"{formatting.plural(gain.pairs, 'seed')}",
+        ]
+    )

@@ -1,0 +1,84 @@
+"""What the conclusion of a confirmation says, and what it does not."""
+
+from __future__ import annotations
+
+import pytest
+from attentune.benchmarks.claims import SPACE, TEXTBOOK
+from attentune.studies.analysis.confirmation import confirmation_json
+from attentune.studies.analysis.paired_comparisons import Difference
+from attentune.studies.text.confirmation import (
+    conclusion,
+    gain_points,
+    interval_points,
+    rank_warning,
+)
+from made import BARE, confirmed, searched, spread
+
+
+def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
+    names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
+    search = searched(dict(zip(names, (0.60, 0.66, 0.65, 0.67, 0.62), strict=True)))
+    test = dict(zip(names, map(spread, (0.700, 0.740, 0.7402, 0.7399, 0.7005)), strict=True))
+    found = confirmed(search, test)
+    sentence = conclusion(found)
+    assert (
+        "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
+    )
+    assert "(5 seeds, p < 0.001 after correction)" in sentence
+    assert "the first three cannot be told apart" in sentence
+    assert "ranks at 8 epochs agree with ranks at 20" in sentence
+    assert [c.finalist for c in found.contenders] == [True, True, True, True, False]
+    told = confirmation_json(found, sentence)
+    assert told["contenders"][0]["gain"]["claimed"]
+    assert not told["contenders"][3]["gain"]["claimed"]
+
+
+def test_without_a_claim_it_says_what_would_have_been_found() -> None:
+    search = searched({BARE: 0.60, SPACE[0]: 0.66})
+    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
+    assert conclusion(found).startswith("No architecture can be claimed to be better")
+    assert "with a power of 80 %" in conclusion(found)
+    assert not found.pairs
+
+
+def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
+    search = searched({BARE: 0.60, SPACE[0]: 0.66})
+    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
+    assert "`se(r=4)@s1.residual` is worse than it" in conclusion(found)
+    assert not found.better
+
+
+def test_ranks_that_turn_round_are_warned_of() -> None:
+    names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
+    search = searched(dict(zip(names, (0.70, 0.66, 0.65, 0.62, 0.60), strict=True)))
+    test = dict(zip(names, map(spread, (0.700, 0.710, 0.725, 0.740, 0.755)), strict=True))
+    found = confirmed(search, test)
+    assert found.agreement is not None
+    assert found.agreement.rho == pytest.approx(-1.0)
+    assert "Search again with more epochs" in (rank_warning(found) or "")
+    assert "hardly (ρ = −1.00)" in conclusion(found)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ({}, "no confirming trial is complete"),
+        ({SPACE[0]: [0.7, 0.7]}, "the bare backbone has no complete"),
+        ({BARE: [0.7, 0.7]}, "only the bare backbone"),
+        ({BARE: [0.7, None], SPACE[0]: [0.8, None]}, "at least two seeds"),
+    ],
+)
+def test_too_little_to_tell_is_said_as_such(
+    accuracies: dict[str, list[float | None]], words: str
+) -> None:
+    found = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
+    assert words in conclusion(found)
+    assert rank_warning(found) is None
+
+
+def test_a_difference_is_as_precise_as_it_was_measured() -> None:
+    precise = Difference(0.0041, 0.0015, 0.0011, 0.0071, 0.01, 0.02, 5)
+    assert (gain_points(precise), interval_points(precise)) == ("+0.41 ± 0.15", "+0.11 to +0.71")
+    rough = Difference(-0.041, 0.015, -0.071, 0.011, 0.2, 0.2, 5)
+    assert (gain_points(rough), interval_points(rough)) == ("−4.1 ± 1.5", "−7.1 to +1.1")
+    assert gain_points(rough, signed=False, error=False) == "4.1"
