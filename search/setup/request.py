@@ -56,9 +56,9 @@ class LeftOpen:
 
 LEFT_OPEN: dict[str, LeftOpen] = {
     "sampler": LeftOpen("auto", "grid if every architecture fits into the trials, else additive"),
-    "workers": LeftOpen(None, "one per core on a CPU, --workers-per-gpu on each GPU"),
+    "workers": LeftOpen(None, "one per core on a CPU, as --workers-per-gpu says on GPUs"),
     "workers_per_gpu": LeftOpen("auto", "1, 2 or 4, as long as the measured throughput rises"),
-    "image_size": LeftOpen(None, "what suits the data"),
+    "image_size": LeftOpen(None, "depends on the data"),
     "stem": LeftOpen("auto", "small where the last feature map would be below 4×4"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
     "weight_decay": LeftOpen(
@@ -67,8 +67,8 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "warmup": LeftOpen(
         None, f"{Recipe.model_fields['warmup'].default}, or {ONECYCLE_WARMUP} with onecycle"
     ),
-    "flip": LeftOpen(None, "what suits the data"),
-    "crop": LeftOpen(None, "what suits the data"),
+    "flip": LeftOpen(None, "depends on the data"),
+    "crop": LeftOpen(None, "depends on the data"),
     "precision": LeftOpen("auto", "the fastest, measured"),
     "memory_format": LeftOpen("auto", "the fastest, measured"),
 }
@@ -124,25 +124,26 @@ class SearchRequest(_SharedSettings):
     backbone: str = Field(description="timm model, e.g. resnet18.")
     space: str = Field("quick", description="Search space: quick, where, full, or a TOML file.")
     attention: Names | None = Field(
-        None, description="Attention to choose from, instead of the space's."
+        None, description="Attention that may be chosen, instead of the space's."
     )
     ratio: tuple[int, ...] | None = Field(
-        None, description="Reduction ratio to choose from, instead of the space's."
+        None, description="Reduction ratio that may be chosen, instead of the space's."
     )
     position: Names | None = Field(
-        None, description="Position to choose from, instead of the space's."
+        None, description="Position that may be chosen, instead of the space's."
     )
     granularity: Literal["network", "stage", "block"] | None = Field(
-        None, description="What gets a choice of its own, instead of the space's."
+        None, description="Level at which attentions are chosen, instead of the space's."
     )
     start: Literal["paper", "identity"] | None = Field(
         None,
-        description="How a module begins, as published or as the identity, instead of the space's.",
+        description="How a module begins, as published (paper) or as the identity, instead of the "
+        "space's setting.",
     )
 
     objective: ObjectiveNames = Field(
         DEFAULT_OBJECTIVES,
-        description="Objective: accuracy, params, macs, latency or memory. accuracy must be one.",
+        description="Objective: accuracy (required), params, macs, latency or memory.",
     )
     max_params: Count | None = Field(None, description="Maximum number of parameters, e.g. 5M.")
     max_macs: Count | None = Field(None, description="Maximum number of MACs, e.g. 2G.")
@@ -152,7 +153,7 @@ class SearchRequest(_SharedSettings):
     max_memory: Mebibytes | None = Field(
         None, description="Maximum memory of a training step, e.g. 2GiB."
     )
-    sampler: SamplerName | Literal["auto"] = Field(
+    sampler: Literal["auto"] | SamplerName = Field(
         "auto", description=StudyConfig.model_fields["sampler"].description
     )
     pruner: Pruning = Field(
