@@ -307,7 +307,11 @@ REFUSED = [
     ("search a --backbone vgg11 --data digits --position identity", 2, "there are mid, post"),
     ("search a --backbone resnet18 --data digits --position middle", 2, "unknown position"),
     ("search a --backbone resnet18 --data digits --objective speed", 2, "unknown objective"),
-    ("search a --backbone resnet18 --data digits --objective params", 2, "accuracy must be one of the objectives"),
+    (
+        "search a --backbone resnet18 --data digits --objective params",
+        2,
+        "accuracy must be one of the objectives",
+    ),
     ("search a --backbone resnet18 --data digits --trials 0", 2, "trials"),
     ("search a --backbone resnet18 --data digits --max-params lots", 2, "5M or 250k"),
     ("search a --backbone resnet18 --data digits --sampler magic", 2, "known: additive"),
