@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import attentune
 import pytest
 import typer
+from attentune.runners.workers.pool import POOLS
 from attentune.search.cli import app
+from attentune.search.setup.request import SearchRequest
+from attentune.search.setup.settings import search_settings
 from attentune.spaces.search_space.space import Space
 
 ROOT = Path(attentune.__file__).resolve().parent
@@ -53,6 +57,22 @@ def test_options_named_in_the_guide_exist():
     known.add("--debug")
     text = (ROOT / "docs" / "guide.md").read_text("utf-8")
     assert set(re.findall(r"(--[a-z][a-z-]+)", text)) <= known
+
+
+def test_the_table_of_settings_in_the_guide_is_the_generated_one():
+    script = runpy.run_path(str(ROOT / "docs" / "settings_table.py"))
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    assert "| `--image-size` |" in guide
+    assert script["with_table"](guide) == guide, "run python docs/settings_table.py"
+
+
+def test_every_setting_is_described():
+    settings = {setting.name: setting for setting in search_settings()}
+    assert settings.keys() == SearchRequest.model_fields.keys()
+    for setting in settings.values():
+        assert re.fullmatch(r"\S.*\.", setting.meaning), setting.name
+    for pool in POOLS:
+        assert pool in settings["pool"].meaning
 
 
 def test_the_space_in_the_guide_is_valid():
