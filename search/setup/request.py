@@ -158,8 +158,8 @@ class SearchRequest(_SharedSettings):
     )
     pruner: Pruning = Field(
         default_factory=Pruning,
-        description="Which trials are stopped early: front stops those unlikely to reach the Pareto "
-        "front, asha all but the best third at each rung, none stops nothing. Settings follow a "
+        description="Which trials are stopped early: front stops those unlikely to reach the "
+        "Pareto front, asha all but the best third at each rung, none nothing. Settings follow a "
         "colon, e.g. front:chance=0.2.",
     )
     seed: int = Field(0, ge=0, description=StudyConfig.model_fields["seed"].description)
