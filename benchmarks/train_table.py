@@ -35,7 +35,7 @@ from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
-from attentune.search.run.propose import baselines
+from attentune.search.run.baselines import study_baselines
 from attentune.search.setup.request import read_request
 from attentune.search.setup.resolve import resolve_request
 from attentune.spaces.search_space.bound_space import bind_space
@@ -65,7 +65,7 @@ def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     bound = bind_space(study.space, costs.site_map)
     inside = dict.fromkeys(bound.architecture_at(i) for i in range(bound.count()))
     rows = []
-    for architecture in dict.fromkeys([*inside, *baselines(study.backbone, bound)]):
+    for architecture in dict.fromkeys([*inside, *study_baselines(study.backbone, bound)]):
         price = costs.price(architecture)
         row = {"architecture": str(architecture), "params": price.params, "macs": price.macs}
         row |= {} if architecture in inside else {"outside": True}

@@ -1,18 +1,25 @@
-"""What is to be trained next, as the coordinator sees it."""
+"""Where the coordinator gets its trials from: the protocol, and the values that it uses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
-from ..studies.records import StudyRecord, TrialRecord
+from ..studies.records import EpochRecord, StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial to run. `number` is Optuna's in a search; `costs` are parameters and MACs."""
+    """A trial to run.
+
+    Attributes:
+        number: its number in the study; in a search also Optuna's.
+        role: what it is for, one of the roles in `studies.records`.
+        costs: parameters and MACs; None if they are not known yet.
+    """
 
     number: int
     architecture: Architecture
@@ -21,15 +28,49 @@ class Proposal:
     costs: Costs | None
 
 
+class TrialSource(Protocol):
+    """Decides which trials run, and learns how they went.
+
+    A search has a `Proposer`, a confirmation a `ConfirmationSource`.
+    """
+
+    def recover(self) -> list[TrialRecord]:
+        """Repair what an earlier crash may have left; all recorded trials, by number."""
+
+    def next_trial(self) -> Proposal:
+        """The next trial to run."""
+
+    def write_pending(self) -> None:
+        """Write to the database what has been proposed since the last call.
+
+        The coordinator calls it while the workers are busy, so that no worker waits for a disk.
+        """
+
+    def on_epoch(self, number: int, report: EpochReport) -> None:
+        """Trial `number` has finished an epoch."""
+
+    def ask_ahead(self, job: Job, accuracy: float) -> None:
+        """A trial is about to end with this accuracy.
+
+        The next proposal can be computed now, while the trial's worker writes its result.
+        """
+
+    def on_trial_end(self, trial: TrialRecord) -> None:
+        """A trial is complete, pruned or failed."""
+
+    def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str, /) -> None:
+        """A measured cost of trial `number` exceeds its limit, so it is not trained."""
+
+
 class CostLookup(Protocol):
-    """What architectures cost, without training them."""
+    """Says what architectures cost, without building them; a `CostModel` is one."""
 
     def price(self, architecture: Architecture, /) -> Costs:
         """Parameters and MACs."""
 
 
 class TrialWriter(Protocol):
-    """Where beginnings are written down: a part of a `Store`."""
+    """Records that trials begin; a `Store` is one."""
 
     def start_trial(
         self,
@@ -42,42 +83,49 @@ class TrialWriter(Protocol):
         role: str,
         costs: Costs | None,
     ) -> None:
-        """A trial begins to run."""
+        """Record that a trial begins."""
 
 
-class TrialSource(Protocol):
-    """What is to be trained, and who hears how it went: a search's `Proposer`, or a confirmation.
+class TrialReader(Protocol):
+    """Reads what a search has recorded; a `Store` is one."""
 
-    Of `write` nobody should have to wait; it is called while workers are busy.
+    def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
+        """All trials of the search, by number."""
+
+    def epochs(self, study: StudyRecord, /) -> list[EpochRecord]:
+        """All epochs of the search, in the order in which they were recorded."""
+
+
+@dataclass(frozen=True)
+class RecordedSearch:
+    """What the database holds of a search. Reading is slow in a large study, so it is done once,
+    and only if somebody asks.
     """
 
-    def recover(self) -> list[TrialRecord]:
-        """Get ready, after whatever happened last time; all its trials by number."""
+    store: TrialReader
+    record: StudyRecord
 
-    def next_trial(self) -> Proposal:
-        """The next trial."""
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """All trials, by number."""
+        return self.store.trials(self.record)
 
-    def write_pending(self) -> None:
-        """Put what was proposed into the database."""
-
-    def on_epoch(self, number: int, report: EpochReport) -> None:
-        """Take in an epoch of a trial."""
-
-    def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """A trial is about to end so: a chance to think of the next, while its worker tidies up."""
-
-    def on_trial_end(self, trial: TrialRecord) -> None:
-        """Take in how a trial ended."""
-
-    def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str, /) -> None:
-        """A measured cost is above its limit; the trial was not trained."""
+    @cached_property
+    def epochs(self) -> list[EpochRecord]:
+        """All epochs, in the order in which they were recorded."""
+        return self.store.epochs(self.record)
 
 
 def record_starts(store: TrialWriter, study: StudyRecord, proposals: list[Proposal]) -> None:
-    """Record that trials begin, and take each off the list when it is recorded."""
+    """Record that trials begin; each is removed from the list once it is recorded."""
     while proposals:
-        new = proposals[0]
+        proposal = proposals[0]
         store.start_trial(
-            study, new.number, new.architecture, seed=new.seed, role=new.role, costs=new.costs
+            study,
+            proposal.number,
+            proposal.architecture,
+            seed=proposal.seed,
+            role=proposal.role,
+            costs=proposal.costs,
         )
         del proposals[0]

@@ -1,10 +1,10 @@
-"""Optuna's study twice: in memory, where samplers ask, and in the database, for everybody else.
+"""A study in Optuna, twice: in memory, where samplers read it, and in the database.
 
-Only the coordinator writes to a study, so it need not read back what it wrote. Samplers that ask a
-database read all trials again for every parameter, and write each of a dozen small things on its
-own: some 100 ms a trial, where in memory it is a few. Here a trial is written when all of it is
-known, in one transaction, and its end in another, and all of it only when `write` is called: while
-a worker waits for its next trial, nobody has to wait for a disk.
+Only the coordinator writes to a study, so it need not read back what it wrote. A sampler that works
+on a database reads all trials again for every parameter and writes a dozen small values one by one:
+some 100 ms a trial, where memory takes a few. Here a trial is written in one transaction when all
+of it is known, and its end in another. Both wait until `write` is called, so that no worker waits
+for a disk.
 """
 
 from __future__ import annotations
@@ -28,26 +28,43 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class OptunaStudy:
-    """The trials of one study, as Optuna sees them; without a store, in memory only."""
+    """The trials of one study as Optuna sees them."""
 
     def __init__(self, keys: Sequence[str], store: Store | None = None, name: str = "") -> None:
+        """Load the study, or begin a new one.
+
+        Args:
+            keys: the objectives.
+            store: the database to write to; without one, the study is in memory only.
+            name: the study's name in that database.
+        """
+        storage = optuna.storages.InMemoryStorage()
         directions = [BY_KEY[key].direction for key in keys]
-        self._memory = optuna.create_study(directions=directions)
+        self._memory = optuna.create_study(storage=storage, directions=directions)
+        self._trial_ids = partial(
+            storage.get_trial_id_from_study_id_trial_number,
+            storage.get_study_id_from_name(self._memory.study_name),
+        )
         self._stored: _StoredStudy | None = None
         if store is not None:
-            self._stored = _StoredStudy(_storage(store), name, keys)
+            self._stored = _StoredStudy(_open_storage(store), name, keys)
             for trial in self._stored.study.get_trials():
                 self._memory.add_trial(_for_samplers(trial))
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials by number; look, but do not touch."""
+        """All trials by number. They are not copies; do not change them."""
         return self._memory.get_trials(deepcopy=False)
 
     def ask(
         self, sampler: BaseSampler | None = None, fixed: Mapping[str, Value] | None = None
     ) -> optuna.Trial:
-        """A new trial, whose parameters are `fixed` where given; `save` has to follow."""
+        """Open a new trial; `save` has to follow.
+
+        Args:
+            sampler: draws the parameters; by default the one of the trial before.
+            fixed: parameters that are not drawn but set.
+        """
         if fixed is not None:
             self._memory.enqueue_trial(dict(fixed))
         if sampler is not None:
@@ -55,45 +72,51 @@ class OptunaStudy:
         return self._memory.ask()
 
     def save(self, trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
-        """Write a trial with all that is known of it; it is running.
+        """Write a trial, which is running, with all that is known of it.
 
-        `constraints` say how far it is above each limit; what is not above zero is kept.
+        `constraints` say by key how far the trial is above each limit; it is feasible if none is
+        above zero.
         """
-        _constrain(trial, constraints)
+        _set_constraints(trial, constraints)
         if self._stored:
-            # The trial as it is now: whatever changes it makes another object.
-            self._stored.later(_StoredStudy.add, self.trials[trial.number])
+            # The trial as it is now: whatever changes it replaces the object.
+            self._stored.queue(_StoredStudy.add, self.trials[trial.number])
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
-        """Add constraints to a saved trial, as they become known."""
-        frozen = self.trials[number]
-        known = set(frozen.system_attrs)
-        _constrain(optuna.Trial(self._memory, frozen._trial_id), constraints)
-        new = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
+        """Add constraints to a saved trial as they become known."""
+        known = set(self.trials[number].system_attrs)
+        _set_constraints(optuna.Trial(self._memory, self._trial_ids(number)), constraints)
+        added = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
         if self._stored:
-            self._stored.later(_StoredStudy.set_attributes, number, new)
+            self._stored.queue(_StoredStudy.set_attributes, number, added)
 
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
-        """How a saved trial ended: with values, pruned, or failed."""
+        """Record how a saved trial ended.
+
+        Args:
+            number: the trial.
+            values: of the objectives, for a complete trial.
+            state: pruned or failed, for another.
+        """
         if values is not None and not self.trials[number].params:
-            self._memory.tell(number, state=TrialState.FAIL)  # see `_for_samplers`
+            self._memory.tell(number, state=TrialState.FAIL)  # See `_for_samplers`.
             state, values = TrialState.COMPLETE, list(values)
         else:
-            told = self._memory.tell(number, values, state=state)
-            state, values = told.state, told.values
+            trial = self._memory.tell(number, values, state=state)
+            state, values = trial.state, trial.values
         if self._stored:
-            self._stored.later(_StoredStudy.end, number, state, values)
+            self._stored.queue(_StoredStudy.end, number, state, values)
 
     def write(self) -> None:
-        """Write to the database, in order, what has happened since the last time."""
+        """Write to the database, in order, what has happened since the last call."""
         if self._stored:
             self._stored.write()
 
 
 class _StoredStudy:
-    """Optuna's half of a study in the database, always a little behind."""
+    """The study in the database. It lags behind the one in memory until `write`."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str, keys: Sequence[str]) -> None:
         self.storage = storage
@@ -106,40 +129,46 @@ class _StoredStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self.study.set_metric_names(list(keys))
-        self.ids = [trial._trial_id for trial in self.study.get_trials(deepcopy=False)]
-        self.waiting: deque[Callable[[], None]] = deque()
+        self._id = storage.get_study_id_from_name(name)
+        self._trial_ids: dict[int, int] = {}
+        self._queue: deque[Callable[[], None]] = deque()
 
-    def later(self, what: Callable[..., None], *given: Any) -> None:
-        """Do it at the next `write`."""
-        self.waiting.append(partial(what, self, *given))
+    def queue(self, operation: Callable[..., None], *arguments: Any) -> None:
+        """Call a method of this class at the next `write`."""
+        self._queue.append(partial(operation, self, *arguments))
 
     def write(self) -> None:
-        """Do all that waits; what fails stays, with all that comes after it."""
-        while self.waiting:
-            self.waiting[0]()
-            self.waiting.popleft()
+        """Do all that is queued; an operation that fails stays, with all that follow it."""
+        while self._queue:
+            self._queue[0]()
+            self._queue.popleft()
 
-    def add(self, frozen: FrozenTrial) -> None:
-        """A new trial."""
-        study_id = self.study._study_id
-        self.ids.append(self.storage.create_new_trial(study_id, template_trial=frozen))
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a new trial."""
+        trial_id = self.storage.create_new_trial(self._id, template_trial=trial)
+        self._trial_ids[trial.number] = trial_id
 
     def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
-        """More of what Optuna itself keeps with a trial."""
+        """Add system attributes to a trial."""
         for key, value in attributes.items():
-            self.storage.set_trial_system_attr(self.ids[number], key, value)
+            self.storage.set_trial_system_attr(self._trial_id(number), key, value)
 
     def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        """How a trial ended."""
-        self.storage.set_trial_state_values(self.ids[number], state, values)
+        """Record how a trial ended."""
+        self.storage.set_trial_state_values(self._trial_id(number), state, values)
+
+    def _trial_id(self, number: int) -> int:
+        if number not in self._trial_ids:  # It began in an earlier run.
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+            self._trial_ids[number] = trial_id
+        return self._trial_ids[number]
 
 
 def _for_samplers(trial: FrozenTrial) -> FrozenTrial:
-    """A trial as it stands in memory: complete without parameters counts as failed.
+    """A stored trial as samplers should see it: complete without parameters counts as failed.
 
-    A textbook baseline outside of the space has no parameters. NSGA-II, NSGA-III and GP work on
-    those that all complete trials share, so that one such trial would leave them nothing but
-    chance.
+    A textbook baseline outside of the space has no parameters. NSGA-II, NSGA-III and GP use only
+    the parameters that all complete trials share, so one such trial would leave them none.
     """
     if trial.state != TrialState.COMPLETE or trial.params:
         return trial
@@ -150,7 +179,8 @@ def _for_samplers(trial: FrozenTrial) -> FrozenTrial:
     )
 
 
-def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
+def _set_constraints(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
+    """Set those constraints that the trial does not have yet."""
     for key, value in constraints.items():
         if key not in trial.constraints:
             trial.set_constraint(key, value)
@@ -158,16 +188,16 @@ def _constrain(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
 
 def delete_optuna_study(store: Store, name: str) -> None:
     """Remove Optuna's part of a study; nothing happens if there is none."""
-    storage = _storage(store)
+    storage = _open_storage(store)
     if name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
 
 
 class _FastCommitConnection(sqlite3.Connection):
-    """Commits that survive a crash of the process, though not always a loss of power.
+    """Commits survive a crash of the process, but not always a loss of power.
 
-    That is enough for Optuna's half: a result is on the disk in ours before Optuna hears of it, and
-    `Proposer.recover` tells it again.
+    That is enough for Optuna's tables: a result is on the disk in ours before Optuna hears of it,
+    and `Proposer.recover` tells it again.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -175,8 +205,8 @@ class _FastCommitConnection(sqlite3.Connection):
         self.execute("PRAGMA synchronous = NORMAL")
 
 
-def _storage(store: Store) -> optuna.storages.RDBStorage:
-    connecting = (
-        {"timeout": 30, "factory": _FastCommitConnection} if store.url.startswith("sqlite") else {}
-    )
-    return optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": connecting})
+def _open_storage(store: Store) -> optuna.storages.RDBStorage:
+    arguments: dict[str, Any] = {}
+    if store.url.startswith("sqlite"):
+        arguments = {"timeout": 30, "factory": _FastCommitConnection}
+    return optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": arguments})

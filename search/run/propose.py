@@ -1,15 +1,19 @@
-"""What to try next: Optuna's samplers on one side, architectures on the other.
+"""What to try next in a search: a sampler on one side, architectures and seeds on the other.
+
+The order of proposals is fixed:
+
+1. the baselines;
+2. the bare backbone with every seed that another architecture has used, so that each result has a
+   paired baseline;
+3. what the sampler proposes. An architecture that has run before becomes its next seed.
 
 Every proposal depends on the study's seed, the trial's number and what has been recorded, never on
-how often the process was started: the sampler is made anew for each trial, seeded from the two. The
-order is fixed: baselines first; then the bare backbone at any seed that another architecture has
-already used (so that every result has a paired baseline); then whatever the sampler says. A known
-architecture becomes its next seed. One above a limit is rejected here, before anything is built.
+how often the process was started. An architecture above a cost limit is rejected before anything is
+built.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
@@ -18,49 +22,36 @@ from typing import Protocol, cast
 import optuna
 from optuna.trial import TrialState
 
-from ...errors import ArchitectureError, SpaceError
+from ...errors import SpaceError
 from ...runners.results import Costs, EpochReport, Job
-from ...spaces.architecture import ALL, Architecture, Insertion
+from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
-from ...spaces.networks.canonical import canonicalise
 from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
-from ...studies.records import (
-    BASELINE,
-    SEARCH,
-    EpochRecord,
-    RejectionRecord,
-    StudyRecord,
-    TrialRecord,
+from ...studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
+from ..samplers.base import SamplerContext
+from ..samplers.table import make_sampler
+from ..trial_source import (
+    CostLookup,
+    Proposal,
+    RecordedSearch,
+    TrialReader,
+    TrialWriter,
+    record_starts,
 )
-from ..samplers.base import Learning, make_sampler, own_sampler
-from ..trial_source import CostLookup, Proposal, TrialWriter, record_starts
+from .baselines import study_baselines
 from .optuna_study import OptunaStudy
-
-TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
-    ("se", {"r": 16}),
-    ("eca", {}),
-    ("cbam", {"r": 16}),
-    ("ca", {"r": 32}),
-)
-"""The choices that a paper's reader would make, everywhere: DESIGN's baselines."""
+from .proposal_history import ProposalHistory
 
 MAX_REJECTED_PROPOSALS = 1000
-"""Proposals in a row that may break a limit before the search gives up."""
-MAX_BASELINE_ATTEMPTS = 2
+"""If so many proposals in a row exceed a limit, the search ends with an error."""
 
 
-class ProposalStore(TrialWriter, Protocol):
-    """What a proposer writes down, and finds again: the part of a `Store` that it needs."""
-
-    def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
-        """All trials of the search by number."""
-
-    def epochs(self, study: StudyRecord, /) -> list[EpochRecord]:
-        """All epochs of the search, in the order they were recorded."""
+class ProposalStore(TrialReader, TrialWriter, Protocol):
+    """The part of a `Store` that a proposer uses."""
 
     def rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
-        """What cost limits turned away."""
+        """Architectures that exceeded a limit."""
 
     def reject(
         self,
@@ -71,91 +62,66 @@ class ProposalStore(TrialWriter, Protocol):
         *,
         number: int | None,
     ) -> None:
-        """A cost is above its limit."""
-
-
-class ProposalHistory:
-    """Which architectures have run with which seeds, were rejected, or lack because they failed."""
-
-    def __init__(self) -> None:
-        self.seeds: dict[str, set[int]] = defaultdict(set)
-        self.rejected: set[str] = set()
-        self._failures: Counter[tuple[str, int]] = Counter()
-        self._failed_last: set[tuple[str, int]] = set()
-        self._any_complete = False
-
-    def started(self, key: str, seed: int) -> None:
-        """A trial begins."""
-        self.seeds[key].add(seed)
-        self._failed_last.discard((key, seed))
-
-    def ended(self, trial: TrialRecord) -> None:
-        """A trial has ended, or is running still."""
-        self._any_complete |= trial.state == "complete"
-        if trial.state == "failed":
-            self._failures[trial.key, trial.seed] += 1
-            self._failed_last.add((trial.key, trial.seed))
-
-    def lacks(self, key: str, seed: int) -> bool:
-        """Whether a baseline should run: it has not, or it failed and may be tried again.
-
-        Twice is enough, unless nothing in the study has worked so far.
-        """
-        if seed not in self.seeds[key]:
-            return True
-        tried_enough = self._any_complete and self._failures[key, seed] >= MAX_BASELINE_ATTEMPTS
-        return (key, seed) in self._failed_last and not tried_enough
+        """Record that a cost exceeds its limit."""
 
 
 class Proposer:
-    """Owns Optuna's ask and tell for one study."""
+    """The trial source of a search. It owns Optuna's ask and tell for one study."""
 
     def __init__(
         self,
         store: ProposalStore,
         record: StudyRecord,
         config: StudyConfig,
-        bound: BoundSpace,
+        space: BoundSpace,
         costs: CostLookup,
         study: OptunaStudy,
     ) -> None:
+        """Take in what the study has recorded so far.
+
+        Args:
+            store: where proposals and rejections are recorded.
+            record: the study in that store.
+            config: its sampler, objectives, limits and seed.
+            space: its search space on its backbone.
+            costs: parameters and MACs of any architecture.
+            study: its trials in Optuna.
+        """
         self.store, self.record, self.config = store, record, config
-        self.bound, self.costs, self.study = bound, costs, study
+        self.space, self.costs, self.study = space, costs, study
         self.history = ProposalHistory()
-        trials = store.trials(record)
-        for trial in trials:
-            self.history.started(trial.key, trial.seed)
-            self.history.ended(trial)
+        recorded = RecordedSearch(store, record)
+        for trial in recorded.trials:
+            self.history.record_start(trial.key, trial.seed)
+            self.history.record_state(trial)
         self.history.rejected |= {rejection.key for rejection in store.rejections(record)}
         self.bare = Architecture(config.backbone)
-        self.baselines = baselines(config.backbone, bound)
-        self._decisions = lru_cache(maxsize=1000)(bound.selection_of)
-        self._unwritten: list[Proposal] = []
-        self.own = own_sampler(config, bound, costs, self.history)
-        if isinstance(self.own, Learning):  # the others need not read every epoch
-            self.own.remember(trials, store.epochs(record))
+        self.baselines = study_baselines(config.backbone, space)
+        self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
+        self._pending: list[Proposal] = []
+        self.sampler = make_sampler(SamplerContext(config, space, costs, self.history))
+        self.sampler.remember(recorded)
 
     def next_trial(self) -> Proposal:
-        """The next trial; SpaceError if a limit leaves nothing that could be proposed.
+        """The next trial. `write_pending` has to follow once it has begun.
 
-        `write` has to follow, when the trial has begun.
+        Raises:
+            SpaceError: the limits leave nothing that could be proposed.
         """
-        for architecture, seed in self._owed():
-            if proposal := self._fixed(architecture, seed):
+        for architecture, seed in self._missing_baselines():
+            if proposal := self._propose_baseline(architecture, seed):
                 return proposal
         for _ in range(MAX_REJECTED_PROPOSALS):
-            if proposal := self._sampled():
+            if proposal := self._propose_sampled():
                 return proposal
+        limits = ", ".join(f"{key} ≤ {limit:,.12g}" for key, limit in self.config.limits.items())
         raise SpaceError(
-            f"{MAX_REJECTED_PROPOSALS} proposals in a row broke a limit ({self._limits()}); raise "
-            "it, or choose a space with smaller attentions"
+            f"{MAX_REJECTED_PROPOSALS} proposals in a row exceeded a limit ({limits}); raise the "
+            "limit, or choose a space with smaller attentions"
         )
 
-    def _limits(self) -> str:
-        return ", ".join(f"{key} ≤ {limit:,.12g}" for key, limit in self.config.limits.items())
-
-    def _owed(self) -> Iterator[tuple[Architecture, int]]:
-        """Baselines that have not run, then the bare backbone at seeds that others have used."""
+    def _missing_baselines(self) -> Iterator[tuple[Architecture, int]]:
+        """Baselines that have not run, then the bare backbone with seeds that others have used."""
         for architecture in self.baselines:
             key = architecture.key
             if key not in self.history.rejected and self.history.lacks(key, self.config.seed):
@@ -165,20 +131,18 @@ class Proposer:
                 yield self.bare, seed
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
-        """Take in an epoch of a trial."""
-        if self.own is not None:
-            self.own.on_epoch(number, report)
+        """Tell the sampler about an epoch of trial `number`."""
+        self.sampler.on_epoch(number, report)
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """Decide about the next trial, in case that nothing else happens before this one ends."""
-        if self.own is not None and not any(self._owed()):
-            self.own.ask_ahead(len(self.study.trials), job, accuracy)
+        """Let the sampler decide about the next trial, unless a baseline comes first."""
+        if not any(self._missing_baselines()):
+            self.sampler.ask_ahead(len(self.study.trials), job, accuracy)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Take in how a trial ended, and tell Optuna unless it knows already."""
-        self.history.ended(trial)
-        if self.own is not None:
-            self.own.on_trial_end(trial)
+        """Tell the sampler how a trial ended, and Optuna unless it knows already."""
+        self.history.record_state(trial)
+        self.sampler.on_trial_end(trial)
         if self.study.trials[trial.number].state.is_finished():
             return
         if trial.state == "complete":
@@ -190,13 +154,23 @@ class Proposer:
             self.study.tell(trial.number, state=TrialState.FAIL)
 
     def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str) -> None:
-        """Record that a cost is above its limit; the sampler learns it as a constraint."""
+        """Record that a cost exceeds its limit; the sampler learns it as a constraint.
+
+        Args:
+            number: the trial.
+            architecture: what it would have trained.
+            costs: all that is known of its costs.
+            reason: which limit is exceeded, as a sentence.
+
+        Raises:
+            SpaceError: it is the bare backbone, so nothing could stay within the limits.
+        """
         self.study.constrain(number, self._constraints(costs))
         self.store.reject(self.record, architecture, reason, number=number)
         self.history.rejected.add(architecture.key)
         self.study.tell(number, state=TrialState.PRUNED)
         if architecture == self.bare:
-            raise SpaceError(f"the bare {architecture} breaks a limit itself: {reason}")
+            raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
 
     def recover(self) -> list[TrialRecord]:
         """Bring Optuna up to what the database holds, after a crash between the two.
@@ -204,36 +178,36 @@ class Proposer:
         All trials of the search, by number.
         """
         trials = self.store.trials(self.record)
-        ours = {trial.number: trial for trial in trials}
-        for known in self.study.trials:
-            if known.state.is_finished():
+        recorded = {trial.number: trial for trial in trials}
+        for trial in self.study.trials:
+            if trial.state.is_finished():
                 continue
-            if known.number in ours:
-                self.on_trial_end(ours[known.number])
-            else:  # asked, but never recorded: nobody will ever run it
-                self.study.tell(known.number, state=TrialState.FAIL)
+            if trial.number in recorded:
+                self.on_trial_end(recorded[trial.number])
+            else:  # It was asked for but never recorded, so nobody will ever run it.
+                self.study.tell(trial.number, state=TrialState.FAIL)
         return trials
 
-    def _fixed(self, architecture: Architecture, seed: int) -> Proposal | None:
-        decisions = self._decisions(architecture)
-        trial = self.study.ask(fixed=decisions)
-        if decisions is not None:
-            self.bound.choose_architecture(_suggest(trial))
-        return self._accepted(trial, architecture, seed, BASELINE)
+    def _propose_baseline(self, architecture: Architecture, seed: int) -> Proposal | None:
+        selection = self._selection_of(architecture)
+        trial = self.study.ask(fixed=selection)
+        if selection is not None:
+            self.space.choose_architecture(_suggest(trial))
+        return self._accept(trial, architecture, seed, BASELINE)
 
-    def _sampled(self) -> Proposal | None:
+    def _propose_sampled(self) -> Proposal | None:
         number = len(self.study.trials)
-        sampler = make_sampler(self.config.sampler, self.config.seed, number)
-        decided = self.own.decide(number) if self.own is not None else None
-        trial = self.study.ask(sampler, decided)
-        architecture = self.bound.choose_architecture(_suggest(trial))
-        taken = self.history.seeds[architecture.key]
-        seed = next(s for s in count(self.config.seed) if s not in taken)
-        return self._accepted(trial, architecture, seed, SEARCH)
+        sampler = self.sampler.optuna_sampler(number)
+        trial = self.study.ask(sampler, fixed=self.sampler.select(number))
+        architecture = self.space.choose_architecture(_suggest(trial))
+        used = self.history.seeds[architecture.key]
+        seed = next(seed for seed in count(self.config.seed) if seed not in used)
+        return self._accept(trial, architecture, seed, SEARCH)
 
-    def _accepted(
+    def _accept(
         self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
     ) -> Proposal | None:
+        """The proposal; None if the architecture exceeds a limit and was rejected."""
         trial.set_user_attr("architecture", str(architecture))
         trial.set_user_attr("key", architecture.key)
         trial.set_user_attr("seed", seed)
@@ -243,50 +217,32 @@ class Proposer:
         if reason := costs.exceeded_limit(self.config.limits):
             self.reject(trial.number, architecture, costs, reason)
             return None
-        self.history.started(architecture.key, seed)
+        self.history.record_start(architecture.key, seed)
         proposal = Proposal(trial.number, architecture, seed, role, costs)
-        self._unwritten.append(proposal)
+        self._pending.append(proposal)
         return proposal
 
     def write_pending(self) -> None:
-        """Write to the database what has been proposed and settled since the last time.
+        """Write to the database what was proposed, and how trials ended, since the last call.
 
-        Later than it happens, so that no worker waits for it. If a crash comes between, the same
-        will be proposed again, and what ended is told to Optuna by `recover`.
+        If a crash comes before, the same will be proposed again, and `recover` tells Optuna how the
+        trials ended.
         """
         self.study.write()
-        record_starts(self.store, self.record, self._unwritten)
-        if self.own is not None:
-            self.own.prepare()
+        record_starts(self.store, self.record, self._pending)
+        self.sampler.prepare()
 
     def _constraints(self, costs: Costs) -> dict[str, float]:
-        """How far the known costs are above their limits, in parts of the limit."""
+        """How far the known costs are above their limits, as a fraction of the limit."""
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
-        return {key: v / limits[key] - 1 for key, v in known.items() if v is not None}
-
-
-def baselines(backbone: str, bound: BoundSpace) -> list[Architecture]:
-    """What every study holds: the bare backbone, and the textbook choices that fit it."""
-    found = [Architecture(backbone)]
-    stripped = bound.space.strip_attention
-    if stripped:
-        found.append(canonicalise(Architecture(backbone, (), True), bound.site_map))
-    position = bound.scopes[0].positions[0]
-    for name, options in TEXTBOOK_ATTENTIONS:
-        settings = {"start": bound.space.start, **options}
-        insertion = Insertion.of(name, position, (ALL,), **settings)
-        plain = Architecture(backbone, (insertion,), stripped)
-        try:
-            found.append(canonicalise(plain, bound.site_map))
-        except ArchitectureError:
-            continue  # its ratio exceeds the channels here: no reader would make this choice
-    return list(dict.fromkeys(found))
+        return {key: value / limits[key] - 1 for key, value in known.items() if value is not None}
 
 
 def _suggest(trial: optuna.Trial) -> Chooser:
-    def pick(name: str, choices: Sequence[Value]) -> Value:
-        chosen = trial.suggest_categorical(name, list(choices))
-        return cast(Value, chosen)
+    """Let an Optuna trial make the decisions of an architecture."""
 
-    return pick
+    def choose(name: str, choices: Sequence[Value]) -> Value:
+        return cast(Value, trial.suggest_categorical(name, list(choices)))
+
+    return choose

@@ -1,1 +1,1 @@
-"""Who proposes the next architecture."""
+"""Samplers propose the next architecture: one file for each, behind one interface (`base`)."""

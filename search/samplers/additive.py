@@ -1,12 +1,13 @@
-"""A sampler of our own, for spaces in which the effects of attentions add up.
+"""Thompson sampling with an additive model, for spaces in which the effects of attentions add up.
 
-Proposals are drawn by Thompson sampling (Thompson 1933, doi 10.2307/2332286): one possible truth
-is sampled from what `mixed_model.MixedModel` makes of all trials so far, and the architecture that
-would be best in it is tried. If that is a known one, it becomes its next seed: the model decides by
-itself between something new and a closer look; one that has been looked at often makes room for the
-runner-up half of the time (the idea of top-two sampling: Russo, arXiv 1602.08448). With several
-objectives every other trial is for accuracy alone, and the others weigh the objectives at random
-(augmented Chebyshev weights as in ParEGO: Knowles 2006, doi 10.1109/TEVC.2005.851274).
+Thompson sampling (Thompson 1933, doi 10.2307/2332286): one possible truth is drawn from the
+posterior of `mixed_model.MixedModel`, given all trials so far, and the architecture that would be
+best in it is proposed. If that architecture has run before, it becomes its next seed, so the model
+decides between new architectures and repetitions. Once the proposed architecture has had several
+trials, the runner-up takes its place in half of the cases (top-two sampling: Russo,
+arXiv 1602.08448). With several objectives, every other trial is for accuracy alone. The others
+weigh the objectives at random (augmented Chebyshev weights as in ParEGO: Knowles 2006,
+doi 10.1109/TEVC.2005.851274).
 """
 
 from __future__ import annotations
@@ -14,166 +15,268 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ...runners.results import Costs
+from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
-from ...studies.estimator.history import TrialHistory
+from ...studies.estimator.history import TrialHistories, TrialHistory
 from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_trial_count
 from ...studies.estimator.mixed_model import MixedModel
-from ..trial_source import CostLookup
+from ...studies.estimator.threads import one_thread
+from ...studies.records import TrialRecord
+from ..trial_source import CostLookup, RecordedSearch
+from .base import Sampler, SamplerContext, Selection
 
 Array = npt.NDArray[np.float64]
-Decisions = dict[str, Value]
-Choice = tuple[Architecture, Decisions]
-Candidate = tuple[Architecture, Decisions, Costs]
 
-SMALL = 1000
-"""A space of at most so many architectures is looked at as a whole."""
-FRESH, PARENTS, CHILDREN = 100, 10, 10
-"""Of a larger one: random architectures, and changes of the most promising ones so far."""
-OFTEN = 4
-"""Trials of the most accurate architecture after which others are worth more than still another."""
+MAX_ARCHITECTURES_ENUMERATED = 1000
+"""In a larger space only a pool of candidates is considered."""
+RANDOM_CANDIDATES, PARENTS, MUTATIONS_PER_PARENT = 100, 10, 10
+"""What that pool consists of: random architectures, the most promising ones so far, and mutations
+of each of those.
+"""
+MANY_TRIALS = 4
+"""From so many trials on, the best architecture shares its turns with the runner-up."""
 
 
-class Additive:
-    """Proposes architectures of one space.
+class Candidate(NamedTuple):
+    """An architecture that may be proposed: within all limits."""
 
-    `keys` are the objectives, `limits` upper bounds on costs.
-    """
+    architecture: Architecture
+    selection: Selection
+    costs: Costs
+
+
+class Speculation(NamedTuple):
+    """The selection for a trial that follows from a certain state of the study."""
+
+    number: int
+    histories: list[TrialHistory]
+    selection: Selection | None
+
+
+class AdditiveSampler(Sampler):
+    """Keeps the history of every trial, and asks `ThompsonSampling` for the next one."""
+
+    def __init__(self, context: SamplerContext) -> None:
+        super().__init__(context)
+        config = context.config
+        self.thompson = ThompsonSampling(context.space, config.keys, config.limits, context.costs)
+        self.histories = TrialHistories(config)
+        self._speculation: Speculation | None = None
+
+    def remember(self, recorded: RecordedSearch) -> None:
+        """Learn from the trials and epochs that were recorded before this process started."""
+        self.histories.replay(recorded.trials, recorded.epochs)
+
+    def on_epoch(self, number: int, report: EpochReport) -> None:
+        """The model learns what a trial shows at its rungs."""
+        self.histories.on_epoch(number, report)
+
+    def on_trial_end(self, trial: TrialRecord) -> None:
+        """The model learns how a trial ended."""
+        self.histories.on_trial_end(trial)
+
+    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
+        """Compute the selection as if that trial had ended; `select` uses it if nothing else has
+        changed by then.
+        """
+        histories = self.histories.ended_histories(ending, accuracy)
+        self._speculation = Speculation(number, histories, self._select(histories, number))
+
+    def select(self, number: int) -> Selection | None:
+        """The architecture that is best in a sampled truth; None if all candidates are too large.
+
+        See `ThompsonSampling.select`.
+        """
+        histories, speculation = self.histories.ended_histories(), self._speculation
+        if speculation and (speculation.number, speculation.histories) == (number, histories):
+            return speculation.selection
+        return self._select(histories, number)
+
+    def _select(self, histories: Sequence[TrialHistory], number: int) -> Selection | None:
+        with one_thread():
+            return self.thompson.select(histories, self.seed, number)
+
+    def prepare(self) -> None:
+        """Fit the model's variances, if the study has grown enough."""
+        with one_thread():
+            self.thompson.prepare(self.histories.ended_histories(), self.seed)
+
+
+class ThompsonSampling:
+    """Selects architectures of one space, given the histories of all trials."""
 
     def __init__(
         self,
-        bound: BoundSpace,
+        space: BoundSpace,
         keys: Sequence[str],
         limits: Mapping[str, float],
-        prices: CostLookup,
+        costs: CostLookup,
     ) -> None:
-        self.bound, self.limits, self.prices = bound, limits, prices
-        self.costs = [key for key in keys if key != "accuracy"]
-        self.effects = ArchitectureFeatures(bound.site_map)
-        self._whole: list[Candidate] | None = None
-        self._fits = HyperparameterFits(self.effects)
-        self._pools: dict[int, list[Candidate]] = {}
-        self._decisions = lru_cache(maxsize=10_000)(bound.selection_of)
+        """Set up for one study.
 
-    def propose(self, seen: Sequence[TrialHistory], seed: int, number: int) -> Decisions | None:
-        """Decisions for trial `number`; None if every architecture looked at breaks a limit."""
-        rng = np.random.default_rng((seed, number))
-        candidates = self._candidates(seen, seed)
-        if not candidates or not seen:
-            return candidates[rng.integers(len(candidates))][1] if candidates else None
-        model = self._model(seen, [architecture for architecture, _, _ in candidates])
-        costs = np.array([self._known(price) for _, _, price in candidates])
-        truth = model.draw_sample(rng)
-        if number % 2 and self.costs:
-            return candidates[traded(truth, costs, rng)][1]
-        tried = Counter(history.architecture for history in seen if history.end is not None)
-        trials = np.array([tried[architecture] for architecture, _, _ in candidates])
-        return candidates[most_accurate(truth, trials, rng)][1]
-
-    def prepare(self, seen: Sequence[TrialHistory], seed: int) -> None:
-        """Compute what the next proposals will need, while a trial trains and nobody waits."""
-        first = fitted_trial_count(len(seen))
-        self._fits.fit(seen)
-        soon = self._candidates(seen, seed)
-        if self.bound.count() > SMALL:
-            soon = [*soon, *self._pool(seen, seed, first)]
-            needed = _learned(len(seen))
-            self._pools = {step: pool for step, pool in self._pools.items() if step >= needed}
-        for architecture, _, _ in soon:
-            self.effects.effects_of(architecture)
-
-    def _model(self, seen: Sequence[TrialHistory], judged: Sequence[Architecture]) -> MixedModel:
-        return MixedModel(self.effects, seen, judged, self._fits.fit(seen, len(seen) - 1))
-
-    def _candidates(self, seen: Sequence[TrialHistory], seed: int) -> list[Candidate]:
-        """What may be proposed: all of a small space, of a large one some that change as it learns.
-
-        To look for others after every trial would take longer than to judge them.
+        Args:
+            space: the search space on the study's backbone.
+            keys: the objectives.
+            limits: upper bounds on costs by their key.
+            costs: parameters and MACs of any architecture.
         """
-        if self.bound.count() > SMALL:
-            return self._pool(seen, seed, _learned(len(seen)))
-        if self._whole is None:
-            every = map(self.bound.selection_at, range(self.bound.count()))
-            self._whole = self._priced((self.bound.architecture_of(one), one) for one in every)
-        return self._whole
+        self.space, self.limits, self.costs = space, limits, costs
+        self.cost_keys = [key for key in keys if key != "accuracy"]
+        self.features = ArchitectureFeatures(space.site_map)
+        self._fits = HyperparameterFits(self.features)
+        self._all_candidates: list[Candidate] | None = None
+        self._pools: dict[int, list[Candidate]] = {}
+        self._selection_of = lru_cache(maxsize=10_000)(space.selection_of)
 
-    def _pool(self, seen: Sequence[TrialHistory], seed: int, first: int) -> list[Candidate]:
-        if first not in self._pools:
-            some = self._some(seen[:first], np.random.default_rng((seed, first, SMALL)))
-            self._pools[first] = self._priced(some)
-        return self._pools[first]
+    def select(self, histories: Sequence[TrialHistory], seed: int, number: int) -> Selection | None:
+        """The selection for trial `number`; None if every candidate exceeds a limit.
 
-    def _priced(self, choices: Iterable[Choice]) -> list[Candidate]:
-        """Each architecture once, without those above a limit."""
-        found: dict[Architecture, Decisions] = {}
-        for architecture, decisions in choices:
-            found.setdefault(architecture, decisions)
-        priced = [(a, decisions, self.prices.price(a)) for a, decisions in found.items()]
-        return [one for one in priced if not one[2].exceeded_limit(self.limits)]
-
-    def _some(self, seen: Sequence[TrialHistory], rng: np.random.Generator) -> list[Choice]:
-        size = self.bound.count()
-        fresh = [self.bound.selection_at(int(rng.integers(size))) for _ in range(FRESH)]
-        found = [(self.bound.architecture_of(decisions), decisions) for decisions in fresh]
-        tried = list(dict.fromkeys(history.architecture for history in seen))
-        powers = self._fits.fit(seen)
-        expected = (
-            MixedModel(self.effects, seen, tried, powers).predict_mean() if tried else np.zeros(0)
+        Args:
+            histories: all trials that have ended, by number.
+            seed: the study's; together with `number` it determines what is drawn.
+            number: the trial's number in its study.
+        """
+        rng = np.random.default_rng((seed, number))
+        candidates = self._candidates(histories, seed)
+        if not candidates or not histories:
+            return candidates[rng.integers(len(candidates))].selection if candidates else None
+        architectures = [candidate.architecture for candidate in candidates]
+        model = MixedModel(
+            self.features, histories, architectures, self._fits.fit(histories, len(histories) - 1)
         )
-        known = [tried[i] for i in np.argsort(-expected, kind="stable")[:PARENTS]]
-        for architecture in known:
-            if (decisions := self._decisions(architecture)) is None:
-                continue
-            found.append((architecture, decisions))
-            found += [self._changed(decisions, rng) for _ in range(CHILDREN)]
-        return found
+        costs = np.array([self._cost_values(candidate.costs) for candidate in candidates])
+        accuracy = model.draw_sample(rng)
+        if number % 2 and self.cost_keys:
+            return candidates[best_trade_off(accuracy, costs, rng)].selection
+        complete = Counter(history.architecture for history in histories if history.end is not None)
+        trials = np.array([complete[architecture] for architecture in architectures])
+        return candidates[most_accurate(accuracy, trials, rng)].selection
 
-    def _changed(self, decisions: Decisions, rng: np.random.Generator) -> Choice:
-        """One decision made anew, and whatever follows from it."""
-        changed: Decisions = {}
-        name_of_change = list(decisions)[int(rng.integers(len(decisions)))]
+    def prepare(self, histories: Sequence[TrialHistory], seed: int) -> None:
+        """Compute what the next selections will need, while no worker waits for one."""
+        trials = fitted_trial_count(len(histories))
+        self._fits.fit(histories)
+        candidates = self._candidates(histories, seed)
+        if self.space.count() > MAX_ARCHITECTURES_ENUMERATED:
+            candidates = [*candidates, *self._pool(histories, seed, trials)]
+            current = _trials_of_pool(len(histories))
+            self._pools = {size: pool for size, pool in self._pools.items() if size >= current}
+        for candidate in candidates:
+            self.features.effects_of(candidate.architecture)
+
+    def _candidates(self, histories: Sequence[TrialHistory], seed: int) -> list[Candidate]:
+        """What may be proposed: all of a small space, a pool of a large one.
+
+        The pool changes as the study grows. To make another one after every trial would take longer
+        than to evaluate it.
+        """
+        if self.space.count() > MAX_ARCHITECTURES_ENUMERATED:
+            return self._pool(histories, seed, _trials_of_pool(len(histories)))
+        if self._all_candidates is None:
+            selections = map(self.space.selection_at, range(self.space.count()))
+            self._all_candidates = self._within_limits(
+                (self.space.architecture_of(selection), selection) for selection in selections
+            )
+        return self._all_candidates
+
+    def _pool(self, histories: Sequence[TrialHistory], seed: int, trials: int) -> list[Candidate]:
+        """The pool that follows from the first so many trials."""
+        if trials not in self._pools:
+            rng = np.random.default_rng((seed, trials, MAX_ARCHITECTURES_ENUMERATED))
+            drawn = self._draw_pool(histories[:trials], rng)
+            self._pools[trials] = self._within_limits(drawn)
+        return self._pools[trials]
+
+    def _within_limits(self, choices: Iterable[tuple[Architecture, Selection]]) -> list[Candidate]:
+        """Each architecture once, without those above a limit."""
+        distinct: dict[Architecture, Selection] = {}
+        for architecture, selection in choices:
+            distinct.setdefault(architecture, selection)
+        candidates = [
+            Candidate(architecture, selection, self.costs.price(architecture))
+            for architecture, selection in distinct.items()
+        ]
+        return [c for c in candidates if not c.costs.exceeded_limit(self.limits)]
+
+    def _draw_pool(
+        self, histories: Sequence[TrialHistory], rng: np.random.Generator
+    ) -> list[tuple[Architecture, Selection]]:
+        size = self.space.count()
+        selections = [
+            self.space.selection_at(int(rng.integers(size))) for _ in range(RANDOM_CANDIDATES)
+        ]
+        pool = [(self.space.architecture_of(selection), selection) for selection in selections]
+        tried = list(dict.fromkeys(history.architecture for history in histories))
+        powers = self._fits.fit(histories)
+        expected = np.zeros(0)
+        if tried:
+            expected = MixedModel(self.features, histories, tried, powers).predict_mean()
+        for index in np.argsort(-expected, kind="stable")[:PARENTS]:
+            if (selection := self._selection_of(tried[index])) is None:
+                continue
+            pool.append((tried[index], selection))
+            pool += [self._mutate(selection, rng) for _ in range(MUTATIONS_PER_PARENT)]
+        return pool
+
+    def _mutate(
+        self, selection: Selection, rng: np.random.Generator
+    ) -> tuple[Architecture, Selection]:
+        """Draw one decision anew, and those that depend on it."""
+        mutated: Selection = {}
+        name_to_change = list(selection)[int(rng.integers(len(selection)))]
 
         def pick(name: str, choices: Sequence[Value]) -> Value:
-            kept = decisions.get(name)
-            if name == name_of_change or kept is None or kept not in choices:
-                kept = choices[int(rng.integers(len(choices)))]
-            changed[name] = kept
-            return kept
+            value = selection.get(name)
+            if name == name_to_change or value is None or value not in choices:
+                value = choices[int(rng.integers(len(choices)))]
+            mutated[name] = value
+            return value
 
-        return self.bound.choose_architecture(pick), changed
+        return self.space.choose_architecture(pick), mutated
 
-    def _known(self, price: Costs) -> list[float]:
-        values = (getattr(price, key) for key in self.costs)
+    def _cost_values(self, costs: Costs) -> list[float]:
+        values = (getattr(costs, key) for key in self.cost_keys)
         return [float(value) for value in values if value is not None]
 
 
-def _learned(trials: int) -> int:
-    """`fitted_trial_count` a trial later, so that it can be prepared while the next one trains."""
+def _trials_of_pool(trials: int) -> int:
+    """How many of so many trials the current pool follows from.
+
+    As `fitted_trial_count`, but one trial later, so that it can be prepared while the next trial runs.
+    """
     return fitted_trial_count(trials - 1)
 
 
 def most_accurate(accuracy: Array, trials: npt.NDArray[np.int_], rng: np.random.Generator) -> int:
-    """Which of some architectures is the most accurate in a sampled truth.
+    """The index of the most accurate architecture, or of the runner-up.
 
-    Both are (n,), `trials` how many each has had. If the best has had many, every other time the
-    one behind it.
+    The runner-up takes half of the turns once the first has had `MANY_TRIALS`.
+
+    Args:
+        accuracy: (n,) accuracies in a sampled truth.
+        trials: (n,) how many trials each architecture has completed.
+        rng: decides between the two.
     """
     ranked = np.argsort(-accuracy, kind="stable")
-    behind = len(ranked) > 1 and trials[ranked[0]] >= OFTEN and rng.random() < 0.5
-    return int(ranked[1 if behind else 0])
+    runner_up = len(ranked) > 1 and trials[ranked[0]] >= MANY_TRIALS and rng.random() < 0.5
+    return int(ranked[1 if runner_up else 0])
 
 
-def traded(accuracy: Array, costs: Array, rng: np.random.Generator) -> int:
-    """Which of some architectures is best in a sampled truth by random weights on all objectives.
+def best_trade_off(accuracy: Array, costs: Array, rng: np.random.Generator) -> int:
+    """The index of the best architecture under random weights of all objectives.
 
-    `accuracy` is (n,), `costs` (n, k) to be minimised; each is scaled to its range.
+    Args:
+        accuracy: (n,) accuracies in a sampled truth.
+        costs: (n, k) to be minimised; each objective is scaled to its range.
+        rng: draws the weights.
     """
     losses = np.column_stack([-accuracy, costs])
     low, high = losses.min(axis=0), losses.max(axis=0)

@@ -7,7 +7,7 @@ import pytest
 from attentune.errors import SpaceError, TrialError
 from attentune.runners.events import EpochDone
 from attentune.search.run.propose import Proposer
-from attentune.search.samplers.additive import Additive
+from attentune.search.samplers.additive import ThompsonSampling
 from attentune.spaces.search_space.space import Space
 from attentune.studies.config import SAMPLERS
 
@@ -39,15 +39,15 @@ def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
 
 def test_the_next_trial_is_thought_of_while_the_last_one_is_at_its_end(bench, monkeypatch):
     """Once for each, and as if it had been afterwards."""
-    asked, propose = [], Additive.propose
+    asked, select = [], ThompsonSampling.select
 
-    def looked_at(self, seen, seed, number):
+    def recorded_select(self, seen, seed, number):
         last = bench.store.trials(bench.store.study("ahead"))[-1]
         asked.append((number, last.state))
-        return propose(self, seen, seed, number)
+        return select(self, seen, seed, number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Additive, "propose", looked_at)
+        patched.setattr(ThompsonSampling, "select", recorded_select)
         bench.run("ahead", 20, bench.config(sampler="additive"))
     numbers = [number for number, _ in asked]
     assert numbers == sorted(set(numbers))
@@ -127,7 +127,9 @@ def test_a_limit_rejects_before_anything_is_trained(bench):
 
 
 def test_a_limit_below_the_bare_backbone_is_refused_with_the_limit(bench):
-    with pytest.raises(SpaceError, match=r"bare test_resnet breaks a limit itself: params .*1,000"):
+    with pytest.raises(
+        SpaceError, match=r"bare test_resnet exceeds a limit itself: params .*1,000"
+    ):
         bench.run("s", 5, bench.config(limits={"params": 1000}))
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from attentune.runners.results import Costs
-from attentune.search.samplers.additive import Additive, most_accurate, traded
+from attentune.search.samplers.additive import ThompsonSampling, best_trade_off, most_accurate
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.placement import placements
 from attentune.spaces.search_space.bound_space import bind_space
@@ -223,11 +223,11 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
 
 
 def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
-    sampler = Additive(bound, ("accuracy",), {}, Flat())
+    sampler = ThompsonSampling(bound, ("accuracy",), {}, Flat())
     rng = np.random.default_rng(1)
     seen = some(bound, 8)
     for number in range(60):
-        architecture = bound.architecture_of(sampler.propose(seen, 0, number))
+        architecture = bound.architecture_of(sampler.select(seen, 0, number))
         seen.append(ended(architecture, truth(architecture) + 0.01 * rng.standard_normal()))
     late = [history.architecture for history in seen[-20:]]
     best = max(truth(bound.architecture_at(i)) for i in range(bound.count()))
@@ -236,21 +236,21 @@ def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
 
 
 def test_no_proposal_breaks_a_limit(bound):
-    sampler = Additive(bound, ("accuracy", "params"), {"params": 1001}, Flat())
+    sampler = ThompsonSampling(bound, ("accuracy", "params"), {"params": 1001}, Flat())
     seen = some(bound, 10)
     for number in range(20):
-        architecture = bound.architecture_of(sampler.propose(seen, 0, number))
+        architecture = bound.architecture_of(sampler.select(seen, 0, number))
         assert len(architecture.insertions) <= 1
-    nothing = Additive(bound, ("accuracy",), {"params": 1}, Flat())
-    assert nothing.propose(seen, 0, 0) is None
+    nothing = ThompsonSampling(bound, ("accuracy",), {"params": 1}, Flat())
+    assert nothing.select(seen, 0, 0) is None
 
 
 def test_a_large_space_is_looked_at_in_part():
     space = Space.of(attentions=("none", "se", "eca", "cbam", "ca"), ratios=(4, 8, 16))
     large = bind_space(space, find_sites("test_resnet", image_size=36))
-    sampler = Additive(large, ("accuracy", "params"), {}, Flat())
+    sampler = ThompsonSampling(large, ("accuracy", "params"), {}, Flat())
     seen = some(large, 15)
-    proposed = {large.architecture_of(sampler.propose(seen, 0, n)).key for n in range(6)}
+    proposed = {large.architecture_of(sampler.select(seen, 0, n)).key for n in range(6)}
     assert len(proposed) > 1
 
 
@@ -258,7 +258,7 @@ def test_random_weights_choose_from_the_front():
     accuracy = np.array([0.5, 0.7, 0.9, 0.6])
     costs = np.array([[1.0], [2.0], [9.0], [8.0]])
     rng = np.random.default_rng(0)
-    assert {traded(accuracy, costs, rng) for _ in range(100)} == {0, 1, 2}
+    assert {best_trade_off(accuracy, costs, rng) for _ in range(100)} == {0, 1, 2}
 
 
 def test_the_most_accurate_makes_room_for_the_one_behind_it_once_it_has_had_many_trials():

@@ -1,0 +1,37 @@
+"""The baselines that every study runs first: the bare backbone and the textbook attentions."""
+
+from __future__ import annotations
+
+from ...errors import ArchitectureError
+from ...spaces.architecture import ALL, Architecture, Insertion
+from ...spaces.attentions.entry import Value
+from ...spaces.networks.canonical import canonicalise
+from ...spaces.search_space.bound_space import BoundSpace
+
+TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
+    ("se", {"r": 16}),
+    ("eca", {}),
+    ("cbam", {"r": 16}),
+    ("ca", {"r": 32}),
+)
+"""The choices that a reader of the papers would make, at every block."""
+
+
+def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
+    """The bare backbone, without its own attention if the space removes that, and the textbook
+    attentions that fit it, in the space's first position and with its start.
+    """
+    baselines = [Architecture(backbone)]
+    stripped = space.space.strip_attention
+    if stripped:
+        baselines.append(canonicalise(Architecture(backbone, (), True), space.site_map))
+    position = space.scopes[0].positions[0]
+    for name, options in TEXTBOOK_ATTENTIONS:
+        settings = {"start": space.space.start, **options}
+        insertion = Insertion.of(name, position, (ALL,), **settings)
+        architecture = Architecture(backbone, (insertion,), stripped)
+        try:
+            baselines.append(canonicalise(architecture, space.site_map))
+        except ArchitectureError:
+            continue  # Its ratio exceeds the channels here, so nobody would choose it.
+    return list(dict.fromkeys(baselines))

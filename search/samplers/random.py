@@ -1,0 +1,12 @@
+"""Random search: every decision of an architecture is drawn uniformly.
+
+The baseline of hyperparameter search (Bergstra & Bengio, JMLR 13, 2012).
+"""
+
+from __future__ import annotations
+
+from .base import Sampler
+
+
+class UniformSampler(Sampler):
+    """Draws each decision by itself, as `Sampler` does unless a sampler says otherwise."""
