@@ -250,7 +250,7 @@ class ThompsonSampling:
 def _trials_of_pool(trials: int) -> int:
     """How many of so many trials the current pool follows from.
 
-    As `fitted_trial_count`, but one trial later, so that it can be prepared while the next trial runs.
+    One trial behind `fitted_trial_count`, so that it can be prepared while the next trial runs.
     """
     return fitted_trial_count(trials - 1)
 
