@@ -1,7 +1,7 @@
-"""Where pictures come from: embedded digits, class folders, archives, timm's data set names.
+"""Where images come from: embedded digits, class folders, archives, timm's data sets.
 
-    inspect_data(spec)      a look: classes, typical size, a sensible image size
-    prepare_data(recipe)    decode and split once, into a uint8 cache; the coordinator does this
+    inspect_data(spec)      classes, typical size and a sensible image size of a data source
+    prepare_data(recipe)    decode and split once, into the cache; the coordinator does this
     open_data(info)         map prepared data into memory, in milliseconds; workers do this
     load_data(recipe)       prepare, then open
 

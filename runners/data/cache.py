@@ -1,11 +1,11 @@
 """Prepared data: decoded and split once, kept as uint8 arrays, shared by all workers.
 
-    <cache>/data/<key>/  train.images.npy  train.labels.npy  val.…  test.…  info.json
-    <cache>/looks/<key>.json  what a look at a source showed: a large archive is read through for it
+    <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  info.json
+    <cache>/sources/<key>.json   what inspecting a source has shown; for a tar that is a whole pass
 
-The key is a digest of the source's identity (path, sizes and times of its files) and of the fields
-of the recipe that choose the pictures. A folder appears whole, by a rename, so several processes
-may prepare the same data at once; one that is damaged is made again.
+The key is a digest of the source's fingerprint and of the recipe's fields that choose the images. A
+folder appears whole, by a rename, so several processes may prepare the same data at once. A folder
+that is damaged is made again.
 """
 
 from __future__ import annotations
@@ -28,23 +28,27 @@ from ...errors import DataError
 from ...files import atomic_write
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
-from .prepare import Progress, build, usual_crop
+from .prepare import Progress, default_crop, prepare_arrays
 from .resolve import open_source
 from .source import DataSource
 
-_FORMAT = 1  # raise it when prepared data changes its meaning
+_FORMAT = 1
+"""Part of every key. Raise it when prepared data changes its meaning."""
+_ABANDONED_AFTER_SECONDS = 86_400
+"""Age at which a folder that is still being built belongs to a process that was killed."""
 
 
 def inspect_data(spec: str) -> SourceInfo:
-    """A look at `--data spec`, before there is a recipe: classes, sizes, what suits it.
+    """What `--data spec` holds, before there is a recipe: classes, sizes, and what suits it.
 
-    DataError if there is nothing of that name, or nothing to learn from.
+    Raises:
+        DataError: there is nothing of that name, or nothing to learn from.
     """
     source = open_source(spec)
-    kept = cache_folder("sources") / f"{_digest([_FORMAT, source.identity])}.json"
-    info = _read_look(kept)
+    file = cache_folder("sources") / f"{_digest([_FORMAT, source.fingerprint])}.json"
+    info = _read_source_info(file)
     if info is None:
-        counts, size = source.counts(), source.default_size
+        counts, size = source.count_images(), source.default_size
         info = SourceInfo(
             name=source.name,
             classes=source.classes,
@@ -52,30 +56,36 @@ def inspect_data(spec: str) -> SourceInfo:
             image_size=size,
             counts=counts,
             flip=source.flip,
-            crop=usual_crop(source, size),
+            crop=default_crop(source, size),
         )
-        with suppress(OSError):  # whoever prepares the data will hear of it
-            _keep_look(info, kept)
+        # A cache that cannot be written is reported when the data are prepared.
+        with suppress(OSError), atomic_write(file) as draft:
+            draft.write_text(json.dumps(asdict(info)), "utf-8")
     return info
 
 
 def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
-    """Decode and split the recipe's data into the cache; quick if it is there already.
+    """Decode and split the recipe's data into the cache; quick if that has been done before.
 
-    DataError if the source cannot be used, and for a picture that cannot be decoded unless
-    `recipe.skip_broken`.
+    Raises:
+        DataError: the source cannot be used, or an image cannot be decoded and the recipe does not
+            have `skip_broken`.
     """
     source = open_source(recipe.data)
-    folder = cache_folder("data") / _key(source, recipe)
+    folder = cache_folder("data") / _cache_key(source, recipe)
     info = _read_info(folder)
     if info is not None:
         return info
-    with _scratch(folder) as scratch:
-        return build(source, recipe, scratch, folder, progress)
+    with _scratch_folder(folder) as scratch:
+        return prepare_arrays(source, recipe, scratch, folder, progress)
 
 
 def open_data(info: DataInfo) -> Dataset:
-    """Map prepared data into memory, read-only; DataError if it has been deleted meanwhile."""
+    """Map prepared data into memory, read-only.
+
+    Raises:
+        DataError: it has been deleted or damaged since it was prepared.
+    """
     try:
         train, val, test = (
             Split(
@@ -103,37 +113,33 @@ def open_data(info: DataInfo) -> Dataset:
 
 
 def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
-    """Prepare the recipe's data if need be, and open it."""
+    """Prepare the recipe's data if need be, and open it; errors as `prepare_data`."""
     return open_data(prepare_data(recipe, progress))
 
 
-def _key(source: DataSource, recipe: Recipe) -> str:
+def _cache_key(source: DataSource, recipe: Recipe) -> str:
     fields = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-    return _digest([_FORMAT, source.identity, *(getattr(recipe, field) for field in fields)])
+    return _digest([_FORMAT, source.fingerprint, *(getattr(recipe, field) for field in fields)])
 
 
-def _digest(chosen: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:24]
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
 
 
-def _read_look(file: Path) -> SourceInfo | None:
+def _read_source_info(file: Path) -> SourceInfo | None:
+    """What was kept about a source; None if it is absent or damaged."""
     try:
-        found = json.loads(file.read_text("utf-8"))
-        return SourceInfo(**{**found, "classes": tuple(found["classes"])})
+        fields = json.loads(file.read_text("utf-8"))
+        return SourceInfo(**{**fields, "classes": tuple(fields["classes"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _keep_look(info: SourceInfo, file: Path) -> None:
-    with atomic_write(file) as part:
-        part.write_text(json.dumps(asdict(info)), "utf-8")
 
 
 def _read_info(folder: Path) -> DataInfo | None:
     """What was prepared in a folder; None if it is absent or damaged."""
     try:
         info = DataInfo.from_json(json.loads((folder / "info.json").read_text("utf-8")))
-        info = replace(info, folder=folder)  # the cache may have been moved
+        info = replace(info, folder=folder)  # The cache may have been moved.
         data = open_data(info)
         splits = zip(SPLITS, (data.train, data.val, data.test), strict=True)
         shape = (info.image_size, info.image_size, 3)
@@ -148,41 +154,43 @@ def _read_info(folder: Path) -> DataInfo | None:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder to build in, which takes the place of `folder` at the end, or disappears."""
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """A folder to build in, which replaces `folder` if the block succeeds and else is deleted."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
+        _delete_abandoned_folders(folder.parent)
         scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder.parent))
     except OSError as error:
         raise _unwritable(error) from error
     try:
         yield scratch
-        _replace(scratch, folder)
+        _move_into_place(scratch, folder)
     except OSError as error:
         raise _unwritable(error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _replace(scratch: Path, folder: Path) -> None:
+def _move_into_place(scratch: Path, folder: Path) -> None:
     try:
         scratch.rename(folder)
     except OSError:
         if _read_info(folder) is not None:
-            return  # another process was first, with the same content
-        # What lies there is damaged. It is moved away first: a rename replaces no full folder.
+            return  # Another process was first, with the same content.
+        # The folder there is damaged. It is moved away first, because a rename cannot replace a
+        # folder that is not empty.
         if folder.exists():
-            folder.rename(scratch.with_suffix(".damaged"))
-            shutil.rmtree(scratch.with_suffix(".damaged"), ignore_errors=True)
+            damaged = scratch.with_suffix(".damaged")
+            folder.rename(damaged)
+            shutil.rmtree(damaged, ignore_errors=True)
         scratch.rename(folder)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed processes left behind, a day later."""
-    for left in parent.glob("tmp-*"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+def _delete_abandoned_folders(parent: Path) -> None:
+    """Delete what killed processes left behind, a day later."""
+    for scratch in parent.glob("tmp-*"):
+        if time.time() - scratch.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _unwritable(error: OSError) -> DataError:

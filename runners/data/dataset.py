@@ -1,8 +1,8 @@
-"""Pictures in memory, and what is known about them: the values that leave `runners.data`.
+"""Images in memory, and what is known about them: the values that leave `runners.data`.
 
-Pictures are uint8 arrays (N, H, W, 3), H = W = the recipe's image size, usually memory-mapped from
-the cache, so that many workers share one copy and opening costs milliseconds. Means and deviations
-are of the training pictures, per channel, in [0, 1].
+Images are uint8 arrays (N, H, W, 3), where H = W is the recipe's image size. They are usually
+memory-mapped from the cache, so many workers share one copy and opening takes milliseconds. Means
+and standard deviations are those of the training images, per channel, in [0, 1].
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Rgb = tuple[float, float, float]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
+"""Numbers of images in a split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled pictures: `images` uint8 (N, H, W, 3), mapped read-only; `labels` int64 (N,)."""
+    """Labelled images: `images` uint8 (N, H, W, 3), mapped read-only, and `labels` int64 (N,)."""
 
     images: Images
     labels: Labels
@@ -34,15 +36,17 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """All that a trial may look at.
+    """The data of a trial.
 
-    Search trains on `train` and selects on `val`; only `confirm` looks at `test`.
+    A search trains on `train` and selects on `val`; only `confirm` uses `test`.
 
     Attributes:
-        mean, std: of the training pictures, per channel, in [0, 1].
-        flip: whether mirroring keeps the meaning (digits: no).
-        crop: how many pixels of shift are usual for these pictures.
-        broken: pictures that were left out because they cannot be decoded.
+        name: of the data source.
+        classes: names of the classes, in the order of the labels.
+        mean, std: of the training images, per channel, in [0, 1].
+        flip: whether mirroring keeps the meaning of an image, which it does not for digits.
+        crop: the shift in pixels that is usual for these images.
+        broken: images that were left out because they cannot be decoded.
     """
 
     name: str
@@ -59,13 +63,15 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a look at a source shows, before any recipe.
+    """What inspecting a data source shows, before there is a recipe.
 
     Attributes:
-        native_size: side of a typical picture (the median of the shorter sides), pixels.
-        image_size: a sensible size to train at, for whoever did not choose one.
-        counts: pictures of the splits that the source itself has.
-        flip, crop: which augmentations belong to this data, at `image_size`.
+        name: of the data source.
+        classes: names of the classes, in the order of the labels.
+        native_size: shorter side of a typical image (the median), pixels.
+        image_size: a sensible side to train at if the user chooses none, pixels.
+        counts: number of images in each split that the source itself has.
+        flip, crop: the augmentation that suits this data at `image_size`.
     """
 
     name: str
@@ -79,13 +85,18 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Data that is prepared: decoded, split, and lying in the cache. Survives JSON.
+    """Prepared data: decoded, split, and stored in the cache. Survives JSON.
 
     Attributes:
-        counts: pictures of `train`, `val` and `test`.
-        held_out: the splits that the source lacks, taken out of its training pictures by seed.
-        folder: where the arrays lie.
-        broken: pictures that were left out because they cannot be decoded.
+        name: of the data source.
+        classes: names of the classes, in the order of the labels.
+        image_size: side of the images, pixels.
+        counts: number of images in `train`, `val` and `test`.
+        held_out: the splits that the source lacks; they were taken out of its training images.
+        mean, std: of the training images, per channel, in [0, 1].
+        flip, crop: as in `Dataset`.
+        folder: where the arrays are.
+        broken: images that were left out because they cannot be decoded.
     """
 
     name: str
@@ -106,7 +117,11 @@ class DataInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError if it is no such thing."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: `data` is something else.
+        """
         lists = ("classes", "held_out", "mean", "std", "broken")
         fields = {**data, **{name: tuple(data[name]) for name in lists}}
         return cls(**{**fields, "folder": Path(data["folder"])})

@@ -1,7 +1,7 @@
-"""Named files in a folder, a tar or a zip, read where they lie.
+"""Named image files in a folder, a tar or a zip, read where they are.
 
-Nothing is ever extracted: members of an archive are read into memory and only known by their names,
-so a hostile name (`../../etc/passwd`) reaches no file. Such names are left out all the same.
+Archives are never extracted. Their members are read into memory and only known by their names, so a
+hostile name (`../../etc/passwd`) reaches no file. Such names are left out all the same.
 """
 
 from __future__ import annotations
@@ -26,33 +26,37 @@ ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
 class FileStore(Protocol):
-    """Picture files by name: paths with `/`, relative to the store's top."""
+    """Image files by name: a path with `/`, relative to the top of the store."""
 
     path: Path
 
     @property
-    def identity(self) -> str:
-        """Changes when a file does; cheap for archives."""
+    def fingerprint(self) -> str:
+        """A text that changes when a file does; cheap for archives."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All picture files, in an order that is quick to read."""
+        """The names of all image files, in an order that is quick to read."""
 
-    def label(self, name: str) -> str:
+    def describe(self, name: str) -> str:
         """How messages call a file."""
 
-    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes | Path]]:
-        """The content of these files, or where it lies, in any order."""
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes | Path]]:
+        """The names of these files with their content or their path, in any order."""
 
-    def sample(self, count: int) -> list[str]:
-        """Some names that can be read soon."""
+    def sample_names(self, count: int) -> list[str]:
+        """Up to `count` names of files that can be read soon."""
 
 
 def open_store(path: Path) -> FileStore:
-    """The store at a path; DataError if it is neither a folder nor an archive that we know."""
+    """The store at a path.
+
+    Raises:
+        DataError: it is neither a folder nor an archive of a known format, or cannot be read.
+    """
     if path.is_dir():
         return FolderStore(path)
-    with reading(path):
+    with raising_data_errors(path):
         if zipfile.is_zipfile(path):
             return ZipStore(path)
         try:
@@ -68,89 +72,91 @@ def open_store(path: Path) -> FileStore:
 
 
 class FolderStore:
-    """A folder on disk; links to folders are followed, hidden files are not seen."""
+    """A folder on disk. Links to folders are followed; hidden files are ignored."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
     def _files(self) -> dict[str, tuple[int, int]]:
-        """Size and time of every picture file, by name, sorted."""
-        found: dict[str, tuple[int, int]] = {}
-        with reading(self.path):
-            self._walk(self.path, "", found, frozenset())
-        return dict(sorted(found.items()))
+        """Size and modification time of every image file, by name, sorted."""
+        files: dict[str, tuple[int, int]] = {}
+        with raising_data_errors(self.path):
+            self._walk(self.path, "", files, frozenset())
+        return dict(sorted(files.items()))
 
     def _walk(
         self,
         folder: Path,
         prefix: str,
-        found: dict[str, tuple[int, int]],
-        above: frozenset[tuple[int, int]],
+        files: dict[str, tuple[int, int]],
+        ancestors: frozenset[tuple[int, int]],
     ) -> None:
-        here = folder.stat()
-        place = (here.st_dev, here.st_ino)
-        if place in above:
-            return  # a link back up
+        """Add the image files below `folder` to `files`; `ancestors` are device and inode."""
+        stat = folder.stat()
+        inode = (stat.st_dev, stat.st_ino)
+        if inode in ancestors:
+            return  # A link leads back up.
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _hidden(entry.name):
+                if _is_hidden(entry.name):
                     continue
                 if entry.is_dir():
-                    self._walk(Path(entry.path), f"{prefix}{entry.name}/", found, above | {place})
-                elif _is_picture(entry.name) and entry.is_file():
-                    facts = entry.stat()
-                    found[prefix + entry.name] = (facts.st_size, facts.st_mtime_ns)
+                    inside = f"{prefix}{entry.name}/"
+                    self._walk(Path(entry.path), inside, files, ancestors | {inode})
+                elif _is_image(entry.name) and entry.is_file():
+                    stat = entry.stat()
+                    files[prefix + entry.name] = (stat.st_size, stat.st_mtime_ns)
 
     @property
-    def identity(self) -> str:
-        """The folder's place and a digest of names, sizes and times."""
+    def fingerprint(self) -> str:
+        """The folder's path and a digest of the names, sizes and times of its files."""
         listing = hashlib.sha256(repr(self._files).encode()).hexdigest()
         return f"folder:{self.path.resolve()}:{listing}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Sorted."""
+        """All names, sorted."""
         return tuple(self._files)
 
-    def label(self, name: str) -> str:
-        """The path."""
+    def describe(self, name: str) -> str:
+        """The file's path."""
         return str(self.path / name)
 
-    def read(self, names: Collection[str]) -> Iterator[tuple[str, Path]]:
-        """Where the files lie: the decoding threads read them."""
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, Path]]:
+        """The paths of the files, which the decoding threads read."""
         for name in names:
             yield name, self.path / name
 
-    def sample(self, count: int) -> list[str]:
-        """Evenly over the names."""
+    def sample_names(self, count: int) -> list[str]:
+        """Names at even distances."""
         return list(self.names[:: max(1, len(self.names) // count)][:count])
 
 
 class TarStore:
-    """A tar, compressed or not. It can only be read from its start, so all is done in passes."""
+    """A tar, compressed or not. It can only be read from its beginning, in whole passes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
-    def identity(self) -> str:
-        """Place, size and time of the archive."""
-        return _file_identity(self.path)
+    def fingerprint(self) -> str:
+        """Path, size and time of the archive."""
+        return _file_fingerprint(self.path)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the archive's order."""
-        return _listing(self.path, self.identity)
+        """All names, in the archive's order."""
+        return _list_tar(self.path, self.fingerprint)
 
-    def label(self, name: str) -> str:
+    def describe(self, name: str) -> str:
         """`archive.tar:member`."""
         return f"{self.path}:{name}"
 
-    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """One pass, which ends with the last wanted file."""
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """One pass over the archive, which ends with the last file that is wanted."""
         wanted = set(names)
-        for name, archive, member in _members(self.path):
+        for name, archive, member in _tar_members(self.path):
             if name in wanted:
                 wanted.remove(name)
                 file = archive.extractfile(member)
@@ -158,15 +164,15 @@ class TarStore:
             if not wanted:
                 return
 
-    def sample(self, count: int) -> list[str]:
-        """The first ones, which are read soonest."""
+    def sample_names(self, count: int) -> list[str]:
+        """The first names, which are read soonest."""
         return list(self.names[:count])
 
 
-def _members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
-    """The picture files of a tar, in its order."""
-    # Not as a stream ("r|*"): that mode takes the end of a truncated archive for its real end.
-    with reading(path), tarfile.open(path) as archive:
+def _tar_members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
+    """The image files of a tar, in its order."""
+    # The stream mode ("r|*") would take the end of a truncated archive for its real end.
+    with raising_data_errors(path), tarfile.open(path) as archive:
         for member in archive:
             name = _member_name(member.name) if member.isfile() else None
             if name:
@@ -174,61 +180,62 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo
 
 
 @lru_cache(maxsize=4)
-def _listing(path: Path, identity: str) -> tuple[str, ...]:
-    """Names in a tar: a look and the preparation after it need only one pass for them."""
-    del identity
-    return tuple(dict.fromkeys(name for name, _, _ in _members(path)))
+def _list_tar(path: Path, fingerprint: str) -> tuple[str, ...]:
+    """Names in a tar, kept so that inspecting and preparing it need only one pass for them."""
+    del fingerprint
+    return tuple(dict.fromkeys(name for name, _, _ in _tar_members(path)))
 
 
 class ZipStore:
-    """A zip without password."""
+    """A zip without a password."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
-    def identity(self) -> str:
-        """Place, size and time of the archive."""
-        return _file_identity(self.path)
+    def fingerprint(self) -> str:
+        """Path, size and time of the archive."""
+        return _file_fingerprint(self.path)
 
     @cached_property
     def _members(self) -> dict[str, str]:
-        with reading(self.path), zipfile.ZipFile(self.path) as archive:
-            found = {}
+        """The members' own names, by the names that the store gives them."""
+        members = {}
+        with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
                 name = None if info.is_dir() else _member_name(info.filename)
                 if name and info.flag_bits & 1:
                     raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
                 if name:
-                    found[name] = info.filename
-            return found
+                    members[name] = info.filename
+        return members
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the archive's order."""
+        """All names, in the archive's order."""
         return tuple(self._members)
 
-    def label(self, name: str) -> str:
+    def describe(self, name: str) -> str:
         """`archive.zip:member`."""
         return f"{self.path}:{name}"
 
-    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """One by one; a damaged member gives no bytes, and so counts as a broken picture."""
-        with reading(self.path), zipfile.ZipFile(self.path) as archive:
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """One file after the other; a damaged one has no bytes, and so counts as broken."""
+        with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for name in names:
                 try:
                     yield name, archive.read(self._members[name])
                 except (zipfile.BadZipFile, zlib.error):
                     yield name, b""
 
-    def sample(self, count: int) -> list[str]:
-        """Evenly over the names."""
+    def sample_names(self, count: int) -> list[str]:
+        """Names at even distances."""
         return list(self.names[:: max(1, len(self.names) // count)][:count])
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Errors of reading as DataError."""
+def raising_data_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading `path` inside the block into DataError."""
     try:
         yield
     except _DAMAGED as error:
@@ -240,22 +247,25 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {error.filename or path}: {reason}") from error
 
 
-def _file_identity(path: Path) -> str:
-    facts = path.stat()
-    return f"file:{path.resolve()}:{facts.st_size}:{facts.st_mtime_ns}"
+def _file_fingerprint(path: Path) -> str:
+    with raising_data_errors(path):
+        stat = path.stat()
+    return f"file:{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _member_name(name: str) -> str | None:
-    """A member's name as a relative path; None for what is no picture or points elsewhere."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or parts[0] == "/" or ".." in parts or any(map(_hidden, parts)):
+    """A member's name as a relative path; None if it is not an image or points elsewhere."""
+    components = PurePosixPath(name.replace("\\", "/")).parts
+    if not components or components[0] == "/" or ".." in components:
         return None
-    return "/".join(parts) if _is_picture(parts[-1]) else None
+    if any(map(_is_hidden, components)) or not _is_image(components[-1]):
+        return None
+    return "/".join(components)
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"

@@ -2,10 +2,10 @@
 
     cats/1.jpg  dogs/2.jpg                      classes; validation and test are held out
     train/cats/1.jpg  val/cats/2.jpg  test/…    splits of classes (also `validation`, `valid`, …)
-    train.tar.gz  test.tar.gz                   a folder with one archive a split
+    train.tar.gz  test.tar.gz                   a folder with one archive per split
 
-A single folder around all of it is looked through. Pictures deeper inside a class folder belong to
-that class. A split without class folders (a contest's unlabelled `test/`) is left out.
+A single folder around all of it is ignored. Images deeper inside a class folder belong to that
+class. A split without class folders (such as the unlabelled `test/` of a contest) is left out.
 """
 
 from __future__ import annotations
@@ -19,33 +19,44 @@ from statistics import median
 import numpy as np
 
 from ...errors import DataError
-from .dataset import SPLITS, Images, Labels, SplitName
-from .file_stores import ARCHIVE_SUFFIXES, FileStore, FolderStore, open_store, reading
-from .images import BrokenImage, EncodedImage, decode_all, shorter_side
-from .source import Integers, mirrors, sensible_size
+from .dataset import SPLITS, Images, Labels, Rows, SplitName
+from .file_stores import (
+    ARCHIVE_SUFFIXES,
+    FileStore,
+    FolderStore,
+    open_store,
+    raising_data_errors,
+)
+from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
+from .source import allows_flips, sensible_size
 
 _SPLIT_NAMES: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_SAMPLE = 64
+_SAMPLED_FILES = 64
+"""Images whose size is read to find the typical one."""
 
 
 @dataclass(frozen=True, order=True)
-class Item:
-    """One picture: the name of its class, its path inside its store, and which store."""
+class ImageFile:
+    """One image: the name of its class, its path inside its store, and the store's number."""
 
-    label: str
-    name: str
+    class_name: str
+    path: str
     store: int = 0
 
 
-Layout = dict[SplitName, list[Item]]
+FilesBySplit = dict[SplitName, list[ImageFile]]
 
 
-def open_files(path: Path) -> FileSource:
-    """The source at a path that exists; DataError if it is of no known kind."""
+def open_file_source(path: Path) -> FileSource:
+    """The source at a path that exists.
+
+    Raises:
+        DataError: it is neither a folder nor an archive of a known format.
+    """
     if path.is_dir():
         archives = _split_archives(path)
         if archives and not FolderStore(path).names:
@@ -53,27 +64,30 @@ def open_files(path: Path) -> FileSource:
     return FileSource(path, {"train": open_store(path)})
 
 
-def arrange(names: Iterable[str]) -> Layout:
-    """Which pictures belong to which split and class; see the module's head for the rules."""
+def arrange_files(names: Iterable[str]) -> FilesBySplit:
+    """Which images belong to which split and class, by the rules at the head of this module."""
     paths = [(name.split("/"), name) for name in names]
-    while len({parts[0] for parts, _ in paths}) == 1 and any(len(p) > 2 for p, _ in paths):
-        paths = [(parts[1:], name) for parts, name in paths]
-    tops = {parts[0] for parts, _ in paths if len(parts) > 1}
+    while len({folders[0] for folders, _ in paths}) == 1 and any(len(p) > 2 for p, _ in paths):
+        paths = [(folders[1:], name) for folders, name in paths]
+    tops = {folders[0] for folders, _ in paths if len(folders) > 1}
     splits = {top: _SPLIT_NAMES[top.lower()] for top in tops if top.lower() in _SPLIT_NAMES}
-    nested = [parts for parts, _ in paths if splits.get(parts[0]) == "train" and len(parts) > 2]
-    if nested:
-        layout: Layout = {}
-        for parts, name in paths:
-            if parts[0] in splits and len(parts) > 2:
-                layout.setdefault(splits[parts[0]], []).append(Item(parts[1], name))
-        return {split: sorted(items) for split, items in layout.items()}
-    return {"train": sorted(Item(parts[0], name) for parts, name in paths if len(parts) > 1)}
+    if any(splits.get(folders[0]) == "train" and len(folders) > 2 for folders, _ in paths):
+        files: FilesBySplit = {}
+        for folders, name in paths:
+            if folders[0] in splits and len(folders) > 2:
+                files.setdefault(splits[folders[0]], []).append(ImageFile(folders[1], name))
+        return {split: sorted(split_files) for split, split_files in files.items()}
+    return {
+        "train": sorted(ImageFile(folders[0], name) for folders, name in paths if len(folders) > 1)
+    }
 
 
 class FileSource:
-    """Pictures in files, as a source; see `source.DataSource`.
+    """Images in files, as a `DataSource`.
 
-    `stores` holds one store with everything, under "train", or one store for every split.
+    Args:
+        path: what the user named.
+        stores: one store with everything, under "train", or one store for each split.
     """
 
     crop = None
@@ -82,117 +96,119 @@ class FileSource:
         self.path = path
         self.name = path.resolve().name
         self.stores = list(stores.values())
-        self._named = tuple(stores)
+        self._splits_of_stores = tuple(stores)
 
     @cached_property
-    def identity(self) -> str:
-        """The stores' identities."""
-        return "|".join(store.identity for store in self.stores)
+    def fingerprint(self) -> str:
+        """The stores' fingerprints."""
+        return "|".join(store.fingerprint for store in self.stores)
 
     @cached_property
-    def _layout(self) -> Layout:
-        layout: Layout = {}
-        for number, (split, store) in enumerate(zip(self._named, self.stores, strict=True)):
-            found = arrange(store.names)
+    def _files(self) -> FilesBySplit:
+        files: FilesBySplit = {}
+        stores = zip(self._splits_of_stores, self.stores, strict=True)
+        for number, (split, store) in enumerate(stores):
+            arranged = arrange_files(store.names)
             if len(self.stores) > 1:
-                found = {split: found["train"]}
-            for key, items in found.items():
-                layout[key] = [Item(item.label, item.name, number) for item in items]
-        self._check(layout)
-        return layout
+                arranged = {split: arranged["train"]}
+            for name, split_files in arranged.items():
+                files[name] = [ImageFile(f.class_name, f.path, number) for f in split_files]
+        self._check(files)
+        return files
 
-    def _check(self, layout: Layout) -> None:
-        items = layout.get("train", [])
-        if not items:
-            seen = sum(len(store.names) for store in self.stores)
-            what = f"{seen} pictures but no class folders" if seen else "no pictures"
+    def _check(self, files: FilesBySplit) -> None:
+        classes = {file.class_name for file in files.get("train", [])}
+        if not classes:
+            images = sum(len(store.names) for store in self.stores)
+            content = f"{images} images but no class folders" if images else "no images"
             raise DataError(
-                f"{self.path} holds {what}; put every class into a folder of its own, "
+                f"{self.path} holds {content}; put every class into a folder of its own, "
                 "as in cats/1.jpg and dogs/2.jpg"
             )
-        classes = {item.label for item in items}
         if len(classes) == 1:
             raise DataError(
                 f"{self.path} holds only one class, {classes.pop()!r}; "
                 "at least two class folders are needed"
             )
-        for split, others in layout.items():
-            unknown = sorted({item.label for item in others} - classes)
+        for split, split_files in files.items():
+            unknown = sorted({file.class_name for file in split_files} - classes)
             if unknown:
                 raise DataError(
-                    f"{self.path}: {split} has a class {unknown[0]!r} that train has not; "
+                    f"{self.path}: {split} has a class {unknown[0]!r} that train does not have; "
                     "use the same class folders in every split"
                 )
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the training split's class folders, sorted."""
-        return tuple(sorted({item.label for item in self._layout["train"]}))
+        return tuple(sorted({file.class_name for file in self._files["train"]}))
 
     @cached_property
     def native_size(self) -> int:
         """Median of the shorter sides of a sample."""
-        used = {(item.store, item.name) for items in self._layout.values() for item in items}
-        store = self.stores[self._layout["train"][0].store]
-        number = self.stores.index(store)
-        names = [name for name in store.sample(_SAMPLE) if (number, name) in used]
-        names = names or [item.name for item in self._layout["train"][:_SAMPLE]]
-        sides = [side for _, content in store.read(names) if (side := shorter_side(content))]
+        used = {(file.store, file.path) for files in self._files.values() for file in files}
+        number = self._files["train"][0].store
+        store = self.stores[number]
+        names = [name for name in store.sample_names(_SAMPLED_FILES) if (number, name) in used]
+        names = names or [file.path for file in self._files["train"][:_SAMPLED_FILES]]
+        sides = [
+            side for _, content in store.read_files(names) if (side := read_shorter_side(content))
+        ]
         if not sides:
             raise DataError(
-                f"none of the first pictures of {self.path} can be decoded; "
-                f"look at {store.label(names[0])}"
+                f"none of the first images of {self.path} can be decoded; "
+                f"check {store.describe(names[0])}"
             )
         return round(median(sides))
 
     @property
     def default_size(self) -> int:
-        """The native size, made round, at most 224."""
+        """The native size, rounded, at most 224."""
         return sensible_size(self.native_size)
 
     @property
     def flip(self) -> bool:
-        """Not for folders of single characters."""
-        return mirrors(self.name, self.classes)
+        """False for folders of single characters."""
+        return allows_flips(self.name, self.classes)
 
-    def counts(self) -> dict[str, int]:
-        """Pictures of every split that is there."""
-        return {split: len(self._layout[split]) for split in SPLITS if split in self._layout}
+    def count_images(self) -> dict[str, int]:
+        """The number of images in each split that the source has."""
+        return {split: len(self._files[split]) for split in SPLITS if split in self._files}
 
-    def labels(self) -> dict[SplitName, Labels]:
-        """Index of the class of every picture, a split."""
-        index = {name: number for number, name in enumerate(self.classes)}
+    def read_labels(self) -> dict[SplitName, Labels]:
+        """The labels of each split; no file is opened for that."""
+        numbers = {name: number for number, name in enumerate(self.classes)}
         return {
-            split: np.array([index[item.label] for item in items], np.int64)
-            for split, items in self._layout.items()
+            split: np.array([numbers[file.class_name] for file in files], np.int64)
+            for split, files in self._files.items()
         }
 
-    def pictures(
-        self, split: SplitName, rows: Integers, size: int
+    def read_images(
+        self, split: SplitName, rows: Rows, size: int
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
-        """The chosen pictures at size × size, each with its place in `rows`."""
-        return decode_all(self._raws(split, rows), size)
+        """See `DataSource.read_images`."""
+        return decode_images(self._read_encoded(split, rows), size)
 
-    def _raws(self, split: SplitName, rows: Integers) -> Iterator[EncodedImage]:
-        items = self._layout[split]
+    def _read_encoded(self, split: SplitName, rows: Rows) -> Iterator[EncodedImage]:
+        files = self._files[split]
         for number, store in enumerate(self.stores):
-            places = {
-                items[row].name: place
-                for place, row in enumerate(rows.tolist())
-                if items[row].store == number
+            indices = {
+                files[row].path: index
+                for index, row in enumerate(rows.tolist())
+                if files[row].store == number
             }
-            for name, content in store.read(places):
-                yield EncodedImage(places[name], store.label(name), content)
+            for name, content in store.read_files(indices):
+                yield EncodedImage(indices[name], store.describe(name), content)
 
 
 def _split_archives(folder: Path) -> dict[SplitName, Path]:
-    """Archives in a folder that are named after splits, `train` among them; else nothing."""
-    found: dict[SplitName, Path] = {}
-    with reading(folder):
+    """Archives in a folder that are named after splits; none if `train` is not among them."""
+    archives: dict[SplitName, Path] = {}
+    with raising_data_errors(folder):
         files = sorted(file for file in folder.iterdir() if file.is_file())
     for file in files:
         for suffix in ARCHIVE_SUFFIXES:
             stem = file.name.lower().removesuffix(suffix)
             if stem != file.name.lower() and stem in _SPLIT_NAMES:
-                found.setdefault(_SPLIT_NAMES[stem], file)
-    return found if "train" in found else {}
+                archives.setdefault(_SPLIT_NAMES[stem], file)
+    return archives if "train" in archives else {}

@@ -1,7 +1,8 @@
-"""One picture file to one square RGB array: any mode, any size, antialiased.
+"""From an image file to a square RGB array: any mode, any size, antialiased.
 
-The shorter side is brought to the wanted size and the middle square is kept. Transparent pictures
-are laid on white, 16-bit and floating point grey is scaled to 8 bits, a camera's rotation is kept.
+The shorter side is resized to the wanted size and the middle square is kept. Transparent images are
+laid on white, 16-bit and floating point grey is scaled to 8 bits, and the rotation that a camera
+has recorded is applied.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from .dataset import Images
 
 _FORMATS = "jpg jpeg jpe png bmp gif tif tiff webp ppm pgm pbm jp2 avif"
 SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
-_CHUNK = 32
-_SMALL = 16_384  # bytes; below, a thread spends more on the interpreter's lock than it gains
+_IMAGES_PER_TASK = 32
+_SMALL_FILE_BYTES = 16_384
+"""Below this size a thread spends more time on the interpreter's lock than it gains."""
 
 
 @dataclass(frozen=True)
 class BrokenImage:
-    """A picture that cannot be decoded: which, and why."""
+    """An image that cannot be decoded: its name for messages, and the reason."""
 
     label: str
     reason: str
@@ -36,20 +38,26 @@ class BrokenImage:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An undecoded picture: its place in the wanted order, its name for messages, its content."""
+    """An image that is not decoded yet.
 
-    place: int
+    Attributes:
+        index: its position among the images that were asked for.
+        label: its name for messages.
+        content: the file's bytes, or its path.
+    """
+
+    index: int
     label: str
     content: bytes | Path
 
 
-def fit(image: Image.Image, size: int) -> Images:
-    """The middle square of a picture at size × size, uint8 RGB (size, size, 3)."""
+def crop_and_resize(image: Image.Image, size: int) -> Images:
+    """The middle square of an image at size × size, uint8 RGB (size, size, 3)."""
     # JPEG files can be decoded at 1/2, 1/4 or 1/8; twice the size is left for the resampling.
     image.draft(None, (2 * size, 2 * size))
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
-    image = _rgb(image)
+    image = _to_rgb(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
@@ -60,48 +68,50 @@ def fit(image: Image.Image, size: int) -> Images:
     return np.asarray(image)
 
 
-def fit_array(image: Images, size: int) -> Images:
-    """`fit` for a picture that is an RGB array already."""
-    return image if image.shape[:2] == (size, size) else fit(Image.fromarray(image), size)
+def resize_array(image: Images, size: int) -> Images:
+    """`crop_and_resize` for an image that is an RGB array (H, W, 3) already."""
+    if image.shape[:2] == (size, size):
+        return image
+    return crop_and_resize(Image.fromarray(image), size)
 
 
-def shorter_side(content: bytes | Path) -> int | None:
-    """Shorter side in pixels, from the header alone; None if it cannot be read."""
+def read_shorter_side(content: bytes | Path) -> int | None:
+    """Shorter side in pixels, from the file's header alone; None if it cannot be read."""
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
             return min(image.size)
-    except Exception:  # decoders raise anything on damaged input
+    except Exception:  # Decoders raise anything on damaged input.
         return None
 
 
-def decode_all(
-    raws: Iterable[EncodedImage], size: int
+def decode_images(
+    encoded: Iterable[EncodedImage], size: int
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
-    """Every picture with its place: an array (size, size, 3), or why there is none.
+    """Decode images; each with its index, as an array (size, size, 3) or as a `BrokenImage`.
 
-    Decoding runs in threads, except for pictures so small that threads would only wait for one
-    another. Places come in any order; a bounded number of pictures is in memory.
+    Decoding runs in threads, except for files so small that the threads would only wait for one
+    another. Indices come in any order, and a bounded number of images is in memory.
     """
-    raws = iter(raws)
-    workers = min(16, _cores())
+    remaining = iter(encoded)
+    threads = min(16, _usable_cores())
     pending: deque[Future[list[tuple[int, Images | BrokenImage]]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        while chunk := list(islice(raws, _CHUNK)):
-            if _is_small(chunk):
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        while chunk := list(islice(remaining, _IMAGES_PER_TASK)):
+            if _has_small_files(chunk):
                 yield from _decode_chunk(chunk, size)
                 continue
             pending.append(pool.submit(_decode_chunk, chunk, size))
-            if len(pending) > 2 * workers:
+            if len(pending) > 2 * threads:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _eight_bits(image).convert("RGB")
+        return _to_eight_bits(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, "white")
@@ -109,8 +119,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey to 8 bits: by its type's range, which its largest value gives away."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey scaled to 8 bits by the range of its type, which its largest value tells."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
     peak = values.max(initial=0)
     full = next((top for top in (1, 255, 65_535) if peak <= top), peak)
@@ -120,30 +130,31 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _decode_chunk(chunk: list[EncodedImage], size: int) -> list[tuple[int, Images | BrokenImage]]:
-    return [(raw.place, _decode(raw, size)) for raw in chunk]
+    return [(encoded.index, _decode(encoded, size)) for encoded in chunk]
 
 
-def _decode(raw: EncodedImage, size: int) -> Images | BrokenImage:
+def _decode(encoded: EncodedImage, size: int) -> Images | BrokenImage:
+    content = encoded.content
     try:
-        content = raw.content.read_bytes() if isinstance(raw.content, Path) else raw.content
+        content = content.read_bytes() if isinstance(content, Path) else content
         with Image.open(io.BytesIO(content)) as image:
-            return fit(image, size)
-    except Exception as error:  # decoders raise anything on damaged input
-        return BrokenImage(raw.label, _reason(error))
+            return crop_and_resize(image, size)
+    except Exception as error:  # Decoders raise anything on damaged input.
+        return BrokenImage(encoded.label, _reason(error))
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture in a known format"
+        return "not an image in a known format"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _is_small(chunk: list[EncodedImage]) -> bool:
-    sizes = [len(raw.content) for raw in chunk if isinstance(raw.content, bytes)]
-    return bool(sizes) and sum(sizes) < _SMALL * len(chunk)
+def _has_small_files(chunk: list[EncodedImage]) -> bool:
+    sizes = [len(encoded.content) for encoded in chunk if isinstance(encoded.content, bytes)]
+    return bool(sizes) and sum(sizes) < _SMALL_FILE_BYTES * len(chunk)
 
 
-def _cores() -> int:
+def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

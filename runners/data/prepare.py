@@ -1,4 +1,4 @@
-"""Decode a source's pictures into arrays: the one slow step, done once for a study."""
+"""Decode a source's images into arrays: the one slow step, done once for a study."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import numpy.typing as npt
 
 from ...errors import DataError
 from ..recipe import Recipe
-from .dataset import DataInfo, Images, Labels, Rgb, SplitName
+from .dataset import DataInfo, Images, Labels, Rgb, Rows, SplitName
 from .images import BrokenImage
-from .source import DataSource, Integers
+from .source import DataSource
 from .splits import plan_splits
 
 Progress = Callable[[int, int], None]
-"""Called now and then with (pictures done, pictures in all)."""
+"""Called now and then with the number of images done and of all images."""
 
-_SHOWN = 256  # pictures between two calls of progress
-_CHUNK = 256
+_IMAGES_PER_REPORT = 256
+"""Images between two calls of progress."""
+_IMAGES_PER_SUM = 256
+"""Images whose pixels are summed at once."""
 
 
-def build(
+def prepare_arrays(
     source: DataSource,
     recipe: Recipe,
     scratch: Path,
@@ -32,26 +34,34 @@ def build(
 ) -> DataInfo:
     """Write `<split>.images.npy`, `<split>.labels.npy` and `info.json` into `scratch`.
 
-    `folder` is where the caller will put them. DataError if the data cannot be used.
+    Args:
+        source: where the images come from.
+        recipe: chooses the image size and the splits.
+        scratch: an empty folder.
+        folder: where the caller will put the files.
+        progress: called now and then.
+
+    Raises:
+        DataError: the data cannot be used.
     """
-    labels = source.labels()
+    labels = source.read_labels()
     plan = plan_splits(labels, source.classes, recipe)
-    shelves = {
-        split: _Shelf(scratch, split, labels[selection.split], selection.rows, recipe.image_size)
+    writers = {
+        split: _SplitWriter(
+            scratch, split, labels[selection.split], selection.rows, recipe.image_size
+        )
         for split, selection in plan.selections.items()
     }
-    meter = _Meter(sum(len(shelf.rows) for shelf in shelves.values()), progress)
+    counter = _ImageCounter(sum(len(writer.rows) for writer in writers.values()), progress)
     broken: list[str] = []
     for origin in labels:
-        # One pass over each split of the source, whatever is dealt from it: archives are slow.
-        fed = [
-            shelves[split] for split, chosen in plan.selections.items() if chosen.split == origin
-        ]
-        broken += _fill(fed, source, origin, recipe, meter)
+        # Archives are slow, so each split of the source is read in one pass for all writers.
+        fed = [writers[s] for s, selection in plan.selections.items() if selection.split == origin]
+        broken += _decode_split(fed, source, origin, recipe, counter)
     counts: dict[str, int] = {
-        split: shelf.close(source.classes) for split, shelf in shelves.items()
+        split: writer.close(source.classes) for split, writer in writers.items()
     }
-    mean, std = moments(np.load(scratch / "train.images.npy", mmap_mode="r"))
+    mean, std = compute_mean_and_std(np.load(scratch / "train.images.npy", mmap_mode="r"))
     info = DataInfo(
         name=source.name,
         classes=source.classes,
@@ -61,7 +71,7 @@ def build(
         mean=mean,
         std=std,
         flip=source.flip,
-        crop=usual_crop(source, recipe.image_size),
+        crop=default_crop(source, recipe.image_size),
         folder=folder,
         broken=tuple(broken),
     )
@@ -69,16 +79,16 @@ def build(
     return info
 
 
-def usual_crop(source: DataSource, size: int) -> int:
-    """Pixels of shift: what the source says, or an eighth of the side, as is usual on CIFAR."""
+def default_crop(source: DataSource, size: int) -> int:
+    """Pixels of shift: the source's own, or an eighth of the side, as is usual on CIFAR."""
     return size // 8 if source.crop is None else source.crop
 
 
-def moments(images: Images) -> tuple[Rgb, Rgb]:
+def compute_mean_and_std(images: Images) -> tuple[Rgb, Rgb]:
     """Mean and deviation of every channel of (N, H, W, 3), in [0, 1]; deviations at least 1/255."""
     total, squares = np.zeros(3), np.zeros(3)
-    for start in range(0, len(images), _CHUNK):
-        pixels = images[start : start + _CHUNK].reshape(-1, 3).astype(np.float32)
+    for start in range(0, len(images), _IMAGES_PER_SUM):
+        pixels = images[start : start + _IMAGES_PER_SUM].reshape(-1, 3).astype(np.float32)
         total += pixels.sum(0, dtype=np.float64)
         squares += np.square(pixels).sum(0, dtype=np.float64)
     count = max(1, images.size // 3)
@@ -87,76 +97,83 @@ def moments(images: Images) -> tuple[Rgb, Rgb]:
     return _rgb(mean / 255), _rgb(std / 255)
 
 
-class _Meter:
-    """Counts pictures and tells the caller now and then."""
+class _ImageCounter:
+    """Counts images and reports the progress now and then."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
 
-    def step(self) -> None:
+    def advance(self) -> None:
         self.done += 1
-        if self.progress and (self.done % _SHOWN == 0 or self.done == self.total):
+        due = self.done % _IMAGES_PER_REPORT == 0 or self.done == self.total
+        if self.progress and due:
             self.progress(self.done, self.total)
 
 
-class _Shelf:
+class _SplitWriter:
     """The arrays of one split, while they are filled."""
 
-    def __init__(
-        self, scratch: Path, split: str, labels: Labels, rows: Integers, side: int
-    ) -> None:
+    def __init__(self, scratch: Path, split: str, labels: Labels, rows: Rows, side: int) -> None:
         self.scratch, self.split, self.rows = scratch, split, rows
         self.labels = labels[rows]
-        self.kept = np.zeros(len(rows), bool)
+        self.written = np.zeros(len(rows), bool)
         self.file = scratch / f"{split}.images.npy"
         shape = (len(rows), side, side, 3)
         self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
 
-    def put(self, place: int, picture: Images) -> None:
-        self.images[place] = picture
-        self.kept[place] = True
+    def write(self, index: int, image: Images) -> None:
+        self.images[index] = image
+        self.written[index] = True
 
     def close(self, classes: tuple[str, ...]) -> int:
-        """Save what was put; how many. DataError if a class or the split is left without."""
-        labels = self.labels[self.kept]
+        """Save the images that were written, and return their number.
+
+        Raises:
+            DataError: the split, or a class of the training split, has no image.
+        """
+        labels = self.labels[self.written]
         counts = np.bincount(labels, minlength=len(classes))
         if not counts.any():
-            raise DataError(f"no picture of the {self.split} split can be decoded; repair them")
+            raise DataError(f"no image of the {self.split} split can be decoded; repair them")
         if self.split == "train" and not counts.all():
             name = classes[int(np.argmin(counts))]
-            raise DataError(f"no training picture of class {name!r} can be decoded; repair them")
+            raise DataError(f"no training image of class {name!r} can be decoded; repair them")
         self.images.flush()
         del self.images
-        if not self.kept.all():
-            np.save(self.file, np.load(self.file)[self.kept])
+        if not self.written.all():
+            np.save(self.file, np.load(self.file)[self.written])
         np.save(self.scratch / f"{self.split}.labels.npy", labels)
         return len(labels)
 
 
-def _fill(
-    shelves: list[_Shelf], source: DataSource, origin: SplitName, recipe: Recipe, meter: _Meter
+def _decode_split(
+    writers: list[_SplitWriter],
+    source: DataSource,
+    origin: SplitName,
+    recipe: Recipe,
+    counter: _ImageCounter,
 ) -> list[str]:
-    """Put the pictures onto their shelves; the names of those that cannot be decoded."""
-    if not shelves:
+    """Decode the images of one split of the source that `writers` need; names of broken ones."""
+    if not writers:
         return []
-    rows = np.concatenate([shelf.rows for shelf in shelves])
-    owners = [(shelf, place) for shelf in shelves for place in range(len(shelf.rows))]
+    rows = np.concatenate([writer.rows for writer in writers])
+    targets = [(writer, index) for writer in writers for index in range(len(writer.rows))]
     broken: list[str] = []
-    seen = 0
-    for place, picture in source.pictures(origin, rows, recipe.image_size):
-        seen += 1
-        meter.step()
-        if not isinstance(picture, BrokenImage):
-            shelf, where = owners[place]
-            shelf.put(where, picture)
+    num_read = 0
+    for position, image in source.read_images(origin, rows, recipe.image_size):
+        num_read += 1
+        counter.advance()
+        if not isinstance(image, BrokenImage):
+            writer, index = targets[position]
+            writer.write(index, image)
         elif recipe.skip_broken:
-            broken.append(picture.label)
+            broken.append(image.label)
         else:
             raise DataError(
-                f"{picture.label} cannot be decoded ({picture.reason}); repair or remove it, "
-                "or leave such pictures out with --skip-broken"
+                f"{image.label} cannot be decoded ({image.reason}); repair or remove it, "
+                "or leave such images out with --skip-broken"
             )
-    if seen != len(rows):
+    if num_read != len(rows):
         raise DataError(f"{source.name} changed while it was read; start again")
     return sorted(broken)
 

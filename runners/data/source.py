@@ -1,34 +1,42 @@
-"""What a source of pictures can do, and what suits pictures of a kind."""
+"""The interface of data sources: labelled images that can be read, wherever they are.
+
+To add a source, write a class with these methods and add it to the table in `resolve`. Every source
+passes the contract suite in `tests/runners/data/test_source.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from .dataset import Images, Labels, SplitName
+from .dataset import Images, Labels, Rows, SplitName
 from .images import BrokenImage
 
-Integers = npt.NDArray[np.int64]
+MAX_DEFAULT_SIZE_PIXELS = 224
 
 
 class DataSource(Protocol):
-    """Labelled pictures somewhere. Making one is cheap; everything else may read files.
+    """Labelled images in splits.
+
+    Creating one is cheap; everything else may read files or the network, and raises DataError if
+    that fails. A source that lacks a validation or test split has images held out of `train` by
+    `splits.plan_splits`.
 
     Attributes:
-        identity: changes when the pictures do; part of the cache's key.
-        classes: names of the classes, in the order of the labels.
-        native_size: shorter side of a typical picture, pixels.
-        default_size: a sensible side to train at.
-        flip, crop: which augmentations belong to these pictures; None: a share of the size.
+        name: what reports and messages call the data.
+        fingerprint: a text that identifies the content and is part of the cache's key. Two sources
+            with one fingerprint have the same images, and files that change give another one.
+        classes: names of the classes, in the order of the labels, always the same.
+        native_size: shorter side of a typical image, pixels.
+        default_size: a sensible side to train at, pixels.
+        flip: whether mirroring keeps the meaning of an image.
+        crop: the usual shift in pixels; None for a share of the image size.
     """
 
     name: str
 
     @property
-    def identity(self) -> str: ...  # noqa: D102
+    def fingerprint(self) -> str: ...  # noqa: D102
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -40,27 +48,36 @@ class DataSource(Protocol):
     @property
     def crop(self) -> int | None: ...  # noqa: D102
 
-    def counts(self) -> dict[str, int]:
-        """Pictures of the splits that the source has."""
+    def count_images(self) -> dict[str, int]:
+        """The number of images in each split that the source has."""
 
-    def labels(self) -> dict[SplitName, Labels]:
-        """Labels of the splits that the source has; `train` is always there."""
+    def read_labels(self) -> Mapping[SplitName, Labels]:
+        """The labels (N,) of each split that the source has; `train` is always among them."""
 
-    def pictures(
-        self, split: SplitName, rows: Integers, size: int
+    def read_images(
+        self, split: SplitName, rows: Rows, size: int
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
-        """The chosen pictures of a split at size × size, each with its place in `rows`."""
+        """Read some images of a split, in any order.
+
+        Args:
+            split: one of those of `read_labels`.
+            rows: (n,) numbers of different images, which are also positions in the split's labels.
+            size: the side to which images are cropped and resized, pixels.
+
+        Yields an index into `rows` with its image, uint8 (size, size, 3) in RGB, once for every
+        row. An image that cannot be decoded is a `BrokenImage`.
+        """
 
 
-def sensible_size(native: int) -> int:
-    """A size to train at: the native one, made round, and at most 224 pixels."""
-    step = 4 if native < 64 else 32
-    return max(8, min(224, round(native / step) * step))
+def sensible_size(native_size: int) -> int:
+    """A size to train at: the native one, rounded, and at most `MAX_DEFAULT_SIZE_PIXELS`."""
+    step = 4 if native_size < 64 else 32
+    return max(8, min(MAX_DEFAULT_SIZE_PIXELS, round(native_size / step) * step))
 
 
-def mirrors(name: str, classes: tuple[str, ...]) -> bool:
-    """Whether flipping keeps the meaning: not for characters, told by their names."""
-    words = name.lower()
-    if any(word in words for word in ("mnist", "svhn", "digit", "omniglot", "letters")):
+def allows_flips(name: str, classes: tuple[str, ...]) -> bool:
+    """Whether mirroring keeps the meaning, guessed from names: not for images of characters."""
+    lowered = name.lower()
+    if any(word in lowered for word in ("mnist", "svhn", "digit", "omniglot", "letters")):
         return False
-    return not all(len(c) == 1 for c in classes)
+    return not all(len(class_name) == 1 for class_name in classes)

@@ -1,10 +1,10 @@
-"""Which pictures train, which validate, which test: by seed, and with every class in its share.
+"""Which images train, which validate, which test: by seed, and with every class in its share.
 
-A source's own validation and test splits are used as they are. What it lacks is taken out of its
-training pictures, test first: `val_fraction` of them for the test (at most `train_limit`), then, of
-what is left, at most `train_limit` pictures for training and validation together, of which
-`val_fraction` validate. With a limit, an own validation split is cut down to that number too; an
-own test split stays whole.
+A source's own validation and test splits are used as they are. A split that it lacks is held out of
+its training images, test first: `val_fraction` of them for the test (at most `train_limit`). Of
+what is left, at most `train_limit` images are used for training and validation together, and
+`val_fraction` of these validate. With a limit, the source's own validation split is cut down to
+that number too; its own test split stays whole.
 """
 
 from __future__ import annotations
@@ -16,114 +16,139 @@ import numpy as np
 
 from ...errors import DataError
 from ..recipe import Recipe
-from .dataset import Labels, SplitName
-from .source import Integers
+from .dataset import Labels, Rows, SplitName
+
+Counts = Rows
+"""Numbers of images, one for each class."""
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Rows of one split of the source."""
+class RowSelection:
+    """Rows (n,) of one split of the source."""
 
     split: SplitName
-    rows: Integers
+    rows: Rows
 
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Where every split's pictures come from, and which splits the source lacked."""
+    """Where the images of `train`, `val` and `test` come from.
 
-    selections: Mapping[SplitName, Selection]
+    Attributes:
+        selections: the rows of the source that make up each split.
+        held_out: the splits that the source lacks.
+    """
+
+    selections: Mapping[SplitName, RowSelection]
     held_out: tuple[SplitName, ...]
 
 
 def plan_splits(
     labels: Mapping[SplitName, Labels], classes: tuple[str, ...], recipe: Recipe
 ) -> SplitPlan:
-    """Deal the pictures out; DataError if a class or the limit is too small for that.
+    """Choose the images of every split.
 
-    `labels` are the source's own splits, `train` among them.
+    Args:
+        labels: those of the source's own splits, `train` among them.
+        classes: names of the classes, in the order of the labels.
+        recipe: `val_fraction`, `train_limit` and `data_seed` decide.
+
+    Raises:
+        DataError: a class has too few images, or the limit is too small.
     """
     held_out: tuple[SplitName, ...] = tuple(s for s in ("val", "test") if s not in labels)
     rng = np.random.default_rng(recipe.data_seed)
-    piles = _piles(labels["train"], len(classes), rng)
-    _check_piles(piles, classes, 1 + len(held_out))
-    chosen: dict[SplitName, Selection] = {}
+    remaining = _shuffled_rows_by_class(labels["train"], len(classes), rng)
+    _check_class_sizes(remaining, classes, 1 + len(held_out))
+    selections: dict[SplitName, RowSelection] = {}
     if "test" in held_out:
         total = round(recipe.val_fraction * len(labels["train"]))
-        taken = _take(piles, min(total, recipe.train_limit or total), 1, leave=len(held_out))
-        chosen["test"] = Selection("train", np.sort(np.concatenate(taken)))
+        total = min(total, recipe.train_limit or total)
+        test = _take_rows(remaining, total, at_least=1, leave=len(held_out))
+        selections["test"] = RowSelection("train", np.sort(np.concatenate(test)))
     else:
-        chosen["test"] = Selection("test", np.arange(len(labels["test"])))
-    train, chosen["val"] = _train_and_val(labels, piles, recipe, rng)
-    chosen["train"] = Selection("train", rng.permutation(np.concatenate(train)))
-    return SplitPlan({split: chosen[split] for split in ("train", "val", "test")}, held_out)
+        selections["test"] = RowSelection("test", np.arange(len(labels["test"])))
+    train, selections["val"] = _select_train_and_val(labels, remaining, recipe, rng)
+    selections["train"] = RowSelection("train", rng.permutation(np.concatenate(train)))
+    return SplitPlan({split: selections[split] for split in ("train", "val", "test")}, held_out)
 
 
-def _train_and_val(
+def _select_train_and_val(
     labels: Mapping[SplitName, Labels],
-    piles: list[Integers],
+    remaining: list[Rows],
     recipe: Recipe,
     rng: np.random.Generator,
-) -> tuple[list[Integers], Selection]:
+) -> tuple[list[Rows], RowSelection]:
+    """The rows that train, by class, and the selection that validates."""
     fraction, limit = recipe.val_fraction, recipe.train_limit
-    if limit is not None and limit < 2 * len(piles):
+    if limit is not None and limit < 2 * len(remaining):
         raise DataError(
-            f"train_limit={limit} is too few for {len(piles)} classes; "
-            f"use at least {2 * len(piles)}"
+            f"train_limit={limit} is too few for {len(remaining)} classes; "
+            f"use at least {2 * len(remaining)}"
         )
     if "val" not in labels:
-        limited = piles if limit is None else _take(piles, limit, 2)
-        held = _take(limited, round(fraction * sum(map(len, limited))), 1, leave=1)
-        return limited, Selection("train", np.sort(np.concatenate(held)))
+        train = remaining if limit is None else _take_rows(remaining, limit, at_least=2)
+        total = round(fraction * sum(map(len, train)))
+        val = _take_rows(train, total, at_least=1, leave=1)
+        return train, RowSelection("train", np.sort(np.concatenate(val)))
     if limit is None:
-        return piles, Selection("val", np.arange(len(labels["val"])))
-    validating = max(1, round(fraction * limit))
-    own = _piles(labels["val"], len(piles), rng)
-    kept = np.sort(np.concatenate(_take(own, validating, 0)))
-    return _take(piles, limit - validating, 1), Selection("val", kept)
+        return remaining, RowSelection("val", np.arange(len(labels["val"])))
+    total = max(1, round(fraction * limit))
+    val_rows = _shuffled_rows_by_class(labels["val"], len(remaining), rng)
+    val = _take_rows(val_rows, total, at_least=0)
+    train = _take_rows(remaining, limit - total, at_least=1)
+    return train, RowSelection("val", np.sort(np.concatenate(val)))
 
 
-def _piles(labels: Labels, classes: int, rng: np.random.Generator) -> list[Integers]:
-    """The rows of every class, shuffled."""
+def _shuffled_rows_by_class(
+    labels: Labels, num_classes: int, rng: np.random.Generator
+) -> list[Rows]:
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
-    ends = np.cumsum(np.bincount(labels, minlength=classes))[:-1]
+    ends = np.cumsum(np.bincount(labels, minlength=num_classes))[:-1]
     return np.split(order, ends)
 
 
-def _take(piles: list[Integers], total: int, least: int, *, leave: int = 0) -> list[Integers]:
-    """Take `total` rows off the piles (in place), each class in its share.
+def _take_rows(
+    rows_by_class: list[Rows], total: int, *, at_least: int, leave: int = 0
+) -> list[Rows]:
+    """Remove `total` rows from the lists (in place) and return them, each class in its share.
 
-    Every pile gives at least `least` rows and keeps at least `leave`.
+    Every class gives at least `at_least` rows and keeps at least `leave`.
     """
-    counts = np.array([len(pile) for pile in piles])
-    numbers = allot(total, counts, np.minimum(least, counts), np.maximum(counts - leave, 0))
-    taken = [pile[:n] for pile, n in zip(piles, numbers, strict=True)]
-    piles[:] = [pile[n:] for pile, n in zip(piles, numbers, strict=True)]
+    sizes = np.array([len(rows) for rows in rows_by_class])
+    counts = apportion(total, sizes, np.minimum(at_least, sizes), np.maximum(sizes - leave, 0))
+    taken = [rows[:n] for rows, n in zip(rows_by_class, counts, strict=True)]
+    rows_by_class[:] = [rows[n:] for rows, n in zip(rows_by_class, counts, strict=True)]
     return taken
 
 
-def allot(total: int, counts: Integers, least: Integers, most: Integers) -> Integers:
-    """Whole numbers near `counts`' shares of `total`, between `least` and `most`.
+def apportion(total: int, sizes: Counts, minimum: Counts, maximum: Counts) -> Counts:
+    """Whole numbers proportional to `sizes`, between `minimum` and `maximum`.
 
-    They add up to `total`, or come as near as the bounds allow.
+    They add up to `total`, or come as near to it as the limits allow.
+
+    Args:
+        total: the sum of the result.
+        sizes: (C,) sizes of the classes.
+        minimum, maximum: (C,) limits of the result.
     """
-    total = int(np.clip(total, least.sum(), most.sum()))
-    share = counts * (total / max(1, counts.sum()))
-    given: Integers = np.clip(np.floor(share).astype(np.int64), least, most)
-    while (missing := total - int(given.sum())) != 0:
+    total = int(np.clip(total, minimum.sum(), maximum.sum()))
+    share = sizes * (total / max(1, sizes.sum()))
+    counts: Counts = np.clip(np.floor(share).astype(np.int64), minimum, maximum)
+    while (missing := total - int(counts.sum())) != 0:
         step = 1 if missing > 0 else -1
-        open_ = given < most if step > 0 else given > least
-        want = np.where(open_, step * (share - given), -np.inf)
-        given[int(np.argmax(want))] += step
-    return given
+        adjustable = counts < maximum if step > 0 else counts > minimum
+        deviation = np.where(adjustable, step * (share - counts), -np.inf)
+        counts[int(np.argmax(deviation))] += step
+    return counts
 
 
-def _check_piles(piles: list[Integers], classes: tuple[str, ...], needed: int) -> None:
-    poorest = min(range(len(piles)), key=lambda number: len(piles[number]))
-    if len(piles[poorest]) < needed:
-        held = ", one for each split that is held out" if needed > 1 else ""
+def _check_class_sizes(rows_by_class: list[Rows], classes: tuple[str, ...], needed: int) -> None:
+    smallest = min(range(len(rows_by_class)), key=lambda number: len(rows_by_class[number]))
+    if len(rows_by_class[smallest]) < needed:
+        reason = ", one for each split that is held out" if needed > 1 else ""
         raise DataError(
-            f"class {classes[poorest]!r} has {len(piles[poorest])} training pictures; "
-            f"at least {needed} are needed{held}. Add pictures or remove the class"
+            f"class {classes[smallest]!r} has {len(rows_by_class[smallest])} training images; "
+            f"at least {needed} are needed{reason}. Add images or remove the class"
         )

@@ -1,9 +1,9 @@
 """Data sets by timm's names: `torch/cifar10`, `hfds/owner/name`, `hfids/owner/name`, `tfds/name`.
 
 `timm.data.create_dataset` finds, downloads and opens them; here they are only listed and read,
-once, into the cache. torchvision's sets have two splits, of which the second is the test; the
-others are asked for `validation` and `test`. Sets that can only be streamed are read twice, for
-their labels and for their pictures, so that they need not fit into memory.
+once, into the cache. The sets of torchvision have two splits, and the second is used as the test
+split. The others are asked for `validation` and `test`. Sets that can only be streamed are read
+twice, for their labels and for their images, so that they need not fit into memory.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ import numpy as np
 from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
-from .dataset import Images, Labels, SplitName
-from .images import BrokenImage, fit
-from .source import Integers, mirrors, sensible_size
+from .dataset import Images, Labels, Rows, SplitName
+from .images import BrokenImage, crop_and_resize
+from .source import allows_flips, sensible_size
 
-_SAMPLE = 32
-_DOWNLOADS = ("torch", "tfds", "hfids")  # the families that take `download`
+TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
+_SAMPLED_IMAGES = 32
+"""Images that are read to find the typical size."""
+_DOWNLOADING_FAMILIES = ("torch", "tfds", "hfids")
+"""The families that take the argument `download`."""
 _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datasets"}
 
 
 class TimmSource:
-    """A data set that timm opens, as a source; see `source.DataSource`."""
+    """A data set that timm opens, as a `DataSource`."""
 
     crop = None
 
     def __init__(self, spec: str) -> None:
         self.name = spec
-        self.identity = f"timm:{spec}"
+        self.fingerprint = f"timm:{spec}"
         self._family = spec.partition("/")[0].lower()
 
     @cached_property
@@ -43,15 +46,15 @@ class TimmSource:
         train = self._open("train")
         if train is None:
             raise DataError(f"{self.name} has no split called 'train'")
-        found: dict[SplitName, Any] = {"train": train}
-        asked: dict[SplitName, str] = {"val": "validation", "test": "test"}
+        sets: dict[SplitName, Any] = {"train": train}
+        names: dict[SplitName, str] = {"val": "validation", "test": "test"}
         if self._family == "torch":
-            asked = {"test": "validation"}
-        for split, word in asked.items():
-            opened = self._open(word)
+            names = {"test": "validation"}
+        for split, name in names.items():
+            opened = self._open(name)
             if opened is not None:
-                found[split] = opened
-        return found
+                sets[split] = opened
+        return sets
 
     def _open(self, split: str) -> Any | None:
         """timm's data set for one split; None if the set has no such split."""
@@ -59,7 +62,10 @@ class TimmSource:
         try:
             root.mkdir(parents=True, exist_ok=True)
             return import_timm().data.create_dataset(
-                self.name, root=str(root), split=split, download=self._family in _DOWNLOADS
+                self.name,
+                root=str(root),
+                split=split,
+                download=self._family in _DOWNLOADING_FAMILIES,
             )
         except AttentuneError:
             raise
@@ -69,7 +75,7 @@ class TimmSource:
                 f"{self.name} needs a package that is not installed ({error}); "
                 f"pip install {package}"
             ) from error
-        except Exception as error:  # every family fails in its own way
+        except Exception as error:  # Every family fails in its own way.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             if split != "train" and isinstance(error, ValueError) and "split" in reason.lower():
                 return None
@@ -83,9 +89,9 @@ class TimmSource:
         """The set's own class names, or numbers if it has none."""
         train = self._sets["train"]
         reader = getattr(train, "reader", None)
-        by_index = getattr(reader, "class_to_idx", None)
-        if isinstance(by_index, dict):
-            return tuple(map(str, sorted(by_index, key=by_index.__getitem__)))
+        numbers = getattr(reader, "class_to_idx", None)
+        if isinstance(numbers, dict):
+            return tuple(map(str, sorted(numbers, key=numbers.__getitem__)))
         names = getattr(train, "classes", None)
         if names:
             return tuple(map(str, names))
@@ -94,81 +100,81 @@ class TimmSource:
 
     @cached_property
     def native_size(self) -> int:
-        """Median of the shorter sides of the first pictures."""
-        first = islice(_items(self._sets["train"]), _SAMPLE)
+        """Median of the shorter sides of the first images."""
+        first = islice(_iterate(self._sets["train"]), _SAMPLED_IMAGES)
         sides: list[int] = [min(image.size) for image, _ in first]
         if not sides:
-            raise DataError(f"{self.name} holds no pictures")
+            raise DataError(f"{self.name} holds no images")
         return round(median(sides))
 
     @property
     def default_size(self) -> int:
-        """The native size, made round, at most 224."""
+        """The native size, rounded, at most 224."""
         return sensible_size(self.native_size)
 
     @property
     def flip(self) -> bool:
-        """Not for sets of characters."""
-        return mirrors(self.name, self.classes)
+        """False for sets of characters."""
+        return allows_flips(self.name, self.classes)
 
     @cached_property
     def _labels(self) -> dict[SplitName, Labels]:
-        return {split: _labels_of(data) for split, data in self._sets.items()}
+        return {split: _labels_of(dataset) for split, dataset in self._sets.items()}
 
-    def counts(self) -> dict[str, int]:
-        """Pictures of every split that is there."""
+    def count_images(self) -> dict[str, int]:
+        """The number of images in each split that the set has."""
         return {
-            split: len(data) if hasattr(data, "__len__") else len(self._labels[split])
-            for split, data in self._sets.items()
+            split: len(dataset) if hasattr(dataset, "__len__") else len(self._labels[split])
+            for split, dataset in self._sets.items()
         }
 
-    def labels(self) -> dict[SplitName, Labels]:
-        """Index of the class of every picture, a split."""
+    def read_labels(self) -> dict[SplitName, Labels]:
+        """The labels of each split that the set has."""
         return self._labels
 
-    def pictures(
-        self, split: SplitName, rows: Integers, size: int
+    def read_images(
+        self, split: SplitName, rows: Rows, size: int
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
-        """The chosen pictures at size × size, each with its place in `rows`."""
-        places = {row: place for place, row in enumerate(rows.tolist())}
-        data = self._sets[split]
-        if hasattr(data, "__getitem__"):
-            for row in sorted(places):
-                yield places[row], self._picture(split, row, size)
+        """See `DataSource.read_images`."""
+        indices = {row: index for index, row in enumerate(rows.tolist())}
+        dataset = self._sets[split]
+        if hasattr(dataset, "__getitem__"):
+            for row in sorted(indices):
+                yield indices[row], self._read_image(split, row, size)
             return
-        for row, (image, _) in enumerate(_items(data)):
-            if row in places:
-                yield places[row], self._fit(split, row, image, size)
+        for row, (image, _) in enumerate(_iterate(dataset)):
+            if row in indices:
+                yield indices[row], self._resize(split, row, image, size)
 
-    def _picture(self, split: SplitName, row: int, size: int) -> Images | BrokenImage:
+    def _read_image(self, split: SplitName, row: int, size: int) -> Images | BrokenImage:
         try:
             image = self._sets[split][row][0]
-        except Exception as error:  # decoders raise anything on damaged input
-            return BrokenImage(f"{self.name} {split} picture {row}", str(error))
-        return self._fit(split, row, image, size)
+        except Exception as error:  # Decoders raise anything on damaged input.
+            return BrokenImage(f"{self.name} {split} image {row}", str(error))
+        return self._resize(split, row, image, size)
 
-    def _fit(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
+    def _resize(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
         try:
-            return fit(image, size)
-        except Exception as error:  # some decode only now
-            return BrokenImage(f"{self.name} {split} picture {row}", str(error))
+            return crop_and_resize(image, size)
+        except Exception as error:  # Some sets decode only now.
+            return BrokenImage(f"{self.name} {split} image {row}", str(error))
 
 
-def _items(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Pictures and labels in order; not every set with an index can be iterated."""
-    if hasattr(data, "__getitem__"):
-        return (data[index] for index in range(len(data)))
-    return iter(data)
+def _iterate(dataset: Any) -> Iterator[tuple[Any, Any]]:
+    """Images and labels in order; some sets have an index but cannot be iterated."""
+    if hasattr(dataset, "__getitem__"):
+        return (dataset[index] for index in range(len(dataset)))
+    return iter(dataset)
 
 
-def _labels_of(data: Any) -> Labels:
-    """Labels of a split, without decoding its pictures where the set keeps them apart."""
+def _labels_of(dataset: Any) -> Labels:
+    """Labels of a split, without decoding its images where the set keeps labels apart."""
     for name in ("targets", "_labels"):
-        kept = getattr(data, name, None)
-        if kept is not None:
-            return np.asarray(kept, np.int64)
-    reader = getattr(data, "reader", None)
+        labels = getattr(dataset, name, None)
+        if labels is not None:
+            return np.asarray(labels, np.int64)
+    reader = getattr(dataset, "reader", None)
     table, key = getattr(reader, "dataset", None), getattr(reader, "label_key", None)
     if table is not None and key is not None and hasattr(table, "column_names"):
         return np.asarray(table[key], np.int64)
-    return np.fromiter((int(label) for _, label in _items(data)), np.int64)
+    return np.fromiter((int(label) for _, label in _iterate(dataset)), np.int64)

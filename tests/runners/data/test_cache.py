@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: prepared once, by whoever comes first, and whole or not at all."""
+"""The cache of decoded images: prepared once, by whoever comes first, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data import DataInfo, inspect_data, load_data, open_data, prepare_data
 
-from .pets import PACKINGS, TWENTY, files, folder, pack, recipe
+from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
 
 
 def test_prepared_data_is_decoded_once_and_mapped(tmp_path, cache, monkeypatch):
     path = folder(tmp_path / "pets", files(TWENTY))
     info = prepare_data(recipe(path))
     stamp = (info.folder / "info.json").stat().st_mtime_ns
-    monkeypatch.setattr("attentune.runners.data.cache.build", None)
+    monkeypatch.setattr("attentune.runners.data.cache.prepare_arrays", None)
     assert prepare_data(recipe(path)) == info
     data = load_data(recipe(path))
     assert (info.folder / "info.json").stat().st_mtime_ns == stamp
@@ -37,7 +37,7 @@ def test_info_survives_json(tmp_path):
 @pytest.mark.parametrize(
     "change", [{"image_size": 9}, {"train_limit": 30}, {"val_fraction": 0.3}, {"data_seed": 1}]
 )
-def test_another_choice_of_pictures_is_prepared_apart(change, tmp_path):
+def test_another_choice_of_images_is_prepared_apart(change, tmp_path):
     path = folder(tmp_path / "pets", files(TWENTY))
     one, two = prepare_data(recipe(path)), prepare_data(recipe(path, **change))
     assert one.folder != two.folder
@@ -55,12 +55,12 @@ def test_a_changed_source_is_prepared_again(packing, tmp_path):
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_a_source_is_looked_through_once_until_it_changes(packing, tmp_path, cache, monkeypatch):
+def test_a_source_is_inspected_once_until_it_changes(packing, tmp_path, cache, monkeypatch):
     path = pack(tmp_path, packing, files(TWENTY))
     info = inspect_data(str(path))
     inspected = [*cache.rglob("sources/*")]
     with monkeypatch.context() as patch:
-        patch.setattr("attentune.runners.data.folder_source.FileSource.counts", None)
+        patch.setattr("attentune.runners.data.folder_source.FileSource.count_images", None)
         assert inspect_data(str(path)) == info
     inspected[0].write_text("{")
     assert inspect_data(str(path)) == info
@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_written_says_how_to_choose_another(tmp_path, mon
         prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
 
 
-def test_progress_ends_at_the_number_of_pictures(tmp_path):
+def test_progress_ends_at_the_number_of_images(tmp_path):
     seen = []
     path = folder(tmp_path / "pets", files(TWENTY))
     prepare_data(recipe(path), progress=lambda done, total: seen.append((done, total)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from attentune.runners.data import Split, inspect_data, load_data
 
-from .pets import recipe
+from .image_files import recipe
 
 EMBEDDED = ("digits", "cluttered-digits", "cued-digits")
 
@@ -51,9 +51,11 @@ def test_embedded_data_is_drawn_the_same_again(name, embedded, tmp_path, monkeyp
 
 
 def test_no_scan_is_in_two_splits():
-    from attentune.runners.data.embedded import _scans
+    from attentune.runners.data.embedded import _scans_of_split
 
-    scans = [{p.tobytes() for p in _scans(split).pictures} for split in ("train", "val", "test")]
+    scans = [
+        {p.tobytes() for p in _scans_of_split(split).images} for split in ("train", "val", "test")
+    ]
     assert sum(map(len, scans)) == 1797
     assert len(set.union(*scans)) == 1797
 

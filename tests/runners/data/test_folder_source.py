@@ -8,18 +8,18 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data import inspect_data, open_data, prepare_data
 
-from .pets import PACKINGS, SHADES, TWENTY, archive, files, folder, pack, recipe
+from .image_files import PACKINGS, SHADES, TWENTY, archive, files, folder, pack, recipe
 
 LAYOUTS = {
     "class folders": files(TWENTY),
     "one folder around them": files(TWENTY, "pets/"),
     "two folders around them": files(TWENTY, "data/pets/"),
     "train alone": files(TWENTY, "train/"),
-    "deeper pictures": {k.replace("/", "/2024/", 1): v for k, v in files(TWENTY).items()},
+    "deeper images": {k.replace("/", "/2024/", 1): v for k, v in files(TWENTY).items()},
     "other files beside": {
         **files(TWENTY),
         "README.md": b"hello",
-        "cover.png": b"no picture of a class",
+        "cover.png": b"no image of a class",
         ".git/x/1.png": b"hidden",
         "__MACOSX/cats/._1.png": b"rubbish",
         "cats/.hidden.png": b"hidden",
@@ -131,29 +131,29 @@ REFUSED = {
     "missing archive": (lambda _: "pets.tar.gz", "there is no file or folder 'pets.tar.gz'"),
     "unknown name": (lambda _: "digitz", "did you mean 'digits'"),
     "unlike any name": (lambda _: "zzz", "known: cluttered-digits, cued-digits, digits"),
-    "empty folder": (lambda p: p, "holds no pictures"),
-    "loose pictures": (
+    "empty folder": (lambda p: p, "holds no images"),
+    "loose images": (
         lambda p: folder(p, {"1.png": b"", "2.png": b""}),
-        "holds 2 pictures but no class folders",
+        "holds 2 images but no class folders",
     ),
     "one class": (lambda p: folder(p, files({"cats": 9})), "holds only one class"),
-    "one picture": (
+    "one image": (
         lambda p: folder(p, files({"cats": 9, "dogs": 1})),
-        "class 'dogs' has 1 training pictures; at least 3 are needed",
+        "class 'dogs' has 1 training images; at least 3 are needed",
     ),
-    "one picture, own splits": (
+    "one image, own splits": (
         lambda p: folder(p, {**files(TWENTY, "train/"), **files({"cats": 1}, "test/"),
                              "train/zebras/1.png": b""}),
-        "class 'zebras' has 1 training pictures; at least 2 are needed",
+        "class 'zebras' has 1 training images; at least 2 are needed",
     ),
     "class only in test": (
         lambda p: folder(p, {**files({"cats": 5, "dogs": 5}, "train/"),
                              **files({"owls": 2}, "test/")}),
-        "test has a class 'owls' that train has not",
+        "test has a class 'owls' that train does not have",
     ),
     "no archive": (text_file, "neither a folder nor a readable archive"),
-    "empty archive": (lambda p: archive(p / "e.tar", {}), "holds no pictures"),
-    "empty zip": (lambda p: archive(p / "e.zip", {}), "holds no pictures"),
+    "empty archive": (lambda p: archive(p / "e.tar", {}), "holds no images"),
+    "empty zip": (lambda p: archive(p / "e.zip", {}), "holds no images"),
     "half an archive": (half_archive, "damaged or incomplete"),
     "encrypted": (encrypted_zip, "encrypted; unpack it"),
 }  # fmt: skip
@@ -169,7 +169,7 @@ def test_unusable_data_is_refused_in_plain_words(case, tmp_path):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_limit_below_two_pictures_a_class_is_refused(tmp_path):
+def test_a_limit_below_two_images_a_class_is_refused(tmp_path):
     path = folder(tmp_path / "pets", files(TWENTY))
     with pytest.raises(DataError, match="train_limit=5 is too few for 3 classes; use at least 6"):
         prepare_data(recipe(path, train_limit=5))

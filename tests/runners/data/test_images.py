@@ -1,4 +1,4 @@
-"""From files to arrays of pixels: every mode, size and rotation; and broken pictures."""
+"""From files to arrays of pixels: every mode, size and rotation; and broken images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attentune.errors import DataError
 from attentune.runners.data import inspect_data, load_data
 from PIL import Image
 
-from .pets import SHADES, TWENTY, files, folder, names, pack, picture, recipe
+from .image_files import SHADES, TWENTY, files, files_by_split, folder, pack, plain_image, recipe
 
 
 def deep_grey() -> Image.Image:
@@ -89,14 +89,14 @@ def test_a_cameras_rotation_is_obeyed(tmp_path):
     assert images[:, 7].mean() > 235
 
 
-def test_mean_and_deviation_are_of_the_training_pictures(tmp_path):
+def test_mean_and_deviation_are_of_the_training_images(tmp_path):
     data = load_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
     pixels = data.train.images.reshape(-1, 3) / 255
     np.testing.assert_allclose(data.mean, pixels.mean(0), atol=1e-6)
     np.testing.assert_allclose(data.std, pixels.std(0), atol=1e-5)
 
 
-def test_pictures_of_one_colour_have_no_deviation_of_zero(tmp_path):
+def test_images_of_one_colour_have_no_deviation_of_zero(tmp_path):
     for name in ("aa/1", "aa/2", "aa/3", "bb/1", "bb/2", "bb/3"):
         file = tmp_path / "black" / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,12 +108,12 @@ def test_pictures_of_one_colour_have_no_deviation_of_zero(tmp_path):
     ("size", "native", "sensible"),
     [((28, 28), 28, 28), ((32, 40), 32, 32), ((70, 66), 66, 64), ((500, 375), 375, 224)],
 )
-def test_a_look_proposes_a_sensible_size(size, native, sensible, tmp_path):
+def test_inspecting_proposes_a_sensible_size(size, native, sensible, tmp_path):
     for label in ("cats", "dogs"):
         for number in range(4):
             file = tmp_path / "pets" / label / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture(SHADES[label], number, size).save(file)
+            plain_image(SHADES[label], number, size).save(file)
     info = inspect_data(str(tmp_path / "pets"))
     assert (info.native_size, info.image_size) == (native, sensible)
     assert info.flip
@@ -121,7 +121,7 @@ def test_a_look_proposes_a_sensible_size(size, native, sensible, tmp_path):
     assert info.counts == {"train": 8}
 
 
-# --- broken pictures ------------------------------------------------------------------------------
+# --- broken images ------------------------------------------------------------------------------
 
 
 def png() -> bytes:
@@ -133,7 +133,7 @@ def png() -> bytes:
 
 BROKEN = {
     "empty": b"",
-    "text": b"this is no picture",
+    "text": b"this is no image",
     "cut short": png()[:-700],
     "header only": png()[:40],
 }
@@ -141,7 +141,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("packing", ["folder", "tar.gz", "zip"])
-def test_a_broken_picture_is_named_or_left_out(kind, packing, tmp_path):
+def test_a_broken_image_is_named_or_left_out(kind, packing, tmp_path):
     contents = {**files(TWENTY), "dogs/007.png": BROKEN[kind]}
     path = pack(tmp_path, packing, contents)
     with pytest.raises(DataError, match=r"dogs/007\.png cannot be decoded .*--skip-broken"):
@@ -149,7 +149,7 @@ def test_a_broken_picture_is_named_or_left_out(kind, packing, tmp_path):
     data = load_data(recipe(path, skip_broken=True))
     (broken,) = data.broken
     assert broken.endswith("dogs/007.png")
-    assert sum(map(len, names(data).values())) == 59
+    assert sum(map(len, files_by_split(data).values())) == 59
 
 
 def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
@@ -166,5 +166,5 @@ def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
 def test_a_class_with_nothing_left_is_refused(tmp_path):
     contents = files(TWENTY)
     contents.update({name: b"broken" for name in contents if name.startswith("owls")})
-    with pytest.raises(DataError, match="no training picture of class 'owls'"):
+    with pytest.raises(DataError, match="no training image of class 'owls'"):
         load_data(recipe(folder(tmp_path / "pets", contents), skip_broken=True))

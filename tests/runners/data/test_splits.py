@@ -1,4 +1,4 @@
-"""What is held out of the training pictures: by seed, stratified, and within a limit."""
+"""What is held out of the training images: by seed, stratified, and within a limit."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from attentune.runners.data import load_data, prepare_data
 
-from .pets import SHADES, TWENTY, files, folder, names, recipe
+from .image_files import SHADES, TWENTY, files, files_by_split, folder, recipe
 
 
 def test_splits_are_disjoint_and_stratified_and_decided_by_the_seed(tmp_path):
     path = folder(tmp_path / "pets", files({"cats": 40, "dogs": 20, "owls": 10}))
     one, again, other = (load_data(recipe(path, data_seed=seed)) for seed in (0, 0, 1))
-    chosen = names(one)
+    chosen = files_by_split(one)
     assert sum(map(len, chosen.values())) == 70 == len(set.union(*chosen.values()))
     assert list(np.bincount(one.test.labels)) == [8, 4, 2]
     assert list(np.bincount(one.val.labels)) == [6, 3, 2]
-    assert names(again) == chosen
-    assert names(other) != chosen
+    assert files_by_split(again) == chosen
+    assert files_by_split(other) != chosen
     assert one.val.labels.tolist() == other.val.labels.tolist()
 
 
-def test_training_pictures_are_not_in_order_of_their_classes(tmp_path):
+def test_training_images_are_not_in_order_of_their_classes(tmp_path):
     labels = load_data(recipe(folder(tmp_path / "pets", files(TWENTY)))).train.labels
     assert (np.diff(labels) != 0).sum() > 10
 
@@ -56,12 +56,12 @@ def test_limit_cuts_an_own_validation_split_too_but_no_test_split(tmp_path):
     assert list(np.bincount(data.val.labels)) == [2, 2]
 
 
-def test_only_the_limited_pictures_are_read(tmp_path):
+def test_only_the_limited_images_are_read(tmp_path):
     path = folder(tmp_path / "pets", files(TWENTY))
-    used = names(load_data(recipe(path, train_limit=6)))
+    used = files_by_split(load_data(recipe(path, train_limit=6)))
     kept = set.union(*used.values())
     for number in range(20):
         for label, name in enumerate(sorted(TWENTY)):
             if (label, (SHADES[name][2] + number) % 256) not in kept:
                 (path / name / f"{number:03}.png").write_bytes(b"broken")
-    assert names(load_data(recipe(path, train_limit=6))) == used
+    assert files_by_split(load_data(recipe(path, train_limit=6))) == used

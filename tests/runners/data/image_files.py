@@ -1,4 +1,4 @@
-"""Pictures of pets, three colours in class folders, packed in every way that people pack them."""
+"""Images of pets, three colours in class folders, packed in every way that people pack them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def recipe(data: object, image_size: int = 8, **fields: object) -> Recipe:
     return Recipe.of(data=str(data), image_size=image_size, **fields)
 
 
-def picture(colour: tuple[int, int, int], number: int, size: tuple[int, int] = (10, 12)) -> Image:
+def plain_image(
+    colour: tuple[int, int, int], number: int, size: tuple[int, int] = (10, 12)
+) -> Image:
     """One colour, with its number in the blue channel's lowest digits, so that files differ."""
     return Image.new("RGB", size, (colour[0], colour[1], (colour[2] + number) % 256))
 
@@ -31,7 +33,7 @@ def files(classes: dict[str, int], prefix: str = "", first: int = 0) -> dict[str
     for name, count in classes.items():
         for number in range(first, first + count):
             buffer = io.BytesIO()
-            picture(SHADES[name], number).save(buffer, "PNG")
+            plain_image(SHADES[name], number).save(buffer, "PNG")
             made[f"{prefix}{name}/{number:03}.png"] = buffer.getvalue()
     return made
 
@@ -65,8 +67,8 @@ def pack(where: Path, packing: str, contents: dict[str, bytes]) -> Path:
     return archive(where / f"pets.{packing}", contents)
 
 
-def names(data: Dataset) -> dict[str, set[tuple[int, int]]]:
-    """Which files are in which split, told by colour."""
+def files_by_split(data: Dataset) -> dict[str, set[tuple[int, int]]]:
+    """Which files are in which split, recognised by their colour."""
     return {
         key: {(int(label), int(image[0, 0, 2])) for image, label in zip(*arrays, strict=True)}
         for key, arrays in (
