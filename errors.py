@@ -5,7 +5,7 @@
     │   ├── ArchitectureError       an architecture text or value that cannot mean a network
     │   ├── SpaceError              a search space that is malformed or empty on this backbone
     │   └── RecipeError             training settings that contradict each other
-    ├── BackboneError               timm does not know it, or it has no place for an attention
+    ├── BackboneError               timm does not know it, or it has no site for attention
     ├── DataError                   a data source that cannot be read or used
     ├── StoreError                  the database or a file beside it
     │   └── StudyError              a study that is missing, present already, or busy

@@ -1,14 +1,16 @@
-"""The modules of a backbone that are its blocks, found in a trace of it.
+"""Find the blocks of a backbone in a trace of its forward pass.
 
-A *block* is where maps are joined: the module that itself adds a shortcut to a branch, or, where
-nothing is added, the one that concatenates new maps to old ones. Its siblings by name (the path
-with its numbers blanked: `blocks.*.*`) are blocks too, whether they join or not: in MobileNetV2
-only ten of seventeen add. A sum of parallel convolutions that one kernel could replace (RepVGG,
-MobileOne, the positional encodings of DaViT) counts only where there is no other, and then the
-numbered module around it is the block. Where nothing is joined, numbered modules of one pattern are
-the blocks, and in a plain chain of layers (VGG) every spatial convolution with its norm and
-activation. What lies in the part that timm calls `stem` or `patch_embed`, and what sees the picture
-first and joins nothing, is no block if there are others.
+A *block* is a module that joins maps: one that itself adds a shortcut to a branch or, in backbones
+without additions, one that concatenates new maps to old ones. Modules of the same path pattern
+(`blocks.*.*`) are blocks too, whether they join maps or not: in MobileNetV2 only ten of seventeen
+blocks add. A sum of parallel convolutions that one kernel could replace (RepVGG, MobileOne, the
+positional encodings of DaViT) counts only in backbones without other additions, and then the
+numbered module around it is the block.
+
+In backbones that join nothing, the numbered modules of one pattern are the blocks, and in a plain
+chain of layers (VGG) every spatial convolution with its norm and activation. The part that timm
+calls `stem` or `patch_embed`, and modules that receive the image and join nothing, are no blocks if
+there are others.
 """
 
 from __future__ import annotations
@@ -19,49 +21,60 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .trace import MATMULS, Call, Trace
+from .trace import MATMULS, ModuleCall, Trace
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""Modules that run whatever child they are given: an attention must not become one's child."""
+"""Containers run all of their children, so an attention must not become a child of one."""
 
 
 @dataclass(frozen=True)
-class Unit:
-    """The modules of one block. In a plain chain `call` is the convolution and `tail` its norm or
-    activation; `opaque` says that maps only enter and leave, and tokens do the work inside."""
+class BlockModules:
+    """The modules of one block.
 
-    call: Call
-    tail: Call | None = None
-    opaque: bool = False
+    Attributes:
+        call: the run of the block's module; in a plain chain, of its convolution.
+        tail: the run of the convolution's norm or activation; only in a plain chain.
+        works_on_tokens: the block receives and returns maps, but computes on tokens.
+    """
+
+    call: ModuleCall
+    tail: ModuleCall | None = None
+    works_on_tokens: bool = False
 
     @property
     def output(self) -> int:
-        """The value that leaves the block."""
+        """Number of the value that the block returns."""
         return (self.tail or self.call).outputs[0]
 
 
-def units(trace: Trace) -> list[Unit]:
-    """All blocks in network order; none for a network that works on tokens."""
-    return _adding(trace) or _concatenating(trace) or _numbered(trace) or _plain_chain(trace)
+def find_block_modules(trace: Trace) -> list[BlockModules]:
+    """All blocks in the order of the network; empty for a network that works on tokens."""
+    return (
+        _adding_blocks(trace)
+        or _concatenating_blocks(trace)
+        or _numbered_blocks(trace)
+        or _chained_convolutions(trace)
+    )
 
 
-def as_unit(trace: Trace, call: Call) -> Unit:
-    """A whole module as one block."""
+def as_block_modules(trace: Trace, call: ModuleCall) -> BlockModules:
+    """Treat a whole module as one block."""
     tokens = any(
         op.name in ("add", "add_") and _joins_tokens(trace, op.inputs)
         for op in trace.ops[call.start : call.end]
     )
-    return Unit(call, opaque=tokens)
+    return BlockModules(call, works_on_tokens=tokens)
 
 
 def _joins_tokens(trace: Trace, values: tuple[int, ...]) -> bool:
+    """Whether an addition of these values joins tokens that were computed from a map."""
     shapes = {trace.values[value].shape for value in values}
     made_from_map = all(trace.grid(value) for value in values)
     return len(values) == 2 and len(shapes) == 1 and made_from_map and len(shapes.pop()) == 3
 
 
 def parents(path: str) -> Iterator[str]:
-    """The paths of all modules around one, innermost first, without the network itself."""
+    """Paths of the modules around the one at `path`, innermost first, without the network."""
     while "." in path:
         path = path.rpartition(".")[0]
         yield path
@@ -72,102 +85,108 @@ def is_numbered(path: str) -> bool:
     return any(letter.isdigit() for letter in path.rpartition(".")[2])
 
 
-def blank(path: str) -> str:
+def blank_numbers(path: str) -> str:
     """The pattern of a path: `blocks.*.*` for `blocks.3.1`."""
     return re.sub(r"\d+", "*", path)
 
 
-def has_work(trace: Trace, call: Call, least: int = 1) -> bool:
-    """Whether a call runs at least so many convolutions or matrix products."""
+def runs_matmuls(trace: Trace, call: ModuleCall, minimum: int = 1) -> bool:
+    """Whether a call runs at least `minimum` convolutions or matrix products."""
     names = (op.name for op in trace.ops[call.start : call.end])
-    return sum(name in MATMULS for name in names) >= least
+    return sum(name in MATMULS for name in names) >= minimum
 
 
-def could_be_block(trace: Trace, call: Call) -> bool:
-    """Whether a call is no mere layer and returns a map, perhaps with others behind it."""
+def could_be_block(trace: Trace, call: ModuleCall) -> bool:
+    """Whether a module has children and returns a map, perhaps followed by other values."""
     gives_map = bool(call.outputs) and trace.is_map(call.outputs[0])
     return gives_map and next(call.module.children(), None) is not None
 
 
-def on_maps(trace: Trace, call: Call) -> bool:
-    """Whether a call returns one map and nothing else."""
+def returns_one_map(trace: Trace, call: ModuleCall) -> bool:
+    """Whether a call returns a single map."""
     return len(call.outputs) == 1 and trace.is_map(call.outputs[0])
 
 
-def follow(trace: Trace, value: int) -> tuple[int, Call | None]:
-    """Through the batch norm and activation that read `value` next; the last one's output."""
-    last = None
-    while step := _next_layer(trace, value):
-        last, value = step, step.outputs[0]
-    return value, last
+def follow_norm_and_activation(trace: Trace, value: int) -> tuple[int, ModuleCall | None]:
+    """Follow a value through the batch norm and activation that read it next.
+
+    Returns the last one's output and call; `value` itself and None if there are none.
+    """
+    last_call = None
+    while call := _next_layer(trace, value):
+        last_call, value = call, call.outputs[0]
+    return value, last_call
 
 
-# What mixes channels or places, so that norm and activation have ended before it.
-_MIXING = {
+_MIXING_OPERATORS = {
     *("convolution", "addmm", "mm", "bmm", "baddbmm", "native_layer_norm", "cat", "add", "add_"),
     *("mean", "sum", "amax", "max", "var_mean", "linalg_vector_norm"),
     *("avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d"),
     *("upsample_bilinear2d", "upsample_nearest2d"),
 }
+"""Operators that mix channels or locations, so that neither a norm nor an activation has them."""
 
 
-def _next_layer(trace: Trace, value: int) -> Call | None:
+def _next_layer(trace: Trace, value: int) -> ModuleCall | None:
+    """The norm or activation that is the only reader of a value; None if there is none."""
     readers = trace.values[value].readers
-    for call in trace.takers.get(value, []):
-        inside = trace.ops[call.start : call.end]
+    for call in trace.calls_receiving.get(value, []):
+        operators = trace.ops[call.start : call.end]
         if (
             len(call.outputs) == 1
             and all(call.start <= reader < call.end for reader in readers)
             and trace.values[call.outputs[0]].shape == trace.values[value].shape
-            and not any(op.name in _MIXING for op in inside)
+            and not any(op.name in _MIXING_OPERATORS for op in operators)
         ):
             return call
     return None
 
 
-def in_stem(trace: Trace, call: Call) -> bool:
-    """Whether a call is a part that timm calls the stem, or sees the picture first."""
+def is_in_stem(trace: Trace, call: ModuleCall) -> bool:
+    """Whether timm calls this module the stem, or it receives the image before all others."""
     first = next(index for index, op in enumerate(trace.ops) if op.name in MATMULS)
-    return call.start <= first < call.end or _called_stem(call)
+    return call.start <= first < call.end or _is_named_stem(call)
 
 
-def _called_stem(call: Call) -> bool:
+def _is_named_stem(call: ModuleCall) -> bool:
     return call.path.partition(".")[0] in ("stem", "patch_embed")
 
 
-def _adding(trace: Trace) -> list[Unit]:
-    """Calls that add a shortcut to a branch, and their siblings by name."""
-    bends: dict[str, bool] = {}
+def _adding_blocks(trace: Trace) -> list[BlockModules]:
+    """Modules that add a shortcut to a branch, and all modules of their path patterns."""
+    adders: dict[str, bool] = {}
     for op in trace.ops:
         call = trace.calls[op.call]
-        if op.name in ("add", "add_") and call.path and on_maps(trace, call):
+        if op.name in ("add", "add_") and call.path and returns_one_map(trace, call):
             shapes = {trace.values[value].shape for value in op.inputs}
             if len(shapes) == 1 and trace.is_map(op.outputs[0]):
                 made_by = trace.ancestors(op.outputs[0], call)
-                branches = any(trace.ops[index].bends for index in made_by)
-                bends[call.path] = bends.get(call.path, False) or branches
-    owners = {path for path, branches in bends.items() if branches}
+                has_branch = any(trace.ops[index].is_nonlinear for index in made_by)
+                adders[call.path] = adders.get(call.path, False) or has_branch
+    owners = {path for path, has_branch in adders.items() if has_branch}
     if not owners:
-        sums = {_numbered_around(trace, path) for path in bends}
-        return [as_unit(trace, call) for call in _outermost(_siblings(trace, sums))]
+        around_sums = {_numbered_around(trace, path) for path in adders}
+        calls = _outermost(_siblings(trace, around_sums))
+        return [as_block_modules(trace, call) for call in calls]
     paths = {call.path for call in _siblings(trace, owners)}
-    # A sibling that does not add itself but holds some that do (in DLA, EfficientViT) gives way.
+    # In DLA and EfficientViT some siblings do not add, but contain modules that do: these are the
+    # blocks, and not the modules around them.
     holders = paths & {parent for path in owners for parent in parents(path)} - owners
     paths |= {path for path in owners if not holders.isdisjoint(parents(path))}
     paths -= holders
-    return [Unit(call) for call in _outermost([c for c in trace.calls if c.path in paths])]
+    return [BlockModules(call) for call in _outermost([c for c in trace.calls if c.path in paths])]
 
 
 def _numbered_around(trace: Trace, path: str) -> str:
-    """The innermost numbered module around one that still works on maps, or the module itself."""
-    able = {call.path for call in trace.calls if on_maps(trace, call)}
-    around = [p for p in (path, *parents(path)) if p in able and is_numbered(p)]
-    listed = [p for p in around if p.rpartition(".")[2].isdecimal()]
-    return (listed + around + [path])[0]
+    """The innermost numbered module around `path` that returns a map, or the module itself."""
+    returning_maps = {call.path for call in trace.calls if returns_one_map(trace, call)}
+    around = [p for p in (path, *parents(path)) if p in returning_maps and is_numbered(p)]
+    list_items = [p for p in around if p.rpartition(".")[2].isdecimal()]
+    return (list_items + around + [path])[0]
 
 
-def _concatenating(trace: Trace) -> list[Unit]:
-    """Calls that concatenate maps, and their siblings by name; innermost ones only."""
+def _concatenating_blocks(trace: Trace) -> list[BlockModules]:
+    """Innermost modules that concatenate maps, and all modules of their path patterns."""
     owners = {
         call.path
         for op in trace.ops
@@ -175,54 +194,61 @@ def _concatenating(trace: Trace) -> list[Unit]:
         if (call := trace.calls[op.call]).path and could_be_block(trace, call)
     }
     calls = _siblings(trace, owners)
-    # A dense stage concatenates what its layers concatenated: the layers are the blocks.
+    # A dense stage concatenates the results of its layers, which concatenate too: the layers are
+    # the blocks.
     holders = {parent for call in calls for parent in parents(call.path)}
-    return [Unit(call) for call in calls if call.path not in holders]
+    return [BlockModules(call) for call in calls if call.path not in holders]
 
 
-def _siblings(trace: Trace, owners: set[str]) -> list[Call]:
-    """Calls of the same patterns; if some patterns are numbered, only of those."""
-    patterns = {blank(path) for path in owners if is_numbered(path)} or set(map(blank, owners))
-    calls = [c for c in trace.calls if blank(c.path) in patterns and could_be_block(trace, c)]
-    others = [c for c in calls if not in_stem(trace, c) or c.path in owners]
-    return [c for c in others if not _called_stem(c)] or calls
+def _siblings(trace: Trace, owners: set[str]) -> list[ModuleCall]:
+    """Modules with the path patterns of `owners`; only numbered patterns if there are any."""
+    patterns = {blank_numbers(path) for path in owners if is_numbered(path)} or set(
+        map(blank_numbers, owners)
+    )
+    calls = [
+        c for c in trace.calls if blank_numbers(c.path) in patterns and could_be_block(trace, c)
+    ]
+    behind_stem = [c for c in calls if not is_in_stem(trace, c) or c.path in owners]
+    return [c for c in behind_stem if not _is_named_stem(c)] or calls
 
 
-def _outermost(calls: list[Call]) -> list[Call]:
+def _outermost(calls: list[ModuleCall]) -> list[ModuleCall]:
+    """The calls whose modules lie inside none of the others."""
     paths = {call.path for call in calls}
     return [call for call in calls if not any(p in paths for p in parents(call.path))]
 
 
-def _numbered(trace: Trace) -> list[Unit]:
-    """Without any join: the outermost numbered modules that are no mere containers or layers."""
+def _numbered_blocks(trace: Trace) -> list[BlockModules]:
+    """For backbones without joins: the outermost numbered modules with children, no containers."""
     calls = [
         call
         for call in trace.calls
         if is_numbered(call.path)
         and not isinstance(call.module, CONTAINERS)
-        and on_maps(trace, call)
+        and returns_one_map(trace, call)
         and could_be_block(trace, call)
-        and has_work(trace, call)
-        and not _called_stem(call)
+        and runs_matmuls(trace, call)
+        and not _is_named_stem(call)
     ]
-    return [as_unit(trace, call) for call in _outermost(calls)]
+    return [as_block_modules(trace, call) for call in _outermost(calls)]
 
 
-def _plain_chain(trace: Trace) -> list[Unit]:
+def _chained_convolutions(trace: Trace) -> list[BlockModules]:
+    """For plain chains of layers: every spatial convolution with its norm and activation."""
     mixing = [op for op in trace.ops if op.name in ("convolution", "addmm", "mm", "bmm")]
-    if sum(op.spatial for op in mixing) * 2 < len(mixing):
-        return []  # the stem of a token model is no backbone
+    if sum(op.is_spatial for op in mixing) * 2 < len(mixing):
+        return []  # The only maps are those in the stem of a network that works on tokens.
     return [
-        Unit(call, follow(trace, call.outputs[0])[1])
+        BlockModules(call, follow_norm_and_activation(trace, call.outputs[0])[1])
         for call in trace.calls
         if next(call.module.children(), None) is None
-        and on_maps(trace, call)
-        and any(op.spatial for op in trace.ops[call.start : call.end])
-        and not _swallows_the_map(trace, call)
+        and returns_one_map(trace, call)
+        and any(op.is_spatial for op in trace.ops[call.start : call.end])
+        and not _covers_whole_map(trace, call)
     ]
 
 
-def _swallows_the_map(trace: Trace, call: Call) -> bool:
-    # A convolution as large as the map is a linear layer of the head.
+def _covers_whole_map(trace: Trace, call: ModuleCall) -> bool:
+    """Whether this is a convolution as large as the map: a linear layer of the head."""
     before, after = (trace.grid(value) for value in (call.inputs[0], call.outputs[0]))
     return max(after) == 1 and max(before, default=1) > 1

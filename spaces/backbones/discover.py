@@ -1,13 +1,13 @@
-"""Insertion points of any timm backbone, found by running it once.
+"""Find the sites for attention in any timm backbone, by running it once.
 
 `find_sites("resnet18")` builds the backbone without memory for its weights (torch's meta device),
-runs one picture of its own size through it under `trace`, reads stages and blocks from the trace
-(`anatomy`), and asks for every block which positions it has (`positions`). Pictures of other sizes
-have the same sites with other maps. Nothing is known about any class by name, but for one thing
-that no trace can show: the order of Hiera's tokens (`rerolled`).
+traces it on one image of its own size, reads stages and blocks from the trace (`stages.py`), and
+finds the positions of each block (`positions.py`). On images of other sizes the sites are the same,
+and only their maps differ. No class of timm is known by name, with one exception that a trace
+cannot show: the order of Hiera's tokens (`hiera.py`).
 
-A pass takes some hundredths of a second to a second, so the answer is remembered in the process and
-on disk (see `cache_folders`), by timm's version and by `VERSION` below.
+A pass takes between some hundredths of a second and a second, so results are cached, in the process
+and on disk (see `cache_folders`), by timm's version and by `VERSION` below.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ...cache_folders import cache_folder
 from ...errors import BackboneError
 from ...files import atomic_write
 from .hiera import mark_maps
-from .positions import Locator, Positions
+from .positions import BlockPositions, HookPointFinder
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
-from .stages import Anatomy, anatomy
+from .stages import BackboneStages, find_stages
 from .stem import Stem, shrink_stem
 from .timm_compat import (
     check_backbone,
@@ -38,10 +38,14 @@ from .timm_compat import (
     size_options,
     source_version,
 )
-from .trace import Call, Op, Trace, layout_of, map_shape, trace
+from .trace import ModuleCall, Operator, Trace, layout_of, map_shape, trace_model
 
 VERSION = 4
-"""Of what this module finds; raise it with every change that finds something else."""
+"""Version of the cached results. Raise it with every change that finds other sites."""
+
+
+_MIN_LAST_MAP_LOCATIONS = 16
+"""With fewer locations (H×W) in the map of its last stage, a backbone gets the small stem."""
 
 
 def find_sites(
@@ -51,11 +55,17 @@ def find_sites(
     stem: Stem = "native",
     strip_attention: bool = False,
 ) -> SiteMap:
-    """All insertion points of `backbone` for square pictures of `image_size` pixels.
+    """All sites of a backbone, with its stages, blocks and own attention, from a cache if possible.
 
-    Without a size, for those that the backbone is made for. With `strip_attention` those of the
-    backbone after its own attention is removed. BackboneError if timm does not know the backbone,
-    if it cannot be run, or if it has no place for an attention.
+    Args:
+        backbone: a timm model.
+        image_size: side of the square images in pixels; default: the backbone's own size.
+        stem: `native` or `small`.
+        strip_attention: describe the backbone after its own attention has been removed.
+
+    Raises:
+        BackboneError: timm does not know the backbone, it cannot be run, or it has no site for an
+            attention.
     """
     check_backbone(backbone)
     return _find_sites(backbone, image_size or native_size(backbone), stem, strip_attention)
@@ -86,9 +96,9 @@ def sites(
 
 
 def choose_stem(backbone: str, image_size: int) -> Stem:
-    """`small` if the last stage's native map would have fewer than 4×4 places, else `native`."""
-    last = find_sites(backbone, image_size=image_size).sites[-1]
-    if last.height * last.width >= 16:
+    """`small` if the last stage's map would have fewer than 4×4 locations, else `native`."""
+    last_site = find_sites(backbone, image_size=image_size).sites[-1]
+    if last_site.height * last_site.width >= _MIN_LAST_MAP_LOCATIONS:
         return "native"
     try:
         find_sites(backbone, image_size=image_size, stem="small")
@@ -107,15 +117,15 @@ def strip_own_attention(model: nn.Module, paths: tuple[str, ...]) -> None:
 def _find_sites(backbone: str, image_size: int, stem: Stem, strip_attention: bool) -> SiteMap:
     name = backbone.partition(".")[0]
     file = _cache_file(name, image_size, stem, strip_attention)
-    if (known := _read(file, backbone)) is not None:
-        return known
+    if (cached := _read_cache(file, backbone)) is not None:
+        return cached
     if image_size == native_size(backbone):
-        found = _found(backbone, stem, strip_attention, {})
+        site_map = _discover_native(backbone, stem, strip_attention, {})
     else:
         native = _find_sites(backbone, native_size(backbone), stem, strip_attention)
-        found = _resized(native, image_size, stem, strip_attention, {})
-    _write(file, found)
-    return found
+        site_map = _resize(native, image_size, stem, strip_attention, {})
+    _write_cache(file, site_map)
+    return site_map
 
 
 def discover_sites(
@@ -126,51 +136,53 @@ def discover_sites(
     strip_attention: bool = False,
     **timm_kwargs: Any,
 ) -> SiteMap:
-    """`find_sites` without any cache, for a backbone built with `timm_kwargs`."""
-    native = _found(backbone, stem, strip_attention, timm_kwargs)
+    """As `find_sites`, but without a cache, and for a backbone built with `timm_kwargs`."""
+    native = _discover_native(backbone, stem, strip_attention, timm_kwargs)
     if image_size in (None, native.image_size[0]):
         return native
-    return _resized(native, image_size, stem, strip_attention, timm_kwargs)
+    return _resize(native, image_size, stem, strip_attention, timm_kwargs)
 
 
-def _found(
+def _discover_native(
     backbone: str, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
 ) -> SiteMap:
-    """The sites on pictures of the backbone's own size."""
+    """The sites on images of the backbone's own size."""
     if stem == "small" and has_fixed_size(backbone):
         raise BackboneError(
             f"{backbone} has no small stem: its weights depend on the size of the map"
         )
     size = native_size(backbone)
     model, record = _run(backbone, size, timm_kwargs)
-    found = anatomy(record)
-    own, strides = _own_attention(record), _stem_strides(record, found)
+    stages = find_stages(record)
+    own, strides = _own_attention(record), _stem_strides(record, stages)
     if (strip_attention and own) or (stem == "small" and strides):
-        _change(model, own if strip_attention else (), strides if stem == "small" else ())
-        record = _second_pass(model, backbone, size, stem, strip_attention)
-        found = anatomy(record)
-    sites = _sites(record, found)
+        _change_backbone(model, own if strip_attention else (), strides if stem == "small" else ())
+        record = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
+        stages = find_stages(record)
+    sites = _sites(record, stages)
     if not sites:
-        raise BackboneError(f"{backbone} has no place for an attention: {_why(record, found)}")
-    here = {(site.stage, site.block) for site in sites}
-    paths = tuple(b.call.path for b in found.blocks if (b.stage, b.number) in here)
+        raise BackboneError(
+            f"{backbone} has no site for an attention: {_explain_no_sites(record, stages)}"
+        )
+    with_sites = {(site.stage, site.block) for site in sites}
+    paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
     return SiteMap(backbone, (size, size), sites, own, strides, paths)
 
 
-def _resized(
+def _resize(
     native: SiteMap, size: int, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
 ) -> SiteMap:
-    """The same sites on pictures of another size, where only the maps are others.
+    """The same sites on images of another size, where only the sizes of the maps differ.
 
-    They are not looked for again: on tiny pictures stages end at one size, and what is a map can be
-    ambiguous.
+    They are not discovered anew: on tiny images several stages can have maps of one size, and it
+    can be ambiguous which tensors are maps.
     """
     own = native.own_attention if strip_attention else ()
     strides = native.stem_strides if stem == "small" else ()
     model, record = _run(native.backbone, size, timm_kwargs)
     if own or strides:
-        _change(model, own, strides)
-        record = _second_pass(model, native.backbone, size, stem, strip_attention)
+        _change_backbone(model, own, strides)
+        record = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
     calls = {call.path: call for call in record.calls}
     sites = []
     for site in native.sites:
@@ -181,118 +193,135 @@ def _resized(
     return replace(native, image_size=(size, size), sites=tuple(sites))
 
 
-def _change(model: nn.Module, own: tuple[str, ...], strides: tuple[str, ...]) -> None:
+def _change_backbone(model: nn.Module, own: tuple[str, ...], strides: tuple[str, ...]) -> None:
+    """Remove a backbone's own attention and shrink its stem, in place; both by paths."""
     strip_own_attention(model, own)
     shrink_stem(model, strides)
 
 
 def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[nn.Module, Trace]:
+    """Build a backbone and trace it."""
     timm, name = import_timm(), backbone.partition(".")[0]
     failure: Exception | None = None
-    for device in ("meta", "cpu"):  # a few models look at values, which meta tensors do not have
+    # A few models depend on the values of tensors, which tensors on the meta device do not have.
+    for device in ("meta", "cpu"):
         try:
             with torch.device(device):
                 model = timm.create_model(name, **size_options(name, image_size), **timm_kwargs)
-            return model, _pass(model, image_size)
+            return model, _trace_backbone(model, image_size)
         except Exception as error:
             failure = failure or error
     raise BackboneError(
-        f"{backbone} cannot be run on pictures of {image_size}×{image_size} pixels"
-        f"{_reason(failure)}"
+        f"{backbone} cannot be run on images of {image_size}×{image_size} pixels"
+        f"{_error_suffix(failure)}"
     ) from failure
 
 
-def _second_pass(
+def _trace_changed_backbone(
     model: nn.Module, backbone: str, image_size: int, stem: Stem, stripped: bool
 ) -> Trace:
     try:
-        return _pass(model, image_size)
+        return _trace_backbone(model, image_size)
     except Exception as error:
         how = ["without its own attention"] * stripped + ["with a small stem"] * (stem == "small")
         raise BackboneError(
-            f"{backbone} does not run {' and '.join(how)}{_reason(error)}"
+            f"{backbone} does not run {' and '.join(how)}{_error_suffix(error)}"
         ) from error
 
 
-def _reason(error: Exception | None) -> str:
+def _error_suffix(error: Exception | None) -> str:
     text = str(error).strip().partition("\n")[0]
     return f": {text}" if text else ""
 
 
-def _pass(model: nn.Module, image_size: int) -> Trace:
+def _trace_backbone(model: nn.Module, image_size: int) -> Trace:
     weight = next(model.parameters())
     channels = getattr(model, "in_chans", None) or 3
-    picture = torch.zeros(1, channels, image_size, image_size, device=weight.device)
-    record = trace(model.eval(), picture)
+    image = torch.zeros(1, channels, image_size, image_size, device=weight.device)
+    record = trace_model(model.eval(), image)
     mark_maps(record, model)
     return record
 
 
-def _sites(record: Trace, found: Anatomy) -> tuple[Site, ...]:
-    locator = Locator(record, found)
-    last = {block.stage: block for block in found.blocks}
+def _sites(record: Trace, stages: BackboneStages) -> tuple[Site, ...]:
+    finder = HookPointFinder(record, stages)
+    last_blocks = {block.stage: block for block in stages.blocks}
     sites = []
-    for block in found.blocks:
-        points = Positions(record, block, locator).points()
-        if block is last[block.stage]:
-            holder = found.stages[block.stage]
-            whole = holder is None or _gives_one(holder)  # HRNet's stages give several maps
-            end = locator.point(holder.outputs[0]) if holder and whole else None
-            if end := end or (points.get("post") if whole else None):
+    for block in stages.blocks:
+        points = BlockPositions(record, block, finder).find_points()
+        if block is last_blocks[block.stage]:
+            stage_call = stages.stage_calls[block.stage]
+            # HRNet's stages return several maps: they have no position `stage`.
+            single = stage_call is None or _returns_one_value(stage_call)
+            end = finder.find_point(stage_call.outputs[0]) if stage_call and single else None
+            if end := end or (points.get("post") if single else None):
                 points["stage"] = end
         for position, point in points.items():
             shape = record.map_shape(point.value)
-            where, anchor = (block.stage, block.number, position), point.anchor
-            sites.append(Site(*where, *shape, anchor[1], anchor, point.convolution))
+            module = point.anchor[1]
+            sites.append(
+                Site(
+                    block.stage,
+                    block.number,
+                    position,
+                    *shape,
+                    module,
+                    point.anchor,
+                    point.convolution,
+                )
+            )
     return tuple(sites)
 
 
-def _gives_one(call: Call) -> bool:
+def _returns_one_value(call: ModuleCall) -> bool:
     return len(call.outputs) == 1
 
 
-def _why(record: Trace, found: Anatomy) -> str:
-    if found.blocks:
-        return "its blocks run several times in one pass, or hand on what no module returns"
-    shapes = [record.values[c.outputs[0]].shape for c in record.calls if _gives_one(c)]
+def _explain_no_sites(record: Trace, stages: BackboneStages) -> str:
+    if stages.blocks:
+        return "its blocks run several times in one pass, or their maps are no module's output"
+    shapes = [record.values[c.outputs[0]].shape for c in record.calls if _returns_one_value(c)]
     if sum(len(shape) == 4 for shape in shapes) * 2 > len(shapes):
         return "its maps are not in the layout (N, C, H, W) or form no blocks"
     return "it works on tokens, not on maps"
 
 
-def _stem_strides(record: Trace, found: Anatomy) -> tuple[str, ...]:
-    """Layers before the first block, and not in its stage, that pass over places of the map."""
-    if not found.blocks:
+def _stem_strides(record: Trace, stages: BackboneStages) -> tuple[str, ...]:
+    """Paths of the layers before the first block, outside its stage, that shrink the map."""
+    if not stages.blocks:
         return ()
-    first = found.blocks[0]
-    holder = found.stages[first.stage]
-    inside = f"{holder.path}." if holder else "."
+    first = stages.blocks[0]
+    stage_call = stages.stage_calls[first.stage]
+    stage_prefix = f"{stage_call.path}." if stage_call else "."
     return tuple(
         call.path
         for call in record.calls[: first.call.index]
         if next(call.module.children(), None) is None
-        and _gives_one(call)
+        and _returns_one_value(call)
         and record.is_map(call.outputs[0])
         and record.grid(call.outputs[0]) < record.grid(call.inputs[0])
         and _stride(call.module) > 1
-        and not call.path.startswith(inside)
+        and not call.path.startswith(stage_prefix)
     )
 
 
 def _stride(layer: nn.Module) -> int:
-    stride = getattr(layer, "stride", 2)  # a layer that does not say and shrinks the map has one
+    stride = getattr(layer, "stride", 2)  # Only asked of layers that shrink the map.
     return max(stride) if isinstance(stride, tuple) else int(stride)
 
 
-_POOLING = ("mean", "_adaptive_avg_pool2d", "amax", "avg_pool2d", "max", "var_mean", "bmm")
+_POOLING_OPERATORS = (
+    *("mean", "_adaptive_avg_pool2d", "amax", "avg_pool2d", "max", "var_mean", "bmm"),
+)
 
 
 def _own_attention(record: Trace) -> tuple[str, ...]:
-    """Modules that return their input times a gate from a pooled view of it, or plus one."""
+    """Paths of modules that multiply their input by a gate, or add to it a smaller map, that was
+    computed from the pooled input; outermost ones only."""
     gates = [
         call.path
         for call in record.calls
-        if _gives_one(call)
+        if _returns_one_value(call)
         and call.inputs
         and record.is_map(call.inputs[0])
         and record.values[call.outputs[0]].shape == record.values[call.inputs[0]].shape
@@ -301,7 +330,7 @@ def _own_attention(record: Trace) -> tuple[str, ...]:
     return tuple(p for p in gates if not any(p.startswith(f"{other}.") for other in gates))
 
 
-def _is_gate(record: Trace, call: Call, op: Op) -> bool:
+def _is_gate(record: Trace, call: ModuleCall, op: Operator) -> bool:
     source = call.inputs[0]
     if op.outputs != call.outputs or len(op.inputs) != 2 or source not in op.inputs:
         return False
@@ -310,26 +339,26 @@ def _is_gate(record: Trace, call: Call, op: Op) -> bool:
     if op.name not in ("mul", "mul_") and not (op.name in ("add", "add_") and smaller):
         return False
     made_by = [record.ops[index] for index in record.ancestors(gate, call)]
-    from_source = any(source in made.inputs for made in made_by)
-    return from_source and any(made.name in _POOLING for made in made_by)
+    from_source = any(source in op.inputs for op in made_by)
+    return from_source and any(op.name in _POOLING_OPERATORS for op in made_by)
 
 
 def _cache_file(name: str, *key: object) -> Path:
-    known = repr((source_version(name), VERSION, name, *key))
-    digest = hashlib.sha256(known.encode()).hexdigest()[:24]
+    question = repr((source_version(name), VERSION, name, *key))
+    digest = hashlib.sha256(question.encode()).hexdigest()[:24]
     return cache_folder("sites") / f"{digest}.json"
 
 
-def _read(file: Path, backbone: str) -> SiteMap | None:
+def _read_cache(file: Path, backbone: str) -> SiteMap | None:
     try:
         return site_map_from_json({**json.loads(file.read_text()), "backbone": backbone})
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent or damaged: found again, written again
+        return None  # The file is absent or damaged, and will be written.
 
 
-def _write(file: Path, found: SiteMap) -> None:
+def _write_cache(file: Path, site_map: SiteMap) -> None:
     try:
         with atomic_write(file) as draft:
-            draft.write_text(json.dumps(site_map_to_json(found)), "utf-8")
+            draft.write_text(json.dumps(site_map_to_json(site_map)), "utf-8")
     except OSError:
-        pass  # a read-only cache costs time, not answers
+        pass  # A read-only cache costs time only.

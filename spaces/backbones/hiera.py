@@ -1,15 +1,14 @@
-"""Hiera: maps that lie as tokens in an order of the backbone's own.
+"""The token order of Hiera, whose maps are tokens in the backbone's own order.
 
 Ryali et al., "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles", ICML 2023,
-arXiv 2306.00989. Its blocks hold tokens (N, L, C) sorted by mask units, so that pooling is a
-maximum over parts of L and a window a piece of it; every pooling takes one level of that order
-away. A trace shows tokens only, but the backbone itself can put them back: `reroll(x, block)` is
-the map (N, H, W, C) of the tokens that the block returned, and `reroll.schedule[block]` holds its
-size.
+arXiv 2306.00989. Its blocks compute on tokens (N, L, C) sorted by mask units, so that pooling is a
+maximum over parts of L, and a window is a slice of L. Each pooling removes one level of that order.
+A trace shows tokens only, but the backbone can restore the map: `reroll(x, block)` is the map
+(N, H, W, C) of the tokens that a block returned, and `reroll.schedule[block]` holds its size.
 
-The layout of such a map is `NLC`, a blank, and the number of the first block whose tokens lie in
-that order. Tokens are maps only if there is one for every place: not if patches are dropped in
-training. All that is known about the class is known here.
+The layout of such a map is `NLC`, a space, and the number of the first block whose tokens have that
+order. Tokens form a map only if there is one for every location, and so not if patches are dropped
+in training. This is the only file that knows about the class.
 """
 
 from __future__ import annotations
@@ -24,44 +23,49 @@ from .trace import NLC, Layout, Trace
 
 
 def mark_maps(record: Trace, model: nn.Module) -> None:
-    """Give the tokens in the blocks of `model` their layout and grid in its trace, in place.
+    """Set layout and grid of the tokens in the blocks of `model`, in its trace, in place.
 
-    Nothing happens to a model whose tokens have no order of their own.
+    Models without `reroll` are left as they are.
     """
-    host = _host(model)
-    if host is None or host.patch_drop_rate:
+    backbone = _find_backbone(model)
+    if backbone is None or backbone.patch_drop_rate:
         return
-    lies: dict[int, tuple[Layout, tuple[int, ...]]] = {}
-    for block in range(len(host.blocks)):
-        grid = _grid(host, block)
-        lies.setdefault(math.prod(grid), (f"{NLC} {block}", grid))
-    blocks = set(host.blocks)
+    layouts: dict[int, tuple[Layout, tuple[int, ...]]] = {}  # By number of tokens.
+    for block in range(len(backbone.blocks)):
+        grid = _map_size(backbone, block)
+        layouts.setdefault(math.prod(grid), (f"{NLC} {block}", grid))
+    blocks = set(backbone.blocks)
     for call in (call for call in record.calls if call.module in blocks):
-        made = [value for op in record.ops[call.start : call.end] for value in op.outputs]
-        for value in (record.values[index] for index in (*call.inputs, *made)):
-            if len(value.shape) == 3 and value.shape[1] in lies:
-                value.layout, value.grid = lies[value.shape[1]]
+        computed = [value for op in record.ops[call.start : call.end] for value in op.outputs]
+        for value in (record.values[index] for index in (*call.inputs, *computed)):
+            if len(value.shape) == 3 and value.shape[1] in layouts:
+                value.layout, value.grid = layouts[value.shape[1]]
 
 
 def token_order(model: nn.Module, layout: Layout) -> Tensor:
-    """(H, W): the number of the token that lies at each place, by the model's own `reroll`.
+    """The number of the token at every location of a map, by the model's own `reroll`.
 
-    `model` may hold the backbone, as a feature extractor does. On the device of its weights.
+    Args:
+        model: the backbone, or a module that contains it, as a feature extractor does.
+        layout: of the tokens, such as `NLC 3`.
+
+    Returns:
+        (H, W) integers, on the device of the model's weights.
     """
-    host, block = _host(model), int(layout.removeprefix(NLC))
-    grid = _grid(host, block)
+    backbone, block = _find_backbone(model), int(layout.removeprefix(NLC))
+    grid = _map_size(backbone, block)
     numbers = torch.arange(math.prod(grid), device="cpu").reshape(1, -1, 1)
-    order: Tensor = host.reroll(numbers, block).reshape(grid)
+    order: Tensor = backbone.reroll(numbers, block).reshape(grid)
     return order.to(next(model.parameters()).device)
 
 
-def _host(model: nn.Module) -> Any:
-    """The module among those of `model` that can put its tokens back; None if there is none."""
+def _find_backbone(model: nn.Module) -> Any:
+    """The module inside `model` that can restore maps from tokens; None if there is none."""
     names = ("reroll", "blocks", "patch_drop_rate")
-    able = (m for m in model.modules() if all(hasattr(m, name) for name in names))
-    return next(able, None)
+    rerolling = (m for m in model.modules() if all(hasattr(m, name) for name in names))
+    return next(rerolling, None)
 
 
-def _grid(host: Any, block: int) -> tuple[int, ...]:
-    """(H, W) of what a block returns."""
-    return tuple(host.reroll.schedule[block][1])
+def _map_size(backbone: Any, block: int) -> tuple[int, ...]:
+    """(H, W) of the map that a block returns."""
+    return tuple(backbone.reroll.schedule[block][1])

@@ -1,8 +1,8 @@
 """Pretrained weights for a plain backbone: from the hub's cache, the hub, or a local file.
 
-timm asks the hub before it looks at the hub's cache, and without a network it retries for most of a
-minute. Here a cached file is used as it is, and a hub whose name cannot be resolved is reported at
-once.
+timm asks the hub before it reads the hub's cache, and without a network it retries for most of a
+minute. Here a cached file is used without asking, and a hub whose name cannot be resolved is
+reported at once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from torch import nn
 from ...errors import AttentuneError
 from .timm_compat import import_timm
 
-_FILES = ("model.safetensors", "pytorch_model.bin")
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def pretrained_backbone(backbone: str, file: Path | None = None, **options: Any) -> nn.Module:
-    """timm's model with its published weights, or with those in `file`.
+    """timm's model with pretrained weights.
 
-    AttentuneError if there are none, if they cannot be fetched, or if `file` does not fit.
+    Args:
+        backbone: a timm model.
+        file: a local file with weights, instead of timm's published ones.
+        **options: further arguments of `timm.create_model`.
+
+    Raises:
+        AttentuneError: there are no weights, they cannot be downloaded, or they do not fit.
     """
     if file is not None and not file.is_file():
         raise AttentuneError(f"there is no file of weights at {file}")
-    source = file or _cached(backbone)
+    source = file or _find_cached(backbone)
     if source is None:
         _require_hub(backbone)
     overlay = {"file": str(source)} if source else None
@@ -43,26 +49,28 @@ def pretrained_backbone(backbone: str, file: Path | None = None, **options: Any)
     return model
 
 
-def _config(backbone: str) -> Any:
+def _pretrained_config(backbone: str) -> Any:
+    """timm's description of the published weights."""
     config = import_timm().get_pretrained_cfg(backbone)
     if config is None or not config.has_weights:
         raise AttentuneError(f"timm publishes no weights for {backbone}; start from scratch")
     return config
 
 
-def _cached(backbone: str) -> Path | None:
-    config = _config(backbone)
+def _find_cached(backbone: str) -> Path | None:
+    """The published weights in the hub's cache; None if they are not there."""
+    config = _pretrained_config(backbone)
     if not config.hf_hub_id or config.custom_load:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    names = (config.hf_hub_filename,) if config.hf_hub_filename else _FILES
-    found = (try_to_load_from_cache(config.hf_hub_id, name) for name in names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    names = (config.hf_hub_filename,) if config.hf_hub_filename else _WEIGHT_FILES
+    cached = (try_to_load_from_cache(config.hf_hub_id, name) for name in names)
+    return next((Path(path) for path in cached if isinstance(path, str)), None)
 
 
 def _require_hub(backbone: str) -> None:
-    """Raise if the hub cannot be reached by name; behind a proxy that says nothing."""
+    """Raise AttentuneError if the hub's name cannot be resolved; behind a proxy, do not check."""
     from huggingface_hub import constants
 
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):

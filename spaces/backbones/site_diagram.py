@@ -1,6 +1,6 @@
-"""A site map as a drawing in plain text: stages, blocks, and the places for attention in them.
+"""Draw a site map in plain text: stages, blocks, and the sites for attention in them.
 
-    resnet18 on pictures of 224×224: 4 stages, 8 blocks
+    resnet18 on images of 224×224: 4 stages, 8 blocks
 
     block      C    H×W  pre    mid  residual  identity  post  stage
     s1 layer1
@@ -9,9 +9,9 @@
       b1     128  28×28  ● 64↑  ●    ●         ●         ●
       b2     128  28×28  ●      ●    ●         ●         ●     ●
 
-Positions stand in the order in which the map passes them. Equal blocks of a stage share a line,
-even with others between them, and so do blocks of one kind in a stage of many kinds: a hundred
-blocks need one screen.
+Positions are listed in the order in which the map passes them. Equal blocks of a stage share a
+line, even with other blocks between them, and in a stage of many kinds so do blocks that differ in
+numbers only. So a hundred blocks fit on one screen.
 """
 
 from __future__ import annotations
@@ -22,52 +22,53 @@ from textwrap import fill
 
 from .sites import Site, SiteMap
 
-_IN_PASSING = ("pre", "mid", "residual", "identity", "post", "stage")
-_WIDTH = 80
-_MOST_LINES = 5  # of one stage
+_POSITIONS_IN_ORDER = ("pre", "mid", "residual", "identity", "post", "stage")
+_MAX_COLUMNS = 80
+_MAX_LINES_PER_STAGE = 5
 
 Row = tuple[str, ...]
 
 
 def draw_sites(site_map: SiteMap) -> str:
-    """The drawing, at most 80 columns wide for all but the widest of backbones."""
+    """The drawing, with lines of at most 80 columns for all but the widest backbones."""
     blocks = [(stage, block) for stage, n in site_map.blocks.items() for block in range(1, n + 1)]
     size = "×".join(map(str, site_map.image_size))
     title = (
-        f"{site_map.backbone} on pictures of {size}: {_count(len(site_map.blocks), 'stage')}, "
-        f"{_count(len(blocks), 'block')}"
+        f"{site_map.backbone} on images of {size}: {_pluralise(len(site_map.blocks), 'stage')}, "
+        f"{_pluralise(len(blocks), 'block')}"
     )
     lines = [title, ""]
     names = _stage_names(site_map)
     rows = {stage: list(_rows(site_map, stage)) for stage in site_map.blocks}
-    here = [p for p in _IN_PASSING if p in site_map.positions]
+    positions = [p for p in _POSITIONS_IN_ORDER if p in site_map.positions]
     own = ["own"] * bool(site_map.own_attention)
-    header: Row = ("block", "C", "H×W", *here, *own)
-    widths = _widths([header, *(row for stage in rows.values() for row in stage)])
-    lines.append(_line(header, widths))
+    header: Row = ("block", "C", "H×W", *positions, *own)
+    widths = _column_widths([header, *(row for stage in rows.values() for row in stage)])
+    lines.append(_format_row(header, widths))
     for stage, name in names.items():
         lines.append(f"s{stage} {name}")
-        lines += [_line(row, widths) for row in rows[stage]]
+        lines += [_format_row(row, widths) for row in rows[stage]]
     return "\n".join([*lines, "", *_legend(site_map, lines)])
 
 
-def _count(number: int, what: str) -> str:
+def _pluralise(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _stage_names(site_map: SiteMap) -> dict[int, str]:
-    """For every stage the module around its blocks or, if that is no stage's alone, its blocks."""
+    """By stage the module around its blocks; or its blocks, if stages share such a module."""
     paths = {
         stage: [site_map.block_path(stage, block) for block in range(1, number + 1)]
         for stage, number in site_map.blocks.items()
     }
-    around = {stage: _around(blocks) for stage, blocks in paths.items()}
-    shared = len(set(around.values())) < len(around) or not all(around.values())
+    modules = {stage: _common_parent(blocks) for stage, blocks in paths.items()}
+    shared = len(set(modules.values())) < len(modules) or not all(modules.values())
     ends = {stage: dict.fromkeys((blocks[0], blocks[-1])) for stage, blocks in paths.items()}
-    return {stage: " to ".join(ends[stage]) if shared else around[stage] for stage in paths}
+    return {stage: " to ".join(ends[stage]) if shared else modules[stage] for stage in paths}
 
 
-def _around(paths: Sequence[str]) -> str:
+def _common_parent(paths: Sequence[str]) -> str:
+    """The innermost module around all these paths; empty if there is none."""
     names = [path.split(".")[:-1] for path in paths]
     common = []
     for level in zip(*names, strict=False):
@@ -78,66 +79,71 @@ def _around(paths: Sequence[str]) -> str:
 
 
 def _rows(site_map: SiteMap, stage: int) -> Iterator[Row]:
-    """One line for all blocks of a stage that look the same."""
+    """One row for all blocks of a stage with equal cells."""
     sites: dict[int, dict[str, Site]] = {}
     for site in site_map.sites:
         if site.stage == stage:
             sites.setdefault(site.block, {})[site.position] = site
-    alike: dict[Row, list[int]] = {}
+    blocks_by_row: dict[Row, list[int]] = {}
     for block, points in sites.items():
-        alike.setdefault(_look(site_map, stage, block, points), []).append(block)
-    if len(alike) > _MOST_LINES:
-        alike = _in_ranges(alike)
+        blocks_by_row.setdefault(_block_row(site_map, stage, block, points), []).append(block)
+    if len(blocks_by_row) > _MAX_LINES_PER_STAGE:
+        blocks_by_row = _merge_rows(blocks_by_row)
     end = next((points["stage"] for points in sites.values() if "stage" in points), None)
-    column = 2 + [p for p in _IN_PASSING if p in site_map.positions].index("stage") if end else 0
-    for look, blocks in alike.items():
-        row = list(look)
+    column = (
+        2 + [p for p in _POSITIONS_IN_ORDER if p in site_map.positions].index("stage") if end else 0
+    )
+    for cells, blocks in blocks_by_row.items():
+        row = list(cells)
         if end and end.block in blocks:
-            row[column] = _sign(end, sites[end.block].get("post", end))
-        yield ("  " + _ranges(blocks), *row)
+            row[column] = _symbol(end, sites[end.block].get("post", end))
+        yield ("  " + _format_blocks(blocks), *row)
 
 
-def _in_ranges(alike: dict[Row, list[int]]) -> dict[Row, list[int]]:
-    """Lines that differ in numbers only, as one: DenseNet's layers see 64…224 channels."""
+def _merge_rows(blocks_by_row: dict[Row, list[int]]) -> dict[Row, list[int]]:
+    """Merge rows that differ in numbers only: DenseNet's layers receive 64…224 channels."""
     groups: dict[str, list[Row]] = {}
-    for look in alike:
-        groups.setdefault(re.sub(r"\d+", "#", "|".join(look)), []).append(look)
+    for row in blocks_by_row:
+        groups.setdefault(re.sub(r"\d+", "#", "|".join(row)), []).append(row)
     return {
-        tuple(map(_span, looks[0], looks[-1])): sorted(b for look in looks for b in alike[look])
-        for looks in groups.values()
+        tuple(map(_number_range, rows[0], rows[-1])): sorted(
+            block for row in rows for block in blocks_by_row[row]
+        )
+        for rows in groups.values()
     }
 
 
-def _span(first: str, last: str) -> str:
+def _number_range(first: str, last: str) -> str:
+    """Two cells as one: `● 64…224`."""
     if first == last or "×" in first:
         return first
     return re.sub(r"\d+", lambda number: f"{number[0]}…{re.sub('[^0-9]', '', last)}", first)
 
 
-def _look(site_map: SiteMap, stage: int, block: int, points: dict[str, Site]) -> Row:
-    usual = points.get("post") or list(points.values())[-1]
-    signs = [
-        _sign(points[position], usual) if position in points and position != "stage" else ""
-        for position in _IN_PASSING
+def _block_row(site_map: SiteMap, stage: int, block: int, points: dict[str, Site]) -> Row:
+    output = points.get("post") or list(points.values())[-1]
+    symbols = [
+        _symbol(points[position], output) if position in points and position != "stage" else ""
+        for position in _POSITIONS_IN_ORDER
         if position in site_map.positions
     ]
     block_path = site_map.block_path(stage, block)
-    own = [path for path in site_map.own_attention if _inside(path, block_path)]
-    last = [own[0].rpartition(".")[2] if own else ""] * bool(site_map.own_attention)
-    return (str(usual.channels), f"{usual.height}×{usual.width}", *signs, *last)
+    own = [path for path in site_map.own_attention if _is_inside(path, block_path)]
+    name = [own[0].rpartition(".")[2] if own else ""] * bool(site_map.own_attention)
+    return (str(output.channels), f"{output.height}×{output.width}", *symbols, *name)
 
 
-def _sign(site: Site, usual: Site) -> str:
-    number = "" if site.channels == usual.channels else f" {site.channels}"
-    larger = "↑" if site.height > usual.height else ""
+def _symbol(site: Site, output: Site) -> str:
+    number = "" if site.channels == output.channels else f" {site.channels}"
+    larger = "↑" if site.height > output.height else ""
     return f"{'○' if site.degenerate else '●'}{number}{larger}"
 
 
-def _inside(path: str, module: str) -> bool:
+def _is_inside(path: str, module: str) -> bool:
     return path == module or path.startswith(f"{module}.")
 
 
-def _ranges(blocks: Sequence[int]) -> str:
+def _format_blocks(blocks: Sequence[int]) -> str:
     """`b1-b3`, `b1,b4` or, where that gets long, `b1…b16 (×6)`."""
     runs: list[list[int]] = []
     for block in blocks:
@@ -149,12 +155,12 @@ def _ranges(blocks: Sequence[int]) -> str:
     return text if len(text) <= 9 else f"b{blocks[0]}…b{blocks[-1]} (×{len(blocks)})"
 
 
-def _widths(rows: Iterable[Row]) -> list[int]:
+def _column_widths(rows: Iterable[Row]) -> list[int]:
     return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
-def _line(row: Row, widths: Sequence[int]) -> str:
-    gap = "  " if sum(widths) + 2 * len(widths) <= _WIDTH else " "
+def _format_row(row: Row, widths: Sequence[int]) -> str:
+    gap = "  " if sum(widths) + 2 * len(widths) <= _MAX_COLUMNS else " "
     cells = [
         cell.rjust(width) if column in (1, 2) else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -163,19 +169,21 @@ def _line(row: Row, widths: Sequence[int]) -> str:
 
 
 def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
-    drawn = "\n".join(lines)
-    yield "● a place for attention; a number is its channels, where they are not C"
-    if "↑" in drawn:
-        yield "↑ before the stride: a larger map"
-    if "○" in drawn:
-        yield "○ a 1×1 map, where spatial attention means nothing"
+    drawing = "\n".join(lines)
+    yield "● a site for attention; a number gives its channels where they differ from C"
+    if "↑" in drawing:
+        yield "↑ before the stride, where the map is larger"
+    if "○" in drawing:
+        yield "○ a 1×1 map, where spatial attention has no effect"
     if site_map.stem_strides:
-        yield fill(f"The stem shrinks the picture at {', '.join(site_map.stem_strides)}.", _WIDTH)
+        yield fill(
+            f"The stem shrinks the image at {', '.join(site_map.stem_strides)}.", _MAX_COLUMNS
+        )
     if own := site_map.own_attention:
         blocks = site_map.block_paths
-        others = [path for path in own if not any(_inside(path, block) for block in blocks)]
-        also = f", {len(others)} outside the blocks" if others else ""
+        outside = [path for path in own if not any(_is_inside(path, block) for block in blocks)]
+        also = f", {len(outside)} outside the blocks" if outside else ""
         yield (
-            f"own: the backbone's own attention, {_count(len(own), 'module')}{also};\n"
+            f"own: the backbone's own attention, {_pluralise(len(own), 'module')}{also};\n"
             f"     {site_map.backbone}(attention=none) removes it."
         )

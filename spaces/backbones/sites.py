@@ -1,7 +1,7 @@
-"""Insertion points as values: where a backbone can take an attention, and how large the map is.
+"""Sites as values: where an attention can be inserted, and the size of the map there.
 
-A `SiteMap` is what running a backbone once has shown (`discover.py` does the running). It is plain
-data: canonical texts, search spaces and the `sites` command work on it without torch.
+A `SiteMap` holds all sites of a backbone, as `discover.py` finds them by running it once. It is
+plain data: canonical texts, search spaces and the `sites` command use it without torch.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from ..attentions.entry import Convolution
 from ..attentions.registry import attention
 
 Anchor = tuple[str, ...]
+"""How to hook a point of the network, see `positions.py`."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """One insertion point.
+    """A point of a backbone where an attention can be inserted.
 
     Attributes:
-        stage, block: counted from 1; a `stage` site carries its stage's last block.
+        stage, block: counted from 1; a site at position `stage` has its stage's last block.
         position: one of `POSITIONS`.
-        channels, height, width: the map (C, H, W) there, at the site map's image size.
-        module: path of the module at whose border the attention goes.
-        anchor: what makes two sites one point of the network: sites with equal anchors are
-            aliases (`post` of a block without addition is its `residual`, the last `post` of a
-            stage is its `stage`).
-        convolution: the one whose output the map is, norm and activation aside; only at `mid`.
+        channels, height, width: size of the map (C, H, W) there, at the site map's image size.
+        module: path of the module whose output or input is attended to.
+        anchor: how to hook the point. Sites with equal anchors are aliases of one point (`post` of
+            a block without addition is its `residual`, the last `post` of a stage is its `stage`).
+        convolution: the layer whose output, after norm and activation, the map is; only at `mid`,
+            and only where there is a single such layer.
     """
 
     stage: int
@@ -45,7 +46,10 @@ class Site:
     convolution: Convolution | None = None
 
     def accepts(self, name: str) -> bool:
-        """Whether the attention of that name has a meaning at this site, by any of its names."""
+        """Whether the attention `name` can be inserted at this position.
+
+        Some attentions are defined for certain positions only, or need a convolution to replace.
+        """
         entry = attention(name)
         if entry.joins_convolution and self.convolution is None:
             return False
@@ -53,7 +57,7 @@ class Site:
 
     @property
     def degenerate(self) -> bool:
-        """A 1×1 map, where spatial attention means nothing."""
+        """Whether the map is 1×1, so that spatial attention has no effect."""
         return self.height * self.width == 1
 
     @property
@@ -62,7 +66,7 @@ class Site:
         return f"s{self.stage}b{self.block}.{self.position}"
 
     def to_json(self) -> dict[str, Any]:
-        """The contract of `attentune sites --json`."""
+        """One entry of `attentune sites --json`: all but `anchor` and `convolution`."""
         fields = asdict(self)
         del fields["anchor"], fields["convolution"]
         return fields
@@ -70,11 +74,15 @@ class Site:
 
 @dataclass(frozen=True)
 class SiteMap:
-    """All sites of one backbone at one image size, in the order of the network.
+    """All sites of one backbone at one image size.
 
-    `own_attention` names the modules of the attention that the backbone itself carries,
-    `stem_strides` the layers before the first block that make the picture smaller, `block_paths`
-    the modules of all blocks in the order of the network.
+    Attributes:
+        backbone: a timm model.
+        image_size: (height, width) of the images in pixels.
+        sites: in the order of the network.
+        own_attention: paths of the backbone's own attention modules.
+        stem_strides: paths of the layers before the first block that shrink the map.
+        block_paths: paths of all blocks, in the order of the network.
     """
 
     backbone: str
@@ -86,7 +94,7 @@ class SiteMap:
 
     @cached_property
     def blocks(self) -> dict[int, int]:
-        """Number of blocks of every stage."""
+        """By stage, its number of blocks."""
         counts: dict[int, int] = {}
         for site in self.sites:
             counts[site.stage] = max(counts.get(site.stage, 0), site.block)
@@ -94,75 +102,77 @@ class SiteMap:
 
     @property
     def positions(self) -> tuple[str, ...]:
-        """The positions that exist somewhere here, in canonical order."""
+        """The positions that exist in at least one block, in canonical order."""
         present = {site.position for site in self.sites}
         return tuple(position for position in POSITIONS if position in present)
 
     def block_path(self, stage: int, block: int) -> str:
-        """The module of a block."""
-        before = sum(number for other, number in self.blocks.items() if other < stage)
-        return self.block_paths[before + block - 1]
+        """Path of the module of a block."""
+        preceding = sum(count for number, count in self.blocks.items() if number < stage)
+        return self.block_paths[preceding + block - 1]
 
     def sites_at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
-        return [s for s in self._at.get(position, ()) if place.covers(s.stage, s.block)]
+        return [
+            s for s in self._sites_by_position.get(position, ()) if place.covers(s.stage, s.block)
+        ]
 
     @cached_property
-    def _at(self) -> dict[str, list[Site]]:
-        """The sites of every position, in network order."""
-        found: dict[str, list[Site]] = {}
+    def _sites_by_position(self) -> dict[str, list[Site]]:
+        by_position: dict[str, list[Site]] = {}
         for site in self.sites:
-            found.setdefault(site.position, []).append(site)
-        return found
+            by_position.setdefault(site.position, []).append(site)
+        return by_position
 
     @cached_property
     def _order(self) -> dict[Anchor, int]:
         return {site.anchor: index for index, site in enumerate(self.sites)}
 
     def select_sites(self, insertion: Insertion) -> list[Site]:
-        """The sites that an insertion means, in network order.
+        """The sites that an insertion names, in the order of the network.
 
-        ArchitectureError if one of its places does not exist here or has no such position, if the
-        attention is for other positions only, or if its reduction ratio exceeds the channels of a
-        site.
+        Raises:
+            ArchitectureError: a place does not exist in this backbone or does not have the
+                position, the attention is defined for other positions only, or its reduction ratio
+                exceeds the channels of a site.
         """
-        chosen: dict[Anchor, Site] = {}
+        selected: dict[Anchor, Site] = {}
         for place in insertion.places:
             sites = self.sites_at(place, insertion.position)
             if not sites:
-                raise ArchitectureError(self._missing(place, insertion.position))
-            chosen.update({site.anchor: self._named(insertion, site) for site in sites})
+                raise ArchitectureError(self._explain_missing(place, insertion.position))
+            selected.update({site.anchor: self._accepting(insertion, site) for site in sites})
         r = insertion.settings.get("r")
-        narrow = min(chosen.values(), key=lambda site: site.channels)
-        if isinstance(r, int) and not isinstance(r, bool) and r > narrow.channels:
+        narrowest = min(selected.values(), key=lambda site: site.channels)
+        if isinstance(r, int) and not isinstance(r, bool) and r > narrowest.channels:
             raise ArchitectureError(
                 f"{insertion.attention}(r={r}) needs at least {r} channels, but "
-                f"{narrow.label} of {self.backbone} has {narrow.channels}; "
-                f"use r ≤ {narrow.channels}"
+                f"{narrowest.label} of {self.backbone} has {narrowest.channels}; "
+                f"use r ≤ {narrowest.channels}"
             )
-        return sorted(chosen.values(), key=lambda site: self._order[site.anchor])
+        return sorted(selected.values(), key=lambda site: self._order[site.anchor])
 
-    def _named(self, insertion: Insertion, site: Site) -> Site:
-        """The site under a name (one point of the network can have several) that is for this."""
+    def _accepting(self, insertion: Insertion, site: Site) -> Site:
+        """The site, or an alias of it, that accepts the attention; else ArchitectureError."""
         if site.accepts(insertion.attention):
             return site
-        for other in self.sites:
-            if other.anchor == site.anchor and other.accepts(insertion.attention):
-                return other
-        only = attention(insertion.attention).positions
+        for alias in self.sites:
+            if alias.anchor == site.anchor and alias.accepts(insertion.attention):
+                return alias
+        allowed = attention(insertion.attention).positions
         where = f"not at {site.label} of {self.backbone}"
-        if site.position in only:
+        if site.position in allowed:
             where += ", which follows no single convolution"
         raise ArchitectureError(
-            f"{insertion.attention} has a meaning only at {' or '.join(only)}, {where}"
+            f"{insertion.attention} has a meaning only at {' or '.join(allowed)}, {where}"
         )
 
     def check_architecture(self, architecture: Architecture) -> None:
-        """Raise ArchitectureError if an insertion has no site here."""
+        """Raise ArchitectureError if an insertion names a site that this backbone does not have."""
         for insertion in architecture.insertions:
             self.select_sites(insertion)
 
-    def _missing(self, place: Place, position: str) -> str:
+    def _explain_missing(self, place: Place, position: str) -> str:
         stages = self.blocks
         if place.first and (place.first not in stages or place.last not in stages):
             return f"{self.backbone} has no {place}; its stages are s1 to s{max(stages)}"
@@ -171,13 +181,13 @@ class SiteMap:
                 f"{self.backbone} has no {place}; its s{place.first} has blocks "
                 f"b1 to b{stages[place.first]}"
             )
-        here = {s.position for s in self.sites if place.covers(s.stage, s.block)}
-        known = [p for p in POSITIONS if p in here]
-        return f"{self.backbone} has no {position} at {place}{did_you_mean(position, known)}"
+        existing = {s.position for s in self.sites if place.covers(s.stage, s.block)}
+        positions = [p for p in POSITIONS if p in existing]
+        return f"{self.backbone} has no {position} at {place}{did_you_mean(position, positions)}"
 
 
 def site_map_to_json(site_map: SiteMap) -> dict[str, Any]:
-    """For the cache on disk."""
+    """A site map as JSON, for the cache on disk."""
     return asdict(site_map)
 
 
@@ -195,6 +205,5 @@ def site_map_from_json(data: dict[str, Any]) -> SiteMap:
 
 
 def _site_from_json(data: dict[str, Any]) -> Site:
-    joined = data["convolution"]
-    read = {"anchor": tuple(data["anchor"]), "convolution": joined and Convolution(**joined)}
-    return Site(**{**data, **read})
+    convolution = data["convolution"] and Convolution(**data["convolution"])
+    return Site(**{**data, "anchor": tuple(data["anchor"]), "convolution": convolution})

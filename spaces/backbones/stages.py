@@ -1,10 +1,10 @@
-"""Stages and blocks of a backbone, read from a trace of it.
+"""Group the blocks of a backbone into stages, from a trace of its forward pass.
 
 `blocks.py` finds the blocks. A *stage* is the outermost numbered module around a block (`layer1`,
-`blocks.3`, `stages.0`), or a module around that while there seem to be more than ten (SelecSLS,
-ConvMixer); if it holds all blocks, a stage ends where the size of the map changes. A sibling of the
-stages that has no block of its own, because it works on tokens inside (CAFormer's last two), is one
-block and a stage.
+`blocks.3`, `stages.0`). If that gives more than ten stages (SelecSLS, ConvMixer), modules further
+out are taken. If one module holds all blocks, a stage ends where the size of the map changes. A
+sibling of the stages that contains no block, because it computes on tokens (CAFormer's last two),
+is a stage of one block.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .blocks import (
-    Unit,
-    as_unit,
-    blank,
+    BlockModules,
+    as_block_modules,
+    blank_numbers,
     could_be_block,
-    has_work,
-    in_stem,
+    find_block_modules,
+    is_in_stem,
     is_numbered,
-    on_maps,
     parents,
+    returns_one_map,
+    runs_matmuls,
 )
-from .blocks import units as find_units
-from .trace import Call, Trace
+from .trace import ModuleCall, Trace
 
-_MOST_STAGES = 10  # of GhostNet; what seems to have more are single blocks with a name each
+_MAX_STAGES = 10
+"""GhostNet has ten. Where there seem to be more, every block has a name of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,61 +37,73 @@ class Block:
 
     stage: int
     number: int
-    unit: Unit
+    modules: BlockModules
 
     @property
-    def call(self) -> Call:
+    def call(self) -> ModuleCall:
         """The call of the block's module."""
-        return self.unit.call
+        return self.modules.call
 
     @property
     def output(self) -> int:
-        """The value that leaves the block."""
-        return self.unit.output
+        """Number of the value that the block returns."""
+        return self.modules.output
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """All blocks in network order; for every stage the module that holds it alone, if called."""
+class BackboneStages:
+    """Stages and blocks of a backbone.
+
+    Attributes:
+        blocks: all blocks in the order of the network.
+        stage_calls: by stage, the call of the outermost module that contains this stage and no
+            other; None if no such module is called.
+    """
 
     blocks: tuple[Block, ...]
-    stages: dict[int, Call | None]
+    stage_calls: dict[int, ModuleCall | None]
 
 
-def anatomy(trace: Trace) -> Anatomy:
-    """Stages and blocks; an empty anatomy if there are none."""
-    units = find_units(trace)
-    containers = _containers(unit.call.path for unit in units)
-    held = list(zip(units, containers, strict=True))
-    held += [(as_unit(trace, call), call.path) for call in _others(trace, units, set(containers))]
-    held.sort(key=lambda pair: pair[0].call.index)
-    return _staged(trace, held)
+def find_stages(trace: Trace) -> BackboneStages:
+    """The stages and blocks of the traced backbone; both empty if there are none."""
+    blocks = find_block_modules(trace)
+    containers = _containers(block.call.path for block in blocks)
+    pairs = list(zip(blocks, containers, strict=True))
+    pairs += [
+        (as_block_modules(trace, call), call.path)
+        for call in _siblings_without_blocks(trace, blocks, set(containers))
+    ]
+    pairs.sort(key=lambda pair: pair[0].call.index)
+    return _number_blocks(trace, pairs)
 
 
-def _staged(trace: Trace, held: Sequence[tuple[Unit, str]]) -> Anatomy:
-    by_size = len({container for _, container in held}) == 1
-    groups: list[object] = [container for _, container in held]
-    if by_size:
-        groups = [trace.grid(unit.output) for unit, _ in held]
-    order = {group: index + 1 for index, group in enumerate(dict.fromkeys(groups))}
+def _number_blocks(trace: Trace, pairs: Sequence[tuple[BlockModules, str]]) -> BackboneStages:
+    """Number stages and their blocks; `pairs` are blocks and the paths of their containers."""
+    by_map_size = len({container for _, container in pairs}) == 1
+    groups: list[object] = [container for _, container in pairs]
+    if by_map_size:
+        groups = [trace.grid(modules.output) for modules, _ in pairs]
+    stage_numbers = {group: index + 1 for index, group in enumerate(dict.fromkeys(groups))}
     counts: Counter[int] = Counter()
     blocks = []
-    for (unit, _), group in zip(held, groups, strict=True):
-        counts[order[group]] += 1
-        blocks.append(Block(order[group], counts[order[group]], unit))
-    if by_size:
-        return Anatomy(tuple(blocks), dict.fromkeys(order.values()))
-    holders = {order[container]: container for _, container in held}
-    return Anatomy(tuple(blocks), {s: _holder(trace, s, holders) for s in holders})
+    for (modules, _), group in zip(pairs, groups, strict=True):
+        stage = stage_numbers[group]
+        counts[stage] += 1
+        blocks.append(Block(stage, counts[stage], modules))
+    if by_map_size:
+        return BackboneStages(tuple(blocks), dict.fromkeys(stage_numbers.values()))
+    paths = {stage_numbers[container]: container for _, container in pairs}
+    stage_calls = {stage: _find_stage_call(trace, stage, paths) for stage in paths}
+    return BackboneStages(tuple(blocks), stage_calls)
 
 
 def _containers(paths: Iterable[str]) -> list[str]:
-    """The stage of every block, as the path of a module around it."""
-    found = [_container(path) for path in paths]
-    while len(set(found)) > _MOST_STAGES:
-        depth = max(path.count(".") for path in found)
-        found = [p.rpartition(".")[0] if p.count(".") == depth else p for p in found]
-    return found
+    """For every block the path of the module around it that is its stage."""
+    containers = [_container(path) for path in paths]
+    while len(set(containers)) > _MAX_STAGES:
+        depth = max(path.count(".") for path in containers)
+        containers = [p.rpartition(".")[0] if p.count(".") == depth else p for p in containers]
+    return containers
 
 
 def _container(path: str) -> str:
@@ -101,29 +114,31 @@ def _container(path: str) -> str:
     return (numbered[-1:] + around[:1] + [""])[0]
 
 
-def _others(trace: Trace, units: Sequence[Unit], stages: set[str]) -> list[Call]:
-    """Siblings of the stages that hold no block; single layers, as DLA's first two, are none."""
-    patterns = {blank(path) for path in stages if is_numbered(path)}
-    paths = [unit.call.path for unit in units]
+def _siblings_without_blocks(
+    trace: Trace, blocks: Sequence[BlockModules], stages: set[str]
+) -> list[ModuleCall]:
+    """Siblings of the stages that contain no block; single layers, as DLA's first two, are none."""
+    patterns = {blank_numbers(path) for path in stages if is_numbered(path)}
+    paths = [block.call.path for block in blocks]
     known = stages | {parent for path in paths for parent in (path, *parents(path))}
     return [
         call
         for call in trace.calls
-        if blank(call.path) in patterns
+        if blank_numbers(call.path) in patterns
         and call.path not in known
-        and not in_stem(trace, call)
-        and on_maps(trace, call)
+        and not is_in_stem(trace, call)
+        and returns_one_map(trace, call)
         and could_be_block(trace, call)
-        and has_work(trace, call, least=2)
+        and runs_matmuls(trace, call, minimum=2)
     ]
 
 
-def _holder(trace: Trace, stage: int, holders: dict[int, str]) -> Call | None:
-    """The outermost called module that holds this stage's blocks and no other's."""
-    others = [path for number, path in holders.items() if number != stage]
-    best = None
-    for path in (holders[stage], *parents(holders[stage])):
-        if any(f"{other}.".startswith(f"{path}.") for other in others):
+def _find_stage_call(trace: Trace, stage: int, paths: dict[int, str]) -> ModuleCall | None:
+    """The outermost called module that contains this stage's blocks and no other's."""
+    other_paths = [path for number, path in paths.items() if number != stage]
+    stage_call = None
+    for path in (paths[stage], *parents(paths[stage])):
+        if any(f"{other}.".startswith(f"{path}.") for other in other_paths):
             break
-        best = next((call for call in trace.calls if call.path == path), best)
-    return best
+        stage_call = next((call for call in trace.calls if call.path == path), stage_call)
+    return stage_call

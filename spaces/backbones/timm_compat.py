@@ -1,4 +1,4 @@
-"""The one door to timm: everything here that needs it calls `import_timm`.
+"""Import timm, and answer questions about its models: all other code calls `import_timm`.
 
 torchvision's wheel on the registry is built for CUDA. Beside a CPU build of torch its compiled
 operators cannot load, and importing it, hence importing timm, fails with `operator
@@ -75,28 +75,28 @@ def check_backbone(name: str) -> None:
         raise BackboneError(f"timm has no model {model!r}{hint.rstrip('.')}")
     if not tag:
         return
-    known = [full.partition(".")[2] for full in timm.list_pretrained(f"{model}.*")]
-    if tag not in known:
-        if not known:
+    tags = [full_name.partition(".")[2] for full_name in timm.list_pretrained(f"{model}.*")]
+    if tag not in tags:
+        if not tags:
             raise BackboneError(
                 f"timm has no pretrained weights for {model}; write {model!r} alone"
             )
-        hint = did_you_mean(tag, known)
+        hint = did_you_mean(tag, tags)
         raise BackboneError(f"timm has no pretrained weights {tag!r} for {model}{hint}")
 
 
 def source_version(name: str) -> str:
-    """What makes a backbone: timm of some version, or somebody's own file, by its digest too."""
+    """The version of a backbone's code: timm's, and a digest of the file of a user's own model."""
     timm = import_timm()
     version = str(timm.__version__)
-    home = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
-    if home.__name__.partition(".")[0] == "timm" or not home.__file__:
+    module = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
+    if module.__name__.partition(".")[0] == "timm" or not module.__file__:
         return version
-    return f"{version} {hashlib.sha256(Path(home.__file__).read_bytes()).hexdigest()}"
+    return f"{version} {hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}"
 
 
 def native_size(name: str) -> int:
-    """Side in pixels of the pictures that the backbone is made for; 224 if timm does not say."""
+    """Side in pixels of the images that the backbone is made for; 224 if timm does not say."""
     config = import_timm().get_pretrained_cfg(name)
     return int(config.input_size[-1]) if config is not None and config.input_size else 224
 
@@ -108,6 +108,9 @@ def has_fixed_size(name: str) -> bool:
 
 
 def size_options(name: str, image_size: int) -> dict[str, int]:
-    """What timm must be told to build the backbone for pictures of another size than its own."""
-    other = has_fixed_size(name) and image_size != native_size(name)
-    return {"img_size": image_size} if other else {}
+    """Arguments for `timm.create_model` that build the backbone for images of `image_size` pixels.
+
+    Empty for backbones that run on images of any size.
+    """
+    differs = has_fixed_size(name) and image_size != native_size(name)
+    return {"img_size": image_size} if differs else {}

@@ -1,10 +1,10 @@
-"""One forward pass of a network, written down: which module made which tensor from which.
+"""Record one forward pass of a network: which module computed which tensor from which.
 
-`trace(model, picture)` runs the model once under hooks and a dispatch mode. Modules become `Call`s,
-ATen operators become `Op`s, and tensors become numbered values. A value is one content of a tensor:
-an in-place operator makes a new value of the same tensor, and a module that only hands its input
-on (nn.Identity, drop path in evaluation) makes a new value too, by the operator `alias`, so that a
-shortcut through it can be told from the tensor itself.
+`trace_model` runs the model once under hooks and a dispatch mode. Runs of modules are recorded as
+`ModuleCall`s, ATen operators as `Operator`s, and tensors as numbered values. As in static single
+assignment, a value never changes: an in-place operator makes a new value of the same tensor. A
+module that only returns its input (nn.Identity, drop path in evaluation) makes a new value as well,
+by an operator called `alias`, so that a shortcut through it differs from the tensor itself.
 
 Nothing here knows about attention; `discover.py` reads the trace.
 """
@@ -22,19 +22,19 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Layout = str
-"""How a feature map lies: as NCHW, as NHWC, or as tokens in an order of the backbone's own
-(`NLC 3`, see `rerolled.py`). Empty for what is no map."""
+"""The layout of a feature map: NCHW, NHWC, or tokens in the backbone's own order (`NLC 3`, see
+`hiera.py`). Empty for a value that is no map."""
 
 NCHW: Layout = "NCHW"
 NHWC: Layout = "NHWC"
-NLC: Layout = "NLC"  # and the number of the block whose order the tokens are in
+NLC: Layout = "NLC"  # Followed by the number of the block whose order the tokens have.
 
 MATMULS = ("convolution", "addmm", "mm", "bmm", "baddbmm", "lstm")
-"""Operators that mix channels or places with weights or with each other."""
+"""Convolutions, matrix products and recurrent layers."""
 
 _TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 _RESHAPING = ("view", "reshape", "_unsafe_view", "_reshape_alias")
-_GIVES_NCHW = {
+_RETURNS_NCHW = {
     *("convolution", "native_batch_norm", "_native_batch_norm_legit_no_training"),
     *("native_group_norm", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d"),
 }
@@ -46,14 +46,20 @@ _NONLINEAR = {
 
 
 def layout_of(anchor: tuple[str, ...]) -> Layout:
-    """The layout at an anchor of a site map, which names it at its end unless it is NCHW."""
+    """The layout of the map at an anchor: its last item, or NCHW if that is a path."""
     return anchor[-1] if anchor[-1].partition(" ")[0] in (NHWC, NLC) else NCHW
 
 
 def map_shape(
     shape: tuple[int, ...], layout: Layout, grid: tuple[int, ...] = ()
 ) -> tuple[int, int, int]:
-    """(C, H, W) of a feature map in any layout; tokens alone do not tell their grid (H, W)."""
+    """(C, H, W) of a feature map.
+
+    Args:
+        shape: of the tensor, with the batch dimension.
+        layout: of the tensor.
+        grid: (H, W), needed for tokens only.
+    """
     if layout.startswith(NLC):
         shape = (shape[0], *grid, shape[-1])
     _, *rest = shape
@@ -62,11 +68,16 @@ def map_shape(
 
 
 @dataclass
-class Value:
-    """One content of a tensor: who made it, who reads it, and how it lies.
+class TracedValue:
+    """One value of a tensor.
 
-    `layout` is empty unless it is a feature map; `grid` is the H×W of the map that the value is, or
-    was made from: tokens that are folded back to that grid are a map again.
+    Attributes:
+        shape: of the tensor.
+        op: index of the operator that computed it; None for inputs and parameters.
+        layout: empty unless the value is a feature map.
+        grid: (H, W) of the map that the value is or was computed from. Tokens that are reshaped to
+            that grid are a map again.
+        readers: indices of the operators that read it.
     """
 
     shape: tuple[int, ...]
@@ -82,9 +93,15 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Op:
-    """One ATen operator. `call` is the innermost module that ran it; `weight` the shape of a
-    convolution's weight (out, in / groups, height, width)."""
+class Operator:
+    """One ATen operator.
+
+    Attributes:
+        name: without namespace and overload, such as `convolution`.
+        inputs, outputs: numbers of values.
+        call: index of the innermost module call that ran it.
+        weight: shape of a convolution's weight (out, in / groups, height, width).
+    """
 
     name: str
     inputs: tuple[int, ...]
@@ -93,19 +110,29 @@ class Op:
     weight: tuple[int, ...] = ()
 
     @property
-    def bends(self) -> bool:
-        """Whether the result is no linear function of the input."""
+    def is_nonlinear(self) -> bool:
+        """Whether this is a nonlinearity: an activation, a softmax, self-attention."""
         return self.name in _NONLINEAR or "softmax" in self.name or "dot_product" in self.name
 
     @property
-    def spatial(self) -> bool:
-        """Whether this is a convolution over more than one place."""
+    def is_spatial(self) -> bool:
+        """Whether this is a convolution with a kernel larger than 1×1."""
         return max(self.weight[2:], default=1) > 1
 
 
 @dataclass
-class Call:
-    """One run of a module: the values it took and gave, and its operators `ops[start:end]`."""
+class ModuleCall:
+    """One run of a module.
+
+    Attributes:
+        index: of this call in the trace.
+        path: of the module; empty for the network itself.
+        module: the module.
+        parent: index of the call that ran this one.
+        inputs, outputs: numbers of values.
+        start, end: its operators are `ops[start:end]`.
+        takes_tensor: whether its first argument is a tensor, and not a list or a number.
+    """
 
     index: int
     path: str
@@ -119,43 +146,43 @@ class Call:
 
     @property
     def depth(self) -> int:
-        """Number of names in the path."""
+        """Number of components of the path."""
         return self.path.count(".") + 1 if self.path else 0
 
 
 class Trace:
-    """The record of one forward pass."""
+    """The record of one forward pass, see the head of this file."""
 
     def __init__(self) -> None:
-        self.values: list[Value] = []
-        self.ops: list[Op] = []
-        self.calls: list[Call] = []
+        self.values: list[TracedValue] = []
+        self.ops: list[Operator] = []
+        self.calls: list[ModuleCall] = []
 
     @cached_property
     def times_called(self) -> dict[str, int]:
-        """How often the module of each path ran."""
+        """By path, how often the module ran."""
         counts: dict[str, int] = {}
         for call in self.calls:
             counts[call.path] = counts.get(call.path, 0) + 1
         return counts
 
     @cached_property
-    def givers(self) -> dict[int, list[Call]]:
-        """For a value, the calls that return it alone."""
-        found: dict[int, list[Call]] = {}
+    def calls_returning(self) -> dict[int, list[ModuleCall]]:
+        """By value, the calls that return it and nothing else."""
+        calls: dict[int, list[ModuleCall]] = {}
         for call in self.calls:
             if len(call.outputs) == 1:
-                found.setdefault(call.outputs[0], []).append(call)
-        return found
+                calls.setdefault(call.outputs[0], []).append(call)
+        return calls
 
     @cached_property
-    def takers(self) -> dict[int, list[Call]]:
-        """For a value, the calls whose first argument it is, alone and not in a list."""
-        found: dict[int, list[Call]] = {}
+    def calls_receiving(self) -> dict[int, list[ModuleCall]]:
+        """By value, the calls whose first argument it is."""
+        calls: dict[int, list[ModuleCall]] = {}
         for call in self.calls:
             if call.inputs and call.takes_tensor:
-                found.setdefault(call.inputs[0], []).append(call)
-        return found
+                calls.setdefault(call.inputs[0], []).append(call)
+        return calls
 
     def is_map(self, value: int) -> bool:
         """Whether the value is a feature map."""
@@ -166,22 +193,22 @@ class Trace:
         return self.values[value].map_shape
 
     def grid(self, value: int) -> tuple[int, ...]:
-        """(H, W) of a feature map, or of the one that the value was made from."""
+        """(H, W) of a feature map, or of the one that the value was computed from."""
         return self.values[value].grid
 
-    def ancestors(self, value: int, within: Call) -> set[int]:
-        """The operators of one call that the value was computed from."""
-        found: set[int] = set()
-        open_values = [value]
-        while open_values:
-            op = self.values[open_values.pop()].op
-            if op is not None and op not in found and within.start <= op < within.end:
-                found.add(op)
-                open_values.extend(self.ops[op].inputs)
-        return found
+    def ancestors(self, value: int, within: ModuleCall) -> set[int]:
+        """Indices of the operators within one call that the value was computed from."""
+        operators: set[int] = set()
+        pending = [value]
+        while pending:
+            op = self.values[pending.pop()].op
+            if op is not None and op not in operators and within.start <= op < within.end:
+                operators.add(op)
+                pending.extend(self.ops[op].inputs)
+        return operators
 
     def root(self, value: int) -> int:
-        """The earliest value that is the same point: back through aliases that alone read it."""
+        """The earliest value at the same point: back through aliases that are the only reader."""
         while (op := self.values[value].op) is not None and self.ops[op].name == "alias":
             source = self.ops[op].inputs[0]
             if len(self.values[source].readers) > 1:
@@ -190,7 +217,7 @@ class Trace:
         return value
 
     def same_point(self, value: int) -> Iterator[int]:
-        """The root of the value and every alias of it."""
+        """The root of the value, and its aliases one after the other."""
         value = self.root(value)
         yield value
         while len(readers := self.values[value].readers) == 1:
@@ -201,8 +228,8 @@ class Trace:
             yield value
 
 
-def trace(model: nn.Module, picture: torch.Tensor) -> Trace:
-    """Run `model` on `picture` (N, C, H, W) once, in its present mode and without gradients."""
+def trace_model(model: nn.Module, image: torch.Tensor) -> Trace:
+    """Run `model` on `image` (N, C, H, W) once, in its current mode and without gradients."""
     recorder = _Recorder()
     with ExitStack() as stack:
         for path, module in model.named_modules():
@@ -213,9 +240,9 @@ def trace(model: nn.Module, picture: torch.Tensor) -> Trace:
             stack.callback(before.remove)
             stack.callback(after.remove)
         stack.enter_context(torch.no_grad())
-        recorder.number(picture, None, NCHW, tuple(picture.shape[2:]))
+        recorder.add_value(image, None, NCHW, tuple(image.shape[2:]))
         with recorder:
-            model(picture)
+            model(image)
     return recorder.trace
 
 
@@ -223,25 +250,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = Trace()
-        self.stack: list[Call] = []
+        self.stack: list[ModuleCall] = []
         self.numbers: dict[int, int] = {}
-        self.alive: list[torch.Tensor] = []  # an id is free for reuse once its tensor is gone
+        # Keeps all tensors alive: the id of a deleted tensor could be used again.
+        self.alive: list[torch.Tensor] = []
 
-    def number(
+    def add_value(
         self,
         tensor: torch.Tensor,
         op: int | None,
         layout: Layout = "",
         grid: tuple[int, ...] = (),
     ) -> int:
-        self.trace.values.append(Value(tuple(tensor.shape), op, layout, grid))
+        self.trace.values.append(TracedValue(tuple(tensor.shape), op, layout, grid))
         self.alive.append(tensor)
         self.numbers[id(tensor)] = len(self.trace.values) - 1
         return len(self.trace.values) - 1
 
-    def known(self, tree: Any) -> tuple[int, ...]:
+    def value_numbers(self, tree: Any) -> tuple[int, ...]:
         return tuple(
-            self.numbers[id(t)] if id(t) in self.numbers else self.number(t, None)
+            self.numbers[id(t)] if id(t) in self.numbers else self.add_value(t, None)
             for t in _tensors(tree)
         )
 
@@ -249,20 +277,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         parent = self.stack[-1].index if self.stack else None
-        inputs = self.known((args, kwargs))
+        inputs = self.value_numbers((args, kwargs))
         calls, ops = self.trace.calls, self.trace.ops
         takes_tensor = bool(args) and isinstance(args[0], torch.Tensor)
-        call = Call(len(calls), path, module, parent, inputs, len(ops), takes_tensor)
+        call = ModuleCall(len(calls), path, module, parent, inputs, len(ops), takes_tensor)
         calls.append(call)
         self.stack.append(call)
 
     def leave(self, _module: nn.Module, _args: Any, output: Any) -> Any:
         call = self.stack[-1]
-        if isinstance(output, torch.Tensor) and set(self.known(output)) & set(call.inputs):
-            output = output.view_as(output)  # recorded as `alias`, see __torch_dispatch__
+        if isinstance(output, torch.Tensor) and set(self.value_numbers(output)) & set(call.inputs):
+            output = output.view_as(output)  # Recorded by __torch_dispatch__, renamed here.
             op = self.trace.ops[-1]
-            self.trace.ops[-1] = Op("alias", op.inputs[:1], op.outputs, op.call)
-        call.outputs = self.known(output)
+            self.trace.ops[-1] = Operator("alias", op.inputs[:1], op.outputs, op.call)
+        call.outputs = self.value_numbers(output)
         call.end = len(self.trace.ops)
         self.stack.pop()
         return output
@@ -270,26 +298,28 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        inputs = self.known((args, kwargs))
+        inputs = self.value_numbers((args, kwargs))
         output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         index = len(self.trace.ops)
-        sources = [self.trace.values[value] for value in inputs]
+        operands = [self.trace.values[value] for value in inputs]
         outputs = tuple(
-            self.number(tensor, index, *self._lies(name, sources, args, tuple(tensor.shape)))
+            self.add_value(
+                tensor, index, *self._layout_and_grid(name, operands, args, tuple(tensor.shape))
+            )
             for tensor in _tensors(output)
         )
         weight = tuple(args[1].shape) if name == "convolution" else ()
         call = self.stack[-1].index if self.stack else 0
-        self.trace.ops.append(Op(name, inputs, outputs, call, weight))
+        self.trace.ops.append(Operator(name, inputs, outputs, call, weight))
         for value in set(inputs):
             self.trace.values[value].readers.append(index)
         return output
 
-    def _lies(
-        self, name: str, sources: list[Value], args: tuple[Any, ...], shape: tuple[int, ...]
+    def _layout_and_grid(
+        self, name: str, sources: list[TracedValue], args: tuple[Any, ...], shape: tuple[int, ...]
     ) -> tuple[Layout, tuple[int, ...]]:
-        """Layout and grid of an operator's result."""
+        """Layout and grid of an operator's result, from those of its inputs."""
         grid = next((source.grid for source in sources if source.grid), ())
         if len(shape) != 4:
             return "", grid
@@ -301,43 +331,44 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _layout(
         self,
         name: str,
-        sources: list[Value],
+        sources: list[TracedValue],
         args: tuple[Any, ...],
         shape: tuple[int, ...],
         grid: tuple[int, ...],
     ) -> Layout:
-        if name in _GIVES_NCHW:
+        if name in _RETURNS_NCHW:
             return NCHW
         maps = [source for source in sources if len(source.shape) == 4]
         layout = maps[0].layout if maps else ""
         if not maps or (name in _RESHAPING and shape != maps[0].shape):
-            return self._folded(sources, shape, grid)
+            return self._folded_layout(sources, shape, grid)
         if name in ("transpose", "permute"):
-            return _turned(layout, _order(name, args))
+            return _permuted_layout(layout, _dimension_order(name, args))
         return layout
 
-    def _folded(
-        self, sources: list[Value], shape: tuple[int, ...], grid: tuple[int, ...]
+    def _folded_layout(
+        self, sources: list[TracedValue], shape: tuple[int, ...], grid: tuple[int, ...]
     ) -> Layout:
-        """Tokens or windows put back into the grid of the map that they were taken from."""
+        """The layout of tokens or windows after a reshape to the grid of the map they came from."""
         if not grid or shape[0] != self.trace.values[0].shape[0]:
             return ""
         if len(sources[0].shape) == 6 and sources[0].shape[:3] == shape[:3]:
-            return NHWC  # patches merged into channels
+            return NHWC  # Patches were merged into channels.
         return NHWC if shape[1:3] == grid else NCHW if shape[2:] == grid else ""
 
 
-def _order(name: str, args: tuple[Any, ...]) -> tuple[int, ...]:
+def _dimension_order(name: str, args: tuple[Any, ...]) -> tuple[int, ...]:
+    """The order in which `permute` or `transpose` puts the four dimensions."""
     if name == "permute":
         return tuple(dim % 4 for dim in args[1])
     order = [0, 1, 2, 3]
-    one, other = args[1], args[2]
-    order[one], order[other] = order[other], order[one]
+    first, second = args[1], args[2]
+    order[first], order[second] = order[second], order[first]
     return tuple(order)
 
 
-def _turned(layout: Layout, order: tuple[int, ...]) -> Layout:
-    """The layout of a 4-D value after its dimensions are put in another order."""
+def _permuted_layout(layout: Layout, order: tuple[int, ...]) -> Layout:
+    """The layout of a 4-D value after its dimensions are permuted to `order`."""
     if layout == NCHW:
         return NHWC if order == _TO_NHWC else NCHW if order[:2] == (0, 1) else ""
     if layout == NHWC:

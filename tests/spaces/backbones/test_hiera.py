@@ -178,12 +178,12 @@ def test_sizes_follow_the_picture():
 
 
 def test_pictures_that_hiera_cannot_be_built_for_are_refused():
-    with pytest.raises(BackboneError, match="cannot be run on pictures of 100×100"):
+    with pytest.raises(BackboneError, match="cannot be run on images of 100×100"):
         find_sites("hiera_tiny_224", image_size=100)
 
 
 def test_tokens_without_a_place_are_no_map(hooked, picture):
-    with pytest.raises(BackboneError, match="no place for an attention: it works on tokens"):
+    with pytest.raises(BackboneError, match="no site for an attention: it works on tokens"):
         make("hiera_tiny_224+se(r=2)@all.post", patch_drop_rate=0.5)
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[:, 3:6] = False

@@ -11,7 +11,7 @@ from attentune.spaces.backbones.site_diagram import draw_sites
 
 def test_a_small_resnet_in_full():
     expected = """\
-        resnet18 on pictures of 32×32: 4 stages, 8 blocks
+        resnet18 on images of 32×32: 4 stages, 8 blocks
 
         block      C  H×W  pre     mid  residual  identity  post  stage
         s1 layer1
@@ -26,10 +26,10 @@ def test_a_small_resnet_in_full():
           b1     512  1×1  ● 256↑  ○    ○         ○         ○
           b2     512  1×1  ○       ○    ○         ○         ○     ○
 
-        ● a place for attention; a number is its channels, where they are not C
-        ↑ before the stride: a larger map
-        ○ a 1×1 map, where spatial attention means nothing
-        The stem shrinks the picture at conv1, maxpool."""
+        ● a site for attention; a number gives its channels where they differ from C
+        ↑ before the stride, where the map is larger
+        ○ a 1×1 map, where spatial attention has no effect
+        The stem shrinks the image at conv1, maxpool."""
     assert draw_sites(find_sites("resnet18", image_size=32)) == dedent(expected)
 
 

@@ -181,7 +181,7 @@ def test_a_tag_of_pretrained_weights_is_part_of_the_name():
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("vit_tiny_patch16_224", "vit_tiny_patch16_224 has no place .* works on tokens"),
+        ("vit_tiny_patch16_224", "vit_tiny_patch16_224 has no site .* works on tokens"),
         ("mixer_s32_224", "works on tokens"),
         ("resnet81", "timm has no model 'resnet81'; did you mean 'resnet"),
         ("zzz", "timm has no model 'zzz'$"),
@@ -194,7 +194,7 @@ def test_a_backbone_without_sites_is_refused_with_the_reason(backbone, message):
 
 
 def test_a_picture_that_is_too_small_is_refused():
-    with pytest.raises(BackboneError, match="cannot be run on pictures of 1×1 pixels"):
+    with pytest.raises(BackboneError, match="cannot be run on images of 1×1 pixels"):
         find_sites("vgg11_bn", image_size=1)
 
 
