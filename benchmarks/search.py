@@ -48,7 +48,9 @@ from attentune.benchmarks.peers import Moasha
 from attentune.benchmarks.simulation import NOW, Finals, trial_record
 from attentune.benchmarks.tabular import Dealt, Table
 from attentune.runners.environment import describe_environment
-from attentune.search.pruning.pruner import Pruner, RungEntry
+from attentune.search.pruning.front import FrontPruner
+from attentune.search.pruning.rung_pruner import RungEntry
+from attentune.search.pruning.table import make_pruner
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.trial_source import Proposal
@@ -78,16 +80,19 @@ class Nothing:
         pass
 
 
-class Oracle(Pruner):
+class Oracle(FrontPruner):
     """The pruner `front`, which knows what every architecture is worth."""
 
     def __init__(self, config: StudyConfig, table: Table) -> None:
         super().__init__(config)
         self.table = table
 
-    def truths(self, _peers: Any, asked: Sequence[RungEntry], _rng: Any) -> Matrix:
-        """As `Pruner.truths`: only one is possible."""
-        return np.array([[self.table.rows[str(seen.architecture)].truth for seen in asked]])
+    def sample_accuracies(
+        self, _entries: Any, contenders: Sequence[RungEntry], _rng: Any
+    ) -> Matrix:
+        """One sample, the truth."""
+        rows = [self.table.rows[str(entry.architecture)] for entry in contenders]
+        return np.array([[row.truth for row in rows]])
 
 
 class Replay:
@@ -115,7 +120,7 @@ class Replay:
             1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
         )
         self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
-        self.pruner = Oracle(self.config, table) if self.knowing else Pruner(self.config)
+        self.pruner = Oracle(self.config, table) if self.knowing else make_pruner(self.config)
         self.dealt = Dealt(table, repetition)
         self.finals = Finals()
         self.spent = 0

@@ -1,1 +1,1 @@
-"""Who stops trials early."""
+"""Pruners stop trials early: one file for each, behind one interface (`base`)."""

@@ -32,7 +32,7 @@ from ...runners.workers.pool import Pool
 from ...spaces.architecture import Architecture
 from ...studies.config import RunPlan, StudyConfig
 from ...studies.records import CONFIRM, TrialRecord
-from ..pruning.pruner import Pruner
+from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
 from .study_lease import StudyLease
 
@@ -65,7 +65,7 @@ class RunningTrial:
     role: str
     began: float
     costs: Costs | None = None
-    pruned: str = ""
+    pruned: str | None = None
 
     @property
     def number(self) -> int:
@@ -196,7 +196,7 @@ class Coordinator:
             case Rejected():
                 self.trial_source.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
-            case Stopped() if trial.pruned:
+            case Stopped() if trial.pruned is not None:
                 self.store.prune_trial(
                     study,
                     number,
@@ -216,7 +216,7 @@ class Coordinator:
         """What the worker is to do after an epoch. The last one is never the time to stop."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
-            if trial.pruned:
+            if trial.pruned is not None:
                 return Decision.PRUNE
         return Decision.PAUSE if self.stopping else Decision.GO_ON
 

@@ -24,9 +24,10 @@ from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
 from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
-from ..pruning.pruner import Pruner
+from ..pruning.base import Pruner
+from ..pruning.table import make_pruner
 from ..setup.autotune import autotune_workers_per_gpu
-from ..trial_source import TrialSource
+from ..trial_source import RecordedSearch, TrialSource
 from .study_lease import StudyLease, hold_lease
 
 if TYPE_CHECKING:
@@ -133,9 +134,8 @@ def _search(lease: StudyLease, config: StudyConfig, plan: RunPlan, watch: Watch)
     study = OptunaStudy(config.keys, store, record.name)
     bound = bind_space(config.space, costs.site_map)
     proposer = Proposer(store, record, config, bound, costs, study)
-    pruner = Pruner(config)
-    if config.pruning.pruner != "none":  # reading every epoch takes a while in a large study
-        pruner.remember(store.trials(record), store.epochs(record))
+    pruner = make_pruner(config)
+    pruner.remember(RecordedSearch(store, record))
     return _coordinate(lease, config, plan, proposer, pruner, devices, watch)
 
 
@@ -179,7 +179,7 @@ def confirm_study(
         devices = _devices(record, config, plan)
         prepare_data(config.recipe)
         say(trial_source.announcement(len(devices)))
-        return _coordinate(lease, config, plan, trial_source, Pruner(config), devices, watch)
+        return _coordinate(lease, config, plan, trial_source, make_pruner(config), devices, watch)
 
 
 def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:

@@ -22,12 +22,13 @@ from attentune.runners.events import (
     WorkerDied,
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
-from attentune.search.pruning.pruner import Pruner
+from attentune.search.pruning.table import make_pruner
 from attentune.search.run.confirm import ConfirmationSource, confirmation_config, plan_confirmation
 from attentune.search.run.coordinator import Coordinator
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.run.study_lease import hold_lease
+from attentune.search.trial_source import RecordedSearch
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import load_space
 from attentune.studies.config import RunPlan, StudyConfig
@@ -163,8 +164,8 @@ class Bench:
         proposer = Proposer(self.store, record, config, bound, costs, study)
         pool = self._new_pool()
         plan = RunPlan(trials=trials, **plan)
-        pruner = Pruner(config)
-        pruner.remember(self.store.trials(record), self.store.epochs(record))
+        pruner = make_pruner(config)
+        pruner.remember(RecordedSearch(self.store, record))
         with hold_lease(self.store, record) as lease:
             coordinator = Coordinator(lease, config, plan, proposer, pruner, pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
@@ -195,7 +196,7 @@ class Bench:
         config, plan = confirmation_config(config, wanted), RunPlan(trials=trial_source.total)
         pool = self._new_pool()
         with hold_lease(self.store, record, counted=False) as lease:
-            coordinator = Coordinator(lease, config, plan, trial_source, Pruner(config), pool)
+            coordinator = Coordinator(lease, config, plan, trial_source, make_pruner(config), pool)
             coordinator.run(Silent(lambda event: on_event(coordinator, event)))
 
     def _new_pool(self) -> FormulaPool:

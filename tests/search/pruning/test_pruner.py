@@ -10,7 +10,9 @@ import numpy as np
 import optuna
 import pytest
 from attentune.runners.results import Costs, EpochReport
-from attentune.search.pruning.pruner import Pruner, odds_of_front, standing
+from attentune.search.pruning.asha import rank_among
+from attentune.search.pruning.front import odds_of_front
+from attentune.search.pruning.table import make_pruner
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
 from attentune.studies.config import SAMPLERS, Pruning
@@ -62,7 +64,7 @@ def test_a_first_rung_that_is_asked_for_stays(bench):
 
 def goes_on(peers, number, eta):
     """Whether one of some trials may go on."""
-    place, room = standing(peers, number, eta)
+    place, room = rank_among(peers, number, eta)
     return place <= room
 
 
@@ -108,7 +110,7 @@ def test_within_a_front_the_crowded_ones_stop_first():
 
 def test_a_loss_that_is_no_number_is_last():
     trials = {number: (loss, 1.0) for number, loss in enumerate((0.5, math.inf, 0.4, 0.3))}
-    assert standing(trials, 1, 2)[0] == len(trials)
+    assert rank_among(trials, 1, 2)[0] == len(trials)
 
 
 def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
@@ -186,7 +188,7 @@ def test_the_front_keeps_what_is_cheap_though_it_be_bad(bench):
 
 
 def test_the_front_stops_nothing_before_it_knows_how_much_is_luck(bench):
-    pruner = Pruner(bench.config(pruning=FRONT, recipe={"epochs": 6}))
+    pruner = make_pruner(bench.config(pruning=FRONT, recipe={"epochs": 6}))
     for number, accuracy in enumerate((0.9, 0.1, 0.1, 0.1, 0.1)):
         text = f"test_resnet+eca@s{number}.residual" if number else "test_resnet"
         assert not verdict(pruner, number, text, params=1000 + number)
@@ -208,7 +210,7 @@ def verdict(pruner, number, text, params=1000):
 
 def after_nine(config):
     """A pruner that has seen SE end well, and ECA badly, in three stages; and the next number."""
-    pruner, ends = Pruner(config), {"se": 0.8, "eca": 0.4, "cbam": 0.6}
+    pruner, ends = make_pruner(config), {"se": 0.8, "eca": 0.4, "cbam": 0.6}
     for number, (name, stage) in enumerate(itertools.product(ends, (1, 2, 3))):
         text = f"test_resnet+{name}@s{stage}.residual"
         verdict(pruner, number, text)

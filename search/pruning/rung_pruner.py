@@ -1,0 +1,119 @@
+"""What `asha` and `front` share: they compare a trial at a rung with all that have reached it.
+
+A rung is an epoch (`studies.estimator.rungs`). Nobody waits for anybody: a trial is judged as soon
+as it arrives, and later ones are compared with it.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...runners.results import Costs, EpochReport
+from ...spaces.architecture import Architecture
+from ...studies.config import StudyConfig
+from ...studies.estimator.forecaster import Forecaster
+from ...studies.estimator.history import TrialHistory
+from ...studies.estimator.rungs import rung_loss, study_rungs
+from ...studies.records import BASELINE, TrialRecord
+from ..trial_source import RecordedSearch
+from .base import Pruner, TrialIdentity
+
+Values = tuple[float, ...]
+"""What a trial is compared by, all to be minimised."""
+
+
+@dataclass(frozen=True)
+class RungEntry:
+    """A trial at a rung.
+
+    Attributes:
+        loss: the rung's signal, to be minimised.
+        costs: the other objectives, infinite where they are not known.
+    """
+
+    architecture: Architecture
+    seed: int
+    loss: float
+    costs: Values
+
+
+class RungPruner(Pruner):
+    """Collects what trials show at the rungs; subclasses decide by it."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.settings, self.seed = config.pruning, config.seed
+        self.cost_keys = tuple(key for key in config.keys if key != "accuracy")
+        self.rungs = study_rungs(config)
+        self.forecaster = Forecaster(config)
+        self.entries: dict[int, dict[int, RungEntry]] = {}
+        """By rung and by the trial's number."""
+
+    @abstractmethod
+    def reason_to_stop(
+        self, trial: TrialIdentity, entries: Mapping[int, RungEntry], rung: int
+    ) -> str | None:
+        """Why a trial should stop at a rung; None if it should go on.
+
+        Args:
+            trial: which trial.
+            entries: all trials that have reached the rung, by number; this one is among them.
+            rung: the epoch.
+        """
+
+    def remember(self, recorded: RecordedSearch) -> None:
+        """Take in what was recorded, in the order in which it happened."""
+        trials = {trial.number: trial for trial in recorded.trials}
+        for trial in trials.values():
+            self.on_trial_end(trial)
+        for epoch in recorded.epochs:
+            if known := trials.get(epoch.number):
+                costs = tuple(getattr(known, key) for key in self.cost_keys)
+                self._enter(known.number, known.parsed, known.seed, epoch.report, costs)
+
+    def on_trial_end(self, trial: TrialRecord) -> None:
+        """Tell the model how a trial ended."""
+        self.forecaster.histories.on_trial_end(trial)
+
+    def judge(
+        self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs
+    ) -> str | None:
+        """Why a trial should stop after this epoch; None if it should go on.
+
+        Baselines go on, but others are compared with them.
+        """
+        if report.epoch not in self.rungs:
+            return None
+        values = tuple(getattr(costs, key) for key in self.cost_keys)
+        self._enter(trial.number, trial.architecture, trial.seed, report, values)
+        if role == BASELINE:
+            return None
+        reason = self.reason_to_stop(trial, self.entries[report.epoch], report.epoch)
+        return None if reason is None else f"rung {report.epoch}: {reason}"
+
+    def unfinished_histories(self, entries: Mapping[int, RungEntry]) -> list[TrialHistory]:
+        """The histories of those trials at a rung that have not ended."""
+        histories = self.forecaster.histories
+        unfinished = [
+            histories.unfinished_history(number, entry.architecture, entry.seed)
+            for number, entry in entries.items()
+        ]
+        return [history for history in unfinished if history is not None]
+
+    def _enter(
+        self,
+        number: int,
+        architecture: Architecture,
+        seed: int,
+        report: EpochReport,
+        costs: Sequence[float | None],
+    ) -> None:
+        """Record that a trial has reached an epoch, if it is a rung, and for the first time."""
+        if report.epoch not in self.rungs:
+            return
+        self.forecaster.histories.on_epoch(number, report)
+        known = tuple(math.inf if cost is None else cost for cost in costs)
+        entry = RungEntry(architecture, seed, rung_loss(report, self.settings.signal), known)
+        self.entries.setdefault(report.epoch, {}).setdefault(number, entry)
