@@ -33,7 +33,8 @@ from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.fast_ops import PatchedFunctions
-from attentune.runners.training.optimizer import make_optimizer
+from attentune.runners.training.optimizer import flatten_parameters, make_optimizer
+from attentune.runners.training.prepare import disable_inplace_activations
 from attentune.runners.training.steps import EagerStep
 from attentune.spaces.backbones.discover import choose_stem
 from attentune.spaces.kernels import small_convolutions as ours
@@ -76,7 +77,9 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
 
     def contestant(own: bool) -> Contestant:
         model = network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
-        step = EagerStep(model.train(), make_optimizer(model, recipe, CPU), loaded.data, recipe)
+        disable_inplace_activations(model)
+        optimizer = make_optimizer(flatten_parameters(model), recipe)
+        step = EagerStep(model.train(), optimizer, loaded.data, recipe)
         if not own:
             step.fast_ops = nullcontext()
         return timed(lambda: step(images, labels))

@@ -39,7 +39,7 @@ from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.device_data import DeviceData
-from attentune.runners.training.train import Training, steps_of
+from attentune.runners.training.train import prepare_training
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.discover import choose_stem, find_sites
 from attentune.spaces.networks.build import build_network
@@ -85,9 +85,8 @@ class Race:
 
     def ours(self) -> Iterator[float]:
         resident = DeviceData.of(self.data, self.device)
-        steps = steps_of(self.recipe, resident)
-        training = Training(self.model(), resident, self.recipe, 0, steps)
-        return itertools.chain.from_iterable(map(training.in_steps, range(EPOCHS)))
+        training = prepare_training(self.model(), resident, self.recipe, seed=0)
+        return itertools.chain.from_iterable(map(training.train_steps, range(EPOCHS)))
 
     def usual(self) -> Iterator[float]:
         loader, _ = usual.loaders(self.data, self.recipe, workers=0)

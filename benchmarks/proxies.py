@@ -54,7 +54,7 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData
-from attentune.runners.training.train import Training, steps_of
+from attentune.runners.training.train import prepare_training
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network
 from scipy import stats
@@ -214,8 +214,7 @@ def seconds_of_an_epoch(table: Table, data: DeviceData) -> float:
     """Training and validation of the architecture of median size, here."""
     ordered = sorted(table.ranked, key=lambda text: table.rows[text].costs.params)
     model = network(ordered[len(ordered) // 2], table.recipe, SEEDS[0], opened=False)
-    steps = steps_of(table.recipe, data)
-    return Training(model, data, table.recipe, SEEDS[0], steps).epoch(0).seconds
+    return prepare_training(model, data, table.recipe, seed=SEEDS[0]).train_epoch(0).seconds
 
 
 def measure(path: Path, draws: int) -> dict[str, Any]:

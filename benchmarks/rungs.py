@@ -35,7 +35,9 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
-from attentune.runners.training.train import SaveCheckpoint, Training, evaluate, steps_of
+from attentune.runners.training.evaluation import evaluate
+from attentune.runners.training.optimizer import TrainingOptimizer
+from attentune.runners.training.train import SaveCheckpoint, prepare_training
 from scipy import stats
 from torch import nn
 
@@ -82,7 +84,7 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
 
         def noted(_report: EpochReport, save: SaveCheckpoint) -> None:
             if kind == "full":
-                raw.append(evaluate(save.training.model, loaded.data, recipe)[0])
+                raw.append(evaluate(save.training.model, loaded.data, recipe).accuracy)
 
         run = trained(text, seed, recipe, loaded, noted)
         losses = [report.train_loss for report in run.curve]
@@ -95,23 +97,22 @@ def _without_schedule(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> l
     from schedulefree import AdamWScheduleFree
 
     data = loaded.data
-    steps = steps_of(recipe, data)
-    run = Training(network(text, seed, recipe, loaded), data, recipe, seed, steps)
+    run = prepare_training(network(text, seed, recipe, loaded), data, recipe, seed=seed)
     groups = [
         {"params": group["params"], "weight_decay": group["weight_decay"]}
-        for group in run.optimizer.param_groups
+        for group in run.optimizer.optimizer.param_groups
     ]
-    warmup = round(recipe.warmup * steps * recipe.epochs)
+    warmup = round(recipe.warmup * run.steps * recipe.epochs)
     optimizer = AdamWScheduleFree(groups, lr=recipe.lr, warmup_steps=warmup)
-    run.optimizer = optimizer
+    run.optimizer = TrainingOptimizer(optimizer, run.optimizer.slices)
     found = []
     for epoch in range(recipe.epochs):
         optimizer.train()
-        for _ in run.in_steps(epoch):
+        for _ in run.train_steps(epoch):
             pass
         optimizer.eval()
         _refresh_statistics(run.model, data, recipe)
-        found.append(evaluate(run.model, data, recipe)[0])
+        found.append(evaluate(run.model, data, recipe).accuracy)
     return found
 
 

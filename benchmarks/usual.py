@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from attentune.runners.data import Dataset, load_data
 from attentune.runners.data.dataset import Split
 from attentune.runners.recipe import Recipe
-from attentune.runners.training.optimizer import learning_rate
+from attentune.runners.training.schedule import learning_rate
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.networks.build import build_network

@@ -24,7 +24,8 @@ from ..devices import keep_freed_memory, torch_threads
 from ..environment import device_name
 from ..recipe import Precision, Recipe
 from ..training.device_data import DeviceData, DeviceImages
-from ..training.optimizer import make_optimizer
+from ..training.optimizer import flatten_parameters, make_optimizer
+from ..training.prepare import prepare_network
 from ..training.steps import EagerStep, TrainingStep, choose_step
 
 Variant = tuple[Precision, bool]
@@ -251,8 +252,7 @@ def _clear(times: Mapping[Variant, Sequence[float]], racing: Sequence[Variant]) 
 def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable[[], float]:
     """A function that takes a training step on noise and gives its seconds."""
     device = next(model.parameters()).device
-    if recipe.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    prepare_network(model, channels_last=recipe.channels_last)
     draw = torch.Generator().manual_seed(0)
     shape = (recipe.batch_size, recipe.image_size, recipe.image_size, 3)
     images = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8).to(device)
@@ -260,7 +260,8 @@ def _timed(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Callable
     shown = DeviceImages(images, labels)
     middle = torch.full((3,), 128.0, device=device)
     data = DeviceData(shown, shown, middle, middle / 2)
-    eager = EagerStep(model.train(), make_optimizer(model, recipe, device), data, recipe)
+    optimizer = make_optimizer(flatten_parameters(model), recipe)
+    eager = EagerStep(model.train(), optimizer, data, recipe)
     step: TrainingStep = choose_step(eager, images, labels)[0]
 
     def run() -> float:

@@ -35,7 +35,9 @@ from ..data.dataset import Labels
 from ..devices import torch_threads
 from ..recipe import Recipe
 from ..training import checkpoint
-from ..training.optimizer import WeightAverage, make_optimizer
+from ..training.optimizer import group_parameters, make_optimizer
+from ..training.train import state_tensors
+from ..training.weight_average import WeightAverage, flatten_state
 from .attention_maps import AttentionMap, AttentionMaps, Floats, StageEnergy
 
 Doubles = npt.NDArray[np.float64]
@@ -138,12 +140,13 @@ class _MapRecorder:
             if facts is None:
                 model.load_state_dict(load_file(weights))
                 return None
-            device = next(model.parameters()).device
-            optimizer = make_optimizer(model, recipe, device, flat=False)
-            average = WeightAverage(model, optimizer, recipe.ema) if recipe.ema else None
+            optimizer = make_optimizer(group_parameters(model), recipe)
+            average = None
+            if recipe.ema:
+                average = WeightAverage(flatten_state(model, optimizer.slices), recipe.ema)
             # This refuses a checkpoint of another network.
-            checkpoint.make_room(optimizer, facts["optimizer"])
-            checkpoint.load(weights, checkpoint.state_of(model, optimizer, average))
+            optimizer.allocate_state(facts["optimizer"])
+            checkpoint.load(weights, state_tensors(model, optimizer, average))
             if average:
                 average.swap()  # The averaged weights are those that are evaluated and kept.
             return int(facts["epoch"])

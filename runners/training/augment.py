@@ -36,13 +36,13 @@ class EpochBatches:
         self.data, self.recipe = data, recipe
         self.pictures = data.train
         device, count = data.train.labels.device, len(data.train)
-        draw = torch.Generator(device).manual_seed(mixed(seed, epoch))
+        draw = torch.Generator(device).manual_seed(mix_seed(seed, epoch))
         self.order = torch.randperm(count, generator=draw, device=device)
         reach = recipe.crop
         if reach:
             self.shift = torch.randint(-reach, reach + 1, (2, count), generator=draw, device=device)
         if recipe.flip:
-            sides = torch.Generator(device).manual_seed(mixed(seed, -1))
+            sides = torch.Generator(device).manual_seed(mix_seed(seed, -1))
             first = torch.randint(0, 2, (count,), generator=sides, device=device)
             self.mirrored = (first + epoch) % 2 == 1
         if recipe.cutout:
@@ -128,7 +128,7 @@ def _pixels(source: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Ten
     return found.view(*places.shape, channels)
 
 
-def mixed(seed: int, epoch: int) -> int:
+def mix_seed(seed: int, epoch: int) -> int:
     """One 63-bit number from a seed and an epoch (a splitmix64 step keeps neighbours apart)."""
     z = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     z = ((z ^ (z >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

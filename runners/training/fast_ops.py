@@ -89,16 +89,6 @@ def _excited(layer: Any, x: Tensor) -> Tensor:
     return excited
 
 
-def disable_inplace_activations(model: nn.Module) -> None:
-    """Make activations work out of place whose gradient needs their input; changes `model`.
-
-    In place, torch would copy the input first, and so read and write one map more.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Hardswish | nn.SiLU | nn.Mish):
-            module.inplace = False
-
-
 def fast_ops(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
     """The context in which to run the training steps of `model`; reusable.
 

@@ -24,7 +24,10 @@ ALIGNMENT_VALUES = 16
 
 
 class FlatParameter(nn.Parameter):
-    """Several tensors end to end. Its gradient keeps its memory; see `clear_gradients`."""
+    """Several tensors end to end.
+
+    Its gradient keeps its memory; see `TrainingOptimizer.clear_gradients`.
+    """
 
 
 class Slice(NamedTuple):
@@ -75,16 +78,6 @@ def flatten(tensors: Sequence[Tensor]) -> list[Slice]:
 def flat_tensors(slices: Sequence[Slice]) -> list[Tensor]:
     """The tensors that hold all the slices, each once."""
     return list({id(part.flat): part.flat for part in slices}.values())
-
-
-def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """`Optimizer.zero_grad`, but the gradient of a flat parameter is zeroed in place."""
-    for group in optimizer.param_groups:
-        for weight in group["params"]:
-            if isinstance(weight, FlatParameter):
-                weight.grad.zero_()  # type: ignore[union-attr]
-            else:
-                weight.grad = None
 
 
 def _can_be_flattened(tensor: Tensor) -> bool:

@@ -1,118 +1,158 @@
-"""What moves the weights: the optimizer, its rate over a run, and the average that is kept."""
+"""The optimizer of a training: its parameter groups and its state."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..recipe import Recipe
-from .flat_parameters import Slice, flat_tensors, flatten
+from .flat_parameters import FlatParameter, Slice, flat_tensors, flatten
 
 
-def make_optimizer(
-    model: nn.Module, recipe: Recipe, device: torch.device, *, flat: bool = True
-) -> torch.optim.Optimizer:
-    """The recipe's optimizer; biases, norms and other vectors are not decayed.
+class ParameterGroup(NamedTuple):
+    """Parameters that are decayed alike, as slices of the tensors that the optimizer moves."""
 
-    On CUDA its learning rate is a tensor, which a captured step reads anew every time. On a CPU
-    small weights are moved into flat parameters, unless `flat` is false; a group's `slices` say
-    where its weights lie.
+    slices: list[Slice]
+    is_decayed: bool
+
+
+def group_parameters(model: nn.Module) -> list[ParameterGroup]:
+    """The trained parameters in two groups: weights are decayed; biases, norms and other vectors
+    are not. Each parameter stays by itself; `model` does not change."""
+    groups = [
+        ParameterGroup([Slice(weight, weight) for weight in weights], is_decayed)
+        for weights, is_decayed in _split_parameters(model)
+    ]
+    return [group for group in groups if group.slices]
+
+
+def flatten_parameters(model: nn.Module) -> list[ParameterGroup]:
+    """`group_parameters`, with the small parameters of `model` on a CPU made views of one flat
+    parameter for each group."""
+    groups = [
+        ParameterGroup(flatten(weights), is_decayed)
+        for weights, is_decayed in _split_parameters(model)
+    ]
+    return [group for group in groups if group.slices]
+
+
+def _split_parameters(model: nn.Module) -> list[tuple[list[Tensor], bool]]:
+    parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+    return [
+        ([p for p in parameters if p.ndim > 1], True),
+        ([p for p in parameters if p.ndim <= 1], False),
+    ]
+
+
+def make_optimizer(groups: Sequence[ParameterGroup], recipe: Recipe) -> TrainingOptimizer:
+    """The recipe's optimizer for grouped parameters.
+
+    On CUDA its learning rate is a tensor, which a captured step reads anew every time.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1], recipe.weight_decay
-    others = [p for p in parameters if p.ndim <= 1], 0.0
-    groups = []
-    for weights, decay in (decayed, others):
-        slices = flatten(weights) if flat else [Slice(weight, weight) for weight in weights]
-        if slices:
-            groups.append({"params": flat_tensors(slices), "weight_decay": decay, "slices": slices})
+    device = groups[0].slices[0].tensor.device
+    options = [
+        {
+            "params": flat_tensors(group.slices),
+            "weight_decay": recipe.weight_decay if group.is_decayed else 0.0,
+        }
+        for group in groups
+    ]
     on_gpu = device.type == "cuda"
     fused = on_gpu or device.type == "cpu"
     lr = torch.tensor(recipe.lr, device=device) if on_gpu else recipe.lr
+    optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=fused)
-    return torch.optim.AdamW(groups, lr=lr, fused=fused, capturable=on_gpu)
+        optimizer = torch.optim.SGD(options, lr=lr, momentum=0.9, nesterov=True, fused=fused)
+    else:
+        optimizer = torch.optim.AdamW(options, lr=lr, fused=fused, capturable=on_gpu)
+    return TrainingOptimizer(optimizer, [part for group in groups for part in group.slices])
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """For the next step, in place where the rate is a tensor."""
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
-        else:
-            group["lr"] = lr
+class TrainingOptimizer:
+    """An optimizer of torch over flat parameters.
 
-
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
-    """The rate at one step.
-
-    wsd: linear warm-up, constant, then linear to zero (Hu et al., arXiv 2404.06395): early epochs
-    of short and long runs agree. onecycle: half a cosine up, half a cosine down (arXiv 1708.07120).
-    """
-    progress = (step + 1) / total
-    if recipe.warmup and progress < recipe.warmup:
-        rise = progress / recipe.warmup
-        return recipe.lr * ((1 - math.cos(math.pi * rise)) / 2 if _cosine(recipe) else rise)
-    if recipe.schedule == "constant":
-        return recipe.lr
-    if _cosine(recipe):
-        fall = (progress - recipe.warmup) / (1 - recipe.warmup)
-        return recipe.lr * (1 + math.cos(math.pi * fall)) / 2
-    if progress > 1 - recipe.decay:
-        # One step past the end is zero: the last step still learns.
-        return recipe.lr * (total - step) / (recipe.decay * total + 1)
-    return recipe.lr
-
-
-def _cosine(recipe: Recipe) -> bool:
-    return recipe.schedule == "onecycle"
-
-
-def slices_of(optimizer: torch.optim.Optimizer) -> list[Slice]:
-    """Where the weights lie that an optimizer of ours moves, in its order."""
-    return [part for group in optimizer.param_groups for part in group["slices"]]
-
-
-class WeightAverage:
-    """Exponential moving average of weights and buffers (Polyak), for evaluation.
-
-    The decay grows as (1 + t) / (10 + t) up to `decay`, so that early epochs are not dominated by
-    the initial weights. Whole-number buffers (BN's counters) are the model's own.
+    Args:
+        optimizer: moves the tensors that hold the slices.
+        slices: where the parameters of the network lie, in the order of the optimizer's groups.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
-        self.live = [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
-        known = {id(part.tensor): part for part in slices_of(optimizer)}
-        known |= {id(p.tensor): p for p in flatten([t for t in self.live if id(t) not in known])}
-        slices = [known[id(tensor)] for tensor in self.live]
-        self._live = flat_tensors(slices)
-        self.flat = [flat.detach().clone() for flat in self._live]
-        averages = dict(zip(map(id, self._live), self.flat, strict=True))
-        self.values = [part.view(averages[id(part.flat)]) for part in slices]
-        self.decay = decay
-        self.steps = 0
+    def __init__(self, optimizer: torch.optim.Optimizer, slices: list[Slice]) -> None:
+        self.optimizer, self.slices = optimizer, slices
 
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in one step of the model."""
-        self.steps += 1
-        weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.flat, self._live, weight)
+    @property
+    def weights(self) -> list[Tensor]:
+        """The tensors that it moves, each once."""
+        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
+
+    def step(self) -> None:
+        """Move the weights along their gradients."""
+        self.optimizer.step()
+
+    def clear_gradients(self) -> None:
+        """As `zero_grad`, but the gradient of a flat parameter is zeroed in place."""
+        for weight in self.weights:
+            if isinstance(weight, FlatParameter):
+                weight.grad.zero_()  # type: ignore[union-attr]
+            else:
+                weight.grad = None
+
+    def set_learning_rate(self, lr: float) -> None:
+        """The rate of the next step; written in place where it is a tensor."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def state_names(self) -> list[list[str]]:
+        """The names of what is kept for each parameter; none for one that had no gradient yet."""
+        return [sorted(self._state_tensors(part.flat)) for part in self.slices]
+
+    def allocate_state(self, names: Sequence[Sequence[str]]) -> None:
+        """Make state of these names for each parameter, all zero, where there is none yet."""
+        for part, wanted in zip(self.slices, names, strict=True):
+            weight, state = part.flat, self.optimizer.state[part.flat]
+            for name in wanted:
+                if name in state:
+                    continue
+                scalar = torch.zeros((), device=weight.device if weight.is_cuda else "cpu")
+                state[name] = scalar if name == "step" else torch.zeros_like(weight)
+
+    def state_tensors(self) -> list[Tensor]:
+        """All that is kept, by parameter and then by name, each shaped as its parameter."""
+        return [
+            value if name == "step" else part.view(value)
+            for part in self.slices
+            for name, value in sorted(self._state_tensors(part.flat).items())
+        ]
+
+    @property
+    def state_bytes(self) -> int:
+        """The memory of all that is kept."""
+        states = self.optimizer.state.values()
+        values = [value for state in states for value in state.values()]
+        return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The model has the averaged weights inside, and its own again afterwards."""
-        self.swap()
+    def preserved_state(self) -> Iterator[None]:
+        """Put the state back after the block, in the same memory; state that is new is zeroed."""
+        before = {
+            weight: {name: value.clone() for name, value in self._state_tensors(weight).items()}
+            for weight in self.optimizer.state
+        }
         try:
             yield
         finally:
-            self.swap()
+            with torch.no_grad():
+                for weight in self.optimizer.state:
+                    for name, value in self._state_tensors(weight).items():
+                        earlier = before.get(weight, {}).get(name)
+                        value.zero_() if earlier is None else value.copy_(earlier)
 
-    def swap(self) -> None:
-        """Exchange the model's weights and the averaged ones, without a copy."""
-        for live, value in zip(self.live, self.values, strict=True):
-            live.data, value.data = value.data, live.data
+    def _state_tensors(self, weight: Tensor) -> dict[str, Tensor]:
+        state = self.optimizer.state[weight]
+        return {name: value for name, value in state.items() if isinstance(value, Tensor)}

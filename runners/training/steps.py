@@ -1,9 +1,9 @@
 """One training step on a batch that is on the device: forward, loss, backward, optimizer.
 
-`EagerStep` runs it operator by operator. On CUDA, where small networks wait for the host to launch
-their kernels, `GraphStep` captures the whole step once, as a CUDA graph, and replays it: the same
-kernels on the same numbers. `choose_step` takes the graph where it can be captured, and says why
-where it cannot.
+`EagerStep` runs it operator by operator. On CUDA small networks wait for the host to launch their
+kernels, so `GraphStep` captures the whole step once, as a CUDA graph, and replays it: the same
+kernels on the same numbers. `choose_step` takes the graph where the step can be captured, and says
+why where it cannot.
 """
 
 from __future__ import annotations
@@ -13,103 +13,121 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..recipe import Recipe
 from .device_data import DeviceData
-from .fast_ops import disable_inplace_activations, fast_ops
-from .flat_parameters import clear_gradients
+from .fast_ops import fast_ops
+from .optimizer import TrainingOptimizer
+from .task import Task, task_of
 
-WARM_UPS = 3
+WARM_UP_STEPS = 3
 """Steps on another stream before a capture, as PyTorch's notes on CUDA graphs ask for."""
 
 
 class TrainingStep(Protocol):
-    """Trains on one batch; adds the mean loss to `loss_sum`, on the device."""
+    """Trains on one batch, and adds the mean loss to `loss_sum`, a scalar on the device."""
 
     loss_sum: Tensor
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """`images` uint8 (N, H, W, 3), `labels` int64 (N,)."""
+    def __call__(self, images: Tensor, targets: Tensor) -> None:
+        """Take the step with `images` uint8 (N, H, W, 3) and `targets` (N, …)."""
 
 
 class EagerStep:
-    """Operator by operator."""
+    """The step operator by operator.
+
+    Args:
+        model: the network; see `prepare.prepare_network`.
+        optimizer: moves its weights.
+        data: says how images are normalised; its device is that of the step.
+        recipe: precision and memory layout.
+        task: what the outputs mean; without it the recipe's task.
+    """
 
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: TrainingOptimizer,
         data: DeviceData,
         recipe: Recipe,
+        task: Task | None = None,
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.data, self.recipe = data, recipe
-        disable_inplace_activations(model)
+        self.task = task or task_of(recipe)
         self.fast_ops = fast_ops(model, data.train.labels.device)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """See `TrainingStep`."""
-        self.backward(images, labels)
+    def __call__(self, images: Tensor, targets: Tensor) -> None:
+        """Take a step; see `TrainingStep`."""
+        self.backward(images, targets)
         self.optimizer.step()
-        clear_gradients(self.optimizer)
+        self.optimizer.clear_gradients()
 
-    def backward(self, images: Tensor, labels: Tensor) -> None:
-        """Forward and backward."""
-        shown = self.data.normalised(images, channels_last=self.recipe.channels_last)
-        with autocast(self.recipe, labels.device), self.fast_ops:
-            logits = self.model(shown)
-        smoothing = self.recipe.label_smoothing
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+    def backward(self, images: Tensor, targets: Tensor) -> None:
+        """Compute the gradients of a batch, and add its loss to `loss_sum`."""
+        batch = self.data.normalised(images, channels_last=self.recipe.channels_last)
+        with autocast(self.recipe, targets.device), self.fast_ops:
+            outputs = self.model(batch)
+        loss = self.task.loss(outputs.float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.detach()
 
 
 class GraphStep:
-    """The step of `eager`, captured once for batches like these; CUDA only.
+    """The step of `eager`, captured once for batches of one shape; CUDA only.
 
-    It keeps `eager`: the graph goes on using the memory of its weights, moments and data, whoever
-    else has forgotten them.
+    It keeps `eager`, because the graph goes on using the memory of its weights, moments and data
+    when nothing else refers to them.
+
+    Args:
+        eager: the step to capture.
+        images: a batch, uint8 (N, H, W, 3).
+        targets: its targets, (N, …).
     """
 
-    def __init__(self, eager: EagerStep, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images.clone(), labels.clone()
+    def __init__(self, eager: EagerStep, images: Tensor, targets: Tensor) -> None:
+        self.images, self.targets = images.clone(), targets.clone()
         self.eager, self.loss_sum = eager, eager.loss_sum
         self.graph = torch.cuda.CUDAGraph()
         with without_trace(eager):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(WARM_UPS):
-                    eager(self.images, self.labels)
+                for _ in range(WARM_UP_STEPS):
+                    eager(self.images, self.targets)
             torch.cuda.current_stream().wait_stream(stream)
             # Gradients are made inside the graph, from its own memory, and freed with it.
             with torch.cuda.graph(self.graph):
-                eager.backward(self.images, self.labels)
+                eager.backward(self.images, self.targets)
                 eager.optimizer.step()
-                clear_gradients(eager.optimizer)
+                eager.optimizer.clear_gradients()
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """See `TrainingStep`; the batch has to have the captured shape."""
+    def __call__(self, images: Tensor, targets: Tensor) -> None:
+        """Replay the step; the batch has to have the captured shape."""
         self.images.copy_(images)
-        self.labels.copy_(labels)
+        self.targets.copy_(targets)
         self.graph.replay()
 
 
-def choose_step(eager: EagerStep, images: Tensor, labels: Tensor) -> tuple[TrainingStep, str]:
+def choose_step(eager: EagerStep, images: Tensor, targets: Tensor) -> tuple[TrainingStep, str]:
     """A captured step where that is possible, and what became of it, for the record.
 
-    Text: `captured`, or `eager: REASON`. Whatever the attempt did to weights, buffers, optimizer
-    and random state is undone.
+    The text is `captured`, or `eager: REASON`. Whatever the attempt did to weights, buffers,
+    optimizer and random state is undone.
+
+    Args:
+        eager: the step.
+        images: a batch, uint8 (N, H, W, 3).
+        targets: its targets, (N, …).
     """
-    if labels.device.type != "cuda":
-        return eager, f"eager: no CUDA graphs on {labels.device.type}"
+    if targets.device.type != "cuda":
+        return eager, f"eager: no CUDA graphs on {targets.device.type}"
     if not eager.recipe.cuda_graph:
         return eager, "eager: asked for"
     try:
-        return GraphStep(eager, images, labels), "captured"
+        return GraphStep(eager, images, targets), "captured"
     except (RuntimeError, NotImplementedError) as error:
         torch.cuda.synchronize()
         if isinstance(error, torch.OutOfMemoryError):
@@ -119,35 +137,36 @@ def choose_step(eager: EagerStep, images: Tensor, labels: Tensor) -> tuple[Train
 
 @contextmanager
 def without_trace(step: EagerStep) -> Iterator[None]:
-    """Steps taken inside leave no trace: weights, buffers, optimizer, loss and chances are put
-    back, in the same memory, which a captured graph goes on to use."""
+    """Undo the steps that are taken inside the block.
+
+    Weights, buffers, optimizer state, loss and random state are put back in the same memory, which
+    a captured graph goes on to use.
+    """
     tensors = [*step.model.parameters(), *step.model.buffers(), step.loss_sum]
     values = [tensor.detach().clone() for tensor in tensors]
-    state = step.optimizer.state
-    known = {
-        parameter: {k: v.clone() for k, v in held.items() if isinstance(v, Tensor)}
-        for parameter, held in state.items()
-    }
     device = step.loss_sum.device
-    chances = torch.get_rng_state()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    with step.optimizer.preserved_state(), _preserved_random_state(device):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, value in zip(tensors, values, strict=True):
+                    tensor.copy_(value)
+            step.optimizer.clear_gradients()
+
+
+@contextmanager
+def _preserved_random_state(device: torch.device) -> Iterator[None]:
+    cpu_state = torch.get_rng_state()
+    cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     try:
         yield
     finally:
-        with torch.no_grad():
-            for tensor, value in zip(tensors, values, strict=True):
-                tensor.copy_(value)
-            for parameter, held in state.items():
-                for key, now in held.items():
-                    if isinstance(now, Tensor):
-                        before = known.get(parameter, {}).get(key)
-                        now.zero_() if before is None else now.copy_(before)
-        clear_gradients(step.optimizer)
-        torch.set_rng_state(chances)
-        if on_device is not None:
-            torch.cuda.set_rng_state(on_device, device)
+        torch.set_rng_state(cpu_state)
+        if cuda_state is not None:
+            torch.cuda.set_rng_state(cuda_state, device)
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The recipe's precision as a context."""
+    """A context that computes in the recipe's precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")

@@ -21,7 +21,9 @@ from ..events import Decision
 from ..recipe import Init, Recipe
 from ..results import WEIGHTS_FILE, Costs, EpochReport, Job, TrialResult
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
-from ..training.train import SaveCheckpoint, evaluate, train
+from ..training.evaluation import evaluate
+from ..training.task import task_of
+from ..training.train import SaveCheckpoint, train
 from .evaluator import Trial
 
 
@@ -35,17 +37,18 @@ class RecipeEvaluator:
         """The result after the recipe's epochs; None if the trial was paused or pruned."""
         job, recipe = trial.job, trial.job.recipe
         dataset, data = load_device_data(recipe, trial.device)
+        head_size = task_of(recipe).head_size(len(dataset.classes))
         backbone = load_backbone(
             job.architecture.backbone,
             job.architecture.strip_attention,
             recipe.stem,
             recipe.image_size,
             recipe.init,
-            len(dataset.classes),
+            head_size,
             trial.device,
         )
         with backbone.network(job.architecture, job.seed) as model:
-            trial.report_costs(measure_costs(model, job, len(dataset.classes)))
+            trial.report_costs(measure_costs(model, job, head_size))
             return self._train(trial, model, data)
 
     def _train(self, trial: Trial, model: nn.Module, data: DeviceData) -> TrialResult | None:
@@ -64,7 +67,7 @@ class RecipeEvaluator:
         accuracy = trial.last_report.accuracy
         if job.test:
             images = load_test_images(recipe, trial.device)
-            accuracy, _ = evaluate(outcome.model, data, recipe, images)
+            accuracy = evaluate(outcome.model, data, recipe, images).accuracy
         save_weights(outcome.model, job)
         facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
         return trial.result(accuracy, facts)

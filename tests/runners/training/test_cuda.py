@@ -70,7 +70,7 @@ def test_captured_steps_compute_what_eager_ones_do(data, recipe, optimizer, prec
     assert difference <= 4 * noise + 1e-4
 
 
-class Looks(nn.Module):
+class ValueInForward(nn.Module):
     """Asks for a value in the middle of its forward pass, which no graph can hold."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Looks(nn.Module):
 
 
 def test_a_step_that_cannot_be_captured_runs_eagerly_and_says_why(data, recipe):
-    outcome = train(Looks().to(CUDA), data, recipe, seed=0)
+    outcome = train(ValueInForward().to(CUDA), data, recipe, seed=0)
     assert outcome.steps.startswith("eager: ")
     assert len(outcome.steps) > len("eager: ")
 

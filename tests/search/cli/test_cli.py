@@ -136,7 +136,7 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
     from attentune.runners.training.device_data import DeviceData
-    from attentune.runners.training.train import evaluate
+    from attentune.runners.training.evaluation import evaluate
     from safetensors.torch import load_file
 
     shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)
@@ -148,7 +148,7 @@ def test_an_export_gives_the_outputs_that_the_trial_gave(finished):
         recipe = Recipe.of(**facts["recipe"])
         data = DeviceData.of(load_data(recipe), torch.device("cpu"))
         trial = shown["trials"][facts["trial"]]
-        assert evaluate(model, data, recipe)[0] == trial["values"]["accuracy"]
+        assert evaluate(model, data, recipe).accuracy == trial["values"]["accuracy"]
         assert trial["key"] == facts["key"]
         again = create_model(facts["architecture"], num_classes=10, stem=facts["stem"])
         again.load_state_dict(load_file(finished / f"model-{pick}" / "model.safetensors"))
@@ -165,7 +165,7 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     from attentune.runners.data import load_data
     from attentune.runners.recipe import Recipe
     from attentune.runners.training.device_data import DeviceData, DeviceImages
-    from attentune.runners.training.train import evaluate
+    from attentune.runners.training.evaluation import evaluate
 
     asked = ["confirm", "first", "--top", "1", "--seeds", "2", "--epochs", "3"]
     done = attentune(*asked, cwd=finished)
@@ -190,7 +190,7 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     cpu = torch.device("cpu")
     test = DeviceImages.of(dataset.test, cpu)
     data = DeviceData.of(dataset, cpu)
-    assert evaluate(load(finished / "confirmed"), data, recipe, test)[0] == accuracy
+    assert evaluate(load(finished / "confirmed"), data, recipe, test).accuracy == accuracy
     refused = attentune("confirm", "first", "--epochs", "5", cwd=finished, check=1)
     assert "confirmed with 3 epochs already" in refused.stderr
 

@@ -1,0 +1,67 @@
+"""How good a network is: its metrics and its loss on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ..recipe import Recipe
+from .device_data import DeviceData, DeviceImages
+from .steps import autocast
+from .task import Task, task_of
+
+IMAGES_PER_BATCH = 500
+
+
+class Evaluation(NamedTuple):
+    """The task's metrics by name, and the mean loss of an image."""
+
+    metrics: Mapping[str, float]
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """The metric that every task has, a fraction."""
+        return self.metrics["accuracy"]
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    data: DeviceData,
+    recipe: Recipe,
+    images: DeviceImages | None = None,
+    *,
+    task: Task | None = None,
+) -> Evaluation:
+    """Evaluate a network in evaluation mode.
+
+    With the recipe's `mirror` the outputs for an image and its mirror image are averaged.
+
+    Args:
+        model: on the device of the images.
+        data: says how images are normalised.
+        recipe: precision, memory layout and `mirror`.
+        images: what to evaluate on; without it the validation split of `data`.
+        task: what the outputs mean; without it the recipe's task.
+    """
+    images = images or data.val
+    task = task or task_of(recipe)
+    device = images.labels.device
+    model.eval()
+    predictions = []
+    loss = torch.zeros((), device=device)
+    for index in torch.split(torch.arange(len(images), device=device), IMAGES_PER_BATCH):
+        targets = images.labels[index]
+        batch = data.normalised(images.take(index), channels_last=recipe.channels_last)
+        with autocast(recipe, device):
+            outputs = model(batch).float()
+            if recipe.mirror:
+                outputs = (outputs + model(batch.flip(3)).float()) / 2
+        predictions.append(task.predictions(outputs))
+        loss += task.summed_validation_loss(outputs, targets)
+    metrics = task.metrics(torch.cat(predictions), images.labels)
+    return Evaluation(metrics, float(loss) / len(images))

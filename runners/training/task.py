@@ -1,0 +1,90 @@
+"""The task: what a network's outputs mean. Head size, loss, predictions and metrics.
+
+The training loop knows a task by this protocol alone. A new kind of task implements it and passes
+the contract in `tests/runners/training/test_task.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..recipe import Recipe
+
+
+class Task(Protocol):
+    """What is learned. Every method is called on the device and, but for `metrics`, stays there."""
+
+    def head_size(self, num_classes: int) -> int:
+        """How many outputs the network needs for data with so many classes."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean training loss of a batch, a scalar with a gradient.
+
+        Args:
+            outputs: float32 (N, head size).
+            targets: (N, …), as the data holds them.
+        """
+
+    def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The validation loss summed over a batch, a scalar; without what only regularises.
+
+        Args:
+            outputs: float32 (N, head size).
+            targets: (N, …), as the data holds them.
+        """
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """What the network says about each image, (N, …), from its outputs (N, head size)."""
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
+        """Metric name → value over a whole split; `accuracy` is always there, a fraction.
+
+        Args:
+            predictions: those of all N images.
+            targets: (N, …), as the data holds them.
+        """
+
+
+@dataclass(frozen=True)
+class SingleLabelClassification:
+    """Every image belongs to exactly one class; the loss is cross-entropy.
+
+    Targets are int64 class numbers (N,), outputs are logits (N, classes).
+
+    Args:
+        label_smoothing: the share of the target probability that is spread over all classes
+            (Szegedy et al., arXiv 1512.00567); a fraction.
+    """
+
+    label_smoothing: float = 0.0
+
+    def head_size(self, num_classes: int) -> int:
+        """One logit for each class."""
+        return num_classes
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy with smoothed labels."""
+        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+
+    def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Summed cross-entropy with the labels as they are."""
+        return F.cross_entropy(outputs, targets, reduction="sum")
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """The most probable class of each image, int64 (N,)."""
+        return outputs.argmax(1)
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
+        """The share of images whose class is predicted."""
+        correct = int((predictions == targets).sum())
+        return {"accuracy": correct / len(targets)}
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task that a recipe trains for."""
+    return SingleLabelClassification(recipe.label_smoothing)

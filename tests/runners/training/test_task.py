@@ -1,0 +1,72 @@
+"""What every task must do: the contract of `training.task.Task`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attentune.runners.training.task import SingleLabelClassification, task_of
+
+
+@pytest.fixture(params=[SingleLabelClassification(), SingleLabelClassification(0.1)], ids=str)
+def task(request):
+    return request.param
+
+
+@pytest.fixture
+def outputs(task):
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(12, task.head_size(4), generator=draw, requires_grad=True)
+
+
+@pytest.fixture
+def targets():
+    return torch.arange(12) % 4
+
+
+def test_the_training_loss_is_a_finite_scalar_with_a_gradient(task, outputs, targets):
+    loss = task.loss(outputs, targets)
+    assert loss.shape == ()
+    assert torch.isfinite(loss)
+    loss.backward()
+    assert outputs.grad.abs().sum() > 0
+
+
+def test_a_step_against_the_gradient_lowers_the_loss(task, outputs, targets):
+    loss = task.loss(outputs, targets)
+    loss.backward()
+    assert task.loss(outputs - 0.1 * outputs.grad, targets) < loss
+
+
+def test_validation_losses_of_batches_add_up(task, outputs, targets):
+    batches = zip(outputs.split(5), targets.split(5), strict=True)
+    total = sum(task.summed_validation_loss(*batch) for batch in batches)
+    torch.testing.assert_close(total, task.summed_validation_loss(outputs, targets))
+
+
+def test_metrics_of_predictions_have_an_accuracy_between_zero_and_one(task, outputs, targets):
+    predictions = task.predictions(outputs)
+    assert len(predictions) == len(targets)
+    metrics = task.metrics(predictions, targets)
+    assert 0 <= metrics["accuracy"] <= 1
+    assert task.metrics(targets, targets)["accuracy"] == 1
+
+
+def test_classification_counts_the_most_probable_class(targets):
+    task = SingleLabelClassification(label_smoothing=0.1)
+    outputs = torch.nn.functional.one_hot(targets, 4).float()
+    outputs[:3] = outputs[:3].roll(1, dims=1)
+    assert task.metrics(task.predictions(outputs), targets) == {"accuracy": 0.75}
+
+
+def test_labels_are_smoothed_in_training_only(outputs, targets):
+    smooth, plain = SingleLabelClassification(0.1), SingleLabelClassification()
+    assert smooth.loss(outputs, targets) != plain.loss(outputs, targets)
+    assert torch.equal(
+        smooth.summed_validation_loss(outputs, targets),
+        plain.summed_validation_loss(outputs, targets),
+    )
+
+
+def test_the_task_of_a_recipe_has_its_label_smoothing(tiny_recipe):
+    recipe = tiny_recipe.model_copy(update={"label_smoothing": 0.2})
+    assert task_of(recipe) == SingleLabelClassification(0.2)
