@@ -1,9 +1,9 @@
 """What a network costs: parameters, multiply-adds, latency, training memory.
 
 Parameters and MACs are counted, not timed, and add up: a network's are the bare backbone's plus
-each inserted module's at its map size. `CostModel` uses that, so that a proposal is priced in
-microseconds before anything is built. Latency is measured in alternation with the bare backbone, so
-that the machine's noise hits both alike and cancels in the ratio.
+each inserted module's at its map size. `CostModel` uses that to price a proposal in microseconds,
+before anything is built. Latency is measured in alternation with the bare backbone, so that the
+noise of the machine affects both alike and cancels in the ratio.
 """
 
 from __future__ import annotations
@@ -30,15 +30,23 @@ from ..spaces.networks.canonical import canonicalise
 from ..spaces.networks.placement import placements
 from .devices import resolve_device, torch_threads
 from .recipe import Recipe
-from .results import Costs
+from .results import Costs, Measurement
 
-MIB = 2**20
+BYTES_PER_MIB = 2**20
+DEFAULT_IMAGE_SIZE_PIXELS = 224
+_OPTIMIZER_STATES = {"adamw": 2, "sgd": 1}
+"""Tensors that an optimizer keeps for every weight."""
 
 
 class CostModel:
-    """Prices architectures of one backbone under one recipe, without building them.
+    """Counts the costs of architectures of one backbone, without building them.
 
     The bare backbone is built once on the meta device (once more for `attention=none`).
+
+    Args:
+        backbone: a timm model name.
+        recipe: its image size and stem decide the sizes of the maps.
+        num_classes: classes of the head.
     """
 
     def __init__(self, backbone: str, recipe: Recipe, num_classes: int) -> None:
@@ -51,59 +59,67 @@ class CostModel:
         )
 
     def price(self, architecture: Architecture) -> Costs:
-        """Parameters and MACs of one forward pass of one picture."""
-        base = self._base(architecture.strip_attention)
-        params, macs = base.params, base.macs
+        """Parameters and MACs of one forward pass of one image.
+
+        Raises:
+            ArchitectureError: it names insertion points that the backbone does not have.
+        """
+        bare = self._bare_costs(architecture.strip_attention)
+        params, macs = bare.params, bare.macs
         for placement in placements(architecture, self.site_map):
             params += placement.parameters
             site, arguments = placement.site, tuple(placement.arguments.items())
             size = (site.height, site.width)
-            macs += _module_macs(placement.insertion.attention, arguments, site.channels, size)
+            macs += _count_module_macs(
+                placement.insertion.attention, arguments, site.channels, size
+            )
         return Costs(params, macs)
 
-    def _base(self, strip: bool) -> Costs:
-        if strip not in self._bare:
-            plain = Architecture(self.backbone, (), strip)
+    def _bare_costs(self, strip_attention: bool) -> Costs:
+        if strip_attention not in self._bare:
+            bare = Architecture(self.backbone, (), strip_attention)
             with torch.device("meta"):
                 model = build_network(
-                    plain,
+                    bare,
                     num_classes=self.num_classes,
                     stem=self.recipe.stem,
                     image_size=self.recipe.image_size,
                     seed=None,
                 )
-            self._bare[strip] = count_costs(model, self.recipe.image_size)
-        return self._bare[strip]
+            self._bare[strip_attention] = count_costs(model, self.recipe.image_size)
+        return self._bare[strip_attention]
 
 
 def count_costs(model: nn.Module, image_size: int) -> Costs:
-    """Parameters and MACs of one picture (3, S, S), on whatever device the model is."""
+    """Parameters and MACs for one image (3, S, S), on whatever device the model is."""
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
-    return Costs(params, _macs(model, torch.zeros(1, 3, image_size, image_size, device=device)))
+    image = torch.zeros(1, 3, image_size, image_size, device=device)
+    return Costs(params, _count_macs(model, image))
 
 
 @torch.no_grad()
-def _macs(model: nn.Module, *example: Tensor) -> int:
+def _count_macs(model: nn.Module, *inputs: Tensor) -> int:
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter:
-        model(*example)
+        model(*inputs)
     model.train(was_training)
     return int(counter.get_total_flops()) // 2
 
 
 @lru_cache(maxsize=4096)
-def _module_macs(
+def _count_module_macs(
     name: str, arguments: tuple[tuple[str, Any], ...], channels: int, size: tuple[int, int]
 ) -> int:
-    named = dict(arguments)
+    """MACs of one attention on a map of `channels` channels and `size` (H, W)."""
+    options = dict(arguments)
     shapes = [(channels, *size)]
-    if joined := named.get("convolution"):
-        shapes.append((joined.in_channels, *(joined.stride * side for side in size)))
+    if convolution := options.get("convolution"):
+        shapes.append((convolution.in_channels, *(convolution.stride * side for side in size)))
     with torch.device("meta"):
-        module = attention(name).load()(channels, **named)
-        return _macs(module, *(torch.zeros(1, *shape) for shape in shapes))
+        module = attention(name).load()(channels, **options)
+        return _count_macs(module, *(torch.zeros(1, *shape) for shape in shapes))
 
 
 def measure_latency(
@@ -115,31 +131,42 @@ def measure_latency(
     seconds: float = 1.0,
     rounds: int = 15,
 ) -> tuple[float, float]:
-    """Milliseconds a forward pass of `model`, and its ratio to `bare`; both in evaluation mode.
+    """Time `model` in alternation with the bare backbone, both in evaluation mode.
 
     Every round runs blocks of passes in the order A B B A, in which a steady drift of the machine
-    cancels, and gives one ratio; the median over the rounds is returned, so a disturbance has to
-    last longer than half the measurement to matter.
+    cancels, and gives one ratio. The median over the rounds is returned, so a disturbance has to
+    last longer than half of the measurement to matter.
+
+    Args:
+        model: the network to time.
+        bare: the network to compare it with, on the same device.
+        image_size: side of the images, pixels.
+        batch_size: images in one forward pass.
+        seconds: how long to measure.
+        rounds: into how many rounds that time is divided.
+
+    Returns milliseconds per forward pass of `model`, and its ratio to that of `bare`.
     """
     device = next(model.parameters()).device
     images = torch.randn(batch_size, 3, image_size, image_size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    ours, theirs = _Timed(model, images), _Timed(bare, images)
-    ours.block(3), theirs.block(3)  # the first passes are slower
-    share = 1e3 * seconds / (4 * rounds)
-    passes = max(1, int(share / max(ours.block(3), theirs.block(3))))
+    model_timer, bare_timer = _ForwardTimer(model, images), _ForwardTimer(bare, images)
+    model_timer.time_passes(3), bare_timer.time_passes(3)  # The first passes are slower.
+    block_milliseconds = 1e3 * seconds / (4 * rounds)
+    slower = max(model_timer.time_passes(3), bare_timer.time_passes(3))
+    passes = max(1, int(block_milliseconds / slower))
     ratios, times = [], []
     for _ in range(rounds):
-        a, b = ours.block(passes), theirs.block(passes)
-        b += theirs.block(passes)
-        a += ours.block(passes)
-        ratios.append(a / b)
-        times.append(a / 2)
+        model_time, bare_time = model_timer.time_passes(passes), bare_timer.time_passes(passes)
+        bare_time += bare_timer.time_passes(passes)
+        model_time += model_timer.time_passes(passes)
+        ratios.append(model_time / bare_time)
+        times.append(model_time / 2)
     return statistics.median(times), statistics.median(ratios)
 
 
-class _Timed:
-    """A network with its input; `block(n)` gives milliseconds a pass over n passes."""
+class _ForwardTimer:
+    """Times the forward passes of one network on one batch."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model = model.eval()
@@ -148,54 +175,73 @@ class _Timed:
         self.wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
 
     @torch.inference_mode()
-    def block(self, passes: int) -> float:
+    def time_passes(self, passes: int) -> float:
+        """Milliseconds per pass, averaged over `passes`."""
         self.wait()
-        began = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(passes):
             self.model(self.images)
         self.wait()
-        return (time.perf_counter() - began) * 1e3 / passes
+        return (time.perf_counter() - start) * 1e3 / passes
 
 
-def measure_architecture(
-    architecture: Architecture,
+def measure(
+    architecture: str | Architecture,
     *,
-    image_size: int,
-    num_classes: int,
-    stem: Stem,
+    image_size: int | None = None,
+    num_classes: int = 1000,
+    stem: Stem = "native",
     batch_size: int = 32,
     device: str = "cpu",
     latency: bool = True,
-) -> tuple[Architecture, Costs]:
-    """The canonical form of an architecture and all its costs, untrained.
+) -> Measurement:
+    """Measure what an untrained architecture costs.
 
-    Raises BackboneError and ArchitectureError for what cannot be built.
+    >>> measure("resnet18+se(r=16)@all.residual", latency=False).costs.params
+    11776552
+
+    Args:
+        architecture: an architecture, or its text.
+        image_size: side of the images, pixels; 224 if it is None.
+        num_classes: classes of the head.
+        stem: `native`, or `small` for tiny images.
+        batch_size: images in the training step whose memory is counted.
+        device: where to time it, as `--device`.
+        latency: whether to time it at all, which takes a second or two.
+
+    Raises:
+        ArchitectureError: the text is wrong, or names insertion points that do not exist.
+        BackboneError: the backbone cannot be built.
+        UsageError: the device is not on this machine.
     """
+    if isinstance(architecture, str):
+        architecture = Architecture.parse(architecture)
+    image_size = image_size or DEFAULT_IMAGE_SIZE_PIXELS
     site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
     architecture = canonicalise(architecture, site_map)
     recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
 
-    def make(which: Architecture) -> nn.Module:
+    def build(architecture: Architecture) -> nn.Module:
         model = build_network(
-            which, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
+            architecture, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
         )
         return model.to(resolve_device(device))
 
-    model = make(architecture)
+    model = build(architecture)
     costs = count_costs(model, image_size)
     milliseconds = ratio = None
     if latency:
-        bare = make(Architecture(architecture.backbone))
+        bare = build(Architecture(architecture.backbone))
         with torch_threads(1):
             milliseconds, ratio = measure_latency(model, bare, image_size)
     memory = count_training_memory_mib(architecture, recipe, num_classes)
-    return architecture, Costs(costs.params, costs.macs, milliseconds, ratio, memory)
+    return Measurement(architecture, Costs(costs.params, costs.macs, milliseconds, ratio, memory))
 
 
 def measure_reference_latency(
     backbone: str, recipe: Recipe, num_classes: int, device: torch.device
 ) -> float:
-    """Milliseconds a forward pass of the bare backbone, one picture, on one thread of a CPU."""
+    """Milliseconds per forward pass of the bare backbone, for one image and on one CPU thread."""
     model = build_network(
         Architecture(backbone),
         num_classes=num_classes,
@@ -212,8 +258,9 @@ def count_training_memory_mib(
 ) -> float:
     """Peak memory of one training step at the recipe's batch size, in MiB.
 
-    Counted on the meta device by following every tensor's life through forward and backward, plus
-    weights, gradients and the optimizer's state: the same everywhere, and nothing is computed.
+    It is counted on the meta device, where nothing is computed and the result is the same on every
+    machine: the storages that are alive at once in the forward and backward pass, plus weights,
+    gradients and the optimizer's state.
     """
     with torch.device("meta"):
         model = build_network(
@@ -224,24 +271,24 @@ def count_training_memory_mib(
             seed=None,
         ).train()
         images = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size)
-        with _LiveBytes() as live:
+        with _LiveBytes() as live_bytes:
             loss = model(images).float().sum()
             loss.backward()
     weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
-    states = {"adamw": 2, "sgd": 1}[recipe.optimizer]
+    states = _OPTIMIZER_STATES[recipe.optimizer]
     # Gradients are created under the mode and are part of its peak.
     resident = weights * (1 + states) + images.numel() * images.element_size()
-    return float(live.peak + resident) / MIB
+    return float(live_bytes.peak + resident) / BYTES_PER_MIB
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of storages that are alive, and their peak."""
+    """Counts the bytes of all storages that are alive, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now = 0
+        self.current = 0
         self.peak = 0
-        self._seen: set[int] = set()
+        self._alive: set[int] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         result = func(*args, **(kwargs or {}))
@@ -253,15 +300,15 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         identity = storage._cdata
-        if identity in self._seen:
+        if identity in self._alive:
             return
-        self._seen.add(identity)
+        self._alive.add(identity)
         size = storage.nbytes()
-        self.now += size
-        self.peak = max(self.peak, self.now)
+        self.current += size
+        self.peak = max(self.peak, self.current)
 
-        def gone() -> None:
-            self._seen.discard(identity)
-            self.now -= size
+        def release() -> None:
+            self._alive.discard(identity)
+            self.current -= size
 
-        weakref.finalize(storage, gone)
+        weakref.finalize(storage, release)

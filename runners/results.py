@@ -7,8 +7,9 @@ MiB; durations in seconds; `params` and `macs` are whole numbers (one MAC = one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import FailureKind
 from ..spaces.architecture import Architecture
@@ -44,6 +45,31 @@ class Costs:
                 shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
                 return f"{key} is {shown}, above the limit of {limit:,.12g}"
         return None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The costs of one architecture, measured by `attentune.measure`.
+
+    Attributes:
+        architecture: in canonical form.
+        costs: parameters, MACs and training memory; latency if it was timed.
+    """
+
+    architecture: Architecture
+    costs: Costs
+
+    @property
+    def key(self) -> str:
+        """Identifies the architecture: two texts that build one network have one key."""
+        return self.architecture.key
+
+    def to_json(self) -> dict[str, Any]:
+        """What `attentune measure --json` prints; without latency if it was not timed."""
+        fields = {"architecture": str(self.architecture), "key": self.key, **asdict(self.costs)}
+        if self.costs.latency_ms is None:
+            del fields["latency_ms"], fields["latency_ratio"]
+        return fields
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def a_command_line(at: str):
     return (
         "import signal\n"
         "from attentune.runners import costs\n"
-        "costs.measure_architecture = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+        "costs.measure = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
     )
 
 

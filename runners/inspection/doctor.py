@@ -73,13 +73,11 @@ def _cache() -> str:
 
 
 def _network() -> str:
-    from ...spaces.architecture import Architecture
-    from ..costs import measure_architecture
+    from ..costs import measure
 
-    text = "test_resnet+cbam(r=4)@all.residual"
-    _, costs = measure_architecture(
-        Architecture.parse(text), image_size=64, num_classes=10, stem="native", latency=False
+    measurement = measure(
+        "test_resnet+cbam(r=4)@all.residual", image_size=64, num_classes=10, latency=False
     )
-    if not costs.params:
-        raise AttentuneError(f"{text} has no parameters")
-    return f"{text} builds, {costs.params:,} parameters"
+    if not measurement.costs.params:
+        raise AttentuneError(f"{measurement.architecture} has no parameters")
+    return f"{measurement.architecture} builds, {measurement.costs.params:,} parameters"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from ...spaces.architecture import Architecture
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
-from ...spaces.attentions.registry import attention
+from ...spaces.attentions.registry import attention, describe_attentions
 from ...spaces.backbones.site_diagram import draw_sites
 from ...spaces.backbones.stem import Stem
 from ...studies.text import formatting
@@ -57,39 +56,14 @@ def attentions(
     if name is not None:
         entry = attention(name)
         if as_json:
-            print_json(_attention_json(entry))
+            print_json(entry.to_json())
         else:
             _print_attention(entry)
         return
-    others = list_registered()
     if as_json:
-        known = [_attention_json(entry) for entry in ATTENTIONS.values()]
-        unread: dict[str, Any] = {
-            "title": "",
-            "paper": "",
-            "kind": None,
-            "formula": "",
-            "options": [],
-        }
-        print_json([*known, *({"name": n, **unread, "origin": o} for n, o in others.items())])
+        print_json(describe_attentions())
     else:
-        _print_catalogue(others)
-
-
-def _attention_json(entry: Attention) -> dict[str, Any]:
-    options = [
-        {"name": o.name, "default": o.default, "legal": o.legal, "meaning": o.meaning}
-        for o in entry.options
-    ]
-    facts = {
-        "name": entry.name,
-        "title": entry.title,
-        "paper": entry.paper,
-        "kind": entry.kind,
-        "formula": entry.formula,
-        "options": options,
-    }
-    return facts | ({"origin": entry.origin} if entry.origin else {})
+        _print_catalogue(list_registered())
 
 
 _KINDS = {
@@ -153,27 +127,25 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Count and time an architecture, without training it."""
-    from ...runners.costs import measure_architecture
+    from ...runners.costs import measure as measure_costs
 
-    architecture, costs = measure_architecture(
-        Architecture.parse(text),
-        image_size=image_size or 224,
+    measurement = measure_costs(
+        text,
+        image_size=image_size,
         num_classes=num_classes,
         stem=stem,
         batch_size=batch_size,
         device=device,
         latency=not no_latency,
     )
-    facts = {"architecture": str(architecture), "key": architecture.key, **asdict(costs)}
-    if no_latency:
-        del facts["latency_ms"], facts["latency_ratio"]
     if as_json:
-        print_json(facts)
+        print_json(measurement.to_json())
         return
+    costs = measurement.costs
     table = plain_table("", "")
     table.show_header = False
-    table.add_row("architecture", Text(str(architecture)))
-    table.add_row("key", architecture.key)
+    table.add_row("architecture", Text(str(measurement.architecture)))
+    table.add_row("key", measurement.key)
     for name, value in (("parameters", costs.params), ("MACs", costs.macs)):
         table.add_row(name, f"{formatting.integer(value)} ({formatting.count(value)})")
     if costs.latency_ms is not None and costs.latency_ratio is not None:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import ArchitectureError, did_you_mean
 
@@ -149,6 +149,22 @@ class Attention:
     def width(self, channels: int, r: int) -> int:
         """Hidden width at `channels` input channels."""
         return max(self.floor, channels // r)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `attentune attentions NAME --json` prints; `origin` only if it is a user's own."""
+        options = [
+            {"name": o.name, "default": o.default, "legal": o.legal, "meaning": o.meaning}
+            for o in self.options
+        ]
+        fields = {
+            "name": self.name,
+            "title": self.title,
+            "paper": self.paper,
+            "kind": self.kind,
+            "formula": self.formula,
+            "options": options,
+        }
+        return fields | ({"origin": self.origin} if self.origin else {})
 
     def load(self) -> Callable[..., nn.Module]:
         """Import the module class (this is where torch comes in)."""

@@ -6,6 +6,8 @@ names cannot be taken. This module knows both, and everything that has only a na
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...errors import ArchitectureError, did_you_mean
 from .catalogue import ATTENTIONS
 from .entry import Attention
@@ -35,3 +37,16 @@ def offered(name: str) -> bool:
         AttentuneError: if a module that ATTENTUNE_PLUGINS names cannot be imported.
     """
     return name in ATTENTIONS or is_registered(name)
+
+
+def describe_attentions() -> list[dict[str, Any]]:
+    """All attentions in plain types, which is what `attentune attentions --json` prints.
+
+    No installed package is imported, so of a user's attention only its name and origin are known.
+    """
+    unknown: dict[str, Any] = {"title": "", "paper": "", "kind": None, "formula": "", "options": []}
+    registered = list_registered()
+    return [
+        *(entry.to_json() for entry in ATTENTIONS.values()),
+        *({"name": name, **unknown, "origin": origin} for name, origin in registered.items()),
+    ]

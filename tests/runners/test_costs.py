@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 import torch
 from attentune.runners import costs
@@ -9,6 +12,7 @@ from attentune.runners.costs import (
     CostModel,
     count_costs,
     count_training_memory_mib,
+    measure,
     measure_latency,
 )
 from attentune.runners.recipe import Recipe
@@ -84,3 +88,29 @@ def test_training_memory_grows_with_the_batch_and_with_what_is_kept():
     assert memory("test_resnet+cbam@all.residual", 64) > bare[1]
     weights = 373_658 * 4 / 2**20
     assert bare[0] > 4 * weights  # weights, gradients, two moments of AdamW
+
+
+def test_measuring_a_text_or_an_architecture_gives_one_frozen_value():
+    settings = {"image_size": 64, "num_classes": 10, "latency": False}
+    measurement = measure("test_resnet+se(r=4)@s1.residual+se(r=4)@s2-s4.residual", **settings)
+    assert str(measurement.architecture) == "test_resnet+se(r=4)@all.residual"
+    assert measurement.key == measurement.architecture.key
+    assert measure(measurement.architecture, **settings) == measurement
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        measurement.costs = None  # type: ignore[misc,assignment]
+
+
+@pytest.mark.parametrize("latency", [False, True])
+def test_a_measurement_as_json_is_what_the_command_prints(latency, monkeypatch):
+    monkeypatch.setattr(costs, "measure_latency", lambda *_: (2.5, 1.25))
+    measurement = measure("test_resnet+eca@all.mid", image_size=64, latency=latency)
+    counted = measurement.costs
+    assert json.loads(json.dumps(measurement.to_json())) == {
+        "architecture": "test_resnet+eca@all.mid",
+        "key": measurement.key,
+        "params": counted.params,
+        "macs": counted.macs,
+        **({"latency_ms": 2.5, "latency_ratio": 1.25} if latency else {}),
+        "memory_mib": counted.memory_mib,
+    }
+    assert list(measurement.to_json())[-1] == "memory_mib"
