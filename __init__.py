@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import AttentuneError as AttentuneError
+    from .runners.costs import measure as measure
     from .spaces.architecture import Architecture as Architecture
     from .spaces.attentions.plugins.register import register_attention as register_attention
     from .spaces.networks.build import create_model as create_model
@@ -26,6 +27,7 @@ _HOMES = {
     "AttentuneError": ".errors",
     "create_model": ".spaces.networks.build",
     "load": ".studies.outputs.export",
+    "measure": ".runners.costs",
     "register_attention": ".spaces.attentions.plugins.register",
 }
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "__version__",
     "create_model",
     "load",
+    "measure",
     "register_attention",
 ]
 
