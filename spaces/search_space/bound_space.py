@@ -1,11 +1,14 @@
-"""A search space on one backbone: counted, indexed, and walked by whoever makes decisions.
+"""A search space on one backbone: which architectures it holds, counted and numbered.
 
     bound = bind_space(load_space("quick"), find_sites("resnet18"))
     bound.choose_architecture(lambda name, choices: trial.suggest_categorical(name, choices))
 
-Binding drops positions that do not exist there, and ratios that exceed the channels or repeat
-another ratio's hidden widths, so that every choice is a different network. Decisions are
-conditional: an attention without a ratio asks for none.
+Binding drops positions that the backbone does not have, and ratios that exceed the channels or lead
+to the same hidden widths as another ratio, so that all choices are different networks.
+
+A *selection* holds the value chosen for each named parameter of the space, such as
+`{"s1.attention": "se", "s1.se.r": 4}`, as Optuna's `trial.params` does. Which parameters exist
+depends on earlier choices: an attention without a ratio has no parameter for one.
 """
 
 from __future__ import annotations
@@ -25,39 +28,47 @@ from ..networks.canonical import canonicalise
 from .space import NONE, Space
 
 Chooser = Callable[[str, Sequence[Value]], Value]
-Column = list[dict[str, Value]]
+"""Chooses a value: called with the name of a parameter and its possible values."""
+Selection = dict[str, Value]
+"""Chosen values by name of their parameter, in the order in which they were chosen."""
 T = TypeVar("T")
 
 
 def bind_space(space: Space, site_map: SiteMap) -> BoundSpace:
-    """A space on one backbone; SpaceError if nothing is left to choose there."""
+    """Bind a space to a backbone, by the backbone's site map.
+
+    Raises:
+        SpaceError: the space has no choice that fits the backbone.
+    """
     scopes = tuple(
-        scope for place in _places(space, site_map) if (scope := _scope(space, place, site_map))
+        scope
+        for place in _list_places(space, site_map)
+        if (scope := _make_scope(space, place, site_map))
     )
     if not scopes:
-        raise SpaceError(_why_empty(space, site_map))
+        raise SpaceError(_explain_empty(space, site_map))
     return BoundSpace(space, site_map, scopes)
 
 
-def _why_empty(space: Space, site_map: SiteMap) -> str:
-    nothing = f"the space {space.name!r} has nothing to choose on {site_map.backbone}"
+def _explain_empty(space: Space, site_map: SiteMap) -> str:
+    empty = f"the space {space.name!r} has nothing to choose on {site_map.backbone}"
     if space.stages and not {*space.stages} & {*site_map.blocks}:
-        there = ", ".join(map(str, site_map.blocks))
+        stages = ", ".join(map(str, site_map.blocks))
         return (
-            f"{nothing}: it asks for stages {', '.join(map(str, space.stages))}; there are {there}"
+            f"{empty}: it asks for stages {', '.join(map(str, space.stages))}; there are {stages}"
         )
     if not {*space.positions, *space.fallback_positions} & set(site_map.positions):
         return (
-            f"{nothing}: it asks for {', '.join(space.positions)}; "
+            f"{empty}: it asks for {', '.join(space.positions)}; "
             f"there are {', '.join(site_map.positions)}"
         )
     channels = [site.channels for site in site_map.sites]
     ratios = ", ".join(map(str, space.ratios))
-    there = f"{min(channels)} to {max(channels)} channels"
-    return f"{nothing}: no ratio of {ratios} fits its {there}"
+    return f"{empty}: no ratio of {ratios} fits its {min(channels)} to {max(channels)} channels"
 
 
-def _places(space: Space, site_map: SiteMap) -> Iterator[Place]:
+def _list_places(space: Space, site_map: SiteMap) -> Iterator[Place]:
+    """The places for which the space chooses separately."""
     if space.granularity == "network":
         yield ALL
     for stage, blocks in site_map.blocks.items() if space.granularity != "network" else ():
@@ -69,32 +80,36 @@ def _places(space: Space, site_map: SiteMap) -> Iterator[Place]:
             yield from (Place(stage, stage, block) for block in range(1, blocks + 1))
 
 
-def _scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
-    wanted = [p for p in space.positions if site_map.sites_at(place, p)]
-    wanted = wanted or [p for p in space.fallback_positions if site_map.sites_at(place, p)][:1]
+def _make_scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
+    """What can be chosen at a place; None if nothing can."""
+    existing = [p for p in space.positions if site_map.sites_at(place, p)]
+    if not existing:
+        existing = [p for p in space.fallback_positions if site_map.sites_at(place, p)][:1]
     positions, seen = [], set()
-    for position in wanted:
+    for position in existing:  # Of several names for the same points, keep the first.
         anchors = tuple(site.anchor for site in site_map.sites_at(place, position))
         if anchors not in seen:
             seen.add(anchors)
             positions.append(position)
     channels = [s.channels for p in positions for s in site_map.sites_at(place, p)]
     ratios: dict[str, tuple[int, ...]] = {}
-    meaningful: dict[str, tuple[str, ...]] = {}
+    attention_positions: dict[str, tuple[str, ...]] = {}
     for name in space.attentions:
         if name == NONE:
             continue
-        meant = tuple(
+        accepting = tuple(
             p for p in positions if all(s.accepts(name) for s in site_map.sites_at(place, p))
         )
         choices = _distinct_ratios(name, space.ratios, channels)
-        if meant and (choices or not attention(name).has_ratio):
-            ratios[name], meaningful[name] = choices, meant
-    return Scope(place, tuple(positions), meaningful, ratios, min(channels)) if ratios else None
+        if accepting and (choices or not attention(name).has_ratio):
+            ratios[name], attention_positions[name] = choices, accepting
+    if not ratios:
+        return None
+    return Scope(place, tuple(positions), attention_positions, ratios, min(channels))
 
 
 def _distinct_ratios(name: str, ratios: Sequence[int], channels: Sequence[int]) -> tuple[int, ...]:
-    """The ratios that fit these channels and differ in their hidden widths."""
+    """The ratios of an attention that fit these channels and lead to different hidden widths."""
     if not attention(name).has_ratio or not channels:
         return ()
     by_widths: dict[tuple[int, ...], int] = {}
@@ -105,139 +120,152 @@ def _distinct_ratios(name: str, ratios: Sequence[int], channels: Sequence[int]) 
 
 
 @dataclass(frozen=True)
-class _Module:
-    """An attention with its settings, not yet anywhere."""
+class AttentionChoice:
+    """An attention with its options, without a place and a position."""
 
     name: str
-    settings: tuple[tuple[str, Value], ...]
+    options: tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One place that decides for itself.
+    """What can be chosen at one place.
 
-    `meaningful` and `ratios` hold the attentions that fit there, each with those of the positions
-    where it has a meaning, and with its different ratios; `narrowest` is the least number of
-    channels at its sites.
+    Attributes:
+        place: the blocks that share the choice.
+        positions: the positions that exist there.
+        attention_positions: by attention that fits there, the positions that it is defined for.
+        ratios: by attention that fits there, its reduction ratios; empty if it has none.
+        min_channels: the smallest number of channels at the sites of the place.
     """
 
     place: Place
     positions: tuple[str, ...]
-    meaningful: Mapping[str, tuple[str, ...]]
+    attention_positions: Mapping[str, tuple[str, ...]]
     ratios: Mapping[str, tuple[int, ...]]
-    narrowest: int
+    min_channels: int
 
-    def accepts(self, module: _Module) -> bool:
-        """Whether a module chosen elsewhere fits here."""
-        r = dict(module.settings).get("r", 1)
-        return module.name in self.ratios and int(r) <= self.narrowest
+    def accepts(self, choice: AttentionChoice) -> bool:
+        """Whether an attention that was chosen for the whole network fits here."""
+        r = dict(choice.options).get("r", 1)
+        return choice.name in self.ratios and int(r) <= self.min_channels
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Some architectures of a space, as a Cartesian product: `shared` applies to all of them, and
+    they differ by one item of each column, which holds the selections of one scope."""
+
+    shared: Selection
+    columns: list[list[Selection]]
+
+    def count(self) -> int:
+        return prod(map(len, self.columns))
 
 
 @dataclass(frozen=True)
 class BoundSpace:
-    """A space on one backbone. Architectures come out canonical."""
+    """A space on one backbone. All architectures that it returns are canonical."""
 
     space: Space
     site_map: SiteMap
     scopes: tuple[Scope, ...]
 
-    def choose_architecture(self, pick: Chooser) -> Architecture:
-        """The architecture that the decisions of `pick(name, choices)` lead to."""
-        shared = self._module(self._shared_scope, "", pick) if self.space.shared else None
-        chosen = [self._insertion(scope, shared, pick) for scope in self.scopes]
-        return self._canonical([insertion for insertion in chosen if insertion])
+    def choose_architecture(self, choose: Chooser) -> Architecture:
+        """The architecture that follows from calling `choose` for one parameter after the other.
+
+        It is not called for parameters with a single possible value.
+        """
+        shared = None
+        if self.space.shared:
+            shared = self._choose_attention(self._shared_scope, "", choose)
+        insertions = [self._choose_insertion(scope, shared, choose) for scope in self.scopes]
+        return self._canonicalise([insertion for insertion in insertions if insertion])
 
     def count(self) -> int:
-        """How many architectures the space holds.
+        """The number of architectures in the space.
 
-        All different, except where two scopes share a point of the network (the end of one stage
-        and the input of the next), or a shared module's ratios fall together at its places.
+        They are all different, with two exceptions: two scopes can share a point of the network
+        (the end of one stage and the input of the next), and two ratios of a shared attention can
+        lead to the same hidden widths at all places.
         """
-        return sum(prod(map(len, columns)) for _, columns in self._tables)
+        return sum(product.count() for product in self._products)
 
-    def selection_at(self, index: int) -> dict[str, Value]:
-        """The decisions that lead to architecture `index` of `count()`.
+    def selection_at(self, index: int) -> Selection:
+        """The selection of architecture `index`, from 0 to `count()` - 1.
 
-        Counted like a mixed-radix number. IndexError beyond the size.
+        Raises:
+            IndexError: there is no such architecture.
         """
         if not 0 <= index < self.count():
             raise IndexError(f"the space has {self.count()} architectures; there is no {index}")
-        decisions: dict[str, Value] = {}
-        for shared_path, columns in self._tables:
-            count = prod(map(len, columns))
-            if index >= count:
-                index -= count
+        selection: Selection = {}
+        for product in self._products:
+            if index >= product.count():
+                index -= product.count()
                 continue
-            decisions |= shared_path
-            for column in columns:
+            selection |= product.shared
+            for column in product.columns:  # Digits of a mixed-radix number, the lowest first.
                 index, digit = divmod(index, len(column))
-                decisions |= column[digit]
+                selection |= column[digit]
             break
-        return decisions
+        return selection
 
     def architecture_at(self, index: int) -> Architecture:
-        """Architecture `index` of `count()`; IndexError beyond it."""
+        """Architecture `index`, see `selection_at`."""
         return self.architecture_of(self.selection_at(index))
 
     def architecture_of(self, selection: Mapping[str, Value]) -> Architecture:
-        """The architecture that these decisions lead to."""
+        """The architecture of a selection; KeyError if the selection lacks a parameter."""
         return self.choose_architecture(lambda name, _: selection[name])
 
-    def selection_of(self, architecture: Architecture) -> dict[str, Value] | None:
-        """Decisions that lead to this architecture, or None if the space does not hold it."""
-        for shared_path, shared in self._shared_leaves():
-            answer = dict(shared_path)
+    def selection_of(self, architecture: Architecture) -> Selection | None:
+        """A selection that leads to this architecture; None if the space does not hold it."""
+        for shared_selection, shared in self._shared_outcomes():
+            selection = dict(shared_selection)
             for scope in self.scopes:
-                here = self._restricted(architecture, scope)
-                for path, insertion in self._outcomes(scope, shared):
-                    if self._canonical([insertion] if insertion else []) == here:
-                        answer.update(path)
+                wanted = self._restrict(architecture, scope)
+                for scope_selection, insertion in self._scope_outcomes(scope, shared):
+                    if self._canonicalise([insertion] if insertion else []) == wanted:
+                        selection.update(scope_selection)
                         break
                 else:
                     break
             else:
-                if self.architecture_of(answer) == architecture:
-                    return answer
+                if self.architecture_of(selection) == architecture:
+                    return selection
         return None
 
     @cached_property
-    def _tables(self) -> list[tuple[dict[str, Value], list[Column]]]:
-        """For every shared module its decisions and, scope by scope, those that differ there."""
-        tables = []
-        for shared_path, shared in self._shared_leaves():
+    def _products(self) -> list[_Product]:
+        """All architectures: one product for each attention that can be shared."""
+        products = []
+        for shared_selection, shared in self._shared_outcomes():
             columns = []
             for scope in self.scopes:
-                different: dict[str, dict[str, Value]] = {}
-                for path, insertion in self._outcomes(scope, shared):
-                    text = str(self._canonical([insertion] if insertion else []))
-                    different.setdefault(text, path)
-                columns.append(list(different.values()))
-            tables.append((shared_path, columns))
-        return self._nowhere_once(tables) if self.space.shared else tables
+                by_text: dict[str, Selection] = {}
+                for selection, insertion in self._scope_outcomes(scope, shared):
+                    text = str(self._canonicalise([insertion] if insertion else []))
+                    by_text.setdefault(text, selection)
+                columns.append(list(by_text.values()))
+            products.append(_Product(shared_selection, columns))
+        return _count_bare_once(products) if self.space.shared else products
 
-    def _nowhere_once(
-        self, tables: list[tuple[dict[str, Value], list[Column]]]
-    ) -> list[tuple[dict[str, Value], list[Column]]]:
-        # "Nowhere" is one architecture, whichever shared module is not inserted: the first table
-        # keeps it alone, and every other is cut along the first scope that inserts.
-        nowhere: list[Column] = [
-            [c for c in column if not _inserts(c)][:1] or [{}] for column in tables[0][1]
-        ]
-        cut = [(tables[0][0], nowhere)]
-        for shared_path, columns in tables:
-            for index, column in enumerate(columns):
-                if inserted := [path for path in column if _inserts(path)]:
-                    before = [[p for p in c if not _inserts(p)] for c in columns[:index]]
-                    cut.append((shared_path, [*before, inserted, *columns[index + 1 :]]))
-        return cut
+    def _scope_outcomes(
+        self, scope: Scope, shared: AttentionChoice | None
+    ) -> list[tuple[Selection, Insertion | None]]:
+        return _enumerate_outcomes(lambda choose: self._choose_insertion(scope, shared, choose))
 
-    def _outcomes(
-        self, scope: Scope, shared: _Module | None
-    ) -> list[tuple[dict[str, Value], Insertion | None]]:
-        return _leaves(lambda pick: self._insertion(scope, shared, pick))
+    def _shared_outcomes(self) -> list[tuple[Selection, AttentionChoice | None]]:
+        if not self.space.shared:
+            return [({}, None)]
+        return _enumerate_outcomes(
+            lambda choose: self._choose_attention(self._shared_scope, "", choose)
+        )
 
     @property
     def _shared_scope(self) -> Scope:
+        """What can be chosen for the whole network: whatever fits in at least one scope."""
         names = {name for scope in self.scopes for name in scope.ratios}
         ratios = {
             name: tuple(
@@ -248,43 +276,41 @@ class BoundSpace:
             for name in self.space.attentions
             if name in names
         }
-        return Scope(ALL, (), {}, ratios, max(scope.narrowest for scope in self.scopes))
+        return Scope(ALL, (), {}, ratios, max(scope.min_channels for scope in self.scopes))
 
-    def _shared_leaves(self) -> list[tuple[dict[str, Value], _Module | None]]:
-        if not self.space.shared:
-            return [({}, None)]
-        return _leaves(lambda pick: self._module(self._shared_scope, "", pick))
-
-    def _module(
-        self, scope: Scope, prefix: str, pick: Chooser, *, none: bool = False
-    ) -> _Module | None:
-        names: list[str] = [NONE, *scope.ratios] if none else list(scope.ratios)
-        name = str(_decide(pick, f"{prefix}attention", names))
+    def _choose_attention(
+        self, scope: Scope, prefix: str, choose: Chooser, *, allow_none: bool = False
+    ) -> AttentionChoice | None:
+        names: list[str] = [NONE, *scope.ratios] if allow_none else list(scope.ratios)
+        name = str(_choose_value(choose, f"{prefix}attention", names))
         if name == NONE:
             return None
-        settings: dict[str, Value] = {"start": self.space.start}
+        options: dict[str, Value] = {"start": self.space.start}
         if ratios := scope.ratios[name]:
-            settings["r"] = _decide(pick, f"{prefix}{name}.r", ratios)
+            options["r"] = _choose_value(choose, f"{prefix}{name}.r", ratios)
         for key, choices in self.space.options.get(name, {}).items():
-            settings[key] = _decide(pick, f"{prefix}{name}.{key}", choices)
-        return _Module(name, tuple(settings.items()))
+            options[key] = _choose_value(choose, f"{prefix}{name}.{key}", choices)
+        return AttentionChoice(name, tuple(options.items()))
 
-    def _insertion(self, scope: Scope, shared: _Module | None, pick: Chooser) -> Insertion | None:
+    def _choose_insertion(
+        self, scope: Scope, shared: AttentionChoice | None, choose: Chooser
+    ) -> Insertion | None:
         prefix = "" if scope.place == ALL else f"{scope.place}."
-        module: _Module | None
+        choice: AttentionChoice | None = None
         if shared is None:
-            module = self._module(scope, prefix, pick, none=NONE in self.space.attentions)
-        else:
-            fits = scope.accepts(shared)
-            module = shared if fits and _decide(pick, f"{prefix}insert", (False, True)) else None
-        if module is None:
+            allow_none = NONE in self.space.attentions
+            choice = self._choose_attention(scope, prefix, choose, allow_none=allow_none)
+        elif scope.accepts(shared) and _choose_value(choose, f"{prefix}insert", (False, True)):
+            choice = shared
+        if choice is None:
             return None
-        position = str(_decide(pick, f"{prefix}position", scope.meaningful[module.name]))
-        return Insertion.of(module.name, position, (scope.place,), **dict(module.settings))
+        positions = scope.attention_positions[choice.name]
+        position = str(_choose_value(choose, f"{prefix}position", positions))
+        return Insertion.of(choice.name, position, (scope.place,), **dict(choice.options))
 
-    def _restricted(self, architecture: Architecture, scope: Scope) -> Architecture:
-        """What of an architecture lies inside one scope."""
-        kept = []
+    def _restrict(self, architecture: Architecture, scope: Scope) -> Architecture:
+        """The part of an architecture that lies inside one scope."""
+        insertions = []
         for insertion in architecture.insertions:
             places = {
                 Place(site.stage, site.stage, site.block)
@@ -292,47 +318,76 @@ class BoundSpace:
                 if scope.place.covers(site.stage, site.block)
             }
             if places:
-                settings = dict(insertion.options)
-                kept.append(
-                    Insertion.of(insertion.attention, insertion.position, places, **settings)
+                options = dict(insertion.options)
+                insertions.append(
+                    Insertion.of(insertion.attention, insertion.position, places, **options)
                 )
-        return self._canonical(kept)
+        return self._canonicalise(insertions)
 
-    def _canonical(self, insertions: Sequence[Insertion]) -> Architecture:
-        plain = Architecture(self.site_map.backbone, tuple(insertions), self.space.strip_attention)
-        return canonicalise(plain, self.site_map)
-
-
-def _inserts(path: Mapping[str, Value]) -> bool:
-    """Whether these decisions of one scope, under a shared module, insert it."""
-    return any(name.rpartition(".")[2] == "insert" and value for name, value in path.items())
+    def _canonicalise(self, insertions: Sequence[Insertion]) -> Architecture:
+        architecture = Architecture(
+            self.site_map.backbone, tuple(insertions), self.space.strip_attention
+        )
+        return canonicalise(architecture, self.site_map)
 
 
-def _decide(pick: Chooser, name: str, choices: Sequence[Value]) -> Value:
-    """Ask only where there is a choice."""
-    return pick(name, tuple(choices)) if len(choices) > 1 else choices[0]
+def _count_bare_once(products: list[_Product]) -> list[_Product]:
+    """Remove repetitions of the architecture without insertions.
+
+    Each shared attention leads to it, if no scope inserts it. The first product of the result holds
+    it alone. All others are split by the first scope that inserts the attention.
+    """
+    bare_columns: list[list[Selection]] = [
+        [selection for selection in column if not _inserts(selection)][:1] or [{}]
+        for column in products[0].columns
+    ]
+    split = [_Product(products[0].shared, bare_columns)]
+    for product in products:
+        for index, column in enumerate(product.columns):
+            if inserting := [selection for selection in column if _inserts(selection)]:
+                before = [
+                    [selection for selection in earlier if not _inserts(selection)]
+                    for earlier in product.columns[:index]
+                ]
+                columns = [*before, inserting, *product.columns[index + 1 :]]
+                split.append(_Product(product.shared, columns))
+    return split
 
 
-def _leaves(decide: Callable[[Chooser], T]) -> list[tuple[dict[str, Value], T]]:
-    """Every outcome of a decision procedure, with the decisions that lead to it."""
-    leaves: list[tuple[dict[str, Value], T]] = []
-    stack: list[dict[str, Value]] = [{}]
+def _inserts(selection: Selection) -> bool:
+    """Whether this selection of one scope inserts the shared attention."""
+    return any(name.rpartition(".")[2] == "insert" and value for name, value in selection.items())
+
+
+def _choose_value(choose: Chooser, name: str, choices: Sequence[Value]) -> Value:
+    """Call `choose` if there is more than one possible value."""
+    return choose(name, tuple(choices)) if len(choices) > 1 else choices[0]
+
+
+def _enumerate_outcomes(procedure: Callable[[Chooser], T]) -> list[tuple[Selection, T]]:
+    """All results that a procedure can have, with the selections that lead to them.
+
+    The procedure is run once for each. A run follows a prefix of values from the stack, then takes
+    the first value of each parameter, and pushes the alternatives for later runs.
+    """
+    outcomes: list[tuple[Selection, T]] = []
+    stack: list[Selection] = [{}]
     while stack:
-        script = stack.pop()
-        path: dict[str, Value] = {}
+        prefix = stack.pop()
+        selection: Selection = {}
 
-        def pick(
+        def choose(
             name: str,
             choices: Sequence[Value],
-            script: dict[str, Value] = script,
-            path: dict[str, Value] = path,
+            prefix: Selection = prefix,
+            selection: Selection = selection,
         ) -> Value:
-            if name not in script:
-                stack.extend({**path, name: other} for other in reversed(choices[1:]))
-                path[name] = choices[0]
+            if name not in prefix:
+                stack.extend({**selection, name: value} for value in reversed(choices[1:]))
+                selection[name] = choices[0]
             else:
-                path[name] = script[name]
-            return path[name]
+                selection[name] = prefix[name]
+            return selection[name]
 
-        leaves.append((path, decide(pick)))
-    return leaves
+        outcomes.append((selection, procedure(choose)))
+    return outcomes

@@ -1,7 +1,7 @@
-"""What a study may choose: search spaces as data.
+"""Search spaces as data: what a study may choose.
 
-A `Space` is a small validated document (TOML, or a preset) that knows no backbone;
-`bound_space.bind_space` holds it against the sites of one.
+A `Space` is a small validated document (TOML, or a preset) that is independent of backbones;
+`bound_space.bind_space` applies it to the sites of one.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from ..attentions.entry import Value
 from ..attentions.registry import attention
 
 NONE = "none"
+"""In a space's attentions: nothing may be inserted."""
 
 
 class Space(BaseModel):
-    """What may be chosen.
+    """A search space.
 
     Attributes:
-        granularity: one choice for the whole network, one a stage, or one a block.
-        stages: only these, counted from 1; all, if none is named. Not with granularity `network`.
+        name: of the preset or file.
+        about: one sentence for the user.
+        granularity: one choice for the whole network, per stage, or per block.
+        stages: choose for these stages only, counted from 1; all if empty. Not with granularity
+            `network`.
         attentions: names of the catalogue, and `none`.
-        ratios: reduction ratios for the attentions that have one.
-        positions: where in a block; those a backbone lacks fall away.
-        fallback_positions: used where none of `positions` exists.
-        shared: what is chosen once for the whole network, while each stage or block only decides
-            whether (and at which position) it takes part.
-        start: how every module begins; see DESIGN's vocabulary.
-        options: further settings by attention, each with its choices.
-        strip_attention: remove the attention that the backbone itself carries first.
+        ratios: reduction ratios, for attentions that have one.
+        positions: where in a block; positions that a backbone does not have are ignored.
+        fallback_positions: the first of these that exists is used where no position does.
+        shared: with `attention`, one attention and ratio are chosen for the whole network, and each
+            stage or block chooses only whether it is inserted, and at which position.
+        start: what modules do before training: `paper` is the published form, `identity` begins
+            as the identity.
+        options: by attention, further options with their choices.
+        strip_attention: remove the backbone's own attention first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -101,7 +106,7 @@ class Space(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> Space:
-        """A space; SpaceError in one sentence for what is wrong."""
+        """Create a space; SpaceError in one sentence if a field is wrong."""
         try:
             return cls(**fields)
         except ValidationError as error:
@@ -112,7 +117,7 @@ class Space(BaseModel):
 
 
 def preset_names() -> list[str]:
-    """The presets that come with attentune."""
+    """Names of the presets that come with attentune, sorted."""
     folder = resources.files(f"{__package__}.presets")
     return sorted(
         f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
@@ -120,9 +125,14 @@ def preset_names() -> list[str]:
 
 
 def load_space(source: str, **overrides: Any) -> Space:
-    """A preset by name, or a TOML file by path, with some fields replaced.
+    """Load a preset or a TOML file.
 
-    SpaceError if there is no such preset or file, or if its contents are wrong.
+    Args:
+        source: name of a preset, or path of a file.
+        **overrides: fields to replace; None leaves a field as it is.
+
+    Raises:
+        SpaceError: there is no such preset or file, or its contents are wrong.
     """
     if source in preset_names():
         text = (resources.files(f"{__package__}.presets") / f"{source}.toml").read_text("utf-8")
