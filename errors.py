@@ -1,4 +1,4 @@
-"""Everything attentune refuses, as one tree of exceptions.
+"""All errors that attentune raises on purpose, as one tree of exceptions.
 
     AttentuneError                  a stated failure, exit code 1
     ├── UsageError                  the request itself is wrong, exit code 2
@@ -39,8 +39,10 @@ class UsageError(AttentuneError):
 class ArchitectureError(UsageError, ValueError):
     """An architecture that cannot mean a network.
 
-    With `text` and `offset` (characters from its start) the message shows the text and a caret
-    under the character that is wrong.
+    Args:
+        message: what is wrong.
+        text: the architecture text, which the message then shows.
+        offset: the number of characters before the wrong one, under which it shows a caret.
     """
 
     def __init__(self, message: str, text: str | None = None, offset: int = 0) -> None:
@@ -71,11 +73,11 @@ class StoreError(AttentuneError):
 
 
 class StudyError(StoreError):
-    """A study that is missing, exists already, or is being run by somebody else."""
+    """A study that is missing, exists already, or is being run by another process."""
 
 
 class TrialError(AttentuneError):
-    """One trial failed. `kind` is what the database records."""
+    """One trial failed; `kind` is recorded in the database."""
 
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
@@ -83,10 +85,15 @@ class TrialError(AttentuneError):
 
 
 def did_you_mean(word: str, known: Iterable[str], *, listed: int = 8) -> str:
-    """The tail of an "unknown name" message: closest names, then what is known.
+    """The end of an "unknown name" message: the closest names, then all names if they are few.
 
     >>> did_you_mean("sse", ["ca", "se"])
     "; did you mean 'se'? known: ca, se"
+
+    Args:
+        word: the unknown name.
+        known: all names that exist.
+        listed: all names are listed if there are at most three times as many.
     """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what is there takes its place when the block ends well.
+    """A draft beside `path` to write to, which replaces `path` if the block succeeds.
 
-    The folder is made if it is missing. Whoever writes makes the file, so that it may be read by
-    all whom the user's umask lets read.
+    If the block raises, the draft is deleted and `path` stays as it was. Missing folders are made.
+    The block itself creates the draft, so the file gets the permissions of the user's umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

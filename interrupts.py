@@ -1,4 +1,4 @@
-"""Interrupts from the terminal, while code of others runs that would lose them."""
+"""Keep Ctrl-C from being lost in code that swallows KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from types import FrameType
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """An interrupt that arrives inside takes effect when the block ends.
+    """Let an interrupt that arrives inside the block take effect when the block ends.
 
-    Libraries try imports and go on without whatever cannot be imported; some of them then take a
-    KeyboardInterrupt for that, and the user's Ctrl-C is lost.
+    Some libraries try imports and carry on without what cannot be imported. They take a
+    KeyboardInterrupt for a failed import, and the user's Ctrl-C would be lost.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield  # a handler that is not Python's, or a thread that interrupts never reach
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        # The handler is not one of Python's, or interrupts never reach this thread.
+        yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
+    def record_signal(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, record_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
+        signal.signal(signal.SIGINT, handler)
+        if received:
             os.kill(os.getpid(), signal.SIGINT)

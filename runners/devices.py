@@ -1,4 +1,4 @@
-"""Which devices trials train on, and how many workers that makes."""
+"""Devices that trials train on, and what a process sets up to use them well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from ..errors import UsageError
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` picks CUDA, then Apple's MPS, then the CPU; UsageError for one that is not here."""
+    """The device of that name; `auto` prefers CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UsageError: the name is unknown, or there is no such device on this machine.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         name = "mps" if name == "cpu" and torch.backends.mps.is_available() else name
@@ -25,32 +29,35 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"trials cannot train on {name!r}; use auto, cpu, cuda, cuda:1 or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        here = torch.cuda.device_count()
-        raise UsageError(f"{name} is not on this machine, which has {here} CUDA devices; use auto")
+        count = torch.cuda.device_count()
+        raise UsageError(f"{name} is not on this machine, which has {count} CUDA devices; use auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("mps is not on this machine; use auto")
     return device
 
 
 def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> list[str]:
-    """The device of every worker: a core each on CPU, `per_gpu` for each GPU elsewhere.
+    """The device of every worker, as texts.
 
-    `cuda` without a number means all GPUs.
+    Args:
+        device: `cuda` without a number means all GPUs.
+        workers: how many workers; None for one per core on a CPU, `per_gpu` for each GPU.
+        per_gpu: workers that share one GPU.
     """
     if device.type == "cpu":
         return ["cpu"] * (workers or usable_cores())
-    every = device.type == "cuda" and device.index is None
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if every else [str(device)]
+    all_gpus = device.type == "cuda" and device.index is None
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if all_gpus else [str(device)]
     slots = gpus * per_gpu
     return (slots * workers)[:workers] if workers else slots
 
 
 @lru_cache(maxsize=1)
 def usable_cores() -> int:
-    """The cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
+    except AttributeError:  # This system does not have it.
         return os.cpu_count() or 1
 
 
@@ -66,13 +73,14 @@ def torch_threads(number: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep memory that it frees, instead of giving it back and asking again.
+    """Let this process keep the memory that it frees, for the next allocation.
 
     A training step frees all that it allocates. The C library returns much of it to the system,
-    which then has to clear thousands of pages for the next step: a twentieth of a step of ResNet-18
-    at 32 pixels, a fifth of a very small network's. Nothing happens where it is not glibc.
+    which then has to clear thousands of pages for the next step. That takes a twentieth of a step
+    of ResNet-18 at 32 pixels, and a fifth of a step of a very small network. The setting is that of
+    glibc; other C libraries are left as they are.
     """
-    mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # of malloc.h
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # parameter numbers in malloc.h
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(mmap_threshold, 2**30)

@@ -21,25 +21,28 @@ PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 def describe_environment(
     device: torch.device, precision: str, attentions: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Name → value, all text, in the order in which a reader wants them.
+    """Facts by name, all as texts, in the order in which a reader wants them.
 
-    Of `attentions`, those that the trial trains, people's own are named with the package, its
-    version and the class.
+    Args:
+        device: where the trial trains.
+        precision: as in the recipe.
+        attentions: names of those that the trial trains. A user's own one is recorded with its
+            package, the version and the class.
     """
-    guests = {f"attention {name}": origin for name, origin in origins_of(attentions).items()}
-    return _environment(device, precision, tuple(sorted(guests.items())))
+    origins = {f"attention {name}": origin for name, origin in origins_of(attentions).items()}
+    return _describe_environment(device, precision, tuple(sorted(origins.items())))
 
 
 @lru_cache(maxsize=8)
-def _environment(
-    device: torch.device, precision: str, guests: tuple[tuple[str, str], ...]
+def _describe_environment(
+    device: torch.device, precision: str, origins: tuple[tuple[str, str], ...]
 ) -> dict[str, str]:
     facts = {"device": device_name(device), "precision": precision}
-    if device.type == "cpu":  # its name alone may be that of several generations
+    if device.type == "cpu":  # Several generations of a processor can share one name.
         facts["instructions"] = torch.backends.cpu.get_cpu_capability()
     facts["threads"] = str(torch.get_num_threads())
     facts["python"] = sys.version.split()[0]
-    facts |= {package: _version(package) for package in PACKAGES} | dict(guests)
+    facts |= {package: _installed_version(package) for package in PACKAGES} | dict(origins)
     if torch.version.cuda:
         facts["cuda"] = torch.version.cuda
     facts["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
@@ -49,13 +52,13 @@ def _environment(
 
 
 def device_name(device: torch.device) -> str:
-    """`NVIDIA …` for a GPU, the processor's name for a CPU."""
+    """The name of the hardware: `NVIDIA …` for a GPU, that of the processor for a CPU."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{device.type} ({_processor()})" if device.type == "cpu" else device.type
+    return f"{device.type} ({_processor_name()})" if device.type == "cpu" else device.type
 
 
-def _processor() -> str:
+def _processor_name() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -65,7 +68,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -74,19 +77,21 @@ def _version(package: str) -> str:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
-    """The commit of the checkout that attentune runs from, `+` if changed; None elsewhere."""
+    """The commit of the checkout that attentune runs from; None if it runs from no checkout.
+
+    A `+` is appended if files have been changed since.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
     try:
-        commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
+        commit = _run_git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _run_git(root, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
+def _run_git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return process.stdout.strip()

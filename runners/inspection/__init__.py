@@ -1,1 +1,1 @@
-"""Looking into a trained network and into an installation."""
+"""Attention maps of a trained network, and checks of the installation."""

@@ -1,4 +1,4 @@
-"""A look at the installation: is all there that a search needs, and what will it run on?"""
+"""Checks of the installation: what a search needs, and what it would run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from ...errors import AttentuneError
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer."""
+    """The outcome of one check.
+
+    Attributes:
+        name: what was checked.
+        ok: whether a search can use it.
+        found: versions and sizes, or the error.
+    """
 
     name: str
     ok: bool
@@ -20,39 +26,39 @@ class Check:
 
 
 def check_installation() -> list[Check]:
-    """All checks; none raises."""
-    questions: dict[str, Callable[[], str]] = {
+    """Run all checks. An error of a check is its outcome; none is raised."""
+    descriptions: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],
-        "torch": _torch,
-        "timm": _timm,
+        "torch": _describe_torch,
+        "timm": _describe_timm,
         "optuna": lambda: metadata.version("optuna"),
-        "devices": _devices,
-        "data cache": _cache,
-        "a network": _network,
+        "devices": _describe_devices,
+        "data cache": _describe_cache,
+        "a network": _build_network,
     }
     checks = []
-    for name, ask in questions.items():
+    for name, describe in descriptions.items():
         try:
-            checks.append(Check(name, True, ask()))
+            checks.append(Check(name, True, describe()))
         except Exception as error:
             checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
     return checks
 
 
-def _torch() -> str:
+def _describe_torch() -> str:
     import torch
 
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
     return f"{torch.__version__} ({build})"
 
 
-def _timm() -> str:
+def _describe_timm() -> str:
     from ...spaces.backbones.timm_compat import backbone_names, import_timm
 
     return f"{import_timm().__version__}, {len(backbone_names()):,} models"
 
 
-def _devices() -> str:
+def _describe_devices() -> str:
     import torch
 
     from ..devices import usable_cores
@@ -62,7 +68,7 @@ def _devices() -> str:
     return ", ".join([*gpus, f"{usable_cores()} CPU cores ({device_name(torch.device('cpu'))})"])
 
 
-def _cache() -> str:
+def _describe_cache() -> str:
     from ...cache_folders import cache_root
 
     folder = cache_root()
@@ -72,7 +78,7 @@ def _cache() -> str:
     return f"{folder} ({size / 2**20:,.0f} MiB)"
 
 
-def _network() -> str:
+def _build_network() -> str:
     from ..costs import measure
 
     measurement = measure(
