@@ -1,4 +1,4 @@
-"""The command line: the composition root. Reads flags, calls the library, prints.
+"""The command line: it reads options, calls the library, and prints.
 
 The library raises; `main` converts once: an AttentuneError becomes one or two plain sentences on
 stderr and its exit code. `--debug` shows the traceback instead.
@@ -21,8 +21,8 @@ from . import confirm, dashboard, export, inspect, search, studies
 
 app = typer.Typer(
     name="attentune",
-    help="Which attention, at which reduction ratio, inserted where, buys the most accuracy for "
-    "its cost, on your backbone and your data?",
+    help="Find out which attention module, at which reduction ratio and position, gives the most "
+    "accuracy for its cost, on your backbone and your data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -35,7 +35,7 @@ for group in (search, confirm, studies, dashboard, export, inspect):
 @app.callback(invoke_without_command=True)
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if debug:
         os.environ["ATTENTUNE_DEBUG"] = "1"

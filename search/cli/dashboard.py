@@ -15,14 +15,17 @@ def register(app: typer.Typer) -> None:
 
 
 def dashboard(
-    study: Annotated[str | None, typer.Argument(help="Study to begin with.")] = None,
+    study: Annotated[str | None, typer.Argument(help="Study to open first.")] = None,
     host: Annotated[
-        str, typer.Option(help="Interface to listen on; another than loopback asks for a token.")
+        str,
+        typer.Option(
+            help="Address to listen on; any address other than loopback requires a token."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8050,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8050,
     db: Db = None,
 ) -> None:
-    """Look at studies in the browser, live while a search runs."""
+    """Show studies in the browser, live while a search runs."""
     from ...studies.dashboard.serve import serve
 
     serve(db, study, host, port, print_line)

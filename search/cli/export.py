@@ -1,4 +1,4 @@
-"""report, export: what comes out of a study."""
+"""report, export: a study as a file, a trial as a model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ...studies.database.store import Store
-from .shared import Db, Study, out
+from ...interrupts import defer_interrupts
+from .shared import Db, Study, open_store, print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -19,37 +19,34 @@ def register(app: typer.Typer) -> None:
 
 def report(
     study: Study,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path(
         "report.html"
     ),
     db: Db = None,
 ) -> None:
     """Write a study's figures and tables into one offline HTML file."""
-    from ...studies.outputs.report import write_report
+    with defer_interrupts():
+        from ...studies.outputs.report import write_report
 
-    with Store.open(db, read_only=True) as store:
+    with open_store(db, read_only=True) as store:
         path = write_report(store, store.study(study), output)
-    out.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"Wrote {path}")
 
 
 def export(
     study: Study,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
-    pick: Annotated[str, typer.Option(help="best, knee, or a trial's number.")] = "best",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
+    pick: Annotated[str, typer.Option(help="Trial to export: best, knee, or a number.")] = "best",
     db: Db = None,
 ) -> None:
     """Export a trial as a model: weights, architecture, model card."""
-    from ...studies.outputs.export import export as write
-    from ...studies.outputs.export import pick_trial
+    with defer_interrupts():
+        from ...studies.outputs.export import export as export_trial
+        from ...studies.outputs.export import pick_trial
 
-    with Store.open(db, read_only=True) as store:
+    with open_store(db, read_only=True) as store:
         record = store.study(study)
         trial = pick_trial(store, record, pick)
-        folder = write(store, record, trial, output)
-    out.print(
-        f"Exported trial {trial.number}, {trial.architecture}, to {folder}\n"
-        f'Use it with attentune.load("{folder}").',
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+        folder = export_trial(store, record, trial, output)
+    print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")
+    print_line(f'Use it with attentune.load("{folder}").')

@@ -9,19 +9,19 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from ...interrupts import defer_interrupts
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
 from ...spaces.attentions.registry import attention, describe_attentions
-from ...spaces.backbones.site_diagram import draw_sites
 from ...spaces.backbones.stem import Stem
 from ...studies.text import formatting
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[
-    int | None, typer.Option(min=1, help="Side of the pictures, pixels. Default: the backbone's.")
+    int | None, typer.Option(min=1, help="Side of the images, in pixels. Default: the backbone's.")
 ]
-StemOption = Annotated[Stem, typer.Option(help="native, or small for tiny pictures.")]
+StemOption = Annotated[Stem, typer.Option(help="native, or small for tiny images.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,23 +33,25 @@ def register(app: typer.Typer) -> None:
 
 
 def sites(
-    backbone: Annotated[str, typer.Argument(help="A timm model, such as resnet18.")],
+    backbone: Annotated[str, typer.Argument(help="timm model, e.g. resnet18.")],
     image_size: ImageSize = None,
     stem: StemOption = "native",
     as_json: Json = False,
 ) -> None:
-    """Show where a backbone can take an attention."""
-    from ...spaces.backbones.discover import find_sites
+    """Show where attention can be inserted into a backbone."""
+    with defer_interrupts():
+        from ...spaces.backbones.discover import find_sites
+        from ...spaces.backbones.site_diagram import draw_sites
 
-    found = find_sites(backbone, image_size=image_size, stem=stem)
+    site_map = find_sites(backbone, image_size=image_size, stem=stem)
     if as_json:
-        print_json([site.to_json() for site in found.sites])
+        print_json([site.to_json() for site in site_map.sites])
     else:
-        out.print(Text(draw_sites(found)), soft_wrap=True)
+        out.print(Text(draw_sites(site_map)), soft_wrap=True)
 
 
 def attentions(
-    name: Annotated[str | None, typer.Argument(help="Show one in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this one in detail.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the attentions of the catalogue, or show one."""
@@ -67,10 +69,10 @@ def attentions(
 
 
 _KINDS = {
-    "channel": "channel: look what",
-    "spatial": "spatial: look where",
-    "mixed": "mixed: look what and where",
-    "global": "global: every position sees all others",
+    "channel": "channel: what to attend to",
+    "spatial": "spatial: where to attend",
+    "mixed": "mixed: what to attend to, and where",
+    "global": "global: every location attends to all others",
 }
 
 
@@ -85,10 +87,9 @@ def _print_catalogue(others: dict[str, str]) -> None:
         table.add_row()
     out.print(table)
     for name, origin in others.items():
-        out.print(Text(f"{name}, of {origin}"))
-    out.print(
-        Text("All take start=paper or start=identity. `attentune attentions NAME` shows one.")
-    )
+        out.print(Text(f"{name}, from {origin}"))
+    out.print("Each takes start=paper or start=identity.")
+    out.print("`attentune attentions NAME` shows one in detail.")
 
 
 def _print_attention(entry: Attention) -> None:
@@ -102,7 +103,7 @@ def _print_attention(entry: Attention) -> None:
         table.add_row(option.name, default, Text(option.legal), Text(option.meaning))
     out.print(table)
     if entry.opens_as_identity:
-        out.print("As published it begins as the identity: both starts are one.")
+        out.print("It begins as the identity as published, so both starts are the same.")
     sizes = {c: entry.parameters(c, entry.defaults, (14, 14)) for c in (64, 128, 256, 512)}
     counts = plain_table("\nparameters", *(f">\nC = {channels}" for channels in sizes))
     counts.add_row("with the defaults", *(f"{size:,}" for size in sizes.values()))
@@ -115,19 +116,22 @@ def _print_attention(entry: Attention) -> None:
 
 
 def measure(
-    text: Annotated[str, typer.Argument(help="An architecture text.")],
+    text: Annotated[str, typer.Argument(help="Architecture, e.g. resnet18+se@all.residual.")],
     image_size: ImageSize = None,
-    num_classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
+    num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 1000,
     stem: StemOption = "native",
     batch_size: Annotated[
-        int, typer.Option(min=2, help="Pictures in the training step whose memory is counted.")
+        int, typer.Option(min=2, help="Images in the training step whose memory is measured.")
     ] = 32,
-    device: Annotated[str, typer.Option(help="Where to time it.")] = "cpu",
-    no_latency: Annotated[bool, typer.Option("--no-latency", help="Leave the timing out.")] = False,
+    device: Annotated[str, typer.Option(help="Device to measure latency on.")] = "cpu",
+    no_latency: Annotated[
+        bool, typer.Option("--no-latency", help="Do not measure latency.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Count and time an architecture, without training it."""
-    from ...runners.costs import measure as measure_costs
+    """Measure what an architecture costs, without training it."""
+    with defer_interrupts():
+        from ...runners.costs import measure as measure_costs
 
     measurement = measure_costs(
         text,
@@ -150,14 +154,15 @@ def measure(
         table.add_row(name, f"{formatting.integer(value)} ({formatting.count(value)})")
     if costs.latency_ms is not None and costs.latency_ratio is not None:
         bare = f"{costs.latency_ratio:.3f} × the bare backbone"
-        table.add_row("latency", f"{costs.latency_ms:.3g} ms a picture on {device}, {bare}")
+        table.add_row("latency", f"{costs.latency_ms:.3g} ms per image on {device}, {bare}")
     table.add_row("training memory", f"{costs.memory_mib:.0f} MiB at batch {batch_size}")
     out.print(table)
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check the installation: versions, devices, the data cache."""
-    from ...runners.inspection.doctor import check_installation
+    """Check the installation: versions, devices, data cache."""
+    with defer_interrupts():
+        from ...runners.inspection.doctor import check_installation
 
     checks = check_installation()
     if as_json:

@@ -1,21 +1,21 @@
-"""search, resume: start a study, or go on with one."""
+"""search, resume: start a study, or continue one."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from ...studies.database.store import Store
-from ...studies.records import StudyRecord
+from ...interrupts import defer_interrupts
 from .options import plan_options, search_options
-from .shared import Db, Study, messages_on, out
-from .summary import print_summary
+from .shared import Db, Study, StudyCommands, messages_on, open_store, out
+
+if TYPE_CHECKING:
+    from ...studies.database.store import Store
+    from ...studies.records import StudyRecord
 
 
 def register(app: typer.Typer) -> None:
@@ -35,12 +35,13 @@ def search(
     **settings: Any,
 ) -> None:
     """Start a study: search for the best attention, ratio and position."""
-    from ..run.session import create_study
-    from ..setup.request import read_request
-    from .progress import decoding
+    with defer_interrupts():
+        from ..run.session import create_study
+        from ..setup.request import read_request
+        from .progress import decoding
 
     request = read_request(settings, config)
-    with messages_on(out), Store.open(db, create=True) as store:
+    with messages_on(out), open_store(db, create=True) as store:
         with decoding(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
             record = create_study(store, study, request, progress, command)
@@ -53,64 +54,34 @@ def resume(study: Study, db: Db = None, **settings: Any) -> None:
 
     Unfinished trials continue from their last epoch.
     """
-    from ..run.session import update_plan
-    from ..setup.request import read_plan_changes
+    with defer_interrupts():
+        from ..run.session import update_plan
+        from ..setup.request import read_plan_changes
 
     changes = read_plan_changes(settings)
-    with Store.open(db) as store:
+    with messages_on(out), open_store(db) as store:
         record = update_plan(store, store.study(study), **changes)
         _run(store, record, db)
 
 
 def _run(store: Store, record: StudyRecord, db: str | None) -> None:
-    from ..run.session import run_study
-    from .progress import watching
+    """Run the study, then print its summary and what to do next."""
+    with defer_interrupts():
+        from ..run.session import run_study
+        from .progress import watching
+        from .summary import print_summary
 
     commands = StudyCommands(record.name, db)
     try:
-        ending = run_study(store, record, lambda coordinator: watching(coordinator, out))
+        outcome = run_study(store, record, lambda coordinator: watching(coordinator, out))
     except KeyboardInterrupt:
-        commands.interrupted(
-            "Ended at once; finished trials are saved, running ones go on from their last "
-            "checkpoint."
+        commands.exit_interrupted(
+            "Stopped immediately. Finished trials are saved; running ones continue from their "
+            "last checkpoint."
         )
-    if not ending.finished:
-        commands.interrupted(f"Stopped after {ending.trials} trials; everything is saved.")
+    if not outcome.finished:
+        commands.exit_interrupted(outcome.sentence)
     print_summary(store, record)
     if not any(trial.state == "complete" for trial in store.trials(record)):
         raise typer.Exit(1)
-    commands.next_steps()
-
-
-@dataclass(frozen=True)
-class StudyCommands:
-    """Commands that are printed for a study; the user can copy and run them as they are."""
-
-    study: str
-    db: str | None
-
-    def command(self, verb: str, rest: str = "") -> str:
-        """`attentune VERB STUDY REST`, with the database if one was given."""
-        words = ["attentune", verb, shlex.quote(self.study), rest]
-        words += ["--db", shlex.quote(self.db)] if self.db else []
-        return " ".join(filter(None, words))
-
-    def interrupted(self, how: str, verb: str = "resume", console: Console = out) -> NoReturn:
-        """Say how to go on, and leave."""
-        line = f"{how} Go on with:\n  {self.command(verb)}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(130)
-
-    def next_steps(self) -> None:
-        """What one does with a finished study."""
-        steps = (
-            (self.command("report", "-o report.html"), "look at the trade-offs"),
-            (self.command("confirm"), "test it with fresh seeds"),
-            (self.command("export", "--pick knee -o model"), "take a model along"),
-            (self.command("resume", "--trials 100"), "search on"),
-        )
-        width = max(52, *(len(command) for command, _ in steps))
-        out.print("\nNext:", style="bold")
-        for command, why in steps:
-            line = f"  {command:<{width}} {why}"
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    commands.print_next_steps()

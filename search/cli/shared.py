@@ -1,26 +1,43 @@
-"""What the command groups share: the console, common options, small prints."""
+"""What the command groups share: consoles, common options, the database, small prints."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import shlex
 from collections.abc import Iterator
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from ...interrupts import defer_interrupts
+
+if TYPE_CHECKING:
+    from ...studies.database.store import Store
 
 out = Console()
 err = Console(stderr=True)
 
 Db = Annotated[
     str | None,
-    typer.Option("--db", metavar="PATH|URL", help="Database; else $ATTENTUNE_DB or attentune.db."),
+    typer.Option(
+        "--db", metavar="PATH|URL", help="Database. Default: $ATTENTUNE_DB, else attentune.db."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
+
+
+def open_store(db: str | None, *, create: bool = False, read_only: bool = False) -> Store:
+    """Open the database of a command; `--help` starts without what that imports."""
+    with defer_interrupts():
+        from ...studies.database.store import Store
+
+    return Store.open(db, create=create, read_only=read_only)
 
 
 def print_json(value: Any) -> None:
@@ -74,3 +91,39 @@ def print_note(line: str) -> None:
     """A remark beside the result, on stderr; nothing if it is empty."""
     if line:
         err.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class StudyCommands:
+    """Commands that are printed for a study; the user can copy and run them as they are."""
+
+    study: str
+    db: str | None
+
+    def command(self, verb: str, rest: str = "") -> str:
+        """`attentune VERB STUDY REST`, with the database if one was given."""
+        words = ["attentune", verb, shlex.quote(self.study), rest]
+        words += ["--db", shlex.quote(self.db)] if self.db else []
+        return " ".join(filter(None, words))
+
+    def exit_interrupted(
+        self, reason: str, verb: str = "resume", console: Console = out
+    ) -> NoReturn:
+        """Print how to continue, and exit with 130."""
+        line = f"{reason} Continue with:\n  {self.command(verb)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(130)
+
+    def print_next_steps(self) -> None:
+        """Print the commands that usually follow a finished study."""
+        steps = (
+            (self.command("report", "-o report.html"), "view the trade-offs"),
+            (self.command("confirm"), "confirm with fresh seeds"),
+            (self.command("export", "--pick knee -o model"), "export a model"),
+            (self.command("resume", "--trials 100"), "continue the search"),
+        )
+        width = max(52, *(len(command) for command, _ in steps))
+        out.print("\nNext:", style="bold")
+        for command, purpose in steps:
+            line = f"  {command:<{width}} {purpose}"
+            print_line(line)

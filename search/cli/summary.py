@@ -1,23 +1,52 @@
-"""Studies and trials in words and tables, and as JSON where the contract leaves it open."""
+"""Studies, trials and confirmations as tables and sentences on the terminal.
+
+Commands import this module when they run: it brings in the analysis and the database.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from ...studies.analysis import analyse
-from ...studies.analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
+from ...studies.analysis.confirmation import Confirmation, Contender, confirmed
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord, StudySummary, TrialRecord
 from ...studies.text import formatting
-from ...studies.text.confirmation import conclusion
+from ...studies.text.confirmation import (
+    conclusion,
+    gain_points,
+    interval_points,
+    p_value,
+    rank_warning,
+)
 from .shared import out, plain_table, print_line
 
 FRONT_ROWS = 12
 """Rows of the front that a terminal shows."""
+
+
+def print_studies(summaries: Iterable[StudySummary]) -> None:
+    """One line for each study."""
+    table = plain_table(
+        "study", "backbone", ">trials", ">pruned", ">failed", ">best", "last change"
+    )
+    for summary in summaries:
+        counts, best = summary.counts, summary.best_accuracy
+        table.add_row(
+            Text(summary.study.name),
+            Text(summary.study.backbone),
+            str(counts.get("complete", 0)),
+            str(counts.get("pruned", 0)),
+            str(counts.get("failed", 0)),
+            formatting.percent(best),
+            f"{summary.last_activity.astimezone():%Y-%m-%d %H:%M}",
+        )
+    out.print(table)
 
 
 def print_summary(store: Store, record: StudyRecord) -> None:
@@ -110,35 +139,34 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         out.print(curve)
 
 
-def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
-    """One trial for programs, with its learning curve and what it ran on."""
-    listed = analyse.show_json(record, [trial])["trials"][0]
-    epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
-    environment = store.environments(record).get(trial.environment or "")
-    return {**listed, "curve": epochs, "environment": environment}
+def print_confirmation(found: Confirmation, console: Console) -> None:
+    """The contenders with their differences to the bare backbone, and what can be claimed."""
+    table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
+    table.columns[-1].overflow = "fold"
+    for contender in found.contenders:
+        style = "" if contender.finalist else "dim"
+        table.add_row(*_contender_row(contender), style=style)
+    if found.contenders:
+        console.print(
+            f"Accuracy on the test split after {found.epochs} epochs, and gain over the bare "
+            "backbone in points, with p corrected for the number of comparisons:",
+            soft_wrap=True,
+        )
+        console.print(table)
+        console.print()
+    console.print(Text(conclusion(found)), soft_wrap=True)
+    if warning := rank_warning(found):
+        console.print(Text(warning, style="yellow"), soft_wrap=True)
 
 
-def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
-    """A study for programs: the contract of `show --json`, and what was confirmed of it."""
-    trials = store.trials(record)
-    listed = analyse.show_json(record, trials, rejected=len(store.rejections(record)))
-    proven = None
-    if ConfirmPlan.of(record) is not None:
-        confirming = store.trials(record, confirming=True)
-        found = confirmed(record, analyse.analyse(record, trials), confirming)
-        proven = found and confirmation_json(found, conclusion(found))
-    return {**listed, "confirmation": proven}
-
-
-def summary_json(summary: StudySummary) -> dict[str, Any]:
-    """One line of `attentune list --json`."""
-    study = summary.study
-    return {
-        "study": study.name,
-        "backbone": study.backbone,
-        "objectives": list(study.objectives),
-        "counts": dict(summary.counts),
-        "best_accuracy": summary.best_accuracy,
-        "created": study.created_at.isoformat(),
-        "last_activity": summary.last_activity.isoformat(),
-    }
+def _contender_row(contender: Contender) -> list[str | Text]:
+    accuracy = formatting.percent(contender.accuracy, contender.standard_error)
+    searched = contender.searched
+    before = formatting.percent(None if searched is None else searched.accuracy)
+    gain = contender.gain
+    name = Text(formatting.short_architecture(contender.architecture))
+    if gain is None:
+        return [accuracy, before, formatting.MISSING, "", "", name]
+    p = Text(p_value(gain.corrected).removeprefix("p ").removeprefix("= "))
+    p.stylize("bold" if gain.claimed else "")
+    return [accuracy, before, gain_points(gain, error=False), interval_points(gain), p, name]

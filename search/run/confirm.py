@@ -16,7 +16,7 @@ from ...errors import StudyError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import ConfirmPlan, finalists
+from ...studies.analysis.confirmation import Confirmation, ConfirmPlan, confirmed, finalists
 from ...studies.config import StudyConfig
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
@@ -95,6 +95,13 @@ def _second_look(record: StudyRecord, planned: ConfirmPlan, epochs: int | None) 
         f"a second look at the test split would be no confirmation. Leave --epochs out to go "
         f"on, or search anew with --epochs {epochs}."
     )
+
+
+def read_confirmation(store: Store, study: str) -> Confirmation | None:
+    """What a study's confirming trials show so far; None if no confirmation was begun."""
+    record = store.study(study)
+    findings = analyse(record, store.trials(record))
+    return confirmed(record, findings, store.trials(record, confirming=True))
 
 
 class ConfirmationSource:

@@ -6,6 +6,7 @@ This is where the parts are put together; the command line only reads flags and 
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
 from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
+from ...studies.text.formatting import plural
 from ..pruning.base import Pruner
 from ..pruning.table import make_pruner
 from ..setup.autotune import autotune_workers_per_gpu
@@ -33,7 +35,8 @@ from .study_lease import StudyLease, hold_lease
 if TYPE_CHECKING:
     from ..setup.request import SearchRequest
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 Watch = Callable[[Any], Any]
 """Of a coordinator makes a context manager around a `Callback`."""
 
@@ -44,6 +47,11 @@ class RunOutcome:
 
     finished: bool
     trials: int
+
+    @property
+    def sentence(self) -> str:
+        """What an interrupted run tells the user."""
+        return f"Stopped after {plural(self.trials, 'trial')}. Everything is saved."
 
 
 def create_study(
@@ -82,6 +90,17 @@ def create_study(
         },
         seed=config.seed,
     )
+
+
+def delete_study(store: Store, name: str) -> None:
+    """Remove a study with its trials, checkpoints and weights, and Optuna's record of it.
+
+    StudyError if it does not exist, or if it is being run.
+    """
+    from .optuna_study import delete_optuna_study
+
+    store.delete_study(name)
+    delete_optuna_study(store, name)
 
 
 def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
@@ -142,7 +161,6 @@ def _search(lease: StudyLease, config: StudyConfig, plan: RunPlan, watch: Watch)
 def confirm_study(
     store: Store,
     record: StudyRecord,
-    say: Say,
     watch: Watch,
     *,
     top: int | None = None,
@@ -178,7 +196,7 @@ def confirm_study(
         )
         devices = _devices(record, config, plan)
         prepare_data(config.recipe)
-        say(trial_source.announcement(len(devices)))
+        logger.info(trial_source.announcement(len(devices)))
         return _coordinate(lease, config, plan, trial_source, make_pruner(config), devices, watch)
 
 

@@ -1,0 +1,46 @@
+"""Studies and trials as plain values for programs: what `list --json` and `show --json` print."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..analysis import analyse
+from ..analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
+from ..database.store import Store
+from ..records import StudyRecord, StudySummary, TrialRecord
+from ..text.confirmation import conclusion
+
+
+def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
+    """One trial for programs, with its learning curve and what it ran on."""
+    listed = analyse.show_json(record, [trial])["trials"][0]
+    epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
+    environment = store.environments(record).get(trial.environment or "")
+    return {**listed, "curve": epochs, "environment": environment}
+
+
+def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
+    """A study for programs: the contract of `show --json`, and what was confirmed of it."""
+    trials = store.trials(record)
+    listed = analyse.show_json(record, trials, rejected=len(store.rejections(record)))
+    proven = None
+    if ConfirmPlan.of(record) is not None:
+        confirming = store.trials(record, confirming=True)
+        found = confirmed(record, analyse.analyse(record, trials), confirming)
+        proven = found and confirmation_json(found, conclusion(found))
+    return {**listed, "confirmation": proven}
+
+
+def summary_json(summary: StudySummary) -> dict[str, Any]:
+    """One line of `attentune list --json`."""
+    study = summary.study
+    return {
+        "study": study.name,
+        "backbone": study.backbone,
+        "objectives": list(study.objectives),
+        "counts": dict(summary.counts),
+        "best_accuracy": summary.best_accuracy,
+        "created": study.created_at.isoformat(),
+        "last_activity": summary.last_activity.isoformat(),
+    }
