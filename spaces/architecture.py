@@ -1,4 +1,4 @@
-"""The unit of identity: a backbone with attention inserted, and the text that names it.
+"""An architecture: a backbone with attention inserted, and the text that identifies it.
 
     resnet50+se(r=16)@all.residual
     resnet18+cbam(r=8)@s3-s4.post+eca@s2b1.mid
@@ -7,11 +7,10 @@
 `backbone[(attention=none)]`, then `+NAME[(key=value,…)]@PLACE[,PLACE…].POSITION` any number of
 times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1.
 
-These are plain frozen values and know nothing of any network: `parse` makes the text regular
-(options in order, defaults left out, places merged), and `canonical.canonicalise` goes the last
-step with the backbone's sites at hand, so that two texts that build one network become equal.
-`parse_recorded` reads what a database holds: it needs the grammar alone, neither the catalogue nor
-anybody's plug-in.
+These are plain frozen values, independent of any network. `parse` normalises a text: options in
+order, defaults left out, places merged. `canonical.canonicalise` also uses the backbone's sites, so
+that two texts that build the same network become equal. `parse_recorded` reads a text from a
+database: it needs only the grammar, and neither the catalogue nor a user's plug-ins.
 """
 
 from __future__ import annotations
@@ -26,14 +25,19 @@ from ..errors import ArchitectureError, did_you_mean
 from .attentions.entry import Attention, Value
 from .attentions.registry import attention
 
-Known = TypeVar("Known")
+T = TypeVar("T")
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
-"""Where in a block a module can go; DESIGN's names, the canonical order."""
+"""Where in a block an attention can be inserted, in canonical order."""
 
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Some blocks: all (0, 0, 0), stages first–last (block 0), or one block of stage `first`."""
+    """Some blocks of a backbone: all of them, those of consecutive stages, or a single one.
+
+    Attributes:
+        first, last: stages, counted from 1; both 0 for all blocks.
+        block: counted from 1 in its stage, with `first` equal to `last`; 0 for whole stages.
+    """
 
     first: int = 0
     last: int = 0
@@ -47,7 +51,7 @@ class Place:
         return f"s{self.first}" if self.first == self.last else f"s{self.first}-s{self.last}"
 
     def covers(self, stage: int, block: int) -> bool:
-        """Whether this place holds block `block` of stage `stage`."""
+        """Whether this place includes block `block` of stage `stage`."""
         if not self.first:
             return True
         return self.first <= stage <= self.last and self.block in (0, block)
@@ -57,7 +61,7 @@ ALL = Place()
 
 
 def merge_places(places: Iterable[Place]) -> tuple[Place, ...]:
-    """The same blocks in the fewest words: ranges joined, single blocks inside them dropped."""
+    """The same blocks as few places: ranges joined, single blocks inside them dropped."""
     places = set(places)
     if ALL in places:
         return (ALL,)
@@ -74,10 +78,14 @@ def merge_places(places: Iterable[Place]) -> tuple[Place, ...]:
 
 @dataclass(frozen=True)
 class Insertion:
-    """One attention with its options, at one position of some blocks.
+    """One attention with its options, at one position of some blocks; made by `Insertion.of`.
 
-    `options` holds only what differs from the catalogue's defaults, except `r`, which is always
-    there for an attention that has a reduction ratio. Make one with `Insertion.of`.
+    Attributes:
+        attention: its name in the catalogue.
+        options: those that differ from the catalogue's defaults, in the catalogue's order. The
+            reduction ratio `r` is always included for attentions that have one.
+        places: the blocks.
+        position: one of `POSITIONS`.
     """
 
     attention: str
@@ -93,27 +101,44 @@ class Insertion:
         places: Iterable[Place] = (ALL,),
         **options: Value,
     ) -> Insertion:
-        """An insertion in regular form; ArchitectureError for an unknown name or option."""
+        """Make a normalised insertion.
+
+        Args:
+            name: of the attention.
+            position: one of `POSITIONS`.
+            places: the blocks; default: all.
+            **options: options of the attention; defaults may be left out.
+
+        Raises:
+            ArchitectureError: an unknown attention, position or option, or an illegal value.
+        """
         entry = attention(name)
         if position not in POSITIONS:
             hint = did_you_mean(position, POSITIONS)
             raise ArchitectureError(f"unknown position {position!r}{hint}")
-        return cls(name, _regular_options(entry, options), merge_places(places), position)
+        return cls(name, _normalise_options(entry, options), merge_places(places), position)
 
     @property
     def settings(self) -> dict[str, Value]:
-        """Every option with its value, defaults filled in."""
+        """All options with their values, defaults included."""
         return {**attention(self.attention).defaults, **dict(self.options)}
 
     def __str__(self) -> str:
-        options = ",".join(f"{name}={_show(value)}" for name, value in self.options)
+        options = ",".join(f"{name}={_format_value(value)}" for name, value in self.options)
         places = ",".join(map(str, self.places))
         return f"{self.attention}{f'({options})' if options else ''}@{places}.{self.position}"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A backbone and its insertions. `strip_attention` removes the backbone's own first."""
+    """A backbone and its insertions, the unit of identity in a study.
+
+    Attributes:
+        backbone: a timm model.
+        insertions: in the order in which they are applied.
+        strip_attention: the backbone's own attention is removed first.
+        key: the first 12 hexadecimal digits of the SHA-256 of the text.
+    """
 
     backbone: str
     insertions: tuple[Insertion, ...] = ()
@@ -126,12 +151,12 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
-        """Read an architecture text; see `parse`."""
+        """Parse an architecture text, see the function `parse`."""
         return parse(text)
 
     @property
     def bare(self) -> bool:
-        """Whether this is the backbone as timm builds it: every study's baseline."""
+        """Whether this is the backbone as timm builds it, the baseline of every study."""
         return not self.insertions and not self.strip_attention
 
     def __str__(self) -> str:
@@ -140,32 +165,39 @@ class Architecture:
 
 
 def parse(text: str) -> Architecture:
-    """The architecture that `text` means, in regular form.
+    """Parse an architecture text and normalise it; `parse(str(a)) == a` for all architectures.
 
-    `parse(str(a)) == a` for every architecture. A wrong text raises ArchitectureError, whose
-    message says what is wrong, shows where with a caret, and names what would be right.
+    Raises:
+        ArchitectureError: the text is wrong. The message says what is wrong, shows where with a
+            caret, and suggests what would be right.
     """
     return _Parser(text).architecture()
 
 
 def parse_recorded(text: str) -> Architecture:
-    """The architecture that a recorded text names, taken at its word: for looking, not building.
+    """Parse a text from a database, to show it; to build the network, use `parse`.
 
-    Attentions and options are not looked up, so nothing has to be installed for it, and a text that
-    `str` once made keeps its key whatever has become of the catalogue since. `parse` the text to
-    build the network. ArchitectureError only for what breaks the grammar.
+    Names of attentions and options are not checked. So no plug-in has to be installed, and a text
+    that `str` made keeps its key even if the catalogue has changed since.
+
+    Raises:
+        ArchitectureError: the text violates the grammar.
     """
-    return _Parser(text, at_its_word=True).architecture()
+    return _Parser(text, check_names=False).architecture()
 
 
-def _regular_options(entry: Attention, options: dict[str, Value]) -> tuple[tuple[str, Value], ...]:
-    read: dict[str, Value] = {}
+def _normalise_options(
+    entry: Attention, options: dict[str, Value]
+) -> tuple[tuple[str, Value], ...]:
+    parsed: dict[str, Value] = {}
     for name, value in options.items():
         try:
-            read[name] = entry.option(name).parse(_show(value))  # 2 for a float becomes 2.0
+            parsed[name] = entry.option(name).parse(
+                _format_value(value)
+            )  # An integer for a float option becomes a float.
         except ValueError as error:
             raise ArchitectureError(str(error)) from None
-    merged = {**entry.defaults, **read}
+    merged = {**entry.defaults, **parsed}
     return tuple(
         (name, value)
         for name, value in merged.items()
@@ -173,32 +205,36 @@ def _regular_options(entry: Attention, options: dict[str, Value]) -> tuple[tuple
     )
 
 
-def _show(value: Value) -> str:
+def _format_value(value: Value) -> str:
     text = str(value)
     if isinstance(value, bool):
         return text.lower()
-    return text.replace("e+", "e") if isinstance(value, float) else text  # + begins an insertion
+    return (
+        text.replace("e+", "e") if isinstance(value, float) else text
+    )  # + would start an insertion.
 
 
-def _by_its_looks(text: str) -> Value:
-    """The bool or number that is shown as `text`; the text itself if there is none."""
+def _infer_value(text: str) -> Value:
+    """The bool or number that `_format_value` writes as `text`; else the text itself."""
     if text in ("true", "false"):
         return text == "true"
     kinds: tuple[Callable[[str], Value], ...] = (int, float)
-    for kind in kinds if text[-1:].isdecimal() else ():  # not nan, not inf
+    for kind in kinds if text[-1:].isdecimal() else ():  # Excludes nan and inf.
         try:
             value = kind(text)
         except ValueError:
             continue
-        if _show(value) == text:
+        if _format_value(value) == text:
             return value
     return text
 
 
 class _Parser:
-    """Recursive descent over the grammar in the module's head; every error knows its place.
+    """Recursive descent over the grammar in the module's head.
 
-    `at_its_word` takes the names of attentions and options, and what they are set to, as they come.
+    Args:
+        text: to be parsed.
+        check_names: look attentions and options up in the catalogue, and check their values.
     """
 
     _NAME = re.compile(r"[A-Za-z_][\w.\-/:]*")
@@ -206,36 +242,36 @@ class _Parser:
     _VALUE = re.compile(r"[\w.\-]+")
     _PLACE = re.compile(r"all\b|s(\d+)b(\d+)|s(\d+)-s(\d+)|s(\d+)")
 
-    def __init__(self, text: str, *, at_its_word: bool = False) -> None:
+    def __init__(self, text: str, *, check_names: bool = True) -> None:
         self.text = text
-        self.at = 0
-        self.at_its_word = at_its_word
+        self.offset = 0
+        self.check_names = check_names
 
-    def fail(self, message: str, at: int | None = None) -> ArchitectureError:
-        return ArchitectureError(message, self.text, self.at if at is None else at)
+    def error(self, message: str, offset: int | None = None) -> ArchitectureError:
+        return ArchitectureError(message, self.text, self.offset if offset is None else offset)
 
-    def skip(self) -> None:
-        while self.text[self.at : self.at + 1].isspace():
-            self.at += 1
+    def skip_spaces(self) -> None:
+        while self.text[self.offset : self.offset + 1].isspace():
+            self.offset += 1
 
     def accept(self, character: str) -> bool:
-        self.skip()
-        if self.text.startswith(character, self.at):
-            self.at += 1
+        self.skip_spaces()
+        if self.text.startswith(character, self.offset):
+            self.offset += 1
             return True
         return False
 
     def expect(self, character: str, after: str) -> None:
         if not self.accept(character):
-            raise self.fail(f"expected {character!r} {after}")
+            raise self.error(f"expected {character!r} {after}")
 
     def match(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
-        self.skip()
-        found = pattern.match(self.text, self.at)
-        if not found or not found[0]:
-            raise self.fail(f"expected {what}")
-        self.at = found.end()
-        return found
+        self.skip_spaces()
+        match = pattern.match(self.text, self.offset)
+        if not match or not match[0]:
+            raise self.error(f"expected {what}")
+        self.offset = match.end()
+        return match
 
     def architecture(self) -> Architecture:
         if not self.text.strip():
@@ -245,85 +281,85 @@ class _Parser:
         insertions = []
         while self.accept("+"):
             insertions.append(self.insertion())
-        self.skip()
-        if self.at < len(self.text):
-            raise self.fail("expected '+' and another insertion, or the end of the text")
+        self.skip_spaces()
+        if self.offset < len(self.text):
+            raise self.error("expected '+' and another insertion, or the end of the text")
         return Architecture(backbone, tuple(insertions), strip)
 
     def strip_clause(self) -> bool:
         if not self.accept("("):
             return False
-        start = self.at
+        start = self.offset
         word = self.match(self._WORD, "attention=none")
         if word[0] != "attention":
-            raise self.fail("the only setting of a backbone is attention=none", start)
+            raise self.error("the only setting of a backbone is attention=none", start)
         self.expect("=", "after attention")
-        start = self.at
+        start = self.offset
         if self.match(self._VALUE, "none")[0] != "none":
-            raise self.fail("attention can only be none: the backbone's own is removed", start)
+            raise self.error("attention can only be none: the backbone's own is removed", start)
         self.expect(")", "after attention=none")
         return True
 
     def insertion(self) -> Insertion:
-        self.skip()
-        start = self.at
+        self.skip_spaces()
+        start = self.offset
         name = self.match(self._WORD, "the name of an attention, such as se")[0]
-        entry = None if self.at_its_word else self.known(attention, name, start)
+        entry = self.look_up(attention, name, start) if self.check_names else None
         options = self.options(entry) if self.accept("(") else {}
         self.expect("@", f"and a place after {name}, as in {name}@all.residual")
         places = [self.place()]
         while self.accept(","):
             places.append(self.place())
         self.expect(".", "and a position after the place, as in @all.residual")
-        self.skip()
-        start = self.at
+        self.skip_spaces()
+        start = self.offset
         position = self.match(self._WORD, f"a position: {', '.join(POSITIONS)}")[0]
         if position not in POSITIONS:
             hint = did_you_mean(position, POSITIONS)
-            raise self.fail(f"unknown position {position!r}{hint}", start)
+            raise self.error(f"unknown position {position!r}{hint}", start)
         if entry is None:
             return Insertion(name, tuple(options.items()), merge_places(places), position)
         return Insertion.of(name, position, places, **options)
 
-    def known(self, look_up: Callable[[str], Known], name: str, at: int) -> Known:
+    def look_up(self, find: Callable[[str], T], name: str, offset: int) -> T:
         try:
-            return look_up(name)
+            return find(name)
         except ArchitectureError as error:
-            raise self.fail(str(error), at) from None
+            raise self.error(str(error), offset) from None
 
     def options(self, entry: Attention | None) -> dict[str, Value]:
         options: dict[str, Value] = {}
         while True:
-            self.skip()
-            start = self.at
+            self.skip_spaces()
+            start = self.offset
             name = self.match(self._WORD, "an option, as in (r=16)")[0]
-            read = self.known(entry.option, name, start).parse if entry else _by_its_looks
+            parse_value = self.look_up(entry.option, name, start).parse if entry else _infer_value
             if name in options:
-                raise self.fail(f"{name} is given twice", start)
+                raise self.error(f"{name} is given twice", start)
             self.expect("=", f"after {name}")
-            self.skip()
-            start = self.at
+            self.skip_spaces()
+            start = self.offset
             value = self.match(self._VALUE, f"a value for {name}")[0]
             try:
-                options[name] = read(value)
+                options[name] = parse_value(value)
             except ValueError as error:
-                raise self.fail(str(error), start) from None
+                raise self.error(str(error), start) from None
             if self.accept(")"):
                 return options
             self.expect(",", "or ')' after an option")
 
     def place(self) -> Place:
-        self.skip()
-        start = self.at
-        found = self.match(self._PLACE, "a place: all, s3, s2-s4 or s3b2")
-        if found[0] == "all":
+        self.skip_spaces()
+        start = self.offset
+        match = self.match(self._PLACE, "a place: all, s3, s2-s4 or s3b2")
+        if match[0] == "all":
             return ALL
-        numbers = [int(group) for group in found.groups() if group is not None]
+        numbers = [int(group) for group in match.groups() if group is not None]
         if 0 in numbers:
-            raise self.fail("stages and blocks are counted from 1", start)
-        if found[2]:
+            raise self.error("stages and blocks are counted from 1", start)
+        if match[2]:
             return Place(numbers[0], numbers[0], numbers[1])
         first, last = numbers[0], numbers[-1]
         if first > last:
-            raise self.fail(f"s{first}-s{last} runs backwards; write s{last}-s{first}", start)
+            raise self.error(f"s{first}-s{last} runs backwards; write s{last}-s{first}", start)
         return Place(first, last)

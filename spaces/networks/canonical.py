@@ -1,17 +1,18 @@
-"""The canonical text: two architectures that build one network become equal.
+"""The canonical form: architectures that build the same network become equal.
 
-`canonicalise` first forgets the text. What remains is the network itself: at every anchor of the
-site map a sequence of (attention, resolved options): hidden widths instead of `r`, and numbers
-instead of `auto`. From that alone it writes the shortest text it can:
+`canonicalise` reduces an architecture to its network: at each anchor of the site map, a sequence of
+attentions with resolved options (hidden widths instead of `r`, numbers instead of `auto`). From
+that alone it writes a short text:
 
-1. Layers. The first attention of every anchor, then the second, and so on; a text applies what it
-   names first, so a layer at a time keeps every sequence.
-2. Options. Within a layer and an attention, the options that give the right effect at the most
-   anchors, then those for the rest. Ties go to `auto`, then to the smallest power of two for `r`,
-   then to the smallest `r`.
-3. Places. Of the anchors of one option set, as many as one position covers, at the least cost
-   (`all` 1, stages 2, a block 3), ties in the order of POSITIONS; and again for the rest.
-4. Order. By layer, then by the network.
+1. Layers. A layer holds the first attention of all anchors, the next one the second, and so on.
+   Because attentions are applied in the order of the text, layer by layer keeps every sequence.
+2. Options. For each attention of a layer, choose the options that resolve correctly at the most
+   anchors, then those for the remaining anchors. Ties go to `auto`, then to the smallest power of
+   two for `r`, then to the smallest `r`.
+3. Places. For the anchors of one set of options, choose the position that covers the most of them,
+   at the least cost (`all` 1, stages 2, a block 3), then one for the remaining anchors. Ties go to
+   the order of POSITIONS.
+4. Order. Insertions are sorted by layer, then by their first anchor in the network.
 """
 
 from __future__ import annotations
@@ -30,79 +31,92 @@ from ..backbones.stem import Stem
 from .placement import ResolvedOptions, placements, resolve_options
 
 Settings = dict[str, Value]
+"""Options of an attention, defaults included."""
 
 
-def canonicalise(architecture: Architecture, sites: SiteMap) -> Architecture:
-    """The one architecture that stands for all that build this network.
+def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
+    """The canonical one of all architectures that build the same network.
 
-    `sites` is the backbone's site map, with its own attention stripped if the architecture strips
-    it. ArchitectureError if an insertion has no site there.
+    Args:
+        architecture: backbone and insertions.
+        site_map: of the backbone, with its own attention removed if the architecture removes it.
+
+    Raises:
+        ArchitectureError: an insertion names a site that the backbone does not have.
     """
     layers: dict[tuple[int, str], dict[Anchor, ResolvedOptions]] = {}
-    for placement in placements(architecture, sites):
+    for placement in placements(architecture, site_map):
         layer = layers.setdefault((placement.order, placement.insertion.attention), {})
         layer[placement.site.anchor] = placement.resolved_options
-    places = _places(sites)
+    writer = _place_writer(site_map)
     insertions = []
-    for (order, name), effects in layers.items():
-        for settings, anchors in _option_sets(attention(name), effects, places.channels):
-            for position, covered, chosen in places.cover(anchors, attention(name).positions):
-                rank = (order, min(places.rank[anchor] for anchor in covered))
-                insertions.append((rank, Insertion.of(name, position, chosen, **settings)))
+    for (order, name), options in layers.items():
+        for settings, anchors in _group_by_settings(attention(name), options, writer.channels):
+            for position, covered, places in writer.cover(anchors, attention(name).positions):
+                rank = (order, min(writer.rank[anchor] for anchor in covered))
+                insertions.append((rank, Insertion.of(name, position, places, **settings)))
     insertions.sort(key=lambda ranked: ranked[0])
     return replace(
         architecture,
         insertions=tuple(insertion for _, insertion in insertions),
-        strip_attention=architecture.strip_attention and bool(sites.own_attention),
+        strip_attention=architecture.strip_attention and bool(site_map.own_attention),
     )
 
 
 def resolve_architecture(
     architecture: str | Architecture, *, image_size: int | None = None, stem: Stem = "native"
 ) -> tuple[Architecture, SiteMap]:
-    """The canonical architecture of a text, and the site map it was read against.
+    """The canonical form of an architecture, and the site map of its backbone.
 
-    `image_size` as for `find_sites`.
+    Args:
+        architecture: a text, or a parsed `Architecture`.
+        image_size: side of the square images in pixels; default: the backbone's own size.
+        stem: `native` or `small`.
+
+    Raises:
+        ArchitectureError: the text is wrong, or names a site that the backbone does not have.
+        BackboneError: as `find_sites`.
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
-    sites = find_sites(
+    site_map = find_sites(
         architecture.backbone,
         image_size=image_size,
         stem=stem,
         strip_attention=architecture.strip_attention,
     )
-    return canonicalise(architecture, sites), sites
+    return canonicalise(architecture, site_map), site_map
 
 
-def _option_sets(
-    entry: Attention, effects: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
+def _group_by_settings(
+    entry: Attention, resolved: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
 ) -> Iterator[tuple[Settings, set[Anchor]]]:
-    """Options and the anchors where they have the wanted effect, until all anchors are served."""
-    rest = dict(effects)
+    """Settings, each with the anchors where they resolve as `resolved` says, until all anchors
+    have some."""
+    rest = dict(resolved)
     while rest:
-        served: dict[tuple[object, ...], tuple[Settings, set[Anchor]]] = {}
-        for settings in _candidates(entry, rest, channels):
-            insertion = _with(entry, tuple(settings.items()))
+        by_rank: dict[tuple[object, ...], tuple[Settings, set[Anchor]]] = {}
+        for settings in _candidate_settings(entry, rest, channels):
+            insertion = _make_insertion(entry, tuple(settings.items()))
             anchors = {
                 anchor
-                for anchor, wanted in rest.items()
-                if _allowed(settings, channels[anchor])
-                and resolve_options(insertion, channels[anchor]) == wanted
+                for anchor, options in rest.items()
+                if _ratio_fits(settings, channels[anchor])
+                and resolve_options(insertion, channels[anchor]) == options
             }
-            served[-len(anchors), *_preference(settings)] = settings, anchors
-        settings, anchors = served[min(served)]
+            by_rank[-len(anchors), *_tie_break(settings)] = settings, anchors
+        settings, anchors = by_rank[min(by_rank)]
         yield settings, anchors
-        rest = {anchor: wanted for anchor, wanted in rest.items() if anchor not in anchors}
+        rest = {anchor: options for anchor, options in rest.items() if anchor not in anchors}
 
 
-def _candidates(
-    entry: Attention, effects: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
+def _candidate_settings(
+    entry: Attention, resolved: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
 ) -> Iterator[Settings]:
-    """Every combination of option values that could serve one of the anchors best."""
+    """All combinations of option values that could be the best for one of the anchors."""
     values: dict[str, set[Value]] = {option.name: set() for option in entry.options}
-    for anchor, wanted in effects.items():
-        for name, value in wanted:
+    for anchor, options in resolved.items():
+        for name, value in options:
             if name == "width":
                 values["r"] |= _ratios(entry, channels[anchor], int(value))
             else:
@@ -115,9 +129,9 @@ def _candidates(
 
 
 def _ratios(entry: Attention, channels: int, width: int) -> set[Value]:
-    """The least ratio that gives the hidden width, and all powers of two that do."""
-    chosen = [r for r in _powers_of_two(channels) if entry.width(channels, r) == width]
-    return {channels // (width + 1) + 1, *chosen}
+    """The smallest ratio that gives the hidden width, and all powers of two that do."""
+    powers = [r for r in _powers_of_two(channels) if entry.width(channels, r) == width]
+    return {channels // (width + 1) + 1, *powers}
 
 
 def _powers_of_two(limit: int) -> Iterator[int]:
@@ -127,60 +141,67 @@ def _powers_of_two(limit: int) -> Iterator[int]:
         r *= 2
 
 
-def _allowed(settings: Settings, channels: int) -> bool:
+def _ratio_fits(settings: Settings, channels: int) -> bool:
     return int(settings.get("r", 1)) <= channels
 
 
 @lru_cache(maxsize=10_000)
-def _with(entry: Attention, settings: tuple[tuple[str, Value], ...]) -> Insertion:
+def _make_insertion(entry: Attention, settings: tuple[tuple[str, Value], ...]) -> Insertion:
+    # Only the options of this insertion are used.
     return Insertion.of(entry.name, POSITIONS[0], (ALL,), **dict(settings))
 
 
-def _preference(settings: Settings) -> tuple[object, ...]:
+def _tie_break(settings: Settings) -> tuple[object, ...]:
+    """Sorts settings that resolve correctly at equally many anchors, see rule 2 above."""
     r = int(settings.get("r", 1))
     explicit = sum(value != "auto" for value in settings.values())
     return (explicit, r.bit_count() != 1, r, tuple(map(str, settings.values())))
 
 
 @lru_cache(maxsize=16)
-def _places(sites: SiteMap) -> _Places:
-    return _Places(sites)
+def _place_writer(site_map: SiteMap) -> _PlaceWriter:
+    return _PlaceWriter(site_map)
 
 
-class _Places:
-    """Anchors in the words of a text: positions and places."""
+class _PlaceWriter:
+    """Expresses sets of anchors as positions and places."""
 
-    def __init__(self, sites: SiteMap) -> None:
-        self.channels = {site.anchor: site.channels for site in sites.sites}
+    def __init__(self, site_map: SiteMap) -> None:
+        self.channels = {site.anchor: site.channels for site in site_map.sites}
         self.rank: dict[Anchor, int] = {}
-        self.at: dict[str, list[Site]] = {position: [] for position in POSITIONS}
-        for site in sites.sites:
+        self.sites_at: dict[str, list[Site]] = {position: [] for position in POSITIONS}
+        for site in site_map.sites:
             self.rank.setdefault(site.anchor, len(self.rank))
-            self.at[site.position].append(site)
+            self.sites_at[site.position].append(site)
 
     def cover(
-        self, anchors: set[Anchor], only: tuple[str, ...]
+        self, anchors: set[Anchor], allowed_positions: tuple[str, ...]
     ) -> Iterator[tuple[str, set[Anchor], tuple[Place, ...]]]:
-        """(position, anchors covered, places) until all anchors are covered, none twice.
+        """Cover all anchors, none of them twice.
 
-        `only` are the positions that the attention has a meaning at; empty for all.
+        Args:
+            anchors: to be covered.
+            allowed_positions: those that the attention is defined for; empty for all.
+
+        Yields:
+            A position, the anchors that it covers, and their places.
         """
         rest = set(anchors)
         while rest:
-            ways = [
+            options = [
                 (-len(covered), _cost(places), index, places, covered)
                 for index, position in enumerate(POSITIONS)
-                if (not only or position in only)
-                and (covered := {s.anchor for s in self.at[position]} & rest)
-                and (places := self._spell(position, covered))
+                if (not allowed_positions or position in allowed_positions)
+                and (covered := {s.anchor for s in self.sites_at[position]} & rest)
+                and (places := self._write_places(position, covered))
             ]
-            _, _, index, places, covered = min(ways, key=lambda way: way[:3])
+            _, _, index, places, covered = min(options, key=lambda option: option[:3])
             yield POSITIONS[index], covered, places
             rest -= covered
 
-    def _spell(self, position: str, anchors: set[Anchor]) -> tuple[Place, ...]:
-        """The places of exactly these anchors at a position."""
-        sites = self.at[position]
+    def _write_places(self, position: str, anchors: set[Anchor]) -> tuple[Place, ...]:
+        """The places that hold exactly these anchors at a position."""
+        sites = self.sites_at[position]
         if all(site.anchor in anchors for site in sites):
             return (ALL,)
         partial = {site.stage for site in sites if site.anchor not in anchors}
@@ -190,14 +211,15 @@ class _Places:
             for site in sites
             if site.stage in partial and site.anchor in anchors
         ]
-        return (*_runs(whole, partial), *single)
+        return (*_stage_ranges(whole, partial), *single)
 
 
-def _runs(stages: Iterable[int], partial: set[int]) -> Iterator[Place]:
-    """Ranges over whole stages; one may bridge stages that do not have the position at all."""
+def _stage_ranges(stages: Iterable[int], partial: set[int]) -> Iterator[Place]:
+    """Join stages to ranges. A range may span stages that do not have the position at all, but
+    none of `partial`, which have it at other anchors too."""
     first = last = 0
     for stage in stages:
-        if first and not any(last < between < stage for between in partial):
+        if first and not any(last < other < stage for other in partial):
             last = stage
             continue
         if first:
