@@ -2,12 +2,12 @@
 
 A learning rate that is too low for the budget leaves every network on its first plateau, and a
 search then ranks who leaves it first. So workers train the bare backbone four times for half a
-trial, each time a finished schedule: at the usual rate and at twice that; then one step further in
-the better direction, and the better of the two with a longer decay. Together that costs two trials,
-and two at a time it takes as long as one.
+trial, each time with a finished schedule: at the usual rate and at twice that; then one step
+further in the better direction, and the better of the two with a longer decay. Together that costs
+two trials, and two at a time it takes as long as one.
 
-The validation loss of the weights that would be kept decides: it resolves more than the accuracy on
-some hundred pictures does. Shorter and more runs were tried; they ended on the first plateau and
+The validation loss of the weights that would be kept decides. It resolves more than the accuracy on
+a few hundred images does. Shorter and more runs were tried; they ended on the first plateau and
 could not be told apart.
 """
 
@@ -28,16 +28,20 @@ from ..results import Job
 from ..workers.local_pool import LocalPool
 from ..workers.pool import Pool
 
-MAX_TRIALS = 2
-"""At most so many trials."""
+MAX_COST_TRIALS = 2
+"""What all attempts together may cost, in whole trials."""
+MAX_PARALLEL_ATTEMPTS = 2
+"""Attempts of one round; more workers would wait."""
 LONG_DECAY = 0.7
-BACK_OFF = 0.1
-"""By how much the rate falls where training diverges."""
+"""The longer decay that is tried, as a fraction of the steps."""
+BACK_OFF_FACTOR = 0.1
+"""What the rate is multiplied by where training diverges."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One short run of the bare backbone; `loss` is infinite if it diverged."""
+    """One short run of the bare backbone. `loss` and `accuracy` are on validation data; the loss is
+    infinite if training diverged, or until it has run."""
 
     lr: float
     decay: float
@@ -48,90 +52,114 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was tried, and the recipe that came out."""
+    """The recipe with the best learning rate and decay, and the attempts that were made."""
 
     recipe: Recipe
     attempts: tuple[Attempt, ...]
 
 
-Told = Callable[[Attempt], None]
-
-
 def tune_learning_rate(
-    backbone: str, recipe: Recipe, devices: Sequence[str], *, told: Told = lambda _: None
+    backbone: str,
+    recipe: Recipe,
+    devices: Sequence[str],
+    *,
+    on_attempt: Callable[[Attempt], None] = lambda _: None,
 ) -> Tuning:
-    """The recipe with the learning rate and decay that serve the bare backbone best.
+    """Find the learning rate and decay that serve the bare backbone best.
 
-    `recipe.lr` is where the search for the rate begins; `devices` are the workers'. TrialError
-    `diverged` if training diverged at every rate that was tried, and whatever else stops a trial.
+    Args:
+        backbone: the timm name.
+        recipe: its `lr` is where the search for the rate begins.
+        devices: the devices of the workers.
+        on_attempt: called with every attempt that is finished.
+
+    Raises:
+        TrialError: `diverged` if training diverged at every rate that was tried; another kind for
+            whatever else stops a trial.
     """
     epochs = max(1, recipe.epochs // 2)
-    most = MAX_TRIALS * recipe.epochs // epochs
-    with _trying(backbone, recipe, devices, told) as attempt:
+    max_attempts = MAX_COST_TRIALS * recipe.epochs // epochs
+    with _start_attempts(backbone, recipe, devices, on_attempt) as run_attempts:
         usual = Attempt(recipe.lr, recipe.decay, epochs)
-        tried = attempt([usual, replace(usual, lr=2 * recipe.lr)][:most])
-        best = min(tried, key=_loss)
-        tried += attempt(_second_round(recipe, tried, best)[: most - len(tried)])
-    best = min(tried, key=_loss)
+        attempts = run_attempts([usual, replace(usual, lr=2 * recipe.lr)][:max_attempts])
+        best = min(attempts, key=_loss)
+        second_round = _plan_second_round(recipe, attempts, best)
+        attempts += run_attempts(second_round[: max_attempts - len(attempts)])
+    best = min(attempts, key=_loss)
     if not math.isfinite(best.loss):
-        lowest = min(attempt.lr for attempt in tried)
+        lowest = min(attempt.lr for attempt in attempts)
         raise TrialError(
             "diverged",
             f"the bare backbone diverges at every learning rate down to {lowest:.2g}; set --lr "
             "lower than that, or check the data",
         )
-    settled = recipe.model_copy(update={"lr": best.lr, "decay": best.decay})
-    return Tuning(settled, tuple(tried))
+    tuned = recipe.model_copy(update={"lr": best.lr, "decay": best.decay})
+    return Tuning(tuned, tuple(attempts))
 
 
-def _second_round(recipe: Recipe, tried: Sequence[Attempt], best: Attempt) -> list[Attempt]:
+def _plan_second_round(
+    recipe: Recipe, first_round: Sequence[Attempt], best: Attempt
+) -> list[Attempt]:
+    """Lower rates if all diverged; else a step further, and a longer decay where it is possible."""
     if not math.isfinite(best.loss):
-        lower = (BACK_OFF * recipe.lr, BACK_OFF**2 * recipe.lr)
-        return [replace(tried[0], lr=lr) for lr in lower]
+        lower = (BACK_OFF_FACTOR * recipe.lr, BACK_OFF_FACTOR**2 * recipe.lr)
+        return [replace(first_round[0], lr=lr) for lr in lower]
     further = 2 * best.lr if best.lr > recipe.lr else best.lr / 2
-    found = [replace(best, lr=further)]
+    planned = [replace(best, lr=further)]
     if recipe.schedule == "wsd" and recipe.decay < LONG_DECAY and recipe.warmup <= 1 - LONG_DECAY:
-        found.append(replace(best, decay=LONG_DECAY))
-    return found
+        planned.append(replace(best, decay=LONG_DECAY))
+    return planned
 
 
 @contextmanager
-def _trying(
-    backbone: str, recipe: Recipe, devices: Sequence[str], told: Told
+def _start_attempts(
+    backbone: str,
+    recipe: Recipe,
+    devices: Sequence[str],
+    on_attempt: Callable[[Attempt], None],
 ) -> Iterator[Callable[[list[Attempt]], list[Attempt]]]:
-    """A function that makes attempts, as many at once as there are workers."""
-    pool: Pool = LocalPool(devices[:2])  # more than two would wait
+    """A function that runs attempts, as many at once as there are workers."""
+    pool: Pool = LocalPool(devices[:MAX_PARALLEL_ATTEMPTS])
     number = 0
     with tempfile.TemporaryDirectory(prefix="attentune-tune-") as folder:
 
-        def attempt(planned: list[Attempt]) -> list[Attempt]:
+        def run_attempts(planned: list[Attempt]) -> list[Attempt]:
             nonlocal number
             jobs = {}
-            for plan in planned:
-                changed = {"lr": plan.lr, "decay": plan.decay, "epochs": plan.epochs}
-                plain = Architecture(backbone)
-                where = Path(folder, str(number))
-                jobs[number] = Job(number, plain, recipe.model_copy(update=changed), 0, where)
+            for attempt in planned:
+                changed = {"lr": attempt.lr, "decay": attempt.decay, "epochs": attempt.epochs}
+                job_recipe, job_folder = (
+                    recipe.model_copy(update=changed),
+                    Path(folder, str(number)),
+                )
+                jobs[number] = Job(number, Architecture(backbone), job_recipe, 0, job_folder)
                 number += 1
-            results = _results(pool, jobs)
-            ended = (results[number] for number in jobs)
-            done = [
-                replace(plan, loss=loss, accuracy=accuracy)
-                for plan, (loss, accuracy) in zip(planned, ended, strict=True)
+            results = _run_jobs(pool, jobs)
+            finished = [
+                replace(attempt, loss=loss, accuracy=accuracy)
+                for attempt, (loss, accuracy) in zip(
+                    planned, (results[number] for number in jobs), strict=True
+                )
             ]
-            for result in done:
-                told(result)
-            return done
+            for attempt in finished:
+                on_attempt(attempt)
+            return finished
 
         try:
-            yield attempt
+            yield run_attempts
         finally:
             pool.close()
 
 
-def _results(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]:
-    """Loss and accuracy of every job; TrialError for what is not a divergence."""
-    found = dict.fromkeys(jobs, (math.inf, 0.0))
+def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]:
+    """Validation loss and accuracy after the last epoch of every job, by number.
+
+    The loss of a job that diverges is infinite.
+
+    Raises:
+        TrialError: a job failed otherwise.
+    """
+    results = dict.fromkeys(jobs, (math.inf, 0.0))
     waiting, running = list(jobs), set(jobs)
     while running:
         while waiting and pool.idle:
@@ -139,18 +167,19 @@ def _results(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]
         for event in pool.events(timeout=1.0):
             match event:
                 case EpochDone(number, report):
-                    found[number] = report.val_loss, report.accuracy
+                    results[number] = report.val_loss, report.accuracy
                     pool.reply(number, Decision.GO_ON)
                 case Finished(number):
                     running.remove(number)
                 case Failed(number, failure):
                     if failure.kind != "diverged":
                         raise TrialError(failure.kind, f"the bare backbone: {failure.message}")
-                    found[number] = math.inf, 0.0
+                    results[number] = math.inf, 0.0
                     running.remove(number)
                 case WorkerDied(_, reason):
-                    raise TrialError("worker_died", f"{reason}, while it tuned the learning rate")
-    return found
+                    message = f"{reason}, while it tuned the learning rate"
+                    raise TrialError("worker_died", message)
+    return results
 
 
 def _loss(attempt: Attempt) -> float:

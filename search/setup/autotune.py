@@ -109,7 +109,7 @@ def autotune_learning_rate(
 
     logger.info("tuning the learning rate on the bare backbone, at the cost of at most two trials")
     devices = worker_devices(device, request.plan.workers, 1)
-    tuning = tune_learning_rate(request.backbone, recipe, devices, told=_log_attempt)
+    tuning = tune_learning_rate(request.backbone, recipe, devices, on_attempt=_log_attempt)
     tuned = tuning.recipe
     logger.info(
         "training with lr %.3g and decay over %.0f%% of the steps; --lr overrides this",

@@ -1,0 +1,89 @@
+"""The learning rate is tuned in a few attempts, whose losses are made up here."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from attentune.errors import TrialError
+from attentune.runners.calibration import learning_rate
+from attentune.runners.calibration.learning_rate import MAX_COST_TRIALS
+from attentune.runners.events import Decision, EpochDone, Failed, Finished
+from attentune.runners.recipe import Recipe
+from attentune.runners.results import EpochReport, Failure
+
+
+class LossLandscapePool:
+    """A pool whose networks have a loss that is a given function of rate and decay."""
+
+    def __init__(self, loss) -> None:
+        self.loss, self.idle, self.queue, self.epochs = loss, 2, [], 0
+
+    def start(self, job) -> None:
+        self.idle -= 1
+        value = self.loss(job.recipe.lr, job.recipe.decay)
+        self.epochs += job.recipe.epochs
+        if value is None:
+            self.queue.append(Failed(job.number, Failure("diverged", "the loss was nan")))
+            return
+        for epoch in range(job.recipe.epochs):
+            report = EpochReport(epoch + 1, 1.0, 0.5, value, job.recipe.lr, 1.0)
+            self.queue.append(EpochDone(job.number, report))
+        self.queue.append(Finished(job.number, None))
+
+    def events(self, timeout):
+        assert timeout > 0
+        self.idle, events, self.queue = 2, self.queue, []
+        return events
+
+    def reply(self, number, decision) -> None:
+        assert decision is Decision.GO_ON, number
+
+    def close(self) -> None:
+        self.queue = None
+
+
+@pytest.fixture
+def landscape(monkeypatch):
+    def tuned(loss, **fields):
+        pool = LossLandscapePool(loss)
+        monkeypatch.setattr(learning_rate, "LocalPool", lambda _: pool)
+        recipe = Recipe.of(**{"data": "digits", "image_size": 16, "epochs": 8, **fields})
+        tuning = learning_rate.tune_learning_rate("test_resnet", recipe, ["cpu", "cpu"])
+        assert pool.epochs <= MAX_COST_TRIALS * recipe.epochs
+        assert pool.queue is None, "the pool is closed"
+        return tuning.recipe, [(attempt.lr, attempt.decay) for attempt in tuning.attempts]
+
+    return tuned
+
+
+def valley(bottom):
+    return lambda lr, decay: abs(math.log2(lr / bottom)) + abs(decay - 0.4)
+
+
+def test_tuning_goes_on_in_the_better_direction_and_tries_a_longer_decay(landscape):
+    recipe, tried = landscape(valley(1.0), lr=0.01)
+    assert tried == [(0.01, 0.4), (0.02, 0.4), (0.04, 0.4), (0.02, 0.7)]
+    assert recipe.lr == 0.04
+    recipe, tried = landscape(valley(0.001), lr=0.01)
+    assert tried == [(0.01, 0.4), (0.02, 0.4), (0.005, 0.4), (0.01, 0.7)]
+    assert recipe.lr == 0.005
+    recipe, _ = landscape(lambda lr, decay: abs(math.log2(lr / 0.01)) - decay, lr=0.01)
+    assert (recipe.lr, recipe.decay) == (0.01, 0.7)
+    _, tried = landscape(valley(0.01), lr=0.01, schedule="onecycle")
+    assert len(tried) == 3
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_tuning_never_costs_more_than_two_trials(landscape, epochs):
+    recipe, tried = landscape(valley(1.0), lr=0.01, epochs=epochs)
+    assert recipe.epochs == epochs
+    assert len(tried) == (2 if epochs == 1 else 4)
+
+
+def test_tuning_backs_off_from_rates_that_diverge_and_says_if_all_do(landscape):
+    recipe, tried = landscape(lambda lr, _: None if lr > 0.05 else 1 / lr, lr=1.0)
+    assert [lr for lr, _ in tried] == pytest.approx([1.0, 2.0, 0.1, 0.01])
+    assert recipe.lr == pytest.approx(0.01)
+    with pytest.raises(TrialError, match=r"diverges at every learning rate.*--lr"):
+        landscape(lambda *_: None)
