@@ -42,8 +42,8 @@ POSITIONS = ("residual", "mid", "pre", "post")
 STAGES = 4
 SEEDS = 2
 """Trials of an architecture, on average."""
-PLOTS = ("tradeoff", "three", "stages", "positions", "ratios", "effects", "importances",
-         "course", "timeline", "curves")  # fmt: skip
+FIGURES = ("pareto", "three-objectives", "stages", "positions", "ratios", "main-effects",
+           "importances", "hypervolume", "timeline", "learning-curves")  # fmt: skip
 TARGETS = {"first plot, s": 5.0, "p99, ms": 300.0, "memory, MiB": 1024.0, "start, s": 2.0}
 
 
@@ -145,20 +145,14 @@ class Browser:
             return bytes(answer.read())
 
     def draw(self, kind: str, name: str, address: Address, mark: str) -> bytes:
-        """One figure (`drawn`) or text (`words`); its time is kept."""
-        if kind == "drawn":
-            identity, output = (
-                {"name": name, "part": kind},
-                '{"name":["MATCH"],"part":"drawn"}.data',
-            )
-        else:
-            identity, output = {kind: name}, '{"words":["MATCH"]}.children'
-        key = output.rpartition(".")[2]
+        """One figure or text, by its `kind` and name; its time is kept."""
+        identity, key = {"name": name, "slot": kind}, "data" if kind == "figure" else "children"
+        output = f'{{"name":["MATCH"],"slot":"{kind}"}}.{key}'
         body = {
             "output": output,
             "outputs": {"id": identity, "property": key},
             "inputs": [
-                {"id": "mark", "property": "data", "value": mark},
+                {"id": "version", "property": "data", "value": mark},
                 {"id": "url", "property": "search", "value": address.query},
                 {"id": "theme", "property": "data", "value": "light"},
             ],
@@ -170,22 +164,22 @@ class Browser:
     def tick(self) -> str:
         """The question of every second, whether there is news; the mark of what there is."""
         body = {
-            "output": "..mark.data...live.children..",
+            "output": "..version.data...status.children..",
             "outputs": [
-                {"id": "mark", "property": "data"},
-                {"id": "live", "property": "children"},
+                {"id": "version", "property": "data"},
+                {"id": "status", "property": "children"},
             ],
             "inputs": [
-                {"id": "tick", "property": "n_intervals", "value": 1},
+                {"id": "timer", "property": "n_intervals", "value": 1},
                 {"id": "url", "property": "search", "value": ""},
             ],
             "changedPropIds": ["tick.n_intervals"],
             "state": [
-                {"id": "mark", "property": "data", "value": ""},
-                {"id": "live", "property": "children", "value": ""},
+                {"id": "version", "property": "data", "value": ""},
+                {"id": "status", "property": "children", "value": ""},
             ],
         }
-        return str(json.loads(self.timed(body))["response"]["mark"]["data"])
+        return str(json.loads(self.timed(body))["response"]["version"]["data"])
 
     def timed(self, body: Any) -> bytes:
         """An answer; its time is kept."""
@@ -260,11 +254,11 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
         browser = Browser(address)
         browser.get("/")
         start = time.perf_counter() - began
-        first_plot = len(browser.draw("drawn", "tradeoff", Address(), "0"))
+        first_plot = len(browser.draw("figure", "pareto", Address(), "0"))
         seconds = time.perf_counter() - began
         browser.milliseconds.clear()
-        for name in PLOTS:  # what takes long is computed in the background
-            browser.draw("drawn", name, Address(), "0")
+        for name in FIGURES:  # what takes long is computed in the background
+            browser.draw("figure", name, Address(), "0")
         time.sleep(options.warm)
         found = {"at rest": interactions(browser, options, watch)}
         writer = multiprocessing.get_context("spawn").Process(target=keep_adding, args=(path,))
@@ -296,9 +290,9 @@ def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) ->
     marks = set()
     for address, _ in zip(views(draw), range(options.rounds), strict=False):
         for kind, name in (
-            *(("drawn", name) for name in PLOTS),
-            ("words", "front"),
-            ("words", "summary"),
+            *(("figure", name) for name in FIGURES),
+            ("text", "front"),
+            ("text", "summary"),
         ):
             browser.draw(kind, name, address, "0")
             by_name.setdefault(name, []).append(browser.milliseconds[-1])

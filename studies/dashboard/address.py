@@ -1,4 +1,7 @@
-"""What the address of a page says, so that a link shows the same: a value, and its query string."""
+"""The address of a page as a value: which study, which filters, what is selected.
+
+All of it is in the query string, so a link restores what its sender saw.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,31 @@ from urllib.parse import parse_qs, urlencode
 
 from ..figures.colouring import COLOURINGS, Colouring
 
-LISTS = ("attention", "position", "stage", "ratio", "with_")
+LISTS = ("attention", "position", "stage", "ratio", "compared")
+QUERY_KEYS = {"compared": "with"}
+"""The fields whose key in the query string is not their name."""
+SEPARATOR = "~"
+MAX_TRIAL_DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Address:
-    """One state of a page.
+    """The state of a page.
 
     Attributes:
-        study: its name; "" for the first of the database.
-        cost, third: keys of costs; "" for the study's first, and for no third objective.
-        log: whether the cost has a logarithmic scale.
+        study: its name; None: the first of the database.
+        cost: the key of the cost to draw; None: the study's first.
+        third: the key of the third objective; None: the cost after the first.
+        log: whether the axis of the cost is logarithmic.
         colour: what markers are coloured by.
-        attention, position, stage, ratio: only architectures with one of these; empty: all.
-        trial: whose card is open.
-        with_: other studies, to compare with.
+        attention, position, stage, ratio: filters: architectures with one of these; empty: all.
+        trial: the number of the selected trial.
+        compared: names of other studies to compare with.
     """
 
-    study: str = ""
-    cost: str = ""
-    third: str = ""
+    study: str | None = None
+    cost: str | None = None
+    third: str | None = None
     log: bool = False
     colour: Colouring = "attention"
     attention: tuple[str, ...] = ()
@@ -36,49 +44,50 @@ class Address:
     stage: tuple[str, ...] = ()
     ratio: tuple[str, ...] = ()
     trial: int | None = None
-    with_: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: str | None) -> Address:
-        """Read a query string; whatever cannot be read is left at its default."""
-        given = {key: values[-1] for key, values in parse_qs((query or "").lstrip("?")).items()}
-        read: dict[str, Any] = {n: given[n] for n in ("study", "cost", "third") if n in given}
-        read["log"] = given.get("log") == "1"
-        if given.get("colour") in COLOURINGS:
-            read["colour"] = given["colour"]
+        """Read a query string; what cannot be read keeps its default."""
+        values = {key: last for key, (*_, last) in parse_qs((query or "").lstrip("?")).items()}
+        state: dict[str, Any] = {n: values[n] for n in ("study", "cost", "third") if n in values}
+        state["log"] = values.get("log") == "1"
+        if values.get("colour") in COLOURINGS:
+            state["colour"] = values["colour"]
         for name in LISTS:
-            if value := given.get(name.rstrip("_")):
-                read[name] = tuple(part for part in value.split("~") if part)
-        if given.get("trial", "").isdecimal() and len(given["trial"]) < 10:
-            read["trial"] = int(given["trial"])
-        return cls(**read)
+            if value := values.get(QUERY_KEYS.get(name, name)):
+                state[name] = tuple(item for item in value.split(SEPARATOR) if item)
+        trial = values.get("trial", "")
+        if trial.isdecimal() and len(trial) <= MAX_TRIAL_DIGITS:
+            state["trial"] = int(trial)
+        return cls(**state)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Address:
-        """Another state; lists may come as lists."""
-        known = {field.name for field in fields(self)}
-        told: dict[str, Any] = {
+        """A changed address, from values of controls by name; unknown names are ignored."""
+        names = {field.name for field in fields(self)}
+        known: dict[str, Any] = {
             name: tuple(value or ()) if name in LISTS else value
             for name, value in changes.items()
-            if name in known
+            if name in names
         }
-        return replace(self, **told)
+        return replace(self, **known)
 
     @property
     def query(self) -> str:
-        """The query string, with its question mark; only what differs from the defaults."""
-        said: dict[str, str] = {}
+        """The query string with its question mark; only what differs from the defaults."""
+        values: dict[str, str] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if value == field.default:
                 continue
-            name = field.name.rstrip("_")
+            key = QUERY_KEYS.get(field.name, field.name)
             if isinstance(value, tuple):
-                said[name] = "~".join(value)
+                values[key] = SEPARATOR.join(value)
             else:
-                said[name] = "1" if value is True else str(value)
-        return f"?{urlencode(said)}" if said else ""
+                values[key] = "1" if value is True else str(value)
+        return f"?{urlencode(values)}" if values else ""
 
     @property
     def filtered(self) -> bool:
-        """Whether some architectures are left out."""
+        """Whether some architectures may be left out."""
         return bool(self.attention or self.position or self.stage or self.ratio)

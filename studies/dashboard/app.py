@@ -1,14 +1,16 @@
 """The Dash application: pages, controls, and the callbacks that connect them to the studies.
 
-The address holds the whole state of a page (`address.Address`): controls write it, pages read it.
-`FIGURES` and `TEXTS` name the function that makes each figure and each text. It is called whenever
-the address, the theme or the study has changed. A timer asks once a second whether the study has.
+The query string holds the whole state of a page (`address.Address`): controls write it, pages read
+it. `FIGURES` and `TEXTS` name the function that makes each figure and each text. It is called
+whenever the address, the theme or the study has changed. A timer asks once a second whether the
+study has.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,36 +37,57 @@ from .address import Address
 from .background import BackgroundProcess
 from .components import Component
 from .context import PageContext
-from .pages import attention_maps, compare, effects, history, pareto
+from .pages import attention_maps, compare, confirmation, effects, history, pareto
 from .pages.trial_card import trial_card
 from .study_state import StudyState
 
-TICK = 1000
-"""Milliseconds between two looks at the database."""
-PAGES: dict[str, tuple[str, Callable[[PageContext], Component]]] = {
-    "/": ("Trade-offs", pareto.page),
-    "/matters": ("What matters", effects.page),
-    "/progress": ("Progress", history.page),
-    "/looks": ("Looks", attention_maps.page),
-    "/compare": ("Compare", compare.page),
-    "/confirmed": ("Confirmed", compare.confirmed_page),
+REFRESH_MILLISECONDS = 1000
+"""Between two questions whether there is something new."""
+
+
+@dataclass(frozen=True)
+class DashboardPage:
+    """A page: its title in the navigation, its content without figures, and its controls."""
+
+    title: str
+    content: Callable[[PageContext], Component]
+    controls: Callable[[PageContext], Component] | None = None
+
+
+PAGES: dict[str, DashboardPage] = {
+    "/": DashboardPage("Pareto front", pareto.page, pareto.controls),
+    "/effects": DashboardPage("Effects", effects.page),
+    "/history": DashboardPage("History", history.page),
+    "/attention-maps": DashboardPage(
+        "Inside the network", attention_maps.page, attention_maps.controls
+    ),
+    "/compare": DashboardPage("Compare", compare.page, compare.controls),
+    "/confirmation": DashboardPage("Confirmation", confirmation.page),
 }
+FORMER_PATHS = {
+    "/matters": "/effects",
+    "/progress": "/history",
+    "/looks": "/attention-maps",
+    "/confirmed": "/confirmation",
+}
+"""Paths of earlier versions, which saved links may have."""
 FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
-    "tradeoff": pareto.tradeoff,
-    "three": pareto.three,
+    "pareto": pareto.pareto,
+    "three-objectives": pareto.three_objectives,
     "stages": effects.stages,
     "positions": effects.positions,
-    "effects": effects.effects,
+    "main-effects": effects.main_effects,
     "importances": effects.importances,
     "ratios": effects.ratios,
-    "course": history.course,
-    "course-time": history.course_in_time,
+    "hypervolume": history.hypervolume,
+    "hypervolume-time": history.hypervolume_over_time,
     "timeline": history.timeline,
-    "curves": history.curves,
+    "learning-curves": history.learning_curves,
     "channels": attention_maps.channels,
     "locations": attention_maps.locations,
-    "forest": compare.forest,
+    "confirmation": confirmation.gains,
 }
+"""By name; those of the page `compare` have an index in their name."""
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "summary": pareto.summary,
     "drawn": pareto.drawn,
@@ -73,25 +96,26 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "failures": history.failures,
     "predictions": attention_maps.predictions,
     "studies": compare.studies,
-    "conclusion": compare.conclusion_text,
+    "conclusion": confirmation.conclusion_text,
 }
 
 
 class StudyStates:
-    """The states of a database's studies, made when they are first asked for."""
+    """The states of a database's studies, each made when it is first asked for."""
 
     def __init__(self, store: Store, first: str | None) -> None:
+        """Use a database; `first` is the study of an address that names none."""
         self.store, self.first = store, first
         self._states: dict[int, StudyState] = {}
-        self._background = BackgroundProcess()
+        self._process = BackgroundProcess()
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """Of all studies, the newest first."""
+        """All studies, the newest first."""
         return [study.name for study in self.store.studies()][::-1]
 
-    def of(self, name: str) -> StudyState | None:
-        """The state of a study; of the first where the address names none; None if it is gone."""
+    def get(self, name: str | None) -> StudyState | None:
+        """The state of a study; of the first one for None; None if there is no such study."""
         name = name or self.first or next(iter(self.names()), "")
         try:
             study = self.store.study(name)
@@ -99,19 +123,26 @@ class StudyStates:
             return None
         with self._lock:
             if study.id not in self._states:
-                self._states[study.id] = StudyState(self.store, study, self._background)
+                self._states[study.id] = StudyState(self.store, study, self._process)
             return self._states[study.id]
 
-    def context(self, search: str | None, theme: str | None) -> PageContext:
-        """What a page is asked for; PreventUpdate while there is nothing to show."""
-        address = Address.from_query(search)
-        state = self.of(address.study)
+    def context(self, query: str | None, theme: str | None) -> PageContext:
+        """What a page is drawn from.
+
+        Args:
+            query: the query string of the address.
+            theme: the name of the theme; None while the browser has not told it.
+
+        Raises:
+            PreventUpdate: there is nothing to show, or no theme yet.
+        """
+        address = Address.from_query(query)
+        state = self.get(address.study)
         if state is None or theme is None:
             raise PreventUpdate
-        others = [self.of(name) for name in address.with_[: compare.MOST]]
-        beside = tuple(one for one in others if one is not None and one is not state)
-        look = DARK if theme == DARK.name else LIGHT
-        return PageContext(state, address, look, self.store.name, beside)
+        named = (self.get(name) for name in address.compared[: compare.MAX_COMPARED])
+        compared = tuple(s for s in named if s is not None and s is not state)
+        return PageContext(state, address, DARK if theme == DARK.name else LIGHT, compared)
 
 
 def make_app(store: Store, first: str | None = None) -> Dash:
@@ -128,43 +159,47 @@ def make_app(store: Store, first: str | None = None) -> Dash:
     )
     app.layout = _layout
     states = StudyStates(store, first)
-    _keep_up(app, states)
-    _pages(app, states)
-    _drawing(app, states)
-    _address(app, states)
+    _add_refresh(app, states)
+    _add_pages(app, states)
+    _add_figures_and_texts(app, states)
+    _add_address(app, states)
     return app
 
 
 def _layout() -> Component:
+    theme_button = html.Button(
+        "Theme", id="theme-button", type="button", title="Switch between light and dark"
+    )
+    header = html.Header(
+        [
+            html.Div("attentune", className="brand"),
+            html.Div(id="picker"),
+            html.Nav(id="nav", **{"aria-label": "Pages"}),
+            theme_button,
+        ]
+    )
     return html.Div(
         [
             dcc.Location(id="url", refresh="callback-nav"),
-            dcc.Interval(id="tick", interval=TICK),
-            dcc.Store(id="mark"),
+            dcc.Interval(id="timer", interval=REFRESH_MILLISECONDS),
+            dcc.Store(id="version"),
             dcc.Store(id="study"),
             dcc.Store(id="compared"),
             dcc.Store(id="theme"),
             dcc.Store(id="written"),
-            html.Header(
-                [
-                    html.Div("attentune", className="brand"),
-                    html.Div(id="picker"),
-                    html.Nav(id="nav", **{"aria-label": "Pages"}),
-                    html.Button("Theme", id="theme-button", type="button",
-                                title="Light or dark"),
-                ]
-            ),
-            html.P(id="live", className="live", role="status", **{"aria-live": "polite"}),
+            header,
+            html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
             html.Div(id="controls"),
             html.Div(
                 [html.Main(id="page"), html.Div(id="card", **{"aria-live": "polite"})],
                 id="body",
             ),
         ]
-    )  # fmt: skip
+    )
 
 
-def _keep_up(app: Dash, states: StudyStates) -> None:
+def _add_refresh(app: Dash, states: StudyStates) -> None:
+    """Keep the version of what is shown, the status line and the names of the studies."""
     app.clientside_callback(
         ClientsideFunction("attentune", "theme"),
         Output("theme", "data"),
@@ -172,39 +207,48 @@ def _keep_up(app: Dash, states: StudyStates) -> None:
     )
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("mark", "data"),
-        Output("live", "children"),
-        Input("tick", "n_intervals"),
+        Output("version", "data"),
+        Output("status", "children"),
+        Input("timer", "n_intervals"),
         Input("url", "search"),
-        State("mark", "data"),
-        State("live", "children"),
+        State("version", "data"),
+        State("status", "children"),
     )
-    def tick(_: int, search: str, mark: str, said: str) -> Any:
-        state = states.of(Address.from_query(search).study)
+    def refresh(_: int, query: str, shown_version: str, shown_line: str) -> Any:
+        state = states.get(Address.from_query(query).study)
         if state is None:
-            return no_update if mark == "none" else "none", no_update
-        found, line = f"{state.study.id}:{state.refresh()}", history.live(state)
-        return (no_update if found == mark else found), (no_update if line == said else line)
+            return no_update if shown_version == "none" else "none", no_update
+        version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+        return (
+            no_update if version == shown_version else version,
+            no_update if line == shown_line else line,
+        )
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("study", "data"),
         Output("compared", "data"),
-        Input("mark", "data"),
+        Input("version", "data"),
         Input("url", "search"),
         State("study", "data"),
         State("compared", "data"),
     )
-    def which(_: str, search: str, known: str, beside: list[str]) -> Any:
-        address = Address.from_query(search)
-        state = states.of(address.study)
-        name, others = state.study.name if state else "", list(address.with_)
+    def name_studies(_: str, query: str, shown: str, shown_beside: list[str]) -> Any:
+        address = Address.from_query(query)
+        state = states.get(address.study)
+        name, compared = state.study.name if state else "", list(address.compared)
         return (
-            no_update if name == known else name,
-            no_update if others == beside else others,
+            no_update if name == shown else name,
+            no_update if compared == shown_beside else compared,
         )
 
 
-def _pages(app: Dash, states: StudyStates) -> None:
+def _path(pathname: str) -> str:
+    """The path of the page to show: the first page for an unknown one."""
+    path = FORMER_PATHS.get(pathname, pathname)
+    return path if path in PAGES else "/"
+
+
+def _add_pages(app: Dash, states: StudyStates) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("nav", "children"),
         Output("picker", "children"),
@@ -212,16 +256,20 @@ def _pages(app: Dash, states: StudyStates) -> None:
         Input("study", "data"),
         State("url", "search"),
     )
-    def head(pathname: str, study: str, search: str) -> Any:
-        keep = Address.from_query(search)
-        link = Address(study=keep.study, with_=keep.with_).query
+    def navigation(pathname: str, study: str, query: str) -> Any:
+        address = Address.from_query(query)
+        shared = Address(study=address.study, compared=address.compared).query
+        current = _path(pathname)
         links = [
-            dcc.Link(title, href=path + link, className="here" if path == pathname else "")
-            for path, (title, _) in PAGES.items()
+            dcc.Link(page.title, href=path + shared, className="here" if path == current else "")
+            for path, page in PAGES.items()
         ]
-        names = states.names()
         picker = dcc.Dropdown(
-            names, study or None, id="study-picker", clearable=False, placeholder="no studies yet"
+            states.names(),
+            study or None,
+            id="study-picker",
+            clearable=False,
+            placeholder="no studies yet",
         )
         return links, html.Label(["Study", picker])
 
@@ -233,13 +281,12 @@ def _pages(app: Dash, states: StudyStates) -> None:
         State("url", "search"),
         State("theme", "data"),
     )
-    def page(pathname: str, study: str | None, _: Any, search: str, theme: str) -> Any:
+    def content(pathname: str, study: str | None, _: Any, query: str, theme: str) -> Any:
         if study is None:
             raise PreventUpdate
         if not study:
-            return _no_study(states, Address.from_query(search).study)
-        draw = PAGES.get(pathname, PAGES["/"])[1]
-        return draw(states.context(search, theme or LIGHT.name))
+            return _missing_study(states, Address.from_query(query).study)
+        return PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name))
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("controls", "children"),
@@ -248,59 +295,59 @@ def _pages(app: Dash, states: StudyStates) -> None:
         Input("url", "search"),
         State("written", "data"),
     )
-    def controls(pathname: str, study: str, search: str, written: str) -> Any:
-        if ctx.triggered_id == "url" and search == written:
-            raise PreventUpdate  # it was the controls that wrote it
-        if not study or pathname not in ("/", "/looks", "/compare"):
+    def controls(pathname: str, study: str, query: str, written: str) -> Any:
+        if ctx.triggered_id == "url" and query == written:
+            raise PreventUpdate  # the controls wrote this address themselves
+        make_controls = PAGES[_path(pathname)].controls
+        if not study or make_controls is None:
             return None
-        context = states.context(search, LIGHT.name)
-        if pathname == "/compare":
-            return compare.controls(context, states.names())
-        return (attention_maps if pathname == "/looks" else pareto).controls(context)
+        return make_controls(states.context(query, LIGHT.name))
 
 
-def _no_study(states: StudyStates, asked: str) -> Component:
-    known = states.names()
-    if not known:
+def _missing_study(states: StudyStates, requested: str | None) -> Component:
+    names = states.names()
+    if not names:
         return html.P(
-            "No studies yet: start one with `attentune search NAME --backbone resnet18 --data "
-            "FOLDER`; it appears here by itself."
+            "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "
+            "FOLDER`; it appears here as soon as it runs."
         )
-    links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in known]
-    return [html.P(f"There is no study {asked!r}; there are:"), html.Ul(links)]
+    links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in names]
+    return [html.P(f"There is no study {requested!r}. The studies are:"), html.Ul(links)]
 
 
-def _drawing(app: Dash, states: StudyStates) -> None:
-    asked = (Input("mark", "data"), Input("url", "search"), Input("theme", "data"))
+def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
+    inputs = (Input("version", "data"), Input("url", "search"), Input("theme", "data"))
 
     # Dash writes a reader's zoom into the figure, where Plotly's `uirevision` no longer finds it.
-    # So what the server draws goes to a store, and the browser keeps the zoom as it shows it.
+    # So the server's figure goes to a store, and the browser applies the present zoom to it.
     app.clientside_callback(
-        ClientsideFunction("attentune", "zoomed"),
-        Output({"part": "plot", "name": MATCH}, "figure"),
-        Output({"part": "plot", "name": MATCH}, "style"),
-        Input({"part": "drawn", "name": MATCH}, "data"),
-        State({"part": "plot", "name": MATCH}, "figure"),
+        ClientsideFunction("attentune", "keepZoom"),
+        Output({"slot": "graph", "name": MATCH}, "figure"),
+        Output({"slot": "graph", "name": MATCH}, "style"),
+        Input({"slot": "figure", "name": MATCH}, "data"),
+        State({"slot": "graph", "name": MATCH}, "figure"),
     )
 
-    @app.callback(Output({"part": "drawn", "name": MATCH}, "data"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
-    def figure(_: str, search: str, theme: str) -> go.Figure:
+    @app.callback(Output({"slot": "figure", "name": MATCH}, "data"), *inputs)  # type: ignore[untyped-decorator, unused-ignore]
+    def figure(_: str, query: str, theme: str) -> go.Figure:
         name = ctx.outputs_list["id"]["name"]
-        context = states.context(search, theme)
-        if name.startswith("beside-"):
-            return compare.beside(context, int(name.removeprefix("beside-")))
+        context = states.context(query, theme)
+        if name.startswith(compare.FIGURE_PREFIX):
+            return compare.study_figure(context, int(name.removeprefix(compare.FIGURE_PREFIX)))
         return FIGURES[name](context)
 
-    @app.callback(Output({"words": MATCH}, "children"), *asked)  # type: ignore[untyped-decorator, unused-ignore]
-    def text(_: str, search: str, theme: str) -> Component:
-        return TEXTS[ctx.outputs_list["id"]["words"]](states.context(search, theme))
+    @app.callback(Output({"slot": "text", "name": MATCH}, "children"), *inputs)  # type: ignore[untyped-decorator, unused-ignore]
+    def text(_: str, query: str, theme: str) -> Component:
+        return TEXTS[ctx.outputs_list["id"]["name"]](states.context(query, theme))
 
-    @app.callback(Output("card", "children"), *asked, State("url", "pathname"))  # type: ignore[untyped-decorator, unused-ignore]
-    def shown(_: str, search: str, theme: str, pathname: str) -> Component:
-        return trial_card(states.context(search, theme)) if pathname == "/" else None
+    @app.callback(Output("card", "children"), *inputs, State("url", "pathname"))  # type: ignore[untyped-decorator, unused-ignore]
+    def card(_: str, query: str, theme: str, pathname: str) -> Component:
+        return trial_card(states.context(query, theme)) if _path(pathname) == "/" else None
 
 
-def _address(app: Dash, states: StudyStates) -> None:
+def _add_address(app: Dash, states: StudyStates) -> None:
+    """Let controls, figures and the choice of the study write the address."""
+
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search"),
         Output("written", "data"),
@@ -309,36 +356,38 @@ def _address(app: Dash, states: StudyStates) -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def write(values: Sequence[Any], names: Sequence[dict[str, str]], search: str) -> Any:
-        changes = {name["control"]: value for name, value in zip(names, values, strict=True)}
+    def write(values: Sequence[Any], ids: Sequence[dict[str, str]], query: str) -> Any:
+        changes = {id_["control"]: value for id_, value in zip(ids, values, strict=True)}
         if "log" in changes:
             changes["log"] = bool(changes["log"])
-        now = Address.from_query(search)
-        # What is shown by default need not stand in the address.
-        usual = states.context(now.with_changes({"cost": "", "third": ""}).query, LIGHT.name)
-        if changes.get("cost") == usual.cost.key:
-            changes["cost"] = ""
-        if changes.get("third") == usual.third.key and not changes.get("cost"):
-            changes["third"] = ""
-        following = now.with_changes(changes)
-        if following == now or not changes:
+        current = Address.from_query(query)
+        # The address leaves out what is shown by default.
+        default = states.context(
+            current.with_changes({"cost": None, "third": None}).query, LIGHT.name
+        )
+        if changes.get("cost") == default.cost.key:
+            changes["cost"] = None
+        if changes.get("third") == default.third.key and not changes.get("cost"):
+            changes["third"] = None
+        changed = current.with_changes(changes)
+        if changed == current or not changes:
             raise PreventUpdate
-        return following.query, following.query
+        return changed.query, changed.query
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),
         Output("written", "data", allow_duplicate=True),
-        Input({"part": "plot", "name": ALL}, "clickData"),
+        Input({"slot": "graph", "name": ALL}, "clickData"),
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def select(clicks: Sequence[Any], search: str) -> Any:
-        found = [point["customdata"] for click in clicks if click for point in click["points"]
-                 if isinstance(point.get("customdata"), int)]  # fmt: skip
-        if not found or ctx.triggered[0]["value"] is None:
+    def select(clicks: Sequence[Any], query: str) -> Any:
+        points = [point for click in clicks if click for point in click["points"]]
+        numbers = [p["customdata"] for p in points if isinstance(p.get("customdata"), int)]
+        if not numbers or ctx.triggered[0]["value"] is None:
             raise PreventUpdate
-        following = Address.from_query(search).with_changes({"trial": found[0]}).query
-        return following, following
+        changed = Address.from_query(query).with_changes({"trial": numbers[0]}).query
+        return changed, changed
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),
@@ -346,7 +395,7 @@ def _address(app: Dash, states: StudyStates) -> None:
         State("study", "data"),
         prevent_initial_call=True,
     )
-    def pick(name: str | None, known: str) -> Any:
-        if not name or name == known:
+    def pick(name: str | None, shown: str) -> Any:
+        if not name or name == shown:
             raise PreventUpdate
         return Address(study=name).query

@@ -1,8 +1,8 @@
-"""Another process, for what would keep the server from answering.
+"""A process for computations that would keep the server from responding.
 
-Importances take seconds of Python whatever a study's size; in a thread they would share the
-interpreter with every request. The process starts when it is first needed, computes one thing at
-a time, and ends with the server, however that ends.
+Importances take seconds of Python, whatever the size of a study; in a thread they would hold the
+interpreter that every request needs. The process starts when it is first needed, computes one thing
+at a time, and ends with the server, however that ends.
 """
 
 from __future__ import annotations
@@ -18,40 +18,49 @@ Value = TypeVar("Value")
 
 
 class BackgroundProcess:
-    """Calls functions elsewhere; they, what they are given and what they return are pickled."""
+    """Calls functions in another process; functions, arguments and results are pickled."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pipe: Connection | None = None
 
-    def call(self, function: Callable[..., Value], *given: object) -> Value:
-        """What the function returns, or raises; EOFError if the process was killed meanwhile."""
+    def call(self, function: Callable[..., Value], *arguments: object) -> Value:
+        """Call a function in the process and wait for it.
+
+        Args:
+            function: a function of a module, which the process imports.
+            *arguments: its arguments.
+
+        Raises:
+            EOFError: the process was killed meanwhile.
+            Exception: whatever the function raises.
+        """
         with self._lock:
-            pipe = self._pipe or self._started()
-            self._pipe = None  # a process that was lost is not asked again
-            pipe.send((function, given))
+            pipe = self._pipe or self._start()
+            self._pipe = None  # a process that was lost is not used again
+            pipe.send((function, arguments))
             value, error = pipe.recv()
             self._pipe = pipe
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
 
-    def _started(self) -> Connection:
+    def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs,), daemon=True).start()
-        theirs.close()  # or the end of the server would not reach the other side
-        return ours
+        here, there = context.Pipe()
+        context.Process(target=_serve, args=(there,), daemon=True).start()
+        there.close()  # otherwise the process would not notice the end of the server
+        return here
 
 
 def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server
     while True:
         try:
-            function, given = pipe.recv()
+            function, arguments = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send((function(*given), None))
-        except Exception as error:  # whatever it is belongs to the one who asked
+            pipe.send((function(*arguments), None))
+        except Exception as error:  # the caller handles it
             pipe.send((None, error))

@@ -1,6 +1,7 @@
-"""What follows from a study's rows, computed when it is first asked for after they have changed.
+"""A cache of values that follow from a study's trials, each valid for one version of them.
 
-Every value follows from some of the rows, and is computed anew when those have changed.
+A value is computed when it is first asked for after its trials have changed: by the caller, or, if
+that takes long, in a thread, while the caller gets the value that was known before.
 """
 
 from __future__ import annotations
@@ -13,66 +14,91 @@ from typing import Any, Literal, TypeVar
 
 Value = TypeVar("Value")
 
-KEPT = 48
-"""Values at a time; the longest unused go first."""
-MOMENT = 0.15
-"""Seconds that the first asker waits for the background: a small study's answer is there at once.
-"""
-REST = 9
-"""The background computes a value anew after so many times what it took: a search wants the cores.
-"""
+MAX_VALUES = 48
+"""Values in the cache; the least recently used one goes first."""
+FIRST_WAIT_SECONDS = 0.15
+"""How long the first caller waits for a thread: of a small study, the value is there at once."""
+REST_FACTOR = 9
+"""A thread rests this many times as long as it computed, since a search wants the cores."""
 
+TrialStates = Literal["complete", "ended", "any"]
+"""What a value follows from: complete trials, trials that have ended, or any trials."""
 
-Rows = Literal["complete", "ended", "any"]
-"""What a value follows from: complete trials, trials that have ended, or anything at all."""
+_Entry = tuple[int, Any]
+_NO_ENTRY: _Entry = (-1, None)
 
 
 class VersionedCache:
-    """Values by name, each of one version of the rows that it follows from.
+    """Values by name, each with the version of the trials that it follows from.
+
+    All methods may be called from any thread.
 
     Attributes:
-        versions: of the rows; whoever changes them gives new numbers.
-        arrived: how many values the background has delivered.
+        lock: held while the cache, or the trials that it depends on, are read or changed.
+        versions: of the trials; whoever changes trials sets a new number.
+        delivered: how many values threads have delivered.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.versions: dict[Rows, int] = {"complete": 0, "ended": 0, "any": 0}
-        self.arrived = 0
-        self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+        self.versions: dict[TrialStates, int] = {"complete": 0, "ended": 0, "any": 0}
+        self.delivered = 0
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._computing: set[Hashable] = set()
-        self._rested: dict[Hashable, float] = {}
+        self._rests_until: dict[Hashable, float] = {}
 
-    def get(self, name: Hashable, compute: Callable[[], Value], of: Rows = "complete") -> Value:
-        """The value of these rows."""
+    @property
+    def mark(self) -> str:
+        """A text that changes with the trials and with every value that a thread delivers."""
         with self.lock:
-            version, value = self._known.get(name, (-1, None))
+            return f"{self.versions['any']}.{self.delivered}"
+
+    def get(
+        self, name: Hashable, compute: Callable[[], Value], of: TrialStates = "complete"
+    ) -> Value:
+        """The value for the current trials.
+
+        Args:
+            name: of the value.
+            compute: makes the value; called with the lock held.
+            of: the trials that the value follows from.
+        """
+        with self.lock:
+            version, value = self._entries.get(name, _NO_ENTRY)
             if version != self.versions[of]:
                 value = compute()
                 self._keep(name, self.versions[of], value)
             else:
-                self._known.move_to_end(name)
+                self._entries.move_to_end(name)
             return value  # type: ignore[no-any-return]
 
     def get_in_background(
-        self, name: Hashable, compute: Callable[[], Value], of: Rows = "complete"
+        self, name: Hashable, compute: Callable[[], Value], of: TrialStates = "complete"
     ) -> Value | None:
-        """What was known last, None at first; computed in the background where that is old."""
+        """The latest known value, None at first; a thread computes it anew if it is old.
+
+        Args:
+            name: of the value.
+            compute: makes the value; called in a thread, without the lock.
+            of: the trials that the value follows from.
+        """
         with self.lock:
-            version, value = self._known.get(name, (-1, None))
+            version, value = self._entries.get(name, _NO_ENTRY)
             if version == self.versions[of] or name in self._computing:
                 return value  # type: ignore[no-any-return]
             self._computing.add(name)
-            rest = self._rested.get(name, 0.0) - time.monotonic()
-        given = (name, of, rest, compute)
-        worker = threading.Thread(target=self._compute, args=given, daemon=True)
-        worker.start()
+            rest = self._rests_until.get(name, 0.0) - time.monotonic()
+        arguments = (name, of, rest, compute)
+        thread = threading.Thread(target=self._compute, args=arguments, daemon=True)
+        thread.start()
         if version < 0:
-            worker.join(timeout=MOMENT)
+            thread.join(timeout=FIRST_WAIT_SECONDS)
         with self.lock:
-            return self._known.get(name, (-1, None))[1]  # type: ignore[no-any-return]
+            return self._entries.get(name, _NO_ENTRY)[1]  # type: ignore[no-any-return]
 
-    def _compute(self, name: Hashable, of: Rows, rest: float, compute: Callable[[], Any]) -> None:
+    def _compute(
+        self, name: Hashable, of: TrialStates, rest: float, compute: Callable[[], Any]
+    ) -> None:
         time.sleep(max(0.0, rest))
         began = time.monotonic()
         try:
@@ -81,15 +107,15 @@ class VersionedCache:
             value = compute()
             with self.lock:
                 self._keep(name, version, value)
-                self.arrived += 1
+                self.delivered += 1
         finally:
             ended = time.monotonic()
             with self.lock:
-                self._rested[name] = ended + REST * (ended - began)
+                self._rests_until[name] = ended + REST_FACTOR * (ended - began)
                 self._computing.discard(name)
 
     def _keep(self, name: Hashable, version: int, value: Any) -> None:
-        self._known[name] = (version, value)
-        self._known.move_to_end(name)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+        self._entries[name] = (version, value)
+        self._entries.move_to_end(name)
+        while len(self._entries) > MAX_VALUES:
+            self._entries.popitem(last=False)

@@ -1,7 +1,7 @@
-"""What pages are made of: sections, plots with their buttons, tables, tiles.
+"""What pages are made of: sections, slots for figures and texts, tables, tiles.
 
-Everything that comes from a database is handed over as a child, which the browser shows as text;
-no part takes markup.
+Everything that comes from a database is passed as a child, which the browser shows as text; no
+component takes markup. Slots are filled by the callbacks in `app`.
 """
 
 from __future__ import annotations
@@ -18,30 +18,37 @@ from ..records import recorded_architecture
 from ..text import formatting
 
 Component = Any
-"""A Dash component, a text, or a list of them."""
-CONFIG = {
+"""A Dash component, a text, a list of them, or None."""
+GRAPH_CONFIG = {
     "displaylogo": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d", "toImage"],
 }
+COMPUTING = "Computing …"
 
 
-def section(title: str, caption: str, *children: Component, name: str = "") -> Component:
-    """A card of a page with its heading."""
-    extra = {"id": name} if name else {}
-    return html.Section([html.H2(title), html.P(caption, className="caption"), *children], **extra)
+def section(title: str, caption: str, *children: Component) -> Component:
+    """A framed part of a page, with a heading and a caption."""
+    return html.Section([html.H2(title), html.P(caption, className="caption"), *children])
 
 
-def plot(name: str, height: int = 420, *, wide: bool = False) -> Component:
-    """The place of a figure, which `app` draws; with buttons that save it and its data.
+def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Component:
+    """Where the figure of this name is drawn, with buttons that save it and its data.
 
-    A `wide` one is scrolled where the window is narrow, since it would be too small to read.
+    Args:
+        name: a key of `app.FIGURES`.
+        height: pixels to keep free until the figure is there.
+        wide: whether the figure scrolls in a narrow window, because it would be too small to read.
     """
     hidden = {"visible": False}
-    ground = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
-    waiting = {"layout": {"xaxis": hidden, "yaxis": hidden, "height": height, **ground}}
-    room = {"minHeight": f"{height}px"}
-    graph = dcc.Graph(id={"part": "plot", "name": name}, config=CONFIG, figure=waiting, style=room)
+    background = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
+    empty = {"layout": {"xaxis": hidden, "yaxis": hidden, "height": height, **background}}
+    graph = dcc.Graph(
+        id={"slot": "graph", "name": name},
+        config=GRAPH_CONFIG,
+        figure=empty,
+        style={"minHeight": f"{height}px"},
+    )
     buttons = [
         html.Button(
             kind.upper(),
@@ -52,48 +59,52 @@ def plot(name: str, height: int = 420, *, wide: bool = False) -> Component:
         )
         for kind in ("png", "svg", "csv")
     ]
-    drawn = dcc.Store(id={"part": "drawn", "name": name})
-    around = html.Div(graph, className="wide") if wide else graph
-    return html.Div([drawn, around, html.Div(buttons, className="saves")], className="plot")
+    figure = dcc.Store(id={"slot": "figure", "name": name})
+    shown = html.Div(graph, className="wide") if wide else graph
+    return html.Div([figure, shown, html.Div(buttons, className="saves")], className="plot")
 
 
-def waiting(theme: Theme, said: str = "Being computed …") -> go.Figure:
-    """In the place of what takes a moment to compute."""
-    return show_message(styled_figure(theme, "", ""), theme, said)
+def waiting_figure(theme: Theme, message: str = COMPUTING) -> go.Figure:
+    """What is shown in place of a figure that takes a while to compute."""
+    return show_message(styled_figure(theme, "", ""), theme, message)
 
 
-def words(name: str) -> Component:
-    """The place of a text or table, which `app` fills."""
-    return html.Div(id={"words": name}, className="words")
+def text_slot(name: str) -> Component:
+    """Where the text or table of this name, a key of `app.TEXTS`, is shown."""
+    return html.Div(id={"slot": "text", "name": name}, className="text")
 
 
-def tiles(found: Iterable[tuple[str, str, str]]) -> Component:
+def tiles(numbers: Iterable[tuple[str, str, str]]) -> Component:
     """Key numbers: title, value, detail."""
     return html.Div(
         [
             html.Div(
-                [html.Span(title, className="what"), html.B(value), html.Span(detail)],
+                [html.Span(title, className="title"), html.B(value), html.Span(detail)],
                 className="tile",
             )
-            for title, value, detail in found
+            for title, value, detail in numbers
         ],
         className="tiles",
     )
 
 
-def architecture(text: str, *, short: bool = True) -> Component:
-    """An architecture in which lines break between insertions."""
-    shown = formatting.short_architecture(recorded_architecture(text)) if short else text
-    first, *rest = shown.split("+")
-    return html.Code([html.Span(first, className="part"),
-                      *(html.Span(f"+{part}", className="part") for part in rest)])  # fmt: skip
+def short_architecture(text: str) -> Component:
+    """An architecture's insertions; lines break between them."""
+    first, *rest = formatting.short_architecture(recorded_architecture(text)).split("+")
+    insertions = [first, *(f"+{insertion}" for insertion in rest)]
+    return html.Code([html.Span(insertion, className="insertion") for insertion in insertions])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Component]]) -> Component:
-    """A table; a column whose title starts with `>` is of numbers. On a phone a row is a card."""
+    """A table; on a phone, each row is a block of its own.
+
+    Args:
+        head: titles of the columns; one that starts with `>` is of numbers.
+        rows: as many cells each as there are columns.
+    """
     titles = [title.removeprefix(">") for title in head]
     kinds = ["number" if title.startswith(">") else "" for title in head]
-    top = [html.Th(title, className=kind) for title, kind in zip(titles, kinds, strict=True)]
+    headings = [html.Th(title, className=kind) for title, kind in zip(titles, kinds, strict=True)]
     body = [
         html.Tr(
             [
@@ -103,21 +114,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Component]]) -> Component
         )
         for row in rows
     ]
-    return html.Table([html.Thead(html.Tr(top)), html.Tbody(body)], className="cards")
+    return html.Table([html.Thead(html.Tr(headings)), html.Tbody(body)], className="blocks")
 
 
-def copied(text: str, what: str) -> Component:
-    """A text in its box with a button that copies it."""
-    return html.Div(
-        [
-            html.Pre(text, className="copied"),
-            html.Button("Copy", className="copy", type="button", title=f"Copy {what}",
-                        **{"data-copy": text}),
-        ],
-        className="copyable",
-    )  # fmt: skip
+def copyable_text(text: str, what: str) -> Component:
+    """A text in a box, with a button that copies it; `what` names it in the button's title."""
+    button = html.Button(
+        "Copy", className="copy", type="button", title=f"Copy {what}", **{"data-copy": text}
+    )
+    return html.Div([html.Pre(text, className="copied"), button], className="copyable")
 
 
-def soft(text: str) -> Component:
-    """A remark."""
+def remark(text: str) -> Component:
+    """A paragraph of less weight."""
     return html.P(text, className="caption")

@@ -1,4 +1,4 @@
-"""What a page is asked for: whose study, in which state, in which colours."""
+"""What a page is drawn from: the study, the address, the theme."""
 
 from __future__ import annotations
 
@@ -12,24 +12,43 @@ from .study_state import StudyState
 
 @dataclass(frozen=True)
 class PageContext:
-    """`others` are states to compare with; `database` is as people name it."""
+    """All that a page needs.
+
+    Attributes:
+        state: the study.
+        address: filters and selection.
+        theme: colours of figures.
+        compared: other studies to show beside it.
+    """
 
     state: StudyState
     address: Address
     theme: Theme
-    database: str
-    others: tuple[StudyState, ...] = ()
+    compared: tuple[StudyState, ...] = ()
+
+    @property
+    def database(self) -> str:
+        """The database as its user names it."""
+        return self.state.store.name
+
+    @property
+    def study_names(self) -> list[str]:
+        """All studies of the database, the newest first."""
+        return [study.name for study in self.state.store.studies()][::-1]
 
     @property
     def cost(self) -> Objective:
         """The cost that the address names, or the study's first."""
-        return self._named(self.address.cost) or self.state.costs[0]
+        return self._named(self.address.cost) or self.state.analysis.costs[0]
 
     @property
     def third(self) -> Objective:
-        """The third objective: what the address names, or the next cost after the first."""
-        rest = (cost for cost in self.state.costs if cost != self.cost)
-        return self._named(self.address.third) or next(rest, self.cost)
+        """The third objective that the address names, or the next cost after the first."""
+        others = (cost for cost in self.state.analysis.costs if cost != self.cost)
+        return self._named(self.address.third) or next(others, self.cost)
 
-    def _named(self, key: str) -> Objective | None:
-        return next((cost for cost in self.state.costs if cost.key == key), BY_KEY.get(key))
+    def _named(self, key: str | None) -> Objective | None:
+        if key is None:
+            return None
+        costs = self.state.analysis.costs
+        return next((cost for cost in costs if cost.key == key), BY_KEY.get(key))

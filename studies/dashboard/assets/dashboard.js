@@ -1,27 +1,27 @@
 (function () {
   "use strict";
 
-  // --- light and dark: what was chosen, else what the system has ---------------------------------
+  // --- light or dark: the reader's choice, else the system's -------------------------------------
 
   var prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 
-  function remembered() {
+  function savedTheme() {
     try { return window.localStorage.getItem("attentune-theme"); } catch (error) { return null; }
   }
 
-  function current() {
-    return remembered() || (prefersDark.matches ? "dark" : "light");
+  function currentTheme() {
+    return savedTheme() || (prefersDark.matches ? "dark" : "light");
   }
 
-  function show(theme) {
+  function applyTheme(theme) {
     document.documentElement.dataset.theme = theme;
     return theme;
   }
 
-  show(current());
+  applyTheme(currentTheme());
   prefersDark.addEventListener("change", function () {
     if (window.dash_clientside && window.dash_clientside.set_props) {
-      window.dash_clientside.set_props("theme", { data: show(current()) });
+      window.dash_clientside.set_props("theme", { data: applyTheme(currentTheme()) });
     }
   });
 
@@ -29,15 +29,15 @@
     attentune: {
       theme: function (clicks) {
         if (clicks) {
-          var other = current() === "dark" ? "light" : "dark";
+          var other = currentTheme() === "dark" ? "light" : "dark";
           try { window.localStorage.setItem("attentune-theme", other); } catch (error) { /* private */ }
-          return show(other);
+          return applyTheme(other);
         }
-        return show(current());
+        return applyTheme(currentTheme());
       },
 
-      // What the server has drawn, at the zoom that the reader has chosen for the same figure.
-      zoomed: function (drawn, shown) {
+      // The server's figure, with the zoom that the reader has chosen for the same figure.
+      keepZoom: function (drawn, shown) {
         var none = window.dash_clientside.no_update;
         if (!drawn) { return [none, none]; }
         var before = (shown && shown.layout) || {}, layout = Object.assign({}, drawn.layout);
@@ -50,9 +50,9 @@
             }
           });
         }
-        // The room that was kept, so that the page would not jump, is what the figure takes now.
-        var room = { minHeight: layout.height + "px" };
-        return [Object.assign({}, drawn, { layout: layout }), room];
+        // The height that was kept free, so that the page would not jump, becomes the figure's own.
+        var style = { minHeight: layout.height + "px" };
+        return [Object.assign({}, drawn, { layout: layout }), style];
       }
     }
   });
@@ -61,38 +61,38 @@
 
   function copy(button) {
     var text = button.dataset.copy, label = button.textContent;
-    function say(word) {
+    function showLabel(word) {
       button.textContent = word;
       window.setTimeout(function () { button.textContent = label; }, 1500);
     }
-    function old() {
+    function copyWithCommand() {
       var area = document.createElement("textarea");
       area.value = text;
       document.body.appendChild(area);
       area.select();
       var done = document.execCommand("copy");
       area.remove();
-      say(done ? "Copied" : "Select and copy by hand");
+      showLabel(done ? "Copied" : "Select and copy by hand");
     }
     if (navigator.clipboard) {
-      navigator.clipboard.writeText(text).then(function () { say("Copied"); }, old);
-    } else { old(); }
+      navigator.clipboard.writeText(text).then(function () { showLabel("Copied"); }, copyWithCommand);
+    } else { copyWithCommand(); }
   }
 
-  function plain(text) {
-    return text === undefined || text === null ? ""
-      : String(new DOMParser().parseFromString(String(text).replace(/<br>/g, "; "), "text/html")
+  function plainText(html) {
+    return html === undefined || html === null ? ""
+      : String(new DOMParser().parseFromString(String(html).replace(/<br>/g, "; "), "text/html")
         .body.textContent);
   }
 
-  function cell(value) {
-    var text = plain(value);
-    // A text that a spreadsheet would take for a formula is kept a text.
+  function csvCell(value) {
+    var text = plainText(value);
+    // A spreadsheet must not take a text for a formula.
     if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) { text = "'" + text; }
     return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
   }
 
-  function pick(list, place) { return Array.isArray(list) ? list[place] : list; }
+  function item(list, index) { return Array.isArray(list) ? list[index] : list; }
 
   function values(list) {
     if (!list) { return []; }
@@ -100,15 +100,15 @@
     return list._inputArray || [];
   }
 
-  function rows(graph) {
-    var found = [["series", "x", "y", "z", "error", "trial", "label"]];
-    graph.data.forEach(function (trace, number) {
-      var drawn = graph._fullData[number] || trace;
+  function csvRows(graph) {
+    var table = [["series", "x", "y", "z", "error", "trial", "label"]];
+    graph.data.forEach(function (trace, index) {
+      var drawn = graph._fullData[index] || trace;
       var name = trace.name || "";
       if (trace.type === "heatmap") {
         (trace.customdata || trace.z).forEach(function (line, row) {
           Array.from(line).forEach(function (z, column) {
-            found.push([name, trace.x[column], trace.y[row], z, "", "", trace.text[row][column]]);
+            table.push([name, trace.x[column], trace.y[row], z, "", "", trace.text[row][column]]);
           });
         });
         return;
@@ -116,14 +116,14 @@
       var xs = Array.from(values(drawn.x)), ys = Array.from(values(drawn.y));
       var error = drawn.error_y && drawn.error_y.array ? drawn.error_y
         : drawn.error_x && drawn.error_x.array ? drawn.error_x : null;
-      xs.forEach(function (x, place) {
-        if (x === null && ys[place] === null) { return; }
-        found.push([name, trace.base ? pick(trace.base, place) : x, ys[place], trace.base ? x : "",
-          error ? values(error.array)[place] : "", pick(trace.customdata, place),
-          pick(trace.hovertext || trace.text, place)]);
+      xs.forEach(function (x, index) {
+        if (x === null && ys[index] === null) { return; }
+        table.push([name, trace.base ? item(trace.base, index) : x, ys[index], trace.base ? x : "",
+          error ? values(error.array)[index] : "", item(trace.customdata, index),
+          item(trace.hovertext || trace.text, index)]);
       });
     });
-    return found;
+    return table;
   }
 
   function download(name, text) {
@@ -139,8 +139,8 @@
     if (!graph || !window.Plotly) { return; }
     var name = "attentune-" + button.dataset.name, kind = button.dataset.save;
     if (kind === "csv") {
-      download(name + ".csv", rows(graph).map(function (row) {
-        return row.map(cell).join(",");
+      download(name + ".csv", csvRows(graph).map(function (row) {
+        return row.map(csvCell).join(",");
       }).join("\r\n") + "\r\n");
       return;
     }

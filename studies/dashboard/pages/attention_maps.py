@@ -7,9 +7,17 @@ from dash import dcc, html
 
 from ...figures.attention_maps import channels_figure, locations_figure
 from ...text import formatting
-from ..components import Component, plot, section, soft, waiting, words
+from ..components import (
+    COMPUTING,
+    Component,
+    figure_slot,
+    remark,
+    section,
+    text_slot,
+    waiting_figure,
+)
 from ..context import PageContext
-from ..study_state import InspectedTrial
+from ..inspected_trials import InspectedTrial
 
 
 def page(_: PageContext) -> Component:
@@ -19,25 +27,25 @@ def page(_: PageContext) -> Component:
             "Inside the network",
             "A trained network runs on some validation images. This page shows how strongly each "
             "attention passes on every channel and every location.",
-            words("predictions"),
+            text_slot("predictions"),
         ),
         section(
             "Channels",
             "A tick is a channel. The line at 1 is a channel that is passed on unchanged.",
-            plot("channels", 300),
+            figure_slot("channels", 300),
         ),
         section(
             "Locations",
             "Under each stage our attention, or the strength of the stage's output if it has no "
             "attention. Beside it the strength of the output in the bare backbone.",
-            plot("locations", 600, wide=True),
+            figure_slot("locations", 600, wide=True),
         ),
     ]
 
 
 def controls(context: PageContext) -> Component:
     """The choice of the trial."""
-    findings = context.state.findings(None, context.cost)
+    findings = context.state.analysis.findings(None, context.cost)
     summaries = {s.number: s for s in (*findings.front, *findings.baselines)}
     options = [
         {"label": f"{n}: {formatting.short_architecture(s.architecture)}", "value": n}
@@ -47,14 +55,14 @@ def controls(context: PageContext) -> Component:
     if chosen is not None and chosen not in summaries:
         options.append({"label": f"trial {chosen}", "value": chosen})
     dropdown = dcc.Dropdown(options, chosen, id={"control": "trial"}, placeholder="choose a trial")
-    return html.Div([html.Label(["Trial", dropdown])], className="controls one")
+    return html.Div([html.Label(["Trial", dropdown])], className="controls single")
 
 
 def trial_number(context: PageContext) -> int | None:
     """The trial that is shown: the selected one, else the best."""
     if context.address.trial is not None:
         return context.address.trial
-    best = context.state.findings().best
+    best = context.state.analysis.findings().best
     return None if best is None else best.number
 
 
@@ -63,7 +71,7 @@ def predictions(context: PageContext) -> Component:
     trial = _inspected_trial(context)
     if trial is None:
         computing = trial_number(context) is not None
-        return soft("Computing the attention maps …" if computing else "No complete trial yet.")
+        return remark("Computing the attention maps …" if computing else "No complete trial yet.")
     if trial.ours is None:
         return html.P(trial.problem)
     maps = trial.ours
@@ -72,14 +80,14 @@ def predictions(context: PageContext) -> Component:
     lines = [f"Trial {trial_number(context)}, {maps.architecture}: {score}."]
     if trial.problem:
         lines.append(trial.problem)
-    return [*map(html.P, lines), *map(soft, maps.left_out)]
+    return [*map(html.P, lines), *map(remark, maps.left_out)]
 
 
 def channels(context: PageContext) -> go.Figure:
     """The figure of the channels."""
     trial = _inspected_trial(context)
     if trial is None or trial.ours is None:
-        return waiting(context.theme, "" if trial else "Being computed …")
+        return waiting_figure(context.theme, "" if trial else COMPUTING)
     return channels_figure(trial.ours, context.theme)
 
 
@@ -87,10 +95,10 @@ def locations(context: PageContext) -> go.Figure:
     """The figure of the locations."""
     trial = _inspected_trial(context)
     if trial is None or trial.ours is None:
-        return waiting(context.theme, "" if trial else "Being computed …")
+        return waiting_figure(context.theme, "" if trial else COMPUTING)
     return locations_figure(trial.ours, trial.baseline, context.theme)
 
 
 def _inspected_trial(context: PageContext) -> InspectedTrial | None:
     number = trial_number(context)
-    return None if number is None else context.state.attention_maps_of(number)
+    return None if number is None else context.state.inspected.get(number)

@@ -1,4 +1,4 @@
-"""What matters: attention by stage and position, main effects, importances, ratios."""
+"""Effects: gains by attention, stage and position; main effects; importances; reduction ratios."""
 
 from __future__ import annotations
 
@@ -8,71 +8,79 @@ from ...figures.heatmap import heatmap_figure
 from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
 from ...figures.ratios import ratios_figure
-from ..components import Component, plot, section, waiting
+from ...text import formatting
+from ..background_analysis import MAX_SAMPLE
+from ..components import Component, figure_slot, section, waiting_figure
 from ..context import PageContext
-from ..study_state import SAMPLE
 
 
 def page(context: PageContext) -> Component:
-    """The skeleton."""
-    many = len(context.state.architectures) > SAMPLE
-    sample = f" Estimated from {SAMPLE:,} architectures drawn at random." if many else ""
-    rows = len(context.state.traits.attentions) + 1
+    """The page without its figures."""
+    sample = ""
+    if context.state.background.uses_sample:
+        count = formatting.plural(MAX_SAMPLE, "architecture")
+        sample = f" Estimated from a random sample of {count}."
+    height = 90 + 62 * (len(context.state.analysis.insertions.attentions) + 1)
     return [
         section(
-            "Which attention, in which stage",
+            "Gain by attention and stage",
             "Mean accuracy gained over the paired bare backbone in percentage points, ± its "
-            "standard error, and how many architectures. A cell is an average over company, no "
-            "effect by itself; hatched: never tried.",
-            plot("stages", 90 + 62 * rows),
+            "standard error, and the number of architectures. Each cell averages architectures "
+            "that also differ elsewhere. Hatched: not tried.",
+            figure_slot("stages", height),
         ),
         section(
-            "Which attention, at which position",
-            "The same by the place in the block, anywhere in the network.",
-            plot("positions", 90 + 62 * rows),
+            "Gain by attention and position",
+            "The same by the position in the block, in any stage.",
+            figure_slot("positions", height),
         ),
         section(
-            "What each choice is worth",
-            "Accuracy gained per stage over leaving it alone, everything else equal, by a linear "
-            f"model, with 95 % intervals. Open: may be nothing.{sample}",
-            plot("effects", 560),
+            "Main effects",
+            "Accuracy gained per stage over a stage without attention, all else equal, estimated "
+            "by a linear model, with 95 % intervals. Hollow: the interval includes zero." + sample,
+            figure_slot("main-effects", 560),
         ),
         section(
-            "Which stage matters",
-            "How much of the accuracy's variation the attention of each stage explains (fANOVA)."
-            + sample,
-            plot("importances", 260),
+            "Importance of each stage",
+            "The share of the accuracy's variation that the attention of each stage explains "
+            "(fANOVA)." + sample,
+            figure_slot("importances", 260),
         ),
         section(
             "Reduction ratios",
-            "Mean gain of the architectures that have an attention with a ratio, ± standard error.",
-            plot("ratios", 380),
+            "Mean gain of the architectures with this attention and reduction ratio, ± its "
+            "standard error.",
+            figure_slot("ratios", 380),
         ),
     ]
 
 
 def stages(context: PageContext) -> go.Figure:
-    """Attention × stage."""
-    return heatmap_figure(context.state.stage_table, context.theme)
+    """Gain by attention and stage."""
+    return heatmap_figure(context.state.analysis.stage_table, context.theme)
 
 
 def positions(context: PageContext) -> go.Figure:
-    """Attention × position."""
-    return heatmap_figure(context.state.position_table, context.theme)
+    """Gain by attention and position."""
+    return heatmap_figure(context.state.analysis.position_table, context.theme)
 
 
-def effects(context: PageContext) -> go.Figure:
+def main_effects(context: PageContext) -> go.Figure:
     """Main effects with intervals."""
-    found = context.state.effects
-    return waiting(context.theme) if found is None else main_effects_figure(found, context.theme)
+    effects = context.state.background.main_effects
+    if effects is None:
+        return waiting_figure(context.theme)
+    return main_effects_figure(effects, context.theme)
 
 
 def importances(context: PageContext) -> go.Figure:
-    """fANOVA."""
-    found = context.state.importances
-    return waiting(context.theme) if found is None else importances_figure(found, context.theme)
+    """Importances of the stages."""
+    shares = context.state.background.importances
+    if shares is None:
+        return waiting_figure(context.theme)
+    return importances_figure(shares, context.theme)
 
 
 def ratios(context: PageContext) -> go.Figure:
-    """Gain by ratio."""
-    return ratios_figure(context.state.ratio_curves, context.theme)
+    """Gain by reduction ratio."""
+    return ratios_figure(context.state.analysis.ratio_curves, context.theme)

@@ -1,4 +1,4 @@
-"""Progress: how the front grew, who trained what when, what pruning saved, what failed."""
+"""History: budget, hypervolume over time, timeline by worker, learning curves, failures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 from dash import html
 
@@ -17,157 +18,202 @@ from ...figures.hypervolume import hypervolume_figure
 from ...figures.learning_curves import learning_curves_figure
 from ...figures.timeline import timeline_figure
 from ...text import formatting
-from ..components import Component, plot, section, soft, table, tiles, waiting, words
+from ..components import (
+    Component,
+    figure_slot,
+    remark,
+    section,
+    table,
+    text_slot,
+    tiles,
+    waiting_figure,
+)
 from ..context import PageContext
 from ..study_state import StudyState
 
-LAST_CURVES = 120
-"""Trials whose curves are drawn, beside the front and the baselines: the last ones."""
-BARS = 400
+MAX_CURVES = 120
+"""Trials whose learning curves are drawn, beside the front and the baselines: the last ones."""
+MAX_BARS = 400
 """Trials of the timeline: the last ones."""
+PACE_TRIALS = 20
+"""The time left is estimated from the pace of so many trials, the last ones."""
+MIN_PACE_TRIALS = 3
+MAX_MESSAGE_LENGTH = 500
+"""Characters of a failure's message."""
+MAX_NUMBERS = 8
+"""Trials that are named for each failure."""
+MAX_RUNNING = 3
+"""Running trials that the status line names."""
 
 
 def page(_: PageContext) -> Component:
-    """The skeleton."""
+    """The page without its figures."""
     return [
-        words("budget"),
+        text_slot("budget"),
         section(
             "Hypervolume",
-            "Of the front as training went on, in parts of the box between the best and the worst "
-            "that the study has seen.",
-            plot("course", 320),
-            plot("course-time", 320),
+            "The hypervolume of the front as training went on, as a share of the box between the "
+            "best and worst values.",
+            figure_slot("hypervolume", 320),
+            figure_slot("hypervolume-time", 320),
         ),
         section(
-            "Who trained what",
-            f"The last {BARS} trials by worker.",
-            plot("timeline", 320),
+            "Timeline by worker",
+            f"The last {MAX_BARS} trials.",
+            figure_slot("timeline", 320),
         ),
         section(
             "Learning curves",
-            "Validation accuracy after every epoch; dotted: pruned or failed.",
-            plot("curves", 430),
+            "Validation accuracy after every epoch. Dotted: pruned or failed.",
+            figure_slot("learning-curves", 430),
         ),
-        section("What did not run to its end", "", words("failures")),
+        section(
+            "Failed and rejected trials",
+            "Failures by kind, and architectures that exceed a cost limit.",
+            text_slot("failures"),
+        ),
     ]
 
 
-def course(context: PageContext) -> go.Figure:
+def hypervolume(context: PageContext) -> go.Figure:
     """Hypervolume over epochs."""
-    found = context.state.course
-    return waiting(context.theme) if found is None else hypervolume_figure(found, context.theme)
+    return _hypervolume(context, over_time=False)
 
 
-def course_in_time(context: PageContext) -> go.Figure:
-    """Hypervolume over the time that trials took."""
-    found = context.state.course
-    if found is None:
-        return waiting(context.theme)
-    return hypervolume_figure(found, context.theme, over_time=True)
+def hypervolume_over_time(context: PageContext) -> go.Figure:
+    """Hypervolume over the time spent in trials."""
+    return _hypervolume(context, over_time=True)
+
+
+def _hypervolume(context: PageContext, *, over_time: bool) -> go.Figure:
+    steps = context.state.background.hypervolume_history
+    if steps is None:
+        return waiting_figure(context.theme)
+    return hypervolume_figure(steps, context.theme, over_time=over_time)
 
 
 def timeline(context: PageContext) -> go.Figure:
     """Trials by worker."""
-    columns = context.state.columns
-    rows, runs = columns.rows[-BARS:], context.state.runs
-    return timeline_figure(rows, columns.workers, columns.texts, context.theme, running=runs)
+    trials = context.state.trials
+    return timeline_figure(
+        trials.rows(MAX_BARS),
+        trials.table.workers,
+        trials.table.texts,
+        context.theme,
+        running=trials.has_coordinator,
+    )
 
 
-def curves(context: PageContext) -> go.Figure:
-    """Learning curves: of many, those of the front, the baselines and the last ones."""
+def learning_curves(context: PageContext) -> go.Figure:
+    """Learning curves of the front, the baselines and the last trials."""
     state = context.state
-    found = state.findings(context.address, context.cost)
-    shown = {n for p in (*found.front, *found.baselines) for n in p.numbers}
-    last = state.columns.rows["number"][-LAST_CURVES:]
-    trials = state.records(sorted(shown | {int(number) for number in last}))
-    epochs = state.epochs_of([trial.number for trial in trials])
-    figure = learning_curves_figure(found, trials, epochs, context.theme)
+    findings = state.analysis.findings(context.address, context.cost)
+    numbers = {n for s in (*findings.front, *findings.baselines) for n in s.numbers}
+    numbers |= {int(number) for number in state.trials.rows(MAX_CURVES)["number"]}
+    trials = state.records.trials(sorted(numbers))
+    epochs = state.records.epochs([trial.number for trial in trials])
+    figure = learning_curves_figure(findings, trials, epochs, context.theme)
     return figure.update_layout(uirevision=str(state.study.id))
 
 
 def budget(context: PageContext) -> Component:
-    """Budget used and left, what pruning saved, the time that is left."""
+    """Budget used and left, and what pruning saved."""
     state = context.state
-    plan: Mapping[str, Any] = state.config.get("plan") or {}
-    rows = state.columns.rows
+    plan: Mapping[str, Any] = state.records.config.get("plan") or {}
+    rows = state.trials.rows()
     ended = rows[rows["state"] != RUNNING]
-    wanted, spent = plan.get("trials"), state.store.spent_seconds(state.study)
+    planned = plan.get("trials")
     numbers = []
-    if wanted:
-        done = f"{formatting.integer(len(ended))} of {formatting.integer(wanted)}"
-        numbers.append(("trials", done, formatting.share(len(ended) / wanted)))
-    of = f" of {formatting.duration(plan['budget'])}" if plan.get("budget") else ""
-    numbers.append(("wall time", formatting.duration(spent) + of, "over all resumes"))
-    trained = int(ended["epochs"].sum())
-    whole = int(ended["epochs"][ended["state"] == COMPLETE].max(initial=0))
-    saved = int((whole - ended["epochs"][ended["state"] == PRUNED]).clip(min=0).sum())
-    share = ""
-    if saved:
-        share = f"{formatting.share(saved / (saved + trained))} of all epochs without pruning"
-    numbers.append(("epochs saved by pruning", formatting.integer(saved), share))
-    numbers.append(("time left", *_left(state, wanted, ended)))
+    if planned:
+        done = f"{formatting.integer(len(ended))} of {formatting.integer(planned)}"
+        numbers.append(("trials", done, formatting.share(len(ended) / planned)))
+    wall = formatting.duration(state.records.spent_seconds())
+    if plan.get("budget"):
+        wall += f" of {formatting.duration(plan['budget'])}"
+    numbers.append(("wall time", wall, "over all resumes"))
+    numbers.append(("epochs saved by pruning", *_saved_epochs(ended)))
+    numbers.append(("time left", *_time_left(state, planned, ended)))
     return tiles(numbers)
 
 
-def _left(state: StudyState, wanted: int | None, ended: Any) -> tuple[str, str]:
-    """Of the last trials' pace: what is left at it."""
-    if not wanted or len(ended) >= wanted:
-        return "none", "the trials are done" if wanted else "no number of trials is known"
-    moments = np.sort(ended["finished"][~np.isnan(ended["finished"])])[-20:]
-    if not state.runs:
-        return formatting.MISSING, "nobody runs this study now"
-    if len(moments) < 3:
-        return formatting.MISSING, "too few trials to tell"
-    pace = (time.time() - moments[0]) / len(moments)
-    return formatting.duration(
-        pace * (wanted - len(ended))
-    ), f"a trial every {formatting.duration(pace)}"
+def _saved_epochs(ended: npt.NDArray[Any]) -> tuple[str, str]:
+    """Epochs that pruned trials did not train, and their share of all."""
+    trained = int(ended["epochs"].sum())
+    full = int(ended["epochs"][ended["state"] == COMPLETE].max(initial=0))
+    saved = int((full - ended["epochs"][ended["state"] == PRUNED]).clip(min=0).sum())
+    if not saved:
+        return "0", ""
+    share = formatting.share(saved / (saved + trained))
+    return formatting.integer(saved), f"{share} of all epochs without pruning"
+
+
+def _time_left(state: StudyState, planned: int | None, ended: npt.NDArray[Any]) -> tuple[str, str]:
+    """The time that the remaining trials take at the pace of the last ones, and that pace."""
+    if not planned:
+        return formatting.MISSING, "the number of trials is unknown"
+    if len(ended) >= planned:
+        return "none", "all trials have ended"
+    if not state.trials.has_coordinator:
+        return formatting.MISSING, "not running"
+    finished = np.sort(ended["finished"][~np.isnan(ended["finished"])])[-PACE_TRIALS:]
+    if len(finished) < MIN_PACE_TRIALS:
+        return formatting.MISSING, "too few trials to estimate it"
+    seconds = (time.time() - finished[0]) / len(finished)
+    left = formatting.duration(seconds * (planned - len(ended)))
+    return left, f"one trial every {formatting.duration(seconds)}"
 
 
 def failures(context: PageContext) -> Component:
-    """By kind, with their messages; and what cost limits turned away."""
-    state = context.state
-    groups = failures_by_kind(state.failed())
-    rejected = state.rejections()
-    if not groups and not rejected:
-        return soft("Everything so far did.")
+    """Failures by kind, with their messages; and the architectures that limits rejected."""
+    groups = failures_by_kind(context.state.records.failed_trials())
+    rejections = context.state.records.rejections()
+    if not groups and not rejections:
+        return remark("None.")
     rows = [
-        [html.Span(group.kind, className="tag bad"), html.Code(message[:500]), _numbers(numbers)]
+        [
+            html.Span(group.kind, className="tag bad"),
+            html.Code(message[:MAX_MESSAGE_LENGTH]),
+            _numbers(numbers),
+        ]
         for group in groups
         for message, numbers in group.messages.items()
     ]
-    parts: list[Component] = [table(["Failure", "Message", ">Trials"], rows)] if rows else []
-    if rejected:
-        first = rejected[-1]
-        parts.append(
-            soft(
-                f"{formatting.plural(len(rejected), 'architecture')} rejected by a cost limit "
-                f"before training; the last: {first.architecture}, {first.reason}"
+    tables: list[Component] = [table(["Failure", "Message", ">Trials"], rows)] if rows else []
+    if rejections:
+        last = rejections[-1]
+        tables.append(
+            remark(
+                f"{formatting.plural(len(rejections), 'architecture')} rejected by a cost limit "
+                f"before training. The last: {last.architecture}, {last.reason}"
             )
         )
-    return parts
+    return tables
 
 
 def _numbers(numbers: Sequence[int]) -> str:
-    more = f", … ({len(numbers)})" if len(numbers) > 8 else ""
-    return ", ".join(map(str, numbers[:8])) + more
+    more = f", … ({len(numbers)})" if len(numbers) > MAX_NUMBERS else ""
+    return ", ".join(map(str, numbers[:MAX_NUMBERS])) + more
 
 
-def live(state: StudyState) -> str:
-    """One line: how far the search is, and what is training."""
-    counts = state.columns.counts()
+def status_line(state: StudyState) -> str:
+    """One line: how many trials have ended, and what is running."""
+    counts = state.trials.counts()
     ended = counts["complete"] + counts["pruned"] + counts["failed"]
-    words = [f"{formatting.plural(ended, 'trial')} done"]
-    running = sorted(state.latest.items())
-    for number, record in running[:3]:
-        reached = record.report.accuracy
-        shown = "" if math.isnan(reached) else f", {formatting.percent(reached)}"
-        words.append(f"trial {number}: epoch {record.report.epoch}{shown}")
-    if len(running) > 3:
-        words.append(f"{len(running) - 3} more running")
-    if counts["running"] and not state.runs:
-        words = [words[0], f"{formatting.plural(counts['running'], 'trial')} interrupted",
-                 f"go on with: attentune resume {state.study.name}"]  # fmt: skip
-    elif counts["running"] and not running:
-        words.append(f"{formatting.plural(counts['running'], 'trial')} beginning")
-    return " · ".join(words)
+    done = f"{formatting.plural(ended, 'trial')} done"
+    if not counts["running"]:
+        return done
+    running = formatting.plural(counts["running"], "trial")
+    if not state.trials.has_coordinator:
+        command = f"attentune resume {state.study.name}"
+        return f"{done} · {running} interrupted · continue with: {command}"
+    latest = sorted(state.trials.latest_epochs.items())
+    if not latest:
+        return f"{done} · {running} starting"
+    clauses = [done]
+    for number, record in latest[:MAX_RUNNING]:
+        accuracy = record.report.accuracy
+        reached = "" if math.isnan(accuracy) else f", {formatting.percent(accuracy)}"
+        clauses.append(f"trial {number}: epoch {record.report.epoch}{reached}")
+    if len(latest) > MAX_RUNNING:
+        clauses.append(f"{len(latest) - MAX_RUNNING} more running")
+    return " · ".join(clauses)

@@ -1,4 +1,4 @@
-"""Trade-offs, the first page: accuracy against any cost, filters, the front as a table."""
+"""Pareto front, the first page: accuracy against any cost, filters, the front as a table."""
 
 from __future__ import annotations
 
@@ -12,179 +12,204 @@ from ...figures.colouring import COLOURINGS
 from ...figures.pareto import pareto_figure, three_objectives_figure
 from ...text import formatting
 from ...text.summary import noise_details
-from ..components import Component, architecture, plot, section, soft, table, tiles, words
+from ..components import (
+    Component,
+    figure_slot,
+    remark,
+    section,
+    short_architecture,
+    table,
+    text_slot,
+    tiles,
+)
 from ..context import PageContext
 
-ROWS = 40
-"""Rows of the table of the front."""
+MAX_FRONT_ROWS = 40
+"""Architectures of the front that the table shows, beside the baselines."""
 
 
 def page(_: PageContext) -> Component:
-    """The skeleton."""
+    """The page without its figures."""
     return [
-        words("summary"),
+        text_slot("summary"),
         section(
             "Accuracy against cost",
-            "One marker is one architecture, the mean over its seeds with its standard error. "
-            "Select a marker, or a row of the table below, to see its card.",
-            plot("tradeoff", 480),
-            words("drawn"),
+            "Each marker is an architecture: the mean over its seeds with its standard error. "
+            "Select a marker, or a row of the table below, to see its trial.",
+            figure_slot("pareto", 480),
+            text_slot("drawn"),
         ),
         section(
             "The Pareto front and the baselines",
-            "No other architecture is at least as good in every objective and better in one.",
-            words("front"),
+            "An architecture is on the front if no other is at least as good in every objective "
+            "and better in one.",
+            text_slot("front"),
         ),
         section(
             "Three objectives at once",
-            "The colour is the third objective, which is chosen above.",
-            plot("three", 480),
+            "The colour is the third objective, which the controls at the top select.",
+            figure_slot("three-objectives", 480),
         ),
     ]
 
 
 def controls(context: PageContext) -> Component:
-    """What to show; every value goes into the address."""
-    state, address = context.state, context.address
-    costs = [{"label": cost.title, "value": cost.key} for cost in state.costs]
+    """Axes, colours and filters; their values go into the address."""
+    analysis, address = context.state.analysis, context.address
+    costs = [{"label": cost.title, "value": cost.key} for cost in analysis.costs]
     scales = [{"label": "linear", "value": 0}, {"label": "logarithmic", "value": 1}]
-    insertions = state.traits.insertions
-    positions = list(dict.fromkeys(i.position for i in insertions))
-    ratios = sorted({r for i in insertions if isinstance(r := dict(i.options).get("r"), int)})
-    stages = [f"s{stage}" for stage in range(1, state.stages + 1)]
+    index = analysis.insertions
+    options = [dict(insertion.options).get("r") for insertion in index.insertions]
+    ratios = [str(ratio) for ratio in sorted({r for r in options if isinstance(r, int)})]
+    positions = list(dict.fromkeys(insertion.position for insertion in index.insertions))
+    stages = [f"s{stage}" for stage in range(1, analysis.stages + 1)]
     return html.Div(
         [
             _choice("Cost", "cost", costs, context.cost.key),
             _choice("Third objective", "third", costs, context.third.key),
-            _choice("Scale of the cost", "log", scales, int(address.log)),
+            _choice("Cost axis", "log", scales, int(address.log)),
             _choice("Colour by", "colour", list(COLOURINGS), address.colour),
-            _several("Attention", "attention", state.traits.attentions, address.attention),
-            _several("Position", "position", positions, address.position),
-            _several("Stage", "stage", stages, address.stage),
-            _several("Ratio", "ratio", [str(ratio) for ratio in ratios], address.ratio),
+            _filter("Attention", "attention", index.attentions, address.attention),
+            _filter("Position", "position", positions, address.position),
+            _filter("Stage", "stage", stages, address.stage),
+            _filter("Ratio", "ratio", ratios, address.ratio),
         ],
         className="controls",
         role="group",
-        **{"aria-label": "What to show"},
+        **{"aria-label": "Axes and filters"},
     )
 
 
 def _choice(label: str, name: str, options: list[Any], value: Any) -> Component:
-    return html.Label(
-        [
-            label,
-            dcc.Dropdown(options, value, id={"control": name}, clearable=False, searchable=False),
-        ]
+    dropdown = dcc.Dropdown(options, value, id={"control": name}, clearable=False, searchable=False)
+    return html.Label([label, dropdown])
+
+
+def _filter(label: str, name: str, options: list[str], values: tuple[str, ...]) -> Component:
+    known = list(dict.fromkeys([*options, *values]))
+    dropdown = dcc.Dropdown(
+        known, list(values), id={"control": name}, multi=True, placeholder="all"
     )
+    return html.Label([label, dropdown])
 
 
-def _several(label: str, name: str, options: list[str], value: tuple[str, ...]) -> Component:
-    shown = [*options, *(v for v in value if v not in options)]
-    several = {"multi": True, "placeholder": "all"}
-    return html.Label([label, dcc.Dropdown(shown, list(value), id={"control": name}, **several)])
-
-
-def tradeoff(context: PageContext) -> go.Figure:
-    """The main figure. Zoom survives an update as long as `uirevision` stays the same."""
-    cost, address = context.cost, context.address
+def pareto(context: PageContext) -> go.Figure:
+    """Accuracy against cost. A zoom survives an update as long as `uirevision` stays the same."""
+    cost, address, state = context.cost, context.address, context.state
     figure = pareto_figure(
-        context.state.findings(address, cost),
+        state.analysis.findings(address, cost),
         cost,
         context.theme,
         colouring=address.colour,
         log=address.log,
         selected=address.trial,
     )
-    return figure.update_layout(uirevision=f"{context.state.study.id} {cost.key} {address.log}")
+    return figure.update_layout(uirevision=f"{state.study.id} {cost.key} {address.log}")
 
 
-def three(context: PageContext) -> go.Figure:
+def three_objectives(context: PageContext) -> go.Figure:
     """Accuracy against one cost, coloured by another."""
-    cost, third, log = context.cost, context.third, context.address.log
-    figure = three_objectives_figure(
-        context.state.findings(context.address, cost), cost, third, context.theme, log=log
-    )
-    return figure.update_layout(uirevision=f"{context.state.study.id} {cost.key} {third.key} {log}")
+    cost, third, state = context.cost, context.third, context.state
+    log = context.address.log
+    findings = state.analysis.findings(context.address, cost)
+    figure = three_objectives_figure(findings, cost, third, context.theme, log=log)
+    return figure.update_layout(uirevision=f"{state.study.id} {cost.key} {third.key} {log}")
 
 
 def summary(context: PageContext) -> Component:
-    """The summary in one sentence, and the key numbers."""
+    """The summary in one sentence, how far to believe it, and the key numbers."""
     sentence, doubt = context.state.summary()
-    found = context.state.findings()
+    return [
+        html.P(sentence, className="summary"),
+        remark(doubt) if doubt else None,
+        tiles(_key_numbers(context.state.analysis.findings())),
+    ]
+
+
+def _key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
     numbers = [
         (
             title,
-            formatting.percent(p.accuracy, p.standard_error),
-            formatting.plural(len(p.seeds), "seed"),
+            formatting.percent(summary.accuracy, summary.standard_error),
+            formatting.plural(len(summary.seeds), "seed"),
         )
-        for title, p in (("best accuracy", found.best), ("bare backbone", found.bare))
-        if p is not None
+        for title, summary in (("best accuracy", findings.best), ("bare backbone", findings.bare))
+        if summary is not None
     ]
-    noise = found.noise
-    if noise is None:
+    if findings.noise is None:
         numbers.append(("noise floor", "unknown", "no architecture has two seeds yet"))
     else:
-        deviation = f"{formatting.points(noise.deviation, signed=False)} points"
-        numbers.append(("noise floor", deviation, noise_details(noise)))
-    others = ", ".join(f"{n:,} {s}" for s, n in found.counts.items() if n and s != "complete")
-    numbers.append(("trials complete", f"{found.counts['complete']:,}", others))
-    return [html.P(sentence, className="summary"), soft(doubt) if doubt else None, tiles(numbers)]
+        deviation = formatting.points(findings.noise.deviation, signed=False)
+        numbers.append(("noise floor", f"{deviation} points", noise_details(findings.noise)))
+    others = [
+        f"{formatting.integer(count)} {state}"
+        for state, count in findings.counts.items()
+        if count and state != "complete"
+    ]
+    complete = formatting.integer(findings.counts["complete"])
+    return [*numbers, ("trials complete", complete, ", ".join(others))]
 
 
 def drawn(context: PageContext) -> Component:
-    """How many of all architectures the figure shows."""
-    state, address = context.state, context.address
-    total = int(state.chosen(address).sum())
-    shown = len(state.findings(address, context.cost).points)
+    """How many of all architectures the figure shows; nothing if it shows all."""
+    analysis, address = context.state.analysis, context.address
+    total = formatting.plural(len(analysis.architectures), "architecture")
+    matching = int(analysis.matching(address).sum())
     if address.filtered:
-        return soft(
-            f"{total:,} of {len(state.architectures):,} architectures pass the filters; baselines "
-            "are always shown."
+        return remark(
+            f"{formatting.integer(matching)} of {total} pass the filters. Baselines are always "
+            "shown."
         )
-    if total > shown:
-        return soft(
-            f"{shown:,} of {total:,} architectures are drawn: the front, the baselines, and the "
-            "most accurate at every spot. All of them count in every other number."
+    shown = len(analysis.findings(address, context.cost).points)
+    if matching > shown:
+        return remark(
+            f"{formatting.integer(shown)} of {total} are drawn: the front, the baselines, and the "
+            "most accurate in each region of the figure. All other numbers are based on all "
+            "architectures."
         )
     return None
 
 
 def front(context: PageContext) -> Component:
-    """The front and the baselines, as a table with links to their cards."""
-    found = context.state.findings(context.address, context.cost)
-    listed = list({p.number: p for p in (*found.front[:ROWS], *found.baselines)}.values())
-    if not listed:
-        return soft("No complete trial yet.")
-    costs = context.state.costs
-    head = ["Architecture", ">Accuracy", ">Gain, points", *(f">{c.title}" for c in costs), ">Seeds"]
-    more = len(found.front) - ROWS
+    """The front and the baselines, as a table with links to their trials."""
+    analysis = context.state.analysis
+    findings = analysis.findings(context.address, context.cost)
+    rows = {s.number: s for s in (*findings.front[:MAX_FRONT_ROWS], *findings.baselines)}
+    if not rows:
+        return remark("No complete trial yet.")
+    costs = [f">{cost.title}" for cost in analysis.costs]
+    head = ["Architecture", ">Accuracy", ">Gain, points", *costs, ">Seeds"]
+    more = len(findings.front) - MAX_FRONT_ROWS
     return [
-        table(head, [_row(context, found, point) for point in listed]),
-        soft(f"… and {more} more on the front.") if more > 0 else None,
+        table(head, [_row(context, findings, summary) for summary in rows.values()]),
+        remark(f"… and {more} more on the front.") if more > 0 else None,
     ]
 
 
-def _row(context: PageContext, found: Findings, point: ArchitectureSummary) -> list[Component]:
+def _row(context: PageContext, findings: Findings, summary: ArchitectureSummary) -> list[Component]:
     link = dcc.Link(
-        architecture(str(point.architecture)),
-        href=context.address.with_changes({"trial": point.number}).query,
+        short_architecture(str(summary.architecture)),
+        href=context.address.with_changes({"trial": summary.number}).query,
     )
-    gain = point.gain
+    gain = formatting.MISSING
+    if summary.gain is not None:
+        gain = formatting.points(summary.gain.mean, summary.gain.standard_error)
+    costs = context.state.analysis.costs
     return [
-        html.Span([link, *_tags(found, point)]),
-        formatting.percent(point.accuracy, point.standard_error),
-        formatting.MISSING if gain is None else formatting.points(gain.mean, gain.standard_error),
-        *(formatting.cost(point.values.get(cost.key), cost) for cost in context.state.costs),
-        str(len(point.seeds)),
+        html.Span([link, *_tags(findings, summary)]),
+        formatting.percent(summary.accuracy, summary.standard_error),
+        gain,
+        *(formatting.cost(summary.values.get(cost.key), cost) for cost in costs),
+        str(len(summary.seeds)),
     ]
 
 
-def _tags(found: Findings, point: ArchitectureSummary) -> list[Component]:
-    numbers = {p.number for p in found.front}
-    holds = {
-        "best": found.best is not None and found.best.number == point.number,
-        "knee": found.knee is not None and found.knee.number == point.number,
-        "front": point.number in numbers,
-        "baseline": point.baseline,
+def _tags(findings: Findings, summary: ArchitectureSummary) -> list[Component]:
+    front = {s.number for s in findings.front}
+    tags = {
+        "best": findings.best is not None and findings.best.number == summary.number,
+        "knee": findings.knee is not None and findings.knee.number == summary.number,
+        "front": summary.number in front,
+        "baseline": summary.baseline,
     }
-    return [html.Span(tag, className="tag") for tag, held in holds.items() if held]
+    return [html.Span(tag, className="tag") for tag, applies in tags.items() if applies]

@@ -143,12 +143,18 @@ def settled(page: Any) -> None:
         page,
         "(found => found.length > 0 && found.every(p => p.querySelector('.main-svg') && p.layout"
         " && ((p.data || []).length"
-        " || (p.layout.annotations || []).some(a => !a.text.includes('computed')))))"
+        " || (p.layout.annotations || []).some(a => !a.text.includes('Computing')))))"
         "([...document.querySelectorAll('main .js-plotly-plot')])",
     )
 
 
-FIGURES = ["/", "/matters", "/progress", "/compare"]
+FIGURES = ["/", "/effects", "/history", "/compare"]
+"""Pages whose figures are drawn without weights and without a confirmation."""
+MESSAGES = {
+    "/attention-maps": "are gone from",
+    "/confirmation": "Nothing has been confirmed yet",
+}
+"""What the other pages show instead."""
 
 
 @pytest.mark.timeout(240)
@@ -160,8 +166,7 @@ def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
             if path in FIGURES:
                 settled(page)
             else:
-                said = "are gone from" if path == "/looks" else "Nothing has been confirmed yet"
-                page.get_by_text(said).first.wait_for()
+                page.get_by_text(MESSAGES[path]).first.wait_for()
             over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert over <= 0, path
             assert page.evaluate("document.documentElement.dataset.theme") == scheme
@@ -184,7 +189,7 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
                 assert time.monotonic() < ends
                 time.sleep(0.2)
             with served(database) as address, opened(browser) as (page, complaints):
-                for path in ("/matters", "/compare", "/confirmed", "/", "/progress"):
+                for path in ("/effects", "/compare", "/confirmation", "/", "/history"):
                     page.goto(f"{address}{path}?study=real")
                     page.locator("main section").first.wait_for()
                 page.get_by_text("4 trials done").wait_for(timeout=120_000)
@@ -192,11 +197,11 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
                 for path in FIGURES:
                     page.goto(f"{address}{path}?study=real")
                     settled(page)
-                page.goto(f"{address}/looks?study=real&trial=3")
+                page.goto(f"{address}/attention-maps?study=real&trial=3")
                 page.get_by_text("classified correctly").wait_for(timeout=120_000)
                 settled(page)
                 page.goto(f"{address}/?study=real&trial=3")
-                page.locator(".card .js-plotly-plot .main-svg").first.wait_for()
+                page.locator(".trial-card .js-plotly-plot .main-svg").first.wait_for()
                 assert complaints == []
         finally:
             search.kill()
@@ -222,7 +227,7 @@ def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser
                 page.locator("main section").first.wait_for()
                 if path in FIGURES:
                     settled(page)
-        page.goto(f"{address}/progress?study=unlucky")
+        page.goto(f"{address}/history?study=unlucky")
         page.get_by_text("no memory left").wait_for()
         assert complaints == []
 
@@ -234,7 +239,7 @@ def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
         settled(page)
         # The last marker that is drawn lies on top and can be hit.
         marker = page.locator("#page .plot").first.locator(".points path").last
-        card = page.locator(".card")
+        card = page.locator(".trial-card")
         for _ in range(20):  # the page still moves while its texts arrive
             box = marker.bounding_box()
             page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -259,11 +264,11 @@ def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
 def test_the_keyboard_alone_opens_a_card(writer, browser):
     with served(writer.name, "done") as address, opened(browser) as (page, _):
         page.goto(address)
-        link = page.locator(".words table a").first
+        link = page.locator(".text table a").first
         link.wait_for()
         link.focus()
         page.keyboard.press("Enter")
-        page.locator(".card h2").wait_for()
+        page.locator(".trial-card h2").wait_for()
 
 
 @pytest.mark.timeout(240)
@@ -328,11 +333,11 @@ def test_names_and_messages_are_shown_as_text(writer, browser):
         for path in FIGURES:
             page.goto(f"{address}{path}")
             settled(page)
-        page.goto(f"{address}/progress")
+        page.goto(f"{address}/history")
         page.locator("main code", has_text=HOSTILE).wait_for()
         assert page.locator("img[src=x]").count() == 0
         page.goto(f"{address}/?trial=10")
-        page.locator(".card pre.message", has_text=HOSTILE).wait_for()
+        page.locator(".trial-card pre.message", has_text=HOSTILE).wait_for()
         assert complaints == []
 
 

@@ -1,0 +1,56 @@
+"""Attention maps of trials, computed in threads, which takes seconds each."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from ...errors import AttentuneError
+from ...runners.inspection.attention_maps import AttentionMaps
+from ..outputs.attention_maps import (
+    fetch_attention_maps,
+    request_for_baseline,
+    request_for_trial,
+)
+from .cache import VersionedCache
+from .live_trials import LiveTrials
+
+
+@dataclass(frozen=True)
+class InspectedTrial:
+    """A trial's attention maps and the bare backbone's; `problem` says why some are missing."""
+
+    ours: AttentionMaps | None
+    baseline: AttentionMaps | None
+    problem: str | None
+
+
+class InspectedTrials:
+    """The attention maps of a study's trials, by number. May be used from any thread."""
+
+    def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
+        self._store, self._study, self._cache = trials.store, trials.study, cache
+        self._inspected: dict[int, InspectedTrial] = {}
+        self._computing: set[int] = set()
+
+    def get(self, number: int) -> InspectedTrial | None:
+        """A trial's attention maps; None while they are computed."""
+        with self._cache.lock:
+            if number in self._inspected or number in self._computing:
+                return self._inspected.get(number)
+            self._computing.add(number)
+        threading.Thread(target=self._compute, args=(number,), daemon=True).start()
+        return None
+
+    def _compute(self, number: int) -> None:
+        ours = baseline = problem = None
+        try:
+            ours = fetch_attention_maps(request_for_trial(self._store, self._study, number))
+            request = request_for_baseline(self._store, self._study, number)
+            baseline = None if request is None else fetch_attention_maps(request)
+        except AttentuneError as error:
+            problem = str(error)
+        with self._cache.lock:
+            self._inspected[number] = InspectedTrial(ours, baseline, problem)
+            self._computing.discard(number)
+            self._cache.delivered += 1

@@ -1,0 +1,240 @@
+"""What the analysis finds in a live study: computed once for each version of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...spaces.architecture import Insertion
+from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, stage_count, surest
+from ..analysis.findings import AttentionTable, Findings
+from ..analysis.insertion_index import InsertionIndex
+from ..analysis.trial_table import Architectures
+from ..objectives import OBJECTIVES, Objective, objective
+from .address import Address
+from .cache import VersionedCache
+from .live_trials import LiveTrials
+
+MAX_MARKERS = 500
+"""Markers of a figure; of more architectures, the most accurate of every cell are drawn."""
+MARKER_GRID = (32, 15)
+"""Cells of the figure of accuracy against cost, across and up."""
+TRAINING_TIME = Objective("time", "seconds", "minimize", "Training time", "s")
+"""A cost to draw; no search optimises it, since it depends on what else the machine does."""
+
+Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class LiveAnalysis:
+    """Front, tables and findings of a live study.
+
+    An architecture is named by its index in `architectures`. All methods may be called from any
+    thread.
+    """
+
+    def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
+        self._trials, self._cache = trials, cache
+        self._insertions: InsertionIndex | None = None
+        self.objectives = tuple(objective(name) for name in trials.study.objectives)
+
+    def precompute(self) -> None:
+        """Compute what every page needs, so that no request waits for it."""
+        _ = self.front, self.stage_table, self.best
+
+    @property
+    def stages(self) -> int:
+        """Stages of the backbone by the study's config; else the highest that is named."""
+        count = stage_count(self._trials.study.config)
+        if count is None:
+            with self._cache.lock:
+                insertions = InsertionIndex(0).extend(self._trials.table.texts).insertions
+            count = max((place.last for i in insertions for place in i.places), default=0)
+        return count
+
+    @property
+    def costs(self) -> list[Objective]:
+        """The study's own costs, then whatever else was measured, and the time of training."""
+        return self._cache.get("costs", self._costs)
+
+    def _costs(self) -> list[Objective]:
+        optimised = [o for o in self.objectives if o.key != "accuracy"]
+        rows = self._trials.table.rows
+        others = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TRAINING_TIME]
+        measured = [o for o in others if len(rows) and not np.isnan(rows[o.key]).all()]
+        return list(dict.fromkeys([*optimised, *measured])) or [OBJECTIVES["params"]]
+
+    @property
+    def architectures(self) -> Architectures:
+        """All architectures with a complete trial."""
+        return self._cache.get("architectures", lambda: Architectures.of(self._trials.table))
+
+    @property
+    def insertions(self) -> InsertionIndex:
+        """What all architectures of the study are made of, complete or not."""
+        with self._cache.lock:
+            texts = self._trials.table.texts
+            self._insertions = self._insertions or InsertionIndex(self.stages)
+            if self._insertions.count < len(texts):
+                self._insertions.extend(texts)
+            return self._insertions
+
+    @property
+    def front(self) -> list[int]:
+        """The architectures on the Pareto front, cheapest first."""
+        return self._cache.get("front", self._front)
+
+    def _front(self) -> list[int]:
+        architectures = self.architectures
+        means = {o.key: architectures.mean(o.key) for o in self.objectives}
+        values = minimised_columns(means, self.objectives)
+        known = np.flatnonzero(~np.isnan(values).any(axis=1))
+        front = known[non_dominated(values[known])]
+        costs = [o.key for o in self.objectives if o.key != "accuracy"]
+        by_cost = [architectures.mean(key)[front] for key in reversed(costs)]
+        order = np.lexsort([-architectures.accuracy[front], *by_cost])
+        return [int(index) for index in front[order]]
+
+    @property
+    def best(self) -> int | None:
+        """The best architecture; None while no trial is complete."""
+        return self._cache.get("best", self._best)
+
+    def _best(self) -> int | None:
+        architectures = self.architectures
+        if not len(architectures):
+            return None
+        params = np.nan_to_num(architectures.mean("params"))
+        return surest(
+            architectures.accuracy,
+            architectures.counts,
+            architectures.noise,
+            params,
+            architectures.numbers,
+        )
+
+    def findings(self, address: Address | None = None, cost: Objective | None = None) -> Findings:
+        """What `analysis.analyse` finds; `points` are those to draw if there are very many.
+
+        Args:
+            address: its filters select the points, never front, baselines or best; its trial is
+                always among them. None: no filters.
+            cost: the axis that points are spread over if not all are drawn; None: the first cost.
+        """
+        filters = (
+            (address.attention, address.position, address.stage, address.ratio) if address else ()
+        )
+        selected = address.trial if address else None
+        name = ("findings", filters, cost.key if cost else "", selected)
+        findings = self._cache.get(name, lambda: self._findings(address, cost))
+        return replace(findings, counts=self._trials.counts())
+
+    def _findings(self, address: Address | None, cost: Objective | None) -> Findings:
+        architectures, best, bare = self.architectures, self.best, self.architectures.bare
+        selected = self._index_of(address.trial if address else None)
+        needed = {*self.front, *np.flatnonzero(architectures.baseline).tolist()}
+        needed |= {index for index in (bare, best, selected) if index is not None}
+        matching = self.matching(address)
+        drawn = set(self._drawn(np.flatnonzero(matching), cost or self.costs[0]))
+        shown = needed & set(np.flatnonzero(matching | architectures.baseline).tolist())
+        indices = sorted(needed | drawn)
+        summaries = architectures.points(indices, [TRAINING_TIME.key])
+        known = dict(zip(indices, summaries, strict=True))
+        return Findings(
+            objectives=self.objectives,
+            counts=self._trials.table.counts(),
+            points=tuple(known[index] for index in sorted(shown | drawn)),
+            front=tuple(known[index] for index in self.front if index in shown),
+            bare=None if bare is None else known[bare],
+            best=None if best is None else known[best],
+            knee=knee([known[index] for index in self.front], self.objectives),
+            noise=architectures.noise,
+            table=self.stage_table,
+        )
+
+    def _index_of(self, trial: int | None) -> int | None:
+        """The architecture of a complete trial; None if there is no such trial."""
+        architectures = self.architectures
+        if trial is None or not len(architectures):
+            return None
+        rows = np.flatnonzero(architectures.rows["number"] == trial)
+        return (
+            int(np.searchsorted(architectures.starts, rows[0], "right") - 1) if len(rows) else None
+        )
+
+    def matching(self, address: Address | None) -> Mask:
+        """(n,) which architectures pass the filters of an address."""
+        with self._cache.lock:
+            architectures, index = self.architectures, self.insertions
+            passed = np.ones(len(architectures), dtype=bool)
+            if address is None or not address.filtered:
+                return passed
+            filters: tuple[tuple[tuple[str, ...], Callable[[Insertion, str], bool]], ...] = (
+                (address.attention, lambda i, name: i.attention == name),
+                (address.position, lambda i, name: i.position == name),
+                (address.stage, lambda i, name: name[1:].isdecimal() and reaches(i, int(name[1:]))),
+                (address.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
+            )
+            for names, matches in filters:
+                if names:
+                    wanted = [any(matches(i, name) for name in names) for i in index.insertions]
+                    passed &= index.owners(wanted)[architectures.which]
+            return passed
+
+    def _drawn(self, indices: Indices, cost: Objective) -> list[int]:
+        """All of them, or of too many the most accurate of every cell of `MARKER_GRID`."""
+        if len(indices) <= MAX_MARKERS:
+            return [int(index) for index in indices]
+        architectures = self.architectures
+        costs, accuracy = architectures.mean(cost.key)[indices], architectures.accuracy[indices]
+        known = ~np.isnan(costs)
+        indices, costs, accuracy = indices[known], costs[known], accuracy[known]
+        order = np.argsort(-accuracy, kind="stable")
+        across, up = MARKER_GRID
+        cells = _rank_bins(costs, across) * up + _bins(accuracy, up)
+        _, first = np.unique(cells[order], return_index=True)
+        return [int(index) for index in indices[order[first]][:MAX_MARKERS]]
+
+    @property
+    def stage_table(self) -> AttentionTable:
+        """Gain by attention and stage."""
+        return self._cache.get(
+            "stage table", lambda: self.insertions.stage_table(self._gains_by_text())
+        )
+
+    @property
+    def position_table(self) -> AttentionTable:
+        """Gain by attention and position."""
+        return self._cache.get(
+            "position table", lambda: self.insertions.position_table(self._gains_by_text())
+        )
+
+    @property
+    def ratio_curves(self) -> Mapping[str, Any]:
+        """Gain by attention and reduction ratio."""
+        return self._cache.get(
+            "ratio curves", lambda: self.insertions.ratio_curves(self._gains_by_text())
+        )
+
+    def _gains_by_text(self) -> npt.NDArray[np.float64]:
+        """(texts,) the gain of every architecture of the study; NaN if it has no complete trial."""
+        gains = np.full(self.insertions.count, np.nan)
+        gains[self.architectures.which] = self.architectures.gain
+        return gains
+
+
+def _rank_bins(values: npt.NDArray[np.float64], bins: int) -> Indices:
+    """(n,) the bin of every value, by its rank: all bins hold equally many."""
+    return _bins(np.argsort(np.argsort(values)).astype(float), bins)
+
+
+def _bins(values: npt.NDArray[np.float64], bins: int) -> Indices:
+    """(n,) the bin of every value; all bins are equally wide."""
+    low, high = values.min(), values.max()
+    shares = (values - low) / (high - low or 1.0)
+    indices: Indices = np.minimum(shares * bins, bins - 1).astype(np.int64)
+    return indices

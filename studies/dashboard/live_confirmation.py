@@ -1,0 +1,34 @@
+"""The confirmation of a live study: read again at most once a second."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from ..analysis.confirmation import Confirmation, confirmed
+from .cache import VersionedCache
+from .live_analysis import LiveAnalysis
+from .live_trials import LiveTrials
+
+REFRESH_SECONDS = 1.0
+
+
+class LiveConfirmation:
+    """What the confirming trials of a study show. May be used from any thread."""
+
+    def __init__(self, trials: LiveTrials, analysis: LiveAnalysis, cache: VersionedCache) -> None:
+        self._trials, self._analysis, self._cache = trials, analysis, cache
+        self._refreshed_at = -math.inf
+        self._value: Confirmation | None = None
+
+    @property
+    def value(self) -> Confirmation | None:
+        """The confirmation; None if none was started."""
+        store, study = self._trials.store, self._trials.study
+        with self._cache.lock:
+            if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
+                trials = store.trials(study, confirming=True)
+                current = store.study(study.name)  # it holds the plan of the confirmation
+                self._value = confirmed(current, self._analysis.findings(), trials)
+                self._refreshed_at = time.monotonic()
+            return self._value

@@ -1,0 +1,51 @@
+"""Confirmation: finalists and baselines, retrained and judged on the test split."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+from dash import html
+
+from ...figures.confirmation import confirmation_figure
+from ...text.confirmation import conclusion, rank_warning
+from ..components import Component, figure_slot, remark, section, text_slot, waiting_figure
+from ..context import PageContext
+
+EMPTY_HEIGHT = 60
+"""Pixels of the figure while there is no confirmation."""
+
+
+def page(_: PageContext) -> Component:
+    """The page without its figure."""
+    return [
+        section(
+            "Confirmation",
+            "Finalists and baselines, retrained with fresh seeds and judged once on the test "
+            "split, with 95 % intervals. Filled: the difference is significant after the "
+            "correction for multiple comparisons.",
+            text_slot("conclusion"),
+            figure_slot("confirmation", EMPTY_HEIGHT),
+        )
+    ]
+
+
+def gains(context: PageContext) -> go.Figure:
+    """Gains on the test split with intervals."""
+    confirmation = context.state.confirmation.value
+    if confirmation is None:
+        return waiting_figure(context.theme, "").update_layout(height=EMPTY_HEIGHT)
+    return confirmation_figure(confirmation, context.theme)
+
+
+def conclusion_text(context: PageContext) -> Component:
+    """What can be claimed, and what cannot."""
+    confirmation = context.state.confirmation.value
+    if confirmation is None:
+        return [
+            html.P("Nothing has been confirmed yet. What the search found is a hypothesis."),
+            remark(f"Test it with: attentune confirm {context.state.study.name}"),
+        ]
+    warning = rank_warning(confirmation)
+    return [
+        html.P(conclusion(confirmation), className="summary"),
+        remark(warning) if warning else None,
+    ]

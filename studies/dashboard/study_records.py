@@ -1,0 +1,63 @@
+"""Records of a live study: read from the database when a page needs them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import StudyError
+from ..records import EpochRecord, RejectionRecord, TrialRecord
+from .cache import VersionedCache
+from .live_trials import LiveTrials
+
+
+class StudyRecords:
+    """Trials, epochs, failures and settings of a study. May be used from any thread."""
+
+    def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
+        self._trials, self._cache = trials, cache
+        self._store, self._study = trials.store, trials.study
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The study's config, which `resume` and `confirm` may change."""
+        return self._cache.get("config", lambda: self._store.study(self._study.name), "any").config
+
+    def trial(self, number: int) -> TrialRecord | None:
+        """A trial in full; None if the study has no such number."""
+        try:
+            return self._store.trial(self._study, number)
+        except StudyError:
+            return None
+
+    def trials(self, numbers: Sequence[int]) -> list[TrialRecord]:
+        """Several trials in full, with one query."""
+        return self._store.trials_of(self._study, numbers)
+
+    def trials_of_same_architecture(self, trial: TrialRecord) -> list[TrialRecord]:
+        """All trials of the search with the architecture of a trial, in full."""
+        return self.trials(self._trials.numbers_of(trial.key)) or [trial]
+
+    def epochs(self, numbers: Sequence[int]) -> list[EpochRecord]:
+        """All epochs of several trials."""
+        return self._store.epochs_of(self._study, numbers)
+
+    def failed_trials(self) -> list[TrialRecord]:
+        """The trials that failed."""
+        return self._cache.get(
+            "failed trials", lambda: self._store.trials(self._study, state="failed"), "ended"
+        )
+
+    def rejections(self) -> list[RejectionRecord]:
+        """The architectures that a cost limit rejected, in order."""
+        return self._cache.get("rejections", lambda: self._store.rejections(self._study), "any")
+
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        """What the trials ran on, by the digest that each trial names."""
+        return self._cache.get(
+            "environments", lambda: self._store.environments(self._study), "ended"
+        )
+
+    def spent_seconds(self) -> float:
+        """Wall time of the search so far, over all resumes."""
+        return self._store.spent_seconds(self._study)

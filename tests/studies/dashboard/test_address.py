@@ -1,0 +1,25 @@
+"""A link restores what its sender saw."""
+
+from __future__ import annotations
+
+import pytest
+from attentune.studies.dashboard.address import Address
+
+ADDRESSES = [
+    Address(),
+    Address(study="a b&c=d", cost="macs", log=True, trial=7),
+    Address(attention=("se", "cbam"), stage=("s1",), ratio=("16",), colour="position"),
+    Address(third="latency_ms", position=("mid",), compared=("other", "one & two")),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=str)
+def test_an_address_restores_what_was_seen(address):
+    assert Address.from_query(address.query) == address
+
+
+@pytest.mark.parametrize(
+    "search", [None, "", "?", "?trial=x&colour=none", "?trial=-1", "?log=7", "?%ff=%fe"]
+)
+def test_an_address_that_makes_no_sense_is_the_default(search):
+    assert Address.from_query(search) == Address()
