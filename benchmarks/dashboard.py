@@ -112,7 +112,7 @@ def fill(path: Path, trials: int) -> None:
     with Store.open(path, create=True) as store:
         config = {"stages": STAGES, "plan": {"trials": 2 * trials}}
         objectives = ("accuracy", "params", "latency")
-        record = store.create_study("many", backbone="resnet18", objectives=objectives,
+        record = store.studies.create("many", backbone="resnet18", objectives=objectives,
                                     config=config, seed=0)  # fmt: skip
     known, made = rows(trials, record.id)
     connection = sqlite3.connect(path)
@@ -220,14 +220,14 @@ def keep_adding(path: Path) -> None:
     result = TrialResult(0.6, 4, costs, 2.0, 2.0, 900.0, told)
     with Store.open(path) as store:
         for number, text in enumerate(texts(draw), 10**7):
-            store.start_trial("many", number, parse(text), seed=number)
+            store.trials.start("many", number, parse(text), seed=number)
             for epoch in (1, 2, 3, 4):
                 time.sleep(0.5)
-                store.record_epoch("many", number, EpochReport(epoch, 1.0, 0.5, 1.0, 0.004, 0.5))
+                store.epochs.record("many", number, EpochReport(epoch, 1.0, 0.5, 1.0, 0.004, 0.5))
             if number % 2:
-                store.prune_trial("many", number, "rung 1: behind its peers", seconds=2.0)
+                store.trials.prune("many", number, "rung 1: behind its peers", seconds=2.0)
             else:
-                store.finish_trial("many", number, result)
+                store.trials.finish("many", number, result)
 
 
 def started(path: Path) -> tuple[subprocess.Popen[str], str]:

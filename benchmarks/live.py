@@ -70,9 +70,9 @@ def spread(values: list[float]) -> list[float]:
 def opened(database: str, name: str) -> tuple[str, dict[str, str], list[TrialRecord]]:
     """Of a study: its way to search, its environment and its trials."""
     with Store.open(database, read_only=True) as store:
-        study = store.study(name)
-        trials = store.trials(study)
-        environment = next(iter(store.environments(study).values()))
+        study = store.studies.get(name)
+        trials = store.trials.read(study)
+        environment = next(iter(store.trials.read_environments(study).values()))
     config = study.config["study"]
     pruning = config["pruning"]
     told = ",".join(f"{name}={pruning[name]}" for name in SETTINGS[pruning["pruner"]])

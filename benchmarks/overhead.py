@@ -65,7 +65,7 @@ IN_COORDINATOR = (
     ("propose beforehand", "attentune.search.run.propose", "Proposer.ask_ahead"),
     ("propose", "attentune.search.run.propose", "Proposer.next_trial"),
     ("tell the sampler", "attentune.search.run.propose", "Proposer.on_trial_end"),
-    ("record the result", "attentune.studies.database.store", "Store.finish_trial"),
+    ("record the result", "attentune.studies.database.trials", "TrialRepository.finish"),
 )
 """(label, module, function): where the parts happen. A part inside another is counted alone."""
 

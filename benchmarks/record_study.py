@@ -21,12 +21,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     with Store.open(options.database, read_only=True) as store:
-        study = store.study(options.study)
-        trials = store.trials(study)
+        study = store.studies.get(options.study)
+        trials = store.trials.read(study)
         found = analyse(study, trials)
         result = {
-            **show_json(study, trials, rejected=len(store.rejections(study))),
-            "wall_seconds": round(store.spent_seconds(study), 1),
+            **show_json(study, trials, rejected=len(store.trials.read_rejections(study))),
+            "wall_seconds": round(store.studies.spent_seconds(study), 1),
             "seed_deviation": found.noise.deviation if found.noise else None,
             "config": {
                 key: value
@@ -34,7 +34,7 @@ def main() -> None:
                 if key in ("space", "sampler", "seed", "objectives")
             },
             "recipe": {**study.config["study"]["recipe"], "data": Path(_data(study)).name},
-            "environments": list(store.environments(study).values()),
+            "environments": list(store.trials.read_environments(study).values()),
         }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n")

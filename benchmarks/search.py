@@ -61,19 +61,24 @@ from attentune.studies.records import State, StudyRecord, TrialRecord
 RANDOM = "random/none"
 
 
-class Nothing:
-    """A ledger that keeps nothing: a replay lives in memory."""
+class EmptyStore:
+    """A store that keeps nothing, and its repositories: a replay lives in memory."""
 
-    def trials(self, _study: StudyRecord, /) -> list[TrialRecord]:
+    @property
+    def trials(self) -> EmptyStore:
+        return self
+
+    @property
+    def epochs(self) -> EmptyStore:
+        return self
+
+    def read(self, _study: StudyRecord, /) -> list[Any]:
         return []
 
-    def epochs(self, _study: StudyRecord, /) -> list[Any]:
+    def read_rejections(self, _study: StudyRecord, /) -> list[Any]:
         return []
 
-    def rejections(self, _study: StudyRecord, /) -> list[Any]:
-        return []
-
-    def start_trial(self, *_: Any, **__: Any) -> None:
+    def start(self, *_: Any, **__: Any) -> None:
         pass
 
     def reject(self, *_: Any, **__: Any) -> None:
@@ -119,7 +124,7 @@ class Replay:
         self.record = StudyRecord(
             1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
         )
-        self.proposer = Proposer(Nothing(), self.record, self.config, table.bound, table, study)
+        self.proposer = Proposer(EmptyStore(), self.record, self.config, table.bound, table, study)
         self.pruner = Oracle(self.config, table) if self.knowing else make_pruner(self.config)
         self.dealt = Dealt(table, repetition)
         self.finals = Finals()

@@ -50,10 +50,10 @@ Trial = tuple[str, int, list[EpochReport], str]
 class _NoProbes:
     """An empty probe cache: nothing is measured, because the file names every setting."""
 
-    def get_probe(self, _question: Mapping[str, str]) -> None:
+    def get(self, _question: Mapping[str, str]) -> None:
         return None
 
-    def put_probe(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
+    def put(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
         pass
 
 

@@ -75,8 +75,8 @@ def ours(backbone: str, options: argparse.Namespace, watch: Watch) -> tuple[Run,
         command = [sys.executable, "-m", "attentune", "search", "ours", f"--db={database}", *words]
         seconds = timed(command, watch)
         with Store.open(database, read_only=True) as store:
-            record = store.study("ours")
-            trials = store.trials(record)
+            record = store.studies.get("ours")
+            trials = store.trials.read(record)
     found = {f"{trial.number} {trial.architecture}": trial.accuracy for trial in trials}
     if any(accuracy is None for accuracy in found.values()):
         raise SystemExit(f"not measured: a trial of {backbone} failed")

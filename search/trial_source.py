@@ -70,9 +70,9 @@ class CostLookup(Protocol):
 
 
 class TrialWriter(Protocol):
-    """Records that trials begin; a `Store` is one."""
+    """Records that trials begin; a `TrialRepository` is one."""
 
-    def start_trial(
+    def start(
         self,
         study: StudyRecord,
         number: int,
@@ -87,13 +87,29 @@ class TrialWriter(Protocol):
 
 
 class TrialReader(Protocol):
-    """Reads what a search has recorded; a `Store` is one."""
+    """Reads the trials of a search; a `TrialRepository` is one."""
 
-    def trials(self, study: StudyRecord, /) -> list[TrialRecord]:
+    def read(self, study: StudyRecord, /) -> list[TrialRecord]:
         """All trials of the search, by number."""
 
-    def epochs(self, study: StudyRecord, /) -> list[EpochRecord]:
+
+class EpochReader(Protocol):
+    """Reads the epochs of a search; an `EpochRepository` is one."""
+
+    def read(self, study: StudyRecord, /) -> list[EpochRecord]:
         """All epochs of the search, in the order in which they were recorded."""
+
+
+class SearchReader(Protocol):
+    """Reads what a search has recorded; a `Store` is one."""
+
+    @property
+    def trials(self) -> TrialReader:
+        """Its trials."""
+
+    @property
+    def epochs(self) -> EpochReader:
+        """Its epochs."""
 
 
 @dataclass(frozen=True)
@@ -102,25 +118,25 @@ class RecordedSearch:
     and only if somebody asks.
     """
 
-    store: TrialReader
+    store: SearchReader
     record: StudyRecord
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
         """All trials, by number."""
-        return self.store.trials(self.record)
+        return self.store.trials.read(self.record)
 
     @cached_property
     def epochs(self) -> list[EpochRecord]:
         """All epochs, in the order in which they were recorded."""
-        return self.store.epochs(self.record)
+        return self.store.epochs.read(self.record)
 
 
-def record_starts(store: TrialWriter, study: StudyRecord, proposals: list[Proposal]) -> None:
+def record_starts(trials: TrialWriter, study: StudyRecord, proposals: list[Proposal]) -> None:
     """Record that trials begin; each is removed from the list once it is recorded."""
     while proposals:
         proposal = proposals[0]
-        store.start_trial(
+        trials.start(
             study,
             proposal.number,
             proposal.architecture,

@@ -94,7 +94,7 @@ class TrialRecord:
         architecture, key: canonical text, and its hash.
         epochs: how many are done.
         accuracy: of a complete trial; of a pruned one what its last epoch had; else None.
-        environment: digest of what it ran on; `Store.environments` has the facts.
+        environment: digest of what it ran on; `TrialRepository.read_environments` has the facts.
         note: why it was pruned.
     """
 

@@ -58,7 +58,7 @@ def confirm(
         try:
             outcome = confirm_study(
                 store,
-                store.study(study),
+                store.studies.get(study),
                 lambda coordinator: watching(coordinator, console),
                 top=top,
                 seeds=seeds,

@@ -29,7 +29,7 @@ def report(
         from ...studies.outputs.report import write_report
 
     with open_store(db, read_only=True) as store:
-        path = write_report(store, store.study(study), output)
+        path = write_report(store, store.studies.get(study), output)
     print_line(f"Wrote {path}")
 
 
@@ -45,7 +45,7 @@ def export(
         from ...studies.outputs.export import pick_trial
 
     with open_store(db, read_only=True) as store:
-        record = store.study(study)
+        record = store.studies.get(study)
         trial = pick_trial(store, record, pick)
         folder = export_trial(store, record, trial, output)
     print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")

@@ -60,7 +60,7 @@ def resume(study: Study, db: Db = None, **settings: Any) -> None:
 
     changes = read_plan_changes(settings)
     with messages_on(out), open_store(db) as store:
-        record = update_plan(store, store.study(study), **changes)
+        record = update_plan(store, store.studies.get(study), **changes)
         _run(store, record, db)
 
 
@@ -82,6 +82,6 @@ def _run(store: Store, record: StudyRecord, db: str | None) -> None:
     if not outcome.finished:
         commands.exit_interrupted(outcome.sentence)
     print_summary(store, record)
-    if not any(trial.state == "complete" for trial in store.trials(record)):
+    if not any(trial.state == "complete" for trial in store.trials.read(record)):
         raise typer.Exit(1)
     commands.print_next_steps()

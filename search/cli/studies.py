@@ -26,7 +26,7 @@ def list_studies(db: Db = None, as_json: Json = False) -> None:
         from .summary import print_studies
 
     with open_store(db, read_only=True) as store:
-        summaries = store.summaries()
+        summaries = store.studies.summarize()
         if as_json:
             print_json([summary_json(summary) for summary in summaries])
         elif summaries:
@@ -48,8 +48,8 @@ def show(
         from .summary import print_summary, print_trial
 
     with open_store(db, read_only=True) as store:
-        record = store.study(study)
-        trials = store.trials(record) if trial is None else [store.trial(record, trial)]
+        record = store.studies.get(study)
+        trials = store.trials.read(record) if trial is None else [store.trials.get(record, trial)]
         match trial, as_json:
             case None, True:
                 print_json(study_json(store, record))
@@ -73,7 +73,7 @@ def remove(
 
     with open_store(db) as store:
         if not yes:
-            _ask_to_remove(study, len(store.trials(study)))
+            _ask_to_remove(study, len(store.trials.read(study)))
         delete_study(store, study)
     out.print(f"Removed {study!r}.", markup=False)
 

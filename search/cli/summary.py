@@ -51,16 +51,16 @@ def print_studies(summaries: Iterable[StudySummary]) -> None:
 
 def print_summary(store: Store, record: StudyRecord) -> None:
     """A study's counts, its front against the bare backbone, and its failures."""
-    trials = store.trials(record)
+    trials = store.trials.read(record)
     found = analyse.analyse(record, trials)
-    rejected = len(store.rejections(record))
+    rejected = len(store.trials.read_rejections(record))
     words = [f"{count} {state}" for state, count in found.counts.items() if count]
     words += [f"{rejected} rejected by a limit"] if rejected else []
     out.print(Text(record.name, style="bold"), end="")
     print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
     if found.front:
         _print_front(found)
-    if proven := confirmed(record, found, store.trials(record, confirming=True)):
+    if proven := confirmed(record, found, store.trials.read(record, confirming=True)):
         print_line(f"\nConfirmation: {conclusion(proven)}")
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:5]:
@@ -125,10 +125,12 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         facts.append(("failure", f"{trial.failure.kind}: {trial.failure.message}"))
     for name, value in facts:
         table.add_row(name, Text(str(value)))
-    for name, value in store.environments(record).get(trial.environment or "", {}).items():
+    for name, value in (
+        store.trials.read_environments(record).get(trial.environment or "", {}).items()
+    ):
         table.add_row(Text(name, style="dim"), Text(str(value), style="dim"))
     out.print(table)
-    epochs = store.epochs(record, trial.number)
+    epochs = store.epochs.read(record, trial.number)
     if epochs:
         curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")
         for epoch in epochs:

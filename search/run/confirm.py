@@ -44,7 +44,7 @@ class StudyTrials:
     @classmethod
     def read(cls, store: Store, record: StudyRecord) -> StudyTrials:
         """Those that the database holds now."""
-        return cls(store.trials(record), store.trials(record, confirming=True))
+        return cls(store.trials.read(record), store.trials.read(record, confirming=True))
 
 
 def plan_confirmation(
@@ -85,7 +85,7 @@ def plan_confirmation(
     texts = dict.fromkeys([*kept, *(str(point.architecture) for point in chosen)])
     plan = replace(plan, architectures=tuple(texts))
     if plan != before:
-        record = store.update_config(record, {**record.config, "confirm": asdict(plan)})
+        record = store.studies.update_config(record, {**record.config, "confirm": asdict(plan)})
     return record, plan
 
 
@@ -99,9 +99,9 @@ def _second_look(record: StudyRecord, planned: ConfirmPlan, epochs: int | None) 
 
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
     """What a study's confirming trials show so far; None if no confirmation was begun."""
-    record = store.study(study)
-    findings = analyse(record, store.trials(record))
-    return confirmed(record, findings, store.trials(record, confirming=True))
+    record = store.studies.get(study)
+    findings = analyse(record, store.trials.read(record))
+    return confirmed(record, findings, store.trials.read(record, confirming=True))
 
 
 class ConfirmationSource:
@@ -178,7 +178,7 @@ class ConfirmationSource:
 
     def write_pending(self) -> None:
         """Put what was handed out into the database."""
-        record_starts(self.store, self.record, self._unwritten)
+        record_starts(self.store.trials, self.record, self._unwritten)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Nothing is learned from an epoch."""

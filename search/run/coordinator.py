@@ -175,29 +175,29 @@ class Coordinator:
         study, number = self.record, event.number
         match event:
             case Started():
-                self.store.set_worker(study, number, event.worker)
+                self.store.trials.set_worker(study, number, event.worker)
             case Measured():
                 trial.costs = event.costs
-                self.store.set_costs(study, number, event.costs)
+                self.store.trials.set_costs(study, number, event.costs)
             case EpochDone():
                 self.lease.device += event.report.seconds
                 self.trial_source.on_epoch(number, event.report)
                 self.pool.reply(number, self._answer(trial, event.report))
-                self.store.record_epoch(study, number, event.report)
+                self.store.epochs.record(study, number, event.report)
                 if event.report.epoch == trial.job.recipe.epochs and not self._all_begun():
                     self.trial_source.ask_ahead(trial.job, event.report.accuracy)
             case Finished():
-                self.store.finish_trial(study, number, event.result)
+                self.store.trials.finish(study, number, event.result)
                 self._ended(number)
             case Failed():
-                self.store.fail_trial(study, number, event.failure)
+                self.store.trials.fail(study, number, event.failure)
                 self._ended(number)
                 self._give_up_early(event.failure, trial.role)
             case Rejected():
                 self.trial_source.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
             case Stopped() if trial.pruned is not None:
-                self.store.prune_trial(
+                self.store.trials.prune(
                     study,
                     number,
                     trial.pruned,
@@ -221,7 +221,7 @@ class Coordinator:
         return Decision.PAUSE if self.stopping else Decision.GO_ON
 
     def _ended(self, number: int) -> None:
-        trial = self.store.trial(self.record, number)
+        trial = self.store.trials.get(self.record, number)
         self.trial_source.on_trial_end(trial)
         self.pruner.on_trial_end(trial)
         del self.running[number]
@@ -244,10 +244,10 @@ class Coordinator:
         self.losses[trial.number] += 1
         if self.losses[trial.number] < MAX_LOST_WORKERS:
             del self.running[trial.number]
-            self.waiting.insert(0, self.store.trial(self.record, trial.number))
+            self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
         else:
             message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
-            self.store.fail_trial(self.record, trial.number, Failure("worker_died", message))
+            self.store.trials.fail(self.record, trial.number, Failure("worker_died", message))
             self._ended(trial.number)
 
     def _expire(self) -> None:

@@ -33,6 +33,7 @@ from ..samplers.base import SamplerContext
 from ..samplers.table import make_sampler
 from ..trial_source import (
     CostLookup,
+    EpochReader,
     Proposal,
     RecordedSearch,
     TrialReader,
@@ -47,10 +48,10 @@ MAX_REJECTED_PROPOSALS = 1000
 """If so many proposals in a row exceed a limit, the search ends with an error."""
 
 
-class ProposalStore(TrialReader, TrialWriter, Protocol):
-    """The part of a `Store` that a proposer uses."""
+class ProposalTrials(TrialReader, TrialWriter, Protocol):
+    """The part of a `TrialRepository` that a proposer uses."""
 
-    def rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
+    def read_rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
         """Architectures that exceeded a limit."""
 
     def reject(
@@ -63,6 +64,18 @@ class ProposalStore(TrialReader, TrialWriter, Protocol):
         number: int | None,
     ) -> None:
         """Record that a cost exceeds its limit."""
+
+
+class ProposalStore(Protocol):
+    """The part of a `Store` that a proposer uses."""
+
+    @property
+    def trials(self) -> ProposalTrials:
+        """Where proposals and rejections are recorded."""
+
+    @property
+    def epochs(self) -> EpochReader:
+        """The epochs of the search."""
 
 
 class Proposer:
@@ -94,7 +107,9 @@ class Proposer:
         for trial in recorded.trials:
             self.history.record_start(trial.key, trial.seed)
             self.history.record_state(trial)
-        self.history.rejected |= {rejection.key for rejection in store.rejections(record)}
+        self.history.rejected |= {
+            rejection.key for rejection in store.trials.read_rejections(record)
+        }
         self.bare = Architecture(config.backbone)
         self.baselines = study_baselines(config.backbone, space)
         self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
@@ -166,7 +181,7 @@ class Proposer:
             SpaceError: it is the bare backbone, so nothing could stay within the limits.
         """
         self.study.constrain(number, self._constraints(costs))
-        self.store.reject(self.record, architecture, reason, number=number)
+        self.store.trials.reject(self.record, architecture, reason, number=number)
         self.history.rejected.add(architecture.key)
         self.study.tell(number, state=TrialState.PRUNED)
         if architecture == self.bare:
@@ -177,7 +192,7 @@ class Proposer:
 
         All trials of the search, by number.
         """
-        trials = self.store.trials(self.record)
+        trials = self.store.trials.read(self.record)
         recorded = {trial.number: trial for trial in trials}
         for trial in self.study.trials:
             if trial.state.is_finished():
@@ -229,7 +244,7 @@ class Proposer:
         trials ended.
         """
         self.study.write()
-        record_starts(self.store, self.record, self._pending)
+        record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
 
     def _constraints(self, costs: Costs) -> dict[str, float]:

@@ -63,23 +63,23 @@ def create_study(
 ) -> StudyRecord:
     """Create a study from a request.
 
-    Raises the errors of `resolve_request` and of `Store.check_new`.
+    Raises the errors of `resolve_request` and of `StudyRepository.check_new`.
 
     `command` is kept for whoever wants to do it again, and under `plugins` where people's own
     attentions came from.
     """
-    store.check_new(name)  # before anything slow happens
+    store.studies.check_new(name)  # before anything slow happens
     warm_up()
     with defer_interrupts():
         from ...runners.devices import resolve_device
 
         # It imports torch, which a finished confirmation does without.
         from ..setup.resolve import resolve_request
-    config = resolve_request(request, store, progress)
+    config = resolve_request(request, store.probes, progress)
     device = resolve_device(request.plan.device)
-    packed = autotune_workers_per_gpu(request, config.recipe, device, store)
+    packed = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
     plan = request.plan.model_copy(update={"workers_per_gpu": packed})
-    return store.create_study(
+    return store.studies.create(
         name,
         backbone=config.backbone,
         objectives=config.keys,
@@ -127,7 +127,7 @@ def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecor
     config, plan = settings(record)
     given = {name: value for name, value in changes.items() if value is not None}
     plan = validated(RunPlan, "resume", **{**plan.model_dump(), **given})
-    return store.update_config(record, {**record.config, **_stored(config, plan)})
+    return store.studies.update_config(record, {**record.config, **_stored(config, plan)})
 
 
 def run_study(store: Store, record: StudyRecord, watch: Watch) -> RunOutcome:

@@ -25,8 +25,8 @@ class StudyLease:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
-        self._before = self.store.spent_seconds(self.record) if self.counted else 0.0
-        self.device = self.store.device_seconds(self.record) if self.counted else 0.0
+        self._before = self.store.studies.spent_seconds(self.record) if self.counted else 0.0
+        self.device = self.store.studies.device_seconds(self.record) if self.counted else 0.0
 
     @property
     def wall(self) -> float:
@@ -35,16 +35,16 @@ class StudyLease:
 
     def beat(self) -> None:
         """Say that this process lives, and keep the time; StudyError if another took over."""
-        self.store.heartbeat(self.lease)
+        self.store.leases.heartbeat(self.lease)
         if self.counted:
-            self.store.set_spent_seconds(self.record, self.wall)
+            self.store.studies.set_spent_seconds(self.record, self.wall)
 
 
 @contextlib.contextmanager
 def hold_lease(store: Store, record: StudyRecord, *, counted: bool = True) -> Iterator[StudyLease]:
     """Run this study while the block lasts; StudyError names who does, if somebody alive does."""
-    lease = store.acquire(record)
+    lease = store.leases.acquire(record)
     try:
         yield StudyLease(store, record, lease, counted)
     finally:
-        store.release(lease)
+        store.leases.release(lease)

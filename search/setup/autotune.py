@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 class ProbeCache(Protocol):
-    """Keeps the results of measurements for other studies; a `Store` is one."""
+    """Keeps the results of measurements for other studies; a `ProbeRepository` is one."""
 
-    def get_probe(self, question: Mapping[str, str]) -> dict[str, Any] | None:
+    def get(self, question: Mapping[str, str]) -> dict[str, Any] | None:
         """The result that was put under this question; None if there is none."""
 
-    def put_probe(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
+    def put(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
         """Keep a result, replacing an earlier one."""
 
 
@@ -66,13 +66,13 @@ def autotune_precision(
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
     question = probe_key(request.backbone, recipe, device)
     question["variants"] = f"{asked_precision} {request.memory_format}"
-    answer = probes.get_probe(question)
+    answer = probes.get(question)
     origin = "known from an earlier probe"
     if answer is None:
         probe = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
         milliseconds = dict(probe.milliseconds)
         answer = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
-        probes.put_probe(question, answer)
+        probes.put(question, answer)
         origin = "probed on the bare backbone"
     logger.info(
         "computing in %s, %s; --precision and --memory-format override this", answer["told"], origin
@@ -156,11 +156,11 @@ def autotune_workers_per_gpu(
 
     first = f"cuda:{device.index or 0}"
     question = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
-    answer = probes.get_probe(question)
+    answer = probes.get(question)
     if answer is None:
         logger.info("measuring how many workers to run on each GPU")
         measured = measure_workers_per_gpu(request.backbone, recipe, first)
         answer = {"workers": measured.workers, "told": str(measured)}
-        probes.put_probe(question, answer)
+        probes.put(question, answer)
     logger.info("%s; --workers-per-gpu overrides this", answer["told"])
     return int(answer["workers"])

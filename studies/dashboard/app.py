@@ -112,13 +112,13 @@ class StudyStates:
 
     def names(self) -> list[str]:
         """All studies, the newest first."""
-        return [study.name for study in self.store.studies()][::-1]
+        return [study.name for study in self.store.studies.read_all()][::-1]
 
     def get(self, name: str | None) -> StudyState | None:
         """The state of a study; of the first one for None; None if there is no such study."""
         name = name or self.first or next(iter(self.names()), "")
         try:
-            study = self.store.study(name)
+            study = self.store.studies.get(name)
         except StudyError:
             return None
         with self._lock:

@@ -34,7 +34,7 @@ class PageContext:
     @property
     def study_names(self) -> list[str]:
         """All studies of the database, the newest first."""
-        return [study.name for study in self.state.store.studies()][::-1]
+        return [study.name for study in self.state.store.studies.read_all()][::-1]
 
     @property
     def cost(self) -> Objective:

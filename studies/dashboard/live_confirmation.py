@@ -27,8 +27,8 @@ class LiveConfirmation:
         store, study = self._trials.store, self._trials.study
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
-                trials = store.trials(study, confirming=True)
-                current = store.study(study.name)  # it holds the plan of the confirmation
+                trials = store.trials.read(study, confirming=True)
+                current = store.studies.get(study.name)  # it holds the plan of the confirmation
                 self._value = confirmed(current, self._analysis.findings(), trials)
                 self._refreshed_at = time.monotonic()
             return self._value

@@ -40,7 +40,7 @@ class LiveTrials:
         self.table = TrialTable()
         self.latest_epochs: dict[int, EpochRecord] = {}
         self.has_coordinator = False
-        self._last_epoch_id = store.last_epoch_id()
+        self._last_epoch_id = store.epochs.last_id()
         self._refreshed_at = -math.inf
 
     def refresh(self) -> bool:
@@ -50,7 +50,7 @@ class LiveTrials:
                 return False
             started, changed = self._read_trials()
             changed |= self._read_epochs(started)
-            has_coordinator = self.store.holder(self.study) is not None
+            has_coordinator = self.store.leases.holder(self.study) is not None
             changed |= has_coordinator != self.has_coordinator
             self.has_coordinator = has_coordinator
             counts, versions = self.table.counts(), self._cache.versions
@@ -66,7 +66,7 @@ class LiveTrials:
         running, last_id = table.running, table.last_id
         before = table.rows[np.isin(table.rows["id"], running)].tobytes()
         missing = set(running)
-        for part in self.store.changed_trials(self.study, last_id, running):
+        for part in self.store.trials.read_changed(self.study, last_id, running):
             table.update(part)
             if missing:
                 missing -= {row.id for row in part}
@@ -77,11 +77,11 @@ class LiveTrials:
 
     def _read_epochs(self, started: list[int]) -> bool:
         """Update the latest epochs; whether there are new ones."""
-        epochs = self.store.epochs(self.study, after_id=self._last_epoch_id)
+        epochs = self.store.epochs.read(self.study, after_id=self._last_epoch_id)
         if epochs:
             self._last_epoch_id = epochs[-1].id
         if started:
-            epochs = [*self.store.epochs_of(self.study, started), *epochs]
+            epochs = [*self.store.epochs.read_of_trials(self.study, started), *epochs]
         rows = self.table.rows
         running = set(rows["number"][rows["state"] == RUNNING].tolist())
         latest = self.latest_epochs | {record.number: record for record in epochs}

@@ -50,7 +50,7 @@ def serve(
 
     with Store.open(database, read_only=True) as store:
         if study is not None:
-            store.study(study)
+            store.studies.get(study)
         local = host in LOOPBACK
         token = "" if local else new_token()
         guarded = application(store, study, hosts=LOOPBACK if local else (), token=token)

@@ -21,18 +21,20 @@ class StudyRecords:
     @property
     def config(self) -> Mapping[str, Any]:
         """The study's config, which `resume` and `confirm` may change."""
-        return self._cache.get("config", lambda: self._store.study(self._study.name), "any").config
+        return self._cache.get(
+            "config", lambda: self._store.studies.get(self._study.name), "any"
+        ).config
 
     def trial(self, number: int) -> TrialRecord | None:
         """A trial in full; None if the study has no such number."""
         try:
-            return self._store.trial(self._study, number)
+            return self._store.trials.get(self._study, number)
         except StudyError:
             return None
 
     def trials(self, numbers: Sequence[int]) -> list[TrialRecord]:
         """Several trials in full, with one query."""
-        return self._store.trials_of(self._study, numbers)
+        return self._store.trials.get_many(self._study, numbers)
 
     def trials_of_same_architecture(self, trial: TrialRecord) -> list[TrialRecord]:
         """All trials of the search with the architecture of a trial, in full."""
@@ -40,24 +42,26 @@ class StudyRecords:
 
     def epochs(self, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of several trials."""
-        return self._store.epochs_of(self._study, numbers)
+        return self._store.epochs.read_of_trials(self._study, numbers)
 
     def failed_trials(self) -> list[TrialRecord]:
         """The trials that failed."""
         return self._cache.get(
-            "failed trials", lambda: self._store.trials(self._study, state="failed"), "ended"
+            "failed trials", lambda: self._store.trials.read(self._study, state="failed"), "ended"
         )
 
     def rejections(self) -> list[RejectionRecord]:
         """The architectures that a cost limit rejected, in order."""
-        return self._cache.get("rejections", lambda: self._store.rejections(self._study), "any")
+        return self._cache.get(
+            "rejections", lambda: self._store.trials.read_rejections(self._study), "any"
+        )
 
     def environments(self) -> Mapping[str, Mapping[str, str]]:
         """What the trials ran on, by the digest that each trial names."""
         return self._cache.get(
-            "environments", lambda: self._store.environments(self._study), "ended"
+            "environments", lambda: self._store.trials.read_environments(self._study), "ended"
         )
 
     def spent_seconds(self) -> float:
         """Wall time of the search so far, over all resumes."""
-        return self._store.spent_seconds(self._study)
+        return self._store.studies.spent_seconds(self._study)

@@ -1,1 +1,4 @@
-"""The database: tables, migrations, queries, writes, leases. Only it uses SQLAlchemy."""
+"""The database: connection, tables, migrations, and a repository for each thing that it holds.
+
+Only this folder uses SQLAlchemy.
+"""

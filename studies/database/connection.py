@@ -29,10 +29,11 @@ from sqlalchemy import (
     make_url,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...errors import StoreError
-from .schema import HEAD, READABLE, VERSION_TABLE
+from .schema import HEAD, READABLE, VERSION_TABLE, Base
 
 DEFAULT = "attentune.db"
 VARIABLE = "ATTENTUNE_DB"
@@ -156,6 +157,12 @@ class Database:
         if "full" in lowered:
             return f"{self.shown}: no space is left on the disk; free some, then `resume`."
         return f"{self.shown} cannot be used: {reason}"
+
+
+def insert_if_new(connection: Connection, row: type[Base], **values: Any) -> None:
+    """Insert a row unless its key exists: two coordinators may insert the same shared row."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(row).values(**values).on_conflict_do_nothing())
 
 
 def locate(target: str | Path | None) -> URL:

@@ -1,8 +1,9 @@
-"""One coordinator a study: a lease with a heartbeat, taken over when its owner is gone.
+"""The right to run a study: a lease with a heartbeat, taken over when its owner is dead.
 
-Optuna's heartbeat is not meant for ask and tell, so this is our own. The lease says host and pid;
-an owner is gone when its process is dead on this host, or when its heart has not beaten for
-`STALE_SECONDS` by the database's clock.
+Only one coordinator runs a study at a time. Optuna's heartbeat does not work with ask and tell, so
+this is attentune's own. A lease names host and process; the owner is dead when its process has
+ended on this host, or when its last heartbeat is older than `STALE_SECONDS` by the database's
+clock.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from ...errors import StudyError
 from ..records import Lease, StudyRecord
 from .connection import Database
 from .schema import LeaseRow, StudyRow
+from .studies import Study, StudyRepository
 
 STALE_SECONDS = 30.0
 
 
-class Leases:
+class LeaseRepository:
     """The leases of one database."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, studies: StudyRepository) -> None:
+        self._database, self._studies = database, studies
 
-    def acquire(self, study: StudyRecord) -> Lease:
-        """The right to run this study; StudyError names who has it, if somebody alive does."""
+    def acquire(self, study_or_name: Study) -> Lease:
+        """Take the right to run a study; StudyError names the process that has it, if one does."""
+        study = self._studies.record_of(study_or_name)
         token, host, pid = secrets.token_hex(16), socket.gethostname(), os.getpid()
         with self._database.begin("commit") as connection:
             # On PostgreSQL this row is what two coordinators queue for; SQLite has one writer.
@@ -50,11 +53,11 @@ class Leases:
         return Lease(study.id, study.name, token, host, pid)
 
     def heartbeat(self, lease: Lease) -> None:
-        """Say that the owner lives; StudyError if somebody else has taken over meanwhile."""
+        """Record that the owner is alive; StudyError if another process has taken over."""
         with self._database.begin("write") as connection:
             now = self._database.clock(connection)
-            mine = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
-            if connection.execute(update(LeaseRow).where(*mine).values(heartbeat=now)).rowcount:
+            own_row = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
+            if connection.execute(update(LeaseRow).where(*own_row).values(heartbeat=now)).rowcount:
                 return
         raise StudyError(
             f"another coordinator has taken over the study {lease.study!r}, since this one showed "
@@ -62,16 +65,17 @@ class Leases:
         )
 
     def release(self, lease: Lease) -> None:
-        """Give the study free; nothing happens if it is no longer ours."""
+        """Give the right back. Nothing happens if another process has taken over."""
         with self._database.begin("write") as connection:
-            mine = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
-            connection.execute(delete(LeaseRow).where(*mine))
+            own_row = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
+            connection.execute(delete(LeaseRow).where(*own_row))
 
-    def holder(self, study: StudyRecord) -> Lease | None:
-        """Who runs this study now, alive as far as can be told; None if nobody does."""
+    def holder(self, study: Study) -> Lease | None:
+        """The lease of the process that runs a study now; None if there is none, or it is dead."""
+        record = self._studies.record_of(study)
         with self._database.begin("read") as connection:
-            found = self._find(connection, study)
-        return found if found is not None and alive(found) else None
+            lease = self._find(connection, record)
+        return lease if lease is not None and alive(lease) else None
 
     def _find(self, connection: Connection, study: StudyRecord) -> Lease | None:
         query = select(LeaseRow.token, LeaseRow.host, LeaseRow.pid, LeaseRow.heartbeat)
@@ -83,7 +87,7 @@ class Leases:
 
 
 def alive(lease: Lease) -> bool:
-    """Whether the owner may still be running."""
+    """Whether the owner of a lease may still be running; without a way to tell, it may."""
     if lease.age > STALE_SECONDS:
         return False
     if lease.host != socket.gethostname():

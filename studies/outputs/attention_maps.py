@@ -91,8 +91,8 @@ def request_for_trial(
         StoreError: the trial has left no weights, with the reason.
         StudyError: there is no such trial, or its attention is not installed here.
     """
-    record = store.study(study) if isinstance(study, str) else study
-    trial = store.trial(record, number)
+    record = store.studies.get(study) if isinstance(study, str) else study
+    trial = store.trials.get(record, number)
     label = f"trial {number} of {record.name!r}"
     require_attentions(record, label, (i.attention for i in trial.parsed.insertions))
     weights = _weights_file(store, record, number)
@@ -125,11 +125,11 @@ def request_for_baseline(
     Of several bare trials the one with the trial's role is preferred, then a complete one, then the
     one with the trial's seed. The arguments and errors are those of `request_for_trial`.
     """
-    record = store.study(study) if isinstance(study, str) else study
-    trial = store.trial(record, number)
-    trials = store.trials(record)
+    record = store.studies.get(study) if isinstance(study, str) else study
+    trial = store.trials.get(record, number)
+    trials = store.trials.read(record)
     if trial.role == CONFIRM:
-        trials += store.trials(record, confirming=True)
+        trials += store.trials.read(record, confirming=True)
     bare = [t for t in trials if t.parsed.bare and _weights_file(store, record, t.number)]
     if not bare:
         return None

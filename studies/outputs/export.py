@@ -39,17 +39,17 @@ FORMAT = 1
 def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
     """The trial that `best`, `knee` or a number means; StudyError if there is none to take."""
     if pick.isdecimal():
-        trial = store.trial(record, int(pick))
+        trial = store.trials.get(record, int(pick))
         if trial.state != "complete":
             raise StudyError(f"trial {pick} of {record.name!r} is {trial.state}, not complete.")
         return trial
     if pick not in ("best", "knee"):
         raise UsageError(f"--pick takes best, knee or a trial's number, not {pick!r}")
-    found = analyse.analyse(record, store.trials(record))
+    found = analyse.analyse(record, store.trials.read(record))
     point = found.best if pick == "best" else found.knee
     if point is None:
         raise StudyError(f"{record.name!r} has no complete trial to export yet.")
-    return store.trial(record, point.number)
+    return store.trials.get(record, point.number)
 
 
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:

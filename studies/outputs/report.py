@@ -56,7 +56,7 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
 
     StoreError if the file cannot be written.
     """
-    record = study if isinstance(study, StudyRecord) else store.study(study)
+    record = study if isinstance(study, StudyRecord) else store.studies.get(study)
     target = Path(path).expanduser()
     if target.is_dir():
         raise StoreError(
@@ -77,9 +77,9 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
 
 def render(store: Store, study: StudyRecord) -> str:
     """The report's HTML."""
-    trials = store.trials(study)
+    trials = store.trials.read(study)
     findings = analyse(study, trials)
-    confirmation = confirmed(study, findings, store.trials(study, confirming=True))
+    confirmation = confirmed(study, findings, store.trials.read(study, confirming=True))
     figures = _figures(findings, trials, store, study, confirmation)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -105,8 +105,8 @@ def render(store: Store, study: StudyRecord) -> str:
         figures=figures,
         costs=_shown_costs(findings),
         failures=failures_by_kind(trials),
-        rejections=store.rejections(study),
-        environment=_environment(store.environments(study)),
+        rejections=store.trials.read_rejections(study),
+        environment=_environment(store.trials.read_environments(study)),
         command=study.config.get("command"),
         config=json.dumps(study.config, indent=2, ensure_ascii=False, default=str),
         version=__version__,
@@ -147,7 +147,7 @@ def _figures(
     study: StudyRecord,
     confirmation: Confirmation | None,
 ) -> list[Drawing]:
-    epochs = store.epochs(study)
+    epochs = store.epochs.read(study)
     stages = len(findings.table.stages)
     tradeoffs = [
         _drawing(
@@ -240,7 +240,7 @@ def _tiles(
     else:
         tiles.append(Tile("unknown", "noise floor", "no architecture has two seeds yet"))
     busy = sum(trial.seconds or 0 for trial in trials)
-    wall = store.spent_seconds(study)
+    wall = store.studies.spent_seconds(study)
     tiles.append(
         Tile(formatting.duration(wall or busy), "time", f"{formatting.duration(busy)} in trials")
     )

@@ -15,18 +15,18 @@ from ..text.confirmation import conclusion
 def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """One trial for programs, with its learning curve and what it ran on."""
     listed = analyse.show_json(record, [trial])["trials"][0]
-    epochs = [asdict(epoch.report) for epoch in store.epochs(record, trial.number)]
-    environment = store.environments(record).get(trial.environment or "")
+    epochs = [asdict(epoch.report) for epoch in store.epochs.read(record, trial.number)]
+    environment = store.trials.read_environments(record).get(trial.environment or "")
     return {**listed, "curve": epochs, "environment": environment}
 
 
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and what was confirmed of it."""
-    trials = store.trials(record)
-    listed = analyse.show_json(record, trials, rejected=len(store.rejections(record)))
+    trials = store.trials.read(record)
+    listed = analyse.show_json(record, trials, rejected=len(store.trials.read_rejections(record)))
     proven = None
     if ConfirmPlan.of(record) is not None:
-        confirming = store.trials(record, confirming=True)
+        confirming = store.trials.read(record, confirming=True)
         found = confirmed(record, analyse.analyse(record, trials), confirming)
         proven = found and confirmation_json(found, conclusion(found))
     return {**listed, "confirmation": proven}

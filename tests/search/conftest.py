@@ -156,7 +156,7 @@ class Bench:
 
         if config is not None:
             self.create(name, config)
-        record = self.store.study(name)
+        record = self.store.studies.get(name)
         config = StudyConfig.model_validate(record.config["study"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, self.store, name)
@@ -173,7 +173,7 @@ class Bench:
 
     def create(self, name: str, config: StudyConfig) -> None:
         """A study without trials."""
-        self.store.create_study(
+        self.store.studies.create(
             name,
             backbone=config.backbone,
             objectives=config.keys,
@@ -189,7 +189,7 @@ class Bench:
         **asked: int,
     ) -> None:
         """Confirm the study, or go on with it, as a new process would."""
-        record = self.store.study(name)
+        record = self.store.studies.get(name)
         config = StudyConfig.model_validate(record.config["study"])
         record, wanted = plan_confirmation(self.store, record, config, **asked)
         trial_source = ConfirmationSource(self.store, record, config, wanted)
@@ -209,12 +209,12 @@ class Bench:
 
     def told_confirming(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
         """What the database holds of every confirming trial, for comparisons."""
-        trials = self.store.trials(name, confirming=True)
+        trials = self.store.trials.read(name, confirming=True)
         return [(t.number, t.architecture, t.seed, t.state, t.accuracy) for t in trials]
 
     def told(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
         """What the database holds of every trial, for comparisons."""
-        trials = self.store.trials(self.store.study(name))
+        trials = self.store.trials.read(self.store.studies.get(name))
         return [(t.number, t.architecture, t.seed, t.state, t.accuracy) for t in trials]
 
 

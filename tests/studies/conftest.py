@@ -60,7 +60,7 @@ def store(target: str) -> Iterator[Store]:
 
 @pytest.fixture
 def study(store: Store) -> StudyRecord:
-    return store.create_study(
+    return store.studies.create(
         "first", backbone="resnet18", objectives=("accuracy", "params"), config={}, seed=0
     )
 
@@ -117,11 +117,11 @@ def add(
         **costs: Any,
     ) -> int:
         number = next(numbers)
-        store.start_trial(study, number, parse(text), seed=seed, role=role)
+        store.trials.start(study, number, parse(text), seed=seed, role=role)
         if accuracy is not None:
             for done in (1, 2):
-                store.record_epoch(study, number, epoch(done, accuracy * done / 2))
-            store.finish_trial(study, number, result(accuracy, params, **costs))
+                store.epochs.record(study, number, epoch(done, accuracy * done / 2))
+            store.trials.finish(study, number, result(accuracy, params, **costs))
         return number
 
     return run

@@ -64,9 +64,9 @@ def waves(
     add("resnet18+wave(r=4,mode=true)@s1-s2.residual", 0.70, 1200)
     add("resnet18+wave(r=8)@s3.mid+eca@s4.mid", 0.65, 1300)
     add("resnet18+wave(r=2)@all.post")
-    study = store.update_config(study, {"plugins": {"wave": WAVE}})
-    shown = analyse.show_json(study, store.trials(study))
-    assert missing_note(study, store.trials(study)) == ""
+    study = store.studies.update_config(study, {"plugins": {"wave": WAVE}})
+    shown = analyse.show_json(study, store.trials.read(study))
+    assert missing_note(study, store.trials.read(study)) == ""
     uninstall()
     return study, shown
 
@@ -76,7 +76,7 @@ Waves = tuple[StudyRecord, dict[str, Any]]
 
 def test_everything_is_shown_as_before(store: Store, waves: Waves) -> None:
     study, before = waves
-    trials = store.trials(study)
+    trials = store.trials.read(study)
     assert analyse.show_json(study, trials) == before
     assert [t["architecture"] for t in before["trials"]][2:4] == [
         "resnet18+wave(r=4,mode=true)@s1-s2.residual",
@@ -107,13 +107,13 @@ def test_the_note_names_the_attention_its_package_and_the_remedy(
     store: Store, waves: Waves
 ) -> None:
     study, _ = waves
-    note = missing_note(study, store.trials(study))
+    note = missing_note(study, store.trials.read(study))
     assert note.startswith(
         f"This study uses the attention 'wave' of {WAVE}, which is not installed"
     )
     assert note.endswith("install the package, or name its module in ATTENTUNE_PLUGINS.")
-    assert missing_note(study, [store.trial(study, 1)]) == ""
-    unknown = missing_note(store.update_config(study, {}), store.trials(study))
+    assert missing_note(study, [store.trials.get(study, 1)]) == ""
+    unknown = missing_note(store.studies.update_config(study, {}), store.trials.read(study))
     assert "uses the attention 'wave', which is not installed here" in unknown
 
 
@@ -131,7 +131,7 @@ def test_a_module_that_cannot_be_imported_is_the_note(
 ) -> None:
     study, before = waves
     monkeypatch.setenv("ATTENTUNE_PLUGINS", "no_such_module")
-    trials = store.trials(study)
+    trials = store.trials.read(study)
     assert "'no_such_module', which cannot be imported" in missing_note(study, trials)
     assert missing_note(study, trials[:2]) == ""
     assert analyse.show_json(study, trials) == before
@@ -145,12 +145,12 @@ def test_a_module_that_is_named_is_enough(
     (tmp_path / "my_wave_module.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ATTENTUNE_PLUGINS", "my_wave_module")
-    assert missing_note(waves[0], store.trials(waves[0])) == ""
+    assert missing_note(waves[0], store.trials.read(waves[0])) == ""
     del sys.modules["my_wave_module"]
 
 
 def test_an_export_of_such_a_trial_is_refused(store: Store, waves: Waves, tmp_path: Path) -> None:
     study, _ = waves
     with pytest.raises(StudyError, match="trial 2 of 'first' needs the attention 'wave' of"):
-        export(store, study, store.trial(study, 2), tmp_path / "model")
+        export(store, study, store.trials.get(study, 2), tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -261,7 +261,7 @@ def _wait_for_epochs(database: Path, count: int) -> None:
         time.sleep(0.1)
         try:
             with Store.open(database, read_only=True) as store:
-                if len(store.epochs(store.study("s"))) >= count:
+                if len(store.epochs.read(store.studies.get("s"))) >= count:
                     return
         except Exception:  # not there yet
             continue

@@ -116,7 +116,7 @@ def test_a_loss_that_is_no_number_is_last():
 def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
     config = bench.config(sampler="random", pruning=ASHA, recipe={"epochs": 9})
     bench.run("s", 30, config)
-    trials = bench.store.trials(bench.store.study("s"))
+    trials = bench.store.trials.read(bench.store.studies.get("s"))
     pruned = [trial for trial in trials if trial.state == "pruned"]
     assert len(pruned) > 10
     assert {trial.epochs for trial in pruned} == {2, 4}
@@ -133,8 +133,10 @@ def test_what_goes_on_is_better_than_what_stops(bench):
         sampler="random", objectives=("accuracy",), pruning=ASHA, recipe={"epochs": 9}
     )
     bench.run("s", 60, config)
-    trials = [t for t in bench.store.trials(bench.store.study("s")) if t.role == "search"]
-    seen = {t.number: e.report for t in trials for e in bench.store.epochs("s", t.number)[:1]}
+    trials = [
+        t for t in bench.store.trials.read(bench.store.studies.get("s")) if t.role == "search"
+    ]
+    seen = {t.number: e.report for t in trials for e in bench.store.epochs.read("s", t.number)[:1]}
 
     def mean(state):
         found = [seen[t.number].accuracy for t in trials if t.state == state]
@@ -160,7 +162,7 @@ def test_with_the_model_at_the_rungs_too(bench, sampler, pruning):
     bench.run("halves", 12, bench.config(**config))
     bench.run("halves", 24)
     assert bench.told("halves") == bench.told("whole")
-    trials = bench.store.trials(bench.store.study("whole"))
+    trials = bench.store.trials.read(bench.store.studies.get("whole"))
     assert any(trial.state == "pruned" for trial in trials)
     assert not [trial for trial in trials if trial.state == "pruned" and trial.role == BASELINE]
 
@@ -226,7 +228,7 @@ def test_an_interrupt_at_a_rung_prunes_and_resume_does_not_revive(bench):
             coordinator.stop()
 
     bench.run("s", 30, config, on_event=stop_at_the_first_pruning)
-    before = bench.store.trials(bench.store.study("s"))
+    before = bench.store.trials.read(bench.store.studies.get("s"))
     assert before[-1].state == "pruned"
     bench.run("s", 30)
     assert bench.told("s")[: len(before)] == [

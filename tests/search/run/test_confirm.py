@@ -11,20 +11,20 @@ from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 
 
 def confirming(bench, name="s"):
-    return bench.store.trials(bench.store.study(name), confirming=True)
+    return bench.store.trials.read(bench.store.studies.get(name), confirming=True)
 
 
 def test_finalists_and_baselines_run_with_fresh_seeds_longer_and_on_the_test_split(bench):
     bench.run("s", 12, bench.config(seed=5))
     bench.confirm("s", seeds=3)
     trials = confirming(bench)
-    plan = ConfirmPlan.of(bench.store.study("s"))
+    plan = ConfirmPlan.of(bench.store.studies.get("s"))
     assert plan is not None
     assert (plan.seeds, plan.epochs, plan.searched_epochs) == (3, 8, 3)  # 2.5 × 3, rounded up
-    searched = {t.architecture for t in bench.store.trials(bench.store.study("s"))}
+    searched = {t.architecture for t in bench.store.trials.read(bench.store.studies.get("s"))}
     baselines = {
         t.architecture
-        for t in bench.store.trials(bench.store.study("s"))
+        for t in bench.store.trials.read(bench.store.studies.get("s"))
         if t.role == "baseline" and t.seed == 5
     }
     assert baselines < set(plan.architectures) <= searched
@@ -107,7 +107,7 @@ def test_a_confirmation_in_between_changes_nothing_for_the_search(bench, sampler
     bench.run("whole", 16, bench.config(sampler=sampler))
     bench.run("s", 10, bench.config(sampler=sampler))
     bench.confirm("s", seeds=2)
-    spent = bench.store.spent_seconds("s")
+    spent = bench.store.studies.spent_seconds("s")
     assert spent < 60
     bench.run("s", 16)
     assert bench.told("s") == bench.told("whole")

@@ -23,7 +23,7 @@ TINY = Space.of(attentions=("none", "se", "eca"), ratios=(4, 8), granularity="ne
 
 def test_the_baselines_run_first(bench):
     bench.run("s", 8, bench.config())
-    trials = bench.store.trials(bench.store.study("s"))
+    trials = bench.store.trials.read(bench.store.studies.get("s"))
     assert [t.architecture for t in trials[:5]] == BASELINES
     assert [t.role for t in trials] == ["baseline"] * 5 + ["search"] * 3
 
@@ -42,7 +42,7 @@ def test_the_next_trial_is_thought_of_while_the_last_one_is_at_its_end(bench, mo
     asked, select = [], ThompsonSampling.select
 
     def recorded_select(self, seen, seed, number):
-        last = bench.store.trials(bench.store.study("ahead"))[-1]
+        last = bench.store.trials.read(bench.store.studies.get("ahead"))[-1]
         asked.append((number, last.state))
         return select(self, seen, seed, number)
 
@@ -102,10 +102,12 @@ def test_every_seed_that_is_used_has_a_bare_backbone_to_compare_with(bench):
 def test_a_grid_tries_everything_once_before_it_repeats(bench):
     config = bench.config(space=TINY, sampler="grid")
     bench.run("s", 20, config)
-    searched = [t for t in bench.store.trials(bench.store.study("s")) if t.role == "search"]
+    searched = [
+        t for t in bench.store.trials.read(bench.store.studies.get("s")) if t.role == "search"
+    ]
     fresh = [t.architecture for t in searched if t.seed == 0]
     assert len(fresh) == len(set(fresh))
-    assert {t.architecture for t in bench.store.trials(bench.store.study("s"))} >= {
+    assert {t.architecture for t in bench.store.trials.read(bench.store.studies.get("s"))} >= {
         "test_resnet+se(r=4,start=identity)@all.residual",
         "test_resnet+se(r=8,start=identity)@all.residual",
         "test_resnet+eca(start=identity)@all.residual",
@@ -115,12 +117,13 @@ def test_a_grid_tries_everything_once_before_it_repeats(bench):
 def test_a_limit_rejects_before_anything_is_trained(bench):
     limit = 385_000
     bench.run("s", 25, bench.config(sampler="tpe", limits={"params": limit}))
-    study = bench.store.study("s")
+    study = bench.store.studies.get("s")
     assert all(
-        job.number in {t.number for t in bench.store.trials(study)} for job in bench.pool.started
+        job.number in {t.number for t in bench.store.trials.read(study)}
+        for job in bench.pool.started
     )
-    assert len(bench.store.trials(study)) == 25
-    rejected = bench.store.rejections(study)
+    assert len(bench.store.trials.read(study)) == 25
+    rejected = bench.store.trials.read_rejections(study)
     assert rejected
     assert not {r.key for r in rejected} & {job.architecture.key for job in bench.pool.started}
     assert "above the limit" in rejected[0].reason
@@ -140,7 +143,9 @@ def test_an_interrupt_lets_the_epoch_end_and_resume_goes_on_from_it(bench):
 
     stopped = bench.run("s", 12, bench.config(), on_event=interrupt)
     assert stopped.stopping
-    running = [t for t in bench.store.trials(bench.store.study("s")) if t.state == "running"]
+    running = [
+        t for t in bench.store.trials.read(bench.store.studies.get("s")) if t.state == "running"
+    ]
     assert [(t.number, t.epochs) for t in running] == [(6, 2)]
 
     bench.run("s", 12)
@@ -167,7 +172,7 @@ def test_a_lost_worker_costs_its_trial_one_epoch_and_the_study_goes_on(bench):
 def test_a_trial_that_keeps_losing_workers_fails_and_the_study_goes_on(bench):
     bench.pool.dies_after_epoch = [2, 2, 2]
     bench.run("s", 6, bench.config())
-    trials = bench.store.trials(bench.store.study("s"))
+    trials = bench.store.trials.read(bench.store.studies.get("s"))
     assert trials[0].failure.kind == "worker_died"
     assert [t.state for t in trials[1:]] == ["complete"] * 5
 
@@ -220,7 +225,7 @@ def test_a_crash_between_the_database_and_optuna_is_mended_at_resume(bench, monk
 
 def test_a_time_budget_is_a_total_over_all_resumes(bench):
     record = bench.run("s", 6, bench.config()).record
-    bench.store.set_spent_seconds(record, 100.0)
+    bench.store.studies.set_spent_seconds(record, 100.0)
     bench.run("s", 50, budget=99.0)
     assert not bench.pool.started
 
@@ -238,5 +243,5 @@ def test_a_trial_past_its_time_fails_as_timeout(bench, monkeypatch):
     clock = iter(range(0, 10**6, 50))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: float(next(clock)))
     bench.run("s", 2, bench.config(recipe={"epochs": 50}), trial_timeout=500.0)
-    trials = bench.store.trials(bench.store.study("s"))
+    trials = bench.store.trials.read(bench.store.studies.get("s"))
     assert {t.failure.kind for t in trials if t.failure} == {"timeout"}

@@ -242,8 +242,8 @@ def test_show_json_keeps_its_contract(store: Store, study: StudyRecord, add: Add
     add("resnet18+se(r=4)@all.mid", 0.65, 150)
     running = add("resnet18+se(r=8)@all.mid")
     failed = add("resnet18+se(r=16)@all.mid")
-    store.fail_trial(study, failed, Failure("diverged", "the loss is NaN", "Traceback"))
-    shown = analyse.show_json(study, store.trials(study), rejected=2)
+    store.trials.fail(study, failed, Failure("diverged", "the loss is NaN", "Traceback"))
+    shown = analyse.show_json(study, store.trials.read(study), rejected=2)
     assert json.loads(json.dumps(shown, allow_nan=False)) == shown
     assert shown["study"] == "first"
     assert shown["directions"] == {"accuracy": "maximize", "params": "minimize"}

@@ -52,16 +52,16 @@ def result(accuracy: float, params: int) -> TrialResult:
 
 def run_trial(store: Store, study: str, number: int, text: str, seed: int = 0) -> None:
     role = BASELINE if number < 2 else SEARCH
-    store.start_trial(study, number, parse(text), seed=seed, role=role, worker=f"w{number % 2}")
+    store.trials.start(study, number, parse(text), seed=seed, role=role, worker=f"w{number % 2}")
     reached = 0.6 + 0.02 * TEXTS.index(text) + 0.004 * seed
     for done in (1, 2, 3):
-        store.record_epoch(study, number, epoch(done, reached - 0.1 + done * 0.1 / 3))
-    store.finish_trial(study, number, result(reached, 1000 + 10 * TEXTS.index(text)))
+        store.epochs.record(study, number, epoch(done, reached - 0.1 + done * 0.1 / 3))
+    store.trials.finish(study, number, result(reached, 1000 + 10 * TEXTS.index(text)))
 
 
 def make_study(store: Store, name: str) -> None:
     config = {"stages": 4, "plan": {"trials": 20}, "study": {"recipe": {"data": "digits"}}}
-    store.create_study(
+    store.studies.create(
         name, backbone="resnet18", objectives=("accuracy", "params"), config=config, seed=0
     )
 
@@ -74,8 +74,8 @@ def writer(tmp_path) -> Iterator[Store]:
         make_study(store, "done")
         for number in range(10):
             run_trial(store, "done", number, TEXTS[number % 5], seed=number // 5)
-        store.start_trial("done", 10, parse(f"{TEXTS[2]}+eca@s1.residual"), seed=0)
-        store.fail_trial("done", 10, Failure("error", HOSTILE, "trace"))
+        store.trials.start("done", 10, parse(f"{TEXTS[2]}+eca@s1.residual"), seed=0)
+        store.trials.fail("done", 10, Failure("error", HOSTILE, "trace"))
         yield store
 
 
@@ -210,7 +210,7 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
 def counted(database: Any) -> int:
     """Epochs so far."""
     with suppress(StoreError), Store.open(database, read_only=True) as store:
-        return store.last_epoch_id()
+        return store.epochs.last_id()
     return 0
 
 
@@ -218,8 +218,8 @@ def counted(database: Any) -> int:
 def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser):
     run_trial(writer, "young", 0, TEXTS[0])
     make_study(writer, "unlucky")
-    writer.start_trial("unlucky", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
-    writer.fail_trial("unlucky", 0, Failure("out_of_memory", "no memory left", "trace"))
+    writer.trials.start("unlucky", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
+    writer.trials.fail("unlucky", 0, Failure("out_of_memory", "no memory left", "trace"))
     with served(writer.name) as address, opened(browser, 390) as (page, complaints):
         for study in ("young", "unlucky"):
             for path in PAGES:
@@ -277,11 +277,11 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         page.goto(address)
         page.get_by_text("No complete trial yet").first.wait_for()
         page.evaluate("window.loadedOnce = true")
-        writer.acquire("young")
-        writer.start_trial("young", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
-        writer.record_epoch("young", 0, epoch(1, 0.321))
+        writer.leases.acquire("young")
+        writer.trials.start("young", 0, parse(TEXTS[0]), seed=0, role=BASELINE)
+        writer.epochs.record("young", 0, epoch(1, 0.321))
         page.get_by_text("trial 0: epoch 1, 32.1 %").wait_for()
-        writer.finish_trial("young", 0, result(0.5, 1000))
+        writer.trials.finish("young", 0, result(0.5, 1000))
         for number in (1, 2):
             run_trial(writer, "young", number, TEXTS[number])
         until(

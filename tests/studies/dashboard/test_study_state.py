@@ -22,27 +22,27 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
     assert state.analysis.findings().best.accuracy == 0.6
 
     rows = []
-    whole = reader.changed_trials
+    whole = reader.trials.read_changed
 
     def counted(*given):
         found = list(whole(*given))
         rows.append(sum(map(len, found)))
         return found
 
-    monkeypatch.setattr(reader, "changed_trials", counted)
-    store.start_trial(study, 100, parse("resnet18+eca@all.residual"), seed=0)
-    store.record_epoch(study, 100, epoch(1, 0.4))
+    monkeypatch.setattr(reader.trials, "read_changed", counted)
+    store.trials.start(study, 100, parse("resnet18+eca@all.residual"), seed=0)
+    store.epochs.record(study, 100, epoch(1, 0.4))
     assert state.refresh() != mark
     assert {n: r.report.epoch for n, r in state.trials.latest_epochs.items()} == {100: 1}
-    store.record_epoch(study, 100, epoch(2, 0.55))
+    store.epochs.record(study, 100, epoch(2, 0.55))
     mark = state.refresh()
     assert state.trials.latest_epochs[100].report.accuracy == 0.55
-    store.finish_trial(study, 100, result(0.7))
+    store.trials.finish(study, 100, result(0.7))
     assert state.refresh() != mark
     assert state.trials.latest_epochs == {}
     assert state.analysis.findings().best.number == 100
     assert max(rows) == 1
-    expected = analyse(study, reader.trials(study), stages=state.analysis.stages)
+    expected = analyse(study, reader.trials.read(study), stages=state.analysis.stages)
     found = state.analysis.findings()
     assert (found.counts, found.noise, found.table) == (
         expected.counts,
@@ -93,8 +93,8 @@ def test_an_empty_study_and_one_that_only_failed_have_nothing_to_show(store, stu
     state = StudyState(reader, study)
     assert state.analysis.findings().best is None
     assert state.analysis.costs[0].key == "params"
-    store.start_trial(study, 0, parse("resnet18"), seed=0)
-    store.fail_trial(study, 0, Failure("error", "<b>boom</b>", "trace"))
+    store.trials.start(study, 0, parse("resnet18"), seed=0)
+    store.trials.fail(study, 0, Failure("error", "<b>boom</b>", "trace"))
     state.refresh()
     assert state.analysis.findings().points == ()
     assert [t.failure.message for t in state.records.failed_trials()] == ["<b>boom</b>"]

@@ -144,11 +144,11 @@ def test_a_folder_that_cannot_be_written_can_still_be_read() -> None:
             except StoreError as error:
                 said.append(str(error))
         with Store.open(folder / "old.db", read_only=True) as store:
-            return [*said, *(study.name for study in store.studies())]
+            return [*said, *(study.name for study in store.studies.read_all())]
 
     try:
         with Store.open(folder / "old.db", create=True) as store:
-            store.create_study("kept", backbone="r", objectives=("accuracy",), config={}, seed=0)
+            store.studies.create("kept", backbone="r", objectives=("accuracy",), config={}, seed=0)
         folder.chmod(0o555)
         new, old, name = as_nobody(act)
     finally:
@@ -212,7 +212,7 @@ def test_optuna_lives_in_the_same_database(target: str, tmp_path: Path, optuna_f
         before = optuna_tables(url)
         assert {"studies", "trials", "alembic_version"} <= set(before)
     with Store.open(target, create=True) as store:
-        store.create_study("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
+        store.studies.create("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
         with optuna_storage(store.url) as storage:
             study = optuna.create_study(
                 storage=storage, study_name="s", directions=["maximize", "minimize"]
@@ -221,7 +221,7 @@ def test_optuna_lives_in_the_same_database(target: str, tmp_path: Path, optuna_f
     with Store.open(target) as store, optuna_storage(store.url) as storage:
         loaded = optuna.load_study(storage=storage, study_name="s")
         assert [trial.values for trial in loaded.trials] == [[0.5, 3.0]]
-        assert [s.name for s in store.studies()] == ["s"]
+        assert [s.name for s in store.studies.read_all()] == ["s"]
     if optuna_first:
         assert optuna_tables(url) == before
 
@@ -309,16 +309,16 @@ def test_results_are_committed_in_full_and_epochs_are_not(
 
     def create() -> None:
         study.append(
-            store.create_study("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
+            store.studies.create("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
         )
 
     assert modes(create) == {"commit"}
     for number in range(3):
-        store.start_trial(study[0], number, SE, seed=number)
-    assert modes(lambda: store.record_epoch(study[0], 0, epoch(1))) == {"write"}
-    assert modes(lambda: store.finish_trial(study[0], 0, result())) == {"commit"}
-    assert modes(lambda: store.fail_trial(study[0], 1, Failure("error", "x"))) == {"commit"}
-    assert modes(lambda: store.prune_trial(study[0], 2, "x")) == {"commit"}
+        store.trials.start(study[0], number, SE, seed=number)
+    assert modes(lambda: store.epochs.record(study[0], 0, epoch(1))) == {"write"}
+    assert modes(lambda: store.trials.finish(study[0], 0, result())) == {"commit"}
+    assert modes(lambda: store.trials.fail(study[0], 1, Failure("error", "x"))) == {"commit"}
+    assert modes(lambda: store.trials.prune(study[0], 2, "x")) == {"commit"}
     store.close()
 
 
@@ -328,11 +328,11 @@ from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.database.store import Store
 store = Store.open(sys.argv[1], create=True)
-study = store.create_study("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
-store.start_trial(study, 0, parse("resnet18"), seed=0)
-store.record_epoch(study, 0, EpochReport(
+study = store.studies.create("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
+store.trials.start(study, 0, parse("resnet18"), seed=0)
+store.epochs.record(study, 0, EpochReport(
     epoch=1, train_loss=1.0, accuracy=0.4, val_loss=1.0, lr=0.1, seconds=1.0))
-store.finish_trial(study, 0, TrialResult(0.5, 1, Costs(1, 1), 1.0, 1.0, 1.0, {}))
+store.trials.finish(study, 0, TrialResult(0.5, 1, Costs(1, 1), 1.0, 1.0, 1.0, {}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -342,19 +342,19 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)])
     assert done.returncode == -9
     with Store.open(path, read_only=True) as store:
-        assert store.trial("s", 0).accuracy == 0.5
-        assert len(store.epochs("s")) == 1
+        assert store.trials.get("s", 0).accuracy == 0.5
+        assert len(store.epochs.read("s")) == 1
 
 
 def test_a_reader_in_the_middle_of_reading_does_not_stop_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with Store.open(path, create=True) as store:
-        study = store.create_study("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
+        study = store.studies.create("s", backbone="r", objectives=("accuracy",), config={}, seed=0)
         reader = Database.open(path, read_only=True)
         with reader.begin("read") as connection:
             count = sqlalchemy.text("select count(*) from attentune_trials")
             assert connection.execute(count).scalar() == 0
-            store.start_trial(study, 0, SE, seed=0)
+            store.trials.start(study, 0, SE, seed=0)
             assert connection.execute(count).scalar() == 0, "a reader sees one moment"
         with reader.begin("read") as connection:
             assert connection.execute(count).scalar() == 1
@@ -365,7 +365,8 @@ def test_reading_a_study_needs_no_heavy_library(tmp_path: Path) -> None:
     Store.open(tmp_path / "x.db", create=True).close()
     script = (
         "import sys; from attentune.studies import analysis, records;"
-        "from attentune.studies.database.store import Store; Store.open(sys.argv[1]).summaries();"
+        "from attentune.studies.database.store import Store;"
+        "Store.open(sys.argv[1]).studies.summarize();"
         "heavy = {'torch', 'timm', 'torchvision', 'optuna', 'plotly', 'alembic'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

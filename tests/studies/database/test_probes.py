@@ -12,13 +12,13 @@ QUESTION = {"backbone": "resnet18", "device": "cpu"}
 
 def test_an_answer_is_remembered_under_its_question(target: str) -> None:
     with Store.open(target, create=True) as store:
-        assert store.get_probe(QUESTION) is None
-        store.put_probe(QUESTION, {"precision": "bf16"})
-        store.put_probe(QUESTION, {"precision": "float32", "ms": {"float32": 1.5}})
-        store.put_probe({**QUESTION, "device": "cuda"}, {"precision": "bf16"})
+        assert store.probes.get(QUESTION) is None
+        store.probes.put(QUESTION, {"precision": "bf16"})
+        store.probes.put(QUESTION, {"precision": "float32", "ms": {"float32": 1.5}})
+        store.probes.put({**QUESTION, "device": "cuda"}, {"precision": "bf16"})
     with Store.open(target) as store:
         other_order = dict(reversed(QUESTION.items()))
-        assert store.get_probe(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
+        assert store.probes.get(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
 
 
 def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date(
@@ -26,14 +26,14 @@ def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date
 ) -> None:
     path = tmp_path / "old.db"
     with Store.open(path, create=True) as store:
-        store.create_study("s", backbone="b", objectives=("accuracy",), config={}, seed=0)
+        store.studies.create("s", backbone="b", objectives=("accuracy",), config={}, seed=0)
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         connection.execute(text("drop table attentune_probes"))
         connection.execute(text("update attentune_alembic_version set version_num = '0001'"))
     engine.dispose()
     with Store.open(path, read_only=True) as store:
-        assert [study.name for study in store.studies()] == ["s"]
+        assert [study.name for study in store.studies.read_all()] == ["s"]
     with Store.open(path) as store:
-        store.put_probe(QUESTION, {"precision": "bf16"})
-        assert [study.name for study in store.studies()] == ["s"]
+        store.probes.put(QUESTION, {"precision": "bf16"})
+        assert [study.name for study in store.studies.read_all()] == ["s"]

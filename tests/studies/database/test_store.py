@@ -27,23 +27,23 @@ Result = Callable[..., TrialResult]
 
 def test_a_study_comes_back_as_it_was_created(store: Store) -> None:
     config = {"space": {"attentions": ["se", "eca"]}, "limits": {"params": 5e6}, "note": "größer ≤"}
-    created = store.create_study(
+    created = store.studies.create(
         "näme with spaces", backbone="resnet18", objectives=["accuracy"], config=config, seed=2**40
     )
-    found = store.study("näme with spaces")
+    found = store.studies.get("näme with spaces")
     assert found == created
     assert (found.objectives, found.config, found.seed) == (("accuracy",), config, 2**40)
     assert abs((datetime.now(UTC) - found.created_at).total_seconds()) < 60
-    assert store.studies() == [found]
+    assert store.studies.read_all() == [found]
 
 
 @pytest.mark.parametrize("name", ["first", "first and last"])
 def test_a_study_that_exists_is_not_made_again(store: Store, name: str) -> None:
     given = {"backbone": "r", "objectives": ("accuracy",), "config": {}, "seed": 0}
-    store.check_new(name)
-    store.create_study(name, **given)
+    store.studies.check_new(name)
+    store.studies.create(name, **given)
     words = rf"exists already .* `attentune resume {re.escape(shlex.quote(name))}`"
-    for again in (store.check_new, lambda name: store.create_study(name, **given)):
+    for again in (store.studies.check_new, lambda name: store.studies.create(name, **given)):
         with pytest.raises(StudyError, match=words):
             again(name)
 
@@ -68,30 +68,30 @@ def test_a_study_that_exists_is_not_made_again(store: Store, name: str) -> None:
 )
 def test_a_name_that_cannot_be_is_refused_with_what_can(store: Store, name: str) -> None:
     with pytest.raises(UsageError, match="1 to 100 letters, digits, spaces and"):
-        store.create_study(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
+        store.studies.create(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 100, "resnet18 r=4, v1.0", "a_b-c+d@e", "Größe 数"])
 def test_ordinary_names_are_taken(store: Store, name: str) -> None:
-    made = store.create_study(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
+    made = store.studies.create(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
     assert made.name == name
 
 
 def test_an_unknown_study_is_answered_with_the_closest(store: Store, study: StudyRecord) -> None:
     with pytest.raises(StudyError, match=r"no study 'frist' .*did you mean 'first'"):
-        store.study("frist")
+        store.studies.get("frist")
 
 
 def test_an_empty_database_says_how_to_start_a_study(store: Store) -> None:
     with pytest.raises(StudyError, match="no studies yet; start one with `attentune search"):
-        store.study("first")
+        store.studies.get("first")
 
 
 def test_a_trial_lives_from_start_to_finish(
     store: Store, study: StudyRecord, epoch: Report, result: Result
 ) -> None:
-    store.start_trial(study, 0, SE, seed=7, role=BASELINE, worker="w1")
-    started = store.trial(study, 0)
+    store.trials.start(study, 0, SE, seed=7, role=BASELINE, worker="w1")
+    started = store.trials.get(study, 0)
     assert (started.state, started.epochs, started.accuracy, started.worker) == (
         "running",
         0,
@@ -99,12 +99,14 @@ def test_a_trial_lives_from_start_to_finish(
         "w1",
     )
     assert started.values == {}
-    store.set_costs(study, 0, Costs(11_776_552, 1_820_000_000, latency_ms=8.5, latency_ratio=1.1))
-    store.record_epoch(study, 0, epoch(1, 0.4))
-    store.record_epoch(study, 0, epoch(2, 0.5))
-    assert store.trial(study, 0).epochs == 2
-    store.finish_trial(study, 0, result(0.55, 11_776_552, latency_ms=8.5))
-    [trial] = store.trials("first")
+    store.trials.set_costs(
+        study, 0, Costs(11_776_552, 1_820_000_000, latency_ms=8.5, latency_ratio=1.1)
+    )
+    store.epochs.record(study, 0, epoch(1, 0.4))
+    store.epochs.record(study, 0, epoch(2, 0.5))
+    assert store.trials.get(study, 0).epochs == 2
+    store.trials.finish(study, 0, result(0.55, 11_776_552, latency_ms=8.5))
+    [trial] = store.trials.read("first")
     assert (trial.architecture, trial.key, trial.seed) == (str(SE), SE.key, 7)
     assert (trial.state, trial.role, trial.epochs) == ("complete", "baseline", 8)
     assert trial.values == {
@@ -117,7 +119,7 @@ def test_a_trial_lives_from_start_to_finish(
     assert (trial.seconds, trial.device_seconds, trial.peak_memory_mib) == (20.0, 18.0, 512.0)
     assert trial.finished_at is not None
     assert trial.finished_at >= trial.started_at
-    facts = store.environments(study)[str(trial.environment)]
+    facts = store.trials.read_environments(study)[str(trial.environment)]
     assert facts["device"] == "cpu (test)"
 
 
@@ -125,32 +127,32 @@ def test_trials_on_one_machine_share_one_environment(
     store: Store, study: StudyRecord, result: Result
 ) -> None:
     for number in range(3):
-        store.start_trial(study, number, SE, seed=number)
-        store.finish_trial(study, number, result())
-    assert len(store.environments(study)) == 1
+        store.trials.start(study, number, SE, seed=number)
+        store.trials.finish(study, number, result())
+    assert len(store.trials.read_environments(study)) == 1
 
 
 def test_a_repeated_epoch_replaces_the_earlier_and_is_new_to_live_readers(
     store: Store, study: StudyRecord, epoch: Report
 ) -> None:
-    store.start_trial(study, 0, SE, seed=0)
-    store.record_epoch(study, 0, epoch(1, 0.3))
-    store.record_epoch(study, 0, epoch(2, 0.4))
-    bookmark = store.epochs(study)[-1].id
-    assert store.epochs(study, after_id=bookmark) == []
-    store.record_epoch(study, 0, epoch(2, 0.45))
-    [new] = store.epochs(study, after_id=bookmark)
+    store.trials.start(study, 0, SE, seed=0)
+    store.epochs.record(study, 0, epoch(1, 0.3))
+    store.epochs.record(study, 0, epoch(2, 0.4))
+    bookmark = store.epochs.read(study)[-1].id
+    assert store.epochs.read(study, after_id=bookmark) == []
+    store.epochs.record(study, 0, epoch(2, 0.45))
+    [new] = store.epochs.read(study, after_id=bookmark)
     assert (new.number, new.report.epoch, new.report.accuracy) == (0, 2, 0.45)
-    assert [e.report.accuracy for e in store.epochs(study, 0)] == [0.3, 0.45]
-    assert store.trial(study, 0).epochs == 2
+    assert [e.report.accuracy for e in store.epochs.read(study, 0)] == [0.3, 0.45]
+    assert store.trials.get(study, 0).epochs == 2
 
 
 def test_a_loss_that_is_not_a_number_is_kept_as_such(
     store: Store, study: StudyRecord, epoch: Report
 ) -> None:
-    store.start_trial(study, 0, SE, seed=0)
-    store.record_epoch(study, 0, epoch(1, 0.1, train_loss=math.nan, val_loss=math.inf))
-    [found] = store.epochs(study)
+    store.trials.start(study, 0, SE, seed=0)
+    store.epochs.record(study, 0, epoch(1, 0.1, train_loss=math.nan, val_loss=math.inf))
+    [found] = store.epochs.read(study)
     assert math.isnan(found.report.train_loss)
     assert found.report.val_loss == math.inf
 
@@ -159,20 +161,20 @@ def test_a_loss_that_is_not_a_number_is_kept_as_such(
 def test_an_accuracy_that_is_no_fraction_never_completes(
     store: Store, study: StudyRecord, result: Result, accuracy: float
 ) -> None:
-    store.start_trial(study, 0, SE, seed=0)
+    store.trials.start(study, 0, SE, seed=0)
     with pytest.raises(StoreError, match="no fraction"):
-        store.finish_trial(study, 0, result(accuracy))
-    assert store.trial(study, 0).state == "running"
+        store.trials.finish(study, 0, result(accuracy))
+    assert store.trials.get(study, 0).state == "running"
 
 
 def test_a_pruned_trial_keeps_its_last_accuracy_and_why(
     store: Store, study: StudyRecord, epoch: Report
 ) -> None:
-    store.start_trial(study, 0, SE, seed=0)
-    store.record_epoch(study, 0, epoch(1, 0.3))
-    store.record_epoch(study, 0, epoch(2, 0.35))
-    store.prune_trial(study, 0, "below its peers")
-    trial = store.trial(study, 0)
+    store.trials.start(study, 0, SE, seed=0)
+    store.epochs.record(study, 0, epoch(1, 0.3))
+    store.epochs.record(study, 0, epoch(2, 0.35))
+    store.trials.prune(study, 0, "below its peers")
+    trial = store.trials.get(study, 0)
     assert (trial.state, trial.accuracy, trial.note) == ("pruned", 0.35, "below its peers")
     assert trial.seconds == 4.0, "the time of its epochs"
 
@@ -182,112 +184,117 @@ def test_a_failed_trial_may_be_tried_again_and_a_finished_one_may_not(
 ) -> None:
     failure = Failure("out_of_memory", "the device has no memory left", "Traceback …")
     for number in (0, 1):
-        store.start_trial(study, number, SE, seed=0)
-        store.fail_trial(study, number, failure)
-    store.start_trial(study, 2, SE, seed=0)
+        store.trials.start(study, number, SE, seed=0)
+        store.trials.fail(study, number, failure)
+    store.trials.start(study, 2, SE, seed=0)
     with pytest.raises(StudyError, match="has run with seed 0 already"):
-        store.start_trial(study, 3, SE, seed=0)
-    store.finish_trial(study, 2, result())
+        store.trials.start(study, 3, SE, seed=0)
+    store.trials.finish(study, 2, result())
     with pytest.raises(StudyError, match="has run with seed 0 already"):
-        store.start_trial(study, 3, SE, seed=0)
-    store.start_trial(study, 3, SE, seed=1)
-    assert [t.state for t in store.trials(study)] == ["failed", "failed", "complete", "running"]
-    assert store.trial(study, 1).failure == failure
-    assert [t.number for t in store.trials(study, state="failed")] == [0, 1]
+        store.trials.start(study, 3, SE, seed=0)
+    store.trials.start(study, 3, SE, seed=1)
+    assert [t.state for t in store.trials.read(study)] == [
+        "failed",
+        "failed",
+        "complete",
+        "running",
+    ]
+    assert store.trials.get(study, 1).failure == failure
+    assert [t.number for t in store.trials.read(study, state="failed")] == [0, 1]
 
 
 def test_a_trial_ends_only_once(store: Store, study: StudyRecord, result: Result) -> None:
-    store.start_trial(study, 0, SE, seed=0)
-    store.finish_trial(study, 0, result(0.5))
+    store.trials.start(study, 0, SE, seed=0)
+    store.trials.finish(study, 0, result(0.5))
     with pytest.raises(StudyError, match="trial 0 of 'first' is complete already"):
-        store.fail_trial(study, 0, Failure("error", "late"))
+        store.trials.fail(study, 0, Failure("error", "late"))
     with pytest.raises(StudyError, match="trial 5 of 'first' was never started"):
-        store.finish_trial(study, 5, result())
-    assert store.trial(study, 0).accuracy == 0.5
+        store.trials.finish(study, 5, result())
+    assert store.trials.get(study, 0).accuracy == 0.5
 
 
 def test_a_number_is_used_once(store: Store, study: StudyRecord) -> None:
-    store.start_trial(study, 0, SE, seed=0)
+    store.trials.start(study, 0, SE, seed=0)
     with pytest.raises(StudyError, match="its number is taken"):
-        store.start_trial(study, 0, BARE, seed=0)
+        store.trials.start(study, 0, BARE, seed=0)
 
 
 def test_an_unknown_trial_names_the_known_ones(store: Store, study: StudyRecord) -> None:
     with pytest.raises(StudyError, match="no trial 3; it has none yet"):
-        store.trial(study, 3)
-    store.start_trial(study, 0, SE, seed=0)
+        store.trials.get(study, 3)
+    store.trials.start(study, 0, SE, seed=0)
     with pytest.raises(StudyError, match="no trial 3; its trials are 0 to 0"):
-        store.trial(study, 3)
+        store.trials.get(study, 3)
 
 
 def test_a_rejection_withdraws_the_trial_that_was_started_to_be_measured(
     store: Store, study: StudyRecord
 ) -> None:
-    store.start_trial(study, 4, SE, seed=0)
-    store.reject(study, SE, "latency is 9 ms, above the limit of 8", number=4)
-    store.reject(study, BARE, "params")
-    first, second = store.rejections(study)
+    store.trials.start(study, 4, SE, seed=0)
+    store.trials.reject(study, SE, "latency is 9 ms, above the limit of 8", number=4)
+    store.trials.reject(study, BARE, "params")
+    first, second = store.trials.read_rejections(study)
     assert (first.architecture, first.number, second.number) == (str(SE), 4, None)
     assert "latency" in first.reason
-    assert store.trials(study) == []
-    store.start_trial(study, 5, SE, seed=0)
+    assert store.trials.read(study) == []
+    store.trials.start(study, 5, SE, seed=0)
 
 
 def test_time_adds_up_over_resumes(store: Store, study: StudyRecord) -> None:
-    assert store.spent_seconds(study) == 0
-    store.set_spent_seconds(study, 12.5)
-    assert store.spent_seconds("first") == 12.5
-    store.start_trial(study, 0, SE, seed=0)
-    store.add_seconds(study, 0, 3.0)
-    store.add_seconds(study, 0, 4.5)
-    assert store.trial(study, 0).seconds == 7.5
+    assert store.studies.spent_seconds(study) == 0
+    store.studies.set_spent_seconds(study, 12.5)
+    assert store.studies.spent_seconds("first") == 12.5
+    store.trials.start(study, 0, SE, seed=0)
+    store.trials.add_seconds(study, 0, 3.0)
+    store.trials.add_seconds(study, 0, 4.5)
+    assert store.trials.get(study, 0).seconds == 7.5
 
 
 def test_studies_are_summed_up_for_the_list(
     store: Store, study: StudyRecord, result: Result
 ) -> None:
-    store.create_study("idle", backbone="vgg11", objectives=("accuracy",), config={}, seed=0)
+    store.studies.create("idle", backbone="vgg11", objectives=("accuracy",), config={}, seed=0)
     for number, accuracy in enumerate((0.4, 0.6)):
-        store.start_trial(study, number, SE, seed=number)
-        store.finish_trial(study, number, result(accuracy))
-    store.start_trial(study, 2, SE, seed=2)
-    first, idle = store.summaries()
+        store.trials.start(study, number, SE, seed=number)
+        store.trials.finish(study, number, result(accuracy))
+    store.trials.start(study, 2, SE, seed=2)
+    first, idle = store.studies.summarize()
     assert first.counts == {"complete": 2, "pruned": 0, "failed": 0, "running": 1}
     assert (first.best_accuracy, idle.best_accuracy) == (0.6, None)
     assert first.last_activity > idle.last_activity == idle.study.created_at
 
 
 def test_a_config_can_be_changed(store: Store, study: StudyRecord) -> None:
-    assert store.update_config(study, {"trials": 80}).config == {"trials": 80}
-    assert store.study("first").config == {"trials": 80}
+    assert store.studies.update_config(study, {"trials": 80}).config == {"trials": 80}
+    assert store.studies.get("first").config == {"trials": 80}
 
 
 def test_a_removed_study_takes_everything_of_its_own_along(
     store: Store, study: StudyRecord, epoch: Report, result: Result
 ) -> None:
-    other = store.create_study(
+    other = store.studies.create(
         "other", backbone="resnet18", objectives=("accuracy",), config={}, seed=0
     )
     for each in (study, other):
-        store.start_trial(each, 0, SE, seed=0)
-        store.record_epoch(each, 0, epoch(1))
-        store.finish_trial(each, 0, result())
+        store.trials.start(each, 0, SE, seed=0)
+        store.epochs.record(each, 0, epoch(1))
+        store.trials.finish(each, 0, result())
         folder = store.trial_folder(each, 0)
         folder.mkdir(parents=True)
         (folder / "weights").write_text("x")
     store.delete_study("first")
-    assert [s.name for s in store.studies()] == ["other"]
+    assert [s.name for s in store.studies.read_all()] == ["other"]
     assert not store.trial_folder(study, 0).parent.exists()
     assert (store.trial_folder(other, 0) / "weights").exists()
-    assert store.trial(other, 0).architecture == str(SE)
-    assert len(store.epochs(other)) == 1
+    assert store.trials.get(other, 0).architecture == str(SE)
+    assert len(store.epochs.read(other)) == 1
     store.delete_study("other")
-    assert store.studies() == []
+    assert store.studies.read_all() == []
 
 
 def test_folders_are_never_shared_nor_reused(store: Store) -> None:
     def create(name: str) -> Path:
-        made = store.create_study(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
+        made = store.studies.create(name, backbone="r", objectives=("accuracy",), config={}, seed=0)
         return store.trial_folder(made, 3)
 
     folder = create("a .. b")
@@ -298,18 +305,18 @@ def test_folders_are_never_shared_nor_reused(store: Store) -> None:
 
 
 def test_only_one_coordinator_runs_a_study(store: Store, study: StudyRecord) -> None:
-    lease = store.acquire(study)
+    lease = store.leases.acquire(study)
     with pytest.raises(StudyError, match=rf"run by process {os.getpid()} on .*0 s ago"):
-        store.acquire(study)
+        store.leases.acquire(study)
     with pytest.raises(StudyError, match="is being run"):
         store.delete_study("first")
-    holder = store.holder(study)
+    holder = store.leases.holder(study)
     assert holder is not None
     assert holder.pid == os.getpid()
-    store.heartbeat(lease)
-    store.release(lease)
-    assert store.holder(study) is None
-    store.release(store.acquire("first"))
+    store.leases.heartbeat(lease)
+    store.leases.release(lease)
+    assert store.leases.holder(study) is None
+    store.leases.release(store.leases.acquire("first"))
 
 
 def test_a_dead_coordinator_is_succeeded_at_once(
@@ -317,42 +324,42 @@ def test_a_dead_coordinator_is_succeeded_at_once(
 ) -> None:
     script = (
         "import sys; from attentune.studies.database.store import Store;"
-        "Store.open(sys.argv[1]).acquire('first')"
+        "Store.open(sys.argv[1]).leases.acquire('first')"
     )
     subprocess.run([sys.executable, "-c", script, target], check=True)
-    assert store.holder(study) is None
-    store.heartbeat(store.acquire(study))
+    assert store.leases.holder(study) is None
+    store.leases.heartbeat(store.leases.acquire(study))
 
 
 def test_a_silent_coordinator_is_succeeded_and_told(
     store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = store.acquire(study)
+    silent = store.leases.acquire(study)
     monkeypatch.setattr("attentune.studies.database.leases.STALE_SECONDS", -1.0)
-    new = store.acquire(study)
+    new = store.leases.acquire(study)
     with pytest.raises(StudyError, match="another coordinator has taken over"):
-        store.heartbeat(silent)
-    store.release(silent)
-    store.heartbeat(new)
+        store.leases.heartbeat(silent)
+    store.leases.release(silent)
+    store.leases.heartbeat(new)
 
 
 def test_a_coordinator_elsewhere_is_believed_while_its_heart_beats(
     store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "node7")
-    store.acquire(study)
+    store.leases.acquire(study)
     monkeypatch.undo()
     with pytest.raises(StudyError, match="on node7"):
-        store.acquire(study)
+        store.leases.acquire(study)
 
 
 def test_a_reader_sees_what_is_written_and_writes_nothing(
     store: Store, study: StudyRecord, target: str, result: Result
 ) -> None:
     with Store.open(target, read_only=True) as reader:
-        assert reader.trials(study) == []
-        store.start_trial(study, 0, SE, seed=0)
-        store.finish_trial(study, 0, result())
-        assert len(reader.trials(study)) == 1
+        assert reader.trials.read(study) == []
+        store.trials.start(study, 0, SE, seed=0)
+        store.trials.finish(study, 0, result())
+        assert len(reader.trials.read(study)) == 1
         with pytest.raises(StoreError, match="reading only"):
-            reader.reject(study, SE, "no")
+            reader.trials.reject(study, SE, "no")

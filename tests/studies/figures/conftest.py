@@ -31,7 +31,7 @@ def filled(add: Callable[..., int]) -> None:
 @pytest.fixture
 def findings(store: Store, study: StudyRecord) -> Callable[[], Findings]:
     """What the analysis finds in the study as it is when this is called."""
-    return lambda: analyse(study, store.trials(study), stages=4)
+    return lambda: analyse(study, store.trials.read(study), stages=4)
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ def test_learning_curves_are_grouped_by_what_became_of_the_trial(
     trace: Callable[[go.Figure, str], Any],
 ) -> None:
     stopped = add("resnet18+eca@s2.mid")
-    store.record_epoch(study, stopped, epoch(1, 0.2))
-    store.prune_trial(study, stopped, "slow")
-    trials = store.trials(study)
-    figure = learning_curves_figure(findings(), trials, store.epochs(study))
+    store.epochs.record(study, stopped, epoch(1, 0.2))
+    store.trials.prune(study, stopped, "slow")
+    trials = store.trials.read(study)
+    figure = learning_curves_figure(findings(), trials, store.epochs.read(study))
     bare = trace(figure, "bare backbone (1)")
     assert list(bare.y) == [30.0, 60.0, None]
     assert trace(figure, "pruned or failed (1)").line.dash == "dot"
@@ -45,7 +45,7 @@ def test_thousands_of_curves_are_thinned_and_drawn_as_few_traces(
     add("resnet18", 0.99, 1)
     for r in range(1, 2 * MAX_CURVES_PER_GROUP, 2):
         add(f"resnet18+se(r={r})@all.mid", 0.5, 10_000 - r)
-    figure = learning_curves_figure(findings(), store.trials(study), store.epochs(study))
+    figure = learning_curves_figure(findings(), store.trials.read(study), store.epochs.read(study))
     assert len(figure.data) == 2
     others = trace(figure, "others")
     assert sum(value is None for value in others.y) <= MAX_CURVES_PER_GROUP

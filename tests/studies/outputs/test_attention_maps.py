@@ -38,7 +38,9 @@ def target(tmp_path: Path) -> str:
 @pytest.fixture
 def recorded(store: Store, study: StudyRecord, tiny_recipe: Any) -> StudyRecord:
     """The study, with the recipe in its config as a search stores it."""
-    return store.update_config(study, {"study": {"recipe": tiny_recipe.model_dump(mode="json")}})
+    return store.studies.update_config(
+        study, {"study": {"recipe": tiny_recipe.model_dump(mode="json")}}
+    )
 
 
 def leave(store: Store, study: StudyRecord, number: int, name: str = WEIGHTS_FILE) -> Path:
@@ -168,8 +170,8 @@ def test_a_trial_without_weights_says_why_and_what_to_do(
     complete, running, pruned, failed = (
         add(TEXT, 0.5 if seed == 0 else None, seed=seed) for seed in range(4)
     )
-    store.prune_trial(recorded, pruned, "below its peers")
-    store.fail_trial(recorded, failed, Failure("error", EVIL))
+    store.trials.prune(recorded, pruned, "below its peers")
+    store.trials.fail(recorded, failed, Failure("error", EVIL))
     for number, why in {
         complete: r"weights of trial 0 of 'first' are gone from .*; choose another trial\.",
         running: r"trial 1 of 'first' has saved no weights yet; try again after some epochs\.",

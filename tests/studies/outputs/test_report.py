@@ -41,14 +41,14 @@ def filled(store: Store, study: StudyRecord, add: Add, epoch: Report) -> StudyRe
     add("resnet18+cbam(r=4)@s3.residual", 0.70, 11_700_000)
     add("resnet18+cbam(r=4)@s3.residual", 0.72, 11_700_000, seed=1)
     pruned, failed = add("resnet18+eca@s1.mid"), add("resnet18+eca@s2.mid")
-    store.record_epoch(study, pruned, epoch(1, 0.3))
-    store.prune_trial(study, pruned, "below its peers")
-    store.fail_trial(study, failed, Failure("out_of_memory", EVIL))
+    store.epochs.record(study, pruned, epoch(1, 0.3))
+    store.trials.prune(study, pruned, "below its peers")
+    store.trials.fail(study, failed, Failure("out_of_memory", EVIL))
     add("resnet18+eca@s3.mid")
     from attentune.spaces.architecture import parse
 
-    store.reject(study, parse("resnet18+nl(r=2)@all.post"), "macs above the limit")
-    return store.update_config(study, {"command": "attentune search first", "note": EVIL})
+    store.trials.reject(study, parse("resnet18+nl(r=2)@all.post"), "macs above the limit")
+    return store.studies.update_config(study, {"command": "attentune search first", "note": EVIL})
 
 
 def written(store: Store, study: StudyRecord, folder: Path) -> str:
@@ -106,11 +106,11 @@ def fill_empty(store: Store, study: StudyRecord, epoch: Report, add: Add) -> Non
 
 
 def fill_failed(store: Store, study: StudyRecord, epoch: Report, add: Add) -> None:
-    store.fail_trial(study, add("resnet18"), Failure("error", "boom"))
+    store.trials.fail(study, add("resnet18"), Failure("error", "boom"))
 
 
 def fill_running(store: Store, study: StudyRecord, epoch: Report, add: Add) -> None:
-    store.record_epoch(study, add("resnet18"), epoch(1, 0.3))
+    store.epochs.record(study, add("resnet18"), epoch(1, 0.3))
 
 
 def fill_single(store: Store, study: StudyRecord, epoch: Report, add: Add) -> None:
@@ -136,7 +136,7 @@ def test_a_small_study_has_a_sensible_report(
 def test_a_study_with_only_accuracy_shows_it_against_parameters(
     store: Store, tmp_path: Path
 ) -> None:
-    study = store.create_study("a", backbone="r", objectives=("accuracy",), config={}, seed=0)
+    study = store.studies.create("a", backbone="r", objectives=("accuracy",), config={}, seed=0)
     assert "Accuracy against parameters" in written(store, study, tmp_path)
 
 

@@ -1,0 +1,107 @@
+"""The epochs of a database: written as trials train, and followed by live readers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+
+from ...runners.results import EpochReport
+from ..records import EpochRecord
+from .connection import Database
+from .schema import EpochRow, TrialRow
+from .studies import Study, StudyRepository
+from .trials import in_study_by_row_id, running_trial_id, with_role
+
+_COLUMNS = (
+    EpochRow.id,
+    TrialRow.number,
+    EpochRow.epoch,
+    EpochRow.train_loss,
+    EpochRow.accuracy,
+    EpochRow.val_loss,
+    EpochRow.lr,
+    EpochRow.seconds,
+)
+
+
+class EpochRepository:
+    """The epochs of one database."""
+
+    def __init__(self, database: Database, studies: StudyRepository) -> None:
+        self._database, self._studies = database, studies
+
+    def record(self, study: Study, number: int, report: EpochReport) -> None:
+        """Record an epoch of a running trial.
+
+        An epoch that is repeated after a resume replaces the earlier one, in a row with a new id,
+        so that live readers see it again.
+        """
+        study_record = self._studies.record_of(study)
+        with self._database.begin("write") as connection:
+            trial_id = running_trial_id(connection, study_record, number)
+            earlier = (EpochRow.trial_id == trial_id, EpochRow.epoch == report.epoch)
+            connection.execute(delete(EpochRow).where(*earlier))
+            connection.execute(insert(EpochRow).values(trial_id=trial_id, **asdict(report)))
+            behind = (TrialRow.id == trial_id, TrialRow.epochs < report.epoch)
+            connection.execute(update(TrialRow).where(*behind).values(epochs=report.epoch))
+
+    def read(
+        self,
+        study: Study,
+        number: int | None = None,
+        after_id: int | None = None,
+        *,
+        confirming: bool = False,
+    ) -> list[EpochRecord]:
+        """Epochs in the order in which they were recorded.
+
+        Args:
+            study: by record or name.
+            number: of one trial; by default those of all trials of the search.
+            after_id: only epochs with a higher row id, which are new since then.
+            confirming: without a number, those of the confirming trials instead.
+        """
+        record = self._studies.record_of(study)
+        in_study = TrialRow.study_id == record.id
+        query = (
+            select(*_COLUMNS)
+            .join(TrialRow, TrialRow.id == EpochRow.trial_id)
+            .where(in_study if after_id is None else in_study_by_row_id(record))
+            .order_by(EpochRow.id)
+        )
+        if number is not None:
+            query = query.where(TrialRow.number == number)
+        else:
+            query = query.where(with_role(confirming))
+        if after_id is not None:
+            query = query.where(EpochRow.id > after_id)
+        with self._database.begin("read") as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
+    def read_of_trials(self, study: Study, numbers: Sequence[int]) -> list[EpochRecord]:
+        """All epochs of the trials of those numbers, in the order in which they were recorded."""
+        query = (
+            select(*_COLUMNS)
+            .join(TrialRow, TrialRow.id == EpochRow.trial_id)
+            .where(TrialRow.study_id == self._studies.record_of(study).id)
+            .where(TrialRow.number.in_(numbers))
+            .order_by(EpochRow.id)
+        )
+        with self._database.begin("read") as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
+    def last_id(self) -> int:
+        """The highest row id in the database: `read(study, after_id=…)` reads what comes later."""
+        query = select(func.coalesce(func.max(EpochRow.id), 0))
+        with self._database.begin("read") as connection:
+            return int(connection.execute(query).scalar_one())
+
+
+def _record(row: RowMapping) -> EpochRecord:
+    # SQLite stores NaN as NULL.
+    fields: dict[str, Any] = {name: math.nan if v is None else v for name, v in row.items()}
+    return EpochRecord(fields.pop("id"), fields.pop("number"), EpochReport(**fields))

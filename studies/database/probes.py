@@ -1,0 +1,35 @@
+"""Results of measurements that are made once for all studies of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from ..records import digest_of
+from .connection import Database, insert_if_new
+from .schema import ProbeRow
+
+
+class ProbeRepository:
+    """The measurements of one database, each under the question that it answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, question: Mapping[str, str]) -> dict[str, Any] | None:
+        """The result that was put under this question; None if there is none."""
+        query = select(ProbeRow.answer).where(ProbeRow.digest == digest_of(question))
+        with self._database.begin("read") as connection:
+            answer = connection.execute(query).scalar_one_or_none()
+        return None if answer is None else dict(answer)
+
+    def put(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
+        """Keep a result, replacing an earlier one."""
+        digest = digest_of(question)
+        values = {"question": dict(question), "answer": dict(answer), "asked_at": datetime.now(UTC)}
+        with self._database.begin("write") as connection:
+            connection.execute(delete(ProbeRow).where(ProbeRow.digest == digest))
+            insert_if_new(connection, ProbeRow, digest=digest, **values)

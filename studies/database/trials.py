@@ -1,0 +1,419 @@
+"""The trials of a database: written as they run, and read in records or rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    delete,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.types import NullType
+
+from ...errors import StoreError, StudyError
+from ...runners.results import Costs, Failure, TrialResult
+from ...spaces.architecture import Architecture
+from ..records import (
+    CONFIRM,
+    COSTS,
+    SEARCH,
+    RejectionRecord,
+    State,
+    StudyRecord,
+    TrialRecord,
+    digest_of,
+)
+from .connection import Database, insert_if_new
+from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
+from .studies import Study, StudyRepository
+
+Facts = Mapping[str, str]
+
+MAX_ROWS_PER_PART = 4000
+"""Rows that are read at once where there are many: tens of thousands at once are slower."""
+
+_COLUMNS = (
+    TrialRow.number,
+    ArchitectureRow.text.label("architecture"),
+    ArchitectureRow.key,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    TrialRow.params,
+    TrialRow.macs,
+    TrialRow.latency_ms,
+    TrialRow.latency_ratio,
+    TrialRow.memory_mib,
+    TrialRow.seconds,
+    TrialRow.device_seconds,
+    TrialRow.peak_memory_mib,
+    TrialRow.worker,
+    TrialRow.note,
+    TrialRow.environment,
+    TrialRow.started_at,
+    TrialRow.finished_at,
+    FailureRow.kind,
+    FailureRow.message,
+    FailureRow.traceback,
+)
+_TABLE_COLUMNS = (
+    TrialRow.id,
+    TrialRow.number,
+    ArchitectureRow.key,
+    ArchitectureRow.text,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    *(getattr(TrialRow, cost) for cost in COSTS),
+    TrialRow.seconds,
+    TrialRow.worker,
+    # As the driver gives them: parsing a hundred thousand texts as moments takes a second.
+    type_coerce(TrialRow.started_at, NullType()),
+    type_coerce(TrialRow.finished_at, NullType()),
+)
+"""`trial_table.TRIAL_COLUMNS`, in that order."""
+
+
+class TrialRepository:
+    """The trials of one database, with what was rejected before training."""
+
+    def __init__(self, database: Database, studies: StudyRepository) -> None:
+        self._database, self._studies = database, studies
+
+    # Writing
+
+    def start(
+        self,
+        study: Study,
+        number: int,
+        architecture: Architecture,
+        *,
+        seed: int,
+        role: str = SEARCH,
+        costs: Costs | None = None,
+        worker: str | None = None,
+    ) -> None:
+        """Record that a trial begins. A resumed trial is running already and is not started again.
+
+        Args:
+            study: by record or name.
+            number: of the trial in the study.
+            architecture: what is trained.
+            seed: with which seed.
+            role: `BASELINE`, `SEARCH` or `CONFIRM`.
+            costs: where they are known already.
+            worker: which trains it, where that is known already.
+
+        Raises:
+            StudyError: the number is taken, or this architecture has run with this seed before and
+                did not fail.
+        """
+        record = self._studies.record_of(study)
+        values: dict[str, Any] = {"seed": seed, "role": role, "worker": worker}
+        try:
+            with self._database.begin("write") as connection:
+                _start(connection, record, number, architecture, costs, **values)
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            raise StudyError(
+                f"trial {number} of {record.name!r} cannot start: its number is taken, or "
+                f"{architecture} has run with seed {seed} already."
+            ) from None
+
+    def set_worker(self, study: Study, number: int, worker: str) -> None:
+        """Record which worker trains a running trial now."""
+        self._update(study, number, worker=worker)
+
+    def set_costs(self, study: Study, number: int, costs: Costs) -> None:
+        """Record what the network of a running trial costs."""
+        self._update(study, number, **asdict(costs))
+
+    def add_seconds(self, study: Study, number: int, seconds: float) -> None:
+        """Add the time of an interrupted trial, which stays running."""
+        self._update(study, number, seconds=func.coalesce(TrialRow.seconds, 0.0) + seconds)
+
+    def finish(self, study: Study, number: int, result: TrialResult) -> None:
+        """Complete a running trial. The result is on the disk when this returns.
+
+        Raises:
+            StoreError: the accuracy is not a fraction, so the trial has to be recorded as failed.
+        """
+        if not 0 <= result.accuracy <= 1:
+            raise StoreError(
+                f"trial {number} ended with accuracy {result.accuracy}, which is no fraction; "
+                f"record it as failed."
+            )
+        record = self._studies.record_of(study)
+        measured = ("accuracy", "epochs", "seconds", "device_seconds", "peak_memory_mib")
+        values = asdict(result.costs) | {name: getattr(result, name) for name in measured}
+        with self._database.begin("commit") as connection:
+            _close(connection, record, number, "complete", result.environment, **values)
+
+    def prune(
+        self,
+        study: Study,
+        number: int,
+        reason: str,
+        *,
+        seconds: float | None = None,
+        device_seconds: float | None = None,
+        environment: Facts | None = None,
+    ) -> None:
+        """Record that a running trial was stopped early, with the accuracy of its last epoch.
+
+        Args:
+            study: by record or name.
+            number: of the trial in the study.
+            reason: why it was pruned.
+            seconds, device_seconds: that it took; by default the sum of its epochs.
+            environment: what it ran on.
+        """
+        record = self._studies.record_of(study)
+        with self._database.begin("commit") as connection:
+            trial_id = running_trial_id(connection, record, number)
+            last = select(EpochRow.accuracy).where(EpochRow.trial_id == trial_id)
+            accuracy = connection.execute(last.order_by(EpochRow.epoch.desc()).limit(1)).scalar()
+            values = {
+                "note": reason,
+                "accuracy": None if accuracy is None or math.isnan(accuracy) else accuracy,
+                "seconds": seconds,
+                "device_seconds": device_seconds,
+            }
+            _close(connection, record, number, "pruned", environment, **values)
+
+    def fail(
+        self,
+        study: Study,
+        number: int,
+        failure: Failure,
+        *,
+        seconds: float | None = None,
+        environment: Facts | None = None,
+    ) -> None:
+        """Record that a running trial failed. Its architecture and seed may be tried again.
+
+        Args:
+            study: by record or name.
+            number: of the trial in the study.
+            failure: its kind, message and traceback.
+            seconds: that it took; by default the sum of its epochs.
+            environment: what it ran on.
+        """
+        record = self._studies.record_of(study)
+        with self._database.begin("commit") as connection:
+            trial_id = _close(connection, record, number, "failed", environment, seconds=seconds)
+            connection.execute(insert(FailureRow).values(trial_id=trial_id, **asdict(failure)))
+
+    def reject(
+        self,
+        study: Study,
+        architecture: Architecture,
+        reason: str,
+        *,
+        number: int | None = None,
+    ) -> None:
+        """Record that a cost limit turned an architecture away before training.
+
+        Args:
+            study: by record or name.
+            architecture: what was rejected.
+            reason: which limit it exceeds.
+            number: of a trial that was started only to measure it, which is withdrawn.
+        """
+        record = self._studies.record_of(study)
+        values = {
+            "study_id": record.id,
+            "number": number,
+            "architecture": str(architecture),
+            "architecture_key": architecture.key,
+            "reason": reason,
+            "rejected_at": datetime.now(UTC),
+        }
+        with self._database.begin("write") as connection:
+            connection.execute(insert(RejectionRow).values(**values))
+            if number is not None:
+                measured = (TrialRow.study_id == record.id, TrialRow.number == number)
+                connection.execute(delete(TrialRow).where(*measured, TrialRow.state == "running"))
+
+    def _update(self, study: Study, number: int, **values: Any) -> None:
+        record = self._studies.record_of(study)
+        with self._database.begin("write") as connection:
+            trial_id = running_trial_id(connection, record, number)
+            connection.execute(update(TrialRow).where(TrialRow.id == trial_id).values(**values))
+
+    # Reading
+
+    def read(
+        self, study: Study, *, state: State | None = None, confirming: bool = False
+    ) -> list[TrialRecord]:
+        """The trials of a search by number, or those that confirm it.
+
+        Confirming trials are judged on other data, so they are never among those of the search.
+
+        Args:
+            study: by record or name.
+            state: only trials in that state; by default all.
+            confirming: read the confirming trials instead.
+        """
+        query = select(*_COLUMNS).where(with_role(confirming))
+        if state is not None:
+            query = query.where(TrialRow.state == state)
+        return self._read(study, query)
+
+    def get(self, study: Study, number: int) -> TrialRecord:
+        """One trial; StudyError if the study has no such number."""
+        trials = self.get_many(study, [number])
+        if trials:
+            return trials[0]
+        record = self._studies.record_of(study)
+        numbers = [trial.number for trial in self.read(record)]
+        known = f"its trials are {numbers[0]} to {numbers[-1]}" if numbers else "it has none yet"
+        raise StudyError(f"the study {record.name!r} has no trial {number}; {known}.")
+
+    def get_many(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
+        """The trials of those numbers that exist, by number."""
+        return self._read(study, select(*_COLUMNS).where(TrialRow.number.in_(numbers)))
+
+    def _read(self, study: Study, query: Any) -> list[TrialRecord]:
+        query = (
+            query.join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
+            .outerjoin(FailureRow, FailureRow.trial_id == TrialRow.id)
+            .where(TrialRow.study_id == self._studies.record_of(study).id)
+            .order_by(TrialRow.number)
+        )
+        with self._database.begin("read") as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
+    def read_changed(
+        self, study: Study, after_id: int, running: Sequence[int]
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """Rows for `trial_table.TrialTable`, in parts: trials of the search that have changed.
+
+        Args:
+            study: by record or name.
+            after_id: trials with a higher row id are new.
+            running: row ids of trials that were running, which are read again.
+        """
+        record = self._studies.record_of(study)
+        query = (
+            select(*_TABLE_COLUMNS)
+            .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
+            .where(in_study_by_row_id(record), with_role(confirming=False))
+            .order_by(TrialRow.id)
+        )
+        with self._database.begin("read") as connection:
+            if running:
+                yield connection.execute(query.where(TrialRow.id.in_(running))).all()
+            new = connection.execute(query.where(TrialRow.id > after_id))
+            yield from new.partitions(MAX_ROWS_PER_PART)
+
+    def read_rejections(self, study: Study) -> list[RejectionRecord]:
+        """What cost limits turned away, in order."""
+        query = select(
+            RejectionRow.architecture,
+            RejectionRow.architecture_key,
+            RejectionRow.reason,
+            RejectionRow.number,
+            RejectionRow.rejected_at,
+        ).where(RejectionRow.study_id == self._studies.record_of(study).id)
+        with self._database.begin("read") as connection:
+            rows = connection.execute(query.order_by(RejectionRow.id))
+            return [RejectionRecord(*row) for row in rows]
+
+    def read_environments(self, study: Study) -> dict[str, dict[str, str]]:
+        """What the trials of a study ran on, by the digest that their records name."""
+        record = self._studies.record_of(study)
+        used = select(TrialRow.environment).where(TrialRow.study_id == record.id)
+        query = select(EnvironmentRow.digest, EnvironmentRow.facts)
+        query = query.where(EnvironmentRow.digest.in_(used))
+        with self._database.begin("read") as connection:
+            return {row.digest: dict(row.facts) for row in connection.execute(query)}
+
+
+def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:
+    """The row id of a running trial; StudyError if it is not running."""
+    query = select(TrialRow.id, TrialRow.state).where(
+        TrialRow.study_id == study.id, TrialRow.number == number
+    )
+    row = connection.execute(query).first()
+    if row is None or row.state != "running":
+        reason = f"is {row.state} already" if row else "was never started"
+        raise StudyError(f"trial {number} of {study.name!r} {reason}.")
+    return int(row.id)
+
+
+def with_role(confirming: bool) -> ColumnElement[bool]:
+    """The condition that a trial confirms, or that it belongs to the search."""
+    return TrialRow.role == CONFIRM if confirming else TrialRow.role != CONFIRM
+
+
+def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:
+    """The condition that a trial belongs to a study, for queries that choose by row id.
+
+    The sum keeps SQLite from using the index over studies, which would read the study's every row.
+    """
+    return TrialRow.study_id + 0 == study.id
+
+
+def _record(row: RowMapping) -> TrialRecord:
+    fields: dict[str, Any] = dict(row)
+    kind, message, traceback = fields.pop("kind"), fields.pop("message"), fields.pop("traceback")
+    failure = None if kind is None else Failure(kind, message, traceback)
+    return TrialRecord(**fields, failure=failure)
+
+
+def _start(
+    connection: Connection,
+    study: StudyRecord,
+    number: int,
+    architecture: Architecture,
+    costs: Costs | None,
+    **values: Any,
+) -> None:
+    """Insert a running trial; IntegrityError if its number, or architecture and seed, are taken."""
+    key, text = architecture.key, str(architecture)
+    insert_if_new(connection, ArchitectureRow, key=key, text=text, backbone=architecture.backbone)
+    values |= {"architecture_key": key, "state": "running", "epochs": 0}
+    values |= asdict(costs) if costs else {}
+    values |= {"study_id": study.id, "number": number, "started_at": datetime.now(UTC)}
+    connection.execute(insert(TrialRow).values(**values))
+
+
+def _close(
+    connection: Connection,
+    study: StudyRecord,
+    number: int,
+    state: str,
+    environment: Facts | None,
+    **values: Any,
+) -> int:
+    """End a running trial in that state; its row id."""
+    trial_id = running_trial_id(connection, study, number)
+    if values.get("seconds") is None:
+        spent = select(func.sum(EpochRow.seconds)).where(EpochRow.trial_id == trial_id)
+        values["seconds"] = connection.execute(spent).scalar()
+    if environment is not None:
+        facts = {str(key): str(value) for key, value in environment.items()}
+        values["environment"] = digest_of(facts)
+        insert_if_new(connection, EnvironmentRow, digest=values["environment"], facts=facts)
+    values |= {"state": state, "finished_at": datetime.now(UTC)}
+    connection.execute(update(TrialRow).where(TrialRow.id == trial_id).values(**values))
+    return trial_id
