@@ -1,8 +1,8 @@
-"""What a worker tells the coordinator about a trial, in the order in which it happens.
+"""What a worker reports to the coordinator about a trial, in the order in which it happens.
 
-`Started`, `Measured`, then one `EpochDone` an epoch (each waits for a `Decision`), then
-exactly one of `Finished`, `Stopped`, `Rejected`, `Failed` — or `WorkerDied`, which the pool reports
-in the worker's place.
+`Started`, `Measured`, then one `EpochDone` for each epoch (each waits for a `Decision`), then
+exactly one of `Finished`, `Stopped`, `Rejected`, `Failed`. If the worker dies, the pool reports
+`WorkerDied` in its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .results import Costs, EpochReport, Failure, TrialResult
 
 @dataclass(frozen=True)
 class Started:
-    """A worker took the trial; `resumed_from` epochs were already there."""
+    """A worker has the trial; `resumed_from` epochs were trained in an earlier run."""
 
     number: int
     worker: str
@@ -25,7 +25,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Measured:
-    """The network is built and priced; training begins."""
+    """The network is built and its costs are measured; training begins."""
 
     number: int
     costs: Costs
@@ -41,7 +41,10 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch is over, and saved if that takes little time. The worker waits for `Pool.reply`."""
+    """An epoch is over. The worker waits for the `Decision` in `Pool.reply`.
+
+    A checkpoint has been written if that takes little time.
+    """
 
     number: int
     report: EpochReport
@@ -49,7 +52,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Finished:
-    """All epochs are done and the weights are kept."""
+    """All epochs are trained and the weights are kept."""
 
     number: int
     result: TrialResult
@@ -57,7 +60,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The trial was told to stop after an epoch; its checkpoint is there if it is to go on."""
+    """The trial stopped after an epoch, as decided. If it was paused, its checkpoint is kept.
+
+    `seconds` and `device_seconds` are those of `TrialResult`.
+    """
 
     number: int
     epochs: int
@@ -68,7 +74,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A measured cost is above a limit; nothing was trained."""
+    """A measured cost is above its limit; nothing was trained."""
 
     number: int
     costs: Costs
@@ -77,7 +83,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial raised; the worker lives on."""
+    """The trial raised an exception; its worker goes on with other trials."""
 
     number: int
     failure: Failure
@@ -93,3 +99,4 @@ class WorkerDied:
 
 Event = Started | Measured | EpochDone | Finished | Stopped | Rejected | Failed | WorkerDied
 END_OF_TRIAL = (Finished, Stopped, Rejected, Failed, WorkerDied)
+"""The events after which a worker is free for another trial."""

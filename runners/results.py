@@ -22,10 +22,15 @@ WEIGHTS_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Costs:
-    """What a network costs to run, known before it is trained; None where not measured.
+    """What a network costs, known before it is trained; None where it was not measured.
 
-    `latency_ratio` is against the bare backbone, measured in alternation so that noise cancels.
-    `memory_mib` is the peak of one training step at the recipe's batch size.
+    Attributes:
+        params: parameters.
+        macs: multiply-adds of one forward pass of one image.
+        latency_ms: milliseconds of one forward pass of one image.
+        latency_ratio: latency as a multiple of the bare backbone's; the two are measured in
+            alternation, so that the machine's noise cancels.
+        memory_mib: peak memory of one training step at the recipe's batch size.
     """
 
     params: int
@@ -74,10 +79,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch of one trial, counted from 1.
+    """One epoch of one trial.
 
-    `accuracy` and `val_loss` are of the weights that would be kept (the averaged ones, if the
-    recipe averages), on validation data; `lr` is that of the last step.
+    Attributes:
+        epoch: counted from 1.
+        train_loss: mean over the steps of the epoch.
+        accuracy, val_loss: on validation data, of the weights that would be kept: the averaged
+            ones, if the recipe averages.
+        lr: learning rate of the last step.
+        seconds: for which the epoch and its evaluation kept the device busy.
     """
 
     epoch: int
@@ -94,14 +104,15 @@ class Job:
 
     Attributes:
         number: the trial's number in its study.
+        architecture, recipe, seed: what to train, and how.
         folder: where its checkpoint and final weights go.
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
-        costs: parameters and MACs, if they are known already.
+        costs: the predicted parameters and MACs, if they are known.
         reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
             latency is its ratio to the bare backbone times this.
-        test: whether the result is the final weights' accuracy on the test split, looked at once,
-            instead of the last epoch's on validation data.
+        test: whether the result is the accuracy of the final weights on the test split, instead of
+            the last epoch's on validation data.
     """
 
     number: int
@@ -123,7 +134,8 @@ class TrialResult:
     Attributes:
         accuracy: of the weights that were kept, on validation data (`Job.test`: on the test split).
         epochs: how many were trained.
-        seconds, device_seconds: wall time and time the device was busy, over all resumes.
+        costs: what the network costs.
+        seconds, device_seconds: wall time, and time for which the device was busy, over all runs.
         peak_memory_mib: highest memory of the worker (CPU) or on the device (GPU).
         environment: versions, device, precision, git commit, host facts.
     """

@@ -1,1 +1,1 @@
-"""The training loop of one trial: steps, augmentation, optimizer, checkpoints."""
+"""The training of one trial: task, steps, augmentation, optimizer, evaluation, checkpoints."""

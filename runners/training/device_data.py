@@ -1,4 +1,4 @@
-"""A data set on the device: pictures as uint8, normalised a batch at a time where they are used."""
+"""A data set on the device: images as uint8, normalised a batch at a time where they are used."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..data.dataset import Images
 
 @dataclass(frozen=True)
 class DeviceImages:
-    """One split: int64 labels (N,) on the device, and its uint8 pictures (N, H, W, 3).
+    """One split: int64 labels (N,) on the device, and uint8 images (N, H, W, 3).
 
-    The pictures are on the device too if they fit there, else in the memory-mapped cache, from
-    which batches are read as they are needed.
+    The images are on the device too if they fit there, else in the memory-mapped cache, from which
+    batches are read as they are needed.
     """
 
     images: Tensor | Images
@@ -28,7 +28,13 @@ class DeviceImages:
 
     @classmethod
     def of(cls, split: Split, device: torch.device, budget: float = math.inf) -> DeviceImages:
-        """A split for the device; its pictures stay in the cache if they exceed `budget` bytes."""
+        """Put a split on a device.
+
+        Args:
+            split: labels, and images in the cache.
+            device: where the network is trained.
+            budget: the images stay in the cache if they take more than so many bytes.
+        """
         labels = torch.from_numpy(np.array(split.labels)).to(device)
         if split.images.nbytes > budget:
             return cls(split.images, labels)
@@ -38,17 +44,17 @@ class DeviceImages:
         return len(self.labels)
 
     def take(self, index: Tensor) -> Tensor:
-        """The chosen pictures, on the device."""
+        """The images numbered `index` (n,), uint8 (n, H, W, 3) on the device."""
         if isinstance(self.images, Tensor):
-            return self.images.index_select(0, index)  # on a CPU far quicker than `[index]`
+            return self.images.index_select(0, index)  # on a CPU far faster than `[index]`
         return torch.from_numpy(self.images[index.cpu().numpy()]).to(index.device)
 
 
 @dataclass(frozen=True)
 class DeviceData:
-    """What a trial trains and validates on, and how its pictures are normalised.
+    """What a trial trains and validates on, and how its images are normalised.
 
-    `mean` and `std` (3,) are of the training pictures, in the units of a byte.
+    `mean` and `std` (3,) are those of the training images, on the scale from 0 to 255.
     """
 
     train: DeviceImages
@@ -58,7 +64,7 @@ class DeviceData:
 
     @classmethod
     def of(cls, data: Dataset, device: torch.device) -> DeviceData:
-        """A data set's training and validation pictures, on the device if they fit."""
+        """A data set's training and validation images, on the device if they fit."""
         budget = spare_bytes(device) / 2
         scale = 255.0
         return cls(
@@ -69,17 +75,20 @@ class DeviceData:
         )
 
     def normalised(self, images: Tensor, *, channels_last: bool = True) -> Tensor:
-        """uint8 (N, H, W, 3) → float32 (N, 3, H, W), in either memory format: a network's maps lie
-        as its pictures do, whatever its weights."""
-        # Row by row: over three values at a time a CPU takes four times as long.
+        """uint8 (N, H, W, 3) → float32 (N, 3, H, W), normalised.
+
+        `channels_last` decides the memory format of the images, and with it that of all maps of the
+        network, whatever the format of its weights.
+        """
+        # Whole rows at a time, because a CPU takes four times as long over three values at a time.
         width = images.shape[2]
         rows = images.flatten(2).float().sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
-        shown = rows.view(images.shape).permute(0, 3, 1, 2)
-        return shown if channels_last else shown.contiguous()
+        maps = rows.view(images.shape).permute(0, 3, 1, 2)
+        return maps if channels_last else maps.contiguous()
 
 
 def spare_bytes(device: torch.device) -> float:
-    """Memory that is free for pictures: the GPU's, or this process's share of the machine's."""
+    """Bytes that are free for images: the GPU's, or this process's share of the machine's."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     return float(psutil.virtual_memory().available) / (os.cpu_count() or 1)

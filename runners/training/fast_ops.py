@@ -1,4 +1,4 @@
-"""Functions of torch that are slow for some maps, replaced by our own inside a training step.
+"""Fast ops: replacements for functions of torch that are slow for some maps, in a training step.
 
 The network itself does not change. Inside `PatchedFunctions` every module that calls a function of
 torch gets ours; inside `PatchedLayers` the layers of one network do. Ours call torch's for what

@@ -1,1 +1,1 @@
-"""Where trials run: the pool of worker processes, and what a worker does with a job."""
+"""Where trials run: pools of workers, and the evaluators with which a worker runs a job."""

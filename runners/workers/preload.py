@@ -1,15 +1,16 @@
 """All that a worker imports before its first trial.
 
-Imported once by the server that workers are forked off (`pool.LocalPool`), so that each begins at
-once and they share the memory of it. Nothing here may start a thread or touch a device.
+The server process from which workers are forked (see `local_pool`) imports this module once. So
+every worker is ready at once, and all share the memory of what was imported. Nothing here may start
+a thread or touch a device.
 """
 
 from __future__ import annotations
 
 import gc
 
-# None of what is imported is ever garbage. Looked through again and again, it would make imports a
-# third longer, and in the end every worker would have its own copy of the memory.
+# None of what is imported ever becomes garbage. Looking for garbage again and again would make the
+# imports a third longer, and in the end every worker would have a copy of the memory.
 gc.disable()
 
 from ...spaces.backbones.timm_compat import import_timm  # noqa: E402

@@ -1,6 +1,6 @@
-"""A worker process: waits for jobs, runs them one after another, tells what happens.
+"""A worker process: waits for jobs, runs one after another, and sends what happens.
 
-Torch is imported here, once, and stays; the pictures of the study stay on the device as well.
+Torch is imported once, in the worker. The images of a study stay on the device from trial to trial.
 """
 
 from __future__ import annotations
@@ -15,8 +15,15 @@ from ..results import Job
 
 
 def main(pipe: connection.Connection, name: str, device: str, threads: int) -> None:
-    """Serve jobs from `pipe` until it closes or the coordinator is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what an interrupt means
+    """Run jobs from a pipe until it closes or the coordinator is gone.
+
+    Args:
+        pipe: jobs and decisions come in, events go out.
+        name: the worker's, for the record.
+        device: where it trains, such as `cpu` or `cuda:0`.
+        threads: how many threads torch computes with on a CPU.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The coordinator decides what an interrupt means.
     _die_with_parent()
 
     import torch
@@ -25,8 +32,8 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     from .trial import run_trial
 
     torch.set_num_threads(threads)
-    where = torch.device(device)
-    if where.type == "cpu":
+    torch_device = torch.device(device)
+    if torch_device.type == "cpu":
         keep_freed_memory()
 
     def send(event: Event) -> Decision:
@@ -37,7 +44,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     while True:
         try:
             job: Job = pipe.recv()
-            run_trial(job, send, device=where, worker=name)
+            run_trial(job, send, device=torch_device, worker=name)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 

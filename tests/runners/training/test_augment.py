@@ -10,15 +10,15 @@ from attentune.runners.training.device_data import DeviceData, DeviceImages
 
 def device_data(images, labels=None) -> DeviceData:
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    shown = DeviceImages(images, labels)
-    return DeviceData(shown, shown, torch.full((3,), 99.0), torch.ones(3))
+    split = DeviceImages(images, labels)
+    return DeviceData(split, split, torch.full((3,), 99.0), torch.ones(3))
 
 
 def epoch_of(images, recipe, epoch=0, seed=0):
-    """All images of one epoch, put back into their own order."""
-    shown = EpochBatches(device_data(images), recipe, seed=seed, epoch=epoch)
-    batch, _ = shown.batch(0, len(images))
-    return batch[shown.order.argsort()]
+    """All images of one epoch, in the order of the data."""
+    batches = EpochBatches(device_data(images), recipe, seed=seed, epoch=epoch)
+    batch, _ = batches.batch(0, len(images))
+    return batch[batches.order.argsort()]
 
 
 def ramps(count=64):
@@ -69,20 +69,20 @@ def test_no_augmentation_leaves_images_alone(tiny_recipe):
 
 def test_every_image_is_seen_once_an_epoch_with_its_label(tiny_recipe):
     images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
-    shown = EpochBatches(device_data(images, torch.arange(50)), tiny_recipe, seed=3, epoch=1)
-    batches = [shown.batch(step, 10) for step in range(5)]
+    epoch = EpochBatches(device_data(images, torch.arange(50)), tiny_recipe, seed=3, epoch=1)
+    batches = [epoch.batch(step, 10) for step in range(5)]
     assert all(torch.equal(b[:, 0, 0, 0].long(), labels) for b, labels in batches)
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(50))
 
 
-@pytest.mark.parametrize("ahead", [1, 30 * 48, 10**6])
-def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, ahead):
+@pytest.mark.parametrize("max_bytes", [1, 30 * 48, 10**6])
+def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, max_bytes):
     images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
     recipe = tiny_recipe.model_copy(update={"crop": 1, "flip": True, "cutout": 2})
     data = device_data(images, torch.arange(50))
     usual = EpochBatches(data, recipe, seed=3, epoch=1)
     early = EpochBatches(data, recipe, seed=3, epoch=1)
-    early.ahead = ahead
+    early.max_gathered_bytes = max_bytes
     for step in (0, 1, 2, 3, 4, 2, 0):
         for expected, gathered in zip(usual.batch(step, 10), early.batch(step, 10), strict=True):
             assert torch.equal(expected, gathered)
