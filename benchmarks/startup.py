@@ -25,9 +25,9 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 
 BY_ITSELF = """
-from attentune.runners import pool
+from attentune.runners.workers import local_pool
 from attentune.search import cli
-pool._forks = lambda: False
+local_pool._forks = lambda: False
 cli._keep_imports = lambda: None
 cli.main()
 """

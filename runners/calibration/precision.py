@@ -91,11 +91,11 @@ class PrecisionProbe:
         if len(self.milliseconds) < 2:
             return chosen
         slower = (
-            f"{name} {value / self.milliseconds[chosen]:.2f}×"
+            f"{name} takes {value / self.milliseconds[chosen]:.2f}×"
             for name, value in self.milliseconds.items()
             if name != chosen
         )
-        return f"{chosen} (time per step relative to it: {', '.join(slower)})"
+        return f"{chosen} ({', '.join(slower)} as long per step)"
 
 
 def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, str]:
