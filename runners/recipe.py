@@ -116,15 +116,16 @@ class Recipe(BaseModel):
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise RecipeError(describe(error, "recipe")) from None
+            raise RecipeError(describe_validation_error(error, "recipe")) from None
 
 
-def describe(error: ValidationError, what: str) -> str:
-    """The first problem that pydantic found, as one sentence."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    value = first.get("input")
-    redundant = not where or isinstance(value, dict) or repr(value) in message
-    value_shown = "" if redundant else f" (got {value!r})"
-    return f"{what}: {f'{where}: ' if where else ''}{message[:1].lower()}{message[1:]}{value_shown}"
+def describe_validation_error(error: ValidationError, subject: str) -> str:
+    """The first problem of a pydantic error as one sentence that begins with `subject`."""
+    problem = error.errors()[0]
+    field = ".".join(map(str, problem["loc"]))
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem.get("input")
+    is_redundant = not field or isinstance(value, dict) or repr(value) in message
+    got = "" if is_redundant else f" (got {value!r})"
+    prefix = f"{subject}: {field}: " if field else f"{subject}: "
+    return f"{prefix}{message[:1].lower()}{message[1:]}{got}"

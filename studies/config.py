@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from ..errors import UsageError, did_you_mean
-from ..runners.recipe import Recipe, describe
+from ..runners.recipe import Recipe, describe_validation_error
 from ..spaces.search_space.space import Space
 from .objectives import objective
 
@@ -181,4 +181,4 @@ def validated(model: type[BaseModel], what: str, **fields: Any) -> Any:
     try:
         return model(**fields)
     except ValidationError as error:
-        raise UsageError(describe(error, what)) from None
+        raise UsageError(describe_validation_error(error, what)) from None

@@ -99,9 +99,7 @@ def test_the_text_of_a_probe_compares_all_variants_with_the_chosen_one():
     probe = precision.PrecisionProbe(
         "bf16", True, {"bf16 channels_last": 2.0, "float32 channels_last": 3.0}
     )
-    assert str(probe) == (
-        "bf16 channels_last (float32 channels_last takes 1.50× as long per step)"
-    )
+    assert str(probe) == ("bf16 channels_last (float32 channels_last takes 1.50× as long per step)")
     assert probe.variants == [("float32", True), ("bf16", True)]
 
 
