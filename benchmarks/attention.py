@@ -85,7 +85,7 @@ def timms(name: str, channels: int) -> nn.Module | None:
         return None
 
 
-class Trial:
+class TimedModule:
     """A module, its map, and what comes back to it."""
 
     def __init__(
@@ -176,7 +176,7 @@ def _moved(tensor: Tensor) -> int:
 
 def passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
     """How often a training step moves the map."""
-    trial = Trial(attention(name).load()(shape[1]), shape, variant, "meta")
+    trial = TimedModule(attention(name).load()(shape[1]), shape, variant, "meta")
     with pool_scale.plain() if plain else contextlib.nullcontext(), Traffic() as traffic:
         trial.bf16 = False  # the meta device has no autocast; the map has its type
         trial.module.to(trial.x.dtype)
@@ -191,12 +191,12 @@ def measure(
     name: str, shape: tuple[int, ...], variant: tuple[str, str], options: argparse.Namespace
 ) -> dict[str, Any]:
     """One row of the result."""
-    ours = Trial(attention(name).load()(shape[1]), shape, variant, options.device)
+    ours = TimedModule(attention(name).load()(shape[1]), shape, variant, options.device)
     found: dict[str, Any] = {"attention": name, "map": list(shape), "variant": " ".join(variant)}
     entrants = {"ours": (ours, False), "plain": (ours, True)}
     other = timms(name, shape[1])
     if other is not None:
-        entrants["timm"] = (Trial(other, shape, variant, options.device), False)
+        entrants["timm"] = (TimedModule(other, shape, variant, options.device), False)
     for label in ("step", "infer"):
         runs = {}
         for who, (trial, plain) in entrants.items():

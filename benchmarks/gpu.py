@@ -56,7 +56,7 @@ SAMPLE, LONGER = 15, 2.5
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
 
 
-class Bench:
+class GPUBench:
     """What the parts share: the device, the data, a recipe, and short settings for a dry run."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ class Bench:
         }
 
 
-def tests(bench: Bench) -> Result:
+def tests(bench: GPUBench) -> Result:
     """The suite's tests that need a GPU."""
     where = ["tests/runners", "tests/spaces"]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *where]
@@ -106,7 +106,7 @@ def tests(bench: Bench) -> Result:
     return {"exit": done.returncode, "counts": counts, "failures": failures}
 
 
-def fused(bench: Bench) -> Result:
+def fused(bench: GPUBench) -> Result:
     """Every attention's fused form on the device against its plain one, there and on the CPU:
     outputs and gradients in float64, the largest difference in parts of the largest value."""
     rows: Result = {}
@@ -147,7 +147,7 @@ def apart(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     return max(float((a - b).abs().max()) / max(nothing, float(b.abs().max())) for a, b in pairs)
 
 
-def graphs(bench: Bench) -> Result:
+def graphs(bench: GPUBench) -> Result:
     """Captured steps against eager ones."""
     rows: Result = {}
     for attention in ("", "+se(r=16)@all.residual", "+cbam(r=16)@all.residual"):
@@ -164,7 +164,7 @@ def graphs(bench: Bench) -> Result:
     return {"captured_against_eager": rows}
 
 
-def bf16(bench: Bench) -> Result:
+def bf16(bench: GPUBench) -> Result:
     """Final accuracy by precision, three paired seeds."""
     rows: dict[str, list[float]] = {"float32": [], "bf16": []}
     for seed in range(3):
@@ -180,7 +180,7 @@ def bf16(bench: Bench) -> Result:
     }
 
 
-def packing(bench: Bench) -> Result:
+def packing(bench: GPUBench) -> Result:
     """Workers on one GPU, of a network that fills it and of a small one."""
     device = "cpu" if bench.dry else "cuda:0"
     rows = {}
@@ -190,7 +190,7 @@ def packing(bench: Bench) -> Result:
     return {"backbones": rows}
 
 
-def epochs(bench: Bench) -> Result:
+def epochs(bench: GPUBench) -> Result:
     """Seconds of an epoch, evaluation included, the first left out."""
     rows: Result = {}
     ends = time.perf_counter() + bench.options.seconds
@@ -216,7 +216,7 @@ def epochs(bench: Bench) -> Result:
     return {"seconds_an_epoch": rows}
 
 
-def study(bench: Bench) -> Result:
+def study(bench: GPUBench) -> Result:
     """A search that goes on where the last call left it."""
     recipe, folder = bench.recipe, bench.options.json.parent
     words = ["--backbone", bench.backbone, "--data", recipe.data, "--space", "quick"]
@@ -231,7 +231,7 @@ def study(bench: Bench) -> Result:
     return timed(Search(folder, "study"), words, bench.seconds)
 
 
-def tables(bench: Bench) -> Result:
+def tables(bench: GPUBench) -> Result:
     """Every architecture of every table, three seeds each, and a sample that trains for longer."""
     folder, ends = bench.options.json.parent, time.monotonic() + bench.seconds
     words = ["--device", bench.device.type, "--processes", "1" if bench.dry else str(TOGETHER)]
@@ -276,7 +276,7 @@ def workers_of(path: Path, backbone: str) -> int:
     return int(found.get("workers", 0))
 
 
-PARTS: dict[str, Callable[[Bench], Result]] = {
+PARTS: dict[str, Callable[[GPUBench], Result]] = {
     part.__name__: part
     for part in (
         tests,
@@ -303,7 +303,7 @@ def main() -> None:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     if options.dry:
         torch.set_num_threads(1)
-    bench = Bench(options)
+    bench = GPUBench(options)
     found = PARTS[options.part](bench)
     precision = bench.recipe.precision
     result = {

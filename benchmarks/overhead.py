@@ -70,7 +70,7 @@ IN_COORDINATOR = (
 """(label, module, function): where the parts happen. A part inside another is counted alone."""
 
 
-class Clock:
+class FunctionClock:
     """Seconds in each of some functions, less those in the others that they call."""
 
     def __init__(self, parts: tuple[tuple[str, str, str], ...]) -> None:
@@ -111,7 +111,7 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
     """A worker's main that appends one line a trial to the file named by TRACE."""
     from attentune.runners.workers import trial
 
-    clock = Clock(IN_WORKER)
+    clock = FunctionClock(IN_WORKER)
     run_trial = trial.run_trial
 
     def traced(*args: Any, **kwargs: Any) -> None:
@@ -129,7 +129,7 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
 class Starts:
     """A watcher that notes when trials start, and their epochs' seconds."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: FunctionClock) -> None:
         self.clock = clock
         self.started: list[float] = []
         self.epochs: list[list[float]] = []
@@ -157,7 +157,9 @@ def watched(starts: Starts) -> Iterator[Starts]:
     yield starts
 
 
-def study(backbone: str, options: argparse.Namespace, clock: Clock) -> list[dict[str, float]]:
+def study(
+    backbone: str, options: argparse.Namespace, clock: FunctionClock
+) -> list[dict[str, float]]:
     """Milliseconds of one trial after another, whole and in parts; the warm ones."""
     request = read_request(
         {
@@ -226,7 +228,7 @@ def main() -> None:
     torch.set_num_threads(1)
     watch = Watch.begin(anyway=options.anyway)
     worker.main = timed_worker
-    clock = Clock(IN_COORDINATOR)
+    clock = FunctionClock(IN_COORDINATOR)
     rows = []
     for backbone in options.backbones:
         rows.append({"backbone": backbone, **summary(study(backbone, options, clock))})

@@ -8,7 +8,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ...errors import UsageError, did_you_mean
 from ..events import Decision, Event
@@ -55,8 +55,6 @@ class PoolFactory(Protocol):
         """A pool whose workers are starting."""
 
 
-PoolName = Literal["local"]
-"""The names of `POOLS`, for a setting that takes one of them."""
 POOLS: Mapping[str, PoolFactory] = {"local": LocalPool}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 from attentune.errors import UsageError
@@ -19,7 +18,7 @@ from attentune.runners.events import (
     Stopped,
 )
 from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
-from attentune.runners.workers.pool import POOLS, PoolName, make_pool
+from attentune.runners.workers.pool import POOLS, make_pool
 from attentune.spaces.architecture import parse
 
 
@@ -134,7 +133,3 @@ def test_every_worker_takes_one_trial_at_a_time(pool, job):
 def test_an_unknown_pool_is_refused_with_the_closest_name():
     with pytest.raises(UsageError, match="unknown pool 'locl'; did you mean 'local'"):
         make_pool("locl", ["cpu"])
-
-
-def test_a_setting_may_name_every_pool():
-    assert set(get_args(PoolName)) == set(POOLS)
