@@ -30,10 +30,10 @@ def interrupted_and_lost():
 
 def test_an_interrupt_takes_effect_afterwards():
     assert interrupted_and_lost() == "lost"
-    found = []
+    outcome = []
     with pytest.raises(KeyboardInterrupt), defer_interrupts():
-        found.append(interrupted_and_lost())
-    assert found == ["not noticed"]
+        outcome.append(interrupted_and_lost())
+    assert outcome == ["not noticed"]
     assert interrupted_and_lost() == "lost"
 
 

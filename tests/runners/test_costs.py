@@ -42,9 +42,9 @@ def test_a_price_without_building_equals_the_count_of_the_built_network(text, st
 
 def test_counts_are_in_the_units_of_the_papers():
     recipe = Recipe.of(data="", image_size=224)
-    found = CostModel("resnet50", recipe, 1000).price(parse("resnet50"))
-    assert found.params == 25_557_032
-    assert found.macs / 1e9 == pytest.approx(4.09, abs=0.005)
+    counted = CostModel("resnet50", recipe, 1000).price(parse("resnet50"))
+    assert counted.params == 25_557_032
+    assert counted.macs / 1e9 == pytest.approx(4.09, abs=0.005)
     with_se = CostModel("resnet18", recipe, 1000).price(parse("resnet18+se(r=16)@all.residual"))
     assert with_se.params == 11_776_552
 

@@ -12,7 +12,7 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data import DataInfo, inspect_data, load_data, open_data, prepare_data
 
-from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
+from .image_files import PACKINGS, SHADES, TWENTY, files, folder, pack, plain_image, recipe
 
 
 def test_prepared_data_is_decoded_once_and_mapped(tmp_path, cache, monkeypatch):
@@ -39,9 +39,9 @@ def test_info_survives_json(tmp_path):
 )
 def test_another_choice_of_images_is_prepared_apart(change, tmp_path):
     path = folder(tmp_path / "pets", files(TWENTY))
-    one, two = prepare_data(recipe(path)), prepare_data(recipe(path, **change))
-    assert one.folder != two.folder
-    assert prepare_data(recipe(path, lr=0.1, epochs=3)).folder == one.folder
+    first, second = prepare_data(recipe(path)), prepare_data(recipe(path, **change))
+    assert first.folder != second.folder
+    assert prepare_data(recipe(path, lr=0.1, epochs=3)).folder == first.folder
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -136,14 +136,6 @@ def test_a_cache_that_cannot_be_written_says_how_to_choose_another(tmp_path, mon
         prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
 
 
-def test_progress_ends_at_the_number_of_images(tmp_path):
-    seen = []
-    path = folder(tmp_path / "pets", files(TWENTY))
-    prepare_data(recipe(path), progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (60, 60)
-    assert seen == sorted(seen)
-
-
 def test_preparing_needs_no_torch(tmp_path):
     code = (
         PREPARE + "assert not {'torch', 'timm', 'sklearn'} & set(sys.modules), 'torch came along'"
@@ -153,3 +145,20 @@ def test_preparing_needs_no_torch(tmp_path):
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "native", "sensible"),
+    [((28, 28), 28, 28), ((32, 40), 32, 32), ((70, 66), 66, 64), ((500, 375), 375, 224)],
+)
+def test_inspecting_proposes_a_sensible_size(size, native, sensible, tmp_path):
+    for label in ("cats", "dogs"):
+        for number in range(4):
+            file = tmp_path / "pets" / label / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            plain_image(SHADES[label], number, size).save(file)
+    info = inspect_data(str(tmp_path / "pets"))
+    assert (info.native_size, info.image_size) == (native, sensible)
+    assert info.flip
+    assert info.crop == sensible // 8
+    assert info.counts == {"train": 8}

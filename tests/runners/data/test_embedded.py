@@ -22,8 +22,10 @@ def embedded(embedded_cache, monkeypatch):
     monkeypatch.setenv("ATTENTUNE_CACHE", str(embedded_cache))
 
 
-def same(one: Split, other: Split) -> bool:
-    return np.array_equal(one.images, other.images) and np.array_equal(one.labels, other.labels)
+def same(first: Split, second: Split) -> bool:
+    return np.array_equal(first.images, second.images) and np.array_equal(
+        first.labels, second.labels
+    )
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -43,11 +45,11 @@ def test_embedded_data_has_its_numbers_and_sizes(name, embedded):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_data_is_drawn_the_same_again(name, embedded, tmp_path, monkeypatch):
-    one = load_data(recipe(name, 36))
+    first = load_data(recipe(name, 36))
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path))
-    two = load_data(recipe(name, 36))
-    assert same(one.train, two.train)
-    assert same(one.test, two.test)
+    second = load_data(recipe(name, 36))
+    assert same(first.train, second.train)
+    assert same(first.test, second.test)
 
 
 def test_no_scan_is_in_two_splits():

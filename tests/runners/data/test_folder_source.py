@@ -71,54 +71,29 @@ def test_a_folder_of_split_archives_is_one_data_set(tmp_path):
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
-    made = {name.replace("cats", "train"): content for name, content in files(TWENTY).items()}
-    assert inspect_data(str(folder(tmp_path / "v", made))).classes == ("dogs", "owls", "train")
-
-
-def test_hostile_names_in_archives_are_left_out(tmp_path):
-    outside = tmp_path / "outside"
-    folder(outside, files({"cats": 2}))
-    contents = {
-        **files(TWENTY),
-        "../outside/cats/000.png": b"x",
-        "/etc/cats/1.png": b"x",
-        "dogs/../../1.png": b"x",
-    }
-    for packing in ("tar", "zip"):
-        info = prepare_data(recipe(pack(tmp_path / packing, packing, contents)))
-        assert sum(info.counts.values()) == 60
-    assert sorted(p.name for p in outside.rglob("*.png")) == ["000.png", "001.png"]
-
-
-def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
-    real = folder(tmp_path / "real", files(TWENTY))
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    for name in TWENTY:
-        (linked / name).symlink_to(real / name)
-    (linked / "dogs" / "back").symlink_to(linked)
-    assert sum(inspect_data(str(linked)).counts.values()) == 60
+    packed = {name.replace("cats", "train"): content for name, content in files(TWENTY).items()}
+    assert inspect_data(str(folder(tmp_path / "v", packed))).classes == ("dogs", "owls", "train")
 
 
 # --- what is refused ------------------------------------------------------------------------------
 
 
 def encrypted_zip(path: Path) -> Path:
-    made = archive(path / "pets.zip", files(TWENTY))
-    raw = bytearray(made.read_bytes())
+    packed = archive(path / "pets.zip", files(TWENTY))
+    raw = bytearray(packed.read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = raw.find(signature)
         while at >= 0:
             raw[at + offset] |= 1
             at = raw.find(signature, at + 4)
-    made.write_bytes(raw)
-    return made
+    packed.write_bytes(raw)
+    return packed
 
 
 def half_archive(path: Path) -> Path:
-    made = archive(path / "pets.tar.gz", files(TWENTY))
-    made.write_bytes(made.read_bytes()[: made.stat().st_size // 2])
-    return made
+    packed = archive(path / "pets.tar.gz", files(TWENTY))
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
+    return packed
 
 
 def text_file(path: Path) -> Path:
@@ -167,20 +142,3 @@ def test_unusable_data_is_refused_in_plain_words(case, tmp_path):
         prepare_data(recipe(make(tmp_path / "data")))
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_limit_below_two_images_a_class_is_refused(tmp_path):
-    path = folder(tmp_path / "pets", files(TWENTY))
-    with pytest.raises(DataError, match="train_limit=5 is too few for 3 classes; use at least 6"):
-        prepare_data(recipe(path, train_limit=5))
-
-
-def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
-    path = folder(tmp_path / "pets", files(TWENTY))
-
-    def denied(place: object) -> None:
-        raise PermissionError(13, "Permission denied", str(place))
-
-    monkeypatch.setattr("attentune.runners.data.file_stores.os.scandir", denied)
-    with pytest.raises(DataError, match=r"cannot read .*pets: Permission denied"):
-        inspect_data(str(path))

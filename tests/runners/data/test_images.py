@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import inspect_data, load_data
+from attentune.runners.data import load_data
 from PIL import Image
 
-from .image_files import SHADES, TWENTY, files, files_by_split, folder, pack, plain_image, recipe
+from .image_files import TWENTY, files, files_by_split, pack, recipe
 
 
 def deep_grey() -> Image.Image:
@@ -89,38 +89,6 @@ def test_a_cameras_rotation_is_obeyed(tmp_path):
     assert images[:, 7].mean() > 235
 
 
-def test_mean_and_deviation_are_of_the_training_images(tmp_path):
-    data = load_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
-    pixels = data.train.images.reshape(-1, 3) / 255
-    np.testing.assert_allclose(data.mean, pixels.mean(0), atol=1e-6)
-    np.testing.assert_allclose(data.std, pixels.std(0), atol=1e-5)
-
-
-def test_images_of_one_colour_have_no_deviation_of_zero(tmp_path):
-    for name in ("aa/1", "aa/2", "aa/3", "bb/1", "bb/2", "bb/3"):
-        file = tmp_path / "black" / f"{name}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8)).save(file)
-    assert min(load_data(recipe(tmp_path / "black")).std) > 0
-
-
-@pytest.mark.parametrize(
-    ("size", "native", "sensible"),
-    [((28, 28), 28, 28), ((32, 40), 32, 32), ((70, 66), 66, 64), ((500, 375), 375, 224)],
-)
-def test_inspecting_proposes_a_sensible_size(size, native, sensible, tmp_path):
-    for label in ("cats", "dogs"):
-        for number in range(4):
-            file = tmp_path / "pets" / label / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            plain_image(SHADES[label], number, size).save(file)
-    info = inspect_data(str(tmp_path / "pets"))
-    assert (info.native_size, info.image_size) == (native, sensible)
-    assert info.flip
-    assert info.crop == sensible // 8
-    assert info.counts == {"train": 8}
-
-
 # --- broken images ------------------------------------------------------------------------------
 
 
@@ -150,21 +118,3 @@ def test_a_broken_image_is_named_or_left_out(kind, packing, tmp_path):
     (broken,) = data.broken
     assert broken.endswith("dogs/007.png")
     assert sum(map(len, files_by_split(data).values())) == 59
-
-
-def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
-    path = folder(tmp_path / "pets", files(TWENTY))
-    for number in (1, 5, 9):
-        (path / "cats" / f"{number:03}.png").write_bytes(b"broken")
-    data = load_data(recipe(path, skip_broken=True))
-    assert len(data.broken) == 3
-    for split in (data.train, data.val, data.test):
-        red = split.images[:, 4, 4, 0] > 100
-        assert (red == (split.labels == 0)).all()
-
-
-def test_a_class_with_nothing_left_is_refused(tmp_path):
-    contents = files(TWENTY)
-    contents.update({name: b"broken" for name in contents if name.startswith("owls")})
-    with pytest.raises(DataError, match="no training image of class 'owls'"):
-        load_data(recipe(folder(tmp_path / "pets", contents), skip_broken=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attentune.errors import DataError
 from attentune.runners.data import load_data, prepare_data
 
 from .image_files import SHADES, TWENTY, files, files_by_split, folder, recipe
@@ -11,14 +12,14 @@ from .image_files import SHADES, TWENTY, files, files_by_split, folder, recipe
 
 def test_splits_are_disjoint_and_stratified_and_decided_by_the_seed(tmp_path):
     path = folder(tmp_path / "pets", files({"cats": 40, "dogs": 20, "owls": 10}))
-    one, again, other = (load_data(recipe(path, data_seed=seed)) for seed in (0, 0, 1))
-    chosen = files_by_split(one)
+    first, again, other = (load_data(recipe(path, data_seed=seed)) for seed in (0, 0, 1))
+    chosen = files_by_split(first)
     assert sum(map(len, chosen.values())) == 70 == len(set.union(*chosen.values()))
-    assert list(np.bincount(one.test.labels)) == [8, 4, 2]
-    assert list(np.bincount(one.val.labels)) == [6, 3, 2]
+    assert list(np.bincount(first.test.labels)) == [8, 4, 2]
+    assert list(np.bincount(first.val.labels)) == [6, 3, 2]
     assert files_by_split(again) == chosen
     assert files_by_split(other) != chosen
-    assert one.val.labels.tolist() == other.val.labels.tolist()
+    assert first.val.labels.tolist() == other.val.labels.tolist()
 
 
 def test_training_images_are_not_in_order_of_their_classes(tmp_path):
@@ -65,3 +66,9 @@ def test_only_the_limited_images_are_read(tmp_path):
             if (label, (SHADES[name][2] + number) % 256) not in kept:
                 (path / name / f"{number:03}.png").write_bytes(b"broken")
     assert files_by_split(load_data(recipe(path, train_limit=6))) == used
+
+
+def test_a_limit_below_two_images_a_class_is_refused(tmp_path):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    with pytest.raises(DataError, match="train_limit=5 is too few for 3 classes; use at least 6"):
+        prepare_data(recipe(path, train_limit=5))

@@ -22,7 +22,7 @@ def example_maps(**fields: Any) -> AttentionMaps:
     rng = np.random.default_rng(0)
     energy = rng.random((3, 4, 4), np.float32)
     channels = np.linspace(0.5, 1.5, 41, dtype=np.float32)
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "architecture": TEXT,
         "epochs": None,
         "classes": ("cat", "dog"),
@@ -34,7 +34,7 @@ def example_maps(**fields: Any) -> AttentionMaps:
         "attentions": (AttentionMap("s1b2.residual", 1, "cbam", channels, 1 + energy),),
         "stages": (StageEnergy(1, energy), StageEnergy(2, 3 * energy[:, :2, :2])),
     }
-    return AttentionMaps(**{**given, **fields})
+    return AttentionMaps(**{**defaults, **fields})
 
 
 def bare_maps(**fields: Any) -> AttentionMaps:
@@ -91,20 +91,20 @@ def test_many_and_far_channels_keep_the_figure_small_and_honest():
 
 @themes
 def test_maps_lie_beside_the_image_and_the_baselines_maps(theme: Theme):
-    ours, theirs = example_maps(), bare_maps()
-    figure = locations_figure(ours, theirs, theme)
+    maps, baseline = example_maps(), bare_maps()
+    figure = locations_figure(maps, baseline, theme)
     assert sum(isinstance(trace, go.Image) for trace in figure.data) == 3
     names = ["s1b2 cbam", "s1 baseline", "s2 energy", "s2 baseline"]
     for column, name in enumerate(names, 1):
-        maps = named(figure, name)
-        assert len(maps) == 3
-        for row, drawn in enumerate(maps):
+        drawn_maps = named(figure, name)
+        assert len(drawn_maps) == 3
+        for row, drawn in enumerate(drawn_maps):
             shape = np.shape(drawn.z)
             left, top = drawn.x0 - drawn.dx / 2, drawn.y0 - drawn.dy / 2
             assert (shape[1] * drawn.dx, shape[0] * drawn.dy) == pytest.approx((1, 1))
             assert (left, top) == pytest.approx((column * 1.08, row * 1.08))
-    np.testing.assert_array_equal(named(figure, names[0])[1].z, ours.attentions[0].locations[1])
-    np.testing.assert_array_equal(named(figure, names[3])[2].z, theirs.stages[1].locations[2])
+    np.testing.assert_array_equal(named(figure, names[0])[1].z, maps.attentions[0].locations[1])
+    np.testing.assert_array_equal(named(figure, names[3])[2].z, baseline.stages[1].locations[2])
     titles = [note.text for note in figure.layout.annotations]
     assert "<b>cat</b><br>ours: dog, 75 %<br>baseline: dog, 75 %" in titles
     assert any(title.startswith("<b>s1b2</b><br>cbam<br>") for title in titles)
@@ -113,17 +113,17 @@ def test_maps_lie_beside_the_image_and_the_baselines_maps(theme: Theme):
 
 
 def test_the_baselines_maps_are_of_the_same_images_whatever_its_order():
-    ours = example_maps()
-    turned = {"indices": ours.indices[[2, 0]], "images": ours.images[[2, 0]]}
+    maps = example_maps()
+    turned = {"indices": maps.indices[[2, 0]], "images": maps.images[[2, 0]]}
     for name in ("labels", "predicted", "probabilities"):
-        turned[name] = getattr(ours, name)[[2, 0]]
-    stages = (StageEnergy(1, ours.stages[0].locations[[2, 0]]),)
-    figure = locations_figure(ours, bare_maps(**turned, stages=stages))
+        turned[name] = getattr(maps, name)[[2, 0]]
+    stages = (StageEnergy(1, maps.stages[0].locations[[2, 0]]),)
+    figure = locations_figure(maps, bare_maps(**turned, stages=stages))
     first, last = named(figure, "s1 baseline")
     assert {round(first.y0), round(last.y0)} == {0, 2}
     for drawn in (first, last):
         row = round(drawn.y0 / 1.08 - 0.1)
-        np.testing.assert_array_equal(drawn.z, ours.stages[0].locations[row])
+        np.testing.assert_array_equal(drawn.z, maps.stages[0].locations[row])
 
 
 def test_at_most_six_images_are_drawn_in_their_own_aspect():
@@ -150,6 +150,6 @@ def test_texts_from_outside_are_shown_as_they_are():
     gate = dataclasses.replace(example_maps().attentions[0], attention=EVIL, site=EVIL)
     shown = example_maps(**names, attentions=(gate,))
     for figure in (channels_figure(shown), locations_figure(shown, bare_maps(**names))):
-        told = figure.to_json().replace("\\u003c", "<").replace("\\u003e", ">")
-        assert "<img" not in told
-        assert "&lt;img" in told
+        text = figure.to_json().replace("\\u003c", "<").replace("\\u003e", ">")
+        assert "<img" not in text
+        assert "&lt;img" in text

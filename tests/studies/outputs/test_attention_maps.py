@@ -86,56 +86,58 @@ def test_the_maps_of_a_trained_trial_are_computed_once_in_another_process(
     job = Job(number, parse(TEXT), tiny_recipe, 0, store.trial_folder(recorded, number))
     trial.run_trial(job, lambda _: Decision.GO_ON, device=torch.device("cpu"))
 
-    found = fetch_attention_maps(request_for_trial(store, "first", number, num_images=2))
-    assert found.architecture == TEXT
-    assert [gate.site for gate in found.attentions] == ["s1b1.residual", "s2b1.residual"]
-    assert len(found.images) == 2
-    monkeypatch.setattr(subprocess, "run", None)  # nobody is asked again
+    maps = fetch_attention_maps(request_for_trial(store, "first", number, num_images=2))
+    assert maps.architecture == TEXT
+    assert [gate.site for gate in maps.attentions] == ["s1b1.residual", "s2b1.residual"]
+    assert len(maps.images) == 2
+    monkeypatch.setattr(subprocess, "run", None)  # no process is started again
     again = fetch_attention_maps(request_for_trial(store, recorded, number, num_images=2))
-    assert again.to_json() == found.to_json()
+    assert again.to_json() == maps.to_json()
 
 
 def test_new_weights_other_images_and_a_damaged_result_are_computed_again(
     store: Store, recorded: StudyRecord, add: Add, monkeypatch, tmp_path: Path
 ):
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / "cache"))
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
-    def run_command(wanted: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
-        asked.append(wanted.to_json())
+    def run_command(requested: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
+        requests.append(requested.to_json())
         return example_maps().to_json()
 
     monkeypatch.setattr(module, "_run_command", run_command)
     number = add(TEXT, 0.5)
     weights = leave(store, recorded, number)
-    one, other = (request_for_trial(store, recorded, number, num_images=count) for count in (2, 3))
-    for wanted in (one, one, other, one):
-        fetch_attention_maps(wanted)
-    assert [wanted["num_images"] for wanted in asked] == [2, 3]
+    two_images, three_images = (
+        request_for_trial(store, recorded, number, num_images=count) for count in (2, 3)
+    )
+    for requested in (two_images, two_images, three_images, two_images):
+        fetch_attention_maps(requested)
+    assert [requested["num_images"] for requested in requests] == [2, 3]
     os.utime(weights, ns=(1, 1))
-    fetch_attention_maps(one)
-    assert len(asked) == 3
+    fetch_attention_maps(two_images)
+    assert len(requests) == 3
     for file in (tmp_path / "cache" / "attention-maps").iterdir():
         file.write_text("{")
-    assert fetch_attention_maps(one).to_json() == example_maps().to_json()
-    assert len(asked) == 4
+    assert fetch_attention_maps(two_images).to_json() == example_maps().to_json()
+    assert len(requests) == 4
 
 
 def test_weights_that_have_gone_meanwhile_are_missed_in_a_sentence(tmp_path: Path):
-    asked = AttentionMapsRequest("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
+    outdated = AttentionMapsRequest("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
     with pytest.raises(StoreError, match=r"the weights of trial 1 of 'x' are gone; load the page"):
-        fetch_attention_maps(asked)
+        fetch_attention_maps(outdated)
 
 
 @pytest.fixture
-def asked(store: Store, recorded: StudyRecord, add: Add) -> AttentionMapsRequest:
+def waiting_request(store: Store, recorded: StudyRecord, add: Add) -> AttentionMapsRequest:
     number = add(TEXT, 0.5)
     leave(store, recorded, number)
     return request_for_trial(store, recorded, number)
 
 
 def test_what_the_other_process_cannot_do_is_said_in_a_sentence(
-    asked: AttentionMapsRequest, monkeypatch, tmp_path: Path
+    waiting_request: AttentionMapsRequest, monkeypatch, tmp_path: Path
 ):
     answers = tmp_path / "answers"
     answers.write_text('#!/bin/sh\necho \'{"error": "there is no such thing."}\' > "$4"\n')
@@ -145,23 +147,23 @@ def test_what_the_other_process_cannot_do_is_said_in_a_sentence(
         with pytest.raises(
             StoreError, match=r"'first' has no attention maps: there is no such thing\."
         ):
-            fetch_attention_maps(asked)
+            fetch_attention_maps(waiting_request)
 
 
-def test_a_request_that_takes_too_long_is_ended(asked: AttentionMapsRequest):
+def test_a_request_that_takes_too_long_is_ended(waiting_request: AttentionMapsRequest):
     with pytest.raises(StoreError, match=r"took more than 0\.01 s; try again"):
-        fetch_attention_maps(asked, timeout=0.01)
+        fetch_attention_maps(waiting_request, timeout=0.01)
 
 
 def test_a_process_that_dies_is_reported_with_its_last_words(
-    asked: AttentionMapsRequest, monkeypatch
+    waiting_request: AttentionMapsRequest, monkeypatch
 ):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match=r"trial 0 of 'first' ended without a result"):
-        fetch_attention_maps(asked)
+        fetch_attention_maps(waiting_request)
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(StoreError, match="No such file"):
-        fetch_attention_maps(asked)
+        fetch_attention_maps(waiting_request)
 
 
 def test_a_trial_without_weights_says_why_and_what_to_do(
@@ -195,25 +197,25 @@ def test_a_study_without_recipe_or_trial_says_so(store: Store, study: StudyRecor
 def test_the_baseline_has_weights_and_is_as_like_the_trial_as_can_be(
     store: Store, recorded: StudyRecord, add: Add
 ):
-    ours, sure = add(TEXT, 0.5, seed=1), add(TEXT, 0.5, seed=5, role=CONFIRM)
+    trial, confirmed = add(TEXT, 0.5, seed=1), add(TEXT, 0.5, seed=5, role=CONFIRM)
 
     def chosen(number: int) -> str | None:
-        found = request_for_baseline(store, recorded, number)
-        return found.label if found else None
+        request = request_for_baseline(store, recorded, number)
+        return request.label if request else None
 
-    same, confirming, running, other = (
+    same_seed, confirming, running, other_seed = (
         add(BARE, 0.5, seed=1),
         add(BARE, 0.5, seed=6, role=CONFIRM),
         add(BARE, seed=2),
         add(BARE, 0.5, seed=3),
     )
-    assert chosen(ours) is None
+    assert chosen(trial) is None
     leave(store, recorded, confirming)
-    assert chosen(ours) is None  # judged on other data, after another number of epochs
+    assert chosen(trial) is None  # judged on other data, after another number of epochs
     leave(store, recorded, running, CHECKPOINT_FILE)
-    assert chosen(ours) == f"trial {running} of 'first'"
-    leave(store, recorded, other)
-    assert chosen(ours) == f"trial {other} of 'first'"
-    leave(store, recorded, same)
-    assert chosen(ours) == f"trial {same} of 'first'"
-    assert chosen(sure) == f"trial {confirming} of 'first'"
+    assert chosen(trial) == f"trial {running} of 'first'"
+    leave(store, recorded, other_seed)
+    assert chosen(trial) == f"trial {other_seed} of 'first'"
+    leave(store, recorded, same_seed)
+    assert chosen(trial) == f"trial {same_seed} of 'first'"
+    assert chosen(confirmed) == f"trial {confirming} of 'first'"

@@ -1,0 +1,52 @@
+"""Decoding a source into arrays: statistics, progress, and what happens to broken images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from attentune.errors import DataError
+from attentune.runners.data import load_data, prepare_data
+from PIL import Image
+
+from .image_files import TWENTY, files, folder, recipe
+
+
+def test_mean_and_deviation_are_of_the_training_images(tmp_path):
+    data = load_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
+    pixels = data.train.images.reshape(-1, 3) / 255
+    np.testing.assert_allclose(data.mean, pixels.mean(0), atol=1e-6)
+    np.testing.assert_allclose(data.std, pixels.std(0), atol=1e-5)
+
+
+def test_images_of_one_colour_have_no_deviation_of_zero(tmp_path):
+    for name in ("aa/1", "aa/2", "aa/3", "bb/1", "bb/2", "bb/3"):
+        file = tmp_path / "black" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(file)
+    assert min(load_data(recipe(tmp_path / "black")).std) > 0
+
+
+def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    for number in (1, 5, 9):
+        (path / "cats" / f"{number:03}.png").write_bytes(b"broken")
+    data = load_data(recipe(path, skip_broken=True))
+    assert len(data.broken) == 3
+    for split in (data.train, data.val, data.test):
+        red = split.images[:, 4, 4, 0] > 100
+        assert (red == (split.labels == 0)).all()
+
+
+def test_a_class_with_nothing_left_is_refused(tmp_path):
+    contents = files(TWENTY)
+    contents.update({name: b"broken" for name in contents if name.startswith("owls")})
+    with pytest.raises(DataError, match="no training image of class 'owls'"):
+        load_data(recipe(folder(tmp_path / "pets", contents), skip_broken=True))
+
+
+def test_progress_ends_at_the_number_of_images(tmp_path):
+    seen = []
+    path = folder(tmp_path / "pets", files(TWENTY))
+    prepare_data(recipe(path), progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (60, 60)
+    assert seen == sorted(seen)
