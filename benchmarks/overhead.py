@@ -25,8 +25,6 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +32,9 @@ import torch
 from attentune.benchmarks.quiet import Watch, add_options
 from attentune.benchmarks.turns import shown, spread
 from attentune.runners.environment import describe_environment
-from attentune.runners.events import EpochDone, Event
+from attentune.runners.results import EpochReport
 from attentune.runners.workers import worker
-from attentune.search.run.coordinator import RunningTrial
+from attentune.search.run.callback import Callback, RunningTrial
 from attentune.search.run.session import create_study, run_study
 from attentune.search.setup.request import read_request
 from attentune.studies.database.store import Store
@@ -126,8 +124,8 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
     serve(pipe, name, device, threads)
 
 
-class Starts:
-    """A watcher that notes when trials start, and their epochs' seconds."""
+class TrialTimes(Callback):
+    """Notes when trials start, and how many seconds their epochs take."""
 
     def __init__(self, clock: FunctionClock) -> None:
         self.clock = clock
@@ -135,7 +133,7 @@ class Starts:
         self.epochs: list[list[float]] = []
         self.parts: list[dict[str, float]] = []
 
-    def trial_started(self, _trial: RunningTrial) -> None:
+    def on_trial_start(self, _trial: RunningTrial) -> None:
         """The last one is complete with this."""
         spent = self.clock.take()
         if self.started:
@@ -143,18 +141,9 @@ class Starts:
         self.started.append(time.perf_counter())
         self.epochs.append([])
 
-    def happened(self, _trial: RunningTrial, event: Event) -> None:
+    def on_epoch(self, _trial: RunningTrial, report: EpochReport) -> None:
         """Collect the epochs."""
-        if isinstance(event, EpochDone):
-            self.epochs[-1].append(event.report.seconds)
-
-    def tick(self) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def watched(starts: Starts) -> Iterator[Starts]:
-    yield starts
+        self.epochs[-1].append(report.seconds)
 
 
 def study(
@@ -175,16 +164,16 @@ def study(
         },
         None,
     )
-    starts = Starts(clock)
+    times = TrialTimes(clock)
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.jsonl"
         os.environ[TRACE] = str(trace)
         with Store.open(Path(folder) / "overhead.db", create=True) as store:
             record = create_study(store, "overhead", request)
-            run_study(store, record, lambda _: watched(starts))
+            run_study(store, record, [times])
         lines = [json.loads(line) for line in trace.read_text().splitlines()]
-    cycles = [b - a for a, b in zip(starts.started, starts.started[1:], strict=False)]
-    both = zip(cycles, starts.epochs, lines, starts.parts, strict=False)
+    cycles = [b - a for a, b in zip(times.started, times.started[1:], strict=False)]
+    both = zip(cycles, times.epochs, lines, times.parts, strict=False)
     return [described(*one) for one in both][options.warm_up :]
 
 

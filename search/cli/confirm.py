@@ -47,9 +47,9 @@ def confirm(
     with defer_interrupts():
         from ...studies.analysis.confirmation import confirmation_json
         from ...studies.text.confirmation import conclusion
-        from ..run.confirm import read_confirmation
+        from ..run.confirm import ConfirmRequest, read_confirmation
         from ..run.session import confirm_study
-        from .progress import watching
+        from .progress import LiveDisplay
         from .summary import print_confirmation
 
     console = err if as_json else out
@@ -59,12 +59,8 @@ def confirm(
             outcome = confirm_study(
                 store,
                 store.studies.get(study),
-                lambda coordinator: watching(coordinator, console),
-                top=top,
-                seeds=seeds,
-                epochs=epochs,
-                workers=workers,
-                device=device,
+                ConfirmRequest(top, seeds, epochs, workers, device),
+                [LiveDisplay(console)],
             )
         except KeyboardInterrupt:
             commands.exit_interrupted(

@@ -1,6 +1,6 @@
 """What a search shows while it runs: a live display on a terminal, plain lines elsewhere.
 
-Both are told of events by the coordinator and know nothing of workers or databases.
+It is a callback of the coordinator and knows nothing of workers or databases.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,138 +17,122 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...runners.events import EpochDone, Event, Failed, Finished, Rejected, Stopped, WorkerDied
 from ...spaces.architecture import parse_recorded
-from ...studies.records import BASELINE, CONFIRM
+from ...studies.records import BASELINE, CONFIRM, TrialRecord
 from ...studies.text import formatting
+from ..run.callback import Callback, RunningStudy, RunningTrial, RunOutcome
 from ..run.confirm import FRESH_SEED_OFFSET
-from ..run.coordinator import Coordinator, RunningTrial
 
 
 @contextlib.contextmanager
 def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the decoding of pictures, on a terminal; told of (done, in all)."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("decoding pictures", total=None, visible=False)
+    """A progress bar for the decoding of images, on a terminal.
 
-        def told(done: int, total: int) -> None:
+    The function that it yields takes the number of images done and the total.
+    """
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("decoding images", total=None, visible=False)
+
+        def update(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total, visible=True)
 
-        yield told
+        yield update
 
 
-@contextlib.contextmanager
-def watching(coordinator: Coordinator, console: Console) -> Iterator[Tally]:
-    """A watcher for this console: live if it is a terminal."""
-    tally = Tally(coordinator, console)
-    if not console.is_terminal:
-        yield tally
-        return
-    with Live(tally, console=console, refresh_per_second=4, transient=True):
-        yield tally
+class LiveDisplay(Callback):
+    """Shows a running study: prints what ended, and on a terminal renders what is running."""
 
-
-@dataclass
-class _Line:
-    """A running trial as the display shows it."""
-
-    trial: RunningTrial
-    epoch: int = 0
-    accuracy: float | None = None
-
-
-class Tally:
-    """Keeps count of a running study, prints what ended, and renders what is running."""
-
-    def __init__(self, coordinator: Coordinator, console: Console) -> None:
-        self.coordinator, self.console = coordinator, console
-        self.lines: dict[int, _Line] = {}
-        self.began = time.monotonic()
-        self.ended_here = 0
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = time.monotonic()
+        self.ended_trials = 0
         self.baseline: dict[int, float] = {}
         self.best: tuple[float, str] | None = None
-        self._told_to_stop = False
-        bare = coordinator.config.backbone
-        for record in coordinator.earlier:
-            if record.state == "complete" and record.accuracy is not None:
-                self._note(record.architecture, record.seed, record.accuracy, bare)
+        self._live: Live | None = None
 
-    def trial_started(self, trial: RunningTrial) -> None:
-        """A worker has taken the trial."""
-        self.lines[trial.number] = _Line(trial)
+    def on_study_start(self, study: RunningStudy) -> None:
+        """Take in earlier results, and start the live part if the console is a terminal."""
+        self.study = study
+        self.started = time.monotonic()
+        for record in study.earlier:
+            self._add_result(record)
+        if self.console.is_terminal:
+            self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
+            self._live.start(refresh=True)
 
-    def happened(self, trial: RunningTrial, event: Event) -> None:
-        """An event of a running trial."""
-        line = self.lines.get(trial.number) or _Line(trial)
-        match event:
-            case EpochDone():
-                line.epoch, line.accuracy = event.report.epoch, event.report.accuracy
-            case Finished():
-                self.ended_here += 1
-                text = str(trial.architecture)
-                bare = self.coordinator.config.backbone
-                self._note(text, trial.job.seed, event.result.accuracy, bare)
-                self._say(trial, self._result(trial, event))
-            case Failed():
-                self.ended_here += 1
-                self._say(trial, f"[red]failed[/] ({event.failure.kind}) ", event.failure.message)
-            case Stopped() if trial.pruned:
-                self.ended_here += 1
-                self._say(trial, "[dim]pruned[/] ", trial.pruned)
-            case Rejected():
-                self._say(trial, "[yellow]rejected[/] ", event.reason)
-            case WorkerDied():
-                self._say(trial, f"[yellow]goes on from epoch {line.epoch}[/] ", event.reason)
-            case _:
-                pass
-        if trial.number not in self.coordinator.running:
-            self.lines.pop(trial.number, None)
+    def on_trial_end(self, trial: RunningTrial, record: TrialRecord) -> None:
+        """Print the result."""
+        self.ended_trials += 1
+        self._add_result(record)
+        if record.failure is not None:
+            failure = record.failure
+            self._print(trial, f"[red]failed[/] ({failure.kind}) ", failure.message)
+        elif record.state == "pruned":
+            self._print(trial, "[dim]pruned[/] ", record.note or "")
+        else:
+            self._print(trial, self._result(record))
 
-    def tick(self) -> None:
-        """Say once that an interrupt was understood."""
-        if self.coordinator.stopping and not self._told_to_stop:
-            self._told_to_stop = True
-            self.console.print(
-                "[yellow]Stopping: running epochs are finished and saved "
-                "(Ctrl-C again ends at once).[/]"
-            )
+    def on_trial_rejected(self, trial: RunningTrial, reason: str) -> None:
+        """Print which limit is exceeded."""
+        self._print(trial, "[yellow]rejected[/] ", reason)
+
+    def on_trial_interrupted(self, trial: RunningTrial, reason: str | None) -> None:
+        """Print why a worker was lost; a trial that waits for the next run is not mentioned."""
+        if reason is not None:
+            epoch = trial.last_report.epoch if trial.last_report else 0
+            self._print(trial, f"[yellow]goes on from epoch {epoch}[/] ", reason)
+
+    def on_stop_requested(self) -> None:
+        """Show that an interrupt was understood."""
+        self.console.print(
+            "[yellow]Stopping: running epochs are finished and saved "
+            "(Ctrl-C again ends at once).[/]"
+        )
+
+    def on_study_end(self, outcome: RunOutcome) -> None:
+        """Remove the live part."""
+        del outcome
+        if self._live is not None:
+            self._live.stop()
 
     def __rich__(self) -> RenderableType:
-        """The display: progress, the best so far, the running trials."""
+        """The live part: progress, the best so far, the running trials."""
         return Group(self._progress(), self._best(), self._running())
 
     @property
     def time_left(self) -> float | None:
         """Seconds to the end of the plan at the pace so far; None before the first result."""
-        plan, done = self.coordinator.plan, self.coordinator.done
         left = None
-        if self.ended_here:
-            pace = (time.monotonic() - self.began) / self.ended_here
-            left = pace * max(0, plan.trials - done)
-        if math.isfinite(budget_left := self.coordinator.left):
+        if self.ended_trials:
+            pace = (time.monotonic() - self.started) / self.ended_trials
+            left = pace * max(0, self.study.plan.trials - self.study.done)
+        if math.isfinite(budget_left := self.study.seconds_left):
             left = budget_left if left is None else min(left, budget_left)
         return left
 
-    def _note(self, text: str, seed: int, accuracy: float, bare: str) -> None:
-        if text == bare:
-            self.baseline[seed] = accuracy
-        if self.best is None or accuracy > self.best[0]:
-            self.best = (accuracy, text)
+    def _add_result(self, record: TrialRecord) -> None:
+        """Take in the accuracy of a complete trial."""
+        if record.state != "complete" or record.accuracy is None:
+            return
+        if record.architecture == self.study.config.backbone:
+            self.baseline[record.seed] = record.accuracy
+        if self.best is None or record.accuracy > self.best[0]:
+            self.best = (record.accuracy, record.architecture)
 
     def _gain(self, accuracy: float, seed: int) -> str:
         if seed not in self.baseline:
             return ""
         return f" ({formatting.points(accuracy - self.baseline[seed])})"
 
-    def _result(self, trial: RunningTrial, event: Finished) -> str:
-        accuracy, seconds = event.result.accuracy, formatting.duration(event.result.seconds)
-        note = " [dim]baseline[/]" if trial.role == BASELINE else ""
-        bare = str(trial.architecture) == self.coordinator.config.backbone
-        gain = "" if bare else self._gain(accuracy, trial.job.seed)
+    def _result(self, record: TrialRecord) -> str:
+        accuracy, seconds = record.accuracy or 0.0, formatting.duration(record.seconds or 0.0)
+        note = " [dim]baseline[/]" if record.role == BASELINE else ""
+        bare = record.architecture == self.study.config.backbone
+        gain = "" if bare else self._gain(accuracy, record.seed)
         return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
 
-    def _say(self, trial: RunningTrial, markup: str, message: str = "") -> None:
-        done, total = self.coordinator.done, self.coordinator.plan.trials
+    def _print(self, trial: RunningTrial, markup: str, message: str = "") -> None:
+        done, total = self.study.done, self.study.plan.trials
         text = Text.from_markup(f"[dim]{done:>{len(str(total))}}/{total}[/] ")
         if trial.role != CONFIRM:
             text.append(f"#{trial.number:<3} ")
@@ -160,20 +143,20 @@ class Tally:
         self.console.print(text, soft_wrap=True)
 
     def _short(self, trial: RunningTrial) -> str:
-        seed, first = trial.job.seed, self.coordinator.config.seed
+        seed, first = trial.job.seed, self.study.config.seed
         name = formatting.short_architecture(trial.architecture)
         if trial.role == CONFIRM:
             return f"{name} (fresh seed {seed - first - FRESH_SEED_OFFSET + 1})"
         return name if seed == first else f"{name} (seed {seed})"
 
     def _progress(self) -> RenderableType:
-        done, total = self.coordinator.done, self.coordinator.plan.trials
+        done, total = self.study.done, self.study.plan.trials
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)
         row.add_column(justify="right", no_wrap=True)
         left = self.time_left
         ending = f"{formatting.duration(left)} left" if left is not None else "measuring…"
-        if self.coordinator.stopping:
+        if self.study.stopping:
             ending = "stopping…"
         bar = ProgressBar(total=total, completed=min(done, total))
         row.add_row(bar, f"{done}/{total} trials · {ending}")
@@ -200,13 +183,13 @@ class Tally:
         table.add_column(no_wrap=True, min_width=len("epoch 10/10"))
         table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        epochs = self.coordinator.config.recipe.epochs
-        for number, line in sorted(self.lines.items()):
-            accuracy = formatting.percent(line.accuracy)
+        epochs = self.study.config.recipe.epochs
+        for number, trial in sorted(self.study.running.items()):
+            report = trial.last_report
             table.add_row(
-                "" if line.trial.role == CONFIRM else f"#{number}",
-                f"epoch {line.epoch}/{epochs}",
-                accuracy,
-                Text(self._short(line.trial), no_wrap=True, overflow="ellipsis"),
+                "" if trial.role == CONFIRM else f"#{number}",
+                f"epoch {report.epoch if report else 0}/{epochs}",
+                formatting.percent(report.accuracy if report else None),
+                Text(self._short(trial), no_wrap=True, overflow="ellipsis"),
             )
         return table

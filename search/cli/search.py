@@ -68,12 +68,12 @@ def _run(store: Store, record: StudyRecord, db: str | None) -> None:
     """Run the study, then print its summary and what to do next."""
     with defer_interrupts():
         from ..run.session import run_study
-        from .progress import watching
+        from .progress import LiveDisplay
         from .summary import print_summary
 
     commands = StudyCommands(record.name, db)
     try:
-        outcome = run_study(store, record, lambda coordinator: watching(coordinator, out))
+        outcome = run_study(store, record, [LiveDisplay(out)])
     except KeyboardInterrupt:
         commands.exit_interrupted(
             "Stopped immediately. Finished trials are saved; running ones continue from their "

@@ -1,9 +1,8 @@
 """Confirming a study: finalists and baselines again, longer, with fresh seeds, on the test split.
 
-The trials are run by the coordinator that runs a search, so they resume in the same way. They are
-planned once, and the plan is kept with the study: whoever asks again goes on with it, and what a
-longer search has found since joins those that were chosen before. All of them count in the
-correction for having looked at many.
+The coordinator of a search runs the trials, so they resume in the same way. They are planned once,
+and the plan is kept with the study. A later call continues with it; finalists that a longer search
+has found since are added. All finalists count in the correction for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -17,21 +16,43 @@ from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, ConfirmPlan, confirmed, finalists
-from ...studies.config import StudyConfig
+from ...studies.config import Pruning, StudyConfig
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
+from .study_run import StudyRun
 
-TOP, SEEDS, LONGER = 3, 5, 2.5
-"""Unless told otherwise: three finalists, five seeds, two and a half times the search's epochs."""
+DEFAULT_FINALISTS = 3
+DEFAULT_SEEDS = 5
+DEFAULT_EPOCH_FACTOR = 2.5
+"""Epochs of a confirming trial, as a multiple of the search's."""
 FRESH_SEED_OFFSET = 1_000_000
 """Seeds of a confirmation lie so far above the study's own, which the search counts up from."""
 
 
 @dataclass(frozen=True)
+class ConfirmRequest:
+    """What to confirm and how; what is None stays as it was planned before, or is the default.
+
+    Attributes:
+        top: finalists, from the Pareto front.
+        seeds: fresh seeds for each architecture.
+        epochs: of a confirming trial.
+        workers: trials at once.
+        device: as in a `RunPlan`.
+    """
+
+    top: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    workers: int | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
 class StudyTrials:
-    """A study's trials when a confirmation begins, by number: a large study is read only once.
+    """A study's trials when a confirmation begins, by number; a large study is read only once.
 
     Attributes:
         searched: of the search, in whatever state.
@@ -48,53 +69,47 @@ class StudyTrials:
 
 
 def plan_confirmation(
-    store: Store,
-    record: StudyRecord,
-    config: StudyConfig,
-    earlier: StudyTrials | None = None,
-    *,
-    top: int | None = None,
-    seeds: int | None = None,
-    epochs: int | None = None,
-) -> tuple[StudyRecord, ConfirmPlan]:
-    """Whom to confirm and how, kept with the study; what is None stays as it was planned before.
+    run: StudyRun, trials: StudyTrials, request: ConfirmRequest
+) -> tuple[StudyRun, ConfirmPlan]:
+    """Decide which architectures to confirm and how; the plan is kept with the study.
 
-    `earlier` is read here if it was not read yet.
-    StudyError if nothing is complete yet, or if confirming trials have run with other epochs.
+    Args:
+        run: the study.
+        trials: what it has recorded.
+        request: what is asked for.
+
+    Raises:
+        StudyError: the bare backbone is not complete yet, or confirming trials have run with
+            another number of epochs.
     """
-    earlier = earlier or StudyTrials.read(store, record)
-    before = ConfirmPlan.of(record)
-    if before and earlier.confirming and epochs not in (None, before.epochs):
-        raise _second_look(record, before, epochs)
-    found = analyse(record, earlier.searched)
-    if found.bare is None:
+    record = run.record
+    earlier_plan = ConfirmPlan.of(record)
+    if earlier_plan and trials.confirming and request.epochs not in (None, earlier_plan.epochs):
+        raise _confirmed_already(record, earlier_plan, request.epochs)
+    findings = analyse(record, trials.searched)
+    if findings.bare is None:
         raise StudyError(
             f"the bare backbone of {record.name!r} is not complete yet, so there is nothing to "
-            f"compare with; go on with `attentune resume`."
+            f"compare with; continue with `attentune resume`."
         )
-    searched = config.recipe.epochs
-    plan = before or ConfirmPlan((), TOP, SEEDS, math.ceil(LONGER * searched), searched)
+    searched_epochs = run.config.recipe.epochs
+    epochs = math.ceil(DEFAULT_EPOCH_FACTOR * searched_epochs)
+    plan = earlier_plan or ConfirmPlan(
+        (), DEFAULT_FINALISTS, DEFAULT_SEEDS, epochs, searched_epochs
+    )
     plan = replace(
         plan,
-        top=plan.top if top is None else top,
-        seeds=plan.seeds if seeds is None else seeds,
-        epochs=plan.epochs if epochs is None else epochs,
+        top=plan.top if request.top is None else request.top,
+        seeds=plan.seeds if request.seeds is None else request.seeds,
+        epochs=plan.epochs if request.epochs is None else request.epochs,
     )
-    chosen = [*found.baselines, *finalists(found, plan.top)]
-    kept = plan.architectures if earlier.confirming else ()
-    texts = dict.fromkeys([*kept, *(str(point.architecture) for point in chosen)])
+    chosen = [*findings.baselines, *finalists(findings, plan.top)]
+    kept = plan.architectures if trials.confirming else ()
+    texts = dict.fromkeys([*kept, *(str(summary.architecture) for summary in chosen)])
     plan = replace(plan, architectures=tuple(texts))
-    if plan != before:
-        record = store.studies.update_config(record, {**record.config, "confirm": asdict(plan)})
-    return record, plan
-
-
-def _second_look(record: StudyRecord, planned: ConfirmPlan, epochs: int | None) -> StudyError:
-    return StudyError(
-        f"the finalists of {record.name!r} are confirmed with {planned.epochs} epochs already; "
-        f"a second look at the test split would be no confirmation. Leave --epochs out to go "
-        f"on, or search anew with --epochs {epochs}."
-    )
+    if plan != earlier_plan:
+        record = run.store.studies.update_config(record, {**record.config, "confirm": asdict(plan)})
+    return replace(run, record=record), plan
 
 
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
@@ -104,35 +119,48 @@ def read_confirmation(store: Store, study: str) -> Confirmation | None:
     return confirmed(record, findings, store.trials.read(record, confirming=True))
 
 
-class ConfirmationSource:
-    """The trials of a confirmation: every architecture with one seed, then with the next.
+def _default_plan(searched_epochs: int) -> ConfirmPlan:
+    epochs = math.ceil(DEFAULT_EPOCH_FACTOR * searched_epochs)
+    return ConfirmPlan((), DEFAULT_FINALISTS, DEFAULT_SEEDS, epochs, searched_epochs)
 
-    So an interrupted one has whole rounds to compare. What failed is tried again at the next start.
+
+def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:
+    return StudyError(
+        f"the finalists of {record.name!r} are confirmed with {plan.epochs} epochs already; "
+        f"judging them on the test split a second time would be no confirmation. Leave --epochs "
+        f"out to continue, or start a new search with --epochs {epochs}."
+    )
+
+
+class ConfirmationSource:
+    """The trial source of a confirmation: every architecture with one seed, then with the next.
+
+    So an interrupted confirmation has whole rounds to compare. Trials that failed are tried again
+    by the next call.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        record: StudyRecord,
-        config: StudyConfig,
-        plan: ConfirmPlan,
-        earlier: StudyTrials | None = None,
-    ) -> None:
-        """`earlier` is read here if it was not read yet."""
-        earlier = earlier or StudyTrials.read(store, record)
-        self.store, self.record, self.plan = store, record, plan
-        self._first_seed = config.seed + FRESH_SEED_OFFSET
-        self._searched = [t for t in earlier.searched if t.state == "complete"]
-        self._trials = earlier.confirming
-        self._number = max((t.number for t in self._trials), default=FIRST_CONFIRMING - 1)
-        self._unwritten: list[Proposal] = []
-        self.missing = list(self._lacking())
+    def __init__(self, run: StudyRun, plan: ConfirmPlan, trials: StudyTrials) -> None:
+        """Find out what is left to do.
 
-    def _lacking(self) -> Iterator[tuple[Architecture, int]]:
-        had = {(trial.architecture, trial.seed) for trial in self._trials if not trial.failure}
+        Args:
+            run: the study, as it was searched.
+            plan: what to confirm.
+            trials: what has been recorded.
+        """
+        self.store, self.record, self.plan = run.store, run.record, plan
+        self._first_seed = run.config.seed + FRESH_SEED_OFFSET
+        self._searched = [trial for trial in trials.searched if trial.state == "complete"]
+        self._trials = trials.confirming
+        self._number = max((trial.number for trial in self._trials), default=FIRST_CONFIRMING - 1)
+        self._pending: list[Proposal] = []
+        self.missing = list(self._missing())
+
+    def _missing(self) -> Iterator[tuple[Architecture, int]]:
+        """Architectures and seeds that have not run."""
+        known = {(trial.architecture, trial.seed) for trial in self._trials if not trial.failure}
         for seed in range(self._first_seed, self._first_seed + self.plan.seeds):
             for text in self.plan.architectures:
-                if (text, seed) not in had:
+                if (text, seed) not in known:
                     yield Architecture.parse(text), seed
 
     @property
@@ -140,8 +168,13 @@ class ConfirmationSource:
         """Trials in all, those that have run or failed included."""
         return len(self._trials) + len(self.missing)
 
+    @property
+    def unfinished(self) -> int:
+        """Trials that have to start or to resume."""
+        return len(self.missing) + sum(trial.state == "running" for trial in self._trials)
+
     def announcement(self, workers: int) -> str:
-        """What is going to happen, and how long it may take by the pace of the search."""
+        """What is going to happen, and how long it may take at the pace of the search."""
         plan = self.plan
         line = (
             f"{len(plan.architectures)} architectures × {plan.seeds} fresh seeds × "
@@ -155,46 +188,51 @@ class ConfirmationSource:
             line += f", about {duration(rounds * plan.epochs * seconds / epochs)}"
         return line
 
-    @property
-    def unfinished(self) -> int:
-        """Trials that have to begin or to go on."""
-        return len(self.missing) + sum(trial.state == "running" for trial in self._trials)
-
     def recover(self) -> list[TrialRecord]:
-        """Its trials so far, by number."""
+        """All confirming trials so far, by number; nothing needs repair."""
         return self._trials
 
     def next_trial(self) -> Proposal:
         """The next architecture and seed."""
         architecture, seed = self.missing.pop(0)
         self._number += 1
-        proposal = Proposal(self._number, architecture, seed, CONFIRM, self._price(architecture))
-        self._unwritten.append(proposal)
+        costs = self._known_costs(architecture)
+        proposal = Proposal(self._number, architecture, seed, CONFIRM, costs)
+        self._pending.append(proposal)
         return proposal
 
-    def _price(self, architecture: Architecture) -> Costs | None:
-        known = next((t for t in self._searched if t.key == architecture.key), None)
-        return None if known is None else known.counted
+    def _known_costs(self, architecture: Architecture) -> Costs | None:
+        same = (trial for trial in self._searched if trial.key == architecture.key)
+        trial = next(same, None)
+        return None if trial is None else trial.counted
 
     def write_pending(self) -> None:
-        """Put what was handed out into the database."""
-        record_starts(self.store.trials, self.record, self._unwritten)
+        """Record the trials that have started since the last call."""
+        record_starts(self.store.trials, self.record, self._pending)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
-        """Nothing is learned from an epoch."""
+        """Nothing depends on an epoch."""
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """All is planned already."""
+        """All trials are planned already."""
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Nothing depends on how a trial ended."""
 
     def reject(self, _number: int, architecture: Architecture, _costs: Costs, reason: str) -> None:
-        """Cannot happen: there are no limits here."""
+        """Cannot happen: a confirmation has no limits."""
         raise AssertionError(f"{architecture} was rejected: {reason}")
 
 
 def confirmation_config(config: StudyConfig, plan: ConfirmPlan) -> StudyConfig:
-    """The configuration of confirming trials: as long as planned, and nothing but accuracy."""
-    recipe = config.recipe.model_copy(update={"epochs": plan.epochs})
-    return config.model_copy(update={"recipe": recipe, "objectives": ("accuracy",), "limits": {}})
+    """The configuration of confirming trials: as long as planned, with accuracy alone.
+
+    None of them is pruned, since they are compared by their accuracy on the test split at the end.
+    """
+    changes = {
+        "recipe": config.recipe.model_copy(update={"epochs": plan.epochs}),
+        "objectives": ("accuracy",),
+        "limits": {},
+        "pruning": Pruning(),
+    }
+    return config.model_copy(update=changes)

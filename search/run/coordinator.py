@@ -1,18 +1,18 @@
 """The loop that runs a study: one process that owns every proposal and every write.
 
-It keeps the workers busy, records what they say, and answers after every epoch. An interrupt lets
-the running epochs end and be saved; whatever is unfinished then, or after a crash, goes on from its
-last epoch at the next resume.
+It keeps the workers busy, records what they report, and answers every epoch with a decision. After
+an interrupt the running epochs end and are saved. A trial that is unfinished then, or after a
+crash, resumes from its last epoch in the next run.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from ...errors import TrialError
 from ...runners.events import (
@@ -27,148 +27,158 @@ from ...runners.events import (
     Stopped,
     WorkerDied,
 )
-from ...runners.results import Costs, EpochReport, Failure, Job
+from ...runners.results import EpochReport, Failure, Job
 from ...runners.workers.pool import Pool
 from ...spaces.architecture import Architecture
-from ...studies.config import RunPlan, StudyConfig
 from ...studies.records import CONFIRM, TrialRecord
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
+from .callback import Callback, RunningTrial, RunOutcome
 from .study_lease import StudyLease
+from .study_run import StudyRun
 
 MAX_LOST_WORKERS = 3
 """A trial that loses so many workers has failed."""
 MAX_FAILURES_AT_START = 3
 """If so many trials fail before any succeeds, the study stops."""
 HEARTBEAT_SECONDS = 5.0
-"""Seconds between two signs of life in the database."""
+"""Time between two heartbeats in the database."""
 
-
-class Callback(Protocol):
-    """Somebody who wants to know what happens: the live display, a test."""
-
-    def trial_started(self, trial: RunningTrial) -> None:
-        """A worker has taken the trial."""
-
-    def happened(self, trial: RunningTrial, event: Event) -> None:
-        """An event of a running trial, after it was recorded."""
-
-    def tick(self) -> None:
-        """Some time has passed."""
-
-
-@dataclass
-class RunningTrial:
-    """A trial that a worker has now."""
-
-    job: Job
-    role: str
-    began: float
-    costs: Costs | None = None
-    pruned: str | None = None
-
-    @property
-    def number(self) -> int:
-        """The trial's number in its study."""
-        return self.job.number
-
-    @property
-    def architecture(self) -> Architecture:
-        """What is being trained."""
-        return self.job.architecture
+logger = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Runs one study until its plan is fulfilled or it is told to stop."""
+    """Runs one study until its plan is fulfilled or it is stopped."""
 
     def __init__(
         self,
+        run: StudyRun,
         lease: StudyLease,
-        config: StudyConfig,
-        plan: RunPlan,
         trial_source: TrialSource,
         pruner: Pruner,
         pool: Pool,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.lease, self.store, self.record = lease, lease.store, lease.record
-        self.config, self.plan = config, plan
+        """Recover what an earlier run has left.
+
+        Args:
+            run: the study, and how far to run it.
+            lease: the right to do so.
+            trial_source: proposes the trials.
+            pruner: decides which of them to stop early.
+            pool: the workers.
+            callbacks: are told what happens.
+        """
+        self.store, self.record, self.lease = run.store, run.record, lease
+        self.config, self.plan = run.config, run.plan
         self.trial_source, self.pruner, self.pool = trial_source, pruner, pool
+        self.callbacks = tuple(callbacks)
         self.earlier = trial_source.recover()
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
-        self.losses: Counter[int] = Counter()
+        self.lost_workers: Counter[int] = Counter()
         self.done = len(self.earlier) - len(self.waiting)
-        self.failures_only = 0
+        self.failures = 0
         self.stopping = False
-        self._beat = 0.0
+        self._last_heartbeat = 0.0
 
     def stop(self) -> None:
-        """Start nothing more; let running epochs end and be saved."""
+        """Start no more trials. Running epochs end and are saved."""
         self.stopping = True
 
     @property
-    def left(self) -> float:
-        """Seconds until a budget of time is used up, at the pace of as many workers as run now."""
-        limits = [math.inf]
+    def seconds_left(self) -> float:
+        """Seconds until a budget of time is used up, with as many workers busy as now."""
+        budgets = [math.inf]
         if self.plan.budget is not None:
-            limits.append(self.plan.budget - self.lease.wall)
+            budgets.append(self.plan.budget - self.lease.wall_seconds)
         if self.plan.device_budget is not None:
-            limits.append((self.plan.device_budget - self.lease.device) / max(1, len(self.running)))
-        return max(0.0, min(limits))
+            device_seconds = self.plan.device_budget - self.lease.device_seconds
+            budgets.append(device_seconds / max(1, len(self.running)))
+        return max(0.0, min(budgets))
 
-    def run(self, watcher: Callback) -> None:
-        """Run to the end of the plan, or until stopped; `watcher` is told of everything."""
-        self.watcher = watcher
+    def run(self) -> RunOutcome:
+        """Run to the end of the plan, or until stopped.
+
+        Raises:
+            TrialError: the first trials all failed.
+            SpaceError: the limits leave nothing to propose.
+            StudyError: another process has taken the study over.
+        """
+        outcome = RunOutcome(False, self.done)
         try:
-            while True:
-                self._fill()
-                self.trial_source.write_pending()
-                if not self.running:
-                    return
-                for event in self.pool.events(timeout=0.5):
-                    self._handle(event)
-                self._expire()
-                self._heartbeat()
-                self.watcher.tick()
+            self._notify(lambda callback: callback.on_study_start(self))
+            self._run()
+            outcome = RunOutcome(not self.stopping, self.done)
         finally:
-            self._heartbeat(force=True)
+            try:
+                self._heartbeat(force=True)
+            finally:
+                self._notify(lambda callback: callback.on_study_end(outcome))
+        return outcome
 
-    def _fill(self) -> None:
-        """Give every idle worker something to do, unfinished trials first."""
-        while self.pool.idle and not self._enough():
+    def _run(self) -> None:
+        stop_told = False
+        while True:
+            self._start_trials()
+            self.trial_source.write_pending()
+            if not self.running:
+                return
+            for event in self.pool.events(timeout=0.5):
+                self._handle(event)
+            self._end_overdue_trials()
+            self._heartbeat()
+            if self.stopping and not stop_told:
+                stop_told = True
+                self._notify(lambda callback: callback.on_stop_requested())
+
+    def _notify(self, tell: Callable[[Callback], None]) -> None:
+        """Tell all callbacks; one that raises is logged."""
+        for callback in self.callbacks:
+            try:
+                tell(callback)
+            except Exception as error:
+                name = type(callback).__name__
+                logger.exception("%s raised %r; the study continues", name, error)
+
+    def _start_trials(self) -> None:
+        """Give every idle worker a trial, unfinished ones first."""
+        while self.pool.idle and not self._has_enough():
             if self.waiting:
-                self._start(_again(self.waiting.pop(0)))
+                self._start(_resumed(self.waiting.pop(0)))
             else:
                 self._start(self.trial_source.next_trial())
 
-    def _enough(self) -> bool:
-        if self.stopping or not self.left:
+    def _has_enough(self) -> bool:
+        """Whether no trial should start now."""
+        if self.stopping or not self.seconds_left:
             return True
-        return not self.waiting and self._all_begun()
+        return not self.waiting and self._all_started()
 
-    def _all_begun(self) -> bool:
+    def _all_started(self) -> bool:
         return self.done + len(self.running) >= self.plan.trials
 
-    def _start(self, new: Proposal) -> None:
+    def _start(self, proposal: Proposal) -> None:
         job = Job(
-            number=new.number,
-            architecture=new.architecture,
+            number=proposal.number,
+            architecture=proposal.architecture,
             recipe=self.config.recipe,
-            seed=new.seed,
-            folder=self.store.trial_folder(self.record, new.number),
+            seed=proposal.seed,
+            folder=self.store.trial_folder(self.record, proposal.number),
             measure=self.config.measured,
             limits=self.config.limits,
-            costs=new.costs,
+            costs=proposal.costs,
             reference_latency_ms=self.config.reference_latency_ms,
-            test=new.role == CONFIRM,
+            test=proposal.role == CONFIRM,
         )
-        trial = self.running[new.number] = RunningTrial(job, new.role, time.monotonic())
+        trial = RunningTrial(job, proposal.role, time.monotonic())
+        self.running[proposal.number] = trial
         self.pool.start(job)
         self.trial_source.write_pending()
-        self.watcher.trial_started(trial)
+        self._notify(lambda callback: callback.on_trial_start(trial))
 
     def _handle(self, event: Event) -> None:
-        """Record one event, then let the watcher know."""
+        """Record one event of a running trial, then tell the callbacks."""
         trial = self.running.get(event.number)
         if trial is None:
             return
@@ -180,57 +190,83 @@ class Coordinator:
                 trial.costs = event.costs
                 self.store.trials.set_costs(study, number, event.costs)
             case EpochDone():
-                self.lease.device += event.report.seconds
-                self.trial_source.on_epoch(number, event.report)
-                self.pool.reply(number, self._answer(trial, event.report))
-                self.store.epochs.record(study, number, event.report)
-                if event.report.epoch == trial.job.recipe.epochs and not self._all_begun():
-                    self.trial_source.ask_ahead(trial.job, event.report.accuracy)
+                self._handle_epoch(trial, event.report)
             case Finished():
                 self.store.trials.finish(study, number, event.result)
-                self._ended(number)
+                self._end(trial)
             case Failed():
                 self.store.trials.fail(study, number, event.failure)
-                self._ended(number)
-                self._give_up_early(event.failure, trial.role)
+                self._end(trial)
+                self._check_first_failures(event.failure, trial.role)
             case Rejected():
                 self.trial_source.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
-            case Stopped() if trial.pruned is not None:
-                self.store.trials.prune(
-                    study,
-                    number,
-                    trial.pruned,
-                    seconds=event.seconds,
-                    device_seconds=event.device_seconds,
-                    environment=event.environment,
-                )
-                self._ended(number)
+                reason = event.reason
+                self._notify(lambda callback: callback.on_trial_rejected(trial, reason))
             case Stopped():
-                del self.running[number]
+                self._handle_stopped(trial, event)
             case WorkerDied():
-                self._lost(trial, event)
-        self.watcher.happened(trial, event)
+                self._handle_lost_worker(trial, event)
 
-    def _answer(self, trial: RunningTrial, report: EpochReport) -> Decision:
-        """What the worker is to do after an epoch. The last one is never the time to stop."""
+    def _handle_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
+        self.lease.device_seconds += report.seconds
+        self.trial_source.on_epoch(trial.number, report)
+        self.pool.reply(trial.number, self._decide(trial, report))
+        self.store.epochs.record(self.record, trial.number, report)
+        trial.last_report = report
+        if report.epoch == trial.job.recipe.epochs and not self._all_started():
+            self.trial_source.ask_ahead(trial.job, report.accuracy)
+        self._notify(lambda callback: callback.on_epoch(trial, report))
+
+    def _decide(self, trial: RunningTrial, report: EpochReport) -> Decision:
+        """What the worker is to do after an epoch. A trial is never stopped after its last one."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned is not None:
                 return Decision.PRUNE
         return Decision.PAUSE if self.stopping else Decision.GO_ON
 
-    def _ended(self, number: int) -> None:
-        trial = self.store.trials.get(self.record, number)
-        self.trial_source.on_trial_end(trial)
-        self.pruner.on_trial_end(trial)
-        del self.running[number]
-        self.done += 1
+    def _handle_stopped(self, trial: RunningTrial, event: Stopped) -> None:
+        """A trial has stopped as it was told, because it was pruned or the study is stopping."""
+        if trial.pruned is None:
+            del self.running[trial.number]
+            self._notify(lambda callback: callback.on_trial_interrupted(trial, None))
+            return
+        self.store.trials.prune(
+            self.record,
+            trial.number,
+            trial.pruned,
+            seconds=event.seconds,
+            device_seconds=event.device_seconds,
+            environment=event.environment,
+        )
+        self._end(trial)
 
-    def _give_up_early(self, failure: Failure, role: str) -> None:
-        """Stop a study of which nothing works, instead of failing to the end of its plan."""
-        self.failures_only += 1
-        if self.done == self.failures_only == MAX_FAILURES_AT_START:
+    def _handle_lost_worker(self, trial: RunningTrial, event: WorkerDied) -> None:
+        """Let another worker resume the trial, unless it has lost too many."""
+        self.lost_workers[trial.number] += 1
+        if self.lost_workers[trial.number] < MAX_LOST_WORKERS:
+            del self.running[trial.number]
+            self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
+            self._notify(lambda callback: callback.on_trial_interrupted(trial, event.reason))
+        else:
+            message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
+            self.store.trials.fail(self.record, trial.number, Failure("worker_died", message))
+            self._end(trial)
+
+    def _end(self, trial: RunningTrial) -> None:
+        """Take in that a trial has ended, as it is recorded."""
+        record = self.store.trials.get(self.record, trial.number)
+        self.trial_source.on_trial_end(record)
+        self.pruner.on_trial_end(record)
+        del self.running[trial.number]
+        self.done += 1
+        self._notify(lambda callback: callback.on_trial_end(trial, record))
+
+    def _check_first_failures(self, failure: Failure, role: str) -> None:
+        """End a study in which nothing works, instead of failing to the end of its plan."""
+        self.failures += 1
+        if self.done == self.failures == MAX_FAILURES_AT_START:
             verb = "confirm" if role == CONFIRM else "resume"
             command = f"attentune {verb} {shlex.quote(self.record.name)}"
             raise TrialError(
@@ -239,35 +275,26 @@ class Coordinator:
                 f"{failure.message} Fix the cause, then continue with `{command}`.",
             )
 
-    def _lost(self, trial: RunningTrial, event: WorkerDied) -> None:
-        """Let another worker go on from the last epoch, unless this happens again and again."""
-        self.losses[trial.number] += 1
-        if self.losses[trial.number] < MAX_LOST_WORKERS:
-            del self.running[trial.number]
-            self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
-        else:
-            message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
-            self.store.trials.fail(self.record, trial.number, Failure("worker_died", message))
-            self._ended(trial.number)
-
-    def _expire(self) -> None:
+    def _end_overdue_trials(self) -> None:
+        """Fail the trials that have run longer than the plan allows."""
         limit = self.plan.trial_timeout
         if limit is None:
             return
         for trial in list(self.running.values()):
-            if time.monotonic() - trial.began > limit:
+            if time.monotonic() - trial.started > limit:
                 self.pool.kill(trial.number)
                 failure = Failure("timeout", f"the trial took longer than {limit:g} s")
                 self._handle(Failed(trial.number, failure))
 
     def _heartbeat(self, *, force: bool = False) -> None:
+        """Renew the lease, if it is time."""
         now = time.monotonic()
-        if force or now - self._beat >= HEARTBEAT_SECONDS:
-            self._beat = now
-            self.lease.beat()
+        if force or now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self.lease.renew()
 
 
-def _again(trial: TrialRecord) -> Proposal:
-    """A trial that was begun; what it costs is counted anew if that was never recorded."""
+def _resumed(trial: TrialRecord) -> Proposal:
+    """A trial that was started before. Its costs are counted anew if they were not recorded."""
     architecture = Architecture.parse(trial.architecture)
     return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted)

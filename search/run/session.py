@@ -1,6 +1,14 @@
-"""Running a study from beginning to end: start a new one, or go on with one that is there.
+"""Studies from beginning to end: create one, run it, run it further, confirm it.
 
-This is where the parts are put together; the command line only reads flags and prints.
+This is where the parts of a run are put together. A script calls the same functions as the command
+line:
+
+    with Store.open("attentune.db", create=True) as store:
+        record = create_study(store, "mine", read_request({"backbone": …, "data": …}))
+        run_study(store, record, callbacks=[MyCallback()])
+        confirm_study(store, record)
+
+What they have to say goes to the loggers below `attentune`; nothing is printed.
 """
 
 from __future__ import annotations
@@ -8,50 +16,34 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from ...errors import StudyError
 from ...interrupts import defer_interrupts
 from ...runners.data import Progress
-from ...runners.workers.local_pool import LocalPool, warm_up
+from ...runners.workers.local_pool import warm_up
+from ...runners.workers.pool import make_pool
 from ...spaces.attentions.plugins.register import origins_of
-from ...spaces.search_space.space import NONE
-from ...studies.config import RunPlan, StudyConfig, validated
+from ...studies.config import RunPlan, validated
 from ...studies.database.store import Store
-from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
-from ...studies.text.formatting import plural
 from ..pruning.base import Pruner
 from ..pruning.table import make_pruner
 from ..setup.autotune import autotune_workers_per_gpu
 from ..trial_source import RecordedSearch, TrialSource
+from .callback import Callback, RunOutcome
 from .study_lease import StudyLease, hold_lease
+from .study_run import StudyRun, inserted_attentions, stored_settings
 
 if TYPE_CHECKING:
     from ..setup.request import SearchRequest
+    from .confirm import ConfirmRequest
 
 logger = logging.getLogger(__name__)
-
-Watch = Callable[[Any], Any]
-"""Of a coordinator makes a context manager around a `Callback`."""
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """How a run ended. `finished` is false after an interrupt."""
-
-    finished: bool
-    trials: int
-
-    @property
-    def sentence(self) -> str:
-        """What an interrupted run tells the user."""
-        return f"Stopped after {plural(self.trials, 'trial')}. Everything is saved."
 
 
 def create_study(
@@ -61,12 +53,18 @@ def create_study(
     progress: Progress | None = None,
     command: str | None = None,
 ) -> StudyRecord:
-    """Create a study from a request.
+    """Create a study from a request, without running it.
 
-    Raises the errors of `resolve_request` and of `StudyRepository.check_new`.
+    Args:
+        store: the database.
+        name: of the study.
+        request: what is asked for; what it leaves open is decided here.
+        progress: is told how many images are decoded, and of how many.
+        command: the command line, kept with the study for those who want to repeat it.
 
-    `command` is kept for whoever wants to do it again, and under `plugins` where people's own
-    attentions came from.
+    Raises:
+        StudyError: the name is taken or not allowed.
+        AttentuneError: whatever `resolve_request` finds wrong.
     """
     store.studies.check_new(name)  # before anything slow happens
     warm_up()
@@ -77,25 +75,133 @@ def create_study(
         from ..setup.resolve import resolve_request
     config = resolve_request(request, store.probes, progress)
     device = resolve_device(request.plan.device)
-    packed = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
-    plan = request.plan.model_copy(update={"workers_per_gpu": packed})
+    workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
+    plan = request.plan.model_copy(update={"workers_per_gpu": workers_per_gpu})
     return store.studies.create(
         name,
         backbone=config.backbone,
         objectives=config.keys,
         config={
-            **_stored(config, plan),
-            "plugins": origins_of(_attentions(config.space.attentions)),
+            **stored_settings(config, plan),
+            "plugins": origins_of(inserted_attentions(config.space.attentions)),
             "command": command,
         },
         seed=config.seed,
     )
 
 
+def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
+    """Change how far a study is to run.
+
+    Args:
+        store: the database.
+        record: the study.
+        changes: fields of `RunPlan`, as totals over all runs; what is None stays as it was.
+
+    Raises:
+        UsageError: a value is out of range.
+        StudyError: the study cannot be read or run here, see `StudyRun.load`.
+    """
+    return StudyRun.load(store, record).with_plan(**changes).record
+
+
+def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] = ()) -> RunOutcome:
+    """Run a study to the end of its plan, or until an interrupt; resume it if it was started.
+
+    In the main thread the first Ctrl-C lets running epochs end and be saved.
+
+    Args:
+        store: the database.
+        record: the study.
+        callbacks: are told what happens.
+
+    Raises:
+        StudyError: the study cannot be read or run here, or another process runs it.
+        TrialError: the first trials all failed.
+        SpaceError: the limits leave nothing to try.
+    """
+    run = StudyRun.load(store, record)
+    with hold_lease(store, record) as lease:
+        warm_up()
+        with defer_interrupts():
+            from ...runners.costs import CostModel
+            from ...runners.data import prepare_data
+            from ...spaces.search_space.bound_space import bind_space
+            from .optuna_study import OptunaStudy
+            from .propose import Proposer
+
+        config, devices = run.config, _worker_devices(run)
+        prepare_data(config.recipe)  # Workers only open what is already there.
+        costs = CostModel(config.backbone, config.recipe, config.num_classes)
+        study = OptunaStudy(config.keys, store, record.name)
+        space = bind_space(config.space, costs.site_map)
+        proposer = Proposer(store, record, config, space, costs, study)
+        pruner = make_pruner(config)
+        pruner.remember(RecordedSearch(store, record))
+        return _coordinate(run, lease, proposer, pruner, devices, callbacks)
+
+
+def confirm_study(
+    store: Store,
+    record: StudyRecord,
+    request: ConfirmRequest | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> RunOutcome:
+    """Retrain finalists and baselines with fresh seeds on the test split, or continue with that.
+
+    Args:
+        store: the database.
+        record: a study whose bare backbone is complete.
+        request: what to confirm and how.
+        callbacks: are told what happens.
+
+    Raises:
+        StudyError: nothing can be confirmed yet, the study was confirmed in another way before, or
+            another process runs it.
+        TrialError: the first trials all failed.
+    """
+    from .confirm import (
+        ConfirmationSource,
+        ConfirmRequest,
+        StudyTrials,
+        confirmation_config,
+        plan_confirmation,
+    )
+
+    request = request or ConfirmRequest()
+    run = StudyRun.load(store, record)
+    with hold_lease(store, record, counted=False) as lease:
+        trials = StudyTrials.read(store, record)
+        run, confirm_plan = plan_confirmation(run, trials, request)
+        trial_source = ConfirmationSource(run, confirm_plan, trials)
+        if not trial_source.unfinished:
+            return RunOutcome(True, trial_source.total)
+        warm_up()
+        from ...runners.data import prepare_data
+
+        plan = validated(
+            RunPlan,
+            "confirm",
+            trials=trial_source.total,
+            trial_timeout=run.plan.trial_timeout,
+            workers=request.workers or run.plan.workers,
+            workers_per_gpu=run.plan.workers_per_gpu,
+            pool=run.plan.pool,
+            device=request.device or run.plan.device,
+        )
+        run = replace(run, config=confirmation_config(run.config, confirm_plan), plan=plan)
+        devices = _worker_devices(run)
+        prepare_data(run.config.recipe)
+        logger.info(trial_source.announcement(len(devices)))
+        pruner = make_pruner(run.config)
+        return _coordinate(run, lease, trial_source, pruner, devices, callbacks)
+
+
 def delete_study(store: Store, name: str) -> None:
     """Remove a study with its trials, checkpoints and weights, and Optuna's record of it.
 
-    StudyError if it does not exist, or if it is being run.
+    Raises:
+        StudyError: it does not exist, or a process runs it.
     """
     from .optuna_study import delete_optuna_study
 
@@ -103,159 +209,62 @@ def delete_study(store: Store, name: str) -> None:
     delete_optuna_study(store, name)
 
 
-def settings(record: StudyRecord) -> tuple[StudyConfig, RunPlan]:
-    """A study's configuration and plan.
+def _worker_devices(run: StudyRun) -> list[str]:
+    """A device for every worker.
 
-    StudyError if another version wrote something else, or an attention is not installed here.
+    Raises:
+        StudyError: they are of another kind than those that the study has used.
     """
-    try:
-        attentions = _attentions(record.config["study"]["space"]["attentions"])
-        require_attentions(record, f"the study {record.name!r}", attentions)
-        return (
-            StudyConfig.model_validate(record.config["study"]),
-            RunPlan.model_validate(record.config["plan"]),
-        )
-    except (KeyError, ValidationError):
-        raise StudyError(
-            f"the configuration of {record.name!r} cannot be read; it was written by attentune "
-            f"{record.version}. Use that version to go on with it."
-        ) from None
-
-
-def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
-    """The study with other totals; what is None stays as it was."""
-    config, plan = settings(record)
-    given = {name: value for name, value in changes.items() if value is not None}
-    plan = validated(RunPlan, "resume", **{**plan.model_dump(), **given})
-    return store.studies.update_config(record, {**record.config, **_stored(config, plan)})
-
-
-def run_study(store: Store, record: StudyRecord, watch: Watch) -> RunOutcome:
-    """Run a study to the end of its plan, or until an interrupt."""
-    config, plan = settings(record)
-    with hold_lease(store, record) as lease:
-        warm_up()
-        return _search(lease, config, plan, watch)
-
-
-def _search(lease: StudyLease, config: StudyConfig, plan: RunPlan, watch: Watch) -> RunOutcome:
-    with defer_interrupts():
-        from ...runners.costs import CostModel
-        from ...runners.data import prepare_data
-        from ...spaces.search_space.bound_space import bind_space
-        from .optuna_study import OptunaStudy
-        from .propose import Proposer
-
-    store, record = lease.store, lease.record
-    devices = _devices(record, config, plan)
-    prepare_data(config.recipe)  # workers only open what is already there
-    costs = CostModel(config.backbone, config.recipe, config.num_classes)
-    study = OptunaStudy(config.keys, store, record.name)
-    bound = bind_space(config.space, costs.site_map)
-    proposer = Proposer(store, record, config, bound, costs, study)
-    pruner = make_pruner(config)
-    pruner.remember(RecordedSearch(store, record))
-    return _coordinate(lease, config, plan, proposer, pruner, devices, watch)
-
-
-def confirm_study(
-    store: Store,
-    record: StudyRecord,
-    watch: Watch,
-    *,
-    top: int | None = None,
-    seeds: int | None = None,
-    epochs: int | None = None,
-    workers: int | None = None,
-    device: str | None = None,
-) -> RunOutcome:
-    """Retrain finalists and baselines as `plan_confirmation` decides, or go on with that."""
-    from .confirm import ConfirmationSource, StudyTrials, confirmation_config, plan_confirmation
-
-    config, plan = settings(record)
-    with hold_lease(store, record, counted=False) as lease:
-        earlier = StudyTrials.read(store, record)
-        record, wanted = plan_confirmation(
-            store, record, config, earlier, top=top, seeds=seeds, epochs=epochs
-        )
-        trial_source = ConfirmationSource(store, record, config, wanted, earlier)
-        if not trial_source.unfinished:
-            return RunOutcome(True, trial_source.total)
-        warm_up()
-        from ...runners.data import prepare_data
-
-        config = confirmation_config(config, wanted)
-        plan = validated(
-            RunPlan,
-            "confirm",
-            trials=trial_source.total,
-            trial_timeout=plan.trial_timeout,
-            workers=workers or plan.workers,
-            workers_per_gpu=plan.workers_per_gpu,
-            device=device or plan.device,
-        )
-        devices = _devices(record, config, plan)
-        prepare_data(config.recipe)
-        logger.info(trial_source.announcement(len(devices)))
-        return _coordinate(lease, config, plan, trial_source, make_pruner(config), devices, watch)
-
-
-def _devices(record: StudyRecord, config: StudyConfig, plan: RunPlan) -> list[str]:
-    """A device for every worker; StudyError if they are of another kind than the study's."""
     with defer_interrupts():
         from ...runners.devices import resolve_device, worker_devices
-    device = resolve_device(plan.device)
-    if device.type != config.device:
+    device = resolve_device(run.plan.device)
+    if device.type != run.config.device:
         raise StudyError(
-            f"the study {record.name!r} has trained on {config.device}; results on {device.type} "
-            f"would not compare. Go on with --device {config.device}, or start another study."
+            f"the study {run.record.name!r} has trained on {run.config.device}; results on "
+            f"{device.type} would not compare. Continue with --device {run.config.device}, or "
+            "start another study."
         )
-    return worker_devices(device, plan.workers, plan.workers_per_gpu)
+    return worker_devices(device, run.plan.workers, run.plan.workers_per_gpu)
 
 
 def _coordinate(
+    run: StudyRun,
     lease: StudyLease,
-    config: StudyConfig,
-    plan: RunPlan,
     trial_source: TrialSource,
     pruner: Pruner,
-    devices: list[str],
-    watch: Watch,
+    devices: Sequence[str],
+    callbacks: Sequence[Callback],
 ) -> RunOutcome:
     from .coordinator import Coordinator
 
-    pool = LocalPool(devices)
-    coordinator = Coordinator(lease, config, plan, trial_source, pruner, pool)
+    pool = make_pool(run.plan.pool, devices)
     try:
-        with watch(coordinator) as watcher, _interrupts(coordinator.stop):
-            coordinator.run(watcher)
+        coordinator = Coordinator(run, lease, trial_source, pruner, pool, callbacks)
+        with _stop_on_interrupt(coordinator.stop):
+            return coordinator.run()
     finally:
         pool.close()
-    return RunOutcome(not coordinator.stopping, coordinator.done)
 
 
 @contextlib.contextmanager
-def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C (or TERM) asks to stop; a second one ends at once.
+def _stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM) call `stop`, and a second one end the run at once.
 
-    Ended at once, the running epochs are lost; what was saved before them is not.
+    If it ends at once, the running epochs are lost, but nothing that was saved before. Interrupts
+    reach only the main thread; elsewhere nothing changes.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    def first(_number: int, _frame: FrameType | None) -> None:
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stop()
 
-    before = {n: signal.signal(n, first) for n in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, request_stop) for number in signals}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _attentions(choices: Iterable[str]) -> list[str]:
-    return [name for name in choices if name != NONE]
-
-
-def _stored(config: StudyConfig, plan: RunPlan) -> dict[str, Any]:
-    return {"study": config.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}

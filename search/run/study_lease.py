@@ -1,4 +1,4 @@
-"""The right to run one study, and the time that it takes."""
+"""The right to run a study, which one process has at a time, and the time that the runs take."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from ...studies.records import Lease, StudyRecord
 
 @dataclass
 class StudyLease:
-    """Held by the one process that runs a study; `counted` if its time is the search's.
+    """A lease while it is held.
 
-    `device` is how many seconds devices were busy, over all resumes.
+    Attributes:
+        lease: as the database has it.
+        counted: whether the time counts as the search's.
+        device_seconds: how long devices have been busy, over all runs.
     """
 
     store: Store
@@ -24,25 +27,42 @@ class StudyLease:
     counted: bool = True
 
     def __post_init__(self) -> None:
-        self._began = time.monotonic()
-        self._before = self.store.studies.spent_seconds(self.record) if self.counted else 0.0
-        self.device = self.store.studies.device_seconds(self.record) if self.counted else 0.0
+        self._started = time.monotonic()
+        self._earlier_seconds = (
+            self.store.studies.spent_seconds(self.record) if self.counted else 0.0
+        )
+        self.device_seconds = (
+            self.store.studies.device_seconds(self.record) if self.counted else 0.0
+        )
 
     @property
-    def wall(self) -> float:
-        """Seconds of wall time, over all resumes."""
-        return self._before + time.monotonic() - self._began
+    def wall_seconds(self) -> float:
+        """Wall time over all runs."""
+        return self._earlier_seconds + time.monotonic() - self._started
 
-    def beat(self) -> None:
-        """Say that this process lives, and keep the time; StudyError if another took over."""
+    def renew(self) -> None:
+        """Show that this process lives, and record the time.
+
+        Raises:
+            StudyError: another process has taken the study over.
+        """
         self.store.leases.heartbeat(self.lease)
         if self.counted:
-            self.store.studies.set_spent_seconds(self.record, self.wall)
+            self.store.studies.set_spent_seconds(self.record, self.wall_seconds)
 
 
 @contextlib.contextmanager
 def hold_lease(store: Store, record: StudyRecord, *, counted: bool = True) -> Iterator[StudyLease]:
-    """Run this study while the block lasts; StudyError names who does, if somebody alive does."""
+    """Hold a study's lease while the block lasts.
+
+    Args:
+        store: the database.
+        record: the study.
+        counted: whether the time counts as the search's.
+
+    Raises:
+        StudyError: a live process holds it; the message names it.
+    """
     lease = store.leases.acquire(record)
     try:
         yield StudyLease(store, record, lease, counted)

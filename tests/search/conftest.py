@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,26 @@ from attentune.runners.events import (
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.pruning.table import make_pruner
-from attentune.search.run.confirm import ConfirmationSource, confirmation_config, plan_confirmation
+from attentune.search.run.callback import Callback, RunningStudy, RunningTrial
+from attentune.search.run.confirm import (
+    ConfirmationSource,
+    ConfirmRequest,
+    StudyTrials,
+    confirmation_config,
+    plan_confirmation,
+)
 from attentune.search.run.coordinator import Coordinator
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.run.study_lease import hold_lease
+from attentune.search.run.study_run import StudyRun
 from attentune.search.trial_source import RecordedSearch
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import load_space
 from attentune.studies.config import RunPlan, StudyConfig
 from attentune.studies.database.store import Store
+
+Hook = Callable[[RunningStudy, RunningTrial, EpochReport], None]
 
 
 def formula(job: Job) -> float:
@@ -42,7 +53,7 @@ def formula(job: Job) -> float:
 
 
 class FormulaPool:
-    """Workers that need no time. `on_event` may raise or replace what happens."""
+    """Workers that need no time."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
@@ -112,21 +123,17 @@ class FormulaPool:
         self.jobs.clear()
 
 
-class Silent:
-    """A watcher that may act on events."""
+class EpochHook(Callback):
+    """Calls a function after every epoch."""
 
-    def __init__(self, on_event: Callable[[Event], None] = lambda _: None) -> None:
-        self.on_event = on_event
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
 
-    def trial_started(self, trial: Any) -> None:
-        pass
+    def on_study_start(self, study: RunningStudy) -> None:
+        self.study = study
 
-    def happened(self, trial: Any, event: Event) -> None:
-        del trial
-        self.on_event(event)
-
-    def tick(self) -> None:
-        pass
+    def on_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
+        self.hook(self.study, trial, report)
 
 
 class Bench:
@@ -148,28 +155,34 @@ class Bench:
         trials: int,
         config: StudyConfig | None = None,
         *,
-        on_event: Callable[[Coordinator, Event], None] = lambda *_: None,
+        on_epoch: Hook = lambda *_: None,
+        callbacks: Sequence[Callback] = (),
         **plan: Any,
     ) -> Coordinator:
-        """Start the study, or go on with it, as a new process would."""
+        """Start the study, or continue it, as a new process would."""
         from attentune.runners.costs import CostModel
 
         if config is not None:
             self.create(name, config)
-        record = self.store.studies.get(name)
-        config = StudyConfig.model_validate(record.config["study"])
+        study_run = self._study_run(name, trials=trials, **plan)
+        record, config = study_run.record, study_run.config
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, self.store, name)
-        bound = bind_space(config.space, costs.site_map)
-        proposer = Proposer(self.store, record, config, bound, costs, study)
+        space = bind_space(config.space, costs.site_map)
+        proposer = Proposer(self.store, record, config, space, costs, study)
         pool = self._new_pool()
-        plan = RunPlan(trials=trials, **plan)
         pruner = make_pruner(config)
         pruner.remember(RecordedSearch(self.store, record))
         with hold_lease(self.store, record) as lease:
-            coordinator = Coordinator(lease, config, plan, proposer, pruner, pool)
-            coordinator.run(Silent(lambda event: on_event(coordinator, event)))
+            hooks = [EpochHook(on_epoch), *callbacks]
+            coordinator = Coordinator(study_run, lease, proposer, pruner, pool, hooks)
+            coordinator.run()
         return coordinator
+
+    def _study_run(self, name: str, **plan: Any) -> StudyRun:
+        record = self.store.studies.get(name)
+        config = StudyConfig.model_validate(record.config["study"])
+        return StudyRun(self.store, record, config, RunPlan(**plan))
 
     def create(self, name: str, config: StudyConfig) -> None:
         """A study without trials."""
@@ -185,19 +198,20 @@ class Bench:
         self,
         name: str,
         *,
-        on_event: Callable[[Coordinator, Event], None] = lambda *_: None,
-        **asked: int,
+        on_epoch: Hook = lambda *_: None,
+        **request: int,
     ) -> None:
-        """Confirm the study, or go on with it, as a new process would."""
-        record = self.store.studies.get(name)
-        config = StudyConfig.model_validate(record.config["study"])
-        record, wanted = plan_confirmation(self.store, record, config, **asked)
-        trial_source = ConfirmationSource(self.store, record, config, wanted)
-        config, plan = confirmation_config(config, wanted), RunPlan(trials=trial_source.total)
+        """Confirm the study, or continue with that, as a new process would."""
+        searched = self._study_run(name)
+        trials = StudyTrials.read(self.store, searched.record)
+        searched, plan = plan_confirmation(searched, trials, ConfirmRequest(**request))
+        source = ConfirmationSource(searched, plan, trials)
+        config = confirmation_config(searched.config, plan)
+        run = replace(searched, config=config, plan=RunPlan(trials=source.total))
         pool = self._new_pool()
-        with hold_lease(self.store, record, counted=False) as lease:
-            coordinator = Coordinator(lease, config, plan, trial_source, make_pruner(config), pool)
-            coordinator.run(Silent(lambda event: on_event(coordinator, event)))
+        with hold_lease(self.store, run.record, counted=False) as lease:
+            hooks = [EpochHook(on_epoch)]
+            Coordinator(run, lease, source, make_pruner(config), pool, hooks).run()
 
     def _new_pool(self) -> FormulaPool:
         """The workers of a new process: what lies on the disk is still there."""
@@ -220,6 +234,6 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    found = Bench(tmp_path)
-    yield found
-    found.store.close()
+    bench = Bench(tmp_path)
+    yield bench
+    bench.store.close()

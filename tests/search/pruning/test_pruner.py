@@ -223,11 +223,11 @@ def after_nine(config):
 def test_an_interrupt_at_a_rung_prunes_and_resume_does_not_revive(bench):
     config = bench.config(sampler="random", pruning=ASHA, recipe={"epochs": 9})
 
-    def stop_at_the_first_pruning(coordinator, _event):
-        if any(trial.pruned for trial in coordinator.running.values()):
-            coordinator.stop()
+    def stop_at_the_first_pruning(study, trial, _report):
+        if trial.pruned is not None:
+            study.stop()
 
-    bench.run("s", 30, config, on_event=stop_at_the_first_pruning)
+    bench.run("s", 30, config, on_epoch=stop_at_the_first_pruning)
     before = bench.store.trials.read(bench.store.studies.get("s"))
     assert before[-1].state == "pruned"
     bench.run("s", 30)

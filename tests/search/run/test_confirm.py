@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from attentune.errors import StudyError
-from attentune.runners.events import EpochDone
 from attentune.search.run.confirm import FRESH_SEED_OFFSET
 from attentune.studies.analysis.confirmation import ConfirmPlan
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
@@ -46,11 +45,11 @@ def test_whole_rounds_come_first(bench):
 def test_an_interrupted_confirmation_goes_on_from_its_last_epoch(bench):
     bench.run("s", 10, bench.config())
 
-    def interrupt(coordinator, event):
-        if isinstance(event, EpochDone) and event.number == FIRST_CONFIRMING + 4:
-            coordinator.stop()
+    def interrupt(study, trial, _report):
+        if trial.number == FIRST_CONFIRMING + 4:
+            study.stop()
 
-    bench.confirm("s", seeds=2, epochs=5, on_event=interrupt)
+    bench.confirm("s", seeds=2, epochs=5, on_epoch=interrupt)
     running = [t for t in confirming(bench) if t.state == "running"]
     assert [t.number for t in running] == [FIRST_CONFIRMING + 4]
     bench.confirm("s")

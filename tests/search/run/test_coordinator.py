@@ -5,7 +5,6 @@ from __future__ import annotations
 import optuna
 import pytest
 from attentune.errors import SpaceError, TrialError
-from attentune.runners.events import EpochDone
 from attentune.search.run.propose import Proposer
 from attentune.search.samplers.additive import ThompsonSampling
 from attentune.spaces.search_space.space import Space
@@ -137,11 +136,11 @@ def test_a_limit_below_the_bare_backbone_is_refused_with_the_limit(bench):
 
 
 def test_an_interrupt_lets_the_epoch_end_and_resume_goes_on_from_it(bench):
-    def interrupt(coordinator, event):
-        if isinstance(event, EpochDone) and event.number == 6 and event.report.epoch == 1:
-            coordinator.stop()
+    def interrupt(study, trial, report):
+        if trial.number == 6 and report.epoch == 1:
+            study.stop()
 
-    stopped = bench.run("s", 12, bench.config(), on_event=interrupt)
+    stopped = bench.run("s", 12, bench.config(), on_epoch=interrupt)
     assert stopped.stopping
     running = [
         t for t in bench.store.trials.read(bench.store.studies.get("s")) if t.state == "running"
