@@ -55,7 +55,7 @@ bench: $(VENV)/.installed
 		--json benchmarks/results/effects_cluttered_digits.json
 	$(BIN)/python benchmarks/claims.py --json benchmarks/results/claims.json
 	$(BIN)/python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
-	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/docs_tables.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)

@@ -1,12 +1,13 @@
-"""Accuracy is not paid for speed: our loop against the plain float32 loop, same epochs.
+"""Whether the fast training loop reaches the accuracy of a plain float32 loop in as many epochs.
 
     python benchmarks/accuracy.py --data ../cifar10 --json benchmarks/results/accuracy.json
 
-Trains bare backbones on the same pictures with the same optimizer, rate, schedule and epochs,
-several seeds each: in the loop of a trial, in the precision and layout that the probe chooses, with
-averaged weights; and in the usual way (`usual.py`). Our mean may lie below theirs by no more than
-two standard errors of the difference. Runs that are in the file already, under the same recipe, are
-not made again.
+Bare backbones are trained on the same images with the same optimizer, learning rate, schedule and
+number of epochs, several seeds each: in the loop of a trial, with the precision and memory format
+that calibration chooses and with averaged weights; and in a plain PyTorch loop
+(`pytorch_baseline.py`). The mean accuracy of the first may be lower by no more than two standard
+errors of the difference. Runs that the result file holds already, under the same recipe, are not
+repeated.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.training import load, trained
-from attentune.benchmarks.usual import Settings
+from attentune.benchmarks.network_training import load_on_device, train_network
+from attentune.benchmarks.pytorch_baseline import Settings
 from attentune.runners.calibration.precision import probe_precision
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
@@ -99,8 +100,8 @@ def main() -> None:
                 if (backbone, way, seed) in done:
                     continue
                 if way == "ours":
-                    loaded = load(recipe, device)
-                    reached = trained(backbone, seed, recipe, loaded).accuracy
+                    loaded = load_on_device(recipe, device)
+                    reached = train_network(backbone, seed, recipe, loaded).accuracy
                 else:
                     reached = plain.run(backbone, seed, lambda *_: None)
                 runs.append({"backbone": backbone, "way": way, "seed": seed, "accuracy": reached})

@@ -31,8 +31,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from attentune.benchmarks.quiet import Watch, add_options
-from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.benchmarks.interleaved_timing import (
+    TimedRun,
+    format_summary,
+    ratios,
+    summarise_rounds,
+    time_rounds,
+)
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.spaces.attentions.catalogue import ATTENTIONS
@@ -117,7 +123,7 @@ class TimedModule:
         self.module.eval()
         self.forward()
 
-    def timed(self, work: Callable[[], None], times: int, plain: bool) -> Contestant:
+    def timed(self, work: Callable[[], None], times: int, plain: bool) -> TimedRun:
         cuda = self.device.type == "cuda"
         wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
 
@@ -205,10 +211,12 @@ def measure(
             once()
             times = max(1, round(options.block / max(1e-6, min(once(), once()))))
             runs[who] = trial.timed(work, times, plain)
-        times_of = rounds_of(runs, options.rounds, options.watch.lap)
+        times_of = time_rounds(runs, options.rounds, options.monitor.sample)
         found[label] = {"ms": round(1e3 * statistics.median(times_of["ours"]), 3)}
         for who in list(runs)[1:]:
-            found[label][f"{who} / ours"] = spread(ratios(times_of[who], times_of["ours"]))
+            found[label][f"{who} / ours"] = summarise_rounds(
+                ratios(times_of[who], times_of["ours"])
+            )
     return found
 
 
@@ -245,7 +253,7 @@ def print_row(row: dict[str, Any]) -> None:
     for label in ("step", "infer"):
         told = row[label]
         words.append(f"{label} {told['ms']:8.2f} ms")
-        words += [f"{who} {shown(told[who])}" for who in told if who != "ms"]
+        words += [f"{who} {format_summary(told[who])}" for who in told if who != "ms"]
     if "passes" in row:
         words.append("passes {plain} → {ours}".format(**row["passes"]))
     print("  ".join(words), flush=True)
@@ -253,7 +261,7 @@ def print_row(row: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), choices=ATTENTIONS)
     parser.add_argument("--maps", nargs="+", default=list(BACKBONES), choices=BACKBONES)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="TYPE.LAYOUT")
@@ -265,7 +273,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as a worker does
-    options.watch = watch = Watch.begin(anyway=options.anyway)
+    options.monitor = monitor = LoadMonitor.start(anyway=options.anyway)
     rows = list(rows_of(options))
     slower = [
         {"attention": r["attention"], "map": r["map"], "variant": r["variant"], "in": label}
@@ -275,8 +283,8 @@ def main() -> None:
     ]
     result = {
         "what": "time of an attention alone: plain form and timm's over ours, ratios in a round",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "environment": describe_environment(options.device, "see rows"),
         "limit": LIMIT,
         "slower": slower,

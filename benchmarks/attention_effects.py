@@ -20,7 +20,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from attentune.benchmarks.training import Loaded, load, trained
+from attentune.benchmarks.network_training import LoadedData, load_on_device, train_network
 from attentune.runners.data import inspect_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -40,9 +40,9 @@ ARCHITECTURES = [
 ]
 
 
-def run(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> dict[str, Any]:
+def run(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> dict[str, Any]:
     began = time.process_time()
-    curve = trained(text, seed, recipe, loaded).accuracies
+    curve = train_network(text, seed, recipe, loaded).accuracies
     seconds = time.process_time() - began
     return {"architecture": text, "seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
 
@@ -85,7 +85,7 @@ def main() -> None:
         lr=6e-3,
         crop=inspect_data(options.data).crop,
     )
-    loaded = load(recipe, torch.device("cpu"))
+    loaded = load_on_device(recipe, torch.device("cpu"))
     found = json.loads(options.json.read_text()) if options.json.exists() else {}
     same = found.get("recipe") == recipe.model_dump(mode="json")
     trials = found["trials"] if same else []

@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.simulation import NOW, trial_record
+from attentune.benchmarks.simulated_studies import NOW, make_trial_record
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
@@ -91,7 +91,9 @@ def _trial(
     number: int, text: str, seed: int, accuracy: float, role: str | None = None
 ) -> TrialRecord:
     role = role or (BASELINE if text in TEXTBOOK else SEARCH)
-    return trial_record(number, parse(text), seed, role, accuracy=accuracy, epochs=8, params=1000)
+    return make_trial_record(
+        number, parse(text), seed, role, accuracy=accuracy, epochs=8, params=1000
+    )
 
 
 def share(count: int, of: int) -> dict[str, float]:

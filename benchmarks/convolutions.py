@@ -26,9 +26,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from attentune.benchmarks.quiet import Watch, add_options
-from attentune.benchmarks.training import load, network
-from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.benchmarks.interleaved_timing import (
+    TimedRun,
+    format_summary,
+    ratios,
+    summarise_rounds,
+    time_rounds,
+)
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
+from attentune.benchmarks.network_training import build_seeded_network, load_on_device
 from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -70,13 +76,13 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
         train_limit=2000,
         epochs=1,
     )
-    loaded = load(recipe, CPU)
+    loaded = load_on_device(recipe, CPU)
     pictures = loaded.data.train
     images = torch.as_tensor(pictures.images[: recipe.batch_size])
     labels = torch.as_tensor(pictures.labels[: recipe.batch_size])
 
-    def contestant(own: bool) -> Contestant:
-        model = network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+    def contestant(own: bool) -> TimedRun:
+        model = build_seeded_network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         disable_inplace_activations(model)
         optimizer = make_optimizer(flatten_parameters(model), recipe)
         step = EagerStep(model.train(), optimizer, loaded.data, recipe)
@@ -133,7 +139,7 @@ def layer(
     } | times
 
 
-def timed(work: Any) -> Contestant:
+def timed(work: Any) -> TimedRun:
     """The seconds of doing it."""
 
     def run() -> float:
@@ -144,18 +150,23 @@ def timed(work: Any) -> Contestant:
     return run
 
 
-def measured(contestants: dict[str, Contestant], rounds: int) -> dict[str, Any]:
+def measured(contestants: dict[str, TimedRun], rounds: int) -> dict[str, Any]:
     """Milliseconds of both, and the ratio within a round."""
     for contestant in contestants.values():  # the first is slower
         contestant()
-    times = rounds_of(contestants, rounds)
-    found = {name: spread([1e3 * t for t in seconds], 3) for name, seconds in times.items()}
-    return {"milliseconds": found, "torch / ours": spread(ratios(times["torch"], times["ours"]))}
+    times = time_rounds(contestants, rounds)
+    found = {
+        name: summarise_rounds([1e3 * t for t in seconds], 3) for name, seconds in times.items()
+    }
+    return {
+        "milliseconds": found,
+        "torch / ours": summarise_rounds(ratios(times["torch"], times["ours"])),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--data", default="cued-digits")
     parser.add_argument("--image-size", type=int, default=32)
@@ -164,21 +175,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     networks, layers = [], []
     for backbone, layout in itertools.product(options.backbones, LAYOUTS):
         row = steps(backbone, layout, options)
-        watch.lap()
+        monitor.sample()
         networks.append(row)
-        print(backbone, layout, "torch / ours", shown(row["torch / ours"]), flush=True)
+        print(backbone, layout, "torch / ours", format_summary(row["torch / ours"]), flush=True)
     for (kind, settings, shape), layout in itertools.product(convolutions(), LAYOUTS):
         if row := layer(kind, settings, shape, layout, options.rounds):
             layers.append(row)
-            watch.lap()
+            monitor.sample()
     result = {
         "what": "training with torch's convolutions over small maps, and with ours",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "environment": describe_environment(CPU, "float32"),
         "image_size": options.image_size,
         "networks": networks,

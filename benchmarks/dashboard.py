@@ -30,7 +30,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 import torch
-from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.environment import describe_environment
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import Architecture, parse
@@ -244,7 +244,7 @@ def started(path: Path) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("the server did not start")
 
 
-def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+def measure(path: Path, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
     warm, _ = started(path)  # Python compiles what it imports for the first time
     warm.terminate()
     warm.wait()
@@ -260,11 +260,11 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
         for name in FIGURES:  # what takes long is computed in the background
             browser.draw("figure", name, Address(), "0")
         time.sleep(options.warm)
-        found = {"at rest": interactions(browser, options, watch)}
+        found = {"at rest": interactions(browser, options, monitor)}
         writer = multiprocessing.get_context("spawn").Process(target=keep_adding, args=(path,))
         writer.start()
         try:
-            found["while a search writes"] = interactions(browser, options, watch)
+            found["while a search writes"] = interactions(browser, options, monitor)
         finally:
             writer.kill()
             writer.join()
@@ -282,7 +282,9 @@ def measure(path: Path, options: argparse.Namespace, watch: Watch) -> dict[str, 
     }
 
 
-def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+def interactions(
+    browser: Browser, options: argparse.Namespace, monitor: LoadMonitor
+) -> dict[str, Any]:
     """Quantiles in ms over many requests, of all and of each figure."""
     draw = random.Random(2)
     following = time.monotonic()
@@ -300,7 +302,7 @@ def interactions(browser: Browser, options: argparse.Namespace, watch: Watch) ->
             following = time.monotonic() + 1
             marks.add(browser.tick())
             by_name.setdefault("tick", []).append(browser.milliseconds[-1])
-        watch.lap()
+        monitor.sample()
     every = sorted(value for values in by_name.values() for value in values)
     return {
         "count": len(every),
@@ -318,22 +320,22 @@ def _quantile(ordered: list[float], share: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--trials", type=int, default=100_000)
     parser.add_argument(
         "--rounds", type=int, default=40, help="states of the pages that are asked for"
     )
     parser.add_argument("--warm", type=float, default=20.0, help="seconds for the background")
     options = parser.parse_args()
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "many.db"
         fill(path, options.trials)
-        found = measure(path, options, watch)
+        found = measure(path, options, monitor)
     result = {
         "what": "the dashboard's server on synthetic trials, asked over HTTP",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "target": TARGETS,
         "environment": describe_environment(torch.device("cpu"), "float32"),
         "trials": options.trials,

@@ -78,7 +78,7 @@ part() { # name, least seconds, command…
     fi
 }
 
-gpu() { part "$1" "$2" "$python" benchmarks/gpu.py "$1" --data "$data" --json "$out/$1.json" $dry; }
+gpu() { part "$1" "$2" "$python" benchmarks/gpu_check_parts.py "$1" --data "$data" --json "$out/$1.json" $dry; }
 quick=
 [ -n "$dry" ] && quick="--data cued-digits --rounds 2 --backbones test_resnet --attentions none se"
 
@@ -92,7 +92,7 @@ gpu epochs 120
 left=$((ends - $(date +%s)))
 [ "$left" -gt 180 ] && left=180
 [ "$left" -lt 60 ] && left=60
-part study 60 "$python" benchmarks/gpu.py study --data "$data" --json "$out/study.json" \
+part study 60 "$python" benchmarks/gpu_check_parts.py study --data "$data" --json "$out/study.json" \
     --seconds "$left" $dry
 
 part loop 240 "$python" benchmarks/loop.py --anyway --data "$data" --batch-size 512 --pictures 10000 \
@@ -107,7 +107,7 @@ else
 fi
 # All architectures of the tables, three seeds each, in small steps. It goes on, too.
 left=$((ends - $(date +%s)))
-part tables 90 "$python" benchmarks/gpu.py tables --data "$data" --json "$out/tables.json" \
+part tables 90 "$python" benchmarks/gpu_check_parts.py tables --data "$data" --json "$out/tables.json" \
     --seconds "$left" $dry
 
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

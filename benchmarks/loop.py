@@ -1,17 +1,18 @@
-"""Pictures per second of the training loop, against the best bare loop and against the usual way.
+"""Images per second of the training loop, against the best bare loop and a plain PyTorch loop.
 
     python benchmarks/loop.py --json benchmarks/results/loop.json
     python benchmarks/loop.py --data ../cifar10 --threads 1 2
 
-ours    the loop of a trial: resident pictures, augmentation, schedule, optimizer, averaged weights,
-        in the precision and layout that the probe chooses
-bare    the same network on one batch that lies normalised on the device: forward, loss, backward,
-        fused optimizer, nothing else, eagerly, in whichever of {float32, bf16} × {contiguous,
-        channels last} is fastest for it
-usual   PIL pictures, torchvision's transforms, a DataLoader, float32 (`usual.py`)
+ours    the loop of a trial: images on the device, augmentation, schedule, optimizer, averaged
+        weights, in the precision and memory format that calibration chooses
+bare    the same network on one normalised batch on the device: forward pass, loss, backward pass,
+        fused optimizer, nothing else, in eager mode, in whichever of {float32, bf16} × {contiguous,
+        channels last} is fastest
+usual   PIL images, torchvision's transforms, a DataLoader, float32 (`pytorch_baseline.py`)
 
-Blocks of steps are timed in turns (`turns.py`). `ours / bare` is the share of the possible speed,
-`ours / usual` what a user gains; both in one process, with one seed and one batch size.
+Blocks of steps are timed in turns (`interleaved_timing.py`), in one process with one seed and one
+batch size. `ours / bare` is the share of the possible speed, `ours / usual` what a user gains. The
+result states the machine, versions, precision, threads, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -30,9 +31,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from attentune.benchmarks import usual
-from attentune.benchmarks.quiet import Watch, add_options
-from attentune.benchmarks.turns import Contestant, ratios, rounds_of, shown, spread
+from attentune.benchmarks import pytorch_baseline
+from attentune.benchmarks.interleaved_timing import (
+    TimedRun,
+    format_summary,
+    ratios,
+    summarise_rounds,
+    time_rounds,
+)
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.calibration.precision import PrecisionProbe, Variant, probe_precision
 from attentune.runners.data import Dataset, inspect_data, load_data
 from attentune.runners.devices import keep_freed_memory, resolve_device
@@ -65,7 +72,7 @@ class Race:
         self.variants = found.variants
         self.bare = self.variants[0]
 
-    def contestants(self, block: int) -> dict[str, Contestant]:
+    def contestants(self, block: int) -> dict[str, TimedRun]:
         """Each does a block of steps."""
         loops = {
             "ours": self.ours(),
@@ -89,11 +96,11 @@ class Race:
         return itertools.chain.from_iterable(map(training.train_steps, range(EPOCHS)))
 
     def usual(self) -> Iterator[float]:
-        loader, _ = usual.loaders(self.data, self.recipe, workers=0)
+        loader, _ = pytorch_baseline.loaders(self.data, self.recipe, workers=0)
         model = self.model()
-        optimizer = usual.make_optimizer(model, self.recipe)
+        optimizer = pytorch_baseline.make_optimizer(model, self.recipe)
         while True:
-            yield from usual.steps(model, loader, optimizer, self.device)
+            yield from pytorch_baseline.steps(model, loader, optimizer, self.device)
 
     def best_bare(self) -> Iterator[float]:
         """The fastest of those that the probe found within reach."""
@@ -101,7 +108,7 @@ class Race:
         contestants = {name: self.timed(loop, 1) for name, loop in loops.items()}
         for contestant in contestants.values():
             contestant()
-        times = rounds_of(contestants, 3)
+        times = time_rounds(contestants, 3)
         best = min(times, key=lambda name: min(times[name]))
         self.bare = next(variant for variant in self.variants if str(variant) == best)
         return loops[best]
@@ -124,7 +131,7 @@ class Race:
             optimizer.zero_grad(set_to_none=True)
             yield 0.0
 
-    def timed(self, loop: Iterator[float], block: int) -> Contestant:
+    def timed(self, loop: Iterator[float], block: int) -> TimedRun:
         wait: Callable[[], None] = (
             torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
         )
@@ -140,15 +147,15 @@ class Race:
         return run
 
 
-def measure(race: Race, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+def measure(race: Race, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
     """One row of the result."""
     contestants = race.contestants(1)
     for contestant in contestants.values():  # the first steps are slower
         contestant()
     block = max(1, round(options.block / min(run() for run in contestants.values())))
-    watch.lap()
+    monitor.sample()
     blocks = {name: _repeated(run, block) for name, run in contestants.items()}
-    times = rounds_of(blocks, options.rounds, watch.lap)
+    times = time_rounds(blocks, options.rounds, monitor.sample)
     pictures = block * race.recipe.batch_size
     recipe = race.recipe
     return {
@@ -162,14 +169,15 @@ def measure(race: Race, options: argparse.Namespace, watch: Watch) -> dict[str, 
         "bare": _named(race.bare),
         "usual": "float32 contiguous",
         "pictures_per_second": {
-            name: spread([pictures / t for t in found], 1) for name, found in times.items()
+            name: summarise_rounds([pictures / t for t in found], 1)
+            for name, found in times.items()
         },
-        "ours / bare": spread(ratios(times["bare"], times["ours"])),
-        "ours / usual": spread(ratios(times["usual"], times["ours"])),
+        "ours / bare": summarise_rounds(ratios(times["bare"], times["ours"])),
+        "ours / usual": summarise_rounds(ratios(times["usual"], times["ours"])),
     }
 
 
-def _repeated(run: Contestant, times: int) -> Contestant:
+def _repeated(run: TimedRun, times: int) -> TimedRun:
     return lambda: sum(run() for _ in range(times))
 
 
@@ -204,7 +212,7 @@ def recipe_for(backbone: str, options: argparse.Namespace) -> Recipe:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--attentions", nargs="+", default=list(ATTENTIONS))
     parser.add_argument("--data", default="cued-digits")
@@ -218,7 +226,7 @@ def main() -> None:
     options = parser.parse_args()
     device = resolve_device(options.device)
     keep_freed_memory()  # for all three loops: they share a process
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     rows: list[dict[str, Any]] = []
     with contextlib.suppress(KeyboardInterrupt):  # interrupted, what was measured so far is kept
         for threads, backbone in itertools.product(options.threads, options.backbones):
@@ -228,14 +236,14 @@ def main() -> None:
             found = probe_precision(backbone, recipe, len(data.classes), device)
             for attention in options.attentions:
                 race = Race(everywhere(attention, backbone, recipe), data, recipe, device, found)
-                rows.append(measure(race, options, watch))
+                rows.append(measure(race, options, monitor))
                 print_row(rows[-1])
     if not rows:
         raise SystemExit("interrupted before anything was measured")
     result = {
         "what": "pictures per second of the training loop, and ratios within a round",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "target": {"ours / bare": TARGET},
         "environment": describe_environment(device, "see rows"),
         "data": data.name,
@@ -248,7 +256,7 @@ def main() -> None:
 def print_row(row: dict[str, Any]) -> None:
     words = [f"{row['architecture']}, {row['threads']} thread(s):"]
     for key in ("ours / bare", "ours / usual"):
-        words.append(f"{key} {shown(row[key], 3)}")
+        words.append(f"{key} {format_summary(row[key], 3)}")
     for name, found in row["pictures_per_second"].items():
         words.append(f"{name} {found['median']:.0f}/s ({row[name]})")
     print("  ".join(words), flush=True)

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.quiet import Watch, add_options
-from attentune.benchmarks.turns import shown, spread
+from attentune.benchmarks.interleaved_timing import format_summary, summarise_rounds
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.environment import describe_environment
 from attentune.runners.results import EpochReport
 from attentune.runners.workers import worker
@@ -196,7 +196,7 @@ def summary(trials: list[dict[str, float]]) -> dict[str, Any]:
     names = dict.fromkeys(name for trial in trials for name in trial if name != "cost")
     first = statistics.median(trial[FIRST] for trial in trials)
     return {
-        "cost_ms": spread([trial["cost"] + first for trial in trials], 1),
+        "cost_ms": summarise_rounds([trial["cost"] + first for trial in trials], 1),
         "parts_ms": {
             name: round(statistics.median(trial.get(name, 0.0) for trial in trials), 2)
             for name in names
@@ -206,7 +206,7 @@ def summary(trials: list[dict[str, float]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--data", default="cued-digits")
     parser.add_argument("--trials", type=int, default=40)
@@ -215,18 +215,18 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     worker.main = timed_worker
     clock = FunctionClock(IN_COORDINATOR)
     rows = []
     for backbone in options.backbones:
         rows.append({"backbone": backbone, **summary(study(backbone, options, clock))})
-        watch.lap()
+        monitor.sample()
         print_row(rows[-1])
     result = {
         "what": "fixed cost of one more trial in a warm worker, milliseconds",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "target_ms": TARGET_MS,
         "environment": describe_environment(torch.device("cpu"), "see rows"),
         "data": options.data,
@@ -239,7 +239,7 @@ def main() -> None:
 
 
 def print_row(row: dict[str, Any]) -> None:
-    print(f"{row['backbone']}: {shown(row['cost_ms'], 1)} ms a trial", flush=True)
+    print(f"{row['backbone']}: {format_summary(row['cost_ms'], 1)} ms a trial", flush=True)
     for name, value in row["parts_ms"].items():
         print(f"    {value:8.2f}  {name}")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular import TABLES, Array, Table
+from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchmark
 from attentune.runners.environment import describe_environment
 from scipy import stats
 
@@ -51,7 +51,7 @@ def with_interval(signal: Array, ends: Array) -> list[float] | None:
 
 def measure(path: Path) -> dict[str, Any]:
     """Every signal at every epoch of one table."""
-    table = Table(path)
+    table = TabularBenchmark(path)
     accuracy = np.array([table.rows[text].accuracy for text in table.ranked])
     loss = np.array([table.rows[text].train_loss for text in table.ranked])
     ends = accuracy[:, :, -1]

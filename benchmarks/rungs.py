@@ -28,7 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from attentune.benchmarks.training import Loaded, load, network, trained
+from attentune.benchmarks.network_training import (
+    LoadedData,
+    build_seeded_network,
+    load_on_device,
+    train_network,
+)
 from attentune.runners.data import inspect_data
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
@@ -70,7 +75,7 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
     torch.set_num_threads(1)
     keep_freed_memory()
     recipe = Recipe.of(**fields)
-    loaded = load(recipe, device)
+    loaded = load_on_device(recipe, device)
     if kind == FREE:  # its optimizer counts steps in Python, which no captured step would do
         changes = {"schedule": "constant", "ema": 0.0, "decay": 0.0, "cuda_graph": False}
         recipe = recipe.model_copy(update=changes)
@@ -86,18 +91,20 @@ def signals_of(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict[str
             if kind == "full":
                 raw.append(evaluate(save.training.model, loaded.data, recipe).accuracy)
 
-        run = trained(text, seed, recipe, loaded, noted)
+        run = train_network(text, seed, recipe, loaded, noted)
         losses = [report.train_loss for report in run.curve]
         signals = {"ema": run.accuracies, "raw": raw, "loss": losses}
     return {**told, "signals": {k: [round(x, 5) for x in v] for k, v in signals.items()}}
 
 
-def _without_schedule(text: str, seed: int, recipe: Recipe, loaded: Loaded) -> list[float]:
+def _without_schedule(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> list[float]:
     """Validation accuracy after each epoch, at the average that the method keeps."""
     from schedulefree import AdamWScheduleFree
 
     data = loaded.data
-    run = prepare_training(network(text, seed, recipe, loaded), data, recipe, seed=seed)
+    run = prepare_training(
+        build_seeded_network(text, seed, recipe, loaded), data, recipe, seed=seed
+    )
     groups = [
         {"params": group["params"], "weight_decay": group["weight_decay"]}
         for group in run.optimizer.optimizer.param_groups

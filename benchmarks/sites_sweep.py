@@ -131,7 +131,7 @@ def check_run(name: str, row: Row) -> str:
     plain = make(Architecture(name), size)
     architecture = everywhere(sites, "eca", start="identity")
     hooked = make(architecture, size)
-    seen = watch(hooked)
+    seen = record_input_shapes(hooked)
     generator = torch.Generator().manual_seed(0)
     channels = getattr(plain, "in_chans", None) or 3
     x = torch.randn(1, channels, size, size, generator=generator)
@@ -145,7 +145,7 @@ def check_run(name: str, row: Row) -> str:
     return f"ok {size}"
 
 
-def watch(model: nn.Module) -> list[tuple[int, ...]]:
+def record_input_shapes(model: nn.Module) -> list[tuple[int, ...]]:
     """The shapes (C, H, W) on which the model's attentions will be called."""
     seen: list[tuple[int, ...]] = []
     kind: Any = attention("eca").load()

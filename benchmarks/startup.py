@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.quiet import Watch, add_options
+from attentune.benchmarks.interleaved_timing import (
+    format_summary,
+    ratios,
+    summarise_rounds,
+    time_rounds,
+)
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.benchmarks.trials import timed
-from attentune.benchmarks.turns import ratios, rounds_of, shown, spread
 from attentune.runners.data import prepare_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -50,38 +55,38 @@ COMMANDS = {
 }
 
 
-def seconds(way: str, words: list[str], watch: Watch) -> float:
+def seconds(way: str, words: list[str], monitor: LoadMonitor) -> float:
     """Of one command, in a folder of its own where it needs a database."""
     with tempfile.TemporaryDirectory() as folder:
         place = [f"--db={Path(folder) / 'startup.db'}"] if words[0] == "search" else []
-        return timed([sys.executable, *WAYS[way], *words, *place], watch)
+        return timed([sys.executable, *WAYS[way], *words, *place], monitor)
 
 
-def measured(words: list[str], rounds: int, watch: Watch) -> dict[str, Any]:
+def measured(words: list[str], rounds: int, monitor: LoadMonitor) -> dict[str, Any]:
     """Seconds of each way, and what theirs is of ours."""
-    turns = {way: lambda way=way: seconds(way, words, watch) for way in WAYS}
-    times = rounds_of(turns, rounds)
+    turns = {way: lambda way=way: seconds(way, words, monitor) for way in WAYS}
+    times = time_rounds(turns, rounds)
     return {
-        "seconds": {way: spread(found, 2) for way, found in times.items()},
-        "by itself / ours": spread(ratios(times["by itself"], times["ours"])),
+        "seconds": {way: summarise_rounds(found, 2) for way, found in times.items()},
+        "by itself / ours": summarise_rounds(ratios(times["by itself"], times["ours"])),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--rounds", type=int, default=3, help="of two turns each")
     options = parser.parse_args()
     prepare_data(Recipe.of(**DATA))
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     rows = []
     for name, words in COMMANDS.items():
-        rows.append({"command": name, **measured(words, options.rounds, watch)})
-        print(name, "by itself / ours", shown(rows[-1]["by itself / ours"]), flush=True)
+        rows.append({"command": name, **measured(words, options.rounds, monitor)})
+        print(name, "by itself / ours", format_summary(rows[-1]["by itself / ours"]), flush=True)
     result = {
         "what": "seconds of whole commands that train next to nothing",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "environment": describe_environment(torch.device("cpu"), "see --precision auto"),
         "rows": rows,
     }

@@ -1,17 +1,18 @@
-"""Trials per hour, whole wall clock: a search, against the same trials made in the usual ways.
+"""Trials per hour of whole searches, against the same trials made with Optuna or Ray Tune.
 
     python benchmarks/trials.py --json benchmarks/results/trials.json
     python benchmarks/trials.py --data ../cifar10 --backbones resnet18 --trials 20
 
-ours     `attentune search` in a process of its own, two workers on a CPU: start-up, probe,
+ours     `attentune search` in its own process, two workers on a CPU: start-up, calibration,
          proposals, training, evaluation, checkpoints, database
-optuna   the same architectures with the same pictures, split, epochs, batch size, optimizer, rate
-         and schedule in the loop of `usual.py`, one trial after another on all cores, in SQLite
-ray      that loop under Ray Tune, two trials at once; left out where Ray is not installed
+optuna   the same architectures with the same images, split, epochs, batch size, optimizer, learning
+         rate and schedule in the loop of `pytorch_baseline.py`, one trial after another on all
+         cores, with Optuna's study in an SQLite file
+ray      that loop under Ray Tune, two trials at a time; left out where Ray is not installed
 
-What is compared has to be as good: if our final accuracy, paired by architecture, is below a way's
-by more than the difference's spread (two standard errors), the comparison with it is void. The
-pictures are decoded before; no way pays for that.
+Speed counts only at equal accuracy: if our final accuracy, paired by architecture, is lower by more
+than two standard errors of the difference, the comparison is void. Images are decoded beforehand in
+all cases. The result states the machine, versions, rounds and spread.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.quiet import Watch, add_options
-from attentune.benchmarks.turns import shown, spread
-from attentune.benchmarks.usual import Settings
+from attentune.benchmarks.interleaved_timing import format_summary, summarise_rounds
+from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
+from attentune.benchmarks.pytorch_baseline import Settings
 from attentune.runners.data import prepare_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
@@ -44,14 +45,14 @@ TARGET = 4.0
 PICTURES = {"resnet18": 500, "mobilenetv3_small_050": 2500}
 """A fifth of them is held out; for other backbones, `PICTURES_ELSE`."""
 PICTURES_ELSE = 1000
-USUAL = Path(__file__).with_name("usual.py")
+USUAL = Path(__file__).with_name("pytorch_baseline.py")
 
 Accuracies = dict[str, float]
 Run = tuple[float, Accuracies]
 """Wall seconds, and final accuracy by `NUMBER ARCHITECTURE`."""
 
 
-def ours(backbone: str, options: argparse.Namespace, watch: Watch) -> tuple[Run, Recipe]:
+def ours(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> tuple[Run, Recipe]:
     """A search, and the recipe that it trained with."""
     flags = {
         "backbone": backbone,
@@ -73,7 +74,7 @@ def ours(backbone: str, options: argparse.Namespace, watch: Watch) -> tuple[Run,
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "ours.db"
         command = [sys.executable, "-m", "attentune", "search", "ours", f"--db={database}", *words]
-        seconds = timed(command, watch)
+        seconds = timed(command, monitor)
         with Store.open(database, read_only=True) as store:
             record = store.studies.get("ours")
             trials = store.trials.read(record)
@@ -84,16 +85,16 @@ def ours(backbone: str, options: argparse.Namespace, watch: Watch) -> tuple[Run,
     return (seconds, {name: float(value or 0.0) for name, value in found.items()}), recipe
 
 
-def usual(way: str, settings: Settings, watch: Watch) -> Run:
+def usual(way: str, settings: Settings, monitor: LoadMonitor) -> Run:
     """The same trials in one of the usual ways."""
     with tempfile.TemporaryDirectory() as folder:
         given, result = Path(folder) / "settings.json", Path(folder) / "result.json"
         given.write_text(json.dumps(asdict(settings)))
-        seconds = timed([sys.executable, str(USUAL), way, str(given), str(result)], watch)
+        seconds = timed([sys.executable, str(USUAL), way, str(given), str(result)], monitor)
         return seconds, json.loads(result.read_text())
 
 
-def timed(command: Sequence[str], watch: Watch) -> float:
+def timed(command: Sequence[str], monitor: LoadMonitor) -> float:
     """Seconds that a program takes; SystemExit with what it said if it fails."""
     with tempfile.TemporaryFile("w+") as said:
         began = time.perf_counter()
@@ -103,12 +104,12 @@ def timed(command: Sequence[str], watch: Watch) -> float:
                 try:
                     process.wait(timeout=1.0)
                 except subprocess.TimeoutExpired:
-                    watch.lap()
+                    monitor.sample()
         finally:
             process.kill()
             process.wait()
         seconds = time.perf_counter() - began
-        watch.lap()
+        monitor.sample()
         if process.returncode:
             said.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-4000:]}")
@@ -138,10 +139,10 @@ def compare(ours: Accuracies, theirs: Accuracies) -> dict[str, Any]:
     return result
 
 
-def measure(backbone: str, options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
+def measure(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
     """One row of the result. Rounds go forth and back: A B C, C B A."""
     decode(backbone, options)
-    first, recipe = ours(backbone, options, watch)
+    first, recipe = ours(backbone, options, monitor)
     texts = [name.partition(" ")[2] for name in first[1]]
     described, loaders = recipe.model_dump(mode="json"), options.loader_workers
     settings = Settings(texts, described, str(options.device), loaders)
@@ -149,11 +150,11 @@ def measure(backbone: str, options: argparse.Namespace, watch: Watch) -> dict[st
     for number in range(options.rounds):
         back = number % 2 == 1
         if number and not back:
-            runs["ours"].append(ours(backbone, options, watch)[0])
+            runs["ours"].append(ours(backbone, options, monitor)[0])
         for way in reversed(options.ways) if back else options.ways:
-            runs[way].append(usual(way, settings, watch))
+            runs[way].append(usual(way, settings, monitor))
         if back:
-            runs["ours"].append(ours(backbone, options, watch)[0])
+            runs["ours"].append(ours(backbone, options, monitor)[0])
     return row(backbone, settings, runs)
 
 
@@ -176,7 +177,8 @@ def row(backbone: str, settings: Settings, runs: Mapping[str, list[Run]]) -> dic
         "accuracy": round(100 * statistics.mean(first.values()), 2),
         "seconds": {way: [round(run[0], 2) for run in done] for way, done in runs.items()},
         "trials_per_hour": {
-            way: spread([3600 * count / run[0] for run in done], 1) for way, done in runs.items()
+            way: summarise_rounds([3600 * count / run[0] for run in done], 1)
+            for way, done in runs.items()
         },
         "against": {},
         "architectures": settings.architectures,
@@ -185,7 +187,10 @@ def row(backbone: str, settings: Settings, runs: Mapping[str, list[Run]]) -> dic
         if way != "ours":
             pairs = zip(done, runs["ours"], strict=True)
             times = [theirs[0] / mine[0] for theirs, mine in pairs]
-            result["against"][way] = {"ratio": spread(times, 2), **compare(first, done[0][1])}
+            result["against"][way] = {
+                "ratio": summarise_rounds(times, 2),
+                **compare(first, done[0][1]),
+            }
     return result
 
 
@@ -198,7 +203,7 @@ def decode(backbone: str, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add_options(parser)
+    add_common_options(parser)
     parser.add_argument("--backbones", nargs="+", default=list(PICTURES))
     parser.add_argument("--data", default="digits")
     parser.add_argument("--pictures", type=int, help="of the training split, validation included")
@@ -219,10 +224,10 @@ def main() -> None:
         options.ways.remove("ray")
         missing = "Ray is not installed here: its column is left out (pip install 'ray[tune]')"
         print(missing)
-    watch = Watch.begin(anyway=options.anyway)
+    monitor = LoadMonitor.start(anyway=options.anyway)
     rows = []
     for backbone in options.backbones:
-        rows.append(measure(backbone, options, watch))
+        rows.append(measure(backbone, options, monitor))
         print_row(rows[-1])
     facts = describe_environment(options.device, "see rows")
     facts["threads"] = f"ours and ray: 1 a worker; optuna: {torch.get_num_threads()}"
@@ -230,8 +235,8 @@ def main() -> None:
         facts["ray"] = metadata.version("ray")
     result = {
         "what": "trials per hour of wall time, and ratios to ours",
-        "busy": watch.end(),
-        "others_cores": round(watch.cores, 3),
+        "busy": monitor.finish(),
+        "others_cores": round(monitor.cores, 3),
         "target": {"ratio to optuna": TARGET},
         "left_out": missing,
         "environment": facts,
@@ -250,7 +255,7 @@ def print_row(row: dict[str, Any]) -> None:
     for way, found in row["against"].items():
         print(
             f"    {way}: {speed[way]['median']:.0f} trials/h, {found['accuracy']} %; ours is "
-            f"{shown(found['ratio'])}× as fast; accuracy "
+            f"{format_summary(found['ratio'])}× as fast; accuracy "
             f"{found['ours_minus_theirs']:+.1f} ± {found['standard_error']:.1f} points"
             + (f"; VOID: {found['void']}" if "void" in found else ""),
             flush=True,

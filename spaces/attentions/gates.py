@@ -7,7 +7,7 @@ in every precision, and x · 1 is x to the last bit. The layer at zero still get
 
 A gate without a layer before it that could be zero is blended in instead: 1 + a·(σ(z) − 1) with one
 more parameter, a = 0 at first. a = 1 is the published gate. Where both forms are possible they were
-compared in short trials on the embedded tasks (benchmarks/starts.py and its results): for one gate
+compared in short trials on the embedded tasks (benchmarks/identity_starts.py): for one gate
 the doubled form trains as well and needs no parameter; for the product of two, coordinate
 attention, the blended one trains better.
 """

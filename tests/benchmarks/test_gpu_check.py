@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from attentune.benchmarks.gpu import untrained
+from attentune.benchmarks.gpu_check_parts import untrained
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"tests", "fused", "graphs", "bf16", "loop", "trials", "packing", "epochs", "study"}

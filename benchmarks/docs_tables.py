@@ -1,7 +1,7 @@
 """The tables of `docs/performance.md` and `docs/search.md`, made from committed results.
 
-    python benchmarks/table.py              write them
-    python benchmarks/table.py --check      exit with 1 if they are not what this would write
+    python benchmarks/docs_tables.py              write them
+    python benchmarks/docs_tables.py --check      exit with 1 if they are not what this would write
 
 A table stands between `<!-- from loop.json -->` and `<!-- end -->`. The name is that of a file
 under `benchmarks/results/`; what comes before its first `_`, `-` or `.` says which benchmark made
@@ -18,9 +18,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attentune.benchmarks.markdown import Result, table
-from attentune.benchmarks.search_tables import live, proxies, pruning, ranks, rung, rungs, search
-from attentune.benchmarks.turns import shown
+from attentune.benchmarks.docs_search_tables import (
+    live,
+    proxies,
+    pruning,
+    ranks,
+    rung,
+    rungs,
+    search,
+)
+from attentune.benchmarks.interleaved_timing import format_summary
+from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -38,8 +46,8 @@ def loop(result: Result) -> list[str]:
                 f"`{row['architecture']}`",
                 row["threads"],
                 *(f"{speed[name]['median']:,.0f}" for name in ("ours", "bare", "usual")),
-                shown(row["ours / bare"], 3),
-                shown(row["ours / usual"]),
+                format_summary(row["ours / bare"], 3),
+                format_summary(row["ours / usual"]),
                 row["ours"],
             ]
         )
@@ -47,7 +55,7 @@ def loop(result: Result) -> list[str]:
     size = result["rows"][0]
     rounds = sorted({row["ours / bare"]["rounds"] for row in result["rows"]})
     return [
-        *table([*head, "ours / bare", "ours / usual", "ours in"], rows),
+        *format_markdown_table([*head, "ours / bare", "ours / usual", "ours in"], rows),
         f"{result['data']}, {size['image_size']}×{size['image_size']}, batches of "
         f"{size['batch_size']}; ratios within a round, median (quartiles) of "
         f"{' or '.join(map(str, rounds))} rounds.",
@@ -66,13 +74,13 @@ def trials(result: Result) -> list[str]:
                     {"optuna": "Optuna, the example's loop", "ray": "Ray Tune, that loop"}[way],
                     f"{speed['ours']['median']:,.0f}",
                     f"{speed[way]['median']:,.0f}",
-                    "void" if "void" in found else f"{shown(found['ratio'])}×",
+                    "void" if "void" in found else f"{format_summary(found['ratio'])}×",
                     f"{row['accuracy']:.1f} %",
                     f"{accuracy} points",
                 ]
             )
     head = ["backbone", "against", "ours, trials/h", "theirs", "ratio"]
-    lines = table([*head, "our accuracy", "ours − theirs"], rows)
+    lines = format_markdown_table([*head, "our accuracy", "ours − theirs"], rows)
     for row in result["rows"]:
         lines.append(
             f"`{row['backbone']}`: {row['trials']} trials of {row['epochs']} epochs, "
@@ -92,11 +100,15 @@ def _runs(number: int) -> str:
 
 def overhead(result: Result) -> list[str]:
     rows = [
-        [f"`{row['backbone']}`", f"{shown(row['cost_ms'], 1)} ms", _largest(row["parts_ms"])]
+        [
+            f"`{row['backbone']}`",
+            f"{format_summary(row['cost_ms'], 1)} ms",
+            _largest(row["parts_ms"]),
+        ]
         for row in result["rows"]
     ]
     return [
-        *table(["backbone", "one more trial", "largest parts, ms"], rows),
+        *format_markdown_table(["backbone", "one more trial", "largest parts, ms"], rows),
         f"Median (quartiles) of {result['rows'][0]['cost_ms']['rounds']} trials of "
         f"{result['epochs']} epochs, one worker.",
     ]
@@ -106,14 +118,16 @@ def convolutions(result: Result) -> list[str]:
     """A network a row, and what single layers gain, by kind."""
     found: dict[str, dict[str, Any]] = {}
     for row in result["networks"]:
-        found.setdefault(row["backbone"], {})[row["layout"]] = shown(row["torch / ours"])
+        found.setdefault(row["backbone"], {})[row["layout"]] = format_summary(row["torch / ours"])
     layouts = [*dict.fromkeys(row["layout"] for row in result["networks"])]
     rows = [
         [f"`{name}`", *(ratios[layout] for layout in layouts)] for name, ratios in found.items()
     ]
     first, size = result["networks"][0], result["image_size"]
     lines = [
-        *table(["network", *(f"torch / ours, {layout}" for layout in layouts)], rows),
+        *format_markdown_table(
+            ["network", *(f"torch / ours, {layout}" for layout in layouts)], rows
+        ),
         f"A training step in float32 on one thread, {size}×{size}, batches of "
         f"{first['batch_size']}; median (quartiles) of {first['torch / ours']['rounds']} rounds.",
     ]
@@ -136,14 +150,14 @@ def startup(result: Result) -> list[str]:
     rows = [
         [
             row["command"],
-            *(f"{shown(row['seconds'][way], 1)} s" for way in ("ours", "by itself")),
-            f"{shown(row['by itself / ours'])}×",
+            *(f"{format_summary(row['seconds'][way], 1)} s" for way in ("ours", "by itself")),
+            f"{format_summary(row['by itself / ours'])}×",
         ]
         for row in result["rows"]
     ]
     rounds = result["rows"][0]["by itself / ours"]["rounds"]
     return [
-        *table(["command", "ours", "each process by itself", "ratio"], rows),
+        *format_markdown_table(["command", "ours", "each process by itself", "ratio"], rows),
         f"Whole commands that train next to nothing; median (quartiles) of {rounds} rounds.",
     ]
 
@@ -161,7 +175,7 @@ def accuracy(result: Result) -> list[str]:
     head = ["backbone", "ours, %", "plain float32 loop, %", "difference, points", "seeds"]
     recipe = next(iter(result["recipes"].values()))
     return [
-        *table(head, rows),
+        *format_markdown_table(head, rows),
         f"{Path(recipe['data']).name}, {recipe['train_limit']:,} pictures, {recipe['epochs']} "
         "epochs; mean ± deviation over seeds, difference ± its standard error.",
     ]
@@ -184,7 +198,9 @@ def attention(result: Result) -> list[str]:
         head += [f"plain / ours, {variant}" for variant in variants] + [
             f"timm / ours, {variants[0]}"
         ]
-        lines += table(head, [_attention(name, rows) for name, rows in attentions.items()])
+        lines += format_markdown_table(
+            head, [_attention(name, rows) for name, rows in attentions.items()]
+        )
         lines += _smaller(result, backbone, variants[0])
     slower = {(r["attention"], tuple(r["map"]), r["variant"], r["in"]) for r in result["slower"]}
     lines.append(
@@ -204,21 +220,23 @@ def _smaller(result: Result, backbone: str, variant: str) -> list[str]:
     for row in rows:
         if "passes" not in row:
             shape = "×".join(map(str, row["map"]))
-            maps.setdefault(shape, {})[row["attention"]] = shown(row["step"]["plain / ours"])
+            maps.setdefault(shape, {})[row["attention"]] = format_summary(
+                row["step"]["plain / ours"]
+            )
     if not maps:
         return []
     names = dict.fromkeys(row["attention"] for row in rows)
     cells = [[f"`{name}`", *(found[name] for found in maps.values())] for name in names]
     title = f"Smaller maps of `{backbone}`, plain / ours, {variant}:"
-    return ["", title, "", *table(["attention", *maps], cells)]
+    return ["", title, "", *format_markdown_table(["attention", *maps], cells)]
 
 
 def _attention(name: str, rows: list[Any]) -> list[str]:
     passes, step = rows[0]["passes"], rows[0]["step"]
-    timm = shown(step["timm / ours"]) if "timm / ours" in step else "–"
+    timm = format_summary(step["timm / ours"]) if "timm / ours" in step else "–"
     moved = f"{passes['plain']:g} → {passes['ours']:g}" if passes["plain"] else "stays in the cache"
     cells = [f"`{name}`", moved]
-    return [*cells, *(shown(row["step"]["plain / ours"]) for row in rows), timm]
+    return [*cells, *(format_summary(row["step"]["plain / ours"]) for row in rows), timm]
 
 
 def epochs(result: Result) -> list[str]:
@@ -231,7 +249,9 @@ def epochs(result: Result) -> list[str]:
         for name, row in sorted(ran.items(), key=lambda item: item[1]["median"])
     ]
     recipe = result["recipe"]
-    lines = table(["attention", "seconds an epoch", "of the bare net's", "steps"], rows)
+    lines = format_markdown_table(
+        ["attention", "seconds an epoch", "of the bare net's", "steps"], rows
+    )
     lines += [f"`{name}`: {row['error']}." for name, row in found.items() if "error" in row]
     return [
         *lines,
@@ -259,7 +279,7 @@ def dashboard(result: Result) -> list[str]:
          f"{result['target']['memory, MiB']:,.0f} MiB"],
     ]  # fmt: skip
     return [
-        *table(["", "measured", "at most"], rows),
+        *format_markdown_table(["", "measured", "at most"], rows),
         f"{result['trials']:,} synthetic trials; {rest['count']} requests of figures and texts at "
         f"rest, and {busy['count']} while another process adds trials and epochs.",
     ]
@@ -275,7 +295,7 @@ def packing(result: Result) -> list[str]:
         ]
         rows.append([f"`{backbone}`", *told, found["workers"]])
     return [
-        *table(["backbone", "1 worker", "2 workers", "4 workers", "taken"], rows),
+        *format_markdown_table(["backbone", "1 worker", "2 workers", "4 workers", "taken"], rows),
         "Epochs a second of all workers together, evaluation included; the second epoch of each.",
     ]
 
@@ -287,7 +307,7 @@ def bf16(result: Result) -> list[str]:
     difference = f"{100 * apart['mean']:+.2f} ± {100 * apart['standard_error']:.2f} points"
     row = [told["float32"], told["bf16"], difference]
     return [
-        *table(["float32, %", "bf16, %", "difference"], [row]),
+        *format_markdown_table(["float32, %", "bf16, %", "difference"], [row]),
         "`resnet18`, small stem, five epochs, three paired seeds.",
     ]
 
@@ -299,7 +319,7 @@ def graphs(result: Result) -> list[str]:
     ]
     head = ["network", "steps", "eager / captured, time of an epoch", "largest difference"]
     return [
-        *table(head, rows),
+        *format_markdown_table(head, rows),
         "Largest difference of a weight after two epochs, between captured and eager steps.",
     ]
 

@@ -1,4 +1,4 @@
-"""The tables of `docs/search.md`, each from the result of one benchmark; `table.py` calls them."""
+"""The tables of `docs/search.md`, each from the result of one benchmark; see `docs_tables.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from attentune.benchmarks.markdown import Result, table
+from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 
 def search(result: Result) -> list[str]:
@@ -40,7 +40,7 @@ def search(result: Result) -> list[str]:
             f"a budget of {found['budget_epochs']:,} epochs (random search goes on to "
             f"{found['last_epochs_of_random']:,}).",
             "",
-            *table(head, rows),
+            *format_markdown_table(head, rows),
         ]
     return lines
 
@@ -64,7 +64,7 @@ def pruning(result: Result) -> list[str]:
             )
     head = ["table", "way", "repetitions", f"epochs of {result['trials']} trials", "saved",
             "hypervolume", "difference"]  # fmt: skip
-    return table(head, rows)
+    return format_markdown_table(head, rows)
 
 
 def live(result: Result) -> list[str]:
@@ -97,7 +97,9 @@ def live(result: Result) -> list[str]:
     ]
     names = [f"live, seeds from {min(seed for _, seed, *_ in one['trials'])}" for one in lives]
     return [
-        *table(["", *names, "replays, median (tenth to ninetieth percentile)"], rows),
+        *format_markdown_table(
+            ["", *names, "replays, median (tenth to ninetieth percentile)"], rows
+        ),
         f"`{result['table']}`, {result['seeds']} seeds, `{result['way']}`: {result['trials']} "
         f"trials each; {result['repetitions']} replays.",
     ]
@@ -115,7 +117,7 @@ def rung(result: Result) -> list[str]:
         for found in result["tables"]
         for signal, row in found["signals"].items()
     ]
-    return table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
+    return format_markdown_table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
 
 
 def rungs(result: Result) -> list[str]:
@@ -141,7 +143,7 @@ def rungs(result: Result) -> list[str]:
         everywhere.setdefault("accuracy, finished schedules", []).append(short)
     for name, each in everywhere.items():
         rows.append(["mean", name, *(_rho(_average(column)) for column in zip(*each, strict=True))])
-    return table(["where", "signal", *map(str, columns)], rows)
+    return format_markdown_table(["where", "signal", *map(str, columns)], rows)
 
 
 def _average(values: Sequence[float | None]) -> float | None:
@@ -166,7 +168,7 @@ def proxies(result: Result) -> list[str]:
     ]  # fmt: skip
     head = [f"`{found['table']}`" for found in result["tables"]]
     columns = [column for name in head for column in (name, "beyond the controls")]
-    return table(["score", *columns], rows)
+    return format_markdown_table(["score", *columns], rows)
 
 
 def ranks(result: Result) -> list[str]:
@@ -197,7 +199,7 @@ def ranks(result: Result) -> list[str]:
         "Noise allows: the correlation of such means if the true order were the same. "
         "Without noise: the one by the other, about what endless seeds would show."
     )
-    return [*table(head, rows), note]
+    return [*format_markdown_table(head, rows), note]
 
 
 def _allowed(sides: Sequence[Result]) -> float | None:

@@ -1,12 +1,13 @@
-"""The usual way to try networks: PIL pictures, torchvision's transforms, a DataLoader, Optuna.
+"""A plain PyTorch loop to compare with: PIL images, torchvision's transforms, a DataLoader, Optuna.
 
-What a practitioner gets who takes the loop of Optuna's PyTorch example and puts a timm model into
-it; `loop.py` and `trials.py` compare with it. Run as a program it makes a list of trials:
+This is what a practitioner gets by putting a timm model into the loop of Optuna's PyTorch example;
+`loop.py`, `trials.py` and `accuracy.py` compare with it. As a program it trains a list of trials:
 
-    python benchmarks/usual.py optuna SETTINGS.json RESULT.json     one after another, in SQLite
-    python benchmarks/usual.py ray SETTINGS.json RESULT.json        with Ray Tune, a core each
+    python benchmarks/pytorch_baseline.py optuna SETTINGS.json RESULT.json
+    python benchmarks/pytorch_baseline.py ray SETTINGS.json RESULT.json
 
-Networks, pictures, their split, optimizer, rate and schedule are those that attentune uses.
+With Optuna they run one after another, in a study in SQLite; with Ray Tune one per core. Networks,
+images, their split, optimizer, learning rate and schedule are the same as in attentune.
 """
 
 from __future__ import annotations
@@ -189,10 +190,12 @@ def with_ray(settings: Settings) -> dict[str, float]:
     gpu = 0.5 if settings.device.startswith("cuda") else 0.0
 
     def trainable(config: dict[str, Any]) -> None:
-        from attentune.benchmarks import usual  # by name: Ray cannot pickle torch, which it uses
+        from attentune.benchmarks import (
+            pytorch_baseline,  # by name: Ray cannot pickle torch, which it uses
+        )
 
         number, text = config["trial"]
-        usual.Settings(**given).run(
+        pytorch_baseline.Settings(**given).run(
             text, number, lambda epoch, value: tune.report({"accuracy": value, "epoch": epoch})
         )
 

@@ -1,12 +1,13 @@
-"""Searches that really trained, beside replays of them on the table of their space.
+"""Whether replayed searches behave as searches that train: both on one tabular benchmark.
 
-    python benchmarks/live.py benchmarks/tables/cued_plain.json --study DATABASE NAME --json FILE
+    python benchmarks/replay_validation.py benchmarks/tables/cued_plain.json \\
+        --study DATABASE NAME --json FILE
 
-Every `--study` has to be one of the table's space, backbone and recipe, with seeds of its own; all
-of one sampler, pruner and length. After each of its trials it is noted what it would have
-recommended, and how much worse that truly is, by the table. The same is done with replays of its
-sampler and pruner (`search.py`), as many trials long. If replays are to be believed, live searches
-lie among them.
+Every `--study` must have been searched on the space, backbone and recipe of the table, with seeds
+that the table does not have; all of them with one sampler, pruner and number of trials. After each
+trial, the architecture that the study would have recommended is recorded, and how much worse it
+truly is than the best, by the table. The same is done with replays (`search_replays.py`) of the
+same sampler and pruner. If replays are realistic, the searches lie within their spread.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.search import Replay, found_after, table_of
-from attentune.benchmarks.simulation import Finals
-from attentune.benchmarks.tabular import Table
+from attentune.benchmarks.search_replays import Replay, found_after, table_of
+from attentune.benchmarks.simulated_studies import FinalAccuracies
+from attentune.benchmarks.tabular_benchmark import TabularBenchmark
 from attentune.studies.config import SETTINGS
 from attentune.studies.database.store import Store
 from attentune.studies.records import TrialRecord
@@ -38,22 +39,22 @@ def replayed(task: tuple[Path, str, int, int]) -> Course:
     table = table_of(path)
     replay = Replay(table, way, repetition)
     told = replay.run(trials * table.recipe.epochs, trials)
-    return told, table.front_volume(replay.finals.means())
+    return told, table.hypervolume_share(replay.finals.means())
 
 
-def lived(trials: list[TrialRecord], table: Table) -> Course:
+def lived(trials: list[TrialRecord], table: TabularBenchmark) -> Course:
     """The same of the trials of a study."""
-    finals = Finals()
+    finals = FinalAccuracies()
     spent, told = 0, []
     for trial in trials:
         spent += trial.epochs
         if trial.state == "complete" and trial.accuracy is not None:
             finals.add(trial.architecture, trial.seed, trial.accuracy)
-        told.append((spent, finals.surest()))
-    return told, table.front_volume(finals.means())
+        told.append((spent, finals.recommend()))
+    return told, table.hypervolume_share(finals.means())
 
 
-def summary(course: Course, table: Table) -> dict[str, Any]:
+def summary(course: Course, table: TabularBenchmark) -> dict[str, Any]:
     """Regret after every trial, points; the final hypervolume; epochs until the best was found."""
     told, volume = course
     best = table.rows[table.ranked[0]].truth

@@ -1,11 +1,12 @@
-"""Do the ranks of a table stay if its architectures train for longer?
+"""Whether the ranks of a tabular benchmark stay when its architectures are trained for longer.
 
-    python benchmarks/table_ranks.py TABLE.json LONGER.json [TABLE LONGER …] --json FILE
+    python benchmarks/long_training_ranks.py TABLE LONGER [TABLE LONGER …] --json FILE
 
-`LONGER` holds a sample of the same architectures, trained with more epochs
-(`train_table.py --sample 15 --epochs …`). Spearman's correlation of the means over the seeds that
-both have, with a 95 % bootstrap interval over the architectures; and how far the architectures lie
-apart beside the noise of such a mean, without which no ranks can agree.
+LONGER holds a sample of the same architectures, trained with more epochs
+(`train_tabular_benchmark.py --sample 15 --epochs …`). Reported is Spearman's correlation of the
+means over the seeds that both have, with a 95 % bootstrap interval over the architectures; and the
+standard deviation of the architectures beside the standard error of such a mean. Where the noise is
+as large as the differences, no ranks can agree.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Which identity start trains better: doubled gates, blended gates, or the module blended in.
+"""Which form of an attention that starts as the identity trains best.
 
-    python benchmarks/starts.py --json benchmarks/results/starts.json
+    python benchmarks/identity_starts.py --json benchmarks/results/starts.json
 
-Three forms begin as the identity exactly: `doubled` is 2σ(z) with the last layer at zero; `gates`
-is 1 + a·(σ(z) − 1) with a = 0, one more parameter; `blended` is x + a·(attention(x) − x) with the
-published module and a = 0, which people's own attention gets and which moves the map once more. The
-catalogue's are doubled, but for coordinate attention, whose two gates multiply.
+Three forms are exactly the identity before training: `doubled` is 2σ(z) with a last layer of zeros;
+`gates` is 1 + a·(σ(z) − 1) with a = 0, one more parameter; `blended` is x + a·(attention(x) − x)
+with the published module and a = 0, which plug-ins use and which reads and writes the map once
+more. The catalogue uses `doubled`, except for coordinate attention, whose two gates multiply.
 
-`test_resnet` is trained bare and with each form everywhere, on both embedded tasks, several paired
-seeds each; gains, and differences to `doubled`, come with their standard errors. Trials that
-are in the file already, under the same recipe, are not run again; `--minutes` stops between trials;
-`--attentions`, `--forms` and `--tasks` take a part.
+`test_resnet` is trained without attention and with each form in all blocks, on both embedded tasks,
+with several paired seeds. Gains, and differences to `doubled`, have their standard errors. Trials
+that the result file holds already, under the same recipe, are not repeated; `--minutes` limits the
+time; `--attentions`, `--forms` and `--tasks` choose a part.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from attentune import register_attention
-from attentune.benchmarks.training import load, trained
+from attentune.benchmarks.network_training import load_on_device, train_network
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
@@ -137,7 +137,7 @@ def main() -> None:
     found = json.loads(options.json.read_text()) if options.json.exists() else {}
     trials = found["trials"] if found.get("recipes") == described else []
     done = {(t["data"], t["architecture"], t["seed"]) for t in trials}
-    loaded = {task: load(recipe, torch.device("cpu")) for task, recipe in recipes.items()}
+    loaded = {task: load_on_device(recipe, torch.device("cpu")) for task, recipe in recipes.items()}
     todo = [
         (s, task, a)
         for s in range(options.seeds)
@@ -148,7 +148,7 @@ def main() -> None:
         if (task, architecture, seed) in done or time.monotonic() > ends:
             continue
         recipe = recipes[task]
-        curve = trained(architecture, seed, recipe, loaded[task]).accuracies
+        curve = train_network(architecture, seed, recipe, loaded[task]).accuracies
         trials.append({"data": task, "architecture": architecture, "seed": seed, "curve": curve})
         result = {
             "what": "gain over the bare backbone and over doubled gates: final validation "

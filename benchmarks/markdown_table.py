@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Format tables in Markdown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
-"""What a benchmark has written."""
+"""The content of a result file."""
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
+def format_markdown_table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
+    """The lines of a table, followed by an empty line."""
     head = list(head)
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return [*(f"| {' | '.join(line)} |" for line in lines), ""]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from attentune.benchmarks.tabular import TABLES, Dealt, Table
+from attentune.benchmarks.tabular_benchmark import TABLES, ShuffledSeeds, TabularBenchmark
 
 
 def test_what_another_machine_adds_to_all_of_its_trials_changes_no_rank(tmp_path):
     found = json.loads(TABLES[0].read_text("utf-8"))
 
-    def written(name: str) -> Table:
+    def written(name: str) -> TabularBenchmark:
         (tmp_path / name).write_text(json.dumps(found), "utf-8")
-        return Table(tmp_path / name)
+        return TabularBenchmark(tmp_path / name)
 
     rows = [row for row in found["architectures"] if not row.get("outside")]
     for row in rows[::3]:
@@ -30,17 +30,17 @@ def test_what_another_machine_adds_to_all_of_its_trials_changes_no_rank(tmp_path
 
 
 def test_the_front_is_that_of_accuracy_and_parameters():
-    table = Table(TABLES[0])
+    table = TabularBenchmark(TABLES[0])
     bare, best = table.backbone, table.ranked[0]
     worst = table.ranked[-1]
-    assert table.front({bare: 0.5, best: 0.8, worst: 0.4}) == [bare, best]
+    assert table.find_front({bare: 0.5, best: 0.8, worst: 0.4}) == [bare, best]
     assert table.volume(table.ranked) >= table.volume([bare, best]) > table.volume([bare])
 
 
 def test_trials_that_are_dealt_scatter_about_the_truth_as_those_of_the_table_do():
-    table = Table(TABLES[0])
+    table = TabularBenchmark(TABLES[0])
     best, other = table.ranked[0], table.ranked[5]
-    dealt = Dealt(table, 7)
+    dealt = ShuffledSeeds(table, 7)
 
     def end(text: str, turn: int) -> float:
         return dealt.curve(text, turn)[-1].accuracy
@@ -59,5 +59,5 @@ def test_trials_that_are_dealt_scatter_about_the_truth_as_those_of_the_table_do(
     left -= left.mean(axis=0)
     noise = (left**2).sum() / (len(left) - 1) / (table.seeds - 1)
     assert 0.8 < difference.var(ddof=1) / (2 * noise) < 1.25
-    again = Dealt(table, 7)
-    assert again.curve(best, 3) == dealt.curve(best, 3) != Dealt(table, 8).curve(best, 3)
+    again = ShuffledSeeds(table, 7)
+    assert again.curve(best, 3) == dealt.curve(best, 3) != ShuffledSeeds(table, 8).curve(best, 3)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attentune.benchmarks.table_ranks import compared
-from attentune.benchmarks.tabular import TABLES, Table, missing
-from attentune.benchmarks.train_table import main, opened
+from attentune.benchmarks.long_training_ranks import compared
+from attentune.benchmarks.tabular_benchmark import TABLES, TabularBenchmark, missing_trials
+from attentune.benchmarks.train_tabular_benchmark import main, opened
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = f"""
@@ -41,7 +41,7 @@ def train(config, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
 
     def run(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["train_table.py", str(config), *words])
+        monkeypatch.setattr(sys, "argv", ["train_tabular_benchmark.py", str(config), *words])
         main()
         return capsys.readouterr().out
 
@@ -74,9 +74,9 @@ def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(confi
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_committed_table_is_whole_and_what_its_settings_say(path):
     table = opened(path, path.with_suffix(".toml"), {})
-    seeds = Table(path).seeds
+    seeds = TabularBenchmark(path).seeds
     assert seeds >= 3
-    assert not missing(table["architectures"], seeds)
+    assert not missing_trials(table["architectures"], seeds)
 
 
 def made(epochs: int, finals: np.ndarray) -> dict:

@@ -1,6 +1,6 @@
 """The parts of `gpu_check.sh` that no other benchmark covers, each to one JSON file.
 
-    python benchmarks/gpu.py graphs --data DIR --json FILE [--dry]
+    python benchmarks/gpu_check_parts.py graphs --data DIR --json FILE [--dry]
 
 tests    the test suite's GPU tests: counts, and the failures' names
 fused    every attention's fused form against its eager one, gradients in float64
@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.gpu_searches import ROOT, Search, timed, trained_table
-from attentune.benchmarks.tabular import missing
-from attentune.benchmarks.training import load, trained
+from attentune.benchmarks.gpu_check_searches import ROOT, Search, timed, trained_table
+from attentune.benchmarks.network_training import load_on_device, train_network
+from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.calibration.workers_per_gpu import measure_workers_per_gpu
 from attentune.runners.data import inspect_data
 from attentune.runners.data.embedded import EMBEDDED
@@ -81,7 +81,7 @@ class GPUBench:
     def train(self, text: str, seed: int, **changes: Any) -> Result:
         """One training: final accuracy, seconds of its epochs, how its steps ran, its weights."""
         recipe = self.recipe.model_copy(update=changes)
-        run = trained(text, seed, recipe, load(self.recipe, self.device))
+        run = train_network(text, seed, recipe, load_on_device(self.recipe, self.device))
         weights = torch.cat([p.detach().flatten() for p in run.outcome.model.parameters()])
         return {
             "accuracy": run.accuracy,
@@ -265,7 +265,7 @@ def _whole(table: Path) -> bool:
     """Whether every architecture of its space has all its seeds."""
     if not table.exists():
         return False
-    return not missing(json.loads(table.read_text("utf-8"))["architectures"], SEEDS)
+    return not missing_trials(json.loads(table.read_text("utf-8"))["architectures"], SEEDS)
 
 
 def workers_of(path: Path, backbone: str) -> int:

@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """When all of it is said to have happened, so that a repetition repeats."""
 
 
-def trial_record(
+def make_trial_record(
     number: int,
     architecture: Architecture,
     seed: int,
@@ -49,12 +49,12 @@ def trial_record(
     return TrialRecord(**facts)
 
 
-def settings_of(text: str) -> dict[str, str]:
+def parse_settings(text: str) -> dict[str, str]:
     """`first=0.3,eta=4` as a dictionary; ValueError for a part that is no NAME=VALUE."""
     return dict(pair.split("=") for pair in text.split(",") if pair)
 
 
-class Finals:
+class FinalAccuracies:
     """Final accuracies of complete trials, and what a study would say of them."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Finals:
         means, _, _ = self._found()
         return dict(zip(self._places, means.tolist(), strict=True))
 
-    def surest(self) -> str:
+    def recommend(self) -> str:
         """The architecture that a study calls its best, but that ties go to the earliest."""
         texts = list(self._places)
         return texts[analyse.surest(*self._found(), range(len(texts)))]

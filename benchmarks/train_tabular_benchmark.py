@@ -1,13 +1,14 @@
-"""Train a table: every architecture of a small space, several seeds each, by our own loop.
+"""Train a tabular benchmark: all architectures of a small space, several seeds each.
 
-    python benchmarks/train_table.py benchmarks/tables/cued_plain.toml --processes 2
-    python benchmarks/train_table.py CONFIG --sample 15 --epochs 30 --table longer.json
+    python benchmarks/train_tabular_benchmark.py benchmarks/tables/cued_plain.toml --processes 2
+    python benchmarks/train_tabular_benchmark.py CONFIG --sample 15 --epochs 30 --table longer.json
 
-The first writes `cued_digits.json` beside its settings, the second a sample of it that trains for
-longer (`table_ranks.py` compares the two). Each trial is written as it comes, those of one seed
-before those of the next, so that it can be stopped at any time and goes on where it was. All kinds
-of machines may take part: trials of another kind than the first are named under `elsewhere`, since
-what all trials of a seed share differs between machines; `tabular.Table` takes that out.
+The first command writes `cued_plain.json` beside its settings, the second trains a sample of it for
+longer (`long_training_ranks.py` compares the two). The loop is that of a trial. Each trial is
+written when it ends, all trials of one seed before those of the next, so that training can be
+stopped at any time and continues where it was. Several kinds of machines may take part: trials on
+another kind than the first are listed under `elsewhere`, because what all trials of a seed share
+differs between machines; `TabularBenchmark` removes it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from attentune.benchmarks.network_training import load_on_device, train_network
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
-from attentune.benchmarks.tabular import missing
-from attentune.benchmarks.training import load, trained
+from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.costs import CostModel
 from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
@@ -96,7 +97,7 @@ def trial(task: Task) -> Trial:
     if device.type == "cpu":
         keep_freed_memory()
     recipe = Recipe.of(**fields)
-    run = trained(text, seed, recipe, load(recipe, device))
+    run = train_network(text, seed, recipe, load_on_device(recipe, device))
     return text, seed, run.curve, run.outcome.steps
 
 
@@ -172,7 +173,7 @@ def main() -> None:
     table = opened(path, options.config, changes)
     recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
     rows = sampled(table, options.sample) if options.sample else table["architectures"]
-    tasks = [(recipe, *one, options.device) for one in missing(rows, options.seeds)]
+    tasks = [(recipe, *one, options.device) for one in missing_trials(rows, options.seeds)]
     print(f"trials to go: {len(tasks)}", flush=True)
     here = describe_environment(torch.device(options.device), recipe["precision"])
     ends = time.monotonic() + options.seconds
@@ -182,7 +183,7 @@ def main() -> None:
         print(text, seed, curve[-1].accuracy, flush=True)
         if time.monotonic() > ends:
             break
-    left = len(missing(rows, options.seeds))
+    left = len(missing_trials(rows, options.seeds))
     if left:
         raise SystemExit(f"trials still to go: {left}; call again")
 

@@ -1,26 +1,26 @@
-"""Searches replayed on tables: how much training until the truly best is found.
+"""How much training a search needs to find the best architecture, by replaying searches.
 
-    python benchmarks/search.py benchmarks/tables/cued_plain.json --repetitions 100
-    python benchmarks/search.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4,signal=train_loss
+    python benchmarks/search_replays.py benchmarks/tables/cued_plain.json --repetitions 100
+    python benchmarks/search_replays.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4
 
-A table holds every architecture of a small space with several seeds and full learning curves
-(`train_table.py`). A replay is the search itself, proposer and pruner, one trial after another,
-with curves from the table in the place of training; its cost is the number of epochs. The truth is
-an architecture's mean over the table's seeds, to which each repetition deals luck anew
-(`tabular.Dealt`). `additive/none@8` has eight trials under way at a time, which end in their order.
-`moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is the pruner `front`,
-told the truth at its rungs: what a better judge could save at most.
+A tabular benchmark holds all architectures of a small space with several seeds and full learning
+curves (`train_tabular_benchmark.py`). A replay is the search itself, sampler and pruner, one trial
+after another, with curves from the table instead of training; its cost is the number of epochs. The
+truth is an architecture's mean over the table's seeds. Each repetition deals new seed effects to
+the curves (`tabular_benchmark.ShuffledSeeds`). `additive/none@8` runs eight trials at a time, which
+end in their order. `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is
+the pruner `front` with the true accuracies at its rungs: the most that a better judge could save.
 
-Reported for every way, over the repetitions:
-regret      accuracy of the truly best less that of the architecture that would be recommended,
-            points, when the budget is spent
+Reported for each sampler/pruner, over the repetitions:
+regret      accuracy of the best architecture less that of the recommended one, in points, when the
+            budget is spent
 volume      hypervolume of the front that the study would show (by mean accuracy and parameters),
-            taken at true accuracies, of the best possible
-after       the same, and epochs spent, after the first `--trials` trials: what a pruner saves, and
-            the difference to the same sampler without one, if that is among the ways
-epochs      median training until the recommendation is among the truly best `--top`, and stays so;
-            at most the budget, so that a way that fails looks quicker than it is
-speed-up    random search's epochs over this way's, with a 95 % bootstrap interval of the medians
+            at true accuracies, as a share of the largest possible
+after       the same, and the epochs spent, after the first `--trials` trials: what a pruner saves,
+            and the difference to the same sampler without a pruner, if that is measured too
+epochs      median training until the recommendation is among the true best `--top`, and stays so;
+            at most the budget, so that a sampler that fails appears faster than it is
+speed-up    random search's epochs divided by these, with a 95 % bootstrap interval of the medians
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import optuna
 import torch
-from attentune.benchmarks.peers import Moasha
-from attentune.benchmarks.simulation import NOW, Finals, trial_record
-from attentune.benchmarks.tabular import Dealt, Table
+from attentune.benchmarks.moasha import Moasha
+from attentune.benchmarks.simulated_studies import NOW, FinalAccuracies, make_trial_record
+from attentune.benchmarks.tabular_benchmark import ShuffledSeeds, TabularBenchmark
 from attentune.runners.environment import describe_environment
 from attentune.search.pruning.front import FrontPruner
 from attentune.search.pruning.rung_pruner import RungEntry
@@ -88,7 +88,7 @@ class EmptyStore:
 class Oracle(FrontPruner):
     """The pruner `front`, which knows what every architecture is worth."""
 
-    def __init__(self, config: StudyConfig, table: Table) -> None:
+    def __init__(self, config: StudyConfig, table: TabularBenchmark) -> None:
         super().__init__(config)
         self.table = table
 
@@ -103,7 +103,7 @@ class Oracle(FrontPruner):
 class Replay:
     """One search on a table."""
 
-    def __init__(self, table: Table, way: str, repetition: int) -> None:
+    def __init__(self, table: TabularBenchmark, way: str, repetition: int) -> None:
         way, _, workers = way.partition("@")
         self.workers, self.going = int(workers or 1), deque[Proposal]()
         sampler, pruning, self.knowing = parse_way(way)
@@ -117,17 +117,19 @@ class Replay:
                 pruning=pruning,
                 seed=repetition,
                 num_classes=10,
-                stages=len(table.bound.site_map.blocks),
+                stages=len(table.bound_space.site_map.blocks),
             ),
         )
         study = OptunaStudy(self.config.keys)
         self.record = StudyRecord(
             1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
         )
-        self.proposer = Proposer(EmptyStore(), self.record, self.config, table.bound, table, study)
+        self.proposer = Proposer(
+            EmptyStore(), self.record, self.config, table.bound_space, table, study
+        )
         self.pruner = Oracle(self.config, table) if self.knowing else make_pruner(self.config)
-        self.dealt = Dealt(table, repetition)
-        self.finals = Finals()
+        self.seeds = ShuffledSeeds(table, repetition)
+        self.finals = FinalAccuracies()
         self.spent = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
@@ -146,12 +148,12 @@ class Replay:
 
     def recommended(self) -> str:
         """What the study would call its best."""
-        return self.finals.surest()
+        return self.finals.recommend()
 
     def trial(self, proposal: Proposal) -> None:
         """Train one, that is: look it up."""
         text, number = str(proposal.architecture), proposal.number
-        curve = self.dealt.curve(text, proposal.seed - self.config.seed)
+        curve = self.seeds.curve(text, proposal.seed - self.config.seed)
         state: State = "complete"
         costs = self.table.rows[text].costs
         for report in curve:
@@ -171,7 +173,7 @@ class Replay:
 def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:
     """How a proposal ended."""
     costs = proposal.costs
-    return trial_record(
+    return make_trial_record(
         proposal.number,
         proposal.architecture,
         proposal.seed,
@@ -196,8 +198,8 @@ def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
 
 
 @lru_cache(maxsize=1)
-def table_of(path: Path) -> Table:
-    return Table(path)
+def table_of(path: Path) -> TabularBenchmark:
+    return TabularBenchmark(path)
 
 
 def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any]:
@@ -215,13 +217,13 @@ def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any
         replay = Replay(table, way, repetition)
     told = replay.run(budget or sys.maxsize, first)
     after = {
-        "after_volume": table.front_volume(replay.finals.means()),
+        "after_volume": table.hypervolume_share(replay.finals.means()),
         "after_epochs": replay.spent,
     }
     told += replay.run(budget)
     at_budget = after | {
         "regret": 100 * (table.rows[table.ranked[0]].truth - table.rows[told[-1][1]].truth),
-        "volume": table.front_volume(replay.finals.means()),
+        "volume": table.hypervolume_share(replay.finals.means()),
         "trials": len(told),
     }
     told += replay.run(last)

@@ -1,6 +1,6 @@
-"""Long trainings on a GPU for `gpu.py`: a search that is timed, and the tables of `tables/`.
+"""Long trainings on a GPU for `gpu_check_parts.py`: a timed search, and the tabular benchmarks.
 
-Both go on where the last call left them, in files beside their result.
+Both continue where the last call stopped, in files beside their result.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def trained_table(
     config: Path, table: Path, words: Sequence[str], seconds: float
 ) -> tuple[dict[str, Any], bool]:
     """A table that trains for so long, on where it was left; and whether all of it is there."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "train_table.py"), str(config)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "train_tabular_benchmark.py"), str(config)]
     command += ["--table", str(table), "--seconds", f"{seconds:.0f}", *words]
     with shared_gpu(table.parent) as sharing:
         environment = {**os.environ, **sharing}

@@ -1,32 +1,33 @@
-"""Do scores of the untrained network rank architectures better than their size does?
+"""Whether zero-cost proxies of untrained networks rank architectures better than their size does.
 
-    python benchmarks/proxies.py --json benchmarks/results/proxies.json
+    python benchmarks/zero_cost_proxies.py --json benchmarks/results/proxies.json
 
-Every architecture of the tables (`train_table.py`) is scored at three initialisations, each on the
-first batch that a trial with its seed would train on; the seeds are none of the tables'.
+All architectures of the tabular benchmarks (`train_tabular_benchmark.py`) are scored at three
+initialisations, each on the first batch that a trial with this seed would train on; the seeds are
+not those of the tables.
 
-synflow    Σ|w·∂R/∂w| at absolute weights and a picture of ones, R the sum of the outputs, batch
+synflow    Σ|w·∂R/∂w| at absolute weights and an image of ones, R the sum of the outputs, batch
            norm with its initial statistics; the logarithm (Tanaka et al., arXiv 2006.05467)
 grad norm  sum of the norms of the layers' gradients (Abdelfattah et al., arXiv 2101.08134)
 snip       Σ|w·∂L/∂w| (Lee et al., arXiv 1810.02340)
 naswot     log-determinant of the kernel of all ReLUs' codes (Mellor et al., arXiv 2006.04647)
 
 The sums are over the weights of convolutions and linear layers, as in Abdelfattah et al.'s code. A
-trial begins with attention that is the identity, behind a batch norm of scale zero: nothing reaches
-it, and the ReLUs of SE and CBAM, which naswot counts, are off. Every score is therefore also taken
-of the network opened: gates as published, those scales 1. Synflow sees nothing even so: at absolute
-weights every gate saturates.
+trial begins with attention that is the identity, behind a batch norm of scale zero: no gradient
+reaches it, and the ReLUs of SE and CBAM, which naswot counts, are off. All scores are therefore
+also computed for the opened network: gates as published, those scales 1. Synflow cannot see
+attention even then, because at absolute weights all gates saturate.
 
-Controls are the number of parameters, of attention modules, and a rank regression on both that
-predicts each architecture from the others. `loss of epoch 2` and so on are what one trial tells,
-with the truth from the other seeds alone.
+Controls are the number of parameters, the number of attention modules, and a rank regression on
+both that predicts each architecture from all others. `loss of epoch 2` and so on are what one trial
+shows, compared with the truth from the other seeds.
 
-Reported for every score, with 95 % bootstrap intervals over the architectures:
+Reported for each score, with 95 % bootstrap intervals over the architectures:
 rho                     Spearman's correlation with the truth, the mean accuracy over the seeds
-against_better_control  that less the control's, of the one of the first two that is better
-beyond_controls         partial rank correlation: of what the controls' ranks leave unexplained
-and how many `distinct` values it takes, and `seconds` for all initialisations of an architecture,
-without building it. A score that is the same for all architectures has no correlation.
+against_better_control  this less the correlation of the better one of the first two controls
+beyond_controls         partial rank correlation, given the ranks of the controls
+as well as the number of `distinct` values, and `seconds` for all initialisations of an
+architecture, without building it. A score that is equal for all architectures has no correlation.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular import TABLES, Array, Table
+from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchmark
 from attentune.runners.data import load_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -167,7 +168,7 @@ def scored(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, tuple[
     return found
 
 
-def untrained(table: Table, data: DeviceData, truth: Array) -> dict[str, Score]:
+def untrained(table: TabularBenchmark, data: DeviceData, truth: Array) -> dict[str, Score]:
     """Every score of every architecture, mean over the initialisations."""
     values: defaultdict[str, Array] = defaultdict(lambda: np.zeros((1, len(table.ranked))))
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -184,10 +185,10 @@ def untrained(table: Table, data: DeviceData, truth: Array) -> dict[str, Score]:
     return {name: Score(found, truth, seconds[name]) for name, found in values.items()}
 
 
-def controls(table: Table, truth: Array) -> dict[str, Score]:
+def controls(table: TabularBenchmark, truth: Array) -> dict[str, Score]:
     """Size and number, and what both predict for an architecture from all others."""
     sizes = [table.rows[text].costs.params for text in table.ranked]
-    stages = range(1, len(table.bound.site_map.blocks) + 1)
+    stages = range(1, len(table.bound_space.site_map.blocks) + 1)
     modules = [
         sum(any(p.covers(stage, 1) for p in i.places) for i in parse(text).insertions)
         for text in table.ranked
@@ -201,7 +202,7 @@ def controls(table: Table, truth: Array) -> dict[str, Score]:
     return {name: Score(row[None], truth) for name, row in rows.items()}
 
 
-def trials(table: Table, epoch_seconds: float) -> dict[str, Score]:
+def trials(table: TabularBenchmark, epoch_seconds: float) -> dict[str, Score]:
     """What one trial tells of the other seeds."""
     accuracy = np.array([table.rows[text].accuracy[:, -1] for text in table.ranked]).T
     losses = np.array([table.rows[text].train_loss for text in table.ranked]).T
@@ -210,7 +211,7 @@ def trials(table: Table, epoch_seconds: float) -> dict[str, Score]:
     return found | {"a whole trial": Score(accuracy, others, len(losses) * epoch_seconds)}
 
 
-def seconds_of_an_epoch(table: Table, data: DeviceData) -> float:
+def seconds_of_an_epoch(table: TabularBenchmark, data: DeviceData) -> float:
     """Training and validation of the architecture of median size, here."""
     ordered = sorted(table.ranked, key=lambda text: table.rows[text].costs.params)
     model = network(ordered[len(ordered) // 2], table.recipe, SEEDS[0], opened=False)
@@ -219,7 +220,7 @@ def seconds_of_an_epoch(table: Table, data: DeviceData) -> float:
 
 def measure(path: Path, draws: int) -> dict[str, Any]:
     """Everything about one table."""
-    table = Table(path)
+    table = TabularBenchmark(path)
     data = DeviceData.of(load_data(table.recipe), torch.device("cpu"))
     truth = np.array([[table.rows[text].truth for text in table.ranked]])
     sizes, epoch = controls(table, truth), seconds_of_an_epoch(table, data)

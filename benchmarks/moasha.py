@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
 import numpy as np
-from attentune.benchmarks.simulation import Finals, settings_of
-from attentune.benchmarks.tabular import Dealt, Table
+from attentune.benchmarks.simulated_studies import FinalAccuracies, parse_settings
+from attentune.benchmarks.tabular_benchmark import ShuffledSeeds, TabularBenchmark
 from attentune.spaces.attentions.entry import Value
 
 
@@ -20,21 +20,21 @@ class Moasha:
     each next one is. An architecture that is drawn again becomes its next seed.
     """
 
-    def __init__(self, table: Table, way: str, repetition: int) -> None:
+    def __init__(self, table: TabularBenchmark, way: str, repetition: int) -> None:
         from syne_tune.backend.trial_status import Trial
         from syne_tune.config_space import choice
         from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
-        settings = settings_of(way.partition(":")[2])
+        settings = parse_settings(way.partition(":")[2])
         epochs = table.recipe.epochs
         choices: defaultdict[str, set[Value]] = defaultdict(set)
-        for index in range(table.bound.count()):
-            for name, value in table.bound.selection_at(index).items():
+        for index in range(table.bound_space.count()):
+            for name, value in table.bound_space.selection_at(index).items():
                 choices[name].add(value)
         space = {name: choice(sorted(values, key=str)) for name, values in choices.items()}
         random.seed(repetition)
         np.random.seed(repetition)  # Syne Tune draws from numpy's global state
-        self.table, self.dealt, self._trial = table, Dealt(table, repetition), Trial
+        self.table, self.seeds, self._trial = table, ShuffledSeeds(table, repetition), Trial
         self.scheduler = MOASHA(
             space,
             metrics=["error", "params"],
@@ -45,7 +45,7 @@ class Moasha:
             random_seed=repetition,
         )
         self.turns: Counter[str] = Counter()
-        self.finals = Finals()
+        self.finals = FinalAccuracies()
         self.spent = self.number = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
@@ -60,18 +60,18 @@ class Moasha:
 
     def recommended(self) -> str:
         """As a study of ours would recommend."""
-        return self.finals.surest()
+        return self.finals.recommend()
 
     def one(self) -> None:
         """One trial."""
         trial = self._trial(self.number, self.scheduler.suggest().config, datetime.now(UTC))
         self.number += 1
         self.scheduler.on_trial_add(trial)
-        architecture = self.table.bound.architecture_of(trial.config)
+        architecture = self.table.bound_space.architecture_of(trial.config)
         text = str(architecture)
         turn = self.turns[text]
         self.turns[text] += 1
-        curve = self.dealt.curve(text, turn)
+        curve = self.seeds.curve(text, turn)
         for report in curve:
             told = {
                 "epoch": report.epoch,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from attentune.benchmarks import table
+from attentune.benchmarks import docs_tables
 from attentune.benchmarks.trials import compare
 
 
-@pytest.mark.parametrize("path", table.PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", docs_tables.PAGES, ids=lambda path: path.stem)
 def test_a_committed_page_is_what_the_command_would_write(path):
     page = path.read_text("utf-8")
-    assert table.filled(page) == page
+    assert docs_tables.filled(page) == page
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in table.RESULTS.glob("*.json")))
+@pytest.mark.parametrize("file", sorted(path.name for path in docs_tables.RESULTS.glob("*.json")))
 def test_no_committed_measurement_was_made_on_a_busy_machine(file):
-    result = json.loads((table.RESULTS / file).read_text("utf-8"))
+    result = json.loads((docs_tables.RESULTS / file).read_text("utf-8"))
     assert not result.get("busy"), file
 
 
@@ -32,14 +32,14 @@ def test_a_page_is_filled_from_a_result_and_filling_it_again_changes_nothing(tmp
     (tmp_path / "overhead_old.json").write_text(json.dumps(result))
     page = "a\n<!-- from overhead_old.json -->\nold\n<!-- end -->\nb\n"
     page += "<!-- from loop.json -->\nold\n<!-- end -->\n"
-    filled = table.filled(page, tmp_path)
+    filled = docs_tables.filled(page, tmp_path)
     assert (
         "| `resnet18` | 40.0 (39.0 to 42.0) ms | propose 20.0, build 12.0, weights 3.0 |" in filled
     )
     assert "timm 1.0.31, optuna 5.0.0; attentune 0.1.0." in filled
-    assert f"<!-- from loop.json -->\n{table.NOT_YET}\n" in filled
+    assert f"<!-- from loop.json -->\n{docs_tables.NOT_YET}\n" in filled
     assert "old\n" not in filled
-    assert table.filled(filled, tmp_path) == filled
+    assert docs_tables.filled(filled, tmp_path) == filled
 
 
 @pytest.mark.parametrize(
