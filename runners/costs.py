@@ -241,7 +241,14 @@ def measure(
 def measure_reference_latency(
     backbone: str, recipe: Recipe, num_classes: int, device: torch.device
 ) -> float:
-    """Milliseconds per forward pass of the bare backbone, for one image and on one CPU thread."""
+    """Milliseconds per forward pass of the bare backbone, for one image and on one CPU thread.
+
+    Args:
+        backbone: a timm model name.
+        recipe: chooses the image size and the stem.
+        num_classes: classes of the head.
+        device: where to time it.
+    """
     model = build_network(
         Architecture(backbone),
         num_classes=num_classes,
@@ -261,6 +268,11 @@ def count_training_memory_mib(
     It is counted on the meta device, where nothing is computed and the result is the same on every
     machine: the storages that are alive at once in the forward and backward pass, plus weights,
     gradients and the optimizer's state.
+
+    Args:
+        architecture: what is trained.
+        recipe: chooses the image size, the stem, the batch size and the optimizer.
+        num_classes: classes of the head.
     """
     with torch.device("meta"):
         model = build_network(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 
 from ..errors import UsageError
+from .cores import usable_cores
 
 
 def resolve_device(name: str) -> torch.device:
@@ -50,15 +49,6 @@ def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> l
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if all_gpus else [str(device)]
     slots = gpus * per_gpu
     return (slots * workers)[:workers] if workers else slots
-
-
-@lru_cache(maxsize=1)
-def usable_cores() -> int:
-    """The number of CPU cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # This system does not have it.
-        return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

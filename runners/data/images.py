@@ -8,7 +8,6 @@ has recorded is applied.
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..cores import usable_cores
 from .dataset import Images
 
 _FORMATS = "jpg jpeg jpe png bmp gif tif tiff webp ppm pgm pbm jp2 avif"
@@ -93,7 +93,7 @@ def decode_images(
     another. Indices come in any order, and a bounded number of images is in memory.
     """
     remaining = iter(encoded)
-    threads = min(16, _usable_cores())
+    threads = min(16, usable_cores())
     pending: deque[Future[list[tuple[int, Images | BrokenImage]]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         while chunk := list(islice(remaining, _IMAGES_PER_TASK)):
@@ -152,9 +152,3 @@ def _reason(error: Exception) -> str:
 def _has_small_files(chunk: list[EncodedImage]) -> bool:
     sizes = [len(encoded.content) for encoded in chunk if isinstance(encoded.content, bytes)]
     return bool(sizes) and sum(sizes) < _SMALL_FILE_BYTES * len(chunk)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -61,7 +61,7 @@ def _describe_timm() -> str:
 def _describe_devices() -> str:
     import torch
 
-    from ..devices import usable_cores
+    from ..cores import usable_cores
     from ..environment import device_name
 
     gpus = [device_name(torch.device("cuda", i)) for i in range(torch.cuda.device_count())]

@@ -117,7 +117,9 @@ def _print_attention(entry: Attention) -> None:
 
 def measure(
     text: Annotated[str, typer.Argument(help="Architecture, e.g. resnet18+se@all.residual.")],
-    image_size: ImageSize = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the images, in pixels. Default: 224.")
+    ] = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 1000,
     stem: StemOption = "native",
     batch_size: Annotated[

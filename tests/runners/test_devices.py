@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.errors import UsageError
-from attentune.runners.devices import resolve_device, torch_threads, usable_cores, worker_devices
+from attentune.runners.cores import usable_cores
+from attentune.runners.devices import resolve_device, torch_threads, worker_devices
 
 
 @pytest.fixture
