@@ -30,11 +30,11 @@ from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
     Confirmation,
-    ConfirmPlan,
     confirmation,
     finalists,
 )
 from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
+from attentune.studies.stored_config import ConfirmPlan, StoredConfig
 
 BARE = "net"
 TEXTBOOK = (
@@ -49,7 +49,7 @@ SPACE = tuple(
 TRIALS, TOP, SEEDS = 40, 3, 5
 NOISE, LUCK = 0.01, 0.007
 EFFECT = 3 * NOISE * math.sqrt(2 / SEEDS)
-STUDY = StudyRecord(1, "simulated", "", NOW, "", BARE, ("accuracy",), {}, 0)
+STUDY = StudyRecord(1, "simulated", "", NOW, "", BARE, ("accuracy",), StoredConfig({}), 0)
 
 
 def simulated(

@@ -110,7 +110,7 @@ def rows(trials: int, study: int) -> tuple[list[Any], list[Any]]:
 def fill(path: Path, trials: int) -> None:
     """A database with one study."""
     with Store.open(path, create=True) as store:
-        config = {"stages": STAGES, "plan": {"trials": 2 * trials}}
+        config = {"study": {"stages": STAGES}, "plan": {"trials": 2 * trials}}
         objectives = ("accuracy", "params", "latency")
         record = store.studies.create("many", backbone="resnet18", objectives=objectives,
                                     config=config, seed=0)  # fmt: skip

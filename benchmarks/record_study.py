@@ -30,10 +30,10 @@ def main() -> None:
             "seed_deviation": found.noise.deviation if found.noise else None,
             "config": {
                 key: value
-                for key, value in study.config["study"].items()
+                for key, value in study.config.json["study"].items()
                 if key in ("space", "sampler", "seed", "objectives")
             },
-            "recipe": {**study.config["study"]["recipe"], "data": Path(_data(study)).name},
+            "recipe": {**study.config.json["study"]["recipe"], "data": Path(_data(study)).name},
             "environments": list(store.trials.read_environments(study).values()),
         }
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _data(study: StudyRecord) -> str:
-    return str(study.config["study"]["recipe"]["data"])
+    return study.config.recipe.data
 
 
 if __name__ == "__main__":

@@ -74,10 +74,10 @@ def opened(database: str, name: str) -> tuple[str, dict[str, str], list[TrialRec
         study = store.studies.get(name)
         trials = store.trials.read(study)
         environment = next(iter(store.trials.read_environments(study).values()))
-    config = study.config["study"]
-    pruning = config["pruning"]
+    config = study.config.study
+    pruning = config.pruning.model_dump()
     told = ",".join(f"{name}={pruning[name]}" for name in SETTINGS[pruning["pruner"]])
-    return f"{config['sampler']}/{pruning['pruner']}{':' * bool(told)}{told}", environment, trials
+    return f"{config.sampler}/{pruning['pruner']}{':' * bool(told)}{told}", environment, trials
 
 
 def main() -> None:

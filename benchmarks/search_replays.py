@@ -57,6 +57,7 @@ from attentune.search.trial_source import Proposal
 from attentune.studies.analysis.analyse import Matrix
 from attentune.studies.config import Pruning, SamplerName, StudyConfig
 from attentune.studies.records import State, StudyRecord, TrialRecord
+from attentune.studies.stored_config import StoredConfig
 
 RANDOM = "random/none"
 
@@ -122,7 +123,7 @@ class Replay:
         )
         study = OptunaStudy(self.config.keys)
         self.record = StudyRecord(
-            1, "replay", "", NOW, "", table.backbone, self.config.keys, {}, repetition
+            1, "replay", "", NOW, "", table.backbone, self.config.keys, StoredConfig({}), repetition
         )
         self.proposer = Proposer(
             EmptyStore(), self.record, self.config, table.bound_space, table, study

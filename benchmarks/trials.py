@@ -81,7 +81,7 @@ def ours(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> tu
     found = {f"{trial.number} {trial.architecture}": trial.accuracy for trial in trials}
     if any(accuracy is None for accuracy in found.values()):
         raise SystemExit(f"not measured: a trial of {backbone} failed")
-    recipe = Recipe.of(**record.config["study"]["recipe"])
+    recipe = record.config.recipe
     return (seconds, {name: float(value or 0.0) for name, value in found.items()}), recipe
 
 

@@ -18,8 +18,8 @@ def missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str]:
 
     AttentuneError if a module that ATTENTUNE_PLUGINS names cannot be imported.
     """
-    known = study.config.get("plugins", {})
-    return {name: known.get(name, "") for name in dict.fromkeys(attentions) if not offered(name)}
+    origins = study.config.plugins
+    return {name: origins.get(name, "") for name in dict.fromkeys(attentions) if not offered(name)}
 
 
 def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:

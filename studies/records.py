@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import UsageError
 from ..runners.results import Costs, EpochReport, Failure
 from ..spaces.architecture import Architecture, Insertion, parse_recorded
+from .stored_config import StoredConfig
 
 State = Literal["running", "complete", "pruned", "failed"]
 STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
@@ -72,7 +73,7 @@ def digest_of(facts: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """One study. `config` is whatever the search stored; `folder` is where its artifacts lie."""
+    """One study. `folder` is the name of its folder of artifacts."""
 
     id: int
     name: str
@@ -81,7 +82,7 @@ class StudyRecord:
     version: str
     backbone: str
     objectives: tuple[str, ...]
-    config: Mapping[str, Any]
+    config: StoredConfig
     seed: int
 
 

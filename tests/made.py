@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.confirmation import Confirmation, ConfirmPlan, confirmation
+from attentune.studies.analysis.confirmation import Confirmation, confirmation
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
@@ -17,6 +17,7 @@ from attentune.studies.records import (
     StudyRecord,
     TrialRecord,
 )
+from attentune.studies.stored_config import ConfirmPlan, StoredConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BARE = "net"
@@ -49,7 +50,7 @@ def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) 
 def study(*objectives: str, **config: Any) -> StudyRecord:
     """A study of the backbone `net`, by accuracy and parameters unless told otherwise."""
     names = objectives or ("accuracy", "params")
-    return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, names, config, 0)
+    return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, names, StoredConfig(config), 0)
 
 
 def confirmed(

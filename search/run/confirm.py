@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from ...errors import StudyError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import Confirmation, ConfirmPlan, confirmed, finalists
+from ...studies.analysis.confirmation import Confirmation, confirmed, finalists
 from ...studies.config import Pruning, StudyConfig
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
+from ...studies.stored_config import ConfirmPlan
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
 from .study_run import StudyRun
@@ -83,7 +84,7 @@ def plan_confirmation(
             another number of epochs.
     """
     record = run.record
-    earlier_plan = ConfirmPlan.of(record)
+    earlier_plan = record.config.confirmation
     if earlier_plan and trials.confirming and request.epochs not in (None, earlier_plan.epochs):
         raise _confirmed_already(record, earlier_plan, request.epochs)
     findings = analyse(record, trials.searched)
@@ -108,7 +109,7 @@ def plan_confirmation(
     texts = dict.fromkeys([*kept, *(str(summary.architecture) for summary in chosen)])
     plan = replace(plan, architectures=tuple(texts))
     if plan != earlier_plan:
-        record = run.store.studies.update_config(record, {**record.config, "confirm": asdict(plan)})
+        record = run.store.studies.update_config(record, record.config.with_confirmation(plan))
     return replace(run, record=record), plan
 
 

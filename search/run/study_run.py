@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from ...errors import StudyError
 from ...spaces.search_space.space import NONE
 from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
@@ -38,20 +35,9 @@ class StudyRun:
         Raises:
             StudyError: another version wrote something else, or an attention is not installed.
         """
-        try:
-            attentions = inserted_attentions(record.config["study"]["space"]["attentions"])
-            require_attentions(record, f"the study {record.name!r}", attentions)
-            return cls(
-                store,
-                record,
-                StudyConfig.model_validate(record.config["study"]),
-                RunPlan.model_validate(record.config["plan"]),
-            )
-        except (KeyError, ValidationError):
-            raise StudyError(
-                f"the configuration of {record.name!r} cannot be read; it was written by attentune "
-                f"{record.version}. Use that version to continue with it."
-            ) from None
+        attentions = inserted_attentions(record.config.attentions)
+        require_attentions(record, f"the study {record.name!r}", attentions)
+        return cls(store, record, record.config.study, record.config.plan)
 
     def with_plan(self, **changes: Any) -> StudyRun:
         """The same study with another plan, which is stored; what is None stays as it was.
@@ -61,7 +47,7 @@ class StudyRun:
         """
         fields = {name: value for name, value in changes.items() if value is not None}
         plan = validated(RunPlan, "resume", **{**self.plan.model_dump(), **fields})
-        config = {**self.record.config, **stored_settings(self.config, plan)}
+        config = {**self.record.config.json, **stored_settings(self.config, plan)}
         return replace(
             self, plan=plan, record=self.store.studies.update_config(self.record, config)
         )

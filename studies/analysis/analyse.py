@@ -45,7 +45,7 @@ def analyse(
     architectures = Architectures.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
     points = tuple(architectures.points(range(len(architectures))))
     front = pareto_front(points, objectives)
-    known = stages or stage_count(study.config)
+    known = stages or study.config.stages
     return Findings(
         objectives=objectives,
         counts=counts(trials),
@@ -57,12 +57,6 @@ def analyse(
         noise=architectures.noise,
         table=attention_table(points, known),
     )
-
-
-def stage_count(config: Mapping[str, Any]) -> int | None:
-    """How many stages a study's config says that the backbone has, under `stages` anywhere."""
-    levels = [config, *(value for value in config.values() if isinstance(value, Mapping))]
-    return next((level["stages"] for level in levels if isinstance(level.get("stages"), int)), None)
 
 
 def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:

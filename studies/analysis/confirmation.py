@@ -19,6 +19,7 @@ import scipy
 
 from ...spaces.architecture import Architecture
 from ..records import StudyRecord, TrialRecord
+from ..stored_config import ConfirmPlan
 from .analyse import pareto_front
 from .findings import ArchitectureSummary, Findings, standard_error
 from .paired_comparisons import Blocks, Difference, corrected
@@ -30,32 +31,6 @@ where one attention is better by three standard errors, this raises the chance t
 84 % (`benchmarks/claims.py` simulates it)."""
 ENOUGH_TO_RANK = 4
 """Of fewer architectures an agreement between ranks says nothing."""
-
-
-@dataclass(frozen=True)
-class ConfirmPlan:
-    """Whom to confirm and how, as a study's config holds it under `confirm`.
-
-    Attributes:
-        architectures: their texts, in the order in which they were chosen.
-        top: how many finalists were asked for.
-        seeds: fresh seeds for each architecture.
-        epochs, searched_epochs: of a confirming trial, and of one of the search.
-    """
-
-    architectures: tuple[str, ...]
-    top: int
-    seeds: int
-    epochs: int
-    searched_epochs: int
-
-    @classmethod
-    def of(cls, study: StudyRecord) -> ConfirmPlan | None:
-        """The plan of a study; None if nobody has asked to confirm it."""
-        stored = study.config.get("confirm")
-        if stored is None:
-            return None
-        return cls(**{**stored, "architectures": tuple(stored["architectures"])})
 
 
 @dataclass(frozen=True)
@@ -213,7 +188,7 @@ def confirmed(
     study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> Confirmation | None:
     """What a study's confirming `trials` say; None if nobody has asked to confirm it."""
-    plan = ConfirmPlan.of(study)
+    plan = study.config.confirmation
     return None if plan is None else confirmation(findings, trials, plan)
 
 

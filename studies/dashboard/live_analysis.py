@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
-from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, stage_count, surest
+from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, surest
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.trial_table import Architectures
@@ -49,7 +49,7 @@ class LiveAnalysis:
     @property
     def stages(self) -> int:
         """Stages of the backbone by the study's config; else the highest that is named."""
-        count = stage_count(self._trials.study.config)
+        count = self._trials.study.config.stages
         if count is None:
             with self._cache.lock:
                 insertions = InsertionIndex(0).extend(self._trials.table.texts).insertions

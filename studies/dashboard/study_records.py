@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ...errors import StudyError
+from ...runners.recipe import Recipe
+from ..config import RunPlan
 from ..records import EpochRecord, RejectionRecord, TrialRecord
+from ..stored_config import StoredConfig
 from .cache import VersionedCache
 from .live_trials import LiveTrials
 
@@ -19,11 +21,27 @@ class StudyRecords:
         self._store, self._study = trials.store, trials.study
 
     @property
-    def config(self) -> Mapping[str, Any]:
+    def config(self) -> StoredConfig:
         """The study's config, which `resume` and `confirm` may change."""
         return self._cache.get(
             "config", lambda: self._store.studies.get(self._study.name), "any"
         ).config
+
+    @property
+    def plan(self) -> RunPlan | None:
+        """How far the study is to run; None if another version wrote it in another form."""
+        try:
+            return self.config.plan
+        except StudyError:
+            return None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How trials are trained; None if another version wrote it in another form."""
+        try:
+            return self.config.recipe
+        except StudyError:
+            return None
 
     def trial(self, number: int) -> TrialRecord | None:
         """A trial in full; None if the study has no such number."""

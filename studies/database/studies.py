@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
 from ..records import CONFIRM, STATES, State, StudyRecord, StudySummary, check_study_name
+from ..stored_config import StoredConfig
 from .connection import Database
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, StudyRow, TrialRow
 
@@ -54,7 +55,7 @@ class StudyRepository:
             name: has to be new in this database.
             backbone: a timm model name.
             objectives: names of objectives.
-            config: what `StudyRecord.config` holds, as JSON.
+            the JSON that a `StoredConfig` reads.
             seed: of the study.
 
         Raises:
@@ -199,7 +200,7 @@ def _record(row: Row[Any]) -> StudyRecord:
         version=row.version,
         backbone=row.backbone,
         objectives=tuple(row.objectives),
-        config=row.config,
+        config=StoredConfig(row.config, row.name, row.version),
         seed=row.seed,
     )
 

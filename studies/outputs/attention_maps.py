@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache_folders import cache_folder
-from ...errors import StoreError
+from ...errors import StoreError, StudyError
 from ...files import atomic_write
 from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
 from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
@@ -99,8 +99,8 @@ def request_for_trial(
     if weights is None:
         raise StoreError(_why_without_weights(store, label, trial))
     try:
-        recipe = record.config["study"]["recipe"]
-    except (KeyError, TypeError):
+        recipe = record.config.recipe.model_dump(mode="json")
+    except StudyError:
         raise StoreError(
             f"the study {record.name!r} does not record its recipe; choose one that "
             "`attentune search` made."

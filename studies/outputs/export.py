@@ -17,7 +17,6 @@ import jinja2
 from ... import __version__
 from ...errors import ArchitectureError, StoreError, StudyError, UsageError
 from ...runners.data import load_data
-from ...runners.recipe import Recipe
 from ...runners.results import WEIGHTS_FILE
 from ...spaces.architecture import Architecture, parse
 from ...spaces.attentions.plugins.register import REMEDY, describe_missing, origins_of
@@ -86,7 +85,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """What `architecture.json` holds: all that it takes to build and feed the network."""
-    recipe = Recipe.model_validate(record.config["study"]["recipe"])
+    recipe = record.config.recipe
     recipe = recipe.model_copy(update={"epochs": trial.epochs})  # a confirming trial has more
     data = load_data(recipe)
     return {

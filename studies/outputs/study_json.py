@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis import analyse
-from ..analysis.confirmation import ConfirmPlan, confirmation_json, confirmed
+from ..analysis.confirmation import confirmation_json, confirmed
 from ..database.store import Store
 from ..records import StudyRecord, StudySummary, TrialRecord
 from ..text.confirmation import conclusion
@@ -25,7 +25,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     trials = store.trials.read(record)
     listed = analyse.show_json(record, trials, rejected=len(store.trials.read_rejections(record)))
     proven = None
-    if ConfirmPlan.of(record) is not None:
+    if record.config.confirmation is not None:
         confirming = store.trials.read(record, confirming=True)
         found = confirmed(record, analyse.analyse(record, trials), confirming)
         proven = found and confirmation_json(found, conclusion(found))

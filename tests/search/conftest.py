@@ -181,7 +181,7 @@ class Bench:
 
     def _study_run(self, name: str, **plan: Any) -> StudyRun:
         record = self.store.studies.get(name)
-        config = StudyConfig.model_validate(record.config["study"])
+        config = record.config.study
         return StudyRun(self.store, record, config, RunPlan(**plan))
 
     def create(self, name: str, config: StudyConfig) -> None:

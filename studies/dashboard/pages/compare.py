@@ -81,13 +81,13 @@ def studies(context: PageContext) -> Component:
 def _row(state: StudyState) -> list[Component]:
     findings = state.analysis.findings()
     best, bare, noise = findings.best, findings.bare, findings.noise
-    recipe = (state.records.config.get("study") or {}).get("recipe") or {}
+    recipe = state.records.recipe
     gain = best.gain if best else None
     missing = formatting.MISSING
     return [
         state.study.name,
         state.study.backbone,
-        str(recipe.get("data", missing)).rsplit("/", 1)[-1],
+        recipe.data.rsplit("/", 1)[-1] if recipe else missing,
         html.Code(formatting.short_architecture(best.architecture)) if best else missing,
         formatting.percent(best.accuracy, best.standard_error) if best else missing,
         formatting.points(gain.mean, gain.standard_error) if gain else missing,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -119,17 +119,17 @@ def learning_curves(context: PageContext) -> go.Figure:
 def budget(context: PageContext) -> Component:
     """Budget used and left, and what pruning saved."""
     state = context.state
-    plan: Mapping[str, Any] = state.records.config.get("plan") or {}
+    plan = state.records.plan
     rows = state.trials.rows()
     ended = rows[rows["state"] != RUNNING]
-    planned = plan.get("trials")
+    planned = plan.trials if plan else None
     numbers = []
     if planned:
         done = f"{formatting.integer(len(ended))} of {formatting.integer(planned)}"
         numbers.append(("trials", done, formatting.share(len(ended) / planned)))
     wall = formatting.duration(state.records.spent_seconds())
-    if plan.get("budget"):
-        wall += f" of {formatting.duration(plan['budget'])}"
+    if plan and plan.budget:
+        wall += f" of {formatting.duration(plan.budget)}"
     numbers.append(("wall time", wall, "over all resumes"))
     numbers.append(("epochs saved by pruning", *_saved_epochs(ended)))
     numbers.append(("time left", *_time_left(state, planned, ended)))

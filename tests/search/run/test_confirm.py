@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from attentune.errors import StudyError
 from attentune.search.run.confirm import FRESH_SEED_OFFSET
-from attentune.studies.analysis.confirmation import ConfirmPlan
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 
 
@@ -17,7 +16,7 @@ def test_finalists_and_baselines_run_with_fresh_seeds_longer_and_on_the_test_spl
     bench.run("s", 12, bench.config(seed=5))
     bench.confirm("s", seeds=3)
     trials = confirming(bench)
-    plan = ConfirmPlan.of(bench.store.studies.get("s"))
+    plan = bench.store.studies.get("s").config.confirmation
     assert plan is not None
     assert (plan.seeds, plan.epochs, plan.searched_epochs) == (3, 8, 3)  # 2.5 × 3, rounded up
     searched = {t.architecture for t in bench.store.trials.read(bench.store.studies.get("s"))}

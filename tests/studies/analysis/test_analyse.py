@@ -192,7 +192,7 @@ def test_the_table_averages_gains_by_attention_and_stage() -> None:
         ((BARE, se(4, "s1"), se(4, "s3")), {}, ("s1", "s2", "s3")),
         ((BARE, se(4, "s1-s2")), {}, ("s1", "s2")),
         ((BARE, se(4)), {}, ("all",)),
-        ((BARE, se(4)), {"stages": 2, "seed": 7}, ("s1", "s2")),
+        ((BARE, se(4)), {"study": {"stages": 2}, "seed": 7}, ("s1", "s2")),
         ((BARE,), {}, ()),
     ],
 )

@@ -60,7 +60,7 @@ def run_trial(store: Store, study: str, number: int, text: str, seed: int = 0) -
 
 
 def make_study(store: Store, name: str) -> None:
-    config = {"stages": 4, "plan": {"trials": 20}, "study": {"recipe": {"data": "digits"}}}
+    config = {"plan": {"trials": 20}, "study": {"stages": 4, "recipe": {"data": "digits"}}}
     store.studies.create(
         name, backbone="resnet18", objectives=("accuracy", "params"), config=config, seed=0
     )

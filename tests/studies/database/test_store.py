@@ -32,7 +32,7 @@ def test_a_study_comes_back_as_it_was_created(store: Store) -> None:
     )
     found = store.studies.get("näme with spaces")
     assert found == created
-    assert (found.objectives, found.config, found.seed) == (("accuracy",), config, 2**40)
+    assert (found.objectives, found.config.json, found.seed) == (("accuracy",), config, 2**40)
     assert abs((datetime.now(UTC) - found.created_at).total_seconds()) < 60
     assert store.studies.read_all() == [found]
 
@@ -265,8 +265,8 @@ def test_studies_are_summed_up_for_the_list(
 
 
 def test_a_config_can_be_changed(store: Store, study: StudyRecord) -> None:
-    assert store.studies.update_config(study, {"trials": 80}).config == {"trials": 80}
-    assert store.studies.get("first").config == {"trials": 80}
+    assert store.studies.update_config(study, {"trials": 80}).config.json == {"trials": 80}
+    assert store.studies.get("first").config.json == {"trials": 80}
 
 
 def test_a_removed_study_takes_everything_of_its_own_along(

@@ -1,0 +1,129 @@
+"""The settings of a study as its row in the database holds them, each parsed when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import StudyError
+from ..runners.recipe import Recipe
+from .config import RunPlan, StudyConfig
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ConfirmPlan:
+    """What a confirmation retrains, and how.
+
+    Attributes:
+        architectures: their texts, in the order in which they were chosen.
+        top: finalists that were asked for.
+        seeds: fresh seeds for each architecture.
+        epochs: of a confirming trial.
+        searched_epochs: of a trial of the search.
+    """
+
+    architectures: tuple[str, ...]
+    top: int
+    seeds: int
+    epochs: int
+    searched_epochs: int
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """What the column `config` of a study holds.
+
+    The JSON has the keys `study` (a `StudyConfig`), `plan` (a `RunPlan`), `plugins` (the origins of
+    the user's own attentions), `command` (what created the study) and, once a confirmation was
+    begun, `confirm` (a `ConfirmPlan`).
+
+    A study has to be viewable even if another version of attentune wrote it, or if its plug-ins are
+    not installed here. So nothing is parsed when a study is read. `study`, `plan`, `recipe` and
+    `confirmation` are parsed when they are first asked for, and raise a StudyError that names the
+    version that wrote them. The other properties read a single field, and are None or empty where
+    it is missing.
+
+    Attributes:
+        json: the whole content, unchanged.
+        study_name, version: of the study, and of the attentune that created it; for messages.
+    """
+
+    json: Mapping[str, Any]
+    study_name: str = field(default="", compare=False)
+    version: str = field(default="", compare=False)
+
+    @cached_property
+    def study(self) -> StudyConfig:
+        """What never changes about the study. Its attentions have to be installed here."""
+        return self._parse(StudyConfig, self.json.get("study"))
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        """How far to run the study, and on what."""
+        return self._parse(RunPlan, self.json.get("plan"))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the trials of the search were trained. No attention need be installed for it."""
+        return self._parse(Recipe, self._study_field("recipe"))
+
+    @cached_property
+    def confirmation(self) -> ConfirmPlan | None:
+        """What is confirmed, and how; None if no confirmation was begun."""
+        stored = self.json.get("confirm")
+        if stored is None:
+            return None
+        try:
+            return ConfirmPlan(**{**stored, "architectures": tuple(stored["architectures"])})
+        except (KeyError, TypeError):
+            raise self._unreadable() from None
+
+    @property
+    def stages(self) -> int | None:
+        """How many stages the backbone has."""
+        stages = self._study_field("stages")
+        return stages if isinstance(stages, int) else None
+
+    @property
+    def attentions(self) -> tuple[str, ...]:
+        """The names in the study's space, `none` among them, whether they are installed or not."""
+        space = self._study_field("space")
+        names = space.get("attentions") if isinstance(space, Mapping) else None
+        return tuple(names) if isinstance(names, list | tuple) else ()
+
+    @property
+    def plugins(self) -> Mapping[str, str]:
+        """Where the user's own attentions came from, by name."""
+        plugins = self.json.get("plugins")
+        return plugins if isinstance(plugins, Mapping) else {}
+
+    @property
+    def command(self) -> str | None:
+        """The command line that created the study."""
+        return self.json.get("command")
+
+    def with_confirmation(self, plan: ConfirmPlan) -> dict[str, Any]:
+        """The JSON with another plan of a confirmation."""
+        return {**self.json, "confirm": asdict(plan)}
+
+    def _study_field(self, name: str) -> Any:
+        study = self.json.get("study")
+        return study.get(name) if isinstance(study, Mapping) else None
+
+    def _parse(self, model: type[Model], stored: Any) -> Model:
+        try:
+            return model.model_validate(stored)
+        except ValidationError:
+            raise self._unreadable() from None
+
+    def _unreadable(self) -> StudyError:
+        return StudyError(
+            f"the configuration of {self.study_name!r} cannot be read; it was written by attentune "
+            f"{self.version}. Use that version to continue with it."
+        )
