@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import runpy
 import shlex
@@ -80,3 +82,17 @@ def test_the_space_in_the_guide_is_valid():
     block = re.search(r"```toml\n(.*?)```", text, re.S)
     assert block
     assert Space.of(**tomllib.loads(block[1])).granularity == "stage"
+
+
+EXAMPLES = [
+    ".".join(("attentune", *file.relative_to(ROOT).with_suffix("").parts))
+    for folder in (".", "spaces/**", "runners/**", "studies/**", "search/**")
+    for file in sorted(ROOT.glob(f"{folder}/*.py"))
+    if "    >>> " in file.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_in_docstrings_are_true(name):
+    outcome = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert outcome.failed == 0 < outcome.attempted
