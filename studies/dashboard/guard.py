@@ -1,9 +1,9 @@
-"""Who may ask the dashboard: host names, a token, and headers that keep browsers careful.
+"""Who may use the dashboard: host names, a token, and headers that keep browsers careful.
 
-The server listens on the loopback interface. A page of another origin could still send a browser
-there under a name of its own (DNS rebinding), so the Host header has to be one that was meant. On
-another interface everybody who can reach it could look, so a token is asked for: once in the
-address, then in a cookie.
+By default the server listens on the loopback interface. A page of another origin could still send
+a browser there under a name of its own (DNS rebinding), so the Host header must be a known one. On
+another interface everyone who can reach it could look, so a token is required: once in the address,
+then in a cookie.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "attentune"
 
 Environ = dict[str, Any]
-Start = Callable[..., Any]
-Application = Callable[[Environ, Start], Iterable[bytes]]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def new_token() -> str:
-    """A token that nobody guesses."""
+    """A random token, too long to guess."""
     return secrets.token_urlsafe(24)
 
 
 class Guard:
-    """A WSGI application around another.
+    """A WSGI application that checks each request before another application handles it.
 
     Args:
-        hosts: names under which it may be asked for, without port; empty: any.
-        token: what the address has to carry; empty: nothing.
-        policy: the Content-Security-Policy.
+        inner: the other application.
+        hosts: host names by which it may be addressed, without port; empty: any.
+        token: what the address must contain; None: nothing.
+        policy: the Content-Security-Policy of all responses.
     """
 
-    def __init__(self, inner: Application, hosts: Iterable[str], token: str, policy: str) -> None:
+    def __init__(
+        self, inner: Application, hosts: Iterable[str], token: str | None, policy: str
+    ) -> None:
         self.inner, self.hosts, self.token = inner, frozenset(hosts), token
         self.headers = [
             ("Content-Security-Policy", policy),
@@ -46,30 +49,37 @@ class Guard:
             ("Referrer-Policy", "no-referrer"),
         ]
 
-    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """Answer a request."""
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle a request."""
         if self.hosts and host_of(environ) not in self.hosts:
-            return _refuse(start, "This dashboard does not go by that host name.")
+            return _refuse(start_response, "This dashboard is not served under that host name.")
         if self.token:
-            given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-            if _same(given.get("token", [""])[-1], self.token):
-                given.pop("token")
-                return self._welcome(environ, start, urlencode(given, doseq=True))
+            query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+            if _equal(query.get("token", [""])[-1], self.token):
+                query.pop("token")
+                return self._redirect(environ, start_response, urlencode(query, doseq=True))
             cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-            if cookie is None or not _same(cookie.value, self.token):
-                return _refuse(start, "Open the address with the token that the command printed.")
+            if cookie is None or not _equal(cookie.value, self.token):
+                return _refuse(
+                    start_response,
+                    "Open the address that the command printed; it contains the token.",
+                )
 
-        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start(status, [*headers, *self.headers], *rest)
+        def start_with_headers(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *self.headers], *rest)
 
-        return self.inner(environ, begin)
+        return self.inner(environ, start_with_headers)
 
-    def _welcome(self, environ: Environ, start: Start, query: str) -> Iterable[bytes]:
-        """Keep the token in a cookie, and take it out of the address."""
+    def _redirect(
+        self, environ: Environ, start_response: StartResponse, query: str
+    ) -> Iterable[bytes]:
+        """Store the token in a cookie, and remove it from the address."""
         target = environ.get("PATH_INFO", "/") + (f"?{query}" if query else "")
         target = "/" + target.lstrip("/")  # never to another host
         cookie = f"{COOKIE}={self.token}; Path=/; HttpOnly; SameSite=Strict"
-        start("303 See Other", [("Location", target), ("Set-Cookie", cookie), *self.headers])
+        start_response(
+            "303 See Other", [("Location", target), ("Set-Cookie", cookie), *self.headers]
+        )
         return [b""]
 
 
@@ -81,10 +91,10 @@ def host_of(environ: Environ) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+def _equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())
 
 
-def _refuse(start: Start, why: str) -> Iterable[bytes]:
-    start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-    return [f"{why}\n".encode()]
+def _refuse(start_response: StartResponse, reason: str) -> Iterable[bytes]:
+    start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{reason}\n".encode()]

@@ -1,4 +1,4 @@
-"""Serving the dashboard: read-only, and on the loopback interface unless told otherwise."""
+"""The server of the dashboard: read-only, by default on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,29 @@ from ..database.store import Store
 from .guard import LOOPBACK, Application, Guard, new_token
 
 THREADS = 8
-OBJECTS = 100_000
-"""New objects after which Python looks for garbage; usually 700. Modules and a study's rows are
-hundreds of thousands that stay, and looking through them takes half of the time of reading them.
+GARBAGE_THRESHOLD = 100_000
+"""New objects after which Python collects garbage; its default is 700.
+
+Modules and the rows of a study are hundreds of thousands of objects that stay. Collecting garbage
+among them takes half of the time of reading them.
 """
 
 
-def application(store: Store, study: str | None = None, *, hosts: tuple[str, ...] = LOOPBACK,
-                token: str = "") -> Application:  # fmt: skip
-    """The guarded WSGI application; see `guard.Guard` for `hosts` and `token`."""
+def application(
+    store: Store,
+    study: str | None = None,
+    *,
+    hosts: tuple[str, ...] = LOOPBACK,
+    token: str | None = None,
+) -> Application:
+    """The guarded WSGI application.
+
+    Args:
+        store: the database.
+        study: the study to show first; None: the newest.
+        hosts: host names by which it may be addressed; empty: any.
+        token: what the address must contain; None: nothing.
+    """
     from .app import make_app
 
     app = make_app(store, study)
@@ -42,17 +56,26 @@ def serve(
 ) -> None:
     """Serve until interrupted.
 
-    StoreError for a database that cannot be opened, StudyError for a study that is not in it,
-    UsageError for a port that is taken.
+    Args:
+        database: a path or a URL; None: the default database.
+        study: the study to show first; None: the newest.
+        host: the interface to listen on.
+        port: 0: any free port.
+        say: called with each line for the user.
+
+    Raises:
+        StoreError: the database cannot be opened.
+        StudyError: there is no such study.
+        UsageError: the port is taken, or there is no such interface.
     """
-    gc.set_threshold(OBJECTS)  # before the imports below, which make many
+    gc.set_threshold(GARBAGE_THRESHOLD)  # before the imports below, which make many objects
     from waitress import create_server
 
     with Store.open(database, read_only=True) as store:
         if study is not None:
             store.studies.get(study)
         local = host in LOOPBACK
-        token = "" if local else new_token()
+        token = None if local else new_token()
         guarded = application(store, study, hosts=LOOPBACK if local else (), token=token)
         try:
             server = create_server(guarded, host=host, port=port, threads=THREADS, ident="")
@@ -63,12 +86,12 @@ def serve(
         shown = "localhost" if local else socket.gethostname() if host == "0.0.0.0" else host
         if not local:
             say(
-                f"Warning: everybody who can reach {host}:{port} and has this address sees the "
+                f"Warning: anyone who can reach {host}:{port} and has this address can see all "
                 "studies of this database."
             )
         say(f"http://{shown}:{server.effective_port}/" + (f"?token={token}" if token else ""))
-        say("Ctrl-C stops it.")
-        gc.freeze()  # what is here by now stays
+        say("Press Ctrl-C to stop.")
+        gc.freeze()  # these objects stay until the end
         try:
             server.run()
         finally:

@@ -1,7 +1,7 @@
-"""The winner as a model that people use: weights, the architecture, a model card; and back.
+"""Export a trial as a model, and load it again.
 
-A folder written by `export` holds `model.safetensors`, `architecture.json` and a `README.md`.
-`load` builds the network from it and gives the outputs that the trial's model gave.
+An exported folder holds `model.safetensors`, `architecture.json` and a model card, `README.md`.
+`load` builds the network from it; its outputs are those of the trial's model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ...spaces.networks.build import build_network
 from ..analysis import analyse
 from ..database.store import Store
 from ..missing_attentions import require_attentions
+from ..objectives import OBJECTIVES
 from ..records import CONFIRM, StudyRecord, TrialRecord
+from ..text import formatting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +38,17 @@ FORMAT = 1
 
 
 def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
-    """The trial that `best`, `knee` or a number means; StudyError if there is none to take."""
+    """The trial to export.
+
+    Args:
+        store: the database.
+        record: the study.
+        pick: `best`, `knee`, or the number of a trial.
+
+    Raises:
+        StudyError: there is no such trial, or it is not complete.
+        UsageError: `pick` is something else.
+    """
     if pick.isdecimal():
         trial = store.trials.get(record, int(pick))
         if trial.state != "complete":
@@ -44,18 +56,28 @@ def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
         return trial
     if pick not in ("best", "knee"):
         raise UsageError(f"--pick takes best, knee or a trial's number, not {pick!r}")
-    found = analyse.analyse(record, store.trials.read(record))
-    point = found.best if pick == "best" else found.knee
-    if point is None:
+    findings = analyse.analyse(record, store.trials.read(record))
+    summary = findings.best if pick == "best" else findings.knee
+    if summary is None:
         raise StudyError(f"{record.name!r} has no complete trial to export yet.")
-    return store.trials.get(record, point.number)
+    return store.trials.get(record, summary.number)
 
 
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:
-    """Write a complete trial's model into a new folder, all or nothing; the folder.
+    """Write the model of a complete trial to a new folder, all of it or nothing.
 
-    StudyError if the trial has somebody's attention that is not installed here; StoreError if the
-    folder exists and is not empty, cannot be written, or the trial's weights are gone.
+    Args:
+        store: the database.
+        record: the study.
+        trial: the trial.
+        folder: must not exist, or be empty.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StudyError: the trial has a plug-in's attention that is not installed.
+        StoreError: the folder is not empty or cannot be written, or the weights are gone.
     """
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
@@ -74,7 +96,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         facts = describe(record, trial)
         shutil.copyfile(weights, building / WEIGHTS_FILE)
         (building / ARCHITECTURE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        (building / CARD).write_text(_card(facts), "utf-8")
+        (building / CARD).write_text(_model_card(facts), "utf-8")
         if folder.exists():
             folder.rmdir()
         building.replace(folder)
@@ -84,7 +106,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
-    """What `architecture.json` holds: all that it takes to build and feed the network."""
+    """The contents of `architecture.json`: what is needed to build the network and feed it."""
     recipe = record.config.recipe
     recipe = recipe.model_copy(update={"epochs": trial.epochs})  # a confirming trial has more
     data = load_data(recipe)
@@ -114,10 +136,12 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
 def load(folder: str | Path) -> nn.Module:
     """The network of an exported folder, on the CPU in evaluation mode.
 
-    It takes normalised pictures (N, 3, S, S) and gives logits (N, classes); its attribute
+    It takes normalised images (N, 3, S, S) and returns logits (N, classes). Its attribute
     `attentune` holds the contents of `architecture.json`: `classes`, `image_size`, `mean`, `std`.
-    StoreError if the folder is no export, if it needs somebody's attention that is not installed,
-    or if its weights do not fit.
+
+    Raises:
+        StoreError: the folder is not an export, needs a plug-in's attention that is not installed,
+            or its weights do not fit.
     """
     folder = Path(folder)
     try:
@@ -128,7 +152,7 @@ def load(folder: str | Path) -> nn.Module:
         settings = {name: facts[name] for name in ("num_classes", "stem", "image_size")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{folder} is no exported model ({type(error).__name__}: {error}); make one with "
+            f"{folder} is not an exported model ({type(error).__name__}: {error}); make one with "
             "`attentune export`."
         ) from None
     from safetensors.torch import load_file
@@ -145,60 +169,30 @@ def load(folder: str | Path) -> nn.Module:
 
 
 def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
-    """The architecture; StoreError with the origins of people's own attention that is missing."""
+    """The architecture; StoreError names the plug-ins whose attentions are missing."""
     plugins = facts.get("plugins", {})
-    if missing := {name: where for name, where in plugins.items() if not offered(name)}:
+    if missing := {name: origin for name, origin in plugins.items() if not offered(name)}:
         raise StoreError(f"{folder} needs {describe_missing(missing)}; {REMEDY}.")
     try:
         return parse(facts["architecture"])
     except ArchitectureError as error:
-        raise StoreError(f"{folder} holds an architecture that is none here: {error}") from None
+        raise StoreError(
+            f"{folder} holds an architecture that this version cannot read: {error}"
+        ) from None
 
 
-def _card(facts: dict[str, Any]) -> str:
-    template = jinja2.Template(_TEMPLATE, trim_blocks=True, lstrip_blocks=True)
+def _model_card(facts: dict[str, Any]) -> str:
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     values = facts["values"]
-    return str(template.render(**{**facts, "accuracy": values["accuracy"], "values": values}))
-
-
-_TEMPLATE = """\
-# {{ architecture }}
-
-An image classifier over {{ num_classes }} classes, found by attentune {{ attentune }} in the study
-`{{ study }}` (trial {{ trial }}, seed {{ seed }}) on `{{ data }}`.
-
-| | |
-|---|---|
-| {{ judged_on }} accuracy | {{ "%.2f"|format(100 * accuracy) }} % after {{ epochs }} epochs |
-| parameters | {{ "{:,}".format(values["params"]) }} |
-| multiply-adds | {{ "{:,}".format(values["macs"]) }} at {{ image_size }}×{{ image_size }} |
-{% if "latency_ms" in values %}
-| latency | {{ "%.3g"|format(values["latency_ms"]) }} ms, one picture |
-{% endif %}
-
-{% if judged_on == "test" %}
-The accuracy is that of this one training on pictures that selected nothing; others of the same
-architecture scatter around their mean (`attentune confirm`).
-{% else %}
-The accuracy selected this model among others, so it is optimistic: test it on pictures that the
-search has not seen before you rely on it. A search trains briefly; train the architecture longer
-for use.
-{% endif %}
-
-```python
-import attentune, numpy as np, torch
-from PIL import Image
-
-model = attentune.load(".")
-info = model.attentune
-size, mean, std = info["image_size"], torch.tensor(info["mean"]), torch.tensor(info["std"])
-picture = Image.open("picture.png").convert("RGB").resize((size, size))
-x = torch.from_numpy(np.array(picture)) / 255
-logits = model(((x - mean) / std).permute(2, 0, 1)[None])
-print(info["classes"][logits.argmax()])
-```
-
-The same network without these weights, for a training script of your own:
-`attentune.create_model("{{ architecture }}", num_classes={{ num_classes }}\
-{% if stem != "native" %}, stem="{{ stem }}"{% endif %})`.
-"""
+    return templates.get_template("model_card.md").render(
+        **facts,
+        accuracy=values["accuracy"],
+        latency=formatting.cost(values.get("latency_ms"), OBJECTIVES["latency"]),
+        formatting=formatting,
+    )

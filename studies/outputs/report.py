@@ -1,7 +1,7 @@
-"""A study as one offline HTML file: the answer, the figures, and what they rest on.
+"""A study as one offline HTML file: the summary, the figures, and what they are based on.
 
-Everything is inside the file, Plotly's script included, and the page forbids itself to load
-anything. Figures are drawn for a light and a dark page; the browser picks.
+The file holds everything, Plotly's script included, and the page forbids itself to load anything.
+Figures are drawn for a light and a dark page; the browser selects.
 """
 
 from __future__ import annotations
@@ -42,19 +42,29 @@ from ..figures.pareto import pareto_figure
 from ..figures.themes import DARK, LIGHT, Theme
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
-from ..records import StudyRecord, TrialRecord
-from ..text import formatting
+from ..records import EpochRecord, StudyRecord, TrialRecord
+from ..text import captions, formatting
 from ..text.confirmation import conclusion, rank_warning
 from ..text.summary import caveat, noise_details, summary_sentence
 
-MANY_TRIALS, MANY_ROWS = 1000, 60
-"""The tables of all trials and of the front stop there; the figures know them all."""
+MAX_TRIAL_ROWS, MAX_FRONT_ROWS = 1000, 60
+"""Rows of the tables of all trials and of the front; the figures show all of them."""
 
 
 def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Path:
-    """Write the report, all of it or nothing; the path.
+    """Write the report of a study to a file, all of it or nothing.
 
-    StoreError if the file cannot be written.
+    Args:
+        store: the database.
+        study: the study or its name.
+        path: the HTML file; an existing one is replaced.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StoreError: the file cannot be written.
+        StudyError: there is no such study.
     """
     record = study if isinstance(study, StudyRecord) else store.studies.get(study)
     target = Path(path).expanduser()
@@ -76,11 +86,11 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
 
 
 def render(store: Store, study: StudyRecord) -> str:
-    """The report's HTML."""
+    """The HTML of a study's report."""
     trials = store.trials.read(study)
     findings = analyse(study, trials)
     confirmation = confirmed(study, findings, store.trials.read(study, confirming=True))
-    figures = _figures(findings, trials, store, study, confirmation)
+    figures = _figures(findings, trials, store.epochs.read(study), confirmation)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -88,20 +98,20 @@ def render(store: Store, study: StudyRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["formatting"] = formatting
+    templates.globals.update(formatting=formatting, captions=captions)
     templates.filters["breakable"] = _breakable
     return templates.get_template("report.html").render(
         study=study,
         findings=findings,
-        trials=trials[:MANY_TRIALS],
-        many_rows=MANY_ROWS,
-        omitted=max(0, len(trials) - MANY_TRIALS),
+        trials=trials[:MAX_TRIAL_ROWS],
+        max_front_rows=MAX_FRONT_ROWS,
+        omitted=max(0, len(trials) - MAX_TRIAL_ROWS),
         summary=summary_sentence(study, findings),
         caveat=caveat(findings),
         conclusion=confirmation and conclusion(confirmation),
         rank_warning=confirmation and rank_warning(confirmation),
         missing=missing_note(study, trials),
-        tiles=_tiles(store, study, findings, trials),
+        key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
         failures=failures_by_kind(trials),
@@ -112,28 +122,28 @@ def render(store: Store, study: StudyRecord) -> str:
         version=__version__,
         written=datetime.now(UTC),
         plotly=Markup(get_plotlyjs()),
-        drawings=_script_json({figure.name: figure.drawings for figure in figures}),
+        plots=_script_json({figure.name: figure.plots for figure in figures}),
     )
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure of the page: its heading, a caption, and what Plotly draws, by theme."""
+class ReportFigure:
+    """A figure of the report: its heading, its caption, and Plotly's figures by theme."""
 
     name: str
     title: str
     caption: str
-    drawings: Mapping[str, Any]
+    plots: Mapping[str, Any]
 
     @property
     def height(self) -> int:
-        """In pixels, so that the page keeps the place before and while it is drawn."""
-        return int(self.drawings[LIGHT.name]["layout"]["height"])
+        """Pixels, so that the page does not move when the figure is drawn."""
+        return int(self.plots[LIGHT.name]["layout"]["height"])
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One key number."""
+class KeyNumber:
+    """A number at the top of the report, with its title and a detail."""
 
     value: str
     title: str
@@ -143,137 +153,131 @@ class Tile:
 def _figures(
     findings: Findings,
     trials: Sequence[TrialRecord],
-    store: Store,
-    study: StudyRecord,
+    epochs: Sequence[EpochRecord],
     confirmation: Confirmation | None,
-) -> list[Drawing]:
-    epochs = store.epochs.read(study)
+) -> list[ReportFigure]:
     stages = len(findings.table.stages)
-    tradeoffs = [
-        _drawing(
-            f"tradeoff-{cost.key}",
-            f"Accuracy against {cost.title.lower()}",
-            "One marker is one architecture, the mean over its seeds with its standard error. "
-            "Rings mark the Pareto front; the colour is the attention that most stages have.",
-            partial(pareto_figure, findings, cost),
-        )
-        for cost in findings.costs
-    ]
-    forest = []
-    if confirmation is not None:
-        caption = (
-            f"Gains after {formatting.plural(confirmation.epochs, 'epoch')} with fresh seeds, "
-            "judged once on the test split, with 95 % intervals. Filled: the difference is "
-            "significant after the correction for multiple comparisons."
-        )
-        draw = partial(confirmation_figure, confirmation)
-        forest = [_drawing("confirmation", "Confirmation", caption, draw)]
+    effects = main_effects(findings.points, stages)
+    shares = importances(findings.points, stages)
+    history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
     return [
-        *forest,
-        *tradeoffs,
-        _drawing(
+        *([] if confirmation is None else [_confirmation_figure(confirmation)]),
+        *(_pareto_figure(findings, cost) for cost in findings.costs),
+        _figure(
             "heatmap",
-            "Which attention, in which stage",
-            "Mean accuracy gained over the bare backbone in percentage points, with standard error "
-            "and number of architectures. They differ elsewhere too, so a cell is an average over "
-            "company, no effect by itself; hatched: never tried.",
+            "Gain by attention and stage",
+            captions.GAIN_BY_STAGE,
             partial(heatmap_figure, findings.table),
         ),
-        _drawing(
-            "effects",
-            "What each choice is worth",
-            "Accuracy gained per stage over leaving it alone, everything else equal, by a linear "
-            "model of all architectures, with 95 % intervals. Open: may be nothing.",
-            partial(main_effects_figure, main_effects(findings.points, stages)),
+        _figure(
+            "main-effects",
+            "Main effects",
+            captions.MAIN_EFFECTS,
+            partial(main_effects_figure, effects),
         ),
-        _drawing(
-            "importance",
-            "Which stage matters",
-            "How much of the accuracy's variation the attention of each stage explains (fANOVA).",
-            partial(importances_figure, importances(findings.points, stages)),
+        _figure(
+            "importances",
+            "Importance of each stage",
+            captions.IMPORTANCES,
+            partial(importances_figure, shares),
         ),
-        _drawing(
-            "course",
-            "Progress of the search",
-            "Hypervolume of the front as training went on, in parts of the box between the best "
-            "and the worst that the study has seen.",
-            partial(
-                hypervolume_figure,
-                hypervolume_history(TrialTable.of(trials).rows, findings.objectives),
-            ),
+        _figure(
+            "hypervolume",
+            "Hypervolume",
+            captions.HYPERVOLUME,
+            partial(hypervolume_figure, history),
         ),
-        _drawing(
-            "curves",
+        _figure(
+            "learning-curves",
             "Learning curves",
-            "Validation accuracy after every epoch.",
+            captions.LEARNING_CURVES,
             partial(learning_curves_figure, findings, trials, epochs),
         ),
     ]
 
 
-def _drawing(name: str, title: str, caption: str, draw: Callable[[Theme], go.Figure]) -> Drawing:
-    drawings = {theme.name: draw(theme).to_plotly_json() for theme in (LIGHT, DARK)}
-    return Drawing(name, title, caption, drawings)
+def _confirmation_figure(confirmation: Confirmation) -> ReportFigure:
+    return _figure(
+        "confirmation",
+        "Confirmation",
+        f"{captions.CONFIRMATION} After {formatting.plural(confirmation.epochs, 'epoch')}.",
+        partial(confirmation_figure, confirmation),
+    )
 
 
-def _tiles(
+def _pareto_figure(findings: Findings, cost: Objective) -> ReportFigure:
+    return _figure(
+        f"pareto-{cost.key}",
+        f"Accuracy against {cost.title.lower()}",
+        f"{captions.MARKERS} Rings mark the Pareto front. Colours show the main attention.",
+        partial(pareto_figure, findings, cost),
+    )
+
+
+def _figure(
+    name: str, title: str, caption: str, draw: Callable[[Theme], go.Figure]
+) -> ReportFigure:
+    plots = {theme.name: draw(theme).to_plotly_json() for theme in (LIGHT, DARK)}
+    return ReportFigure(name, title, caption, plots)
+
+
+def _key_numbers(
     store: Store, study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
-) -> list[Tile]:
+) -> list[KeyNumber]:
     counts = findings.counts
     rest = [
         f"{counts[state]} {state}" for state in ("pruned", "failed", "running") if counts[state]
     ]
-    tiles = [
-        Tile(
+    numbers = [
+        KeyNumber(
             str(counts["complete"]),
             "trials complete" if counts["complete"] != 1 else "trial complete",
             ", ".join([formatting.plural(len(findings.points), "architecture"), *rest]),
         )
     ]
     if findings.best is not None:
-        tiles.append(_accuracy_tile(findings.best, findings.bare))
+        numbers.append(_best_accuracy(findings.best, findings.bare))
     if findings.knee is not None and findings.knee != findings.best:
-        tiles.append(_knee_tile(findings.knee, findings))
+        numbers.append(_knee(findings.knee, findings))
     if findings.noise is not None:
         deviation = f"{formatting.points(findings.noise.deviation, signed=False)} points"
-        tiles.append(Tile(deviation, "noise floor", noise_details(findings.noise)))
+        numbers.append(KeyNumber(deviation, "noise floor", noise_details(findings.noise)))
     else:
-        tiles.append(Tile("unknown", "noise floor", "no architecture has two seeds yet"))
-    busy = sum(trial.seconds or 0 for trial in trials)
+        numbers.append(KeyNumber("unknown", "noise floor", "no architecture has two seeds yet"))
+    in_trials = sum(trial.seconds or 0 for trial in trials)
     wall = store.studies.spent_seconds(study)
-    tiles.append(
-        Tile(formatting.duration(wall or busy), "time", f"{formatting.duration(busy)} in trials")
-    )
-    return tiles
+    detail = f"{formatting.duration(in_trials)} in trials"
+    numbers.append(KeyNumber(formatting.duration(wall or in_trials), "time", detail))
+    return numbers
 
 
-def _accuracy_tile(best: ArchitectureSummary, bare: ArchitectureSummary | None) -> Tile:
+def _best_accuracy(best: ArchitectureSummary, bare: ArchitectureSummary | None) -> KeyNumber:
     value = formatting.percent(best.accuracy, best.standard_error)
     detail = (
         f"bare backbone {formatting.percent(bare.accuracy, bare.standard_error)}" if bare else ""
     )
-    return Tile(value, "best accuracy", detail)
+    return KeyNumber(value, "best accuracy", detail)
 
 
-def _knee_tile(knee: ArchitectureSummary, findings: Findings) -> Tile:
+def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
     cost = findings.costs[0]
     detail = f"trial {knee.number}"
     if findings.bare and cost.key in knee.values and cost.key in findings.bare.values:
-        more = formatting.relative_change(knee.values[cost.key], findings.bare.values[cost.key])
-        detail += f", {more} {cost.title.lower()}"
+        change = formatting.relative_change(knee.values[cost.key], findings.bare.values[cost.key])
+        detail += f", {change} {cost.title.lower()}"
     value = formatting.percent(knee.accuracy, knee.standard_error)
-    return Tile(value, "knee: best compromise", detail)
+    return KeyNumber(value, "knee of the front", detail)
 
 
 def _shown_costs(findings: Findings) -> list[Objective]:
-    """The costs that tables show: the study's own, then whatever was measured."""
+    """The costs in tables: the study's own, then whatever else was measured."""
     measured = {key for point in findings.points for key in point.values}
-    rest = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
-    return list(dict.fromkeys([*findings.costs, *rest]))
+    others = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
+    return list(dict.fromkeys([*findings.costs, *others]))
 
 
 def _environment(environments: Mapping[str, Mapping[str, str]]) -> list[tuple[str, list[str]]]:
-    """Every fact with its different values, in the order in which workers stated them."""
+    """Every fact of the environments with its values, in the order in which they were recorded."""
     facts: dict[str, list[str]] = {}
     for environment in environments.values():
         for name, value in environment.items():
@@ -284,13 +288,13 @@ def _environment(environments: Mapping[str, Mapping[str, str]]) -> list[tuple[st
 
 
 def _breakable(text: object) -> Markup:
-    """Text in which an architecture may break between its insertions, and `code` is code."""
-    part = r'<span class="part">\g<0></span>'
-    broken = re.sub(r"\+[a-z][^+\s`]*", part, str(escape(str(text))))
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", broken))
+    """HTML in which lines break between insertions, and what is in backticks is code."""
+    insertion = r'<span class="insertion">\g<0></span>'
+    breakable = re.sub(r"\+[a-z][^+\s`]*", insertion, str(escape(str(text))))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", breakable))
 
 
 def _script_json(value: Any) -> Markup:
-    """JSON that can stand in a script element: no `<` can end it early."""
+    """JSON that is safe in a script element: no `<` can end the element."""
     text = json.dumps(value, cls=PlotlyJSONEncoder, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from dash import html
 
 from ...figures.confirmation import confirmation_figure
+from ...text import captions
 from ...text.confirmation import conclusion, rank_warning
 from ..components import Component, figure_slot, remark, section, text_slot, waiting_figure
 from ..context import PageContext
@@ -19,9 +20,7 @@ def page(_: PageContext) -> Component:
     return [
         section(
             "Confirmation",
-            "Finalists and baselines, retrained with fresh seeds and judged once on the test "
-            "split, with 95 % intervals. Filled: the difference is significant after the "
-            "correction for multiple comparisons.",
+            captions.CONFIRMATION,
             text_slot("conclusion"),
             figure_slot("confirmation", EMPTY_HEIGHT),
         )

@@ -8,7 +8,7 @@ from ...figures.heatmap import heatmap_figure
 from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
 from ...figures.ratios import ratios_figure
-from ...text import formatting
+from ...text import captions, formatting
 from ..background_analysis import MAX_SAMPLE
 from ..components import Component, figure_slot, section, waiting_figure
 from ..context import PageContext
@@ -24,9 +24,7 @@ def page(context: PageContext) -> Component:
     return [
         section(
             "Gain by attention and stage",
-            "Mean accuracy gained over the paired bare backbone in percentage points, ± its "
-            "standard error, and the number of architectures. Each cell averages architectures "
-            "that also differ elsewhere. Hatched: not tried.",
+            captions.GAIN_BY_STAGE,
             figure_slot("stages", height),
         ),
         section(
@@ -36,14 +34,12 @@ def page(context: PageContext) -> Component:
         ),
         section(
             "Main effects",
-            "Accuracy gained per stage over a stage without attention, all else equal, estimated "
-            "by a linear model, with 95 % intervals. Hollow: the interval includes zero." + sample,
+            captions.MAIN_EFFECTS + sample,
             figure_slot("main-effects", 560),
         ),
         section(
             "Importance of each stage",
-            "The share of the accuracy's variation that the attention of each stage explains "
-            "(fANOVA)." + sample,
+            captions.IMPORTANCES + sample,
             figure_slot("importances", 260),
         ),
         section(

@@ -17,7 +17,7 @@ from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
 from ...figures.hypervolume import hypervolume_figure
 from ...figures.learning_curves import learning_curves_figure
 from ...figures.timeline import timeline_figure
-from ...text import formatting
+from ...text import captions, formatting
 from ..components import (
     Component,
     figure_slot,
@@ -52,8 +52,7 @@ def page(_: PageContext) -> Component:
         text_slot("budget"),
         section(
             "Hypervolume",
-            "The hypervolume of the front as training went on, as a share of the box between the "
-            "best and worst values.",
+            captions.HYPERVOLUME,
             figure_slot("hypervolume", 320),
             figure_slot("hypervolume-time", 320),
         ),
@@ -64,7 +63,7 @@ def page(_: PageContext) -> Component:
         ),
         section(
             "Learning curves",
-            "Validation accuracy after every epoch. Dotted: pruned or failed.",
+            captions.LEARNING_CURVES,
             figure_slot("learning-curves", 430),
         ),
         section(

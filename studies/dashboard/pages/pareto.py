@@ -10,7 +10,7 @@ from dash import dcc, html
 from ...analysis.findings import ArchitectureSummary, Findings
 from ...figures.colouring import COLOURINGS
 from ...figures.pareto import pareto_figure, three_objectives_figure
-from ...text import formatting
+from ...text import captions, formatting
 from ...text.summary import noise_details
 from ..components import (
     Component,
@@ -34,15 +34,13 @@ def page(_: PageContext) -> Component:
         text_slot("summary"),
         section(
             "Accuracy against cost",
-            "Each marker is an architecture: the mean over its seeds with its standard error. "
-            "Select a marker, or a row of the table below, to see its trial.",
+            f"{captions.MARKERS} Select a marker, or a row of the table below, to see its trial.",
             figure_slot("pareto", 480),
             text_slot("drawn"),
         ),
         section(
             "The Pareto front and the baselines",
-            "An architecture is on the front if no other is at least as good in every objective "
-            "and better in one.",
+            captions.FRONT,
             text_slot("front"),
         ),
         section(

@@ -1,6 +1,6 @@
 (function () {
   "use strict";
-  var drawings = JSON.parse(document.getElementById("drawings").textContent);
+  var plots = JSON.parse(document.getElementById("plots").textContent);
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
   var settings = {
@@ -10,17 +10,17 @@
     toImageButtonOptions: { format: "svg" }
   };
 
-  function theme() { return dark.matches && !printing ? "dark" : "light"; }
+  function currentTheme() { return dark.matches && !printing ? "dark" : "light"; }
 
-  function draw() {
-    Object.keys(drawings).forEach(function (name) {
-      var figure = drawings[name][theme()];
+  function drawFigures() {
+    Object.keys(plots).forEach(function (name) {
+      var figure = plots[name][currentTheme()];
       Plotly.react(name, figure.data, figure.layout, settings);
     });
   }
 
-  dark.addEventListener("change", draw);
-  window.addEventListener("beforeprint", function () { printing = true; draw(); });
-  window.addEventListener("afterprint", function () { printing = false; draw(); });
-  draw();
+  dark.addEventListener("change", drawFigures);
+  window.addEventListener("beforeprint", function () { printing = true; drawFigures(); });
+  window.addEventListener("afterprint", function () { printing = false; drawFigures(); });
+  drawFigures();
 })();

@@ -80,7 +80,7 @@ def writer(tmp_path) -> Iterator[Store]:
 
 
 @contextmanager
-def served(path: Any, study: str | None = None, token: str = "") -> Iterator[str]:
+def served(path: Any, study: str | None = None, token: str | None = None) -> Iterator[str]:
     from waitress import create_server
 
     with Store.open(path, read_only=True) as reader:

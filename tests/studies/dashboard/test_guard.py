@@ -35,7 +35,7 @@ def inner(environ, start):
     ],
 )
 def test_a_host_name_that_was_not_meant_is_refused(host, status):
-    guard = Guard(inner, ("localhost", "127.0.0.1", "::1"), "", "default-src 'self'")
+    guard = Guard(inner, ("localhost", "127.0.0.1", "::1"), None, "default-src 'self'")
     found, headers, _ = request(guard, HTTP_HOST=host)
     assert found == status
     assert (headers.get("Content-Security-Policy") == "default-src 'self'") == (status == "200")

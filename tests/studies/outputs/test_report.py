@@ -96,9 +96,9 @@ def test_markup_in_messages_and_settings_stays_text(
     assert "<img src=x" not in page
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
-    drawings = page.partition('id="drawings">')[2].partition("</script>")[0]
-    assert len(drawings) > 1000
-    assert "<" not in drawings, "nothing inside can end the script element"
+    plots = page.partition('id="plots">')[2].partition("</script>")[0]
+    assert len(plots) > 1000
+    assert "<" not in plots, "nothing inside can end the script element"
 
 
 def fill_empty(store: Store, study: StudyRecord, epoch: Report, add: Add) -> None:
