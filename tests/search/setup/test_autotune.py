@@ -6,7 +6,6 @@ import logging
 
 import pytest
 import torch
-from attentune.errors import UsageError
 from attentune.runners.calibration import precision as probing
 from attentune.runners.calibration.learning_rate import MAX_COST_TRIALS
 from attentune.runners.calibration.precision import PrecisionProbe
@@ -98,9 +97,3 @@ def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, prob
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
     assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
     assert f"training with lr {best['lr']:.3g}" in caplog.messages[-1]
-
-
-@pytest.mark.parametrize("rate", ["fast", "0", "-0.1", 0, float("nan")])
-def test_a_rate_that_is_none_is_refused(rate):
-    with pytest.raises(UsageError, match="lr: must be auto or a number above zero"):
-        request(lr=rate)

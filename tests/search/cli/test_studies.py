@@ -1,0 +1,45 @@
+"""list, show, rm."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+from command_line import attentune
+
+
+def test_show_and_list_tell_people_the_same(finished):
+    assert "test_resnet" in attentune("show", "first", cwd=finished).stdout
+    listed = attentune("list", cwd=finished).stdout
+    assert "first" in listed
+    assert re.search(r"\b9\b", listed)
+    trial = attentune("show", "first", "--trial", "1", cwd=finished).stdout
+    assert "test_resnet+se(r=16,start=identity)@all.residual" in trial
+    assert "torch" in trial
+
+
+def test_rm_removes_the_study_everywhere(finished, tmp_path):
+    import optuna
+
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    assert list((tmp_path / "attentune.artifacts").glob("*"))
+    assert "--yes" in attentune("rm", "first", cwd=tmp_path, check=2).stderr
+    attentune("rm", "first", "--yes", cwd=tmp_path)
+    assert json.loads(attentune("list", "--json", cwd=tmp_path).stdout) == []
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/attentune.db") == []
+    assert not list((tmp_path / "attentune.artifacts").glob("*"))
+
+
+REFUSED = [
+    ("show nothing --db empty.db", 1, "empty.db"),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "sentence"), REFUSED, ids=[r[0] for r in REFUSED])
+def test_bad_input_gets_a_sentence_and_an_exit_code(run_here, tmp_path, command, code, sentence):
+    exit_code, printed = run_here(*command.split(" "))
+    assert exit_code == code, printed
+    assert sentence in printed
+    assert not list(tmp_path.glob("*.artifacts/*"))

@@ -1,0 +1,108 @@
+"""A request: from options and a file to settings, and from settings to plan and recipe."""
+
+from __future__ import annotations
+
+import pytest
+from attentune.errors import RecipeError, SpaceError, UsageError
+from attentune.runners.recipe import Recipe
+from attentune.search.setup.request import read_plan_changes, read_request
+from attentune.studies.config import Pruning, RunPlan
+
+NEEDED = {"backbone": "resnet18", "data": "digits"}
+
+
+def request(**options):
+    return read_request({**NEEDED, **options}, None)
+
+
+def test_options_take_precedence_over_the_file(tmp_path):
+    config = tmp_path / "study.toml"
+    config.write_text('backbone = "resnet18"\ndata = "digits"\nbatch-size = 32\nepochs = 2\n')
+    merged = read_request({"epochs": 5, "attention": [], "flip": None}, config)
+    assert merged.recipe_settings["batch_size"] == 32
+    assert merged.recipe_settings["epochs"] == 5
+    assert merged.attention is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "unknown setting 'epoch'; did you mean 'epochs'"),
+        ("epochs = ", "is not valid TOML"),
+        ("data_seed = 1", "unknown setting 'data_seed'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path, text, message):
+    config = tmp_path / "study.toml"
+    config.write_text(text)
+    with pytest.raises(UsageError, match=message) as refused:
+        read_request(NEEDED, config)
+    assert str(config) in str(refused.value)
+
+
+def test_a_plan_holds_what_was_asked_of_it():
+    assert request().plan == RunPlan()
+    plan = request(trials=7, budget="1h30m", device_budget=60, workers_per_gpu="2").plan
+    assert plan == RunPlan(trials=7, budget=5400, device_budget=60, workers_per_gpu=2)
+
+
+def test_settings_of_the_recipe_leave_out_what_is_open():
+    settings = request().recipe_settings
+    assert settings["epochs"] == 8
+    for name in ("image_size", "stem", "lr", "weight_decay", "warmup", "flip", "crop", "precision"):
+        assert name not in settings
+    settings = request(lr="0.004", flip=False, stem="small", weight_decay=0.0).recipe_settings
+    assert (settings["lr"], settings["flip"], settings["stem"]) == (0.004, False, "small")
+    assert settings["weight_decay"] == 0
+    assert Recipe.of(**settings, image_size=32).epochs == 8
+
+
+def test_limits_are_read_with_their_units():
+    limits = request(max_params="5M", max_macs="2G", max_latency="8ms", max_memory="2GiB").limits
+    assert limits == {"params": 5e6, "macs": 2e9, "latency_ms": 8, "memory_mib": 2048}
+    assert request().limits == {}
+    assert request(pruner="asha:eta=4").pruner == Pruning(pruner="asha", eta=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": ["params"]}, "accuracy must be one of the objectives"),
+        ({"objective": ["accuracy", "speed"]}, "unknown objective 'speed'"),
+        ({"max_params": 0.0}, "max_params"),
+        ({"budget": -1}, "budget"),
+        ({"pool": "cloud"}, "unknown pool 'cloud'; known: local"),
+        ({"workers_per_gpu": "many"}, "workers_per_gpu: must be auto or a number of workers"),
+        ({"stem": "large"}, "stem: input should be 'auto', 'native' or 'small'"),
+        ({"image_size": 5000}, "image_size: input should be less than or equal to 4096"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_before_anything_slow(options, message):
+    with pytest.raises(UsageError, match=message):
+        request(**options)
+
+
+@pytest.mark.parametrize("rate", ["fast", "0", "-0.1", 0, float("nan")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(UsageError, match="lr: must be auto or a number above zero"):
+        request(lr=rate)
+
+
+def test_a_space_is_changed_by_what_was_asked_for():
+    space = request(attention=["se"], ratio=[8], position=["mid"]).resolved_space()
+    assert (space.attentions, space.ratios, space.positions) == (("se",), (8,), ("mid",))
+    assert space.fallback_positions == ()
+    with pytest.raises(SpaceError, match="unknown search space"):
+        request(space="nowhere").resolved_space()
+
+
+def test_changes_of_a_plan_are_read_with_their_units():
+    assert read_plan_changes({"trials": 9, "budget": "2h", "workers": None}) == {
+        "trials": 9,
+        "budget": 7200,
+    }
+
+
+def test_phases_that_exceed_the_run_are_refused():
+    with pytest.raises(RecipeError, match="warmup and decay together exceed the whole run"):
+        Recipe.of(data="digits", image_size=32, warmup=0.7)
