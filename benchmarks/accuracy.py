@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from attentune.benchmarks.network_training import load_on_device, train_network
-from attentune.benchmarks.pytorch_baseline import Settings
+from attentune.benchmarks.pytorch_baseline import BaselineSettings
 from attentune.runners.calibration.precision import probe_precision
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.devices import resolve_device
@@ -35,26 +35,26 @@ from attentune.spaces.backbones.discover import choose_stem
 Runs = list[dict[str, Any]]
 
 
-def summary(runs: Runs) -> Runs:
-    """A row for every backbone that both ways have trained."""
-    ways: dict[str, set[str]] = {}
+def summarise_runs(runs: Runs) -> Runs:
+    """A row for each backbone that both loops have trained."""
+    loops: dict[str, set[str]] = {}
     for run in runs:
-        ways.setdefault(run["backbone"], set()).add(run["way"])
-    return [compared(runs, name) for name, both in ways.items() if len(both) > 1]
+        loops.setdefault(run["backbone"], set()).add(run["way"])
+    return [compare_loops(runs, name) for name, ways in loops.items() if len(ways) > 1]
 
 
-def compared(runs: Runs, backbone: str) -> dict[str, Any]:
-    """Means, spreads and the difference, in points."""
-    found = {
+def compare_loops(runs: Runs, backbone: str) -> dict[str, Any]:
+    """Means and standard deviations of both loops, and their difference, in points."""
+    accuracies = {
         way: [100 * r["accuracy"] for r in runs if (r["backbone"], r["way"]) == (backbone, way)]
         for way in ("ours", "usual")
     }
-    row: dict[str, Any] = {"backbone": backbone, "seeds": min(map(len, found.values()))}
-    for way, values in found.items():
+    row: dict[str, Any] = {"backbone": backbone, "seeds": min(map(len, accuracies.values()))}
+    for way, values in accuracies.items():
         row[way] = round(statistics.mean(values), 2)
         row[f"{way}_deviation"] = round(statistics.stdev(values), 2) if values[1:] else None
     if row["seeds"] > 1:
-        error = sum(statistics.variance(v) / len(v) for v in found.values()) ** 0.5
+        error = sum(statistics.variance(v) / len(v) for v in accuracies.values()) ** 0.5
         difference = row["ours"] - row["usual"]
         row["difference"] = round(difference, 2)
         row["standard_error"] = round(error, 2)
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="cued-digits")
     parser.add_argument("--backbones", nargs="+", default=["test_resnet", "mobilenetv3_small_050"])
-    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="auto")
@@ -74,51 +74,51 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     device, source = resolve_device(options.device), inspect_data(options.data)
-    found = json.loads(options.json.read_text()) if options.json.exists() else {}
-    recipes, runs = {}, list(found.get("runs", []))
+    previous = json.loads(options.json.read_text()) if options.json.exists() else {}
+    recipes, runs = {}, list(previous.get("runs", []))
     for backbone in options.backbones:
         size = min(32, source.image_size)
         recipe = Recipe.of(
             data=options.data,
             image_size=size,
             stem=choose_stem(backbone, size),
-            train_limit=options.pictures,
+            train_limit=options.images,
             epochs=options.epochs,
             crop=source.crop,
             flip=source.flip,
         )
-        fast = probe_precision(backbone, recipe, len(load_data(recipe).classes), device)
-        recipes[backbone] = recipe.model_copy(update=fast.settings)
-    described = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
-    if found.get("recipes") != described:
+        probe = probe_precision(backbone, recipe, len(load_data(recipe).classes), device)
+        recipes[backbone] = recipe.model_copy(update=probe.settings)
+    settings = {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()}
+    if previous.get("recipes") != settings:
         runs = []
     done = {(run["backbone"], run["way"], run["seed"]) for run in runs}
     for seed in range(options.seeds):
         for backbone, recipe in recipes.items():
-            plain = Settings([backbone], recipe.model_dump(mode="json"), str(device))
+            baseline = BaselineSettings([backbone], recipe.model_dump(mode="json"), str(device))
             for way in ("ours", "usual"):
                 if (backbone, way, seed) in done:
                     continue
                 if way == "ours":
                     loaded = load_on_device(recipe, device)
-                    reached = train_network(backbone, seed, recipe, loaded).accuracy
+                    accuracy = train_network(backbone, seed, recipe, loaded).accuracy
                 else:
-                    reached = plain.run(backbone, seed, lambda *_: None)
-                runs.append({"backbone": backbone, "way": way, "seed": seed, "accuracy": reached})
+                    accuracy = baseline.run(backbone, seed, lambda *_: None)
+                runs.append({"backbone": backbone, "way": way, "seed": seed, "accuracy": accuracy})
                 result = {
                     "what": "final validation accuracy, points, same epochs; standard error of the "
                     "difference of the means",
                     "environment": describe_environment(
                         device, "as in the recipes, float32 where usual"
                     ),
-                    "recipes": described,
-                    "summary": summary(runs),
+                    "recipes": settings,
+                    "summary": summarise_runs(runs),
                     "runs": runs,
                 }
                 options.json.parent.mkdir(parents=True, exist_ok=True)
                 options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-                print(backbone, way, seed, f"{reached:.1%}", flush=True)
-    for row in summary(runs):
+                print(backbone, way, seed, f"{accuracy:.1%}", flush=True)
+    for row in summarise_runs(runs):
         print(row)
 
 

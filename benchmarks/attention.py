@@ -1,18 +1,19 @@
-"""What attention costs: every module in its fused form, in its plain form, and timm's.
+"""How long each attention takes: in its fused form, in its plain form, and as timm's module.
 
     python benchmarks/attention.py --json benchmarks/results/attention.json
     python benchmarks/attention.py --attentions se cbam --maps resnet18 --variants bf16.contiguous
 
-Maps are those at the residual branches' ends of a ResNet-18 and after the depthwise convolutions of
-a MobileNetV3 (the widest of each size), on pictures of 32 × 32 and with a small stem. A contestant
-is a module with its own map; a turn is one pass forwards in evaluation mode, or forwards and
-backwards in training mode. `plain` is the same module inside `fused.plain()`, `timm` timm's module
-with the same hidden width where it has one. Ratios are `theirs / ours`, above 1 where ours is
-faster. `passes` counts how often a training step moves the map, reading or writing, over memory
-that does not stay in the cache: operators are followed on the meta device.
+Maps are those at the end of the residual branches of a ResNet-18, and after the depthwise
+convolutions of a MobileNetV3 (the widest of each size), for images of 32×32 and the small stem.
+Timed are a forward pass in evaluation mode, and a forward and backward pass in training mode, in
+turns on one thread. `plain` is the same module inside `pool_scale.plain()`, `timm` timm's module
+with the same hidden width, where there is one. Ratios are `theirs / ours`, above 1 where the fused
+form is faster. `passes` counts how often a training step reads or writes the map in memory outside
+the cache; it is computed from the operators on the meta device.
 
-The fused form is chosen by sizes (`spaces/kernels/pool_scale.py`), which should leave no median
-below 1 here but for noise: `slower` lists what falls below the limit.
+The fused form is used by size limits (`spaces/kernels/pool_scale.py`). They should leave no median
+below 1 except for noise: `slower` lists medians below the limit. The result states the machine,
+versions, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -53,21 +54,21 @@ BACKBONES = {"resnet18": "residual", "mobilenetv3_small_050": "mid"}
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 VARIANTS = ("float32.channels_last", "bf16.channels_last", "float32.contiguous")
-"""In bf16 the fused form takes no contiguous maps."""
+"""In bf16 there is no fused form for contiguous maps."""
 
-LIMIT = 0.93
-"""Below it a median ratio is more than noise."""
-CACHED = 2 * pool_scale_cpu.SLAB
-"""Bytes of a storage that is assumed to stay in the cache."""
+MIN_MEDIAN_RATIO = 0.93
+"""A smaller median ratio is more than noise."""
+MAX_CACHED_BYTES = 2 * pool_scale_cpu.SLAB
+"""Storages up to this size are assumed to stay in the CPU's cache."""
 
 Shape = tuple[int, int, int]
 
 
-# --- contestants ----------------------------------------------------------------------------------
+# --- modules --------------------------------------------------------------------------------------
 
 
-def timms(name: str, channels: int) -> nn.Module | None:
-    """timm's module of this name, with the hidden width of ours."""
+def make_timm_module(name: str, channels: int) -> nn.Module | None:
+    """timm's module of this name with the same hidden width; None if timm has none."""
     layers = import_timm().layers
     width = attention(name).width
     make: dict[str, Callable[[], nn.Module]] = {
@@ -87,12 +88,12 @@ def timms(name: str, channels: int) -> nn.Module | None:
     }
     try:
         return make[name]() if name in make else None
-    except (AttributeError, TypeError):  # another version of timm
+    except (AttributeError, TypeError):  # This version of timm lacks it.
         return None
 
 
 class TimedModule:
-    """A module, its map, and what comes back to it."""
+    """A module with its input map and the gradient of its output."""
 
     def __init__(
         self, module: nn.Module, shape: tuple[int, ...], variant: tuple[str, str], device: Any
@@ -123,7 +124,7 @@ class TimedModule:
         self.module.eval()
         self.forward()
 
-    def timed(self, work: Callable[[], None], times: int, plain: bool) -> TimedRun:
+    def make_timed(self, work: Callable[[], None], times: int, plain: bool) -> TimedRun:
         cuda = self.device.type == "cuda"
         wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
 
@@ -142,7 +143,7 @@ class TimedModule:
 # --- traffic --------------------------------------------------------------------------------------
 
 
-class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MemoryTraffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes that operators read and write in storages too large for the cache."""
 
     def __init__(self) -> None:
@@ -154,9 +155,9 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func._schema.name
         if func.is_view or "empty" in name or name.endswith(("detach", "_unsafe_view")):
             return results
-        into = (kwargs or {}).get("out")
-        self.bytes += sum(map(_moved, _tensors([args, {**(kwargs or {}), "out": None}])))
-        self.bytes += sum(map(_moved, _tensors(results if into is None else into)))
+        output = (kwargs or {}).get("out")
+        self.bytes += sum(map(_traffic_bytes, _tensors([args, {**(kwargs or {}), "out": None}])))
+        self.bytes += sum(map(_traffic_bytes, _tensors(results if output is None else output)))
         return results
 
 
@@ -170,9 +171,9 @@ def _tensors(nested: Any) -> Iterator[Tensor]:
         yield from _tensors(list(nested.values()))
 
 
-def _moved(tensor: Tensor) -> int:
-    """An expanded axis lies in memory once."""
-    if tensor.untyped_storage().nbytes() <= CACHED:
+def _traffic_bytes(tensor: Tensor) -> int:
+    """Bytes that reading or writing a tensor moves; an expanded axis exists in memory once."""
+    if tensor.untyped_storage().nbytes() <= MAX_CACHED_BYTES:
         return 0
     sides = zip(tensor.shape, tensor.stride(), strict=True)
     return tensor.element_size() * int(
@@ -180,14 +181,14 @@ def _moved(tensor: Tensor) -> int:
     )
 
 
-def passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
-    """How often a training step moves the map."""
-    trial = TimedModule(attention(name).load()(shape[1]), shape, variant, "meta")
-    with pool_scale.plain() if plain else contextlib.nullcontext(), Traffic() as traffic:
-        trial.bf16 = False  # the meta device has no autocast; the map has its type
-        trial.module.to(trial.x.dtype)
-        trial.step()
-    return float(traffic.bytes / (trial.x.numel() * trial.x.element_size()))
+def count_passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
+    """How many times a training step reads or writes the map."""
+    timed = TimedModule(attention(name).load()(shape[1]), shape, variant, "meta")
+    with pool_scale.plain() if plain else contextlib.nullcontext(), MemoryTraffic() as traffic:
+        timed.bf16 = False  # The meta device has no autocast, but the map has the type already.
+        timed.module.to(timed.x.dtype)
+        timed.step()
+    return float(traffic.bytes / (timed.x.numel() * timed.x.element_size()))
 
 
 # --- measuring ------------------------------------------------------------------------------------
@@ -198,29 +199,29 @@ def measure(
 ) -> dict[str, Any]:
     """One row of the result."""
     ours = TimedModule(attention(name).load()(shape[1]), shape, variant, options.device)
-    found: dict[str, Any] = {"attention": name, "map": list(shape), "variant": " ".join(variant)}
-    entrants = {"ours": (ours, False), "plain": (ours, True)}
-    other = timms(name, shape[1])
-    if other is not None:
-        entrants["timm"] = (TimedModule(other, shape, variant, options.device), False)
+    row: dict[str, Any] = {"attention": name, "map": list(shape), "variant": " ".join(variant)}
+    modules = {"ours": (ours, False), "plain": (ours, True)}
+    timm_module = make_timm_module(name, shape[1])
+    if timm_module is not None:
+        modules["timm"] = (TimedModule(timm_module, shape, variant, options.device), False)
     for label in ("step", "infer"):
         runs = {}
-        for who, (trial, plain) in entrants.items():
-            work = getattr(trial, label)
-            once = trial.timed(work, 1, plain)
-            once()
-            times = max(1, round(options.block / max(1e-6, min(once(), once()))))
-            runs[who] = trial.timed(work, times, plain)
+        for form, (timed, plain) in modules.items():
+            work = getattr(timed, label)
+            run_once = timed.make_timed(work, 1, plain)
+            run_once()
+            times = max(1, round(options.block / max(1e-6, min(run_once(), run_once()))))
+            runs[form] = timed.make_timed(work, times, plain)
         times_of = time_rounds(runs, options.rounds, options.monitor.sample)
-        found[label] = {"ms": round(1e3 * statistics.median(times_of["ours"]), 3)}
-        for who in list(runs)[1:]:
-            found[label][f"{who} / ours"] = summarise_rounds(
-                ratios(times_of[who], times_of["ours"])
+        row[label] = {"ms": round(1e3 * statistics.median(times_of["ours"]), 3)}
+        for form in list(runs)[1:]:
+            row[label][f"{form} / ours"] = summarise_rounds(
+                ratios(times_of[form], times_of["ours"])
             )
-    return found
+    return row
 
 
-def maps(backbone: str, image_size: int) -> list[Shape]:
+def list_maps(backbone: str, image_size: int) -> list[Shape]:
     """(C, H, W) at one position of its blocks, the widest of each size."""
     sites = find_sites(backbone, image_size=image_size, stem="small").sites
     widest: dict[int, Shape] = {}
@@ -231,18 +232,19 @@ def maps(backbone: str, image_size: int) -> list[Shape]:
     return [widest[side] for side in sorted(widest, reverse=True)]
 
 
-def rows_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure_rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     variants = [tuple(variant.split(".")) for variant in options.variants]
     for backbone, name in itertools.product(options.maps, options.attentions):
-        for shape, variant in itertools.product(maps(backbone, options.image_size), variants):
+        for shape, variant in itertools.product(list_maps(backbone, options.image_size), variants):
             row = measure(name, (options.batch_size, *shape), variant, options)
             row["backbone"] = backbone
-            if shape == maps(backbone, options.image_size)[0]:
-                moved = (
-                    passes(name, (options.batch_size, *shape), variant, p) for p in (True, False)
+            if shape == list_maps(backbone, options.image_size)[0]:
+                traffic = (
+                    count_passes(name, (options.batch_size, *shape), variant, p)
+                    for p in (True, False)
                 )
                 row["passes"] = dict(
-                    zip(("plain", "ours"), (round(m, 1) for m in moved), strict=True)
+                    zip(("plain", "ours"), (round(m, 1) for m in traffic), strict=True)
                 )
             print_row(row)
             yield row
@@ -251,9 +253,9 @@ def rows_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def print_row(row: dict[str, Any]) -> None:
     words = [f"{row['attention']:8s} {'×'.join(map(str, row['map'])):14s} {row['variant']:22s}"]
     for label in ("step", "infer"):
-        told = row[label]
-        words.append(f"{label} {told['ms']:8.2f} ms")
-        words += [f"{who} {format_summary(told[who])}" for who in told if who != "ms"]
+        timing = row[label]
+        words.append(f"{label} {timing['ms']:8.2f} ms")
+        words += [f"{name} {format_summary(timing[name])}" for name in timing if name != "ms"]
     if "passes" in row:
         words.append("passes {plain} → {ours}".format(**row["passes"]))
     print("  ".join(words), flush=True)
@@ -269,24 +271,26 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", type=resolve_device, default="auto")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--block", type=float, default=0.01, help="seconds of a turn, at least")
+    parser.add_argument(
+        "--block", type=float, default=0.01, help="minimum duration of a turn, in seconds"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as a worker does
+    keep_freed_memory()  # As in a worker.
     options.monitor = monitor = LoadMonitor.start(anyway=options.anyway)
-    rows = list(rows_of(options))
+    rows = list(measure_rows(options))
     slower = [
         {"attention": r["attention"], "map": r["map"], "variant": r["variant"], "in": label}
         for r in rows
         for label in ("step", "infer")
-        if r[label]["plain / ours"]["median"] < LIMIT
+        if r[label]["plain / ours"]["median"] < MIN_MEDIAN_RATIO
     ]
     result = {
         "what": "time of an attention alone: plain form and timm's over ours, ratios in a round",
         "busy": monitor.finish(),
         "others_cores": round(monitor.cores, 3),
         "environment": describe_environment(options.device, "see rows"),
-        "limit": LIMIT,
+        "limit": MIN_MEDIAN_RATIO,
         "slower": slower,
         "rows": rows,
     }

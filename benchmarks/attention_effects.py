@@ -1,10 +1,11 @@
-"""How far the embedded tasks tell attentions apart, with the recipe of `examples/demo.toml`.
+"""How much attentions differ on the embedded tasks, with the recipe of `examples/demo.toml`.
 
     python benchmarks/attention_effects.py --data cued-digits --json benchmarks/results/FILE
 
-Trains `test_resnet` bare and with each attention everywhere (r = 4, identity start), several seeds
-each, and gives the paired differences to the bare backbone with their standard errors. Trials that
-are in the file already, under the same recipe, are not run again.
+`test_resnet` is trained without attention and with each attention in all blocks (r = 4, identity
+start), with several seeds each, on one thread of a CPU. Reported are the paired differences to the
+bare backbone with their standard errors. Trials that the result file holds already, under the same
+recipe, are not repeated.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ ARCHITECTURES = [
 ]
 
 
-def run(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> dict[str, Any]:
+def train_trial(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> dict[str, Any]:
     began = time.process_time()
     curve = train_network(text, seed, recipe, loaded).accuracies
     seconds = time.process_time() - began
     return {"architecture": text, "seed": seed, "curve": curve, "cpu_seconds": round(seconds, 2)}
 
 
-def summary(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise_trials(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     final = {(t["architecture"], t["seed"]): 100 * t["curve"][-1] for t in trials}
     rows = []
     for text in dict.fromkeys(t["architecture"] for t in trials):
@@ -86,26 +87,26 @@ def main() -> None:
         crop=inspect_data(options.data).crop,
     )
     loaded = load_on_device(recipe, torch.device("cpu"))
-    found = json.loads(options.json.read_text()) if options.json.exists() else {}
-    same = found.get("recipe") == recipe.model_dump(mode="json")
-    trials = found["trials"] if same else []
+    previous = json.loads(options.json.read_text()) if options.json.exists() else {}
+    same_recipe = previous.get("recipe") == recipe.model_dump(mode="json")
+    trials = previous["trials"] if same_recipe else []
     done = {(t["architecture"], t["seed"]) for t in trials}
     for seed in range(options.seeds):
         for text in ARCHITECTURES:
             if (text, seed) in done:
                 continue
-            trials.append(run(text, seed, recipe, loaded))
+            trials.append(train_trial(text, seed, recipe, loaded))
             result = {
                 "what": "final validation accuracy and paired gain over the bare backbone, points",
                 "environment": describe_environment(torch.device("cpu"), recipe.precision),
                 "recipe": recipe.model_dump(mode="json"),
-                "summary": summary(trials),
+                "summary": summarise_trials(trials),
                 "trials": trials,
             }
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(result, indent=1) + "\n")
             print(text, seed, f"{100 * trials[-1]['curve'][-1]:.1f} %", flush=True)
-    for row in summary(trials):
+    for row in summarise_trials(trials):
         print(row)
 
 

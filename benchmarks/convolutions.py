@@ -1,13 +1,16 @@
-"""What our convolutions over small maps gain on a CPU.
+"""How much faster the project's convolutions over small maps are on a CPU than torch's.
 
     python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
-`networks`: training steps of whole networks on pictures of 32 × 32, as a trial takes them, with
-torch's convolutions and with ours (`spaces/kernels/small_convolutions.py`), in turns, on one
-thread. `layers`:
-a convolution alone, forwards and backwards, over maps of 1 to 16 places a side, wherever ours is
-taken: depthwise with kernels of 3 to 9, pointwise with the widths of mobile networks. Ratios are
-`torch's / ours`, above 1 where ours is faster; `slower` lists medians below the limit.
+networks   training steps of whole networks on images of 32×32, as in a trial, with torch's
+           convolutions and with those of `spaces/kernels/small_convolutions.py`
+layers     a convolution alone, forward and backward, over maps of 1×1 to 16×16, wherever the
+           project's form is used: depthwise with kernels of 3 to 9, pointwise with the widths of
+           mobile networks
+
+Both are timed in turns on one thread in float32. Ratios are `torch's / ours`, above 1 where ours is
+faster; `slower` lists layers whose median is below the limit. The result states the machine,
+versions, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -55,18 +58,18 @@ BACKBONES = (
 )
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 KERNELS, SIDES, STRIDES = (3, 5, 7, 9), range(1, 9), (1, 2)
-BATCH, CHANNELS = 64, 96
+BATCH_SIZE, CHANNELS = 64, 96
 WIDTHS = ((8, 40), (16, 64), (40, 16), (24, 144), (144, 24), (288, 48), (128, 512), (1152, 192))
 MAPS = ((64, 1), (16, 2), (64, 2), (16, 4), (64, 4), (128, 4), (16, 8), (32, 8), (8, 16))
-"""Pictures, and places a side."""
-TORCHS = "ConvolutionBackward0"
-LIMIT = 0.93
-"""Below it a median ratio is more than noise."""
+"""(batch size, side of the map)."""
+TORCH_GRAD_FN = "ConvolutionBackward0"
+MIN_MEDIAN_RATIO = 0.93
+"""A smaller median ratio is more than noise."""
 CPU = torch.device("cpu")
 
 
-def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, Any]:
-    """A network's training step, with torch's convolutions and with ours."""
+def measure_network(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A training step of a network, with torch's convolutions and with ours."""
     recipe = Recipe.of(
         data=options.data,
         image_size=options.image_size,
@@ -77,45 +80,45 @@ def steps(backbone: str, layout: str, options: argparse.Namespace) -> dict[str, 
         epochs=1,
     )
     loaded = load_on_device(recipe, CPU)
-    pictures = loaded.data.train
-    images = torch.as_tensor(pictures.images[: recipe.batch_size])
-    labels = torch.as_tensor(pictures.labels[: recipe.batch_size])
+    split = loaded.data.train
+    images = torch.as_tensor(split.images[: recipe.batch_size])
+    labels = torch.as_tensor(split.labels[: recipe.batch_size])
 
-    def contestant(own: bool) -> TimedRun:
+    def make_run(fast: bool) -> TimedRun:
         model = build_seeded_network(backbone, 0, recipe, loaded).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         disable_inplace_activations(model)
         optimizer = make_optimizer(flatten_parameters(model), recipe)
         step = EagerStep(model.train(), optimizer, loaded.data, recipe)
-        if not own:
+        if not fast:
             step.fast_ops = nullcontext()
-        return timed(lambda: step(images, labels))
+        return make_timed(lambda: step(images, labels))
 
-    times = measured({"torch": contestant(False), "ours": contestant(True)}, options.rounds)
+    times = measure_runs({"torch": make_run(False), "ours": make_run(True)}, options.rounds)
     return {"backbone": backbone, "layout": layout, "batch_size": recipe.batch_size, **times}
 
 
-def convolutions() -> Iterator[tuple[str, dict[str, Any], tuple[int, int, int]]]:
-    """Kind, settings of a convolution, and pictures, places a side and channels of a map."""
+def list_convolutions() -> Iterator[tuple[str, dict[str, Any], tuple[int, int, int]]]:
+    """Kind and settings of a convolution, and (batch size, side, channels) of its map."""
     for kernel, side, stride in itertools.product(KERNELS, SIDES, STRIDES):
         settings = {"kernel_size": kernel, "stride": stride, "padding": kernel // 2}
         settings |= {"out_channels": CHANNELS, "groups": CHANNELS}
-        yield f"depthwise {kernel}×{kernel}", settings, (BATCH, side, CHANNELS)
-    for (inside, outside), (count, side) in itertools.product(WIDTHS, MAPS):
-        settings = {"kernel_size": 1, "out_channels": outside}
-        yield "pointwise", settings, (count, side, inside)
+        yield f"depthwise {kernel}×{kernel}", settings, (BATCH_SIZE, side, CHANNELS)
+    for (in_channels, out_channels), (count, side) in itertools.product(WIDTHS, MAPS):
+        settings = {"kernel_size": 1, "out_channels": out_channels}
+        yield "pointwise", settings, (count, side, in_channels)
 
 
-def layer(
+def measure_layer(
     kind: str, settings: dict[str, Any], shape: tuple[int, int, int], layout: str, rounds: int
 ) -> dict[str, Any]:
-    """A convolution forwards and backwards; nothing where torch's is taken."""
+    """A convolution, forward and backward; empty where torch's is used in any case."""
     count, side, channels = shape
     conv = nn.Conv2d(channels, bias=False, **settings).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     x = torch.randn(count, channels, side, side).to(memory_format=LAYOUTS[layout])
     x.requires_grad_()
     with PatchedFunctions({F.conv2d: ours.conv2d}):
         y = conv(x)
-    if y.grad_fn is None or y.grad_fn.name() == TORCHS:
+    if y.grad_fn is None or y.grad_fn.name() == TORCH_GRAD_FN:
         return {}
     grad = torch.randn_like(y)
 
@@ -124,10 +127,10 @@ def layer(
             y = conv(x)
         torch.autograd.grad(y, (x, conv.weight), grad)
 
-    times = measured(
+    times = measure_runs(
         {
-            "torch": timed(lambda: work(nullcontext())),
-            "ours": timed(lambda: work(PatchedFunctions({F.conv2d: ours.conv2d}))),
+            "torch": make_timed(lambda: work(nullcontext())),
+            "ours": make_timed(lambda: work(PatchedFunctions({F.conv2d: ours.conv2d}))),
         },
         rounds,
     )
@@ -139,8 +142,8 @@ def layer(
     } | times
 
 
-def timed(work: Any) -> TimedRun:
-    """The seconds of doing it."""
+def make_timed(work: Any) -> TimedRun:
+    """A function that runs `work` and returns its duration in seconds."""
 
     def run() -> float:
         began = time.perf_counter()
@@ -150,16 +153,16 @@ def timed(work: Any) -> TimedRun:
     return run
 
 
-def measured(contestants: dict[str, TimedRun], rounds: int) -> dict[str, Any]:
-    """Milliseconds of both, and the ratio within a round."""
-    for contestant in contestants.values():  # the first is slower
-        contestant()
-    times = time_rounds(contestants, rounds)
-    found = {
+def measure_runs(runs: dict[str, TimedRun], rounds: int) -> dict[str, Any]:
+    """Milliseconds of both, and their ratio within a round."""
+    for run in runs.values():  # The first run is slower.
+        run()
+    times = time_rounds(runs, rounds)
+    milliseconds = {
         name: summarise_rounds([1e3 * t for t in seconds], 3) for name, seconds in times.items()
     }
     return {
-        "milliseconds": found,
+        "milliseconds": milliseconds,
         "torch / ours": summarise_rounds(ratios(times["torch"], times["ours"])),
     }
 
@@ -178,12 +181,12 @@ def main() -> None:
     monitor = LoadMonitor.start(anyway=options.anyway)
     networks, layers = [], []
     for backbone, layout in itertools.product(options.backbones, LAYOUTS):
-        row = steps(backbone, layout, options)
+        row = measure_network(backbone, layout, options)
         monitor.sample()
         networks.append(row)
         print(backbone, layout, "torch / ours", format_summary(row["torch / ours"]), flush=True)
-    for (kind, settings, shape), layout in itertools.product(convolutions(), LAYOUTS):
-        if row := layer(kind, settings, shape, layout, options.rounds):
+    for (kind, settings, shape), layout in itertools.product(list_convolutions(), LAYOUTS):
+        if row := measure_layer(kind, settings, shape, layout, options.rounds):
             layers.append(row)
             monitor.sample()
     result = {
@@ -194,7 +197,7 @@ def main() -> None:
         "image_size": options.image_size,
         "networks": networks,
         "layers": layers,
-        "slower": [row for row in layers if row["torch / ours"]["median"] < LIMIT],
+        "slower": [row for row in layers if row["torch / ours"]["median"] < MIN_MEDIAN_RATIO],
     }
     print(f"layers: {len(layers)}, slower than torch's: {len(result['slower'])}")
     if options.json:

@@ -51,7 +51,7 @@ def loop(result: Result) -> list[str]:
                 row["ours"],
             ]
         )
-    head = ["network", "threads", "ours, pictures/s", "best bare loop", "usual way"]
+    head = ["network", "threads", "ours, images/s", "best bare loop", "usual way"]
     size = result["rows"][0]
     rounds = sorted({row["ours / bare"]["rounds"] for row in result["rows"]})
     return [
@@ -84,7 +84,7 @@ def trials(result: Result) -> list[str]:
     for row in result["rows"]:
         lines.append(
             f"`{row['backbone']}`: {row['trials']} trials of {row['epochs']} epochs, "
-            f"{row['pictures']:,} pictures of {result['data']} at "
+            f"{row['pictures']:,} images of {result['data']} at "
             f"{row['image_size']}×{row['image_size']} (a part of them held out), batches of "
             f"{row['batch_size']}; ours in {row['ours']} with {result['workers']} workers; "
             f"{_runs(row['trials_per_hour']['ours']['rounds'])}."
@@ -176,7 +176,7 @@ def accuracy(result: Result) -> list[str]:
     recipe = next(iter(result["recipes"].values()))
     return [
         *format_markdown_table(head, rows),
-        f"{Path(recipe['data']).name}, {recipe['train_limit']:,} pictures, {recipe['epochs']} "
+        f"{Path(recipe['data']).name}, {recipe['train_limit']:,} images, {recipe['epochs']} "
         "epochs; mean ± deviation over seeds, difference ± its standard error.",
     ]
 

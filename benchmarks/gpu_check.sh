@@ -95,14 +95,14 @@ left=$((ends - $(date +%s)))
 part study 60 "$python" benchmarks/gpu_check_parts.py study --data "$data" --json "$out/study.json" \
     --seconds "$left" $dry
 
-part loop 240 "$python" benchmarks/loop.py --anyway --data "$data" --batch-size 512 --pictures 10000 \
+part loop 240 "$python" benchmarks/loop.py --anyway --data "$data" --batch-size 512 --images 10000 \
     --rounds 7 --json "$out/loop.json" $quick
 if [ -n "$dry" ]; then
     part trials 60 "$python" benchmarks/trials.py --anyway --data cued-digits --trials 2 --epochs 1 \
-        --backbones test_resnet --pictures 400 --json "$out/trials.json"
+        --backbones test_resnet --images 400 --json "$out/trials.json"
 else
     part trials 150 "$python" benchmarks/trials.py --anyway --data "$data" --json "$out/trials.json" \
-        --backbones resnet18 --pictures 25000 --batch-size 512 --lr 8e-3 --trials 3 --epochs 3 \
+        --backbones resnet18 --images 25000 --batch-size 512 --lr 8e-3 --trials 3 --epochs 3 \
         --loader-workers 8 --ways optuna
 fi
 # All architectures of the tables, three seeds each, in small steps. It goes on, too.

@@ -54,26 +54,26 @@ from torch import nn
 
 BACKBONES = ("resnet18", "mobilenetv3_small_050")
 ATTENTIONS = ("none", "se", "cbam")
-RATIO = 16
-"""Or the narrowest block's channels, where those are fewer."""
-TARGET = 0.95
+MAX_RATIO = 16
+"""Reduction ratio of the attentions; smaller where the narrowest block has fewer channels."""
+TARGET_RATIO = 0.95
 EPOCHS = 1000
-"""So many that no schedule and no loop ends during the measurement."""
+"""Enough that neither a schedule nor a loop ends during the measurement."""
 
 
-class Race:
-    """The three loops of one network, each ready to go on."""
+class TrainingLoops:
+    """The three loops of one network, each ready to continue."""
 
     def __init__(
-        self, text: str, data: Dataset, recipe: Recipe, device: torch.device, found: PrecisionProbe
+        self, text: str, data: Dataset, recipe: Recipe, device: torch.device, probe: PrecisionProbe
     ) -> None:
         self.text, self.data, self.device = text, data, device
-        self.recipe = recipe.model_copy(update=found.settings)
-        self.variants = found.variants
+        self.recipe = recipe.model_copy(update=probe.settings)
+        self.variants = probe.variants
         self.bare = self.variants[0]
 
-    def contestants(self, block: int) -> dict[str, TimedRun]:
-        """Each does a block of steps."""
+    def single_steps(self, block: int) -> dict[str, TimedRun]:
+        """Runs of `block` steps, by name of the loop."""
         loops = {
             "ours": self.ours(),
             "bare": self.best_bare(),
@@ -96,19 +96,19 @@ class Race:
         return itertools.chain.from_iterable(map(training.train_steps, range(EPOCHS)))
 
     def usual(self) -> Iterator[float]:
-        loader, _ = pytorch_baseline.loaders(self.data, self.recipe, workers=0)
+        loader, _ = pytorch_baseline.make_loaders(self.data, self.recipe, workers=0)
         model = self.model()
         optimizer = pytorch_baseline.make_optimizer(model, self.recipe)
         while True:
-            yield from pytorch_baseline.steps(model, loader, optimizer, self.device)
+            yield from pytorch_baseline.train_steps(model, loader, optimizer, self.device)
 
     def best_bare(self) -> Iterator[float]:
-        """The fastest of those that the probe found within reach."""
+        """The fastest of the variants that calibration measured to be about as fast as the best."""
         loops = {str(variant): self.bare_loop(variant) for variant in self.variants}
-        contestants = {name: self.timed(loop, 1) for name, loop in loops.items()}
-        for contestant in contestants.values():
-            contestant()
-        times = time_rounds(contestants, 3)
+        runs = {name: self.timed(loop, 1) for name, loop in loops.items()}
+        for run_once in runs.values():
+            run_once()
+        times = time_rounds(runs, 3)
         best = min(times, key=lambda name: min(times[name]))
         self.bare = next(variant for variant in self.variants if str(variant) == best)
         return loops[best]
@@ -147,30 +147,32 @@ class Race:
         return run
 
 
-def measure(race: Race, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
+def measure(
+    loops: TrainingLoops, options: argparse.Namespace, monitor: LoadMonitor
+) -> dict[str, Any]:
     """One row of the result."""
-    contestants = race.contestants(1)
-    for contestant in contestants.values():  # the first steps are slower
-        contestant()
-    block = max(1, round(options.block / min(run() for run in contestants.values())))
+    runs = loops.single_steps(1)
+    for run_once in runs.values():  # The first steps are slower.
+        run_once()
+    block = max(1, round(options.block / min(run_once() for run_once in runs.values())))
     monitor.sample()
-    blocks = {name: _repeated(run, block) for name, run in contestants.items()}
+    blocks = {name: _repeated(run, block) for name, run in runs.items()}
     times = time_rounds(blocks, options.rounds, monitor.sample)
-    pictures = block * race.recipe.batch_size
-    recipe = race.recipe
+    recipe = loops.recipe
+    images_per_turn = block * recipe.batch_size
     return {
-        "architecture": race.text,
+        "architecture": loops.text,
         "threads": torch.get_num_threads(),
         "image_size": recipe.image_size,
         "stem": recipe.stem,
         "batch_size": recipe.batch_size,
         "steps_a_turn": block,
-        "ours": _named((recipe.precision, recipe.channels_last)),
-        "bare": _named(race.bare),
+        "ours": _describe_variant((recipe.precision, recipe.channels_last)),
+        "bare": _describe_variant(loops.bare),
         "usual": "float32 contiguous",
         "pictures_per_second": {
-            name: summarise_rounds([pictures / t for t in found], 1)
-            for name, found in times.items()
+            name: summarise_rounds([images_per_turn / t for t in seconds], 1)
+            for name, seconds in times.items()
         },
         "ours / bare": summarise_rounds(ratios(times["bare"], times["ours"])),
         "ours / usual": summarise_rounds(ratios(times["usual"], times["ours"])),
@@ -181,21 +183,21 @@ def _repeated(run: TimedRun, times: int) -> TimedRun:
     return lambda: sum(run() for _ in range(times))
 
 
-def _named(variant: Variant) -> str:
+def _describe_variant(variant: Variant) -> str:
     return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
 
 
-def everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
-    """The text with this attention, or `none`, at the end of every residual branch."""
+def insert_everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
+    """The architecture with this attention, or `none`, at the end of all residual branches."""
     if attention == "none":
         return backbone
     sites = find_sites(backbone, image_size=recipe.image_size, stem=recipe.stem).sites
     narrowest = min(site.channels for site in sites if site.position == "residual")
-    return f"{backbone}+{attention}(r={min(RATIO, narrowest)})@all.residual"
+    return f"{backbone}+{attention}(r={min(MAX_RATIO, narrowest)})@all.residual"
 
 
 def recipe_for(backbone: str, options: argparse.Namespace) -> Recipe:
-    """The default recipe for these pictures."""
+    """The default recipe for these images."""
     source = inspect_data(options.data)
     size = options.image_size or source.image_size
     return Recipe.of(
@@ -206,7 +208,7 @@ def recipe_for(backbone: str, options: argparse.Namespace) -> Recipe:
         flip=source.flip,
         batch_size=options.batch_size,
         epochs=EPOCHS,
-        train_limit=options.pictures,
+        train_limit=options.images,
     )
 
 
@@ -216,35 +218,39 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--attentions", nargs="+", default=list(ATTENTIONS))
     parser.add_argument("--data", default="cued-digits")
-    parser.add_argument("--pictures", type=int, default=5000)
+    parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--block", type=float, default=0.3, help="seconds of a turn, at least")
+    parser.add_argument(
+        "--block", type=float, default=0.3, help="minimum duration of a turn, in seconds"
+    )
     options = parser.parse_args()
     device = resolve_device(options.device)
-    keep_freed_memory()  # for all three loops: they share a process
+    keep_freed_memory()  # It holds for all three loops, which share this process.
     monitor = LoadMonitor.start(anyway=options.anyway)
     rows: list[dict[str, Any]] = []
-    with contextlib.suppress(KeyboardInterrupt):  # interrupted, what was measured so far is kept
+    with contextlib.suppress(KeyboardInterrupt):  # Rows measured before an interrupt are kept.
         for threads, backbone in itertools.product(options.threads, options.backbones):
             torch.set_num_threads(threads)
             recipe = recipe_for(backbone, options)
             data = load_data(recipe)
-            found = probe_precision(backbone, recipe, len(data.classes), device)
+            probe = probe_precision(backbone, recipe, len(data.classes), device)
             for attention in options.attentions:
-                race = Race(everywhere(attention, backbone, recipe), data, recipe, device, found)
-                rows.append(measure(race, options, monitor))
+                loops = TrainingLoops(
+                    insert_everywhere(attention, backbone, recipe), data, recipe, device, probe
+                )
+                rows.append(measure(loops, options, monitor))
                 print_row(rows[-1])
     if not rows:
         raise SystemExit("interrupted before anything was measured")
     result = {
-        "what": "pictures per second of the training loop, and ratios within a round",
+        "what": "images per second of the training loop, and ratios within a round",
         "busy": monitor.finish(),
         "others_cores": round(monitor.cores, 3),
-        "target": {"ours / bare": TARGET},
+        "target": {"ours / bare": TARGET_RATIO},
         "environment": describe_environment(device, "see rows"),
         "data": data.name,
         "rows": rows,

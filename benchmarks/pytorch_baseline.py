@@ -35,11 +35,11 @@ from torch.utils.data import DataLoader
 
 Batch = tuple[Tensor, Tensor]
 Report = Callable[[int, float], None]
-"""Told the epoch, counted from 1, and its validation accuracy."""
+"""Called with the epoch, counted from 1, and its validation accuracy."""
 
 
-class PilPictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """A split as torchvision's data sets give it: a PIL picture, transformed when asked for."""
+class PilImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """A split as torchvision's data sets give it: PIL images, transformed when they are read."""
 
     def __init__(self, split: Split, transform: Callable[[Image.Image], Tensor]) -> None:
         self.split, self.transform = split, transform
@@ -48,25 +48,26 @@ class PilPictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = Image.fromarray(self.split.images[index])
-        return self.transform(picture), int(self.split.labels[index])
+        image = Image.fromarray(self.split.images[index])
+        return self.transform(image), int(self.split.labels[index])
 
 
-def loaders(
+def make_loaders(
     data: Dataset, recipe: Recipe, workers: int
 ) -> tuple[DataLoader[tuple[Tensor, int]], DataLoader[tuple[Tensor, int]]]:
-    """Batches of training pictures, shifted and mirrored as the recipe says, and of the others."""
-    import_timm()  # makes torchvision importable beside a CPU build of torch
+    """Loaders of training images, augmented by shifts and mirroring as the recipe says, and of
+    validation images."""
+    import_timm()  # Makes torchvision importable beside a CPU build of torch.
     from torchvision import transforms
 
-    shown = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
-    moved: list[Any] = []
+    normalise = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+    augment: list[Any] = []
     if recipe.crop:
-        moved.append(transforms.RandomCrop(recipe.image_size, padding=recipe.crop))
+        augment.append(transforms.RandomCrop(recipe.image_size, padding=recipe.crop))
     if recipe.flip:
-        moved.append(transforms.RandomHorizontalFlip())
-    train = PilPictures(data.train, transforms.Compose([*moved, *shown]))
-    val = PilPictures(data.val, transforms.Compose(shown))
+        augment.append(transforms.RandomHorizontalFlip())
+    train = PilImages(data.train, transforms.Compose([*augment, *normalise]))
+    val = PilImages(data.val, transforms.Compose(normalise))
     return (
         DataLoader(train, recipe.batch_size, shuffle=True, drop_last=True, num_workers=workers),
         DataLoader(val, recipe.batch_size, num_workers=workers),
@@ -74,7 +75,7 @@ def loaders(
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """As one writes it, with torch's defaults."""
+    """The recipe's optimizer with torch's defaults."""
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(),
@@ -86,13 +87,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
 
-def steps(
+def train_steps(
     model: nn.Module,
     loader: DataLoader[tuple[Tensor, int]],
     optimizer: torch.optim.Optimizer,
     device: torch.device,
 ) -> Iterator[float]:
-    """Train one epoch, a step at a time; the loss of each."""
+    """Train one epoch, and yield the loss of each step."""
     model.train()
     for images, labels in loader:
         images, labels = images.to(device), labels.to(device)
@@ -104,10 +105,10 @@ def steps(
 
 
 @torch.no_grad()
-def accuracy(
+def evaluate_accuracy(
     model: nn.Module, loader: DataLoader[tuple[Tensor, int]], device: torch.device
 ) -> float:
-    """Fraction of right answers."""
+    """The fraction of images that are classified correctly."""
     model.eval()
     correct = total = 0
     for images, labels in loader:
@@ -118,8 +119,15 @@ def accuracy(
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A list of trials: architecture texts, which `recipe` trains alike."""
+class BaselineSettings:
+    """A list of trials.
+
+    Attributes:
+        architectures: their texts.
+        recipe: how all of them are trained, as JSON.
+        device: where.
+        loader_workers: processes that each DataLoader starts; 0: none.
+    """
 
     architectures: list[str]
     recipe: dict[str, Any]
@@ -127,10 +135,10 @@ class Settings:
     loader_workers: int = 0
 
     def run(self, text: str, seed: int, report: Report) -> float:
-        """One trial; its last validation accuracy."""
+        """Train one trial; its last validation accuracy."""
         recipe, device = Recipe.of(**self.recipe), torch.device(self.device)
         data = load_data(recipe)
-        train, val = loaders(data, recipe, self.loader_workers)
+        train, val = make_loaders(data, recipe, self.loader_workers)
         torch.manual_seed(seed)
         model = build_network(
             parse(text),
@@ -144,18 +152,18 @@ class Settings:
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate(recipe, step, total) / recipe.lr
         )
-        reached = 0.0
+        accuracy = 0.0
         for epoch in range(recipe.epochs):
-            running = 0.0
-            for loss in steps(model, train, optimizer, device):
-                running += loss
+            running_loss = 0.0  # Summed as in Optuna's example.
+            for loss in train_steps(model, train, optimizer, device):
+                running_loss += loss
                 scheduler.step()
-            reached = accuracy(model, val, device)
-            report(epoch + 1, reached)
-        return reached
+            accuracy = evaluate_accuracy(model, val, device)
+            report(epoch + 1, accuracy)
+        return accuracy
 
 
-def with_optuna(settings: Settings) -> dict[str, float]:
+def run_with_optuna(settings: BaselineSettings) -> dict[str, float]:
     """Accuracy by `NUMBER ARCHITECTURE`, from a study in an SQLite file."""
     import optuna
 
@@ -181,12 +189,12 @@ def with_optuna(settings: Settings) -> dict[str, float]:
         }
 
 
-def with_ray(settings: Settings) -> dict[str, float]:
-    """Accuracy by `NUMBER ARCHITECTURE`, from Ray Tune: a core (or a share of the GPU) a trial."""
+def run_with_ray(settings: BaselineSettings) -> dict[str, float]:
+    """Accuracy by `NUMBER ARCHITECTURE`, from Ray Tune: one core, or half of the GPU, per trial."""
     import ray
     from ray import tune
 
-    numbered, given = list(enumerate(settings.architectures)), asdict(settings)
+    numbered, fields = list(enumerate(settings.architectures)), asdict(settings)
     gpu = 0.5 if settings.device.startswith("cuda") else 0.0
 
     def trainable(config: dict[str, Any]) -> None:
@@ -195,7 +203,7 @@ def with_ray(settings: Settings) -> dict[str, float]:
         )
 
         number, text = config["trial"]
-        pytorch_baseline.Settings(**given).run(
+        pytorch_baseline.BaselineSettings(**fields).run(
             text, number, lambda epoch, value: tune.report({"accuracy": value, "epoch": epoch})
         )
 
@@ -207,19 +215,19 @@ def with_ray(settings: Settings) -> dict[str, float]:
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
         results = tuner.fit()
-        found = {
+        accuracies = {
             "{} {}".format(*result.config["trial"]): float(result.metrics["accuracy"])
             for result in results
         }
     ray.shutdown()
-    return found
+    return accuracies
 
 
 def main() -> None:
-    _, way, given, result = sys.argv
-    settings = Settings(**json.loads(Path(given).read_text()))
-    found = {"optuna": with_optuna, "ray": with_ray}[way](settings)
-    Path(result).write_text(json.dumps(found))
+    _, way, settings_file, result_file = sys.argv
+    settings = BaselineSettings(**json.loads(Path(settings_file).read_text()))
+    accuracies = {"optuna": run_with_optuna, "ray": run_with_ray}[way](settings)
+    Path(result_file).write_text(json.dumps(accuracies))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from attentune.benchmarks.interleaved_timing import (
     time_rounds,
 )
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
-from attentune.benchmarks.trials import timed
+from attentune.benchmarks.trials import time_command
 from attentune.runners.data import prepare_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -59,7 +59,7 @@ def seconds(way: str, words: list[str], monitor: LoadMonitor) -> float:
     """Of one command, in a folder of its own where it needs a database."""
     with tempfile.TemporaryDirectory() as folder:
         place = [f"--db={Path(folder) / 'startup.db'}"] if words[0] == "search" else []
-        return timed([sys.executable, *WAYS[way], *words, *place], monitor)
+        return time_command([sys.executable, *WAYS[way], *words, *place], monitor)
 
 
 def measured(words: list[str], rounds: int, monitor: LoadMonitor) -> dict[str, Any]:

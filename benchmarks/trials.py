@@ -34,30 +34,33 @@ from typing import Any
 import torch
 from attentune.benchmarks.interleaved_timing import format_summary, summarise_rounds
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
-from attentune.benchmarks.pytorch_baseline import Settings
+from attentune.benchmarks.pytorch_baseline import BaselineSettings
 from attentune.runners.data import prepare_data
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.studies.database.store import Store
 
-TARGET = 4.0
-PICTURES = {"resnet18": 500, "mobilenetv3_small_050": 2500}
-"""A fifth of them is held out; for other backbones, `PICTURES_ELSE`."""
-PICTURES_ELSE = 1000
-USUAL = Path(__file__).with_name("pytorch_baseline.py")
+TARGET_RATIO = 4.0
+NUM_IMAGES = {"resnet18": 500, "mobilenetv3_small_050": 2500}
+"""Images by backbone; a fifth of them is held out for validation."""
+DEFAULT_NUM_IMAGES = 1000
+"""Images for other backbones."""
+BASELINE_PROGRAM = Path(__file__).with_name("pytorch_baseline.py")
 
 Accuracies = dict[str, float]
 Run = tuple[float, Accuracies]
 """Wall seconds, and final accuracy by `NUMBER ARCHITECTURE`."""
 
 
-def ours(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> tuple[Run, Recipe]:
-    """A search, and the recipe that it trained with."""
+def run_attentune(
+    backbone: str, options: argparse.Namespace, monitor: LoadMonitor
+) -> tuple[Run, Recipe]:
+    """Run `attentune search`; its result, and the recipe that it trained with."""
     flags = {
         "backbone": backbone,
         "data": options.data,
-        "train-limit": pictures(backbone, options),
+        "train-limit": num_images(backbone, options),
         "trials": options.trials,
         "epochs": options.epochs,
         "batch-size": options.batch_size,
@@ -74,31 +77,33 @@ def ours(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> tu
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "ours.db"
         command = [sys.executable, "-m", "attentune", "search", "ours", f"--db={database}", *words]
-        seconds = timed(command, monitor)
+        seconds = time_command(command, monitor)
         with Store.open(database, read_only=True) as store:
             record = store.studies.get("ours")
             trials = store.trials.read(record)
-    found = {f"{trial.number} {trial.architecture}": trial.accuracy for trial in trials}
-    if any(accuracy is None for accuracy in found.values()):
+    accuracies = {f"{trial.number} {trial.architecture}": trial.accuracy for trial in trials}
+    if any(accuracy is None for accuracy in accuracies.values()):
         raise SystemExit(f"not measured: a trial of {backbone} failed")
     recipe = record.config.recipe
-    return (seconds, {name: float(value or 0.0) for name, value in found.items()}), recipe
+    return (seconds, {name: float(value or 0.0) for name, value in accuracies.items()}), recipe
 
 
-def usual(way: str, settings: Settings, monitor: LoadMonitor) -> Run:
-    """The same trials in one of the usual ways."""
+def run_baseline(way: str, settings: BaselineSettings, monitor: LoadMonitor) -> Run:
+    """Run the same trials with `optuna` or `ray`."""
     with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder) / "settings.json", Path(folder) / "result.json"
-        given.write_text(json.dumps(asdict(settings)))
-        seconds = timed([sys.executable, str(USUAL), way, str(given), str(result)], monitor)
+        input_file, result = Path(folder) / "settings.json", Path(folder) / "result.json"
+        input_file.write_text(json.dumps(asdict(settings)))
+        seconds = time_command(
+            [sys.executable, str(BASELINE_PROGRAM), way, str(input_file), str(result)], monitor
+        )
         return seconds, json.loads(result.read_text())
 
 
-def timed(command: Sequence[str], monitor: LoadMonitor) -> float:
-    """Seconds that a program takes; SystemExit with what it said if it fails."""
-    with tempfile.TemporaryFile("w+") as said:
+def time_command(command: Sequence[str], monitor: LoadMonitor) -> float:
+    """Seconds that a program takes; SystemExit with its output if it fails."""
+    with tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None:
                 try:
@@ -111,17 +116,17 @@ def timed(command: Sequence[str], monitor: LoadMonitor) -> float:
         seconds = time.perf_counter() - began
         monitor.sample()
         if process.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-4000:]}")
+            output.seek(0)
+            raise SystemExit(f"{' '.join(command)} failed:\n{output.read()[-4000:]}")
     return seconds
 
 
-def pictures(backbone: str, options: argparse.Namespace) -> int:
-    return int(options.pictures or PICTURES.get(backbone, PICTURES_ELSE))
+def num_images(backbone: str, options: argparse.Namespace) -> int:
+    return int(options.images or NUM_IMAGES.get(backbone, DEFAULT_NUM_IMAGES))
 
 
 def compare(ours: Accuracies, theirs: Accuracies) -> dict[str, Any]:
-    """Our accuracy less theirs, in points, paired by trial; `void` if ours is really lower."""
+    """Our accuracy less theirs, in points, paired by trial; `void` if it is significantly lower."""
     pairs = [(ours[name], theirs[name]) for name in ours]
     differences = [100 * (a - b) for a, b in pairs]
     mean = statistics.mean(differences)
@@ -140,26 +145,29 @@ def compare(ours: Accuracies, theirs: Accuracies) -> dict[str, Any]:
 
 
 def measure(backbone: str, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
-    """One row of the result. Rounds go forth and back: A B C, C B A."""
+    """One row of the result. Rounds alternate in order: A B C, C B A."""
     decode(backbone, options)
-    first, recipe = ours(backbone, options, monitor)
+    first, recipe = run_attentune(backbone, options, monitor)
     texts = [name.partition(" ")[2] for name in first[1]]
-    described, loaders = recipe.model_dump(mode="json"), options.loader_workers
-    settings = Settings(texts, described, str(options.device), loaders)
+    settings = BaselineSettings(
+        texts, recipe.model_dump(mode="json"), str(options.device), options.loader_workers
+    )
     runs: dict[str, list[Run]] = {"ours": [first], **{way: [] for way in options.ways}}
     for number in range(options.rounds):
-        back = number % 2 == 1
-        if number and not back:
-            runs["ours"].append(ours(backbone, options, monitor)[0])
-        for way in reversed(options.ways) if back else options.ways:
-            runs[way].append(usual(way, settings, monitor))
-        if back:
-            runs["ours"].append(ours(backbone, options, monitor)[0])
-    return row(backbone, settings, runs)
+        reverse = number % 2 == 1
+        if number and not reverse:
+            runs["ours"].append(run_attentune(backbone, options, monitor)[0])
+        for way in reversed(options.ways) if reverse else options.ways:
+            runs[way].append(run_baseline(way, settings, monitor))
+        if reverse:
+            runs["ours"].append(run_attentune(backbone, options, monitor)[0])
+    return make_row(backbone, settings, runs)
 
 
-def row(backbone: str, settings: Settings, runs: Mapping[str, list[Run]]) -> dict[str, Any]:
-    """What came out."""
+def make_row(
+    backbone: str, settings: BaselineSettings, runs: Mapping[str, list[Run]]
+) -> dict[str, Any]:
+    """One row of the result."""
     recipe, first = Recipe.of(**settings.recipe), runs["ours"][0][1]
     count = len(settings.architectures)
     result: dict[str, Any] = {
@@ -175,28 +183,28 @@ def row(backbone: str, settings: Settings, runs: Mapping[str, list[Run]]) -> dic
         "schedule": recipe.schedule,
         "ours": f"{recipe.precision} {'channels_last' if recipe.channels_last else 'contiguous'}",
         "accuracy": round(100 * statistics.mean(first.values()), 2),
-        "seconds": {way: [round(run[0], 2) for run in done] for way, done in runs.items()},
+        "seconds": {way: [round(run[0], 2) for run in results] for way, results in runs.items()},
         "trials_per_hour": {
-            way: summarise_rounds([3600 * count / run[0] for run in done], 1)
-            for way, done in runs.items()
+            way: summarise_rounds([3600 * count / run[0] for run in results], 1)
+            for way, results in runs.items()
         },
         "against": {},
         "architectures": settings.architectures,
     }
-    for way, done in runs.items():
+    for way, results in runs.items():
         if way != "ours":
-            pairs = zip(done, runs["ours"], strict=True)
-            times = [theirs[0] / mine[0] for theirs, mine in pairs]
+            pairs = zip(results, runs["ours"], strict=True)
+            seconds_ratios = [baseline[0] / ours[0] for baseline, ours in pairs]
             result["against"][way] = {
-                "ratio": summarise_rounds(times, 2),
-                **compare(first, done[0][1]),
+                "ratio": summarise_rounds(seconds_ratios, 2),
+                **compare(first, results[0][1]),
             }
     return result
 
 
 def decode(backbone: str, options: argparse.Namespace) -> None:
-    """Decode the pictures into the cache, so that nobody pays for it."""
-    limit = pictures(backbone, options)
+    """Decode the images into the cache, outside the measured time."""
+    limit = num_images(backbone, options)
     recipe = Recipe.of(data=options.data, image_size=options.image_size, train_limit=limit)
     prepare_data(recipe)
 
@@ -204,9 +212,11 @@ def decode(backbone: str, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_common_options(parser)
-    parser.add_argument("--backbones", nargs="+", default=list(PICTURES))
+    parser.add_argument("--backbones", nargs="+", default=list(NUM_IMAGES))
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--pictures", type=int, help="of the training split, validation included")
+    parser.add_argument(
+        "--images", type=int, help="images of the training split, validation included"
+    )
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=3)
@@ -214,32 +224,34 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--loader-workers", type=int, default=0, help="of the usual DataLoader")
+    parser.add_argument(
+        "--loader-workers", type=int, default=0, help="workers of the baseline's DataLoader"
+    )
     parser.add_argument("--ways", nargs="+", default=["optuna", "ray"])
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     options.device = resolve_device(options.device)
-    missing = ""
+    left_out = ""
     if "ray" in options.ways and importlib.util.find_spec("ray") is None:
         options.ways.remove("ray")
-        missing = "Ray is not installed here: its column is left out (pip install 'ray[tune]')"
-        print(missing)
+        left_out = "Ray is not installed here: its column is left out (pip install 'ray[tune]')"
+        print(left_out)
     monitor = LoadMonitor.start(anyway=options.anyway)
     rows = []
     for backbone in options.backbones:
         rows.append(measure(backbone, options, monitor))
         print_row(rows[-1])
-    facts = describe_environment(options.device, "see rows")
-    facts["threads"] = f"ours and ray: 1 a worker; optuna: {torch.get_num_threads()}"
+    environment = describe_environment(options.device, "see rows")
+    environment["threads"] = f"ours and ray: 1 a worker; optuna: {torch.get_num_threads()}"
     if "ray" in options.ways:
-        facts["ray"] = metadata.version("ray")
+        environment["ray"] = metadata.version("ray")
     result = {
         "what": "trials per hour of wall time, and ratios to ours",
         "busy": monitor.finish(),
         "others_cores": round(monitor.cores, 3),
-        "target": {"ratio to optuna": TARGET},
-        "left_out": missing,
-        "environment": facts,
+        "target": {"ratio to optuna": TARGET_RATIO},
+        "left_out": left_out,
+        "environment": environment,
         "data": Path(options.data).name,
         "workers": options.workers,
         "loader_workers": options.loader_workers,
@@ -252,12 +264,12 @@ def main() -> None:
 def print_row(row: dict[str, Any]) -> None:
     speed = row["trials_per_hour"]
     print(f"{row['backbone']}: ours {speed['ours']['median']:.0f} trials/h, {row['accuracy']} %")
-    for way, found in row["against"].items():
+    for way, comparison in row["against"].items():
         print(
-            f"    {way}: {speed[way]['median']:.0f} trials/h, {found['accuracy']} %; ours is "
-            f"{format_summary(found['ratio'])}× as fast; accuracy "
-            f"{found['ours_minus_theirs']:+.1f} ± {found['standard_error']:.1f} points"
-            + (f"; VOID: {found['void']}" if "void" in found else ""),
+            f"    {way}: {speed[way]['median']:.0f} trials/h, {comparison['accuracy']} %; ours is "
+            f"{format_summary(comparison['ratio'])}× as fast; accuracy "
+            f"{comparison['ours_minus_theirs']:+.1f} ± {comparison['standard_error']:.1f} points"
+            + (f"; VOID: {comparison['void']}" if "void" in comparison else ""),
             flush=True,
         )
 

@@ -1,4 +1,4 @@
-"""The backbones of the tables: timm's ResNet with a block a stage, for pictures of 36 pixels.
+"""The backbones of the tables: timm's ResNet with a block a stage, for images of 36 pixels.
 
 A 3×3 stem of stride 2 and no pooling, hence maps of 18, 9, 5 and 3. `resnet6` has 16, 32, 64 and
 128 channels and 0.31 M parameters, `resnet6_050` half of the channels and 0.08 M. They are small

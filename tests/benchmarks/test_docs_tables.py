@@ -53,5 +53,5 @@ def test_a_page_is_filled_from_a_result_and_filling_it_again_changes_nothing(tmp
 )
 def test_a_lower_accuracy_voids_the_comparison(ours, void):
     theirs = dict(zip("abc", (0.50, 0.60, 0.70), strict=True))
-    found = compare(dict(zip("abc", ours, strict=True)), theirs)
-    assert ("void" in found) == void
+    comparison = compare(dict(zip("abc", ours, strict=True)), theirs)
+    assert ("void" in comparison) == void
