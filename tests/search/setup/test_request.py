@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attentune.errors import RecipeError, SpaceError, UsageError
+from attentune.errors import SpaceError, UsageError
 from attentune.runners.recipe import Recipe
 from attentune.search.setup.request import read_plan_changes, read_request
 from attentune.studies.config import Pruning, RunPlan
@@ -101,8 +101,3 @@ def test_changes_of_a_plan_are_read_with_their_units():
         "trials": 9,
         "budget": 7200,
     }
-
-
-def test_phases_that_exceed_the_run_are_refused():
-    with pytest.raises(RecipeError, match="warmup and decay together exceed the whole run"):
-        Recipe.of(data="digits", image_size=32, warmup=0.7)

@@ -1,0 +1,42 @@
+"""What commands share: messages of the library as plain lines, and commands to copy."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+import typer
+from attentune.search.cli.shared import StudyCommands, messages_on
+from rich.console import Console
+
+
+def test_messages_of_the_library_are_plain_lines_while_a_command_runs():
+    text = io.StringIO()
+    logger = logging.getLogger("attentune.somewhere")
+    with messages_on(Console(file=text, width=20)):
+        logger.info("a long line with [brackets] that no terminal %s", "wraps")
+        logger.debug("a detail")
+    logger.info("after the command")
+    assert text.getvalue() == "a long line with [brackets] that no terminal wraps\n"
+
+
+def test_a_library_that_nobody_listens_to_is_silent(capsys):
+    logging.getLogger("attentune.somewhere").info("hello")
+    assert capsys.readouterr() == ("", "")
+    handlers = logging.getLogger("attentune").handlers
+    assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
+
+
+def test_commands_name_study_and_database_so_that_they_can_be_copied():
+    commands = StudyCommands("my study", "my file.db")
+    assert commands.command("resume") == "attentune resume 'my study' --db 'my file.db'"
+    assert StudyCommands("s", None).command("report", "-o r.html") == "attentune report s -o r.html"
+
+
+def test_an_interrupted_command_says_how_to_continue_and_exits_with_130():
+    text = io.StringIO()
+    with pytest.raises(typer.Exit) as left:
+        StudyCommands("s", None).exit_interrupted("Stopped.", console=Console(file=text))
+    assert left.value.exit_code == 130
+    assert text.getvalue() == "Stopped. Continue with:\n  attentune resume s\n"
