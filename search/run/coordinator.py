@@ -105,12 +105,13 @@ class Coordinator:
             SpaceError: the limits leave nothing to propose.
             StudyError: another process has taken the study over.
         """
-        outcome = RunOutcome(False, self.done)
+        completed = False
         try:
             self._notify(lambda callback: callback.on_study_start(self))
             self._run()
-            outcome = RunOutcome(not self.stopping, self.done)
+            completed = not self.stopping
         finally:
+            outcome = RunOutcome(completed, self.done)
             try:
                 self._heartbeat(force=True)
             finally:

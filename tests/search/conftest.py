@@ -23,6 +23,7 @@ from attentune.runners.events import (
     WorkerDied,
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
+from attentune.search.pruning.base import Pruner
 from attentune.search.pruning.table import make_pruner
 from attentune.search.run.callback import Callback, RunningStudy, RunningTrial
 from attentune.search.run.confirm import (
@@ -160,24 +161,33 @@ class Bench:
         **plan: Any,
     ) -> Coordinator:
         """Start the study, or continue it, as a new process would."""
-        from attentune.runners.costs import CostModel
-
         if config is not None:
             self.create(name, config)
-        study_run = self._study_run(name, trials=trials, **plan)
-        record, config = study_run.record, study_run.config
+        run = self._study_run(name, trials=trials, **plan)
+        proposer, pruner, pool = self.proposer(name), self.pruner(name), self._new_pool()
+        with hold_lease(self.store, run.record) as lease:
+            hooks = [EpochHook(on_epoch), *callbacks]
+            coordinator = Coordinator(run, lease, proposer, pruner, pool, hooks)
+            coordinator.run()
+        return coordinator
+
+    def proposer(self, name: str) -> Proposer:
+        """The study's proposer as a new process would have it."""
+        from attentune.runners.costs import CostModel
+
+        run = self._study_run(name)
+        config = run.config
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, self.store, name)
         space = bind_space(config.space, costs.site_map)
-        proposer = Proposer(self.store, record, config, space, costs, study)
-        pool = self._new_pool()
-        pruner = make_pruner(config)
-        pruner.remember(RecordedSearch(self.store, record))
-        with hold_lease(self.store, record) as lease:
-            hooks = [EpochHook(on_epoch), *callbacks]
-            coordinator = Coordinator(study_run, lease, proposer, pruner, pool, hooks)
-            coordinator.run()
-        return coordinator
+        return Proposer(self.store, run.record, config, space, costs, study)
+
+    def pruner(self, name: str) -> Pruner:
+        """The study's pruner as a new process would have it."""
+        run = self._study_run(name)
+        pruner = make_pruner(run.config)
+        pruner.remember(RecordedSearch(self.store, run.record))
+        return pruner
 
     def _study_run(self, name: str, **plan: Any) -> StudyRun:
         record = self.store.studies.get(name)
@@ -221,12 +231,12 @@ class Bench:
         self.pool = pool
         return pool
 
-    def told_confirming(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
+    def confirming_rows(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
         """What the database holds of every confirming trial, for comparisons."""
         trials = self.store.trials.read(name, confirming=True)
         return [(t.number, t.architecture, t.seed, t.state, t.accuracy) for t in trials]
 
-    def told(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
+    def rows(self, name: str) -> list[tuple[int, str, int, str, float | None]]:
         """What the database holds of every trial, for comparisons."""
         trials = self.store.trials.read(self.store.studies.get(name))
         return [(t.number, t.architecture, t.seed, t.state, t.accuracy) for t in trials]

@@ -53,10 +53,10 @@ def test_an_interrupted_confirmation_goes_on_from_its_last_epoch(bench):
     assert [t.number for t in running] == [FIRST_CONFIRMING + 4]
     bench.confirm("s")
     assert bench.pool.started[0].number == FIRST_CONFIRMING + 4
-    halves = bench.told_confirming("s")
+    halves = bench.confirming_rows("s")
     bench.run("whole", 10, bench.config())
     bench.confirm("whole", seeds=2, epochs=5)
-    assert halves == bench.told_confirming("whole")
+    assert halves == bench.confirming_rows("whole")
 
 
 def test_another_call_adds_only_what_is_new(bench):
@@ -108,4 +108,4 @@ def test_a_confirmation_in_between_changes_nothing_for_the_search(bench, sampler
     spent = bench.store.studies.spent_seconds("s")
     assert spent < 60
     bench.run("s", 16)
-    assert bench.told("s") == bench.told("whole")
+    assert bench.rows("s") == bench.rows("whole")

@@ -1,0 +1,30 @@
+"""Stopping what is unlikely to end on the Pareto front."""
+
+from __future__ import annotations
+
+import made
+import numpy as np
+from attentune.search.pruning.front import odds_of_front
+from attentune.search.pruning.table import make_pruner
+from attentune.studies.config import Pruning
+
+FRONT = Pruning(pruner="front", eta=2, chance=0.3)
+
+
+def test_a_cheap_architecture_goes_on_however_inaccurate(bench, judge, after_nine_trials):
+    pruner, number = after_nine_trials(bench.config(pruning=FRONT, recipe={"epochs": 6}))
+    assert not judge(pruner, number, "test_resnet+eca@s4.residual", params=900)
+
+
+def test_nothing_is_stopped_before_effects_can_be_told_from_noise(bench, judge):
+    pruner = make_pruner(bench.config(pruning=FRONT, recipe={"epochs": 6}))
+    for number, accuracy in enumerate((0.9, 0.1, 0.1, 0.1, 0.1)):
+        text = f"test_resnet+eca@s{number}.residual" if number else "test_resnet"
+        assert not judge(pruner, number, text, params=1000 + number)
+        pruner.on_trial_end(made.trial(number, text, accuracy))
+
+
+def test_odds_are_the_share_of_samples_in_which_nothing_is_better_and_cheaper():
+    samples = np.array([[0.5, 0.6, 0.4], [0.5, 0.4, 0.45], [0.5, 0.7, 0.8], [0.5, 0.5, 0.3]])
+    costs = np.array([[1.0], [2.0], [3.0]])
+    assert odds_of_front(samples, costs).tolist() == [1.0, 0.5, 0.25]

@@ -1,0 +1,81 @@
+"""What must be true of every sampler. A new one in the table is tested without another line."""
+
+from __future__ import annotations
+
+import made
+import pytest
+from attentune.runners.results import EpochReport
+from attentune.search.samplers.table import SAMPLER_CLASSES
+from attentune.spaces.architecture import parse
+from attentune.spaces.search_space.space import Space
+from attentune.studies.config import SAMPLERS
+from attentune.studies.records import SEARCH
+
+every_sampler = pytest.mark.parametrize("sampler", SAMPLER_CLASSES)
+
+
+def test_the_table_holds_the_names_that_the_setting_offers():
+    assert set(SAMPLER_CLASSES) == set(SAMPLERS)
+    assert len(set(SAMPLER_CLASSES.values())) == len(SAMPLER_CLASSES)
+
+
+@every_sampler
+def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
+    bench.run("whole", 40, bench.config(sampler=sampler, seed=3))
+    bench.run("halves", 20, bench.config(sampler=sampler, seed=3))
+    bench.run("halves", 40)
+    assert bench.rows("halves") == bench.rows("whole")
+    assert len(bench.rows("whole")) == 40
+
+
+@every_sampler
+def test_with_several_objectives_it_proposes_architectures_of_the_space(bench, sampler):
+    objectives = ("accuracy", "params", "macs")
+    proposer = bench.run("s", 20, bench.config(sampler=sampler, objectives=objectives)).trial_source
+    searched = [t for t in bench.store.trials.read("s") if t.role == SEARCH]
+    assert len(searched) == 15
+    for trial in searched:
+        assert proposer.space.selection_of(parse(trial.architecture)) is not None
+
+
+@every_sampler
+def test_nothing_above_a_limit_is_trained(bench, sampler):
+    limit = 385_000
+    bench.run("s", 16, bench.config(sampler=sampler, limits={"params": limit}))
+    assert len(bench.pool.started) == 16
+    assert max(job.costs.params for job in bench.pool.started) <= limit
+
+
+@every_sampler
+def test_another_seed_proposes_other_architectures(bench, sampler):
+    bench.run("a", 15, bench.config(sampler=sampler, seed=1))
+    bench.run("b", 15, bench.config(sampler=sampler, seed=2))
+    architectures = [{text for _, text, *_ in bench.rows(name)} for name in "ab"]
+    assert len(architectures[0] ^ architectures[1]) > 5
+
+
+@every_sampler
+def test_what_has_not_completed_changes_no_proposal(bench, sampler):
+    """Nor does a selection that was computed in advance for something that did not happen."""
+    proposer = bench.run("s", 15, bench.config(sampler=sampler)).trial_source
+    job = bench.pool.started[-1]
+    proposer.sampler.ask_ahead(15, job, 0.999)
+    proposer.sampler.on_epoch(99, EpochReport(2, 1.0, 0.999, 1.0, 0.1, 0.5))
+    failed = made.trial(98, str(job.architecture), state="failed")
+    proposer.sampler.on_trial_end(failed)
+    restarted = bench.proposer("s")
+    proposals = [proposer.next_trial() for _ in range(3)]
+    assert proposals == [restarted.next_trial() for _ in range(3)]
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLER_CLASSES if name != "random"])
+def test_it_proposes_something_else_than_random_search(bench, sampler):
+    # Textbook baselines lie outside of this space: their trials have no parameters.
+    space = Space.of(attentions=("none", "se", "eca"), ratios=(4,), granularity="stage")
+    bench.run("random", 45, bench.config(sampler="random", space=space))
+    bench.run("guided", 45, bench.config(sampler=sampler, space=space))
+    by_chance, guided = (
+        [(text, seed) for _, text, seed, *_ in bench.rows(name)] for name in ("random", "guided")
+    )
+    assert by_chance[:5] == guided[:5]
+    assert len(set(by_chance) ^ set(guided)) > 5
