@@ -1,4 +1,7 @@
-"""Searches of others on a table: MOASHA, as Syne Tune has it (arXiv 2106.12639)."""
+"""Replay a search with MOASHA of Syne Tune on a tabular benchmark.
+
+Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv 2106.12639.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,15 @@ from attentune.spaces.attentions.entry import Value
 
 
 class Moasha:
-    """Random architectures, stopped at rungs by the rank of (accuracy, parameters) so far.
+    """Random architectures, stopped at rungs by their rank in (accuracy, parameters).
 
-    `way` is `moasha:first=F,eta=N`: the first rung as a part of all epochs, and how much further
-    each next one is. An architecture that is drawn again becomes its next seed.
+    An architecture that is drawn again is trained with its next seed.
+
+    Args:
+        table: where trials are looked up.
+        way: `moasha:first=F,eta=N`, with the first rung as a fraction of all epochs, and the factor
+            between one rung and the next.
+        repetition: seed of the search and of the seed effects.
     """
 
     def __init__(self, table: TabularBenchmark, way: str, repetition: int) -> None:
@@ -33,7 +41,7 @@ class Moasha:
                 choices[name].add(value)
         space = {name: choice(sorted(values, key=str)) for name, values in choices.items()}
         random.seed(repetition)
-        np.random.seed(repetition)  # Syne Tune draws from numpy's global state
+        np.random.seed(repetition)  # Syne Tune draws from NumPy's global generator.
         self.table, self.seeds, self._trial = table, ShuffledSeeds(table, repetition), Trial
         self.scheduler = MOASHA(
             space,
@@ -49,21 +57,21 @@ class Moasha:
         self.spent = self.number = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
-        """As `search.Replay.run`; nothing is recommended before a trial was trained to its end."""
-        told: list[tuple[int, str]] = []
+        """As `Replay.run`; there is no recommendation before a trial has trained to its end."""
+        recommendations: list[tuple[int, str]] = []
         last = self.number + trials
         while self.spent < budget and self.number < last:
-            self.one()
+            self.run_trial()
             if self.finals:
-                told.append((self.spent, self.recommended()))
-        return told
+                recommendations.append((self.spent, self.recommend()))
+        return recommendations
 
-    def recommended(self) -> str:
-        """As a study of ours would recommend."""
+    def recommend(self) -> str:
+        """The architecture that a study of attentune would recommend after these trials."""
         return self.finals.recommend()
 
-    def one(self) -> None:
-        """One trial."""
+    def run_trial(self) -> None:
+        """Draw an architecture, and look its learning curve up until it is stopped."""
         trial = self._trial(self.number, self.scheduler.suggest().config, datetime.now(UTC))
         self.number += 1
         self.scheduler.on_trial_add(trial)
@@ -73,14 +81,14 @@ class Moasha:
         self.turns[text] += 1
         curve = self.seeds.curve(text, turn)
         for report in curve:
-            told = {
+            metrics = {
                 "epoch": report.epoch,
                 "error": 1 - report.accuracy,
                 "params": self.table.price(architecture).params,
             }
             if report.epoch == len(curve):
-                self.scheduler.on_trial_complete(trial, told)
+                self.scheduler.on_trial_complete(trial, metrics)
                 self.finals.add(text, turn, report.accuracy)
-            elif self.scheduler.on_trial_result(trial, told) == "STOP":
+            elif self.scheduler.on_trial_result(trial, metrics) == "STOP":
                 break
         self.spent += report.epoch

@@ -22,54 +22,54 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.search_replays import Replay, found_after, table_of
+from attentune.benchmarks.search_replays import Replay, epochs_until_found, load_table
 from attentune.benchmarks.simulated_studies import FinalAccuracies
 from attentune.benchmarks.tabular_benchmark import TabularBenchmark
 from attentune.studies.config import SETTINGS
 from attentune.studies.database.store import Store
 from attentune.studies.records import TrialRecord
 
-Course = tuple[list[tuple[int, str]], float]
-"""Epochs spent and what was recommended, after each trial, and the hypervolume at the end."""
+SearchHistory = tuple[list[tuple[int, str]], float]
+"""After each trial the epochs spent and the recommendation; and the final hypervolume."""
 
 
-def replayed(task: tuple[Path, str, int, int]) -> Course:
-    """One replay of so many trials."""
+def replay_search(task: tuple[Path, str, int, int]) -> SearchHistory:
+    """Replay one search with a number of trials."""
     path, way, repetition, trials = task
-    table = table_of(path)
+    table = load_table(path)
     replay = Replay(table, way, repetition)
-    told = replay.run(trials * table.recipe.epochs, trials)
-    return told, table.hypervolume_share(replay.finals.means())
+    recommendations = replay.run(trials * table.recipe.epochs, trials)
+    return recommendations, table.hypervolume_share(replay.finals.means())
 
 
-def lived(trials: list[TrialRecord], table: TabularBenchmark) -> Course:
-    """The same of the trials of a study."""
+def read_history(trials: list[TrialRecord], table: TabularBenchmark) -> SearchHistory:
+    """The history of a study that really trained."""
     finals = FinalAccuracies()
-    spent, told = 0, []
+    spent, recommendations = 0, []
     for trial in trials:
         spent += trial.epochs
         if trial.state == "complete" and trial.accuracy is not None:
             finals.add(trial.architecture, trial.seed, trial.accuracy)
-        told.append((spent, finals.recommend()))
-    return told, table.hypervolume_share(finals.means())
+        recommendations.append((spent, finals.recommend()))
+    return recommendations, table.hypervolume_share(finals.means())
 
 
-def summary(course: Course, table: TabularBenchmark) -> dict[str, Any]:
-    """Regret after every trial, points; the final hypervolume; epochs until the best was found."""
-    told, volume = course
+def summarise_history(history: SearchHistory, table: TabularBenchmark) -> dict[str, Any]:
+    """Regret after each trial in points, final hypervolume, and epochs until the best is found."""
+    recommendations, volume = history
     best = table.rows[table.ranked[0]].truth
-    regrets = [round(100 * (best - table.rows[text].truth), 2) for _, text in told]
-    found = found_after(told, {table.ranked[0]})
-    return {"regret": regrets, "volume": round(volume, 4), "epochs": found}
+    regrets = [round(100 * (best - table.rows[text].truth), 2) for _, text in recommendations]
+    epochs = epochs_until_found(recommendations, {table.ranked[0]})
+    return {"regret": regrets, "volume": round(volume, 4), "epochs": epochs}
 
 
-def spread(values: list[float]) -> list[float]:
-    """Tenth, fiftieth and ninetieth percentile."""
+def percentiles(values: list[float]) -> list[float]:
+    """The 10th, 50th and 90th percentile."""
     return [round(float(q), 4) for q in np.quantile(values, (0.1, 0.5, 0.9))]
 
 
-def opened(database: str, name: str) -> tuple[str, dict[str, str], list[TrialRecord]]:
-    """Of a study: its way to search, its environment and its trials."""
+def read_study(database: str, name: str) -> tuple[str, dict[str, str], list[TrialRecord]]:
+    """Sampler and pruner of a study, its environment and its trials."""
     with Store.open(database, read_only=True) as store:
         study = store.studies.get(name)
         trials = store.trials.read(study)
@@ -90,17 +90,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
-    table = table_of(options.table)
-    studies = [opened(*study) for study in options.study]
+    table = load_table(options.table)
+    studies = [read_study(*study) for study in options.study]
     way, environment, trials = studies[0]
-    if any((other, len(more)) != (way, len(trials)) for other, _, more in studies):
+    if any((study[0], len(study[2])) != (way, len(trials)) for study in studies):
         raise SystemExit(
-            "the studies differ in sampler, pruner or number of trials; name those alike"
+            "the studies differ in sampler, pruner or number of trials; give studies that agree"
         )
     tasks = [(options.table, way, n, len(trials)) for n in range(options.repetitions)]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        replays = [summary(course, table) for course in pool.imap(replayed, tasks)]
-    whole = len(trials) * table.recipe.epochs
+        replays = [summarise_history(history, table) for history in pool.imap(replay_search, tasks)]
+    max_epochs = len(trials) * table.recipe.epochs
     result = {
         "what": "live searches beside replays of them",
         "environment": environment,
@@ -110,16 +110,17 @@ def main() -> None:
         "trials": len(trials),
         "repetitions": options.repetitions,
         "live": [
-            summary(lived(each, table), table)
-            | {"trials": [[t.architecture, t.seed, t.accuracy, t.epochs] for t in each]}
-            for _, _, each in studies
+            summarise_history(read_history(records, table), table)
+            | {"trials": [[t.architecture, t.seed, t.accuracy, t.epochs] for t in records]}
+            for _, _, records in studies
         ],
         "replays": {
             "regret": [
-                spread(list(at)) for at in zip(*(r["regret"] for r in replays), strict=True)
+                percentiles(list(regrets))
+                for regrets in zip(*(r["regret"] for r in replays), strict=True)
             ],
-            "volume": spread([r["volume"] for r in replays]),
-            "epochs": spread([r["epochs"] or whole for r in replays]),
+            "volume": percentiles([r["volume"] for r in replays]),
+            "epochs": percentiles([r["epochs"] or max_epochs for r in replays]),
             "found": float(np.mean([r["epochs"] is not None for r in replays])),
         },
     }

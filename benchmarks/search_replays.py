@@ -87,7 +87,7 @@ class EmptyStore:
 
 
 class Oracle(FrontPruner):
-    """The pruner `front`, which knows what every architecture is worth."""
+    """The pruner `front`, which knows the true accuracy of all architectures."""
 
     def __init__(self, config: StudyConfig, table: TabularBenchmark) -> None:
         super().__init__(config)
@@ -96,18 +96,24 @@ class Oracle(FrontPruner):
     def sample_accuracies(
         self, _entries: Any, contenders: Sequence[RungEntry], _rng: Any
     ) -> Matrix:
-        """One sample, the truth."""
+        """A single sample: the true accuracies."""
         rows = [self.table.rows[str(entry.architecture)] for entry in contenders]
         return np.array([[row.truth for row in rows]])
 
 
 class Replay:
-    """One search on a table."""
+    """One search on a tabular benchmark.
+
+    Args:
+        table: where trials are looked up.
+        way: SAMPLER/PRUNER, with `@N` for N trials at a time; see `parse_way`.
+        repetition: seed of the search and of the seed effects.
+    """
 
     def __init__(self, table: TabularBenchmark, way: str, repetition: int) -> None:
         way, _, workers = way.partition("@")
-        self.workers, self.going = int(workers or 1), deque[Proposal]()
-        sampler, pruning, self.knowing = parse_way(way)
+        self.workers, self.running = int(workers or 1), deque[Proposal]()
+        sampler, pruning, self.is_oracle = parse_way(way)
         self.table, self.config = (
             table,
             StudyConfig(
@@ -128,31 +134,32 @@ class Replay:
         self.proposer = Proposer(
             EmptyStore(), self.record, self.config, table.bound_space, table, study
         )
-        self.pruner = Oracle(self.config, table) if self.knowing else make_pruner(self.config)
+        self.pruner = Oracle(self.config, table) if self.is_oracle else make_pruner(self.config)
         self.seeds = ShuffledSeeds(table, repetition)
         self.finals = FinalAccuracies()
         self.spent = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
-        """Search until `budget` epochs are spent, or so many trials made.
+        """Search until `budget` epochs are spent, or `trials` trials have run.
 
-        The recommendation after so many epochs, trial by trial.
+        Returns:
+            After each trial, the epochs spent so far and the recommended architecture.
         """
-        told: list[tuple[int, str]] = []
-        while self.spent < budget and len(told) < trials:
-            while len(self.going) < self.workers:
-                self.going.append(self.proposer.next_trial())
+        recommendations: list[tuple[int, str]] = []
+        while self.spent < budget and len(recommendations) < trials:
+            while len(self.running) < self.workers:
+                self.running.append(self.proposer.next_trial())
                 self.proposer.write_pending()
-            self.trial(self.going.popleft())
-            told.append((self.spent, self.recommended()))
-        return told
+            self.run_trial(self.running.popleft())
+            recommendations.append((self.spent, self.recommend()))
+        return recommendations
 
-    def recommended(self) -> str:
-        """What the study would call its best."""
+    def recommend(self) -> str:
+        """The architecture that the study would recommend."""
         return self.finals.recommend()
 
-    def trial(self, proposal: Proposal) -> None:
-        """Train one, that is: look it up."""
+    def run_trial(self, proposal: Proposal) -> None:
+        """Look up the learning curve of a proposal, and prune it where the pruner says so."""
         text, number = str(proposal.architecture), proposal.number
         curve = self.seeds.curve(text, proposal.seed - self.config.seed)
         state: State = "complete"
@@ -166,13 +173,13 @@ class Replay:
         self.spent += report.epoch
         if state == "complete":
             self.finals.add(text, proposal.seed, report.accuracy)
-        record = ended(proposal, state, report.epoch, report.accuracy)
+        record = make_record(proposal, state, report.epoch, report.accuracy)
         self.proposer.on_trial_end(record)
         self.pruner.on_trial_end(record)
 
 
-def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:
-    """How a proposal ended."""
+def make_record(proposal: Proposal, state: State, epochs: int, accuracy: float) -> TrialRecord:
+    """The record of a proposal that has ended."""
     costs = proposal.costs
     return make_trial_record(
         proposal.number,
@@ -188,79 +195,86 @@ def ended(proposal: Proposal, state: State, epochs: int, accuracy: float) -> Tri
 
 
 def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
-    """`SAMPLER/none`, `SAMPLER/front:chance=0.2`, `SAMPLER/asha:first=0.3,eta=4`, `SAMPLER/oracle`.
+    """Sampler and pruner of `SAMPLER/none`, `SAMPLER/front:chance=0.2`, `SAMPLER/oracle` and so on.
 
-    The last of the three that are returned says whether rungs know the truth.
+    The last item of the result says whether the pruner is the oracle.
     """
     sampler, _, pruner = way.partition("/")
-    knowing = pruner.partition(":")[0] == "oracle"
+    is_oracle = pruner.partition(":")[0] == "oracle"
     fields = Pruning.written(pruner.replace("oracle", "front", 1) or "none")
-    return cast(SamplerName, sampler), Pruning.model_validate(fields), knowing
+    return cast(SamplerName, sampler), Pruning.model_validate(fields), is_oracle
 
 
 @lru_cache(maxsize=1)
-def table_of(path: Path) -> TabularBenchmark:
+def load_table(path: Path) -> TabularBenchmark:
+    """A tabular benchmark, cached in this process."""
     return TabularBenchmark(path)
 
 
-def replayed(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any]:
-    """One repetition, in numbers; it goes on from `budget` until `last` to see what is found.
+def replay_search(task: tuple[Path, str, int, int, int, int, float]) -> dict[str, Any]:
+    """The results of one repetition.
 
-    Without a budget the first trials are all.
+    Args:
+        task: path of the table, way, repetition, number of trials after which a pruner is judged
+            (`first`), epochs of the budget (0: stop after `first` trials), epochs until which the
+            search continues to find the best (`last`), and the share of architectures that count
+            as best (`top`).
     """
     path, way, repetition, first, budget, last, top = task
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    table = table_of(path)
+    table = load_table(path)
     replay: Replay | Moasha
     if way.startswith("moasha"):
         replay = Moasha(table, way, repetition)
     else:
         replay = Replay(table, way, repetition)
-    told = replay.run(budget or sys.maxsize, first)
+    recommendations = replay.run(budget or sys.maxsize, first)
     after = {
         "after_volume": table.hypervolume_share(replay.finals.means()),
         "after_epochs": replay.spent,
     }
-    told += replay.run(budget)
+    recommendations += replay.run(budget)
     at_budget = after | {
-        "regret": 100 * (table.rows[table.ranked[0]].truth - table.rows[told[-1][1]].truth),
+        "regret": 100
+        * (table.rows[table.ranked[0]].truth - table.rows[recommendations[-1][1]].truth),
         "volume": table.hypervolume_share(replay.finals.means()),
-        "trials": len(told),
+        "trials": len(recommendations),
     }
-    told += replay.run(last)
-    good = set(table.ranked[: max(1, round(top * len(table.ranked)))])
-    reached = found_after(told, good)
+    recommendations += replay.run(last)
+    best = set(table.ranked[: max(1, round(top * len(table.ranked)))])
+    reached = epochs_until_found(recommendations, best)
     return {**at_budget, "epochs": reached or last or replay.spent, "found": reached is not None}
 
 
-def found_after(told: Sequence[tuple[int, str]], good: Set[str]) -> int | None:
-    """Epochs until one of the good was recommended, and ever after; None if the last is not."""
+def epochs_until_found(recommendations: Sequence[tuple[int, str]], best: Set[str]) -> int | None:
+    """Epochs from which on all recommendations are among `best`; None if the last one is not."""
     reached = None
-    for spent, text in reversed(told):
-        if text not in good:
+    for spent, text in reversed(recommendations):
+        if text not in best:
             break
         reached = spent
     return reached
 
 
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """All ways on one table."""
+    """Replay all ways on one table."""
     ways = list(dict.fromkeys([RANDOM, *options.ways]))
-    table = table_of(path)
-    whole = len(table.ranked) * table.recipe.epochs
-    budget = round(options.passes * whole)
-    last = round(options.passes_of_random * whole) if budget else 0
+    table = load_table(path)
+    table_epochs = len(table.ranked) * table.recipe.epochs
+    budget = round(options.passes * table_epochs)
+    last = round(options.passes_of_random * table_epochs) if budget else 0
     repetitions = range(options.repetitions)
     tasks = [
-        # Random search goes on, or the time that it takes would not be known.
+        # Random search continues beyond the budget, because speed-ups are relative to its epochs.
         (path, way, n, options.trials, budget, last if way == RANDOM else budget, options.top)
         for way in ways
         for n in repetitions
     ]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        found = pool.map(replayed, tasks, chunksize=max(1, options.repetitions // 8))
+        results = pool.map(replay_search, tasks, chunksize=max(1, options.repetitions // 8))
     by_way = {
-        way: found[i * len(repetitions) : (i + 1) * len(repetitions)] for i, way in enumerate(ways)
+        way: results[i * len(repetitions) : (i + 1) * len(repetitions)]
+        for i, way in enumerate(ways)
     }
     return {
         "table": table.name,
@@ -269,54 +283,58 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "budget_epochs": budget,
         "last_epochs_of_random": last,
         "ways": {
-            way: summary(runs, by_way[RANDOM]) | beside(way, by_way) for way, runs in by_way.items()
+            way: summarise_runs(runs, by_way[RANDOM]) | compare_unpruned(way, by_way)
+            for way, runs in by_way.items()
         },
     }
 
 
-def summary(
+def summarise_runs(
     runs: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Means with standard errors, medians, and the speed-up over random search."""
-    told: dict[str, Any] = {"repetitions": len(runs)}
+    summary: dict[str, Any] = {"repetitions": len(runs)}
     for key in ("regret", "volume", "after_volume", "after_epochs"):
         values = np.array([run[key] for run in runs])
-        told[key] = [
+        summary[key] = [
             round(float(values.mean()), 4),
             round(float(values.std(ddof=1) / len(values) ** 0.5), 4),
         ]
-    ours, theirs = (np.array([run["epochs"] for run in some]) for some in (runs, reference))
+    epochs, reference_epochs = (
+        np.array([run["epochs"] for run in group]) for group in (runs, reference)
+    )
     draw = np.random.default_rng(0)
     ratios = [
-        np.median(draw.choice(theirs, len(theirs))) / np.median(draw.choice(ours, len(ours)))
+        np.median(draw.choice(reference_epochs, len(reference_epochs)))
+        / np.median(draw.choice(epochs, len(epochs)))
         for _ in range(2000)
     ]
-    told["epochs"] = float(np.median(ours))
-    told["speed_up"] = [round(float(np.median(theirs) / np.median(ours)), 2)]
-    told["speed_up"] += [round(float(q), 2) for q in np.quantile(ratios, (0.025, 0.975))]
-    told["found"] = round(statistics.mean(run["found"] for run in runs), 3)
-    told["trials"] = statistics.median(run["trials"] for run in runs)
-    return told
+    summary["epochs"] = float(np.median(epochs))
+    summary["speed_up"] = [round(float(np.median(reference_epochs) / np.median(epochs)), 2)]
+    summary["speed_up"] += [round(float(q), 2) for q in np.quantile(ratios, (0.025, 0.975))]
+    summary["found"] = round(statistics.mean(run["found"] for run in runs), 3)
+    summary["trials"] = statistics.median(run["trials"] for run in runs)
+    return summary
 
 
-def beside(way: str, by_way: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """What a pruner changes after the same number of trials, repetition by repetition.
+def compare_unpruned(way: str, by_way: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """What a pruner changes after the same number of trials, paired by repetition.
 
-    Hypervolume with its standard error, and the part of the epochs that it saved; nothing if the
-    sampler did not run without a pruner.
+    The difference in hypervolume with its standard error, and the share of the epochs that are
+    saved; empty if the sampler was not replayed without a pruner.
     """
     sampler, _, pruner = way.partition("/")
     runs, plain = by_way[way], by_way.get(f"{sampler}/none")
     if plain is None or pruner == "none":
         return {}
-    away = np.array(
+    differences = np.array(
         [a["after_volume"] - b["after_volume"] for a, b in zip(runs, plain, strict=True)]
     )
-    spent = [sum(run["after_epochs"] for run in some) for some in (runs, plain)]
+    spent = [sum(run["after_epochs"] for run in group) for group in (runs, plain)]
     return {
         "after_difference": [
-            round(float(away.mean()), 4),
-            round(float(away.std(ddof=1) / len(away) ** 0.5), 4),
+            round(float(differences.mean()), 4),
+            round(float(differences.std(ddof=1) / len(differences) ** 0.5), 4),
         ],
         "saved": round(1 - spent[0] / spent[1], 3),
     }
@@ -328,29 +346,36 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["tpe/none", "nsga2/none", "tpe/asha"])
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument(
-        "--passes", type=float, default=1.0, help="budget, in tables; 0: `--trials` are all"
+        "--passes",
+        type=float,
+        default=1.0,
+        help="budget as a multiple of one trial per architecture; 0: stop after --trials",
     )
     parser.add_argument("--passes-of-random", type=float, default=6.0)
-    parser.add_argument("--trials", type=int, default=60, help="to look at what a pruner saves")
-    parser.add_argument("--top", type=float, default=0.01, help="what counts as found")
+    parser.add_argument(
+        "--trials", type=int, default=60, help="trials after which a pruner is judged"
+    )
+    parser.add_argument(
+        "--top", type=float, default=0.01, help="share of the architectures that count as best"
+    )
     parser.add_argument("--processes", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = [measure(path, options) for path in options.tables]
     for result in results:
         print(f"{result['table']}: {result['architectures']} architectures")
-        for way, told in result["ways"].items():
-            speed, low, high = told["speed_up"]
+        for way, summary in result["ways"].items():
+            speed, low, high = summary["speed_up"]
             print(
-                f"  {way:44s} regret {told['regret'][0]:5.2f} ± {told['regret'][1]:.2f}  volume "
-                f"{told['volume'][0]:.3f}  after {options.trials} trials "
-                f"{told['after_volume'][0]:.3f} for {told['after_epochs'][0]:.0f}  "
-                f"epochs {told['epochs']:6.0f}  "
+                f"  {way:44s} regret {summary['regret'][0]:5.2f} ± {summary['regret'][1]:.2f}  "
+                f"volume {summary['volume'][0]:.3f}  after {options.trials} trials "
+                f"{summary['after_volume'][0]:.3f} for {summary['after_epochs'][0]:.0f}  "
+                f"epochs {summary['epochs']:6.0f}  "
                 f"×{speed} ({low}–{high})  "
-                f"found {told['found']:.0%}  trials {told['trials']:.0f}"
+                f"found {summary['found']:.0%}  trials {summary['trials']:.0f}"
             )
     if options.json:
-        told = {
+        content = {
             "what": "searches replayed on tables of architectures",
             "environment": describe_environment(torch.device("cpu"), "float32"),
             "repetitions": options.repetitions,
@@ -358,7 +383,7 @@ def main() -> None:
             "trials": options.trials,
             "tables": results,
         }
-        options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

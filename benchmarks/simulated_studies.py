@@ -1,6 +1,6 @@
-"""What simulated searches share: the text of a way to search, and records that nobody trained.
+"""Trial records and final accuracies of simulated studies.
 
-Apart from `tabular`, because `claims.py` simulates without a table and without torch.
+This is not in `tabular_benchmark.py`, because `claims.py` simulates without a table and torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attentune.studies.analysis.seed_effects import Floats, Ints, estimate_seed_
 from attentune.studies.records import State, TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-"""When all of it is said to have happened, so that a repetition repeats."""
+"""The time of all simulated trials, so that a repetition is reproducible."""
 
 
 def make_trial_record(
@@ -31,7 +31,7 @@ def make_trial_record(
     params: int | None = None,
     macs: int | None = None,
 ) -> TrialRecord:
-    """A trial as the database would hold it, of which no more is known than this."""
+    """A trial as the database would hold it, with everything else unknown."""
     facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
     facts |= {
         "number": number,
@@ -50,38 +50,39 @@ def make_trial_record(
 
 
 def parse_settings(text: str) -> dict[str, str]:
-    """`first=0.3,eta=4` as a dictionary; ValueError for a part that is no NAME=VALUE."""
+    """Parse `first=0.3,eta=4`; ValueError for an item that is not NAME=VALUE."""
     return dict(pair.split("=") for pair in text.split(",") if pair)
 
 
 class FinalAccuracies:
-    """Final accuracies of complete trials, and what a study would say of them."""
+    """Final accuracies of complete trials, and the study's estimates from them."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self._trials: list[tuple[int, int, float]] = []
 
     def add(self, text: str, seed: int, accuracy: float) -> None:
-        """One more trial."""
-        place = self._places.setdefault(text, len(self._places))
-        self._trials.append((place, seed, accuracy))
+        """Add a complete trial."""
+        index = self._indices.setdefault(text, len(self._indices))
+        self._trials.append((index, seed, accuracy))
 
     def __bool__(self) -> bool:
         return bool(self._trials)
 
     def means(self) -> dict[str, float]:
-        """Of every architecture, less what seeds share."""
-        means, _, _ = self._found()
-        return dict(zip(self._places, means.tolist(), strict=True))
+        """By architecture, its mean accuracy less the seed effects."""
+        means, _, _ = self._estimate()
+        return dict(zip(self._indices, means.tolist(), strict=True))
 
     def recommend(self) -> str:
-        """The architecture that a study calls its best, but that ties go to the earliest."""
-        texts = list(self._places)
-        return texts[analyse.surest(*self._found(), range(len(texts)))]
+        """The architecture that a study would recommend; ties go to the earliest."""
+        texts = list(self._indices)
+        return texts[analyse.surest(*self._estimate(), range(len(texts)))]
 
-    def _found(self) -> tuple[Floats, Ints, Noise | None]:
-        """By architecture: its mean and its number of trials; and the noise."""
-        which, seeds, accuracies = map(np.array, zip(*self._trials, strict=True))
-        luck = estimate_seed_effects(which, seeds, accuracies)
-        counts = np.bincount(which)
-        return np.bincount(which, accuracies - luck.of(seeds)) / counts, counts, luck.noise
+    def _estimate(self) -> tuple[Floats, Ints, Noise | None]:
+        """Means and numbers of trials by architecture, and the noise of a trial."""
+        architectures, seeds, accuracies = map(np.array, zip(*self._trials, strict=True))
+        effects = estimate_seed_effects(architectures, seeds, accuracies)
+        counts = np.bincount(architectures)
+        means = np.bincount(architectures, accuracies - effects.of(seeds)) / counts
+        return means, counts, effects.noise
