@@ -175,9 +175,13 @@ class Lease:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One line of `attentune list`: the study, its trials by state, the best accuracy so far."""
+    """What has become of a study so far.
+
+    Attributes:
+        counts: trials of the search by their state.
+        last_activity: when a trial last began or ended, or else when the study was created.
+    """
 
     study: StudyRecord
     counts: Mapping[State, int]
-    best_accuracy: float | None
     last_activity: datetime

@@ -17,7 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...spaces.architecture import parse_recorded
+from ...studies.analysis.best import best_of_table
+from ...studies.analysis.findings import ArchitectureSummary
+from ...studies.analysis.trial_table import TrialTable
 from ...studies.records import BASELINE, CONFIRM, TrialRecord
 from ...studies.text import formatting
 from ..run.callback import Callback, RunningStudy, RunningTrial, RunOutcome
@@ -47,7 +49,9 @@ class LiveDisplay(Callback):
         self.started = time.monotonic()
         self.ended_trials = 0
         self.baseline: dict[int, float] = {}
-        self.best: tuple[float, str] | None = None
+        self._trials = TrialTable()
+        self._best: ArchitectureSummary | None = None
+        self._best_is_known = False
         self._live: Live | None = None
 
     def on_study_start(self, study: RunningStudy) -> None:
@@ -97,7 +101,7 @@ class LiveDisplay(Callback):
 
     def __rich__(self) -> RenderableType:
         """The live part: progress, the best so far, the running trials."""
-        return Group(self._progress(), self._best(), self._running())
+        return Group(self._progress(), self._best_line(), self._running())
 
     @property
     def time_left(self) -> float | None:
@@ -116,8 +120,8 @@ class LiveDisplay(Callback):
             return
         if record.architecture == self.study.config.backbone:
             self.baseline[record.seed] = record.accuracy
-        if self.best is None or record.accuracy > self.best[0]:
-            self.best = (record.accuracy, record.architecture)
+        self._trials.add([record])
+        self._best_is_known = False
 
     def _gain(self, accuracy: float, seed: int) -> str:
         if seed not in self.baseline:
@@ -162,19 +166,27 @@ class LiveDisplay(Callback):
         row.add_row(bar, f"{done}/{total} trials · {ending}")
         return row
 
-    def _best(self) -> RenderableType:
-        if self.best is None:
+    @property
+    def best(self) -> ArchitectureSummary | None:
+        """The best architecture so far; None before the first result."""
+        if not self._best_is_known:
+            self._best, self._best_is_known = best_of_table(self._trials), True
+        return self._best
+
+    def _best_line(self) -> RenderableType:
+        best = self.best
+        if best is None:
             return Text("no result yet", style="dim")
-        accuracy, text = self.best
         line = Text(
-            f"best {formatting.percent(accuracy)}", style="bold", no_wrap=True, overflow="ellipsis"
+            f"best {formatting.percent(best.accuracy)}",
+            style="bold",
+            no_wrap=True,
+            overflow="ellipsis",
         )
-        if self.baseline:
-            mean = sum(self.baseline.values()) / len(self.baseline)
-            line.append(
-                f"  {formatting.points(accuracy - mean)} over the bare backbone", "not bold green"
-            )
-        line.append(f"  {formatting.short_architecture(parse_recorded(text))}", "not bold")
+        if best.gain is not None:
+            gain = formatting.points(best.gain.mean)
+            line.append(f"  {gain} over the bare backbone", "not bold green")
+        line.append(f"  {formatting.short_architecture(best.architecture)}", "not bold")
         return line
 
     def _running(self) -> RenderableType:

@@ -22,15 +22,16 @@ def register(app: typer.Typer) -> None:
 def list_studies(db: Db = None, as_json: Json = False) -> None:
     """List the studies of a database."""
     with defer_interrupts():
-        from ...studies.outputs.study_json import summary_json
+        from ...studies.outputs import study_list
+        from ...studies.outputs.study_json import listed_study_json
         from .summary import print_studies
 
     with open_store(db, read_only=True) as store:
-        summaries = store.studies.summarize()
+        studies = study_list.list_studies(store)
         if as_json:
-            print_json([summary_json(summary) for summary in summaries])
-        elif summaries:
-            print_studies(summaries)
+            print_json([listed_study_json(study) for study in studies])
+        elif studies:
+            print_studies(studies)
         else:
             out.print(f"No studies in {store.name}; start one with `attentune search`.")
 

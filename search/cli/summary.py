@@ -15,7 +15,8 @@ from ...studies.analysis import analyse
 from ...studies.analysis.confirmation import Confirmation, Contender, confirmed
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
-from ...studies.records import StudyRecord, StudySummary, TrialRecord
+from ...studies.outputs.study_list import ListedStudy
+from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
 from ...studies.text.confirmation import (
     conclusion,
@@ -30,20 +31,20 @@ FRONT_ROWS = 12
 """Rows of the front that a terminal shows."""
 
 
-def print_studies(summaries: Iterable[StudySummary]) -> None:
+def print_studies(studies: Iterable[ListedStudy]) -> None:
     """One line for each study."""
     table = plain_table(
         "study", "backbone", ">trials", ">pruned", ">failed", ">best", "last change"
     )
-    for summary in summaries:
-        counts, best = summary.counts, summary.best_accuracy
+    for study in studies:
+        summary, counts = study.summary, study.summary.counts
         table.add_row(
             Text(summary.study.name),
             Text(summary.study.backbone),
             str(counts.get("complete", 0)),
             str(counts.get("pruned", 0)),
             str(counts.get("failed", 0)),
-            formatting.percent(best),
+            formatting.percent(study.best.accuracy if study.best else None),
             f"{summary.last_activity.astimezone():%Y-%m-%d %H:%M}",
         )
     out.print(table)

@@ -20,13 +20,13 @@ from ...spaces.architecture import Architecture, Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ..objectives import Objective, objective
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
+from .best import find_best
 from .findings import (
     ArchitectureSummary,
     AttentionTable,
     FailureGroup,
     Findings,
     MeanGain,
-    Noise,
     standard_error,
 )
 from .trial_table import Architectures, TrialTable
@@ -44,7 +44,7 @@ def analyse(
     objectives = tuple(objective(name) for name in study.objectives)
     architectures = Architectures.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
     points = tuple(architectures.points(range(len(architectures))))
-    front = pareto_front(points, objectives)
+    front, best = pareto_front(points, objectives), find_best(architectures)
     known = stages or study.config.stages
     return Findings(
         objectives=objectives,
@@ -52,7 +52,7 @@ def analyse(
         points=points,
         front=front,
         bare=next((point for point in points if point.architecture.bare), None),
-        best=best(points, architectures.noise),
+        best=None if best is None else points[best],
         knee=knee(front, objectives),
         noise=architectures.noise,
         table=attention_table(points, known),
@@ -114,34 +114,6 @@ def knee(
     sums = scaled.sum(axis=1)
     near = [p for p, total in zip(front, sums, strict=True) if total <= sums.min() + 1e-9]
     return max(near, key=lambda point: point.accuracy)
-
-
-def best(points: Sequence[ArchitectureSummary], noise: Noise | None) -> ArchitectureSummary | None:
-    """The architecture that is surest to be good (`surest`); None of none."""
-    if not points:
-        return None
-    params = [point.values.get("params", 0.0) for point in points]
-    means = np.array([point.accuracy for point in points])
-    counts = np.array([len(point.accuracies) for point in points])
-    return points[surest(means, counts, noise, params, [point.number for point in points])]
-
-
-def surest(
-    means: Vector,
-    counts: npt.NDArray[np.integer[Any]],
-    noise: Noise | None,
-    *ties: npt.ArrayLike,
-) -> int:
-    """Which of some architectures has the highest mean accuracy less its standard error.
-
-    Of many architectures with one seed the luckiest looks best; the error tells it from one that
-    was good with several. It comes from the noise floor, and is left out while that is unknown.
-    All arguments have a value for each architecture: `counts` are seeds, and ties go to the least
-    of `ties`, the first of which counts most.
-    """
-    error = noise.deviation / np.sqrt(counts) if noise else 0.0
-    keys = np.array([*reversed(ties), error - means], dtype=float)
-    return int(np.lexsort(keys)[0])
 
 
 def attention_table(

@@ -56,10 +56,9 @@ class TrialTable:
     @classmethod
     def of(cls, trials: Iterable[TrialRecord]) -> TrialTable:
         """The columns of records; a trial's number serves as its row id."""
-        columns = cls()
-        told = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
-        columns.update([[row[name] for name in TRIAL_COLUMNS] for row in told])
-        return columns
+        table = cls()
+        table.add(trials)
+        return table
 
     def __len__(self) -> int:
         return len(self._places)
@@ -109,6 +108,11 @@ class TrialTable:
         while len(self._places) > len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
         self._rows[[self._places[row_id] for row_id in told["id"]]] = new
+
+    def add(self, trials: Iterable[TrialRecord]) -> None:
+        """Add records, or replace the rows of their numbers; a number serves as the row id."""
+        fields = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
+        self.update([[row[name] for name in TRIAL_COLUMNS] for row in fields])
 
     def withdraw(self, ids: Iterable[int]) -> None:
         """Forget rows that are no longer in the database: trials that a cost limit turned away."""

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
-from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches, surest
+from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches
+from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.trial_table import Architectures
@@ -102,20 +103,7 @@ class LiveAnalysis:
     @property
     def best(self) -> int | None:
         """The best architecture; None while no trial is complete."""
-        return self._cache.get("best", self._best)
-
-    def _best(self) -> int | None:
-        architectures = self.architectures
-        if not len(architectures):
-            return None
-        params = np.nan_to_num(architectures.mean("params"))
-        return surest(
-            architectures.accuracy,
-            architectures.counts,
-            architectures.noise,
-            params,
-            architectures.numbers,
-        )
+        return self._cache.get("best", lambda: find_best(self.architectures))
 
     def findings(self, address: Address | None = None, cost: Objective | None = None) -> Findings:
         """What `analysis.analyse` finds; `points` are those to draw if there are very many.

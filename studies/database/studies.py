@@ -125,7 +125,6 @@ class StudyRepository:
             TrialRow.study_id,
             TrialRow.state,
             func.count().label("trials"),
-            func.max(TrialRow.accuracy).label("best"),
             func.max(TrialRow.started_at).label("started"),
             func.max(TrialRow.finished_at).label("finished"),
         )
@@ -210,6 +209,5 @@ def _summary(record: StudyRecord, by_state: Mapping[State, Row[Any]]) -> StudySu
     return StudySummary(
         study=record,
         counts={state: by_state[state].trials if state in by_state else 0 for state in STATES},
-        best_accuracy=by_state["complete"].best if "complete" in by_state else None,
         last_activity=max(moments, default=record.created_at),
     )

@@ -325,6 +325,18 @@ class TrialRepository:
             new = connection.execute(query.where(TrialRow.id > after_id))
             yield from new.partitions(MAX_ROWS_PER_PART)
 
+    def read_complete(self, study: Study) -> Iterator[Sequence[Row[Any]]]:
+        """Rows for `trial_table.TrialTable`, in parts: the complete trials of a search."""
+        query = (
+            select(*_TABLE_COLUMNS)
+            .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
+            .where(TrialRow.study_id == self._studies.record_of(study).id)
+            .where(TrialRow.state == "complete", with_role(confirming=False))
+            .order_by(TrialRow.id)
+        )
+        with self._database.begin("read") as connection:
+            yield from connection.execute(query).partitions(MAX_ROWS_PER_PART)
+
     def read_rejections(self, study: Study) -> list[RejectionRecord]:
         """What cost limits turned away, in order."""
         query = select(

@@ -8,8 +8,9 @@ from typing import Any
 from ..analysis import analyse
 from ..analysis.confirmation import confirmation_json, confirmed
 from ..database.store import Store
-from ..records import StudyRecord, StudySummary, TrialRecord
+from ..records import StudyRecord, TrialRecord
 from ..text.confirmation import conclusion
+from .study_list import ListedStudy
 
 
 def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
@@ -32,15 +33,15 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     return {**listed, "confirmation": proven}
 
 
-def summary_json(summary: StudySummary) -> dict[str, Any]:
+def listed_study_json(listed: ListedStudy) -> dict[str, Any]:
     """One line of `attentune list --json`."""
-    study = summary.study
+    summary, study = listed.summary, listed.summary.study
     return {
         "study": study.name,
         "backbone": study.backbone,
         "objectives": list(study.objectives),
         "counts": dict(summary.counts),
-        "best_accuracy": summary.best_accuracy,
+        "best_accuracy": listed.best.accuracy if listed.best else None,
         "created": study.created_at.isoformat(),
         "last_activity": summary.last_activity.isoformat(),
     }

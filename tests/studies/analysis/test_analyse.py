@@ -89,28 +89,6 @@ def test_the_knee_is_furthest_from_the_line_between_the_ends(
     assert (found.knee and found.knee.number) == knee
 
 
-def test_the_best_is_the_most_accurate_and_of_equals_the_smallest() -> None:
-    trials = [
-        trial(0, se(2), 0.7, params=300),
-        trial(1, se(4), 0.7, params=200),
-        trial(2, se(8), 0.6, params=100),
-    ]
-    found = analyse.analyse(study(), trials)
-    assert found.best is not None
-    assert found.best.number == 1
-
-
-def test_a_single_lucky_seed_is_not_the_best_while_others_were_good_with_several() -> None:
-    trials = [trial(seed, se(2), 0.70 + 0.02 * (-1) ** seed, seed=seed) for seed in range(4)]
-    lucky = trial(4, se(4), 0.705)
-    found = analyse.analyse(study(), [*trials, lucky])
-    assert found.best is not None
-    assert found.best.number == 0
-    better = analyse.analyse(study(), [*trials, trial(4, se(4), 0.75)])
-    assert better.best is not None
-    assert better.best.number == 4
-
-
 def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
     trials = [
         trial(0, BARE, 0.60, seed=0),

@@ -1,0 +1,70 @@
+"""The best architecture of a study, the same wherever one is named.
+
+The best architecture is the one with the highest mean accuracy over its seeds, once what all trials
+of a seed have in common is taken out (`seed_effects`), less the standard error of that mean. The
+error follows from the study's noise, pooled over all architectures, and from the number of seeds.
+It keeps an architecture with one fortunate seed from replacing one that was good with several: of
+many architectures with one seed each, the highest accuracy is mostly chance. While no architecture
+has two seeds the noise is unknown and no error is subtracted. Of equals, the one with fewer
+parameters is the best, then the one that was trained first. Only complete trials count. Confirming
+trials are judged on other data and never enter the best of a search.
+
+`attentune list`, `show`, `report`, `export --pick best`, the dashboard and the display of a running
+search all ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..records import TrialRecord
+from .findings import ArchitectureSummary, Noise
+from .trial_table import Architectures, TrialTable
+
+
+def best_of_trials(trials: Iterable[TrialRecord]) -> ArchitectureSummary | None:
+    """The best architecture of some trials; None while none is complete."""
+    return best_of_table(TrialTable.of(trials))
+
+
+def best_of_table(table: TrialTable) -> ArchitectureSummary | None:
+    """The best architecture of a table of trials; None while none is complete."""
+    architectures = Architectures.of(table)
+    index = find_best(architectures)
+    return None if index is None else architectures.points([index])[0]
+
+
+def find_best(architectures: Architectures) -> int | None:
+    """The index of the best of all architectures; None if there are none."""
+    if not len(architectures):
+        return None
+    return lowest_risk(
+        architectures.accuracy,
+        architectures.counts,
+        architectures.noise,
+        np.nan_to_num(architectures.mean("params")),
+        architectures.numbers,
+    )
+
+
+def lowest_risk(
+    accuracies: npt.NDArray[np.float64],
+    seeds: npt.NDArray[np.integer[Any]],
+    noise: Noise | None,
+    *tie_breakers: npt.ArrayLike,
+) -> int:
+    """The index of the highest accuracy less its standard error.
+
+    Args:
+        accuracies: (n,) means over seeds, seed effects taken out, fractions.
+        seeds: (n,) how many seeds each mean is of.
+        noise: of a single trial; None if it is unknown.
+        tie_breakers: (n,) each; of equals the one with the least of the first, then of the second.
+    """
+    errors = noise.deviation / np.sqrt(seeds) if noise else 0.0
+    keys = np.array([*reversed(tie_breakers), errors - accuracies], dtype=float)
+    return int(np.lexsort(keys)[0])
