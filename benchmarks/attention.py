@@ -6,12 +6,12 @@
 Maps are those at the end of the residual branches of a ResNet-18, and after the depthwise
 convolutions of a MobileNetV3 (the widest of each size), for images of 32×32 and the small stem.
 Timed are a forward pass in evaluation mode, and a forward and backward pass in training mode, in
-turns on one thread. `plain` is the same module inside `pool_scale.plain()`, `timm` timm's module
+turns on one thread. `plain` is the same module inside `disable_kernels()`, `timm` timm's module
 with the same hidden width, where there is one. Ratios are `theirs / ours`, above 1 where the fused
 form is faster. `passes` counts how often a training step reads or writes the map in memory outside
 the cache; it is computed from the operators on the meta device.
 
-The fused form is used by size limits (`spaces/kernels/pool_scale.py`). They should leave no median
+The fused form is used by size limits (`spaces/kernels/limits.py`). They should leave no median
 below 1 except for noise: `slower` lists medians below the limit. The result states the machine,
 versions, rounds and quartiles.
 """
@@ -46,7 +46,8 @@ from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.registry import attention
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
-from attentune.spaces.kernels import pool_scale, pool_scale_cpu
+from attentune.spaces.kernels.dispatch import disable_kernels
+from attentune.spaces.kernels.limits import DEFAULTS
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -58,7 +59,7 @@ VARIANTS = ("float32.channels_last", "bf16.channels_last", "float32.contiguous")
 
 MIN_MEDIAN_RATIO = 0.93
 """A smaller median ratio is more than noise."""
-MAX_CACHED_BYTES = 2 * pool_scale_cpu.SLAB
+MAX_CACHED_BYTES = 2 * DEFAULTS.chunk_bytes
 """Storages up to this size are assumed to stay in the CPU's cache."""
 
 Shape = tuple[int, int, int]
@@ -129,7 +130,7 @@ class TimedModule:
         wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
 
         def run() -> float:
-            with pool_scale.plain() if plain else contextlib.nullcontext():
+            with disable_kernels() if plain else contextlib.nullcontext():
                 wait()
                 began = time.perf_counter()
                 for _ in range(times):
@@ -184,7 +185,7 @@ def _traffic_bytes(tensor: Tensor) -> int:
 def count_passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
     """How many times a training step reads or writes the map."""
     timed = TimedModule(attention(name).load()(shape[1]), shape, variant, "meta")
-    with pool_scale.plain() if plain else contextlib.nullcontext(), MemoryTraffic() as traffic:
+    with disable_kernels() if plain else contextlib.nullcontext(), MemoryTraffic() as traffic:
         timed.bf16 = False  # The meta device has no autocast, but the map has the type already.
         timed.module.to(timed.x.dtype)
         timed.step()

@@ -42,7 +42,7 @@ from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.kernels import pool_scale as forms
+from attentune.spaces.kernels.dispatch import disable_kernels
 
 Result = dict[str, Any]
 COMMON = ("none", "se", "eca", "cbam", "ca")
@@ -119,7 +119,7 @@ def fused(bench: GPUBench) -> Result:
             for parameter in module.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
         ours = both_ways(copy.deepcopy(module), x, bench.device)
-        with forms.plain():
+        with disable_kernels():
             there = both_ways(copy.deepcopy(module), x, bench.device)
             here = both_ways(module, x, torch.device("cpu"))
         rows[name] = {"plain": apart(ours, there), "cpu": apart(ours, here)}

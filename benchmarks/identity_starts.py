@@ -33,7 +33,7 @@ from attentune.benchmarks.network_training import load_on_device, train_network
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
-from attentune.spaces.attentions.gates import SigmoidGate, zero
+from attentune.spaces.attentions.gates import SigmoidGate, zero_parameters
 from attentune.spaces.attentions.registry import attention
 
 BARE = "test_resnet"
@@ -67,8 +67,8 @@ class DoubledCoordinates(CoordinateAttention):
         super().__init__(channels, reduction_ratio)
         assert start == "identity"
         self.gate = SigmoidGate("identity")  # type: ignore[assignment]
-        zero(self.conv_h)
-        zero(self.conv_w)
+        zero_parameters(self.conv_h)
+        zero_parameters(self.conv_w)
 
 
 def text(name: str, form: str) -> str:

@@ -52,7 +52,8 @@ class PatchedLayers:
 
     def __init__(self, model: nn.Module) -> None:
         convolutions = [
-            (layer, "_conv_forward", _conv_forward) for layer in small_convolutions.layers(model)
+            (layer, "_conv_forward", _conv_forward)
+            for layer in small_convolutions.replaceable_layers(model)
         ]
         excitations = [
             (layer, "forward", _excited) for layer in model.modules() if _is_excitation(layer)

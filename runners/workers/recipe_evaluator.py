@@ -12,7 +12,7 @@ from ...errors import AttentuneError, TrialError
 from ...files import atomic_write
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.stem import Stem
-from ...spaces.kernels import batch_norm, pool_scale_cuda
+from ...spaces.kernels.triton_module import fallback_reasons
 from ...spaces.networks.build import build_network
 from ...spaces.networks.reusable_backbone import ReusableBackbone
 from ..costs import count_costs, count_training_memory_mib, measure_latency
@@ -118,13 +118,8 @@ def save_weights(model: nn.Module, job: Job) -> None:
 
 def describe_kernels(device: torch.device) -> dict[str, str]:
     """Why attentune's own kernels could not be used on a device; usually empty."""
-    kernels = {
-        "attention": pool_scale_cuda.KERNELS,
-        "strip": pool_scale_cuda.STRIPS,
-        "batch norm": batch_norm.KERNELS,
-    }
-    reasons = {name: module.reasons.get(device) for name, module in kernels.items()}
-    return {f"{name} kernels": f"torch's: {reason}" for name, reason in reasons.items() if reason}
+    reasons = fallback_reasons(device)
+    return {f"{name} kernels": f"torch's: {reason}" for name, reason in reasons.items()}
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .gates import Start, zero
+from .gates import Start, zero_parameters
 
 
 class DoubleAttention(nn.Module):
@@ -29,7 +29,7 @@ class DoubleAttention(nn.Module):
         self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # φ, θ and ρ in one pass
         self.out = nn.Conv2d(self.hidden, channels, 1)
         if start == "identity":
-            zero(self.out)
+            zero_parameters(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with what was handed out added."""

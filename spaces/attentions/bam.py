@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class BAM(nn.Module):
@@ -54,8 +54,8 @@ class BAM(nn.Module):
         )
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.channel[-1])
-            zero(self.spatial[-1])
+            zero_parameters(self.channel[-1])
+            zero_parameters(self.spatial[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooled_convolutions import convolve_planes
 from ..kernels.pooling import maximum, mean
-from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class ChannelHalf(nn.Module):
@@ -38,7 +38,7 @@ class ChannelHalf(nn.Module):
         self.fc2 = nn.Linear(hidden, channels, bias=bias)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.fc2)
+            zero_parameters(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
@@ -56,7 +56,7 @@ class SpatialHalf(nn.Module):
         self.bn = SafeBatchNorm2d(1)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.bn)
+            zero_parameters(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position scaled."""

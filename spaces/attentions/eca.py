@@ -19,7 +19,7 @@ from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooled_convolutions import convolve_vectors
 from ..kernels.pooling import mean
 from .formulas import eca_kernel
-from .gates import SigmoidGate, Start, zero
+from .gates import SigmoidGate, Start, zero_parameters
 
 
 class EfficientChannelAttention(nn.Module):
@@ -31,7 +31,7 @@ class EfficientChannelAttention(nn.Module):
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.conv)
+            zero_parameters(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""

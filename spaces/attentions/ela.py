@@ -18,7 +18,7 @@ from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooled_convolutions import convolve_strips
 from ..kernels.pooling import mean
 from .formulas import largest_divisor
-from .gates import SafeGroupNorm, SigmoidGate, Start, zero
+from .gates import SafeGroupNorm, SigmoidGate, Start, zero_parameters
 
 
 class EfficientLocalAttention(nn.Module):
@@ -30,7 +30,7 @@ class EfficientLocalAttention(nn.Module):
         self.norm = SafeGroupNorm(largest_divisor(channels, 16), channels)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.norm)
+            zero_parameters(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
-from .gates import BlendedGate, Start, in_groups
+from .gates import BlendedGate, Start, split_groups
 
 
 class EfficientMultiscaleAttention(nn.Module):
@@ -57,8 +57,8 @@ class EfficientMultiscaleAttention(nn.Module):
         shifts = torch.unflatten(by_two * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
         one = scale_map(one - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype))
         two = scale_map(two, by_one[:, :, None, None].to(x.dtype))
-        scale: Tensor = self.gate(in_groups(one + two, groups).sum(2) + shifts)
-        return (in_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
+        scale: Tensor = self.gate(split_groups(one + two, groups).sum(2) + shifts)
+        return (split_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
 
     def _everywhere(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """The layer's weights once a group, so that the map need not be cut and copied."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import SigmoidGate, Start, zero
+from .gates import SigmoidGate, Start, zero_parameters
 
 
 class EffectiveSqueezeExcitation(nn.Module):
@@ -26,7 +26,7 @@ class EffectiveSqueezeExcitation(nn.Module):
         self.fc = nn.Linear(channels, channels)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.fc)
+            zero_parameters(self.fc)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""

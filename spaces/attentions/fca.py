@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
-from ..kernels.pooling import weighted
-from .gates import SigmoidGate, Start, zero
+from ..kernels.pooling import weighted_sum
+from .gates import SigmoidGate, Start, zero_parameters
 
 # (u, v) on the 7×7 grid in the order of their accuracy alone (the paper's figure 4).
 _BEST = (
@@ -57,13 +57,13 @@ class FrequencyChannelAttention(nn.Module):
         self.fc2 = nn.Linear(hidden, channels, bias=False)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.fc2)
+            zero_parameters(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
         rows, columns = _basis(self.u, x.shape[2], x.dtype), _basis(self.v, x.shape[3], x.dtype)
         basis = (rows.unsqueeze(2) * columns.unsqueeze(1)).unsqueeze(0)
-        x, spectrum = pool_map(x, weighted(basis, 2, 3))
+        x, spectrum = pool_map(x, weighted_sum(basis, 2, 3))
         scale: Tensor = self.gate(self.fc2(self.act(self.fc1(spectrum))))
         return scale_map(x, scale[:, :, None, None])
 

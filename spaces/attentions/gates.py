@@ -1,4 +1,4 @@
-"""Pieces that several attentions share: the gate with its two starts, and patient norms.
+"""What several attentions share: gates with two starts, and norms that tolerate a single value.
 
 A published gate is σ(z), near 0.5 before training, so every module halves its map at first. A gate
 that starts as the identity is 2·σ(z) with the last layer before it at zero: 2·σ(0) is 1 exactly,
@@ -7,7 +7,7 @@ in every precision, and x · 1 is x to the last bit. The layer at zero still get
 
 A gate without a layer before it that could be zero is blended in instead: 1 + a·(σ(z) − 1) with one
 more parameter, a = 0 at first. a = 1 is the published gate. Where both forms are possible they were
-compared in short trials on the embedded tasks (benchmarks/identity_starts.py): for one gate
+compared in short trials on the embedded tasks (benchmarks/identity_starts.py). For one gate
 the doubled form trains as well and needs no parameter; for the product of two, coordinate
 attention, the blended one trains better.
 """
@@ -32,8 +32,8 @@ class SigmoidGate(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Gate values in (0, 1), or in (0, 2) if doubled."""
-        opened = z.sigmoid()
-        return 2 * opened if self.doubled else opened
+        gate = z.sigmoid()
+        return 2 * gate if self.doubled else gate
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
@@ -50,63 +50,63 @@ class BlendedGate(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Gate values, the same shape."""
-        return self.blended(z.sigmoid(), *self.parameters())
+        return self.blend(z.sigmoid(), *self.parameters())
 
     @staticmethod
-    def blended(opened: Tensor, *weight: Tensor) -> Tensor:
-        """1 + a·(opened − 1), if there is an a."""
+    def blend(gate: Tensor, *weight: Tensor) -> Tensor:
+        """1 + a·(gate − 1), if there is an a; else the gate itself."""
         for a in weight:
-            return 1 + a * (opened - 1)
-        return opened
+            return 1 + a * (gate - 1)
+        return gate
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return "σ" if self.weight is None else "1 + a·(σ − 1)"
 
 
-def in_groups(x: Tensor, groups: int) -> Tensor:
-    """(N, C, H, W) as (N, G, C / G, H, W), without a copy in any memory format."""
+def split_groups(x: Tensor, groups: int) -> Tensor:
+    """(N, C, H, W) as (N, groups, C / groups, H, W), without a copy in any memory format."""
     return x.view(x.shape[0], groups, -1, *x.shape[2:])
 
 
-def zero(layer: nn.Module) -> None:
+def zero_parameters(layer: nn.Module) -> None:
     """Set a layer's weight and bias to zero: the last one before a doubled gate."""
     for parameter in layer.parameters(recurse=False):
         nn.init.zeros_(parameter)
 
 
-def _patient(norm: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
+def _use_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
     return F.batch_norm(
         input, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )
 
 
 class SafeBatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of (N, C) or (N, C, L) that survives one value a channel; see the 2d one."""
+    """Batch norm of (N, C) or (N, C, L) that accepts one value a channel; see `SafeBatchNorm2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
         if self.training and input.numel() == input.shape[1]:
-            return _patient(self, input)
+            return _use_running_statistics(self, input)
         return super().forward(input)
 
 
 class SafeBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that survives one value a channel.
+    """Batch norm that accepts one value a channel.
 
-    Training on a single picture with a 1×1 map has no variance, and torch refuses it. Here such a
-    batch is normalised with the running statistics, and leaves them as they are.
+    A single image with a 1×1 map has no variance, and torch refuses to train on it. Here such a
+    batch is normalised with the running statistics, which stay as they are.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
         if self.training and input.numel() == input.shape[1]:
-            return _patient(self, input)
+            return _use_running_statistics(self, input)
         return super().forward(input)
 
 
 class SafeGroupNorm(nn.GroupNorm):
-    """Group norm that takes one value a group for zero, where torch refuses it."""
+    """Group norm that normalises one value a group to zero, where torch refuses it."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) to the same shape."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..kernels.pool_scale import is_fused_channels_last
 from ..kernels.pooled_convolutions import project_to_plane
-from .gates import Start, zero
+from .gates import Start, zero_parameters
 
 
 class GlobalContext(nn.Module):
@@ -31,7 +31,7 @@ class GlobalContext(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.act = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, channels)
-        zero(self.fc2)
+        zero_parameters(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the context added everywhere."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
-from ..kernels.pooling import squares
+from ..kernels.pooling import sum_of_squares
 from .gates import Start
 
 _EPSILON = 1e-5
@@ -34,7 +34,7 @@ class GatedChannelTransformation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, energy = pool_map(x, squares(2, 3))
+        x, energy = pool_map(x, sum_of_squares(2, 3))
         s = self.alpha * (energy + _EPSILON).sqrt()
         total = s.square().sum(1, keepdim=True) + _EPSILON
         scale = 1 + torch.tanh(self.gamma * s * (x.shape[1] / total).sqrt() + self.beta)

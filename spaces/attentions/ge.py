@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
 from .formulas import ge_convolutions
-from .gates import BlendedGate, SafeBatchNorm2d, SigmoidGate, Start, zero
+from .gates import BlendedGate, SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class GatherExcite(nn.Module):
@@ -60,7 +60,7 @@ class GatherExcite(nn.Module):
         last = self.mlp or self.gather
         self.gate = BlendedGate(start) if last is None else SigmoidGate(start)
         if last is not None and start == "identity":
-            zero(last[-1])
+            zero_parameters(last[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""

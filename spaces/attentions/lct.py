@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .gates import SafeGroupNorm, SigmoidGate, Start, zero
+from .gates import SafeGroupNorm, SigmoidGate, Start, zero_parameters
 
 
 class LinearContextTransform(nn.Module):
@@ -28,7 +28,7 @@ class LinearContextTransform(nn.Module):
         self.norm = SafeGroupNorm(number, channels)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.norm)
+            zero_parameters(self.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""

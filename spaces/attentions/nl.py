@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..kernels.pool_scale import can_fuse
-from .gates import SafeBatchNorm2d, Start, zero
+from ..kernels.dispatch import can_fuse
+from .gates import SafeBatchNorm2d, Start, zero_parameters
 
-FEW = 512
-"""Tokens up to which, in bf16 on a CPU, products of matrices are faster than a fused kernel."""
+MAX_MATMUL_TOKENS_BF16 = 512
+"""Tokens up to which, in bf16 on a CPU, products of matrices are faster than fused attention."""
 
 
 class NonLocal(nn.Module):
@@ -35,7 +35,7 @@ class NonLocal(nn.Module):
         self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # θ, φ and g in one pass
         self.out = nn.Conv2d(self.hidden, channels, 1)
         self.bn = SafeBatchNorm2d(channels)
-        zero(self.bn)
+        zero_parameters(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the mixture added."""
@@ -46,7 +46,7 @@ class NonLocal(nn.Module):
         if fast:
             tokens = tokens.contiguous()  # torch's fast kernels take only such ones
         theta, phi, g = tokens.split(self.hidden, dim=3)
-        if fast and g.dtype == torch.bfloat16 and g.shape[2] <= FEW:
+        if fast and g.dtype == torch.bfloat16 and g.shape[2] <= MAX_MATMUL_TOKENS_BF16:
             mixed = ((theta @ phi.transpose(2, 3)).softmax(3).to(g.dtype) @ g)[:, 0]
         else:
             mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)[:, 0]

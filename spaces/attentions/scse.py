@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooled_convolutions import project_to_plane
 from ..kernels.pooling import mean
-from .gates import Start, zero
+from .gates import Start, zero_parameters
 
 
 class ConcurrentSqueezeExcitation(nn.Module):
@@ -32,8 +32,8 @@ class ConcurrentSqueezeExcitation(nn.Module):
         self.fc2 = nn.Linear(hidden, channels, bias=False)
         self.spatial = nn.Conv2d(channels, 1, 1, bias=False)
         if start == "identity":
-            zero(self.fc2)
-            zero(self.spatial)
+            zero_parameters(self.fc2)
+            zero_parameters(self.spatial)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import SigmoidGate, Start, zero
+from .gates import SigmoidGate, Start, zero_parameters
 
 
 class SqueezeExcitation(nn.Module):
@@ -37,7 +37,7 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = nn.Linear(hidden, channels, bias=bias)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.fc2)
+            zero_parameters(self.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""

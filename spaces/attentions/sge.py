@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import pool_map
 from ..kernels.pooling import mean
 from .formulas import channel_groups
-from .gates import SafeGroupNorm, SigmoidGate, Start, in_groups
+from .gates import SafeGroupNorm, SigmoidGate, Start, split_groups
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -36,7 +36,7 @@ class SpatialGroupEnhance(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
         x, means = pool_map(x, mean(2, 3))
-        grouped = in_groups(x, self.groups)
-        likeness = (grouped * in_groups(means[:, :, None, None], self.groups)).sum(2)
+        grouped = split_groups(x, self.groups)
+        likeness = (grouped * split_groups(means[:, :, None, None], self.groups)).sum(2)
         scale: Tensor = self.gate(self.norm(likeness))
         return (grouped * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)

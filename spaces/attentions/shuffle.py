@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import is_fused_channels_last, pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
-from .gates import SigmoidGate, Start, in_groups
+from .gates import SigmoidGate, Start, split_groups
 
 
 class ShuffleAttention(nn.Module):
@@ -65,5 +65,5 @@ class ShuffleAttention(nn.Module):
             return channels.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
-        shuffled = in_groups(y, 2).transpose(1, 2).flatten(1, 2)
+        shuffled = split_groups(y, 2).transpose(1, 2).flatten(1, 2)
         return shuffled.contiguous(memory_format=layout)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
 
+from ..kernels.dispatch import has_tangent
 from ..kernels.pool_scale import can_fuse_map
 from ..kernels.pool_scale_cpu import differentiable_gradients, memory_order, split_into_chunks
 from .gates import BlendedGate, Start
@@ -36,31 +37,41 @@ class SimAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        weights = (x, *self.gate.parameters())
-        if can_fuse_map(x) and torch.is_grad_enabled() and any(w.requires_grad for w in weights):
-            result: Tensor = _Fused.apply(*weights)  # type: ignore[no-untyped-call]
+        inputs = (x, *self.gate.parameters())
+        if can_fuse_map(x) and torch.is_grad_enabled() and _has_gradient(inputs):
+            result: Tensor = SimAMFunction.apply(*inputs)  # type: ignore[no-untyped-call]
             return result
-        return _simam(*weights)
+        return _simam(*inputs)
+
+
+def _has_gradient(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether gradients are wanted, and none of them in forward mode."""
+    return any(t.requires_grad for t in tensors) and not any(map(has_tangent, tensors))
 
 
 def _simam(x: Tensor, *blend: Tensor) -> Tensor:
-    squares, slope = _squares(x - x.mean((2, 3), keepdim=True), (2, 3))
-    return x * BlendedGate.blended((squares * slope + 0.5).sigmoid(), *blend)
+    """The formula; `blend` is the parameter that blends the gate in, if there is one."""
+    squares, slope = _squares_and_slope(x - x.mean((2, 3), keepdim=True), (2, 3))
+    return x * BlendedGate.blend((squares * slope + 0.5).sigmoid(), *blend)
 
 
-def _squares(centred: Tensor, places: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ²."""
+def _squares_and_slope(centred: Tensor, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ² over `axes`."""
     squares = centred * centred  # CUDA's autocast would widen `square`, and the quotient below
-    number = centred.shape[places[0]] * centred.shape[places[1]]
-    variance = squares.mean(places, keepdim=True) * (number / max(1, number - 1))
+    places = centred.shape[axes[0]] * centred.shape[axes[1]]
+    variance = squares.mean(axes, keepdim=True) * (places / max(1, places - 1))
     return squares, (0.25 / (variance + _LAMBDA)).to(centred.dtype)
 
 
-class _Fused(Function):
-    """The same, some samples at a time; backwards everything is computed again, in the cache."""
+class SimAMFunction(Function):
+    """The formula for some samples at a time, which stay in the cache.
+
+    The backward pass computes everything again, so that nothing of the map's size is kept.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *blend: Tensor) -> Tensor:
+        """The map with every value scaled."""
         ctx.save_for_backward(x, *blend)
         y = torch.empty_like(x)
         for x_, y_ in split_into_chunks(x, y):
@@ -69,6 +80,7 @@ class _Fused(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of the map and of the parameter that blends the gate in."""
         x, *blend = ctx.saved_tensors
         if torch.is_grad_enabled():
             return differentiable_gradients(_simam, (x, *blend), (grad,))
@@ -76,27 +88,39 @@ class _Fused(Function):
             grad = torch.empty_like(x).copy_(grad)
         order = memory_order(x)
         total = torch.empty_like(x)
-        slabs = split_into_chunks(*(tensor.permute(order) for tensor in (x, grad, total)))
-        parts = [_back(x, g, into, order, *blend) for x, g, into in slabs]
-        return total, *(torch.stack(parts).sum(0).to(a.dtype) for a in blend)
+        chunks = split_into_chunks(*(tensor.permute(order) for tensor in (x, grad, total)))
+        of_blend = [
+            _chunk_backward(x_, grad_, total_, order, *blend) for x_, grad_, total_ in chunks
+        ]
+        return total, *(torch.stack(of_blend).sum(0).to(a.dtype) for a in blend)
 
 
-def _back(x: Tensor, grad: Tensor, total: Tensor, order: tuple[int, ...], *blend: Tensor) -> Tensor:
-    """The gradient of a slab of the map into `total`; returns that of the blend's weight."""
-    places = (order.index(2), order.index(3))
-    centred = x - x.mean(places, keepdim=True)
-    squares, slope = _squares(centred, places)
-    opened = torch.mul(squares, slope).add_(0.5).sigmoid_()
-    torch.mul(grad, BlendedGate.blended(opened, *blend), out=total)
+def _chunk_backward(
+    x: Tensor, grad: Tensor, of_map: Tensor, order: tuple[int, ...], *blend: Tensor
+) -> Tensor:
+    """The gradient of the parameter that blends the gate in, of one chunk.
+
+    Args:
+        x: some samples of the map, with its axes permuted to `order`.
+        grad: the gradient of the result, permuted likewise.
+        of_map: buffer for the gradient of the map, permuted likewise.
+        order: the order of the axes in memory.
+        blend: the parameter, if there is one.
+    """
+    axes = (order.index(2), order.index(3))
+    centred = x - x.mean(axes, keepdim=True)
+    squares, slope = _squares_and_slope(centred, axes)
+    sigmoid = torch.mul(squares, slope).add_(0.5).sigmoid_()
+    torch.mul(grad, BlendedGate.blend(sigmoid, *blend), out=of_map)
     of_gate = grad * x
-    of_blend = (of_gate * (opened - 1)).sum() if blend else x.new_zeros(())
+    of_blend = (of_gate * (sigmoid - 1)).sum() if blend else x.new_zeros(())
     for a in blend:
         of_gate *= a
-    of_z = torch.ops.aten.sigmoid_backward(of_gate, opened)
-    of_slope = torch.mul(of_z, squares, out=squares).sum(places, keepdim=True)
+    of_z = torch.ops.aten.sigmoid_backward(of_gate, sigmoid)
+    of_slope = torch.mul(of_z, squares, out=squares).sum(axes, keepdim=True)
     of_variance = -4 * slope.square() * of_slope
-    number = x.shape[places[0]] * x.shape[places[1]]
-    of_squares = of_z.mul_(slope).add_(of_variance / max(1, number - 1))
+    places = x.shape[axes[0]] * x.shape[axes[1]]
+    of_squares = of_z.mul_(slope).add_(of_variance / max(1, places - 1))
     of_centred = centred.mul_(of_squares).mul_(2)
-    total.add_(of_centred).sub_(of_centred.mean(places, keepdim=True))
+    of_map.add_(of_centred).sub_(of_centred.mean(axes, keepdim=True))
     return of_blend

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean, variance
-from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero
+from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero_parameters
 
 
 class StyleRecalibration(nn.Module):
@@ -29,7 +29,7 @@ class StyleRecalibration(nn.Module):
         self.bn = SafeBatchNorm1d(channels)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.bn)
+            zero_parameters(self.bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""

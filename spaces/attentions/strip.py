@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooling import mean
-from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero
+from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero_parameters
 
 
 class StripPooling(nn.Module):
@@ -33,7 +33,7 @@ class StripPooling(nn.Module):
         self.fuse = nn.Conv2d(channels, channels, 1)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.fuse)
+            zero_parameters(self.fuse)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from ..kernels.pooled_convolutions import convolve_planes
 from ..kernels.pooling import maximum, mean
-from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero
+from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class TripletAttention(nn.Module):
@@ -52,7 +52,7 @@ class _Branch(nn.Module):
         self.bn = SafeBatchNorm2d(1)
         self.gate = SigmoidGate(start)
         if start == "identity":
-            zero(self.bn)
+            zero_parameters(self.bn)
 
     def forward(self, maximum: Tensor, mean: Tensor) -> Tensor:
         gate: Tensor = self.gate(self.bn(convolve_planes(self.conv, maximum, mean)))

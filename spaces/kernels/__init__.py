@@ -1,1 +1,45 @@
-"""Faster implementations of what attention modules and small networks spend their time in."""
+"""Faster implementations of what attentions and small networks spend their time in.
+
+Every kernel computes what torch's operators compute, up to rounding, and is used only where it was
+measured to be faster. Elsewhere, the same functions run torch's operators.
+
+`pool_scale` (`pool_scale_cpu`)
+    Pooling a map and scaling it by a gate. Used by attentions on a CPU for maps of 2¹⁷ elements or
+    more. Benchmark: benchmarks/attention.py.
+`pool_scale_cuda` (`triton_pool_scale`, `triton_strips`)
+    The same on CUDA, for dense maps of 2¹⁷ elements or more. Benchmark: benchmarks/gpu.py.
+`gated_residual` (`triton_pool_scale`)
+    ReLU(x · gate + shortcut). Used in training on CUDA for a gate at the end of the residual branch
+    of a timm ResNet. Benchmark: benchmarks/gpu.py.
+`pooled_convolutions`
+    Convolutions of pooled rows, columns, planes and vectors. Used by attentions on a CPU.
+    Benchmark: benchmarks/attention.py.
+`small_convolutions`
+    Depthwise and 1×1 convolutions over up to 64 places. Used in training on a CPU in float32,
+    through runners/training/fast_ops.py. Benchmark: benchmarks/convolutions.py.
+`batch_norm` (`triton_batch_norm`)
+    Batch norm of maps with channels last. Used in training on CUDA, through
+    runners/training/fast_ops.py. Benchmark: benchmarks/gpu.py.
+
+Not kernels themselves: `pooling` has the formulas of all poolings, `convolution_matrix` turns small
+convolutions into products of matrices, `limits` holds every threshold, `dispatch` decides whether
+kernels may be used at all, `triton_module` lists the Triton kernels and tries them out on a device,
+and `torch_compat` holds what torch's public API does not offer.
+
+**When they step back.** While a network is traced, compiled or exported, inside transforms of
+`torch.func`, for forward-mode gradients and for gradients of gradients. The Triton kernels also
+step back on a device on which they cannot be compiled or do not compute what torch computes; the
+trial records the reason (`triton_module.fallback_reasons`).
+
+**How to switch them off.** `with dispatch.disable_kernels():` leaves everything to torch. `with
+limits.use_limits(min_map_elements=1, …):` moves single thresholds.
+
+**How they are tested.** tests/spaces/kernels compares each with torch's operators: values,
+gradients, gradients of gradients, memory format, all attentions, whole networks. On a machine
+without CUDA the Triton kernels run in Triton's interpreter, where Triton is installed:
+`TRITON_INTERPRET=1 pytest -m gpu tests/spaces/kernels`.
+
+**When to delete one.** Each benchmark reports the ratio of torch's time to ours, and lists what is
+slower. Once a release of torch brings the ratios of a kernel to 1, delete the kernel, its limits,
+its tests and its entry here; callers fall back to torch's function of the same meaning.
+"""

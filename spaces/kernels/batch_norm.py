@@ -1,9 +1,9 @@
 """Batch norm at the speed of the GPU's memory, in training.
 
-On an H200 a third of a bf16 step of ResNet-18 goes into torch's batch norm for maps with channels
+On an H200, a third of a bf16 step of ResNet-18 goes into torch's batch norm for maps with channels
 last, which reads memory at an eighth to a half of its speed. `batch_norm` gives such maps to the
-kernels of `norm_kernels.py` instead: the same formula (Ioffe and Szegedy, arXiv 1502.03167), the
-same running statistics.
+kernels of `triton_batch_norm.py` instead: the same formula (Ioffe and Szegedy, "Batch
+Normalization", ICML 2015, arXiv 1502.03167), the same running statistics.
 """
 
 from __future__ import annotations
@@ -16,15 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from .triton_module import TritonKernels
-
-LEAST = 2**17
-"""Values of a map below which starting kernels takes longer than they run."""
-
-FEWEST = 8
-"""Channels below which too little of a place lies together."""
-
-KERNELS = TritonKernels(f"{__package__}.triton_batch_norm")
+from .dispatch import kernels_enabled
+from .limits import current_limits
+from .triton_module import BATCH_NORM
 
 
 def batch_norm(
@@ -37,57 +31,72 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`torch.nn.functional.batch_norm`, by our kernels where they can have the map (`covers`)."""
-    own = (running_mean, running_var, weight, bias)
-    if training and covers(input, own) and not KERNELS.unusable(input.device):
-        result: Tensor = _Norm.apply(  # type: ignore[no-untyped-call]
-            input, *own, momentum, eps
+    """`torch.nn.functional.batch_norm`, with the same arguments, by our kernels where they can."""
+    vectors = (running_mean, running_var, weight, bias)
+    if (
+        training
+        and covers(input, vectors)
+        and kernels_enabled()
+        and BATCH_NORM.why_unusable(input.device) is None
+    ):
+        result: Tensor = BatchNormFunction.apply(  # type: ignore[no-untyped-call]
+            input, *vectors, momentum, eps
         )
         return result
-    return F.batch_norm(input, *own, training, momentum, eps)
+    return F.batch_norm(input, *vectors, training, momentum, eps)
 
 
-def covers(x: Tensor, own: Sequence[Tensor | None]) -> bool:
-    """Whether there is a kernel: a large map on CUDA with channels last, and all four vectors in
-    the precision that torch's function asks for."""
-    kept = torch.float64 if x.dtype == torch.float64 else torch.float32
+def covers(x: Tensor, vectors: Sequence[Tensor | None]) -> bool:
+    """Whether there is a kernel: for a large map on CUDA with channels last.
+
+    Args:
+        x: the map (N, C, H, W).
+        vectors: running mean, running variance, weight and bias (C,); none may be missing, and all
+            have the precision that torch's function asks for.
+    """
+    limits = current_limits()
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     return (
         x.is_cuda
         and x.ndim == 4
-        and x.numel() >= LEAST
-        and x.shape[1] >= FEWEST
+        and x.numel() >= limits.min_batch_norm_elements
+        and x.shape[1] >= limits.min_batch_norm_channels
         and x.is_floating_point()
         and x.is_contiguous(memory_format=torch.channels_last)
-        and all(each is not None and each.dtype == kept and each.is_contiguous() for each in own)
+        and all(v is not None and v.dtype == dtype and v.is_contiguous() for v in vectors)
     )
 
 
-class _Norm(Function):
+class BatchNormFunction(Function):
     """(x, running mean and variance, weight, bias, momentum, eps) to the normalised map."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        mean: Tensor,
-        var: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
         weight: Tensor,
         bias: Tensor,
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """The map; the running statistics move."""
-        found = KERNELS.module.forward(x, weight, bias, mean, var, momentum, eps)
-        y: Tensor = found[0]
-        ctx.save_for_backward(x, weight, *found[1:])
-        return y
+        """The map; the running statistics are updated in place."""
+        y, mean, inverse_deviation = BATCH_NORM.module.forward(
+            x, weight, bias, running_mean, running_var, momentum, eps
+        )
+        ctx.save_for_backward(x, weight, mean, inverse_deviation)
+        result: Tensor = y
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Those of map, weight and bias."""
-        x, weight, mean, inverse = ctx.saved_tensors
+        """The gradients of map, weight and bias."""
+        x, weight, mean, inverse_deviation = ctx.saved_tensors
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
-        of_map, *of_own = KERNELS.module.backward(x, grad, weight, mean, inverse)
-        return of_map, None, None, *of_own, None, None
+        of_map, of_weight, of_bias = BATCH_NORM.module.backward(
+            x, grad, weight, mean, inverse_deviation
+        )
+        return of_map, None, None, of_weight, of_bias, None, None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any
 
@@ -22,37 +23,47 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from . import pool_scale_cuda
-from .pool_scale_cpu import ScaleFunction, back, differentiable_gradients, memory_order
+from .pool_scale_cpu import (
+    ScaleFunction,
+    differentiable_gradients,
+    fused_pooling,
+    inverse_order,
+    memory_order,
+)
 
-RELU = (F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+RELU_FUNCTIONS = (F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 
-_waiting = False
+_deferring: ContextVar[bool] = ContextVar("deferring_products", default=False)
 
 
 @contextmanager
 def defer_products() -> Iterator[None]:
-    """Inside, the result of an attention goes where something is added to it."""
-    global _waiting
-    before, _waiting = _waiting, True
+    """Inside, the result of an attention is something that a block adds its shortcut to."""
+    if torch.compiler.is_compiling():  # nothing is deferred, and Dynamo cannot trace a ContextVar
+        yield
+        return
+    token = _deferring.set(True)
     try:
         yield
     finally:
-        _waiting = before
+        _deferring.reset(token)
 
 
 def scale_or_defer(x: Tensor, gate: Tensor) -> Any:
-    """x · gate, of a map and a gate that a kernel is for; inside `defer_products` as a promise."""
-    return DeferredProduct(x, gate) if _waiting and x.is_cuda else ScaleFunction.apply(x, gate)  # type: ignore[no-untyped-call]
+    """x · gate, of a map and a gate that a kernel covers; deferred inside `defer_products`."""
+    if x.is_cuda and _deferring.get():
+        return DeferredProduct(x, gate)
+    return ScaleFunction.apply(x, gate)  # type: ignore[no-untyped-call]
 
 
 def materialise(x: Any) -> Tensor:
-    """The tensor that something is, or stands for."""
+    """The tensor itself, or the one that a deferred tensor stands for."""
     tensor: Tensor = x.value if isinstance(x, DeferredTensor) else x
     return tensor
 
 
 class DeferredTensor:
-    """A tensor that is computed when somebody needs it."""
+    """A tensor that is computed when something needs its values."""
 
     @cached_property
     def value(self) -> Tensor:
@@ -67,26 +78,28 @@ class DeferredTensor:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Any function of torch that is given a promise."""
-        if func in RELU and isinstance(args[0], DeferredSum):
-            return args[0].cut_off()
-        given: tuple[Any, dict[str, Any]] = tree_map(materialise, (tuple(args), dict(kwargs or {})))
-        return func(*given[0], **given[1])
+        """Called by torch in place of any of its functions that a deferred tensor is passed to."""
+        if func in RELU_FUNCTIONS and isinstance(args[0], DeferredSum):
+            return args[0].apply_relu()
+        computed: tuple[Any, dict[str, Any]] = tree_map(
+            materialise, (tuple(args), dict(kwargs or {}))
+        )
+        return func(*computed[0], **computed[1])
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever tensors have."""
+        """Any attribute or method that tensors have."""
         return getattr(self.value, name)
 
 
-def _of_value(name: str) -> Callable[..., Any]:
-    def operator(self: DeferredTensor, *others: Any) -> Any:
-        return getattr(self.value, name)(*map(materialise, others))
+def _operator(name: str) -> Callable[..., Any]:
+    def operator(self: DeferredTensor, *operands: Any) -> Any:
+        return getattr(self.value, name)(*map(materialise, operands))
 
     return operator
 
 
 for _name in ("mul", "rmul", "sub", "rsub", "truediv", "matmul", "pow", "neg", "getitem"):
-    setattr(DeferredTensor, f"__{_name}__", _of_value(f"__{_name}__"))
+    setattr(DeferredTensor, f"__{_name}__", _operator(f"__{_name}__"))
 
 
 class DeferredProduct(DeferredTensor):
@@ -101,73 +114,84 @@ class DeferredProduct(DeferredTensor):
         product: Tensor = ScaleFunction.apply(self.x, self.gate)  # type: ignore[no-untyped-call]
         return product
 
-    def __add__(self, other: Any) -> Any:
-        """A promise of the sum, with a map that lies as this one does."""
+    def __add__(self, shortcut: Any) -> Any:
+        """A deferred sum, if the shortcut is a map of the same shape, strides and dtype."""
         x = self.x
-        alike = type(other) is Tensor and other.stride() == x.stride() and other.shape == x.shape
-        return (
-            DeferredSum(self, other)
-            if alike and other.dtype == x.dtype
-            else self.value + materialise(other)
+        same_layout = (
+            type(shortcut) is Tensor
+            and shortcut.stride() == x.stride()
+            and shortcut.shape == x.shape
         )
+        if same_layout and shortcut.dtype == x.dtype:
+            return DeferredSum(self, shortcut)
+        return self.value + materialise(shortcut)
 
     __iadd__ = __radd__ = __add__
 
 
 class DeferredSum(DeferredTensor):
-    """x · gate + other."""
+    """x · gate + shortcut."""
 
-    def __init__(self, gated: DeferredProduct, other: Tensor) -> None:
-        self.gated, self.other = gated, other
+    def __init__(self, product: DeferredProduct, shortcut: Tensor) -> None:
+        self.product, self.shortcut = product, shortcut
 
     @cached_property
     def value(self) -> Tensor:
         """The sum."""
-        return self.gated.value + self.other
+        return self.product.value + self.shortcut
 
-    def __add__(self, other: Any) -> Tensor:
-        """Of three there is no kernel."""
-        return self.value + materialise(other)
+    def __add__(self, summand: Any) -> Tensor:
+        """The sum of three tensors, for which there is no kernel."""
+        return self.value + materialise(summand)
 
     __iadd__ = __radd__ = __add__
 
-    def cut_off(self) -> Tensor:
-        """ReLU of the sum."""
-        result: Tensor = GatedResidualFunction.apply(self.gated.x, self.gated.gate, self.other)  # type: ignore[no-untyped-call]
+    def apply_relu(self) -> Tensor:
+        """ReLU of the sum, by the kernel."""
+        product = self.product
+        result: Tensor = GatedResidualFunction.apply(  # type: ignore[no-untyped-call]
+            product.x, product.gate, self.shortcut
+        )
         return result
 
 
 class GatedResidualFunction(Function):
-    """(x, gate, other) to ReLU(x · gate + other)."""
+    """(x, gate, shortcut) to ReLU(x · gate + shortcut)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, other: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gate: Tensor, shortcut: Tensor) -> Tensor:
         """The map."""
         order, y = memory_order(x), torch.empty_like(x)
-        lying = gate.permute(order).contiguous()
-        pool_scale_cuda.scale(x.permute(order), [lying], y.permute(order), other.permute(order))
-        ctx.save_for_backward(x, gate, other, y)
-        ctx.pool_node = x.grad_fn if hasattr(x.grad_fn, "made") else None
+        permuted_gate = gate.permute(order).contiguous()
+        pool_scale_cuda.scale(
+            x.permute(order), [permuted_gate], y.permute(order), shortcut.permute(order)
+        )
+        ctx.save_for_backward(x, gate, shortcut, y)
+        ctx.pooling_node = fused_pooling(x)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Those of all three."""
-        x, gate, other, y = ctx.saved_tensors
+        """The gradients of all three."""
+        x, gate, shortcut, y = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return differentiable_gradients(
-                lambda a, b, c: (a * b + c).relu(), (x, gate, other), (grad,)
-            )
+            return differentiable_gradients(_formula, (x, gate, shortcut), (grad,))
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
         order = memory_order(x)
-        lying = gate.permute(order).contiguous()
-        of_map, of_other = torch.empty_like(x), torch.empty_like(x)
-        of_gate = torch.empty_like(lying)
-        x_, grad_, y_, of_map_, of_other_ = (
-            tensor.permute(order) for tensor in (x, grad, y, of_map, of_other)
+        permuted_gate = gate.permute(order).contiguous()
+        of_map, of_shortcut = torch.empty_like(x), torch.empty_like(x)
+        of_gate = torch.empty_like(permuted_gate)
+        x_, grad_, y_, of_map_, of_shortcut_ = (
+            tensor.permute(order) for tensor in (x, grad, y, of_map, of_shortcut)
         )
-        pool_scale_cuda.gated_residual_backward(x_, grad_, y_, lying, of_map_, of_gate, of_other_)
-        if ctx.pool_node is not None:
-            ctx.pool_node.made = of_map
-        return of_map, of_gate.permute(back(order)), of_other
+        pool_scale_cuda.gated_residual_backward(
+            x_, grad_, y_, permuted_gate, of_map_, of_gate, of_shortcut_
+        )
+        if ctx.pooling_node is not None:
+            ctx.pooling_node.map_gradient = of_map
+        return of_map, of_gate.permute(inverse_order(order)), of_shortcut
+
+
+def _formula(x: Tensor, gate: Tensor, shortcut: Tensor) -> Tensor:
+    return (x * gate + shortcut).relu()

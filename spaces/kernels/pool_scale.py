@@ -14,7 +14,8 @@ made. For this, `pool_map` also returns the map, and the caller must continue wi
 
 Both compute the plain formula where somebody looks at the operators (tracing, compiling, exporting,
 transforms of `torch.func`), for gradients of gradients, where fusing would not be faster, and
-inside `plain()`. The two forms differ by rounding at most, and not at all where gates are 1.
+inside `disable_kernels()`. The two forms differ by rounding at most, and not at all where gates are
+1.
 
 On a CPU the fused form ends at the gate. Including the residual addition and the ReLU behind it
 saved 0 to 0.4 % of a residual block's step in bf16 and cost up to 4.7 % in float32. On CUDA
@@ -23,74 +24,60 @@ saved 0 to 0.4 % of a residual block's step in bf16 and cost up to 4.7 % in floa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from . import pool_scale_cpu, pool_scale_cuda
+from .dispatch import can_fuse, operators_hidden
 from .gated_residual import materialise, scale_or_defer
-from .pool_scale_cpu import FIRST, LAST, PoolFunction, ScaleFunction, back, memory_order
-from .pooling import Pooling, maximum, pool_by_formula, squares
+from .limits import current_limits
+from .pool_scale_cpu import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    PoolFunction,
+    ScaleFunction,
+    has_one_layout,
+    inverse_order,
+    memory_order,
+    multiply,
+    multiply_in_memory_order,
+)
+from .pooling import Pooling, pool_by_formula
 
 NEVER = 2**62
-
-# Limits from which on the fused form is faster, as benchmarks/attention.py measures.
-
-SMALL = 2**17
-"""Elements of a map below which calls cost more than traffic."""
-
-QUICK = {maximum(2, 3): 2**19, squares(2, 3): 2**20}
-"""The same for pools whose plain form is quick."""
-
-ALONE = 2**20
-"""The same for a gate where nothing is pooled in the fused form."""
-
-FEW = 32
-"""Places of a contiguous map below which its maximum over channels is slow as a plain reduction."""
-
-NARROW = 64
-"""With channels last: bytes of all channels of a place below which too little lies together."""
-
-LARGE = 512
-"""With channels first, and not in bf16: places of a plane."""
+"""Elements of no map: a limit where chunks are never faster."""
 
 
-def pool_map(x: Tensor, *pools: Pooling) -> tuple[Tensor, ...]:
-    """The map (N, C, H, W) to go on with, and what every pool makes of it.
+def pool_map(x: Tensor, *poolings: Pooling) -> tuple[Tensor, ...]:
+    """The map (N, C, H, W) to continue with, and the result of every pooling.
 
     `mean(2, 3)` gives (N, C), `mean(3)` gives (N, C, H), `mean(1)` gives (N, H, W), and so on.
     """
     x = materialise(x)
     if not torch.is_grad_enabled():
-        return (x, *_forwards(x, pools))
-    if not _pools_fused(x, pools):
-        formula = (
-            pool_scale_cpu.pool_by_operators if _is_map(x) and can_fuse(x) else pool_by_formula
-        )
-        return (x, *(formula(x, pool) for pool in pools))
+        return (x, *_pool_without_gradient(x, poolings))
+    if not _fuses_poolings(x, poolings):
+        in_layout = _is_map(x) and can_fuse(x)
+        compute = pool_scale_cpu.pool_by_operators if in_layout else pool_by_formula
+        return (x, *(compute(x, pooling) for pooling in poolings))
     if x.requires_grad:
-        results: tuple[Tensor, ...] = PoolFunction.apply(x, pools)  # type: ignore[no-untyped-call]
+        results: tuple[Tensor, ...] = PoolFunction.apply(x, poolings)  # type: ignore[no-untyped-call]
         return results
-    return (x, *pool_scale_cpu.pool(x, pools))
+    return (x, *pool_scale_cpu.pool(x, poolings))
 
 
 def scale_map(x: Tensor, *gates: Tensor) -> Tensor:
-    """The map (N, C, H, W) times every gate; a gate has length 1 where it is the same."""
+    """The map (N, C, H, W) times every gate; a gate has length 1 along axes where it is constant.
+
+    Where the block that the attention is in adds a shortcut to the result (`defer_products`), this
+    may return a `DeferredProduct` in place of a tensor.
+    """
     x = materialise(x)
-    # Under CUDA's autocast sums and powers are float32; a gate of them must not widen the map.
+    # Under CUDA's autocast sums and powers are float32; a gate made of them must not widen the map.
     gates = tuple(gate.to(x.dtype) for gate in gates)
-    if (len(gates) == 1 and not torch.is_grad_enabled()) or not _gates_fused(x, gates):
-        turned = (
-            _is_map(x)
-            and not all(map(pool_scale_cpu.has_one_layout, gates))
-            and can_fuse(x, *gates)
-        )
-        return (pool_scale_cpu.multiply_in_memory_order if turned else pool_scale_cpu.product)(
-            x, *gates
-        )
+    if (len(gates) == 1 and not torch.is_grad_enabled()) or not _fuses_gates(x, gates):
+        in_layout = _is_map(x) and not all(map(has_one_layout, gates)) and can_fuse(x, *gates)
+        return (multiply_in_memory_order if in_layout else multiply)(x, *gates)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *gates)):
         result: Tensor = (
             scale_or_defer(x, *gates) if len(gates) == 1 else ScaleFunction.apply(x, *gates)  # type: ignore[no-untyped-call]
@@ -99,124 +86,119 @@ def scale_map(x: Tensor, *gates: Tensor) -> Tensor:
     return pool_scale_cpu.scale(x, gates)
 
 
-def add_in_layout_of(x: Tensor, *parts: Tensor) -> Tensor:
-    """The sum of parts that broadcast to the map, and that lies in memory as the map does."""
-    order = memory_order(x) if can_fuse_map(x) else FIRST
-    first, *others = (part.permute(order).contiguous() for part in parts)
-    for part in others:
-        first = first + part
-    return first.permute(back(order))
-
-
-@contextmanager
-def plain() -> Iterator[None]:
-    """Inside, everything is the plain formula: what tests and benchmarks compare with."""
-    global _fusing
-    before, _fusing = _fusing, False
-    try:
-        yield
-    finally:
-        _fusing = before
-
-
-_fusing = True
-
-
-def can_fuse(*tensors: Tensor, counted: bool = False) -> bool:
-    """Whether tensors are computed on a CPU by nobody who wants to see the formula's operators.
-
-    With `counted` their number matters too, to who counts multiply-adds.
-    """
-    return (
-        _unseen(*tensors)
-        and all(tensor.device.type in ("cpu", "meta") for tensor in tensors)
-        and not (counted and torch._C._len_torch_dispatch_stack())
-    )
-
-
-def _unseen(*tensors: Tensor) -> bool:
-    if torch.compiler.is_compiling() or not _fusing:
-        return False
-    # Proxies, fake tensors and other subclasses stand for somebody who looks at the operators.
-    return (
-        all(type(tensor) is Tensor for tensor in tensors)
-        and not torch._C._is_tracing()
-        and not torch._C._are_functorch_transforms_active()
-        and forward_ad._current_level < 0
-    )
+def add_in_layout_of(x: Tensor, *summands: Tensor) -> Tensor:
+    """The sum of tensors that broadcast to the map `x`, in the memory format of the map."""
+    order = memory_order(x) if can_fuse_map(x) else CHANNELS_FIRST
+    total, *others = (summand.permute(order).contiguous() for summand in summands)
+    for summand in others:
+        total = total + summand
+    return total.permute(inverse_order(order))
 
 
 def can_fuse_map(x: Tensor, *gates: Tensor) -> bool:
     """Whether this map (N, C, H, W) is pooled and scaled in the fused form of a CPU."""
-    # Most maps of an inference with one picture end here, where a microsecond counts.
-    if torch.compiler.is_compiling() or type(x) is not Tensor or x.numel() < SMALL:
+    # Most maps of an inference with one image end here, where a microsecond counts.
+    if torch.compiler.is_compiling() or type(x) is not Tensor:
         return False
-    return _alike(x, *gates) and _pays(x) and can_fuse(x, *gates)
+    if x.numel() < current_limits().min_map_elements:
+        return False
+    return _are_alike(x, *gates) and _is_layout_worth_it(x) and can_fuse(x, *gates)
 
 
 def is_fused_channels_last(x: Tensor) -> bool:
-    """Whether this map is one of those, and lies with channels last."""
-    return can_fuse_map(x) and memory_order(x) == LAST
+    """Whether `can_fuse_map` holds and the map has channels last."""
+    return can_fuse_map(x) and memory_order(x) == CHANNELS_LAST
 
 
 def _is_map(x: Tensor) -> bool:
     return type(x) is Tensor and x.ndim == 4
 
 
-def _forwards(x: Tensor, pools: tuple[Pooling, ...]) -> list[Tensor]:
-    """Values that nobody will want a gradient of."""
-    last = _is_map(x) and memory_order(x) == LAST
-    if last and x.numel() >= min(_forwards_from(pool, x.dtype) for pool in pools) and can_fuse(x):
-        return pool_scale_cpu.pool(x, pools)
-    tops = type(x) is Tensor and any(pool.kind == "maximum" for pool in pools) and can_fuse(x)
+def _pool_without_gradient(x: Tensor, poolings: tuple[Pooling, ...]) -> list[Tensor]:
+    if torch.compiler.is_compiling():
+        return [pool_by_formula(x, pooling) for pooling in poolings]
+    channels_last = _is_map(x) and memory_order(x) == CHANNELS_LAST
+    if channels_last:
+        limit = min(_min_inference_elements(pooling, x.dtype) for pooling in poolings)
+        if x.numel() >= limit and can_fuse(x):
+            return pool_scale_cpu.pool(x, poolings)
+    has_maximum = any(pooling.kind == "maximum" for pooling in poolings)
+    fast_maximum = type(x) is Tensor and has_maximum and can_fuse(x)
     return [
-        pool_by_formula(x, pool, backwards=not tops or _slow_top(x, pool, last)) for pool in pools
+        pool_by_formula(
+            x,
+            pooling,
+            needs_gradient=not fast_maximum or _is_amax_slow(x, pooling, channels_last),
+        )
+        for pooling in poolings
     ]
 
 
-def _slow_top(x: Tensor, pool: Pooling, last: bool) -> bool:
-    """Where the quick maximum is slow: over places that do not lie together, or very few do."""
-    if pool.axes == (1,):
-        return not last and x.shape[2] * x.shape[3] < FEW
-    return last and pool.axes == (2, 3)
+def _is_amax_slow(x: Tensor, pooling: Pooling, channels_last: bool) -> bool:
+    """Whether `amax` reduces values that are not adjacent, or very few of them."""
+    if pooling.axes == (1,):
+        few_places = x.shape[2] * x.shape[3] < current_limits().min_channel_max_places
+        return not channels_last and few_places
+    return channels_last and pooling.axes == (2, 3)
 
 
-def _forwards_from(pool: Pooling, dtype: torch.dtype) -> int:
-    """Elements of a map with channels last from which on slabs are faster forwards."""
-    if pool.kind in ("mean", "maximum") and pool.axes in ((2,), (3,)):
-        return 2**13
-    if pool.kind == "mean" and pool.axes == (2, 3) and dtype == torch.bfloat16:
-        return 2**17
-    return {"maximum": 2**17, "weighted": 2**17, "variance": 2**20}.get(pool.kind, NEVER)
+def _min_inference_elements(pooling: Pooling, dtype: torch.dtype) -> int:
+    """Elements of a map with channels last from which on chunks are faster without gradients."""
+    limits = current_limits()
+    if pooling.kind in ("mean", "maximum") and pooling.axes in ((2,), (3,)):
+        return limits.min_inference_strip_elements
+    if pooling.kind == "mean" and pooling.axes == (2, 3) and dtype == torch.bfloat16:
+        return limits.min_inference_elements
+    if pooling.kind in ("maximum", "weighted"):
+        return limits.min_inference_elements
+    if pooling.kind == "variance":
+        return limits.min_inference_variance_elements
+    return NEVER
 
 
-def _pools_fused(x: Tensor, pools: tuple[Pooling, ...]) -> bool:
-    if _on_gpu(x):
-        return pool_scale_cuda.covers(x, pools) and not pool_scale_cuda.unusable(
-            x.device, strips=pool_scale_cuda.are_strips(pools)
+def _fuses_poolings(x: Tensor, poolings: tuple[Pooling, ...]) -> bool:
+    if _is_on_gpu(x):
+        return pool_scale_cuda.covers_poolings(x, poolings) and (
+            pool_scale_cuda.why_unusable(
+                x.device, strips=pool_scale_cuda.are_strip_poolings(poolings)
+            )
+            is None
         )
-    return can_fuse_map(x) and all(x.numel() >= QUICK.get(pool, 0) for pool in pools)
+    return can_fuse_map(x) and all(x.numel() >= _min_elements(pooling) for pooling in poolings)
 
 
-def _gates_fused(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
-    if _on_gpu(x, *gates):
-        return pool_scale_cuda.covers_gates(x, gates) and not pool_scale_cuda.unusable(
-            x.device, strips=len(gates) == 2
+def _min_elements(pooling: Pooling) -> int:
+    """Elements from which on a pooling is fused that torch's operators do fast."""
+    if pooling.axes != (2, 3):
+        return 0
+    if pooling.kind == "maximum":
+        return current_limits().min_max_elements
+    return current_limits().min_squares_elements if pooling.kind == "squares" else 0
+
+
+def _fuses_gates(x: Tensor, gates: tuple[Tensor, ...]) -> bool:
+    if _is_on_gpu(x, *gates):
+        return pool_scale_cuda.covers_gates(x, gates) and (
+            pool_scale_cuda.why_unusable(x.device, strips=len(gates) == 2) is None
         )
     if not can_fuse_map(x, *gates):
         return False
-    return x.numel() >= ALONE or hasattr(x.grad_fn, "made") or not torch.is_grad_enabled()
+    if x.numel() >= current_limits().min_gate_elements or not torch.is_grad_enabled():
+        return True
+    return pool_scale_cpu.fused_pooling(x) is not None
 
 
-def _on_gpu(x: Tensor, *gates: Tensor) -> bool:
-    """Whether this is a map for Triton's kernels."""
+def _is_on_gpu(x: Tensor, *gates: Tensor) -> bool:
+    """Whether this is a map for the Triton kernels."""
     if torch.compiler.is_compiling() or type(x) is not Tensor or not x.is_cuda:
         return False
-    lies = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-    return x.numel() >= SMALL and lies and _unseen(x, *gates) and _alike(x, *gates)
+    dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    large = x.numel() >= current_limits().min_map_elements
+    return large and dense and operators_hidden(x, *gates) and _are_alike(x, *gates)
 
 
-def _alike(x: Tensor, *gates: Tensor) -> bool:
+def _are_alike(x: Tensor, *gates: Tensor) -> bool:
+    """Whether the gates have the dtype, the batch size and the number of axes of the map."""
     return (
         x.ndim == 4
         and x.is_floating_point()
@@ -224,8 +206,8 @@ def _alike(x: Tensor, *gates: Tensor) -> bool:
     )
 
 
-def _pays(x: Tensor) -> bool:
-    size = x.element_size()
-    if memory_order(x) == LAST:
-        return x.shape[1] * size >= NARROW
-    return size >= 4 and x.shape[2] * x.shape[3] >= LARGE
+def _is_layout_worth_it(x: Tensor) -> bool:
+    limits, size = current_limits(), x.element_size()
+    if memory_order(x) == CHANNELS_LAST:
+        return x.shape[1] * size >= limits.min_channel_bytes
+    return size >= 4 and x.shape[2] * x.shape[3] >= limits.min_plane_places

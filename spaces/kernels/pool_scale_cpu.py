@@ -8,6 +8,8 @@ The functions work on views whose axes are in the order in which they lie in mem
 order"), and in which the axes that a pooling or a gate lacks have length 1. A small map is a single
 chunk, for which the number of calls counts. `pool_by_operators` and `multiply_in_memory_order` are
 for maps that are too small even for that.
+
+The two autograd functions serve CUDA as well, by the kernels of `pool_scale_cuda.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 
 from . import pool_scale_cuda
+from .limits import current_limits
 from .pooling import (
     Axes,
     Pooling,
@@ -29,142 +32,175 @@ from .pooling import (
     pooling_gradient,
 )
 
-SLAB = 2**20
-"""Bytes of a slab; four times as many where it is only read, by operators that keep little."""
+CHANNELS_FIRST: Axes = (0, 1, 2, 3)
+CHANNELS_LAST: Axes = (0, 2, 3, 1)
+"""The order of a map's axes in memory."""
 
-FIRST: Axes = (0, 1, 2, 3)
-LAST: Axes = (0, 2, 3, 1)
-"""The order of a map's axes in memory: channels first or last."""
+READ_ONLY_CHUNKS = 4
+"""Times that a chunk may be larger where it is only read, by operators that buffer little."""
 
 
 def memory_order(x: Tensor) -> Axes:
     """The order in which a map's axes lie in memory."""
     last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return LAST if last else FIRST
+    return CHANNELS_LAST if last else CHANNELS_FIRST
 
 
-def back(order: Axes) -> Axes:
+def inverse_order(order: Axes) -> Axes:
     """The permutation that undoes `order`."""
-    return FIRST if order == FIRST else (0, 3, 1, 2)
+    return CHANNELS_FIRST if order == CHANNELS_FIRST else (0, 3, 1, 2)
 
 
 def split_into_chunks(*tensors: Tensor, times: int = 1) -> Iterator[tuple[Tensor, ...]]:
-    """Some samples of all tensors at a time, `times` a slab; the first is a map."""
-    x, number = tensors[0], len(tensors[0])
-    size = max(1, times * SLAB * number // (x.numel() * x.element_size()))
-    if size >= number:
+    """Views of some samples at a time.
+
+    Args:
+        tensors: a map and others with as many samples.
+        times: how many times larger than `Limits.chunk_bytes` the map's part of a chunk may be.
+    """
+    x, count = tensors[0], len(tensors[0])
+    chunk_bytes = current_limits().chunk_bytes
+    size = max(1, times * chunk_bytes * count // (x.numel() * x.element_size()))
+    if size >= count:
         yield tensors
         return
-    for begin in range(0, number, size):
+    for begin in range(0, count, size):
         yield tuple(tensor[begin : begin + size] for tensor in tensors)
 
 
 # --- pooling --------------------------------------------------------------------------------------
 
 
-def pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
-    """The value of every pool, without its axes and without gradients."""
+def pool(x: Tensor, poolings: Sequence[Pooling]) -> list[Tensor]:
+    """The result of every pooling, without its axes and without gradients."""
     order = memory_order(x)
-    turned = [_turned(each, order) for each in pools]
-    lying = x.permute(order)
-    values = pool_scale_cuda.pool(lying, turned) if x.is_cuda else _pool(lying, turned)
+    permuted_poolings = [_in_order(pooling, order) for pooling in poolings]
+    permuted = x.permute(order)
+    compute = pool_scale_cuda.pool if x.is_cuda else _pool_chunks
+    values = compute(permuted, permuted_poolings)
     return [
-        value.permute(back(order)).squeeze(each.axes)
-        for value, each in zip(values, pools, strict=True)
+        value.permute(inverse_order(order)).squeeze(pooling.axes)
+        for value, pooling in zip(values, poolings, strict=True)
     ]
 
 
-def _pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
-    once = len(pools) == 1 and pools[0].kind in ("mean", "maximum")  # not worth cutting
-    slabs = [(x,)] if once else split_into_chunks(x, times=4)
-    found = [[pool_keeping_axes(slab, each) for each in pools] for (slab,) in slabs]
-    return found[0] if len(found) == 1 else [torch.cat(part) for part in zip(*found, strict=True)]
+def _pool_chunks(x: Tensor, poolings: Sequence[Pooling]) -> list[Tensor]:
+    single_pass = len(poolings) == 1 and poolings[0].kind in ("mean", "maximum")
+    chunks = [(x,)] if single_pass else split_into_chunks(x, times=READ_ONLY_CHUNKS)
+    values = [[pool_keeping_axes(chunk, pooling) for pooling in poolings] for (chunk,) in chunks]
+    if len(values) == 1:
+        return values[0]
+    return [torch.cat(chunk_values) for chunk_values in zip(*values, strict=True)]
 
 
 class PoolFunction(Function):
-    """(x, pools) to x and the values of its pools."""
+    """(map, poolings) to the map and the results of its poolings, for `pool_map`.
+
+    `map_gradient` is the gradient of the map that `ScaleFunction` has just made and that nothing
+    else refers to, so that it may be changed in place; else None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, pools: Sequence[Pooling]) -> tuple[Tensor, ...]:
-        """The map and the values."""
-        values = pool(x, pools)
+    def forward(ctx: Any, x: Tensor, poolings: Sequence[Pooling]) -> tuple[Tensor, ...]:
+        """The map and the pooled values."""
+        values = pool(x, poolings)
         ctx.set_materialize_grads(False)
-        ctx.pools = pools
-        ctx.made = (
-            None  # the gradient of the map that `ScaleFunction` has just made, and nobody else has
-        )
+        ctx.poolings = poolings
+        ctx.map_gradient = None
         ctx.save_for_backward(x, *values)
         return (x.view_as(x), *values)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        """That of the map; `grad` is that of the map given back, `grads` of the values."""
+        """The gradient of the map, from `grad` of the returned map and `grads` of the values."""
         x, *values = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *differentiable_gradients(_plainly(ctx.pools), (x,), (grad, *grads)), None
-        made, ctx.made = ctx.made, None
-        given = list(zip(ctx.pools, values, grads, strict=True))
-        parts = [part for part in given if part[2] is not None]
+            formula = _pooling_formula(ctx.poolings)
+            return *differentiable_gradients(formula, (x,), (grad, *grads)), None
+        reusable, ctx.map_gradient = ctx.map_gradient, None
+        all_parts = list(zip(ctx.poolings, values, grads, strict=True))
+        parts = [part for part in all_parts if part[2] is not None]
         if not parts:
             return grad, None
-        if x.is_cuda and len(parts) < len(given):  # a kernel is for all of them
-            parts = [(each, v, torch.zeros_like(v) if g is None else g) for each, v, g in given]
+        if x.is_cuda and len(parts) < len(all_parts):  # one kernel computes all of them
+            parts = [(p, v, torch.zeros_like(v) if g is None else g) for p, v, g in all_parts]
         if grad is None:
-            grad = made = torch.zeros_like(x)
+            grad = reusable = torch.zeros_like(x)
         elif grad.stride() != x.stride():
-            grad = made = torch.empty_like(x).copy_(grad)
-        total = grad if grad is made else torch.empty_like(x)
-        _add(x, grad, total, parts)
+            grad = reusable = torch.empty_like(x).copy_(grad)
+        total = grad if grad is reusable else torch.empty_like(x)
+        _add_pooling_gradients(x, grad, total, parts)
         return total, None
 
 
-def pool_by_operators(x: Tensor, pool: Pooling) -> Tensor:
-    """The pool's value by torch's operators and their gradients, along the map as it lies.
+def fused_pooling(x: Tensor) -> Any:
+    """The node of the autograd graph that made a map, if it is a `PoolFunction`'s; else None."""
+    return x.grad_fn if hasattr(x.grad_fn, "map_gradient") else None
 
-    A mean of rows or columns would else lie otherwise than its map.
+
+def pool_by_operators(x: Tensor, pooling: Pooling) -> Tensor:
+    """The pooled map by torch's operators and their gradients, in the memory order of the map.
+
+    `Tensor.mean` of rows or columns would have another memory format than its map.
     """
-    if pool.kind != "mean":
-        return pool_by_formula(x, pool)
-    if pool.axes in ((1,), (2, 3)):  # whatever is left lies in one order only
-        return mean_by_sum(x, pool.axes, kept=False)
+    if pooling.kind != "mean":
+        return pool_by_formula(x, pooling)
+    if pooling.axes in ((1,), (2, 3)):  # what is left has one memory order only
+        return mean_by_sum(x, pooling.axes, keepdim=False)
     order = memory_order(x)
-    value = mean_by_sum(x.permute(order), _turned(pool, order).axes)
-    return value.permute(back(order)).squeeze(pool.axes)
+    value = mean_by_sum(x.permute(order), _in_order(pooling, order).axes)
+    return value.permute(inverse_order(order)).squeeze(pooling.axes)
 
 
-def _plainly(pools: Sequence[Pooling]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    return lambda x: (x.view_as(x), *(pool_by_formula(x, each) for each in pools))
+def _pooling_formula(poolings: Sequence[Pooling]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    return lambda x: (x.view_as(x), *(pool_by_formula(x, pooling) for pooling in poolings))
 
 
-def _add(x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pooling, Any, Any]]) -> None:
-    """total = grad + every pool's part; the two may be one."""
+def _add_pooling_gradients(
+    x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pooling, Any, Any]]
+) -> None:
+    """total = grad + the part of every pooling.
+
+    Args:
+        x: the map.
+        grad: the gradient of the map from elsewhere, with the strides of the map.
+        total: the result; may be `grad`.
+        parts: of each pooling the value and the gradient of the value.
+    """
     order = memory_order(x)
-    pools = [_turned(each, order) for each, _, _ in parts]
-    small = [_lying(tensor, each, order) for each, *pair in parts for tensor in pair]
-    lying = [tensor.permute(order) for tensor in (x, grad, total)]
+    poolings = [_in_order(pooling, order) for pooling, _, _ in parts]
+    pooled = [
+        _expand_in_order(tensor, pooling, order) for pooling, *pair in parts for tensor in pair
+    ]
+    permuted = [tensor.permute(order) for tensor in (x, grad, total)]
     if x.is_cuda:
-        pool_scale_cuda.add(lying[0], lying[1], lying[2], pools, small)
+        pool_scale_cuda.add_pooling_gradients(
+            permuted[0], permuted[1], permuted[2], poolings, pooled
+        )
         return
-    if len(parts) == 1 and pools[0].kind == "mean":
-        torch.add(lying[1], pooling_gradient(x, pools[0], small[0], small[1], x), out=lying[2])
+    if len(parts) == 1 and poolings[0].kind == "mean":
+        part = pooling_gradient(x, poolings[0], pooled[0], pooled[1], x)
+        torch.add(permuted[1], part, out=permuted[2])
         return
     scratch = None
-    for x_, grad_, total_, *small_ in split_into_chunks(*lying, *small):
+    for x_, grad_, total_, *pooled_ in split_into_chunks(*permuted, *pooled):
         scratch = torch.empty_like(x_) if scratch is None else scratch[: len(x_)]
-        for each, value, given in zip(pools, small_[::2], small_[1::2], strict=True):
-            grad_ = torch.add(grad_, pooling_gradient(x_, each, value, given, scratch), out=total_)
+        for pooling, value, of_value in zip(poolings, pooled_[::2], pooled_[1::2], strict=True):
+            part = pooling_gradient(x_, pooling, value, of_value, scratch)
+            grad_ = torch.add(grad_, part, out=total_)
 
 
-def _turned(pool: Pooling, order: Axes) -> Pooling:
-    if order == FIRST:
-        return pool
-    weights = None if pool.weights is None else pool.weights.permute(order).contiguous()
-    return Pooling(pool.kind, tuple(order.index(axis) for axis in pool.axes), weights)
+def _in_order(pooling: Pooling, order: Axes) -> Pooling:
+    """The same pooling of a map whose axes are permuted to `order`."""
+    if order == CHANNELS_FIRST:
+        return pooling
+    weights = None if pooling.weights is None else pooling.weights.permute(order).contiguous()
+    return Pooling(pooling.kind, tuple(order.index(axis) for axis in pooling.axes), weights)
 
 
-def _lying(value: Tensor, pool: Pooling, order: Axes) -> Tensor:
-    """A pooled value with its axes of length 1, in one piece."""
-    for axis in sorted(pool.axes):
+def _expand_in_order(value: Tensor, pooling: Pooling, order: Axes) -> Tensor:
+    """A pooled value with its axes of length 1, permuted to `order` and contiguous."""
+    for axis in sorted(pooling.axes):
         value = value.unsqueeze(axis)
     return value.permute(order).contiguous()
 
@@ -172,26 +208,26 @@ def _lying(value: Tensor, pool: Pooling, order: Axes) -> Tensor:
 # --- scaling --------------------------------------------------------------------------------------
 
 
-def product(x: Tensor, *gates: Tensor) -> Tensor:
-    """The plain formula."""
+def multiply(x: Tensor, *gates: Tensor) -> Tensor:
+    """The plain formula: the map times every gate."""
     for gate in gates:
         x = x * gate
     return x
 
 
 def multiply_in_memory_order(x: Tensor, *gates: Tensor) -> Tensor:
-    """The plain formula, with gates that lie as their map does."""
+    """The plain formula, with gates in the memory order of their map."""
     order = memory_order(x)
-    return product(x.permute(order), *_lying_gates(gates, order)).permute(back(order))
+    return multiply(x.permute(order), *gates_in_order(gates, order)).permute(inverse_order(order))
 
 
 def has_one_layout(gate: Tensor) -> bool:
-    """Whether a gate has but one order of axes in memory: channels alone, or places alone."""
+    """Whether a gate has only one possible memory order: of channels alone, or of places alone."""
     return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
 
 
-def _lying_gates(gates: Sequence[Tensor], order: Axes) -> list[Tensor]:
-    """Gates as their map lies: with another order of axes they cost several times as much."""
+def gates_in_order(gates: Sequence[Tensor], order: Axes) -> list[Tensor]:
+    """Gates in memory order; multiplying with another order takes several times as long."""
     return [gate.permute(order).contiguous() for gate in gates]
 
 
@@ -199,88 +235,98 @@ def scale(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     """The product without gradients."""
     if x.is_cuda:
         order, y = memory_order(x), torch.empty_like(x)
-        pool_scale_cuda.scale(x.permute(order), _lying_gates(gates, order), y.permute(order))
+        pool_scale_cuda.scale(x.permute(order), gates_in_order(gates, order), y.permute(order))
         return y
     if len(gates) == 1 and has_one_layout(gates[0]):
         return x * gates[0]
     order = memory_order(x)
     y = torch.empty_like(x)
     for x_, y_, *gates_ in split_into_chunks(
-        x.permute(order), y.permute(order), *_lying_gates(gates, order)
+        x.permute(order), y.permute(order), *gates_in_order(gates, order)
     ):
-        _product_into(y_, x_, gates_)
+        _multiply_into(y_, x_, gates_)
     return y
 
 
 class ScaleFunction(Function):
-    """The product of a map and its gates."""
+    """The product of a map and its gates, for `scale_map`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *gates: Tensor) -> Tensor:
         """The product."""
         ctx.save_for_backward(x, *gates)
-        ctx.pool_node = x.grad_fn if hasattr(x.grad_fn, "made") else None
+        ctx.pooling_node = fused_pooling(x)
         return scale(x, gates)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Those of the map and of the gates."""
+        """The gradients of the map and of the gates."""
         x, *gates = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return differentiable_gradients(product, (x, *gates), (grad,))
+            return differentiable_gradients(multiply, (x, *gates), (grad,))
         if grad.stride() != x.stride():
             grad = torch.empty_like(x).copy_(grad)
         order = memory_order(x)
-        lying = _lying_gates(gates, order)
-        needs_map, *needs = ctx.needs_input_grad
+        permuted_gates = gates_in_order(gates, order)
+        needs_map, *needs_gates = ctx.needs_input_grad
         of_map = torch.empty_like(x) if needs_map else None
         of_gates = [
             torch.empty_like(gate) if needed else None
-            for gate, needed in zip(lying, needs, strict=True)
+            for gate, needed in zip(permuted_gates, needs_gates, strict=True)
         ]
-        _unscale(
-            [x.permute(order), grad.permute(order), *lying],
+        _scale_backward(
+            [x.permute(order), grad.permute(order), *permuted_gates],
             [None if of_map is None else of_map.permute(order), *of_gates],
         )
-        if ctx.pool_node is not None:
-            ctx.pool_node.made = of_map
-        return of_map, *(None if out is None else out.permute(back(order)) for out in of_gates)
+        if ctx.pooling_node is not None:
+            ctx.pooling_node.map_gradient = of_map
+        undo = inverse_order(order)
+        return of_map, *(None if of_gate is None else of_gate.permute(undo) for of_gate in of_gates)
 
 
-def _unscale(given: Sequence[Tensor], wanted: Sequence[Tensor | None]) -> None:
-    """`given` are the map, the gradient of its product with the gates, and the gates; `wanted` are
-    the gradients of the map and of the gates."""
-    if given[0].is_cuda:
-        pool_scale_cuda.unscale(given, wanted)
+def _scale_backward(inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Write the gradients of a map and its gates.
+
+    Args:
+        inputs: the map, the gradient of its product with the gates, and the gates.
+        gradients: buffers for the gradients of the map and of the gates; None where not needed.
+    """
+    if inputs[0].is_cuda:
+        pool_scale_cuda.scale_backward(inputs, gradients)
         return
-    one = two = None
-    for slab in split_into_chunks(*given, *(tensor for tensor in wanted if tensor is not None)):
-        x, grad, *gates = slab[: len(given)]
-        rest = iter(slab[len(given) :])
-        of_map, *of_gates = (None if tensor is None else next(rest) for tensor in wanted)
+    weighted: Tensor | None = None  # scratch buffers, made for the first chunk
+    by_other_gates: Tensor | None = None
+    for chunk in split_into_chunks(
+        *inputs, *(buffer for buffer in gradients if buffer is not None)
+    ):
+        x, grad, *gates = chunk[: len(inputs)]
+        buffers = iter(chunk[len(inputs) :])
+        of_map, *of_gates = (None if buffer is None else next(buffers) for buffer in gradients)
         if len(of_gates) == 1 and of_gates[0] is not None and of_gates[0].shape == x.shape:
             torch.mul(grad, x, out=of_gates[0])
-        elif any(out is not None for out in of_gates):
-            one = torch.mul(grad, x, out=None if one is None else one[: len(x)])
-            for k, out in enumerate(of_gates):
-                others = (*gates[:k], *gates[k + 1 :])
-                if out is not None and others:
-                    two = _product_into(None if two is None else two[: len(x)], one, others)
-                    _sum_into(out, two)
-                elif out is not None:
-                    _sum_into(out, one)
+        elif any(of_gate is not None for of_gate in of_gates):
+            weighted = torch.mul(grad, x, out=None if weighted is None else weighted[: len(x)])
+            for k, of_gate in enumerate(of_gates):
+                other_gates = (*gates[:k], *gates[k + 1 :])
+                if of_gate is not None and other_gates:
+                    if by_other_gates is not None:
+                        by_other_gates = by_other_gates[: len(x)]
+                    by_other_gates = _multiply_into(by_other_gates, weighted, other_gates)
+                    _sum_into(of_gate, by_other_gates)
+                elif of_gate is not None:
+                    _sum_into(of_gate, weighted)
         if of_map is not None:
-            _product_into(of_map, grad, gates)
+            _multiply_into(of_map, grad, gates)
 
 
-def _product_into(out: Tensor | None, x: Tensor, gates: Sequence[Tensor]) -> Tensor:
+def _multiply_into(out: Tensor | None, x: Tensor, gates: Sequence[Tensor]) -> Tensor:
     for gate in gates:
         x = out = torch.mul(x, gate, out=out)
     return x
 
 
 def _sum_into(out: Tensor, x: Tensor) -> None:
-    """Sum along the axes where `out` has length 1."""
+    """Sum `x` along the axes where `out` has length 1."""
     axes = [axis for axis in (1, 2, 3) if out.shape[axis] != x.shape[axis]]
     torch.sum(x, axes, keepdim=True, out=out) if axes else out.copy_(x)
 
@@ -291,12 +337,21 @@ def _sum_into(out: Tensor, x: Tensor) -> None:
 def differentiable_gradients(
     formula: Callable[..., Any], inputs: Sequence[Tensor], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of the plain `formula` that can be differentiated again."""
+    """Gradients of a plain formula that can be differentiated again.
+
+    Args:
+        formula: computes a tensor or a tuple of tensors from the inputs.
+        inputs: its inputs.
+        grads: the gradient of each of its results, or None.
+
+    Returns:
+        The gradient of each input, None for those that require none.
+    """
     with torch.enable_grad():
         results = formula(*inputs)
         results = results if isinstance(results, tuple) else (results,)
         pairs = [pair for pair in zip(results, grads, strict=True) if pair[1] is not None]
-        outputs, given = zip(*pairs, strict=True)
+        outputs, output_grads = zip(*pairs, strict=True)
         needed = [tensor for tensor in inputs if tensor.requires_grad]
-        found = iter(torch.autograd.grad(outputs, needed, given, create_graph=True))
-    return tuple(next(found) if tensor.requires_grad else None for tensor in inputs)
+        computed = iter(torch.autograd.grad(outputs, needed, output_grads, create_graph=True))
+    return tuple(next(computed) if tensor.requires_grad else None for tensor in inputs)

@@ -1,6 +1,7 @@
-"""Which maps on a CUDA device are pooled and scaled by the Triton kernels, and by which.
+"""Pooling and scaling on CUDA: which maps the Triton kernels cover, and which kernel takes which.
 
-Where the kernels cannot be used (`unusable`), attentions are the plain formulas.
+Where the kernels cannot be used (`why_unusable`), attentions compute the plain formulas. All
+functions that compute take maps in memory order, as `pool_scale_cpu.py` has them.
 """
 
 from __future__ import annotations
@@ -10,96 +11,134 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .limits import current_limits
 from .pooling import Pooling
-from .triton_module import TritonKernels
-
-KERNELS = TritonKernels(f"{__package__}.triton_pool_scale")
-STRIPS = TritonKernels(f"{__package__}.triton_strips")
-
-LONGEST = 256
-"""Rows and columns are pooled in one go up to here, where a tile still has enough channels to be
-read in whole lines."""
+from .triton_module import POOL_SCALE, STRIPS
 
 
-def unusable(device: torch.device, *, strips: bool = False) -> str | None:
-    """Why the kernels, or those for rows and columns, are not used on a CUDA device; None if they
-    are."""
-    return (STRIPS if strips else KERNELS).unusable(device)
+def why_unusable(device: torch.device, *, strips: bool = False) -> str | None:
+    """Why the kernels are not used on a CUDA device; None if they are.
+
+    Args:
+        device: the device.
+        strips: ask about the kernels for rows and columns.
+    """
+    return (STRIPS if strips else POOL_SCALE).why_unusable(device)
 
 
-def covers(x: Tensor, pools: Sequence[Pooling]) -> bool:
-    """Whether there is a kernel: for a mean, a maximum, or both, of all places or channels; or for
-    the means of all rows and of all columns."""
-    kinds = sorted(pool.kind for pool in pools)
-    if are_strips(pools):
-        axes = {pool.axes for pool in pools}
-        return kinds == ["mean", "mean"] and axes == {(2,), (3,)} and max(x.shape[2:]) <= LONGEST
-    alike = pools[0].axes in ((1,), (2, 3)) and all(p.axes == pools[0].axes for p in pools)
-    return alike and kinds in (["mean"], ["maximum"], ["maximum", "mean"])
+def covers_poolings(x: Tensor, poolings: Sequence[Pooling]) -> bool:
+    """Whether there is a kernel for these poolings of a map (N, C, H, W).
+
+    There is one for a mean, a maximum, or both, over all places or all channels; and one for the
+    means of all rows and of all columns.
+    """
+    kinds = sorted(pooling.kind for pooling in poolings)
+    if are_strip_poolings(poolings):
+        all_axes = {pooling.axes for pooling in poolings}
+        fits = max(x.shape[2:]) <= current_limits().max_strip_length
+        return kinds == ["mean", "mean"] and all_axes == {(2,), (3,)} and fits
+    axes = poolings[0].axes
+    same_axes = axes in ((1,), (2, 3)) and all(pooling.axes == axes for pooling in poolings)
+    return same_axes and kinds in (["mean"], ["maximum"], ["maximum", "mean"])
 
 
 def covers_gates(x: Tensor, gates: Sequence[Tensor]) -> bool:
-    """Whether there is a kernel: for a gate of channels or of places; or for one of rows and one of
-    columns."""
-    number, channels, height, width = x.shape
+    """Whether there is a kernel for these gates of a map (N, C, H, W).
+
+    There is one for a gate of channels or of places, and one for a gate of rows with a gate of
+    columns.
+    """
+    samples, channels, height, width = x.shape
     if len(gates) == 2:
-        crossing = {(number, channels, height, 1), (number, channels, 1, width)}
-        fits = min(height, width) > 1 and max(height, width) <= LONGEST
-        return fits and {tuple(gate.shape) for gate in gates} == crossing
-    alone = len(gates) == 1 and gates[0].shape != x.shape
-    return alone and gates[0].shape[1:] in ((channels, 1, 1), (1, height, width))
+        strips = {(samples, channels, height, 1), (samples, channels, 1, width)}
+        longest = current_limits().max_strip_length
+        fits = min(height, width) > 1 and max(height, width) <= longest
+        return fits and {tuple(gate.shape) for gate in gates} == strips
+    single = len(gates) == 1 and gates[0].shape != x.shape
+    return single and gates[0].shape[1:] in ((channels, 1, 1), (1, height, width))
 
 
-def pool(x: Tensor, pools: Sequence[Pooling]) -> list[Tensor]:
-    """The values of pools that are covered, of a lying map; their axes are kept with length 1."""
+def pool(x: Tensor, poolings: Sequence[Pooling]) -> list[Tensor]:
+    """The results of poolings that are covered; their axes are kept with length 1."""
     values = [
-        x.new_empty([1 if axis in each.axes else side for axis, side in enumerate(x.shape)])
-        for each in pools
+        x.new_empty([1 if axis in pooling.axes else side for axis, side in enumerate(x.shape)])
+        for pooling in poolings
     ]
-    if are_strips(pools):
-        over_p, over_q = _in_order(pools, values)
-        STRIPS.module.pool(x, over_q, over_p, _channels_at(pools))
+    if are_strip_poolings(poolings):
+        over_p, over_q = _by_first_axis(poolings, values)
+        STRIPS.module.pool(x, over_q, over_p, _channel_axis(poolings))
     else:
-        found = {each.kind: value for each, value in zip(pools, values, strict=True)}
-        KERNELS.module.pool(x, pools[0].axes, found.get("mean"), found.get("maximum"))
+        by_kind = {p.kind: value for p, value in zip(poolings, values, strict=True)}
+        POOL_SCALE.module.pool(x, poolings[0].axes, by_kind.get("mean"), by_kind.get("maximum"))
     return values
 
 
-def add(
-    x: Tensor, grad: Tensor, total: Tensor, pools: Sequence[Pooling], small: Sequence[Tensor]
+def add_pooling_gradients(
+    x: Tensor,
+    grad: Tensor,
+    total: Tensor,
+    poolings: Sequence[Pooling],
+    pooled: Sequence[Tensor],
 ) -> None:
-    """total = grad + the part of every pool; `small` are value and gradient of each."""
-    if are_strips(pools):
-        of_p, of_q = _in_order(pools, small[1::2])
-        STRIPS.module.add(grad, total, of_q, of_p, _channels_at(pools))
+    """total = grad + the part of every pooling.
+
+    Args:
+        x: the map.
+        grad: the gradient of the map from elsewhere.
+        total: the result; may be `grad`.
+        poolings: poolings that are covered.
+        pooled: of each pooling its value and the gradient of the value, one after the other.
+    """
+    if are_strip_poolings(poolings):
+        of_p, of_q = _by_first_axis(poolings, pooled[1::2])
+        STRIPS.module.add_gradients(grad, total, of_q, of_p, _channel_axis(poolings))
         return
     values, grads = (
-        {each.kind: tensor for each, tensor in zip(pools, tensors, strict=True)}
-        for tensors in (small[::2], small[1::2])
+        {pooling.kind: tensor for pooling, tensor in zip(poolings, tensors, strict=True)}
+        for tensors in (pooled[::2], pooled[1::2])
     )
-    of_mean, top, of_top = grads.get("mean"), values.get("maximum"), grads.get("maximum")
-    KERNELS.module.add(x, grad, total, pools[0].axes, of_mean, top, of_top)
+    POOL_SCALE.module.add_gradients(
+        x,
+        grad,
+        total,
+        poolings[0].axes,
+        grads.get("mean"),
+        values.get("maximum"),
+        grads.get("maximum"),
+    )
 
 
-def scale(x: Tensor, gates: Sequence[Tensor], y: Tensor, other: Tensor | None = None) -> None:
-    """y = the product of a lying map and its gates; ReLU(y + other) with another map."""
+def scale(x: Tensor, gates: Sequence[Tensor], y: Tensor, shortcut: Tensor | None = None) -> None:
+    """y = the product of a map and its gates.
+
+    Args:
+        x: the map.
+        gates: gates that are covered.
+        y: the result.
+        shortcut: with a single gate, another map: then y = ReLU(x · gate + shortcut).
+    """
     if len(gates) == 2:
-        by_p, by_q, channels_at = _crossing(x, gates)
-        STRIPS.module.scale(x, by_p, by_q, y, channels_at)
+        by_p, by_q, channel_axis = _strip_gates(x, gates)
+        STRIPS.module.scale(x, by_p, by_q, y, channel_axis)
     else:
-        KERNELS.module.scale(x, gates[0], y, other)
+        POOL_SCALE.module.scale(x, gates[0], y, shortcut)
 
 
-def unscale(given: Sequence[Tensor], wanted: Sequence[Tensor | None]) -> None:
-    """Gradients of a lying map and its gates; `given` are map, gradient and gates."""
-    x, grad, *gates = given
+def scale_backward(inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Write the gradients of a map and its gates.
+
+    Args:
+        inputs: the map, the gradient of its product with the gates, and the gates.
+        gradients: buffers for the gradients of the map and of the gates; None where not needed.
+    """
+    x, grad, *gates = inputs
     if len(gates) == 2:
-        by_p, by_q, channels_at = _crossing(x, gates)
-        of_map, *of_gates = wanted
+        by_p, by_q, channel_axis = _strip_gates(x, gates)
+        of_map, *of_gates = gradients
         of_p, of_q = of_gates if by_p is gates[0] else reversed(of_gates)
-        STRIPS.module.unscale(x, grad, by_p, by_q, of_map, of_p, of_q, channels_at)
+        STRIPS.module.scale_backward(x, grad, by_p, by_q, of_map, of_p, of_q, channel_axis)
     else:
-        KERNELS.module.unscale(x, grad, gates[0], *wanted)
+        POOL_SCALE.module.scale_backward(x, grad, gates[0], *gradients)
 
 
 def gated_residual_backward(
@@ -109,29 +148,39 @@ def gated_residual_backward(
     gate: Tensor,
     of_map: Tensor,
     of_gate: Tensor,
-    of_other: Tensor,
+    of_shortcut: Tensor,
 ) -> None:
-    """Gradients of a lying map, its gate, and another map, where y = ReLU(x · gate + other)."""
-    KERNELS.module.unscale(x, grad, gate, of_map, of_gate, y, of_other)
+    """Write the gradients of map, gate and shortcut, where y = ReLU(x · gate + shortcut).
+
+    Args:
+        x: the map.
+        grad: the gradient of `y`.
+        y: the result of the forward pass.
+        gate: the gate, of channels or of places.
+        of_map: buffer for the gradient of the map.
+        of_gate: buffer for that of the gate.
+        of_shortcut: buffer for that of the shortcut.
+    """
+    POOL_SCALE.module.scale_backward(x, grad, gate, of_map, of_gate, y, of_shortcut)
 
 
-def are_strips(pools: Sequence[Pooling]) -> bool:
-    """Whether two pools go along different axes, which takes kernels of their own."""
-    return len(pools) == 2 and pools[0].axes != pools[1].axes
+def are_strip_poolings(poolings: Sequence[Pooling]) -> bool:
+    """Whether two poolings go along different axes, which has kernels of its own."""
+    return len(poolings) == 2 and poolings[0].axes != poolings[1].axes
 
 
-def _in_order(pools: Sequence[Pooling], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Of two strips first that along the axis that lies first."""
-    return tensors if pools[0].axes < pools[1].axes else tensors[::-1]
+def _by_first_axis(poolings: Sequence[Pooling], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The tensors of two strip poolings, ordered by the axis that is pooled."""
+    return tensors if poolings[0].axes < poolings[1].axes else tensors[::-1]
 
 
-def _channels_at(pools: Sequence[Pooling]) -> int:
-    """The axis that neither of two strips goes along."""
-    return 6 - pools[0].axes[0] - pools[1].axes[0]
+def _channel_axis(poolings: Sequence[Pooling]) -> int:
+    """The axis that neither of two strip poolings goes along."""
+    return 6 - poolings[0].axes[0] - poolings[1].axes[0]
 
 
-def _crossing(x: Tensor, gates: Sequence[Tensor]) -> tuple[Tensor, Tensor, int]:
-    """Of two gates that of the axis that lies first, the other, and the axis of channels."""
+def _strip_gates(x: Tensor, gates: Sequence[Tensor]) -> tuple[Tensor, Tensor, int]:
+    """The gate of each p, the gate of each q (`triton_strips.py`), and the axis of channels."""
     missing = [next(a for a in (1, 2, 3) if g.shape[a] != x.shape[a]) for g in gates]
     by_p, by_q = gates if missing[0] > missing[1] else gates[::-1]
     return by_p, by_q, 6 - sum(missing)

@@ -26,104 +26,114 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .convolution_matrix import convolution_matrix
-from .pool_scale import can_fuse, can_fuse_map, is_fused_channels_last
-
-WIDEST = 32
-"""Columns of the widest plane that is turned: the work grows with their square."""
-
-SMALLEST = 2**11
-"""Places of all samples from which on it pays."""
-
-FEW = 64
-"""Places of a plane, or values of a vector, up to which all pairs of them are multiplied."""
+from .dispatch import can_fuse
+from .limits import current_limits
+from .pool_scale import can_fuse_map, is_fused_channels_last
 
 
 def convolve_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
-    """What `layer` makes of strips (N, C, L) of the map `x`: the same shape."""
+    """What `layer` makes of strips.
+
+    Args:
+        layer: a 1×1 or a depthwise convolution.
+        strips: (N, C, L), pooled from the map.
+        x: the map (N, C, H, W), whose layout decides how a depthwise convolution is computed.
+
+    Returns:
+        (N, C_out, L).
+    """
     if not can_fuse(strips):
-        return _plain(layer, strips)
+        return _run(layer, strips)
     if layer.groups == 1 and layer.kernel_size == (1,):
         return F.linear(strips.mT, layer.weight.flatten(1), layer.bias).mT
     if not (layer.groups > 1 or can_fuse_map(x)):  # depthwise the plain layer is slow in any case
-        return _plain(layer, strips)
+        return _run(layer, strips)
     row = strips.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     weight, padding = layer.weight.unsqueeze(2), (0, layer.kernel_size[0] // 2)
     return F.conv2d(row, weight, layer.bias, padding=padding, groups=layer.groups).squeeze(2)
 
 
 def concatenate_strips(*strips: Tensor) -> Tensor:
-    """Strips (N, C, L) one after another along L, as `convolve_strips` is quick at them."""
+    """Strips (N, C, L) joined along L, in the layout that `convolve_strips` is fast at."""
     if not can_fuse(*strips):
         return torch.cat(strips, dim=2)
-    return torch.cat([each.mT for each in strips], dim=1).mT
+    return torch.cat([strip.mT for strip in strips], dim=1).mT
 
 
 def normalise_strips(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
     """What `norm` makes of strips (N, C, L): the same shape."""
     rows = strips.mT
     if not (can_fuse(strips) and rows.is_contiguous()):
-        return _plain(norm, strips)
-    return _plain(norm, rows.flatten(0, 1)).view_as(rows).mT
+        return _run(norm, strips)
+    return _run(norm, rows.flatten(0, 1)).view_as(rows).mT
 
 
-def convolve_vectors(layer: nn.Conv1d, values: Tensor) -> Tensor:
+def convolve_vectors(layer: nn.Conv1d, vectors: Tensor) -> Tensor:
     """What `layer`, of one channel and an odd kernel, makes of vectors (N, C): the same shape."""
-    size, kernel = values.shape[1], layer.kernel_size[0]
-    if not can_fuse(values, counted=True) or (size > FEW and _forwards_in_bf16(values)):
-        return _plain(layer, values.unsqueeze(1)).squeeze(1)
+    size, kernel = vectors.shape[1], layer.kernel_size[0]
+    if not can_fuse(vectors, counted=True):
+        return _run(layer, vectors.unsqueeze(1)).squeeze(1)
+    long = size > current_limits().max_matrix_places
+    if long and _is_bf16_inference(vectors):
+        return _run(layer, vectors.unsqueeze(1)).squeeze(1)
     weight = layer.weight.flatten()
-    if size > FEW:
-        return F.pad(values, (kernel // 2, kernel // 2)).unfold(1, kernel, 1) @ weight
-    pairs = convolution_matrix((1, size), (1, kernel), (1, 1), (0, kernel // 2))
-    return values @ (pairs.to(weight) @ weight).view(size, size)
+    if long:
+        return F.pad(vectors, (kernel // 2, kernel // 2)).unfold(1, kernel, 1) @ weight
+    matrix = convolution_matrix((1, size), (1, kernel), (1, 1), (0, kernel // 2))
+    return vectors @ (matrix.to(weight) @ weight).view(size, size)
 
 
 def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
-    """What `layer` makes of planes (N, A, B): (N, 1, A, B)."""
-    # They lie with channels last: with so few of them that alone saves half of the time.
+    """What `layer`, with one output channel, makes of planes (N, A, B): (N, 1, A, B)."""
+    # Channels last: with so few channels that alone saves half of the time.
     x = torch.stack(planes, dim=3)
     if not can_fuse(*planes, counted=True):
-        return _plain(layer, x.permute(0, 3, 1, 2))
-    n, height, width, number = x.shape
-    if height * width <= FEW:
-        return (x.flatten(1) @ _pairs(layer, (height, width))).view(n, 1, height, width)
-    if width > WIDEST or n * height * width < SMALLEST:
-        return _plain(layer, x.permute(0, 3, 1, 2))
-    columns = x.view(n, height, 1, width * number).permute(0, 3, 1, 2)
-    weight = _shifted(layer.weight, width)
+        return _run(layer, x.permute(0, 3, 1, 2))
+    limits = current_limits()
+    samples, height, width, channels = x.shape
+    if height * width <= limits.max_matrix_places:
+        return (x.flatten(1) @ _plane_matrix(layer, (height, width))).view(
+            samples, 1, height, width
+        )
+    places = samples * height * width
+    if width > limits.max_turned_plane_width or places < limits.min_turned_plane_places:
+        return _run(layer, x.permute(0, 3, 1, 2))
+    columns = x.view(samples, height, 1, width * channels).permute(0, 3, 1, 2)
+    weight = _column_weight(layer.weight, width)
     return F.conv2d(columns, weight, padding=(layer.kernel_size[0] // 2, 0)).permute(0, 3, 2, 1)
 
 
 def project_to_plane(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """What a 1×1 convolution to one channel makes of the map (N, C, H, W): (N, 1, H, W)."""
     if not is_fused_channels_last(x):
-        return _plain(layer, x)
+        return _run(layer, x)
     return F.linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
 
 
-def _forwards_in_bf16(x: Tensor) -> bool:
-    """Where the layer is the quicker one at long vectors."""
+def _is_bf16_inference(x: Tensor) -> bool:
+    """Whether the plain layer is the faster one for long vectors."""
     return x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
 
 
-def _plain(layer: nn.Module, x: Tensor) -> Tensor:
-    made: Tensor = layer(x)
-    return made
+def _run(layer: nn.Module, x: Tensor) -> Tensor:
+    """The plain layer, with a type."""
+    result: Tensor = layer(x)
+    return result
 
 
-def _pairs(layer: nn.Conv2d, size: tuple[int, int]) -> Tensor:
-    """A kernel (1, number, k, k) as (places · number, places): from all planes to the result."""
-    number, height, width = layer.weight.shape[1:]
+def _plane_matrix(layer: nn.Conv2d, size: tuple[int, int]) -> Tensor:
+    """A kernel (1, channels, k, k) as (places · channels, places): from planes to the result."""
+    channels, height, width = layer.weight.shape[1:]
     pairs = convolution_matrix(size, (height, width), (1, 1), (height // 2, width // 2))
-    matrix = pairs.to(layer.weight) @ layer.weight.view(number, -1).mT
+    matrix = pairs.to(layer.weight) @ layer.weight.view(channels, -1).mT
     places = size[0] * size[1]
-    return matrix.view(places, places, number).mT.reshape(-1, places)
+    return matrix.view(places, places, channels).mT.reshape(-1, places)
 
 
-def _shifted(weight: Tensor, width: int) -> Tensor:
-    """A kernel (1, number, k, k) as (width, width · number, k, 1): from columns to columns."""
-    number, k = weight.shape[1:3]
-    beyond = width - 1 - k // 2
+def _column_weight(weight: Tensor, width: int) -> Tensor:
+    """A kernel (1, channels, k, k) as (width, width · channels, k, 1): from columns to columns."""
+    channels, k = weight.shape[1:3]
+    margin = width - 1 - k // 2
     # Window i of the padded kernel has the weights for column `width - 1 - i` of the result.
-    windows = F.pad(weight[0], (beyond, beyond)).unfold(2, width, 1).flip(2)
-    return windows.permute(2, 3, 0, 1).reshape(width, width * number, k, 1)
+    windows = F.pad(weight[0], (margin, margin)).unfold(2, width, 1).flip(2)
+    return windows.permute(2, 3, 0, 1).reshape(width, width * channels, k, 1)

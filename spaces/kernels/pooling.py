@@ -18,7 +18,13 @@ Axes = tuple[int, ...]
 
 
 class Pooling(NamedTuple):
-    """What becomes of a map (N, C, H, W) along `axes`, which are gone then."""
+    """A reduction of a map (N, C, H, W) along `axes`, which the result lacks.
+
+    Attributes:
+        kind: `mean`, `maximum`, `variance`, `squares` or `weighted`.
+        axes: from 1 (channels), 2 (rows) and 3 (columns).
+        weights: the constant weights (1, C, H, W) of a weighted sum.
+    """
 
     kind: str
     axes: Axes
@@ -31,47 +37,54 @@ def mean(*axes: int) -> Pooling:
 
 
 def maximum(*axes: int) -> Pooling:
-    """The maximum. Its gradient goes to one of equal ones, or in the fused form to all alike."""
+    """The maximum. Its gradient goes to one of equal maxima, or in the fused form evenly to all."""
     return Pooling("maximum", axes)
 
 
 def variance(*axes: int) -> Pooling:
-    """The mean square of the difference from the mean."""
+    """The biased variance: the mean squared difference from the mean."""
     return Pooling("variance", axes)
 
 
-def squares(*axes: int) -> Pooling:
+def sum_of_squares(*axes: int) -> Pooling:
     """The sum of squares, in float32 at least."""
     return Pooling("squares", axes)
 
 
-def weighted(weights: Tensor, *axes: int) -> Pooling:
+def weighted_sum(weights: Tensor, *axes: int) -> Pooling:
     """The sum of the map times constant `weights` (1, C, H, W)."""
     return Pooling("weighted", axes, weights)
 
 
-def pool_by_formula(x: Tensor, pool: Pooling, *, backwards: bool = True) -> Tensor:
-    """The pool's value, without its axes; not `backwards` if nobody will want its gradient."""
-    kind, axes, weights = pool
+def pool_by_formula(x: Tensor, pooling: Pooling, *, needs_gradient: bool = True) -> Tensor:
+    """The pooled map, without the pooling's axes.
+
+    Args:
+        x: the map (N, C, H, W), in any memory format.
+        pooling: what to compute.
+        needs_gradient: whether a gradient may be wanted; if not, a maximum may be computed in a way
+            that is fast only forwards.
+    """
+    kind, axes, weights = pooling
     if kind == "mean":
         return x.mean(axes)
     if kind == "maximum":
-        if not backwards:
+        if not needs_gradient:
             return x.amax(axes)  # the fastest forwards, and several times as slow backwards
         if axes == (1,):
             return x.max(1).values
-        kept = [1 if axis in axes else x.shape[axis] for axis in (2, 3)]
-        return F.adaptive_max_pool2d(x, kept).squeeze(axes)
+        kept_lengths = [1 if axis in axes else x.shape[axis] for axis in (2, 3)]
+        return F.adaptive_max_pool2d(x, kept_lengths).squeeze(axes)
     if kind == "variance":  # forwards an eighth of the time of `var` on a channels_last map
         return x.sub(x.mean(axes, keepdim=True)).square().mean(axes)
     if weights is not None:
         return (x * weights).sum(axes)
-    return x.to(_exact(x)).square().sum(axes)
+    return x.to(_accumulation_dtype(x)).square().sum(axes)
 
 
-def pool_keeping_axes(x: Tensor, pool: Pooling) -> Tensor:
-    """The pool's value, its axes kept with length 1."""
-    kind, axes, weights = pool
+def pool_keeping_axes(x: Tensor, pooling: Pooling) -> Tensor:
+    """The pooled map, with length 1 along the pooling's axes; `x` has its axes in any order."""
+    kind, axes, weights = pooling
     if kind == "mean":
         return mean_by_sum(x, axes)
     if kind == "maximum":
@@ -80,17 +93,22 @@ def pool_keeping_axes(x: Tensor, pool: Pooling) -> Tensor:
         return mean_by_sum(x.sub(mean_by_sum(x, axes)).square_(), axes)
     if weights is not None:
         return x.mul(weights).sum(axes, keepdim=True)
-    return x.to(_exact(x)).square().sum(axes, keepdim=True)
+    return x.to(_accumulation_dtype(x)).square().sum(axes, keepdim=True)
 
 
 def pooling_gradient(
-    x: Tensor, pool: Pooling, value: Tensor, grad: Tensor, scratch: Tensor
+    x: Tensor, pooling: Pooling, value: Tensor, grad: Tensor, scratch: Tensor
 ) -> Tensor:
-    """What a pool adds to the gradient of the map, given that of its value; broadcasts to `x`.
+    """What a pooling adds to the gradient of its map; broadcasts to `x`.
 
-    `value` and `grad` have length 1 along the pool's axes; `scratch` is as large as the map.
+    Args:
+        x: the map, with its axes in the order of `pooling.axes`.
+        pooling: what was computed.
+        value: its result, with length 1 along the pooling's axes.
+        grad: the gradient of that result, in the same shape.
+        scratch: a buffer of the map's size.
     """
-    kind, axes, weights = pool
+    kind, axes, weights = pooling
     size = x.numel() // value.numel()
     if kind == "mean":
         return grad / size
@@ -105,29 +123,30 @@ def pooling_gradient(
     return torch.mul(x, (2 * grad).to(x.dtype), out=scratch)
 
 
-def mean_by_sum(x: Tensor, axes: Axes, *, kept: bool = True) -> Tensor:
-    """The mean along `axes`, which have length 1 if they are kept.
+def mean_by_sum(x: Tensor, axes: Axes, *, keepdim: bool = True) -> Tensor:
+    """The mean along `axes`, as a sum that is divided.
 
-    `mean` makes a float32 copy of a bf16 map, where `sum` only sums up in float32; and its gradient
-    is a map of its own, with channels first, where that of a sum is small until it is used.
+    `Tensor.mean` makes a float32 copy of a bf16 map, where `sum` only accumulates in float32. And
+    the gradient of `mean` is a map of its own, with channels first, where that of a sum stays small
+    until it is used.
     """
-    if x.dtype == torch.float16:  # whose sums may overflow
-        return x.mean(axes, keepdim=kept)
-    total = x.sum(axes, keepdim=kept)
+    if x.dtype == torch.float16:  # a sum in float16 may overflow
+        return x.mean(axes, keepdim=keepdim)
+    total = x.sum(axes, keepdim=keepdim)
     return total.div_(x.numel() // total.numel())
 
 
 def _maximum(x: Tensor, axes: Axes) -> Tensor:
-    # With channels last `amax` is up to 30 times slower in bf16 and for odd numbers of channels.
-    half = x.element_size() < 4
-    if axes == (3,) and half:
+    # With channels last, `amax` is up to 30 times slower in bf16 and for odd numbers of channels.
+    half_precision = x.element_size() < 4
+    if axes == (3,) and half_precision:
         return x.float().amax(axes, keepdim=True).to(x.dtype)
-    if axes == (1, 2) and half:
+    if axes == (1, 2) and half_precision:
         return F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), 1).permute(0, 2, 3, 1)
     if axes == (1, 2) and x.shape[3] % 32:
         return x.amax(1, keepdim=True).amax(2, keepdim=True)
     return x.amax(axes, keepdim=True)
 
 
-def _exact(x: Tensor) -> torch.dtype:
+def _accumulation_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)  # squares overflow float16

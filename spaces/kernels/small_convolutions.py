@@ -1,20 +1,21 @@
 """Convolutions over small maps on a CPU, in training: the same sums as torch's in another order.
 
-oneDNN is made for large maps, and small pictures bring every network to small ones.
+oneDNN is made for large maps, and small images bring every network to small ones.
 
 **Depthwise.** Where a map is smaller than the kernel that goes over it (5×5 over 4×4 in the last
-stages of MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for pictures of 32 pixels),
-oneDNN has no kernel for the gradient of the weights and multiplies matrices of a single row, a
-channel and a picture at a time: ten to two hundred times as long as it needs, and 40 % of a step
-of MobileNetV3. Here it is all pairs of places first, a product of matrices for each channel, of
-which every tap of the kernel then sums its own; output and gradient of the map stay torch's:
+stages of MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for images of 32 pixels), oneDNN
+has no kernel for the gradient of the weights. It multiplies matrices of a single row, one channel
+and one image at a time. That takes ten to two hundred times as long as needed, and 40 % of a step
+of MobileNetV3. Here all pairs of places come first, as one product of matrices for each channel,
+and every tap of the kernel then sums those that it reads. The output and the gradient of the map
+stay torch's:
 
     P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a place of the input, of the output
     dw[c, t]   = Σ_{i, o} P[c, i, o] · M[i, o, t]   M: 1 where tap t reads i for o, else 0
 
-**Pointwise.** A 1×1 convolution of a map with channels last is a product of two matrices that lie
-ready. oneDNN brings the weights into an order of its own before each of its three products; over
-few places that takes longer than the products.
+**Pointwise.** A 1×1 convolution of a map with channels last is a product of two matrices that need
+no rearranging. oneDNN brings the weights into a memory order of its own before each of its three
+products; over few places that takes longer than the products.
 """
 
 from __future__ import annotations
@@ -27,16 +28,8 @@ from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
 from .convolution_matrix import Pair, convolution_matrix
-
-PLACES = 64
-"""Most places of a map: products of all pairs of them grow with their square."""
-
-ROWS = 2048
-"""Most places of a batch, pointwise: with 4,096 there is as much to lose as to gain."""
-
-PRODUCTS = 2**25
-"""Most multiplications, pointwise, on a processor with AVX-512: oneDNN uses that better than the
-product of matrices does, so that with more of them the order of the weights matters less."""
+from .dispatch import kernels_enabled
+from .limits import current_limits
 
 
 def conv2d(
@@ -48,25 +41,39 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`torch.nn.functional.conv2d`, otherwise where that is faster (`depthwise`, `pointwise`)."""
-    if isinstance(padding, str) or not _trains(input, weight):
+    """`torch.nn.functional.conv2d`, with the same arguments.
+
+    It is computed in another way where that is faster: see `covers_depthwise`, `covers_pointwise`.
+    """
+    if isinstance(padding, str) or not _is_training_on_cpu(input, weight):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    steps, margins = _pair(stride), _pair(padding)
-    if depthwise(input, weight, groups) and _pair(dilation) == (1, 1):
-        result: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
-            input, weight, bias, steps, margins
+    strides, paddings = _pair(stride), _pair(padding)
+    if covers_depthwise(input, weight, groups) and _pair(dilation) == (1, 1):
+        result: Tensor = DepthwiseFunction.apply(  # type: ignore[no-untyped-call]
+            input, weight, bias, strides, paddings
         )
         return result
-    if pointwise(input, weight, groups) and steps == (1, 1) and margins == (0, 0):
+    plain_strides = strides == (1, 1) and paddings == (0, 0)
+    if covers_pointwise(input, weight, groups) and plain_strides:
         rows = F.linear(input.permute(0, 2, 3, 1), weight.flatten(1), bias)
         return rows.permute(0, 3, 1, 2)
     return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether these are depthwise weights and a map for which our gradient is faster: smaller than
-    the kernel, or small and the kernel larger than 3×3; with channels last only with AVX-512."""
-    if not groups == weight.shape[0] == x.shape[1] > 1 or _places(x) > PLACES:
+def covers_depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether our weight gradient is the faster one.
+
+    It is for depthwise weights and a map that is smaller than the kernel, or small and the kernel
+    larger than 3×3; in the second case, with channels last, only with AVX-512.
+
+    Args:
+        x: the map (N, C, H, W).
+        weight: (C_out, C_in / groups, kernel height, kernel width).
+        groups: groups of the convolution.
+    """
+    if not groups == weight.shape[0] == x.shape[1] > 1:
+        return False
+    if _places(x) > current_limits().max_depthwise_places:
         return False
     height, width = weight.shape[2:]
     if height > x.shape[2] or width > x.shape[3]:
@@ -76,21 +83,28 @@ def depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     return _has_avx512() or not x.is_contiguous(memory_format=torch.channels_last)
 
 
-def pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether these are 1×1 weights and a map that is faster as a matrix: few places, and the
-    channels of each together; with AVX-512, few multiplications as well."""
-    rows = len(x) * _places(x)
+def covers_pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether a 1×1 convolution is faster as a product of matrices.
+
+    It is over few places with channels last; with AVX-512, for few multiplications as well.
+
+    Args:
+        x: the map (N, C, H, W).
+        weight: (C_out, C_in / groups, kernel height, kernel width).
+        groups: groups of the convolution.
+    """
+    limits, rows = current_limits(), len(x) * _places(x)
     return (
         groups == weight.shape[2] == weight.shape[3] == 1
-        and _places(x) <= PLACES
-        and rows <= ROWS
-        and (rows * weight.numel() <= PRODUCTS or not _has_avx512())
+        and _places(x) <= limits.max_pointwise_places
+        and rows <= limits.max_pointwise_rows
+        and (rows * weight.numel() <= limits.max_pointwise_products or not _has_avx512())
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 
 
-def layers(model: nn.Module) -> list[nn.Conv2d]:
-    """The layers for which `conv2d` has a way of its own, were the map small enough."""
+def replaceable_layers(model: nn.Module) -> list[nn.Conv2d]:
+    """The layers for which `conv2d` has another way, if their map is small enough."""
     return [
         module
         for module in model.modules()
@@ -111,8 +125,8 @@ def _places(x: Tensor) -> int:
     return x.shape[2] * x.shape[3]
 
 
-def _trains(x: Tensor, weight: Tensor) -> bool:
-    """Whether it is known how fast this is: whole pictures, on a CPU, not in half precision."""
+def _is_training_on_cpu(x: Tensor, weight: Tensor) -> bool:
+    """Whether the limits were measured for this: a batch, on a CPU, not in half precision."""
     return (
         x.ndim == 4
         and x.device.type == "cpu"
@@ -121,17 +135,18 @@ def _trains(x: Tensor, weight: Tensor) -> bool:
         and weight.requires_grad
         and torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
+        and kernels_enabled()
     )
 
 
-class _Depthwise(Function):
+class DepthwiseFunction(Function):
     """(x, weight, bias or None, stride, padding) to the map."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
     ) -> Tensor:
-        """As torch does it."""
+        """The map, as torch computes it."""
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, bias, stride, padding, groups=len(weight))
@@ -139,20 +154,20 @@ class _Depthwise(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Those of map, weight and bias."""
+        """The gradients of map, weight and bias."""
         x, weight = ctx.saved_tensors
-        of_map, of_weight, of_bias, *_ = ctx.needs_input_grad
+        needs_map, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         return (
-            _of_map(grad, x, weight, ctx.stride, ctx.padding) if of_map else None,
-            _of_weight(grad, x, weight, ctx.stride, ctx.padding) if of_weight else None,
-            grad.sum((0, 2, 3)) if of_bias else None,
+            _map_gradient(grad, x, weight, ctx.stride, ctx.padding) if needs_map else None,
+            _weight_gradient(grad, x, weight, ctx.stride, ctx.padding) if needs_weight else None,
+            grad.sum((0, 2, 3)) if needs_bias else None,
             None,
             None,
         )
 
 
-def _of_map(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    found: Tensor = torch.ops.aten.convolution_backward(
+def _map_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    of_map: Tensor = torch.ops.aten.convolution_backward(
         grad,
         x,
         weight,
@@ -165,22 +180,24 @@ def _of_map(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair
         len(weight),
         (True, False, False),
     )[0]
-    return found
+    return of_map
 
 
-def _of_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+def _weight_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair
+) -> Tensor:
     pairs = torch.bmm(_by_channel(x).transpose(1, 2), _by_channel(grad)).flatten(1)
     height, width = x.shape[2:]
-    meet = convolution_matrix((height, width), tuple(weight.shape[2:]), stride, padding)
-    return (pairs @ meet.to(pairs.dtype)).view_as(weight)
+    matrix = convolution_matrix((height, width), tuple(weight.shape[2:]), stride, padding)
+    return (pairs @ matrix.to(pairs.dtype)).view_as(weight)
 
 
 def _by_channel(x: Tensor) -> Tensor:
     """(C, N, H·W), contiguous, of a map in either memory layout."""
-    count, channels = x.shape[:2]
+    samples, channels = x.shape[:2]
     if x.is_contiguous(memory_format=torch.channels_last):
         rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
-        return rows.t().contiguous().view(channels, count, -1)
+        return rows.t().contiguous().view(channels, samples, -1)
     return x.flatten(2).transpose(0, 1).contiguous()
 
 

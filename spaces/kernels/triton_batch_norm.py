@@ -1,15 +1,15 @@
-"""Batch norm of a map with channels last on CUDA, in training: each step as one pass over the map.
+"""Batch norm of a map with channels last on CUDA, in training: each step is one pass over the map.
 
-Importing this needs Triton; `norms.py` does so only for a map on a CUDA device, where `check` has
-to hold before anything else is used. A map is seen as (M, C): M = N · H · W places, with all
-channels of a place beside each other.
+Importing this module needs Triton. `batch_norm.py` imports it only for a map on a CUDA device,
+where `check` has to pass before anything else is used. A map is seen as (M, C): M = N · H · W
+places, with all channels of a place beside each other.
 
 `forward`   sums of x and x² around the values of the first place, and the result: 3 passes
 `backward`  sums of g and g · (x - mean), and the gradient of the map: 5 passes
 
 torch's own kernels make as many passes, at an eighth to a half of the speed of the memory. Sums are
-in float32 (float64 for maps in float64): first in blocks of rows, then over the blocks, in an order
-that depends on the shape alone, so that equal runs are equal to the last bit.
+in float32 (float64 for maps in float64): first over parts of the places, then over the parts, in an
+order that depends on the shape alone, so that equal runs are equal to the last bit.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
@@ -21,14 +21,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-PROGRAMS = 1024
-"""Programs that a GPU should have at once: a few for each of its multiprocessors."""
+TARGET_PROGRAMS = 1024
+"""Programs to launch at once: a few for each multiprocessor of a GPU."""
 
-TILE = 2048
+VALUES_PER_PROGRAM = 2048
 """Values that a program holds at once."""
 
-WARPS = 4
+WARPS_PER_PROGRAM = 4
 """Warps of a program that goes over a map."""
+
+CHANNELS_PER_PROGRAM = 16
+"""Channels of a program that only adds up the sums of the parts."""
 
 
 @triton.jit
@@ -42,45 +45,45 @@ def _sums(
     channels,
     share,
     backward: tl.constexpr,
-    exact: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
     step: tl.constexpr,
 ):
     # Forward: Σ (x - x₀) and Σ (x - x₀)². Backward: Σ g and Σ g (x - mean).
     part = tl.program_id(0)
     c = tl.program_id(1) * block + tl.arange(0, block)
-    kept = c < channels
+    kept_mask = c < channels
     if backward:
-        origin = tl.load(mean + c, mask=kept, other=0.0).to(exact)
+        origin = tl.load(mean + c, mask=kept_mask, other=0.0).to(dtype)
     else:
-        origin = tl.load(x + c, mask=kept, other=0.0).to(exact)
-    one = tl.zeros([step, block], exact)
-    two = tl.zeros([step, block], exact)
+        origin = tl.load(x + c, mask=kept_mask, other=0.0).to(dtype)
+    first_sum = tl.zeros([step, block], dtype)
+    second_sum = tl.zeros([step, block], dtype)
     begin = part.to(tl.int64) * share
     for offset in range(0, share, step):
         r = begin + offset + tl.arange(0, step)
-        inside = (r < rows)[:, None] & kept[None, :]
-        place = r[:, None] * channels + c[None, :]
-        value = tl.load(x + place, mask=inside, other=0.0).to(exact) - origin[None, :]
+        mask = (r < rows)[:, None] & kept_mask[None, :]
+        offsets = r[:, None] * channels + c[None, :]
+        value = tl.load(x + offsets, mask=mask, other=0.0).to(dtype) - origin[None, :]
         if backward:
-            given = tl.load(grad + place, mask=inside, other=0.0).to(exact)
-            one += given
-            two += given * value
+            gradient = tl.load(grad + offsets, mask=mask, other=0.0).to(dtype)
+            first_sum += gradient
+            second_sum += gradient * value
         else:
-            value = tl.where(inside, value, 0.0)
-            one += value
-            two += value * value
-    tl.store(first + part * channels + c, tl.sum(one, 0), mask=kept)
-    tl.store(second + part * channels + c, tl.sum(two, 0), mask=kept)
+            value = tl.where(mask, value, 0.0)
+            first_sum += value
+            second_sum += value * value
+    tl.store(first + part * channels + c, tl.sum(first_sum, 0), mask=kept_mask)
+    tl.store(second + part * channels + c, tl.sum(second_sum, 0), mask=kept_mask)
 
 
 @triton.jit
-def _total(sums, c, kept, parts, channels, exact: tl.constexpr, block: tl.constexpr):
-    total = tl.zeros([32, block], exact)
+def _total(sums, c, kept_mask, parts, channels, dtype: tl.constexpr, block: tl.constexpr):
+    total = tl.zeros([32, block], dtype)
     for begin in range(0, parts, 32):
         p = begin + tl.arange(0, 32)
-        inside = (p < parts)[:, None] & kept[None, :]
-        total += tl.load(sums + p[:, None] * channels + c[None, :], mask=inside, other=0.0)
+        mask = (p < parts)[:, None] & kept_mask[None, :]
+        total += tl.load(sums + p[:, None] * channels + c[None, :], mask=mask, other=0.0)
     return tl.sum(total, 0)
 
 
@@ -94,7 +97,7 @@ def _statistics(
     running_mean,
     running_var,
     mean,
-    inverse,
+    inverse_deviation,
     slope,
     shift,
     parts,
@@ -102,28 +105,30 @@ def _statistics(
     channels,
     eps,
     momentum,
-    exact: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
 ):
     c = tl.program_id(0) * block + tl.arange(0, block)
-    kept = c < channels
-    one = _total(first, c, kept, parts, channels, exact, block) / rows
-    two = _total(second, c, kept, parts, channels, exact, block) / rows
-    middle = tl.load(x + c, mask=kept, other=0.0).to(exact) + one
-    variance = tl.maximum(two - one * one, 0.0)
+    kept_mask = c < channels
+    first_sum = _total(first, c, kept_mask, parts, channels, dtype, block) / rows
+    second_sum = _total(second, c, kept_mask, parts, channels, dtype, block) / rows
+    center = tl.load(x + c, mask=kept_mask, other=0.0).to(dtype) + first_sum
+    variance = tl.maximum(second_sum - first_sum * first_sum, 0.0)
     scale = 1.0 / tl.sqrt(variance + eps)
-    factor = tl.load(weight + c, mask=kept, other=0.0).to(exact) * scale
-    tl.store(mean + c, middle, mask=kept)
-    tl.store(inverse + c, scale, mask=kept)
-    tl.store(slope + c, factor, mask=kept)
+    factor = tl.load(weight + c, mask=kept_mask, other=0.0).to(dtype) * scale
+    tl.store(mean + c, center, mask=kept_mask)
+    tl.store(inverse_deviation + c, scale, mask=kept_mask)
+    tl.store(slope + c, factor, mask=kept_mask)
     tl.store(
-        shift + c, tl.load(bias + c, mask=kept, other=0.0).to(exact) - middle * factor, mask=kept
+        shift + c,
+        tl.load(bias + c, mask=kept_mask, other=0.0).to(dtype) - center * factor,
+        mask=kept_mask,
     )
-    before = tl.load(running_mean + c, mask=kept, other=0.0).to(exact)
-    tl.store(running_mean + c, before + momentum * (middle - before), mask=kept)
-    before = tl.load(running_var + c, mask=kept, other=0.0).to(exact)
+    before = tl.load(running_mean + c, mask=kept_mask, other=0.0).to(dtype)
+    tl.store(running_mean + c, before + momentum * (center - before), mask=kept_mask)
+    before = tl.load(running_var + c, mask=kept_mask, other=0.0).to(dtype)
     unbiased = variance * rows / (rows - 1)
-    tl.store(running_var + c, before + momentum * (unbiased - before), mask=kept)
+    tl.store(running_var + c, before + momentum * (unbiased - before), mask=kept_mask)
 
 
 @triton.jit
@@ -132,7 +137,7 @@ def _coefficients(
     second,
     weight,
     mean,
-    inverse,
+    inverse_deviation,
     of_weight,
     of_bias,
     of_grad,
@@ -141,23 +146,23 @@ def _coefficients(
     parts,
     rows,
     channels,
-    exact: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
 ):
     # dx = w · i · (g - Σg / M - (x - mean) · i² · Σ g (x - mean) / M), as a · g + b · x + c.
     c = tl.program_id(0) * block + tl.arange(0, block)
-    kept = c < channels
-    one = _total(first, c, kept, parts, channels, exact, block)
-    two = _total(second, c, kept, parts, channels, exact, block)
-    scale = tl.load(inverse + c, mask=kept, other=0.0).to(exact)
-    middle = tl.load(mean + c, mask=kept, other=0.0).to(exact)
-    factor = tl.load(weight + c, mask=kept, other=0.0).to(exact) * scale
-    slope = -factor * scale * scale * two / rows
-    tl.store(of_weight + c, two * scale, mask=kept)
-    tl.store(of_bias + c, one, mask=kept)
-    tl.store(of_grad + c, factor, mask=kept)
-    tl.store(of_x + c, slope, mask=kept)
-    tl.store(constant + c, -factor * one / rows - slope * middle, mask=kept)
+    kept_mask = c < channels
+    first_sum = _total(first, c, kept_mask, parts, channels, dtype, block)
+    second_sum = _total(second, c, kept_mask, parts, channels, dtype, block)
+    scale = tl.load(inverse_deviation + c, mask=kept_mask, other=0.0).to(dtype)
+    center = tl.load(mean + c, mask=kept_mask, other=0.0).to(dtype)
+    factor = tl.load(weight + c, mask=kept_mask, other=0.0).to(dtype) * scale
+    slope = -factor * scale * scale * second_sum / rows
+    tl.store(of_weight + c, second_sum * scale, mask=kept_mask)
+    tl.store(of_bias + c, first_sum, mask=kept_mask)
+    tl.store(of_grad + c, factor, mask=kept_mask)
+    tl.store(of_x + c, slope, mask=kept_mask)
+    tl.store(constant + c, -factor * first_sum / rows - slope * center, mask=kept_mask)
 
 
 @triton.jit
@@ -171,23 +176,23 @@ def _apply(
     rows,
     channels,
     backward: tl.constexpr,
-    exact: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
     step: tl.constexpr,
 ):
     r = tl.program_id(0).to(tl.int64) * step + tl.arange(0, step)
     c = tl.program_id(1) * block + tl.arange(0, block)
-    kept = c < channels
-    inside = (r < rows)[:, None] & kept[None, :]
-    place = r[:, None] * channels + c[None, :]
-    slope = tl.load(of_x + c, mask=kept, other=0.0).to(exact)
-    shift = tl.load(constant + c, mask=kept, other=0.0).to(exact)
-    value = tl.load(x + place, mask=inside, other=0.0).to(exact)
+    kept_mask = c < channels
+    mask = (r < rows)[:, None] & kept_mask[None, :]
+    offsets = r[:, None] * channels + c[None, :]
+    slope = tl.load(of_x + c, mask=kept_mask, other=0.0).to(dtype)
+    shift = tl.load(constant + c, mask=kept_mask, other=0.0).to(dtype)
+    value = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
     value = value * slope[None, :] + shift[None, :]
     if backward:
-        factor = tl.load(of_grad + c, mask=kept, other=0.0).to(exact)
-        value += tl.load(grad + place, mask=inside, other=0.0).to(exact) * factor[None, :]
-    tl.store(out + place, value, mask=inside)
+        factor = tl.load(of_grad + c, mask=kept_mask, other=0.0).to(dtype)
+        value += tl.load(grad + offsets, mask=mask, other=0.0).to(dtype) * factor[None, :]
+    tl.store(out + offsets, value, mask=mask)
 
 
 def forward(
@@ -199,92 +204,151 @@ def forward(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised map (N, C, H, W), and mean and inverse deviation (C,) for `backward`.
+    """The normalised map, and mean and inverse standard deviation (C,) for `backward`.
 
-    The running statistics are brought up to date in place.
+    Args:
+        x: the map (N, C, H, W), with channels last.
+        weight: scale (C,).
+        bias: shift (C,).
+        running_mean: (C,), updated in place.
+        running_var: (C,), updated in place with the unbiased variance.
+        momentum: weight of this batch in the running statistics.
+        eps: added to the variance.
     """
-    plan = _Plan(x)
+    partition = _Partition(x)
     y = torch.empty_like(x)
-    sums, (mean, inverse, slope, shift) = plan.sums(), plan.vectors(4)
+    sums, (mean, inverse_deviation, slope, shift) = partition.sums(), partition.vectors(4)
     with torch.cuda.device_of(x):
-        plan.add_up(x, x, mean, sums, backward=False)
-        _statistics[plan.narrow](
-            x, *sums, weight, bias, running_mean, running_var, mean, inverse, slope, shift,
-            plan.parts, plan.rows, plan.channels, eps, momentum, exact=plan.exact, block=NARROW,
-        )  # fmt: skip
-        plan.apply(x, x, y, slope, slope, shift, backward=False)
-    return y, mean, inverse
+        partition.sum_parts(x, x, mean, sums, backward=False)
+        _statistics[partition.channel_grid](
+            x,
+            *sums,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            mean,
+            inverse_deviation,
+            slope,
+            shift,
+            partition.parts,
+            partition.rows,
+            partition.channels,
+            eps,
+            momentum,
+            dtype=partition.triton_dtype,
+            block=CHANNELS_PER_PROGRAM,
+        )
+        partition.apply(x, x, y, slope, slope, shift, backward=False)
+    return y, mean, inverse_deviation
 
 
 def backward(
-    x: Tensor, grad: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor
+    x: Tensor, grad: Tensor, weight: Tensor, mean: Tensor, inverse_deviation: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of map, weight and bias; `grad` lies as `x` does."""
-    plan = _Plan(x)
+    """The gradients of map, weight and bias.
+
+    Args:
+        x: the map (N, C, H, W), with channels last.
+        grad: the gradient of the normalised map, with the strides of `x`.
+        weight: scale (C,).
+        mean: as `forward` returned it.
+        inverse_deviation: as `forward` returned it.
+    """
+    partition = _Partition(x)
     of_map, of_weight, of_bias = (
         torch.empty_like(x),
         torch.empty_like(weight),
         torch.empty_like(weight),
     )
-    sums, (of_grad, of_x, constant) = plan.sums(), plan.vectors(3)
+    sums, (of_grad, of_x, constant) = partition.sums(), partition.vectors(3)
     with torch.cuda.device_of(x):
-        plan.add_up(x, grad, mean, sums, backward=True)
-        _coefficients[plan.narrow](
-            *sums, weight, mean, inverse, of_weight, of_bias, of_grad, of_x, constant,
-            plan.parts, plan.rows, plan.channels, exact=plan.exact, block=NARROW,
-        )  # fmt: skip
-        plan.apply(x, grad, of_map, of_x, of_grad, constant, backward=True)
+        partition.sum_parts(x, grad, mean, sums, backward=True)
+        _coefficients[partition.channel_grid](
+            *sums,
+            weight,
+            mean,
+            inverse_deviation,
+            of_weight,
+            of_bias,
+            of_grad,
+            of_x,
+            constant,
+            partition.parts,
+            partition.rows,
+            partition.channels,
+            dtype=partition.triton_dtype,
+            block=CHANNELS_PER_PROGRAM,
+        )
+        partition.apply(x, grad, of_map, of_x, of_grad, constant, backward=True)
     return of_map, of_weight, of_bias
 
 
-NARROW = 16
-"""Channels of a program that only adds up the blocks' sums."""
-
-
-class _Plan:
-    """How a map is cut: into blocks of channels, and `parts` shares of its places."""
+class _Partition:
+    """How a map is divided among programs: blocks of channels, and `parts` ranges of places."""
 
     def __init__(self, x: Tensor) -> None:
         self.channels = x.shape[1]
         self.rows = x.numel() // self.channels
         self.block = min(64, triton.next_power_of_2(self.channels))
-        self.step = TILE // self.block
+        self.step = VALUES_PER_PROGRAM // self.block
         self.blocks = triton.cdiv(self.channels, self.block)
-        most = triton.cdiv(self.rows, self.step)
-        per_part = triton.cdiv(most, max(1, min(most, PROGRAMS // self.blocks)))
+        max_parts = triton.cdiv(self.rows, self.step)
+        per_part = triton.cdiv(max_parts, max(1, min(max_parts, TARGET_PROGRAMS // self.blocks)))
         self.share = per_part * self.step
         self.parts = triton.cdiv(self.rows, self.share)
-        self.narrow = (triton.cdiv(self.channels, NARROW),)
+        self.channel_grid = (triton.cdiv(self.channels, CHANNELS_PER_PROGRAM),)
         double = x.dtype == torch.float64
-        self.exact = tl.float64 if double else tl.float32
-        self.kept = torch.float64 if double else torch.float32
+        self.triton_dtype = tl.float64 if double else tl.float32
+        self.dtype = torch.float64 if double else torch.float32
         self.device = x.device
 
     def sums(self) -> tuple[Tensor, Tensor]:
-        """Room for two sums of each share."""
-        room = torch.empty(2, self.parts, self.channels, dtype=self.kept, device=self.device)
-        return room[0], room[1]
+        """Buffers for the two sums of each part (parts, channels)."""
+        buffer = torch.empty(2, self.parts, self.channels, dtype=self.dtype, device=self.device)
+        return buffer[0], buffer[1]
 
     def vectors(self, number: int) -> tuple[Tensor, ...]:
-        """Room for so many values of each channel."""
-        room = torch.empty(number, self.channels, dtype=self.kept, device=self.device)
-        return room.unbind()
+        """So many buffers (channels,)."""
+        buffer = torch.empty(number, self.channels, dtype=self.dtype, device=self.device)
+        return buffer.unbind()
 
-    def add_up(
+    def sum_parts(
         self, x: Tensor, grad: Tensor, mean: Tensor, sums: tuple[Tensor, Tensor], *, backward: bool
     ) -> None:
-        """The shares' sums."""
+        """Compute the two sums of each part into `sums`."""
         _sums[(self.parts, self.blocks)](
-            x, grad, mean, *sums, self.rows, self.channels, self.share,
-            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=WARPS,
-        )  # fmt: skip
+            x,
+            grad,
+            mean,
+            *sums,
+            self.rows,
+            self.channels,
+            self.share,
+            backward=backward,
+            dtype=self.triton_dtype,
+            block=self.block,
+            step=self.step,
+            num_warps=WARPS_PER_PROGRAM,
+        )
 
-    def apply(self, x: Tensor, grad: Tensor, out: Tensor, *given: Tensor, backward: bool) -> None:
+    def apply(
+        self, x: Tensor, grad: Tensor, out: Tensor, *coefficients: Tensor, backward: bool
+    ) -> None:
         """out = of_grad · grad + of_x · x + constant, channel by channel; `grad` only backwards."""
         _apply[(triton.cdiv(self.rows, self.step), self.blocks)](
-            x, grad, out, *given, self.rows, self.channels,
-            backward=backward, exact=self.exact, block=self.block, step=self.step, num_warps=WARPS,
-        )  # fmt: skip
+            x,
+            grad,
+            out,
+            *coefficients,
+            self.rows,
+            self.channels,
+            backward=backward,
+            dtype=self.triton_dtype,
+            block=self.block,
+            step=self.step,
+            num_warps=WARPS_PER_PROGRAM,
+        )
 
 
 def check(device: torch.device) -> None:
@@ -300,9 +364,9 @@ def check(device: torch.device) -> None:
     expected = norm(x)
     grad = torch.randn_like(expected)
     expected.backward(grad)
-    y, mean, inverse = forward(x.detach(), weight, bias, *running, 0.1, norm.eps)
-    found = (y, *backward(x.detach(), grad, weight, mean, inverse), *running)
-    known = (
+    y, mean, inverse_deviation = forward(x.detach(), weight, bias, *running, 0.1, norm.eps)
+    results = (y, *backward(x.detach(), grad, weight, mean, inverse_deviation), *running)
+    all_expected = (
         expected,
         x.grad,
         norm.weight.grad,
@@ -310,5 +374,5 @@ def check(device: torch.device) -> None:
         norm.running_mean,
         norm.running_var,
     )
-    for one, two in zip(found, known, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for result, expected in zip(results, all_expected, strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)

@@ -1,15 +1,16 @@
-"""Pooling and scaling on CUDA: what `slabs.py` does in the cache, here in one pass each.
+"""Pooling and scaling on CUDA in one pass each: what `pool_scale_cpu.py` does chunk by chunk.
 
-Importing this needs Triton; `gpu.py` imports it only for a map on a CUDA device, where `check` has
-to hold before anything else is used. A map is seen as (N, A, B), as it lies in memory: with
-channels last A are places and B channels, with channels first the other way round. A mean, a
-maximum or a gate keeps one of the two axes and reduces the other; `size` and `length` are how long
-these are. A program has some of the kept axis, of one sample, and goes along the reduced one.
+Importing this module needs Triton. `pool_scale_cuda.py` imports it only for a map on a CUDA device,
+where `check` has to pass before anything else is used. A map is seen as (N, A, B), in memory order:
+with channels last A are places and B channels, with channels first the other way round. A mean, a
+maximum or a gate keeps one of the two axes and reduces the other; `kept_length` and
+`reduced_length` are how long they are. A program has part of the kept axis, of one sample, and goes
+along the reduced one.
 
-`pool`      mean and maximum, reading the map once: 1 pass instead of 2
-`add`       the gradient of the map, given those of its mean and maximum: 3 passes, of about 9
-`scale`     a map times its gate: 2 passes; or ReLU(map · gate + other): 3, of 7
-`unscale`   the gradients of a map and its gate: 3 passes, of 7; with the other's: 5, of 10
+`pool`            mean and maximum, reading the map once: 1 pass instead of 2
+`add_gradients`   the gradient of the map, given those of its mean and maximum: 3 passes, of about 9
+`scale`           a map times its gate: 2 passes; or ReLU(map · gate + shortcut): 3, of 7
+`scale_backward`  the gradients of a map and its gate: 3 passes, of 7; with the shortcut's: 5, of 10
 
 Sums are in float32, or in float64 for maps in float64.
 """
@@ -25,246 +26,287 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-FLAT = 1024
-"""Elements of a program that goes along a map as it lies."""
+ELEMENTS_PER_PROGRAM = 1024
+"""Elements of a program that goes along a map in the order of memory."""
 
 
 @triton.jit
 def _pool(
     x,
     mean,
-    top,
-    size,
-    length,
-    sk,
-    sr,
+    maximum,
+    kept_length,
+    reduced_length,
+    kept_stride,
+    reduced_stride,
     with_mean: tl.constexpr,
-    with_top: tl.constexpr,
-    exact: tl.constexpr,
+    with_maximum: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
     step: tl.constexpr,
 ):
     sample = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * block + tl.arange(0, block)
-    kept = k < size
-    rows = x + sample * size * length + k[:, None] * sk
-    total = tl.zeros([block, step], exact)
-    highest = tl.full([block, step], float("-inf"), exact)
-    for begin in range(0, length, step):
+    kept_mask = k < kept_length
+    rows = x + sample * kept_length * reduced_length + k[:, None] * kept_stride
+    total = tl.zeros([block, step], dtype)
+    running_maximum = tl.full([block, step], float("-inf"), dtype)
+    for begin in range(0, reduced_length, step):
         r = begin + tl.arange(0, step)
-        inside = kept[:, None] & (r < length)[None, :]
-        value = tl.load(rows + r[None, :] * sr, mask=inside, other=0.0).to(exact)
+        mask = kept_mask[:, None] & (r < reduced_length)[None, :]
+        value = tl.load(rows + r[None, :] * reduced_stride, mask=mask, other=0.0).to(dtype)
         total += value
-        highest = tl.maximum(highest, tl.where(inside, value, float("-inf")))
+        running_maximum = tl.maximum(running_maximum, tl.where(mask, value, float("-inf")))
     if with_mean:
-        tl.store(mean + sample * size + k, tl.sum(total, 1) / length, mask=kept)
-    if with_top:
-        tl.store(top + sample * size + k, tl.max(highest, 1), mask=kept)
+        tl.store(mean + sample * kept_length + k, tl.sum(total, 1) / reduced_length, mask=kept_mask)
+    if with_maximum:
+        tl.store(maximum + sample * kept_length + k, tl.max(running_maximum, 1), mask=kept_mask)
 
 
 @triton.jit
-def _add(
+def _add_gradients(
     x,
     grad,
-    into,
-    top,
+    total,
+    maximum,
     of_mean,
-    of_top,
-    size,
-    length,
-    sk,
-    sr,
+    of_maximum,
+    kept_length,
+    reduced_length,
+    kept_stride,
+    reduced_stride,
     with_mean: tl.constexpr,
-    with_top: tl.constexpr,
-    exact: tl.constexpr,
+    with_maximum: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
     step: tl.constexpr,
 ):
     sample = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * block + tl.arange(0, block)
-    kept = k < size
-    start = sample * size * length + k[:, None] * sk
-    part = tl.zeros([block], exact)
-    share = tl.zeros([block], exact)
-    highest = tl.zeros([block], exact)
+    kept_mask = k < kept_length
+    start = sample * kept_length * reduced_length + k[:, None] * kept_stride
+    mean_part = tl.zeros([block], dtype)
+    maximum_part = tl.zeros([block], dtype)
+    maximum_value = tl.zeros([block], dtype)
     if with_mean:
-        part = tl.load(of_mean + sample * size + k, mask=kept, other=0.0).to(exact) / length
-    if with_top:
-        highest = tl.load(top + sample * size + k, mask=kept, other=0.0).to(exact)
-        equal = tl.zeros([block, step], exact)
-        for begin in range(0, length, step):
+        mean_part = (
+            tl.load(of_mean + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
+            / reduced_length
+        )
+    if with_maximum:
+        maximum_value = tl.load(maximum + sample * kept_length + k, mask=kept_mask, other=0.0).to(
+            dtype
+        )
+        equal_count = tl.zeros([block, step], dtype)
+        for begin in range(0, reduced_length, step):
             r = begin + tl.arange(0, step)
-            inside = kept[:, None] & (r < length)[None, :]
-            value = tl.load(x + start + r[None, :] * sr, mask=inside, other=0.0).to(exact)
-            equal += tl.where(inside & (value == highest[:, None]), 1.0, 0.0).to(exact)
-        number = tl.maximum(tl.sum(equal, 1), 1.0)
-        share = tl.load(of_top + sample * size + k, mask=kept, other=0.0).to(exact) / number
-    for begin in range(0, length, step):
+            mask = kept_mask[:, None] & (r < reduced_length)[None, :]
+            value = tl.load(x + start + r[None, :] * reduced_stride, mask=mask, other=0.0).to(dtype)
+            equal_count += tl.where(mask & (value == maximum_value[:, None]), 1.0, 0.0).to(dtype)
+        number = tl.maximum(tl.sum(equal_count, 1), 1.0)
+        maximum_part = (
+            tl.load(of_maximum + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
+            / number
+        )
+    for begin in range(0, reduced_length, step):
         r = begin + tl.arange(0, step)
-        inside = kept[:, None] & (r < length)[None, :]
-        place = start + r[None, :] * sr
-        value = tl.load(grad + place, mask=inside, other=0.0).to(exact) + part[:, None]
-        if with_top:
-            here = tl.load(x + place, mask=inside, other=0.0).to(exact) == highest[:, None]
-            value += tl.where(here, share[:, None], 0.0)
-        tl.store(into + place, value, mask=inside)
+        mask = kept_mask[:, None] & (r < reduced_length)[None, :]
+        offsets = start + r[None, :] * reduced_stride
+        value = tl.load(grad + offsets, mask=mask, other=0.0).to(dtype) + mean_part[:, None]
+        if with_maximum:
+            is_maximum = (
+                tl.load(x + offsets, mask=mask, other=0.0).to(dtype) == maximum_value[:, None]
+            )
+            value += tl.where(is_maximum, maximum_part[:, None], 0.0)
+        tl.store(total + offsets, value, mask=mask)
 
 
 @triton.jit
 def _scale(
     x,
     gate,
-    other,
+    shortcut,
     y,
     width,
-    length,
+    sample_size,
     keeps_last: tl.constexpr,
-    joined: tl.constexpr,
-    exact: tl.constexpr,
+    with_shortcut: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
 ):
     sample = tl.program_id(0).to(tl.int64)
     flat = tl.program_id(1) * block + tl.arange(0, block)
-    inside = flat < length
+    mask = flat < sample_size
     if keeps_last:
         factor = gate + sample * width + flat % width
     else:
-        factor = gate + sample * (length // width) + flat // width
-    place = sample * length + flat
-    value = tl.load(x + place, mask=inside, other=0.0).to(exact)
-    value *= tl.load(factor, mask=inside, other=0.0).to(exact)
-    if joined:
-        value += tl.load(other + place, mask=inside, other=0.0).to(exact)
+        factor = gate + sample * (sample_size // width) + flat // width
+    offsets = sample * sample_size + flat
+    value = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
+    value *= tl.load(factor, mask=mask, other=0.0).to(dtype)
+    if with_shortcut:
+        value += tl.load(shortcut + offsets, mask=mask, other=0.0).to(dtype)
         value = tl.where(value < 0, 0.0, value)  # what is not a number stays so
-    tl.store(y + place, value, mask=inside)
+    tl.store(y + offsets, value, mask=mask)
 
 
 @triton.jit
-def _unscale(
+def _scale_backward(
     x,
     grad,
     gate,
     y,
     of_map,
     of_gate,
-    of_other,
-    size,
-    length,
-    sk,
-    sr,
+    of_shortcut,
+    kept_length,
+    reduced_length,
+    kept_stride,
+    reduced_stride,
     with_map: tl.constexpr,
     with_gate: tl.constexpr,
-    joined: tl.constexpr,
-    exact: tl.constexpr,
+    with_shortcut: tl.constexpr,
+    dtype: tl.constexpr,
     block: tl.constexpr,
     step: tl.constexpr,
 ):
     sample = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * block + tl.arange(0, block)
-    kept = k < size
-    start = sample * size * length + k[:, None] * sk
-    factor = tl.load(gate + sample * size + k, mask=kept, other=0.0).to(exact)
-    total = tl.zeros([block, step], exact)
-    for begin in range(0, length, step):
+    kept_mask = k < kept_length
+    start = sample * kept_length * reduced_length + k[:, None] * kept_stride
+    factor = tl.load(gate + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
+    total = tl.zeros([block, step], dtype)
+    for begin in range(0, reduced_length, step):
         r = begin + tl.arange(0, step)
-        inside = kept[:, None] & (r < length)[None, :]
-        place = start + r[None, :] * sr
-        value = tl.load(grad + place, mask=inside, other=0.0).to(exact)
-        if joined:
-            value = tl.where(tl.load(y + place, mask=inside, other=0.0) > 0, value, 0.0)
-            tl.store(of_other + place, value, mask=inside)
+        mask = kept_mask[:, None] & (r < reduced_length)[None, :]
+        offsets = start + r[None, :] * reduced_stride
+        value = tl.load(grad + offsets, mask=mask, other=0.0).to(dtype)
+        if with_shortcut:
+            value = tl.where(tl.load(y + offsets, mask=mask, other=0.0) > 0, value, 0.0)
+            tl.store(of_shortcut + offsets, value, mask=mask)
         if with_gate:
-            total += value * tl.load(x + place, mask=inside, other=0.0).to(exact)
+            total += value * tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
         if with_map:
-            tl.store(of_map + place, value * factor[:, None], mask=inside)
+            tl.store(of_map + offsets, value * factor[:, None], mask=mask)
     if with_gate:
-        tl.store(of_gate + sample * size + k, tl.sum(total, 1), mask=kept)
+        tl.store(of_gate + sample * kept_length + k, tl.sum(total, 1), mask=kept_mask)
 
 
-def pool(x: Tensor, axes: tuple[int, ...], mean: Tensor | None, top: Tensor | None) -> None:
-    """Mean and maximum of a lying map along `axes` into those that are given."""
-    given = (mean if mean is not None else x, top if top is not None else x)
-    _launch(_pool, x, axes, *given, with_mean=mean is not None, with_top=top is not None)
+def pool(x: Tensor, axes: tuple[int, ...], mean: Tensor | None, maximum: Tensor | None) -> None:
+    """Mean and maximum of a map along `axes`.
+
+    Args:
+        x: the map, in memory order.
+        axes: the axes to reduce, from 1, 2 and 3.
+        mean: buffer for the mean, with length 1 along the axes; None if not needed.
+        maximum: buffer for the maximum; None if not needed.
+    """
+    buffers = (mean if mean is not None else x, maximum if maximum is not None else x)
+    _launch(_pool, x, axes, *buffers, with_mean=mean is not None, with_maximum=maximum is not None)
 
 
-def add(
+def add_gradients(
     x: Tensor,
     grad: Tensor,
-    into: Tensor,
+    total: Tensor,
     axes: tuple[int, ...],
     of_mean: Tensor | None,
-    top: Tensor | None,
-    of_top: Tensor | None,
+    maximum: Tensor | None,
+    of_maximum: Tensor | None,
 ) -> None:
-    """into = grad + the parts of mean and maximum; `into` may be `grad`."""
-    given = (x if tensor is None else tensor for tensor in (top, of_mean, of_top))
-    flags = {"with_mean": of_mean is not None, "with_top": of_top is not None}
-    _launch(_add, x, axes, grad, into, *given, **flags)
+    """into = grad + the parts of mean and maximum; `total` may be `grad`."""
+    tensors = (x if tensor is None else tensor for tensor in (maximum, of_mean, of_maximum))
+    flags = {"with_mean": of_mean is not None, "with_maximum": of_maximum is not None}
+    _launch(_add_gradients, x, axes, grad, total, *tensors, **flags)
 
 
-def scale(x: Tensor, gate: Tensor, y: Tensor, other: Tensor | None = None) -> None:
-    """y = x · gate, or ReLU(x · gate + other), of lying maps, rounded once; the gate keeps either
-    all channels or all places."""
-    length, kept = x.numel() // len(x), gate.numel() // len(x)
-    last = _lies_before(x, _reduced(x, gate))
-    width = kept if last else length // kept
-    grid = (len(x), triton.cdiv(length, FLAT))
-    flags = {"keeps_last": last, "joined": other is not None}
-    given = x if other is None else other
+def scale(x: Tensor, gate: Tensor, y: Tensor, shortcut: Tensor | None = None) -> None:
+    """y = x · gate, or ReLU(x · gate + shortcut), rounded once.
+
+    Args:
+        x: the map, in memory order.
+        gate: a gate that keeps either all channels or all places.
+        y: the result.
+        shortcut: another map, or None.
+    """
+    sample_size, gate_size = x.numel() // len(x), gate.numel() // len(x)
+    keeps_last = _reduces_first(x, _reduced_axes(x, gate))
+    width = gate_size if keeps_last else sample_size // gate_size
+    grid = (len(x), triton.cdiv(sample_size, ELEMENTS_PER_PROGRAM))
+    flags = {"keeps_last": keeps_last, "with_shortcut": shortcut is not None}
+    second = x if shortcut is None else shortcut
     with torch.cuda.device_of(x):
-        _scale[grid](x, gate, given, y, width, length, **flags, exact=exact_of(x), block=FLAT)
+        _scale[grid](
+            x,
+            gate,
+            second,
+            y,
+            width,
+            sample_size,
+            **flags,
+            dtype=accumulation_dtype(x),
+            block=ELEMENTS_PER_PROGRAM,
+        )
 
 
-def unscale(
+def scale_backward(
     x: Tensor,
     grad: Tensor,
     gate: Tensor,
     of_map: Tensor | None,
     of_gate: Tensor | None,
     y: Tensor | None = None,
-    of_other: Tensor | None = None,
+    of_shortcut: Tensor | None = None,
 ) -> None:
-    """Gradients of a lying map and of its gate, which keeps either all channels or all places.
+    """Gradients of a map and of its gate, and of the shortcut.
 
-    With `y`, what `scale` made of them and another map, `of_other` becomes that one's.
+    Args:
+        x: the map, in memory order.
+        grad: the gradient of the result of `scale`.
+        gate: a gate that keeps either all channels or all places.
+        of_map: buffer for the gradient of the map; None if not needed.
+        of_gate: buffer for that of the gate; None if not needed.
+        y: the result of `scale` with a shortcut, or None.
+        of_shortcut: buffer for the gradient of the shortcut, if there is one.
     """
-    given = (x if tensor is None else tensor for tensor in (y, of_map, of_gate, of_other))
+    tensors = (x if tensor is None else tensor for tensor in (y, of_map, of_gate, of_shortcut))
     flags = {"with_map": of_map is not None, "with_gate": of_gate is not None}
-    flags |= {"joined": y is not None}
-    _launch(_unscale, x, _reduced(x, gate), grad, gate, *given, **flags)
+    flags |= {"with_shortcut": y is not None}
+    _launch(_scale_backward, x, _reduced_axes(x, gate), grad, gate, *tensors, **flags)
 
 
-def _reduced(x: Tensor, gate: Tensor) -> tuple[int, ...]:
+def _reduced_axes(x: Tensor, gate: Tensor) -> tuple[int, ...]:
     return tuple(axis for axis in (1, 2, 3) if gate.shape[axis] != x.shape[axis])
 
 
-def _lies_before(x: Tensor, axes: tuple[int, ...]) -> bool:
+def _reduces_first(x: Tensor, axes: tuple[int, ...]) -> bool:
     """Whether the reduced axes lie before what is kept, so that kept neighbours are adjacent."""
-    kept = [axis for axis in (1, 2, 3) if axis not in axes and x.shape[axis] > 1]
-    return not kept or axes[0] < kept[-1]
+    kept_axes = [axis for axis in (1, 2, 3) if axis not in axes and x.shape[axis] > 1]
+    return not kept_axes or axes[0] < kept_axes[-1]
 
 
-def exact_of(x: Tensor) -> Any:
-    """What values of a map are added up in."""
+def accumulation_dtype(x: Tensor) -> Any:
+    """The type in which values of a map are summed."""
     return tl.float64 if x.dtype == torch.float64 else tl.float32
 
 
-def _launch(kernel: Any, x: Tensor, axes: tuple[int, ...], *given: Tensor, **flags: bool) -> None:
-    number = len(x)
+def _launch(kernel: Any, x: Tensor, axes: tuple[int, ...], *tensors: Tensor, **flags: bool) -> None:
+    samples = len(x)
     reduced_length = 1
     for axis in axes:
         reduced_length *= x.shape[axis]
-    kept = x.numel() // (number * reduced_length)
-    first = _lies_before(x, axes)
-    sk, sr = (1, kept) if first else (reduced_length, 1)
-    block, step = (
-        (32, 32) if first else (4, min(512, max(32, triton.next_power_of_2(reduced_length))))
-    )
-    exact = exact_of(x)
-    grid = (number, triton.cdiv(kept, block))
+    kept_length = x.numel() // (samples * reduced_length)
+    first = _reduces_first(x, axes)
+    kept_stride, reduced_stride = (1, kept_length) if first else (reduced_length, 1)
+    if first:
+        block, step = 32, 32
+    else:
+        block, step = 4, min(512, max(32, triton.next_power_of_2(reduced_length)))
+    grid = (samples, triton.cdiv(kept_length, block))
+    sizes = {"dtype": accumulation_dtype(x), "block": block, "step": step}
     with torch.cuda.device_of(x):
         kernel[grid](
-            x, *given, kept, reduced_length, sk, sr, **flags, exact=exact, block=block, step=step
+            x, *tensors, kept_length, reduced_length, kept_stride, reduced_stride, **flags, **sizes
         )
 
 
@@ -275,27 +317,27 @@ def check(device: torch.device) -> None:
 
 
 def _check(x: Tensor, axes: tuple[int, ...]) -> None:
-    grad, into, of_map = torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
-    expected_mean, expected_top = x.mean(axes, keepdim=True), x.amax(axes, keepdim=True)
-    mean, top, gate, of_gate = (torch.empty_like(expected_mean) for _ in range(4))
-    pool(x, axes, mean, top)
-    gate.copy_(expected_top)
-    add(x, grad, into, axes, gate, expected_top, gate)
-    unscale(x, grad, gate, of_map, of_gate)
-    size = x.numel() // mean.numel()
-    joined, masked, of_other = (torch.empty_like(x) for _ in range(3))
-    scale(x, gate, joined, grad)
-    unscale(x, grad, gate, masked, None, joined, of_other)
-    through = (x * gate + grad > 0) * grad
+    grad, total, of_map = torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
+    expected_mean, expected_maximum = x.mean(axes, keepdim=True), x.amax(axes, keepdim=True)
+    mean, maximum, gate, of_gate = (torch.empty_like(expected_mean) for _ in range(4))
+    pool(x, axes, mean, maximum)
+    gate.copy_(expected_maximum)
+    add_gradients(x, grad, total, axes, gate, expected_maximum, gate)
+    scale_backward(x, grad, gate, of_map, of_gate)
+    kept_length = x.numel() // mean.numel()
+    y, of_gated_map, of_shortcut = (torch.empty_like(x) for _ in range(3))
+    scale(x, gate, y, grad)
+    scale_backward(x, grad, gate, of_gated_map, None, y, of_shortcut)
+    passed = (x * gate + grad > 0) * grad
     pairs = (
         (mean, expected_mean),
-        (top, expected_top),
-        (into, grad + gate / size + (x == expected_top) * gate),
+        (maximum, expected_maximum),
+        (total, grad + gate / kept_length + (x == expected_maximum) * gate),
         (of_map, grad * gate),
         (of_gate, (grad * x).sum(axes, keepdim=True)),
-        (joined, (x * gate + grad).relu()),
-        (of_other, through),
-        (masked, through * gate),
+        (y, (x * gate + grad).relu()),
+        (of_shortcut, passed),
+        (of_gated_map, passed * gate),
     )
-    for one, two in pairs:
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    for result, expected in pairs:
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)

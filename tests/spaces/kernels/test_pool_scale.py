@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.kernels import pool_scale, pool_scale_cpu, pooled_convolutions
-from attentune.spaces.kernels.pool_scale import add_in_layout_of, plain, pool_map, scale_map
+from attentune.spaces.kernels.dispatch import disable_kernels
+from attentune.spaces.kernels.limits import DEFAULTS, use_limits
+from attentune.spaces.kernels.pool_scale import add_in_layout_of, pool_map, scale_map
 from attentune.spaces.kernels.pooling import (
     maximum,
     mean,
-    squares,
+    sum_of_squares,
     variance,
-    weighted,
+    weighted_sum,
 )
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -30,13 +32,8 @@ every_case = pytest.mark.parametrize(("name", "options"), OPTIONS)
 
 
 @pytest.fixture(autouse=True)
-def fuse_small_maps_in_many_slabs(monkeypatch):
-    monkeypatch.setattr(pool_scale_cpu, "SLAB", 2000)
-    for limit in ("SMALL", "ALONE", "NARROW", "LARGE"):
-        monkeypatch.setattr(pool_scale, limit, 1)
-    monkeypatch.setattr(pool_scale, "QUICK", {})
-    monkeypatch.setattr(pool_scale, "_forwards_from", lambda *_: 1)
-    monkeypatch.setattr(pooled_convolutions, "SMALLEST", 1)
+def fuse_small_maps(fuse_tiny_maps):
+    del fuse_tiny_maps
 
 
 def a_map(*shape: int, layout=torch.channels_last, dtype=torch.float64, seed: int = 0) -> Tensor:
@@ -55,8 +52,8 @@ POOLS = {
     "rows and columns": [mean(3), mean(2)],
     "maxima of every axis": [maximum(1), maximum(2), maximum(3)],
     "moments": [mean(2, 3), variance(2, 3)],
-    "squares": [squares(2, 3)],
-    "weighted": [weighted(BASIS, 2, 3)],
+    "squares": [sum_of_squares(2, 3)],
+    "weighted": [weighted_sum(BASIS, 2, 3)],
 }
 GATES = {
     "by channel": [(3, 4, 1, 1)],
@@ -70,7 +67,7 @@ GATES = {
 @pytest.mark.parametrize("pools", POOLS.values(), ids=POOLS)
 def test_pooling_has_the_gradients_of_its_formula(pools, layout):
     x = a_map(3, 4, 3, 5, layout=layout)
-    with plain():
+    with disable_kernels():
         expected = pool_map(x, *pools)
     for one, two in zip(pool_map(x, *pools), expected, strict=True):
         torch.testing.assert_close(one, two)
@@ -142,32 +139,6 @@ def test_a_sum_lies_in_memory_as_its_map():
     assert total.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("size", [(5, 9), (3, 2), (4, 1), (1, 1)], ids=str)
-@pytest.mark.parametrize("k", [3, 7])
-def test_a_convolution_of_planes_is_the_layer(size, k):
-    layer = nn.Conv2d(2, 1, k, padding=k // 2, bias=False).double()
-    planes = [torch.randn(3, *size, dtype=torch.float64) for _ in range(2)]
-    expected = layer(torch.stack(planes, dim=1))
-    torch.testing.assert_close(pooled_convolutions.convolve_planes(layer, *planes), expected)
-
-
-@pytest.mark.parametrize("channels", [6, 100])
-@pytest.mark.parametrize("k", [3, 7])
-def test_a_kernel_along_a_vector_is_the_layer(channels, k):
-    layer = nn.Conv1d(1, 1, k, padding=k // 2, bias=False).double()
-    values = torch.randn(3, channels, dtype=torch.float64, requires_grad=True)
-
-    def gradients(y: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(y.square().sum(), (values, layer.weight))
-
-    expected, ours = (
-        layer(values.unsqueeze(1)).squeeze(1),
-        pooled_convolutions.convolve_vectors(layer, values),
-    )
-    torch.testing.assert_close(ours, expected)
-    torch.testing.assert_close(gradients(ours), gradients(expected))
-
-
 # --- the attentions -------------------------------------------------------------------------------
 
 
@@ -193,7 +164,7 @@ def test_attention_has_the_gradients_of_its_formula(
     ours = results(module, x, given)
     for key, value in module.named_buffers():
         value.copy_(statistics[key])
-    with plain():
+    with disable_kernels():
         expected = results(module, x, given)
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
     assert ours["x"].is_contiguous(memory_format=layout)
@@ -202,16 +173,16 @@ def test_attention_has_the_gradients_of_its_formula(
 @every_case
 @every_layout
 def test_a_map_below_all_limits_has_the_gradients_of_the_formula(
-    name, options, layout, make, randomise, monkeypatch
+    name, options, layout, make, randomise
 ):
     """As small pictures bring them: they are computed by torch's operators, but not by those of the
     formula. What comes out lies in memory as the map does."""
-    monkeypatch.undo()
     module = randomise(make(name, 16, options, "identity")).double().train()
     x = a_map(5, 16, 6, 4, layout=layout)
     given = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
-    ours = results(module, x, given)
-    with plain():
+    with use_limits(**asdict(DEFAULTS)):
+        ours = results(module, x, given)
+    with disable_kernels():
         expected = results(module, x, given)
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
     assert ours["y"].is_contiguous(memory_format=layout)
@@ -224,7 +195,7 @@ def test_bf16_autocast_is_as_near_as_the_formula(name, options, make, randomise)
     given = torch.ones_like(x)
     with torch.autocast("cpu", torch.bfloat16):
         ours = results(module, x, given)
-        with plain():
+        with disable_kernels():
             expected = results(module, x, given)
     assert ours["y"].dtype == expected["y"].dtype
     for key, value in expected.items():
@@ -252,7 +223,7 @@ def test_multiply_adds_are_those_of_the_formula(name, options, make):
         return counter.get_total_flops()
 
     ours = count()
-    with plain():
+    with disable_kernels():
         assert ours == count()
 
 
@@ -265,42 +236,12 @@ def test_a_step_can_be_followed_on_the_meta_device(name, options, make):
     assert y.shape == x.grad.shape == x.shape
 
 
-# --- where operators are looked at ----------------------------------------------------------------
+# --- gradients of gradients -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def module(make, randomise) -> nn.Module:
     return randomise(make("cbam", 16, {})).eval().double()
-
-
-PROGRAMS = {
-    "export": lambda module, x: torch.export.export(module, (x,)).module(),
-    "compile": lambda module, _: torch.compile(module, backend="aot_eager", fullgraph=True),
-    "jit": lambda module, x: torch.jit.trace(module, (x,)),
-}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_a_program_made_from_a_module_computes_the_same(program, module):
-    x = a_map(5, 16, 6, 7).detach()
-    torch.testing.assert_close(program(module, x)(x), module(x))
-
-
-@pytest.mark.parametrize("name", ["se", "channel", "ca", "scse", "gc"])
-def test_symbolic_tracing_sees_the_formula(name, make, randomise):
-    module, x = randomise(make(name, 16, {})).eval(), a_map(5, 16, 6, 7, dtype=torch.float32)
-    torch.testing.assert_close(torch.fx.symbolic_trace(module)(x), module(x))
-
-
-def test_transforms_of_functions_work(module):
-    x = a_map(5, 16, 6, 7)
-    expected = torch.autograd.grad(module(x).square().sum(), x)[0]
-    x = x.detach()
-    torch.testing.assert_close(torch.func.grad(lambda x: module(x).square().sum())(x), expected)
-    with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(module(forward_ad.make_dual(x, x))).tangent
-    torch.testing.assert_close(tangent, torch.func.jvp(module, (x,), (x,))[1])
 
 
 def test_gradients_of_gradients_are_those_of_the_formula(module):
@@ -311,5 +252,5 @@ def test_gradients_of_gradients_are_those_of_the_formula(module):
         return torch.autograd.grad(grad.square().sum(), x)[0]
 
     ours = penalty()
-    with plain():
+    with disable_kernels():
         torch.testing.assert_close(ours, penalty())
