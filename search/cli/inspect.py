@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...interrupts import defer_interrupts
+from ...runners.results import Measurement
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
@@ -76,7 +77,7 @@ _KINDS = {
 }
 
 
-def _print_catalogue(others: dict[str, str]) -> None:
+def _print_catalogue(registered: dict[str, str]) -> None:
     table = plain_table("name", "attention", "settings", "arXiv")
     for kind, heading in _KINDS.items():
         table.add_row("", Text(heading, style="italic"))
@@ -86,7 +87,7 @@ def _print_catalogue(others: dict[str, str]) -> None:
             table.add_row(entry.name, entry.title, settings, number)
         table.add_row()
     out.print(table)
-    for name, origin in others.items():
+    for name, origin in registered.items():
         out.print(Text(f"{name}, from {origin}"))
     out.print("Each takes start=paper or start=identity.")
     out.print("`attentune attentions NAME` shows one in detail.")
@@ -146,7 +147,11 @@ def measure(
     )
     if as_json:
         print_json(measurement.to_json())
-        return
+    else:
+        _print_measurement(measurement, device, batch_size)
+
+
+def _print_measurement(measurement: Measurement, device: str, batch_size: int) -> None:
     costs = measurement.costs
     table = plain_table("", "")
     table.show_header = False

@@ -43,10 +43,10 @@ def plan_options(*names: str) -> Callable[[Command], Command]:
 def _with_options(command: Command, options: Iterable[inspect.Parameter]) -> Command:
     """Replace the command's `**settings` by options; they stand behind its argument."""
     signature = inspect.signature(command, eval_str=True)
-    argument, *others, keywords = signature.parameters.values()
+    argument, *rest, keywords = signature.parameters.values()
     if keywords.kind is not inspect.Parameter.VAR_KEYWORD:
         raise TypeError(f"{command.__name__} must end with **settings")
-    signature = signature.replace(parameters=[argument, *options, *others])
+    signature = signature.replace(parameters=[argument, *options, *rest])
     command.__signature__ = signature  # type: ignore[attr-defined]
     return command
 

@@ -27,8 +27,9 @@ from ...studies.text.confirmation import (
 )
 from .shared import out, plain_table, print_line
 
-FRONT_ROWS = 12
-"""Rows of the front that a terminal shows."""
+MAX_FRONT_ROWS = 12
+"""Architectures of the front that a terminal shows, the most expensive ones."""
+MAX_FAILURES = 5
 
 
 def print_studies(studies: Iterable[ListedStudy]) -> None:
@@ -53,62 +54,63 @@ def print_studies(studies: Iterable[ListedStudy]) -> None:
 def print_summary(store: Store, record: StudyRecord) -> None:
     """A study's counts, its front against the bare backbone, and its failures."""
     trials = store.trials.read(record)
-    found = analyse.analyse(record, trials)
+    findings = analyse.analyse(record, trials)
     rejected = len(store.trials.read_rejections(record))
-    words = [f"{count} {state}" for state, count in found.counts.items() if count]
+    words = [f"{count} {state}" for state, count in findings.counts.items() if count]
     words += [f"{rejected} rejected by a limit"] if rejected else []
     out.print(Text(record.name, style="bold"), end="")
     print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
-    if found.front:
-        _print_front(found)
-    if proven := confirmed(record, found, store.trials.read(record, confirming=True)):
-        print_line(f"\nConfirmation: {conclusion(proven)}")
+    if findings.front:
+        _print_front(findings)
+    if confirmation := confirmed(record, findings, store.trials.read(record, confirming=True)):
+        print_line(f"\nConfirmation: {conclusion(confirmation)}")
     failures = [trial for trial in trials if trial.failure]
-    for trial in failures[:5]:
+    for trial in failures[:MAX_FAILURES]:
         print_line(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
-    if len(failures) > 5:
-        print_line(f"… and {len(failures) - 5} more failures")
+    if len(failures) > MAX_FAILURES:
+        print_line(f"… and {len(failures) - MAX_FAILURES} more failures")
 
 
-def _print_front(found: Findings) -> None:
-    costs = [f">{cost.name}" for cost in found.costs]
+def _print_front(findings: Findings) -> None:
+    costs = [f">{cost.name}" for cost in findings.costs]
     table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
     table.columns[-1].overflow = "fold"
-    rows = [*found.front]
-    extra = [p for p in found.baselines if p not in rows]
-    for point in rows[-FRONT_ROWS:]:
-        table.add_row(*_row(point, found))
-    if extra:
+    baselines = [b for b in findings.baselines if b not in findings.front]
+    for summary in findings.front[-MAX_FRONT_ROWS:]:
+        table.add_row(*_summary_row(summary, findings))
+    if baselines:
         table.add_section()
-    for point in extra:
-        table.add_row(*_row(point, found), style="dim")
+    for summary in baselines:
+        table.add_row(*_summary_row(summary, findings), style="dim")
     print_line("\nPareto front, then the other baselines; gain over the bare backbone in points:")
     out.print(table)
-    if found.noise:
-        deviation = formatting.points(found.noise.deviation, signed=False)
+    if findings.noise:
+        deviation = formatting.points(findings.noise.deviation, signed=False)
         print_line(f"One trial has a noise of {deviation} points; smaller gains may be noise.")
-        if found.noise.shared:
-            shared = formatting.points(found.noise.shared, signed=False)
+        if findings.noise.shared:
+            shared = formatting.points(findings.noise.shared, signed=False)
             print_line(
-                f"What all trials of a seed share ({shared} points) is removed from accuracies."
+                f"Effects that all trials of a seed share ({shared} points) are removed from the "
+                "accuracies."
             )
     else:
         print_line("Every architecture ran with one seed only: small gains may be noise.")
 
 
-def _row(point: ArchitectureSummary, found: Findings) -> list[str | Text]:
-    accuracy = formatting.percent(point.accuracy, point.standard_error)
-    gain = formatting.points(point.gain.mean) if point.gain else formatting.MISSING
-    costs = [formatting.cost(point.values.get(cost.key), cost) for cost in found.costs]
-    notes = [note for note, which in (("best", found.best), ("knee", found.knee)) if which == point]
-    text = Text(formatting.short_architecture(point.architecture))
-    if notes:
-        text.append(f"  ← {', '.join(notes)}", "bold green")
-    return [f"#{point.number}", accuracy, gain, *costs, text]
+def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | Text]:
+    accuracy = formatting.percent(summary.accuracy, summary.standard_error)
+    gain = formatting.points(summary.gain.mean) if summary.gain else formatting.MISSING
+    costs = [formatting.cost(summary.values.get(cost.key), cost) for cost in findings.costs]
+    picks = {"best": findings.best, "knee": findings.knee}
+    labels = [label for label, pick in picks.items() if pick == summary]
+    text = Text(formatting.short_architecture(summary.architecture))
+    if labels:
+        text.append(f"  ← {', '.join(labels)}", "bold green")
+    return [f"#{summary.number}", accuracy, gain, *costs, text]
 
 
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
-    """One trial in full: what it was, what came of it, its epochs, what it ran on."""
+    """One trial in detail: its settings, results, epochs and environment."""
     table = plain_table("", "")
     table.show_header = False
     facts: list[tuple[str, Any]] = [
@@ -126,39 +128,39 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         facts.append(("failure", f"{trial.failure.kind}: {trial.failure.message}"))
     for name, value in facts:
         table.add_row(name, Text(str(value)))
-    for name, value in (
-        store.trials.read_environments(record).get(trial.environment or "", {}).items()
-    ):
+    environment = store.trials.read_environments(record).get(trial.environment or "", {})
+    for name, value in environment.items():
         table.add_row(Text(name, style="dim"), Text(str(value), style="dim"))
     out.print(table)
     epochs = store.epochs.read(record, trial.number)
     if epochs:
         curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")
         for epoch in epochs:
-            r = epoch.report
-            row = (f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", formatting.percent(r.accuracy))
-            curve.add_row(str(r.epoch), *row, f"{r.seconds:.1f}")
+            report = epoch.report
+            losses = (f"{report.train_loss:.4f}", f"{report.val_loss:.4f}")
+            accuracy = formatting.percent(report.accuracy)
+            curve.add_row(str(report.epoch), *losses, accuracy, f"{report.seconds:.1f}")
         out.print()
         out.print(curve)
 
 
-def print_confirmation(found: Confirmation, console: Console) -> None:
+def print_confirmation(confirmation: Confirmation, console: Console) -> None:
     """The contenders with their differences to the bare backbone, and what can be claimed."""
     table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
     table.columns[-1].overflow = "fold"
-    for contender in found.contenders:
+    for contender in confirmation.contenders:
         style = "" if contender.finalist else "dim"
         table.add_row(*_contender_row(contender), style=style)
-    if found.contenders:
+    if confirmation.contenders:
         console.print(
-            f"Accuracy on the test split after {found.epochs} epochs, and gain over the bare "
-            "backbone in points, with p corrected for the number of comparisons:",
+            f"Accuracy on the test split after {confirmation.epochs} epochs, and gain over the "
+            "bare backbone in points, with p corrected for the number of comparisons:",
             soft_wrap=True,
         )
         console.print(table)
         console.print()
-    console.print(Text(conclusion(found)), soft_wrap=True)
-    if warning := rank_warning(found):
+    console.print(Text(conclusion(confirmation)), soft_wrap=True)
+    if warning := rank_warning(confirmation):
         console.print(Text(warning, style="yellow"), soft_wrap=True)
 
 

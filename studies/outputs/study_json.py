@@ -25,12 +25,12 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and what was confirmed of it."""
     trials = store.trials.read(record)
     listed = analyse.show_json(record, trials, rejected=len(store.trials.read_rejections(record)))
-    proven = None
+    confirmation = None
     if record.config.confirmation is not None:
         confirming = store.trials.read(record, confirming=True)
-        found = confirmed(record, analyse.analyse(record, trials), confirming)
-        proven = found and confirmation_json(found, conclusion(found))
-    return {**listed, "confirmation": proven}
+        judged = confirmed(record, analyse.analyse(record, trials), confirming)
+        confirmation = judged and confirmation_json(judged, conclusion(judged))
+    return {**listed, "confirmation": confirmation}
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:
