@@ -11,18 +11,18 @@ from attentune.runners.results import EpochReport, Failure
 RECIPE = Recipe.of(data="digits", image_size=16, epochs=8)
 
 
-class SharedDevice:
+class SharedDevicePool:
     """Workers whose epochs take `seconds(workers)`, or that fail where this is None."""
 
     def __init__(self, devices, seconds) -> None:
         self.seconds = seconds(len(devices))
         self.queue: list = []
         self.epochs: dict[int, int] = {}
-        self.most = 0
+        self.max_epochs = 0
         assert set(devices) == {"cuda:1"}
 
     def start(self, job) -> None:
-        self.most = job.recipe.epochs
+        self.max_epochs = job.recipe.epochs
         self.epochs[job.number] = 0
         self._next(job.number)
 
@@ -36,13 +36,13 @@ class SharedDevice:
 
     def events(self, timeout):
         assert timeout > 0
-        found, self.queue = self.queue, []
-        return found
+        events, self.queue = self.queue, []
+        return events
 
     def reply(self, number, decision) -> None:
         if decision is not Decision.GO_ON:
             self.queue.append(Stopped(number, self.epochs[number], 1.0, 1.0, {}))
-        elif self.epochs[number] == self.most:
+        elif self.epochs[number] == self.max_epochs:
             self.queue.append(Finished(number, None))
         else:
             self._next(number)
@@ -62,9 +62,9 @@ class SharedDevice:
 )
 def test_workers_are_added_while_the_throughput_rises(monkeypatch, seconds, workers, tried):
     monkeypatch.setattr(
-        workers_per_gpu, "LocalPool", lambda names: SharedDevice(names, seconds.get)
+        workers_per_gpu, "LocalPool", lambda names: SharedDevicePool(names, seconds.get)
     )
-    found = workers_per_gpu.measure_workers_per_gpu("test_resnet", RECIPE, "cuda:1")
-    assert found.workers == workers
-    assert list(found.throughput.values()) == pytest.approx(tried, abs=0.01)
-    assert str(found).startswith(f"{workers} workers a GPU (throughput of 1: ×1.00")
+    measured = workers_per_gpu.measure_workers_per_gpu("test_resnet", RECIPE, "cuda:1")
+    assert measured.workers == workers
+    assert list(measured.throughput.values()) == pytest.approx(tried, abs=0.01)
+    assert str(measured).startswith(f"{workers} workers a GPU (throughput of 1: ×1.00")

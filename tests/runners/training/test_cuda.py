@@ -71,7 +71,7 @@ def test_captured_steps_compute_what_eager_ones_do(data, recipe, optimizer, prec
 
 
 class ValueInForward(nn.Module):
-    """Asks for a value in the middle of its forward pass, which no graph can hold."""
+    """Reads a value in the middle of its forward pass, which cannot be captured."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,26 +113,26 @@ def test_a_training_continued_from_a_file_ends_like_a_whole_one(data, recipe, op
 
 
 @pytest.mark.parametrize("text", ["test_resnet", "mobilenetv3_small_050"])
-def test_a_captured_step_outlives_whoever_made_it(recipe, text):
-    found = probe_precision(text, recipe, 10, CUDA, seconds=0.5)  # its steps are all that it keeps
-    assert len(found.milliseconds) == 4
+def test_a_captured_step_keeps_the_memory_it_uses(recipe, text):
+    probe = probe_precision(text, recipe, 10, CUDA, seconds=0.5)  # It keeps nothing but its steps.
+    assert len(probe.milliseconds) == 4
     torch.cuda.synchronize()
 
 
 def test_a_trial_runs_on_the_gpu_and_counts_its_seconds(cache, recipe, tmp_path):
-    told = []
+    events = []
 
-    def tell(event):
-        told.append(event)
+    def send(event):
+        events.append(event)
         return Decision.GO_ON
 
     for number, text in enumerate((TEXT, "test_resnet")):
-        run_trial(Job(number, parse(text), recipe, 0, tmp_path / str(number)), tell, device=CUDA)
-    ended = [event.result for event in told if isinstance(event, Finished)]
-    assert len(ended) == 2, [e.failure for e in told if isinstance(e, Failed)]
-    for result in ended:
+        run_trial(Job(number, parse(text), recipe, 0, tmp_path / str(number)), send, device=CUDA)
+    results = [event.result for event in events if isinstance(event, Finished)]
+    assert len(results) == 2, [e.failure for e in events if isinstance(e, Failed)]
+    for result in results:
         assert result.environment["steps"] == "captured"
         assert not [name for name in result.environment if name.endswith("kernels")]
         assert 0 < result.device_seconds <= result.seconds
         assert result.peak_memory_mib > 1
-    assert sum(isinstance(event, EpochDone) for event in told) == 6
+    assert sum(isinstance(event, EpochDone) for event in events) == 6
