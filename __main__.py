@@ -1,4 +1,7 @@
-"""`attentune`, and `python -m attentune`: the command line, with Ctrl-C answered from the start."""
+"""`attentune`, and `python -m attentune`: the command line.
+
+An interrupt is answered in one sentence, even while modules are being imported.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import NoReturn
 
 from .interrupts import defer_interrupts
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -17,17 +20,17 @@ def main() -> None:
             from .search.cli import main as command_line
         command_line()
     except KeyboardInterrupt:
-        _interrupted()
-    except SystemExit as leaving:
-        # Typer turns an interrupt that a command lets through into an exit without a word.
-        if isinstance(getattr(leaving.__context__, "__cause__", None), KeyboardInterrupt):
-            _interrupted()
+        _exit_interrupted()
+    except SystemExit as ending:
+        # Typer turns an interrupt that a command lets through into an exit without a message.
+        if isinstance(getattr(ending.__context__, "__cause__", None), KeyboardInterrupt):
+            _exit_interrupted()
         raise
 
 
-def _interrupted() -> NoReturn:
+def _exit_interrupted() -> NoReturn:
     print("Interrupted.", file=sys.stderr)
-    sys.exit(INTERRUPTED)
+    sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

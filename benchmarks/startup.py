@@ -33,7 +33,7 @@ BY_ITSELF = """
 from attentune.runners.workers import local_pool
 from attentune.search import cli
 local_pool._forks = lambda: False
-cli._keep_imports = lambda: None
+cli._collect_garbage_rarely = lambda: None
 cli.main()
 """
 WAYS = {"ours": ["-m", "attentune"], "by itself": ["-c", BY_ITSELF]}

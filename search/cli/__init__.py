@@ -46,7 +46,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    _keep_imports()
+    _collect_garbage_rarely()
     try:
         app()
     except AttentuneError as error:
@@ -59,11 +59,11 @@ def main() -> None:
         sys.exit(0)
 
 
-def _keep_imports() -> None:
-    """Look for garbage seldom, and not once more at the end.
+def _collect_garbage_rarely() -> None:
+    """Collect garbage rarely, and not at exit.
 
-    Importing torch makes half a million objects that all stay: looking through them takes a quarter
-    of the import, and a second on the way out.
+    Importing torch makes half a million objects that all stay. Collections that visit them take a
+    quarter of the import, and a second at exit.
     """
     gc.set_threshold(50_000, 20, 50)
     atexit.register(gc.freeze)

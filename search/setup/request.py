@@ -34,10 +34,10 @@ from ...studies.config import (
 from . import units
 
 Names = tuple[str, ...]
-Count = Annotated[float, Field(gt=0), BeforeValidator(units.count)]
-Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.milliseconds)]
-Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.mebibytes)]
-Seconds = BeforeValidator(lambda value: None if value is None else units.seconds(value))
+Count = Annotated[float, Field(gt=0), BeforeValidator(units.parse_count)]
+Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.parse_milliseconds)]
+Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.parse_mebibytes)]
+Seconds = BeforeValidator(lambda value: None if value is None else units.parse_seconds(value))
 """Reads a duration with a unit, such as `2h`."""
 
 
@@ -287,7 +287,7 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: a duration that cannot be read.
     """
     return {
-        name: units.seconds(value) if name in _DURATIONS else value
+        name: units.parse_seconds(value) if name in _DURATIONS else value
         for name, value in options.items()
         if value is not None
     }

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from ...errors import UsageError
 
-COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
-MILLISECONDS = {"": 1, "us": 1e-3, "ms": 1, "s": 1e3}
-SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-MEBIBYTES = {
+COUNT_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
+MILLISECOND_UNITS = {"": 1, "us": 1e-3, "ms": 1, "s": 1e3}
+SECOND_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+MEBIBYTE_UNITS = {
     "": 1,
     "m": 1,
     "mib": 1,
@@ -21,36 +21,44 @@ MEBIBYTES = {
 }
 
 
-def quantity(text: str | float, units: Mapping[str, float], example: str) -> float:
-    """The number that `text` means in the base unit; UsageError shows an example."""
+def parse_quantity(text: str | float, units: Mapping[str, float], example: str) -> float:
+    """The number that a text with units means.
+
+    Args:
+        text: one or more numbers, each with a unit, such as `1h30m`; a bare number is returned.
+        units: by name in lower case, how many of the base unit each one is.
+        example: what the error suggests.
+
+    Raises:
+        UsageError: the text is no quantity, has another unit, or is zero.
+    """
     if isinstance(text, int | float):
         return float(text)
-    total, rest = 0.0, text.strip().lower().replace("_", "")
-    for number, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)", rest):
-        if unit not in units:
-            break
-        total += float(number) * units[unit]
-    matched = re.fullmatch(r"(\s*\d+(?:\.\d+)?\s*[a-z]*)+", rest) and total > 0
-    if not matched or any(u not in units for u in re.findall(r"[a-z]+", rest)):
-        raise UsageError(f"cannot read {text!r} as a quantity; write for example {example}")
-    return total
+    plain = text.strip().lower().replace("_", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)", plain)
+    whole = re.fullmatch(r"(\s*\d+(?:\.\d+)?\s*[a-z]*)+", plain)
+    if whole and all(unit in units for _, unit in parts):
+        total = sum(float(number) * units[unit] for number, unit in parts)
+        if total > 0:
+            return total
+    raise UsageError(f"cannot read {text!r} as a quantity; write for example {example}")
 
 
-def count(text: str | float) -> float:
+def parse_count(text: str | float) -> float:
     """`5M` → 5 000 000."""
-    return quantity(text, COUNTS, "5M or 250k")
+    return parse_quantity(text, COUNT_UNITS, "5M or 250k")
 
 
-def milliseconds(text: str | float) -> float:
+def parse_milliseconds(text: str | float) -> float:
     """`8ms` → 8."""
-    return quantity(text, MILLISECONDS, "8ms")
+    return parse_quantity(text, MILLISECOND_UNITS, "8ms")
 
 
-def seconds(text: str | float) -> float:
+def parse_seconds(text: str | float) -> float:
     """`2h`, `1h30m`, `90` → seconds."""
-    return quantity(text, SECONDS, "2h, 90m or 1h30m")
+    return parse_quantity(text, SECOND_UNITS, "2h, 90m or 1h30m")
 
 
-def mebibytes(text: str | float) -> float:
+def parse_mebibytes(text: str | float) -> float:
     """`2GiB` → 2048."""
-    return quantity(text, MEBIBYTES, "2GiB or 500MiB")
+    return parse_quantity(text, MEBIBYTE_UNITS, "2GiB or 500MiB")

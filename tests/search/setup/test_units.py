@@ -10,16 +10,16 @@ from attentune.search.setup import units
 @pytest.mark.parametrize(
     ("read", "text", "number"),
     [
-        (units.count, "5M", 5e6),
-        (units.count, "250k", 250e3),
-        (units.count, "1_000", 1000),
-        (units.milliseconds, "8ms", 8),
-        (units.milliseconds, "0.5s", 500),
-        (units.seconds, "2h", 7200),
-        (units.seconds, "1h30m", 5400),
-        (units.seconds, 90, 90),
-        (units.mebibytes, "2GiB", 2048),
-        (units.mebibytes, "500MiB", 500),
+        (units.parse_count, "5M", 5e6),
+        (units.parse_count, "250k", 250e3),
+        (units.parse_count, "1_000", 1000),
+        (units.parse_milliseconds, "8ms", 8),
+        (units.parse_milliseconds, "0.5s", 500),
+        (units.parse_seconds, "2h", 7200),
+        (units.parse_seconds, "1h30m", 5400),
+        (units.parse_seconds, 90, 90),
+        (units.parse_mebibytes, "2GiB", 2048),
+        (units.parse_mebibytes, "500MiB", 500),
     ],
 )
 def test_a_quantity_is_read_in_its_base_unit(read, text, number):
@@ -29,4 +29,4 @@ def test_a_quantity_is_read_in_its_base_unit(read, text, number):
 @pytest.mark.parametrize("text", ["lots", "", "5X", "0", "5M and more", "-3"])
 def test_a_quantity_that_cannot_be_read_is_answered_with_an_example(text):
     with pytest.raises(UsageError, match="5M or 250k"):
-        units.count(text)
+        units.parse_count(text)
