@@ -36,8 +36,8 @@ def page(_: PageContext) -> Component:
         ),
         section(
             "Locations",
-            "Under each stage our attention, or the strength of the stage's output if it has no "
-            "attention. Beside it the strength of the output in the bare backbone.",
+            "Each stage shows its last attention or, without one, the strength of its output. The "
+            "column beside it is the strength of the output in the bare backbone.",
             figure_slot("locations", 600, wide=True),
         ),
     ]
