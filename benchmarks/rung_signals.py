@@ -1,12 +1,12 @@
-"""What each epoch of a trial foretells, read off the tables: which signal a rung should use.
+"""Which signal of an epoch predicts final accuracies best, from curves of tabular benchmarks.
 
     python benchmarks/rung_signals.py --json benchmarks/results/rung_signals.json
 
-For every epoch, Spearman's correlation over the architectures of a table between one seed's signal
-(validation accuracy of the averaged weights; mean training loss) and the mean final accuracy of the
-*other* seeds, averaged over the seeds. So luck that a trial's own end shares with its early epochs
-counts for nothing, and what a full trial itself foretells (accuracy at the last epoch) is the
-measure for all that comes before. Intervals of 95 % are from a bootstrap over architectures.
+For each epoch, Spearman's correlation over the architectures of a table is computed between one
+seed's signal (validation accuracy of the averaged weights; mean training loss) and the mean final
+accuracy of the *other* seeds, and averaged over the seeds. So noise that the final accuracy of a
+trial shares with its earlier epochs does not count. The last epoch shows how well a complete trial
+predicts the other seeds. Intervals of 95 % are from a bootstrap over the architectures.
 
 `rungs.py` trains, for signals that the tables do not hold.
 """
@@ -24,33 +24,36 @@ from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchma
 from attentune.runners.environment import describe_environment
 from scipy import stats
 
-DRAWS = 400
+BOOTSTRAP_DRAWS = 400
 
 
-def foretold(signal: Array, ends: Array) -> float:
-    """Mean correlation of a signal (architectures, seeds) with the other seeds' mean end."""
-    found = []
+def predictive_correlation(signal: Array, ends: Array) -> float:
+    """Mean over the seeds of the correlation of a signal with the other seeds' final accuracy.
+
+    Both arguments are (architectures, seeds).
+    """
+    correlations = []
     for seed in range(signal.shape[1]):
-        others = np.delete(ends, seed, axis=1).mean(axis=1)
-        found.append(stats.spearmanr(signal[:, seed], others).statistic)
-    return float(np.mean(found))
+        other_seeds = np.delete(ends, seed, axis=1).mean(axis=1)
+        correlations.append(stats.spearmanr(signal[:, seed], other_seeds).statistic)
+    return float(np.mean(correlations))
 
 
-def with_interval(signal: Array, ends: Array) -> list[float] | None:
-    """The correlation and its interval; None where all architectures show the same."""
+def estimate_with_interval(signal: Array, ends: Array) -> list[float] | None:
+    """The correlation and its interval; None if a signal is equal for all architectures."""
     if (np.ptp(signal, axis=0) == 0).any():
         return None
     draw = np.random.default_rng(0)
-    again = [
-        foretold(signal[rows], ends[rows])
-        for rows in (draw.integers(len(ends), size=len(ends)) for _ in range(DRAWS))
+    resampled = [
+        predictive_correlation(signal[rows], ends[rows])
+        for rows in (draw.integers(len(ends), size=len(ends)) for _ in range(BOOTSTRAP_DRAWS))
     ]
-    low, high = np.quantile(again, (0.025, 0.975))
-    return [round(float(value), 3) for value in (foretold(signal, ends), low, high)]
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return [round(float(value), 3) for value in (predictive_correlation(signal, ends), low, high)]
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Every signal at every epoch of one table."""
+    """The correlations of both signals at all epochs of one table."""
     table = TabularBenchmark(path)
     accuracy = np.array([table.rows[text].accuracy for text in table.ranked])
     loss = np.array([table.rows[text].train_loss for text in table.ranked])
@@ -61,8 +64,8 @@ def measure(path: Path) -> dict[str, Any]:
         "architectures": len(table.ranked),
         "seeds": table.seeds,
         "signals": {
-            "accuracy": [with_interval(accuracy[:, :, e], ends) for e in epochs],
-            "train_loss": [with_interval(-loss[:, :, e], ends) for e in epochs],
+            "accuracy": [estimate_with_interval(accuracy[:, :, e], ends) for e in epochs],
+            "train_loss": [estimate_with_interval(-loss[:, :, e], ends) for e in epochs],
         },
     }
 
@@ -79,13 +82,13 @@ def main() -> None:
             points = "".join("   –  " if point is None else f"{point[0]:6.2f}" for point in row)
             print(f"  {signal:12s}{points}")
     if options.json:
-        told = {
+        content = {
             "what": "correlation of an epoch's signal with the final accuracy of other seeds",
             "environment": describe_environment(torch.device("cpu"), "float32"),
-            "draws": DRAWS,
+            "draws": BOOTSTRAP_DRAWS,
             "tables": results,
         }
-        options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

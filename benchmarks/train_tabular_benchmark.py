@@ -43,30 +43,30 @@ from attentune.spaces.search_space.bound_space import bind_space
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]
-"""A recipe's fields, an architecture, a seed and a device."""
+"""Fields of a recipe, an architecture, a seed and a device."""
 Trial = tuple[str, int, list[EpochReport], str]
-"""An architecture, a seed, the curve, and how the steps were computed."""
+"""An architecture, a seed, the learning curve, and how steps were run (eager or captured)."""
 
 
-class _NoProbes:
-    """An empty probe cache: nothing is measured, because the file names every setting."""
+class _EmptyProbeCache:
+    """A probe cache that stays empty; the settings leave nothing to be probed."""
 
     def get(self, _question: Mapping[str, str]) -> None:
         return None
 
-    def put(self, _question: Mapping[str, str], _answer: Mapping[str, Any]) -> None:
+    def put(self, _question: Mapping[str, str], _result: Mapping[str, Any]) -> None:
         pass
 
 
-def begun(config: Path, changes: Mapping[str, Any]) -> Result:
-    """The table of these settings, as yet without a trial."""
-    study = resolve_request(read_request(changes, config), _NoProbes())
+def make_table(config: Path, changes: Mapping[str, Any]) -> Result:
+    """A table for these settings, without trials."""
+    study = resolve_request(read_request(changes, config), _EmptyProbeCache())
     recipe = study.recipe
     costs = CostModel(study.backbone, recipe, study.num_classes)
-    bound = bind_space(study.space, costs.site_map)
-    inside = dict.fromkeys(bound.architecture_at(i) for i in range(bound.count()))
+    bound_space = bind_space(study.space, costs.site_map)
+    inside = dict.fromkeys(bound_space.architecture_at(i) for i in range(bound_space.count()))
     rows = []
-    for architecture in dict.fromkeys([*inside, *study_baselines(study.backbone, bound)]):
+    for architecture in dict.fromkeys([*inside, *study_baselines(study.backbone, bound_space)]):
         price = costs.price(architecture)
         row = {"architecture": str(architecture), "params": price.params, "macs": price.macs}
         row |= {} if architecture in inside else {"outside": True}
@@ -82,15 +82,15 @@ def begun(config: Path, changes: Mapping[str, Any]) -> Result:
     }
 
 
-def sampled(table: Result, count: int) -> list[Result]:
-    """Some of its rows, the same ones each time."""
+def sample_rows(table: Result, count: int) -> list[Result]:
+    """A random sample of the rows in the space, always the same."""
     inside = [row for row in table["architectures"] if not row.get("outside")]
     rows = sorted(inside, key=lambda row: str(row["architecture"]))
     return random.Random(0).sample(rows, count)
 
 
-def trial(task: Task) -> Trial:
-    """One trial."""
+def train_trial(task: Task) -> Trial:
+    """Train one trial."""
     fields, text, seed, device_name = task
     device = torch.device(device_name)
     torch.set_num_threads(1)
@@ -101,21 +101,23 @@ def trial(task: Task) -> Trial:
     return text, seed, run.curve, run.outcome.steps
 
 
-def results(tasks: Sequence[Task], processes: int) -> Iterator[Trial]:
-    """Of all tasks, as they come; one process is this one."""
+def train_all(tasks: Sequence[Task], processes: int) -> Iterator[Trial]:
+    """Train all tasks, and yield trials as they end; a single process is this one."""
     if processes == 1:
-        yield from map(trial, tasks)
+        yield from map(train_trial, tasks)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(trial, tasks)
+        yield from pool.imap_unordered(train_trial, tasks)
 
 
-def add(table: Result, text: str, seed: int, curve: Sequence[EpochReport], here: Result) -> None:
-    """Put a trial into the table."""
-    if here not in table["environments"]:
-        table["environments"].append(here)
+def add_trial(
+    table: Result, text: str, seed: int, curve: Sequence[EpochReport], environment: Result
+) -> None:
+    """Add a trial to the table, in place."""
+    if environment not in table["environments"]:
+        table["environments"].append(environment)
     row = next(row for row in table["architectures"] if row["architecture"] == text)
-    if here["device"] != table["environments"][0]["device"]:
+    if environment["device"] != table["environments"][0]["device"]:
         row.setdefault("elsewhere", []).append(seed)
     elif row["seconds"] is None:
         row["seconds"] = round(statistics.median(report.seconds for report in curve), 2)
@@ -124,24 +126,24 @@ def add(table: Result, text: str, seed: int, curve: Sequence[EpochReport], here:
     row["train_loss"].append([round(report.train_loss, 4) for report in curve])
 
 
-def written(table: Result) -> str:
-    """A table as it stands in its file: a line for every architecture."""
+def format_table(table: Result) -> str:
+    """The content of a table's file, with one line per architecture."""
     head = {**table, "architectures": "ROWS"}
     lines = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in table["architectures"])
     text = json.dumps(head, indent=1, ensure_ascii=False)
     return text.replace('"ROWS"', f"[\n{lines}\n ]") + "\n"
 
 
-def keep(table: Result, path: Path) -> None:
-    """Write it, whole or not at all."""
+def write_table(table: Result, path: Path) -> None:
+    """Write a table atomically."""
     part = path.with_suffix(".part")
-    part.write_text(written(table), "utf-8")
+    part.write_text(format_table(table), "utf-8")
     part.replace(path)
 
 
-def opened(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
-    """The table in a file, or a new one; SystemExit if the file was trained otherwise."""
-    new = begun(config, changes)
+def open_table(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
+    """The table in a file, or a new one; SystemExit if the file has other settings."""
+    new = make_table(config, changes)
     if not path.exists():
         return new
     table: Result = json.loads(path.read_text("utf-8"))
@@ -157,35 +159,41 @@ def opened(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("config", type=Path, help="settings, as for `attentune search --config`")
-    parser.add_argument("--table", type=Path, help="by default CONFIG with .json")
+    parser.add_argument("--table", type=Path, help="file of the table; default: CONFIG with .json")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sample", type=int, help="only so many architectures, by chance")
+    parser.add_argument(
+        "--sample", type=int, help="train a random sample of this many architectures"
+    )
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--train-limit", type=int)
     parser.add_argument("--data")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="begin to end, about")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="stop after this time, when a trial ends"
+    )
     options = parser.parse_args()
     path = options.table or options.config.with_suffix(".json")
-    asked = {name: getattr(options, name) for name in ("epochs", "data", "train_limit", "device")}
-    changes = {name: value for name, value in asked.items() if value is not None}
-    table = opened(path, options.config, changes)
+    given_options = {
+        name: getattr(options, name) for name in ("epochs", "data", "train_limit", "device")
+    }
+    changes = {name: value for name, value in given_options.items() if value is not None}
+    table = open_table(path, options.config, changes)
     recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
-    rows = sampled(table, options.sample) if options.sample else table["architectures"]
-    tasks = [(recipe, *one, options.device) for one in missing_trials(rows, options.seeds)]
-    print(f"trials to go: {len(tasks)}", flush=True)
-    here = describe_environment(torch.device(options.device), recipe["precision"])
-    ends = time.monotonic() + options.seconds
-    for text, seed, curve, steps in results(tasks, options.processes):
-        add(table, text, seed, curve, here | {"steps": steps})
-        keep(table, path)
+    rows = sample_rows(table, options.sample) if options.sample else table["architectures"]
+    tasks = [(recipe, *trial, options.device) for trial in missing_trials(rows, options.seeds)]
+    print(f"trials to train: {len(tasks)}", flush=True)
+    environment = describe_environment(torch.device(options.device), recipe["precision"])
+    deadline = time.monotonic() + options.seconds
+    for text, seed, curve, steps in train_all(tasks, options.processes):
+        add_trial(table, text, seed, curve, environment | {"steps": steps})
+        write_table(table, path)
         print(text, seed, curve[-1].accuracy, flush=True)
-        if time.monotonic() > ends:
+        if time.monotonic() > deadline:
             break
-    left = len(missing_trials(rows, options.seeds))
-    if left:
-        raise SystemExit(f"trials still to go: {left}; call again")
+    remaining = len(missing_trials(rows, options.seeds))
+    if remaining:
+        raise SystemExit(f"trials still to train: {remaining}; call again")
 
 
 if __name__ == "__main__":

@@ -62,51 +62,59 @@ from scipy import stats
 from torch import Tensor, nn
 
 SEEDS = (100, 101, 102)
-BATCH = 128
+BATCH_SIZE = 128
 STATISTICS = ("rho", "against_better_control", "beyond_controls")
 
 
 @dataclass(frozen=True)
 class Score:
-    """Values (trials, architectures), and the truth with which each row is compared."""
+    """Values of a score (trials, architectures), and the truth to compare each row with."""
 
     values: Array
     truth: Array
     seconds: float = math.nan
 
 
-class Draws:
-    """Statistics (1 + draws,) of one table; the first is of all architectures as they are."""
+class BootstrapStatistics:
+    """Computes statistics (1 + draws,) of one table: for all architectures, then for each draw.
+
+    Args:
+        controls: values by architecture that partial correlations are adjusted for.
+        draws: number of bootstrap samples of the architectures.
+    """
 
     def __init__(self, controls: Sequence[Array], draws: int) -> None:
         count = len(controls[0])
-        drawn = np.random.default_rng(0).integers(count, size=(draws, count))
-        self._index = np.vstack([np.arange(count), drawn])
+        samples = np.random.default_rng(0).integers(count, size=(draws, count))
+        self._index = np.vstack([np.arange(count), samples])
         design = [np.ones(self._index.shape), *map(self._ranks, controls)]
         self._explained = np.linalg.qr(np.stack(design, axis=2)).Q
 
     def rho(self, score: Score, *, beyond: bool = False) -> Array:
-        """Rank correlation, mean over the score's trials; partial if `beyond` the controls."""
-        found = []
+        """Mean rank correlation over the score's trials.
+
+        With `beyond`, the partial correlation given the controls.
+        """
+        correlations = []
         for pair in zip(score.values, score.truth, strict=True):
-            a, b = map(self._rest if beyond else self._centred, pair)
-            found.append((a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1)))
-        return np.asarray(np.mean(found, axis=0))
+            a, b = map(self._adjusted_ranks if beyond else self._centred_ranks, pair)
+            correlations.append((a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1)))
+        return np.asarray(np.mean(correlations, axis=0))
 
     def _ranks(self, values: Array) -> Array:
         return np.asarray(stats.rankdata(values[self._index], axis=1))
 
-    def _centred(self, values: Array) -> Array:
+    def _centred_ranks(self, values: Array) -> Array:
         return self._ranks(values) - (len(values) + 1) / 2
 
-    def _rest(self, values: Array) -> Array:
+    def _adjusted_ranks(self, values: Array) -> Array:
         ranks = self._ranks(values)
-        along = np.einsum("dnk,dn->dk", self._explained, ranks)
-        return np.asarray(ranks - np.einsum("dnk,dk->dn", self._explained, along))
+        coefficients = np.einsum("dnk,dn->dk", self._explained, ranks)
+        return np.asarray(ranks - np.einsum("dnk,dk->dn", self._explained, coefficients))
 
 
-def network(text: str, recipe: Recipe, seed: int, *, opened: bool) -> nn.Module:
-    """What a trial begins with, or the same with its attention and residual branches opened."""
+def build_initial_network(text: str, recipe: Recipe, seed: int, *, opened: bool) -> nn.Module:
+    """The untrained network of a trial; with `opened`, its gates as published and scales 1."""
     if opened:
         text = re.sub(r",?start=identity", "", text).replace("()", "")
     size, stem = recipe.image_size, recipe.stem
@@ -117,18 +125,21 @@ def network(text: str, recipe: Recipe, seed: int, *, opened: bool) -> nn.Module:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def gradients(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+def weight_gradients(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """Weights of convolutions and linear layers, with their gradients."""
-    every = [(weight.detach(), weight.grad) for weight in model.parameters() if weight.dim() > 1]
-    return [(weight, slope) for weight, slope in every if slope is not None]
+    pairs = [(weight.detach(), weight.grad) for weight in model.parameters() if weight.dim() > 1]
+    return [(weight, gradient) for weight, gradient in pairs if gradient is not None]
 
 
 def saliency(model: nn.Module) -> float:
-    """Σ|w·∂w|."""
-    return sum(float((weight * slope).abs().sum()) for weight, slope in gradients(model))
+    """Σ|w·∂L/∂w| after a backward pass."""
+    return sum(
+        float((weight * gradient).abs().sum()) for weight, gradient in weight_gradients(model)
+    )
 
 
 def synflow(model: nn.Module, side: int) -> float:
+    """The score of Tanaka et al., with images of `side` pixels."""
     absolute = copy.deepcopy(model).double().eval()
     with torch.no_grad():
         for parameter in absolute.parameters():
@@ -138,55 +149,65 @@ def synflow(model: nn.Module, side: int) -> float:
 
 
 def naswot(codes: Sequence[Tensor]) -> float:
-    """Of which ReLUs are on; each has an axis of `BATCH` pictures, not always the first."""
-    on = [code.movedim(code.shape.index(BATCH), 0).flatten(1) for code in codes]
-    active = torch.cat(on, dim=1).float()
+    """The score of Mellor et al., from which ReLUs are active.
+
+    The axis of the `BATCH_SIZE` images is not always the first.
+    """
+    per_image = [code.movedim(code.shape.index(BATCH_SIZE), 0).flatten(1) for code in codes]
+    active = torch.cat(per_image, dim=1).float()
     kernel = active @ active.T + (1 - active) @ (1 - active).T
     return float(torch.linalg.slogdet(kernel.double()).logabsdet)
 
 
-def scored(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, tuple[float, float]]:
-    """Every score with its seconds; the pass forward is shared, and counted in each."""
+def score_network(
+    model: nn.Module, images: Tensor, labels: Tensor
+) -> dict[str, tuple[float, float]]:
+    """All scores with their seconds; the shared forward pass counts for each of them."""
     times = [time.perf_counter()]
 
     def lap() -> float:
         times.append(time.perf_counter())
         return times[-1] - times[-2]
 
-    found = {"synflow": (synflow(model, images.shape[-1]), lap())}
+    scores = {"synflow": (synflow(model, images.shape[-1]), lap())}
     codes: list[Tensor] = []
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.register_forward_hook(lambda _, __, output: codes.append(output > 0))
     loss = nn.functional.cross_entropy(model.train()(images), labels)
     forward = lap()
-    found["naswot"] = naswot(codes), forward + lap()
+    scores["naswot"] = naswot(codes), forward + lap()
     loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-    both = forward + lap()
-    found["grad norm"] = sum(float(slope.norm()) for _, slope in gradients(model)), both + lap()
-    found["snip"] = saliency(model), both + lap()
-    return found
+    both_passes = forward + lap()
+    scores["grad norm"] = (
+        sum(float(gradient.norm()) for _, gradient in weight_gradients(model)),
+        both_passes + lap(),
+    )
+    scores["snip"] = saliency(model), both_passes + lap()
+    return scores
 
 
-def untrained(table: TabularBenchmark, data: DeviceData, truth: Array) -> dict[str, Score]:
-    """Every score of every architecture, mean over the initialisations."""
+def score_untrained(table: TabularBenchmark, data: DeviceData, truth: Array) -> dict[str, Score]:
+    """All scores of all architectures, averaged over the initialisations."""
     values: defaultdict[str, Array] = defaultdict(lambda: np.zeros((1, len(table.ranked))))
     seconds: defaultdict[str, float] = defaultdict(float)
     for seed in SEEDS:
-        pictures, labels = EpochBatches(data, table.recipe, seed=seed, epoch=0).batch(0, BATCH)
-        images = data.normalised(pictures)
+        raw_images, labels = EpochBatches(data, table.recipe, seed=seed, epoch=0).batch(
+            0, BATCH_SIZE
+        )
+        images = data.normalised(raw_images)
         for ending in ("", ", opened"):
             for number, text in enumerate(table.ranked):
-                model = network(text, table.recipe, seed, opened=bool(ending))
-                for name, (value, spent) in scored(model, images, labels).items():
+                model = build_initial_network(text, table.recipe, seed, opened=bool(ending))
+                for name, (value, duration) in score_network(model, images, labels).items():
                     values[name + ending][0, number] += value / len(SEEDS)
-                    seconds[name + ending] += spent / len(table.ranked)
+                    seconds[name + ending] += duration / len(table.ranked)
         print(f"{table.name}: initialisation {seed} scored", flush=True)
-    return {name: Score(found, truth, seconds[name]) for name, found in values.items()}
+    return {name: Score(row, truth, seconds[name]) for name, row in values.items()}
 
 
-def controls(table: TabularBenchmark, truth: Array) -> dict[str, Score]:
-    """Size and number, and what both predict for an architecture from all others."""
+def score_controls(table: TabularBenchmark, truth: Array) -> dict[str, Score]:
+    """Parameters, modules, and the prediction of each architecture from both and all others."""
     sizes = [table.rows[text].costs.params for text in table.ranked]
     stages = range(1, len(table.bound_space.site_map.blocks) + 1)
     modules = [
@@ -194,80 +215,88 @@ def controls(table: TabularBenchmark, truth: Array) -> dict[str, Score]:
         for text in table.ranked
         for stage in stages
     ]
-    each = np.array([sizes, np.reshape(modules, (-1, len(stages))).sum(1)])
-    design = np.vstack([np.ones(len(sizes)), stats.rankdata(each, axis=1)]).T
+    predictors = np.array([sizes, np.reshape(modules, (-1, len(stages))).sum(1)])
+    design = np.vstack([np.ones(len(sizes)), stats.rankdata(predictors, axis=1)]).T
     hat, ranks = design @ np.linalg.pinv(design), stats.rankdata(truth[0])
-    both = ranks - (ranks - hat @ ranks) / (1 - np.diag(hat))
-    rows = {"parameters": each[0], "modules": each[1], "both": both}
+    predicted = ranks - (ranks - hat @ ranks) / (1 - np.diag(hat))
+    rows = {"parameters": predictors[0], "modules": predictors[1], "both": predicted}
     return {name: Score(row[None], truth) for name, row in rows.items()}
 
 
-def trials(table: TabularBenchmark, epoch_seconds: float) -> dict[str, Score]:
-    """What one trial tells of the other seeds."""
+def score_trials(table: TabularBenchmark, epoch_seconds: float) -> dict[str, Score]:
+    """What one trial shows, compared with the mean of the other seeds."""
     accuracy = np.array([table.rows[text].accuracy[:, -1] for text in table.ranked]).T
     losses = np.array([table.rows[text].train_loss for text in table.ranked]).T
-    others = (accuracy.sum(axis=0) - accuracy) / (len(accuracy) - 1)
-    found = {f"loss of epoch {e}": Score(-losses[e - 1], others, e * epoch_seconds) for e in (2, 3)}
-    return found | {"a whole trial": Score(accuracy, others, len(losses) * epoch_seconds)}
+    other_seeds = (accuracy.sum(axis=0) - accuracy) / (len(accuracy) - 1)
+    early = {
+        f"loss of epoch {e}": Score(-losses[e - 1], other_seeds, e * epoch_seconds) for e in (2, 3)
+    }
+    return early | {"a whole trial": Score(accuracy, other_seeds, len(losses) * epoch_seconds)}
 
 
-def seconds_of_an_epoch(table: TabularBenchmark, data: DeviceData) -> float:
-    """Training and validation of the architecture of median size, here."""
-    ordered = sorted(table.ranked, key=lambda text: table.rows[text].costs.params)
-    model = network(ordered[len(ordered) // 2], table.recipe, SEEDS[0], opened=False)
+def measure_epoch_seconds(table: TabularBenchmark, data: DeviceData) -> float:
+    """Seconds of training and validation of the architecture of median size on this machine."""
+    by_size = sorted(table.ranked, key=lambda text: table.rows[text].costs.params)
+    model = build_initial_network(by_size[len(by_size) // 2], table.recipe, SEEDS[0], opened=False)
     return prepare_training(model, data, table.recipe, seed=SEEDS[0]).train_epoch(0).seconds
 
 
 def measure(path: Path, draws: int) -> dict[str, Any]:
-    """Everything about one table."""
+    """All scores and their statistics for one table."""
     table = TabularBenchmark(path)
     data = DeviceData.of(load_data(table.recipe), torch.device("cpu"))
     truth = np.array([[table.rows[text].truth for text in table.ranked]])
-    sizes, epoch = controls(table, truth), seconds_of_an_epoch(table, data)
-    drawn = Draws([sizes["parameters"].values[0], sizes["modules"].values[0]], draws)
-    better = max(("parameters", "modules"), key=lambda name: float(drawn.rho(sizes[name])[0]))
-    told = {}
-    for name, score in (sizes | untrained(table, data, truth) | trials(table, epoch)).items():
+    control_scores, epoch = score_controls(table, truth), measure_epoch_seconds(table, data)
+    statistics = BootstrapStatistics(
+        [control_scores["parameters"].values[0], control_scores["modules"].values[0]], draws
+    )
+    better = max(
+        ("parameters", "modules"), key=lambda name: float(statistics.rho(control_scores[name])[0])
+    )
+    rows = {}
+    for name, score in (
+        control_scores | score_untrained(table, data, truth) | score_trials(table, epoch)
+    ).items():
         distinct = min(len(np.unique(row)) for row in score.values)
-        found: dict[str, Array] = {}
+        values: dict[str, Array] = {}
         if distinct > 1:
-            found["rho"] = drawn.rho(score)
-            same = np.repeat(sizes[better].values, len(score.truth), axis=0)
+            values["rho"] = statistics.rho(score)
+            control = np.repeat(control_scores[better].values, len(score.truth), axis=0)
             if name != better:
-                found[STATISTICS[1]] = found["rho"] - drawn.rho(replace(score, values=same))
-            if name not in sizes:
-                found[STATISTICS[2]] = drawn.rho(score, beyond=True)
+                control_rho = statistics.rho(replace(score, values=control))
+                values[STATISTICS[1]] = values["rho"] - control_rho
+            if name not in control_scores:
+                values[STATISTICS[2]] = statistics.rho(score, beyond=True)
         row: dict[str, Any] = dict.fromkeys(STATISTICS)
-        for key, each in found.items():
-            row[key] = [
-                round(float(x), 3) for x in (each[0], *np.quantile(each[1:], (0.025, 0.975)))
-            ]
+        for key, draws_of_key in values.items():
+            interval = np.quantile(draws_of_key[1:], (0.025, 0.975))
+            row[key] = [round(float(x), 3) for x in (draws_of_key[0], *interval)]
         row["seconds"] = None if math.isnan(score.seconds) else round(score.seconds, 3)
-        told[name] = row | {"distinct": distinct}
+        rows[name] = row | {"distinct": distinct}
     return {
         "table": table.name,
         "architectures": len(table.ranked),
         "seeds": table.seeds,
         "seconds_of_an_epoch": round(epoch, 3),
         "better_control": better,
-        "scores": told,
+        "scores": rows,
     }
 
 
-def show(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     print(
         f"{result['table']}: {result['architectures']} architectures, {result['seeds']} seeds, "
         f"an epoch {result['seconds_of_an_epoch']:.1f} s; control: {result['better_control']}"
     )
     print(f"  {'':20s}" + "".join(f"{key:25s}" for key in STATISTICS) + "seconds  distinct")
-    for name, told in result["scores"].items():
+    for name, score in result["scores"].items():
         cells = [
-            "–" if told[key] is None else "{:+.2f} ({:+.2f} to {:+.2f})".format(*told[key])
+            "–" if score[key] is None else "{:+.2f} ({:+.2f} to {:+.2f})".format(*score[key])
             for key in STATISTICS
         ]
-        seconds = "–" if told["seconds"] is None else f"{told['seconds']:.2f}"
+        seconds = "–" if score["seconds"] is None else f"{score['seconds']:.2f}"
         print(
-            f"  {name:20s}{''.join(map('{:25s}'.format, cells))}{seconds:>7s}  {told['distinct']}"
+            f"  {name:20s}{''.join(map('{:25s}'.format, cells))}{seconds:>7s}  {score['distinct']}"
         )
 
 
@@ -280,17 +309,17 @@ def main() -> None:
     torch.set_num_threads(1)
     results = [measure(path, options.draws) for path in options.tables]
     for result in results:
-        show(result)
+        print_result(result)
     if options.json:
-        told = {
+        content = {
             "what": "rank correlation of scores of the untrained network with the trained accuracy",
             "environment": describe_environment(torch.device("cpu"), "float32"),
             "draws": options.draws,
             "initialisations": len(SEEDS),
-            "batch": BATCH,
+            "batch": BATCH_SIZE,
             "tables": results,
         }
-        options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attentune.benchmarks.long_training_ranks import compared
+from attentune.benchmarks.long_training_ranks import compare_ranks
 from attentune.benchmarks.tabular_benchmark import TABLES, TabularBenchmark, missing_trials
-from attentune.benchmarks.train_tabular_benchmark import main, opened
+from attentune.benchmarks.train_tabular_benchmark import main, open_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = f"""
@@ -52,18 +52,18 @@ def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(confi
     sample = ["--sample", "2"]
     train(*sample, "--seeds", "1")
     table = json.loads(config.with_suffix(".json").read_text())
-    begun = [row for row in table["architectures"] if row["seeds"]]
-    assert [row["seeds"] for row in begun] == [[0], [0]]
+    started = [row for row in table["architectures"] if row["seeds"]]
+    assert [row["seeds"] for row in started] == [[0], [0]]
     assert len(table["architectures"]) == 128  # 125, and the textbook choices outside of the space
     assert sum(row.get("outside", False) for row in table["architectures"]) == 3
-    with pytest.raises(SystemExit, match="still to go: 1; call again"):
+    with pytest.raises(SystemExit, match="still to train: 1; call again"):
         train(*sample, "--seeds", "2", "--seconds", "0")
-    assert "trials to go: 1" in train(*sample, "--seeds", "2")
+    assert "trials to train: 1" in train(*sample, "--seeds", "2")
     again = {
         row["architecture"]: row
         for row in json.loads(config.with_suffix(".json").read_text())["architectures"]
     }
-    for row in begun:
+    for row in started:
         assert again[row["architecture"]]["seeds"] == [0, 1]
         assert again[row["architecture"]]["accuracy"][0] == row["accuracy"][0]
         assert len(row["accuracy"][0]) == 2
@@ -73,7 +73,7 @@ def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(confi
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_committed_table_is_whole_and_what_its_settings_say(path):
-    table = opened(path, path.with_suffix(".toml"), {})
+    table = open_table(path, path.with_suffix(".toml"), {})
     seeds = TabularBenchmark(path).seeds
     assert seeds >= 3
     assert not missing_trials(table["architectures"], seeds)
@@ -94,7 +94,7 @@ def test_ranks_that_stay_are_told_from_those_that_turn():
         made(epochs, values + draw.normal(0, 0.01, (15, 3)))
         for epochs, values in ((8, worth), (20, worth), (20, 1.4 - worth))
     )
-    stays, turns = compared(table, same), compared(table, turned)
+    stays, turns = compare_ranks(table, same), compare_ranks(table, turned)
     assert stays["rank_correlation"][0] > 0.9
     assert turns["rank_correlation"][0] < -0.9
     low, high = stays["rank_correlation"][1:]
