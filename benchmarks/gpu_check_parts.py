@@ -2,18 +2,19 @@
 
     python benchmarks/gpu_check_parts.py graphs --data DIR --json FILE [--dry]
 
-tests    the test suite's GPU tests: counts, and the failures' names
-fused    every attention's fused form against its eager one, gradients in float64
-graphs   captured steps against eager ones: how far the weights differ, and how much faster they are
+tests    the tests that need a GPU: counts, and the names of failures
+fused    the fused form of each attention against its plain form, with gradients, in float64
+graphs   captured steps against eager ones: difference of the weights, and speed
 bf16     CIFAR-10 accuracy in bf16 and float32, three paired seeds, five epochs
-packing  epochs a second of 1, 2 and 4 workers on one GPU
-epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) bare and with each attention
-study    a real search on CIFAR-10, for the seconds that are left; resumed by the next call. It
-         takes as many workers as the part `packing` found best, if its answer is there
+packing  epochs per second of 1, 2 and 4 workers on one GPU
+epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) without and with each attention
+study    a search on CIFAR-10 for the time that is left, resumed by the next call; with as many
+         workers as the part `packing` found best, if its result is there
 tables   the tabular benchmarks, `tables/*.toml`, and a sample of each that trains for longer, one
-         after another and on where the last call left them
+         after another; each continues where the last call stopped
 
-With `--dry` on a CPU and a few pictures of an embedded data set: a test of the parts themselves.
+All results state the GPU, versions, precision and recipe. `--dry` runs on a CPU with a few images
+of an embedded data set, to test the parts themselves.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.gpu_check_searches import ROOT, Search, timed, trained_table
+from attentune.benchmarks.gpu_check_searches import ROOT, ResumableSearch, time_search, train_table
 from attentune.benchmarks.network_training import load_on_device, train_network
 from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.calibration.workers_per_gpu import measure_workers_per_gpu
@@ -45,14 +46,14 @@ from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.kernels.dispatch import disable_kernels
 
 Result = dict[str, Any]
-COMMON = ("none", "se", "eca", "cbam", "ca")
-"""Attentions whose epochs are timed four times; the others' once."""
-SMALL = "mobilenetv3_small_050"
-TOGETHER = 14
-"""Processes that train a table: its network is so small that they share a GPU well."""
-SEEDS = 3
-SAMPLE, LONGER = 15, 2.5
-"""Of a table, so many architectures train so many times as long: do ranks stay?"""
+COMMON_ATTENTIONS = ("none", "se", "eca", "cbam", "ca")
+"""Attentions with four timed epochs; all others have one."""
+SMALL_BACKBONE = "mobilenetv3_small_050"
+NUM_TABLE_PROCESSES = 14
+"""Processes that train a table. Its network is so small that they share a GPU well."""
+TABLE_SEEDS = 3
+SAMPLE_SIZE, SAMPLE_EPOCHS_FACTOR = 15, 2.5
+"""Architectures of a table that train for longer, and how much longer."""
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
 
 
@@ -75,11 +76,11 @@ class GPUBench:
 
     @property
     def seconds(self) -> float:
-        """For a search, without what it takes to begin and to end."""
+        """Time for a search, without its start and its end."""
         return 30 if self.dry else max(30, self.options.seconds - 30)
 
     def train(self, text: str, seed: int, **changes: Any) -> Result:
-        """One training: final accuracy, seconds of its epochs, how its steps ran, its weights."""
+        """Train a network; accuracy, epoch times, kind of steps (eager or captured) and weights."""
         recipe = self.recipe.model_copy(update=changes)
         run = train_network(text, seed, recipe, load_on_device(self.recipe, self.device))
         weights = torch.cat([p.detach().flatten() for p in run.outcome.model.parameters()])
@@ -91,12 +92,22 @@ class GPUBench:
         }
 
 
-def tests(bench: GPUBench) -> Result:
+def run_gpu_tests(bench: GPUBench) -> Result:
     """The suite's tests that need a GPU."""
-    where = ["tests/runners", "tests/spaces"]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *where]
+    folders = ["tests/runners", "tests/spaces"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        *folders,
+    ]
     if not bench.dry:
-        command += ["-n", "8"]  # compiling kernels is what takes the time
+        command += ["-n", "8"]  # Compiling kernels takes most of the time.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
@@ -106,9 +117,9 @@ def tests(bench: GPUBench) -> Result:
     return {"exit": done.returncode, "counts": counts, "failures": failures}
 
 
-def fused(bench: GPUBench) -> Result:
-    """Every attention's fused form on the device against its plain one, there and on the CPU:
-    outputs and gradients in float64, the largest difference in parts of the largest value."""
+def compare_fused(bench: GPUBench) -> Result:
+    """Fused form of each attention on the device against its plain form, there and on the CPU:
+    outputs and gradients in float64, largest difference relative to the largest value."""
     rows: Result = {}
     for name, entry in ATTENTIONS.items():
         torch.manual_seed(0)
@@ -118,36 +129,43 @@ def fused(bench: GPUBench) -> Result:
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-        ours = both_ways(copy.deepcopy(module), x, bench.device)
+        fused = run_both_passes(copy.deepcopy(module), x, bench.device)
         with disable_kernels():
-            there = both_ways(copy.deepcopy(module), x, bench.device)
-            here = both_ways(module, x, torch.device("cpu"))
-        rows[name] = {"plain": apart(ours, there), "cpu": apart(ours, here)}
-    worst = {way: max(row[way] for row in rows.values()) for way in ("plain", "cpu")}
-    # torch's hard swish has 1/6 in float32 on CUDA, and differs by that from its own on a CPU.
+            plain = run_both_passes(copy.deepcopy(module), x, bench.device)
+            cpu = run_both_passes(module, x, torch.device("cpu"))
+        rows[name] = {
+            "plain": relative_difference(fused, plain),
+            "cpu": relative_difference(fused, cpu),
+        }
+    worst = {form: max(row[form] for row in rows.values()) for form in ("plain", "cpu")}
+    # On CUDA torch's hard swish uses 1/6 in float32, and so differs from its own form on a CPU.
     return {
         "largest_relative_difference": rows,
         "ok": worst["plain"] < 1e-10 and worst["cpu"] < 1e-7,
     }
 
 
-def both_ways(module: torch.nn.Module, x: torch.Tensor, device: torch.device) -> list[torch.Tensor]:
-    """Output, and gradients of the map and of every weight."""
-    placed, given = module.to(device), x.to(device, copy=True).requires_grad_()
-    y = placed(given)
+def run_both_passes(
+    module: torch.nn.Module, x: torch.Tensor, device: torch.device
+) -> list[torch.Tensor]:
+    """Output, and gradients of the map and of all weights, on the CPU."""
+    placed, x_placed = module.to(device), x.to(device, copy=True).requires_grad_()
+    y = placed(x_placed)
     y.square().sum().backward()
-    grads = [p.grad for p in (given, *placed.parameters())]
+    grads = [p.grad for p in (x_placed, *placed.parameters())]
     return [t.detach().cpu() for t in (y, *grads) if t is not None]
 
 
-def apart(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
-    pairs = zip(found, expected, strict=True)
-    # A bias before a batch norm has no gradient: what is left of it is rounding of the others.
-    nothing = 1e-3 * max(float(b.abs().max()) for b in expected)
-    return max(float((a - b).abs().max()) / max(nothing, float(b.abs().max())) for a, b in pairs)
+def relative_difference(actual: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """The largest difference of two lists of tensors, each relative to its largest value."""
+    pairs = zip(actual, expected, strict=True)
+    # The gradient of a bias before a batch norm is zero except for rounding errors, which must not
+    # be compared with themselves.
+    floor = 1e-3 * max(float(b.abs().max()) for b in expected)
+    return max(float((a - b).abs().max()) / max(floor, float(b.abs().max())) for a, b in pairs)
 
 
-def graphs(bench: GPUBench) -> Result:
+def compare_graphs(bench: GPUBench) -> Result:
     """Captured steps against eager ones."""
     rows: Result = {}
     for attention in ("", "+se(r=16)@all.residual", "+cbam(r=16)@all.residual"):
@@ -164,14 +182,14 @@ def graphs(bench: GPUBench) -> Result:
     return {"captured_against_eager": rows}
 
 
-def bf16(bench: GPUBench) -> Result:
-    """Final accuracy by precision, three paired seeds."""
+def compare_bf16(bench: GPUBench) -> Result:
+    """Final accuracy by precision, with three paired seeds."""
     rows: dict[str, list[float]] = {"float32": [], "bf16": []}
     for seed in range(3):
-        for precision, found in rows.items():
+        for precision, accuracies in rows.items():
             changes = {} if bench.dry else {"epochs": 5}
             run = bench.train(bench.backbone, seed, precision=precision, **changes)
-            found.append(run["accuracy"])
+            accuracies.append(run["accuracy"])
     differences = [b - f for b, f in zip(rows["bf16"], rows["float32"], strict=True)]
     error = statistics.stdev(differences) / len(differences) ** 0.5
     return {
@@ -180,30 +198,33 @@ def bf16(bench: GPUBench) -> Result:
     }
 
 
-def packing(bench: GPUBench) -> Result:
-    """Workers on one GPU, of a network that fills it and of a small one."""
+def measure_packing(bench: GPUBench) -> Result:
+    """Workers on one GPU, for a network that fills it and for a small one."""
     device = "cpu" if bench.dry else "cuda:0"
     rows = {}
-    for backbone in (bench.backbone,) if bench.dry else (bench.backbone, SMALL):
-        found = measure_workers_per_gpu(backbone, bench.recipe, device)
-        rows[backbone] = {"workers": found.workers, "epochs_a_second": found.throughput}
+    for backbone in (bench.backbone,) if bench.dry else (bench.backbone, SMALL_BACKBONE):
+        measured = measure_workers_per_gpu(backbone, bench.recipe, device)
+        rows[backbone] = {"workers": measured.workers, "epochs_a_second": measured.throughput}
     return {"backbones": rows}
 
 
-def epochs(bench: GPUBench) -> Result:
-    """Seconds of an epoch, evaluation included, the first left out."""
+def time_epochs(bench: GPUBench) -> Result:
+    """Seconds of an epoch, evaluation included, without the first epoch."""
     rows: Result = {}
-    ends = time.perf_counter() + bench.options.seconds
-    for name in (*COMMON, *(name for name in ATTENTIONS if name not in COMMON)):
+    deadline = time.perf_counter() + bench.options.seconds
+    for name in (
+        *COMMON_ATTENTIONS,
+        *(name for name in ATTENTIONS if name not in COMMON_ATTENTIONS),
+    ):
         text = bench.backbone
-        if time.perf_counter() > ends:
+        if time.perf_counter() > deadline:
             rows[name] = {"error": "no time was left"}
             continue
-        if name != "none":  # one that takes a convolution's place needs a position that has one
+        if name != "none":  # An attention that replaces a convolution exists at `mid` only.
             text += f"+{name}@all.{'mid' if ATTENTIONS[name].positions else 'residual'}"
         try:
-            run = bench.train(text, 0, epochs=5 if name in COMMON else 2)
-        except Exception as error:  # a result too: which attention does not run here
+            run = bench.train(text, 0, epochs=5 if name in COMMON_ATTENTIONS else 2)
+        except Exception as error:  # An attention that does not run here is a result, too.
             rows[name] = {"error": f"{type(error).__name__}: {error}"}
             continue
         later = run["seconds"][1:]
@@ -216,8 +237,8 @@ def epochs(bench: GPUBench) -> Result:
     return {"seconds_an_epoch": rows}
 
 
-def study(bench: GPUBench) -> Result:
-    """A search that goes on where the last call left it."""
+def run_study(bench: GPUBench) -> Result:
+    """A search that continues where the last call stopped."""
     recipe, folder = bench.recipe, bench.options.json.parent
     words = ["--backbone", bench.backbone, "--data", recipe.data, "--space", "quick"]
     words += ["--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
@@ -226,68 +247,74 @@ def study(bench: GPUBench) -> Result:
     words += ["--lr", str(recipe.lr), "--precision", recipe.precision]
     if bench.dry:
         words += ["--train-limit", "128"]
-    if packed := workers_of(folder / "packing.json", bench.backbone):
-        words += ["--workers-per-gpu", str(packed)]
-    return timed(Search(folder, "study"), words, bench.seconds)
+    if workers := best_workers_per_gpu(folder / "packing.json", bench.backbone):
+        words += ["--workers-per-gpu", str(workers)]
+    return time_search(ResumableSearch(folder, "study"), words, bench.seconds)
 
 
-def tables(bench: GPUBench) -> Result:
-    """Every architecture of every table, three seeds each, and a sample that trains for longer."""
-    folder, ends = bench.options.json.parent, time.monotonic() + bench.seconds
-    words = ["--device", bench.device.type, "--processes", "1" if bench.dry else str(TOGETHER)]
+def train_tables(bench: GPUBench) -> Result:
+    """All architectures of all tables, three seeds each, and a sample that trains for longer."""
+    folder, deadline = bench.options.json.parent, time.monotonic() + bench.seconds
+    words = [
+        "--device",
+        bench.device.type,
+        "--processes",
+        "1" if bench.dry else str(NUM_TABLE_PROCESSES),
+    ]
     if bench.dry:
         words += ["--sample", "1", "--seeds", "1", "--epochs", "1", "--train-limit", "300"]
-    found: Result = {}
-    for config, settings in untrained():
-        epochs = round(LONGER * settings["epochs"])
-        sample = ["--sample", str(SAMPLE), "--epochs", str(epochs)]
-        own = [] if settings["data"] in EMBEDDED else ["--data", bench.recipe.data]
-        for name, more in ((config.stem, []), (f"{config.stem}_longer", sample)):
-            asked = [*more, *own, *words]
-            left = max(10.0, ends - time.monotonic())
-            found[name], whole = trained_table(config, folder / f"{name}_table.json", asked, left)
-            if not whole:
-                raise SystemExit(f"{name} is not whole yet: {found[name]}; call again")
-    return {"tables": found}
+    progress: Result = {}
+    for config, settings in list_unfinished_tables():
+        epochs = round(SAMPLE_EPOCHS_FACTOR * settings["epochs"])
+        sample = ["--sample", str(SAMPLE_SIZE), "--epochs", str(epochs)]
+        data = [] if settings["data"] in EMBEDDED else ["--data", bench.recipe.data]
+        for name, options in ((config.stem, []), (f"{config.stem}_longer", sample)):
+            arguments = [*options, *data, *words]
+            seconds = max(10.0, deadline - time.monotonic())
+            progress[name], complete = train_table(
+                config, folder / f"{name}_table.json", arguments, seconds
+            )
+            if not complete:
+                raise SystemExit(f"{name} is not complete yet: {progress[name]}; call again")
+    return {"tables": progress}
 
 
-def untrained() -> list[tuple[Path, dict[str, Any]]]:
-    """The settings of the tables that nobody has trained to their end yet, by their file."""
-    found = []
+def list_unfinished_tables() -> list[tuple[Path, dict[str, Any]]]:
+    """Settings files of the tables that are not completely trained, with their content."""
+    unfinished = []
     for path in sorted((ROOT / "benchmarks" / "tables").glob("*.toml"), reverse=True):
         settings = tomllib.loads(path.read_text("utf-8"))
-        if "epochs" in settings and not _whole(path.with_suffix(".json")):  # else it is a space
-            found.append((path, settings))
-    return found
+        if "epochs" in settings and not _is_complete(
+            path.with_suffix(".json")
+        ):  # A space has none.
+            unfinished.append((path, settings))
+    return unfinished
 
 
-def _whole(table: Path) -> bool:
-    """Whether every architecture of its space has all its seeds."""
+def _is_complete(table: Path) -> bool:
+    """Whether all architectures of the space have all seeds."""
     if not table.exists():
         return False
-    return not missing_trials(json.loads(table.read_text("utf-8"))["architectures"], SEEDS)
+    return not missing_trials(json.loads(table.read_text("utf-8"))["architectures"], TABLE_SEEDS)
 
 
-def workers_of(path: Path, backbone: str) -> int:
-    """The workers a GPU that were measured to be best; 0 if nothing was measured."""
+def best_workers_per_gpu(path: Path, backbone: str) -> int:
+    """The number of workers per GPU that was measured to be best; 0 without a measurement."""
     if not path.exists():
         return 0
-    found = json.loads(path.read_text())["backbones"].get(backbone, {})
-    return int(found.get("workers", 0))
+    measured = json.loads(path.read_text())["backbones"].get(backbone, {})
+    return int(measured.get("workers", 0))
 
 
 PARTS: dict[str, Callable[[GPUBench], Result]] = {
-    part.__name__: part
-    for part in (
-        tests,
-        fused,
-        graphs,
-        bf16,
-        packing,
-        epochs,
-        study,
-        tables,
-    )
+    "tests": run_gpu_tests,
+    "fused": compare_fused,
+    "graphs": compare_graphs,
+    "bf16": compare_bf16,
+    "packing": measure_packing,
+    "epochs": time_epochs,
+    "study": run_study,
+    "tables": train_tables,
 }
 
 
@@ -296,7 +323,9 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--seconds", type=int, default=300, help="for study and tables")
+    parser.add_argument(
+        "--seconds", type=int, default=300, help="time for the parts study and tables"
+    )
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     options.json = options.json.resolve()
@@ -304,14 +333,14 @@ def main() -> None:
     if options.dry:
         torch.set_num_threads(1)
     bench = GPUBench(options)
-    found = PARTS[options.part](bench)
+    part_result = PARTS[options.part](bench)
     precision = bench.recipe.precision
     result = {
         "what": (PARTS[options.part].__doc__ or "").strip(),
         "environment": describe_environment(bench.device, precision),
         "recipe": {**bench.recipe.model_dump(mode="json"), "data": Path(bench.recipe.data).name},
         "dry": bench.dry,
-        **found,
+        **part_result,
     }
     draft = options.json.with_suffix(".draft")
     draft.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -48,7 +48,7 @@ CATALOGUE = {"ca": "gates"}
 
 
 def register_blended(name: str) -> None:
-    """Make the published form of a catalogue's attention known as `NAME_blended`."""
+    """Register the published form of a catalogue's attention as `NAME_blended`."""
     entry = attention(name)
     published: Any = entry.load()
 
@@ -61,7 +61,7 @@ def register_blended(name: str) -> None:
 
 
 class DoubledCoordinates(CoordinateAttention):
-    """Coordinate attention with doubled gates behind layers at zero."""
+    """Coordinate attention with doubled gates behind layers of zeros."""
 
     def __init__(self, channels: int, reduction_ratio: int = 32, start: str = "identity") -> None:
         super().__init__(channels, reduction_ratio)
@@ -71,34 +71,36 @@ class DoubledCoordinates(CoordinateAttention):
         zero_parameters(self.conv_w)
 
 
-def text(name: str, form: str) -> str:
-    called = name if form == CATALOGUE.get(name, "doubled") else f"{name}_{form}"
+def architecture_text(name: str, form: str) -> str:
+    registered_name = name if form == CATALOGUE.get(name, "doubled") else f"{name}_{form}"
     settings = ",".join(f"{k}={v}" for k, v in {**ATTENTIONS[name], "start": "identity"}.items())
-    return f"{BARE}+{called}({settings})@all.residual"
+    return f"{BARE}+{registered_name}({settings})@all.residual"
 
 
-def texts(names: Iterable[str], forms: Container[str]) -> Iterator[str]:
+def list_architectures(names: Iterable[str], forms: Container[str]) -> Iterator[str]:
     yield BARE
-    yield from (text(name, form) for name in names for form in FORMS[name] if form in forms)
+    yield from (
+        architecture_text(name, form) for name in names for form in FORMS[name] if form in forms
+    )
 
 
-def summary(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row an attention, form and task: the gain over the bare net and over `doubled`."""
+def summarise_trials(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row per attention, form and task: the gain over the bare backbone and over `doubled`."""
     final = {(t["data"], t["architecture"], t["seed"]): 100 * t["curve"][-1] for t in trials}
 
-    def against(task: str, one: str, other: str) -> dict[str, float | None]:
+    def paired_difference(task: str, text: str, reference: str) -> dict[str, float | None]:
         seeds = sorted({t["seed"] for t in trials})
-        pairs = [((task, one, s), (task, other, s)) for s in seeds]
+        pairs = [((task, text, s), (task, reference, s)) for s in seeds]
         return _mean([final[a] - final[b] for a, b in pairs if a in final and b in final])
 
     rows = []
     for task, name in itertools.product(TASKS, ATTENTIONS):
         for form in FORMS[name]:
-            one, doubled = text(name, form), text(name, "doubled")
+            architecture, doubled = (architecture_text(name, f) for f in (form, "doubled"))
             row: dict[str, Any] = {"data": task, "attention": name, "form": form}
-            row["gain"] = against(task, one, BARE)
+            row["gain"] = paired_difference(task, architecture, BARE)
             if form != "doubled":
-                row["against doubled"] = against(task, one, doubled)
+                row["against doubled"] = paired_difference(task, architecture, doubled)
             if row["gain"]["seeds"]:
                 rows.append(row)
     return rows
@@ -128,24 +130,24 @@ def main() -> None:
         register_blended(name)
     coordinates = [o for o in attention("ca").options if o.name in ("r", "start")]
     register_attention("ca_doubled", options=coordinates, floor=8)(DoubledCoordinates)
-    ends = time.monotonic() + 60 * options.minutes
+    deadline = time.monotonic() + 60 * options.minutes
     recipes = {
         task: Recipe.of(data=task, image_size=36, epochs=options.epochs, stem="native")
         for task in TASKS
     }
-    described = {task: recipe.model_dump(mode="json") for task, recipe in recipes.items()}
-    found = json.loads(options.json.read_text()) if options.json.exists() else {}
-    trials = found["trials"] if found.get("recipes") == described else []
+    recipe_fields = {task: recipe.model_dump(mode="json") for task, recipe in recipes.items()}
+    previous = json.loads(options.json.read_text()) if options.json.exists() else {}
+    trials = previous["trials"] if previous.get("recipes") == recipe_fields else []
     done = {(t["data"], t["architecture"], t["seed"]) for t in trials}
     loaded = {task: load_on_device(recipe, torch.device("cpu")) for task, recipe in recipes.items()}
     todo = [
         (s, task, a)
         for s in range(options.seeds)
         for task in options.tasks
-        for a in texts(options.attentions, options.forms)
+        for a in list_architectures(options.attentions, options.forms)
     ]
     for seed, task, architecture in todo:
-        if (task, architecture, seed) in done or time.monotonic() > ends:
+        if (task, architecture, seed) in done or time.monotonic() > deadline:
             continue
         recipe = recipes[task]
         curve = train_network(architecture, seed, recipe, loaded[task]).accuracies
@@ -154,14 +156,14 @@ def main() -> None:
             "what": "gain over the bare backbone and over doubled gates: final validation "
             "accuracy, points, paired by seed",
             "environment": describe_environment(torch.device("cpu"), recipe.precision),
-            "recipes": described,
-            "summary": summary(trials),
+            "recipes": recipe_fields,
+            "summary": summarise_trials(trials),
             "trials": trials,
         }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
         print(task, architecture, seed, f"{100 * curve[-1]:.1f} %", flush=True)
-    for row in summary(trials):
+    for row in summarise_trials(trials):
         print(row)
 
 

@@ -1,14 +1,15 @@
-"""What one more trial costs in a warm worker, beyond its training.
+"""How long one more trial takes in a warm worker, beyond its training.
 
     python benchmarks/overhead.py --json benchmarks/results/overhead.json
 
-Runs a small study with the parts of `attentune search`: a worker process, the coordinator, Optuna's
-proposals, an SQLite file. Training is a few tiny steps. A trial's fixed cost is the time from its
-start to the start of the next trial, less its epochs, but for what the first of them takes more
-than the later ones: what is slow only once is part of the cost. That difference of two times varies
-by more than its size, so the median of all trials is taken. The first trials, which warm the worker
-up, are left out. The parts of the cost are timed where they happen, in either process; `rest` is
-what they do not explain, below zero where the coordinator works while the worker does.
+A small study is run with the components of `attentune search`: a worker process, the coordinator,
+Optuna's proposals, an SQLite file. Training is a few tiny steps. The fixed cost of a trial is the
+time from its start to the start of the next trial, less its epochs; but the excess of the first
+epoch over the later ones is part of the cost, because it happens once. This difference of two times
+varies by more than its size, so the median over all trials is reported. The first trials, which
+warm the worker up, are left out. The parts of the cost are timed in both processes; `rest` is what
+they do not explain, and negative where the coordinator and the worker work at the same time. The
+result states the machine, versions, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ TRACE = "ATTENTUNE_OVERHEAD_TRACE"
 TARGET_MS = 50.0
 
 TRAINING = "epochs"
-FIRST = "first epoch, more than later ones"
-ANSWER = "answer to an epoch"
+FIRST_EPOCH = "first epoch, more than later ones"
+DECISION = "answer to an epoch"
 IN_WORKER = (
     ("checkpoint", "attentune.runners.workers.checkpoints", "read_facts"),
     ("data", "attentune.runners.workers.recipe_evaluator", "load_device_data"),
@@ -56,7 +57,7 @@ IN_WORKER = (
     (TRAINING, "attentune.runners.training.train", "Training.train_epoch"),
     ("checkpoint", "attentune.runners.training.train", "Training.save"),
     ("weights", "attentune.runners.workers.recipe_evaluator", "save_weights"),
-    (ANSWER, "multiprocessing.connection", "Connection.recv"),
+    (DECISION, "multiprocessing.connection", "Connection.recv"),
     ("tell", "multiprocessing.connection", "Connection.send"),
 )
 IN_COORDINATOR = (
@@ -65,14 +66,15 @@ IN_COORDINATOR = (
     ("tell the sampler", "attentune.search.run.propose", "Proposer.on_trial_end"),
     ("record the result", "attentune.studies.database.trials", "TrialRepository.finish"),
 )
-"""(label, module, function): where the parts happen. A part inside another is counted alone."""
+"""(label, module, function) of each part of the cost. Time of a part inside another one counts for
+the inner part only."""
 
 
 class FunctionClock:
-    """Seconds in each of some functions, less those in the others that they call."""
+    """Measures the seconds in certain functions, less those in other such functions inside them."""
 
     def __init__(self, parts: tuple[tuple[str, str, str], ...]) -> None:
-        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._inner = [0.0]
         for label, module, name in parts:
             owner: Any = importlib.import_module(module)
@@ -90,23 +92,23 @@ class FunctionClock:
                 return function(*args, **kwargs)
             finally:
                 whole = time.perf_counter() - began
-                self.spent[label] += whole - self._inner.pop()
+                self.seconds[label] += whole - self._inner.pop()
                 self._inner[-1] += whole
 
         return timed
 
     def take(self) -> dict[str, float]:
-        """What was spent since the last time."""
-        taken = dict(self.spent)
-        self.spent.clear()
-        return taken
+        """Seconds by label since the last call."""
+        seconds = dict(self.seconds)
+        self.seconds.clear()
+        return seconds
 
 
 serve = worker.main
 
 
 def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
-    """A worker's main that appends one line a trial to the file named by TRACE."""
+    """A worker's main function that appends one line per trial to the file named by TRACE."""
     from attentune.runners.workers import trial
 
     clock = FunctionClock(IN_WORKER)
@@ -125,7 +127,7 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
 
 
 class TrialTimes(Callback):
-    """Notes when trials start, and how many seconds their epochs take."""
+    """Records when trials start, and the seconds of their epochs."""
 
     def __init__(self, clock: FunctionClock) -> None:
         self.clock = clock
@@ -134,22 +136,22 @@ class TrialTimes(Callback):
         self.parts: list[dict[str, float]] = []
 
     def on_trial_start(self, _trial: RunningTrial) -> None:
-        """The last one is complete with this."""
-        spent = self.clock.take()
+        """Record the start, which also ends the cost of the trial before."""
+        parts = self.clock.take()
         if self.started:
-            self.parts.append(spent)
+            self.parts.append(parts)
         self.started.append(time.perf_counter())
         self.epochs.append([])
 
     def on_epoch(self, _trial: RunningTrial, report: EpochReport) -> None:
-        """Collect the epochs."""
+        """Record the seconds of an epoch."""
         self.epochs[-1].append(report.seconds)
 
 
-def study(
+def run_measured_study(
     backbone: str, options: argparse.Namespace, clock: FunctionClock
 ) -> list[dict[str, float]]:
-    """Milliseconds of one trial after another, whole and in parts; the warm ones."""
+    """Cost of each trial after warm-up and its parts, in milliseconds."""
     request = read_request(
         {
             "backbone": backbone,
@@ -173,28 +175,35 @@ def study(
             run_study(store, record, [times])
         lines = [json.loads(line) for line in trace.read_text().splitlines()]
     cycles = [b - a for a, b in zip(times.started, times.started[1:], strict=False)]
-    both = zip(cycles, times.epochs, lines, times.parts, strict=False)
-    return [described(*one) for one in both][options.warm_up :]
+    measured = zip(cycles, times.epochs, lines, times.parts, strict=False)
+    return [split_cost(*trial) for trial in measured][options.warm_up :]
 
 
-def described(
-    cycle: float, epochs: list[float], line: dict[str, float], here: dict[str, float]
+def split_cost(
+    cycle: float, epochs: list[float], worker: dict[str, float], coordinator: dict[str, float]
 ) -> dict[str, float]:
-    """One trial's cost beyond all of its epochs, and its parts, in milliseconds."""
-    whole = line.pop("whole")
-    trained = line.pop(TRAINING)
-    parts = {FIRST: epochs[0] - statistics.median(epochs[1:])} | line
-    parts["trial: rest"] = whole - trained - sum(line.values())
-    parts |= here
-    parts["between trials: rest"] = cycle - whole - sum(here.values())
+    """One trial's cost beyond its epochs, and its parts, in milliseconds.
+
+    Args:
+        cycle: seconds from the start of the trial to the start of the next one.
+        epochs: seconds of its epochs.
+        worker: seconds by label in the worker.
+        coordinator: seconds by label in the coordinator.
+    """
+    whole = worker.pop("whole")
+    trained = worker.pop(TRAINING)
+    parts = {FIRST_EPOCH: epochs[0] - statistics.median(epochs[1:])} | worker
+    parts["trial: rest"] = whole - trained - sum(worker.values())
+    parts |= coordinator
+    parts["between trials: rest"] = cycle - whole - sum(coordinator.values())
     cost = {"cost": cycle - sum(epochs), **parts}
     return {name: 1e3 * seconds for name, seconds in cost.items()}
 
 
-def summary(trials: list[dict[str, float]]) -> dict[str, Any]:
-    """The cost, and the median of every part, in milliseconds."""
+def summarise_trials(trials: list[dict[str, float]]) -> dict[str, Any]:
+    """The cost, and the medians of its parts, in milliseconds."""
     names = dict.fromkeys(name for trial in trials for name in trial if name != "cost")
-    first = statistics.median(trial[FIRST] for trial in trials)
+    first = statistics.median(trial[FIRST_EPOCH] for trial in trials)
     return {
         "cost_ms": summarise_rounds([trial["cost"] + first for trial in trials], 1),
         "parts_ms": {
@@ -210,7 +219,9 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--data", default="cued-digits")
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--warm-up", type=int, default=6, help="first trials that do not count")
+    parser.add_argument(
+        "--warm-up", type=int, default=6, help="number of first trials that are left out"
+    )
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=4)
     options = parser.parse_args()
@@ -220,7 +231,9 @@ def main() -> None:
     clock = FunctionClock(IN_COORDINATOR)
     rows = []
     for backbone in options.backbones:
-        rows.append({"backbone": backbone, **summary(study(backbone, options, clock))})
+        rows.append(
+            {"backbone": backbone, **summarise_trials(run_measured_study(backbone, options, clock))}
+        )
         monitor.sample()
         print_row(rows[-1])
     result = {

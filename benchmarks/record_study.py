@@ -1,4 +1,4 @@
-"""Keep a finished study as a result file: its trials, front, recipe and what it ran on.
+"""Write a finished study to a result file: its trials, front, recipe and environments.
 
 python benchmarks/record_study.py DATABASE STUDY --json benchmarks/results/FILE
 """
@@ -23,11 +23,11 @@ def main() -> None:
     with Store.open(options.database, read_only=True) as store:
         study = store.studies.get(options.study)
         trials = store.trials.read(study)
-        found = analyse(study, trials)
+        analysis = analyse(study, trials)
         result = {
             **show_json(study, trials, rejected=len(store.trials.read_rejections(study))),
             "wall_seconds": round(store.studies.spent_seconds(study), 1),
-            "seed_deviation": found.noise.deviation if found.noise else None,
+            "seed_deviation": analysis.noise.deviation if analysis.noise else None,
             "config": {
                 key: value
                 for key, value in study.config.json["study"].items()

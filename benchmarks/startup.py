@@ -1,10 +1,11 @@
-"""How long a command takes before and after what it is for.
+"""How long whole commands take that have next to nothing to do.
 
     python benchmarks/startup.py --json benchmarks/results/startup.json
 
-Whole commands with next to nothing to train, in turns: as they are, with workers forked off a
-server that has imported torch and timm, and with no search for garbage among what is imported; and
-`by itself`, every worker a process that starts from nothing and Python's own garbage collection.
+Whole commands are timed in turns: as they are, with workers forked from a server that has imported
+torch and timm, and without garbage collection of what imports allocate; and `by itself`, with each
+worker a new process and Python's own garbage collection. The result states the machine, versions,
+rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -55,19 +56,19 @@ COMMANDS = {
 }
 
 
-def seconds(way: str, words: list[str], monitor: LoadMonitor) -> float:
-    """Of one command, in a folder of its own where it needs a database."""
+def time_once(way: str, words: list[str], monitor: LoadMonitor) -> float:
+    """Seconds of one command, with a new database if it needs one."""
     with tempfile.TemporaryDirectory() as folder:
-        place = [f"--db={Path(folder) / 'startup.db'}"] if words[0] == "search" else []
-        return time_command([sys.executable, *WAYS[way], *words, *place], monitor)
+        database = [f"--db={Path(folder) / 'startup.db'}"] if words[0] == "search" else []
+        return time_command([sys.executable, *WAYS[way], *words, *database], monitor)
 
 
-def measured(words: list[str], rounds: int, monitor: LoadMonitor) -> dict[str, Any]:
-    """Seconds of each way, and what theirs is of ours."""
-    turns = {way: lambda way=way: seconds(way, words, monitor) for way in WAYS}
-    times = time_rounds(turns, rounds)
+def measure_command(words: list[str], rounds: int, monitor: LoadMonitor) -> dict[str, Any]:
+    """Seconds in both ways, and their ratio."""
+    runs = {way: lambda way=way: time_once(way, words, monitor) for way in WAYS}
+    times = time_rounds(runs, rounds)
     return {
-        "seconds": {way: summarise_rounds(found, 2) for way, found in times.items()},
+        "seconds": {way: summarise_rounds(seconds, 2) for way, seconds in times.items()},
         "by itself / ours": summarise_rounds(ratios(times["by itself"], times["ours"])),
     }
 
@@ -75,13 +76,13 @@ def measured(words: list[str], rounds: int, monitor: LoadMonitor) -> dict[str, A
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_common_options(parser)
-    parser.add_argument("--rounds", type=int, default=3, help="of two turns each")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds, of two turns each")
     options = parser.parse_args()
     prepare_data(Recipe.of(**DATA))
     monitor = LoadMonitor.start(anyway=options.anyway)
     rows = []
     for name, words in COMMANDS.items():
-        rows.append({"command": name, **measured(words, options.rounds, monitor)})
+        rows.append({"command": name, **measure_command(words, options.rounds, monitor)})
         print(name, "by itself / ours", format_summary(rows[-1]["by itself / ours"]), flush=True)
     result = {
         "what": "seconds of whole commands that train next to nothing",
