@@ -119,7 +119,7 @@ class Coordinator:
         return outcome
 
     def _run(self) -> None:
-        stop_told = False
+        stop_announced = False
         while True:
             self._start_trials()
             self.trial_source.write_pending()
@@ -129,8 +129,8 @@ class Coordinator:
                 self._handle(event)
             self._end_overdue_trials()
             self._heartbeat()
-            if self.stopping and not stop_told:
-                stop_told = True
+            if self.stopping and not stop_announced:
+                stop_announced = True
                 self._notify(lambda callback: callback.on_stop_requested())
 
     def _notify(self, tell: Callable[[Callback], None]) -> None:

@@ -164,7 +164,7 @@ class Bench:
         if config is not None:
             self.create(name, config)
         run = self._study_run(name, trials=trials, **plan)
-        proposer, pruner, pool = self.proposer(name), self.pruner(name), self._new_pool()
+        proposer, pruner, pool = self.proposer(name), self.pruner(name), self.new_pool()
         with hold_lease(self.store, run.record) as lease:
             hooks = [EpochHook(on_epoch), *callbacks]
             coordinator = Coordinator(run, lease, proposer, pruner, pool, hooks)
@@ -218,12 +218,12 @@ class Bench:
         source = ConfirmationSource(searched, plan, trials)
         config = confirmation_config(searched.config, plan)
         run = replace(searched, config=config, plan=RunPlan(trials=source.total))
-        pool = self._new_pool()
+        pool = self.new_pool()
         with hold_lease(self.store, run.record, counted=False) as lease:
             hooks = [EpochHook(on_epoch)]
             Coordinator(run, lease, source, make_pruner(config), pool, hooks).run()
 
-    def _new_pool(self) -> FormulaPool:
+    def new_pool(self) -> FormulaPool:
         """The workers of a new process: what lies on the disk is still there."""
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch

@@ -1,8 +1,36 @@
-"""The study in Optuna: what its own tools read, and what is repaired."""
+"""A study in Optuna: in memory for samplers, and in the database for Optuna's own tools."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import optuna
+import pytest
+from attentune.search.run import optuna_study
+from attentune.search.run.optuna_study import OptunaStudy, delete_optuna_study
+from attentune.studies.database.store import Store
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+KEYS = ("accuracy", "params")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "s.db", create=True) as store:
+        yield store
+
+
+def open_trial(study, constraints=None, fixed=None):
+    trial = study.ask(RandomSampler(seed=0), fixed)
+    trial.suggest_categorical("attention", ["se", "eca"])
+    study.save(trial, constraints or {})
+    return trial.number
+
+
+def stored(store, name="s"):
+    return optuna.load_study(study_name=name, storage=store.url).trials
 
 
 def test_optuna_reads_the_same_study_with_its_own_tools(bench):
@@ -14,3 +42,60 @@ def test_optuna_reads_the_same_study_with_its_own_tools(bench):
     assert study.trials[7].user_attrs["architecture"] == rows[7][1]
     figure = optuna.visualization.plot_pareto_front(study)
     assert figure.data
+
+
+def test_nothing_is_in_the_database_before_it_is_written(store):
+    study = OptunaStudy(KEYS, store, "s")
+    number = open_trial(study, fixed={"attention": "eca"})
+    study.tell(number, [0.9, 1000.0])
+    assert stored(store) == []
+    study.write()
+    (trial,) = stored(store)
+    assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.9, 1000.0])
+    assert trial.params == {"attention": "eca"}
+
+
+def test_a_trial_of_an_earlier_run_can_be_constrained_and_ended(store):
+    study = OptunaStudy(KEYS, store, "s")
+    for _ in range(2):
+        open_trial(study, {"params": -0.5})
+    study.write()
+    resumed = OptunaStudy(KEYS, store, "s")
+    resumed.constrain(1, {"params": 99.0, "latency_ms": 0.25})
+    resumed.tell(1, state=TrialState.PRUNED)
+    resumed.write()
+    first, second = stored(store)
+    assert (first.state, second.state) == (TrialState.RUNNING, TrialState.PRUNED)
+    assert first.constraints == {"params": -0.5}
+    assert second.constraints == {"params": -0.5, "latency_ms": 0.25}  # the first value stays
+    assert resumed.trials[1].constraints == second.constraints
+
+
+def test_a_complete_trial_without_parameters_counts_as_failed_for_samplers_only(store):
+    study = OptunaStudy(KEYS, store, "s")
+    study.save(study.ask(RandomSampler(seed=0)), {})
+    study.tell(0, [0.5, 10.0])
+    study.write()
+    assert stored(store)[0].state == TrialState.COMPLETE
+    for samplers_view in (study, OptunaStudy(KEYS, store, "s")):
+        assert samplers_view.trials[0].state == TrialState.FAIL
+
+
+def test_a_deleted_study_is_gone_and_a_missing_one_is_no_error(store):
+    OptunaStudy(KEYS, store, "s")
+    delete_optuna_study(store, "s")
+    delete_optuna_study(store, "s")
+    assert optuna.get_all_study_names(store.url) == []
+
+
+def test_no_private_part_of_optuna_is_used():
+    tree = ast.parse(Path(optuna_study.__file__).read_text("utf-8"))
+    private = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+    assert not private

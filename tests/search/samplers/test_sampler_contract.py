@@ -33,7 +33,7 @@ def test_with_several_objectives_it_proposes_architectures_of_the_space(bench, s
     objectives = ("accuracy", "params", "macs")
     proposer = bench.run("s", 20, bench.config(sampler=sampler, objectives=objectives)).trial_source
     searched = [t for t in bench.store.trials.read("s") if t.role == SEARCH]
-    assert len(searched) == 15
+    assert len(searched) >= 12  # a repeated architecture brings its baseline
     for trial in searched:
         assert proposer.space.selection_of(parse(trial.architecture)) is not None
 
