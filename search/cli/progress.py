@@ -27,7 +27,7 @@ from ..run.confirm import FRESH_SEED_OFFSET
 
 
 @contextlib.contextmanager
-def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
+def decoding_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for the decoding of images, on a terminal.
 
     The function that it yields takes the number of images done and the total.
@@ -74,7 +74,7 @@ class LiveDisplay(Callback):
         elif record.state == "pruned":
             self._print(trial, "[dim]pruned[/] ", record.note or "")
         else:
-            self._print(trial, self._result(record))
+            self._print(trial, self._result_text(record))
 
     def on_trial_rejected(self, trial: RunningTrial, reason: str) -> None:
         """Print which limit is exceeded."""
@@ -84,13 +84,13 @@ class LiveDisplay(Callback):
         """Print why a worker was lost; a trial that waits for the next run is not mentioned."""
         if reason is not None:
             epoch = trial.last_report.epoch if trial.last_report else 0
-            self._print(trial, f"[yellow]goes on from epoch {epoch}[/] ", reason)
+            self._print(trial, f"[yellow]continues from epoch {epoch}[/] ", reason)
 
     def on_stop_requested(self) -> None:
         """Show that an interrupt was understood."""
         self.console.print(
-            "[yellow]Stopping: running epochs are finished and saved "
-            "(Ctrl-C again ends at once).[/]"
+            "[yellow]Stopping after the running epochs, which are saved. "
+            "Press Ctrl-C again to stop immediately.[/]"
         )
 
     def on_study_end(self, outcome: RunOutcome) -> None:
@@ -101,7 +101,7 @@ class LiveDisplay(Callback):
 
     def __rich__(self) -> RenderableType:
         """The live part: progress, the best so far, the running trials."""
-        return Group(self._progress(), self._best_line(), self._running())
+        return Group(self._progress_bar(), self._best_line(), self._running_trials())
 
     @property
     def time_left(self) -> float | None:
@@ -123,16 +123,16 @@ class LiveDisplay(Callback):
         self._trials.add([record])
         self._best_is_known = False
 
-    def _gain(self, accuracy: float, seed: int) -> str:
+    def _gain_text(self, accuracy: float, seed: int) -> str:
         if seed not in self.baseline:
             return ""
         return f" ({formatting.points(accuracy - self.baseline[seed])})"
 
-    def _result(self, record: TrialRecord) -> str:
+    def _result_text(self, record: TrialRecord) -> str:
         accuracy, seconds = record.accuracy or 0.0, formatting.duration(record.seconds or 0.0)
         note = " [dim]baseline[/]" if record.role == BASELINE else ""
         bare = record.architecture == self.study.config.backbone
-        gain = "" if bare else self._gain(accuracy, record.seed)
+        gain = "" if bare else self._gain_text(accuracy, record.seed)
         return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
 
     def _print(self, trial: RunningTrial, markup: str, message: str = "") -> None:
@@ -141,19 +141,19 @@ class LiveDisplay(Callback):
         if trial.role != CONFIRM:
             text.append(f"#{trial.number:<3} ")
         text.append(Text.from_markup(markup))
-        text.append(self._short(trial))
+        text.append(self._trial_name(trial))
         if message:
             text.append(f": {message}")
         self.console.print(text, soft_wrap=True)
 
-    def _short(self, trial: RunningTrial) -> str:
+    def _trial_name(self, trial: RunningTrial) -> str:
         seed, first = trial.job.seed, self.study.config.seed
         name = formatting.short_architecture(trial.architecture)
         if trial.role == CONFIRM:
             return f"{name} (fresh seed {seed - first - FRESH_SEED_OFFSET + 1})"
         return name if seed == first else f"{name} (seed {seed})"
 
-    def _progress(self) -> RenderableType:
+    def _progress_bar(self) -> RenderableType:
         done, total = self.study.done, self.study.plan.trials
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)
@@ -189,7 +189,7 @@ class LiveDisplay(Callback):
         line.append(f"  {formatting.short_architecture(best.architecture)}", "not bold")
         return line
 
-    def _running(self) -> RenderableType:
+    def _running_trials(self) -> RenderableType:
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(justify="right", style="dim", no_wrap=True)
         table.add_column(no_wrap=True, min_width=len("epoch 10/10"))
@@ -202,6 +202,6 @@ class LiveDisplay(Callback):
                 "" if trial.role == CONFIRM else f"#{number}",
                 f"epoch {report.epoch if report else 0}/{epochs}",
                 formatting.percent(report.accuracy if report else None),
-                Text(self._short(trial), no_wrap=True, overflow="ellipsis"),
+                Text(self._trial_name(trial), no_wrap=True, overflow="ellipsis"),
             )
         return table

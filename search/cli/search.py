@@ -38,11 +38,11 @@ def search(
     with defer_interrupts():
         from ..run.session import create_study
         from ..setup.request import read_request
-        from .progress import decoding
+        from .progress import decoding_progress
 
     request = read_request(settings, config)
     with messages_on(out), open_store(db, create=True) as store:
-        with decoding(out) as progress:
+        with decoding_progress(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
             record = create_study(store, study, request, progress, command)
         _run(store, record, db)

@@ -106,12 +106,13 @@ def _members(annotation: Any) -> Iterator[Any]:
 
 
 def _kind(types_of_value: list[Any]) -> Kind:
+    """How text becomes a value: by the one plain type there is, else by the request itself."""
     if any(isinstance(kind, BeforeValidator) for kind in types_of_value):
         return str
-    plain: set[Any] = {get_args(k)[0] if get_origin(k) is tuple else k for k in types_of_value}
-    plain = {k for k in plain if isinstance(k, type) or get_origin(k) is Literal}
-    (kind, *others) = plain
-    return kind if not others and kind in (bool, int, float) else str
+    kinds: set[Any] = {get_args(k)[0] if get_origin(k) is tuple else k for k in types_of_value}
+    kinds = {kind for kind in kinds if isinstance(kind, type) or get_origin(kind) is Literal}
+    kind = kinds.pop()
+    return kind if not kinds and kind in (bool, int, float) else str
 
 
 def _choices(types_of_value: list[Any]) -> tuple[str, ...]:

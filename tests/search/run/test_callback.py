@@ -149,6 +149,6 @@ def test_the_live_display_is_a_callback(bench, terminal):
     bench.pool.dies_after_epoch = [2]
     bench.run("s", 7, bench.config(), callbacks=[LiveDisplay(console)])
     text = console.export_text()
-    assert "goes on from epoch 1" in text
+    assert "continues from epoch 1" in text
     assert text.count("baseline") == 5
     assert "7/7" in text
