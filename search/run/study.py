@@ -1,0 +1,326 @@
+"""A study as a script sees it: start one, open one, read what it has found, continue it.
+
+    study = attentune.search("mine", backbone="resnet18", data="~/photos", trials=40)
+    print(study.summary)
+    study.figures()["heatmap"].show()
+    study.export("model", pick="knee")
+
+A worker process imports the script that started it. So a script that searches needs the usual
+guard of programs with processes: `if __name__ == "__main__":`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import AttentuneError, UsageError
+from ...studies.analysis.analyse import analyse
+from ...studies.analysis.confirmation import Confirmation
+from ...studies.analysis.findings import ArchitectureSummary, Findings
+from ...studies.database.store import Store
+from ...studies.outputs.export import export, pick_trial
+from ...studies.outputs.study_json import study_json
+from ...studies.records import StudyRecord, TrialRecord
+from ...studies.text.summary import summary_sentence
+from .callback import Callback
+from .confirm import ConfirmRequest, read_confirmation
+from .session import confirm_study, create_study, run_study, update_plan
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects as go
+
+    from ...runners.data import Progress
+
+
+def search(
+    name: str,
+    *,
+    backbone: str | None = None,
+    data: str | Path | None = None,
+    config: str | Path | None = None,
+    db: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Study:
+    """Start a study and run it to the end of its plan.
+
+    Messages go to the logger `attentune`. Results are in the database as soon as a trial ends, so
+    another process can open the study meanwhile.
+
+    Args:
+        name: a name that the database does not hold yet.
+        backbone: a timm model, such as `resnet18`.
+        data: an embedded task, a folder of class folders, an archive, or a timm data set name.
+        config: a TOML file with settings; arguments take precedence over it.
+        db: path or URL of the database; by default $ATTENTUNE_DB, else `attentune.db`.
+        callbacks: told of trials and epochs as they happen.
+        progress: called while images are decoded, with the number that is done and of all.
+        settings: any option of `attentune search`, with underscores: `trials=40`, `epochs=8`,
+            `objective=("accuracy", "latency")`, `max_params="5M"`, `sampler="tpe"`.
+
+    Raises:
+        UsageError: a setting that is unknown or out of range.
+        StudyError: the name is taken.
+        AttentuneError: the data, the backbone or the database cannot be used, or the first trials
+            all failed.
+        KeyboardInterrupt: an interrupt, after running epochs were saved; `Study.resume` continues.
+    """
+    from ..setup.request import read_request
+
+    _refuse_in_worker()
+    if data is not None:
+        settings["data"] = str(data)
+    request = read_request(
+        {"backbone": backbone, **settings}, None if config is None else Path(config)
+    )
+    with Store.open(db, create=True) as store:
+        record = create_study(store, name, request, progress)
+        _run(store, record, callbacks)
+    return Study(name, db)
+
+
+def open_study(name: str, db: str | Path | None = None) -> Study:
+    """A study of a database, for reading, continuing, confirming and exporting.
+
+    Args:
+        name: of the study.
+        db: path or URL of the database; by default $ATTENTUNE_DB, else `attentune.db`.
+
+    Raises:
+        StudyError: there is no study of that name.
+        StoreError: the database cannot be opened.
+    """
+    with Store.open(db, read_only=True) as store:
+        store.studies.get(name)
+    return Study(name, db)
+
+
+class Study:
+    """A study by its name. Every call reads the database anew, so it shows a running search too."""
+
+    def __init__(self, name: str, db: str | Path | None = None) -> None:
+        """Name a study of a database; `open_study` also checks that it is there.
+
+        Args:
+            name: of the study.
+            db: path or URL; by default $ATTENTUNE_DB, else `attentune.db`.
+        """
+        self.name, self.db = name, db
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r})"
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[tuple[Store, StudyRecord]]:
+        with Store.open(self.db, read_only=True) as store:
+            yield store, store.studies.get(self.name)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials of the search by number, baselines included."""
+        with self._reading() as (store, record):
+            return store.trials.read(record)
+
+    @property
+    def findings(self) -> Findings:
+        """What was concluded: means over seeds, gains, front, best, knee, noise floor."""
+        with self._reading() as (store, record):
+            return analyse(record, store.trials.read(record))
+
+    @property
+    def front(self) -> tuple[ArchitectureSummary, ...]:
+        """The architectures of the Pareto front, cheapest first."""
+        return self.findings.front
+
+    @property
+    def best(self) -> ArchitectureSummary | None:
+        """The best architecture so far; None before the first complete trial."""
+        return self.findings.best
+
+    @property
+    def baseline(self) -> ArchitectureSummary | None:
+        """The bare backbone; None before its first complete trial."""
+        return self.findings.bare
+
+    @property
+    def summary(self) -> str:
+        """The conclusion in one sentence: the best architecture against the bare backbone."""
+        with self._reading() as (store, record):
+            return summary_sentence(record, analyse(record, store.trials.read(record)))
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What `confirm` has found; None if it was never started."""
+        with self._reading() as (store, _):
+            return read_confirmation(store, self.name)
+
+    def figures(self) -> dict[str, go.Figure]:
+        """The report's figures by name: `pareto-params`, `heatmap`, `learning-curves`, …."""
+        from ...studies.outputs.study_figures import study_figures
+
+        with self._reading() as (store, record):
+            trials, epochs = store.trials.read(record), store.epochs.read(record)
+            confirmation = read_confirmation(store, self.name)
+        figures = study_figures(analyse(record, trials), trials, epochs, confirmation)
+        return {figure.name: figure.draw() for figure in figures}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per trial, indexed by its number: architecture, seed, state, accuracy, costs.
+
+        Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds.
+
+        Raises:
+            AttentuneError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise AttentuneError(
+                "to_pandas needs pandas, which is not installed; run `pip install pandas`."
+            ) from None
+        rows = [_trial_row(trial) for trial in self.trials]
+        return pandas.DataFrame(rows, columns=list(_ROW)).set_index("number")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `attentune show STUDY --json` prints."""
+        with self._reading() as (store, record):
+            return study_json(store, record)
+
+    def resume(
+        self, *, callbacks: Sequence[Callback] = (), **plan: int | float | str | None
+    ) -> Study:
+        """Continue where the study stopped, unfinished trials from their last epoch.
+
+        Args:
+            callbacks: told of trials and epochs as they happen.
+            plan: `trials`, `budget`, `device_budget` (totals over all runs), `workers`, `device`.
+
+        Raises:
+            UsageError: an unknown setting, or a value out of range.
+            StudyError: another process runs the study, or an attention is not installed here.
+            KeyboardInterrupt: an interrupt, after running epochs were saved.
+        """
+        from ..setup.request import read_plan_changes
+
+        _refuse_in_worker()
+        with Store.open(self.db) as store:
+            record = update_plan(store, store.studies.get(self.name), **read_plan_changes(plan))
+            _run(store, record, callbacks)
+        return self
+
+    def confirm(
+        self,
+        *,
+        top: int | None = None,
+        seeds: int | None = None,
+        epochs: int | None = None,
+        workers: int | None = None,
+        device: str | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Confirmation:
+        """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
+
+        Args:
+            top: finalists from the Pareto front; 3 if it is None. The knee is added.
+            seeds: fresh seeds per architecture; 5 if it is None.
+            epochs: epochs per trial; 2.5 times the search's if it is None.
+            workers: trials at the same time; the search's if it is None.
+            device: as `--device`; the search's if it is None.
+            callbacks: told of trials and epochs as they happen.
+
+        Raises:
+            StudyError: the bare backbone is not complete yet, or other epochs were confirmed.
+            KeyboardInterrupt: an interrupt; another call continues.
+        """
+        _refuse_in_worker()
+        request = ConfirmRequest(top, seeds, epochs, workers, device)
+        with Store.open(self.db) as store:
+            outcome = confirm_study(store, store.studies.get(self.name), request, callbacks)
+            if not outcome.finished:
+                raise KeyboardInterrupt(outcome.sentence)
+            confirmation = read_confirmation(store, self.name)
+        assert confirmation is not None  # it has just been run
+        return confirmation
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the figures and tables into one offline HTML file, and return its path.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        from ...studies.outputs.report import write_report
+
+        with self._reading() as (store, record):
+            return write_report(store, record, path)
+
+    def export(self, folder: str | Path, pick: str | int = "best") -> Path:
+        """Write a trial's model into a new folder that `attentune.load` reads, and return it.
+
+        Args:
+            folder: to be made; it must not exist, or be empty.
+            pick: `best`, `knee`, or a trial's number.
+
+        Raises:
+            UsageError: `pick` is none of these.
+            StudyError: no trial is complete, or an attention is not installed here.
+            StoreError: the folder cannot be written, or the weights are gone.
+        """
+        with self._reading() as (store, record):
+            trial = pick_trial(store, record, str(pick))
+            return export(store, record, trial, Path(folder).expanduser())
+
+
+def _run(store: Store, record: StudyRecord, callbacks: Sequence[Callback]) -> None:
+    outcome = run_study(store, record, callbacks)
+    if not outcome.finished:
+        raise KeyboardInterrupt(outcome.sentence)
+
+
+def _refuse_in_worker() -> None:
+    """Refuse to start a search while a worker is still importing the script that started one.
+
+    Until a worker has imported the script, as `__mp_main__`, it does not know its parent process.
+    """
+    if "__mp_main__" in sys.modules and multiprocessing.parent_process() is None:
+        raise UsageError(
+            "a worker process imports this script, and the script starts a search again; put the "
+            'search under `if __name__ == "__main__":`.'
+        )
+
+
+_ROW = (
+    "number",
+    "architecture",
+    "key",
+    "seed",
+    "role",
+    "state",
+    "epochs",
+    "accuracy",
+    "params",
+    "macs",
+    "latency_ms",
+    "latency_ratio",
+    "memory_mib",
+    "seconds",
+    "device_seconds",
+    "peak_memory_mib",
+    "worker",
+    "note",
+    "failure",
+    "started_at",
+    "finished_at",
+)
+"""Columns of `Study.to_pandas`: the fields of a `TrialRecord`."""
+
+
+def _trial_row(trial: TrialRecord) -> dict[str, Any]:
+    failure = trial.failure and f"{trial.failure.kind}: {trial.failure.message}"
+    return {name: getattr(trial, name) for name in _ROW} | {"failure": failure}

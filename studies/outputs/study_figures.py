@@ -1,0 +1,120 @@
+"""The figures of a study, in the order of the report: names, captions, and how to draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import plotly.graph_objects as go
+
+from ..analysis.confirmation import Confirmation
+from ..analysis.findings import Findings
+from ..analysis.hypervolume import hypervolume_history
+from ..analysis.importance import importances
+from ..analysis.main_effects import main_effects
+from ..analysis.trial_table import TrialTable
+from ..figures.confirmation import confirmation_figure
+from ..figures.heatmap import heatmap_figure
+from ..figures.hypervolume import hypervolume_figure
+from ..figures.importances import importances_figure
+from ..figures.learning_curves import learning_curves_figure
+from ..figures.main_effects import main_effects_figure
+from ..figures.pareto import pareto_figure
+from ..figures.themes import LIGHT, Theme
+from ..objectives import Objective
+from ..records import EpochRecord, TrialRecord
+from ..text import captions, formatting
+
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """A figure that is not drawn yet.
+
+    Attributes:
+        name: what it is called in the report and in `attentune.open_study(…).figures()`.
+        title, caption: its heading, and what it shows.
+        plot: draws it in a theme.
+    """
+
+    name: str
+    title: str
+    caption: str
+    plot: Callable[[Theme], go.Figure]
+
+    def draw(self, theme: Theme = LIGHT) -> go.Figure:
+        """The figure in a theme, the light one by default."""
+        return self.plot(theme)
+
+
+def study_figures(
+    findings: Findings,
+    trials: Sequence[TrialRecord],
+    epochs: Sequence[EpochRecord],
+    confirmation: Confirmation | None = None,
+) -> list[StudyFigure]:
+    """The figures that a study has, none of them drawn.
+
+    Args:
+        findings: what was concluded from the trials.
+        trials: all trials of the search.
+        epochs: all epochs of these trials, for the learning curves.
+        confirmation: what was confirmed; None leaves its figure out.
+    """
+    stages = len(findings.table.stages)
+    effects = main_effects(findings.points, stages)
+    shares = importances(findings.points, stages)
+    history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
+    return [
+        *([] if confirmation is None else [_confirmation(confirmation)]),
+        *(_pareto(findings, cost) for cost in findings.costs),
+        StudyFigure(
+            "heatmap",
+            "Gain by attention and stage",
+            captions.GAIN_BY_STAGE,
+            partial(heatmap_figure, findings.table),
+        ),
+        StudyFigure(
+            "main-effects",
+            "Main effects",
+            captions.MAIN_EFFECTS,
+            partial(main_effects_figure, effects),
+        ),
+        StudyFigure(
+            "importances",
+            "Importance of each stage",
+            captions.IMPORTANCES,
+            partial(importances_figure, shares),
+        ),
+        StudyFigure(
+            "hypervolume",
+            "Hypervolume",
+            captions.HYPERVOLUME,
+            partial(hypervolume_figure, history),
+        ),
+        StudyFigure(
+            "learning-curves",
+            "Learning curves",
+            captions.LEARNING_CURVES,
+            partial(learning_curves_figure, findings, trials, epochs),
+        ),
+    ]
+
+
+def _confirmation(confirmation: Confirmation) -> StudyFigure:
+    epochs = formatting.plural(confirmation.epochs, "epoch")
+    return StudyFigure(
+        "confirmation",
+        "Confirmation",
+        f"{captions.CONFIRMATION} After {epochs}.",
+        partial(confirmation_figure, confirmation),
+    )
+
+
+def _pareto(findings: Findings, cost: Objective) -> StudyFigure:
+    return StudyFigure(
+        f"pareto-{cost.key}",
+        f"Accuracy against {cost.title.lower()}",
+        f"{captions.MARKERS} Rings mark the Pareto front. Colours show the main attention.",
+        partial(pareto_figure, findings, cost),
+    )
