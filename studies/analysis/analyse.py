@@ -29,7 +29,7 @@ from .findings import (
     MeanGain,
     standard_error,
 )
-from .trial_table import Architectures, TrialTable
+from .trial_table import ArchitectureTable, TrialTable
 
 NONE = "none"
 Matrix = npt.NDArray[np.float64]
@@ -42,24 +42,24 @@ def analyse(
     """All findings of a study. `stages` is how many the backbone has: by default what the study's
     config says, or else the highest that any architecture names."""
     objectives = tuple(objective(name) for name in study.objectives)
-    architectures = Architectures.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
-    points = tuple(architectures.points(range(len(architectures))))
+    architectures = ArchitectureTable.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
+    points = tuple(architectures.summaries(range(len(architectures))))
     front, best = pareto_front(points, objectives), find_best(architectures)
     known = stages or study.config.stages
     return Findings(
         objectives=objectives,
-        counts=counts(trials),
-        points=points,
+        counts=count_states(trials),
+        architectures=points,
         front=front,
         bare=next((point for point in points if point.architecture.bare), None),
         best=None if best is None else points[best],
-        knee=knee(front, objectives),
+        knee=find_knee(front, objectives),
         noise=architectures.noise,
-        table=attention_table(points, known),
+        table=tabulate_gains(points, known),
     )
 
 
-def counts(trials: Iterable[TrialRecord]) -> dict[State, int]:
+def count_states(trials: Iterable[TrialRecord]) -> dict[State, int]:
     """Trials by state, all states present."""
     found = Counter(trial.state for trial in trials)
     return {state: found[state] for state in STATES}
@@ -70,7 +70,7 @@ def pareto_front(
 ) -> tuple[ArchitectureSummary, ...]:
     """The points that no other dominates, cheapest first; points that lack a value stay out."""
     able = [p for p in points if all(o.key in p.values for o in objectives)]
-    mask = non_dominated(minimised(able, objectives))
+    mask = non_dominated(minimised_values(able, objectives))
     front = [point for point, kept in zip(able, mask, strict=True) if kept]
     costs = [o.key for o in objectives if o.key != "accuracy"]
     return tuple(sorted(front, key=lambda p: ([p.values[key] for key in costs], -p.accuracy)))
@@ -97,7 +97,7 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def knee(
+def find_knee(
     front: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
 ) -> ArchitectureSummary | None:
     """The front's best compromise: furthest below the plane through its extremes.
@@ -108,7 +108,7 @@ def knee(
     """
     if not front:
         return None
-    values = minimised(front, objectives)
+    values = minimised_values(front, objectives)
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     sums = scaled.sum(axis=1)
@@ -116,7 +116,7 @@ def knee(
     return max(near, key=lambda point: point.accuracy)
 
 
-def attention_table(
+def tabulate_gains(
     points: Sequence[ArchitectureSummary], stages: int | None = None
 ) -> AttentionTable:
     """Mean gain by attention and stage, each architecture counted once.
@@ -142,7 +142,7 @@ def attention_table(
     return AttentionTable(rows, columns if rows else (), cells)
 
 
-def failures_by_kind(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
+def group_failures(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
     """Failures grouped by kind, then by message, the commonest first."""
     kinds: dict[str, dict[str, tuple[int, ...]]] = {}
     for trial in trials:
@@ -199,7 +199,7 @@ def show_json(
                 "accuracy": point.accuracy,
                 "standard_error": point.standard_error,
             }
-            for point in found.points
+            for point in found.architectures
         ],
         "pareto": sorted(point.number for point in found.front),
         "best": found.best.number if found.best else None,
@@ -224,7 +224,9 @@ def _trial_json(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def minimised(points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]) -> Matrix:
+def minimised_values(
+    points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
+) -> Matrix:
     """Their objectives as rows (n, k), each turned so that less is better."""
     values = {o.key: np.array([p.values[o.key] for p in points], dtype=float) for o in objectives}
     return minimised_columns(values, objectives)
@@ -241,11 +243,11 @@ def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[st
     if not stages:
         return [list(dict.fromkeys(i.attention for i in architecture.insertions))]
     return [
-        list(dict.fromkeys(i.attention for i in architecture.insertions if reaches(i, stage)))
+        list(dict.fromkeys(i.attention for i in architecture.insertions if reaches_stage(i, stage)))
         for stage in range(1, stages + 1)
     ]
 
 
-def reaches(insertion: Insertion, stage: int) -> bool:
+def reaches_stage(insertion: Insertion, stage: int) -> bool:
     """Whether an insertion has blocks of a stage."""
     return any(not p.first or p.first <= stage <= p.last for p in insertion.places)

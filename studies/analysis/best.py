@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ..records import TrialRecord
 from .findings import ArchitectureSummary, Noise
-from .trial_table import Architectures, TrialTable
+from .trial_table import ArchitectureTable, TrialTable
 
 
 def best_of_trials(trials: Iterable[TrialRecord]) -> ArchitectureSummary | None:
@@ -33,12 +33,12 @@ def best_of_trials(trials: Iterable[TrialRecord]) -> ArchitectureSummary | None:
 
 def best_of_table(table: TrialTable) -> ArchitectureSummary | None:
     """The best architecture of a table of trials; None while none is complete."""
-    architectures = Architectures.of(table)
+    architectures = ArchitectureTable.of(table)
     index = find_best(architectures)
-    return None if index is None else architectures.points([index])[0]
+    return None if index is None else architectures.summaries([index])[0]
 
 
-def find_best(architectures: Architectures) -> int | None:
+def find_best(architectures: ArchitectureTable) -> int | None:
     """The index of the best of all architectures; None if there are none."""
     if not len(architectures):
         return None

@@ -22,7 +22,7 @@ from ..records import StudyRecord, TrialRecord
 from ..stored_config import ConfirmPlan
 from .analyse import pareto_front
 from .findings import ArchitectureSummary, Findings, standard_error
-from .paired_comparisons import Blocks, Difference, corrected
+from .paired_comparisons import BlockDesign, Difference, correct_family
 
 WEIGHT_OF_A_BASELINE = 0.25
 """In Holm's correction, where a finalist has 1: the finalists are what the search puts forward, and
@@ -82,7 +82,7 @@ class Confirmation:
         pairs: differences between the others, first less second, where the question was asked.
         epochs: of a confirming trial; seeds: how many each architecture was to have.
         unfinished, failed: trials that are running or lost.
-        deviation, freedom: of a single trial around its architecture and its seed (`Blocks`).
+        deviation, freedom: of a single trial around its architecture and its seed (`BlockDesign`).
         detectable: the difference that would have been found with a chance of 80 %.
     """
 
@@ -139,7 +139,7 @@ def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
     Baselines are confirmed anyway and do not count. Where the front has fewer others, the fronts
     behind it follow; with accuracy as the only objective that is simply the order of accuracy.
     """
-    left = [point for point in findings.points if not point.baseline]
+    left = [point for point in findings.architectures if not point.baseline]
     chosen: list[ArchitectureSummary] = []
     while left and len(chosen) < top:
         front = pareto_front(left, findings.objectives)
@@ -158,7 +158,7 @@ def confirmation(
 ) -> Confirmation:
     """What the confirming `trials` say, beside what `findings` say of the search."""
     contenders = _contenders(findings, trials)
-    blocks = Blocks({c.architecture: _by_seed(c) for c in contenders})
+    blocks = BlockDesign({c.architecture: _by_seed(c) for c in contenders})
     bare = next((c.architecture for c in contenders if c.architecture.bare), None)
     weights = {c.architecture: 1.0 if c.finalist else WEIGHT_OF_A_BASELINE for c in contenders}
     gains = _family(blocks, [(a, bare) for a in weights], weights) if bare else {}
@@ -232,7 +232,7 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
 
 
 def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Contender]:
-    searched = {point.architecture: point for point in findings.points}
+    searched = {point.architecture: point for point in findings.architectures}
     complete: dict[Architecture, list[tuple[TrialRecord, float]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
         if trial.state == "complete" and trial.accuracy is not None:
@@ -256,7 +256,7 @@ def _by_seed(contender: Contender) -> dict[int, float]:
 
 
 def _family(
-    blocks: Blocks[Architecture],
+    blocks: BlockDesign[Architecture],
     pairs: Iterable[tuple[Architecture, Architecture]],
     weights: Mapping[Architecture, float] | None = None,
 ) -> dict[tuple[Architecture, Architecture], Difference]:
@@ -267,7 +267,7 @@ def _family(
         if one != other and (difference := blocks.difference(one, other)) is not None
     }
     weighed = None if weights is None else {(one, other): weights[one] for one, other in found}
-    return corrected(found, weighed)
+    return correct_family(found, weighed)
 
 
 def _agreement(contenders: Sequence[Contender], plan: ConfirmPlan) -> Agreement | None:

@@ -133,7 +133,7 @@ class Findings:
 
     objectives: tuple[Objective, ...]
     counts: Mapping[State, int]
-    points: tuple[ArchitectureSummary, ...]
+    architectures: tuple[ArchitectureSummary, ...]
     front: tuple[ArchitectureSummary, ...]
     bare: ArchitectureSummary | None
     best: ArchitectureSummary | None
@@ -144,7 +144,7 @@ class Findings:
     @property
     def baselines(self) -> tuple[ArchitectureSummary, ...]:
         """The study's own baselines, the bare backbone first."""
-        found = [point for point in self.points if point.baseline]
+        found = [point for point in self.architectures if point.baseline]
         return tuple(sorted(found, key=lambda point: not point.architecture.bare))
 
     @property

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...spaces.architecture import POSITIONS, Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ..records import recorded_insertion
-from .analyse import NONE, reaches
+from .analyse import NONE, reaches_stage
 from .findings import AttentionTable, MeanGain
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ class InsertionIndex:
         present = {insertion.attention for insertion in self.insertions}
         return [*(n for n in ATTENTIONS if n in present), *sorted(present - set(ATTENTIONS))]
 
-    def owners(self, chosen: Sequence[bool]) -> Flags:
+    def having(self, chosen: Sequence[bool]) -> Flags:
         """(count,) which architectures have one of the insertions that are chosen."""
         flags = np.array(chosen, dtype=bool)
         found = np.zeros(self.count, dtype=bool)
@@ -68,24 +68,24 @@ class InsertionIndex:
             found[self._owner[flags[self._what]]] = True
         return found
 
-    def by_stage(self, attention: str, stage: int) -> Flags:
+    def having_in_stage(self, attention: str, stage: int) -> Flags:
         """(count,) whether an architecture has the attention in a stage, or `ANYWHERE`."""
-        return self.owners(
+        return self.having(
             [
-                i.attention == attention and (stage == ANYWHERE or reaches(i, stage))
+                i.attention == attention and (stage == ANYWHERE or reaches_stage(i, stage))
                 for i in self.insertions
             ]
         )
 
     def stage_table(self, gains: Floats) -> AttentionTable:
-        """Mean gain by attention and stage, as `analysis.attention_table` has it.
+        """Mean gain by attention and stage, as `analysis.tabulate_gains` has it.
 
         `gains` (count,) are NaN for the bare backbone and where nothing is complete.
         """
         columns = [f"s{stage}" for stage in range(1, self.stages + 1)] or ["all"]
         first = 1 if self.stages else ANYWHERE
         rows = {
-            (name, column): self.by_stage(name, stage)
+            (name, column): self.having_in_stage(name, stage)
             for name in self.attentions
             for stage, column in enumerate(columns, first)
         }
@@ -99,7 +99,7 @@ class InsertionIndex:
         present = {insertion.position for insertion in self.insertions}
         columns = [position for position in POSITIONS if position in present]
         rows = {
-            (name, column): self.owners(
+            (name, column): self.having(
                 [(i.attention, i.position) == (name, column) for i in self.insertions]
             )
             for name in self.attentions
@@ -115,7 +115,7 @@ class InsertionIndex:
                 dict(i.options).get("r") if i.attention == name else None for i in self.insertions
             ]
             for ratio in sorted({r for r in own if isinstance(r, int)}):
-                cell = _cell(gains[self.owners([r == ratio for r in own])])
+                cell = _cell(gains[self.having([r == ratio for r in own])])
                 if cell is not None:
                     found.setdefault(name, []).append((ratio, cell))
         return found

@@ -28,8 +28,8 @@ class Difference:
 
     Attributes:
         low, high: the 95 % interval of this difference by itself.
-        p: two-sided, by itself. `corrected` is for having looked at a whole family (`holm`).
-        pairs: seeds that both have.
+        p: two-sided, by itself. `corrected` is for having looked at a whole family
+        (`holm_adjusted`). pairs: seeds that both have.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class Difference:
         return self.corrected <= LEVEL
 
 
-class Blocks(Generic[Key]):
+class BlockDesign(Generic[Key]):
     """Accuracies by architecture and seed, and the model fitted to them.
 
     Attributes:
@@ -98,17 +98,17 @@ class Blocks(Generic[Key]):
         return float((wanted + usual) * self.deviation * np.sqrt(2 / seeds))
 
 
-def corrected(
+def correct_family(
     family: Mapping[Key, Difference], weights: Mapping[Key, float] | None = None
 ) -> dict[Key, Difference]:
-    """The differences with p values corrected for being a family; `weights` as in `holm`."""
+    """Correct the p values of a family of differences; `weights` as in `holm_adjusted`."""
     weighed = [1.0 if weights is None else weights[key] for key in family]
-    adjusted = holm([difference.p for difference in family.values()], weighed)
+    adjusted = holm_adjusted([difference.p for difference in family.values()], weighed)
     pairs = zip(family.items(), adjusted, strict=True)
     return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
 
 
-def holm(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
+def holm_adjusted(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """p values corrected by Holm's step-down procedure (Holm 1979, Scand. J. Statist. 6:65).
 
     If all hypotheses are true, the smallest is below a level with at most that probability,

@@ -53,13 +53,13 @@ class SeedEffects:
     """
 
     seeds: Ints
-    shares: Floats
+    effects: Floats
     noise: Noise | None
-    widened: float = 1.0
+    error_inflation: float = 1.0
 
     def of(self, seeds: Ints) -> Floats:
         """(n,) the luck of such trials, fractions."""
-        return self.shares[np.searchsorted(self.seeds, seeds)]
+        return self.effects[np.searchsorted(self.seeds, seeds)]
 
 
 def estimate_seed_effects(architectures: Ints, seeds: Ints, accuracies: Floats) -> SeedEffects:

@@ -114,7 +114,7 @@ class TrialTable:
         fields = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
         self.update([[row[name] for name in TRIAL_COLUMNS] for row in fields])
 
-    def withdraw(self, ids: Iterable[int]) -> None:
+    def remove(self, ids: Iterable[int]) -> None:
         """Forget rows that are no longer in the database: trials that a cost limit turned away."""
         gone = set(ids) & set(self._places)
         if gone:
@@ -129,7 +129,7 @@ class TrialTable:
             self.workers.append(name)
         return self.workers.index(name)
 
-    def place(self, key: str) -> int:
+    def index_of(self, key: str) -> int:
         """Of an architecture in `texts` and in the rows; −1 if no trial has it."""
         return self._known.get(key, -1)
 
@@ -140,7 +140,7 @@ class TrialTable:
 
 
 @dataclass(frozen=True)
-class Architectures:
+class ArchitectureTable:
     """The architectures that have a complete trial, one place each, in order of the first one.
 
     Attributes:
@@ -158,7 +158,7 @@ class Architectures:
     baseline: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, columns: TrialTable) -> Architectures:
+    def of(cls, columns: TrialTable) -> ArchitectureTable:
         """Those of all trials; the columns may change afterwards."""
         every = columns.rows
         able = _complete(every)
@@ -248,7 +248,9 @@ class Architectures:
         """The architecture at a place, as a value."""
         return recorded_architecture(self.texts[self.which[place]])
 
-    def points(self, places: Iterable[int], more: Sequence[str] = ()) -> list[ArchitectureSummary]:
+    def summaries(
+        self, places: Iterable[int], more: Sequence[str] = ()
+    ) -> list[ArchitectureSummary]:
         """The points of `analysis` for some places; `more` names further fields of the rows."""
         found = []
         means = {key: self.mean(key) for key in ("accuracy", *COSTS, *more)}
@@ -264,7 +266,7 @@ class Architectures:
                     seeds=tuple(rows["seed"].tolist()),
                     accuracies=tuple(rows["accuracy"].tolist()),
                     values={k: value for k, value in values.items() if not math.isnan(value)},
-                    standard_error=error and error * self._seed_effects.widened,
+                    standard_error=error and error * self._seed_effects.error_inflation,
                     baseline=bool(self.baseline[place]),
                     gain=self._gain(place),
                 )

@@ -82,4 +82,4 @@ class BackgroundAnalysis:
         if len(indices) > MAX_SAMPLE:
             rng = np.random.default_rng(0)
             indices = np.sort(rng.choice(indices, MAX_SAMPLE, replace=False))
-        return architectures.points(indices.tolist())
+        return architectures.summaries(indices.tolist())

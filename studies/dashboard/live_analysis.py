@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
-from ..analysis.analyse import knee, minimised_columns, non_dominated, reaches
+from ..analysis.analyse import find_knee, minimised_columns, non_dominated, reaches_stage
 from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
-from ..analysis.trial_table import Architectures
+from ..analysis.trial_table import ArchitectureTable
 from ..objectives import OBJECTIVES, Objective, objective
 from .address import Address
 from .cache import VersionedCache
@@ -70,9 +70,9 @@ class LiveAnalysis:
         return list(dict.fromkeys([*optimised, *measured])) or [OBJECTIVES["params"]]
 
     @property
-    def architectures(self) -> Architectures:
+    def architectures(self) -> ArchitectureTable:
         """All architectures with a complete trial."""
-        return self._cache.get("architectures", lambda: Architectures.of(self._trials.table))
+        return self._cache.get("architectures", lambda: ArchitectureTable.of(self._trials.table))
 
     @property
     def insertions(self) -> InsertionIndex:
@@ -130,16 +130,16 @@ class LiveAnalysis:
         drawn = set(self._drawn(np.flatnonzero(matching), cost or self.costs[0]))
         shown = needed & set(np.flatnonzero(matching | architectures.baseline).tolist())
         indices = sorted(needed | drawn)
-        summaries = architectures.points(indices, [TRAINING_TIME.key])
+        summaries = architectures.summaries(indices, [TRAINING_TIME.key])
         known = dict(zip(indices, summaries, strict=True))
         return Findings(
             objectives=self.objectives,
             counts=self._trials.table.counts(),
-            points=tuple(known[index] for index in sorted(shown | drawn)),
+            architectures=tuple(known[index] for index in sorted(shown | drawn)),
             front=tuple(known[index] for index in self.front if index in shown),
             bare=None if bare is None else known[bare],
             best=None if best is None else known[best],
-            knee=knee([known[index] for index in self.front], self.objectives),
+            knee=find_knee([known[index] for index in self.front], self.objectives),
             noise=architectures.noise,
             table=self.stage_table,
         )
@@ -164,13 +164,16 @@ class LiveAnalysis:
             filters: tuple[tuple[tuple[str, ...], Callable[[Insertion, str], bool]], ...] = (
                 (address.attention, lambda i, name: i.attention == name),
                 (address.position, lambda i, name: i.position == name),
-                (address.stage, lambda i, name: name[1:].isdecimal() and reaches(i, int(name[1:]))),
+                (
+                    address.stage,
+                    lambda i, name: name[1:].isdecimal() and reaches_stage(i, int(name[1:])),
+                ),
                 (address.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
             )
             for names, matches in filters:
                 if names:
                     wanted = [any(matches(i, name) for name in names) for i in index.insertions]
-                    passed &= index.owners(wanted)[architectures.which]
+                    passed &= index.having(wanted)[architectures.which]
             return passed
 
     def _drawn(self, indices: Indices, cost: Objective) -> list[int]:

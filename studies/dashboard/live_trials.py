@@ -70,7 +70,7 @@ class LiveTrials:
             table.update(part)
             if missing:
                 missing -= {row.id for row in part}
-        table.withdraw(missing)
+        table.remove(missing)
         after = table.rows[np.isin(table.rows["id"], running)].tobytes()
         new = table.rows[table.rows["id"] > last_id]
         return new["number"][new["state"] == RUNNING].tolist(), bool(len(new)) or before != after
@@ -104,7 +104,7 @@ class LiveTrials:
         """The trials of the architecture with this key, whatever their state."""
         with self._cache.lock:
             rows = self.table.rows
-            return sorted(rows["number"][rows["architecture"] == self.table.place(key)].tolist())
+            return sorted(rows["number"][rows["architecture"] == self.table.index_of(key)].tolist())
 
     def bare_numbers(self) -> list[int]:
         """The trials of the bare backbone."""

@@ -1,7 +1,7 @@
 """Accuracy against a cost, with the Pareto front: the main figure of a study.
 
-One marker is one architecture. Of a very large study, the caller draws a part: `Findings.points`
-holds some architectures only, with the front and the baselines of all.
+One marker is one architecture. Of a very large study, the caller draws a part:
+`Findings.architectures` holds some architectures only, with the front and the baselines of all.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def pareto_figure(
         selected: number of a trial whose marker is ringed.
     """
     figure = _empty_figure(findings, cost, theme, log)
-    points = _with_cost(findings.points, cost)
+    points = _with_cost(findings.architectures, cost)
     if not points:
         return show_message(figure, theme, "No complete trial yet")
     extent = _Extent.of(points, cost, log)
@@ -99,7 +99,7 @@ def three_objectives_figure(
         log: whether the axis of the cost is logarithmic; not if a cost is zero.
     """
     figure = _empty_figure(findings, cost, theme, log)
-    points = [p for p in _with_cost(findings.points, cost) if third.key in p.values]
+    points = [p for p in _with_cost(findings.architectures, cost) if third.key in p.values]
     if not points:
         return show_message(figure, theme, "No complete trial with these costs yet")
     figure.add_trace(
@@ -157,7 +157,7 @@ def _padded_range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _empty_figure(findings: Findings, cost: Objective, theme: Theme, log: bool) -> go.Figure:
-    costs = [p.values[cost.key] for p in _with_cost(findings.points, cost)]
+    costs = [p.values[cost.key] for p in _with_cost(findings.architectures, cost)]
     axis = {
         "type": "log" if log and min(costs, default=0) > 0 else "linear",
         "tickformat": "" if cost.unit else "~s",
@@ -243,7 +243,7 @@ def _markers(
     name: str,
 ) -> go.Scatter:
     colour, symbol = style
-    few = len(findings.points) < MANY_ARCHITECTURES
+    few = len(findings.architectures) < MANY_ARCHITECTURES
     return go.Scatter(
         **_coordinates(points, cost),
         name=escape_html(name),

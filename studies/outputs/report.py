@@ -22,7 +22,7 @@ from plotly.utils import PlotlyJSONEncoder
 from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
-from ..analysis.analyse import analyse, failures_by_kind
+from ..analysis.analyse import analyse, group_failures
 from ..analysis.confirmation import confirmed
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
@@ -103,7 +103,7 @@ def render(store: Store, study: StudyRecord) -> str:
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
-        failures=failures_by_kind(trials),
+        failures=group_failures(trials),
         rejections=store.trials.read_rejections(study),
         environment=_environment(store.trials.read_environments(study)),
         command=study.config.command,
@@ -156,7 +156,7 @@ def _key_numbers(
         KeyNumber(
             str(counts["complete"]),
             "trials complete" if counts["complete"] != 1 else "trial complete",
-            ", ".join([formatting.plural(len(findings.points), "architecture"), *rest]),
+            ", ".join([formatting.plural(len(findings.architectures), "architecture"), *rest]),
         )
     ]
     if findings.best is not None:
@@ -195,7 +195,7 @@ def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
 
 def _shown_costs(findings: Findings) -> list[Objective]:
     """The costs in tables: the study's own, then whatever else was measured."""
-    measured = {key for point in findings.points for key in point.values}
+    measured = {key for point in findings.architectures for key in point.values}
     others = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
     return list(dict.fromkeys([*findings.costs, *others]))
 

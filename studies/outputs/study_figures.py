@@ -62,8 +62,8 @@ def study_figures(
         confirmation: what was confirmed; None leaves its figure out.
     """
     stages = len(findings.table.stages)
-    effects = main_effects(findings.points, stages)
-    shares = importances(findings.points, stages)
+    effects = main_effects(findings.architectures, stages)
+    shares = importances(findings.architectures, stages)
     history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
     return [
         *([] if confirmation is None else [_confirmation(confirmation)]),

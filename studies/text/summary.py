@@ -17,7 +17,7 @@ def summary_sentence(study: StudyRecord, findings: Findings) -> str:
         return _nothing_yet(findings)
     reached = formatting.percent(best.accuracy, best.standard_error)
     if best is bare:
-        rivals = len(findings.points) - 1
+        rivals = len(findings.architectures) - 1
         if not rivals:
             return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."
         tried = f"None of {rivals} other architectures" if rivals > 1 else "No other architecture"
@@ -36,7 +36,7 @@ def caveat(findings: Findings) -> str | None:
     best = findings.best
     if best is None or best.gain is None:
         return None
-    tried = formatting.plural(len(findings.points), "architecture")
+    tried = formatting.plural(len(findings.architectures), "architecture")
     hypothesis = (
         f"The best of {tried} tends to look better than it is, so this is a hypothesis "
         f"until fresh seeds confirm it."

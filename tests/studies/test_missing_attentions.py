@@ -86,7 +86,7 @@ def test_everything_is_shown_as_before(store: Store, waves: Waves) -> None:
     assert [point.number for point in found.front] == before["pareto"] == [0, 1, 2]
     assert found.table.attentions == ("se", "eca", "wave", "none")
     assert found.table.cells["wave", "s1"].mean == pytest.approx(0.1)
-    assert [analyse.main_attention(p.architecture, 4) for p in found.points] == [
+    assert [analyse.main_attention(p.architecture, 4) for p in found.architectures] == [
         "none",
         "se",
         "wave",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from dash import html
 
-from ...analysis.analyse import failures_by_kind
+from ...analysis.analyse import group_failures
 from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
 from ...figures.hypervolume import hypervolume_figure
 from ...figures.learning_curves import learning_curves_figure
@@ -164,7 +164,7 @@ def _time_left(state: StudyState, planned: int | None, ended: npt.NDArray[Any]) 
 
 def failures(context: PageContext) -> Component:
     """Failures by kind, with their messages; and the architectures that limits rejected."""
-    groups = failures_by_kind(context.state.records.failed_trials())
+    groups = group_failures(context.state.records.failed_trials())
     rejections = context.state.records.rejections()
     if not groups and not rejections:
         return remark("None.")

@@ -158,7 +158,7 @@ def drawn(context: PageContext) -> Component:
             f"{formatting.integer(matching)} of {total} pass the filters. Baselines are always "
             "shown."
         )
-    shown = len(analysis.findings(address, context.cost).points)
+    shown = len(analysis.findings(address, context.cost).architectures)
     if matching > shown:
         return remark(
             f"{formatting.integer(shown)} of {total} are drawn: the front, the baselines, and the "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dash import dcc, html
 
 from ....spaces.architecture import Architecture, Insertion
-from ...analysis.analyse import reaches
+from ...analysis.analyse import reaches_stage
 from ...analysis.findings import ArchitectureSummary
 from ...figures.learning_curves import architecture_curves_figure
 from ...figures.themes import Theme
@@ -40,7 +40,7 @@ def trial_card(context: PageContext) -> Component:
         return html.Aside([close, html.P(message)], className="trial-card")
     trials = state.records.trials_of_same_architecture(trial)
     findings = state.analysis.findings(address, context.cost)
-    summary = next((s for s in findings.points if trial.number in s.numbers), None)
+    summary = next((s for s in findings.architectures if trial.number in s.numbers), None)
     numbers, bare = [t.number for t in trials], state.trials.bare_numbers()
     epochs = state.records.epochs([*bare, *numbers])
     curves = architecture_curves_figure(numbers, bare, epochs, context.theme)
@@ -85,7 +85,7 @@ def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) 
                 style={"borderColor": theme.attention_colour(insertion.attention)},
             )
             for insertion in architecture.insertions
-            if reaches(insertion, stage)
+            if reaches_stage(insertion, stage)
         ] or [html.Div(formatting.MISSING, className="unchanged")]
         boxes.append(html.Div([html.B(f"s{stage}"), *insertions], className="stage"))
     boxes.append(html.Div([html.B("head")], className="stage narrow"))

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from attentune.search.cli.progress import LiveDisplay
 from attentune.studies.analysis.analyse import analyse
-from made import BARE, trial
-from made import study as made_study
+from example_records import BARE, trial
+from example_records import study as made_study
 from rich.console import Console
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-import made
+import example_records
 import pytest
 from attentune.runners.results import Costs, EpochReport
 from attentune.search.pruning.table import make_pruner
@@ -26,7 +26,7 @@ def pruner_after_nine_trials(config):
     for number, (name, stage) in enumerate(itertools.product(ends, (1, 2, 3))):
         text = f"test_resnet+{name}@s{stage}.residual"
         judge_after_two_epochs(pruner, number, text)
-        pruner.on_trial_end(made.trial(number, text, ends[name] + 0.01 * stage))
+        pruner.on_trial_end(example_records.trial(number, text, ends[name] + 0.01 * stage))
     return pruner, number + 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import made
+import example_records
 import numpy as np
 from attentune.search.pruning.front import odds_of_front
 from attentune.search.pruning.table import make_pruner
@@ -21,7 +21,7 @@ def test_nothing_is_stopped_before_effects_can_be_told_from_noise(bench, judge):
     for number, accuracy in enumerate((0.9, 0.1, 0.1, 0.1, 0.1)):
         text = f"test_resnet+eca@s{number}.residual" if number else "test_resnet"
         assert not judge(pruner, number, text, params=1000 + number)
-        pruner.on_trial_end(made.trial(number, text, accuracy))
+        pruner.on_trial_end(example_records.trial(number, text, accuracy))
 
 
 def test_odds_are_the_share_of_samples_in_which_nothing_is_better_and_cheaper():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import made
+import example_records
 import pytest
 from attentune.runners.results import EpochReport
 from attentune.search.samplers.table import SAMPLER_CLASSES
@@ -61,7 +61,7 @@ def test_what_has_not_completed_changes_no_proposal(bench, sampler):
     job = bench.pool.started[-1]
     proposer.sampler.ask_ahead(15, job, 0.999)
     proposer.sampler.on_epoch(99, EpochReport(2, 1.0, 0.999, 1.0, 0.1, 0.5))
-    failed = made.trial(98, str(job.architecture), state="failed")
+    failed = example_records.trial(98, str(job.architecture), state="failed")
     proposer.sampler.on_trial_end(failed)
     restarted = bench.proposer("s")
     proposals = [proposer.next_trial() for _ in range(3)]

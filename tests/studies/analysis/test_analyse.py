@@ -15,7 +15,7 @@ from attentune.studies.analysis import analyse
 from attentune.studies.database.store import Store
 from attentune.studies.objectives import OBJECTIVES, Objective
 from attentune.studies.records import BASELINE, CONFIRM, StudyRecord, TrialRecord
-from made import BARE, study, trial
+from example_records import BARE, study, trial
 
 ACCURACY, PARAMS, LATENCY = (OBJECTIVES[name] for name in ("accuracy", "params", "latency"))
 
@@ -53,7 +53,7 @@ def test_the_front_is_made_of_means_over_seeds() -> None:
     ]
     found = analyse.analyse(study(), trials)
     assert numbers(found.front) == [0, 2]
-    point = next(p for p in found.points if p.number == 1)
+    point = next(p for p in found.architectures if p.number == 1)
     assert point.accuracy == pytest.approx(0.65)
     assert point.standard_error == pytest.approx(0.25)
     assert (point.numbers, point.seeds) == ((1, 3), (0, 1))
@@ -98,7 +98,7 @@ def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
         trial(4, se(4), 0.62, seed=2),  # no partner, so it does not count here
         trial(5, se(8), 0.60, seed=9),
     ]
-    points = {p.number: p for p in analyse.analyse(study(), trials).points}
+    points = {p.number: p for p in analyse.analyse(study(), trials).architectures}
     assert points[0].gain is None
     paired, apart = points[2].gain, points[5].gain
     assert paired is not None
@@ -113,7 +113,7 @@ def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
 def test_unpaired_gains_carry_the_errors_of_both_sides() -> None:
     trials = [trial(i, BARE, a, seed=i) for i, a in enumerate((0.5, 0.7))]
     trials += [trial(i, se(4), a, seed=i) for i, a in ((5, 0.8), (6, 0.9))]
-    point = analyse.analyse(study(), trials).points[1]
+    point = analyse.analyse(study(), trials).architectures[1]
     assert point.gain is not None
     assert point.gain.standard_error == pytest.approx(math.hypot(0.1, 0.05))
 
@@ -136,7 +136,7 @@ def test_the_noise_floor_pools_what_ran_more_than_once() -> None:
 
 def test_confirming_trials_do_not_mix_with_the_search() -> None:
     trials = [trial(0, se(4), 0.6), trial(1, se(4), 0.9, seed=5, role=CONFIRM)]
-    [point] = analyse.analyse(study(), trials).points
+    [point] = analyse.analyse(study(), trials).architectures
     assert point.numbers == (0,)
 
 
@@ -204,7 +204,7 @@ def test_failures_are_grouped_by_kind_and_message() -> None:
         failed(2, "out_of_memory", "batch 64"),
         failed(3, "out_of_memory", "batch 64"),
     ]
-    memory, diverged = analyse.failures_by_kind(trials)
+    memory, diverged = analyse.group_failures(trials)
     assert (memory.kind, memory.count) == ("out_of_memory", 3)
     assert list(memory.messages.items()) == [("batch 64", (2, 3)), ("batch 128", (1,))]
     assert diverged.count == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.best import best_of_table, best_of_trials
 from attentune.studies.analysis.trial_table import TrialTable
-from made import BARE, study, trial
+from example_records import BARE, study, trial
 
 
 def se(ratio: int) -> str:

@@ -14,7 +14,7 @@ from attentune.studies.analysis.main_effects import main_effects
 from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import TrialRecord
-from made import study, trial
+from example_records import study, trial
 
 STAGES = 3
 WORTH = {"none": 0.0, "se(r=4)": 0.02, "se(r=16)": 0.01, "eca": -0.01}
@@ -35,7 +35,7 @@ def every_architecture() -> dict[str, float]:
 
 
 def points_of(rows) -> tuple[ArchitectureSummary, ...]:
-    return analyse(study(), list(rows)).points
+    return analyse(study(), list(rows)).architectures
 
 
 def points(noise: float = 0.0, seed: int = 0, take: int = 64) -> tuple[ArchitectureSummary, ...]:

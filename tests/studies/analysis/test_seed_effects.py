@@ -8,7 +8,7 @@ from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.hypervolume import hypervolume_history
 from attentune.studies.analysis.seed_effects import RATIOS, estimate_seed_effects
 from attentune.studies.analysis.trial_table import TrialTable
-from made import BARE, study, trial
+from example_records import BARE, study, trial
 
 WORTH = {BARE: 0.60} | {f"{BARE}+se(r={r})@all.residual": 0.60 + r / 400 for r in (2, 4, 8, 16)}
 GOOD, LARGE = list(WORTH)[-1], f"{BARE}+eca@all.residual"
@@ -36,7 +36,7 @@ def test_the_best_is_not_passed_over_because_it_was_tried_with_a_bad_seed_too():
     left_out = [(LARGE, 1), (LARGE, 2)]
     given = trials({0: 0.0, 1: -0.10, 2: 0.01}, WORTH | {LARGE: 0.62}, left_out=left_out)
     found = analyse(study(), given)
-    points = {str(p.architecture): p for p in found.points}
+    points = {str(p.architecture): p for p in found.architectures}
     assert np.mean(points[GOOD].accuracies) < points[LARGE].accuracies[0]  # by its plain mean
     assert str(found.best.architecture) == GOOD
     assert LARGE not in [str(p.architecture) for p in found.front]
@@ -49,7 +49,7 @@ def test_the_best_is_not_passed_over_because_it_was_tried_with_a_bad_seed_too():
 
 def test_where_all_have_the_same_seeds_means_stay_what_they_are():
     found = analyse(study(), trials({0: 0.0, 1: -0.10, 2: 0.03}))
-    for point in found.points:
+    for point in found.architectures:
         assert point.accuracy == pytest.approx(np.mean(point.accuracies))
 
 
@@ -61,7 +61,7 @@ def test_until_seeds_are_seen_to_share_luck_means_are_plain():
         trial(3, GOOD, 0.64, seed=1),
         trial(4, LARGE, 0.65),
     ]
-    for point in analyse(study(), given).points:
+    for point in analyse(study(), given).architectures:
         assert point.accuracy == np.mean(point.accuracies)
 
 
@@ -69,7 +69,7 @@ def test_the_hypervolume_told_over_time_ends_at_the_front_that_is_shown():
     left_out = [(LARGE, 1), (LARGE, 2)]
     given = trials({0: 0.0, 1: -0.10, 2: 0.01}, WORTH | {LARGE: 0.62}, left_out=left_out)
     found = analyse(study(), given)
-    low, high = (f(p.accuracy for p in found.points) for f in (min, max))
+    low, high = (f(p.accuracy for p in found.architectures) for f in (min, max))
     corners = sorted((p.values["params"], p.accuracy) for p in found.front)
     cheapest, dearest = min(PARAMS.values()), max(PARAMS.values())
     ends = [*(params for params, _ in corners[1:]), dearest]
@@ -120,7 +120,7 @@ def test_standard_errors_are_those_of_the_noise_that_seeds_do_not_share():
             trial(i, text, 0.6 + luck[seed] + 0.01 * rng.normal(), seed=seed)
             for i, (text, seed) in enumerate(cells)
         ]
-        found += [point.standard_error**2 for point in analyse(study(), given).points]
+        found += [point.standard_error**2 for point in analyse(study(), given).architectures]
     # Now and then the luck of seeds does not show, and stays in.
     assert 0.01 / 3**0.5 < np.mean(found) ** 0.5 < 1.4 * 0.01 / 3**0.5
 
@@ -130,7 +130,7 @@ def test_luck_that_is_not_there_is_seldom_seen():
     which, seeds = np.repeat(np.arange(12), 3), np.tile(np.arange(3), 12)
     kept = (seeds == 0) | (which < 6)
     seen = [
-        estimate_seed_effects(which[kept], seeds[kept], rng.normal(size=kept.sum())).shares.any()
+        estimate_seed_effects(which[kept], seeds[kept], rng.normal(size=kept.sum())).effects.any()
         for _ in range(1000)
     ]
     assert 0.03 < np.mean(seen) < 0.07

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import (
     analyse,
-    attention_table,
     main_attention,
     non_dominated,
+    tabulate_gains,
 )
 from attentune.studies.analysis.insertion_index import InsertionIndex
-from attentune.studies.analysis.trial_table import TRIAL_COLUMNS, Architectures, TrialTable
+from attentune.studies.analysis.trial_table import TRIAL_COLUMNS, ArchitectureTable, TrialTable
 from attentune.studies.records import BASELINE, recorded_architecture
-from made import BARE, study, trial
+from example_records import BARE, study, trial
 
 NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)")
 
@@ -48,14 +48,14 @@ def trials(seed: int, count: int = 120):
 def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
     given = trials(seed)
     columns = TrialTable.of(given)
-    found = Architectures.of(columns)
+    found = ArchitectureTable.of(columns)
     assert columns.counts() == Counter(t.state for t in given)
     by_key = {}
     for one in given:
         if one.state == "complete":
             by_key.setdefault(one.key, []).append(one)
     bare = {t.seed: t.accuracy for t in by_key[given[0].key]}
-    points = found.points(range(len(found)))
+    points = found.summaries(range(len(found)))
     assert [p.architecture.key for p in points] == list(by_key)
     for point, own in zip(points, by_key.values(), strict=True):
         assert point.numbers == tuple(t.number for t in own)
@@ -82,11 +82,14 @@ def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
 def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
     given = trials(seed)
     columns = TrialTable.of(given)
-    found = Architectures.of(columns)
+    found = ArchitectureTable.of(columns)
     traits = InsertionIndex(3).extend(columns.texts)
     gains = np.full(traits.count, np.nan)
     gains[found.which] = found.gain
-    ours, expected = traits.stage_table(gains), attention_table(analyse(study(), given).points, 3)
+    ours, expected = (
+        traits.stage_table(gains),
+        tabulate_gains(analyse(study(), given).architectures, 3),
+    )
     assert ours.attentions == expected.attentions
     assert ours.stages == expected.stages
     assert ours.cells.keys() == expected.cells.keys()
@@ -104,7 +107,7 @@ def test_rows_change_in_place_and_withdrawn_ones_are_forgotten():
     columns.update([[told[name] for name in TRIAL_COLUMNS]])
     assert columns.running == []
     assert columns.rows["accuracy"].tolist() == [0.5, 0.6]
-    columns.withdraw([0])
+    columns.remove([0])
     assert columns.rows["number"].tolist() == [1]
     assert columns.counts()["complete"] == 1
 
@@ -112,8 +115,8 @@ def test_rows_change_in_place_and_withdrawn_ones_are_forgotten():
 def test_texts_can_be_added_to_traits():
     texts = [f"{BARE}+se(r=4)@s1.residual", BARE, f"{BARE}+eca@s2.post"]
     traits = InsertionIndex(2).extend(texts[:1]).extend(texts)
-    assert traits.by_stage("se", 1).tolist() == [True, False, False]
-    assert traits.by_stage("eca", 2).tolist() == [False, False, True]
+    assert traits.having_in_stage("se", 1).tolist() == [True, False, False]
+    assert traits.having_in_stage("eca", 2).tolist() == [False, False, True]
     assert main_attention(recorded_architecture(texts[2]), 2) == "eca"
 
 

@@ -49,8 +49,8 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
         expected.noise,
         expected.table,
     )
-    assert [p.numbers for p in found.points] == [p.numbers for p in expected.points]
-    assert [p.gain for p in found.points] == [p.gain for p in expected.points]
+    assert [p.numbers for p in found.architectures] == [p.numbers for p in expected.architectures]
+    assert [p.gain for p in found.architectures] == [p.gain for p in expected.architectures]
     assert [p.numbers for p in found.front] == [p.numbers for p in expected.front]
     assert found.knee.numbers == expected.knee.numbers
 
@@ -63,7 +63,7 @@ def test_filters_select_what_is_drawn_and_keep_the_baselines(store, study, reade
     state = StudyState(reader, study)
 
     def drawn(**filters):
-        return [p.number for p in state.analysis.findings(Address(**filters)).points]
+        return [p.number for p in state.analysis.findings(Address(**filters)).architectures]
 
     assert drawn() == [0, 1, 2, 3]
     assert drawn(attention=("se",)) == [0, 1, 2]
@@ -83,9 +83,9 @@ def test_of_very_many_architectures_the_best_of_every_cell_are_drawn(
         add(f"resnet18+se(r={ratio})@s1.residual", 0.5 + ratio / 100, 1000 + ratio)
     state = StudyState(reader, study)
     found = state.analysis.findings(Address(trial=3))
-    assert len(found.points) <= 10 + len(found.front) + 2
-    assert {p.number for p in found.front} <= {p.number for p in found.points}
-    assert {0, 3} <= {p.number for p in found.points}
+    assert len(found.architectures) <= 10 + len(found.front) + 2
+    assert {p.number for p in found.front} <= {p.number for p in found.architectures}
+    assert {0, 3} <= {p.number for p in found.architectures}
     assert found.counts["complete"] == 39
 
 
@@ -96,5 +96,5 @@ def test_an_empty_study_and_one_that_only_failed_have_nothing_to_show(store, stu
     store.trials.start(study, 0, parse("resnet18"), seed=0)
     store.trials.fail(study, 0, Failure("error", "<b>boom</b>", "trace"))
     state.refresh()
-    assert state.analysis.findings().points == ()
+    assert state.analysis.findings().architectures == ()
     assert [t.failure.message for t in state.records.failed_trials()] == ["<b>boom</b>"]

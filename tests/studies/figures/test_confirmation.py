@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attentune.benchmarks.claims import SPACE, TEXTBOOK
 from attentune.studies.figures.confirmation import confirmation_figure
-from made import BARE, confirmed, searched, spread
+from example_records import BARE, confirmed, searched, spread
 
 
 def test_only_significant_differences_are_filled() -> None:

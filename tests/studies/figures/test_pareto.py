@@ -46,8 +46,8 @@ def test_three_objectives_have_the_third_as_colour(
     found = findings()
     figure = three_objectives_figure(found, PARAMS, OBJECTIVES["macs"])
     [markers, _] = figure.data
-    assert list(markers.marker.color) == [p.values["macs"] for p in found.points]
-    assert list(markers.customdata) == [p.number for p in found.points]
+    assert list(markers.marker.color) == [p.values["macs"] for p in found.architectures]
+    assert list(markers.customdata) == [p.number for p in found.architectures]
 
 
 @pytest.mark.parametrize(

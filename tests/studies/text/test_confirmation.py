@@ -12,7 +12,7 @@ from attentune.studies.text.confirmation import (
     interval_points,
     rank_warning,
 )
-from made import BARE, confirmed, searched, spread
+from example_records import BARE, confirmed, searched, spread
 
 
 def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:

@@ -7,7 +7,7 @@ from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.findings import Noise
 from attentune.studies.records import TrialRecord
 from attentune.studies.text.summary import caveat, noise_details, summary_sentence
-from made import BARE, study, trial
+from example_records import BARE, study, trial
 
 
 def se(r: int) -> str:
