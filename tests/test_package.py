@@ -157,6 +157,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     wanted |= {
         "__init__.py",
         "__main__.py",
+        "py.typed",
         "cache_folders.py",
         "errors.py",
         "files.py",

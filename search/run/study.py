@@ -33,9 +33,9 @@ from .session import confirm_study, create_study, run_study, update_plan
 
 if TYPE_CHECKING:
     import pandas
-    import plotly.graph_objects as go
 
     from ...runners.data import Progress
+    from ...studies.outputs.study_figures import Figure
 
 
 def search(
@@ -161,7 +161,7 @@ class Study:
         with self._reading() as (store, _):
             return read_confirmation(store, self.name)
 
-    def figures(self) -> dict[str, go.Figure]:
+    def figures(self) -> dict[str, Figure]:
         """The report's figures by name: `pareto-params`, `heatmap`, `learning-curves`, …."""
         from ...studies.outputs.study_figures import study_figures
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import plotly.graph_objects as go
+from plotly.graph_objects import Figure
 
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings
@@ -40,9 +40,9 @@ class StudyFigure:
     name: str
     title: str
     caption: str
-    plot: Callable[[Theme], go.Figure]
+    plot: Callable[[Theme], Figure]
 
-    def draw(self, theme: Theme = LIGHT) -> go.Figure:
+    def draw(self, theme: Theme = LIGHT) -> Figure:
         """The figure in a theme, the light one by default."""
         return self.plot(theme)
 

@@ -111,5 +111,5 @@ def _plus_minus(error: float | None, decimals: int) -> str:
     if error is None:
         return ""
     # One more decimal where rounding would claim that there is no error at all.
-    reads_as_zero = 100 * error < 0.5 * 10**-decimals
+    reads_as_zero = 0 < 100 * error < 0.5 * 10**-decimals
     return f" ± {100 * error:.{decimals + reads_as_zero}f}"
