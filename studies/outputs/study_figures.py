@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from plotly.graph_objects import Figure
+import plotly.graph_objects as go
 
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings
@@ -25,6 +25,9 @@ from ..figures.themes import LIGHT, Theme
 from ..objectives import Objective
 from ..records import EpochRecord, TrialRecord
 from ..text import captions, formatting
+
+Figure = go.Figure
+"""Plotly's figure, by a name that folders above can import without Plotly."""
 
 
 @dataclass(frozen=True)
