@@ -1,0 +1,70 @@
+"""The built-in evaluator: costs as far as they are asked for, and the accuracy that is reported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from attentune.errors import AttentuneError
+from attentune.runners.costs import count_costs
+from attentune.runners.data import load_data
+from attentune.runners.events import Decision, Failed, Finished
+from attentune.runners.results import Costs
+from attentune.runners.workers import recipe_evaluator
+from attentune.runners.workers.recipe_evaluator import describe_kernels, measure_costs
+from attentune.runners.workers.trial import run_trial
+from attentune.spaces.networks.build import build_network
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(job):
+    return build_network(job.architecture, num_classes=10, image_size=16, seed=0)
+
+
+def run(job):
+    events = []
+    run_trial(job, lambda event: (events.append(event), Decision.GO_ON)[1], device=CPU)
+    return events[-1]
+
+
+def test_only_counts_are_known_unless_more_is_asked_for(job, model):
+    costs = measure_costs(model, job, 10)
+    assert costs == count_costs(model, 16)
+    assert (costs.latency_ms, costs.latency_ratio, costs.memory_mib) == (None, None, None)
+
+
+def test_latency_is_the_measured_ratio_times_the_studys_reference(job, model):
+    job = replace(job, measure=("latency_ms", "memory_mib"), reference_latency_ms=100.0)
+    costs = measure_costs(model, job, 10)
+    assert costs.latency_ms == pytest.approx(100.0 * costs.latency_ratio)
+    assert 0.2 < costs.latency_ratio < 5
+    assert costs.memory_mib > 0
+
+
+def test_a_network_that_was_predicted_otherwise_is_refused(job, model):
+    with pytest.raises(AttentuneError, match="1 were predicted"):
+        measure_costs(model, replace(job, costs=Costs(params=1, macs=1)), 10)
+
+
+def test_a_confirmation_reports_the_accuracy_on_the_test_split(job, tmp_path):
+    validated, tested = run(job), run(replace(job, test=True, folder=tmp_path / "tested"))
+    assert isinstance(validated, Finished)
+    assert isinstance(tested, Finished)
+    assert validated.result.accuracy != tested.result.accuracy
+
+
+def test_data_without_a_test_split_cannot_be_confirmed(job, monkeypatch):
+    recipe = job.recipe.model_copy(update={"epochs": 1, "data_seed": 3})
+    dataset = replace(load_data(recipe), test=None)
+    monkeypatch.setattr(recipe_evaluator, "load_data", lambda _: dataset)
+    failed = run(replace(job, recipe=recipe, test=True))
+    assert isinstance(failed, Failed)
+    assert failed.failure.kind == "invalid"
+    assert "no test split" in failed.failure.message
+
+
+def test_kernels_that_were_never_wanted_are_not_mentioned():
+    assert describe_kernels(torch.device("meta")) == {}
