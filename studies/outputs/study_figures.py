@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import plotly.graph_objects as go
+from plotly.graph_objects import Figure as Figure
 
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings
@@ -25,9 +25,6 @@ from ..figures.themes import LIGHT, Theme
 from ..objectives import Objective
 from ..records import EpochRecord, TrialRecord
 from ..text import captions, formatting
-
-Figure = go.Figure
-"""Plotly's figure, by a name that folders above can import without Plotly."""
 
 
 @dataclass(frozen=True)
