@@ -1,50 +1,12 @@
-"""What each choice is worth, and how a search went: planted effects are found, and no others."""
+"""Main effects: planted ones are found, and no others."""
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
-from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.findings import ArchitectureSummary
-from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_history
-from attentune.studies.analysis.importance import importances
 from attentune.studies.analysis.main_effects import main_effects
-from attentune.studies.analysis.trial_table import TrialTable
-from attentune.studies.objectives import OBJECTIVES
-from attentune.studies.records import TrialRecord
-from example_records import study, trial
-
-STAGES = 3
-WORTH = {"none": 0.0, "se(r=4)": 0.02, "se(r=16)": 0.01, "eca": -0.01}
-
-
-def every_architecture() -> dict[str, float]:
-    """All 64 choices for three stages, with what they are truly worth; stage 3 counts double."""
-    found = {}
-    for choice in itertools.product(WORTH, repeat=STAGES):
-        parts = [
-            f"+{name}@s{stage}.residual"
-            for stage, name in enumerate(choice, start=1)
-            if name != "none"
-        ]
-        gain = sum(WORTH[name] * (2 if stage == 2 else 1) for stage, name in enumerate(choice))
-        found["net" + "".join(parts)] = 0.7 + gain
-    return found
-
-
-def points_of(rows) -> tuple[ArchitectureSummary, ...]:
-    return analyse(study(), list(rows)).architectures
-
-
-def points(noise: float = 0.0, seed: int = 0, take: int = 64) -> tuple[ArchitectureSummary, ...]:
-    rng = np.random.default_rng(seed)
-    rows = list(every_architecture().items())
-    order = rng.permutation(len(rows))[:take]
-    return points_of(
-        trial(i, rows[at][0], rows[at][1] + noise * rng.normal()) for i, at in enumerate(order)
-    )
+from example_records import trial
+from planted_accuracies import STAGES, every_architecture, points, points_of
 
 
 def effect(found, level: str):
@@ -111,42 +73,3 @@ def test_an_attention_everywhere_counts_in_every_stage() -> None:
         ]
     )
     assert effect(main_effects(rows, STAGES), "se").mean == pytest.approx(0.02)
-
-
-def test_importances_point_at_the_stage_that_matters() -> None:
-    shares = importances(points(), STAGES)
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert max(shares, key=shares.__getitem__) == "s3"
-    assert importances(points(take=4), STAGES) == {}
-    equal = points_of(trial(i, text, 0.7) for i, text in enumerate(every_architecture()))
-    assert importances(equal, STAGES) == {}
-
-
-def test_the_hypervolume_of_boxes_worked_by_hand() -> None:
-    assert hypervolume(np.array([[0.5, 0.5]])) == pytest.approx(0.25)
-    assert hypervolume(np.array([[0.2, 0.6], [0.6, 0.2], [0.7, 0.7]])) == pytest.approx(0.48)
-    assert hypervolume(np.array([[1.0, 0.0]])) == 0.0
-
-
-def test_the_course_grows_with_what_was_trained() -> None:
-    objectives = [OBJECTIVES["accuracy"], OBJECTIVES["params"]]
-
-    def ended(number: int, text: str, accuracy: float, params: int) -> TrialRecord:
-        return trial(number, text, accuracy, params=params, seconds=2.0)
-
-    trials = [
-        ended(0, "net", 0.6, 100),
-        ended(1, "net+se(r=4)@s1.residual", 0.8, 140),
-        ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
-        ended(3, "net+eca@s1.residual", 0.65, 200),
-    ]
-    steps = hypervolume_history(TrialTable.of(trials).rows, objectives)
-    assert [step.epochs for step in steps] == [8, 16, 24, 32]
-    assert [step.seconds for step in steps] == [2.0, 4.0, 6.0, 8.0]
-    volumes = [step.volume for step in steps]
-    assert volumes == sorted(volumes)
-    # Trial 1 alone is at (0, 0.4) of the box from 0.6 to 0.8 and from 100 to 200 parameters.
-    assert volumes[1] == pytest.approx(0.6)
-    assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
-    assert volumes[3] == volumes[2]
-    assert hypervolume_history(TrialTable().rows, objectives) == ()

@@ -60,7 +60,10 @@ def run_trial(store: Store, study: str, number: int, text: str, seed: int = 0) -
 
 
 def make_study(store: Store, name: str) -> None:
-    config = {"plan": {"trials": 20}, "study": {"stages": 4, "recipe": {"data": "digits"}}}
+    config = {
+        "plan": {"trials": 20},
+        "study": {"stages": 4, "recipe": {"data": "digits", "image_size": 32}},
+    }
     store.studies.create(
         name, backbone="resnet18", objectives=("accuracy", "params"), config=config, seed=0
     )
