@@ -96,3 +96,13 @@ EXAMPLES = [
 def test_the_examples_in_docstrings_are_true(name):
     outcome = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
     assert outcome.failed == 0 < outcome.attempted
+
+
+def test_files_named_in_the_documents_exist():
+    missing = {
+        f"{page}: {path}"
+        for page in PAGES
+        for path in re.findall(r"`([a-z]+/[\w/.-]+\.\w+)`", (ROOT / page).read_text("utf-8"))
+        if "NAME" not in path and not (ROOT / path).exists()
+    }
+    assert not missing
