@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -133,3 +135,11 @@ def test_every_worker_takes_one_trial_at_a_time(pool, job):
 def test_an_unknown_pool_is_refused_with_the_closest_name():
     with pytest.raises(UsageError, match="unknown pool 'locl'; did you mean 'local'"):
         make_pool("locl", ["cpu"])
+
+
+def test_the_names_of_pools_are_known_without_torch():
+    code = (
+        "import sys; from attentune.runners.workers.pool import POOLS\n"
+        "assert not {'torch', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
