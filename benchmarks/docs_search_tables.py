@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 
-def search(result: Result) -> list[str]:
+def render_search(result: Result) -> list[str]:
     """Samplers and pruners on each table; "over" where half of the repetitions failed."""
     lines = []
     for table in result["tables"]:
@@ -37,7 +37,7 @@ def search(result: Result) -> list[str]:
                 "found", "epochs until found", "speed-up"]  # fmt: skip
         lines += [
             f"`{table['table']}`: {table['architectures']} architectures, {table['seeds']} seeds, "
-            f"a budget of {table['budget_epochs']:,} epochs (random search goes on to "
+            f"a budget of {table['budget_epochs']:,} epochs (random search continues to "
             f"{table['last_epochs_of_random']:,}).",
             "",
             *format_markdown_table(head, rows),
@@ -45,7 +45,7 @@ def search(result: Result) -> list[str]:
     return lines
 
 
-def pruning(result: Result) -> list[str]:
+def render_pruning(result: Result) -> list[str]:
     """What pruners save and cost after the same number of trials, on each table."""
     rows = []
     for table in result["tables"]:
@@ -67,7 +67,7 @@ def pruning(result: Result) -> list[str]:
     return format_markdown_table(head, rows)
 
 
-def live(result: Result) -> list[str]:
+def render_live(result: Result) -> list[str]:
     """Searches that trained, and replays of them, after every tenth trial."""
     searches, replays = result["live"], result["replays"]
 
@@ -107,7 +107,7 @@ def live(result: Result) -> list[str]:
     ]
 
 
-def rung(result: Result) -> list[str]:
+def render_rung(result: Result) -> list[str]:
     """How each epoch's signals correlate with the final accuracy, on each table."""
     names = {"accuracy": "accuracy", "train_loss": "training loss"}
     rows = [
@@ -122,7 +122,7 @@ def rung(result: Result) -> list[str]:
     return format_markdown_table(["table", "signal", *map(str, range(1, len(rows[0]) - 1))], rows)
 
 
-def rungs(result: Result) -> list[str]:
+def render_rungs(result: Result) -> list[str]:
     """How each epoch's signals correlate with the trial's final accuracy, by task and backbone."""
     names = {
         "raw": "accuracy, raw weights",
@@ -158,7 +158,7 @@ def _format_correlation(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def proxies(result: Result) -> list[str]:
+def render_proxies(result: Result) -> list[str]:
     """Zero-cost proxies and the first epochs of a trial as predictors, on each table."""
 
     def format_interval(value: list[float] | None) -> str:
@@ -174,7 +174,7 @@ def proxies(result: Result) -> list[str]:
     return format_markdown_table(["score", *columns], rows)
 
 
-def ranks(result: Result) -> list[str]:
+def render_ranks(result: Result) -> list[str]:
     """How the ranks of each table agree with those of a sample that trained for longer."""
     rows = []
     for name, agreement in result["tables"].items():
@@ -195,12 +195,12 @@ def ranks(result: Result) -> list[str]:
                 "–" if max_correlation is None else f"{min(1.0, rank / max_correlation):.2f}",
             ]
         )
-    head = ["table", "epochs", "mean accuracy", "apart, points", "architectures", "seeds",
-            "longer on", "rank correlation", "noise allows", "without noise"]  # fmt: skip
+    head = ["table", "epochs", "mean accuracy", "deviation, points", "architectures", "seeds",
+            "longer on", "rank correlation", "maximum", "without noise"]  # fmt: skip
     note = (
-        "Apart: deviation of the architectures' means, ± the standard error of one such mean. "
-        "Noise allows: the correlation of such means if the true order were the same. "
-        "Without noise: the one by the other, about what endless seeds would show."
+        "Deviation: that of the architectures' means, ± the standard error of one such mean. "
+        "Maximum: the correlation of such noisy means if the true order were the same. "
+        "Without noise: their ratio, an estimate of the correlation with unlimited seeds."
     )
     return [*format_markdown_table(head, rows), note]
 

@@ -1,11 +1,11 @@
-"""The tables of `docs/performance.md` and `docs/search.md`, made from committed results.
+"""Write the tables of `docs/performance.md` and `docs/search.md` from committed results.
 
     python benchmarks/docs_tables.py              write them
-    python benchmarks/docs_tables.py --check      exit with 1 if they are not what this would write
+    python benchmarks/docs_tables.py --check      exit with 1 if the pages differ from that
 
-A table stands between `<!-- from loop.json -->` and `<!-- end -->`. The name is that of a file
-under `benchmarks/results/`; what comes before its first `_`, `-` or `.` says which benchmark made
-it, so that `loop_gpu.json` is one more table of `loop.py`.
+A table stands between `<!-- from loop.json -->` and `<!-- end -->`, which names a file under
+`benchmarks/results/`. The part of its name before the first `_`, `-` or `.` tells which function
+renders it: `loop_gpu.json` is another table of `loop.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from attentune.benchmarks.docs_search_tables import (
-    live,
-    proxies,
-    pruning,
-    ranks,
-    rung,
-    rungs,
-    search,
+    render_live,
+    render_proxies,
+    render_pruning,
+    render_ranks,
+    render_rung,
+    render_rungs,
+    render_search,
 )
 from attentune.benchmarks.interleaved_timing import format_summary
 from attentune.benchmarks.markdown_table import Result, format_markdown_table
@@ -37,7 +37,7 @@ BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 
 
-def loop(result: Result) -> list[str]:
+def render_loop(result: Result) -> list[str]:
     rows = []
     for row in result["rows"]:
         speed = row["pictures_per_second"]
@@ -51,7 +51,7 @@ def loop(result: Result) -> list[str]:
                 row["ours"],
             ]
         )
-    head = ["network", "threads", "ours, images/s", "best bare loop", "usual way"]
+    head = ["network", "threads", "ours, images/s", "best bare loop", "plain PyTorch loop"]
     size = result["rows"][0]
     rounds = sorted({row["ours / bare"]["rounds"] for row in result["rows"]})
     return [
@@ -62,19 +62,20 @@ def loop(result: Result) -> list[str]:
     ]
 
 
-def trials(result: Result) -> list[str]:
+def render_trials(result: Result) -> list[str]:
     rows = []
     for row in result["rows"]:
         speed = row["trials_per_hour"]
-        for way, found in row["against"].items():
-            accuracy = f"{found['ours_minus_theirs']:+.1f} ± {found['standard_error']:.1f}"
+        for way, comparison in row["against"].items():
+            difference = comparison["ours_minus_theirs"]
+            accuracy = f"{difference:+.1f} ± {comparison['standard_error']:.1f}"
             rows.append(
                 [
                     f"`{row['backbone']}`",
                     {"optuna": "Optuna, the example's loop", "ray": "Ray Tune, that loop"}[way],
                     f"{speed['ours']['median']:,.0f}",
                     f"{speed[way]['median']:,.0f}",
-                    "void" if "void" in found else f"{format_summary(found['ratio'])}×",
+                    "void" if "void" in comparison else f"{format_summary(comparison['ratio'])}×",
                     f"{row['accuracy']:.1f} %",
                     f"{accuracy} points",
                 ]
@@ -87,23 +88,23 @@ def trials(result: Result) -> list[str]:
             f"{row['pictures']:,} images of {result['data']} at "
             f"{row['image_size']}×{row['image_size']} (a part of them held out), batches of "
             f"{row['batch_size']}; ours in {row['ours']} with {result['workers']} workers; "
-            f"{_runs(row['trials_per_hour']['ours']['rounds'])}."
+            f"{_format_runs(row['trials_per_hour']['ours']['rounds'])}."
         )
     if result["left_out"]:
         lines.append(f"{result['left_out']}.")
     return lines
 
 
-def _runs(number: int) -> str:
+def _format_runs(number: int) -> str:
     return "one run" if number == 1 else f"median of {number} runs"
 
 
-def overhead(result: Result) -> list[str]:
+def render_overhead(result: Result) -> list[str]:
     rows = [
         [
             f"`{row['backbone']}`",
             f"{format_summary(row['cost_ms'], 1)} ms",
-            _largest(row["parts_ms"]),
+            _format_largest(row["parts_ms"]),
         ]
         for row in result["rows"]
     ]
@@ -114,14 +115,17 @@ def overhead(result: Result) -> list[str]:
     ]
 
 
-def convolutions(result: Result) -> list[str]:
-    """A network a row, and what single layers gain, by kind."""
-    found: dict[str, dict[str, Any]] = {}
+def render_convolutions(result: Result) -> list[str]:
+    """A row per network, and the gains of single layers by kind."""
+    by_network: dict[str, dict[str, Any]] = {}
     for row in result["networks"]:
-        found.setdefault(row["backbone"], {})[row["layout"]] = format_summary(row["torch / ours"])
+        by_network.setdefault(row["backbone"], {})[row["layout"]] = format_summary(
+            row["torch / ours"]
+        )
     layouts = [*dict.fromkeys(row["layout"] for row in result["networks"])]
     rows = [
-        [f"`{name}`", *(ratios[layout] for layout in layouts)] for name, ratios in found.items()
+        [f"`{name}`", *(ratios[layout] for layout in layouts)]
+        for name, ratios in by_network.items()
     ]
     first, size = result["networks"][0], result["image_size"]
     lines = [
@@ -140,13 +144,13 @@ def convolutions(result: Result) -> list[str]:
     ]
     return [
         *lines,
-        f"A layer alone, forwards and backwards, median (least to most) of its maps: "
+        f"A single layer, forward and backward, median (smallest to largest) over maps: "
         f"{', '.join(words)}; slower than torch's: {len(result['slower'])} of "
         f"{len(result['layers'])}.",
     ]
 
 
-def startup(result: Result) -> list[str]:
+def render_startup(result: Result) -> list[str]:
     rows = [
         [
             row["command"],
@@ -158,15 +162,15 @@ def startup(result: Result) -> list[str]:
     rounds = result["rows"][0]["by itself / ours"]["rounds"]
     return [
         *format_markdown_table(["command", "ours", "each process by itself", "ratio"], rows),
-        f"Whole commands that train next to nothing; median (quartiles) of {rounds} rounds.",
+        f"Whole commands with next to nothing to train; median (quartiles) of {rounds} rounds.",
     ]
 
 
-def accuracy(result: Result) -> list[str]:
+def render_accuracy(result: Result) -> list[str]:
     rows = [
         [
             f"`{row['backbone']}`",
-            *(_mean(row[way], row[f"{way}_deviation"]) for way in ("ours", "usual")),
+            *(_format_mean(row[way], row[f"{way}_deviation"]) for way in ("ours", "usual")),
             f"{row['difference']:+.1f} ± {row['standard_error']:.1f}",
             row["seeds"],
         ]
@@ -181,9 +185,9 @@ def accuracy(result: Result) -> list[str]:
     ]
 
 
-def attention(result: Result) -> list[str]:
-    """Of each backbone the largest map, where memory counts most, and of smaller ones, where calls
-    count, a step in the first variant; the rest stays in the file."""
+def render_attention(result: Result) -> list[str]:
+    """For each backbone the largest map, where memory traffic dominates, in all variants; and the
+    smaller ones, where calls dominate, in the first variant."""
     largest: dict[str, dict[str, list[Any]]] = {}
     for row in result["rows"]:
         if "passes" in row:
@@ -199,21 +203,21 @@ def attention(result: Result) -> list[str]:
             f"timm / ours, {variants[0]}"
         ]
         lines += format_markdown_table(
-            head, [_attention(name, rows) for name, rows in attentions.items()]
+            head, [_attention_row(name, rows) for name, rows in attentions.items()]
         )
-        lines += _smaller(result, backbone, variants[0])
+        lines += _render_smaller_maps(result, backbone, variants[0])
     slower = {(r["attention"], tuple(r["map"]), r["variant"], r["in"]) for r in result["slower"]}
     lines.append(
         f"A training step of the attention alone, median (quartiles) of "
         f"{result['rows'][0]['step']['plain / ours']['rounds']} rounds. Slower than "
         f"{result['limit']} of the plain form: {len(slower)} of {2 * len(result['rows'])} "
-        "measurements, over all sizes, forwards alone and in a step"
+        "measurements, over all sizes, in a forward pass and in a training step"
         + (f" ({', '.join(sorted({name for name, *_ in slower}))})." if slower else ".")
     )
     return lines
 
 
-def _smaller(result: Result, backbone: str, variant: str) -> list[str]:
+def _render_smaller_maps(result: Result, backbone: str, variant: str) -> list[str]:
     """Plain / ours over the smaller maps of a backbone."""
     rows = [r for r in result["rows"] if (r["backbone"], r["variant"]) == (backbone, variant)]
     maps: dict[str, dict[str, str]] = {}
@@ -226,43 +230,45 @@ def _smaller(result: Result, backbone: str, variant: str) -> list[str]:
     if not maps:
         return []
     names = dict.fromkeys(row["attention"] for row in rows)
-    cells = [[f"`{name}`", *(found[name] for found in maps.values())] for name in names]
+    cells = [[f"`{name}`", *(ratios[name] for ratios in maps.values())] for name in names]
     title = f"Smaller maps of `{backbone}`, plain / ours, {variant}:"
     return ["", title, "", *format_markdown_table(["attention", *maps], cells)]
 
 
-def _attention(name: str, rows: list[Any]) -> list[str]:
+def _attention_row(name: str, rows: list[Any]) -> list[str]:
     passes, step = rows[0]["passes"], rows[0]["step"]
     timm = format_summary(step["timm / ours"]) if "timm / ours" in step else "–"
-    moved = f"{passes['plain']:g} → {passes['ours']:g}" if passes["plain"] else "stays in the cache"
-    cells = [f"`{name}`", moved]
+    traffic = (
+        f"{passes['plain']:g} → {passes['ours']:g}" if passes["plain"] else "stays in the cache"
+    )
+    cells = [f"`{name}`", traffic]
     return [*cells, *(format_summary(row["step"]["plain / ours"]) for row in rows), timm]
 
 
-def epochs(result: Result) -> list[str]:
-    """Seconds of an epoch, bare and with each attention, those that failed last."""
-    found = result["seconds_an_epoch"]
-    bare = found["none"]["median"]
-    ran = {name: row for name, row in found.items() if "median" in row}
+def render_epochs(result: Result) -> list[str]:
+    """Seconds of an epoch without and with each attention; failures come last."""
+    by_attention = result["seconds_an_epoch"]
+    bare = by_attention["none"]["median"]
+    ran = {name: row for name, row in by_attention.items() if "median" in row}
     rows = [
         [f"`{name}`", f"{row['median']:.2f}", f"{row['median'] / bare:.2f}", row["steps"]]
         for name, row in sorted(ran.items(), key=lambda item: item[1]["median"])
     ]
     recipe = result["recipe"]
     lines = format_markdown_table(
-        ["attention", "seconds an epoch", "of the bare net's", "steps"], rows
+        ["attention", "seconds per epoch", "relative to none", "steps"], rows
     )
-    lines += [f"`{name}`: {row['error']}." for name, row in found.items() if "error" in row]
+    lines += [f"`{name}`: {row['error']}." for name, row in by_attention.items() if "error" in row]
     return [
         *lines,
         f"`resnet18`, {recipe['stem']} stem, {recipe['data']} at {recipe['image_size']}×"
         f"{recipe['image_size']}, batches of {recipe['batch_size']}, evaluation of the held-out "
-        "fifth included; the first epoch left out, median of four (`none`, `se`, `eca`, `cbam`, "
+        "fifth included; without the first epoch, median of four (`none`, `se`, `eca`, `cbam`, "
         "`ca`) or one.",
     ]
 
 
-def dashboard(result: Result) -> list[str]:
+def render_dashboard(result: Result) -> list[str]:
     rest, busy = (result["requests"][name] for name in ("at rest", "while a search writes"))
     rows = [
         [
@@ -285,34 +291,37 @@ def dashboard(result: Result) -> list[str]:
     ]
 
 
-def packing(result: Result) -> list[str]:
-    """Epochs a second of all workers of one GPU together."""
+def render_packing(result: Result) -> list[str]:
+    """Epochs per second of all workers on one GPU together."""
     rows = []
-    for backbone, found in result["backbones"].items():
-        pace = {int(workers): value for workers, value in found["epochs_a_second"].items()}
-        told = [
+    for backbone, packed in result["backbones"].items():
+        pace = {int(workers): value for workers, value in packed["epochs_a_second"].items()}
+        cells = [
             f"{pace[n]:.2f} ({pace[n] / pace[1]:.2f}×)" if n in pace else "–" for n in (1, 2, 4)
         ]
-        rows.append([f"`{backbone}`", *told, found["workers"]])
+        rows.append([f"`{backbone}`", *cells, packed["workers"]])
     return [
-        *format_markdown_table(["backbone", "1 worker", "2 workers", "4 workers", "taken"], rows),
-        "Epochs a second of all workers together, evaluation included; the second epoch of each.",
+        *format_markdown_table(["backbone", "1 worker", "2 workers", "4 workers", "chosen"], rows),
+        "Epochs per second of all workers together, evaluation included; the second epoch of each.",
     ]
 
 
-def bf16(result: Result) -> list[str]:
+def render_bf16(result: Result) -> list[str]:
     """Accuracy by precision."""
-    apart, accuracy = result["bf16_minus_float32"], result["accuracy"]
-    told = {name: ", ".join(f"{100 * a:.1f}" for a in found) for name, found in accuracy.items()}
-    difference = f"{100 * apart['mean']:+.2f} ± {100 * apart['standard_error']:.2f} points"
-    row = [told["float32"], told["bf16"], difference]
+    gain, accuracies = result["bf16_minus_float32"], result["accuracy"]
+    cells = {
+        precision: ", ".join(f"{100 * value:.1f}" for value in values)
+        for precision, values in accuracies.items()
+    }
+    difference = f"{100 * gain['mean']:+.2f} ± {100 * gain['standard_error']:.2f} points"
+    row = [cells["float32"], cells["bf16"], difference]
     return [
         *format_markdown_table(["float32, %", "bf16, %", "difference"], [row]),
         "`resnet18`, small stem, five epochs, three paired seeds.",
     ]
 
 
-def graphs(result: Result) -> list[str]:
+def render_graphs(result: Result) -> list[str]:
     rows = [
         [f"`{text}`", row["steps"], f"{row['speed']:.2f}×", f"{row['difference']:g}"]
         for text, row in result["captured_against_eager"].items()
@@ -324,80 +333,82 @@ def graphs(result: Result) -> list[str]:
     ]
 
 
-def _mean(mean: float, deviation: float | None) -> str:
+def _format_mean(mean: float, deviation: float | None) -> str:
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
 
-def _largest(parts: Mapping[str, float], most: int = 3) -> str:
-    ordered = sorted(parts.items(), key=lambda item: -item[1])[:most]
-    return ", ".join(f"{name} {value:.1f}" for name, value in ordered)
+def _format_largest(parts: Mapping[str, float], count: int = 3) -> str:
+    largest = sorted(parts.items(), key=lambda item: -item[1])[:count]
+    return ", ".join(f"{name} {value:.1f}" for name, value in largest)
 
 
 RENDER: dict[str, Callable[[Result], list[str]]] = {
-    "loop": loop,
-    "trials": trials,
-    "overhead": overhead,
-    "accuracy": accuracy,
-    "convolutions": convolutions,
-    "startup": startup,
-    "attention": attention,
-    "dashboard": dashboard,
-    "epochs": epochs,
-    "packing": packing,
-    "bf16": bf16,
-    "graphs": graphs,
-    "live": live,
-    "proxies": proxies,
-    "rung": rung,
-    "rungs": rungs,
-    "search": search,
-    "pruning": pruning,
-    "table": ranks,
+    "loop": render_loop,
+    "trials": render_trials,
+    "overhead": render_overhead,
+    "accuracy": render_accuracy,
+    "convolutions": render_convolutions,
+    "startup": render_startup,
+    "attention": render_attention,
+    "dashboard": render_dashboard,
+    "epochs": render_epochs,
+    "packing": render_packing,
+    "bf16": render_bf16,
+    "graphs": render_graphs,
+    "live": render_live,
+    "proxies": render_proxies,
+    "rung": render_rung,
+    "rungs": render_rungs,
+    "search": render_search,
+    "pruning": render_pruning,
+    "table": render_ranks,
 }
 
 
-def circumstances(result: Result) -> str:
-    """One line: what it ran on, and whether the machine was busy."""
-    facts = result["environment"]
+def describe_circumstances(result: Result) -> str:
+    """One line: device, system, versions, and whether the machine was busy."""
+    environment = result["environment"]
     versions = ", ".join(
-        f"{name} {facts[name]}" for name in ("torch", "timm", "optuna", "ray") if name in facts
+        f"{name} {environment[name]}"
+        for name in ("torch", "timm", "optuna", "ray")
+        if name in environment
     )
-    commit = facts.get("attentune commit")
-    device = facts["device"]
-    if "instructions" in facts:
-        device += f" with {facts['instructions']}"
-    words = [device, facts["system"], f"Python {facts['python']}", versions]
-    words += [f"attentune {facts['attentune']}" + (f" ({commit})" if commit else "")]
+    commit = environment.get("attentune commit")
+    device = environment["device"]
+    if "instructions" in environment:
+        device += f" with {environment['instructions']}"
+    words = [device, environment["system"], f"Python {environment['python']}", versions]
+    words += [f"attentune {environment['attentune']}" + (f" ({commit})" if commit else "")]
     text = "; ".join(words) + "."
     return f"{text} **Measured on a busy machine.**" if result.get("busy") else text
 
 
-def rendered(file: str, results: Path) -> str:
+def render_result(file: str, results: Path) -> str:
     """The Markdown for one result file."""
     path = results / file
     if not path.exists():
         return NOT_YET
     result = json.loads(path.read_text("utf-8"))
     kind = re.split(r"[_.-]", file)[0]
-    return "\n".join([*RENDER[kind](result), circumstances(result)])
+    return "\n".join([*RENDER[kind](result), describe_circumstances(result)])
 
 
-def filled(page: str, results: Path = RESULTS) -> str:
-    """The page with all its tables made anew."""
+def fill_page(page: str, results: Path = RESULTS) -> str:
+    """The page with all tables written anew."""
     return BLOCK.sub(
-        lambda found: f"{found[1]}{rendered(found['file'], results)}\n{found[3]}", page
+        lambda block: f"{block[1]}{render_result(block['file'], results)}\n{block[3]}", page
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--check", action="store_true", help="compare only, and change nothing")
     options = parser.parse_args()
     for path in PAGES:
         page = path.read_text("utf-8")
-        if options.check and filled(page) != page:
-            raise SystemExit(f"{path.name} is not what the results say; run {Path(__file__).name}")
-        path.write_text(filled(page), "utf-8")
+        if options.check and fill_page(page) != page:
+            raise SystemExit(f"{path.name} differs from the results; run {Path(__file__).name}")
+        path.write_text(fill_page(page), "utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from attentune.benchmarks.trials import compare
 @pytest.mark.parametrize("path", docs_tables.PAGES, ids=lambda path: path.stem)
 def test_a_committed_page_is_what_the_command_would_write(path):
     page = path.read_text("utf-8")
-    assert docs_tables.filled(page) == page
+    assert docs_tables.fill_page(page) == page
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in docs_tables.RESULTS.glob("*.json")))
@@ -32,14 +32,14 @@ def test_a_page_is_filled_from_a_result_and_filling_it_again_changes_nothing(tmp
     (tmp_path / "overhead_old.json").write_text(json.dumps(result))
     page = "a\n<!-- from overhead_old.json -->\nold\n<!-- end -->\nb\n"
     page += "<!-- from loop.json -->\nold\n<!-- end -->\n"
-    filled = docs_tables.filled(page, tmp_path)
+    filled = docs_tables.fill_page(page, tmp_path)
     assert (
         "| `resnet18` | 40.0 (39.0 to 42.0) ms | propose 20.0, build 12.0, weights 3.0 |" in filled
     )
     assert "timm 1.0.31, optuna 5.0.0; attentune 0.1.0." in filled
     assert f"<!-- from loop.json -->\n{docs_tables.NOT_YET}\n" in filled
     assert "old\n" not in filled
-    assert docs_tables.filled(filled, tmp_path) == filled
+    assert docs_tables.fill_page(filled, tmp_path) == filled
 
 
 @pytest.mark.parametrize(
