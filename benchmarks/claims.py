@@ -1,16 +1,20 @@
-"""How often a confirmation claims what is not there, and finds what is; by simulation.
+"""How often a confirmation claims differences that do not exist, and finds those that do.
 
     python benchmarks/claims.py --json benchmarks/results/claims.json
 
-A repetition is a whole study without training: 40 random architectures of a space of 56 and the
-textbook baselines with one noisy trial each, then the finalists that `attentune confirm` would
-choose and the baselines with five fresh seeds. Trials of one seed share some luck.
+This is a simulation without training. A repetition is a whole study: 40 random architectures of a
+space of 56 and the textbook baselines with one noisy trial each, then the finalists that
+`attentune confirm` would choose and the baselines with five fresh seeds. Trials of one seed share a
+seed effect.
 
 one network      all architectures are equally good: how often is any difference claimed?
 one attention    SE is better than everything else by three standard errors of a difference between
-                 two means of five seeds: how often is one of those with SE found to be better than
-                 the bare backbone, and how often one without?
-uneven noise     as the first, but architectures scatter differently (log-normal, deviation 0.5)
+                 two means of five seeds: how often is an architecture with SE found to be better
+                 than the bare backbone, and how often one without?
+uneven noise     as the first, but the noise differs between architectures (log-normal, with a
+                 standard deviation of 0.5)
+
+The result states the repetitions, all settings and the standard errors.
 """
 
 from __future__ import annotations
@@ -47,47 +51,60 @@ SPACE = tuple(
     for place in ("s1", "s2", "s3", "s4", "s1-s2", "s2-s3", "s3-s4", "all")
 )
 TRIALS, TOP, SEEDS = 40, 3, 5
-NOISE, LUCK = 0.01, 0.007
-EFFECT = 3 * NOISE * math.sqrt(2 / SEEDS)
+NOISE, SEED_EFFECT = 0.01, 0.007
+"""Standard deviations of a trial's noise and of what all trials of a seed share, as fractions."""
+GAIN = 3 * NOISE * math.sqrt(2 / SEEDS)
 STUDY = StudyRecord(1, "simulated", "", NOW, "", BARE, ("accuracy",), StoredConfig({}), 0)
 
 
-def simulated(
+def simulate_confirmation(
     rng: np.random.Generator,
     gain: Callable[[str], float] = lambda _: 0.0,
     *,
     unevenness: float = 0.0,
 ) -> Confirmation:
-    """One study and its confirmation; `gain` is what an architecture truly gains, as a fraction."""
+    """Simulate one study and its confirmation.
+
+    Args:
+        rng: for everything random.
+        gain: true gain of an architecture in accuracy, as a fraction.
+        unevenness: standard deviation of the logarithm of the noise over the architectures.
+    """
     chosen = [*TEXTBOOK, *(SPACE[i] for i in rng.permutation(len(SPACE))[: TRIALS - len(TEXTBOOK)])]
     noise = {text: NOISE * math.exp(unevenness * rng.normal()) for text in chosen}
     search = [
-        _trial(i, text, 0, 0.7 + gain(text) + noise[text] * rng.normal())
+        _make_trial(i, text, 0, 0.7 + gain(text) + noise[text] * rng.normal())
         for i, text in enumerate(chosen)
     ]
-    found = analyse(STUDY, search)
-    texts = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(found, TOP))])
-    luck = LUCK * rng.normal(size=SEEDS)
+    analysis = analyse(STUDY, search)
+    texts = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(analysis, TOP))])
+    seed_effects = SEED_EFFECT * rng.normal(size=SEEDS)
     confirming = [
-        _trial(i, text, seed, 0.7 + gain(text) + luck[seed] + noise[text] * rng.normal(), CONFIRM)
+        _make_trial(
+            i,
+            text,
+            seed,
+            0.7 + gain(text) + seed_effects[seed] + noise[text] * rng.normal(),
+            CONFIRM,
+        )
         for i, text in enumerate(texts)
         for seed in range(SEEDS)
     ]
     plan = ConfirmPlan(tuple(texts), TOP, SEEDS, epochs=20, searched_epochs=8)
-    return confirmation(found, confirming, plan)
+    return confirmation(analysis, confirming, plan)
 
 
-def with_se(text: str) -> float:
-    """The gain in a space where SE helps, wherever it is."""
-    return EFFECT if "+se" in text else 0.0
+def gain_of_se(text: str) -> float:
+    """The true gain where only SE helps, at all sites alike."""
+    return GAIN if "+se" in text else 0.0
 
 
-def claims(found: Confirmation) -> int:
-    """How many differences are claimed."""
-    return len(found.better) + len(found.worse) + sum(p.claimed for p in found.pairs.values())
+def count_claims(result: Confirmation) -> int:
+    """The number of differences that a confirmation claims."""
+    return len(result.better) + len(result.worse) + sum(p.claimed for p in result.pairs.values())
 
 
-def _trial(
+def _make_trial(
     number: int, text: str, seed: int, accuracy: float, role: str | None = None
 ) -> TrialRecord:
     role = role or (BASELINE if text in TEXTBOOK else SEARCH)
@@ -96,10 +113,13 @@ def _trial(
     )
 
 
-def share(count: int, of: int) -> dict[str, float]:
+def share_of(count: int, total: int) -> dict[str, float]:
     """A share with its standard error."""
-    part = count / of
-    return {"share": round(part, 4), "standard_error": round(math.sqrt(part * (1 - part) / of), 4)}
+    share = count / total
+    return {
+        "share": round(share, 4),
+        "standard_error": round(math.sqrt(share * (1 - share) / total), 4),
+    }
 
 
 def main() -> None:
@@ -109,17 +129,28 @@ def main() -> None:
     options = parser.parse_args()
     count = options.repetitions
     rng = np.random.default_rng(0)
-    null = [claims(simulated(rng)) > 0 for _ in range(count)]
-    uneven = [claims(simulated(rng, unevenness=0.5)) > 0 for _ in range(count)]
-    better = [[str(c.architecture) for c in simulated(rng, with_se).better] for _ in range(count)]
+    null = [count_claims(simulate_confirmation(rng)) > 0 for _ in range(count)]
+    uneven = [count_claims(simulate_confirmation(rng, unevenness=0.5)) > 0 for _ in range(count)]
+    better = [
+        [str(c.architecture) for c in simulate_confirmation(rng, gain_of_se).better]
+        for _ in range(count)
+    ]
     result = {
         "repetitions": count,
         "numpy": np.__version__,
-        "settings": {"trials": TRIALS, "top": TOP, "seeds": SEEDS, "noise": NOISE, "luck": LUCK},
-        "one network, any claim": share(sum(null), count),
-        "uneven noise, any claim": share(sum(uneven), count),
-        "one attention, found": share(sum(any("+se" in t for t in b) for b in better), count),
-        "one attention, wrong": share(sum(any("+se" not in t for t in b) for b in better), count),
+        "settings": {
+            "trials": TRIALS,
+            "top": TOP,
+            "seeds": SEEDS,
+            "noise": NOISE,
+            "luck": SEED_EFFECT,
+        },
+        "one network, any claim": share_of(sum(null), count),
+        "uneven noise, any claim": share_of(sum(uneven), count),
+        "one attention, found": share_of(sum(any("+se" in t for t in b) for b in better), count),
+        "one attention, wrong": share_of(
+            sum(any("+se" not in t for t in b) for b in better), count
+        ),
     }
     print(json.dumps(result, indent=1))
     if options.json:

@@ -1,12 +1,13 @@
-"""How the dashboard takes a hundred thousand trials: first plot, interactions, memory, start.
+"""How fast the dashboard is with a hundred thousand trials: start, first plot, requests, memory.
 
     python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
 
-Writes a database of synthetic trials (random architectures of four stages, costs, several seeds,
-two epochs each), starts `attentune dashboard` on it as a user would, and asks it over HTTP for what
-the browser asks: the pages' figures and texts, under many different filters, costs, colourings and
-selections, while another process goes on adding trials. Told are the seconds from the start to the
-first answer and to the first plot, the milliseconds of the requests, and the server's memory.
+A database of synthetic trials is written (random architectures of four stages, costs, several
+seeds, two epochs each), `attentune dashboard` is started on it as a user would, and asked over HTTP
+for what a browser asks: figures and texts of the pages, under many different filters, costs,
+colours and selections, first at rest and then while another process adds trials. Reported are the
+seconds until the server answers and until the first plot, the milliseconds of the requests, and the
+server's memory. The result states the machine, versions and numbers of requests.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ from attentune.studies.database.store import Store
 NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)", "ca(r=32)", "ese", "gct")
 POSITIONS = ("residual", "mid", "pre", "post")
 STAGES = 4
-SEEDS = 2
-"""Trials of an architecture, on average."""
+TRIALS_PER_ARCHITECTURE = 2
+"""On average."""
 FIGURES = ("pareto", "three-objectives", "stages", "positions", "ratios", "main-effects",
            "importances", "hypervolume", "timeline", "learning-curves")  # fmt: skip
 TARGETS = {"first plot, s": 5.0, "p99, ms": 300.0, "memory, MiB": 1024.0, "start, s": 2.0}
 
 
-def texts(draw: random.Random) -> Iterator[str]:
-    """Architecture texts, endlessly."""
+def generate_architectures(draw: random.Random) -> Iterator[str]:
+    """Yield random architecture texts without end."""
     while True:
         text = "resnet18"
         for stage in range(1, STAGES + 1):
@@ -58,72 +59,73 @@ def texts(draw: random.Random) -> Iterator[str]:
         yield text
 
 
-def rows(trials: int, study: int) -> tuple[list[Any], list[Any]]:
-    """Architectures and trials, as the tables hold them."""
+def make_rows(trials: int, study: int) -> tuple[list[Any], list[Any]]:
+    """Rows of the tables of architectures and of trials."""
     draw = random.Random(0)
-    found: dict[str, str] = {}
-    source = texts(draw)
-    for text in ["resnet18", *(next(source) for _ in range(trials // SEEDS))]:
-        found.setdefault(text, Architecture("x").key)
-    known = [(format(place, "012x"), text) for place, text in enumerate(found)]
+    keys: dict[str, str] = {}
+    source = generate_architectures(draw)
+    for text in ["resnet18", *(next(source) for _ in range(trials // TRIALS_PER_ARCHITECTURE))]:
+        keys.setdefault(text, Architecture("x").key)
+    architectures = [(format(index, "012x"), text) for index, text in enumerate(keys)]
     now = datetime.now(UTC).replace(tzinfo=None)
     seen: set[tuple[str, int]] = set()
-    made: list[Any] = []
-    while len(made) < trials:
-        place = len(made) if len(made) < len(known) else draw.randrange(len(known))
-        key, text = known[place]
-        seed = draw.randrange(6) if len(made) >= len(known) else 0
+    rows: list[Any] = []
+    while len(rows) < trials:
+        is_first = len(rows) < len(architectures)
+        index = len(rows) if is_first else draw.randrange(len(architectures))
+        key, text = architectures[index]
+        seed = 0 if is_first else draw.randrange(6)
         if (key, seed) in seen:
             continue
         seen.add((key, seed))
-        inserted = text.count("+")
+        insertions = text.count("+")
         state = (
-            "complete" if place == 0 or draw.random() < 0.9 else draw.choice(("pruned", "failed"))
+            "complete" if index == 0 or draw.random() < 0.9 else draw.choice(("pruned", "failed"))
         )
-        reached = 0.6 + 0.02 * inserted + draw.gauss(0, 0.03) if state != "failed" else None
-        began = now - timedelta(seconds=10 * (trials - len(made)))
-        made.append(
+        accuracy = 0.6 + 0.02 * insertions + draw.gauss(0, 0.03) if state != "failed" else None
+        began = now - timedelta(seconds=10 * (trials - len(rows)))
+        rows.append(
             {
                 "study_id": study,
-                "number": len(made),
+                "number": len(rows),
                 "architecture_key": key,
                 "seed": seed,
-                "role": "baseline" if place == 0 else "search",
+                "role": "baseline" if index == 0 else "search",
                 "state": state,
                 "epochs": 2,
-                "accuracy": reached,
-                "params": 11_000_000 + 40_000 * inserted + draw.randrange(30_000),
-                "macs": 550_000_000 + 10**6 * inserted,
-                "latency_ms": 5 + 0.3 * inserted + draw.random(),
+                "accuracy": accuracy,
+                "params": 11_000_000 + 40_000 * insertions + draw.randrange(30_000),
+                "macs": 550_000_000 + 10**6 * insertions,
+                "latency_ms": 5 + 0.3 * insertions + draw.random(),
                 "latency_ratio": 1.0,
-                "memory_mib": 900.0 + 10 * inserted,
+                "memory_mib": 900.0 + 10 * insertions,
                 "seconds": 9.5,
                 "device_seconds": 9.0,
-                "worker": f"w{len(made) % 4}",
+                "worker": f"w{len(rows) % 4}",
                 "started_at": str(began),
                 "finished_at": str(began + timedelta(seconds=9.5)),
             }
         )
-    return known, made
+    return architectures, rows
 
 
-def fill(path: Path, trials: int) -> None:
-    """A database with one study."""
+def write_database(path: Path, trials: int) -> None:
+    """Write a database with one study."""
     with Store.open(path, create=True) as store:
         config = {"study": {"stages": STAGES}, "plan": {"trials": 2 * trials}}
         objectives = ("accuracy", "params", "latency")
         record = store.studies.create("many", backbone="resnet18", objectives=objectives,
                                     config=config, seed=0)  # fmt: skip
-    known, made = rows(trials, record.id)
+    architectures, trial_rows = make_rows(trials, record.id)
     connection = sqlite3.connect(path)
     with connection:
         connection.executemany(
-            "insert into attentune_architectures values (?, ?, 'resnet18')", known
+            "insert into attentune_architectures values (?, ?, 'resnet18')", architectures
         )
-        names = list(made[0])
+        names = list(trial_rows[0])
         marks = ", ".join(f":{name}" for name in names)
         connection.executemany(
-            f"insert into attentune_trials ({', '.join(names)}) values ({marks})", made
+            f"insert into attentune_trials ({', '.join(names)}) values ({marks})", trial_rows
         )
         connection.execute(
             "insert into attentune_epochs (trial_id, epoch, train_loss, accuracy, val_loss, lr,"
@@ -134,18 +136,25 @@ def fill(path: Path, trials: int) -> None:
 
 
 class Browser:
-    """Asks what a browser would ask."""
+    """Sends the requests of a browser, and records their times."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.milliseconds: list[float] = []
 
     def get(self, path: str) -> bytes:
-        with urlopen(self.address + path, timeout=60) as answer:
-            return bytes(answer.read())
+        with urlopen(self.address + path, timeout=60) as response:
+            return bytes(response.read())
 
-    def draw(self, kind: str, name: str, address: Address, mark: str) -> bytes:
-        """One figure or text, by its `kind` and name; its time is kept."""
+    def request_figure(self, kind: str, name: str, address: Address, mark: str) -> bytes:
+        """Request a figure or a text.
+
+        Args:
+            kind: `figure` or `text`.
+            name: of the figure or text.
+            address: filters, costs and selections.
+            mark: version of the data that the page shows.
+        """
         identity, key = {"name": name, "slot": kind}, "data" if kind == "figure" else "children"
         output = f'{{"name":["MATCH"],"slot":"{kind}"}}.{key}'
         body = {
@@ -159,10 +168,10 @@ class Browser:
             "changedPropIds": ["url.search"],
             "state": [],
         }
-        return self.timed(body)
+        return self.post_timed(body)
 
-    def tick(self) -> str:
-        """The question of every second, whether there is news; the mark of what there is."""
+    def request_version(self) -> str:
+        """The request that a page sends every second; the current version of the data."""
         body = {
             "output": "..version.data...status.children..",
             "outputs": [
@@ -179,14 +188,14 @@ class Browser:
                 {"id": "status", "property": "children", "value": ""},
             ],
         }
-        return str(json.loads(self.timed(body))["response"]["version"]["data"])
+        return str(json.loads(self.post_timed(body))["response"]["version"]["data"])
 
-    def timed(self, body: Any) -> bytes:
-        """An answer; its time is kept."""
+    def post_timed(self, body: Any) -> bytes:
+        """Post a request, and record its time; the response."""
         began = time.perf_counter()
-        found = self.post("/_dash-update-component", body)
+        response = self.post("/_dash-update-component", body)
         self.milliseconds.append(1000 * (time.perf_counter() - began))
-        return found
+        return response
 
     def post(self, path: str, body: Any) -> bytes:
         request = Request(
@@ -194,12 +203,12 @@ class Browser:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=60) as answer:
-            return bytes(answer.read())
+        with urlopen(request, timeout=60) as response:
+            return bytes(response.read())
 
 
-def views(draw: random.Random) -> Iterator[Address]:
-    """Different states of the pages, endlessly."""
+def generate_addresses(draw: random.Random) -> Iterator[Address]:
+    """Yield random states of the pages without end."""
     while True:
         yield Address(
             cost=draw.choice(("params", "macs", "latency_ms")),
@@ -212,14 +221,14 @@ def views(draw: random.Random) -> Iterator[Address]:
         )
 
 
-def keep_adding(path: Path) -> None:
-    """A search that goes on, until it is killed: an epoch every half second, a trial every two."""
+def add_trials_forever(path: Path) -> None:
+    """Add an epoch every half second and a trial every two seconds, until the process is killed."""
     draw = random.Random(1)
-    told = describe_environment(torch.device("cpu"), "float32")
+    environment = describe_environment(torch.device("cpu"), "float32")
     costs = Costs(11_200_000, 600_000_000, latency_ms=6.0)
-    result = TrialResult(0.6, 4, costs, 2.0, 2.0, 900.0, told)
+    result = TrialResult(0.6, 4, costs, 2.0, 2.0, 900.0, environment)
     with Store.open(path) as store:
-        for number, text in enumerate(texts(draw), 10**7):
+        for number, text in enumerate(generate_architectures(draw), 10**7):
             store.trials.start("many", number, parse(text), seed=number)
             for epoch in (1, 2, 3, 4):
                 time.sleep(0.5)
@@ -230,41 +239,44 @@ def keep_adding(path: Path) -> None:
                 store.trials.finish("many", number, result)
 
 
-def started(path: Path) -> tuple[subprocess.Popen[str], str]:
-    """The server, and its address once it answers."""
+def start_server(path: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start the server; its process, and its address once it answers."""
     command = [sys.executable, "-m", "attentune", "dashboard", "--port", "0", "--db", str(path)]
-    compiling = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**compiling, "PYTHONUNBUFFERED": "1"}
+        command, stdout=subprocess.PIPE, text=True, env={**environment, "PYTHONUNBUFFERED": "1"}
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if found := re.search(r"http://localhost:(\d+)/", line):
-            return process, f"http://127.0.0.1:{found[1]}"
+        if match := re.search(r"http://localhost:(\d+)/", line):
+            return process, f"http://127.0.0.1:{match[1]}"
     raise SystemExit("the server did not start")
 
 
 def measure(path: Path, options: argparse.Namespace, monitor: LoadMonitor) -> dict[str, Any]:
-    warm, _ = started(path)  # Python compiles what it imports for the first time
+    """Measure a server on the database at `path`."""
+    warm, _ = start_server(path)  # Python compiles modules when they are first imported.
     warm.terminate()
     warm.wait()
     began = time.perf_counter()
-    process, address = started(path)
+    process, address = start_server(path)
     try:
         browser = Browser(address)
         browser.get("/")
         start = time.perf_counter() - began
-        first_plot = len(browser.draw("figure", "pareto", Address(), "0"))
+        first_plot = len(browser.request_figure("figure", "pareto", Address(), "0"))
         seconds = time.perf_counter() - began
         browser.milliseconds.clear()
-        for name in FIGURES:  # what takes long is computed in the background
-            browser.draw("figure", name, Address(), "0")
+        for name in FIGURES:  # This starts slow computations in the background.
+            browser.request_figure("figure", name, Address(), "0")
         time.sleep(options.warm)
-        found = {"at rest": interactions(browser, options, monitor)}
-        writer = multiprocessing.get_context("spawn").Process(target=keep_adding, args=(path,))
+        requests = {"at rest": measure_requests(browser, options, monitor)}
+        writer = multiprocessing.get_context("spawn").Process(
+            target=add_trials_forever, args=(path,)
+        )
         writer.start()
         try:
-            found["while a search writes"] = interactions(browser, options, monitor)
+            requests["while a search writes"] = measure_requests(browser, options, monitor)
         finally:
             writer.kill()
             writer.join()
@@ -278,38 +290,38 @@ def measure(path: Path, options: argparse.Namespace, monitor: LoadMonitor) -> di
         "first plot, s": round(seconds, 2),
         "first plot, KiB": round(first_plot / 1024),
         "memory, MiB": round(memory),
-        "requests": found,
+        "requests": requests,
     }
 
 
-def interactions(
+def measure_requests(
     browser: Browser, options: argparse.Namespace, monitor: LoadMonitor
 ) -> dict[str, Any]:
-    """Quantiles in ms over many requests, of all and of each figure."""
+    """Quantiles in ms over many requests, of all of them and by figure."""
     draw = random.Random(2)
-    following = time.monotonic()
+    next_version_request = time.monotonic()
     by_name: dict[str, list[float]] = {}
     marks = set()
-    for address, _ in zip(views(draw), range(options.rounds), strict=False):
+    for address, _ in zip(generate_addresses(draw), range(options.rounds), strict=False):
         for kind, name in (
             *(("figure", name) for name in FIGURES),
             ("text", "front"),
             ("text", "summary"),
         ):
-            browser.draw(kind, name, address, "0")
+            browser.request_figure(kind, name, address, "0")
             by_name.setdefault(name, []).append(browser.milliseconds[-1])
-        if time.monotonic() > following:
-            following = time.monotonic() + 1
-            marks.add(browser.tick())
+        if time.monotonic() > next_version_request:
+            next_version_request = time.monotonic() + 1
+            marks.add(browser.request_version())
             by_name.setdefault("tick", []).append(browser.milliseconds[-1])
         monitor.sample()
-    every = sorted(value for values in by_name.values() for value in values)
+    milliseconds = sorted(value for values in by_name.values() for value in values)
     return {
-        "count": len(every),
+        "count": len(milliseconds),
         "updates seen": len(marks),
-        "p50, ms": round(_quantile(every, 0.5), 1),
-        "p99, ms": round(_quantile(every, 0.99), 1),
-        "most, ms": round(every[-1], 1),
+        "p50, ms": round(_quantile(milliseconds, 0.5), 1),
+        "p99, ms": round(_quantile(milliseconds, 0.99), 1),
+        "most, ms": round(milliseconds[-1], 1),
         "p99 by figure, ms": {n: round(_quantile(sorted(v), 0.99), 1) for n, v in by_name.items()},
     }
 
@@ -323,15 +335,17 @@ def main() -> None:
     add_common_options(parser)
     parser.add_argument("--trials", type=int, default=100_000)
     parser.add_argument(
-        "--rounds", type=int, default=40, help="states of the pages that are asked for"
+        "--rounds", type=int, default=40, help="number of states of the pages to request"
     )
-    parser.add_argument("--warm", type=float, default=20.0, help="seconds for the background")
+    parser.add_argument(
+        "--warm", type=float, default=20.0, help="seconds to wait for background computations"
+    )
     options = parser.parse_args()
     monitor = LoadMonitor.start(anyway=options.anyway)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "many.db"
-        fill(path, options.trials)
-        found = measure(path, options, monitor)
+        write_database(path, options.trials)
+        measurements = measure(path, options, monitor)
     result = {
         "what": "the dashboard's server on synthetic trials, asked over HTTP",
         "busy": monitor.finish(),
@@ -339,7 +353,7 @@ def main() -> None:
         "target": TARGETS,
         "environment": describe_environment(torch.device("cpu"), "float32"),
         "trials": options.trials,
-        **found,
+        **measurements,
     }
     print(json.dumps({k: v for k, v in result.items() if k != "environment"}, indent=1))
     if options.json:

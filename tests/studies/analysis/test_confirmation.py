@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from attentune.benchmarks.claims import SPACE, claims, simulated, with_se
+from attentune.benchmarks.claims import SPACE, count_claims, gain_of_se, simulate_confirmation
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
     finalists,
@@ -45,13 +45,13 @@ def test_with_accuracy_alone_the_finalists_are_the_most_accurate() -> None:
 
 def test_one_network_under_many_names_is_hardly_ever_told_apart() -> None:
     rng = np.random.default_rng(2026)
-    wrong = sum(claims(simulated(rng)) > 0 for _ in range(200))
+    wrong = sum(count_claims(simulate_confirmation(rng)) > 0 for _ in range(200))
     assert wrong <= 10  # 5 %
 
 
 def test_an_effect_of_three_standard_errors_is_found() -> None:
     rng = np.random.default_rng(2026)
-    found = [simulated(rng, with_se) for _ in range(200)]
+    found = [simulate_confirmation(rng, gain_of_se) for _ in range(200)]
     right = sum(any("+se" in str(c.architecture) for c in f.better) for f in found)
     wrong = sum(any("+se" not in str(c.architecture) for c in f.better) for f in found)
     assert right >= 160  # 80 %
