@@ -6,6 +6,7 @@ component takes markup. Slots are filled by the callbacks in `app`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -88,11 +89,29 @@ def tiles(numbers: Iterable[tuple[str, str, str]]) -> Component:
     )
 
 
+_BREAKABLE = re.compile(r"`([^`]*)`|(\+[a-z][^+\s`]*)")
+
+
+def sentence(text: str) -> Component:
+    """A sentence in large letters. Lines break before insertions; what is in backticks is code."""
+    children: list[Component] = []
+    end = 0
+    for match in _BREAKABLE.finditer(text):
+        code, insertion = match.groups()
+        children.append(text[end : match.start()])
+        children.append(html.Code(code) if insertion is None else _insertion(insertion))
+        end = match.end()
+    return html.P([*children, text[end:]], className="summary")
+
+
 def short_architecture(text: str) -> Component:
     """An architecture's insertions; lines break between them."""
     first, *rest = formatting.short_architecture(recorded_architecture(text)).split("+")
-    insertions = [first, *(f"+{insertion}" for insertion in rest)]
-    return html.Code([html.Span(insertion, className="insertion") for insertion in insertions])
+    return html.Code([_insertion(first), *(_insertion(f"+{insertion}") for insertion in rest)])
+
+
+def _insertion(text: str) -> Component:
+    return html.Span(text, className="insertion")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Component]]) -> Component:

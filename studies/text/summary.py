@@ -28,7 +28,7 @@ def summary_sentence(study: StudyRecord, findings: Findings) -> str:
     gain = formatting.points(best.gain.mean, best.gain.standard_error)
     prices = [price for cost in findings.costs if (price := _price(cost, best, bare))]
     costs = f" for {' and '.join(prices)}" if prices else ""
-    return f"{sentence}: {gain} points against the bare {study.backbone}{costs}."
+    return f"{sentence}: {gain} points over the bare {study.backbone}{costs}."
 
 
 def caveat(findings: Findings) -> str | None:

@@ -8,7 +8,15 @@ from dash import html
 from ...figures.confirmation import confirmation_figure
 from ...text import captions
 from ...text.confirmation import conclusion, rank_warning
-from ..components import Component, figure_slot, remark, section, text_slot, waiting_figure
+from ..components import (
+    Component,
+    figure_slot,
+    remark,
+    section,
+    sentence,
+    text_slot,
+    waiting_figure,
+)
 from ..context import PageContext
 
 EMPTY_HEIGHT = 60
@@ -45,6 +53,6 @@ def conclusion_text(context: PageContext) -> Component:
         ]
     warning = rank_warning(confirmation)
     return [
-        html.P(conclusion(confirmation), className="summary"),
+        sentence(conclusion(confirmation)),
         remark(warning) if warning else None,
     ]

@@ -17,6 +17,7 @@ from ..components import (
     figure_slot,
     remark,
     section,
+    sentence,
     short_architecture,
     table,
     text_slot,
@@ -116,9 +117,9 @@ def three_objectives(context: PageContext) -> go.Figure:
 
 def summary(context: PageContext) -> Component:
     """The summary in one sentence, how far to believe it, and the key numbers."""
-    sentence, doubt = context.state.summary()
+    text, doubt = context.state.summary()
     return [
-        html.P(sentence, className="summary"),
+        sentence(text),
         remark(doubt) if doubt else None,
         tiles(_key_numbers(context.state.analysis.findings())),
     ]

@@ -32,6 +32,7 @@ def test_counts_have_four_significant_digits(value: float, text: str) -> None:
         (0.757, None, "75.7 %"),
         (0.757, 0.008, "75.7 ± 0.8 %"),
         (0.757, 0.0004, "75.7 ± 0.04 %"),
+        (0.757, 0.0, "75.7 ± 0.0 %"),
         (None, None, MISSING),
     ],
 )
@@ -67,6 +68,7 @@ def test_costs_have_their_unit() -> None:
         (119, "119 s"),
         (120, "2 min"),
         (3_723, "62 min"),
+        (7_200, "2 h"),
         (12_000, "3 h 20 min"),
         (None, MISSING),
     ],

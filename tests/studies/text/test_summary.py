@@ -25,7 +25,7 @@ def se(r: int) -> str:
         ([trial(1, se(4), 0.5)], "the bare backbone is not complete yet", None),
         (
             [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)],
-            f"{se(4)} is the best so far, with 70.0 %: +10.0 points against the bare net "
+            f"{se(4)} is the best so far, with 70.0 %: +10.0 points over the bare net "
             "for +1.4 % parameters.",
             "no architecture ran with two seeds",
         ),
