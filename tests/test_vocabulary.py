@@ -79,3 +79,47 @@ def test_no_class_name_stands_twice():
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(str(file.relative_to(ROOT)))
     assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def public_callables(file: Path) -> Iterator[tuple[str, ast.FunctionDef, str]]:
+    """(name, definition, documentation) of every public function and method of a file.
+
+    What the head of the file says counts for all of its functions.
+    """
+    module = ast.parse(file.read_text("utf-8"))
+    head = ast.get_docstring(module) or ""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, node, f"{ast.get_docstring(node)} {head}"
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    yield f"{node.name}.{method.name}", method, ast.get_docstring(method) or ""
+
+
+def parameters(node: ast.FunctionDef) -> list[str]:
+    """The names of a function's parameters, without `self` and `cls`."""
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    names = [argument.arg.lstrip("_") for argument in arguments]
+    return [name for name in names if name not in ("self", "cls")]
+
+
+def test_docstrings_name_the_parameters_of_what_has_three_or_more():
+    silent: dict[str, list[str]] = {}
+    documented: set[str] = set()
+    for file in FILES:
+        # The options of a command have help texts, and torch fixes the signature of a Function.
+        if file.is_relative_to(ROOT / "search" / "cli") or "benchmarks" in file.parts:
+            continue
+        for name, node, text in public_callables(file):
+            names = parameters(node)
+            if len(names) < 3 or names[0] == "ctx":
+                continue
+            method = name.rpartition(".")[2]
+            unnamed = [each for each in names if not re.search(rf"\b{each}\b", text)]
+            if unnamed:
+                silent[f"{file.relative_to(ROOT)}: {name}"] = [f"{method} {n}" for n in unnamed]
+            documented |= {f"{method} {n}" for n in set(names) - set(unnamed)}
+    # A method of a protocol is documented once, where the protocol is.
+    wrong = {name: missing for name, missing in silent.items() if not set(missing) <= documented}
+    assert not wrong, "\n".join(f"{name} says nothing of {wrong[name]}" for name in wrong)
