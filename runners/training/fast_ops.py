@@ -1,8 +1,8 @@
 """Fast ops: replacements for functions of torch that are slow for some maps, in a training step.
 
 The network itself does not change. Inside `PatchedFunctions` every module that calls a function of
-torch gets ours; inside `PatchedLayers` the layers of one network do. Ours call torch's for what
-they do not cover.
+torch gets its replacement; inside `PatchedLayers` the layers of one network do. A replacement calls
+torch's function for what it does not cover.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """When the checkpoint of a trial is written, and what it says about the trial so far.
 
-A checkpoint lets an interrupted trial continue. How tensors get into the file is the business of
-whoever trains (`training.checkpoint` for the built-in evaluator); how often that is worth its time
-is decided here.
+A checkpoint lets an interrupted trial continue. An evaluator decides how tensors get into the file
+(the built-in one by `training.checkpoint`). How often that is worth its time is decided here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from attentune.runners.results import EpochReport, Failure
 
 
 class LossLandscapePool:
-    """A pool whose networks have a loss that is a given function of rate and decay."""
+    """A pool whose trials have a validation loss computed from rate and decay by `loss`."""
 
     def __init__(self, loss) -> None:
         self.loss, self.idle, self.queue, self.epochs = loss, 2, [], 0

@@ -46,7 +46,7 @@ def test_a_trial_tells_its_story_in_order_and_leaves_its_weights(pool, job, foll
     assert pool.idle == 1
     deadline = time.monotonic() + 10
     while (job.folder / CHECKPOINT_FILE).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)  # it goes once the result has been told
+        time.sleep(0.01)  # It is removed after the result is reported.
     assert not (job.folder / CHECKPOINT_FILE).exists()
 
 
