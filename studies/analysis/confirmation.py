@@ -169,7 +169,7 @@ def confirmation(
     detectable = None
     if gains and blocks.deviation:
         pairs = min(gain.pairs for gain in gains.values()) or 1
-        detectable = blocks.detectable(sum(weights[one] for one, _ in gains), pairs)
+        detectable = blocks.detectable_difference(sum(weights[one] for one, _ in gains), pairs)
     return Confirmation(
         contenders=judged,
         pairs=_family(blocks, combinations(others, 2)) if claimed else {},

@@ -1,8 +1,8 @@
-"""Ordinary least squares, and how sure it is of what is made of its coefficients.
+"""Ordinary least squares, with intervals for linear combinations of the coefficients.
 
-Values are design @ coefficients + noise of one variance, which is pooled over all rows. Whoever
-uses it builds the design, and asks by contrasts: weights of the coefficients whose sum is wanted.
-The design may be short of rank; then some contrasts have no answer.
+Values are design @ coefficients + noise of one variance, which is estimated from all rows. The
+caller builds the design and asks for contrasts: weights for a sum of coefficients. A design may
+lack rank; contrasts that it cannot identify have no estimate.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import numpy.typing as npt
 import scipy
 
 LEVEL = 0.05
-"""Intervals leave out so much probability, and what is claimed is wrong with at most that."""
+"""Level of tests; intervals cover the truth with the rest of the probability."""
+ROUNDING_VARIANCE = 1e-20
+"""A residual variance below this is rounding: there was no scatter at all."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One contrast, in the unit of the values: its standard error and its 95 % interval."""
+    """The estimate of a contrast with its standard error and 95 % interval, in the values' unit."""
 
     mean: float
     standard_error: float
@@ -32,35 +34,36 @@ class Estimate:
 class LeastSquares:
     """A linear model fitted to values.
 
+    Args:
+        design: (values, coefficients); may be empty.
+        values: (values,).
+
     Attributes:
-        freedom: degrees of freedom of the residuals; 0 while there is nothing to estimate them
+        freedom: degrees of freedom of the residuals; 0 while there is nothing to estimate the noise
             from.
-        deviation: standard deviation of a single value around the model, in the values' unit; 0
-            without freedom.
+        deviation: standard deviation of the noise, in the values' unit; 0 without freedom.
     """
 
     def __init__(self, design: Array, values: Array) -> None:
-        """`design` is (values, coefficients), `values` is (values,); both may be empty."""
         inverse: Array = np.asarray(np.linalg.pinv(design), dtype=np.float64)
-        self._fitted = inverse @ values
+        self._coefficients = inverse @ values
         self._spread = inverse @ inverse.T
-        self._told = inverse @ design
+        self._identified = inverse @ design
         rank = int(np.linalg.matrix_rank(design)) if design.size else 0
         self.freedom = len(values) - rank
-        residuals = values - design @ self._fitted
+        residuals = values - design @ self._coefficients
         squares = float(residuals @ residuals)
-        # Below what the arithmetic resolves there was no scatter at all.
-        squares = 0.0 if squares < 1e-20 * len(values) else squares
+        squares = 0.0 if squares < ROUNDING_VARIANCE * len(values) else squares
         self.deviation = float(np.sqrt(squares / self.freedom)) if self.freedom else 0.0
 
     def estimate(self, contrast: Array) -> Estimate | None:
-        """The sum of the coefficients by these weights, (coefficients,).
+        """The sum of the coefficients with weights `contrast` (coefficients,).
 
-        None if the design does not tell it, or leaves no freedom to say how sure it is.
+        None if the design does not identify it, or leaves no freedom to estimate its error.
         """
-        if not self.freedom or not np.allclose(contrast @ self._told, contrast, atol=1e-6):
+        if not self.freedom or not np.allclose(contrast @ self._identified, contrast, atol=1e-6):
             return None
-        mean = float(contrast @ self._fitted)
+        mean = float(contrast @ self._coefficients)
         error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
         reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
         return Estimate(mean, error, mean - reach, mean + reach)

@@ -1,10 +1,10 @@
-"""What each choice is worth by itself: attention, reduction ratio, position and stage.
+"""Main effects: what each attention, stage, position and reduction ratio is worth by itself.
 
-A linear model of the architectures' mean accuracies. Each attention is worth something in an
-average stage; where the stage, the position or the ratio differ from the average, more or less.
-Interactions and seeds go into the residuals, from which the intervals come, so they are honest
-about a model that is only roughly true. Effects are in accuracy gained per stage over leaving that
-stage alone, everything else equal.
+A linear model of the architectures' mean accuracies. Each attention has an effect in an average
+stage; stage, position and ratio have deviations from that average. Interactions and seeds are part
+of the residuals, from which the intervals come, so that the intervals hold although the model is
+only approximately true. An effect is the gain per stage over leaving that stage alone, everything
+else equal.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from .least_squares import Array, Estimate, LeastSquares
 
 Factor = Literal["attention", "ratio", "position", "stage"]
 FACTORS: tuple[Factor, ...] = ("attention", "stage", "position", "ratio")
-Row = Counter[tuple[str, str]]
+LevelCounts = Counter[tuple[str, str]]
+"""How many stages of an architecture have each (factor, level)."""
 
 
 @dataclass(frozen=True)
 class MainEffect:
-    """One level of one factor.
+    """The effect of one level of one factor.
 
     Attributes:
         mean, low, high: gain per stage with its 95 % interval, as fractions.
@@ -43,30 +44,33 @@ class MainEffect:
 
 
 def main_effects(points: Sequence[ArchitectureSummary], stages: int) -> tuple[MainEffect, ...]:
-    """The effects that the architectures of a study tell apart; empty where there are too few.
+    """The effects that the architectures of a study identify; empty if there are too few.
 
-    A factor of which only one level was tried is left out, but for the attention.
+    Factors other than the attention are left out if only one level was tried.
+
+    Args:
+        points: the architectures.
+        stages: of the backbone.
     """
-    rows = [_levels(point.architecture, stages) for point in points]
-    levels = _tried(rows)
+    rows = [_count_levels(point.architecture, stages) for point in points]
+    levels = _levels_tried(rows)
     if not points or not levels["attention"]:
         return ()
-    fit = _Fit(rows, levels, [point.accuracy for point in points])
-    found = []
+    model = _EffectsModel(rows, levels, [point.accuracy for point in points])
+    effects = []
     for factor in FACTORS:
         for level in levels[factor] if factor == "attention" or len(levels[factor]) > 1 else ():
-            worth = fit.worth(factor, level)
-            if worth is not None:
+            gain = model.estimate_gain(factor, level)
+            if gain is not None:
                 count = sum((factor, level) in row for row in rows)
-                found.append(MainEffect(factor, level, worth.mean, worth.low, worth.high, count))
-    return tuple(found)
+                effects.append(MainEffect(factor, level, gain.mean, gain.low, gain.high, count))
+    return tuple(effects)
 
 
-def _levels(architecture: Architecture, stages: int) -> Row:
-    """How many stages of an architecture have each level of each factor."""
-    row: Row = Counter()
+def _count_levels(architecture: Architecture, stages: int) -> LevelCounts:
+    row: LevelCounts = Counter()
     for insertion in architecture.insertions:
-        for stage in _stages(insertion.places, stages):
+        for stage in _stages_reached(insertion.places, stages):
             row["attention", insertion.attention] += 1
             row["stage", f"s{stage}"] += 1
             row["position", insertion.position] += 1
@@ -77,7 +81,7 @@ def _levels(architecture: Architecture, stages: int) -> Row:
     return row
 
 
-def _stages(places: Iterable[Place], stages: int) -> list[int]:
+def _stages_reached(places: Iterable[Place], stages: int) -> list[int]:
     reached: set[int] = set()
     for place in places:
         first, last = (place.first, place.last) if place.first else (1, stages)
@@ -85,30 +89,30 @@ def _stages(places: Iterable[Place], stages: int) -> list[int]:
     return sorted(reached)
 
 
-def _tried(rows: Iterable[Row]) -> Mapping[str, list[str]]:
-    """The levels of each factor: numbers in their order, names by how often they were tried."""
+def _levels_tried(rows: Iterable[LevelCounts]) -> Mapping[str, list[str]]:
+    """The levels of each factor: numbers in ascending order, names by how often they were tried."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         for factor, level in row:
             counts[factor][level] += 1
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for factor, seen in counts.items():
+    levels: defaultdict[str, list[str]] = defaultdict(list)
+    for factor, by_level in counts.items():
         if factor in ("ratio", "stage"):
-            found[factor] = sorted(seen, key=lambda level: int(level.removeprefix("s")))
+            levels[factor] = sorted(by_level, key=lambda level: int(level.removeprefix("s")))
         else:
-            found[factor] = [level for level, _ in seen.most_common()]
-    return found
+            levels[factor] = [level for level, _ in by_level.most_common()]
+    return levels
 
 
-class _Fit:
-    """The model: an intercept, a column for every attention, and deviations from the average.
+class _EffectsModel:
+    """A linear model with an intercept, a column for every attention, and deviations from them.
 
-    Those of stage, position and ratio add up to zero (effect coding: the last level is minus the
-    sum of the others).
+    The deviations of stage, position and ratio add up to zero over the levels of each (effect
+    coding: the last level is minus the sum of the others).
     """
 
     def __init__(
-        self, rows: Sequence[Row], levels: Mapping[str, list[str]], values: Sequence[float]
+        self, rows: Sequence[LevelCounts], levels: Mapping[str, list[str]], values: Sequence[float]
     ) -> None:
         self.levels = levels
         self.columns = [("", ""), *(("attention", level) for level in levels["attention"])]
@@ -116,35 +120,35 @@ class _Fit:
             self.columns += [(factor, level) for level in levels[factor][:-1]]
         if levels["stripped"]:
             self.columns.append(("stripped", ""))
-        design = np.array([self._row(row) for row in rows])
+        design = np.array([self._design_row(row) for row in rows])
         self._fit = LeastSquares(design, np.asarray(values))
 
-    def worth(self, factor: Factor, level: str) -> Estimate | None:
-        """The gain of one level, a fraction; None if the architectures do not tell it apart."""
+    def estimate_gain(self, factor: Factor, level: str) -> Estimate | None:
+        """The gain of one level, a fraction; None if the architectures do not identify it."""
         contrast = np.zeros(len(self.columns))
         if factor == "attention":
             contrast[self.columns.index(("attention", level))] = 1.0
         else:
-            # An average attention, there.
+            # The level's deviation comes on top of an average attention.
             for attention in self.levels["attention"]:
-                place = self.columns.index(("attention", attention))
-                contrast[place] = 1 / len(self.levels["attention"])
+                column = self.columns.index(("attention", attention))
+                contrast[column] = 1 / len(self.levels["attention"])
             contrast += self._deviation(factor, level)
         return self._fit.estimate(contrast)
 
-    def _row(self, row: Row) -> Array:
-        found = np.zeros(len(self.columns))
-        found[0] = 1.0
+    def _design_row(self, row: LevelCounts) -> Array:
+        weights = np.zeros(len(self.columns))
+        weights[0] = 1.0
         for (factor, level), count in row.items():
             if factor in ("attention", "stripped"):
-                found[self.columns.index((factor, level))] = count
+                weights[self.columns.index((factor, level))] = count
             else:
-                found += count * self._deviation(factor, level)
-        return found
+                weights += count * self._deviation(factor, level)
+        return weights
 
     def _deviation(self, factor: str, level: str) -> Array:
-        found = np.zeros(len(self.columns))
-        first, last = self.levels[factor][:-1], self.levels[factor][-1]
-        for other in first if level == last else [level]:
-            found[self.columns.index((factor, other))] = -1.0 if level == last else 1.0
-        return found
+        weights = np.zeros(len(self.columns))
+        coded, last = self.levels[factor][:-1], self.levels[factor][-1]
+        for name in coded if level == last else [level]:
+            weights[self.columns.index((factor, name))] = -1.0 if level == last else 1.0
+        return weights

@@ -1,10 +1,13 @@
-"""Differences between architectures that were trained with the same seeds, as far as seeds allow.
+"""Differences between architectures that were trained with the same seeds.
 
-The model is that of randomised blocks (Fisher 1935, The Design of Experiments, ch. IV): accuracy of
-architecture a with seed s = mean[a] + seed[s] + noise, fitted by least squares. Whatever the seeds
-share cancels, as much of it as there was to be observed, and the noise is pooled over all
-architectures: with 8 of them and 5 seeds a difference rests on 28 degrees of freedom where its own
-5 pairs would give it 4. Seeds that are lacking, because a trial failed, need no special care.
+The model is that of randomised blocks (Fisher 1935, The Design of Experiments, ch. IV), fitted by
+least squares:
+
+    accuracy of architecture a with seed s = mean[a] + seed[s] + noise
+
+What seeds have in common cancels as far as it was observed. The noise is pooled over all
+architectures: with 8 architectures and 5 seeds a difference rests on 28 degrees of freedom, where
+its own 5 pairs would give it 4. A seed that is missing, because a trial failed, is no problem.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import scipy
 from .least_squares import LEVEL, LeastSquares
 
 POWER = 0.8
+"""The chance with which a detectable difference is detected."""
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -27,9 +31,11 @@ class Difference:
     """One mean accuracy less another, as fractions.
 
     Attributes:
-        low, high: the 95 % interval of this difference by itself.
-        p: two-sided, by itself. `corrected` is for having looked at a whole family
-        (`holm_adjusted`). pairs: seeds that both have.
+        mean, standard_error: of the difference.
+        low, high: its 95 % interval, without correction for other comparisons.
+        p: two-sided p value of that difference alone.
+        corrected: the p value corrected for the family of comparisons (`holm_adjusted`).
+        pairs: seeds that both have.
     """
 
     mean: float
@@ -42,68 +48,81 @@ class Difference:
 
     @property
     def claimed(self) -> bool:
-        """Whether seeds alone hardly explain it, even after the correction."""
+        """Whether the difference is significant after the correction."""
         return self.corrected <= LEVEL
 
 
 class BlockDesign(Generic[Key]):
-    """Accuracies by architecture and seed, and the model fitted to them.
+    """A model of randomised blocks, fitted to accuracies by architecture and seed.
+
+    Args:
+        accuracies: for each architecture, its accuracies by seed, as fractions.
 
     Attributes:
-        deviation: what is left of a single trial's scatter when the seed's share is gone.
+        deviation: standard deviation of the noise of a single trial, as a fraction.
         freedom: degrees of freedom behind it; 0 while there is nothing to estimate it from.
     """
 
     def __init__(self, accuracies: Mapping[Key, Mapping[int, float]]) -> None:
-        self.accuracies = {key: seeds for key, seeds in accuracies.items() if seeds}
-        self._place = {key: i for i, key in enumerate(self.accuracies)}
-        seeds = sorted({seed for row in self.accuracies.values() for seed in row})
-        cells = [(i, seeds.index(s)) for key, i in self._place.items() for s in accuracies[key]]
-        values = np.array([a for row in self.accuracies.values() for a in row.values()])
-        self._columns = len(self._place) + len(seeds)
+        self.accuracies = {key: by_seed for key, by_seed in accuracies.items() if by_seed}
+        self._row = {key: i for i, key in enumerate(self.accuracies)}
+        seeds = sorted({seed for by_seed in self.accuracies.values() for seed in by_seed})
+        cells = [(i, seeds.index(s)) for key, i in self._row.items() for s in accuracies[key]]
+        values = np.array([a for by_seed in self.accuracies.values() for a in by_seed.values()])
+        self._columns = len(self._row) + len(seeds)
         design = np.zeros((len(cells), self._columns))
         for row, (architecture, seed) in enumerate(cells):
-            design[row, architecture] = design[row, len(self._place) + seed] = 1.0
+            design[row, architecture] = design[row, len(self._row) + seed] = 1.0
         self._fit = LeastSquares(design, values)
         self.freedom, self.deviation = self._fit.freedom, self._fit.deviation
 
-    def difference(self, one: Key, other: Key) -> Difference | None:
-        """`one` less `other`; None if too few seeds tell."""
-        if one not in self._place or other not in self._place:
+    def difference(self, first: Key, second: Key) -> Difference | None:
+        """The mean of `first` less that of `second`.
+
+        None with a single seed, or if no seed links the two.
+        """
+        if first not in self._row or second not in self._row:
             return None
         contrast = np.zeros(self._columns)
-        contrast[self._place[one]] += 1.0
-        contrast[self._place[other]] -= 1.0
-        found = self._fit.estimate(contrast)
-        if found is None:  # a single seed, or no seed that links the two
+        contrast[self._row[first]] += 1.0
+        contrast[self._row[second]] -= 1.0
+        estimate = self._fit.estimate(contrast)
+        if estimate is None:
             return None
-        p = self._chance(found.mean, found.standard_error)
-        pairs = len(self.accuracies[one].keys() & self.accuracies[other].keys())
+        p = self._p_value(estimate.mean, estimate.standard_error)
         return Difference(
-            found.mean, found.standard_error, found.low, found.high, p, corrected=p, pairs=pairs
+            mean=estimate.mean,
+            standard_error=estimate.standard_error,
+            low=estimate.low,
+            high=estimate.high,
+            p=p,
+            corrected=p,
+            pairs=len(self.accuracies[first].keys() & self.accuracies[second].keys()),
         )
 
-    def _chance(self, mean: float, error: float) -> float:
-        if error == 0:  # the same network twice, or a task without any noise
+    def _p_value(self, mean: float, error: float) -> float:
+        if error == 0:  # The same network twice, or a task without any noise.
             return 1.0 if abs(mean) < 1e-12 else 0.0
         return float(2 * scipy.stats.t.sf(abs(mean) / error, self.freedom))
 
-    def detectable(self, comparisons: float, seeds: int) -> float:
-        """The difference that is found with a chance of 80 %, as the first of so many by Holm.
+    def detectable_difference(self, comparisons: float, seeds: int) -> float:
+        """The difference, a fraction, that Holm's procedure finds with a chance of 80 %.
 
-        `comparisons` is the sum of their weights, in units of its own.
+        Args:
+            comparisons: the sum of their weights, in units of the weight of this one.
+            seeds: of each architecture.
         """
-        wanted = scipy.stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
-        usual = scipy.stats.t.ppf(POWER, self.freedom)
-        return float((wanted + usual) * self.deviation * np.sqrt(2 / seeds))
+        critical = scipy.stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
+        margin = scipy.stats.t.ppf(POWER, self.freedom)
+        return float((critical + margin) * self.deviation * np.sqrt(2 / seeds))
 
 
 def correct_family(
     family: Mapping[Key, Difference], weights: Mapping[Key, float] | None = None
 ) -> dict[Key, Difference]:
     """Correct the p values of a family of differences; `weights` as in `holm_adjusted`."""
-    weighed = [1.0 if weights is None else weights[key] for key in family]
-    adjusted = holm_adjusted([difference.p for difference in family.values()], weighed)
+    in_order = [1.0 if weights is None else weights[key] for key in family]
+    adjusted = holm_adjusted([difference.p for difference in family.values()], in_order)
     pairs = zip(family.items(), adjusted, strict=True)
     return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
 
@@ -111,15 +130,19 @@ def correct_family(
 def holm_adjusted(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """p values corrected by Holm's step-down procedure (Holm 1979, Scand. J. Statist. 6:65).
 
-    If all hypotheses are true, the smallest is below a level with at most that probability,
-    whatever the dependence between them. `weights`, chosen before the data were seen, give some
-    hypotheses a larger share of the level than others.
+    If all hypotheses are true, the smallest corrected value is below a level with at most that
+    probability, whatever the dependence between them.
+
+    Args:
+        values: p values.
+        weights: the share of the level that each hypothesis gets, chosen before the data were seen;
+            equal by default.
     """
     p = np.asarray(values, dtype=float)
     weight = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=float)
     order = np.argsort(p / weight)
-    left = np.cumsum(weight[order][::-1])[::-1]
-    steps = (p / weight)[order] * left
-    found = np.empty(len(p))
-    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(value) for value in found]
+    remaining = np.cumsum(weight[order][::-1])[::-1]
+    steps = (p / weight)[order] * remaining
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in adjusted]

@@ -1,14 +1,18 @@
-"""What all trials of a seed share, and what is left of their scatter.
+"""Seed effects: what all trials of one seed have in common, and the noise that is left.
 
-With one seed, architectures share the backbone's initial weights, the order of the data and its
-augmentation, and so a part of their luck. A study trains some architectures with one seed and
-others with several, so plain means would compare those of a good seed with those of a bad one.
+Trials of one seed share the backbone's initial weights, the order of the data and its augmentation,
+so their accuracies are high or low together. A study trains some architectures with one seed and
+others with several; their plain means would compare architectures of a good seed with those of a
+bad one.
 
-The model is that of incomplete blocks, with seeds as random blocks (Yates 1940, "The recovery of
+The model is that of incomplete blocks with seeds as random blocks (Yates 1940, "The recovery of
 inter-block information in balanced incomplete block designs", Annals of Eugenics 10, 317-325):
-accuracy of architecture a with seed s = worth[a] + luck[s] + noise. The worth is free, the variance
-of the luck is judged by the restricted likelihood (Patterson & Thompson 1971, Biometrika 58,
-545-554). Until an F test says that seeds share luck, nothing is taken out: means are plain means.
+
+    accuracy of architecture a with seed s = worth[a] + effect[s] + noise
+
+The worth is a fixed effect. The ratio of the two variances is averaged over a grid, weighted by the
+restricted likelihood (REML: Patterson & Thompson 1971, Biometrika 58, 545-554). Until an F test
+shows that seeds have effects, they are taken for zero, and means are plain means.
 """
 
 from __future__ import annotations
@@ -25,31 +29,31 @@ from .findings import Noise
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
 
-RATIOS = np.geomspace(1e-3, 1e3, 61)
-"""What the variance of luck may be in parts of that of noise; before trials tell, each as likely.
-On tables of 125 architectures it was 0.8 and 1.7.
+VARIANCE_RATIOS = np.geomspace(1e-3, 1e3, 61)
+"""Ratios of the variance of seed effects to that of noise, equally likely beforehand. On tables of
+125 trained architectures the ratio was 0.8 and 1.7.
 """
-SHOWN = 0.05
-"""Chance of so clear a sign of shared luck where there is none (F test), from which on it is
-believed."""
-RESOLVED = 1e-10
-"""Scatter below this part of the accuracies is what arithmetic leaves of equal numbers."""
-LINKED = 1e-9
-"""Eigenvalues below are zero: the level of all seeds, and of each group that shares no architecture
-with the others."""
+SIGNIFICANCE = 0.05
+"""Level of the F test for seed effects."""
+RELATIVE_RESOLUTION = 1e-10
+"""Scatter below this share of the accuracies is rounding: the accuracies are equal."""
+ZERO_EIGENVALUE = 1e-9
+"""Eigenvalues below are zero. They belong to the common level of all seeds, and of each group of
+seeds that shares no architecture with the others.
+"""
 
 
 @dataclass(frozen=True)
 class SeedEffects:
-    """How much better than others all trials of a seed are.
+    """How much more accurate the trials of a seed are than those of others.
 
     Attributes:
         seeds: (k,) all that occur, ascending.
-        shares: (k,) fractions, which average zero over all trials: where every architecture has
-            every seed, its mean stays what it is.
-        noise: what scatters beyond that; None while no architecture has two seeds.
-        widened: how much more it is than what is left once the shares are taken out, which were
-            fitted to the same trials.
+        effects: (k,) fractions. They average zero over all trials, so that the mean of an
+            architecture stays as it is where all architectures have all seeds.
+        noise: the scatter of a trial beyond that; None while no architecture has two seeds.
+        error_inflation: by how much the noise exceeds the scatter of the corrected accuracies. That
+            scatter is too small, because the effects were fitted to the same trials.
     """
 
     seeds: Ints
@@ -58,71 +62,88 @@ class SeedEffects:
     error_inflation: float = 1.0
 
     def of(self, seeds: Ints) -> Floats:
-        """(n,) the luck of such trials, fractions."""
+        """(n,) the effects of seeds (n,), as fractions."""
         return self.effects[np.searchsorted(self.seeds, seeds)]
 
 
 def estimate_seed_effects(architectures: Ints, seeds: Ints, accuracies: Floats) -> SeedEffects:
-    """The luck of the seeds of complete trials, one value each in all three (n,).
+    """Estimate seed effects and noise from complete trials.
 
-    Architectures are numbers from zero.
+    Args:
+        architectures: (n,) of each trial, as numbers from zero.
+        seeds: (n,) of each trial.
+        accuracies: (n,) fractions.
     """
-    known, block = np.unique(seeds, return_inverse=True)
+    distinct, block = np.unique(seeds, return_inverse=True)
     repeated = np.bincount(architectures)[architectures] > 1
     if not repeated.any():
-        return SeedEffects(known, np.zeros(len(known)), None)
+        return SeedEffects(distinct, np.zeros(len(distinct)), None)
     _, group = np.unique(architectures[repeated], return_inverse=True)
     values, block_of = accuracies[repeated], block[repeated]
-    shares, noise = _estimated(group, block_of, values, len(known))
-    away = _away(group, values - shares[block_of])
-    left = float(away @ away) / noise.freedom
-    widened = noise.deviation / math.sqrt(left) if left and shares.any() else 1.0
-    shares -= float(shares @ np.bincount(block)) / len(seeds)
-    return SeedEffects(known, shares, noise, widened)
+    effects, noise = _estimate(group, block_of, values, len(distinct))
+    residuals = _centre(group, values - effects[block_of])
+    variance = float(residuals @ residuals) / noise.freedom
+    inflated = variance and effects.any()
+    error_inflation = noise.deviation / math.sqrt(variance) if inflated else 1.0
+    effects -= float(effects @ np.bincount(block)) / len(seeds)
+    return SeedEffects(distinct, effects, noise, error_inflation)
 
 
-def _away(group: Ints, values: Floats) -> Floats:
+def _centre(group: Ints, values: Floats) -> Floats:
     """Each value less the mean of its group."""
-    away: Floats = values - (np.bincount(group, values) / np.bincount(group))[group]
-    return away
+    centred: Floats = values - (np.bincount(group, values) / np.bincount(group))[group]
+    return centred
 
 
-def _estimated(group: Ints, block: Ints, accuracies: Floats, seeds: int) -> tuple[Floats, Noise]:
-    """The luck of every seed and the noise, averaged over the ratios by how likely they are.
+def _estimate(group: Ints, block: Ints, accuracies: Floats, seeds: int) -> tuple[Floats, Noise]:
+    """The effects of `seeds` seeds and the noise, from architectures with several trials.
 
-    Of each trial its architecture, its seed (both as numbers from zero) and its accuracy. Along the
-    eigenvectors of what the trials tell of seeds, the sums of what they have beyond their
-    architecture's mean are independent, with variance noise + eigenvalue × luck.
+    The information about seeds is a matrix (seeds, seeds). Along its eigenvectors the sums of the
+    trials' deviations from their architectures' means are independent, with variance
+    noise + eigenvalue · (variance of seed effects).
+
+    Args:
+        group: (n,) the architecture of each trial, as numbers from zero.
+        block: (n,) the seed of each trial, as numbers from zero.
+        accuracies: (n,) fractions.
+        seeds: how many there are.
     """
     design = np.zeros((int(group.max()) + 1, seeds))
     np.add.at(design, (group, block), 1.0)
     sizes = design.sum(axis=1)
     freedom = len(group) - len(sizes)
-    away, none = _away(group, accuracies), np.zeros(seeds)
-    squares = float(away @ away)
-    if squares <= (RESOLVED * float(np.abs(accuracies).max())) ** 2 * len(group):
-        return none, Noise(0.0, freedom)
-    told = np.diag(design.sum(axis=0)) - design.T @ (design / sizes[:, None])
-    values, vectors = np.linalg.eigh(told)
-    values, vectors = values[values > LINKED], vectors[:, values > LINKED]
-    along = vectors.T @ np.bincount(block, away, seeds) / np.sqrt(values)
+    deviations, no_effects = _centre(group, accuracies), np.zeros(seeds)
+    squares = float(deviations @ deviations)
+    if squares <= (RELATIVE_RESOLUTION * float(np.abs(accuracies).max())) ** 2 * len(group):
+        return no_effects, Noise(0.0, freedom)
+    information = np.diag(design.sum(axis=0)) - design.T @ (design / sizes[:, None])
+    values, vectors = np.linalg.eigh(information)
+    values, vectors = values[values > ZERO_EIGENVALUE], vectors[:, values > ZERO_EIGENVALUE]
+    along = vectors.T @ np.bincount(block, deviations, seeds) / np.sqrt(values)
     left = max(squares - float(along @ along), 0.0)
-    if not _shown(squares - left, len(along), left, freedom - len(along)):
-        return none, Noise(float(np.sqrt(squares / freedom)), freedom)
-    spread = 1 + RATIOS[:, None] * values
+    if not _is_significant(squares - left, len(along), left, freedom - len(along)):
+        return no_effects, Noise(float(np.sqrt(squares / freedom)), freedom)
+    spread = 1 + VARIANCE_RATIOS[:, None] * values
     variances = (left + (along**2 / spread).sum(axis=1)) / freedom
-    likely = -0.5 * (freedom * np.log(variances) + np.log(spread).sum(axis=1))
-    weights = np.exp(likely - likely.max())
+    log_likelihood = -0.5 * (freedom * np.log(variances) + np.log(spread).sum(axis=1))
+    weights = np.exp(log_likelihood - log_likelihood.max())
     weights /= weights.sum()
-    shrunk = (weights * RATIOS) @ (np.sqrt(values) * along / spread)
-    shares = vectors @ shrunk
-    shared = float(shares[design.any(axis=0)].std(ddof=1))
-    return shares, Noise(float(np.sqrt(weights @ variances)), freedom, shared)
+    shrunk = (weights * VARIANCE_RATIOS) @ (np.sqrt(values) * along / spread)
+    effects = vectors @ shrunk
+    shared = float(effects[design.any(axis=0)].std(ddof=1))
+    return effects, Noise(float(np.sqrt(weights @ variances)), freedom, shared)
 
 
-def _shown(of_seeds: float, seeds: int, left: float, freedom: int) -> bool:
-    """Whether squares of so many seeds are more than the rest explains."""
+def _is_significant(seed_squares: float, seeds: int, squares: float, freedom: int) -> bool:
+    """Whether seeds explain more squares than noise would, by an F test.
+
+    Args:
+        seed_squares: sum of squares between seeds.
+        seeds: its degrees of freedom.
+        squares: sum of squares that is left.
+        freedom: its degrees of freedom.
+    """
     if not seeds or not freedom:
         return False
-    ratio = (of_seeds / seeds) / (left / freedom) if left else np.inf
-    return bool(scipy.special.fdtrc(seeds, freedom, ratio) <= SHOWN)
+    ratio = (seed_squares / seeds) / (squares / freedom) if squares else np.inf
+    return bool(scipy.special.fdtrc(seeds, freedom, ratio) <= SIGNIFICANCE)

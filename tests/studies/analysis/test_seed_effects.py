@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.hypervolume import hypervolume_history
-from attentune.studies.analysis.seed_effects import RATIOS, estimate_seed_effects
+from attentune.studies.analysis.seed_effects import VARIANCE_RATIOS, estimate_seed_effects
 from attentune.studies.analysis.trial_table import TrialTable
 from example_records import BARE, study, trial
 
@@ -92,7 +92,7 @@ def test_luck_is_that_of_the_mixed_model():
     )
     fixed, random = np.eye(9)[which], np.eye(4)[seeds]
     likely, lucks = [], []
-    for ratio in RATIOS:
+    for ratio in VARIANCE_RATIOS:
         # Searle, Casella & McCulloch (1992), Variance Components, sections 6.6 and 7.4.
         covariance = np.eye(len(y)) + ratio * random @ random.T
         inverse = np.linalg.inv(covariance)
