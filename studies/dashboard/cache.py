@@ -35,7 +35,7 @@ class VersionedCache:
 
     Attributes:
         lock: held while the cache, or the trials that it depends on, are read or changed.
-        versions: of the trials; whoever changes trials sets a new number.
+        versions: of the trials; a change of the trials sets a new number.
         delivered: how many values threads have delivered.
     """
 

@@ -44,8 +44,8 @@ class PageContext:
     @property
     def third(self) -> Objective:
         """The third objective that the address names, or the next cost after the first."""
-        others = (cost for cost in self.state.analysis.costs if cost != self.cost)
-        return self._named(self.address.third) or next(others, self.cost)
+        remaining = (cost for cost in self.state.analysis.costs if cost != self.cost)
+        return self._named(self.address.third) or next(remaining, self.cost)
 
     def _named(self, key: str | None) -> Objective | None:
         if key is None:

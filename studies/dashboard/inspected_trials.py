@@ -20,7 +20,7 @@ from .live_trials import LiveTrials
 class InspectedTrial:
     """A trial's attention maps and the bare backbone's; `problem` says why some are missing."""
 
-    ours: AttentionMaps | None
+    maps: AttentionMaps | None
     baseline: AttentionMaps | None
     problem: str | None
 
@@ -43,14 +43,14 @@ class InspectedTrials:
         return None
 
     def _compute(self, number: int) -> None:
-        ours = baseline = problem = None
+        maps = baseline = problem = None
         try:
-            ours = fetch_attention_maps(request_for_trial(self._store, self._study, number))
+            maps = fetch_attention_maps(request_for_trial(self._store, self._study, number))
             request = request_for_baseline(self._store, self._study, number)
             baseline = None if request is None else fetch_attention_maps(request)
         except AttentuneError as error:
             problem = str(error)
         with self._cache.lock:
-            self._inspected[number] = InspectedTrial(ours, baseline, problem)
+            self._inspected[number] = InspectedTrial(maps, baseline, problem)
             self._computing.discard(number)
             self._cache.delivered += 1

@@ -65,8 +65,8 @@ class LiveAnalysis:
     def _costs(self) -> list[Objective]:
         optimised = [o for o in self.objectives if o.key != "accuracy"]
         rows = self._trials.table.rows
-        others = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TRAINING_TIME]
-        measured = [o for o in others if len(rows) and not np.isnan(rows[o.key]).all()]
+        candidates = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TRAINING_TIME]
+        measured = [o for o in candidates if len(rows) and not np.isnan(rows[o.key]).all()]
         return list(dict.fromkeys([*optimised, *measured])) or [OBJECTIVES["params"]]
 
     @property

@@ -19,7 +19,7 @@ from ..records import EpochRecord, State, StudyRecord
 from .cache import VersionedCache
 
 REFRESH_SECONDS = 0.3
-"""The database is not read again within this time, whoever asks."""
+"""The database is not read again within this time."""
 
 
 class LiveTrials:

@@ -96,7 +96,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         facts = describe(record, trial)
         shutil.copyfile(weights, building / WEIGHTS_FILE)
         (building / ARCHITECTURE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        (building / CARD).write_text(_model_card(facts), "utf-8")
+        (building / CARD).write_text(model_card(facts), "utf-8")
         if folder.exists():
             folder.rmdir()
         building.replace(folder)
@@ -181,7 +181,8 @@ def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
         ) from None
 
 
-def _model_card(facts: dict[str, Any]) -> str:
+def model_card(facts: dict[str, Any]) -> str:
+    """The model card of an export, in Markdown, from the contents of `architecture.json`."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,

@@ -196,8 +196,8 @@ def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
 def _shown_costs(findings: Findings) -> list[Objective]:
     """The costs in tables: the study's own, then whatever else was measured."""
     measured = {key for point in findings.architectures for key in point.values}
-    others = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
-    return list(dict.fromkeys([*findings.costs, *others]))
+    measured_costs = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
+    return list(dict.fromkeys([*findings.costs, *measured_costs]))
 
 
 def _environment(environments: Mapping[str, Mapping[str, str]]) -> list[tuple[str, list[str]]]:

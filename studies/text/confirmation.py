@@ -13,7 +13,7 @@ PRECISE_ERROR = 0.005
 
 
 def conclusion(confirmation: Confirmation) -> str:
-    """What can be claimed, in one sentence; a second one says what is still missing."""
+    """What can be claimed, in one sentence; another one if some trials are missing."""
     if not confirmation.contenders:
         return "Nothing is confirmed yet: no confirming trial is complete."
     if confirmation.bare is None:
@@ -138,7 +138,7 @@ def _among_themselves(confirmation: Confirmation) -> str:
         return ""
     if confirmation.alike == 1:
         first = confirmation.better[0] is confirmation.others[0]
-        return "it is better than every other" if first and _stands_out(confirmation) else ""
+        return "the first is better than all others" if first and _stands_out(confirmation) else ""
     if confirmation.alike == count:
         return f"the {_number(count)} architectures cannot be told apart"
     return f"the first {_number(confirmation.alike)} cannot be told apart"

@@ -72,9 +72,9 @@ def predictions(context: PageContext) -> Component:
     if trial is None:
         computing = trial_number(context) is not None
         return remark("Computing the attention maps …" if computing else "No complete trial yet.")
-    if trial.ours is None:
+    if trial.maps is None:
         return html.P(trial.problem)
-    maps = trial.ours
+    maps = trial.maps
     correct = int((maps.labels == maps.predicted).sum())
     score = f"{correct} of {len(maps.labels)} images classified correctly"
     lines = [f"Trial {trial_number(context)}, {maps.architecture}: {score}."]
@@ -86,17 +86,17 @@ def predictions(context: PageContext) -> Component:
 def channels(context: PageContext) -> go.Figure:
     """The figure of the channels."""
     trial = _inspected_trial(context)
-    if trial is None or trial.ours is None:
+    if trial is None or trial.maps is None:
         return waiting_figure(context.theme, "" if trial else COMPUTING)
-    return channels_figure(trial.ours, context.theme)
+    return channels_figure(trial.maps, context.theme)
 
 
 def locations(context: PageContext) -> go.Figure:
     """The figure of the locations."""
     trial = _inspected_trial(context)
-    if trial is None or trial.ours is None:
+    if trial is None or trial.maps is None:
         return waiting_figure(context.theme, "" if trial else COMPUTING)
-    return locations_figure(trial.ours, trial.baseline, context.theme)
+    return locations_figure(trial.maps, trial.baseline, context.theme)
 
 
 def _inspected_trial(context: PageContext) -> InspectedTrial | None:

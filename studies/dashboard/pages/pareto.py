@@ -140,13 +140,13 @@ def _key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
     else:
         deviation = formatting.points(findings.noise.deviation, signed=False)
         numbers.append(("noise floor", f"{deviation} points", noise_details(findings.noise)))
-    others = [
+    incomplete = [
         f"{formatting.integer(count)} {state}"
         for state, count in findings.counts.items()
         if count and state != "complete"
     ]
     complete = formatting.integer(findings.counts["complete"])
-    return [*numbers, ("trials complete", complete, ", ".join(others))]
+    return [*numbers, ("trials complete", complete, ", ".join(incomplete))]
 
 
 def drawn(context: PageContext) -> Component:
