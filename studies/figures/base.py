@@ -73,7 +73,16 @@ def styled_figure(
 
 
 def show_message(figure: go.Figure, theme: Theme, message: str) -> go.Figure:
-    """Hide the axes of a figure and show a sentence where there is no data; the same figure."""
+    """Hide the axes of a figure without data and show a message instead.
+
+    Args:
+        figure: changed in place.
+        theme: the colours.
+        message: a sentence.
+
+    Returns:
+        The same figure.
+    """
     figure.update_layout(height=180)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

@@ -54,7 +54,16 @@ def interval_markers(
 
 
 def label_lines(figure: go.Figure, labels: Sequence[str], height: int) -> go.Figure:
-    """Give a figure one labelled line of `height` pixels for each label; the same figure."""
+    """Give a figure a labelled line for each label.
+
+    Args:
+        figure: changed in place.
+        labels: as HTML, from the top.
+        height: of a line, pixels.
+
+    Returns:
+        The same figure.
+    """
     figure.update_layout(height=120 + height * len(labels), margin={"l": 16, "t": 8})
     figure.update_yaxes(
         tickvals=list(range(len(labels))),

@@ -123,7 +123,17 @@ def request_for_baseline(
     """A request for the bare backbone, to compare a trial with; None if no bare trial has weights.
 
     Of several bare trials the one with the trial's role is preferred, then a complete one, then the
-    one with the trial's seed. The arguments and errors are those of `request_for_trial`.
+    one with the trial's seed.
+
+    Args:
+        store: the database.
+        study: the trial's study, or its name.
+        number: the number of the trial to compare with.
+        num_images: how many validation images.
+        seed: chooses the images.
+
+    Raises:
+        StoreError, StudyError: as by `request_for_trial`.
     """
     record = store.studies.get(study) if isinstance(study, str) else study
     trial = store.trials.get(record, number)

@@ -14,7 +14,13 @@ from .study_list import ListedStudy
 
 
 def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
-    """One trial for programs, with its learning curve and what it ran on."""
+    """One trial for programs, with its learning curve and its environment.
+
+    Args:
+        store: the database.
+        record: the study.
+        trial: the trial.
+    """
     listed = analyse.show_json(record, [trial])["trials"][0]
     epochs = [asdict(epoch.report) for epoch in store.epochs.read(record, trial.number)]
     environment = store.trials.read_environments(record).get(trial.environment or "")
@@ -22,7 +28,7 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
 
 
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
-    """A study for programs: the contract of `show --json`, and what was confirmed of it."""
+    """A study for programs: the contract of `show --json`, and its confirmation."""
     trials = store.trials.read(record)
     listed = analyse.show_json(record, trials, rejected=len(store.trials.read_rejections(record)))
     confirmation = None

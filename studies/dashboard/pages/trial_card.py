@@ -37,14 +37,14 @@ def trial_card(context: PageContext) -> Component:
     trial = state.records.trial(address.trial)
     if trial is None:
         message = f"There is no trial {address.trial}."
-        return html.Aside([close, html.P(message)], className="trial-card")
+        return html.Div([close, html.P(message)], className="trial-card")
     trials = state.records.trials_of_same_architecture(trial)
     findings = state.analysis.findings(address, context.cost)
     summary = next((s for s in findings.architectures if trial.number in s.numbers), None)
     numbers, bare = [t.number for t in trials], state.trials.bare_numbers()
     epochs = state.records.epochs([*bare, *numbers])
     curves = architecture_curves_figure(numbers, bare, epochs, context.theme)
-    return html.Aside(
+    return html.Div(
         [
             close,
             html.H2(f"Trial {trial.number}"),
@@ -64,6 +64,7 @@ def trial_card(context: PageContext) -> Component:
             _environment(context, trial),
         ],
         className="trial-card",
+        role="complementary",
         **{"aria-label": f"Trial {trial.number}"},
     )
 
