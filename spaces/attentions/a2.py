@@ -1,4 +1,4 @@
-"""Double attention: features are gathered over the whole map, then handed out to every position.
+"""Double attention: features are gathered over the whole map, then distributed to every position.
 
 Chen, Kalantidis, Li, Yan, Feng, "A²-Nets: Double Attention Networks", NeurIPS 2018,
 arXiv 1810.11579, eq. 6 and §3.4:
@@ -7,8 +7,8 @@ arXiv 1810.11579, eq. 6 and §3.4:
     y = x + W_z (A Bᵀ) V,                                                             d → C
 
 φ, θ, ρ and W_z are 1×1 convolutions, and d = C // r with r = 4, as in the paper's ablations. The
-authors published no code; that the convolutions have biases is the custom of those who rewrote it.
-Some of them take the softmax of ρ over the positions too: in the paper the weights of one position
+authors published no code; the convolutions have biases because most reimplementations have them.
+Some of those take the softmax of ρ over the positions too: in the paper the weights of one position
 sum to 1 over the features. The cost grows with H·W, not with its square as in `nl`. At the identity
 start W_z is zero.
 """
@@ -32,9 +32,9 @@ class DoubleAttention(nn.Module):
             zero_parameters(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map with what was handed out added."""
+        """The map with the distributed features added."""
         features, keys, queries = self.project(x).flatten(2).split(self.hidden, dim=1)
         gathered = features @ keys.softmax(2).transpose(1, 2).to(features.dtype)
-        handed_out = gathered @ queries.softmax(1).to(features.dtype)
-        added: Tensor = self.out(handed_out.view(x.shape[0], -1, *x.shape[2:]))
+        distributed = gathered @ queries.softmax(1).to(features.dtype)
+        added: Tensor = self.out(distributed.view(x.shape[0], -1, *x.shape[2:]))
         return x + added

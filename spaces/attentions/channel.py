@@ -5,7 +5,7 @@ eq. 2; the paper compares it with the whole in its table 1. See `cbam.py` for th
 
     y = x · σ(MLP(mean_HW x) + MLP(max_HW x)),  MLP(s) = W1 ReLU(W0 s),  C → d → C, d = C // r
 
-Beside `spatial` and `cbam` it tells *look what* from *look where*.
+Compared with `spatial` and `cbam` it shows what attention to channels alone contributes.
 """
 
 from __future__ import annotations

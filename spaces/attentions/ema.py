@@ -45,19 +45,21 @@ class EfficientMultiscaleAttention(nn.Module):
         x, *both = pool_map(x, mean(3), mean(2))
         mixed = F.conv1d(torch.cat(both, dim=2), *self._everywhere(self.conv1), groups=groups)
         rows, columns = mixed.sigmoid().tensor_split((height,), dim=2)
-        one = scale_map(x, rows.unsqueeze(3), columns.unsqueeze(2))
-        one, means, variances = pool_map(one, mean(2, 3), variance(2, 3))
+        by_strips = scale_map(x, rows.unsqueeze(3), columns.unsqueeze(2))
+        by_strips, means, variances = pool_map(by_strips, mean(2, 3), variance(2, 3))
         weight, bias = self._everywhere(self.norm)
-        two = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
-        two, logits = pool_map(two, mean(2, 3))
-        by_one = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
-        by_two = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
+        convolved = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
+        convolved, logits = pool_map(convolved, mean(2, 3))
+        strip_weights = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
+        convolved_weights = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
         # The norm's scale and shift are applied to what the channels are summed up with.
-        slopes = by_two * weight * (variances + self.norm.eps).rsqrt()
-        shifts = torch.unflatten(by_two * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
-        one = scale_map(one - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype))
-        two = scale_map(two, by_one[:, :, None, None].to(x.dtype))
-        scale: Tensor = self.gate(split_groups(one + two, groups).sum(2) + shifts)
+        slopes = convolved_weights * weight * (variances + self.norm.eps).rsqrt()
+        shifts = torch.unflatten(convolved_weights * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
+        by_strips = scale_map(
+            by_strips - means[:, :, None, None], slopes[:, :, None, None].to(x.dtype)
+        )
+        convolved = scale_map(convolved, strip_weights[:, :, None, None].to(x.dtype))
+        scale: Tensor = self.gate(split_groups(by_strips + convolved, groups).sum(2) + shifts)
         return (split_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
 
     def _everywhere(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:

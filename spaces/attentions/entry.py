@@ -109,8 +109,8 @@ class Attention:
         joins_convolution: it takes a convolution's place and keeps it as one of its branches, so it
             is offered only at sites that have one; class and count then take `convolution` too, and
             the class's `forward` what the convolution was given.
-        origin: empty for ours; for somebody else's the package, its version and the class.
-        make: in place of the class, for those.
+        origin: empty for a built-in attention; for a user's own the package, version and class.
+        make: for a user's own, called in place of the class.
     """
 
     name: str

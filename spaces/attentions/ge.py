@@ -13,7 +13,7 @@ Networks", NeurIPS 2018, arXiv 1810.12348, §3–4:
 
 The ReLU between gather and E is the authors' network's; W1 and W2 have biases there, and as in `se`
 none here. For gather=conv with the global extent paper and code take one depthwise kernel of the
-map's size, which ties the weights to one picture size; here it is three strided convolutions and
+map's size, which ties the weights to one image size; here it is three strided convolutions and
 then the mean.
 timm's `GatherExcite` raises for every form. gather=mean with mlp=true and the global extent is se.
 
@@ -73,7 +73,7 @@ class GatherExcite(nn.Module):
         return scale_map(x, scale)
 
     def _gather(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The map to go on with, and the coarse one."""
+        """The map to continue with, and the coarse map."""
         e = self.extent
         if self.gather is None and e:
             return x, F.avg_pool2d(x, 2 * e - 1, e, e - 1, count_include_pad=False)

@@ -5,7 +5,7 @@ Networks", ICML 2021, PMLR 139:11863–11874 (not on arXiv), eq. 5 and the listi
 
     y = x · σ((x − μ)² / (4(v + λ)) + 1/2),  v = Σ (x − μ)² / (HW − 1),  λ = 1e-4
 
-μ and v are of one channel of one picture. Eq. 5 has 1/HW in v, the paper's listing and the authors'
+μ and v are of one channel of one image. Eq. 5 has 1/HW in v, the paper's listing and the authors'
 code 1/(HW − 1), which we follow. λ is the listing's; the authors trained on ImageNet with 0.1. On a
 1×1 map the listing divides by zero; here v is 0 there, and the gate σ(1/2). No parameters; the
 identity start adds the one that blends it in.
@@ -58,8 +58,8 @@ def _simam(x: Tensor, *blend: Tensor) -> Tensor:
 def _squares_and_slope(centred: Tensor, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ² over `axes`."""
     squares = centred * centred  # CUDA's autocast would widen `square`, and the quotient below
-    places = centred.shape[axes[0]] * centred.shape[axes[1]]
-    variance = squares.mean(axes, keepdim=True) * (places / max(1, places - 1))
+    locations = centred.shape[axes[0]] * centred.shape[axes[1]]
+    variance = squares.mean(axes, keepdim=True) * (locations / max(1, locations - 1))
     return squares, (0.25 / (variance + _LAMBDA)).to(centred.dtype)
 
 
@@ -119,8 +119,8 @@ def _chunk_backward(
     of_z = torch.ops.aten.sigmoid_backward(of_gate, sigmoid)
     of_slope = torch.mul(of_z, squares, out=squares).sum(axes, keepdim=True)
     of_variance = -4 * slope.square() * of_slope
-    places = x.shape[axes[0]] * x.shape[axes[1]]
-    of_squares = of_z.mul_(slope).add_(of_variance / max(1, places - 1))
+    locations = x.shape[axes[0]] * x.shape[axes[1]]
+    of_squares = of_z.mul_(slope).add_(of_variance / max(1, locations - 1))
     of_centred = centred.mul_(of_squares).mul_(2)
     of_map.add_(of_centred).sub_(of_centred.mean(axes, keepdim=True))
     return of_blend

@@ -12,8 +12,8 @@ is a new one beside it, of the same kernel, stride and width but dilation 2 (the
 makes SKNet-50. The second branch has the groups of the first or, beside a dense one, as many up to
 the paper's 32 as leave 4 channels each. Neither the convolutions nor W and A have biases.
 
-Given no convolution, as when the module is used by itself, it takes the map for what the second
-branch is given too. At the identity start the new map is blended in with one parameter:
+Without a convolution, as when the module is used by itself, the map is the input of the second
+branch too. At the identity start the new map is blended in with one parameter:
 U_1 + w·(y − U_1), w = 0 at first.
 """
 
@@ -31,9 +31,16 @@ from .gates import SafeBatchNorm1d, SafeBatchNorm2d, Start
 
 
 class SelectiveKernel(nn.Module):
-    """(N, C, H, W), and what its convolution was given, to the same shape.
+    """(N, C, H, W) and the input of the convolution that made it, to (N, C, H, W).
 
-    k²·C·C_in/G + 2C + Cd + 2d + 2dC parameters, 1 more to blend.
+    Adds k²·C·C_in/G + 2C + Cd + 2d + 2dC parameters, 1 more to blend.
+
+    Args:
+        channels: C.
+        reduction_ratio: r; the hidden width d is max(32, C // r).
+        start: `paper`, or `identity` to blend the new branch in.
+        convolution: the block's convolution, whose kernel, stride and groups the second branch
+            takes over; without it the second branch is a 3×3 convolution of the map.
     """
 
     def __init__(
@@ -52,19 +59,21 @@ class SelectiveKernel(nn.Module):
         self.weight = nn.Parameter(torch.zeros(())) if start == "identity" else None
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        """The new map, or the old one with some of it.
+        """Both branches, weighted; at the identity start, blended into the first.
 
-        `source` (N, C_in, H_in, W_in) is what the convolution that made `x` was given.
+        Args:
+            x: the map (N, C, H, W) that the block's own convolution made: the first branch.
+            source: the input (N, C_in, H_in, W_in) of that convolution; by default `x`.
         """
-        two = self.branch(x if source is None else source)
+        dilated = self.branch(x if source is None else source)
         x, means = pool_map(x, mean(2, 3))
-        two, others = pool_map(two, mean(2, 3))
-        z = F.relu(self.bn(self.squeeze(means + others)))
+        dilated, dilated_means = pool_map(dilated, mean(2, 3))
+        z = F.relu(self.bn(self.squeeze(means + dilated_means)))
         # A softmax over two is a sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
-        share = (first - second).sigmoid()[:, :, None, None].to(two.dtype)
+        share = (first - second).sigmoid()[:, :, None, None].to(dilated.dtype)
         rest = 1 - share if self.weight is None else self.weight * (1 - share)
-        return scale_map(x, 1 - rest) + scale_map(two, rest)
+        return scale_map(x, 1 - rest) + scale_map(dilated, rest)
 
 
 def _dilated(channels: int, like: Convolution) -> nn.Sequential:

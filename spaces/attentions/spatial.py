@@ -5,7 +5,7 @@ eq. 3. See `cbam.py` for the batch norm and the start:
 
     y = x · σ(BN(conv_k([mean_C x; max_C x])))
 
-Beside `channel` and `cbam` it tells *look where* from *look what*.
+Compared with `channel` and `cbam` it shows what attention to locations alone contributes.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ measured to be faster. Elsewhere, the same functions run torch's operators.
     Convolutions of pooled rows, columns, planes and vectors. Used by attentions on a CPU.
     Benchmark: benchmarks/attention.py.
 `small_convolutions`
-    Depthwise and 1×1 convolutions over up to 64 places. Used in training on a CPU in float32,
+    Depthwise and 1×1 convolutions over up to 64 locations. Used in training on a CPU in float32,
     through runners/training/fast_ops.py. Benchmark: benchmarks/convolutions.py.
 `batch_norm` (`triton_batch_norm`)
     Batch norm of maps with channels last. Used in training on CUDA, through

@@ -1,8 +1,8 @@
 """Small convolutions as products of matrices.
 
-Over few places, library kernels for convolutions take several times as long as the arithmetic
-needs. With a row for every pair of places, one of the input and one of the output, a kernel becomes
-a matrix by one product, through which a gradient also goes back to the kernel.
+Over few locations, library kernels for convolutions take several times as long as the arithmetic
+needs. With a row for every pair of locations, one of the input and one of the output, a kernel
+becomes a matrix by one product, through which a gradient also goes back to the kernel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # the cached matrix may later be used where gradients are wanted
 def convolution_matrix(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """Which tap of a kernel reads which place of the input for which place of the output.
+    """Which tap of a kernel reads which location of the input for which location of the output.
 
     Args:
         size: height and width of the input.
@@ -28,14 +28,14 @@ def convolution_matrix(size: Pair, kernel: Pair, stride: Pair, padding: Pair) ->
         padding: rows and columns of zeros at each border.
 
     Returns:
-        (places of the input · places of the output, taps), float32: 1 where the tap reads that
-        place of the input for that place of the output, else 0.
+        (locations of the input · locations of the output, taps), float32: 1 where the tap reads
+        that location of the input for that location of the output, else 0.
     """
-    # Row i of the first matrix is an image that is 1 at place i; as a kernel, row t of the second
-    # reads tap t alone.
-    places, taps = size[0] * size[1], kernel[0] * kernel[1]
-    images, readers = torch.eye(places, device="cpu"), torch.eye(taps, device="cpu")
+    # Row i of the first matrix is an image that is 1 at location i; as a kernel, row t of the
+    # second reads tap t alone.
+    locations, taps = size[0] * size[1], kernel[0] * kernel[1]
+    images, readers = torch.eye(locations, device="cpu"), torch.eye(taps, device="cpu")
     taps_read = F.conv2d(
-        images.view(places, 1, *size), readers.view(taps, 1, *kernel), None, stride, padding
+        images.view(locations, 1, *size), readers.view(taps, 1, *kernel), None, stride, padding
     )
     return taps_read.flatten(2).transpose(1, 2).reshape(-1, taps).contiguous()

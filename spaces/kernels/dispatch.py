@@ -1,8 +1,8 @@
-"""Whether a kernel may replace torch's operators: the switch, and who looks at the operators.
+"""Whether a kernel may replace torch's operators: the switch, and visible operators.
 
 `disable_kernels()` switches every kernel of this room off, for tests and benchmarks that compare,
-and for anybody who suspects one of them. Apart from that, kernels step back wherever somebody looks
-at the operators that a network consists of: tracing, compiling, exporting, transforms of
+and for finding out whether one of them is to blame. Apart from that, kernels step back wherever the
+operators of a network are visible to a tool: tracing, compiling, exporting, transforms of
 `torch.func`, forward-mode gradients, and subclasses of `Tensor`.
 """
 
@@ -41,8 +41,8 @@ def can_fuse(*tensors: Tensor, counted: bool = False) -> bool:
 
     Args:
         tensors: all inputs of the computation.
-        counted: also require that nobody counts multiply-adds, for a kernel that needs more of them
-            than the formula.
+        counted: also require that multiply-adds are not counted, for a kernel that needs more of
+            them than the formula.
     """
     return (
         operators_hidden(*tensors)
@@ -52,10 +52,10 @@ def can_fuse(*tensors: Tensor, counted: bool = False) -> bool:
 
 
 def operators_hidden(*tensors: Tensor) -> bool:
-    """Whether kernels are enabled and nobody looks at the operators applied to these tensors."""
+    """Whether kernels are enabled and no tool sees the operators applied to these tensors."""
     if torch.compiler.is_compiling() or not _enabled.get():
         return False
-    # A subclass (a proxy, a fake tensor) stands for somebody who looks at the operators.
+    # A subclass (a proxy, a fake tensor) belongs to a tool that records the operators.
     return (
         all(type(tensor) is Tensor for tensor in tensors)
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]

@@ -12,7 +12,7 @@ the product whose sum is the gate's gradient is written out and read again. Here
 that product chunk by chunk, and `pool_map` adds its part in place to the gradient that `scale_map`
 made. For this, `pool_map` also returns the map, and the caller must continue with the returned one.
 
-Both compute the plain formula where somebody looks at the operators (tracing, compiling, exporting,
+Both compute the plain formula where the operators are visible (tracing, compiling, exporting,
 transforms of `torch.func`), for gradients of gradients, where fusing would not be faster, and
 inside `disable_kernels()`. The two forms differ by rounding at most, and not at all where gates are
 1.
@@ -89,8 +89,8 @@ def scale_map(x: Tensor, *gates: Tensor) -> Tensor:
 def add_in_layout_of(x: Tensor, *summands: Tensor) -> Tensor:
     """The sum of tensors that broadcast to the map `x`, in the memory format of the map."""
     order = memory_order(x) if can_fuse_map(x) else CHANNELS_FIRST
-    total, *others = (summand.permute(order).contiguous() for summand in summands)
-    for summand in others:
+    total, *rest = (summand.permute(order).contiguous() for summand in summands)
+    for summand in rest:
         total = total + summand
     return total.permute(inverse_order(order))
 
@@ -137,8 +137,8 @@ def _pool_without_gradient(x: Tensor, poolings: tuple[Pooling, ...]) -> list[Ten
 def _is_amax_slow(x: Tensor, pooling: Pooling, channels_last: bool) -> bool:
     """Whether `amax` reduces values that are not adjacent, or very few of them."""
     if pooling.axes == (1,):
-        few_places = x.shape[2] * x.shape[3] < current_limits().min_channel_max_places
-        return not channels_last and few_places
+        few_locations = x.shape[2] * x.shape[3] < current_limits().min_channel_max_locations
+        return not channels_last and few_locations
     return channels_last and pooling.axes == (2, 3)
 
 
@@ -210,4 +210,4 @@ def _is_layout_worth_it(x: Tensor) -> bool:
     limits, size = current_limits(), x.element_size()
     if memory_order(x) == CHANNELS_LAST:
         return x.shape[1] * size >= limits.min_channel_bytes
-    return size >= 4 and x.shape[2] * x.shape[3] >= limits.min_plane_places
+    return size >= 4 and x.shape[2] * x.shape[3] >= limits.min_plane_locations

@@ -222,7 +222,7 @@ def multiply_in_memory_order(x: Tensor, *gates: Tensor) -> Tensor:
 
 
 def has_one_layout(gate: Tensor) -> bool:
-    """Whether a gate has only one possible memory order: of channels alone, or of places alone."""
+    """Whether a gate has only one memory order: it is of channels alone, or of locations alone."""
     return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
 
 

@@ -29,7 +29,7 @@ def why_unusable(device: torch.device, *, strips: bool = False) -> str | None:
 def covers_poolings(x: Tensor, poolings: Sequence[Pooling]) -> bool:
     """Whether there is a kernel for these poolings of a map (N, C, H, W).
 
-    There is one for a mean, a maximum, or both, over all places or all channels; and one for the
+    There is one for a mean, a maximum, or both, over all locations or all channels; and one for the
     means of all rows and of all columns.
     """
     kinds = sorted(pooling.kind for pooling in poolings)
@@ -45,7 +45,7 @@ def covers_poolings(x: Tensor, poolings: Sequence[Pooling]) -> bool:
 def covers_gates(x: Tensor, gates: Sequence[Tensor]) -> bool:
     """Whether there is a kernel for these gates of a map (N, C, H, W).
 
-    There is one for a gate of channels or of places, and one for a gate of rows with a gate of
+    There is one for a gate of channels or of locations, and one for a gate of rows with a gate of
     columns.
     """
     samples, channels, height, width = x.shape
@@ -156,7 +156,7 @@ def gated_residual_backward(
         x: the map.
         grad: the gradient of `y`.
         y: the result of the forward pass.
-        gate: the gate, of channels or of places.
+        gate: the gate, of channels or of locations.
         of_map: buffer for the gradient of the map.
         of_gate: buffer for that of the gate.
         of_shortcut: buffer for that of the shortcut.

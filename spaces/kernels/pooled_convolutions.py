@@ -73,7 +73,7 @@ def convolve_vectors(layer: nn.Conv1d, vectors: Tensor) -> Tensor:
     size, kernel = vectors.shape[1], layer.kernel_size[0]
     if not can_fuse(vectors, counted=True):
         return _run(layer, vectors.unsqueeze(1)).squeeze(1)
-    long = size > current_limits().max_matrix_places
+    long = size > current_limits().max_matrix_locations
     if long and _is_bf16_inference(vectors):
         return _run(layer, vectors.unsqueeze(1)).squeeze(1)
     weight = layer.weight.flatten()
@@ -91,12 +91,12 @@ def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
         return _run(layer, x.permute(0, 3, 1, 2))
     limits = current_limits()
     samples, height, width, channels = x.shape
-    if height * width <= limits.max_matrix_places:
+    if height * width <= limits.max_matrix_locations:
         return (x.flatten(1) @ _plane_matrix(layer, (height, width))).view(
             samples, 1, height, width
         )
-    places = samples * height * width
-    if width > limits.max_turned_plane_width or places < limits.min_turned_plane_places:
+    locations = samples * height * width
+    if width > limits.max_turned_plane_width or locations < limits.min_turned_plane_locations:
         return _run(layer, x.permute(0, 3, 1, 2))
     columns = x.view(samples, height, 1, width * channels).permute(0, 3, 1, 2)
     weight = _column_weight(layer.weight, width)
@@ -122,12 +122,12 @@ def _run(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def _plane_matrix(layer: nn.Conv2d, size: tuple[int, int]) -> Tensor:
-    """A kernel (1, channels, k, k) as (places · channels, places): from planes to the result."""
+    """A kernel (1, channels, k, k) as the matrix (locations · channels, locations)."""
     channels, height, width = layer.weight.shape[1:]
     pairs = convolution_matrix(size, (height, width), (1, 1), (height // 2, width // 2))
     matrix = pairs.to(layer.weight) @ layer.weight.view(channels, -1).mT
-    places = size[0] * size[1]
-    return matrix.view(places, places, channels).mT.reshape(-1, places)
+    locations = size[0] * size[1]
+    return matrix.view(locations, locations, channels).mT.reshape(-1, locations)
 
 
 def _column_weight(weight: Tensor, width: int) -> Tensor:

@@ -6,16 +6,16 @@ oneDNN is made for large maps, and small images bring every network to small one
 stages of MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for images of 32 pixels), oneDNN
 has no kernel for the gradient of the weights. It multiplies matrices of a single row, one channel
 and one image at a time. That takes ten to two hundred times as long as needed, and 40 % of a step
-of MobileNetV3. Here all pairs of places come first, as one product of matrices for each channel,
+of MobileNetV3. Here all pairs of locations come first, as one product of matrices for each channel,
 and every tap of the kernel then sums those that it reads. The output and the gradient of the map
 stay torch's:
 
-    P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a place of the input, of the output
+    P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a location of the input, of the output
     dw[c, t]   = Σ_{i, o} P[c, i, o] · M[i, o, t]   M: 1 where tap t reads i for o, else 0
 
 **Pointwise.** A 1×1 convolution of a map with channels last is a product of two matrices that need
 no rearranging. oneDNN brings the weights into a memory order of its own before each of its three
-products; over few places that takes longer than the products.
+products; over few locations that takes longer than the products.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def covers_depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     """
     if not groups == weight.shape[0] == x.shape[1] > 1:
         return False
-    if _places(x) > current_limits().max_depthwise_places:
+    if _locations(x) > current_limits().max_depthwise_locations:
         return False
     height, width = weight.shape[2:]
     if height > x.shape[2] or width > x.shape[3]:
@@ -86,17 +86,17 @@ def covers_depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
 def covers_pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether a 1×1 convolution is faster as a product of matrices.
 
-    It is over few places with channels last; with AVX-512, for few multiplications as well.
+    It is over few locations with channels last; with AVX-512, for few multiplications as well.
 
     Args:
         x: the map (N, C, H, W).
         weight: (C_out, C_in / groups, kernel height, kernel width).
         groups: groups of the convolution.
     """
-    limits, rows = current_limits(), len(x) * _places(x)
+    limits, rows = current_limits(), len(x) * _locations(x)
     return (
         groups == weight.shape[2] == weight.shape[3] == 1
-        and _places(x) <= limits.max_pointwise_places
+        and _locations(x) <= limits.max_pointwise_locations
         and rows <= limits.max_pointwise_rows
         and (rows * weight.numel() <= limits.max_pointwise_products or not _has_avx512())
         and x.is_contiguous(memory_format=torch.channels_last)
@@ -121,7 +121,7 @@ def _has_avx512() -> bool:
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
-def _places(x: Tensor) -> int:
+def _locations(x: Tensor) -> int:
     return x.shape[2] * x.shape[3]
 
 

@@ -2,14 +2,14 @@
 
 Importing this module needs Triton. `batch_norm.py` imports it only for a map on a CUDA device,
 where `check` has to pass before anything else is used. A map is seen as (M, C): M = N · H · W
-places, with all channels of a place beside each other.
+locations, with all channels of a location beside each other.
 
-`forward`   sums of x and x² around the values of the first place, and the result: 3 passes
+`forward`   sums of x and x² around the values of the first location, and the result: 3 passes
 `backward`  sums of g and g · (x - mean), and the gradient of the map: 5 passes
 
 torch's own kernels make as many passes, at an eighth to a half of the speed of the memory. Sums are
-in float32 (float64 for maps in float64): first over parts of the places, then over the parts, in an
-order that depends on the shape alone, so that equal runs are equal to the last bit.
+in float32 (float64 for maps in float64): first over parts of the locations, then over the parts, in
+an order that depends on the shape alone, so that equal runs are equal to the last bit.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
@@ -285,7 +285,7 @@ def backward(
 
 
 class _Partition:
-    """How a map is divided among programs: blocks of channels, and `parts` ranges of places."""
+    """How a map is divided among programs: blocks of channels, and `parts` ranges of locations."""
 
     def __init__(self, x: Tensor) -> None:
         self.channels = x.shape[1]

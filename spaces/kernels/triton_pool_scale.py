@@ -2,8 +2,8 @@
 
 Importing this module needs Triton. `pool_scale_cuda.py` imports it only for a map on a CUDA device,
 where `check` has to pass before anything else is used. A map is seen as (N, A, B), in memory order:
-with channels last A are places and B channels, with channels first the other way round. A mean, a
-maximum or a gate keeps one of the two axes and reduces the other; `kept_length` and
+with channels last A are locations and B channels, with channels first the other way round. A mean,
+a maximum or a gate keeps one of the two axes and reduces the other; `kept_length` and
 `reduced_length` are how long they are. A program has part of the kept axis, of one sample, and goes
 along the reduced one.
 
@@ -225,7 +225,7 @@ def scale(x: Tensor, gate: Tensor, y: Tensor, shortcut: Tensor | None = None) ->
 
     Args:
         x: the map, in memory order.
-        gate: a gate that keeps either all channels or all places.
+        gate: a gate that keeps either all channels or all locations.
         y: the result.
         shortcut: another map, or None.
     """
@@ -263,7 +263,7 @@ def scale_backward(
     Args:
         x: the map, in memory order.
         grad: the gradient of the result of `scale`.
-        gate: a gate that keeps either all channels or all places.
+        gate: a gate that keeps either all channels or all locations.
         of_map: buffer for the gradient of the map; None if not needed.
         of_gate: buffer for that of the gate; None if not needed.
         y: the result of `scale` with a shortcut, or None.

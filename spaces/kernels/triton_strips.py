@@ -251,7 +251,7 @@ def _launch_tiled(
     ps, qs, ks = _lengths(x.shape, channel_axis)
     block_q = triton.next_power_of_2(qs)
     if block_q > 1024:
-        raise ValueError(f"a tile cannot have {qs} places")
+        raise ValueError(f"a tile cannot have {qs} locations")
     # Of lengths, not of the tensors: the stride of an axis of length 1 can be anything.
     if channel_axis == 3:
         strides = (qs * ks, ks, 1, ks, ks, 1, 1)

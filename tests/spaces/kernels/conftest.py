@@ -20,11 +20,11 @@ def fuse_tiny_maps() -> Iterator[None]:
         min_squares_elements=0,
         min_gate_elements=1,
         min_channel_bytes=1,
-        min_plane_places=1,
+        min_plane_locations=1,
         min_inference_strip_elements=1,
         min_inference_elements=1,
         min_inference_variance_elements=1,
-        min_turned_plane_places=1,
+        min_turned_plane_locations=1,
     ):
         yield
 

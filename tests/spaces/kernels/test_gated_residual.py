@@ -75,8 +75,8 @@ def test_residual_blocks_have_the_gradients_of_their_formula(name, layout, rando
         "apply",
         lambda *inputs: (kernel_calls.append(1), apply_kernel(*inputs))[1],
     )
-    place = "mid" if ATTENTIONS[name].positions else "residual"
-    text = f"test_resnet+{name}@all.{place}"
+    position = "mid" if ATTENTIONS[name].positions else "residual"
+    text = f"test_resnet+{name}@all.{position}"
     network = build_network(parse(text), num_classes=5, image_size=32, seed=0)
     network = randomise(network).to("cuda", torch.float64, memory_format=layout).train()
     x = torch.randn(4, 3, 32, 32, device="cuda", dtype=torch.float64).to(memory_format=layout)

@@ -12,9 +12,9 @@ from attentune.spaces.kernels.limits import DEFAULTS, current_limits, use_limits
 def test_limits_hold_inside_their_block_only():
     assert current_limits() == DEFAULTS
     with use_limits(chunk_bytes=7):
-        with use_limits(max_matrix_places=5):
+        with use_limits(max_matrix_locations=5):
             assert current_limits() == dataclasses.replace(
-                DEFAULTS, chunk_bytes=7, max_matrix_places=5
+                DEFAULTS, chunk_bytes=7, max_matrix_locations=5
             )
         assert current_limits() == dataclasses.replace(DEFAULTS, chunk_bytes=7)
     assert current_limits() == DEFAULTS
@@ -27,7 +27,7 @@ def test_limits_come_back_after_an_error():
 
 
 def test_a_limit_that_does_not_exist_is_an_error():
-    with pytest.raises(TypeError, match="min_places"), use_limits(min_places=1):
+    with pytest.raises(TypeError, match="min_locations"), use_limits(min_locations=1):
         pass
 
 

@@ -46,8 +46,8 @@ def a_map(*shape: int, layout=torch.channels_last, dtype=torch.float64, seed: in
 
 BASIS = torch.randn(1, 4, 3, 5, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
 POOLS = {
-    "mean of places": [mean(2, 3)],
-    "mean and maximum of places": [mean(2, 3), maximum(2, 3)],
+    "mean of locations": [mean(2, 3)],
+    "mean and maximum of locations": [mean(2, 3), maximum(2, 3)],
     "mean and maximum of channels": [mean(1), maximum(1)],
     "rows and columns": [mean(3), mean(2)],
     "maxima of every axis": [maximum(1), maximum(2), maximum(3)],
@@ -57,7 +57,7 @@ POOLS = {
 }
 GATES = {
     "by channel": [(3, 4, 1, 1)],
-    "by place": [(3, 1, 3, 5)],
+    "by location": [(3, 1, 3, 5)],
     "by row and column": [(3, 4, 3, 1), (3, 4, 1, 5)],
     "everywhere": [(3, 4, 3, 5)],
 }

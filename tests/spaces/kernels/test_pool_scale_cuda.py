@@ -41,7 +41,7 @@ def test_kernels_cover_means_and_maxima_along_the_same_axes_and_strips(poolings,
     assert pool_scale_cuda.covers_poolings(torch.empty(2, 8, 3, 4), poolings) is covered
 
 
-def test_kernels_cover_gates_of_channels_or_of_places():
+def test_kernels_cover_gates_of_channels_or_of_locations():
     x = torch.empty(2, 8, 3, 4)
     covered = {
         shape: pool_scale_cuda.covers_gates(x, [torch.empty(shape)])
