@@ -25,7 +25,7 @@ import numpy as np
 from attentune.benchmarks.search_replays import Replay, epochs_until_found, load_table
 from attentune.benchmarks.simulated_studies import FinalAccuracies
 from attentune.benchmarks.tabular_benchmark import TabularBenchmark
-from attentune.studies.config import SETTINGS
+from attentune.studies.config import PRUNER_SETTINGS
 from attentune.studies.database.store import Store
 from attentune.studies.records import TrialRecord
 
@@ -76,7 +76,7 @@ def read_study(database: str, name: str) -> tuple[str, dict[str, str], list[Tria
         environment = next(iter(store.trials.read_environments(study).values()))
     config = study.config.study
     pruning = config.pruning.model_dump()
-    told = ",".join(f"{name}={pruning[name]}" for name in SETTINGS[pruning["pruner"]])
+    told = ",".join(f"{name}={pruning[name]}" for name in PRUNER_SETTINGS[pruning["pruner"]])
     return f"{config.sampler}/{pruning['pruner']}{':' * bool(told)}{told}", environment, trials
 
 

@@ -201,7 +201,7 @@ def parse_way(way: str) -> tuple[SamplerName, Pruning, bool]:
     """
     sampler, _, pruner = way.partition("/")
     is_oracle = pruner.partition(":")[0] == "oracle"
-    fields = Pruning.written(pruner.replace("oracle", "front", 1) or "none")
+    fields = Pruning.parse_fields(pruner.replace("oracle", "front", 1) or "none")
     return cast(SamplerName, sampler), Pruning.model_validate(fields), is_oracle
 
 

@@ -25,24 +25,26 @@ SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 DEFAULT_SAMPLER: SamplerName = "additive"
 
 PrunerName = Literal["asha", "front", "none"]
-SETTINGS: dict[str, tuple[str, ...]] = {
+PRUNER_SETTINGS: dict[str, tuple[str, ...]] = {
     "asha": ("first", "eta", "signal"),
     "front": ("first", "eta", "chance"),
     "none": (),
 }
-"""What each pruner can be told."""
-FIRST_OF_FRONT = 0.125
-"""Where the first rung of `front` stands, if nothing else is asked for."""
+"""The fields of `Pruning` that each pruner reads."""
+DEFAULT_FIRST_RUNG_OF_FRONT = 0.125
+"""The default of `first` for the pruner `front`."""
 
 
 class Pruning(BaseModel):
-    """When trials are stopped early; see `prune.Pruner`.
+    """Which trials are stopped early, and when; the pruners are in `search/pruning`.
 
-    `first` is the first rung as a part of all epochs (by default a quarter, for `front` an eighth),
-    `eta` how much further each next one is, and, for `asha`, one in how many goes on. `signal`
-    stands for its accuracy: an epoch's validation accuracy, its mean training loss, or the accuracy
-    that is expected after such a loss. `front` stops what has less than the `chance` of the surest
-    architecture to be on the front.
+    Attributes:
+        first: the first rung as a fraction of all epochs; by default 0.25, for `front` 0.125.
+        eta: the ratio of one rung to the one before; `asha` lets one trial in `eta` go on.
+        signal: what `asha` compares trials by: the validation accuracy at the rung, the mean
+            training loss there, or the final accuracy that the model expects.
+        chance: `front` stops an architecture whose odds to be on the front are below this fraction
+            of the best odds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -55,18 +57,22 @@ class Pruning(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _first(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("pruner") == "front":
-            return {"first": FIRST_OF_FRONT, **given}
-        return given
+    def _set_first(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("pruner") == "front":
+            return {"first": DEFAULT_FIRST_RUNG_OF_FRONT, **fields}
+        return fields
 
     @classmethod
-    def written(cls, text: str) -> dict[str, str]:
-        """The fields of `asha` or of `asha:first=0.25,eta=4`; ValueError for other text."""
+    def parse_fields(cls, text: str) -> dict[str, str]:
+        """The fields that a text such as `asha` or `asha:first=0.25,eta=4` sets.
+
+        Raises:
+            ValueError: the pruner or the setting is unknown, or a value is missing.
+        """
         name, _, rest = text.partition(":")
-        if name not in SETTINGS:
+        if name not in PRUNER_SETTINGS:
             raise ValueError(f"{name!r} should be 'asha', 'front' or 'none'")
-        fields, known = {"pruner": name}, SETTINGS[name]
+        fields, known = {"pruner": name}, PRUNER_SETTINGS[name]
         for pair in filter(None, rest.split(",")):
             key, equals, value = (part.strip() for part in pair.partition("="))
             if name == "none":

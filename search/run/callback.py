@@ -95,8 +95,9 @@ class Callback:
     """Is told what happens in a running study. Override what you need; every method does nothing.
 
     Each method is called in the coordinator's process, after what it tells about has been recorded.
-    Workers wait meanwhile, so it should return soon. An exception in a callback is logged with its
-    traceback, and the study goes on: a display or a tracker that fails must not lose a result.
+    The coordinator waits meanwhile, so it should return soon. An exception in a callback is logged
+    with its traceback, and the study continues: a display or a tracker that fails must not lose a
+    result.
 
     Every `on_trial_start` is followed by exactly one of `on_trial_end`, `on_trial_rejected` and
     `on_trial_interrupted`, unless the run itself ends with an error.

@@ -16,7 +16,7 @@ from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, confirmed, finalists
-from ...studies.config import Pruning, StudyConfig
+from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
 from ...studies.stored_config import ConfirmPlan
@@ -225,15 +225,36 @@ class ConfirmationSource:
         raise AssertionError(f"{architecture} was rejected: {reason}")
 
 
-def confirmation_config(config: StudyConfig, plan: ConfirmPlan) -> StudyConfig:
-    """The configuration of confirming trials: as long as planned, with accuracy alone.
+def confirmation_run(
+    run: StudyRun, plan: ConfirmPlan, request: ConfirmRequest, trials: int
+) -> StudyRun:
+    """How confirming trials run: as long as planned, and compared by accuracy alone.
 
-    None of them is pruned, since they are compared by their accuracy on the test split at the end.
+    None of them is pruned, since all are judged on the test split at their end.
+
+    Args:
+        run: the study as it was searched.
+        plan: what to confirm.
+        request: which workers and device to use, if not those of the search.
+        trials: how many confirming trials there are in all.
+
+    Raises:
+        UsageError: a value is out of range.
     """
     changes = {
-        "recipe": config.recipe.model_copy(update={"epochs": plan.epochs}),
+        "recipe": run.config.recipe.model_copy(update={"epochs": plan.epochs}),
         "objectives": ("accuracy",),
         "limits": {},
         "pruning": Pruning(),
     }
-    return config.model_copy(update=changes)
+    run_plan: RunPlan = validated(
+        RunPlan,
+        "confirm",
+        trials=trials,
+        trial_timeout=run.plan.trial_timeout,
+        workers=request.workers or run.plan.workers,
+        workers_per_gpu=run.plan.workers_per_gpu,
+        pool=run.plan.pool,
+        device=request.device or run.plan.device,
+    )
+    return replace(run, config=run.config.model_copy(update=changes), plan=run_plan)

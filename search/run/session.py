@@ -18,7 +18,6 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ from ...runners.data import Progress
 from ...runners.workers.local_pool import warm_up
 from ...runners.workers.pool import make_pool
 from ...spaces.attentions.plugins.register import origins_of
-from ...studies.config import RunPlan, validated
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..pruning.base import Pruner
@@ -164,7 +162,7 @@ def confirm_study(
         ConfirmationSource,
         ConfirmRequest,
         StudyTrials,
-        confirmation_config,
+        confirmation_run,
         plan_confirmation,
     )
 
@@ -179,17 +177,7 @@ def confirm_study(
         warm_up()
         from ...runners.data import prepare_data
 
-        plan = validated(
-            RunPlan,
-            "confirm",
-            trials=trial_source.total,
-            trial_timeout=run.plan.trial_timeout,
-            workers=request.workers or run.plan.workers,
-            workers_per_gpu=run.plan.workers_per_gpu,
-            pool=run.plan.pool,
-            device=request.device or run.plan.device,
-        )
-        run = replace(run, config=confirmation_config(run.config, confirm_plan), plan=plan)
+        run = confirmation_run(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
         prepare_data(run.config.recipe)
         logger.info(trial_source.announcement(len(devices)))

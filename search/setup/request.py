@@ -196,7 +196,7 @@ class SearchRequest(_SharedSettings):
     @field_validator("pruner", mode="before")
     @classmethod
     def _pruning(cls, value: Any) -> Any:
-        return Pruning.written(value) if isinstance(value, str) else value
+        return Pruning.parse_fields(value) if isinstance(value, str) else value
 
     @property
     def limits(self) -> dict[str, float]:

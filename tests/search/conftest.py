@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from attentune.search.run.confirm import (
     ConfirmationSource,
     ConfirmRequest,
     StudyTrials,
-    confirmation_config,
+    confirmation_run,
     plan_confirmation,
 )
 from attentune.search.run.coordinator import Coordinator
@@ -213,15 +212,13 @@ class Bench:
     ) -> None:
         """Confirm the study, or continue with that, as a new process would."""
         searched = self._study_run(name)
-        trials = StudyTrials.read(self.store, searched.record)
-        searched, plan = plan_confirmation(searched, trials, ConfirmRequest(**request))
+        trials, asked = StudyTrials.read(self.store, searched.record), ConfirmRequest(**request)
+        searched, plan = plan_confirmation(searched, trials, asked)
         source = ConfirmationSource(searched, plan, trials)
-        config = confirmation_config(searched.config, plan)
-        run = replace(searched, config=config, plan=RunPlan(trials=source.total))
-        pool = self.new_pool()
+        run = confirmation_run(searched, plan, asked, source.total)
+        pool, hooks = self.new_pool(), [EpochHook(on_epoch)]
         with hold_lease(self.store, run.record, counted=False) as lease:
-            hooks = [EpochHook(on_epoch)]
-            Coordinator(run, lease, source, make_pruner(config), pool, hooks).run()
+            Coordinator(run, lease, source, make_pruner(run.config), pool, hooks).run()
 
     def new_pool(self) -> FormulaPool:
         """The workers of a new process: what lies on the disk is still there."""

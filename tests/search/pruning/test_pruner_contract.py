@@ -7,7 +7,7 @@ from attentune.runners.results import Costs, EpochReport
 from attentune.search.pruning.table import PRUNER_FACTORIES
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
-from attentune.studies.config import SAMPLERS, SETTINGS, Pruning
+from attentune.studies.config import PRUNER_SETTINGS, SAMPLERS, Pruning
 from attentune.studies.records import BASELINE, SEARCH
 
 PRUNINGS = {
@@ -26,7 +26,7 @@ def judge(pruner, epoch, role=SEARCH, number=1000, params=10**9):
 
 
 def test_the_table_holds_the_names_that_the_setting_offers():
-    assert set(PRUNER_FACTORIES) == set(SETTINGS)
+    assert set(PRUNER_FACTORIES) == set(PRUNER_SETTINGS)
 
 
 @every_pruner

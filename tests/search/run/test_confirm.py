@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.errors import StudyError
 from attentune.search.run.confirm import FRESH_SEED_OFFSET
+from attentune.studies.config import Pruning
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
 
 
@@ -109,3 +110,12 @@ def test_a_confirmation_in_between_changes_nothing_for_the_search(bench, sampler
     assert spent < 60
     bench.run("s", 16)
     assert bench.rows("s") == bench.rows("whole")
+
+
+def test_in_a_study_that_prunes_no_confirming_trial_is_pruned(bench):
+    """Each is judged on the test split, which it reaches only at its end."""
+    pruning = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
+    bench.run("s", 20, bench.config(sampler="random", pruning=pruning, recipe={"epochs": 9}))
+    assert "pruned" in {trial.state for trial in bench.store.trials.read("s")}
+    bench.confirm("s", seeds=3)
+    assert {trial.state for trial in confirming(bench)} == {"complete"}
