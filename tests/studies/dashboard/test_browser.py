@@ -106,9 +106,9 @@ def served(path: Any, study: str | None = None, token: str | None = None) -> Ite
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def opened(
     context.close()
 
 
-def until(page: Any, expression: str, seconds: float = 60) -> None:
+def wait_until(page: Any, expression: str, seconds: float = 60) -> None:
     """Wait for a JavaScript expression; the page's policy forbids Playwright's own way."""
     ends = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -140,11 +140,11 @@ def until(page: Any, expression: str, seconds: float = 60) -> None:
         page.wait_for_timeout(100)
 
 
-def settled(page: Any) -> None:
+def wait_for_figures(page: Any) -> None:
     """Every figure is drawn."""
-    until(
+    wait_until(
         page,
-        "(found => found.length > 0 && found.every(p => p.querySelector('.main-svg') && p.layout"
+        "(graphs => graphs.length > 0 && graphs.every(p => p.querySelector('.main-svg') && p.layout"
         " && ((p.data || []).length"
         " || (p.layout.annotations || []).some(a => !a.text.includes('Computing')))))"
         "([...document.querySelectorAll('main .js-plotly-plot')])",
@@ -167,7 +167,7 @@ def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
         for path in PAGES:
             page.goto(f"{address}{path}?study=done")
             if path in FIGURES:
-                settled(page)
+                wait_for_figures(page)
             else:
                 page.get_by_text(MESSAGES[path]).first.wait_for()
             over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -199,10 +199,10 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
                 search.wait(60)
                 for path in FIGURES:
                     page.goto(f"{address}{path}?study=real")
-                    settled(page)
+                    wait_for_figures(page)
                 page.goto(f"{address}/attention-maps?study=real&trial=3")
                 page.get_by_text("classified correctly").wait_for(timeout=120_000)
-                settled(page)
+                wait_for_figures(page)
                 page.goto(f"{address}/?study=real&trial=3")
                 page.locator(".trial-card .js-plotly-plot .main-svg").first.wait_for()
                 assert complaints == []
@@ -229,7 +229,7 @@ def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser
                 page.goto(f"{address}{path}?study={study}")
                 page.locator("main section").first.wait_for()
                 if path in FIGURES:
-                    settled(page)
+                    wait_for_figures(page)
         page.goto(f"{address}/history?study=unlucky")
         page.get_by_text("no memory left").wait_for()
         assert complaints == []
@@ -239,7 +239,7 @@ def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser
 def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
     with served(writer.name, "done") as address, opened(browser) as (page, complaints):
         page.goto(address)
-        settled(page)
+        wait_for_figures(page)
         # The last marker that is drawn lies on top and can be hit.
         marker = page.locator("#page .plot").first.locator(".points path").last
         card = page.locator(".trial-card")
@@ -253,7 +253,7 @@ def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
         text = card.locator(".copied").first.inner_text()
         assert text in TEXTS
         card.get_by_role("button", name="Copy").first.click()
-        until(page, "document.body.innerText.includes('Copied')")
+        wait_until(page, "document.body.innerText.includes('Copied')")
         assert page.evaluate("navigator.clipboard.readText()") == text
         number = int(re.search(r"trial=(\d+)", page.url)[1])
         assert f"--pick {number}" in card.inner_text()
@@ -287,7 +287,7 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         writer.trials.finish("young", 0, result(0.5, 1000))
         for number in (1, 2):
             run_trial(writer, "young", number, TEXTS[number])
-        until(
+        wait_until(
             page,
             "(document.querySelector('main .js-plotly-plot') || {data: []}).data.some("
             "trace => trace.name === 'baselines')",
@@ -302,7 +302,7 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         zoomed = page.evaluate(f"{graph}.layout.xaxis.range")
         run_trial(writer, "young", 3, TEXTS[3])
         page.get_by_text("4 trials done").wait_for()
-        until(page, f"{graph}.data.some(trace => trace.name === 'eca')")
+        wait_until(page, f"{graph}.data.some(trace => trace.name === 'eca')")
         assert page.evaluate(f"{graph}.layout.xaxis.range") == zoomed
         assert page.evaluate("window.loadedOnce")
         assert complaints == []
@@ -315,7 +315,7 @@ def test_filters_are_restored_from_the_address(writer, browser):
         page.get_by_text("3 of 5 architectures pass").or_(
             page.get_by_text("2 of 5 architectures pass")
         ).wait_for()
-        settled(page)
+        wait_for_figures(page)
         graph = "document.querySelector('main .js-plotly-plot')"
         assert page.evaluate(f"{graph}.layout.xaxis.type") == "log"
         assert "Multiply-adds" in page.evaluate(f"{graph}.layout.xaxis.title.text")
@@ -335,7 +335,7 @@ def test_names_and_messages_are_shown_as_text(writer, browser):
     with served(writer.name, HOSTILE) as address, opened(browser) as (page, complaints):
         for path in FIGURES:
             page.goto(f"{address}{path}")
-            settled(page)
+            wait_for_figures(page)
         page.goto(f"{address}/history")
         page.locator("main code", has_text=HOSTILE).wait_for()
         assert page.locator("img[src=x]").count() == 0
@@ -348,7 +348,7 @@ def test_names_and_messages_are_shown_as_text(writer, browser):
 def test_a_figure_is_saved_with_its_data(writer, browser):
     with served(writer.name, "done") as address, opened(browser) as (page, _):
         page.goto(address)
-        settled(page)
+        wait_for_figures(page)
         for kind, begins in (
             ("CSV", b"\xef\xbb\xbfseries,x,y"),
             ("SVG", b"<svg"),

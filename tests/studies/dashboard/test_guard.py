@@ -8,13 +8,13 @@ from attentune.studies.dashboard.guard import COOKIE, Guard
 
 def request(guard, **environ):
     """Status, headers and body of a request to the guarded application."""
-    told = {}
+    response = {}
 
     def start(status, headers, *_):
-        told["status"], told["headers"] = status, dict(headers)
+        response["status"], response["headers"] = status, dict(headers)
 
     body = b"".join(guard({"HTTP_HOST": "localhost:8050", "PATH_INFO": "/", **environ}, start))
-    return told["status"][:3], told["headers"], body
+    return response["status"][:3], response["headers"], body
 
 
 def inner(environ, start):
@@ -36,8 +36,8 @@ def inner(environ, start):
 )
 def test_a_host_name_that_was_not_meant_is_refused(host, status):
     guard = Guard(inner, ("localhost", "127.0.0.1", "::1"), None, "default-src 'self'")
-    found, headers, _ = request(guard, HTTP_HOST=host)
-    assert found == status
+    answered, headers, _ = request(guard, HTTP_HOST=host)
+    assert answered == status
     assert (headers.get("Content-Security-Policy") == "default-src 'self'") == (status == "200")
 
 

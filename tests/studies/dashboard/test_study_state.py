@@ -24,10 +24,10 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
     rows = []
     whole = reader.trials.read_changed
 
-    def counted(*given):
-        found = list(whole(*given))
-        rows.append(sum(map(len, found)))
-        return found
+    def counted(*arguments):
+        parts = list(whole(*arguments))
+        rows.append(sum(map(len, parts)))
+        return parts
 
     monkeypatch.setattr(reader.trials, "read_changed", counted)
     store.trials.start(study, 100, parse("resnet18+eca@all.residual"), seed=0)
@@ -43,16 +43,18 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
     assert state.analysis.findings().best.number == 100
     assert max(rows) == 1
     expected = analyse(study, reader.trials.read(study), stages=state.analysis.stages)
-    found = state.analysis.findings()
-    assert (found.counts, found.noise, found.table) == (
+    findings = state.analysis.findings()
+    assert (findings.counts, findings.noise, findings.table) == (
         expected.counts,
         expected.noise,
         expected.table,
     )
-    assert [p.numbers for p in found.architectures] == [p.numbers for p in expected.architectures]
-    assert [p.gain for p in found.architectures] == [p.gain for p in expected.architectures]
-    assert [p.numbers for p in found.front] == [p.numbers for p in expected.front]
-    assert found.knee.numbers == expected.knee.numbers
+    assert [p.numbers for p in findings.architectures] == [
+        p.numbers for p in expected.architectures
+    ]
+    assert [p.gain for p in findings.architectures] == [p.gain for p in expected.architectures]
+    assert [p.numbers for p in findings.front] == [p.numbers for p in expected.front]
+    assert findings.knee.numbers == expected.knee.numbers
 
 
 def test_filters_select_what_is_drawn_and_keep_the_baselines(store, study, reader, add):
@@ -82,11 +84,11 @@ def test_of_very_many_architectures_the_best_of_every_cell_are_drawn(
     for ratio in range(2, 40):
         add(f"resnet18+se(r={ratio})@s1.residual", 0.5 + ratio / 100, 1000 + ratio)
     state = StudyState(reader, study)
-    found = state.analysis.findings(Address(trial=3))
-    assert len(found.architectures) <= 10 + len(found.front) + 2
-    assert {p.number for p in found.front} <= {p.number for p in found.architectures}
-    assert {0, 3} <= {p.number for p in found.architectures}
-    assert found.counts["complete"] == 39
+    findings = state.analysis.findings(Address(trial=3))
+    assert len(findings.architectures) <= 10 + len(findings.front) + 2
+    assert {p.number for p in findings.front} <= {p.number for p in findings.architectures}
+    assert {0, 3} <= {p.number for p in findings.architectures}
+    assert findings.counts["complete"] == 39
 
 
 def test_an_empty_study_and_one_that_only_failed_have_nothing_to_show(store, study, reader):

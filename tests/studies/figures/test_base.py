@@ -20,11 +20,11 @@ PARAMS = OBJECTIVES["params"]
 def test_every_figure_without_data_shows_a_sentence(
     theme: Theme, findings: Callable[[], Findings]
 ) -> None:
-    found = findings()
+    empty = findings()
     for figure in (
-        pareto_figure(found, PARAMS, theme),
-        heatmap_figure(found.table, theme),
-        learning_curves_figure(found, [], [], theme),
+        pareto_figure(empty, PARAMS, theme),
+        heatmap_figure(empty.table, theme),
+        learning_curves_figure(empty, [], [], theme),
     ):
         assert not figure.data
         assert "yet" in figure.layout.annotations[0].text

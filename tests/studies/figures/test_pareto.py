@@ -43,11 +43,11 @@ def test_the_tradeoff_shows_means_errors_baselines_and_the_front(
 def test_three_objectives_have_the_third_as_colour(
     filled: None, findings: Callable[[], Findings]
 ) -> None:
-    found = findings()
-    figure = three_objectives_figure(found, PARAMS, OBJECTIVES["macs"])
+    summary = findings()
+    figure = three_objectives_figure(summary, PARAMS, OBJECTIVES["macs"])
     [markers, _] = figure.data
-    assert list(markers.marker.color) == [p.values["macs"] for p in found.architectures]
-    assert list(markers.customdata) == [p.number for p in found.architectures]
+    assert list(markers.marker.color) == [p.values["macs"] for p in summary.architectures]
+    assert list(markers.customdata) == [p.number for p in summary.architectures]
 
 
 @pytest.mark.parametrize(

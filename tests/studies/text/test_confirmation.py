@@ -19,44 +19,44 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
     names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
     search = searched(dict(zip(names, (0.60, 0.66, 0.65, 0.67, 0.62), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.740, 0.7402, 0.7399, 0.7005)), strict=True))
-    found = confirmed(search, test)
-    sentence = conclusion(found)
+    confirmation = confirmed(search, test)
+    sentence = conclusion(confirmation)
     assert (
         "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
     )
     assert "(5 seeds, p < 0.001 after correction)" in sentence
     assert "the first three cannot be told apart" in sentence
     assert "ranks at 8 epochs agree with ranks at 20" in sentence
-    assert [c.finalist for c in found.contenders] == [True, True, True, True, False]
-    told = confirmation_json(found, sentence)
-    assert told["contenders"][0]["gain"]["claimed"]
-    assert not told["contenders"][3]["gain"]["claimed"]
+    assert [c.finalist for c in confirmation.contenders] == [True, True, True, True, False]
+    shown = confirmation_json(confirmation, sentence)
+    assert shown["contenders"][0]["gain"]["claimed"]
+    assert not shown["contenders"][3]["gain"]["claimed"]
 
 
 def test_without_a_claim_it_says_what_would_have_been_found() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
-    assert conclusion(found).startswith("No architecture can be claimed to be better")
-    assert "with a power of 80 %" in conclusion(found)
-    assert not found.pairs
+    confirmation = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
+    assert conclusion(confirmation).startswith("No architecture can be claimed to be better")
+    assert "with a power of 80 %" in conclusion(confirmation)
+    assert not confirmation.pairs
 
 
 def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    found = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
-    assert "`se(r=4)@s1.residual` is worse than it" in conclusion(found)
-    assert not found.better
+    confirmation = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
+    assert "`se(r=4)@s1.residual` is worse than it" in conclusion(confirmation)
+    assert not confirmation.better
 
 
 def test_ranks_that_turn_round_are_warned_of() -> None:
     names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
     search = searched(dict(zip(names, (0.70, 0.66, 0.65, 0.62, 0.60), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.710, 0.725, 0.740, 0.755)), strict=True))
-    found = confirmed(search, test)
-    assert found.agreement is not None
-    assert found.agreement.rho == pytest.approx(-1.0)
-    assert "Search again with more epochs" in (rank_warning(found) or "")
-    assert "hardly (ρ = −1.00)" in conclusion(found)
+    confirmation = confirmed(search, test)
+    assert confirmation.agreement is not None
+    assert confirmation.agreement.rho == pytest.approx(-1.0)
+    assert "Search again with more epochs" in (rank_warning(confirmation) or "")
+    assert "hardly (ρ = −1.00)" in conclusion(confirmation)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
 def test_too_little_to_tell_is_said_as_such(
     accuracies: dict[str, list[float | None]], words: str
 ) -> None:
-    found = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
-    assert words in conclusion(found)
-    assert rank_warning(found) is None
+    confirmation = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
+    assert words in conclusion(confirmation)
+    assert rank_warning(confirmation) is None
 
 
 def test_a_difference_is_as_precise_as_it_was_measured() -> None:
