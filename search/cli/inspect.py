@@ -16,6 +16,7 @@ from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
 from ...spaces.attentions.registry import attention, describe_attentions
 from ...spaces.backbones.stem import Stem
+from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from .shared import Json, out, plain_table, print_json
 
@@ -161,8 +162,10 @@ def _print_measurement(measurement: Measurement, device: str, batch_size: int) -
         table.add_row(name, f"{formatting.integer(value)} ({formatting.count(value)})")
     if costs.latency_ms is not None and costs.latency_ratio is not None:
         bare = f"{costs.latency_ratio:.3f} × the bare backbone"
-        table.add_row("latency", f"{costs.latency_ms:.3g} ms per image on {device}, {bare}")
-    table.add_row("training memory", f"{costs.memory_mib:.0f} MiB at batch {batch_size}")
+        latency = formatting.cost(costs.latency_ms, OBJECTIVES["latency"])
+        table.add_row("latency", f"{latency} per image on {device}, {bare}")
+    memory = formatting.cost(costs.memory_mib, OBJECTIVES["memory"])
+    table.add_row("training memory", f"{memory} at batch {batch_size}")
     out.print(table)
 
 

@@ -15,6 +15,7 @@ from ...studies.analysis import analyse
 from ...studies.analysis.confirmation import Confirmation, Contender, confirmed
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
+from ...studies.objectives import BY_KEY
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
@@ -109,6 +110,16 @@ def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str |
     return [f"#{summary.number}", accuracy, gain, *costs, text]
 
 
+def _value(key: str, value: float) -> str:
+    """A value of a trial with its unit; counts with all their digits."""
+    if key == "accuracy":
+        return formatting.percent(value)
+    if key == "latency_ratio":
+        return f"{value:.3f} × the bare backbone"
+    objective = BY_KEY[key]
+    return formatting.cost(value, objective) if objective.unit else formatting.integer(int(value))
+
+
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     """One trial in detail: its settings, results, epochs and environment."""
     table = plain_table("", "")
@@ -121,7 +132,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("role", trial.role),
         ("state", trial.state + (f": {trial.note}" if trial.note else "")),
     ]
-    facts += [(key, f"{value:,.6g}") for key, value in trial.values.items()]
+    facts += [(key, _value(key, value)) for key, value in trial.values.items()]
     if trial.seconds is not None:
         facts.append(("time", formatting.duration(trial.seconds)))
     if trial.failure:

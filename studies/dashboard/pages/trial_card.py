@@ -134,7 +134,7 @@ def _costs(
                 change = formatting.relative_change(values[cost.key], bare.values[cost.key])
             rows.append([cost.title, formatting.cost(values[cost.key], cost), change])
     if trial.peak_memory_mib is not None:
-        memory = f"{trial.peak_memory_mib:,.0f} MiB"
+        memory = formatting.cost(trial.peak_memory_mib, OBJECTIVES["memory"])
         rows.append(["Peak memory", memory, formatting.MISSING])
     return table(["", ">value", ">difference"], rows)
 

@@ -18,6 +18,7 @@ def test_show_and_list_tell_people_the_same(finished):
     trial = attentune("show", "first", "--trial", "1", cwd=finished).stdout
     assert "test_resnet+se(r=16,start=identity)@all.residual" in trial
     assert "torch" in trial
+    assert re.search(r"params +[\d,]{7,}\s", trial), "counts have all their digits"
 
 
 def test_rm_removes_the_study_everywhere(finished, tmp_path):
