@@ -133,7 +133,13 @@ class RecordedSearch:
 
 
 def record_starts(trials: TrialWriter, study: StudyRecord, proposals: list[Proposal]) -> None:
-    """Record that trials begin; each is removed from the list once it is recorded."""
+    """Record that trials begin.
+
+    Args:
+        trials: where to record it.
+        study: the study they belong to.
+        proposals: the trials; each is removed from the list once it is recorded.
+    """
     while proposals:
         proposal = proposals[0]
         trials.start(

@@ -36,7 +36,7 @@ class Pruner(ABC):
     """
 
     @abstractmethod
-    def remember(self, recorded: RecordedSearch) -> None:
+    def replay(self, recorded: RecordedSearch) -> None:
         """Learn from what was recorded before this process started.
 
         A pruner that has nothing to learn does not touch `recorded`, since reading is slow.

@@ -11,7 +11,7 @@ from .base import Pruner, TrialIdentity
 class NoPruner(Pruner):
     """Lets every trial go on."""
 
-    def remember(self, recorded: RecordedSearch) -> None:
+    def replay(self, recorded: RecordedSearch) -> None:
         """Nothing to learn."""
 
     def judge(

@@ -63,7 +63,7 @@ class RungPruner(Pruner):
             rung: the epoch.
         """
 
-    def remember(self, recorded: RecordedSearch) -> None:
+    def replay(self, recorded: RecordedSearch) -> None:
         """Take in what was recorded, in the order in which it happened."""
         trials = {trial.number: trial for trial in recorded.trials}
         for trial in trials.values():

@@ -115,7 +115,7 @@ class Proposer:
         self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
         self._pending: list[Proposal] = []
         self.sampler = make_sampler(SamplerContext(config, space, costs, self.history))
-        self.sampler.remember(recorded)
+        self.sampler.replay(recorded)
 
     def next_trial(self) -> Proposal:
         """The next trial. `write_pending` has to follow once it has begun.

@@ -135,7 +135,7 @@ def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] =
         space = bind_space(config.space, costs.site_map)
         proposer = Proposer(store, record, config, space, costs, study)
         pruner = make_pruner(config)
-        pruner.remember(RecordedSearch(store, record))
+        pruner.replay(RecordedSearch(store, record))
         return _coordinate(run, lease, proposer, pruner, devices, callbacks)
 
 

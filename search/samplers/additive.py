@@ -71,7 +71,7 @@ class AdditiveSampler(Sampler):
         self.histories = TrialHistories(config)
         self._speculation: Speculation | None = None
 
-    def remember(self, recorded: RecordedSearch) -> None:
+    def replay(self, recorded: RecordedSearch) -> None:
         """Learn from the trials and epochs that were recorded before this process started."""
         self.histories.replay(recorded.trials, recorded.epochs)
 

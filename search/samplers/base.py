@@ -87,7 +87,7 @@ class Sampler:
         """A new sampler of Optuna's with this seed."""
         return RandomSampler(seed=seed)
 
-    def remember(self, recorded: RecordedSearch) -> None:
+    def replay(self, recorded: RecordedSearch) -> None:
         """Learn from what was recorded before this process started."""
 
     def on_epoch(self, number: int, report: EpochReport) -> None:

@@ -185,7 +185,7 @@ class Bench:
         """The study's pruner as a new process would have it."""
         run = self._study_run(name)
         pruner = make_pruner(run.config)
-        pruner.remember(RecordedSearch(self.store, run.record))
+        pruner.replay(RecordedSearch(self.store, run.record))
         return pruner
 
     def _study_run(self, name: str, **plan: Any) -> StudyRun:

@@ -75,4 +75,4 @@ def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
 
 
 def test_without_pruning_nothing_is_read():
-    PRUNER_FACTORIES["none"](None).remember(None)
+    PRUNER_FACTORIES["none"](None).replay(None)
