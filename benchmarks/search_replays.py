@@ -54,7 +54,7 @@ from attentune.search.pruning.table import make_pruner
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.trial_source import Proposal
-from attentune.studies.analysis.analyse import Matrix
+from attentune.studies.analysis.pareto import Matrix
 from attentune.studies.config import Pruning, SamplerName, StudyConfig
 from attentune.studies.records import State, StudyRecord, TrialRecord
 from attentune.studies.stored_config import StoredConfig

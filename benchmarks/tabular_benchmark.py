@@ -23,7 +23,7 @@ from attentune.spaces.architecture import Architecture
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
-from attentune.studies.analysis.analyse import non_dominated
+from attentune.studies.analysis.pareto import non_dominated
 
 Array = np.ndarray[Any, Any]
 

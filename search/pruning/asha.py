@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...studies.analysis.analyse import Matrix, non_dominated
+from ...studies.analysis.pareto import Matrix, non_dominated
 from .base import TrialIdentity
 from .rung_pruner import RungEntry, RungPruner, Values
 

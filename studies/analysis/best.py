@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..records import TrialRecord
+from .architecture_table import ArchitectureTable
 from .findings import ArchitectureSummary, Noise
-from .trial_table import ArchitectureTable, TrialTable
+from .trial_table import TrialTable
 
 
 def best_of_trials(trials: Iterable[TrialRecord]) -> ArchitectureSummary | None:

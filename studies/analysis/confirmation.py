@@ -20,9 +20,9 @@ import scipy
 from ...spaces.architecture import Architecture
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import ConfirmPlan
-from .analyse import pareto_front
 from .findings import ArchitectureSummary, Findings, standard_error
 from .paired_comparisons import BlockDesign, Difference, correct_family
+from .pareto import pareto_front
 
 WEIGHT_OF_A_BASELINE = 0.25
 """In Holm's correction, where a finalist has 1: the finalists are what the search puts forward, and

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objectives import Objective
-from .analyse import minimised_columns, non_dominated
-from .trial_table import COMPLETE, RUNNING, without_seed_effects
+from .architecture_table import without_seed_effects
+from .pareto import minimised_columns, non_dominated
+from .trial_table import COMPLETE, RUNNING
 
 MAX_STEPS = 200
 """Moments at which the history is computed, about, at most."""

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
-from ..analysis.analyse import find_knee, minimised_columns, non_dominated, reaches_stage
+from ..analysis.analyse import reaches_stage
+from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
-from ..analysis.trial_table import ArchitectureTable
+from ..analysis.pareto import find_knee, minimised_columns, non_dominated
 from ..objectives import OBJECTIVES, Objective, objective
 from .address import Address
 from .cache import VersionedCache
@@ -151,7 +152,9 @@ class LiveAnalysis:
             return None
         rows = np.flatnonzero(architectures.rows["number"] == trial)
         return (
-            int(np.searchsorted(architectures.starts, rows[0], "right") - 1) if len(rows) else None
+            int(np.searchsorted(architectures.first_rows, rows[0], "right") - 1)
+            if len(rows)
+            else None
         )
 
     def matching(self, address: Address | None) -> Mask:
@@ -173,7 +176,7 @@ class LiveAnalysis:
             for names, matches in filters:
                 if names:
                     wanted = [any(matches(i, name) for name in names) for i in index.insertions]
-                    passed &= index.having(wanted)[architectures.which]
+                    passed &= index.having(wanted)[architectures.text_indices]
             return passed
 
     def _drawn(self, indices: Indices, cost: Objective) -> list[int]:
@@ -214,7 +217,7 @@ class LiveAnalysis:
     def _gains_by_text(self) -> npt.NDArray[np.float64]:
         """(texts,) the gain of every architecture of the study; NaN if it has no complete trial."""
         gains = np.full(self.insertions.count, np.nan)
-        gains[self.architectures.which] = self.architectures.gain
+        gains[self.architectures.text_indices] = self.architectures.gain
         return gains
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from attentune.runners.results import Failure
 from attentune.spaces.architecture import parse
-from attentune.studies.analysis import analyse
+from attentune.studies.analysis import analyse, pareto
 from attentune.studies.database.store import Store
 from attentune.studies.objectives import OBJECTIVES, Objective
 from attentune.studies.records import BASELINE, CONFIRM, StudyRecord, TrialRecord
@@ -36,11 +36,11 @@ def test_the_front_is_what_brute_force_says(objectives: int, levels: int) -> Non
     def dominated(row: Any) -> bool:
         return any((other <= row).all() and (other < row).any() for other in values)
 
-    assert analyse.non_dominated(values).tolist() == [not dominated(row) for row in values]
+    assert pareto.non_dominated(values).tolist() == [not dominated(row) for row in values]
 
 
 def test_nothing_has_an_empty_front() -> None:
-    assert analyse.non_dominated(np.empty((0, 2))).tolist() == []
+    assert pareto.non_dominated(np.empty((0, 2))).tolist() == []
 
 
 def test_the_front_is_made_of_means_over_seeds() -> None:

@@ -7,14 +7,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from attentune.studies.analysis.analyse import (
-    analyse,
-    main_attention,
-    non_dominated,
-    tabulate_gains,
-)
+from attentune.studies.analysis.analyse import analyse, main_attention, tabulate_gains
+from attentune.studies.analysis.architecture_table import ArchitectureTable
 from attentune.studies.analysis.insertion_index import InsertionIndex
-from attentune.studies.analysis.trial_table import TRIAL_COLUMNS, ArchitectureTable, TrialTable
+from attentune.studies.analysis.pareto import non_dominated
+from attentune.studies.analysis.trial_table import TRIAL_COLUMNS, TrialTable
 from attentune.studies.records import BASELINE, recorded_architecture
 from example_records import BARE, study, trial
 
@@ -85,7 +82,7 @@ def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
     found = ArchitectureTable.of(columns)
     traits = InsertionIndex(3).extend(columns.texts)
     gains = np.full(traits.count, np.nan)
-    gains[found.which] = found.gain
+    gains[found.text_indices] = found.gain
     ours, expected = (
         traits.stage_table(gains),
         tabulate_gains(analyse(study(), given).architectures, 3),
