@@ -1,6 +1,6 @@
 # make demo    install, run a real search on embedded data, write a report
 # make test    install, run the tests
-# make lint    install, check formatting, style, types
+# make lint    install, check formatting, style, types, import directions, names
 # make bench   install, run the benchmarks
 
 PYTHON ?= python3
@@ -40,6 +40,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_package.py tests/test_vocabulary.py -k "vocabulary or import or folder"
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py --json benchmarks/results/loop.json
