@@ -8,7 +8,6 @@ study has.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +29,13 @@ from dash import (
 )
 from dash.exceptions import PreventUpdate
 
-from ...errors import StudyError
 from ..database.store import Store
-from ..figures.themes import DARK, LIGHT
+from ..figures.themes import LIGHT
 from .address import Address
-from .background import BackgroundProcess
 from .components import Component
-from .context import PageContext
+from .context import PageContext, StudyStates, study_names
 from .pages import attention_maps, compare, confirmation, effects, history, pareto
 from .pages.trial_card import trial_card
-from .study_state import StudyState
 
 REFRESH_MILLISECONDS = 1000
 """Between two questions whether there is something new."""
@@ -98,51 +94,6 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "studies": compare.studies,
     "conclusion": confirmation.conclusion_text,
 }
-
-
-class StudyStates:
-    """The states of a database's studies, each made when it is first asked for."""
-
-    def __init__(self, store: Store, first: str | None) -> None:
-        """Use a database; `first` is the study of an address that names none."""
-        self.store, self.first = store, first
-        self._states: dict[int, StudyState] = {}
-        self._process = BackgroundProcess()
-        self._lock = threading.Lock()
-
-    def names(self) -> list[str]:
-        """All studies, the newest first."""
-        return [study.name for study in self.store.studies.read_all()][::-1]
-
-    def get(self, name: str | None) -> StudyState | None:
-        """The state of a study; of the first one for None; None if there is no such study."""
-        name = name or self.first or next(iter(self.names()), "")
-        try:
-            study = self.store.studies.get(name)
-        except StudyError:
-            return None
-        with self._lock:
-            if study.id not in self._states:
-                self._states[study.id] = StudyState(self.store, study, self._process)
-            return self._states[study.id]
-
-    def context(self, query: str | None, theme: str | None) -> PageContext:
-        """What a page is drawn from.
-
-        Args:
-            query: the query string of the address.
-            theme: the name of the theme; None while the browser has not told it.
-
-        Raises:
-            PreventUpdate: there is nothing to show, or no theme yet.
-        """
-        address = Address.from_query(query)
-        state = self.get(address.study)
-        if state is None or theme is None:
-            raise PreventUpdate
-        named = (self.get(name) for name in address.compared[: compare.MAX_COMPARED])
-        compared = tuple(s for s in named if s is not None and s is not state)
-        return PageContext(state, address, DARK if theme == DARK.name else LIGHT, compared)
 
 
 def make_app(store: Store, first: str | None = None) -> Dash:
@@ -265,7 +216,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
             for path, page in PAGES.items()
         ]
         picker = dcc.Dropdown(
-            states.names(),
+            study_names(states.store),
             study or None,
             id="study-picker",
             clearable=False,
@@ -305,7 +256,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
 
 
 def _missing_study(states: StudyStates, requested: str | None) -> Component:
-    names = states.names()
+    names = study_names(states.store)
     if not names:
         return html.P(
             "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "

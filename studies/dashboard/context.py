@@ -1,13 +1,22 @@
-"""What a page is drawn from: the study, the address, the theme."""
+"""What a page is drawn from: the study, the address, the theme; made for each request."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
-from ..figures.themes import Theme
+from dash.exceptions import PreventUpdate
+
+from ...errors import StudyError
+from ..database.store import Store
+from ..figures.themes import DARK, LIGHT, Theme
 from ..objectives import BY_KEY, Objective
 from .address import Address
+from .background import BackgroundProcess
 from .study_state import StudyState
+
+MAX_COMPARED = 4
+"""Studies beside the selected one."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,6 @@ class PageContext:
         return self.state.store.name
 
     @property
-    def study_names(self) -> list[str]:
-        """All studies of the database, the newest first."""
-        return [study.name for study in self.state.store.studies.read_all()][::-1]
-
-    @property
     def cost(self) -> Objective:
         """The cost that the address names, or the study's first."""
         return self._named(self.address.cost) or self.state.analysis.costs[0]
@@ -52,3 +56,49 @@ class PageContext:
             return None
         costs = self.state.analysis.costs
         return next((cost for cost in costs if cost.key == key), BY_KEY.get(key))
+
+
+class StudyStates:
+    """The states of a database's studies, each made when it is first asked for."""
+
+    def __init__(self, store: Store, first: str | None) -> None:
+        """Use a database; `first` is the study of an address that names none."""
+        self.store, self.first = store, first
+        self._states: dict[int, StudyState] = {}
+        self._process = BackgroundProcess()
+        self._lock = threading.Lock()
+
+    def get(self, name: str | None) -> StudyState | None:
+        """The state of a study; of the first one for None; None if there is no such study."""
+        name = name or self.first or next(iter(study_names(self.store)), "")
+        try:
+            study = self.store.studies.get(name)
+        except StudyError:
+            return None
+        with self._lock:
+            if study.id not in self._states:
+                self._states[study.id] = StudyState(self.store, study, self._process)
+            return self._states[study.id]
+
+    def context(self, query: str | None, theme: str | None) -> PageContext:
+        """What a page is drawn from.
+
+        Args:
+            query: the query string of the address.
+            theme: the name of the theme; None while the browser has not told it.
+
+        Raises:
+            PreventUpdate: there is nothing to show, or no theme yet.
+        """
+        address = Address.from_query(query)
+        state = self.get(address.study)
+        if state is None or theme is None:
+            raise PreventUpdate
+        named = (self.get(name) for name in address.compared[:MAX_COMPARED])
+        compared = tuple(s for s in named if s is not None and s is not state)
+        return PageContext(state, address, DARK if theme == DARK.name else LIGHT, compared)
+
+
+def study_names(store: Store) -> list[str]:
+    """All studies of a database, the newest first."""
+    return [study.name for study in store.studies.read_all()][::-1]

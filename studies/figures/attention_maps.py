@@ -292,7 +292,7 @@ def _describe_predictions(maps: AttentionMaps, baseline: AttentionMaps | None, r
     """An image's class, and the classes that the networks predict."""
     lines = [
         f"<b>{_class_name(maps, int(maps.labels[row]))}</b>",
-        f"ours: {_prediction(maps, row)}",
+        f"trial: {_prediction(maps, row)}",
     ]
     if baseline is not None:
         matching = np.flatnonzero(baseline.indices == maps.indices[row])

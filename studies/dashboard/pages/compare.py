@@ -8,11 +8,9 @@ from dash import dcc, html
 from ...figures.pareto import pareto_figure
 from ...text import formatting
 from ..components import Component, figure_slot, section, table, text_slot
-from ..context import PageContext
+from ..context import PageContext, study_names
 from ..study_state import StudyState
 
-MAX_COMPARED = 4
-"""Studies beside the selected one."""
 FIGURE_HEIGHT = 420
 FIGURE_PREFIX = "study-"
 """A figure's name is this and the index of its study."""
@@ -43,7 +41,7 @@ def page(context: PageContext) -> Component:
 
 def controls(context: PageContext) -> Component:
     """The choice of studies."""
-    names = [name for name in context.study_names if name != context.state.study.name]
+    names = [name for name in study_names(context.state.store) if name != context.state.study.name]
     selected = [name for name in context.address.compared if name in names]
     dropdown = dcc.Dropdown(
         names, selected, id={"control": "compared"}, multi=True, placeholder="choose studies"

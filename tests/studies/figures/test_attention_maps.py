@@ -106,7 +106,7 @@ def test_maps_lie_beside_the_image_and_the_baselines_maps(theme: Theme):
     np.testing.assert_array_equal(named(figure, names[0])[1].z, maps.attentions[0].locations[1])
     np.testing.assert_array_equal(named(figure, names[3])[2].z, baseline.stages[1].locations[2])
     titles = [note.text for note in figure.layout.annotations]
-    assert "<b>cat</b><br>ours: dog, 75 %<br>baseline: dog, 75 %" in titles
+    assert "<b>cat</b><br>trial: dog, 75 %<br>baseline: dog, 75 %" in titles
     assert any(title.startswith("<b>s1b2</b><br>cbam<br>") for title in titles)
     scale = named(figure, "s2 energy")[0].colorscale
     assert [colour for _, colour in scale] == [theme.empty, theme.palette[0], theme.text]
