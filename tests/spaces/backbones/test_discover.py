@@ -5,20 +5,22 @@ The full sweep over all of timm's names is `benchmarks/sites_sweep.py`.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
 import torch
-from attentune.errors import ArchitectureError, BackboneError
-from attentune.spaces.architecture import Architecture, Insertion, parse
+from attentune.errors import BackboneError
+from attentune.spaces.architecture import ALL, Architecture, Insertion, parse
 from attentune.spaces.attentions.registry import attention
-from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.backbones import discover
+from attentune.spaces.backbones.discover import choose_stem, find_sites, sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build_network, create_model
 from attentune.spaces.networks.placement import placements
 from torch import Tensor, nn
 
-ALL = "residual mid pre identity post stage"
+ALL_POSITIONS = "residual mid pre identity post stage"
 
 
 def make(text: str, size: int, **options) -> nn.Module:
@@ -36,36 +38,38 @@ def everywhere(sites: SiteMap, name: str = "eca", **options) -> Architecture:
 
 def watched(model: nn.Module) -> list[tuple[int, ...]]:
     """The shapes (C, H, W) of what the model's ECA modules are given."""
-    seen: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
     for module in model.modules():
         if isinstance(module, attention("eca").load()):
-            module.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape[1:])))
-    return seen
+            module.register_forward_pre_hook(
+                lambda _, args: shapes.append(tuple(args[0].shape[1:]))
+            )
+    return shapes
 
 
 # --- a sample of families -------------------------------------------------------------------------
 
 SAMPLE = [
-    # backbone, size of pictures, blocks of every stage, positions
+    # backbone, size of images, blocks of every stage, positions
     # maps with shortcuts
-    ("res2net50_26w_4s", 64, "3+4+6+3", ALL),
-    ("resnest14d", 64, "1+1+1+1", ALL),
-    ("skresnet18", 64, "2+2+2+2", ALL),
-    ("legacy_seresnet18", 64, "2+2+2+2", ALL),
-    ("test_nfnet", 64, "1+1+1+1", ALL),
-    ("cspresnet50", 64, "3+3+5+2", ALL),
-    ("dla34", 64, "2+4+4+2", ALL),
-    ("hrnet_w18_small", 64, "1+4+6+8+1+1+1+1", ALL),
-    ("xception41", 64, "1+1+9+2", ALL),
-    ("inception_next_atto", 64, "2+2+6+2", ALL),
-    ("convmixer_768_32", 64, "32", ALL),
-    ("fasternet_t0", 64, "1+2+8+2", ALL),
-    ("starnet_s050", 64, "2+2+4+2", ALL),
+    ("res2net50_26w_4s", 64, "3+4+6+3", ALL_POSITIONS),
+    ("resnest14d", 64, "1+1+1+1", ALL_POSITIONS),
+    ("skresnet18", 64, "2+2+2+2", ALL_POSITIONS),
+    ("legacy_seresnet18", 64, "2+2+2+2", ALL_POSITIONS),
+    ("test_nfnet", 64, "1+1+1+1", ALL_POSITIONS),
+    ("cspresnet50", 64, "3+3+5+2", ALL_POSITIONS),
+    ("dla34", 64, "2+4+4+2", ALL_POSITIONS),
+    ("hrnet_w18_small", 64, "1+4+6+8+1+1+1+1", ALL_POSITIONS),
+    ("xception41", 64, "1+1+9+2", ALL_POSITIONS),
+    ("inception_next_atto", 64, "2+2+6+2", ALL_POSITIONS),
+    ("convmixer_768_32", 64, "32", ALL_POSITIONS),
+    ("fasternet_t0", 64, "1+2+8+2", ALL_POSITIONS),
+    ("starnet_s050", 64, "2+2+4+2", ALL_POSITIONS),
     # narrow ends
-    ("ghostnet_050", 64, "1+1+1+1+1+1+5+1+4+1", ALL),
-    ("mobilenetv4_conv_small_035", 64, "2+2+6+6+1", ALL),
-    ("rexnet_100", 64, "1+2+2+6+6", ALL),
-    ("mixnet_s", 64, "1+2+4+3+3+3", ALL),
+    ("ghostnet_050", 64, "1+1+1+1+1+1+5+1+4+1", ALL_POSITIONS),
+    ("mobilenetv4_conv_small_035", 64, "2+2+6+6+1", ALL_POSITIONS),
+    ("rexnet_100", 64, "1+2+2+6+6", ALL_POSITIONS),
+    ("mixnet_s", 64, "1+2+4+3+3+3", ALL_POSITIONS),
     ("lcnet_035", 64, "1+2+2+2+4+2", "residual mid pre post stage"),
     # concatenation, chains, kernels that melt into one
     ("dpn68", 64, "3+4+12+3", "mid pre post stage"),
@@ -76,20 +80,20 @@ SAMPLE = [
     ("repvgg_a0", 64, "2+4+14+1", "post stage"),
     ("fastvit_t8", 64, "2+2+4+2", "residual mid pre post stage"),
     # convolution and attention
-    ("test_maxvit", 64, "3+3+3+3", ALL),
-    ("efficientvit_b0", 64, "2+2+5+5", ALL),
-    ("edgenext_xx_small", 64, "2+2+6+2", ALL),
-    ("mobilevit_xxs", 64, "1+3+2+2+2", ALL),
+    ("test_maxvit", 64, "3+3+3+3", ALL_POSITIONS),
+    ("efficientvit_b0", 64, "2+2+5+5", ALL_POSITIONS),
+    ("edgenext_xx_small", 64, "2+2+6+2", ALL_POSITIONS),
+    ("mobilevit_xxs", 64, "1+3+2+2+2", ALL_POSITIONS),
     ("levit_conv_128s", 64, "2+3+4", "residual pre post stage"),
     # channels last
     ("swin_tiny_patch4_window7_224", 64, "2+2+6+2", "residual pre identity post stage"),
     ("swinv2_cr_tiny_ns_224", 64, "2+2+6+2", "residual post stage"),
     ("mambaout_femto", 64, "3+3+9+3", "residual pre identity post stage"),
-    ("gcvit_xxtiny", 64, "5+4+7+3", ALL),
+    ("gcvit_xxtiny", 64, "5+4+7+3", ALL_POSITIONS),
     ("sam2_hiera_tiny", 64, "1+2+7+2", "residual pre post stage"),
     ("hiera_tiny_224", 64, "1+2+7+2", "residual pre post stage"),  # as tokens: test_rerolled.py
     ("volo_d1_224", 64, "4+4+8+2", "residual pre post stage"),
-    ("tiny_vit_5m_224", 64, "2+2+6+2", ALL),
+    ("tiny_vit_5m_224", 64, "2+2+6+2", ALL_POSITIONS),
     # tokens inside, maps between
     ("davit_tiny", 64, "2+2+6+2", "post stage"),
     ("caformer_s18", 64, "3+3+1+1", "residual pre identity post stage"),
@@ -164,9 +168,9 @@ def test_attention_on_a_channels_last_map_is_shown_its_channels(backbone, path, 
     channels = next(m for m in block.modules() if isinstance(m, nn.LayerNorm)).normalized_shape[0]
     x = torch.randn(2, 8, 8, channels, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        got, expected = block(x), forward(plain, x, **slots)
-        assert not torch.equal(got, plain(x))
-    torch.testing.assert_close(got, expected)
+        output, expected = block(x), forward(plain, x, **slots)
+        assert not torch.equal(output, plain(x))
+    torch.testing.assert_close(output, expected)
 
 
 def test_a_backbone_of_one_size_is_built_for_the_size_that_is_asked_for():
@@ -174,27 +178,6 @@ def test_a_backbone_of_one_size_is_built_for_the_size_that_is_asked_for():
     model = create_model(text, image_size=96, num_classes=3).eval()
     assert model(torch.randn(1, 3, 96, 96)).shape == (1, 3)
     assert create_model(text).patch_embed.img_size == (224, 224)
-
-
-# --- what mid means -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("backbone", "channels", "anchor"),
-    [
-        # behind the split-attention convolution as a whole, not inside it
-        ("resnest14d", 64, ("out", "layer1.0.conv2")),
-        ("skresnext50_32x4d", 128, ("out", "layer1.0.conv2")),
-        # where the block itself puts parallel convolutions together
-        ("res2net50_26w_4s", 104, ("out", "layer1.0.drop_block")),
-        ("inception_next_atto", 40, ("out", "stages.0.blocks.0.norm")),
-        ("mixnet_s", 24, ("out", "blocks.1.0.bn2")),
-    ],
-)
-def test_mid_is_behind_the_whole_spatial_convolution(backbone, channels, anchor):
-    found = {site.anchor: site for site in find_sites(backbone).sites if site.position == "mid"}
-    assert anchor in found
-    assert found[anchor].channels == channels or backbone == "mixnet_s"
 
 
 # --- the backbone's own attention -----------------------------------------------------------------
@@ -234,13 +217,13 @@ def test_the_backbones_own_attention_is_removed_cleanly(backbone, number, twin):
     removed = sum(count(full.get_submodule(path)) for path in own)
     assert count(full) - count(bare) == removed > 0
     with torch.no_grad():
-        got = bare(torch.randn(1, 3, 64, 64))
+        output = bare(torch.randn(1, 3, 64, 64))
         if twin is not None:
-            other = make(twin, 64)
-            other.load_state_dict(bare.state_dict())
+            reference = make(twin, 64)
+            reference.load_state_dict(bare.state_dict())
             x = torch.randn(1, 3, 64, 64)
-            assert torch.equal(other(x), bare(x))
-    assert got.shape == (1, 3)
+            assert torch.equal(reference(x), bare(x))
+    assert output.shape == (1, 3)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "skresnet18", "resnest14d", "convnext_atto"])
@@ -248,82 +231,146 @@ def test_attention_that_is_woven_into_a_convolution_is_not_taken_for_a_module(ba
     assert find_sites(backbone).own_attention == ()
 
 
-# --- the small stem -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("backbone", "layers", "native", "small"),
-    [
-        ("dla34", ("level1.0",), 1, 2),
-        ("hgnetv2_b0", ("stem.stem1.conv", "stem.stem3.conv"), 1, 4),
-        ("dpn68", ("features.conv1_1.conv", "features.conv1_pool"), 1, 4),
-        ("mambaout_femto", ("stem.conv1", "stem.conv2"), 1, 4),
-        ("hrnet_w18_small", ("conv1", "conv2"), 1, 4),
-    ],
-)
-def test_the_small_stem_leaves_alone_what_belongs_to_the_stages(backbone, layers, native, small):
-    sites = find_sites(backbone, image_size=32)
-    assert sites.stem_strides == layers
-    assert sites.sites[-1].height == native
-    opened = find_sites(backbone, image_size=32, stem="small")
-    assert opened.sites[-1].height == small
-    model = make(f"{backbone}+eca@all.post", 32, stem="small")
-    assert model(torch.randn(1, 3, 32, 32)).shape == (1, 3)
-
-
-def test_a_backbone_whose_weights_depend_on_the_map_has_no_small_stem():
-    with pytest.raises(BackboneError, match=r"swin_tiny.* has no small stem: its weights"):
-        find_sites("swin_tiny_patch4_window7_224", stem="small")
-
-
 # --- features_only --------------------------------------------------------------------------------
 
-FEATURES = [
-    *("resnet18", "seresnet18", "efficientnet_b0", "mobilenetv3_small_050", "regnety_002"),
-    *("densenet121", "convnext_atto", "vgg11_bn", "dla34", "test_nfnet"),
-    *("swin_tiny_patch4_window7_224", "test_mambaout"),
-]
+
+@pytest.mark.parametrize(
+    ("backbone", "number", "first"),
+    [
+        ("resnet18", 0, None),
+        ("convnext_tiny", 0, None),
+        ("densenet121", 0, None),
+        ("seresnet50", 16, "layer1.0.se"),
+        ("regnety_002", 13, "s1.b1.se"),
+        ("efficientnet_b0", 16, "blocks.0.0.se"),
+        ("mobilenetv3_small_050", 9, "blocks.0.0.se"),
+        ("ecaresnet26t", 8, "layer1.0.se"),
+    ],
+)
+def test_the_backbones_own_attention_is_found(backbone, number, first):
+    own = find_sites(backbone).own_attention
+    assert len(own) == number
+    assert first is None or own[0] == first
 
 
-@pytest.mark.parametrize("backbone", FEATURES)
-def test_a_feature_extractor_carries_the_attention(backbone):
-    sites = find_sites(backbone, image_size=64)
-    positions = [p for p in sites.positions if (backbone, p) != ("mobilenetv3_small_050", "pre")]
-    architecture = Architecture(backbone, tuple(Insertion.of("eca", p) for p in positions))
-    whole = build_network(architecture, num_classes=3, image_size=64, seed=0).eval()
-    features = create_model(architecture, features_only=True, image_size=64, seed=0).eval()
-    state = whole.state_dict()
-    flat = {key.replace(".", "_", 1): value for key, value in state.items()}
-    missing = features.load_state_dict({**flat, **state}, strict=False).missing_keys
-    assert missing == []
-    seen: dict[str, Tensor] = {}
-    names = [info["module"] for info in features.feature_info.get_dicts()]
-    for name in names:
-        module = whole.get_submodule(name)
-        module.register_forward_hook(lambda _m, _a, y, name=name: seen.update({name: y}))
-    x = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        whole(x)
-        maps = features(x)
-    assert len(maps) == len(names)
-    for name, feature in zip(names, maps, strict=True):
-        assert torch.equal(feature, seen[name]), name
+def test_sizes_follow_the_image_and_the_stem():
+    last = {
+        (size, stem): find_sites("resnet18", image_size=size, stem=stem).sites[-1]
+        for size, stem in [(224, "native"), (32, "native"), (32, "small")]
+    }
+    assert {key: (site.height, site.width) for key, site in last.items()} == {
+        (224, "native"): (7, 7),
+        (32, "native"): (1, 1),
+        (32, "small"): (4, 4),
+    }
+    assert last[32, "native"].degenerate
+    assert not last[32, "small"].degenerate
 
 
-def test_attention_behind_the_last_feature_goes_with_the_head():
-    text = "resnet18+eca@s2.residual+eca@s4.residual"
-    features = create_model(text, features_only=True, out_indices=(1, 2), image_size=64)
-    assert sum(isinstance(m, attention("eca").load()) for m in features.modules()) == 2
-    assert [f.shape[1] for f in features.eval()(torch.randn(1, 3, 64, 64))] == [64, 128]
+def test_a_tag_of_pretrained_weights_is_part_of_the_name():
+    tagged = find_sites("resnet18.a1_in1k")
+    assert tagged.backbone == "resnet18.a1_in1k"
+    assert tagged.sites == find_sites("resnet18").sites
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("backbone", "message"),
     [
-        "ghostnet_050+eca@s9.pre",  # hooked to what follows the last feature
-        "mobilenetv3_small_050+eca@s1.pre",  # whose norm has the activation inside, but not there
+        ("vit_tiny_patch16_224", "vit_tiny_patch16_224 has no site .* works on tokens"),
+        ("mixer_s32_224", "works on tokens"),
+        ("resnet81", "timm has no model 'resnet81'; did you mean 'resnet"),
+        ("zzz", "timm has no model 'zzz'$"),
+        ("resnet18.a9_in1k", "no pretrained weights 'a9_in1k' for resnet18; did you mean 'a"),
     ],
 )
-def test_attention_that_would_miss_the_features_is_refused(text):
-    with pytest.raises(ArchitectureError, match=r"cannot be put into a feature extractor"):
-        create_model(text, features_only=True, image_size=64)
+def test_a_backbone_without_sites_is_refused_with_the_reason(backbone, message):
+    with pytest.raises(BackboneError, match=message):
+        find_sites(backbone)
+
+
+def test_a_image_that_is_too_small_is_refused():
+    with pytest.raises(BackboneError, match="cannot be run on images of 1×1 pixels"):
+        find_sites("vgg11_bn", image_size=1)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A cache of its own, and a count of how often a backbone was run."""
+    runs = []
+    run = discover._run
+
+    def counted(*args, **options):
+        runs.append(args)
+        return run(*args, **options)
+
+    monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr(discover, "_run", counted)
+    discover._find_sites.cache_clear()
+    yield tmp_path, runs
+    discover._find_sites.cache_clear()
+
+
+def test_a_site_map_is_found_once_and_remembered_on_disk(cached):
+    folder, runs = cached
+    first = find_sites("test_resnet")
+    discover._find_sites.cache_clear()  # as if in another process
+    assert find_sites("test_resnet") == first
+    assert len(runs) == 1
+    assert len(list(folder.rglob("*"))) == 2  # one folder, one file, no draft
+
+
+def test_images_of_another_size_have_the_same_sites_with_other_maps(cached):
+    folder, runs = cached
+    native, tiny = find_sites("test_resnet"), find_sites("test_resnet", image_size=33)
+    assert native.image_size == (160, 160)
+    assert tiny.image_size == (33, 33)
+    assert [(s.label, s.anchor, s.channels) for s in tiny.sites] == [
+        (s.label, s.anchor, s.channels) for s in native.sites
+    ]
+    assert [s.height for s in tiny.sites_at(ALL, "stage")] == [9, 5, 3, 2]
+    assert len(runs) == len(list(folder.rglob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"backbone": 1}', '{"sites": [{}]}'])
+def test_a_damaged_cache_is_found_again_and_repaired(cached, damage):
+    folder, runs = cached
+    first = find_sites("test_resnet")
+    (file,) = folder.rglob("*.json")
+    file.write_text(damage)
+    discover._find_sites.cache_clear()
+    assert find_sites("test_resnet") == first
+    assert len(runs) == 2
+    assert json.loads(file.read_text())["backbone"] == "test_resnet"
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("ATTENTUNE_CACHE", str(blocked))
+    discover._find_sites.cache_clear()
+    assert find_sites("test_resnet").blocks == {1: 1, 2: 1, 3: 1, 4: 1}
+    discover._find_sites.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "stem"),
+    [("resnet18", 32, "small"), ("resnet18", 224, "native"), ("vgg11_bn", 64, "native")],
+)
+def test_the_stem_is_chosen_by_the_size_of_the_last_map(backbone, size, stem):
+    assert choose_stem(backbone, size) == stem
+
+
+def test_sites_are_those_of_the_site_map_in_the_order_of_the_network():
+    listed = sites("resnet18", image_size=64, stem="small")
+    assert listed == find_sites("resnet18", image_size=64, stem="small").sites
+    assert listed[0].to_json() == {
+        "stage": 1,
+        "block": 1,
+        "position": "residual",
+        "channels": 64,
+        "height": 64,
+        "width": 64,
+        "module": "layer1.0.bn2",
+    }
+    with pytest.raises(BackboneError, match="works on tokens"):
+        sites("vit_tiny_patch16_224")

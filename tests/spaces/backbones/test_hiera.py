@@ -37,7 +37,7 @@ def random(*shape: int) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Tensor:
+def image() -> Tensor:
     return random(2, 3, SIZE, SIZE)
 
 
@@ -57,7 +57,7 @@ class Written(nn.Module):
         self.pattern = pattern
 
     def forward(self, x: Tensor) -> Tensor:
-        self.seen = x
+        self.received = x
         return x + self.pattern
 
 
@@ -72,9 +72,9 @@ def test_what_an_attention_writes_lies_there_for_the_models_own_reroll(block):
     insert_attentions(model, site.anchor, OrderedDict(writer=writer))
     with torch.no_grad():
         expected = plain.reroll(before(tokens), block)
-        got = model.reroll(model.blocks[block](tokens), block)
-    assert torch.equal(writer.seen.permute(0, 2, 3, 1), expected)
-    assert torch.equal(got, expected + writer.pattern.permute(0, 2, 3, 1))
+        output = model.reroll(model.blocks[block](tokens), block)
+    assert torch.equal(writer.received.permute(0, 2, 3, 1), expected)
+    assert torch.equal(output, expected + writer.pattern.permute(0, 2, 3, 1))
 
 
 @pytest.mark.parametrize("position", ["residual", "pre", "post"])
@@ -87,7 +87,7 @@ def test_attention_is_shown_the_map_at_its_position(block, place, position):
     b = plain.blocks[block]
     tokens = random(2, (24 * 24, 24 * 24, 12 * 12, 12 * 12, 6 * 6)[block], b.dim)
     with torch.no_grad():
-        got = model.reroll(model.blocks[block](tokens), block)
+        output = model.reroll(model.blocks[block](tokens), block)
         # The first half of the block mixes tokens; all behind it works on each place alone.
         y, shortcut = b.norm1(tokens), tokens
         if b.do_expand:
@@ -95,20 +95,20 @@ def test_attention_is_shown_the_map_at_its_position(block, place, position):
         x = plain.reroll(shortcut + b.attn(y), block)
         branch = slots["residual"](b.mlp(b.norm2(slots["pre"](x))))
         expected = slots["post"](x + branch)
-        assert not torch.allclose(got, plain.reroll(b(tokens), block))
-    torch.testing.assert_close(got, expected)
+        assert not torch.allclose(output, plain.reroll(b(tokens), block))
+    torch.testing.assert_close(output, expected)
 
 
-def test_an_attention_that_changes_nothing_changes_no_bit_and_no_gradient(picture):
+def test_an_attention_that_changes_nothing_changes_no_bit_and_no_gradient(image):
     plain, model = make(), make()
     for anchor in {site.anchor for site in sites().sites}:
         insert_attentions(model, anchor, OrderedDict(nothing=nn.Identity()))
     assert list(model.state_dict()) == list(plain.state_dict())
-    assert torch.equal(model(picture), plain(picture))
+    assert torch.equal(model(image), plain(image))
     for network in (model, plain):
-        network(picture).square().sum().backward()
-    for one, other in zip(model.parameters(), plain.parameters(), strict=True):
-        assert torch.equal(one.grad, other.grad)
+        network(image).square().sum().backward()
+    for parameter, plain_parameter in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(parameter.grad, plain_parameter.grad)
 
 
 # --- what it goes through -------------------------------------------------------------------------
@@ -138,57 +138,57 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_the_network_survives(transform, hooked, picture):
+def test_the_network_survives(transform, hooked, image):
     with torch.no_grad():
-        got = transform(copy.deepcopy(hooked))(picture)
-        torch.testing.assert_close(got, hooked(picture))
+        output = transform(copy.deepcopy(hooked))(image)
+        torch.testing.assert_close(output, hooked(image))
 
 
-def test_the_order_goes_where_the_weights_go_and_is_saved_nowhere(hooked, picture):
+def test_the_order_goes_where_the_weights_go_and_is_saved_nowhere(hooked, image):
     assert not [key for key in hooked.state_dict() if "_order" in key or "_places" in key]
     moved = copy.deepcopy(hooked).to("meta")
     assert {buffer.device.type for buffer in moved.buffers()} == {"meta"}
-    assert moved(picture.to("meta")).shape == (2, 5)
+    assert moved(image.to("meta")).shape == (2, 5)
     double = copy.deepcopy(hooked).double()
     with torch.no_grad():
-        torch.testing.assert_close(double(picture.double()).float(), hooked(picture))
+        torch.testing.assert_close(double(image.double()).float(), hooked(image))
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(hooked, picture):
+def test_gradient_checkpointing_gives_the_same_gradients(hooked, image):
     def gradients(model: nn.Module) -> list[Tensor]:
-        model.train()(picture).square().sum().backward()
+        model.train()(image).square().sum().backward()
         return [parameter.grad for parameter in model.parameters()]
 
     model = copy.deepcopy(hooked)
     model.set_grad_checkpointing()
-    for got, expected in zip(gradients(model), gradients(copy.deepcopy(hooked)), strict=True):
-        torch.testing.assert_close(got, expected)
+    for output, expected in zip(gradients(model), gradients(copy.deepcopy(hooked)), strict=True):
+        torch.testing.assert_close(output, expected)
 
 
 # --- what is refused, and feature extractors ------------------------------------------------------
 
 
-def test_sizes_follow_the_picture():
+def test_sizes_follow_the_image():
     for size, sides in [(224, [56, 28, 14, 7]), (96, [24, 12, 6, 3]), (32, [8, 4, 2, 1])]:
-        found = find_sites("hiera_tiny_224", image_size=size)
-        assert [(s.height, s.width) for s in found.sites_at(ALL, "stage")] == [
+        site_map = find_sites("hiera_tiny_224", image_size=size)
+        assert [(s.height, s.width) for s in site_map.sites_at(ALL, "stage")] == [
             (s,) * 2 for s in sides
         ]
-        assert [s.channels for s in found.sites_at(ALL, "stage")] == [96, 192, 384, 768]
+        assert [s.channels for s in site_map.sites_at(ALL, "stage")] == [96, 192, 384, 768]
 
 
-def test_pictures_that_hiera_cannot_be_built_for_are_refused():
+def test_images_that_hiera_cannot_be_built_for_are_refused():
     with pytest.raises(BackboneError, match="cannot be run on images of 100×100"):
         find_sites("hiera_tiny_224", image_size=100)
 
 
-def test_tokens_without_a_place_are_no_map(hooked, picture):
+def test_tokens_without_a_place_are_no_map(hooked, image):
     with pytest.raises(BackboneError, match="no site for an attention: it works on tokens"):
         make("hiera_tiny_224+se(r=2)@all.post", patch_drop_rate=0.5)
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[:, 3:6] = False
-    with pytest.raises(ArchitectureError, match="for all 576 places of the map, but 384 tokens"):
-        hooked(picture, mask=mask)
+    with pytest.raises(ArchitectureError, match="all 576 tokens of the map, but got 384"):
+        hooked(image, mask=mask)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_tokens_without_a_place_are_no_map(hooked, picture):
         ("hiera_tiny_224+ca(r=2)@all.residual+ca(r=2)@all.post", (0, 1), 6),
     ],
 )
-def test_a_feature_extractor_carries_the_attention(text, wanted, attentions, picture):
+def test_a_feature_extractor_carries_the_attention(text, wanted, attentions, image):
     options = {"features_only": True, "out_indices": wanted, **SMALL}
     whole = make(text)
     features = create_model(text, image_size=SIZE, **options).eval()
@@ -212,13 +212,13 @@ def test_a_feature_extractor_carries_the_attention(text, wanted, attentions, pic
             lambda _m, _a, y, block=block: tokens.update({block: y})
         )
     with torch.no_grad():
-        whole(picture)
-        maps = features(picture)
+        whole(image)
+        maps = features(image)
     assert len(maps) == len(wanted)
     for (block, y), feature in zip(tokens.items(), maps, strict=False):
         assert torch.equal(feature, whole.reroll(y, block).permute(0, 3, 1, 2))
 
 
 def test_attention_that_would_miss_the_features_is_refused():
-    with pytest.raises(ArchitectureError, match="cannot be put into a feature extractor"):
+    with pytest.raises(ArchitectureError, match="cannot be inserted into a feature extractor"):
         create_model("hiera_tiny_224+eca@s4.pre", features_only=True, out_indices=(0, 1))

@@ -31,10 +31,10 @@ def published(backbone: str) -> State:
 
 
 def assert_carries(model: nn.Module, state: State, *, head: str = "fc.") -> None:
-    got = model.state_dict()
+    model_state = model.state_dict()
     for key, value in state.items():
         if not key.startswith(head):
-            assert torch.equal(got[key], value), key
+            assert torch.equal(model_state[key], value), key
 
 
 @pytest.fixture

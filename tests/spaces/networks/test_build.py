@@ -10,7 +10,7 @@ import torch
 from attentune.errors import ArchitectureError, AttentuneError, BackboneError
 from attentune.spaces.architecture import POSITIONS, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.backbones.discover import choose_stem, find_sites
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks import placement
 from attentune.spaces.networks.build import build_network, create_model, insert_all
 from attentune.spaces.networks.feature_extractor import ModuleLocator
@@ -134,10 +134,10 @@ def test_each_position_is_where_its_name_says(backbone, place, path, forward, la
             model(torch.randn(1, 3, SIZE, SIZE))
             assert arrived[0] is returned[0]
             continue
-        got = model.get_submodule(path)(copy.deepcopy(inputs))
-        assert torch.equal(got, expected), position
+        output = model.get_submodule(path)(copy.deepcopy(inputs))
+        assert torch.equal(output, expected), position
         bare = forward(plain, copy.deepcopy(inputs), *[identity] * 5)
-        assert not torch.allclose(got, bare), position
+        assert not torch.allclose(output, bare), position
 
 
 def _inputs(block: nn.Module, forward) -> Tensor | list[Tensor]:
@@ -152,19 +152,19 @@ def test_a_plain_chain_takes_attention_after_each_activation():
     model, plain = make("vgg11_bn+eca@s3b2.mid"), make("vgg11_bn")
     x = torch.randn(1, 256, 8, 8)
     ((_, attention),) = attentions(model).items()
-    got = model.features[11:14](x)
-    assert torch.equal(got, attention(plain.features[11:14](x)))
+    output = model.features[11:14](x)
+    assert torch.equal(output, attention(plain.features[11:14](x)))
 
 
 def test_the_end_of_a_dense_stage_is_its_concatenation():
     model = make("densenet121+eca@s1.stage")
-    seen = {}
-    model.features.denseblock1.register_forward_hook(lambda _m, _a, y: seen.update(block=y))
-    model.features.transition1.conv.register_forward_pre_hook(lambda _m, a: seen.update(conv=a[0]))
+    maps = {}
+    model.features.denseblock1.register_forward_hook(lambda _m, _a, y: maps.update(block=y))
+    model.features.transition1.conv.register_forward_pre_hook(lambda _m, a: maps.update(conv=a[0]))
     model(torch.randn(1, 3, SIZE, SIZE))
     ((_, attention),) = attentions(model).items()
     norm = make("densenet121").features.transition1.norm
-    assert torch.equal(seen["conv"], norm(attention(seen["block"])))
+    assert torch.equal(maps["conv"], norm(attention(maps["block"])))
 
 
 def test_pre_and_identity_of_one_block_both_see_its_input():
@@ -233,9 +233,9 @@ def test_an_attention_starts_the_same_whatever_else_is_inserted():
     state = among.state_dict()
     for key, value in alone.state_dict().items():
         assert torch.equal(state[key], value), key
-    other = make("test_resnet+se(r=4)@s3.residual", seed=4).state_dict()
+    other_seed = make("test_resnet+se(r=4)@s3.residual", seed=4).state_dict()
     key = "layer3.0.bn3.attention.se.fc1.weight"
-    assert not torch.equal(other[key], state[key])
+    assert not torch.equal(other_seed[key], state[key])
 
 
 def test_two_blocks_get_different_weights_from_one_insertion():
@@ -255,13 +255,13 @@ def test_building_with_a_seed_leaves_the_callers_generator_alone():
 
 def test_without_a_seed_the_callers_generator_decides():
     torch.manual_seed(5)
-    one = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
+    first = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
     torch.manual_seed(5)
-    two = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
-    three = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
+    second = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
+    third = make("test_resnet+se(r=4)@s1.residual", seed=None).state_dict()
     for key in ("conv1.0.weight", "layer1.0.bn2.attention.se.fc1.weight"):
-        assert torch.equal(one[key], two[key])
-        assert not torch.equal(one[key], three[key])
+        assert torch.equal(first[key], second[key])
+        assert not torch.equal(first[key], third[key])
 
 
 def test_attentions_at_one_point_apply_in_the_order_of_the_text():
@@ -287,46 +287,6 @@ def test_insert_all_names_every_module_that_it_inserted(backbone):
     assert model.state_dict().keys() == make(text).state_dict().keys()
     inserted.remove()
     assert model.state_dict().keys() == make(backbone).state_dict().keys()
-
-
-# --- the stem -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("backbone", "layer", "kernel", "stride"),
-    [
-        ("resnet18", "conv1", 3, 1),
-        ("resnet50d", "conv1.0", 3, 1),
-        ("mobilenetv2_050", "conv_stem", 3, 1),
-        ("convnext_atto", "stem.0", 2, 2),
-        ("densenet121", "features.conv0", 3, 1),
-        ("regnetx_002", "stem.conv", 3, 1),
-        ("tf_efficientnet_b0", "conv_stem", 3, 1),
-    ],
-)
-def test_a_small_stem_keeps_tiny_pictures_large(backbone, layer, kernel, stride):
-    model = make(backbone, stem="small")
-    conv = model.get_submodule(layer)
-    assert (conv.kernel_size, conv.stride) == ((kernel, kernel), (stride, stride))
-    sites = find_sites(backbone, image_size=SIZE, stem="small")
-    seen = {}
-    last = sites.sites_at(parse("x+eca@all.post").insertions[0].places[0], "post")[-1]
-    model.get_submodule(last.module).register_forward_hook(lambda _m, _a, y: seen.update(y=y))
-    assert model(torch.randn(1, 3, SIZE, SIZE)).shape == (1, 5)
-    assert seen["y"].shape[1:] == (last.channels, last.height, last.width)
-
-
-def test_a_cropped_kernel_keeps_the_spread_of_its_initialisation():
-    weight = make("resnet18", stem="small").conv1.weight
-    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "size", "stem"),
-    [("resnet18", 32, "small"), ("resnet18", 224, "native"), ("vgg11_bn", 64, "native")],
-)
-def test_the_stem_is_chosen_by_the_size_of_the_last_map(backbone, size, stem):
-    assert choose_stem(backbone, size) == stem
 
 
 # --- refusals -------------------------------------------------------------------------------------

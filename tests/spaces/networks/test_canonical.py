@@ -55,15 +55,15 @@ from hypothesis import strategies as st
     ],
 )
 def test_the_canonical_text(text, expected):
-    found, sites = resolve_architecture(text)
-    assert str(found) == expected
-    assert canonicalise(parse(str(found)), sites) == found
+    canonical, sites = resolve_architecture(text)
+    assert str(canonical) == expected
+    assert canonicalise(parse(str(canonical)), sites) == canonical
 
 
 def test_the_order_of_two_attentions_at_one_point_is_part_of_the_network():
-    one, _ = resolve_architecture("resnet18+se@s1.mid+eca@s1.mid")
-    other, _ = resolve_architecture("resnet18+eca@s1.mid+se@s1.mid")
-    assert one.key != other.key
+    first, _ = resolve_architecture("resnet18+se@s1.mid+eca@s1.mid")
+    second, _ = resolve_architecture("resnet18+eca@s1.mid+se@s1.mid")
+    assert first.key != second.key
 
 
 def test_a_place_that_does_not_exist_is_refused():
@@ -111,12 +111,12 @@ def _places(backbone: str) -> list[Place]:
 
 def _read(architecture: Architecture) -> Architecture:
     try:
-        found, sites = resolve_architecture(architecture, image_size=SIZE)
+        canonical, sites = resolve_architecture(architecture, image_size=SIZE)
     except ArchitectureError:  # r larger than the channels of some site
         assume(False)
-    assert canonicalise(found, sites) == found
-    assert parse(str(found)) == found
-    return found
+    assert canonicalise(canonical, sites) == canonical
+    assert parse(str(canonical)) == canonical
+    return canonical
 
 
 def _network(architecture: Architecture) -> dict[str, object]:
@@ -126,12 +126,12 @@ def _network(architecture: Architecture) -> dict[str, object]:
     return {**modules, **model.state_dict()}
 
 
-def _equal(one: dict[str, object], other: dict[str, object]) -> bool:
-    if one.keys() != other.keys():
+def _equal(first: dict[str, object], second: dict[str, object]) -> bool:
+    if first.keys() != second.keys():
         return False
     return all(
-        torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]
-        for key, value in one.items()
+        torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
+        for key, value in first.items()
     )
 
 
@@ -139,15 +139,15 @@ def _equal(one: dict[str, object], other: dict[str, object]) -> bool:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_one_canonical_form_if_and_only_if_one_network(backbone, data):
-    one = data.draw(architectures(backbone))
-    other = data.draw(architectures(backbone) | _respelled(one))
-    same_text = _read(one) == _read(other)
-    assert same_text == _equal(_network(one), _network(other))
+    first = data.draw(architectures(backbone))
+    second = data.draw(architectures(backbone) | _respelled(first))
+    same_text = _read(first) == _read(second)
+    assert same_text == _equal(_network(first), _network(second))
 
 
 @st.composite
 def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
-    """The same insertions in other words: split at their sites, under any alias, in any order
+    """The same insertions in second words: split at their sites, under any alias, in any order
     that leaves the sequence at every point."""
     sites = find_sites(
         architecture.backbone, image_size=SIZE, strip_attention=architecture.strip_attention
@@ -156,7 +156,7 @@ def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
     for insertion in architecture.insertions:
         chosen = draw(st.permutations(sites.select_sites(insertion)))
         for site in chosen:
-            aliases = [other for other in sites.sites if other.anchor == site.anchor]
+            aliases = [alias for alias in sites.sites if alias.anchor == site.anchor]
             alias = draw(st.sampled_from(aliases))
             place = Place(alias.stage, alias.stage, alias.block)
             options = dict(insertion.settings)
@@ -168,6 +168,6 @@ def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_other_words_for_one_network_have_one_key(backbone, data):
-    one = data.draw(architectures(backbone))
-    other = data.draw(_respelled(one))
-    assert _read(one).key == _read(other).key
+    first = data.draw(architectures(backbone))
+    second = data.draw(_respelled(first))
+    assert _read(first).key == _read(second).key

@@ -42,7 +42,7 @@ def hooked(text) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Tensor:
+def image() -> Tensor:
     return torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
@@ -85,38 +85,38 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_the_network_survives(transform, hooked, picture):
+def test_the_network_survives(transform, hooked, image):
     with torch.no_grad():
-        expected = hooked(picture)
-        got = transform(copy.deepcopy(hooked))(picture)
-    torch.testing.assert_close(got, expected)
+        expected = hooked(image)
+        output = transform(copy.deepcopy(hooked))(image)
+    torch.testing.assert_close(output, expected)
 
 
-def test_symbolic_tracing_keeps_what_hooks_do(picture):
+def test_symbolic_tracing_keeps_what_hooks_do(image):
     hooked = make(HOOKED["channels first"])
     with torch.no_grad():
-        torch.testing.assert_close(torch.fx.symbolic_trace(hooked)(picture), hooked(picture))
+        torch.testing.assert_close(torch.fx.symbolic_trace(hooked)(image), hooked(image))
 
 
-def test_a_copy_works_apart_from_its_original(hooked, picture):
+def test_a_copy_works_apart_from_its_original(hooked, image):
     twin = copy.deepcopy(hooked)
-    expected = hooked(picture)
+    expected = hooked(image)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.zero_()
-    assert not torch.equal(twin(picture), expected)
-    assert torch.equal(hooked(picture), expected)
+    assert not torch.equal(twin(image), expected)
+    assert torch.equal(hooked(image), expected)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_onnxruntime_computes_the_same(hooked, picture, tmp_path):
+def test_onnxruntime_computes_the_same(hooked, image, tmp_path):
     file = tmp_path / "network.onnx"
-    torch.onnx.export(copy.deepcopy(hooked), (picture,), file, dynamo=True, verbose=False)
+    torch.onnx.export(copy.deepcopy(hooked), (image,), file, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (name,) = (given.name for given in session.get_inputs())
-    (got,) = session.run(None, {name: picture.numpy()})
+    (name,) = (argument.name for argument in session.get_inputs())
+    (output,) = session.run(None, {name: image.numpy()})
     with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(got), hooked(picture), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(output), hooked(image), rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_keep_their_class():
@@ -127,12 +127,12 @@ def test_blocks_keep_their_class():
 # --- training -------------------------------------------------------------------------------------
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(hooked, picture):
-    expected = gradients(copy.deepcopy(hooked), picture)
+def test_gradient_checkpointing_gives_the_same_gradients(hooked, image):
+    expected = gradients(copy.deepcopy(hooked), image)
     model = copy.deepcopy(hooked)
     model.set_grad_checkpointing(True)
-    for one, two in zip(gradients(model, picture), expected, strict=True):
-        torch.testing.assert_close(one, two)
+    for gradient, expected_gradient in zip(gradients(model, image), expected, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient)
 
 
 @pytest.fixture
@@ -144,31 +144,33 @@ def gloo(tmp_path: Path):
     distributed.destroy_process_group()
 
 
-def test_distributed_training_gives_the_same_gradients(hooked, picture, gloo):
-    expected = gradients(copy.deepcopy(hooked), picture)
+def test_distributed_training_gives_the_same_gradients(hooked, image, gloo):
+    expected = gradients(copy.deepcopy(hooked), image)
     parallel = DistributedDataParallel(copy.deepcopy(hooked))
-    for one, two in zip(gradients(parallel, picture), expected, strict=True):
-        torch.testing.assert_close(one, two)
+    for gradient, expected_gradient in zip(gradients(parallel, image), expected, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient)
 
 
-def test_autocast_reaches_every_parameter(hooked, picture):
+def test_autocast_reaches_every_parameter(hooked, image):
     model = copy.deepcopy(hooked)
     with torch.no_grad():
-        expected = model(picture)
+        expected = model(image)
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
-            torch.testing.assert_close(model(picture).float(), expected, rtol=0.05, atol=0.05)
-        loss = model.train()(picture).float().square().sum()
+            torch.testing.assert_close(model(image).float(), expected, rtol=0.05, atol=0.05)
+        loss = model.train()(image).float().square().sum()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_channels_last_memory_changes_nothing_but_speed(hooked, picture):
+def test_channels_last_memory_changes_nothing_but_speed(hooked, image):
     # In double precision: the norms of maps of one place multiply what rounding does.
-    plain, x = copy.deepcopy(hooked).double(), picture.double()
+    plain, x = copy.deepcopy(hooked).double(), image.double()
     model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     reordered = x.to(memory_format=torch.channels_last)
     with torch.no_grad():
         torch.testing.assert_close(model(reordered), plain(x))
-    for one, two in zip(gradients(model, reordered), gradients(plain, x), strict=True):
-        torch.testing.assert_close(one, two)
+    for gradient, expected_gradient in zip(
+        gradients(model, reordered), gradients(plain, x), strict=True
+    ):
+        torch.testing.assert_close(gradient, expected_gradient)

@@ -25,7 +25,7 @@ ARCHITECTURES = {
 }
 
 
-def template(text: str) -> ReusableBackbone:
+def make_backbone(text: str) -> ReusableBackbone:
     architecture = parse(text)
     return ReusableBackbone(
         architecture.backbone,
@@ -40,17 +40,17 @@ def template(text: str) -> ReusableBackbone:
 
 @pytest.mark.parametrize("texts", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_every_network_is_the_one_that_is_built_alone(texts):
-    plain = template(texts[0])
+    plain = make_backbone(texts[0])
     x = torch.randn(2, 3, 64, 64)
     for seed in (0, 1, 0):
         for text in texts:
             with plain.network(parse(text), seed) as model:
                 alone = build_network(parse(text), num_classes=5, image_size=64, seed=seed)
                 assert list(model.state_dict()) == list(alone.state_dict())
-                for ours, theirs in zip(
+                for value, expected in zip(
                     model.state_dict().values(), alone.state_dict().values(), strict=True
                 ):
-                    assert torch.equal(ours, theirs)
+                    assert torch.equal(value, expected)
                 assert model.training
                 for network in (model, alone):
                     network.to(memory_format=torch.channels_last)
@@ -67,7 +67,7 @@ def test_every_network_is_the_one_that_is_built_alone(texts):
 
 
 def test_what_fails_inside_leaves_the_backbone_plain():
-    plain = template("test_resnet")
+    plain = make_backbone("test_resnet")
     with (
         pytest.raises(ZeroDivisionError),
         plain.network(parse("test_resnet+se@all.pre"), 0) as model,
@@ -82,7 +82,7 @@ def test_what_fails_inside_leaves_the_backbone_plain():
 
 
 def test_of_many_seeds_the_weights_are_still_those_of_the_seed():
-    plain = template("test_resnet")
+    plain = make_backbone("test_resnet")
     first = {}
     for seed in (*range(6), *range(6)):
         with plain.network(parse("test_resnet"), seed) as model:

@@ -1,0 +1,97 @@
+"""On a backbone, a space holds only different networks."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from attentune.errors import SpaceError
+from attentune.spaces.backbones.discover import find_sites
+from attentune.spaces.search_space.bound_space import bind_space
+from attentune.spaces.search_space.space import Space, load_space, preset_names
+
+SMALL = [
+    {"attentions": ("none", "se", "eca"), "ratios": (4, 8)},
+    {"attentions": ("se", "ca"), "ratios": (2, 4, 8), "granularity": "network"},
+    {"attentions": ("none", "cbam"), "ratios": (8,), "options": {"cbam": {"k": (3, 7)}}},
+    {"attentions": ("se", "eca"), "ratios": (4, 32), "shared": ("attention",)},
+    {"attentions": ("none", "nl"), "ratios": (2,), "positions": ("post", "stage", "mid")},
+    {"attentions": ("eca",), "granularity": "block", "positions": ("residual", "post")},
+]
+
+
+def bound(backbone="test_resnet", **fields):
+    return bind_space(Space.of(**fields), find_sites(backbone, image_size=64))
+
+
+@pytest.mark.parametrize("fields", SMALL)
+def test_a_space_holds_as_many_different_architectures_as_its_size_says(fields):
+    space = bound(**fields)
+    keys = {space.architecture_at(index).key for index in range(space.count())}
+    assert len(keys) == space.count()
+
+
+@pytest.mark.parametrize("fields", SMALL)
+def test_random_decisions_stay_inside_and_can_be_found_again(fields):
+    space = bound(**fields)
+    everything = {space.architecture_at(index) for index in range(space.count())}
+    rng = random.Random(0)
+    for _ in range(40):
+        architecture = space.choose_architecture(lambda _, choices: rng.choice(choices))
+        assert architecture in everything
+        decisions = space.selection_of(architecture)
+        assert decisions is not None
+        assert space.architecture_of(decisions) == architecture
+
+
+def test_what_a_space_does_not_hold_has_no_decisions():
+    from attentune.spaces.architecture import parse
+
+    space = bound(**SMALL[0])
+    for text in ("test_resnet+cbam@all.residual", "test_resnet+se(r=16)@s1.residual"):
+        assert space.selection_of(parse(text)) is None
+
+
+def test_an_attention_without_a_ratio_asks_for_none():
+    asked = []
+
+    def pick(name, choices):
+        asked.append(name)
+        return "eca" if "eca" in choices else choices[0]
+
+    bound(attentions=("none", "se", "eca"), ratios=(4, 8)).choose_architecture(pick)
+    assert asked == ["s1.attention", "s2.attention", "s3.attention", "s4.attention"]
+
+
+def test_ratios_that_repeat_a_width_or_exceed_the_channels_fall_away():
+    space = bound(attentions=("ca", "se"), ratios=(4, 8, 16, 64))
+    by_stage = {str(scope.place): scope.ratios for scope in space.scopes}
+    assert by_stage["s1"] == {"ca": (4,), "se": (4, 8, 16)}  # 32 channels, ca's floor is 8
+    assert by_stage["s3"] == {"ca": (4, 8, 16, 64), "se": (4, 8, 16, 64)}
+
+
+def test_positions_that_are_one_point_are_one_choice():
+    space = bound(attentions=("none", "se"), ratios=(4,), positions=("post", "stage"))
+    assert [scope.positions for scope in space.scopes] == [("post",)] * 4
+    assert space.count() == 2**4
+
+
+def test_stages_that_are_not_named_stay_bare():
+    space = bound(attentions=("none", "se", "eca"), ratios=(4,), stages=(1, 3))
+    assert [str(scope.place) for scope in space.scopes] == ["s1", "s3"]
+    assert space.count() == 3**2
+
+
+def test_stages_that_the_backbone_lacks_are_refused_with_those_it_has():
+    with pytest.raises(SpaceError, match="asks for stages 7; there are 1, 2, 3, 4"):
+        bound(attentions=("none", "se"), stages=(7,))
+
+
+@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv2_100", "vgg11_bn", "densenet121"])
+def test_every_preset_fits_every_family(name, backbone):
+    space = bind_space(load_space(name), find_sites(backbone, image_size=64))
+    assert space.count() > 100
+    rng = random.Random(1)
+    architecture = space.choose_architecture(lambda _, choices: rng.choice(choices))
+    find_sites(backbone, image_size=64).check_architecture(architecture)
