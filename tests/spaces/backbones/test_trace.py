@@ -7,7 +7,7 @@ from attentune.spaces.backbones.trace import NCHW, NHWC, Trace, trace_model
 from torch import Tensor, nn
 
 
-class Block(nn.Module):
+class ShortcutBlock(nn.Module):
     """A shortcut through an identity, and a branch on channels-last maps."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Block(nn.Module):
 
 
 def record() -> Trace:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), Block()).eval()
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), ShortcutBlock()).eval()
     return trace_model(model, torch.zeros(1, 3, 8, 6))
 
 
