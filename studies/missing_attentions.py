@@ -1,6 +1,6 @@
-"""People's own attention in a study: what of it is missing here, and who cannot do without.
+"""Users' own attentions in a study: which are not installed here, and what cannot be done then.
 
-Looking at a study takes its texts alone. Building one of its networks takes the class.
+A study can be viewed without its plug-ins. Building one of its networks needs them.
 """
 
 from __future__ import annotations
@@ -14,32 +14,42 @@ from .records import StudyRecord, TrialRecord
 
 
 def missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str]:
-    """Those that are not here, with their origins as the study knew them, or empty.
+    """The attentions that are not installed here, with their origins as the study recorded them.
 
-    AttentuneError if a module that ATTENTUNE_PLUGINS names cannot be imported.
+    Raises:
+        AttentuneError: a module that ATTENTUNE_PLUGINS names cannot be imported.
     """
     origins = study.config.plugins
     return {name: origins.get(name, "") for name in dict.fromkeys(attentions) if not offered(name)}
 
 
 def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
-    """One sentence for whoever looks at these trials; empty if nothing is missing."""
+    """One sentence to show beside these trials; empty if no attention is missing."""
     try:
-        found = missing(study, _attentions(trials))
+        absent = missing(study, _attentions(trials))
     except AttentuneError as error:
         return f"{error} Everything is shown as it was recorded."
-    if not found:
+    if not absent:
         return ""
     return (
-        f"This study uses {describe_missing(found)}: everything is shown as it was recorded, but "
+        f"This study uses {describe_missing(absent)}: everything is shown as it was recorded, but "
         f"to go on with the study or to export such a trial, {REMEDY}."
     )
 
 
 def require_attentions(study: StudyRecord, who: str, attentions: Iterable[str]) -> None:
-    """StudyError if `who` (a trial, the study) needs an attention that is not here."""
-    if found := missing(study, attentions):
-        raise StudyError(f"{who} needs {describe_missing(found)}; {REMEDY}.")
+    """Check that attentions are installed.
+
+    Args:
+        study: where they are used.
+        who: what needs them, for the message: a trial, or the study.
+        attentions: their names.
+
+    Raises:
+        StudyError: one is not installed here.
+    """
+    if absent := missing(study, attentions):
+        raise StudyError(f"{who} needs {describe_missing(absent)}; {REMEDY}.")
 
 
 def _attentions(trials: Iterable[TrialRecord]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a study may optimise or limit: names on the command line, keys in the JSON, directions."""
+"""What a study may optimise or limit: the names, the keys in JSON, and the directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ Direction = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True)
 class Objective:
-    """`name` as the user says it, `key` as `values` holds it, `unit` as figures print it."""
+    """One objective.
+
+    Attributes:
+        name: on the command line.
+        key: in a trial's `values`.
+        title, unit: as figures print them.
+    """
 
     name: str
     key: str
@@ -36,7 +42,7 @@ BY_KEY = {objective.key: objective for objective in OBJECTIVES.values()}
 
 def objective(name: str) -> Objective:
     """The objective of that name or key; UsageError names the closest."""
-    found = OBJECTIVES.get(name) or BY_KEY.get(name)
-    if found is None:
+    known = OBJECTIVES.get(name) or BY_KEY.get(name)
+    if known is None:
         raise UsageError(f"unknown objective {name!r}{did_you_mean(name, OBJECTIVES)}")
-    return found
+    return known

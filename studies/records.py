@@ -1,7 +1,7 @@
-"""What the database answers: frozen values without any tie to it.
+"""Records: frozen copies of what the database holds, independent of it.
 
-Units as everywhere: accuracy is a fraction, latency in ms, memory in MiB, durations in seconds,
-moments aware and in UTC.
+Accuracy is a fraction, latency is in ms, memory in MiB, durations in seconds. Moments are aware and
+in UTC.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
 BASELINE = "baseline"
 SEARCH = "search"
 CONFIRM = "confirm"
-"""Roles of a trial. A confirming trial is judged on other data, so analysis of the search leaves
-it out; other roles may be added freely."""
+"""Roles of a trial. A confirming trial is judged on other data, so the analysis of a search leaves
+it out. Further roles may be added."""
 
 FIRST_CONFIRMING = 1_000_000
-"""Numbers of confirming trials begin here, since Optuna counts the search's from 0."""
+"""The first number of confirming trials. Optuna counts the trials of the search from 0."""
 
 COSTS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
-_OTHER = "x"  # a backbone, to read an insertion by itself
+_ANY_BACKBONE = "x"  # To parse an insertion without an architecture.
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
 
 
@@ -50,11 +50,11 @@ def recorded_architecture(text: str) -> Architecture:
 @lru_cache(maxsize=20_000)
 def recorded_insertion(text: str) -> Insertion:
     """One insertion of a recorded text, without its `+`."""
-    return parse_recorded(f"{_OTHER}+{text}").insertions[0]
+    return parse_recorded(f"{_ANY_BACKBONE}+{text}").insertions[0]
 
 
 def check_study_name(name: str) -> str:
-    """The name, if a study may be called so; else UsageError with what is allowed."""
+    """The name itself; UsageError, which says what is allowed, if no study may have it."""
     if len(name) <= 100 and name == name.strip() and _NAME.fullmatch(name):
         return name
     shown = (
@@ -67,7 +67,7 @@ def check_study_name(name: str) -> str:
 
 
 def digest_of(facts: Mapping[str, str]) -> str:
-    """The name under which equal facts are kept once."""
+    """A digest of facts, under which equal facts are stored once."""
     return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -91,12 +91,12 @@ class TrialRecord:
     """One trial.
 
     Attributes:
-        number: Optuna's trial number in the study.
+        number: in the study; for a trial of the search, Optuna's number.
         architecture, key: canonical text, and its hash.
-        epochs: how many are done.
-        accuracy: of a complete trial; of a pruned one what its last epoch had; else None.
-        environment: digest of what it ran on; `TrialRepository.read_environments` has the facts.
+        epochs: that are done.
+        accuracy: of a complete trial, or of the last epoch of a pruned one; None otherwise.
         note: why it was pruned.
+        environment: digest of what it ran on; `TrialRepository.read_environments` has the facts.
     """
 
     number: int
@@ -124,7 +124,7 @@ class TrialRecord:
 
     @property
     def parsed(self) -> Architecture:
-        """The architecture as a value, for looking at: nothing need be installed for it."""
+        """The architecture as a value. Its attentions need not be installed here."""
         return recorded_architecture(self.architecture)
 
     @property
@@ -136,14 +136,14 @@ class TrialRecord:
 
     @property
     def values(self) -> dict[str, float]:
-        """Accuracy and costs by key, only those that are known."""
+        """The accuracy and the costs that are known, by key."""
         fields = {name: getattr(self, name) for name in ("accuracy", *COSTS)}
         return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of trial `number`. `id` only grows, so it serves as a live reader's bookmark."""
+    """One epoch of trial `number`. `id` only grows, so a live reader can ask for what is new."""
 
     id: int
     number: int
@@ -152,7 +152,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RejectionRecord:
-    """An architecture that a cost limit turned away; `number` is Optuna's trial, if it had one."""
+    """An architecture that a cost limit turned away; `number` is that of its trial, if any."""
 
     architecture: str
     key: str
@@ -163,7 +163,7 @@ class RejectionRecord:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to run a study. `age` is the time since its last heartbeat, in seconds."""
+    """The right to run a study. `age` is the time in seconds since its last heartbeat."""
 
     study_id: int
     study: str

@@ -1,8 +1,7 @@
-"""What analysis finds: frozen values that tables, figures and reports show.
+"""The results of an analysis: frozen values that tables, figures and reports show.
 
-The unit is the architecture: one `ArchitectureSummary` is the mean of its complete trials over
-their seeds, less what all trials of those seeds share (`seed_effects`). Accuracies and gains are
-fractions.
+The unit is the architecture: an `ArchitectureSummary` is the mean of its complete trials over their
+seeds, seed effects taken out (`seed_effects`). Accuracies and gains are fractions.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ..records import State
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean; None for a single value."""
+    """The standard error of the mean of some values; None for a single one."""
     if len(values) < 2:
         return None
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
@@ -27,11 +26,13 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy above the bare backbone's.
+    """The accuracy of an architecture minus that of the bare backbone.
 
     Attributes:
-        mean, standard_error: as fractions; the error needs two pairs, or two trials on both sides.
-        pairs: seeds that both have; 0 where the means were compared instead.
+        mean: a fraction.
+        standard_error: a fraction; None with fewer than two pairs, or, without pairs, with fewer
+            than two trials of either.
+        pairs: seeds that both have; 0 if their means were compared instead.
     """
 
     mean: float
@@ -39,29 +40,30 @@ class Gain:
     pairs: int
 
     @classmethod
-    def between(cls, ours: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
-        """Of accuracies by seed: paired where both have a seed, else between the means."""
-        differences = [ours[seed] - bare[seed] for seed in ours if seed in bare]
+    def between(cls, accuracies: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
+        """The gain of accuracies by seed: over common seeds if there are any, else of the means."""
+        differences = [accuracies[seed] - bare[seed] for seed in accuracies if seed in bare]
         if differences:
             mean = float(np.mean(differences))
             return cls(mean, standard_error(differences), len(differences))
-        mine, theirs = tuple(ours.values()), tuple(bare.values())
-        one, other = standard_error(mine), standard_error(theirs)
-        error = None if one is None or other is None else math.hypot(one, other)
-        return cls(float(np.mean(mine) - np.mean(theirs)), error, 0)
+        values, bare_values = tuple(accuracies.values()), tuple(bare.values())
+        error, bare_error = standard_error(values), standard_error(bare_values)
+        combined = None if error is None or bare_error is None else math.hypot(error, bare_error)
+        return cls(float(np.mean(values) - np.mean(bare_values)), combined, 0)
 
 
 @dataclass(frozen=True)
 class ArchitectureSummary:
-    """One architecture as its complete trials show it.
+    """One architecture, summarised over its complete trials.
 
     Attributes:
-        numbers, seeds, accuracies: of those trials as measured, in order of number.
-        values: the mean by key (`accuracy`, `params`, …), only what every trial has; accuracy less
-            what all trials of those seeds share.
+        numbers, seeds, accuracies: of those trials, as measured, by number.
+        values: means by key (`accuracy`, `params`, …) of what every trial has; seed effects are
+            taken out of the accuracy.
         standard_error: of the mean accuracy; None with a single seed.
         baseline: whether it is one of the study's baselines.
-        gain: above the bare backbone; None for the bare backbone, and before it is complete.
+        gain: over the bare backbone; None for the bare backbone itself, and while that has no
+            complete trial.
     """
 
     architecture: Architecture
@@ -75,21 +77,23 @@ class ArchitectureSummary:
 
     @property
     def number(self) -> int:
-        """The trial that stands for it: the first complete one."""
+        """The number of its first complete trial, which stands for it."""
         return self.numbers[0]
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds, less what all trials of those seeds share."""
+        """The mean over seeds, seed effects taken out."""
         return self.values["accuracy"]
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much accuracy scatters between seeds of one architecture, pooled over all.
+    """How much accuracy scatters between trials of one architecture, pooled over architectures.
 
-    `deviation` is that of a single trial, beyond what all trials of its seed share (`luck`);
-    `freedom` the repeats behind it; `shared` the deviation of what seeds share, 0 until it shows.
+    Attributes:
+        deviation: standard deviation of a single trial beyond its seed effect, a fraction.
+        freedom: degrees of freedom behind it.
+        shared: standard deviation of the seed effects, a fraction; 0 until they are significant.
     """
 
     deviation: float
@@ -99,7 +103,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class MeanGain:
-    """Mean gain of the architectures that have one attention in one stage."""
+    """The mean gain of several architectures, as a fraction, and how many they are."""
 
     mean: float
     standard_error: float | None
@@ -108,9 +112,10 @@ class MeanGain:
 
 @dataclass(frozen=True)
 class AttentionTable:
-    """Gains by attention (rows, `none` last) and stage (columns); no cell without evidence.
+    """Mean gains by attention (rows, `none` last) and stage or position (columns).
 
-    Architectures differ elsewhere too, so a cell is an average over company, no effect by itself.
+    A cell that no architecture was trained for is left out. Architectures also differ elsewhere, so
+    a cell is not the effect of its attention alone.
     """
 
     attentions: tuple[str, ...]
@@ -120,7 +125,7 @@ class AttentionTable:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Failures of one kind; `messages` holds each different one with the trials it struck."""
+    """Failures of one kind; `messages` maps each distinct message to the numbers of its trials."""
 
     kind: str
     count: int
@@ -129,7 +134,19 @@ class FailureGroup:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that tables and figures show of a study."""
+    """Everything that tables and figures show of a study.
+
+    Attributes:
+        counts: trials by state.
+        architectures: all with a complete trial, in the order of their first one; a live analysis
+            of a very large study holds those to be drawn.
+        front: the Pareto front, cheapest first.
+        bare: the bare backbone.
+        best: see `best`.
+        knee: the best compromise on the front.
+        noise: None while no architecture has two seeds.
+        table: mean gains by attention and stage.
+    """
 
     objectives: tuple[Objective, ...]
     counts: Mapping[State, int]
@@ -144,11 +161,11 @@ class Findings:
     @property
     def baselines(self) -> tuple[ArchitectureSummary, ...]:
         """The study's own baselines, the bare backbone first."""
-        found = [point for point in self.architectures if point.baseline]
-        return tuple(sorted(found, key=lambda point: not point.architecture.bare))
+        baselines = [summary for summary in self.architectures if summary.baseline]
+        return tuple(sorted(baselines, key=lambda summary: not summary.architecture.bare))
 
     @property
     def costs(self) -> tuple[Objective, ...]:
-        """The costs to set accuracy against: the study's own, or parameters if it has none."""
-        own = tuple(o for o in self.objectives if o.key != "accuracy")
-        return own or (OBJECTIVES["params"],)
+        """The costs that accuracy is compared with: those of the study, or else parameters."""
+        costs = tuple(o for o in self.objectives if o.key != "accuracy")
+        return costs or (OBJECTIVES["params"],)

@@ -1,8 +1,8 @@
-"""Which attention stands where, for all architectures of a study at once.
+"""An index of insertions: which architectures of a study have which attention where.
 
-A study's texts are made of few different insertions. Each is read once; an architecture is then a
-handful of numbers, and questions such as "what was gained with SE in stage 3" are counted, not
-parsed. The answers are those of `analysis`.
+The texts of a study consist of few distinct insertions. Each is parsed once; an architecture is
+then a handful of numbers, and a question such as "what was gained with SE in stage 3" is answered
+by counting. The results equal those of `analyse`, for any number of architectures.
 """
 
 from __future__ import annotations
@@ -25,51 +25,61 @@ Flags = npt.NDArray[np.bool_]
 
 
 ANYWHERE = 0
-"""In the place of a stage, where a study does not say how many its backbone has."""
+"""Stands for a stage where it is unknown how many the backbone has."""
 
 
 class InsertionIndex:
-    """What the architectures that a study knows are made of, by their place among its texts.
+    """The insertions of architectures, which are named by the index of their text.
 
-    Made for a backbone with so many stages; `extend` it as texts are added.
+    Args:
+        stages: of the backbone; 0 if it is unknown.
+
+    Attributes:
+        count: architectures in the index.
+        insertions: all distinct ones.
     """
 
     def __init__(self, stages: int) -> None:
         self.stages = stages
         self.count = 0
         self.insertions: list[Insertion] = []
-        self._known: dict[str, int] = {}
-        self._owner = np.zeros(0, dtype=np.int64)
-        self._what = np.zeros(0, dtype=np.int64)
+        self._index_of_text: dict[str, int] = {}
+        # One entry for each insertion of each architecture.
+        self._architecture = np.zeros(0, dtype=np.int64)
+        self._insertion = np.zeros(0, dtype=np.int64)
 
     def extend(self, texts: Sequence[str]) -> InsertionIndex:
-        """Read the texts beyond those that are known; itself."""
-        known, parts = self._known, [text.split("+")[1:] for text in texts[self.count :]]
-        owner = np.repeat(np.arange(self.count, len(texts)), [len(part) for part in parts])
+        """Add the texts beyond the first `count`, which are in the index already; the index."""
+        known, parts = self._index_of_text, [text.split("+")[1:] for text in texts[self.count :]]
+        architecture = np.repeat(np.arange(self.count, len(texts)), [len(part) for part in parts])
         flat = itertools.chain.from_iterable(parts)
-        what = np.fromiter((known.setdefault(p, len(known)) for p in flat), np.int64, len(owner))
+        indices = (known.setdefault(text, len(known)) for text in flat)
+        insertion = np.fromiter(indices, np.int64, len(architecture))
         self.insertions += map(recorded_insertion, list(known)[len(self.insertions) :])
-        self._owner = np.concatenate([self._owner, owner])
-        self._what = np.concatenate([self._what, what])
+        self._architecture = np.concatenate([self._architecture, architecture])
+        self._insertion = np.concatenate([self._insertion, insertion])
         self.count = len(texts)
         return self
 
     @property
     def attentions(self) -> list[str]:
-        """Those that occur, in the catalogue's order, then people's own."""
+        """Those that occur, in the catalogue's order, then the users' own by name."""
         present = {insertion.attention for insertion in self.insertions}
         return [*(n for n in ATTENTIONS if n in present), *sorted(present - set(ATTENTIONS))]
 
     def having(self, chosen: Sequence[bool]) -> Flags:
-        """(count,) which architectures have one of the insertions that are chosen."""
+        """(count,) which architectures have one of the chosen insertions.
+
+        `chosen` has a value for each of `insertions`.
+        """
         flags = np.array(chosen, dtype=bool)
-        found = np.zeros(self.count, dtype=bool)
+        matches = np.zeros(self.count, dtype=bool)
         if len(flags):
-            found[self._owner[flags[self._what]]] = True
-        return found
+            matches[self._architecture[flags[self._insertion]]] = True
+        return matches
 
     def having_in_stage(self, attention: str, stage: int) -> Flags:
-        """(count,) whether an architecture has the attention in a stage, or `ANYWHERE`."""
+        """(count,) which architectures have an attention in a stage, or `ANYWHERE`."""
         return self.having(
             [
                 i.attention == attention and (stage == ANYWHERE or reaches_stage(i, stage))
@@ -78,9 +88,9 @@ class InsertionIndex:
         )
 
     def stage_table(self, gains: Floats) -> AttentionTable:
-        """Mean gain by attention and stage, as `analysis.tabulate_gains` has it.
+        """Mean gains by attention and stage, as by `analyse.tabulate_gains`.
 
-        `gains` (count,) are NaN for the bare backbone and where nothing is complete.
+        `gains` (count,) are NaN for the bare backbone and for architectures without complete trial.
         """
         columns = [f"s{stage}" for stage in range(1, self.stages + 1)] or ["all"]
         first = 1 if self.stages else ANYWHERE
@@ -90,12 +100,12 @@ class InsertionIndex:
             for stage, column in enumerate(columns, first)
         }
         for column in columns:
-            others = [flags for (_, where), flags in rows.items() if where == column]
-            rows[NONE, column] = ~np.any(others, axis=0) if others else np.ones(self.count, bool)
+            taken = [flags for (_, where), flags in rows.items() if where == column]
+            rows[NONE, column] = ~np.any(taken, axis=0) if taken else np.ones(self.count, bool)
         return _table(rows, [*self.attentions, NONE], columns, gains)
 
     def position_table(self, gains: Floats) -> AttentionTable:
-        """Mean gain of the architectures that have an attention at a position, anywhere."""
+        """Mean gains by attention and position, over all stages; `gains` as in `stage_table`."""
         present = {insertion.position for insertion in self.insertions}
         columns = [position for position in POSITIONS if position in present]
         rows = {
@@ -108,17 +118,17 @@ class InsertionIndex:
         return _table(rows, self.attentions, columns, gains)
 
     def ratio_curves(self, gains: Floats) -> dict[str, list[tuple[int, MeanGain]]]:
-        """By attention: mean gain of the architectures that have it with each ratio."""
-        found: dict[str, list[tuple[int, MeanGain]]] = {}
+        """By attention, its ratios with the mean gain of each; `gains` as in `stage_table`."""
+        curves: dict[str, list[tuple[int, MeanGain]]] = {}
         for name in self.attentions:
-            own = [
+            ratios = [
                 dict(i.options).get("r") if i.attention == name else None for i in self.insertions
             ]
-            for ratio in sorted({r for r in own if isinstance(r, int)}):
-                cell = _cell(gains[self.having([r == ratio for r in own])])
+            for ratio in sorted({r for r in ratios if isinstance(r, int)}):
+                cell = _mean_gain(gains[self.having([r == ratio for r in ratios])])
                 if cell is not None:
-                    found.setdefault(name, []).append((ratio, cell))
-        return found
+                    curves.setdefault(name, []).append((ratio, cell))
+        return curves
 
 
 def _table(
@@ -128,13 +138,15 @@ def _table(
     gains: Floats,
 ) -> AttentionTable:
     cells = {
-        where: cell for where, chosen in flags.items() if (cell := _cell(gains[chosen])) is not None
+        where: cell
+        for where, chosen in flags.items()
+        if (cell := _mean_gain(gains[chosen])) is not None
     }
     present = tuple(row for row in rows if any(name == row for name, _ in cells))
     return AttentionTable(present, tuple(columns) if present else (), cells)
 
 
-def _cell(gains: Floats) -> MeanGain | None:
+def _mean_gain(gains: Floats) -> MeanGain | None:
     gains = gains[~np.isnan(gains)]
     if not len(gains):
         return None

@@ -1,7 +1,8 @@
-"""Opening the database: where it is, what can be wrong with it, and how a transaction begins.
+"""Opening a database: finding it, checking it, and beginning its transactions.
 
-One SQLite file in WAL mode, or one PostgreSQL database. SQLite's driver would begin transactions
-by itself, late and never with IMMEDIATE; it is told not to, and every transaction begins here:
+A database is one SQLite file in WAL mode, or one PostgreSQL database. SQLite's driver would begin
+transactions by itself, late and never with IMMEDIATE. That is switched off, and every transaction
+begins here:
 
     read      BEGIN             never blocks a writer and is never blocked by one
     write     BEGIN IMMEDIATE   synchronous=NORMAL: survives a crash of the process
@@ -50,7 +51,7 @@ _MIGRATION_LOCK = 0x61747475  # one advisory lock on PostgreSQL: "attu"
 
 
 class Database:
-    """An open database whose schema is this version's. Made by `Database.open`."""
+    """An open database with the schema of this version; `Database.open` makes one."""
 
     def __init__(self, engine: Engine, url: URL, shown: str, *, read_only: bool) -> None:
         self.engine, self.url, self.shown, self.read_only = engine, url, shown, read_only
@@ -59,9 +60,15 @@ class Database:
     def open(
         cls, target: str | Path | None, *, create: bool = False, read_only: bool = False
     ) -> Database:
-        """Open a path or URL (default: $ATTENTUNE_DB, or ./attentune.db) and bring it up to date.
+        """Open a database and migrate it to the schema of this version.
 
-        StoreError, in one sentence with the next step, for whatever stands in the way.
+        Args:
+            target: a path or URL; by default $ATTENTUNE_DB or ./attentune.db.
+            create: make the file or the tables if they are missing.
+            read_only: never write, and never block a writer.
+
+        Raises:
+            StoreError: the database cannot be opened; it says why, and what to do.
         """
         url = locate(target)
         if url.drivername == "sqlite":
@@ -80,7 +87,11 @@ class Database:
 
     @contextmanager
     def begin(self, mode: Mode) -> Iterator[Connection]:
-        """A transaction: committed at the end, rolled back by an exception."""
+        """A transaction, committed at the end and rolled back by an exception.
+
+        Raises:
+            StoreError: the database failed, or was opened for reading only.
+        """
         if self.read_only and mode != "read":
             raise StoreError(f"{self.shown} was opened for reading only.")
         try:
@@ -90,42 +101,42 @@ class Database:
             raise StoreError(self._explain(error)) from error
 
     def clock(self, connection: Connection) -> float:
-        """Seconds since 1970 by the database's clock, the same for all hosts."""
+        """Seconds since 1970 by the database's clock, which is the same for all hosts."""
         julian = "(julianday('now') - 2440587.5) * 86400.0"
         epoch = "extract(epoch from clock_timestamp())"
         expression = julian if self.url.drivername == "sqlite" else epoch
         return float(connection.execute(text(f"select {expression}")).scalar_one())
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection."""
         self.engine.dispose()
 
     def _prepare(self, *, create: bool) -> None:
         with self.begin("read") as connection:
-            found = _revision(connection)
-        if found == HEAD:
+            revision = _revision(connection)
+        if revision == HEAD:
             return
-        if found is not None and found > HEAD:
+        if revision is not None and revision > HEAD:
             raise StoreError(
-                f"{self.shown} was written by a newer attentune (schema {found}, this version "
+                f"{self.shown} was written by a newer attentune (schema {revision}, this version "
                 f"knows {HEAD}); run `pip install -U attentune`."
             )
-        if found is None and not create:
+        if revision is None and not create:
             raise StoreError(
                 f"{self.shown} holds no attentune studies; start one with `attentune search`, or "
                 f"name another database with --db."
             )
-        if self.read_only and found is not None and found >= READABLE:
+        if self.read_only and revision is not None and revision >= READABLE:
             return
         if self.read_only:
             raise StoreError(
-                f"{self.shown} was written by an older attentune (schema {found}); any command "
+                f"{self.shown} was written by an older attentune (schema {revision}); any command "
                 f"that writes, such as `attentune resume`, brings it up to date."
             )
         self._migrate()
 
     def _migrate(self) -> None:
-        # Imported here: opening an up-to-date database, the usual case, does without.
+        # Imported here, because opening an up-to-date database does without Alembic.
         from alembic import command
         from alembic.config import Config
 
@@ -166,12 +177,16 @@ def insert_if_new(connection: Connection, row: type[Base], **values: Any) -> Non
 
 
 def locate(target: str | Path | None) -> URL:
-    """The SQLAlchemy URL that a path, a URL or nothing means; StoreError if it means none."""
-    given = target if target is not None else os.environ.get(VARIABLE) or DEFAULT
-    if isinstance(given, Path) or "://" not in given:
-        return _sqlite_url(Path(given))
+    """The SQLAlchemy URL of a path or a URL; of None, that of the default database.
+
+    Raises:
+        StoreError: the URL cannot be read, or names a kind of database that is not supported.
+    """
+    address = target if target is not None else os.environ.get(VARIABLE) or DEFAULT
+    if isinstance(address, Path) or "://" not in address:
+        return _sqlite_url(Path(address))
     try:
-        url = make_url(given)
+        url = make_url(address)
     except (ArgumentError, ValueError):
         raise StoreError(
             "the database URL cannot be read; it looks like "
@@ -275,5 +290,5 @@ def _postgresql(url: URL) -> Engine:
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: Any = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
-    return None if found is None else str(found)
+    revision: Any = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
+    return None if revision is None else str(revision)
