@@ -8,10 +8,9 @@ import re
 
 import pytest
 import torch
-from attentune.errors import ArchitectureError
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.registry import attention
-from attentune.spaces.networks.build import build_network, create_model
+from attentune.spaces.networks.build import create_model
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
@@ -169,16 +168,6 @@ def test_few_channels_are_enough(name, options, channels, make):
     assert make(name, channels, options)(x).shape == x.shape
 
 
-@pytest.mark.parametrize("name", ["cbam", "nl", "bam", "srm", "strip"])
-def test_a_single_value_is_normalised_with_running_statistics(name, make, randomise):
-    module = randomise(make(name, 8, {})).train()
-    before = copy.deepcopy(module.state_dict())
-    x = torch.randn(1, 8, 1, 1)
-    trained = module(x)
-    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
-    torch.testing.assert_close(trained, module.eval()(x))
-
-
 @every_case
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_memory_format_is_kept_forwards_and_backwards(name, options, layout, make, randomise):
@@ -243,40 +232,6 @@ def test_width_is_the_hidden_width_of_the_module(make):
             assert attention(name).width(channels, 4) == weight.shape[1 if layer == "out" else 0]
 
 
-def test_selective_kernels_join_a_convolution_and_are_refused_where_there_is_none():
-    sites = resolve_architecture("res2net50_26w_4s")[1]
-    assert "mid" in sites.positions
-    with pytest.raises(
-        ArchitectureError, match=r"sk .* s1b1\.mid .* follows no single convolution"
-    ):
-        resolve_architecture("res2net50_26w_4s+sk@all.mid")
-    space = Space.of(
-        attentions=("se", "sk"), ratios=(4,), positions=("mid",), granularity="network"
-    )
-    assert bind_space(space, sites).count() == 1
-
-
-@pytest.mark.parametrize("text", ["resnet18+sk(start=identity)@all.mid", "vgg11_bn+sk@s2.mid"])
-def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
-    architecture, _ = resolve_architecture(text, image_size=64)
-    model = build_network(architecture, num_classes=5, image_size=64, seed=0)
-    inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
-    seen = []
-    for module in inside:
-        module.branch[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
-    model(torch.randn(2, 3, 64, 64))
-    assert len(inside) == len(seen)
-    assert seen == [module.branch[0].in_channels for module in inside]
-    assert any(m.branch[0].in_channels != m.branch[0].out_channels for m in inside)
-
-
-def test_attention_for_one_position_is_refused_elsewhere():
-    with pytest.raises(ArchitectureError, match=r"sk has a meaning only at mid, not at s1b1\.pre"):
-        resolve_architecture("test_resnet+sk@all.pre")
-    text = "test_resnet+sk(r=2)@s2-s4.mid"
-    assert str(resolve_architecture(text)[0]) == text
-
-
 @pytest.mark.parametrize("groups", ["auto", 64, 50, 48])
 def test_numbers_of_groups_that_come_to_the_same_are_one_architecture(groups):
     plain = resolve_architecture("test_resnet+sge@all.residual")[0]
@@ -294,33 +249,3 @@ def test_space_offers_an_attention_only_where_it_has_a_meaning():
         Space.of(attentions=("se", "sk"), ratios=(4,)), resolve_architecture("test_resnet")[1]
     )
     assert only_residual.count() == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "text", "value"),
-    [
-        ("se", "r", "16", 16),
-        ("se", "bias", "true", True),
-        ("se", "start", "identity", "identity"),
-        ("eca", "k", "auto", "auto"),
-        ("eca", "k", "5", 5),
-    ],
-)
-def test_option_reads_a_legal_value(name, option, text, value):
-    assert attention(name).option(option).parse(text) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "text", "legal"),
-    [
-        ("se", "r", "0", "r must be whole number ≥ 1"),
-        ("se", "r", "auto", "r must be whole number ≥ 1"),
-        ("se", "bias", "1", "bias must be true or false"),
-        ("se", "start", "warm", "start must be paper or identity"),
-        ("eca", "k", "4", "k must be auto or odd whole number ≥ 1"),
-        ("cbam", "k", "1", "k must be odd whole number ≥ 3"),
-    ],
-)
-def test_option_refuses_an_illegal_value_and_names_the_legal_ones(name, option, text, legal):
-    with pytest.raises(ValueError, match=re.escape(legal)):
-        attention(name).option(option).parse(text)

@@ -107,32 +107,3 @@ def test_command_line_shows_and_measures_it(installed):
     assert "attentune-wave 1.2" in shown
     words = ["measure", "test_resnet+wave@all.residual", "--no-latency", "--json"]
     assert '"params"' in python(code.format(words), path=installed).stdout
-
-
-def test_module_named_by_the_environment_registers_by_decorator(tmp_path):
-    decorated = "import attentune\n" + PACKAGE.replace(
-        "class Wave", "@attentune.register_attention('ripple')\nclass Wave"
-    )
-    (tmp_path / "my_attention.py").write_text(decorated)
-    code = """
-from multiprocessing import get_context
-from attentune.spaces.architecture import parse
-
-def main():
-    with get_context("spawn").Pool(1) as pool:  # a process that begins with nothing
-        print(pool.apply(str, (pool.apply(parse, ("resnet18+ripple(r=4)@all.mid",)),)))
-
-if __name__ == "__main__":
-    main()
-"""
-    (tmp_path / "script.py").write_text(code)
-    variables = {**os.environ, "PYTHONPATH": str(tmp_path), "ATTENTUNE_PLUGINS": "my_attention"}
-    words = [sys.executable, str(tmp_path / "script.py")]
-    done = subprocess.run(words, env=variables, capture_output=True, text=True)
-    assert done.stdout.strip() == "resnet18+ripple(r=4)@all.mid", done.stderr
-    missing = python(
-        "from attentune.spaces.architecture import parse; parse('resnet18+ripple@all.mid')",
-        path=tmp_path,
-        ATTENTUNE_PLUGINS="my_atention",
-    )
-    assert "ATTENTUNE_PLUGINS names the module 'my_atention'" in missing.stderr
