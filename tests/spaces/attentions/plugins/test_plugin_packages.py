@@ -97,7 +97,7 @@ except AttentuneError as error:
 def test_command_line_shows_and_measures_it(installed):
     code = "import sys; sys.argv = ['attentune', *{}]; import attentune.__main__ as m; m.main()"
     listing = python(code.format(["attentions"]), path=installed, COLUMNS="80").stdout
-    assert "wave, of attentune-wave 1.2 (attentune_wave:Wave)" in listing
+    assert "wave, from attentune-wave 1.2 (attentune_wave:Wave)" in listing
     for entry in ATTENTIONS.values():  # each on one line of 80 characters
         (line,) = [line for line in listing.splitlines() if line.startswith(f"{entry.name} ")]
         assert entry.title in line
