@@ -263,8 +263,8 @@ def print_row(row: dict[str, Any]) -> None:
     words = [f"{row['architecture']}, {row['threads']} thread(s):"]
     for key in ("ours / bare", "ours / usual"):
         words.append(f"{key} {format_summary(row[key], 3)}")
-    for name, found in row["pictures_per_second"].items():
-        words.append(f"{name} {found['median']:.0f}/s ({row[name]})")
+    for name, speed in row["pictures_per_second"].items():
+        words.append(f"{name} {speed['median']:.0f}/s ({row[name]})")
     print("  ".join(words), flush=True)
 
 

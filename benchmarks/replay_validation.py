@@ -76,8 +76,12 @@ def read_study(database: str, name: str) -> tuple[str, dict[str, str], list[Tria
         environment = next(iter(store.trials.read_environments(study).values()))
     config = study.config.study
     pruning = config.pruning.model_dump()
-    told = ",".join(f"{name}={pruning[name]}" for name in PRUNER_SETTINGS[pruning["pruner"]])
-    return f"{config.sampler}/{pruning['pruner']}{':' * bool(told)}{told}", environment, trials
+    settings = ",".join(f"{name}={pruning[name]}" for name in PRUNER_SETTINGS[pruning["pruner"]])
+    return (
+        f"{config.sampler}/{pruning['pruner']}{':' * bool(settings)}{settings}",
+        environment,
+        trials,
+    )
 
 
 def main() -> None:

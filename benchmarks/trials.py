@@ -125,14 +125,14 @@ def num_images(backbone: str, options: argparse.Namespace) -> int:
     return int(options.images or NUM_IMAGES.get(backbone, DEFAULT_NUM_IMAGES))
 
 
-def compare(ours: Accuracies, theirs: Accuracies) -> dict[str, Any]:
-    """Our accuracy less theirs, in points, paired by trial; `void` if it is significantly lower."""
-    pairs = [(ours[name], theirs[name]) for name in ours]
+def compare(ours: Accuracies, baseline: Accuracies) -> dict[str, Any]:
+    """Our accuracy less the baseline's in points, paired by trial; `void` if clearly lower."""
+    pairs = [(ours[name], baseline[name]) for name in ours]
     differences = [100 * (a - b) for a, b in pairs]
     mean = statistics.mean(differences)
     error = statistics.stdev(differences) / len(differences) ** 0.5 if len(pairs) > 1 else 0.0
     result: dict[str, Any] = {
-        "accuracy": round(100 * statistics.mean(theirs.values()), 2),
+        "accuracy": round(100 * statistics.mean(baseline.values()), 2),
         "ours_minus_theirs": round(mean, 2),
         "standard_error": round(error, 2),
     }

@@ -154,19 +154,21 @@ def _discover_native(
     size = native_size(backbone)
     model, record = _run(backbone, size, timm_kwargs)
     stages = find_stages(record)
-    own, strides = _own_attention(record), _stem_strides(record, stages)
-    if (strip_attention and own) or (stem == "small" and strides):
-        _change_backbone(model, own if strip_attention else (), strides if stem == "small" else ())
+    own_attention, strides = _own_attention(record), _stem_strides(record, stages)
+    if (strip_attention and own_attention) or (stem == "small" and strides):
+        _change_backbone(
+            model, own_attention if strip_attention else (), strides if stem == "small" else ()
+        )
         record = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
         stages = find_stages(record)
-    sites = _sites(record, stages)
-    if not sites:
+    site_list = _list_sites(record, stages)
+    if not site_list:
         raise BackboneError(
             f"{backbone} has no site for an attention: {_explain_no_sites(record, stages)}"
         )
-    with_sites = {(site.stage, site.block) for site in sites}
+    with_sites = {(site.stage, site.block) for site in site_list}
     paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
-    return SiteMap(backbone, (size, size), sites, own, strides, paths)
+    return SiteMap(backbone, (size, size), site_list, own_attention, strides, paths)
 
 
 def _resize(
@@ -177,11 +179,11 @@ def _resize(
     They are not discovered anew: on tiny images several stages can have maps of one size, and it
     can be ambiguous which tensors are maps.
     """
-    own = native.own_attention if strip_attention else ()
+    own_attention = native.own_attention if strip_attention else ()
     strides = native.stem_strides if stem == "small" else ()
     model, record = _run(native.backbone, size, timm_kwargs)
-    if own or strides:
-        _change_backbone(model, own, strides)
+    if own_attention or strides:
+        _change_backbone(model, own_attention, strides)
         record = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
     calls = {call.path: call for call in record.calls}
     sites = []
@@ -193,9 +195,11 @@ def _resize(
     return replace(native, image_size=(size, size), sites=tuple(sites))
 
 
-def _change_backbone(model: nn.Module, own: tuple[str, ...], strides: tuple[str, ...]) -> None:
+def _change_backbone(
+    model: nn.Module, own_attention: tuple[str, ...], strides: tuple[str, ...]
+) -> None:
     """Remove a backbone's own attention and shrink its stem, in place; both by paths."""
-    strip_own_attention(model, own)
+    strip_own_attention(model, own_attention)
     shrink_stem(model, strides)
 
 
@@ -243,7 +247,7 @@ def _trace_backbone(model: nn.Module, image_size: int) -> Trace:
     return record
 
 
-def _sites(record: Trace, stages: BackboneStages) -> tuple[Site, ...]:
+def _list_sites(record: Trace, stages: BackboneStages) -> tuple[Site, ...]:
     finder = HookPointFinder(record, stages)
     last_blocks = {block.stage: block for block in stages.blocks}
     sites = []

@@ -41,8 +41,8 @@ def draw_sites(site_map: SiteMap) -> str:
     names = _stage_names(site_map)
     rows = {stage: list(_rows(site_map, stage)) for stage in site_map.blocks}
     positions = [p for p in _POSITIONS_IN_ORDER if p in site_map.positions]
-    own = ["own"] * bool(site_map.own_attention)
-    header: Row = ("block", "C", "H×W", *positions, *own)
+    own_header = ["own"] * bool(site_map.own_attention)
+    header: Row = ("block", "C", "H×W", *positions, *own_header)
     widths = _column_widths([header, *(row for stage in rows.values() for row in stage)])
     lines.append(_format_row(header, widths))
     for stage, name in names.items():
@@ -128,8 +128,8 @@ def _block_row(site_map: SiteMap, stage: int, block: int, points: dict[str, Site
         if position in site_map.positions
     ]
     block_path = site_map.block_path(stage, block)
-    own = [path for path in site_map.own_attention if _is_inside(path, block_path)]
-    name = [own[0].rpartition(".")[2] if own else ""] * bool(site_map.own_attention)
+    own_paths = [path for path in site_map.own_attention if _is_inside(path, block_path)]
+    name = [own_paths[0].rpartition(".")[2] if own_paths else ""] * bool(site_map.own_attention)
     return (str(output.channels), f"{output.height}×{output.width}", *symbols, *name)
 
 
@@ -179,11 +179,13 @@ def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
         yield fill(
             f"The stem shrinks the image at {', '.join(site_map.stem_strides)}.", _MAX_COLUMNS
         )
-    if own := site_map.own_attention:
+    if own_paths := site_map.own_attention:
         blocks = site_map.block_paths
-        outside = [path for path in own if not any(_is_inside(path, block) for block in blocks)]
+        outside = [
+            path for path in own_paths if not any(_is_inside(path, block) for block in blocks)
+        ]
         also = f", {len(outside)} outside the blocks" if outside else ""
         yield (
-            f"own: the backbone's own attention, {_pluralise(len(own), 'module')}{also};\n"
+            f"own: the backbone's own attention, {_pluralise(len(own_paths), 'module')}{also};\n"
             f"     {site_map.backbone}(attention=none) removes it."
         )

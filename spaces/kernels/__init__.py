@@ -7,10 +7,11 @@ measured to be faster. Elsewhere, the same functions run torch's operators.
     Pooling a map and scaling it by a gate. Used by attentions on a CPU for maps of 2¹⁷ elements or
     more. Benchmark: benchmarks/attention.py.
 `pool_scale_cuda` (`triton_pool_scale`, `triton_strips`)
-    The same on CUDA, for dense maps of 2¹⁷ elements or more. Benchmark: benchmarks/gpu.py.
+    The same on CUDA, for dense maps of 2¹⁷ elements or more.
+    Benchmark: benchmarks/gpu_check_parts.py.
 `gated_residual` (`triton_pool_scale`)
     ReLU(x · gate + shortcut). Used in training on CUDA for a gate at the end of the residual branch
-    of a timm ResNet. Benchmark: benchmarks/gpu.py.
+    of a timm ResNet. Benchmark: benchmarks/gpu_check_parts.py.
 `pooled_convolutions`
     Convolutions of pooled rows, columns, planes and vectors. Used by attentions on a CPU.
     Benchmark: benchmarks/attention.py.
@@ -19,7 +20,7 @@ measured to be faster. Elsewhere, the same functions run torch's operators.
     through runners/training/fast_ops.py. Benchmark: benchmarks/convolutions.py.
 `batch_norm` (`triton_batch_norm`)
     Batch norm of maps with channels last. Used in training on CUDA, through
-    runners/training/fast_ops.py. Benchmark: benchmarks/gpu.py.
+    runners/training/fast_ops.py. Benchmark: benchmarks/gpu_check_parts.py.
 
 Not kernels themselves: `pooling` has the formulas of all poolings, `convolution_matrix` turns small
 convolutions into products of matrices, `limits` holds every threshold, `dispatch` decides whether

@@ -64,7 +64,7 @@ class Limits:
     min_inference_variance_elements: int = 2**20
     chunk_bytes: int = 2**20
 
-    # Pooling and scaling on CUDA: benchmarks/gpu.py.
+    # Pooling and scaling on CUDA: benchmarks/gpu_check_parts.py.
     max_strip_length: int = 256
 
     # Convolutions of pooled maps: benchmarks/attention.py.
@@ -79,7 +79,7 @@ class Limits:
     max_pointwise_rows: int = 2048
     max_pointwise_products: int = 2**25
 
-    # Batch norm on CUDA: benchmarks/gpu.py.
+    # Batch norm on CUDA: benchmarks/gpu_check_parts.py.
     min_batch_norm_elements: int = 2**17
     min_batch_norm_channels: int = 8
 

@@ -1,4 +1,4 @@
-"""What pruners with rungs share: the model's judgement, and what has become of a trial at a rung."""
+"""What pruners with rungs share: the model's judgement, and the state of a trial at a rung."""
 
 from __future__ import annotations
 
