@@ -26,13 +26,13 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
 def shown_commands() -> list[str]:
-    found = []
+    commands = []
     for page in PAGES:
         text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
         for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M):
             lines = re.findall(r"^attentune .*$", block, re.M)
-            found += [line.split("  #")[0].strip() for line in lines]
-    return found
+            commands += [line.split("  #")[0].strip() for line in lines]
+    return commands
 
 
 @pytest.mark.parametrize("line", shown_commands())

@@ -7,8 +7,12 @@ import logging
 import pytest
 import torch
 from attentune.runners.calibration import precision as probing
+from attentune.runners.calibration import workers_per_gpu
 from attentune.runners.calibration.learning_rate import MAX_COST_TRIALS
 from attentune.runners.calibration.precision import PrecisionProbe
+from attentune.runners.calibration.workers_per_gpu import WorkersPerGPU
+from attentune.runners.recipe import Recipe
+from attentune.search.setup.autotune import autotune_workers_per_gpu
 from attentune.search.setup.request import SearchRequest, read_request
 from attentune.search.setup.resolve import resolve_request
 from attentune.studies.database.store import Store
@@ -18,8 +22,8 @@ CPU = torch.device("cpu")
 
 def request(**fields) -> SearchRequest:
     small = {"image_size": 16, "train_limit": 256, "batch_size": 64, "stem": "native", "epochs": 2}
-    given = {"backbone": "test_resnet", "data": "digits", "device": "cpu", **small, **fields}
-    return read_request(given, None)
+    settings = {"backbone": "test_resnet", "data": "digits", "device": "cpu", **small, **fields}
+    return read_request(settings, None)
 
 
 @pytest.fixture
@@ -35,60 +39,60 @@ def messages(caplog):
 
 @pytest.fixture
 def probed(monkeypatch):
-    """Counts probes, and answers them at once."""
-    asked = []
+    """The probes that were made; none takes any time."""
+    probes = []
 
-    def answer(backbone, recipe, num_classes, device, *, variants):
+    def probe(backbone, recipe, num_classes, device, *, variants):
         del num_classes, device
-        asked.append((backbone, recipe.batch_size, variants))
+        probes.append((backbone, recipe.batch_size, variants))
         layouts = {True: "channels_last", False: "contiguous"}
         return PrecisionProbe(*variants[-1], {f"{p} {layouts[c]}": 1.0 for p, c in variants})
 
-    monkeypatch.setattr(probing, "probe_precision", answer)
-    return asked
+    monkeypatch.setattr(probing, "probe_precision", probe)
+    return probes
 
 
-def test_an_answer_is_measured_once_and_remembered(store, probed, cache, caplog):
-    first = resolve_request(request(lr=0.01), store)
+def test_a_probe_is_made_once_and_cached(store, probed, cache, caplog):
+    first = resolve_request(request(lr=0.01), store.probes)
     assert (first.recipe.precision, first.recipe.channels_last) == ("bf16", False)
     assert any("bf16 contiguous" in line and "probed" in line for line in caplog.messages)
-    assert resolve_request(request(lr=0.01), store).recipe == first.recipe
+    assert resolve_request(request(lr=0.01), store.probes).recipe == first.recipe
     assert "earlier probe" in caplog.messages[-1]
     assert len(probed) == 1
-    resolve_request(request(lr=0.01, batch_size=32), store)
+    resolve_request(request(lr=0.01, batch_size=32), store.probes)
     assert [batch for _, batch, _ in probed] == [64, 32]
 
 
 @pytest.mark.parametrize(
-    ("given", "variants"),
+    ("settings", "variants"),
     [
         ({"precision": "float32"}, {("float32", True), ("float32", False)}),
         ({"memory_format": "contiguous"}, {("float32", False), ("bf16", False)}),
     ],
 )
-def test_what_is_given_is_not_probed(store, probed, cache, given, variants):
-    resolve_request(request(lr=0.01, **given), store)
+def test_only_what_is_open_is_probed(store, probed, cache, settings, variants):
+    resolve_request(request(lr=0.01, **settings), store.probes)
     assert [set(tried) for _, _, tried in probed] == [variants]
 
 
-@pytest.mark.parametrize(("instructions", "told"), [("AVX2", True), ("AVX512", False)])
-def test_who_asks_for_bf16_hears_that_a_processor_lacks_it(
-    store, probed, cache, caplog, monkeypatch, instructions, told
+@pytest.mark.parametrize(("instructions", "warned"), [("AVX2", True), ("AVX512", False)])
+def test_bf16_on_a_processor_without_its_instructions_is_warned_of(
+    store, probed, cache, caplog, monkeypatch, instructions, warned
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
-    resolve_request(request(lr=0.01, precision="bf16"), store)
-    assert any("no bf16 instructions" in line for line in caplog.messages) == told
+    resolve_request(request(lr=0.01, precision="bf16"), store.probes)
+    assert any("no bf16 instructions" in line for line in caplog.messages) == warned
 
 
-def test_nothing_is_probed_if_all_is_given(store, probed, cache, caplog):
+def test_nothing_is_probed_if_nothing_is_open(store, probed, cache, caplog):
     config = resolve_request(
-        request(lr=0.01, precision="bf16", memory_format="channels_last"), store
+        request(lr=0.01, precision="bf16", memory_format="channels_last"), store.probes
     )
     assert (config.recipe.precision, config.recipe.channels_last, probed) == ("bf16", True, [])
 
 
 def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, probed, cache, caplog):
-    config = resolve_request(request(precision="float32", memory_format="contiguous"), store)
+    config = resolve_request(request(precision="float32", memory_format="contiguous"), store.probes)
     assert len(config.tuning) == 4
     assert (
         sum(attempt["epochs"] for attempt in config.tuning)
@@ -97,3 +101,41 @@ def test_auto_tunes_the_rate_for_the_price_of_two_trials_and_says_so(store, prob
     best = min(config.tuning, key=lambda attempt: attempt.get("loss", float("inf")))
     assert (config.recipe.lr, config.recipe.decay) == (best["lr"], best["decay"])
     assert f"training with lr {best['lr']:.3g}" in caplog.messages[-1]
+
+
+GPU = torch.device("cuda")
+
+
+@pytest.fixture
+def measured_workers(monkeypatch):
+    """The devices on which workers per GPU were measured; 2 are always best."""
+    devices = []
+
+    def measure(backbone, recipe, device):
+        del backbone, recipe
+        devices.append(device)
+        return WorkersPerGPU(2, {1: 1.0, 2: 1.5})
+
+    monkeypatch.setattr(workers_per_gpu, "measure_workers_per_gpu", measure)
+    monkeypatch.setattr(probing, "probe_key", lambda *_: {"device": "a GPU"})
+    return devices
+
+
+def test_workers_per_gpu_are_measured_once_where_they_are_open(store, measured_workers, caplog):
+    recipe = Recipe.of(data="digits", image_size=16)
+    assert autotune_workers_per_gpu(request(), recipe, GPU, store.probes) == 2
+    assert autotune_workers_per_gpu(request(), recipe, GPU, store.probes) == 2
+    assert measured_workers == ["cuda:0"]
+    assert caplog.messages[-1].endswith("--workers-per-gpu overrides this")
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "number"),
+    [({"workers_per_gpu": 4}, GPU, 4), ({"workers": 3}, GPU, 1), ({}, CPU, 1)],
+)
+def test_workers_per_gpu_are_not_measured_elsewhere(
+    store, measured_workers, settings, device, number
+):
+    recipe = Recipe.of(data="digits", image_size=16)
+    assert autotune_workers_per_gpu(request(**settings), recipe, device, store.probes) == number
+    assert measured_workers == []

@@ -27,10 +27,10 @@ SETTINGS = {
 class NoProbes:
     """A probe cache for requests that leave nothing to measure."""
 
-    def get_probe(self, question):
+    def get(self, question):
         raise AssertionError(question)
 
-    def put_probe(self, question, answer):
+    def put(self, question, answer):
         raise AssertionError((question, answer))
 
 
