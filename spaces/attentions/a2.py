@@ -21,7 +21,13 @@ from .gates import Start, zero_parameters
 
 
 class DoubleAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C parameters."""
+    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, reduction_ratio: int = 4, start: Start = "paper") -> None:
         super().__init__()

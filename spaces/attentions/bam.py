@@ -25,7 +25,14 @@ from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class BAM(nn.Module):
-    """(N, C, H, W) to the same shape; 2Cd + d + 3C and Cd + 18d² + 4d + 3 parameters."""
+    """(N, C, H, W) to the same shape; 2Cd + d + 3C and Cd + 18d² + 4d + 3 parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        dilation: of the 3×3 convolutions in the spatial branch.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(
         self,

@@ -25,7 +25,13 @@ from .gates import BlendedGate, Start
 
 
 class CoordinateAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds Cd + d + 2d + 2(dC + C) parameters, 1 more to blend."""
+    """(N, C, H, W) to the same shape; adds Cd + d + 2d + 2(dC + C) parameters, 1 more to blend.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(8, C // r).
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, reduction_ratio: int = 32, start: Start = "paper") -> None:
         super().__init__()

@@ -29,7 +29,14 @@ from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class ChannelHalf(nn.Module):
-    """The first half: (N, C, H, W) to the same shape, 2Cd parameters, and d + C with biases."""
+    """The first half: (N, C, H, W) to the same shape, 2Cd parameters, and d + C with biases.
+
+    Args:
+        channels: C, the channels of the map.
+        hidden: d, the hidden width.
+        bias: whether the two layers have biases.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, hidden: int, bias: bool, start: Start) -> None:
         super().__init__()
@@ -66,7 +73,15 @@ class SpatialHalf(nn.Module):
 
 
 class CBAM(nn.Module):
-    """(N, C, H, W) to the same shape; adds the parameters of its halves. `k` is odd."""
+    """(N, C, H, W) to the same shape; adds the parameters of its halves.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        k: size of the spatial half's kernel, odd.
+        bias: whether the two layers have biases.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(
         self,

@@ -15,7 +15,14 @@ from .gates import Start
 
 
 class ChannelAttention(ChannelHalf):
-    """(N, C, H, W) to the same shape; adds 2Cd parameters, and d + C with biases."""
+    """(N, C, H, W) to the same shape; adds 2Cd parameters, and d + C with biases.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        bias: whether the two layers have biases.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(
         self,

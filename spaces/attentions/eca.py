@@ -23,7 +23,13 @@ from .gates import SigmoidGate, Start, zero_parameters
 
 
 class EfficientChannelAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds k parameters. `k` is "auto" or an odd kernel."""
+    """(N, C, H, W) to the same shape; adds k parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        k: "auto" for the paper's rule, or the size of the kernel, odd.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, k: int | str = "auto", start: Start = "paper") -> None:
         super().__init__()

@@ -22,7 +22,13 @@ from .gates import SafeGroupNorm, SigmoidGate, Start, zero_parameters
 
 
 class EfficientLocalAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds Ck + 2C parameters. `k` is odd."""
+    """(N, C, H, W) to the same shape; adds Ck + 2C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        k: size of the kernel along rows and columns, odd.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         super().__init__()

@@ -25,9 +25,12 @@ from .gates import BlendedGate, Start, split_groups
 
 
 class EfficientMultiscaleAttention(nn.Module):
-    """(N, C, H, W) to the same shape; c² + c + 9c² + c + 2c parameters, c = C / G; 1 more to blend.
+    """(N, C, H, W) to the same shape; adds c² + c + 9c² + c + 2c parameters, c = C / G; 1 more to blend.
 
-    `groups` is "auto" or a number.
+    Args:
+        channels: C, the channels of the map.
+        groups: "auto", or the number G of groups.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
     """
 
     def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:

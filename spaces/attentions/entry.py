@@ -1,4 +1,4 @@
-"""What the catalogue knows of one attention: an `Attention` with its `Option`s, as plain values."""
+"""One attention as plain values: an `Attention` with its `Option`s, and what they are made of."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ Kind = Literal["channel", "spatial", "mixed", "global"]
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of an attention: its type (that of the default) and legal values.
+    """One setting of an attention, which has the type of its default.
 
-    `auto` is what the value `auto` means at so many channels. `fits` is what a legal number comes
-    to there: the greatest one not above it that the channels allow.
+    Attributes:
+        name: its name in architecture texts.
+        default: the value if a text does not name it.
+        meaning: one line for listings.
+        low: the least legal number.
+        high: the greatest legal number.
+        odd: whether only odd numbers are legal.
+        choices: the legal texts, if it is one of a few.
+        auto: what the value `auto` means at so many channels.
+        fits: the greatest number not above a legal one that so many channels allow.
     """
 
     name: str
@@ -84,8 +92,15 @@ class Option:
 
 @dataclass(frozen=True)
 class Convolution:
-    """The convolution of a block that makes the map of a site, with the norm and activation that
-    follow it: `kernel` and `stride` are the same in both directions."""
+    """The convolution of a block that makes the map of a site, with its norm and activation.
+
+    Attributes:
+        module: its path in the backbone.
+        in_channels: channels of its input.
+        kernel: size of the kernel, the same in both directions.
+        stride: the same in both directions.
+        groups: groups of channels that are convolved separately.
+    """
 
     module: str
     in_channels: int
@@ -99,16 +114,22 @@ class Attention:
     """One entry of the catalogue.
 
     Attributes:
-        module: `file:Class` beside this file; the class takes `channels` and the options by name,
+        name: its name in architecture texts.
+        title: the long name.
+        paper: authors, venue and number of the paper.
+        kind: what its gates depend on.
+        formula: in one line.
+        module: `file:Class` in this folder; the class takes `channels` and the options by name,
             with `r` passed as `reduction_ratio`, and maps (N, C, H, W) to the same shape.
         parameters: the golden count, from channels, all options and the map size (H, W), as whole
             numbers: `(int, Options, MapSize) -> int`.
+        options: its settings, in the order of the text.
         floor: the least hidden width.
         opens_as_identity: the published form begins as the identity, so both starts are one.
         positions: the only ones where it has a meaning; empty for all.
         joins_convolution: it takes a convolution's place and keeps it as one of its branches, so it
             is offered only at sites that have one; class and count then take `convolution` too, and
-            the class's `forward` what the convolution was given.
+            the class's `forward` the input of that convolution.
         origin: empty for a built-in attention; for a user's own the package, version and class.
         make: for a user's own, called in place of the class.
     """

@@ -35,7 +35,14 @@ _BEST = (
 
 
 class FrequencyChannelAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds 2Cd parameters. `frequencies` is 1, 2, 4, … or 32."""
+    """(N, C, H, W) to the same shape; adds 2Cd parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        frequencies: how many of the best frequencies: 1, 2, 4, 8, 16 or 32.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     u: Tensor
     v: Tensor

@@ -1,7 +1,8 @@
 """The golden parameter counts, and the few numbers that modules and counts must agree on.
 
-A count takes the channels C, all options and the map size (H, W); d is the hidden width
-`max(floor, C // r)`. Each is the paper's, with what its module's head adds to it.
+A function with the name of an attention counts its parameters, from `channels` (C in the formulas),
+`options` (every option with its value) and the map's `size` (H, W); d is the hidden width
+`max(floor, C // r)`. Each count is the paper's, with the additions that the module's head states.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ def largest_divisor(channels: int, limit: int) -> int:
     return next(n for n in range(max(1, min(limit, channels)), 0, -1) if channels % n == 0)
 
 
-def channel_groups(channels: int, asked: int) -> int:
-    """Groups of equal size with at least 4 channels each, as many as possible up to `asked`.
+def channel_groups(channels: int, requested: int) -> int:
+    """Groups of equal size with at least 4 channels each, as many as possible up to `requested`.
 
     Four are what 64 groups leave in the narrowest stage of a ResNet-50, for which the papers chose
     their 64; one group if there are fewer than 8 channels.
     """
-    return largest_divisor(channels, min(asked, channels // 4))
+    return largest_divisor(channels, min(requested, channels // 4))
 
 
 def ge_convolutions(extent: str) -> int:
@@ -43,28 +44,28 @@ def blend(options: Options) -> int:
 
 
 def bottleneck(channels: int, options: Options, _: MapSize) -> int:
-    """C → d → C without biases, or with both."""
+    """Two layers, C → d → C: 2Cd, and d + C with biases."""
     d = max(1, channels // int(options["r"]))
     return 2 * channels * d + (d + channels if options.get("bias") else 0)
 
 
 def ese(channels: int, _: Options, __: MapSize) -> int:
-    """C² + C."""
+    """One layer with biases: C² + C."""
     return channels**2 + channels
 
 
 def eca(channels: int, options: Options, _: MapSize) -> int:
-    """k."""
+    """One kernel of k."""
     return eca_kernel(channels) if options["k"] == "auto" else int(options["k"])
 
 
 def spatial(_: int, options: Options, __: MapSize) -> int:
-    """2k² and one batch norm of one channel."""
+    """A kernel k×k from two planes to one, and a batch norm of one channel: 2k² + 2."""
     return 2 * int(options["k"]) ** 2 + 2
 
 
 def cbam(channels: int, options: Options, size: MapSize) -> int:
-    """The sum of its halves."""
+    """The sum of its halves, `channel` and `spatial`."""
     return bottleneck(channels, options, size) + spatial(channels, options, size)
 
 
@@ -106,12 +107,12 @@ def ge(channels: int, options: Options, _: MapSize) -> int:
 
 
 def srm(channels: int, _: Options, __: MapSize) -> int:
-    """Two weights a channel and a batch norm."""
+    """Two weights a channel and a batch norm: 4C."""
     return 4 * channels
 
 
 def simam(_: int, options: Options, __: MapSize) -> int:
-    """None, or the one that blends it in."""
+    """None, or the parameter that blends it in."""
     return blend(options)
 
 
@@ -121,7 +122,7 @@ def triplet(channels: int, options: Options, size: MapSize) -> int:
 
 
 def gct(channels: int, _: Options, __: MapSize) -> int:
-    """α, γ and β."""
+    """α, γ and β of every channel: 3C."""
     return 3 * channels
 
 
@@ -149,12 +150,12 @@ def ema(channels: int, options: Options, _: MapSize) -> int:
 
 
 def scse(channels: int, options: Options, size: MapSize) -> int:
-    """2Cd + C."""
+    """The channel bottleneck and the 1×1 convolution to one plane: 2Cd + C."""
     return bottleneck(channels, options, size) + channels
 
 
 def lct(channels: int, _: Options, __: MapSize) -> int:
-    """w and b."""
+    """w and b of every channel: 2C."""
     return 2 * channels
 
 
@@ -164,26 +165,29 @@ def strip(channels: int, _: Options, __: MapSize) -> int:
 
 
 def sk(channels: int, options: Options, _: MapSize, convolution: Convolution | None = None) -> int:
-    """The second branch and the squeeze with batch norms, and the selection."""
+    """The second branch and the squeeze with batch norms, and the selection.
+
+    `convolution` is the block's own, which the second branch takes after.
+    """
     d = max(32, channels // int(options["r"]))
-    beside = sk_branch(channels, convolution)
-    branch = beside.kernel**2 * channels * (beside.in_channels // beside.groups) + 2 * channels
+    second = sk_branch(channels, convolution)
+    branch = second.kernel**2 * channels * (second.in_channels // second.groups) + 2 * channels
     return branch + channels * d + 2 * d + 2 * channels * d + blend(options)
 
 
-def sk_branch(channels: int, beside: Convolution | None) -> Convolution:
-    """The second branch: as the convolution beside it, or 3×3, but with groups in any case.
+def sk_branch(channels: int, convolution: Convolution | None) -> Convolution:
+    """The second branch: as the block's convolution, or 3×3, but with groups in any case.
 
-    Its own groups, else as many up to 32, the paper's number, as divide what enters and leaves and
-    leave 4 channels each.
+    It has the groups of that convolution. Beside a dense one it has as many up to 32, the paper's
+    number, as divide input and output channels and leave 4 channels each.
     """
-    beside = beside or Convolution("", channels, 3, 1, 1)
-    groups = beside.groups
+    convolution = convolution or Convolution("", channels, 3, 1, 1)
+    groups = convolution.groups
     if groups == 1:
-        groups = channel_groups(gcd(beside.in_channels, channels), 32)
-    return replace(beside, groups=groups)
+        groups = channel_groups(gcd(convolution.in_channels, channels), 32)
+    return replace(convolution, groups=groups)
 
 
-def _groups(channels: int, options: Options, usual: int) -> int:
-    asked = options["groups"]
-    return channel_groups(channels, usual if asked == "auto" else int(asked))
+def _groups(channels: int, options: Options, default: int) -> int:
+    requested = options["groups"]
+    return channel_groups(channels, default if requested == "auto" else int(requested))

@@ -33,7 +33,15 @@ from .gates import BlendedGate, SafeBatchNorm2d, SigmoidGate, Start, zero_parame
 
 
 class GatherExcite(nn.Module):
-    """(N, C, H, W) to the same shape; 11C parameters a convolution, 2C · (C // 16) for the MLP."""
+    """(N, C, H, W) to the same shape; 11C parameters a convolution, 2C · (C // 16) for the MLP.
+
+    Args:
+        channels: C, the channels of the map.
+        extent: locations a side that are gathered into one: global, 2, 4 or 8.
+        gather: `mean`, or `conv` for depthwise convolutions of stride 2.
+        mlp: whether two layers C → C // 16 → C follow.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(
         self,

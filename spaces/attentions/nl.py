@@ -26,7 +26,13 @@ MAX_MATMUL_TOKENS_BF16 = 512
 
 
 class NonLocal(nn.Module):
-    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C + 2C parameters."""
+    """(N, C, H, W) to the same shape; adds 3(Cd + d) + dC + C + 2C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, reduction_ratio: int = 2, start: Start = "paper") -> None:
         super().__init__()

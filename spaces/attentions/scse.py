@@ -22,7 +22,13 @@ from .gates import Start, zero_parameters
 
 
 class ConcurrentSqueezeExcitation(nn.Module):
-    """(N, C, H, W) to the same shape; adds 2Cd + C parameters."""
+    """(N, C, H, W) to the same shape; adds 2Cd + C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        reduction_ratio: r; the hidden width d is max(1, C // r).
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, reduction_ratio: int = 2, start: Start = "paper") -> None:
         super().__init__()

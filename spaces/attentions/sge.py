@@ -23,7 +23,13 @@ from .gates import SafeGroupNorm, SigmoidGate, Start, split_groups
 
 
 class SpatialGroupEnhance(nn.Module):
-    """(N, C, H, W) to the same shape; adds 2G parameters. `groups` is "auto" or a number."""
+    """(N, C, H, W) to the same shape; adds 2G parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        groups: "auto", or the number G of groups.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
         super().__init__()

@@ -26,18 +26,24 @@ from .gates import SigmoidGate, Start, split_groups
 
 
 class ShuffleAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds 3C/G parameters (2h + 4(C/G − h), h the first half)."""
+    """(N, C, H, W) to the same shape; adds 3C/G parameters (2h + 4(C/G − h), h the first half).
+
+    Args:
+        channels: C, the channels of the map.
+        groups: "auto", or the number G of groups.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, groups: int | str = "auto", start: Start = "paper") -> None:
         super().__init__()
         self.groups = channel_groups(channels, 64 if groups == "auto" else int(groups))
         second = channels // self.groups // 2
         first = channels // self.groups - second
-        opened = 0.0 if start == "identity" else 1.0
+        bias = 0.0 if start == "identity" else 1.0
         self.channel_weight = nn.Parameter(torch.zeros(first))
-        self.channel_bias = nn.Parameter(torch.full((first,), opened))
+        self.channel_bias = nn.Parameter(torch.full((first,), bias))
         self.spatial_weight = nn.Parameter(torch.zeros(second))
-        self.spatial_bias = nn.Parameter(torch.full((second,), opened))
+        self.spatial_bias = nn.Parameter(torch.full((second,), bias))
         self.norm_weight = nn.Parameter(torch.ones(second))
         self.norm_bias = nn.Parameter(torch.zeros(second))
         self.shuffles = start == "paper" and channels % 2 == 0

@@ -15,7 +15,13 @@ from .gates import Start
 
 
 class SpatialAttention(SpatialHalf):
-    """(N, C, H, W) to the same shape; adds 2k² + 2 parameters. `k` is odd."""
+    """(N, C, H, W) to the same shape; adds 2k² + 2 parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        k: size of the kernel, odd.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         del channels  # one gate for all of them

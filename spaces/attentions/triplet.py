@@ -23,7 +23,13 @@ from .gates import SafeBatchNorm2d, SigmoidGate, Start, zero_parameters
 
 
 class TripletAttention(nn.Module):
-    """(N, C, H, W) to the same shape; adds 3(2k² + 2) parameters. `k` is odd."""
+    """(N, C, H, W) to the same shape; adds 3(2k² + 2) parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        k: size of the kernels, odd.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         super().__init__()

@@ -31,7 +31,18 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`torch.nn.functional.batch_norm`, with the same arguments, by our kernels where they can."""
+    """`torch.nn.functional.batch_norm`, by the Triton kernels for the maps that they cover.
+
+    Args:
+        input: the map (N, C, H, W).
+        running_mean: (C,), updated in place in training.
+        running_var: (C,), updated in place in training.
+        weight: scale (C,).
+        bias: shift (C,).
+        training: whether to use the statistics of the batch instead of the running ones.
+        momentum: weight of the batch in the running statistics.
+        eps: added to the variance.
+    """
     vectors = (running_mean, running_var, weight, bias)
     if (
         training

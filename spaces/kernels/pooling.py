@@ -129,6 +129,11 @@ def mean_by_sum(x: Tensor, axes: Axes, *, keepdim: bool = True) -> Tensor:
     `Tensor.mean` makes a float32 copy of a bf16 map, where `sum` only accumulates in float32. And
     the gradient of `mean` is a map of its own, with channels first, where that of a sum stays small
     until it is used.
+
+    Args:
+        x: the map, with its axes in any order.
+        axes: the axes to reduce.
+        keepdim: whether they are kept with length 1.
     """
     if x.dtype == torch.float16:  # a sum in float16 may overflow
         return x.mean(axes, keepdim=keepdim)

@@ -41,9 +41,18 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`torch.nn.functional.conv2d`, with the same arguments.
+    """`torch.nn.functional.conv2d`, computed in another way where that is faster.
 
-    It is computed in another way where that is faster: see `covers_depthwise`, `covers_pointwise`.
+    See `covers_depthwise` and `covers_pointwise` for where it is.
+
+    Args:
+        input: the map (N, C, H, W).
+        weight: (C_out, C / groups, kernel height, kernel width).
+        bias: (C_out,), or None.
+        stride: of both directions, or vertical and horizontal.
+        padding: likewise, in rows and columns of zeros; or "same" or "valid".
+        dilation: likewise.
+        groups: groups of channels that are convolved separately.
     """
     if isinstance(padding, str) or not _is_training_on_cpu(input, weight):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)

@@ -214,7 +214,17 @@ def add_gradients(
     maximum: Tensor | None,
     of_maximum: Tensor | None,
 ) -> None:
-    """into = grad + the parts of mean and maximum; `total` may be `grad`."""
+    """total = grad + the parts of mean and maximum.
+
+    Args:
+        x: the map, in memory order.
+        grad: the gradient of the map from elsewhere.
+        total: the result; may be `grad`.
+        axes: the axes that were reduced.
+        of_mean: the gradient of the mean; None if there is no mean.
+        maximum: the maximum; needed if `of_maximum` is not None.
+        of_maximum: the gradient of the maximum, which equal maxima share evenly.
+    """
     tensors = (x if tensor is None else tensor for tensor in (maximum, of_mean, of_maximum))
     flags = {"with_mean": of_mean is not None, "with_maximum": of_maximum is not None}
     _launch(_add_gradients, x, axes, grad, total, *tensors, **flags)

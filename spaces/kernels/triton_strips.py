@@ -193,7 +193,15 @@ def pool(x: Tensor, over_q: Tensor, over_p: Tensor, channel_axis: int) -> None:
 def add_gradients(
     grad: Tensor, total: Tensor, of_q: Tensor, of_p: Tensor, channel_axis: int
 ) -> None:
-    """into = grad + the parts of the means along q and along p; `total` may be `grad`."""
+    """total = grad + the parts of the means.
+
+    Args:
+        grad: the gradient of the map from elsewhere, in memory order.
+        total: the result; may be `grad`.
+        of_q: the gradient of the mean along q, of each p.
+        of_p: the gradient of the mean along p, of each q.
+        channel_axis: 3 with channels last, 1 with channels first.
+    """
     _launch_flat(_add_gradients, grad, channel_axis, total, of_q, of_p)
 
 

@@ -69,7 +69,13 @@ class PluginFactory:
         return BlendedAttention(module) if blended else module
 
     def count_parameters(self, channels: int, settings: Options, _: MapSize) -> int:
-        """Parameters of the class, counted on the meta device, once per setting."""
+        """Parameters of the class, counted on the meta device, once per setting.
+
+        Args:
+            channels: channels of the map.
+            settings: every option with its value, as in `Attention.parameters`.
+            _: the size of the map, which is not needed.
+        """
         options = {"reduction_ratio" if k == "r" else k: v for k, v in settings.items()}
         if not self.takes_start:
             options.pop("start", None)
