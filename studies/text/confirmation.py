@@ -36,11 +36,11 @@ def rank_warning(confirmation: Confirmation) -> str | None:
     lengths = f"{agreement.searched_epochs} epochs and at {agreement.confirmed_epochs}"
     if not confirmation.better and not confirmation.worse:
         return (
-            f"The ranks at {lengths} hardly agree (ρ = {_rho(agreement)}), but these "
-            "architectures differ by no more than seeds do, so there was little to agree on."
+            f"The ranks at {lengths} agree poorly (ρ = {_rho(agreement)}), but these "
+            "architectures differ by no more than seeds do, so there is little to rank."
         )
     return (
-        f"The ranks at {lengths} hardly agree (ρ = {_rho(agreement)}): what the search found is "
+        f"The ranks at {lengths} agree poorly (ρ = {_rho(agreement)}): what the search found is "
         f"no guide to longer training. Search again with more epochs."
     )
 
@@ -161,10 +161,10 @@ def _rank_agreement(agreement: Agreement) -> str:
     elif agreement.rho >= RHO_MODERATELY:
         degree = "only moderately"
     else:
-        degree = "hardly"
+        degree = "poorly"
     return (
-        f"ranks at {agreement.searched_epochs} epochs agree with ranks at "
-        f"{agreement.confirmed_epochs} {degree} (ρ = {_rho(agreement)})"
+        f"ranks at {agreement.searched_epochs} epochs agree {degree} with ranks at "
+        f"{agreement.confirmed_epochs} (ρ = {_rho(agreement)})"
     )
 
 
