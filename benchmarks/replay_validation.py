@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from attentune.benchmarks.search_replays import Replay, epochs_until_found, load_table
+from attentune.benchmarks.search_replays import Replay, epochs_until_best, load_table
 from attentune.benchmarks.simulated_studies import FinalAccuracies
 from attentune.benchmarks.tabular_benchmark import TabularBenchmark
 from attentune.studies.config import PRUNER_SETTINGS
@@ -59,7 +59,7 @@ def summarise_history(history: SearchHistory, table: TabularBenchmark) -> dict[s
     recommendations, volume = history
     best = table.rows[table.ranked[0]].truth
     regrets = [round(100 * (best - table.rows[text].truth), 2) for _, text in recommendations]
-    epochs = epochs_until_found(recommendations, {table.ranked[0]})
+    epochs = epochs_until_best(recommendations, {table.ranked[0]})
     return {"regret": regrets, "volume": round(volume, 4), "epochs": epochs}
 
 

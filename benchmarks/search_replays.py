@@ -242,11 +242,11 @@ def replay_search(task: tuple[Path, str, int, int, int, int, float]) -> dict[str
     }
     recommendations += replay.run(last)
     best = set(table.ranked[: max(1, round(top * len(table.ranked)))])
-    reached = epochs_until_found(recommendations, best)
+    reached = epochs_until_best(recommendations, best)
     return {**at_budget, "epochs": reached or last or replay.spent, "found": reached is not None}
 
 
-def epochs_until_found(recommendations: Sequence[tuple[int, str]], best: Set[str]) -> int | None:
+def epochs_until_best(recommendations: Sequence[tuple[int, str]], best: Set[str]) -> int | None:
     """Epochs from which on all recommendations are among `best`; None if the last one is not."""
     reached = None
     for spent, text in reversed(recommendations):

@@ -174,10 +174,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     path = options.table or options.config.with_suffix(".json")
-    given_options = {
+    requested = {
         name: getattr(options, name) for name in ("epochs", "data", "train_limit", "device")
     }
-    changes = {name: value for name, value in given_options.items() if value is not None}
+    changes = {name: value for name, value in requested.items() if value is not None}
     table = open_table(path, options.config, changes)
     recipe = {**table["recipe"], "data": options.data or table["recipe"]["data"]}
     rows = sample_rows(table, options.sample) if options.sample else table["architectures"]

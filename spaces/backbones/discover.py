@@ -136,7 +136,15 @@ def discover_sites(
     strip_attention: bool = False,
     **timm_kwargs: Any,
 ) -> SiteMap:
-    """As `find_sites`, but without a cache, and for a backbone built with `timm_kwargs`."""
+    """As `find_sites`, but without a cache, and for a backbone built with further arguments.
+
+    Args:
+        backbone: a timm model.
+        image_size: side of the square images in pixels; default: the backbone's own size.
+        stem: `native` or `small`.
+        strip_attention: describe the backbone after its own attention has been removed.
+        **timm_kwargs: further arguments of `timm.create_model`.
+    """
     native = _discover_native(backbone, stem, strip_attention, timm_kwargs)
     if image_size in (None, native.image_size[0]):
         return native

@@ -113,7 +113,13 @@ class ShortcutAttention(_InputStoringAttention):
 def connect_convolution(
     model: nn.Module, convolution: str, attention: ConvolutionAwareAttention
 ) -> Remover:
-    """From now on `attention` receives the input of the module `convolution` (a path)."""
+    """Hook a convolution of `model`, so that `attention` receives its input from now on.
+
+    Args:
+        model: the network.
+        convolution: path of the layer.
+        attention: the module that stores the input.
+    """
     module = model.get_submodule(convolution)
     return module.register_forward_pre_hook(partial(_store_input, attention)).remove
 
