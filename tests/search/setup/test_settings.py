@@ -18,6 +18,12 @@ def test_every_field_of_recipe_and_plan_is_a_setting_unless_it_follows_from_othe
     assert set(SETTINGS) == set(SearchRequest.model_fields)
 
 
+def test_only_settings_can_be_left_open():
+    assert set(LEFT_OPEN) <= set(SETTINGS)
+    for name, left_open in LEFT_OPEN.items():
+        assert SearchRequest.model_fields[name].default == left_open.value
+
+
 def test_description_and_default_are_those_of_the_field():
     for name, field in (*Recipe.model_fields.items(), *RunPlan.model_fields.items()):
         if name in SETTINGS:
