@@ -42,7 +42,7 @@ BY_KEY = {objective.key: objective for objective in OBJECTIVES.values()}
 
 def objective(name: str) -> Objective:
     """The objective of that name or key; UsageError names the closest."""
-    known = OBJECTIVES.get(name) or BY_KEY.get(name)
-    if known is None:
+    objective = OBJECTIVES.get(name) or BY_KEY.get(name)
+    if objective is None:
         raise UsageError(f"unknown objective {name!r}{did_you_mean(name, OBJECTIVES)}")
-    return known
+    return objective

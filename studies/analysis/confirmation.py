@@ -1,10 +1,10 @@
-"""What fresh seeds and the test split say of a search's favourites: pure functions from records.
+"""The confirmation of a search: its finalists with fresh seeds on the test split.
 
-What a search liked is a hypothesis: the winner among many looks better than it is. Confirming
-trials retrain the finalists and the baselines with seeds that the search never used, usually
-longer, and are judged once on the test split. Two questions are asked of them, and each is
-corrected for its number of comparisons by Holm's procedure: which architectures differ from the
-bare backbone; and, only if any does, which differ from each other.
+The result of a search is a hypothesis: the best of many looks better than it is. Confirming trials
+retrain the finalists and the baselines with seeds that the search never used, usually for longer,
+and are judged once on the test split. Two questions are asked: which architectures differ from the
+bare backbone, and, only if any does, which differ from each other. Each is corrected for its number
+of comparisons by Holm's procedure. All functions here are pure functions of records.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from .findings import ArchitectureSummary, Findings, standard_error
 from .paired_comparisons import BlockDesign, Difference, correct_family
 from .pareto import pareto_front
 
-WEIGHT_OF_A_BASELINE = 0.25
-"""In Holm's correction, where a finalist has 1: the finalists are what the search puts forward, and
-the four textbook baselines together get as large a share of the level as one of them. In a space
-where one attention is better by three standard errors, this raises the chance to find it from 80 to
-84 % (`benchmarks/claims.py` simulates it)."""
-ENOUGH_TO_RANK = 4
-"""Of fewer architectures an agreement between ranks says nothing."""
+BASELINE_WEIGHT = 0.25
+"""The weight of a baseline in Holm's correction, where a finalist has 1. The finalists are what the
+search proposes; the four textbook baselines together get as large a share of the level as one of
+them. If one attention is better by three standard errors, this raises the chance to find it from 80
+to 84 % (simulated by `benchmarks/claims.py`)."""
+MIN_RANKED_ARCHITECTURES = 4
+"""With fewer architectures, the agreement of ranks is not computed."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One architecture on trial.
+    """An architecture that is being confirmed.
 
     Attributes:
-        finalist: whether the search proposed it; else it is one of the study's baselines.
-        searched: what the search found of it; None if nothing complete.
-        numbers, seeds, accuracies: of its complete confirming trials; accuracies on the test split.
-        gain: against the bare backbone; None for that itself, and while seeds are too few.
+        finalist: whether the search proposed it; otherwise it is one of the study's baselines.
+        searched: its summary in the search; None if it has no complete trial there.
+        numbers, seeds, accuracies: of its complete confirming trials, on the test split.
+        gain: over the bare backbone; None for that itself, and while there are too few seeds.
     """
 
     architecture: Architecture
@@ -54,18 +54,18 @@ class Contender:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds; NaN before the first is complete."""
+        """The mean over seeds, a fraction; NaN before the first trial is complete."""
         return float(np.mean(self.accuracies)) if self.accuracies else float("nan")
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean accuracy; None with a single seed."""
+        """The standard error of the mean accuracy; None with a single seed."""
         return standard_error(self.accuracies)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well the search's ranks agree with the confirmation's: Spearman's correlation."""
+    """How well the ranks of search and confirmation agree: `rho` is Spearman's correlation."""
 
     rho: float
     architectures: int
@@ -75,15 +75,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """All that confirming trials say.
+    """The results of all confirming trials of a study.
 
     Attributes:
-        contenders: with complete trials, the most accurate first; the bare backbone among them.
-        pairs: differences between the others, first less second, where the question was asked.
-        epochs: of a confirming trial; seeds: how many each architecture was to have.
-        unfinished, failed: trials that are running or lost.
-        deviation, freedom: of a single trial around its architecture and its seed (`BlockDesign`).
-        detectable: the difference that would have been found with a chance of 80 %.
+        contenders: those with complete trials, the bare backbone among them, most accurate first.
+        pairs: differences between architectures with attention, first less second; empty unless
+            one of them differs from the bare backbone.
+        epochs: of a confirming trial.
+        seeds: that each architecture was to have.
+        unfinished, failed: confirming trials in these states.
+        deviation, freedom: of the noise of a trial, as in `BlockDesign`.
+        detectable: the difference that is found with a chance of 80 %, a fraction.
+        agreement: None if too few architectures have both.
     """
 
     contenders: tuple[Contender, ...]
@@ -103,50 +106,50 @@ class Confirmation:
         return next((c for c in self.contenders if c.architecture.bare), None)
 
     @property
-    def others(self) -> tuple[Contender, ...]:
-        """All but the bare backbone."""
+    def alternatives(self) -> tuple[Contender, ...]:
+        """All but the bare backbone, most accurate first."""
         return tuple(c for c in self.contenders if not c.architecture.bare)
 
     @property
     def better(self) -> tuple[Contender, ...]:
-        """Those of which it can be claimed that they are better than the bare backbone."""
-        return tuple(c for c in self.others if c.gain and c.gain.claimed and c.gain.mean > 0)
+        """Those that are significantly better than the bare backbone."""
+        return tuple(c for c in self.alternatives if c.gain and c.gain.claimed and c.gain.mean > 0)
 
     @property
     def worse(self) -> tuple[Contender, ...]:
-        """Those of which it can be claimed that they are worse than the bare backbone."""
-        return tuple(c for c in self.others if c.gain and c.gain.claimed and c.gain.mean < 0)
+        """Those that are significantly worse than the bare backbone."""
+        return tuple(c for c in self.alternatives if c.gain and c.gain.claimed and c.gain.mean < 0)
 
     @property
-    def alike(self) -> int:
-        """How many of the first, at the head of `others`, cannot be told apart from each other."""
+    def tied(self) -> int:
+        """How many of the first `alternatives` do not differ significantly from each other."""
         count = 0
-        for contender in self.others:
-            ahead = self.others[:count]
-            if any(self._told_apart(one, contender) for one in ahead):
+        for contender in self.alternatives:
+            ahead = self.alternatives[:count]
+            if any(self._differ(better, contender) for better in ahead):
                 break
             count += 1
         return count
 
-    def _told_apart(self, one: Contender, other: Contender) -> bool:
-        found = self.pairs.get((one.architecture, other.architecture))
-        return found is not None and found.claimed
+    def _differ(self, first: Contender, second: Contender) -> bool:
+        difference = self.pairs.get((first.architecture, second.architecture))
+        return difference is not None and difference.claimed
 
 
 def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
-    """Whom to confirm: the `top` most accurate of the Pareto front, and its knee.
+    """The architectures to confirm: the `top` most accurate of the Pareto front, and its knee.
 
-    Baselines are confirmed anyway and do not count. Where the front has fewer others, the fronts
-    behind it follow; with accuracy as the only objective that is simply the order of accuracy.
+    Baselines are confirmed anyway and are not counted. If the front without them is smaller, the
+    fronts behind it follow. With accuracy as the only objective that is the order of accuracy.
     """
-    left = [point for point in findings.architectures if not point.baseline]
+    remaining = [point for point in findings.architectures if not point.baseline]
     chosen: list[ArchitectureSummary] = []
-    while left and len(chosen) < top:
-        front = pareto_front(left, findings.objectives)
+    while remaining and len(chosen) < top:
+        front = pareto_front(remaining, findings.objectives)
         if not front:
             break
         chosen += sorted(front, key=lambda p: -p.accuracy)[: top - len(chosen)]
-        left = [point for point in left if point not in front]
+        remaining = [point for point in remaining if point not in front]
     knee = findings.knee
     if knee is not None and not knee.baseline and knee not in chosen:
         chosen.append(knee)
@@ -156,23 +159,30 @@ def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
 def confirmation(
     findings: Findings, trials: Sequence[TrialRecord], plan: ConfirmPlan
 ) -> Confirmation:
-    """What the confirming `trials` say, beside what `findings` say of the search."""
+    """Analyse confirming trials.
+
+    Args:
+        findings: of the search.
+        trials: those that confirm it.
+        plan: what was to be confirmed.
+    """
     contenders = _contenders(findings, trials)
     blocks = BlockDesign({c.architecture: _by_seed(c) for c in contenders})
     bare = next((c.architecture for c in contenders if c.architecture.bare), None)
-    weights = {c.architecture: 1.0 if c.finalist else WEIGHT_OF_A_BASELINE for c in contenders}
+    weights = {c.architecture: 1.0 if c.finalist else BASELINE_WEIGHT for c in contenders}
     gains = _family(blocks, [(a, bare) for a in weights], weights) if bare else {}
     claimed = any(gain.claimed for gain in gains.values())
-    against_bare = {one: gain for (one, _), gain in gains.items()}
+    against_bare = {architecture: gain for (architecture, _), gain in gains.items()}
     judged = tuple(replace(c, gain=against_bare.get(c.architecture)) for c in contenders)
-    others = [c.architecture for c in judged if not c.architecture.bare]
+    alternatives = [c.architecture for c in judged if not c.architecture.bare]
     detectable = None
     if gains and blocks.deviation:
         pairs = min(gain.pairs for gain in gains.values()) or 1
-        detectable = blocks.detectable_difference(sum(weights[one] for one, _ in gains), pairs)
+        comparisons = sum(weights[architecture] for architecture, _ in gains)
+        detectable = blocks.detectable_difference(comparisons, pairs)
     return Confirmation(
         contenders=judged,
-        pairs=_family(blocks, combinations(others, 2)) if claimed else {},
+        pairs=_family(blocks, combinations(alternatives, 2)) if claimed else {},
         epochs=plan.epochs,
         seeds=plan.seeds,
         unfinished=sum(trial.state == "running" for trial in trials),
@@ -187,26 +197,32 @@ def confirmation(
 def confirmed(
     study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> Confirmation | None:
-    """What a study's confirming `trials` say; None if nobody has asked to confirm it."""
+    """Analyse the confirming trials of a study; None if no confirmation was begun.
+
+    Args:
+        study: its config holds the plan.
+        findings: of the search.
+        trials: those that confirm it.
+    """
     plan = study.config.confirmation
     return None if plan is None else confirmation(findings, trials, plan)
 
 
-def confirmation_json(found: Confirmation, sentence: str) -> dict[str, Any]:
+def confirmation_json(confirmation: Confirmation, sentence: str) -> dict[str, Any]:
     """What `attentune confirm --json` prints; accuracies and differences are fractions."""
-    agreement = found.agreement
+    agreement = confirmation.agreement
     return {
         "sentence": sentence,
-        "epochs": found.epochs,
-        "seeds": found.seeds,
-        "unfinished": found.unfinished,
-        "failed": found.failed,
-        "noise": {"deviation": found.deviation, "freedom": found.freedom},
-        "detectable": found.detectable,
-        "contenders": [_contender_json(c) for c in found.contenders],
+        "epochs": confirmation.epochs,
+        "seeds": confirmation.seeds,
+        "unfinished": confirmation.unfinished,
+        "failed": confirmation.failed,
+        "noise": {"deviation": confirmation.deviation, "freedom": confirmation.freedom},
+        "detectable": confirmation.detectable,
+        "contenders": [_contender_json(c) for c in confirmation.contenders],
         "pairs": [
-            {"one": str(one), "other": str(other), **_difference_json(difference)}
-            for (one, other), difference in found.pairs.items()
+            {"one": str(first), "other": str(second), **_difference_json(difference)}
+            for (first, second), difference in confirmation.pairs.items()
         ],
         "rank_agreement": agreement and vars(agreement),
     }
@@ -237,7 +253,7 @@ def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Conte
     for trial in sorted(trials, key=lambda trial: trial.number):
         if trial.state == "complete" and trial.accuracy is not None:
             complete.setdefault(trial.parsed, []).append((trial, trial.accuracy))
-    found = [
+    contenders = [
         Contender(
             architecture=architecture,
             finalist=not (point := searched.get(architecture)) or not point.baseline,
@@ -248,7 +264,7 @@ def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Conte
         )
         for architecture, group in complete.items()
     ]
-    return sorted(found, key=lambda contender: -contender.accuracy)
+    return sorted(contenders, key=lambda contender: -contender.accuracy)
 
 
 def _by_seed(contender: Contender) -> dict[int, float]:
@@ -260,19 +276,23 @@ def _family(
     pairs: Iterable[tuple[Architecture, Architecture]],
     weights: Mapping[Architecture, float] | None = None,
 ) -> dict[tuple[Architecture, Architecture], Difference]:
-    """Differences of pairs, corrected; a pair weighs what its first does."""
-    found = {
-        (one, other): difference
-        for one, other in pairs
-        if one != other and (difference := blocks.difference(one, other)) is not None
+    """The differences of pairs, corrected as a family; a pair has the weight of its first."""
+    differences = {
+        (first, second): difference
+        for first, second in pairs
+        if first != second and (difference := blocks.difference(first, second)) is not None
     }
-    weighed = None if weights is None else {(one, other): weights[one] for one, other in found}
-    return correct_family(found, weighed)
+    pair_weights = (
+        None
+        if weights is None
+        else {(first, second): weights[first] for first, second in differences}
+    )
+    return correct_family(differences, pair_weights)
 
 
 def _agreement(contenders: Sequence[Contender], plan: ConfirmPlan) -> Agreement | None:
     both = [(c.searched.accuracy, c.accuracy) for c in contenders if c.searched is not None]
-    if len(both) < ENOUGH_TO_RANK:
+    if len(both) < MIN_RANKED_ARCHITECTURES:
         return None
     before, after = zip(*both, strict=True)
     if len(set(before)) == 1 or len(set(after)) == 1:

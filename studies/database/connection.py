@@ -229,10 +229,10 @@ def _check_file(path: Path, *, create: bool, read_only: bool) -> None:
     if read_only:
         return
     # SQLite writes its journal beside the file, so the folder must be writable too.
-    for what in (path, path.parent):
-        if not os.access(what, os.W_OK):
+    for needed in (path, path.parent):
+        if not os.access(needed, os.W_OK):
             raise StoreError(
-                f"{what} is not writable; change its permissions, or copy the database elsewhere."
+                f"{needed} is not writable; change its permissions, or copy the database elsewhere."
             )
 
 
@@ -252,7 +252,7 @@ def _sqlite(path: Path, read_only: bool) -> Engine:
     address = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
     wal = path.with_name(path.name + "-wal")
     if read_only and not wal.exists() and not os.access(path.parent, os.W_OK):
-        # A WAL database needs files beside it even to be read, unless nobody can change it.
+        # Reading a WAL database needs files beside it, unless it is declared unchangeable.
         address += "&immutable=1"
 
     def connect() -> sqlite3.Connection:

@@ -32,7 +32,7 @@ VERSION_TABLE = "attentune_alembic_version"
 HEAD = "0002"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
-"""The oldest revision that can be looked at as it is: what has come since holds no results."""
+"""The oldest revision that can be read without a migration: later ones add no results."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -26,7 +26,7 @@ def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.
     Finalists are circles, baselines diamonds. The line at zero is the bare backbone.
     """
     figure = styled_figure(theme, "Gain over the bare backbone on the test split (points)", "")
-    contenders = [c for c in confirmation.others if c.gain is not None]
+    contenders = [c for c in confirmation.alternatives if c.gain is not None]
     if not contenders:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
     figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})

@@ -18,7 +18,7 @@ def conclusion(confirmation: Confirmation) -> str:
         return "Nothing is confirmed yet: no confirming trial is complete."
     if confirmation.bare is None:
         return "Nothing can be claimed yet: the bare backbone has no complete confirming trial."
-    if not confirmation.others:
+    if not confirmation.alternatives:
         return "Nothing can be claimed yet: only the bare backbone is complete."
     if not confirmation.freedom:
         return (
@@ -101,7 +101,7 @@ def _against_bare(confirmation: Confirmation) -> str:
 
 
 def _nothing_better(confirmation: Confirmation) -> str:
-    best = next((c for c in confirmation.others if c.gain is not None), None)
+    best = next((c for c in confirmation.alternatives if c.gain is not None), None)
     if best is None or best.gain is None:
         return "No architecture shares a seed with the bare backbone, so nothing can be claimed"
     name = formatting.short_architecture(best.architecture)
@@ -133,19 +133,19 @@ def _worse(confirmation: Confirmation) -> str:
 
 
 def _among_themselves(confirmation: Confirmation) -> str:
-    count = len(confirmation.others)
+    count = len(confirmation.alternatives)
     if count == 1:
         return ""
-    if confirmation.alike == 1:
-        first = confirmation.better[0] is confirmation.others[0]
+    if confirmation.tied == 1:
+        first = confirmation.better[0] is confirmation.alternatives[0]
         return "the first is better than all others" if first and _stands_out(confirmation) else ""
-    if confirmation.alike == count:
+    if confirmation.tied == count:
         return f"the {_number(count)} architectures cannot be told apart"
-    return f"the first {_number(confirmation.alike)} cannot be told apart"
+    return f"the first {_number(confirmation.tied)} cannot be told apart"
 
 
 def _stands_out(confirmation: Confirmation) -> bool:
-    first, *rest = (contender.architecture for contender in confirmation.others)
+    first, *rest = (contender.architecture for contender in confirmation.alternatives)
     differences = (confirmation.pairs.get((first, architecture)) for architecture in rest)
     return all(d is not None and d.claimed and d.mean > 0 for d in differences)
 
