@@ -14,7 +14,7 @@ from ..records import EpochRecord
 from .connection import Database
 from .schema import EpochRow, TrialRow
 from .studies import Study, StudyRepository
-from .trials import in_study_by_row_id, running_trial_id, with_role
+from .trial_queries import in_study_by_row_id, running_trial_id, with_role
 
 _COLUMNS = (
     EpochRow.id,

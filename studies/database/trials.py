@@ -9,26 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
-    RowMapping,
     delete,
     func,
     insert,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.types import NullType
 
 from ...errors import StoreError, StudyError
 from ...runners.results import Costs, Failure, TrialResult
 from ...spaces.architecture import Architecture
 from ..records import (
-    CONFIRM,
-    COSTS,
     SEARCH,
     RejectionRecord,
     State,
@@ -39,56 +33,19 @@ from ..records import (
 from .connection import Database, insert_if_new
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
+from .trial_queries import (
+    RECORD_COLUMNS,
+    TABLE_COLUMNS,
+    in_study_by_row_id,
+    running_trial_id,
+    trial_record,
+    with_role,
+)
 
 Facts = Mapping[str, str]
 
 MAX_ROWS_PER_PART = 4000
 """Rows that are read at once where there are many: tens of thousands at once are slower."""
-
-_COLUMNS = (
-    TrialRow.number,
-    ArchitectureRow.text.label("architecture"),
-    ArchitectureRow.key,
-    TrialRow.seed,
-    TrialRow.role,
-    TrialRow.state,
-    TrialRow.epochs,
-    TrialRow.accuracy,
-    TrialRow.params,
-    TrialRow.macs,
-    TrialRow.latency_ms,
-    TrialRow.latency_ratio,
-    TrialRow.memory_mib,
-    TrialRow.seconds,
-    TrialRow.device_seconds,
-    TrialRow.peak_memory_mib,
-    TrialRow.worker,
-    TrialRow.note,
-    TrialRow.environment,
-    TrialRow.started_at,
-    TrialRow.finished_at,
-    FailureRow.kind,
-    FailureRow.message,
-    FailureRow.traceback,
-)
-_TABLE_COLUMNS = (
-    TrialRow.id,
-    TrialRow.number,
-    ArchitectureRow.key,
-    ArchitectureRow.text,
-    TrialRow.seed,
-    TrialRow.role,
-    TrialRow.state,
-    TrialRow.epochs,
-    TrialRow.accuracy,
-    *(getattr(TrialRow, cost) for cost in COSTS),
-    TrialRow.seconds,
-    TrialRow.worker,
-    # As the driver gives them: parsing a hundred thousand texts as moments takes a second.
-    type_coerce(TrialRow.started_at, NullType()),
-    type_coerce(TrialRow.finished_at, NullType()),
-)
-"""`trial_table.TRIAL_COLUMNS`, in that order."""
 
 
 class TrialRepository:
@@ -273,7 +230,7 @@ class TrialRepository:
             state: only trials in that state; by default all.
             confirming: read the confirming trials instead.
         """
-        query = select(*_COLUMNS).where(with_role(confirming))
+        query = select(*RECORD_COLUMNS).where(with_role(confirming))
         if state is not None:
             query = query.where(TrialRow.state == state)
         return self._read(study, query)
@@ -290,7 +247,7 @@ class TrialRepository:
 
     def get_many(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
         """The trials of those numbers that exist, by number."""
-        return self._read(study, select(*_COLUMNS).where(TrialRow.number.in_(numbers)))
+        return self._read(study, select(*RECORD_COLUMNS).where(TrialRow.number.in_(numbers)))
 
     def _read(self, study: Study, query: Any) -> list[TrialRecord]:
         query = (
@@ -300,7 +257,7 @@ class TrialRepository:
             .order_by(TrialRow.number)
         )
         with self._database.begin("read") as connection:
-            return [_record(row) for row in connection.execute(query).mappings()]
+            return [trial_record(row) for row in connection.execute(query).mappings()]
 
     def read_changed(
         self, study: Study, after_id: int, running: Sequence[int]
@@ -314,7 +271,7 @@ class TrialRepository:
         """
         record = self._studies.record_of(study)
         query = (
-            select(*_TABLE_COLUMNS)
+            select(*TABLE_COLUMNS)
             .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
             .where(in_study_by_row_id(record), with_role(confirming=False))
             .order_by(TrialRow.id)
@@ -328,7 +285,7 @@ class TrialRepository:
     def read_complete(self, study: Study) -> Iterator[Sequence[Row[Any]]]:
         """Rows for `trial_table.TrialTable`, in parts: the complete trials of a search."""
         query = (
-            select(*_TABLE_COLUMNS)
+            select(*TABLE_COLUMNS)
             .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
             .where(TrialRow.study_id == self._studies.record_of(study).id)
             .where(TrialRow.state == "complete", with_role(confirming=False))
@@ -358,38 +315,6 @@ class TrialRepository:
         query = query.where(EnvironmentRow.digest.in_(used))
         with self._database.begin("read") as connection:
             return {row.digest: dict(row.facts) for row in connection.execute(query)}
-
-
-def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:
-    """The row id of a running trial; StudyError if it is not running."""
-    query = select(TrialRow.id, TrialRow.state).where(
-        TrialRow.study_id == study.id, TrialRow.number == number
-    )
-    row = connection.execute(query).first()
-    if row is None or row.state != "running":
-        reason = f"is {row.state} already" if row else "was never started"
-        raise StudyError(f"trial {number} of {study.name!r} {reason}.")
-    return int(row.id)
-
-
-def with_role(confirming: bool) -> ColumnElement[bool]:
-    """The condition that a trial confirms, or that it belongs to the search."""
-    return TrialRow.role == CONFIRM if confirming else TrialRow.role != CONFIRM
-
-
-def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:
-    """The condition that a trial belongs to a study, for queries that choose by row id.
-
-    The sum keeps SQLite from using the index over studies, which would read the study's every row.
-    """
-    return TrialRow.study_id + 0 == study.id
-
-
-def _record(row: RowMapping) -> TrialRecord:
-    fields: dict[str, Any] = dict(row)
-    kind, message, traceback = fields.pop("kind"), fields.pop("message"), fields.pop("traceback")
-    failure = None if kind is None else Failure(kind, message, traceback)
-    return TrialRecord(**fields, failure=failure)
 
 
 def _start(

@@ -1,0 +1,91 @@
+"""What queries for trials share: columns, conditions, and the record of a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, type_coerce
+from sqlalchemy.types import NullType
+
+from ...errors import StudyError
+from ...runners.results import Failure
+from ..records import CONFIRM, COSTS, StudyRecord, TrialRecord
+from .schema import ArchitectureRow, FailureRow, TrialRow
+
+RECORD_COLUMNS = (
+    TrialRow.number,
+    ArchitectureRow.text.label("architecture"),
+    ArchitectureRow.key,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    TrialRow.params,
+    TrialRow.macs,
+    TrialRow.latency_ms,
+    TrialRow.latency_ratio,
+    TrialRow.memory_mib,
+    TrialRow.seconds,
+    TrialRow.device_seconds,
+    TrialRow.peak_memory_mib,
+    TrialRow.worker,
+    TrialRow.note,
+    TrialRow.environment,
+    TrialRow.started_at,
+    TrialRow.finished_at,
+    FailureRow.kind,
+    FailureRow.message,
+    FailureRow.traceback,
+)
+TABLE_COLUMNS = (
+    TrialRow.id,
+    TrialRow.number,
+    ArchitectureRow.key,
+    ArchitectureRow.text,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    *(getattr(TrialRow, cost) for cost in COSTS),
+    TrialRow.seconds,
+    TrialRow.worker,
+    # As the driver gives them: parsing a hundred thousand texts as moments takes a second.
+    type_coerce(TrialRow.started_at, NullType()),
+    type_coerce(TrialRow.finished_at, NullType()),
+)
+"""`trial_table.TRIAL_COLUMNS`, in that order."""
+
+
+def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:
+    """The row id of a running trial; StudyError if it is not running."""
+    query = select(TrialRow.id, TrialRow.state).where(
+        TrialRow.study_id == study.id, TrialRow.number == number
+    )
+    row = connection.execute(query).first()
+    if row is None or row.state != "running":
+        reason = f"is {row.state} already" if row else "was never started"
+        raise StudyError(f"trial {number} of {study.name!r} {reason}.")
+    return int(row.id)
+
+
+def with_role(confirming: bool) -> ColumnElement[bool]:
+    """The condition that a trial confirms, or that it belongs to the search."""
+    return TrialRow.role == CONFIRM if confirming else TrialRow.role != CONFIRM
+
+
+def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:
+    """The condition that a trial belongs to a study, for queries that choose by row id.
+
+    The sum keeps SQLite from using the index over studies, which would read the study's every row.
+    """
+    return TrialRow.study_id + 0 == study.id
+
+
+def trial_record(row: RowMapping) -> TrialRecord:
+    """The record of a row of `RECORD_COLUMNS`."""
+    fields: dict[str, Any] = dict(row)
+    kind, message, traceback = fields.pop("kind"), fields.pop("message"), fields.pop("traceback")
+    failure = None if kind is None else Failure(kind, message, traceback)
+    return TrialRecord(**fields, failure=failure)
