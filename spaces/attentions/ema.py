@@ -25,7 +25,9 @@ from .gates import BlendedGate, Start, split_groups
 
 
 class EfficientMultiscaleAttention(nn.Module):
-    """(N, C, H, W) to the same shape; c² + c + 9c² + c + 2c parameters, c = C / G; 1 more to blend.
+    """(N, C, H, W) to the same shape; adds c² + c + 9c² + c + 2c parameters, 1 more to blend.
+
+    Here c = C / G is the width of a group.
 
     Args:
         channels: C, the channels of the map.

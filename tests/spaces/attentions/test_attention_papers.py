@@ -290,12 +290,14 @@ def ema(x, w, options, start):
     for part in x.chunk(groups_of(x, options, 32), dim=1):
         rows = gated(pointwise(part.mean(3), w, "conv1"), "paper")[:, :, :, None]
         columns = gated(pointwise(part.mean(2), w, "conv1"), "paper")[:, :, None, :]
-        one = standardised(part * rows * columns, (2, 3))
-        one = one * w["norm.weight"][:, None, None] + w["norm.bias"][:, None, None]
-        two = F.conv2d(part, w["conv3.weight"], w["conv3.bias"], padding=1)
-        by_one = one.mean((2, 3), keepdim=True).softmax(1)
-        by_two = two.mean((2, 3), keepdim=True).softmax(1)
-        z = (by_one * two).sum(1, keepdim=True) + (by_two * one).sum(1, keepdim=True)
+        by_strips = standardised(part * rows * columns, (2, 3))
+        by_strips = by_strips * w["norm.weight"][:, None, None] + w["norm.bias"][:, None, None]
+        convolved = F.conv2d(part, w["conv3.weight"], w["conv3.bias"], padding=1)
+        strip_weights = by_strips.mean((2, 3), keepdim=True).softmax(1)
+        convolved_weights = convolved.mean((2, 3), keepdim=True).softmax(1)
+        z = (strip_weights * convolved).sum(1, keepdim=True) + (convolved_weights * by_strips).sum(
+            1, keepdim=True
+        )
         parts.append(part * blended(z, w, start))
     return torch.cat(parts, dim=1)
 

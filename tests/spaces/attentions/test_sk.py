@@ -29,12 +29,14 @@ def test_selective_kernels_at_mid_see_what_the_convolution_saw(text):
     architecture, _ = resolve_architecture(text, image_size=64)
     model = build_network(architecture, num_classes=5, image_size=64, seed=0)
     inside = [m for m in model.modules() if type(m).__name__ == "SelectiveKernel"]
-    seen = []
+    input_channels = []
     for module in inside:
-        module.branch[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
+        module.branch[0].register_forward_pre_hook(
+            lambda _, args: input_channels.append(args[0].shape[1])
+        )
     model(torch.randn(2, 3, 64, 64))
-    assert len(inside) == len(seen)
-    assert seen == [module.branch[0].in_channels for module in inside]
+    assert len(inside) == len(input_channels)
+    assert input_channels == [module.branch[0].in_channels for module in inside]
     assert any(m.branch[0].in_channels != m.branch[0].out_channels for m in inside)
 
 

@@ -30,11 +30,11 @@ def test_on_a_cpu_nothing_changes():
         nn.BatchNorm2d(16).train(),
         shaped((8, 16, 40, 40), torch.device("cpu"), torch.float32),
     )
-    other = copy.deepcopy(norm)
+    copied = copy.deepcopy(norm)
     with PatchedFunctions({F.batch_norm: batch_norm.batch_norm}):
-        found = norm(x)
-    assert torch.equal(found, other(x))
-    assert torch.equal(norm.running_var, other.running_var)
+        result = norm(x)
+    assert torch.equal(result, copied(x))
+    assert torch.equal(norm.running_var, copied.running_var)
 
 
 @pytest.mark.gpu
@@ -46,7 +46,7 @@ def test_a_network_is_as_exact_as_with_torchs(backbone, monkeypatch):
     called = []
     kernels = BATCH_NORM.module
     forward = kernels.forward
-    monkeypatch.setattr(kernels, "forward", lambda *given: (called.append(1), forward(*given))[1])
+    monkeypatch.setattr(kernels, "forward", lambda *inputs: (called.append(1), forward(*inputs))[1])
     network = build_network(parse(backbone), num_classes=5, image_size=64, seed=0).to(CUDA)
     x = shaped((6, 3, 64, 64), CUDA, torch.float32)
     exact = trained_once(network.double(), x.double())
@@ -56,10 +56,12 @@ def test_a_network_is_as_exact_as_with_torchs(backbone, monkeypatch):
         use_limits(min_batch_norm_elements=1),
         PatchedFunctions({F.batch_norm: batch_norm.batch_norm}),
     ):
-        quick = trained_once(network, x)
+        by_kernels = trained_once(network, x)
     assert called
-    for ours, theirs, truth in zip(quick, plain, exact, strict=True):
-        error, allowed = (float((each - truth).square().mean().sqrt()) for each in (ours, theirs))
+    for by_kernel, by_torch, truth in zip(by_kernels, plain, exact, strict=True):
+        error, allowed = (
+            float((value - truth).square().mean().sqrt()) for value in (by_kernel, by_torch)
+        )
         assert error <= 2 * allowed + 1e-5 * float(truth.abs().max())
 
 
@@ -70,4 +72,4 @@ def trained_once(network: nn.Module, x: Tensor) -> list[Tensor]:
     y.square().sum().backward()
     gradients = [p.grad.flatten() for p in copied.parameters()]
     buffers = [b.flatten() for b in copied.buffers() if b.is_floating_point()]
-    return [found.double() for found in (y.detach(), torch.cat(gradients), torch.cat(buffers))]
+    return [values.double() for values in (y.detach(), torch.cat(gradients), torch.cat(buffers))]

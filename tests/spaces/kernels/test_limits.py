@@ -32,9 +32,9 @@ def test_a_limit_that_does_not_exist_is_an_error():
 
 
 def test_other_threads_keep_the_defaults():
-    seen = []
+    limits_of_thread = []
     with use_limits(chunk_bytes=7):
-        thread = threading.Thread(target=lambda: seen.append(current_limits()))
+        thread = threading.Thread(target=lambda: limits_of_thread.append(current_limits()))
         thread.start()
         thread.join()
-    assert seen == [DEFAULTS]
+    assert limits_of_thread == [DEFAULTS]

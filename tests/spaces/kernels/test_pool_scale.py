@@ -64,15 +64,15 @@ GATES = {
 
 
 @every_layout
-@pytest.mark.parametrize("pools", POOLS.values(), ids=POOLS)
-def test_pooling_has_the_gradients_of_its_formula(pools, layout):
+@pytest.mark.parametrize("poolings", POOLS.values(), ids=POOLS)
+def test_pooling_has_the_gradients_of_its_formula(poolings, layout):
     x = a_map(3, 4, 3, 5, layout=layout)
     with disable_kernels():
-        expected = pool_map(x, *pools)
-    for one, two in zip(pool_map(x, *pools), expected, strict=True):
-        torch.testing.assert_close(one, two)
-    assert torch.autograd.gradcheck(lambda x: pool_map(x, *pools), x)
-    assert torch.autograd.gradgradcheck(lambda x: pool_map(x, *pools)[1:], x)
+        expected = pool_map(x, *poolings)
+    for result, exact in zip(pool_map(x, *poolings), expected, strict=True):
+        torch.testing.assert_close(result, exact)
+    assert torch.autograd.gradcheck(lambda x: pool_map(x, *poolings), x)
+    assert torch.autograd.gradgradcheck(lambda x: pool_map(x, *poolings)[1:], x)
 
 
 @every_layout
@@ -104,9 +104,9 @@ def test_gradients_are_right_however_the_pooled_map_is_used(layout):
 def test_the_gradient_that_comes_in_is_left_alone(layout):
     x = a_map(3, 4, 3, 5, layout=layout)
     same, means = pool_map(x, mean(2, 3))
-    given = torch.ones_like(x)
-    torch.autograd.backward((same, means), (given, torch.ones_like(means)))
-    assert torch.equal(given, torch.ones_like(x))
+    grad_y = torch.ones_like(x)
+    torch.autograd.backward((same, means), (grad_y, torch.ones_like(means)))
+    assert torch.equal(grad_y, torch.ones_like(x))
     torch.testing.assert_close(x.grad, torch.full_like(x, 1 + 1 / 15))
 
 
@@ -142,11 +142,11 @@ def test_a_sum_lies_in_memory_as_its_map():
 # --- the attentions -------------------------------------------------------------------------------
 
 
-def results(module: nn.Module, x: Tensor, given: Tensor) -> dict[str, Tensor]:
+def results(module: nn.Module, x: Tensor, grad_y: Tensor) -> dict[str, Tensor]:
     module.zero_grad()
     x = x.detach().requires_grad_()
     y = module(x)
-    y.backward(given)
+    y.backward(grad_y)
     return {"y": y.detach(), "x": x.grad, **{k: p.grad for k, p in module.named_parameters()}}
 
 
@@ -159,15 +159,15 @@ def test_attention_has_the_gradients_of_its_formula(
 ):
     module = randomise(make(name, 16, options, start)).double().train(train)
     x = a_map(5, 16, 6, 7, layout=layout)
-    given = a_map(5, 16, 6, 7, layout=layout, seed=1).detach()
+    grad_y = a_map(5, 16, 6, 7, layout=layout, seed=1).detach()
     statistics = {k: v.clone() for k, v in module.named_buffers()}
-    ours = results(module, x, given)
+    fused = results(module, x, grad_y)
     for key, value in module.named_buffers():
         value.copy_(statistics[key])
     with disable_kernels():
-        expected = results(module, x, given)
-    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
-    assert ours["x"].is_contiguous(memory_format=layout)
+        expected = results(module, x, grad_y)
+    torch.testing.assert_close(fused, expected, rtol=1e-8, atol=1e-9)
+    assert fused["x"].is_contiguous(memory_format=layout)
 
 
 @every_case
@@ -179,28 +179,28 @@ def test_a_map_below_all_limits_has_the_gradients_of_the_formula(
     formula. What comes out lies in memory as the map does."""
     module = randomise(make(name, 16, options, "identity")).double().train()
     x = a_map(5, 16, 6, 4, layout=layout)
-    given = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
+    grad_y = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
     with use_limits(**asdict(DEFAULTS)):
-        ours = results(module, x, given)
+        fused = results(module, x, grad_y)
     with disable_kernels():
-        expected = results(module, x, given)
-    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-9)
-    assert ours["y"].is_contiguous(memory_format=layout)
+        expected = results(module, x, grad_y)
+    torch.testing.assert_close(fused, expected, rtol=1e-8, atol=1e-9)
+    assert fused["y"].is_contiguous(memory_format=layout)
 
 
 @every_case
 def test_bf16_autocast_is_as_near_as_the_formula(name, options, make, randomise):
     module = randomise(make(name, 16, options)).eval()
     x = a_map(5, 16, 8, 8, dtype=torch.bfloat16)
-    given = torch.ones_like(x)
+    grad_y = torch.ones_like(x)
     with torch.autocast("cpu", torch.bfloat16):
-        ours = results(module, x, given)
+        fused = results(module, x, grad_y)
         with disable_kernels():
-            expected = results(module, x, given)
-    assert ours["y"].dtype == expected["y"].dtype
+            expected = results(module, x, grad_y)
+    assert fused["y"].dtype == expected["y"].dtype
     for key, value in expected.items():
         scale = float(value.float().abs().max()) + 1e-3
-        assert float((ours[key] - value).float().abs().max()) < 0.1 * scale, key
+        assert float((fused[key] - value).float().abs().max()) < 0.1 * scale, key
 
 
 @every_case
@@ -222,9 +222,9 @@ def test_multiply_adds_are_those_of_the_formula(name, options, make):
             module(x)
         return counter.get_total_flops()
 
-    ours = count()
+    fused = count()
     with disable_kernels():
-        assert ours == count()
+        assert fused == count()
 
 
 @every_case
@@ -251,6 +251,6 @@ def test_gradients_of_gradients_are_those_of_the_formula(module):
         (grad,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
         return torch.autograd.grad(grad.square().sum(), x)[0]
 
-    ours = penalty()
+    fused = penalty()
     with disable_kernels():
-        torch.testing.assert_close(ours, penalty())
+        torch.testing.assert_close(fused, penalty())

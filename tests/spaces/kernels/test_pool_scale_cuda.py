@@ -57,10 +57,10 @@ def test_kernels_cover_gates_of_channels_or_of_locations():
 # --- the attentions -------------------------------------------------------------------------------
 
 
-def results(module: nn.Module, x: Tensor, given: Tensor) -> list[Tensor]:
+def results(module: nn.Module, x: Tensor, grad: Tensor) -> list[Tensor]:
     module, x = copy.deepcopy(module), x.detach().requires_grad_()
     y = module(x)
-    y.backward(given)
+    y.backward(grad)
     return [y.detach(), x.grad, *(p.grad for p in module.parameters())]
 
 
@@ -78,19 +78,19 @@ class TestOnCuda:
         self, name, layout, dtype, limit, make, randomise
     ):
         module = randomise(make(name, 32, {})).to("cuda", dtype).train()
-        x, given = (
+        x, grad = (
             torch.randn(6, 32, 9, 10, device="cuda", dtype=dtype).to(memory_format=layout)
             for _ in range(2)
         )
         with use_limits(min_map_elements=1):
-            ours = results(module, x, given)
+            fused = results(module, x, grad)
         with disable_kernels():
-            expected = results(module, x, given)
+            expected = results(module, x, grad)
         # A bias before a batch norm has no gradient: what is left is rounding of the others.
-        nothing = 1e-3 * max(float(two.abs().max()) for two in expected)
-        for one, two in zip(ours, expected, strict=True):
-            scale = max(nothing, float(two.abs().max()))
-            assert float((one - two).abs().max()) < limit * scale
+        nothing = 1e-3 * max(float(exact.abs().max()) for exact in expected)
+        for result, exact in zip(fused, expected, strict=True):
+            scale = max(nothing, float(exact.abs().max()))
+            assert float((result - exact).abs().max()) < limit * scale
 
     @pytest.mark.parametrize("start", ["paper", "identity"])
     @pytest.mark.parametrize("name", ATTENTIONS)

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CPU = torch.device("cpu")
-OURS = PatchedFunctions({F.conv2d: small_convolutions.conv2d})
+REPLACED = PatchedFunctions({F.conv2d: small_convolutions.conv2d})
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 def gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
     """Output, and gradients of the map and of every parameter, of a copy."""
-    copied, given = copy.deepcopy(module), x.detach().clone().requires_grad_()
-    y = copied(given)
+    copied, map_ = copy.deepcopy(module), x.detach().clone().requires_grad_()
+    y = copied(map_)
     draw = torch.Generator().manual_seed(1)
     y.backward(torch.randn(y.shape, generator=draw, dtype=y.dtype))
-    return [y.detach(), given.grad, *(each.grad for each in copied.parameters())]
+    return [y.detach(), map_.grad, *(each.grad for each in copied.parameters())]
 
 
 def drawn(*shape: int, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
@@ -57,14 +57,14 @@ def test_gradients_are_torchs(size, settings, layout):
     )
     x = drawn(3, 6, *size, dtype=torch.float64, layout=layout)
     expected = gradients(conv, x)
-    with OURS:
-        found = gradients(conv, x)
-    for one, two in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+    with REPLACED:
+        results = gradients(conv, x)
+    for result, exact in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, exact, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("ours", "size", "settings"),
+    ("replaced", "size", "settings"),
     [
         (True, 4, {"groups": 6, "kernel_size": 5}),
         (True, 2, {"groups": 6, "kernel_size": 3}),
@@ -79,7 +79,7 @@ def test_gradients_are_torchs(size, settings, layout):
     ],
     ids=str,
 )
-def test_only_where_torch_is_slow(ours, size, settings):
+def test_only_where_torch_is_slow(replaced, size, settings):
     """What torch computes, it computes bit for bit, and notes as a convolution."""
     conv = nn.Conv2d(6, 6, padding=settings["kernel_size"] // 2, **settings)
     x = drawn(3, 6, size, size, dtype=torch.float32, layout=torch.channels_last)
@@ -87,23 +87,23 @@ def test_only_where_torch_is_slow(ours, size, settings):
         expected = conv(x)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = conv(x)
-    with OURS:
-        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
+    with REPLACED:
+        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == replaced
         with torch.no_grad():
             assert torch.equal(conv(x), expected)
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(conv(x), rounded)
 
 
-@pytest.mark.parametrize(("instructions", "ours"), [("AVX2", False), ("AVX512", True)])
+@pytest.mark.parametrize(("instructions", "replaced"), [("AVX2", False), ("AVX512", True)])
 def test_large_kernels_on_maps_not_much_larger_are_ours_where_there_is_avx512(
-    monkeypatch, instructions, ours
+    monkeypatch, instructions, replaced
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
     conv = nn.Conv2d(6, 6, 5, padding=2, groups=6)
     x = drawn(3, 6, 8, 8, dtype=torch.float32, layout=torch.channels_last)
-    with OURS:
-        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
+    with REPLACED:
+        assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == replaced
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_large_kernels_on_maps_not_much_larger_are_ours_where_there_is_avx512(
 def test_wide_products_are_torchs_where_there_is_avx512(monkeypatch, instructions, wide, narrow):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
     x = drawn(64, 1152, 4, 4, dtype=torch.float32, layout=torch.channels_last)
-    for channels, ours in ((192, wide), (16, narrow)):
+    for channels, replaced in ((192, wide), (16, narrow)):
         conv = nn.Conv2d(1152, channels, 1)
-        with OURS:
-            assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == ours
+        with REPLACED:
+            assert (conv(x).grad_fn.name() != "ConvolutionBackward0") == replaced
 
 
 def test_dilation_and_padding_in_words_stay_torchs():
@@ -123,9 +123,9 @@ def test_dilation_and_padding_in_words_stay_torchs():
     for settings in ({"dilation": 2, "padding": 4}, {"padding": "same"}):
         conv = nn.Conv2d(6, 6, 5, groups=6, **settings)
         expected = gradients(conv, x)
-        with OURS:
-            found = gradients(conv, x)
-        assert all(map(torch.equal, found, expected))
+        with REPLACED:
+            results = gradients(conv, x)
+        assert all(map(torch.equal, results, expected))
 
 
 @pytest.mark.parametrize("text", ["mobilenetv3_small_050", "convnext_atto"])
@@ -138,7 +138,9 @@ def test_a_network_learns_as_with_torchs(text):
     x = drawn(4, 3, 64, 64, dtype=torch.float64, layout=torch.channels_last)
     expected = gradients(network, x)
     with fast_ops(network, CPU):
-        found = gradients(network, x)
-    assert any(not torch.equal(one, two) for one, two in zip(found, expected, strict=True))
-    for one, two in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-10)
+        results = gradients(network, x)
+    assert any(
+        not torch.equal(result, exact) for result, exact in zip(results, expected, strict=True)
+    )
+    for result, exact in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, exact, rtol=1e-9, atol=1e-10)

@@ -16,8 +16,8 @@ def shaped(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> 
     return values.to(device, dtype).to(memory_format=torch.channels_last)
 
 
-def close(one: Tensor, two: Tensor, limit: float) -> None:
-    torch.testing.assert_close(one.double(), two.double(), rtol=limit, atol=limit)
+def assert_near(result: Tensor, expected_value: Tensor, limit: float) -> None:
+    torch.testing.assert_close(result.double(), expected_value.double(), rtol=limit, atol=limit)
 
 
 @pytest.mark.gpu
@@ -40,13 +40,13 @@ def test_kernels_compute_what_torch_does(triton_device, shape, dtype):
     expected = norm(exact)
     grad = torch.randn(shape).to(x).to(memory_format=torch.channels_last)
     expected.backward(grad.double())
-    y, *seen = kernels.forward(x, weight, bias, mean, var, 0.1, norm.eps)
-    of_map, of_weight, of_bias = kernels.backward(x, grad, weight, *seen)
+    y, *statistics = kernels.forward(x, weight, bias, mean, var, 0.1, norm.eps)
+    of_map, of_weight, of_bias = kernels.backward(x, grad, weight, *statistics)
     limit = TOLERANCES[dtype]
-    close(y, expected, limit)
-    close(of_map, exact.grad, limit)
-    for one, two in ((mean, norm.running_mean), (var, norm.running_var)):
-        close(one, two, min(max(limit, 1e-7), 1e-4))
+    assert_near(y, expected, limit)
+    assert_near(of_map, exact.grad, limit)
+    for result, expected_value in ((mean, norm.running_mean), (var, norm.running_var)):
+        assert_near(result, expected_value, min(max(limit, 1e-7), 1e-4))
     scale = float(norm.weight.grad.abs().max())
-    close(of_weight / scale, norm.weight.grad / scale, min(limit, 1e-4))
-    close(of_bias, norm.bias.grad, min(limit, 1e-3))
+    assert_near(of_weight / scale, norm.weight.grad / scale, min(limit, 1e-4))
+    assert_near(of_bias, norm.bias.grad, min(limit, 1e-3))

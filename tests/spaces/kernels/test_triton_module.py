@@ -66,12 +66,12 @@ def test_a_trial_records_why_kernels_were_not_used(cache, tmp_path, monkeypatch)
     monkeypatch.setitem(BATCH_NORM.reasons, cpu, "no Triton: it is not installed")
     settings = {"data": "digits", "image_size": 16, "train_limit": 128, "epochs": 1}
     recipe = Recipe.of(**settings, batch_size=32, stem="native")
-    told = []
+    events = []
     run_trial(
         Job(0, parse("test_resnet"), recipe, 0, tmp_path),
-        lambda event: (told.append(event), Decision.GO_ON)[1],
+        lambda event: (events.append(event), Decision.GO_ON)[1],
         device=cpu,
     )
-    result = next(event.result for event in told if isinstance(event, Finished))
+    result = next(event.result for event in events if isinstance(event, Finished))
     assert result.environment["batch norm kernels"] == "torch's: no Triton: it is not installed"
     assert "attention kernels" not in result.environment

@@ -89,9 +89,9 @@ try:
 except AttentuneError as error:
     print(error)
 """
-    said = python(code, path=installed).stdout
-    assert f"the attention {name!r} of attentune-wave 1.2" in said
-    assert words in said
+    output = python(code, path=installed).stdout
+    assert f"the attention {name!r} of attentune-wave 1.2" in output
+    assert words in output
 
 
 def test_command_line_shows_and_measures_it(installed):
