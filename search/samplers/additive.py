@@ -91,9 +91,9 @@ class AdditiveSampler(Sampler):
         self._speculation = Speculation(number, histories, self._select(histories, number))
 
     def select(self, number: int) -> Selection | None:
-        """The architecture that is best in a sampled truth; None if all candidates are too large.
+        """The architecture that is best in a sampled truth, see `ThompsonSampling.select`.
 
-        See `ThompsonSampling.select`.
+        None if every candidate exceeds a limit.
         """
         histories, speculation = self.histories.ended_histories(), self._speculation
         if speculation and (speculation.number, speculation.histories) == (number, histories):
