@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
 
 from . import pool_scale_cuda
 from .pool_scale_cpu import (
@@ -30,6 +29,7 @@ from .pool_scale_cpu import (
     inverse_order,
     memory_order,
 )
+from .torch_compat import map_nested
 
 RELU_FUNCTIONS = (F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 
@@ -81,7 +81,7 @@ class DeferredTensor:
         """Called by torch in place of any of its functions that a deferred tensor is passed to."""
         if func in RELU_FUNCTIONS and isinstance(args[0], DeferredSum):
             return args[0].apply_relu()
-        computed: tuple[Any, dict[str, Any]] = tree_map(
+        computed: tuple[Any, dict[str, Any]] = map_nested(
             materialise, (tuple(args), dict(kwargs or {}))
         )
         return func(*computed[0], **computed[1])

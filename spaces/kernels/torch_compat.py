@@ -1,12 +1,16 @@
-"""Questions to torch that its public API does not answer, each with the reason why it is asked.
+"""What the kernels need of torch that its public API does not offer, each with the reason why.
 
-tests/spaces/kernels/test_torch_compat.py checks every answer, so that a release of torch that moves
-one of these functions fails there and not in the middle of a training step.
+tests/spaces/kernels/test_torch_compat.py checks every function, so that a release of torch that
+moves one of them fails there and not in the middle of a training step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch.utils._pytree import tree_map
 
 
 def in_function_transform() -> bool:
@@ -25,3 +29,12 @@ def has_dispatch_mode() -> bool:
     plain layer has to run.
     """
     return bool(torch._C._len_torch_dispatch_stack())
+
+
+def map_nested(function: Callable[[Any], Any], arguments: Any) -> Any:
+    """Nested tuples, lists and dicts with `function` applied to everything inside.
+
+    Functions of torch are called with tensors in nested structures, which torch itself traverses by
+    this private module.
+    """
+    return tree_map(function, arguments)

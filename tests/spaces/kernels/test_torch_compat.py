@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.spaces.kernels.torch_compat import has_dispatch_mode, in_function_transform
+from attentune.spaces.kernels.torch_compat import (
+    has_dispatch_mode,
+    in_function_transform,
+    map_nested,
+)
 from torch.utils.flop_counter import FlopCounterMode
 
 TRANSFORMS = {
@@ -33,3 +37,11 @@ def test_dispatch_modes_are_noticed():
     with FlopCounterMode(display=False):
         assert has_dispatch_mode()
     assert not has_dispatch_mode()
+
+
+def test_functions_reach_everything_in_nested_arguments():
+    nested = ([1, (2, 3)], {"dim": 4, "tensors": [5]})
+    assert map_nested(lambda value: 10 * value, nested) == (
+        [10, (20, 30)],
+        {"dim": 40, "tensors": [50]},
+    )
