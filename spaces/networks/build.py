@@ -204,22 +204,15 @@ def insert_all(
     sizes_before = _state_sizes(model)
     expected = sum(sizes_before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
-    names: list[str] = []
-    name_counts: Counter[tuple[Anchor, str]] = Counter()
-    copy_counts: Counter[tuple[Anchor, str, ResolvedOptions]] = Counter()
-    for placement in placed:
-        anchor, name = placement.site.anchor, placement.insertion.attention
-        options = placement.resolved_options
-        name_counts[anchor, name] += 1
-        copy_counts[anchor, name, options] += 1
-        number = name_counts[anchor, name]
-        names.append(name if number == 1 else f"{name}_{number}")
-        module = _make_attention(placement, copy_counts[anchor, name, options], seed)
-        if attention(name).joins_convolution and placement.site.convolution:
+    names = _name_children(placed)
+    for placement, name, copy in zip(placed, names, _number_copies(placed), strict=True):
+        module = _make_attention(placement, copy, seed)
+        convolution = placement.site.convolution
+        if attention(placement.insertion.attention).joins_convolution and convolution:
             module = ConvolutionAwareAttention(module)
-            for path in locator.find_paths((placement.site.convolution.module,)):
+            for path in locator.find_paths((convolution.module,)):
                 removers.append(connect_convolution(model, path, module))
-        groups.setdefault(anchor, {})[names[-1]] = module
+        groups.setdefault(placement.site.anchor, {})[name] = module
     containers: dict[Anchor, str] = {}
     for anchor, group in groups.items():
         if model_anchor := locator.find_anchor(anchor):
@@ -237,6 +230,29 @@ def insert_all(
         if placement.site.anchor in containers
     ]
     return InsertedAttentions(tuple(inserted), tuple(removers))
+
+
+def _name_children(placed: list[Placement]) -> list[str]:
+    """The name of each attention among those at its anchor: `se`, and `se_2` for the second one."""
+    counts: Counter[tuple[Anchor, str]] = Counter()
+    names = []
+    for placement in placed:
+        anchor, name = placement.site.anchor, placement.insertion.attention
+        counts[anchor, name] += 1
+        number = counts[anchor, name]
+        names.append(name if number == 1 else f"{name}_{number}")
+    return names
+
+
+def _number_copies(placed: list[Placement]) -> list[int]:
+    """The number of each attention among the equal ones at its anchor, counted from 1."""
+    counts: Counter[tuple[Anchor, str, ResolvedOptions]] = Counter()
+    copies = []
+    for placement in placed:
+        key = placement.site.anchor, placement.insertion.attention, placement.resolved_options
+        counts[key] += 1
+        copies.append(counts[key])
+    return copies
 
 
 def _make_attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
