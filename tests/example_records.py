@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,3 +84,33 @@ def spread(mean: float, by: float = 0.002) -> list[float | None]:
     """Five accuracies around a mean, in no common order."""
     order = np.random.default_rng(int(1e6 * mean)).permutation([-2, -1, 0, 1, 2])
     return [mean + by * float(step) for step in order]
+
+
+MODULES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)")
+
+
+def random_search(seed: int, count: int = 120) -> list[TrialRecord]:
+    """A mixed study: several seeds, failures, pruned and running trials, missing costs."""
+    draw = random.Random(seed)
+    records = [trial(0, BARE, 0.5, role=BASELINE), trial(1, BARE, 0.53, role=BASELINE, seed=1)]
+    started = {(BARE, 0), (BARE, 1)}
+    for number in range(2, count):
+        text = BARE
+        for stage in range(1, 4):
+            if draw.random() < 0.6:
+                text += f"+{draw.choice(MODULES)}@s{stage}.{draw.choice(('residual', 'post'))}"
+        at = (text, draw.randrange(4))
+        if at in started:
+            continue
+        started.add(at)
+        fields: dict[str, Any] = {
+            "seed": at[1],
+            "params": draw.randrange(1000, 3000),
+            "seconds": draw.random(),
+        }
+        if draw.random() < 0.1:
+            fields["latency_ms"] = draw.random()
+        state = draw.choice(("complete",) * 6 + ("pruned", "failed", "running"))
+        reached = None if state in ("failed", "running") else draw.uniform(0.4, 0.7)
+        records.append(trial(number, text, reached, state=state, **fields))
+    return records

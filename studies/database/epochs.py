@@ -39,6 +39,11 @@ class EpochRepository:
 
         An epoch that is repeated after a resume replaces the earlier one, in a row with a new id,
         so that live readers see it again.
+
+        Args:
+            study: by record or name.
+            number: of the trial.
+            report: what the epoch showed.
         """
         study_record = self._studies.record_of(study)
         with self._database.begin("write") as connection:

@@ -110,6 +110,11 @@ class TrialRepository:
     def finish(self, study: Study, number: int, result: TrialResult) -> None:
         """Complete a running trial. The result is on the disk when this returns.
 
+        Args:
+            study: by record or name.
+            number: of the trial.
+            result: accuracy, costs, durations and environment.
+
         Raises:
             StoreError: the accuracy is not a fraction, so the trial has to be recorded as failed.
         """

@@ -84,7 +84,13 @@ class TrialHistories:
     def unfinished_history(
         self, number: int, architecture: Architecture, seed: int
     ) -> TrialHistory | None:
-        """The history so far of trial `number`, of this architecture and seed; None if it ended."""
+        """The history so far of a trial; None if it has ended.
+
+        Args:
+            number: of the trial.
+            architecture: what it trains.
+            seed: with which seed.
+        """
         if number in self._ended:
             return None
         return TrialHistory(architecture, seed, None, self._signals[number])
