@@ -15,15 +15,15 @@ GOOD, LARGE = list(WORTH)[-1], f"{BARE}+eca@all.residual"
 PARAMS = {text: 100 + place for place, text in enumerate([*WORTH, LARGE])}
 
 
-def trials(luck, worth=None, noise=0.002, left_out=()):
-    """Every architecture with every seed that `luck` names, but for those left out."""
+def trials(effects, worth=None, noise=0.002, left_out=()):
+    """Every architecture with every seed that `effects` names, but for those left out."""
     rng = np.random.default_rng(0)
-    cells = [(text, seed) for seed in luck for text in (worth or WORTH)]
+    cells = [(text, seed) for seed in effects for text in (worth or WORTH)]
     return [
         trial(
             number,
             text,
-            (worth or WORTH)[text] + luck[seed] + noise * rng.normal(),
+            (worth or WORTH)[text] + effects[seed] + noise * rng.normal(),
             seed=seed,
             params=PARAMS[text],
         )
@@ -53,7 +53,7 @@ def test_where_all_have_the_same_seeds_means_stay_what_they_are():
         assert point.accuracy == pytest.approx(np.mean(point.accuracies))
 
 
-def test_until_seeds_are_seen_to_share_luck_means_are_plain():
+def test_until_seed_effects_are_significant_means_are_plain():
     given = [
         trial(0, BARE, 0.60),
         trial(1, BARE, 0.50, seed=1),
@@ -81,7 +81,7 @@ def test_the_hypervolume_told_over_time_ends_at_the_front_that_is_shown():
     assert steps[-1].volume == pytest.approx(volume)
 
 
-def test_luck_is_that_of_the_mixed_model():
+def test_seed_effects_are_those_of_the_mixed_model():
     rng = np.random.default_rng(3)
     cells = [(a, s) for a in range(9) for s in range(4) if rng.random() < 0.6 or s == 0]
     which, seeds = (np.array(column) for column in zip(*cells, strict=True))
@@ -91,7 +91,7 @@ def test_luck_is_that_of_the_mixed_model():
         + 0.5 * rng.normal(size=len(which))
     )
     fixed, random = np.eye(9)[which], np.eye(4)[seeds]
-    likely, lucks = [], []
+    likely, candidates = [], []
     for ratio in VARIANCE_RATIOS:
         # Searle, Casella & McCulloch (1992), Variance Components, sections 6.6 and 7.4.
         covariance = np.eye(len(y)) + ratio * random @ random.T
@@ -101,9 +101,9 @@ def test_luck_is_that_of_the_mixed_model():
         freedom = len(y) - 9
         determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(told)[1]
         likely.append(-0.5 * (freedom * np.log(left @ inverse @ left / freedom) + determinants))
-        lucks.append(ratio * random.T @ inverse @ left)
+        candidates.append(ratio * random.T @ inverse @ left)
     weights = np.exp(np.array(likely) - max(likely))
-    expected = weights @ np.array(lucks) / weights.sum()
+    expected = weights @ np.array(candidates) / weights.sum()
     expected -= expected[seeds].mean()
     np.testing.assert_allclose(
         estimate_seed_effects(which, seeds, y).of(np.arange(4)), expected, atol=1e-8
@@ -114,18 +114,18 @@ def test_standard_errors_are_those_of_the_noise_that_seeds_do_not_share():
     rng = np.random.default_rng(1)
     found = []
     for _ in range(300):
-        luck = dict(enumerate(0.05 * rng.normal(size=3)))
-        cells = [(text, seed) for text in list(WORTH)[:3] for seed in luck]
+        effects = dict(enumerate(0.05 * rng.normal(size=3)))
+        cells = [(text, seed) for text in list(WORTH)[:3] for seed in effects]
         given = [
-            trial(i, text, 0.6 + luck[seed] + 0.01 * rng.normal(), seed=seed)
+            trial(i, text, 0.6 + effects[seed] + 0.01 * rng.normal(), seed=seed)
             for i, (text, seed) in enumerate(cells)
         ]
         found += [point.standard_error**2 for point in analyse(study(), given).architectures]
-    # Now and then the luck of seeds does not show, and stays in.
+    # Now and then the seed effects are not significant, and stay in.
     assert 0.01 / 3**0.5 < np.mean(found) ** 0.5 < 1.4 * 0.01 / 3**0.5
 
 
-def test_luck_that_is_not_there_is_seldom_seen():
+def test_seed_effects_that_are_not_there_are_seldom_significant():
     rng = np.random.default_rng(0)
     which, seeds = np.repeat(np.arange(12), 3), np.tile(np.arange(3), 12)
     kept = (seeds == 0) | (which < 6)
