@@ -43,7 +43,7 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.fast_ops import PatchedFunctions
 from attentune.runners.training.optimizer import flatten_parameters, make_optimizer
-from attentune.runners.training.prepare import disable_inplace_activations
+from attentune.runners.training.prepare_network import disable_inplace_activations
 from attentune.runners.training.steps import EagerStep
 from attentune.spaces.backbones.discover import choose_stem
 from attentune.spaces.kernels import small_convolutions as ours

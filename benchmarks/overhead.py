@@ -48,7 +48,7 @@ TRAINING = "epochs"
 FIRST_EPOCH = "first epoch, more than later ones"
 DECISION = "answer to an epoch"
 IN_WORKER = (
-    ("checkpoint", "attentune.runners.workers.checkpoints", "read_facts"),
+    ("checkpoint", "attentune.runners.workers.checkpoint_schedule", "read_facts"),
     ("data", "attentune.runners.workers.recipe_evaluator", "load_device_data"),
     ("build", "attentune.spaces.networks.reusable_backbone", "ReusableBackbone._reset"),
     ("build", "attentune.spaces.networks.reusable_backbone", "insert_all"),

@@ -49,8 +49,8 @@ from attentune.benchmarks.simulated_studies import NOW, FinalAccuracies, make_tr
 from attentune.benchmarks.tabular_benchmark import ShuffledSeeds, TabularBenchmark
 from attentune.runners.environment import describe_environment
 from attentune.search.pruning.front import FrontPruner
+from attentune.search.pruning.registry import make_pruner
 from attentune.search.pruning.rung_pruner import RungEntry
-from attentune.search.pruning.table import make_pruner
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.propose import Proposer
 from attentune.search.trial_source import Proposal

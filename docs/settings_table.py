@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from attentune.search.setup.settings import GROUPS, Setting, search_settings
+from attentune.search.setup.settings_from_fields import GROUPS, Setting, search_settings
 
 GUIDE = Path(__file__).parent / "guide.md"
 BEGIN = "<!-- made by docs/settings_table.py -->\n"

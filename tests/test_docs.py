@@ -16,7 +16,7 @@ import typer
 from attentune.runners.workers.pool import POOLS
 from attentune.search.cli import app
 from attentune.search.setup.request import SearchRequest
-from attentune.search.setup.settings import search_settings
+from attentune.search.setup.settings_from_fields import search_settings
 from attentune.spaces.search_space.space import Space
 
 ROOT = Path(attentune.__file__).resolve().parent

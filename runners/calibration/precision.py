@@ -26,7 +26,7 @@ from ..environment import device_name
 from ..recipe import Precision, Recipe
 from ..training.device_data import DeviceData, DeviceImages
 from ..training.optimizer import flatten_parameters, make_optimizer
-from ..training.prepare import prepare_network
+from ..training.prepare_network import prepare_network
 from ..training.steps import EagerStep, TrainingStep, choose_step
 
 Variant = tuple[Precision, bool]

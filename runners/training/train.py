@@ -29,7 +29,7 @@ from .augment import EpochBatches, mix_seed
 from .device_data import DeviceData
 from .evaluation import evaluate
 from .optimizer import TrainingOptimizer, flatten_parameters, make_optimizer
-from .prepare import prepare_network
+from .prepare_network import prepare_network
 from .schedule import learning_rate
 from .steps import EagerStep, TrainingStep, choose_step
 from .task import Task, task_of

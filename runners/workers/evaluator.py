@@ -30,7 +30,7 @@ from ...errors import AttentuneError
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
 from ..results import Costs, EpochReport, Job, TrialResult
-from .checkpoints import CheckpointWriter, Progress, TrialCheckpoints
+from .checkpoint_schedule import CheckpointWriter, Progress, TrialCheckpoints
 
 SendEvent = Callable[[Event], Decision]
 """Sends an event to the coordinator. After an `EpochDone` it waits for the decision."""

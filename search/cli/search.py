@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...interrupts import defer_interrupts
-from .options import plan_options, search_options
+from .options_from_settings import plan_options, search_options
 from .shared import Db, Study, StudyCommands, messages_on, open_store, out
 
 if TYPE_CHECKING:

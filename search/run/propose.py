@@ -30,7 +30,7 @@ from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
 from ...studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
 from ..samplers.base import SamplerContext
-from ..samplers.table import make_sampler
+from ..samplers.registry import make_sampler
 from ..trial_source import (
     CostLookup,
     EpochReader,

@@ -30,7 +30,7 @@ from ...spaces.attentions.plugins.register import origins_of
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..pruning.base import Pruner
-from ..pruning.table import make_pruner
+from ..pruning.registry import make_pruner
 from ..setup.autotune import autotune_workers_per_gpu
 from ..trial_source import RecordedSearch, TrialSource
 from .callback import Callback, RunOutcome

@@ -23,7 +23,7 @@ from attentune.runners.events import (
 )
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.pruning.base import Pruner
-from attentune.search.pruning.table import make_pruner
+from attentune.search.pruning.registry import make_pruner
 from attentune.search.run.callback import Callback, RunningStudy, RunningTrial
 from attentune.search.run.confirm import (
     ConfirmationSource,

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from ...figures.heatmap import heatmap_figure
 from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
-from ...figures.ratios import ratios_figure
+from ...figures.reduction_ratios import ratios_figure
 from ...text import captions, formatting
 from ..background_analysis import MAX_SAMPLE
 from ..components import Component, figure_slot, section, waiting_figure

@@ -7,7 +7,7 @@ import itertools
 import example_records
 import pytest
 from attentune.runners.results import Costs, EpochReport
-from attentune.search.pruning.table import make_pruner
+from attentune.search.pruning.registry import make_pruner
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
 from attentune.studies.records import SEARCH

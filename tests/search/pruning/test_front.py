@@ -5,7 +5,7 @@ from __future__ import annotations
 import example_records
 import numpy as np
 from attentune.search.pruning.front import odds_of_front
-from attentune.search.pruning.table import make_pruner
+from attentune.search.pruning.registry import make_pruner
 from attentune.studies.config import Pruning
 
 FRONT = Pruning(pruner="front", eta=2, chance=0.3)

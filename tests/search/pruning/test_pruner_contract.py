@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attentune.runners.results import Costs, EpochReport
-from attentune.search.pruning.table import PRUNER_FACTORIES
+from attentune.search.pruning.registry import PRUNER_FACTORIES
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
 from attentune.studies.config import PRUNER_SETTINGS, SAMPLERS, Pruning

@@ -5,7 +5,7 @@ from __future__ import annotations
 import example_records
 import pytest
 from attentune.runners.results import EpochReport
-from attentune.search.samplers.table import SAMPLER_CLASSES
+from attentune.search.samplers.registry import SAMPLER_CLASSES
 from attentune.spaces.architecture import parse
 from attentune.spaces.search_space.space import Space
 from attentune.studies.config import SAMPLERS

@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.optimizer import flatten_parameters, make_optimizer
-from attentune.runners.training.prepare import prepare_network
+from attentune.runners.training.prepare_network import prepare_network
 from attentune.runners.training.steps import EagerStep
 from torch.utils._python_dispatch import TorchDispatchMode
 

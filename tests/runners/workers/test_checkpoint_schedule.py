@@ -6,8 +6,8 @@ import pytest
 import torch
 from attentune.runners.results import EpochReport
 from attentune.runners.training import checkpoint
-from attentune.runners.workers import checkpoints as module
-from attentune.runners.workers.checkpoints import Progress, TrialCheckpoints
+from attentune.runners.workers import checkpoint_schedule as module
+from attentune.runners.workers.checkpoint_schedule import Progress, TrialCheckpoints
 
 
 class ManualClock:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..setup.settings import REQUIRED, Setting, search_settings
+from ..setup.settings_from_fields import REQUIRED, Setting, search_settings
 
 Command = Callable[..., None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attentune.studies.analysis.findings import MeanGain
-from attentune.studies.figures.ratios import ratios_figure
+from attentune.studies.figures.reduction_ratios import ratios_figure
 
 
 def test_curves_of_ratios_show_means_and_errors() -> None:

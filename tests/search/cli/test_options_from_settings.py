@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import typer
-from attentune.search.cli.options import plan_options, search_options
-from attentune.search.setup.settings import search_settings
+from attentune.search.cli.options_from_settings import plan_options, search_options
+from attentune.search.setup.settings_from_fields import search_settings
 from typer.testing import CliRunner
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attentune.runners.recipe import Recipe
 from attentune.search.setup.request import LEFT_OPEN, SearchRequest
-from attentune.search.setup.settings import GROUPS, RECIPE, search_settings
+from attentune.search.setup.settings_from_fields import GROUPS, RECIPE, search_settings
 from attentune.studies.config import RunPlan
 
 SETTINGS = {setting.name: setting for setting in search_settings()}
