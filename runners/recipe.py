@@ -32,7 +32,13 @@ ONECYCLE_WARMUP = 0.25
 
 
 def usual_settings(optimizer: Optimizer, schedule: Schedule, init: Init) -> dict[str, float]:
-    """The learning rate, weight decay and warm-up that are used unless a user asks for others."""
+    """The learning rate, weight decay and warm-up that are used unless a user asks for others.
+
+    Args:
+        optimizer: decides about all three.
+        schedule: `onecycle` warms up for longer.
+        init: pretrained weights are trained with a quarter of the learning rate.
+    """
     settings = RATES[optimizer]._asdict()
     if init == "pretrained":
         settings["lr"] /= 4

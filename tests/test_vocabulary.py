@@ -55,7 +55,8 @@ def identifiers(file: Path) -> Iterator[tuple[int, str]]:
     """(line, word) for each word of each identifier in a file."""
     source = file.read_text("utf-8")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME and not keyword.iskeyword(token.string):
+        python_s_own = keyword.iskeyword(token.string) or token.string.endswith("NotFoundError")
+        if token.type == tokenize.NAME and not python_s_own:
             for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", token.string):
                 yield token.start[0], word.lower()
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from ...errors import AttentuneError
 
@@ -17,12 +18,16 @@ class Check:
     Attributes:
         name: what was checked.
         ok: whether a search can use it.
-        found: versions and sizes, or the error.
+        detail: versions and sizes, or the error.
     """
 
     name: str
     ok: bool
-    found: str
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `attentune doctor --json` prints of it."""
+        return {"name": self.name, "ok": self.ok, "found": self.detail}
 
 
 def check_installation() -> list[Check]:

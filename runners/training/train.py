@@ -245,6 +245,12 @@ class Training:
 def state_tensors(
     model: nn.Module, optimizer: TrainingOptimizer, average: WeightAverage | None
 ) -> list[Tensor]:
-    """The tensors of a checkpoint: weights, buffers, averaged weights, optimizer state."""
+    """The tensors of a checkpoint, in an order that depends only on network and recipe.
+
+    Args:
+        model: its weights and buffers.
+        optimizer: its state.
+        average: the averaged weights; None if the recipe does not average.
+    """
     averaged = average.values if average else []
     return [*model.parameters(), *model.buffers(), *averaged, *optimizer.state_tensors()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -176,10 +175,10 @@ def doctor(as_json: Json = False) -> None:
 
     checks = check_installation()
     if as_json:
-        print_json([asdict(check) for check in checks])
+        print_json([check.to_json() for check in checks])
     else:
         for check in checks:
             mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
-            out.print(f"{mark} {check.name:<12}", Text(check.found), highlight=False)
+            out.print(f"{mark} {check.name:<12}", Text(check.detail), highlight=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

@@ -55,7 +55,7 @@ class StudyRepository:
             name: has to be new in this database.
             backbone: a timm model name.
             objectives: names of objectives.
-            the JSON that a `StoredConfig` reads.
+            config: the JSON that a `StoredConfig` reads.
             seed: of the study.
 
         Raises:

@@ -59,7 +59,16 @@ TABLE_COLUMNS = (
 
 
 def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:
-    """The row id of a running trial; StudyError if it is not running."""
+    """The row id of a running trial.
+
+    Args:
+        connection: inside a transaction.
+        study: the trial's study.
+        number: the trial's number in the study.
+
+    Raises:
+        StudyError: the trial is not running.
+    """
     query = select(TrialRow.id, TrialRow.state).where(
         TrialRow.study_id == study.id, TrialRow.number == number
     )

@@ -96,15 +96,33 @@ class TrialRepository:
             ) from None
 
     def set_worker(self, study: Study, number: int, worker: str) -> None:
-        """Record which worker trains a running trial now."""
+        """Record which worker trains a running trial now.
+
+        Args:
+            study: by record or name.
+            number: the trial's number in the study.
+            worker: the worker's name.
+        """
         self._update(study, number, worker=worker)
 
     def set_costs(self, study: Study, number: int, costs: Costs) -> None:
-        """Record what the network of a running trial costs."""
+        """Record what the network of a running trial costs.
+
+        Args:
+            study: by record or name.
+            number: the trial's number in the study.
+            costs: None where something was not measured.
+        """
         self._update(study, number, **asdict(costs))
 
     def add_seconds(self, study: Study, number: int, seconds: float) -> None:
-        """Add the time of an interrupted trial, which stays running."""
+        """Add the time of an interrupted trial, which stays running.
+
+        Args:
+            study: by record or name.
+            number: the trial's number in the study.
+            seconds: wall time since the trial was started or resumed.
+        """
         self._update(study, number, seconds=func.coalesce(TrialRow.seconds, 0.0) + seconds)
 
     def finish(self, study: Study, number: int, result: TrialResult) -> None:

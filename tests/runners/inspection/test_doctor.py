@@ -20,8 +20,8 @@ def test_every_check_of_this_installation_succeeds():
         "a network",
     ]
     assert all(check.ok for check in checks.values())
-    assert "builds, 398,762 parameters" in checks["a network"].found
-    assert "models" in checks["timm"].found
+    assert "builds, 398,762 parameters" in checks["a network"].detail
+    assert "models" in checks["timm"].detail
 
 
 def test_an_error_is_the_outcome_of_its_check_and_stops_no_other(monkeypatch):
@@ -32,5 +32,5 @@ def test_an_error_is_the_outcome_of_its_check_and_stops_no_other(monkeypatch):
     monkeypatch.setattr(doctor, "_describe_torch", lambda: 1 / 0)
     checks = {check.name: check for check in check_installation()}
     assert {name for name, check in checks.items() if not check.ok} == {"torch", "a network"}
-    assert checks["a network"].found == "BackboneError: timm has changed"
-    assert checks["torch"].found == "ZeroDivisionError: division by zero"
+    assert checks["a network"].detail == "BackboneError: timm has changed"
+    assert checks["torch"].detail == "ZeroDivisionError: division by zero"
