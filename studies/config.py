@@ -40,11 +40,11 @@ class Pruning(BaseModel):
 
     Attributes:
         first: the first rung as a fraction of all epochs; by default 0.25, for `front` 0.125.
-        eta: the ratio of one rung to the one before; `asha` lets one trial in `eta` go on.
+        eta: the ratio of one rung to the one before; with `asha`, one trial in `eta` continues.
         signal: what `asha` compares trials by: the validation accuracy at the rung, the mean
             training loss there, or the final accuracy that the model expects.
-        chance: `front` stops an architecture whose odds to be on the front are below this fraction
-            of the best odds.
+        chance: `front` stops an architecture whose probability of being on the front is below this
+            fraction of the highest probability.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -156,10 +156,10 @@ def _known_pool(name: str) -> str:
 
 
 class RunPlan(BaseModel):
-    """How far and with what to run; totals over all resumes, changed by `resume`.
+    """How long to run a study, and on what. Totals are over all runs; `resume` changes the plan.
 
-    `budget` is wall time in seconds, `device_budget` what all devices together may be busy;
-    `trial_timeout` ends a single trial.
+    `budget` is wall time, `device_budget` the busy time of all devices together, and
+    `trial_timeout` the time after which a single trial is ended, all in seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -182,9 +182,18 @@ class RunPlan(BaseModel):
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
 
 
-def validated(model: type[BaseModel], what: str, **fields: Any) -> Any:
-    """Make a model; UsageError in one sentence for the first wrong value."""
+def validated(model: type[BaseModel], command: str, **fields: Any) -> Any:
+    """Make a model from values that a user gave.
+
+    Args:
+        model: the class.
+        command: the command that took the values; the message begins with it.
+        **fields: the values.
+
+    Raises:
+        UsageError: a value is wrong; the message describes the first one.
+    """
     try:
         return model(**fields)
     except ValidationError as error:
-        raise UsageError(describe_validation_error(error, what)) from None
+        raise UsageError(describe_validation_error(error, command)) from None

@@ -1,4 +1,4 @@
-"""Users' own attentions in a study: which are not installed here, and what cannot be done then.
+"""Which plug-in attentions of a study are not installed here.
 
 A study can be viewed without its plug-ins. Building one of its networks needs them.
 """
@@ -13,7 +13,7 @@ from ..spaces.attentions.registry import offered
 from .records import StudyRecord, TrialRecord
 
 
-def missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str]:
+def find_missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str]:
     """The attentions that are not installed here, with their origins as the study recorded them.
 
     Raises:
@@ -23,33 +23,33 @@ def missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str]:
     return {name: origins.get(name, "") for name in dict.fromkeys(attentions) if not offered(name)}
 
 
-def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
-    """One sentence to show beside these trials; empty if no attention is missing."""
+def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str | None:
+    """A note to show beside these trials; None if no attention is missing."""
     try:
-        absent = missing(study, _attentions(trials))
+        absent = find_missing(study, _attentions(trials))
     except AttentuneError as error:
         return f"{error} Everything is shown as it was recorded."
     if not absent:
-        return ""
+        return None
     return (
         f"This study uses {describe_missing(absent)}: everything is shown as it was recorded, but "
-        f"to go on with the study or to export such a trial, {REMEDY}."
+        f"to continue the study or to export such a trial, {REMEDY}."
     )
 
 
-def require_attentions(study: StudyRecord, who: str, attentions: Iterable[str]) -> None:
+def require_attentions(study: StudyRecord, subject: str, attentions: Iterable[str]) -> None:
     """Check that attentions are installed.
 
     Args:
         study: where they are used.
-        who: what needs them, for the message: a trial, or the study.
+        subject: what needs them, as the message calls it, such as `the study 'mine'`.
         attentions: their names.
 
     Raises:
         StudyError: one is not installed here.
     """
-    if absent := missing(study, attentions):
-        raise StudyError(f"{who} needs {describe_missing(absent)}; {REMEDY}.")
+    if absent := find_missing(study, attentions):
+        raise StudyError(f"{subject} needs {describe_missing(absent)}; {REMEDY}.")
 
 
 def _attentions(trials: Iterable[TrialRecord]) -> list[str]:

@@ -1,7 +1,7 @@
 """Records: frozen copies of what the database holds, independent of it.
 
-Accuracy is a fraction, latency is in ms, memory in MiB, durations in seconds. Moments are aware and
-in UTC.
+Accuracy is a fraction, latency is in ms, memory in MiB, durations in seconds. Times are
+timezone-aware and in UTC.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ STATES: tuple[State, ...] = ("complete", "pruned", "failed", "running")
 BASELINE = "baseline"
 SEARCH = "search"
 CONFIRM = "confirm"
-"""Roles of a trial. A confirming trial is judged on other data, so the analysis of a search leaves
-it out. Further roles may be added."""
+"""Roles of a trial. A confirming trial is evaluated on the test split, so the analysis of a search
+leaves it out. Further roles may be added."""
 
-FIRST_CONFIRMING = 1_000_000
-"""The first number of confirming trials. Optuna counts the trials of the search from 0."""
+FIRST_CONFIRMING_NUMBER = 1_000_000
+"""The number of the first confirming trial. Optuna counts the trials of the search from 0."""
 
-COSTS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
+COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
 _ANY_BACKBONE = "x"  # To parse an insertion without an architecture.
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
@@ -40,7 +40,10 @@ _NAME = re.compile(r"\w[\w .\-+=@,]*")
 
 @lru_cache(maxsize=20_000)
 def recorded_architecture(text: str) -> Architecture:
-    """`spaces.architecture.recorded`, quick for many: a study has few different insertions."""
+    """Parse a recorded text as `spaces.architecture.parse_recorded` does, but faster.
+
+    The insertions are cached, because all architectures of a study consist of a few of them.
+    """
     backbone, *insertions = text.split("+")
     if "(" in backbone:
         return parse_recorded(text)
@@ -49,12 +52,12 @@ def recorded_architecture(text: str) -> Architecture:
 
 @lru_cache(maxsize=20_000)
 def recorded_insertion(text: str) -> Insertion:
-    """One insertion of a recorded text, without its `+`."""
+    """Parse one insertion of a recorded text, without its `+`."""
     return parse_recorded(f"{_ANY_BACKBONE}+{text}").insertions[0]
 
 
 def check_study_name(name: str) -> str:
-    """The name itself; UsageError, which says what is allowed, if no study may have it."""
+    """Return the name of a study unchanged; UsageError if it is not allowed."""
     if len(name) <= 100 and name == name.strip() and _NAME.fullmatch(name):
         return name
     shown = (
@@ -67,13 +70,13 @@ def check_study_name(name: str) -> str:
 
 
 def digest_of(facts: Mapping[str, str]) -> str:
-    """A digest of facts, under which equal facts are stored once."""
+    """16 hex digits that identify facts, so that equal facts are stored once."""
     return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """One study. `folder` is the name of its folder of artifacts."""
+    """One study. `folder` is the name of its folder in the folder of artifacts."""
 
     id: int
     name: str
@@ -93,10 +96,10 @@ class TrialRecord:
     Attributes:
         number: in the study; for a trial of the search, Optuna's number.
         architecture, key: canonical text, and its hash.
-        epochs: that are done.
+        epochs: how many are done.
         accuracy: of a complete trial, or of the last epoch of a pruned one; None otherwise.
         note: why it was pruned.
-        environment: digest of what it ran on; `TrialRepository.read_environments` has the facts.
+        environment: digest of what it ran on; `TrialRepository.read_environments` reads the facts.
     """
 
     number: int
@@ -128,7 +131,7 @@ class TrialRecord:
         return recorded_architecture(self.architecture)
 
     @property
-    def counted(self) -> Costs | None:
+    def counted_costs(self) -> Costs | None:
         """Parameters and MACs; None if they were never recorded."""
         if self.params is None or self.macs is None:
             return None
@@ -137,13 +140,13 @@ class TrialRecord:
     @property
     def values(self) -> dict[str, float]:
         """The accuracy and the costs that are known, by key."""
-        fields = {name: getattr(self, name) for name in ("accuracy", *COSTS)}
+        fields = {name: getattr(self, name) for name in ("accuracy", *COST_KEYS)}
         return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of trial `number`. `id` only grows, so a live reader can ask for what is new."""
+    """One epoch of trial `number`. `id` only grows, so a live reader can ask for newer ones."""
 
     id: int
     number: int
@@ -152,7 +155,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RejectionRecord:
-    """An architecture that a cost limit turned away; `number` is that of its trial, if any."""
+    """An architecture that a cost limit rejected; `number` is that of its trial, if it has one."""
 
     architecture: str
     key: str
@@ -175,7 +178,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """What has become of a study so far.
+    """A study with its counts of trials and its last activity.
 
     Attributes:
         counts: trials of the search by their state.

@@ -86,7 +86,7 @@ class StoredConfig:
 
     @property
     def stages(self) -> int | None:
-        """How many stages the backbone has."""
+        """The number of stages of the backbone."""
         stages = self._study_field("stages")
         return stages if isinstance(stages, int) else None
 
@@ -109,7 +109,7 @@ class StoredConfig:
         return self.json.get("command")
 
     def with_confirmation(self, plan: ConfirmPlan) -> dict[str, Any]:
-        """The JSON with another plan of a confirmation."""
+        """A copy of the JSON in which the confirmation has this plan."""
         return {**self.json, "confirm": asdict(plan)}
 
     def _study_field(self, name: str) -> Any:

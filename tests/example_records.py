@@ -13,7 +13,7 @@ from attentune.studies.analysis.confirmation import Confirmation, confirmation
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
-    FIRST_CONFIRMING,
+    FIRST_CONFIRMING_NUMBER,
     SEARCH,
     StudyRecord,
     TrialRecord,
@@ -59,7 +59,7 @@ def confirmed(
 ) -> Confirmation:
     """A confirmation with these test accuracies by architecture, one for each seed."""
     trials = [
-        trial(FIRST_CONFIRMING + 100 * i + s, text, accuracy, seed=10**6 + s, role=CONFIRM)
+        trial(FIRST_CONFIRMING_NUMBER + 100 * i + s, text, accuracy, seed=10**6 + s, role=CONFIRM)
         for i, (text, row) in enumerate(accuracies.items())
         for s, accuracy in enumerate(row)
         if accuracy is not None

@@ -1,4 +1,4 @@
-"""What the command groups share: consoles, common options, the database, small prints."""
+"""What the command groups share: consoles, common options, the database, printing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,15 @@ Study = Annotated[str, typer.Argument(help="Name of the study.")]
 
 
 def open_store(db: str | None, *, create: bool = False, read_only: bool = False) -> Store:
-    """Open the database of a command; `--help` starts without what that imports."""
+    """Open the database of a command.
+
+    The import is here and not at the head of the file, so that `--help` starts without it.
+
+    Args:
+        db: a path or a URL; None: the default database.
+        create: whether to create the database if it does not exist.
+        read_only: whether the command only reads.
+    """
     with defer_interrupts():
         from ...studies.database.store import Store
 
@@ -41,7 +49,7 @@ def open_store(db: str | None, *, create: bool = False, read_only: bool = False)
 
 
 def print_json(value: Any) -> None:
-    """JSON for programs, on stdout."""
+    """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
 
 
@@ -83,19 +91,19 @@ def messages_on(console: Console) -> Iterator[None]:
 
 
 def print_line(line: str) -> None:
-    """One line of plain text, wrapped by the terminal."""
+    """Print one line of plain text, which the terminal wraps."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_note(line: str) -> None:
-    """A remark beside the result, on stderr; nothing if it is empty."""
-    if line:
+def print_note(line: str | None) -> None:
+    """Print a note about the result on stderr; None prints nothing."""
+    if line is not None:
         err.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
 class StudyCommands:
-    """Commands that are printed for a study; the user can copy and run them as they are."""
+    """The commands that are suggested for a study, ready to be copied and run."""
 
     study: str
     db: str | None
@@ -109,7 +117,13 @@ class StudyCommands:
     def exit_interrupted(
         self, reason: str, verb: str = "resume", console: Console = out
     ) -> NoReturn:
-        """Print how to continue, and exit with 130."""
+        """Print how to continue, and exit with code 130.
+
+        Args:
+            reason: one or more sentences that say why the command ended.
+            verb: the command that continues.
+            console: where to print.
+        """
         line = f"{reason} Continue with:\n  {self.command(verb)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)

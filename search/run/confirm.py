@@ -18,7 +18,7 @@ from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, confirmed, finalists
 from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
-from ...studies.records import CONFIRM, FIRST_CONFIRMING, StudyRecord, TrialRecord
+from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
 from ...studies.stored_config import ConfirmPlan
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
@@ -152,7 +152,9 @@ class ConfirmationSource:
         self._first_seed = run.config.seed + FRESH_SEED_OFFSET
         self._searched = [trial for trial in trials.searched if trial.state == "complete"]
         self._trials = trials.confirming
-        self._number = max((trial.number for trial in self._trials), default=FIRST_CONFIRMING - 1)
+        self._number = max(
+            (trial.number for trial in self._trials), default=FIRST_CONFIRMING_NUMBER - 1
+        )
         self._pending: list[Proposal] = []
         self.missing = list(self._missing())
 
@@ -205,7 +207,7 @@ class ConfirmationSource:
     def _known_costs(self, architecture: Architecture) -> Costs | None:
         same = (trial for trial in self._searched if trial.key == architecture.key)
         trial = next(same, None)
-        return None if trial is None else trial.counted
+        return None if trial is None else trial.counted_costs
 
     def write_pending(self) -> None:
         """Record the trials that have started since the last call."""

@@ -298,4 +298,4 @@ class Coordinator:
 def _resumed(trial: TrialRecord) -> Proposal:
     """A trial that was started before. Its costs are counted anew if they were not recorded."""
     architecture = Architecture.parse(trial.architecture)
-    return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted)
+    return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted_costs)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
-from ..records import COSTS, recorded_architecture
+from ..records import COST_KEYS, recorded_architecture
 from .findings import ArchitectureSummary, Gain, Noise, standard_error
 from .seed_effects import SeedEffects, estimate_seed_effects
 from .trial_table import Floats, Ints, TrialTable, complete_rows
@@ -147,7 +147,7 @@ class ArchitectureTable:
             more_keys: further fields of the rows, whose means are added to `values`.
         """
         summaries = []
-        means = {key: self.mean(key) for key in ("accuracy", *COSTS, *more_keys)}
+        means = {key: self.mean(key) for key in ("accuracy", *COST_KEYS, *more_keys)}
         for index in indices:
             own_rows = slice(self.first_rows[index], self.first_rows[index + 1])
             rows, corrected = self.rows[own_rows], self._corrected_accuracies[own_rows]

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..records import BASELINE, COSTS, STATES, State, TrialRecord
+from ..records import BASELINE, COST_KEYS, STATES, State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 FIELDS = (
     ("id", "i8"), ("number", "i8"), ("architecture", "i4"), ("seed", "i8"), ("baseline", "?"),
-    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COSTS),
+    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_KEYS),
     ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
 """Fields of a row. Moments are seconds since 1970. Unknown numbers are NaN, no worker is −1."""
@@ -30,7 +30,7 @@ COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "prun
 _STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
 TRIAL_COLUMNS = (
-    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COSTS,
+    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COST_KEYS,
     "seconds", "worker", "started_at", "finished_at",
 )  # fmt: skip
 """What `TrialTable.update` takes of a trial; moments as datetimes, or as texts from SQLite."""
@@ -88,7 +88,7 @@ class TrialTable:
         new = np.zeros(len(trials), self._rows.dtype)
         for name in ("id", "number", "seed", "epochs"):
             new[name] = columns[name]
-        for name in ("accuracy", *COSTS, "seconds"):
+        for name in ("accuracy", *COST_KEYS, "seconds"):
             new[name] = np.array(columns[name], dtype=float)  # None becomes NaN.
         new["state"] = [_STATE_CODES[state] for state in columns["state"]]
         new["baseline"] = [role == BASELINE for role in columns["role"]]

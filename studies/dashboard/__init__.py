@@ -4,12 +4,12 @@
     guard.py         who may use it: host names, token, headers
     app.py           Dash: pages, controls, callbacks
     address.py       the state of a page in its query string
-    context.py       what a page is drawn from
+    context.py       the study, address and theme that a page is drawn from
     components.py    what pages are made of
-    pages/           one module a page
-    study_state.py   a live study, made of the parts that it lists
+    pages/           one module per page
+    study_state.py   a live study; its docstring lists the modules that it is made of
     cache.py         values that follow from the trials, by version
-    background.py    the process for what takes seconds
+    background.py    the process for computations that take seconds
 
-The figures are the report's.
+The report and the dashboard share `studies/figures`.
 """

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 
 from ..figures.colouring import COLOURINGS, Colouring
 
-LISTS = ("attention", "position", "stage", "ratio", "compared")
+LIST_FIELDS = ("attention", "position", "stage", "ratio", "compared")
 QUERY_KEYS = {"compared": "with"}
 """The fields whose key in the query string is not their name."""
 SEPARATOR = "~"
@@ -54,7 +54,7 @@ class Address:
         state["log"] = values.get("log") == "1"
         if values.get("colour") in COLOURINGS:
             state["colour"] = values["colour"]
-        for name in LISTS:
+        for name in LIST_FIELDS:
             if value := values.get(QUERY_KEYS.get(name, name)):
                 state[name] = tuple(item for item in value.split(SEPARATOR) if item)
         trial = values.get("trial", "")
@@ -66,7 +66,7 @@ class Address:
         """A changed address, from values of controls by name; unknown names are ignored."""
         names = {field.name for field in fields(self)}
         known: dict[str, Any] = {
-            name: tuple(value or ()) if name in LISTS else value
+            name: tuple(value or ()) if name in LIST_FIELDS else value
             for name, value in changes.items()
             if name in names
         }
@@ -89,5 +89,5 @@ class Address:
 
     @property
     def filtered(self) -> bool:
-        """Whether some architectures may be left out."""
+        """Whether a filter is set."""
         return bool(self.attention or self.position or self.stage or self.ratio)

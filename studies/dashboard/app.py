@@ -2,8 +2,8 @@
 
 The query string holds the whole state of a page (`address.Address`): controls write it, pages read
 it. `FIGURES` and `TEXTS` name the function that makes each figure and each text. It is called
-whenever the address, the theme or the study has changed. A timer asks once a second whether the
-study has.
+whenever the address, the theme or the study has changed. A timer checks once a second whether the
+study has changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .pages import attention_maps, compare, confirmation, effects, history, pare
 from .pages.trial_card import trial_card
 
 REFRESH_MILLISECONDS = 1000
-"""Between two questions whether there is something new."""
+"""The time between two checks whether the study has changed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "locations": attention_maps.locations,
     "confirmation": confirmation.gains,
 }
-"""By name; those of the page `compare` have an index in their name."""
+"""By name. The figures of the page `compare` are not listed; their names end with an index."""
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "summary": pareto.summary,
     "drawn": pareto.drawn,
@@ -97,7 +97,7 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
 
 
 def make_app(store: Store, first: str | None = None) -> Dash:
-    """The application over an open database, which shows the study `first` to begin with."""
+    """The application for an open database; `first` is the study that it shows first."""
     app = Dash(
         __name__,
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -150,7 +150,7 @@ def _layout() -> Component:
 
 
 def _add_refresh(app: Dash, states: StudyStates) -> None:
-    """Keep the version of what is shown, the status line and the names of the studies."""
+    """Keep the version, the status line and the names of the studies up to date."""
     app.clientside_callback(
         ClientsideFunction("attentune", "theme"),
         Output("theme", "data"),
@@ -183,13 +183,13 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
         State("study", "data"),
         State("compared", "data"),
     )
-    def name_studies(_: str, query: str, shown: str, shown_beside: list[str]) -> Any:
+    def name_studies(_: str, query: str, shown: str, shown_compared: list[str]) -> Any:
         address = Address.from_query(query)
         state = states.get(address.study)
         name, compared = state.study.name if state else "", list(address.compared)
         return (
             no_update if name == shown else name,
-            no_update if compared == shown_beside else compared,
+            no_update if compared == shown_compared else compared,
         )
 
 
@@ -248,7 +248,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
     )
     def controls(pathname: str, study: str, query: str, written: str) -> Any:
         if ctx.triggered_id == "url" and query == written:
-            raise PreventUpdate  # the controls wrote this address themselves
+            raise PreventUpdate  # The controls wrote this address, so they already show it.
         make_controls = PAGES[_path(pathname)].controls
         if not study or make_controls is None:
             return None
@@ -307,7 +307,7 @@ def _add_address(app: Dash, states: StudyStates) -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def write(values: Sequence[Any], ids: Sequence[dict[str, str]], query: str) -> Any:
+    def write_controls(values: Sequence[Any], ids: Sequence[dict[str, str]], query: str) -> Any:
         changes = {id_["control"]: value for id_, value in zip(ids, values, strict=True)}
         if "log" in changes:
             changes["log"] = bool(changes["log"])
@@ -332,7 +332,7 @@ def _add_address(app: Dash, states: StudyStates) -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def select(clicks: Sequence[Any], query: str) -> Any:
+    def select_trial(clicks: Sequence[Any], query: str) -> Any:
         points = [point for click in clicks if click for point in click["points"]]
         numbers = [p["customdata"] for p in points if isinstance(p.get("customdata"), int)]
         if not numbers or ctx.triggered[0]["value"] is None:
@@ -346,7 +346,7 @@ def _add_address(app: Dash, states: StudyStates) -> None:
         State("study", "data"),
         prevent_initial_call=True,
     )
-    def pick(name: str | None, shown: str) -> Any:
+    def select_study(name: str | None, shown: str) -> Any:
         if not name or name == shown:
             raise PreventUpdate
         return Address(study=name).query

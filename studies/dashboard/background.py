@@ -1,8 +1,8 @@
 """A process for computations that would keep the server from responding.
 
-Importances take seconds of Python, whatever the size of a study; in a thread they would hold the
-interpreter that every request needs. The process starts when it is first needed, computes one thing
-at a time, and ends with the server, however that ends.
+Importances take seconds of Python, whatever the size of a study. In a thread they would hold the
+interpreter lock that every request needs. The process starts when it is first needed, computes one
+thing at a time, and ends with the server, even if the server is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BackgroundProcess:
         """
         with self._lock:
             pipe = self._pipe or self._start()
-            self._pipe = None  # a process that was lost is not used again
+            self._pipe = None  # If the call fails, the next one starts a new process.
             pipe.send((function, arguments))
             value, error = pipe.recv()
             self._pipe = pipe
@@ -47,14 +47,14 @@ class BackgroundProcess:
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        context.Process(target=_serve, args=(there,), daemon=True).start()
-        there.close()  # otherwise the process would not notice the end of the server
-        return here
+        server_end, process_end = context.Pipe()
+        context.Process(target=_run_calls, args=(process_end,), daemon=True).start()
+        process_end.close()  # Otherwise the process would not notice the end of the server.
+        return server_end
 
 
-def _serve(pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server
+def _run_calls(pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the server.
     while True:
         try:
             function, arguments = pipe.recv()
@@ -62,5 +62,5 @@ def _serve(pipe: Connection) -> None:
             return
         try:
             pipe.send((function(*arguments), None))
-        except Exception as error:  # the caller handles it
+        except Exception as error:  # The caller handles it.
             pipe.send((None, error))

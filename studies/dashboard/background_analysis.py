@@ -16,7 +16,8 @@ from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
 
 MAX_SAMPLE = 800
-"""Architectures that main effects and importances are estimated from; of more, a random sample."""
+"""Architectures that main effects and importances are estimated from; if there are more, a random
+sample of them is used."""
 
 
 class BackgroundAnalysis:
@@ -39,7 +40,7 @@ class BackgroundAnalysis:
             trials: of the study.
             analysis: of the study.
             cache: of the study.
-            process: shared by all studies.
+            process: runs the computations; all studies share it.
         """
         self._trials, self._analysis, self._cache = trials, analysis, cache
         self._process = process
@@ -62,7 +63,7 @@ class BackgroundAnalysis:
 
     @property
     def hypervolume_history(self) -> tuple[HypervolumeStep, ...] | None:
-        """The hypervolume of the front as the search went on."""
+        """The hypervolume of the front after each trial that changed it."""
         return self._cache.get_in_background(
             "hypervolume history",
             lambda: self._process.call(

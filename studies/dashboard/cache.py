@@ -1,7 +1,7 @@
 """A cache of values that follow from a study's trials, each valid for one version of them.
 
-A value is computed when it is first asked for after its trials have changed: by the caller, or, if
-that takes long, in a thread, while the caller gets the value that was known before.
+A value is computed when it is first asked for after its trials have changed. The caller computes
+it, or, if that takes long, a thread does while the caller gets the previous value.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Any, Literal, TypeVar
 Value = TypeVar("Value")
 
 MAX_VALUES = 48
-"""Values in the cache; the least recently used one goes first."""
+"""Values in the cache; the least recently used one is removed first."""
 FIRST_WAIT_SECONDS = 0.15
-"""How long the first caller waits for a thread: of a small study, the value is there at once."""
-REST_FACTOR = 9
-"""A thread rests this many times as long as it computed, since a search wants the cores."""
+"""How long the first caller waits for a thread, which suffices for the values of a small study."""
+PAUSE_FACTOR = 9
+"""After a computation in a thread, the next one of the same value waits for this many times as long
+as it took, because a running search needs the cores."""
 
 TrialStates = Literal["complete", "ended", "any"]
-"""What a value follows from: complete trials, trials that have ended, or any trials."""
+"""Which trials a value follows from: complete ones, ones that have ended, or all."""
 
 _Entry = tuple[int, Any]
 _NO_ENTRY: _Entry = (-1, None)
@@ -36,7 +37,7 @@ class VersionedCache:
     Attributes:
         lock: held while the cache, or the trials that it depends on, are read or changed.
         versions: of the trials; a change of the trials sets a new number.
-        delivered: how many values threads have delivered.
+        delivered: the number of values that threads have delivered.
     """
 
     def __init__(self) -> None:
@@ -45,50 +46,50 @@ class VersionedCache:
         self.delivered = 0
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._computing: set[Hashable] = set()
-        self._rests_until: dict[Hashable, float] = {}
+        self._paused_until: dict[Hashable, float] = {}
 
     @property
-    def mark(self) -> str:
+    def version(self) -> str:
         """A text that changes with the trials and with every value that a thread delivers."""
         with self.lock:
             return f"{self.versions['any']}.{self.delivered}"
 
     def get(
-        self, name: Hashable, compute: Callable[[], Value], of: TrialStates = "complete"
+        self, name: Hashable, compute: Callable[[], Value], depends_on: TrialStates = "complete"
     ) -> Value:
         """The value for the current trials.
 
         Args:
             name: of the value.
             compute: makes the value; called with the lock held.
-            of: the trials that the value follows from.
+            depends_on: the trials that the value follows from.
         """
         with self.lock:
             version, value = self._entries.get(name, _NO_ENTRY)
-            if version != self.versions[of]:
+            if version != self.versions[depends_on]:
                 value = compute()
-                self._keep(name, self.versions[of], value)
+                self._keep(name, self.versions[depends_on], value)
             else:
                 self._entries.move_to_end(name)
             return value  # type: ignore[no-any-return]
 
     def get_in_background(
-        self, name: Hashable, compute: Callable[[], Value], of: TrialStates = "complete"
+        self, name: Hashable, compute: Callable[[], Value], depends_on: TrialStates = "complete"
     ) -> Value | None:
-        """The latest known value, None at first; a thread computes it anew if it is old.
+        """The latest known value, None at first; if it is outdated, a thread computes a new one.
 
         Args:
             name: of the value.
             compute: makes the value; called in a thread, without the lock.
-            of: the trials that the value follows from.
+            depends_on: the trials that the value follows from.
         """
         with self.lock:
             version, value = self._entries.get(name, _NO_ENTRY)
-            if version == self.versions[of] or name in self._computing:
+            if version == self.versions[depends_on] or name in self._computing:
                 return value  # type: ignore[no-any-return]
             self._computing.add(name)
-            rest = self._rests_until.get(name, 0.0) - time.monotonic()
-        arguments = (name, of, rest, compute)
+            pause = self._paused_until.get(name, 0.0) - time.monotonic()
+        arguments = (name, depends_on, pause, compute)
         thread = threading.Thread(target=self._compute, args=arguments, daemon=True)
         thread.start()
         if version < 0:
@@ -97,13 +98,13 @@ class VersionedCache:
             return self._entries.get(name, _NO_ENTRY)[1]  # type: ignore[no-any-return]
 
     def _compute(
-        self, name: Hashable, of: TrialStates, rest: float, compute: Callable[[], Any]
+        self, name: Hashable, depends_on: TrialStates, pause: float, compute: Callable[[], Any]
     ) -> None:
-        time.sleep(max(0.0, rest))
+        time.sleep(max(0.0, pause))
         began = time.monotonic()
         try:
             with self.lock:
-                version = self.versions[of]
+                version = self.versions[depends_on]
             value = compute()
             with self.lock:
                 self._keep(name, version, value)
@@ -111,7 +112,7 @@ class VersionedCache:
         finally:
             ended = time.monotonic()
             with self.lock:
-                self._rests_until[name] = ended + REST_FACTOR * (ended - began)
+                self._paused_until[name] = ended + PAUSE_FACTOR * (ended - began)
                 self._computing.discard(name)
 
     def _keep(self, name: Hashable, version: int, value: Any) -> None:

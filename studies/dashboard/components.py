@@ -39,7 +39,8 @@ def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Componen
     Args:
         name: a key of `app.FIGURES`.
         height: pixels to keep free until the figure is there.
-        wide: whether the figure scrolls in a narrow window, because it would be too small to read.
+        wide: whether the figure scrolls in a narrow window, where it would otherwise be too small
+            to read.
     """
     hidden = {"visible": False}
     background = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
@@ -66,7 +67,7 @@ def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Componen
 
 
 def waiting_figure(theme: Theme, message: str = COMPUTING) -> go.Figure:
-    """What is shown in place of a figure that takes a while to compute."""
+    """A message in place of a figure that is still being computed."""
     return show_message(styled_figure(theme, "", ""), theme, message)
 
 
@@ -93,7 +94,7 @@ _BREAKABLE = re.compile(r"`([^`]*)`|(\+[a-z][^+\s`]*)")
 
 
 def sentence(text: str) -> Component:
-    """A sentence in large letters. Lines break before insertions; what is in backticks is code."""
+    """A sentence in large type. Lines break before insertions; text in backticks is code."""
     children: list[Component] = []
     end = 0
     for match in _BREAKABLE.finditer(text):
@@ -118,8 +119,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Component]]) -> Component
     """A table; on a phone, each row is a block of its own.
 
     Args:
-        head: titles of the columns; one that starts with `>` is of numbers.
-        rows: as many cells each as there are columns.
+        head: titles of the columns; `>` before a title marks a column of numbers.
+        rows: one cell per column in each row.
     """
     titles = [title.removeprefix(">") for title in head]
     kinds = ["number" if title.startswith(">") else "" for title in head]
@@ -145,5 +146,5 @@ def copyable_text(text: str, what: str) -> Component:
 
 
 def remark(text: str) -> Component:
-    """A paragraph of less weight."""
+    """A paragraph in small, muted type."""
     return html.P(text, className="caption")

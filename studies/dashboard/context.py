@@ -37,7 +37,7 @@ class PageContext:
 
     @property
     def database(self) -> str:
-        """The database as its user names it."""
+        """The path or URL of the database, as the user gave it."""
         return self.state.store.name
 
     @property
@@ -69,7 +69,10 @@ class StudyStates:
         self._lock = threading.Lock()
 
     def get(self, name: str | None) -> StudyState | None:
-        """The state of a study; of the first one for None; None if there is no such study."""
+        """The state of a study; None if there is no such study.
+
+        Without a name it is the study that the dashboard opens first, or else the newest one.
+        """
         name = name or self.first or next(iter(study_names(self.store)), "")
         try:
             study = self.store.studies.get(name)
@@ -85,7 +88,7 @@ class StudyStates:
 
         Args:
             query: the query string of the address.
-            theme: the name of the theme; None while the browser has not told it.
+            theme: the name of the theme; None until the browser has sent it.
 
         Raises:
             PreventUpdate: there is nothing to show, or no theme yet.

@@ -1,9 +1,9 @@
-"""Who may use the dashboard: host names, a token, and headers that keep browsers careful.
+"""Who may use the dashboard: host names, a token, and security headers.
 
-By default the server listens on the loopback interface. A page of another origin could still send
-a browser there under a name of its own (DNS rebinding), so the Host header must be a known one. On
-another interface everyone who can reach it could look, so a token is required: once in the address,
-then in a cookie.
+By default the server listens on the loopback interface. A page of another origin could still make
+a browser send requests there under its own host name (DNS rebinding), so the Host header must be a
+known one. On any other interface, everybody who can reach it could read the studies, so a token is
+required: once in the address, then in a cookie.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Guard:
     ) -> Iterable[bytes]:
         """Store the token in a cookie, and remove it from the address."""
         target = environ.get("PATH_INFO", "/") + (f"?{query}" if query else "")
-        target = "/" + target.lstrip("/")  # never to another host
+        target = "/" + target.lstrip("/")  # "//host" would redirect to another host.
         cookie = f"{COOKIE}={self.token}; Path=/; HttpOnly; SameSite=Strict"
         start_response(
             "303 See Other", [("Location", target), ("Set-Cookie", cookie), *self.headers]

@@ -1,4 +1,4 @@
-"""Attention maps of trials, computed in threads, which takes seconds each."""
+"""Attention maps of trials. Each takes seconds to compute, so threads do it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the analysis finds in a live study: computed once for each version of its trials."""
+"""The analysis of a live study, computed once per version of its trials."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from .cache import VersionedCache
 from .live_trials import LiveTrials
 
 MAX_MARKERS = 500
-"""Markers of a figure; of more architectures, the most accurate of every cell are drawn."""
+"""Markers of a figure. If there are more architectures, the figure is divided into cells, and the
+most accurate architecture of each cell is drawn."""
 MARKER_GRID = (32, 15)
-"""Cells of the figure of accuracy against cost, across and up."""
+"""Cells of the figure of accuracy against cost: horizontally, vertically."""
 TRAINING_TIME = Objective("time", "seconds", "minimize", "Training time", "s")
-"""A cost to draw; no search optimises it, since it depends on what else the machine does."""
+"""A cost to draw. No search optimises it, because it depends on the load of the machine."""
 
 Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -35,8 +36,8 @@ Mask = npt.NDArray[np.bool_]
 class LiveAnalysis:
     """Front, tables and findings of a live study.
 
-    An architecture is named by its index in `architectures`. All methods may be called from any
-    thread.
+    An architecture is identified by its index in `architectures`. All methods may be called from
+    any thread.
     """
 
     def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
@@ -50,7 +51,7 @@ class LiveAnalysis:
 
     @property
     def stages(self) -> int:
-        """Stages of the backbone by the study's config; else the highest that is named."""
+        """The number of stages: from the study's config, else the highest in an architecture."""
         count = self._trials.study.config.stages
         if count is None:
             with self._cache.lock:
@@ -60,7 +61,7 @@ class LiveAnalysis:
 
     @property
     def costs(self) -> list[Objective]:
-        """The study's own costs, then whatever else was measured, and the time of training."""
+        """The study's objectives, then the other costs that were measured, and training time."""
         return self._cache.get("costs", self._costs)
 
     def _costs(self) -> list[Objective]:
@@ -77,7 +78,7 @@ class LiveAnalysis:
 
     @property
     def insertions(self) -> InsertionIndex:
-        """What all architectures of the study are made of, complete or not."""
+        """The insertions of all architectures of the study, complete or not."""
         with self._cache.lock:
             texts = self._trials.table.texts
             self._insertions = self._insertions or InsertionIndex(self.stages)
@@ -107,12 +108,13 @@ class LiveAnalysis:
         return self._cache.get("best", lambda: find_best(self.architectures))
 
     def findings(self, address: Address | None = None, cost: Objective | None = None) -> Findings:
-        """What `analysis.analyse` finds; `points` are those to draw if there are very many.
+        """The findings of `analysis.analyse`; `architectures` are those to draw.
 
         Args:
-            address: its filters select the points, never front, baselines or best; its trial is
-                always among them. None: no filters.
-            cost: the axis that points are spread over if not all are drawn; None: the first cost.
+            address: its filters select the architectures to draw, and its trial is always drawn.
+                They change neither the baselines nor the best. None: no filters.
+            cost: the horizontal axis, by whose cells architectures are selected if there are too
+                many to draw; None: the first cost.
         """
         filters = (
             (address.attention, address.position, address.stage, address.ratio) if address else ()
@@ -158,7 +160,7 @@ class LiveAnalysis:
         )
 
     def matching(self, address: Address | None) -> Mask:
-        """(n,) which architectures pass the filters of an address."""
+        """(n,) whether each architecture passes the filters of an address."""
         with self._cache.lock:
             architectures, index = self.architectures, self.insertions
             passed = np.ones(len(architectures), dtype=bool)
@@ -180,7 +182,7 @@ class LiveAnalysis:
             return passed
 
     def _drawn(self, indices: Indices, cost: Objective) -> list[int]:
-        """All of them, or of too many the most accurate of every cell of `MARKER_GRID`."""
+        """All of them; if they are too many, the most accurate of each cell of `MARKER_GRID`."""
         if len(indices) <= MAX_MARKERS:
             return [int(index) for index in indices]
         architectures = self.architectures
@@ -222,7 +224,7 @@ class LiveAnalysis:
 
 
 def _rank_bins(values: npt.NDArray[np.float64], bins: int) -> Indices:
-    """(n,) the bin of every value, by its rank: all bins hold equally many."""
+    """(n,) the bin of every value, by its rank: all bins hold the same number of values."""
     return _bins(np.argsort(np.argsort(values)).astype(float), bins)
 
 

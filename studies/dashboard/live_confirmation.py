@@ -28,7 +28,7 @@ class LiveConfirmation:
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                 trials = store.trials.read(study, confirming=True)
-                current = store.studies.get(study.name)  # it holds the plan of the confirmation
+                current = store.studies.get(study.name)  # Its config holds the ConfirmPlan.
                 self._value = confirmed(current, self._analysis.findings(), trials)
                 self._refreshed_at = time.monotonic()
             return self._value

@@ -1,6 +1,6 @@
 """The trials of a study in memory, kept up to date by reading only what is new.
 
-Rows past the last known row id are read, and the few that were running; never all of them again.
+Only the rows after the last known row id are read, and again the few that were running.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LiveTrials:
         self._refreshed_at = -math.inf
 
     def refresh(self) -> bool:
-        """Read what is new; whether the database was read at all."""
+        """Read what is new, unless that was done a moment ago; whether the database was read."""
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
                 return False

@@ -15,8 +15,8 @@ THREADS = 8
 GARBAGE_THRESHOLD = 100_000
 """New objects after which Python collects garbage; its default is 700.
 
-Modules and the rows of a study are hundreds of thousands of objects that stay. Collecting garbage
-among them takes half of the time of reading them.
+Modules and the rows of a study are hundreds of thousands of objects that are never freed. With the
+default, visiting them takes half of the time of reading them.
 """
 
 
@@ -33,7 +33,7 @@ def application(
         store: the database.
         study: the study to show first; None: the newest.
         hosts: host names by which it may be addressed; empty: any.
-        token: what the address must contain; None: nothing.
+        token: what the address must contain; None: no token is required.
     """
     from .app import make_app
 
@@ -68,7 +68,7 @@ def serve(
         StudyError: there is no such study.
         UsageError: the port is taken, or there is no such interface.
     """
-    gc.set_threshold(GARBAGE_THRESHOLD)  # before the imports below, which make many objects
+    gc.set_threshold(GARBAGE_THRESHOLD)  # Before the imports below, which make many objects.
     from waitress import create_server
 
     with Store.open(database, read_only=True) as store:
@@ -91,7 +91,7 @@ def serve(
             )
         say(f"http://{shown}:{server.effective_port}/" + (f"?token={token}" if token else ""))
         say("Press Ctrl-C to stop.")
-        gc.freeze()  # these objects stay until the end
+        gc.freeze()  # The objects that exist now are never freed.
         try:
             server.run()
         finally:

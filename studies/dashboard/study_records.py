@@ -14,7 +14,10 @@ from .live_trials import LiveTrials
 
 
 class StudyRecords:
-    """Trials, epochs, failures and settings of a study. May be used from any thread."""
+    """Trials, epochs, failures and settings of a study.
+
+    All methods may be called from any thread.
+    """
 
     def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
         self._trials, self._cache = trials, cache
@@ -29,7 +32,7 @@ class StudyRecords:
 
     @property
     def plan(self) -> RunPlan | None:
-        """How far the study is to run; None if another version wrote it in another form."""
+        """How long the study is to run; None if another version wrote it in another form."""
         try:
             return self.config.plan
         except StudyError:
@@ -75,7 +78,7 @@ class StudyRecords:
         )
 
     def environments(self) -> Mapping[str, Mapping[str, str]]:
-        """What the trials ran on, by the digest that each trial names."""
+        """What the trials ran on, by the digest in `TrialRecord.environment`."""
         return self._cache.get(
             "environments", lambda: self._store.trials.read_environments(self._study), "ended"
         )

@@ -1,8 +1,8 @@
 """A live study: everything that the pages of the dashboard show of it.
 
 live_trials          rows in memory, kept up to date
-live_analysis        what follows from the rows, computed once a version
-background_analysis  the same, where it takes seconds
+live_analysis        what follows from the rows, computed once per version
+background_analysis  what follows from the rows and takes seconds to compute
 live_confirmation    what the confirming trials show
 study_records        trials in full, from the database
 inspected_trials     attention maps
@@ -39,7 +39,7 @@ class StudyState:
         Args:
             store: the database.
             study: the study.
-            process: computes what takes long; None: one of its own.
+            process: runs long computations; None: a new process.
         """
         self.store, self.study = store, study
         self._cache = cache = VersionedCache()
@@ -54,13 +54,13 @@ class StudyState:
         self.refresh()
 
     def refresh(self) -> str:
-        """Read what is new; a mark that changes whenever there is something new to show."""
+        """Read what is new; return a version that changes when there is something new to show."""
         with self._cache.lock:
             if self.trials.refresh():
                 self.analysis.precompute()
-            return self._cache.mark
+            return self._cache.version
 
     def summary(self) -> tuple[str, str | None]:
-        """The summary of the study in one sentence, and how far to believe it."""
+        """The summary of the study in one sentence, and its caveat."""
         findings = self.analysis.findings()
         return summary_sentence(self.study, findings), caveat(findings)

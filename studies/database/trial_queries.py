@@ -9,7 +9,7 @@ from sqlalchemy.types import NullType
 
 from ...errors import StudyError
 from ...runners.results import Failure
-from ..records import CONFIRM, COSTS, StudyRecord, TrialRecord
+from ..records import CONFIRM, COST_KEYS, StudyRecord, TrialRecord
 from .schema import ArchitectureRow, FailureRow, TrialRow
 
 RECORD_COLUMNS = (
@@ -48,7 +48,7 @@ TABLE_COLUMNS = (
     TrialRow.state,
     TrialRow.epochs,
     TrialRow.accuracy,
-    *(getattr(TrialRow, cost) for cost in COSTS),
+    *(getattr(TrialRow, cost) for cost in COST_KEYS),
     TrialRow.seconds,
     TrialRow.worker,
     # As the driver gives them: parsing a hundred thousand texts as moments takes a second.

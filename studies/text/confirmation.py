@@ -7,13 +7,13 @@ from ..analysis.paired_comparisons import Difference
 from . import formatting
 
 RHO_WELL, RHO_MODERATELY = 0.8, 0.5
-"""Spearman's correlation from which ranks agree well, or at least moderately."""
+"""Spearman's correlations from which ranks agree well, and moderately."""
 PRECISE_ERROR = 0.005
-"""Below this standard error (a fraction) gains have two decimals, else one."""
+"""Gains have two decimals if their standard error is below this fraction, else one."""
 
 
 def conclusion(confirmation: Confirmation) -> str:
-    """What can be claimed, in one sentence; another one if some trials are missing."""
+    """What can be claimed, in one sentence; a second sentence says which trials are missing."""
     if not confirmation.contenders:
         return "Nothing is confirmed yet: no confirming trial is complete."
     if confirmation.bare is None:

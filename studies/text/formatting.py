@@ -1,7 +1,7 @@
 """Numbers and architectures as people read them: one format on every page, report and terminal.
 
-Fractions go in (accuracies, gains, shares), percent and percentage points come out. `MISSING`
-stands wherever there is no value.
+Accuracies, gains and shares go in as fractions, and come out in percent or percentage points.
+`MISSING` is printed where there is no value.
 """
 
 from __future__ import annotations
@@ -112,6 +112,6 @@ def short_architecture(architecture: Architecture) -> str:
 def _plus_minus(error: float | None, decimals: int) -> str:
     if error is None:
         return ""
-    # One more decimal where rounding would claim that there is no error at all.
+    # An error that would be rounded to zero is printed with one more decimal.
     reads_as_zero = 0 < 100 * error < 0.5 * 10**-decimals
     return f" ± {100 * error:.{decimals + reads_as_zero}f}"

@@ -1,4 +1,4 @@
-"""What a study found, in one sentence, and how far to believe it: the head of every report."""
+"""The result of a study in one sentence, and a caveat: what every report begins with."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def summary_sentence(study: StudyRecord, findings: Findings) -> str:
     if bare is None or best.gain is None:
         return f"{sentence}; the bare backbone is not complete yet, so there is no comparison."
     gain = formatting.points(best.gain.mean, best.gain.standard_error)
-    prices = [price for cost in findings.costs if (price := _price(cost, best, bare))]
-    costs = f" for {' and '.join(prices)}" if prices else ""
+    changes = [change for cost in findings.costs if (change := _cost_change(cost, best, bare))]
+    costs = f" for {' and '.join(changes)}" if changes else ""
     return f"{sentence}: {gain} points over the bare {study.backbone}{costs}."
 
 
 def caveat(findings: Findings) -> str | None:
-    """How far the summary can be believed, given the study's noise; None if it claims no gain."""
+    """How reliable the summary is, given the study's noise; None if it claims no gain."""
     best = findings.best
     if best is None or best.gain is None:
         return None
@@ -54,7 +54,11 @@ def caveat(findings: Findings) -> str | None:
 
 
 def gain_error(gain: Gain, noise: Noise | None) -> float | None:
-    """Standard error of a gain: its own from three pairs on, before that from the noise floor."""
+    """Standard error of a gain, a fraction; None if it is unknown.
+
+    With three or more pairs of trials it comes from their differences, with fewer from the noise
+    floor.
+    """
     if gain.pairs >= 3 or noise is None:
         return gain.standard_error
     return noise.deviation * math.sqrt(2 / max(1, gain.pairs))
@@ -67,15 +71,17 @@ def _nothing_yet(findings: Findings) -> str:
     if counts["failed"]:
         return f"No trial is complete: {counts['failed']} failed; the reasons are below."
     if counts["pruned"]:
-        return f"No trial is complete: {counts['pruned']} were stopped early."
+        return f"No trial is complete: {counts['pruned']} pruned."
     return "No trial has run yet."
 
 
-def _price(cost: Objective, point: ArchitectureSummary, bare: ArchitectureSummary) -> str:
-    if cost.key not in point.values or cost.key not in bare.values:
-        return ""
-    more = formatting.relative_change(point.values[cost.key], bare.values[cost.key])
-    return f"{more} {cost.title.lower()}"
+def _cost_change(
+    cost: Objective, summary: ArchitectureSummary, bare: ArchitectureSummary
+) -> str | None:
+    if cost.key not in summary.values or cost.key not in bare.values:
+        return None
+    change = formatting.relative_change(summary.values[cost.key], bare.values[cost.key])
+    return f"{change} {cost.title.lower()}"
 
 
 def noise_details(noise: Noise) -> str:

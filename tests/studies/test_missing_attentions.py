@@ -66,7 +66,7 @@ def waves(
     add("resnet18+wave(r=2)@all.post")
     study = store.studies.update_config(study, {"plugins": {"wave": WAVE}})
     shown = analyse.show_json(study, store.trials.read(study))
-    assert missing_note(study, store.trials.read(study)) == ""
+    assert missing_note(study, store.trials.read(study)) is None
     uninstall()
     return study, shown
 
@@ -112,7 +112,7 @@ def test_the_note_names_the_attention_its_package_and_the_remedy(
         f"This study uses the attention 'wave' of {WAVE}, which is not installed"
     )
     assert note.endswith("install the package, or name its module in ATTENTUNE_PLUGINS.")
-    assert missing_note(study, [store.trials.get(study, 1)]) == ""
+    assert missing_note(study, [store.trials.get(study, 1)]) is None
     unknown = missing_note(store.studies.update_config(study, {}), store.trials.read(study))
     assert "uses the attention 'wave', which is not installed here" in unknown
 
@@ -133,7 +133,7 @@ def test_a_module_that_cannot_be_imported_is_the_note(
     monkeypatch.setenv("ATTENTUNE_PLUGINS", "no_such_module")
     trials = store.trials.read(study)
     assert "'no_such_module', which cannot be imported" in missing_note(study, trials)
-    assert missing_note(study, trials[:2]) == ""
+    assert missing_note(study, trials[:2]) is None
     assert analyse.show_json(study, trials) == before
 
 
@@ -145,7 +145,7 @@ def test_a_module_that_is_named_is_enough(
     (tmp_path / "my_wave_module.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ATTENTUNE_PLUGINS", "my_wave_module")
-    assert missing_note(waves[0], store.trials.read(waves[0])) == ""
+    assert missing_note(waves[0], store.trials.read(waves[0])) is None
     del sys.modules["my_wave_module"]
 
 

@@ -32,16 +32,16 @@ from ..context import PageContext
 from ..study_state import StudyState
 
 MAX_CURVES = 120
-"""Trials whose learning curves are drawn, beside the front and the baselines: the last ones."""
+"""The last trials whose learning curves are drawn, beside the front and the baselines."""
 MAX_BARS = 400
-"""Trials of the timeline: the last ones."""
+"""The last trials that the timeline shows."""
 PACE_TRIALS = 20
-"""The time left is estimated from the pace of so many trials, the last ones."""
+"""The last trials from whose pace the time left is estimated."""
 MIN_PACE_TRIALS = 3
 MAX_MESSAGE_LENGTH = 500
 """Characters of a failure's message."""
 MAX_NUMBERS = 8
-"""Trials that are named for each failure."""
+"""Numbers of trials that are listed for each failure."""
 MAX_RUNNING = 3
 """Running trials that the status line names."""
 
@@ -80,7 +80,7 @@ def hypervolume(context: PageContext) -> go.Figure:
 
 
 def hypervolume_over_time(context: PageContext) -> go.Figure:
-    """Hypervolume over the time spent in trials."""
+    """Hypervolume over the time that the trials took."""
     return _hypervolume(context, over_time=True)
 
 
@@ -147,7 +147,7 @@ def _saved_epochs(ended: npt.NDArray[Any]) -> tuple[str, str]:
 
 
 def _time_left(state: StudyState, planned: int | None, ended: npt.NDArray[Any]) -> tuple[str, str]:
-    """The time that the remaining trials take at the pace of the last ones, and that pace."""
+    """The time that the remaining trials will take at the pace of the last ones, and that pace."""
     if not planned:
         return formatting.MISSING, "the number of trials is unknown"
     if len(ended) >= planned:

@@ -116,11 +116,11 @@ def three_objectives(context: PageContext) -> go.Figure:
 
 
 def summary(context: PageContext) -> Component:
-    """The summary in one sentence, how far to believe it, and the key numbers."""
-    text, doubt = context.state.summary()
+    """The summary in one sentence, its caveat, and the key numbers."""
+    text, caveat = context.state.summary()
     return [
         sentence(text),
-        remark(doubt) if doubt else None,
+        remark(caveat) if caveat else None,
         tiles(_key_numbers(context.state.analysis.findings())),
     ]
 

@@ -23,7 +23,7 @@ MAX_MESSAGE_LENGTH = 2000
 
 
 def trial_card(context: PageContext) -> Component:
-    """The card of the selected trial; nothing if none is selected."""
+    """The card of the selected trial; None if none is selected."""
     state, address = context.state, context.address
     if address.trial is None:
         return None
@@ -70,7 +70,7 @@ def trial_card(context: PageContext) -> Component:
 
 
 def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) -> Component:
-    """The backbone as a row of stages, with what is inserted in each.
+    """The backbone as a row of stages, each with its insertions.
 
     Args:
         architecture: what to draw.

@@ -6,7 +6,7 @@ import pytest
 from attentune.errors import StudyError
 from attentune.search.run.confirm import FRESH_SEED_OFFSET
 from attentune.studies.config import Pruning
-from attentune.studies.records import CONFIRM, FIRST_CONFIRMING
+from attentune.studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER
 
 
 def confirming(bench, name="s"):
@@ -31,7 +31,7 @@ def test_finalists_and_baselines_run_with_fresh_seeds_longer_and_on_the_test_spl
     assert {t.seed for t in trials} == {5 + FRESH_SEED_OFFSET + i for i in range(3)}
     assert {t.role for t in trials} == {CONFIRM}
     assert {t.epochs for t in trials} == {8}
-    assert min(t.number for t in trials) == FIRST_CONFIRMING
+    assert min(t.number for t in trials) == FIRST_CONFIRMING_NUMBER
     assert all(job.test and job.recipe.epochs == 8 for job in bench.pool.started)
 
 
@@ -46,14 +46,14 @@ def test_an_interrupted_confirmation_goes_on_from_its_last_epoch(bench):
     bench.run("s", 10, bench.config())
 
     def interrupt(study, trial, _report):
-        if trial.number == FIRST_CONFIRMING + 4:
+        if trial.number == FIRST_CONFIRMING_NUMBER + 4:
             study.stop()
 
     bench.confirm("s", seeds=2, epochs=5, on_epoch=interrupt)
     running = [t for t in confirming(bench) if t.state == "running"]
-    assert [t.number for t in running] == [FIRST_CONFIRMING + 4]
+    assert [t.number for t in running] == [FIRST_CONFIRMING_NUMBER + 4]
     bench.confirm("s")
-    assert bench.pool.started[0].number == FIRST_CONFIRMING + 4
+    assert bench.pool.started[0].number == FIRST_CONFIRMING_NUMBER + 4
     halves = bench.confirming_rows("s")
     bench.run("whole", 10, bench.config())
     bench.confirm("whole", seeds=2, epochs=5)

@@ -9,7 +9,7 @@ from attentune.studies.dashboard import cache
 from attentune.studies.dashboard.cache import VersionedCache
 
 
-def test_a_value_is_computed_once_a_version() -> None:
+def test_a_value_is_computed_once_per_version() -> None:
     cached, calls = VersionedCache(), []
 
     def compute() -> int:
@@ -23,7 +23,7 @@ def test_a_value_is_computed_once_a_version() -> None:
     assert cached.get("a", compute) == 2
 
 
-def test_the_least_recently_used_value_goes_first(monkeypatch) -> None:
+def test_the_least_recently_used_value_is_removed_first(monkeypatch) -> None:
     monkeypatch.setattr(cache, "MAX_VALUES", 2)
     cached = VersionedCache()
     for name in ("a", "b"):
@@ -35,11 +35,11 @@ def test_the_least_recently_used_value_goes_first(monkeypatch) -> None:
 
 
 def test_while_a_thread_computes_the_earlier_value_is_shown(monkeypatch) -> None:
-    monkeypatch.setattr(cache, "REST_FACTOR", 0)
+    monkeypatch.setattr(cache, "PAUSE_FACTOR", 0)
     monkeypatch.setattr(cache, "FIRST_WAIT_SECONDS", 60.0)
     cached, release = VersionedCache(), threading.Event()
     assert cached.get_in_background("a", lambda: 1) == 1
-    mark = cached.mark
+    version = cached.version
     cached.versions["complete"] += 1
 
     def compute() -> int:
@@ -48,6 +48,6 @@ def test_while_a_thread_computes_the_earlier_value_is_shown(monkeypatch) -> None
 
     assert cached.get_in_background("a", compute) == 1
     release.set()
-    while cached.mark == mark:
+    while cached.version == version:
         time.sleep(0.01)
     assert cached.get_in_background("a", compute) == 2
