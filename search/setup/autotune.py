@@ -1,9 +1,9 @@
 """Measure what a request left to `auto`: precision, memory layout, learning rate, workers per GPU.
 
-Precision and memory layout are what trains fastest on this device
+Precision and memory layout are those that train fastest on this device
 (`runners/calibration/precision.py`); the result is cached in the database. Learning rate and decay
 are tuned on the bare backbone (`runners/calibration/learning_rate.py`). All trials of the study
-then train alike.
+use the same values.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ logger = logging.getLogger(__name__)
 
 
 class ProbeCache(Protocol):
-    """Keeps the results of measurements for other studies; a `ProbeRepository` is one."""
+    """Stores the results of measurements for later studies, as `ProbeRepository` does."""
 
     def get(self, question: Mapping[str, str]) -> dict[str, Any] | None:
-        """The result that was put under this question; None if there is none."""
+        """The recorded result; None if there is none.
 
-    def put(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
-        """Keep a result, replacing an earlier one."""
+        `question` holds everything that the result depends on, by name.
+        """
+
+    def put(self, question: Mapping[str, str], result: Mapping[str, Any]) -> None:
+        """Record a result, replacing an earlier one."""
 
 
 def autotune_precision(
@@ -43,7 +46,7 @@ def autotune_precision(
     device: torch.device,
     probes: ProbeCache,
 ) -> Recipe:
-    """The recipe with precision and memory layout: those asked for, else those that train fastest.
+    """The recipe with the requested precision and memory layout, or those that train fastest.
 
     Args:
         request: names the backbone, and the precision and layout that may be tried.
@@ -54,30 +57,30 @@ def autotune_precision(
     """
     from ...runners.calibration.precision import lacks_bf16, probe_key, probe_precision
 
-    asked_precision = request.recipe_settings.get("precision", "auto")
-    if asked_precision == "bf16" and lacks_bf16(device):
+    requested_precision = request.recipe_settings.get("precision", "auto")
+    if requested_precision == "bf16" and lacks_bf16(device):
         logger.info(
             "this processor has no bf16 instructions: a step may take 10 to 30 times as long as in "
             "float32; --precision auto takes the fastest"
         )
-    variants = _variants(asked_precision, request.memory_format)
+    variants = _variants(requested_precision, request.memory_format)
     if len(variants) == 1:
         precision, channels_last = variants[0]
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
     question = probe_key(request.backbone, recipe, device)
-    question["variants"] = f"{asked_precision} {request.memory_format}"
-    answer = probes.get(question)
+    question["variants"] = f"{requested_precision} {request.memory_format}"
+    result = probes.get(question)
     origin = "known from an earlier probe"
-    if answer is None:
+    if result is None:
         probe = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
         milliseconds = dict(probe.milliseconds)
-        answer = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
-        probes.put(question, answer)
+        result = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
+        probes.put(question, result)
         origin = "probed on the bare backbone"
     logger.info(
-        "computing in %s, %s; --precision and --memory-format override this", answer["told"], origin
+        "computing in %s, %s; --precision and --memory-format override this", result["told"], origin
     )
-    return recipe.model_copy(update={key: answer[key] for key in ("precision", "channels_last")})
+    return recipe.model_copy(update={key: result[key] for key in ("precision", "channels_last")})
 
 
 def _variants(precision: Precision | str, memory_format: str) -> tuple[Variant, ...]:
@@ -136,9 +139,9 @@ def _log_attempt(attempt: Attempt) -> None:
 def autotune_workers_per_gpu(
     request: SearchRequest, recipe: Recipe, device: torch.device, probes: ProbeCache
 ) -> int:
-    """Workers per GPU: as asked for, else as many as raise the throughput.
+    """The requested number of workers per GPU, or the measured number that is fastest.
 
-    It is 1 without a GPU, and where the request says how many workers there are in total.
+    It is 1 without a GPU, and if the request sets the total number of workers.
 
     Args:
         request: names the backbone, and the numbers of workers that were asked for.
@@ -154,13 +157,13 @@ def autotune_workers_per_gpu(
     from ...runners.calibration.precision import probe_key
     from ...runners.calibration.workers_per_gpu import measure_workers_per_gpu
 
-    first = f"cuda:{device.index or 0}"
+    first_gpu = f"cuda:{device.index or 0}"
     question = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
-    answer = probes.get(question)
-    if answer is None:
+    result = probes.get(question)
+    if result is None:
         logger.info("measuring how many workers to run on each GPU")
-        measured = measure_workers_per_gpu(request.backbone, recipe, first)
-        answer = {"workers": measured.workers, "told": str(measured)}
-        probes.put(question, answer)
-    logger.info("%s; --workers-per-gpu overrides this", answer["told"])
-    return int(answer["workers"])
+        measured = measure_workers_per_gpu(request.backbone, recipe, first_gpu)
+        result = {"workers": measured.workers, "told": str(measured)}
+        probes.put(question, result)
+    logger.info("%s; --workers-per-gpu overrides this", result["told"])
+    return int(result["workers"])

@@ -63,7 +63,7 @@ class BackgroundAnalysis:
 
     @property
     def hypervolume_history(self) -> tuple[HypervolumeStep, ...] | None:
-        """The hypervolume of the front after each trial that changed it."""
+        """The hypervolume of the front as the search proceeded."""
         return self._cache.get_in_background(
             "hypervolume history",
             lambda: self._process.call(

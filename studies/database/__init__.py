@@ -1,4 +1,4 @@
-"""The database: connection, tables, migrations, and a repository for each thing that it holds.
+"""The database: connection, tables, migrations, and a repository for each kind of record.
 
 Only this folder uses SQLAlchemy.
 """

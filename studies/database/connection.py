@@ -1,8 +1,8 @@
 """Opening a database: finding it, checking it, and beginning its transactions.
 
-A database is one SQLite file in WAL mode, or one PostgreSQL database. SQLite's driver would begin
-transactions by itself, late and never with IMMEDIATE. That is switched off, and every transaction
-begins here:
+A database is one SQLite file in WAL mode, or one PostgreSQL database. By default, SQLite's driver
+begins a transaction only before the first write, and never with IMMEDIATE. That is switched off,
+and every transaction begins here:
 
     read      BEGIN             never blocks a writer and is never blocked by one
     write     BEGIN IMMEDIATE   synchronous=NORMAL: survives a crash of the process
@@ -47,7 +47,7 @@ _BEGIN = {
     "write": ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
     "commit": ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
 }
-_MIGRATION_LOCK = 0x61747475  # one advisory lock on PostgreSQL: "attu"
+_MIGRATION_LOCK = 0x61747475  # The key of an advisory lock on PostgreSQL: "attu" in ASCII.
 
 
 class Database:
@@ -136,7 +136,7 @@ class Database:
         self._migrate()
 
     def _migrate(self) -> None:
-        # Imported here, because opening an up-to-date database does without Alembic.
+        # Imported here, because opening an up-to-date database does not need Alembic.
         from alembic import command
         from alembic.config import Config
 
@@ -159,25 +159,36 @@ class Database:
         if "locked" in lowered:
             return (
                 f"{self.shown} was locked by another program for {BUSY_SECONDS} seconds; "
-                f"close what holds it and try again."
+                f"close that program and try again."
             )
         if "not a database" in lowered or "malformed" in lowered:
-            return f"{self.shown} is damaged or no SQLite database ({reason})."
+            return f"{self.shown} is damaged, or it is not an SQLite database ({reason})."
         if "readonly" in lowered or "unable to open" in lowered:
             return f"{self.shown} cannot be opened or written ({reason}); check its permissions."
         if "full" in lowered:
-            return f"{self.shown}: no space is left on the disk; free some, then `resume`."
+            return (
+                f"{self.shown} cannot be written, because the disk is full; free some space, then "
+                "continue with `attentune resume`."
+            )
         return f"{self.shown} cannot be used: {reason}"
 
 
 def insert_if_new(connection: Connection, row: type[Base], **values: Any) -> None:
-    """Insert a row unless its key exists: two coordinators may insert the same shared row."""
+    """Insert a row unless its key exists.
+
+    Two coordinators may insert the same row of a table that all studies share.
+
+    Args:
+        connection: inside a transaction.
+        row: the class of the row.
+        **values: its columns.
+    """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(dialect.insert(row).values(**values).on_conflict_do_nothing())
 
 
 def locate(target: str | Path | None) -> URL:
-    """The SQLAlchemy URL of a path or a URL; of None, that of the default database.
+    """The SQLAlchemy URL for a path or a URL; for None, that of the default database.
 
     Raises:
         StoreError: the URL cannot be read, or names a kind of database that is not supported.
@@ -195,7 +206,10 @@ def locate(target: str | Path | None) -> URL:
     kind = url.drivername.partition("+")[0]
     if kind == "sqlite":
         if not url.database or url.database == ":memory:":
-            raise StoreError("a study must outlive the process; name a file, such as attentune.db.")
+            raise StoreError(
+                "a database in memory would be lost when the process ends; name a file, such as "
+                "attentune.db."
+            )
         return _sqlite_url(Path(url.database))
     if kind not in ("postgresql", "postgres"):
         raise StoreError(f"{kind} is not supported; use an SQLite path or a postgresql:// URL.")
@@ -252,7 +266,7 @@ def _sqlite(path: Path, read_only: bool) -> Engine:
     address = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
     wal = path.with_name(path.name + "-wal")
     if read_only and not wal.exists() and not os.access(path.parent, os.W_OK):
-        # Reading a WAL database needs files beside it, unless it is declared unchangeable.
+        # Reading a WAL database creates files beside it, unless it is declared immutable.
         address += "&immutable=1"
 
     def connect() -> sqlite3.Connection:

@@ -100,7 +100,7 @@ class EpochRepository:
             return [_record(row) for row in connection.execute(query).mappings()]
 
     def last_id(self) -> int:
-        """The highest row id in the database: `read(study, after_id=…)` reads what comes later."""
+        """The highest row id in the database; `read(study, after_id=…)` reads the later ones."""
         query = select(func.coalesce(func.max(EpochRow.id), 0))
         with self._database.begin("read") as connection:
             return int(connection.execute(query).scalar_one())

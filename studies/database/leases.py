@@ -1,4 +1,4 @@
-"""The right to run a study: a lease with a heartbeat, taken over when its owner is dead.
+"""The right to run a study: a lease with a heartbeat, which can be taken over from a dead owner.
 
 Only one coordinator runs a study at a time. Optuna's heartbeat does not work with ask and tell, so
 this is attentune's own. A lease names host and process; the owner is dead when its process has
@@ -31,7 +31,11 @@ class LeaseRepository:
         self._database, self._studies = database, studies
 
     def acquire(self, study_or_name: Study) -> Lease:
-        """Take the right to run a study; StudyError names the process that has it, if one does."""
+        """Take the right to run a study.
+
+        Raises:
+            StudyError: another process has it, or the study has been removed.
+        """
         study = self._studies.record_of(study_or_name)
         token, host, pid = secrets.token_hex(16), socket.gethostname(), os.getpid()
         with self._database.begin("commit") as connection:
@@ -43,7 +47,7 @@ class LeaseRepository:
             if holder is not None and alive(holder):
                 raise StudyError(
                     f"the study {study.name!r} is being run by process {holder.pid} on "
-                    f"{holder.host} (last sign of life {holder.age:.0f} s ago); stop that one "
+                    f"{holder.host} (last sign of life {holder.age:.0f} s ago); stop that process "
                     f"first, or wait until it is done."
                 )
             connection.execute(delete(LeaseRow).where(LeaseRow.study_id == study.id))
@@ -60,12 +64,12 @@ class LeaseRepository:
             if connection.execute(update(LeaseRow).where(*own_row).values(heartbeat=now)).rowcount:
                 return
         raise StudyError(
-            f"another coordinator has taken over the study {lease.study!r}, since this one showed "
-            f"no sign of life for {STALE_SECONDS:.0f} s; this one stops."
+            f"another process has taken over the study {lease.study!r}, because this one showed no "
+            f"sign of life for {STALE_SECONDS:.0f} s; this process stops."
         )
 
     def release(self, lease: Lease) -> None:
-        """Give the right back. Nothing happens if another process has taken over."""
+        """End a lease. Nothing happens if another process has taken over."""
         with self._database.begin("write") as connection:
             own_row = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
             connection.execute(delete(LeaseRow).where(*own_row))
@@ -87,7 +91,7 @@ class LeaseRepository:
 
 
 def alive(lease: Lease) -> bool:
-    """Whether the owner of a lease may still be running; without a way to tell, it may."""
+    """Whether the owner of a lease may still be running; True if that cannot be determined."""
     if lease.age > STALE_SECONDS:
         return False
     if lease.host != socket.gethostname():

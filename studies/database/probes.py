@@ -14,22 +14,25 @@ from .schema import ProbeRow
 
 
 class ProbeRepository:
-    """The measurements of one database, each under the question that it answers."""
+    """The measurements of one database.
+
+    The key of a measurement is its `question`: everything that the result depends on, by name.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, question: Mapping[str, str]) -> dict[str, Any] | None:
-        """The result that was put under this question; None if there is none."""
+        """The recorded result; None if there is none."""
         query = select(ProbeRow.answer).where(ProbeRow.digest == digest_of(question))
         with self._database.begin("read") as connection:
-            answer = connection.execute(query).scalar_one_or_none()
-        return None if answer is None else dict(answer)
+            result = connection.execute(query).scalar_one_or_none()
+        return None if result is None else dict(result)
 
-    def put(self, question: Mapping[str, str], answer: Mapping[str, Any]) -> None:
-        """Keep a result, replacing an earlier one."""
+    def put(self, question: Mapping[str, str], result: Mapping[str, Any]) -> None:
+        """Record a result, replacing an earlier one."""
         digest = digest_of(question)
-        values = {"question": dict(question), "answer": dict(answer), "asked_at": datetime.now(UTC)}
+        values = {"question": dict(question), "answer": dict(result), "asked_at": datetime.now(UTC)}
         with self._database.begin("write") as connection:
             connection.execute(delete(ProbeRow).where(ProbeRow.digest == digest))
             insert_if_new(connection, ProbeRow, digest=digest, **values)

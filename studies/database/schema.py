@@ -2,7 +2,7 @@
 
 Every name starts with `attentune_`, so that Optuna's tables (`studies`, `trials`, …) in the same
 database stay as Optuna made them. `migrations/` builds what is described here; a test compares
-the two. A NaN in a float column is NULL, since SQLite has no other way to say it.
+the two. SQLite cannot store NaN, so a NaN in a float column is stored as NULL.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ READABLE = "0001"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, always aware and always UTC; SQLite would lose the zone."""
+    """A time that is always timezone-aware and in UTC; SQLite itself stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: UTC, without zone where the database knows none."""
+        """To the database: in UTC, for SQLite without the time zone."""
         if value is None:
             return None
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        """From the database: aware."""
+        """From the database: timezone-aware, in UTC."""
         if value is None or value.tzinfo:
             return value and value.astimezone(UTC)
         return value.replace(tzinfo=UTC)
@@ -62,7 +62,7 @@ class Base(DeclarativeBase):
 
 
 class StudyRow(Base):
-    """One study. `folder` names its artifacts: never reused, and safe whatever the name holds."""
+    """One study. `folder` is the folder of its artifacts, which no other study ever has."""
 
     __tablename__ = "attentune_studies"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -90,7 +90,7 @@ class ArchitectureRow(Base):
 
 
 class EnvironmentRow(Base):
-    """What trials ran on, stored once for all that ran on the same."""
+    """What trials ran on, stored once for all trials that ran on the same."""
 
     __tablename__ = "attentune_environments"
 
@@ -101,8 +101,8 @@ class EnvironmentRow(Base):
 class TrialRow(Base):
     """One trial. `number` is Optuna's number in the study of the same name.
 
-    One (architecture, seed) is trained once in a study, unless it failed: a failed one may be
-    tried again, hence a partial index and no plain constraint.
+    An architecture is trained once with each seed in a study. A failed trial may be repeated, so
+    this is a partial index and not a plain constraint.
     """
 
     __tablename__ = "attentune_trials"
@@ -147,7 +147,7 @@ class TrialRow(Base):
 
 
 class EpochRow(Base):
-    """One epoch of one trial. `id` only grows: a live reader asks for what lies beyond its last."""
+    """One epoch of one trial. `id` only grows, so that a live reader can ask for newer rows."""
 
     __tablename__ = "attentune_epochs"
     __table_args__ = (
@@ -181,7 +181,7 @@ class FailureRow(Base):
 
 
 class RejectionRow(Base):
-    """An architecture that a cost limit turned away before it was trained."""
+    """An architecture that a cost limit rejected before it was trained."""
 
     __tablename__ = "attentune_rejections"
     __table_args__ = (Index("attentune_rejections_study", "study_id"),)
@@ -198,7 +198,7 @@ class RejectionRow(Base):
 class ProbeRow(Base):
     """What was measured once for all studies, such as the fastest precision on a device.
 
-    `question` holds all that the answer depends on, `digest` is the hash of it.
+    `question` holds everything that the result in `answer` depends on; `digest` is its hash.
     """
 
     __tablename__ = "attentune_probes"
@@ -210,7 +210,7 @@ class ProbeRow(Base):
 
 
 class LeaseRow(Base):
-    """Who runs a study now. `heartbeat` is in seconds of the database's clock, since 1970."""
+    """The process that runs a study. `heartbeat` is in seconds since 1970, by the database."""
 
     __tablename__ = "attentune_leases"
 

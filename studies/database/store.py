@@ -1,4 +1,4 @@
-"""The store: everything that studies have learned, written by a coordinator and read by anybody.
+"""The store: the records of all studies of a database. One coordinator per study writes them.
 
     with Store.open("attentune.db", create=True) as store:
         study = store.studies.create("mine", backbone="resnet18", seed=0, config={...},
@@ -10,7 +10,7 @@
 
 Optuna keeps its own tables in the same database (`store.url`), and this package never touches them.
 Results, failures and new studies are on the disk when their method returns. Epochs survive a crash
-of the process, though not always a loss of power. A study is named by its record or its name.
+of the process, but not always a loss of power. Every method takes a study by record or by name.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Store:
     """An open database. Use it as a context manager, or `close` it.
 
     Attributes:
-        studies: what is searched, and how.
-        trials: what was trained, with rejections and environments.
-        epochs: of trials.
+        studies: names, configurations and time spent.
+        trials: trials, rejected architectures, and environments.
+        epochs: the epochs of all trials.
         leases: the right to run a study.
         probes: measurements that are made once for all studies.
     """
@@ -84,7 +84,10 @@ class Store:
 
     @property
     def artifacts(self) -> Path:
-        """The folder of checkpoints and weights: beside the file, or here for a server."""
+        """The folder of checkpoints and weights.
+
+        It is beside an SQLite file; for PostgreSQL it is in the working directory.
+        """
         if self._database.url.drivername == "sqlite":
             return Path(str(self._database.url.database)).parent / ARTIFACTS
         return Path.cwd() / ARTIFACTS
@@ -104,7 +107,7 @@ class Store:
         if holder is not None:
             raise StudyError(
                 f"the study {name!r} is being run by process {holder.pid} on {holder.host}; "
-                f"stop that first."
+                f"stop that process first."
             )
         self.studies.delete(study)
         shutil.rmtree(self.artifacts / study.folder, ignore_errors=True)

@@ -59,7 +59,7 @@ class StudyRepository:
             seed: of the study.
 
         Raises:
-            UsageError: no study may have that name.
+            UsageError: the name is not allowed.
             StudyError: a study of that name exists.
         """
         check_study_name(name)
@@ -69,7 +69,7 @@ class StudyRepository:
             "objectives": list(objectives),
             "config": dict(config),
             "seed": seed,
-            # A random folder is never taken for that of an earlier study whose database is gone.
+            # The folder is random, because artifacts of a deleted database may still be there.
             "folder": f"study-{secrets.token_hex(4)}",
             "created_at": datetime.now(UTC),
             "version": __version__,
@@ -85,7 +85,12 @@ class StudyRepository:
         return self.get(name)
 
     def check_new(self, name: str) -> None:
-        """Raise what `create` would: UsageError for a wrong name, StudyError for one in use."""
+        """Check that a study of this name can be created.
+
+        Raises:
+            UsageError: the name is not allowed.
+            StudyError: a study of that name exists.
+        """
         check_study_name(name)
         if any(study.name == name for study in self.read_all()):
             raise self._name_taken(name)
@@ -94,7 +99,7 @@ class StudyRepository:
         """The study of that name.
 
         Raises:
-            StudyError: there is none; it names the closest, or says how to start one.
+            StudyError: there is none; the message names similar ones, or how to start one.
         """
         with self._database.begin("read") as connection:
             row = connection.execute(select(*_COLUMNS).where(StudyRow.name == name)).first()
@@ -120,7 +125,7 @@ class StudyRepository:
             return _read_all(connection)
 
     def summarize(self) -> list[StudySummary]:
-        """All studies with the states of their searches' trials, oldest first."""
+        """All studies with the counts of their search trials by state, oldest first."""
         query = select(
             TrialRow.study_id,
             TrialRow.state,
@@ -138,7 +143,7 @@ class StudyRepository:
         return [_summary(record, by_study.get(record.id, {})) for record in studies]
 
     def update_config(self, study: Study, config: Mapping[str, Any]) -> StudyRecord:
-        """Replace the config of a study, as after a resume with a larger budget."""
+        """Replace the config of a study, for example if a resume has a larger budget."""
         record = self.record_of(study)
         with self._database.begin("commit") as connection:
             where = StudyRow.id == record.id
@@ -181,7 +186,7 @@ class StudyRepository:
 
     def _name_taken(self, name: str) -> StudyError:
         return StudyError(
-            f"the study {name!r} exists already in {self._database.shown}; go on with "
+            f"the study {name!r} exists already in {self._database.shown}; continue it with "
             f"`attentune resume {shlex.quote(name)}`, or choose another name."
         )
 

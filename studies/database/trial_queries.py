@@ -51,7 +51,7 @@ TABLE_COLUMNS = (
     *(getattr(TrialRow, cost) for cost in COST_KEYS),
     TrialRow.seconds,
     TrialRow.worker,
-    # As the driver gives them: parsing a hundred thousand texts as moments takes a second.
+    # As the driver returns them, because parsing a hundred thousand of them takes a second.
     type_coerce(TrialRow.started_at, NullType()),
     type_coerce(TrialRow.finished_at, NullType()),
 )
@@ -85,9 +85,10 @@ def with_role(confirming: bool) -> ColumnElement[bool]:
 
 
 def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:
-    """The condition that a trial belongs to a study, for queries that choose by row id.
+    """The condition that a trial belongs to a study, for queries that select by row id.
 
-    The sum keeps SQLite from using the index over studies, which would read the study's every row.
+    The `+ 0` keeps SQLite from using the index over studies, with which it would read every row of
+    the study.
     """
     return TrialRow.study_id + 0 == study.id
 

@@ -45,7 +45,7 @@ from .trial_queries import (
 Facts = Mapping[str, str]
 
 MAX_ROWS_PER_PART = 4000
-"""Rows that are read at once where there are many: tens of thousands at once are slower."""
+"""Rows that are fetched at once; fetching tens of thousands at once is slower."""
 
 
 class TrialRepository:
@@ -73,10 +73,10 @@ class TrialRepository:
             study: by record or name.
             number: of the trial in the study.
             architecture: what is trained.
-            seed: with which seed.
+            seed: of the trial.
             role: `BASELINE`, `SEARCH` or `CONFIRM`.
-            costs: where they are known already.
-            worker: which trains it, where that is known already.
+            costs: None if they are not known yet.
+            worker: the worker that trains it; None if that is not known yet.
 
         Raises:
             StudyError: the number is taken, or this architecture has run with this seed before and
@@ -210,13 +210,13 @@ class TrialRepository:
         *,
         number: int | None = None,
     ) -> None:
-        """Record that a cost limit turned an architecture away before training.
+        """Record that a cost limit rejected an architecture before training.
 
         Args:
             study: by record or name.
             architecture: what was rejected.
             reason: which limit it exceeds.
-            number: of a trial that was started only to measure it, which is withdrawn.
+            number: of the trial that was started to measure it, which is removed.
         """
         record = self._studies.record_of(study)
         values = {
@@ -244,9 +244,9 @@ class TrialRepository:
     def read(
         self, study: Study, *, state: State | None = None, confirming: bool = False
     ) -> list[TrialRecord]:
-        """The trials of a search by number, or those that confirm it.
+        """The trials of a search, or its confirming trials, by number.
 
-        Confirming trials are judged on other data, so they are never among those of the search.
+        Confirming trials are evaluated on the test split, so they are never returned together.
 
         Args:
             study: by record or name.
@@ -269,7 +269,7 @@ class TrialRepository:
         raise StudyError(f"the study {record.name!r} has no trial {number}; {known}.")
 
     def get_many(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
-        """The trials of those numbers that exist, by number."""
+        """The trials with these numbers, by number; unknown numbers are ignored."""
         return self._read(study, select(*RECORD_COLUMNS).where(TrialRow.number.in_(numbers)))
 
     def _read(self, study: Study, query: Any) -> list[TrialRecord]:
@@ -318,7 +318,7 @@ class TrialRepository:
             yield from connection.execute(query).partitions(MAX_ROWS_PER_PART)
 
     def read_rejections(self, study: Study) -> list[RejectionRecord]:
-        """What cost limits turned away, in order."""
+        """The architectures that cost limits rejected, in order."""
         query = select(
             RejectionRow.architecture,
             RejectionRow.architecture_key,
@@ -331,7 +331,7 @@ class TrialRepository:
             return [RejectionRecord(*row) for row in rows]
 
     def read_environments(self, study: Study) -> dict[str, dict[str, str]]:
-        """What the trials of a study ran on, by the digest that their records name."""
+        """What the trials of a study ran on, by the digest in `TrialRecord.environment`."""
         record = self._studies.record_of(study)
         used = select(TrialRow.environment).where(TrialRow.study_id == record.id)
         query = select(EnvironmentRow.digest, EnvironmentRow.facts)
@@ -348,7 +348,7 @@ def _start(
     costs: Costs | None,
     **values: Any,
 ) -> None:
-    """Insert a running trial; IntegrityError if its number, or architecture and seed, are taken."""
+    """Insert a running trial; IntegrityError if its number or its (architecture, seed) exists."""
     key, text = architecture.key, str(architecture)
     insert_if_new(connection, ArchitectureRow, key=key, text=text, backbone=architecture.backbone)
     values |= {"architecture_key": key, "state": "running", "epochs": 0}
@@ -365,7 +365,7 @@ def _close(
     environment: Facts | None,
     **values: Any,
 ) -> int:
-    """End a running trial in that state; its row id."""
+    """Record that a running trial has ended in a state; return its row id."""
     trial_id = running_trial_id(connection, study, number)
     if values.get("seconds") is None:
         spent = select(func.sum(EpochRow.seconds)).where(EpochRow.trial_id == trial_id)

@@ -1,4 +1,4 @@
-"""Alembic's entry: run the revisions on the connection that `database.py` hands over."""
+"""Alembic's entry point: run the revisions on the connection that `connection.py` passes."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class NoProbes:
     def get(self, question):
         raise AssertionError(question)
 
-    def put(self, question, answer):
-        raise AssertionError((question, answer))
+    def put(self, question, result):
+        raise AssertionError((question, result))
 
 
 def resolved(**changes) -> StudyConfig:

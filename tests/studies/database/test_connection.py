@@ -77,7 +77,7 @@ def make_broken(path: Path) -> None:
         (make_empty, False, "holds no attentune studies; start one"),
         (make_other_database, False, "holds no attentune studies; start one"),
         (make_newer, True, r"written by a newer attentune \(schema 0999.*pip install -U"),
-        (make_broken, True, "is damaged or no SQLite database"),
+        (make_broken, True, "is damaged, or it is not an SQLite database"),
     ],
 )
 def test_a_wrong_file_is_refused_in_a_sentence(
@@ -92,8 +92,8 @@ def test_a_wrong_file_is_refused_in_a_sentence(
     ("target", "says"),
     [
         ("missing/deep/x.db", "the folder .*missing/deep does not exist; make it first"),
-        ("sqlite://", "must outlive the process; name a file"),
-        ("sqlite:///:memory:", "must outlive the process"),
+        ("sqlite://", "would be lost when the process ends; name a file"),
+        ("sqlite:///:memory:", "would be lost when the process ends"),
         ("mysql://me@host/db", "mysql is not supported; use an SQLite path or a postgresql://"),
         ("postgresql://me@host:port/db", "the database URL cannot be read; it looks like"),
         ("://", "the database URL cannot be read"),

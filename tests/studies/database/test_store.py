@@ -336,7 +336,7 @@ def test_a_silent_coordinator_is_succeeded_and_told(
     silent = store.leases.acquire(study)
     monkeypatch.setattr("attentune.studies.database.leases.STALE_SECONDS", -1.0)
     new = store.leases.acquire(study)
-    with pytest.raises(StudyError, match="another coordinator has taken over"):
+    with pytest.raises(StudyError, match="another process has taken over"):
         store.leases.heartbeat(silent)
     store.leases.release(silent)
     store.leases.heartbeat(new)

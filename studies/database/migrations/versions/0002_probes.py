@@ -1,4 +1,4 @@
-"""What is measured once for all studies."""
+"""The table of measurements that are made once for all studies."""
 
 from __future__ import annotations
 
