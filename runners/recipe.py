@@ -76,7 +76,7 @@ class Recipe(BaseModel):
 
     epochs: int = Field(8, ge=1, description="Epochs per trial.")
     batch_size: int = Field(128, ge=2, description="Images per training step.")
-    optimizer: Optimizer = Field("adamw", description="Optimizer.")
+    optimizer: Optimizer = Field("adamw", description="Optimizer of the weights.")
     lr: float = Field(RATES["adamw"].lr, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(RATES["adamw"].weight_decay, ge=0, description="Weight decay.")
     schedule: Schedule = Field(
@@ -88,7 +88,12 @@ class Recipe(BaseModel):
     decay: float = Field(
         0.4, ge=0, le=1, description="Fraction of the steps, the last ones, in which it falls."
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing.")
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Label smoothing: the share of each label that is spread over all classes.",
+    )
     ema: float = Field(
         0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0: no average."
     )
@@ -107,7 +112,8 @@ class Recipe(BaseModel):
         True, description="Store feature maps with their channels last in memory."
     )
     cuda_graph: bool = Field(
-        True, description="Capture training steps as CUDA graphs where the GPU can."
+        True,
+        description="Capture training steps as CUDA graphs, if the GPU and the network allow it.",
     )
 
     @model_validator(mode="after")

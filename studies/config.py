@@ -119,7 +119,7 @@ class StudyConfig(BaseModel):
     space: Space
     objectives: ObjectiveNames = DEFAULT_OBJECTIVES
     limits: dict[str, float] = {}
-    sampler: SamplerName = Field(DEFAULT_SAMPLER, description="Proposes the next architecture.")
+    sampler: SamplerName = Field(DEFAULT_SAMPLER, description="Method that proposes architectures.")
     pruning: Pruning = Field(default_factory=Pruning)
     seed: int = Field(0, ge=0, description="Seed of the study.")
     device: str = "cpu"

@@ -20,7 +20,7 @@ def confirm(
     top: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of finalists on the Pareto front; its knee is added. Default: 3."
+            min=1, help="Number of finalists from the Pareto front; the knee is added. Default: 3."
         ),
     ] = None,
     seeds: Annotated[

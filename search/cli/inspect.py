@@ -22,7 +22,7 @@ from .shared import Json, out, plain_table, print_json
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Side of the images, in pixels. Default: the backbone's.")
 ]
-StemOption = Annotated[Stem, typer.Option(help="native, or small for tiny images.")]
+StemOption = Annotated[Stem, typer.Option(help="Stem of the backbone; small is for tiny images.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def sites(
 
 
 def attentions(
-    name: Annotated[str | None, typer.Argument(help="Show this one in detail.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Attention to show in detail.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the attentions of the catalogue, or show one."""
@@ -73,7 +73,7 @@ _KINDS = {
     "channel": "channel: what to attend to",
     "spatial": "spatial: where to attend",
     "mixed": "mixed: what to attend to, and where",
-    "global": "global: every location attends to all others",
+    "global": "global: all locations attend to all",
 }
 
 

@@ -54,12 +54,18 @@ def print_json(value: Any) -> None:
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without frame; a column whose name starts with `>` is right-aligned."""
+    """A table without frame; a column whose name starts with `>` is right-aligned.
+
+    Long words in the other columns continue on the next line, so that nothing is cut off.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         right = name.startswith(">")
         table.add_column(
-            name.removeprefix(">"), justify="right" if right else "left", no_wrap=right
+            name.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="ellipsis" if right else "fold",
         )
     return table
 

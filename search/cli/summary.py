@@ -75,7 +75,6 @@ def print_summary(store: Store, record: StudyRecord) -> None:
 def _print_front(findings: Findings) -> None:
     costs = [f">{cost.name}" for cost in findings.costs]
     table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
-    table.columns[-1].overflow = "fold"
     baselines = [b for b in findings.baselines if b not in findings.front]
     for summary in findings.front[-MAX_FRONT_ROWS:]:
         table.add_row(*_summary_row(summary, findings))
@@ -158,7 +157,6 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
 def print_confirmation(confirmation: Confirmation, console: Console) -> None:
     """The contenders with their differences to the bare backbone, and what can be claimed."""
     table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
-    table.columns[-1].overflow = "fold"
     for contender in confirmation.contenders:
         style = "" if contender.finalist else "dim"
         table.add_row(*_contender_row(contender), style=style)

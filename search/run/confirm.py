@@ -120,11 +120,6 @@ def read_confirmation(store: Store, study: str) -> Confirmation | None:
     return confirmed(record, findings, store.trials.read(record, confirming=True))
 
 
-def _default_plan(searched_epochs: int) -> ConfirmPlan:
-    epochs = math.ceil(DEFAULT_EPOCH_FACTOR * searched_epochs)
-    return ConfirmPlan((), DEFAULT_FINALISTS, DEFAULT_SEEDS, epochs, searched_epochs)
-
-
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:
     return StudyError(
         f"the finalists of {record.name!r} are confirmed with {plan.epochs} epochs already; "

@@ -56,10 +56,10 @@ class LeftOpen:
 
 LEFT_OPEN: dict[str, LeftOpen] = {
     "sampler": LeftOpen("auto", "grid if every architecture fits into the trials, else additive"),
-    "workers": LeftOpen(None, "one per core on a CPU, as --workers-per-gpu says on GPUs"),
-    "workers_per_gpu": LeftOpen("auto", "1, 2 or 4, as long as the measured throughput rises"),
+    "workers": LeftOpen(None, "one per core on a CPU; --workers-per-gpu on each GPU"),
+    "workers_per_gpu": LeftOpen("auto", "1, 2 or 4, while the measured throughput rises"),
     "image_size": LeftOpen(None, "depends on the data"),
-    "stem": LeftOpen("auto", "small where the last feature map would be below 4×4"),
+    "stem": LeftOpen("auto", "small if the last feature map would be smaller than 4×4"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
     "weight_decay": LeftOpen(
         None, " or ".join(f"{rates.weight_decay:g} with {name}" for name, rates in RATES.items())
@@ -124,20 +124,20 @@ class SearchRequest(_SharedSettings):
     backbone: str = Field(description="timm model, e.g. resnet18.")
     space: str = Field("quick", description="Search space: quick, where, full, or a TOML file.")
     attention: Names | None = Field(
-        None, description="Attention that may be chosen, instead of the space's."
+        None, description="Attention to choose from, in place of the space's."
     )
     ratio: tuple[int, ...] | None = Field(
-        None, description="Reduction ratio that may be chosen, instead of the space's."
+        None, description="Reduction ratio to choose from, in place of the space's."
     )
     position: Names | None = Field(
-        None, description="Position that may be chosen, instead of the space's."
+        None, description="Position to choose from, in place of the space's."
     )
     granularity: Literal["network", "stage", "block"] | None = Field(
-        None, description="Level at which attentions are chosen, instead of the space's."
+        None, description="Level at which attentions are chosen, in place of the space's."
     )
     start: Literal["paper", "identity"] | None = Field(
         None,
-        description="How a module begins, as published (paper) or as the identity, instead of the "
+        description="How a module begins, as published (paper) or as the identity, in place of the "
         "space's setting.",
     )
 
@@ -158,9 +158,9 @@ class SearchRequest(_SharedSettings):
     )
     pruner: Pruning = Field(
         default_factory=Pruning,
-        description="Which trials are stopped early: front stops those unlikely to reach the "
-        "Pareto front, asha all but the best third at each rung, none nothing. Settings follow a "
-        "colon, e.g. front:chance=0.2.",
+        description="Stops trials early: front stops those that are unlikely to reach the Pareto "
+        "front; asha stops all but the best third at each rung; none stops no trial. Settings "
+        "follow a colon, e.g. front:chance=0.2.",
     )
     seed: int = Field(0, ge=0, description=StudyConfig.model_fields["seed"].description)
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
@@ -270,6 +270,9 @@ def _read_file(config: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{config} is not valid TOML: {error}") from None
     fields = {name.replace("-", "_"): value for name, value in fields.items()}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            raise UsageError(f"{config}: settings need no table; remove the line [{name}]")
     _check_names(fields, f"{config}: ")
     return fields
 

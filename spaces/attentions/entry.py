@@ -72,7 +72,7 @@ class Option:
             too_high = self.high is not None and number > self.high
             if not (too_low or too_high or (self.odd and number % 2 == 0)):
                 return number
-        raise ValueError(f"{self.name} must be {self.legal}, not {text!r}")
+        raise ValueError(f"{self.name} cannot be {text!r}; legal: {self.legal}")
 
     def _number(self, text: str) -> int | float | None:
         if not isinstance(self.default, float):

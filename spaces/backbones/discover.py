@@ -172,7 +172,8 @@ def _discover_native(
     site_list = _list_sites(record, stages)
     if not site_list:
         raise BackboneError(
-            f"{backbone} has no site for an attention: {_explain_no_sites(record, stages)}"
+            f"{backbone} has no site for an attention: {_explain_no_sites(record, stages)}; choose "
+            "a backbone that works on feature maps, such as resnet18"
         )
     with_sites = {(site.stage, site.block) for site in site_list}
     paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)

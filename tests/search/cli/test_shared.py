@@ -7,7 +7,7 @@ import logging
 
 import pytest
 import typer
-from attentune.search.cli.shared import StudyCommands, messages_on
+from attentune.search.cli.shared import StudyCommands, messages_on, plain_table
 from rich.console import Console
 
 
@@ -32,6 +32,16 @@ def test_commands_name_study_and_database_so_that_they_can_be_copied():
     commands = StudyCommands("my study", "my file.db")
     assert commands.command("resume") == "attentune resume 'my study' --db 'my file.db'"
     assert StudyCommands("s", None).command("report", "-o r.html") == "attentune report s -o r.html"
+
+
+def test_a_table_cuts_no_long_word_off():
+    architecture = "test_resnet+ca(r=4,start=identity)@s1-s2.residual"
+    table = plain_table("", ">number")
+    table.add_row(architecture, "1")
+    text = io.StringIO()
+    Console(file=text, width=20).print(table)
+    rows = text.getvalue().splitlines()[1:]
+    assert "".join(row[:12].strip() for row in rows) == architecture
 
 
 def test_an_interrupted_command_says_how_to_continue_and_exits_with_130():

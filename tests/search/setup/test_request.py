@@ -30,6 +30,7 @@ def test_options_take_precedence_over_the_file(tmp_path):
         ("epoch = 3", "unknown setting 'epoch'; did you mean 'epochs'"),
         ("epochs = ", "is not valid TOML"),
         ("data_seed = 1", "unknown setting 'data_seed'"),
+        ("[search]\nepochs = 3", r"settings need no table; remove the line \[search\]"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path, text, message):

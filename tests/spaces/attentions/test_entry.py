@@ -25,12 +25,12 @@ def test_option_reads_a_legal_value(name, option, text, value):
 @pytest.mark.parametrize(
     ("name", "option", "text", "legal"),
     [
-        ("se", "r", "0", "r must be whole number ≥ 1"),
-        ("se", "r", "auto", "r must be whole number ≥ 1"),
-        ("se", "bias", "1", "bias must be true or false"),
-        ("se", "start", "warm", "start must be paper or identity"),
-        ("eca", "k", "4", "k must be auto or odd whole number ≥ 1"),
-        ("cbam", "k", "1", "k must be odd whole number ≥ 3"),
+        ("se", "r", "0", "r cannot be '0'; legal: whole number ≥ 1"),
+        ("se", "r", "auto", "r cannot be 'auto'; legal: whole number ≥ 1"),
+        ("se", "bias", "1", "bias cannot be '1'; legal: true or false"),
+        ("se", "start", "warm", "start cannot be 'warm'; legal: paper or identity"),
+        ("eca", "k", "4", "k cannot be '4'; legal: auto or odd whole number ≥ 1"),
+        ("cbam", "k", "1", "k cannot be '1'; legal: odd whole number ≥ 3"),
     ],
 )
 def test_option_refuses_an_illegal_value_and_names_the_legal_ones(name, option, text, legal):

@@ -26,9 +26,9 @@ def test_options_come_from_the_signature(register):
     }
     assert entry.option("mode").legal == "sum or product"
     assert entry.option("gain").parse("1e-3") == 0.001
-    with pytest.raises(ValueError, match="gain must be number, not 'inf'"):
+    with pytest.raises(ValueError, match="gain cannot be 'inf'; legal: number"):
         entry.option("gain").parse("inf")
-    with pytest.raises(ValueError, match=r"waves must be whole number, not '2\.5'"):
+    with pytest.raises(ValueError, match=r"waves cannot be '2\.5'; legal: whole number"):
         entry.option("waves").parse("2.5")
 
 
