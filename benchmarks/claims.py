@@ -34,7 +34,7 @@ from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
     Confirmation,
-    confirmation,
+    analyse_confirming_trials,
     finalists,
 )
 from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
@@ -91,7 +91,7 @@ def simulate_confirmation(
         for seed in range(SEEDS)
     ]
     plan = ConfirmPlan(tuple(texts), TOP, SEEDS, epochs=20, searched_epochs=8)
-    return confirmation(analysis, confirming, plan)
+    return analyse_confirming_trials(analysis, confirming, plan)
 
 
 def gain_of_se(text: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.confirmation import Confirmation, confirmation
+from attentune.studies.analysis.confirmation import Confirmation, analyse_confirming_trials
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
@@ -54,7 +54,7 @@ def study(*objectives: str, **config: Any) -> StudyRecord:
     return StudyRecord(1, "s", "f", NOW, "0.1.0", BARE, names, StoredConfig(config), 0)
 
 
-def confirmed(
+def example_confirmation(
     search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: int
 ) -> Confirmation:
     """A confirmation with these test accuracies by architecture, one for each seed."""
@@ -65,7 +65,7 @@ def confirmed(
         if accuracy is not None
     ]
     settings = {"top": 3, "seeds": 5, "epochs": 20, "searched_epochs": 8, **plan}
-    return confirmation(
+    return analyse_confirming_trials(
         analyse(study("accuracy"), search), trials, ConfirmPlan(tuple(accuracies), **settings)
     )
 

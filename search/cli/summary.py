@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...studies.analysis import analyse
-from ...studies.analysis.confirmation import Confirmation, Contender, confirmed
+from ...studies.analysis.confirmation import Confirmation, Contender, analyse_confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
@@ -63,7 +63,9 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
     if findings.front:
         _print_front(findings)
-    if confirmation := confirmed(record, findings, store.trials.read(record, confirming=True)):
+    if confirmation := analyse_confirmation(
+        record, findings, store.trials.read(record, confirming=True)
+    ):
         print_line(f"\nConfirmation: {conclusion(confirmation)}")
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:MAX_FAILURES]:

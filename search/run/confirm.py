@@ -15,7 +15,7 @@ from ...errors import StudyError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import Confirmation, confirmed, finalists
+from ...studies.analysis.confirmation import Confirmation, analyse_confirmation, finalists
 from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
 from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
@@ -117,7 +117,7 @@ def read_confirmation(store: Store, study: str) -> Confirmation | None:
     """What a study's confirming trials show so far; None if no confirmation was begun."""
     record = store.studies.get(study)
     findings = analyse(record, store.trials.read(record))
-    return confirmed(record, findings, store.trials.read(record, confirming=True))
+    return analyse_confirmation(record, findings, store.trials.read(record, confirming=True))
 
 
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:

@@ -156,7 +156,7 @@ def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
     return tuple(chosen)
 
 
-def confirmation(
+def analyse_confirming_trials(
     findings: Findings, trials: Sequence[TrialRecord], plan: ConfirmPlan
 ) -> Confirmation:
     """Analyse confirming trials.
@@ -194,7 +194,7 @@ def confirmation(
     )
 
 
-def confirmed(
+def analyse_confirmation(
     study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> Confirmation | None:
     """Analyse the confirming trials of a study; None if no confirmation was begun.
@@ -205,7 +205,7 @@ def confirmed(
         trials: those that confirm it.
     """
     plan = study.config.confirmation
-    return None if plan is None else confirmation(findings, trials, plan)
+    return None if plan is None else analyse_confirming_trials(findings, trials, plan)
 
 
 def confirmation_json(confirmation: Confirmation, sentence: str) -> dict[str, Any]:

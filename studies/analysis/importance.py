@@ -17,7 +17,7 @@ MIN_ARCHITECTURES = 8
 """Architectures from which on importances are computed."""
 
 
-def importances(points: Sequence[ArchitectureSummary], stages: int) -> dict[str, float]:
+def estimate_importances(points: Sequence[ArchitectureSummary], stages: int) -> dict[str, float]:
     """How much of the accuracy's variation each stage's attention explains; they add up to 1.
 
     fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few, and

@@ -43,7 +43,9 @@ class MainEffect:
     architectures: int
 
 
-def main_effects(points: Sequence[ArchitectureSummary], stages: int) -> tuple[MainEffect, ...]:
+def estimate_main_effects(
+    points: Sequence[ArchitectureSummary], stages: int
+) -> tuple[MainEffect, ...]:
     """The effects that the architectures of a study identify; empty if there are too few.
 
     Factors other than the attention are left out if only one level was tried.

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..analysis.findings import ArchitectureSummary
 from ..analysis.hypervolume import HypervolumeStep, hypervolume_history
-from ..analysis.importance import importances
-from ..analysis.main_effects import MainEffect, main_effects
+from ..analysis.importance import estimate_importances
+from ..analysis.main_effects import MainEffect, estimate_main_effects
 from .background import BackgroundProcess
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
@@ -50,7 +50,9 @@ class BackgroundAnalysis:
         """What each attention, stage, position and ratio adds."""
         return self._cache.get_in_background(
             "main effects",
-            lambda: self._process.call(main_effects, self._sample(), self._analysis.stages),
+            lambda: self._process.call(
+                estimate_main_effects, self._sample(), self._analysis.stages
+            ),
         )
 
     @property
@@ -58,7 +60,7 @@ class BackgroundAnalysis:
         """How much of the accuracy's variation each stage explains."""
         return self._cache.get_in_background(
             "importances",
-            lambda: self._process.call(importances, self._sample(), self._analysis.stages),
+            lambda: self._process.call(estimate_importances, self._sample(), self._analysis.stages),
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from ..analysis.confirmation import Confirmation, confirmed
+from ..analysis.confirmation import Confirmation, analyse_confirmation
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
@@ -29,6 +29,6 @@ class LiveConfirmation:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                 trials = store.trials.read(study, confirming=True)
                 current = store.studies.get(study.name)  # Its config holds the ConfirmPlan.
-                self._value = confirmed(current, self._analysis.findings(), trials)
+                self._value = analyse_confirmation(current, self._analysis.findings(), trials)
                 self._refreshed_at = time.monotonic()
             return self._value

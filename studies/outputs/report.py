@@ -23,7 +23,7 @@ from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
 from ..analysis.analyse import analyse, group_failures
-from ..analysis.confirmation import confirmed
+from ..analysis.confirmation import analyse_confirmation
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
 from ..figures.themes import DARK, LIGHT
@@ -77,7 +77,7 @@ def render(store: Store, study: StudyRecord) -> str:
     """The HTML of a study's report."""
     trials = store.trials.read(study)
     findings = analyse(study, trials)
-    confirmation = confirmed(study, findings, store.trials.read(study, confirming=True))
+    confirmation = analyse_confirmation(study, findings, store.trials.read(study, confirming=True))
     drafts = study_figures(findings, trials, store.epochs.read(study), confirmation)
     figures = [ReportFigure.drawn(draft) for draft in drafts]
     templates = jinja2.Environment(

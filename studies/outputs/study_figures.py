@@ -11,8 +11,8 @@ from plotly.graph_objects import Figure as Figure
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings
 from ..analysis.hypervolume import hypervolume_history
-from ..analysis.importance import importances
-from ..analysis.main_effects import main_effects
+from ..analysis.importance import estimate_importances
+from ..analysis.main_effects import estimate_main_effects
 from ..analysis.trial_table import TrialTable
 from ..figures.confirmation import confirmation_figure
 from ..figures.heatmap import heatmap_figure
@@ -62,8 +62,8 @@ def study_figures(
         confirmation: what was confirmed; None leaves its figure out.
     """
     stages = len(findings.table.stages)
-    effects = main_effects(findings.architectures, stages)
-    shares = importances(findings.architectures, stages)
+    effects = estimate_main_effects(findings.architectures, stages)
+    shares = estimate_importances(findings.architectures, stages)
     history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
     return [
         *([] if confirmation is None else [_confirmation(confirmation)]),

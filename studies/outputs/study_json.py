@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis import analyse
-from ..analysis.confirmation import confirmation_json, confirmed
+from ..analysis.confirmation import analyse_confirmation, confirmation_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..text.confirmation import conclusion
@@ -34,7 +34,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     confirmation = None
     if record.config.confirmation is not None:
         confirming = store.trials.read(record, confirming=True)
-        judged = confirmed(record, analyse.analyse(record, trials), confirming)
+        judged = analyse_confirmation(record, analyse.analyse(record, trials), confirming)
         confirmation = judged and confirmation_json(judged, conclusion(judged))
     return {**listed, "confirmation": confirmation}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attentune.studies.analysis.main_effects import main_effects
+from attentune.studies.analysis.main_effects import estimate_main_effects
 from example_records import trial
 from planted_accuracies import STAGES, every_architecture, points, points_of
 
@@ -14,7 +14,7 @@ def effect(found, level: str):
 
 
 def test_planted_effects_are_found_in_points_per_stage() -> None:
-    found = main_effects(points(noise=0.001), STAGES)
+    found = estimate_main_effects(points(noise=0.001), STAGES)
     assert {(e.factor, e.level) for e in found} == {
         *(("attention", name) for name in ("se", "eca")),
         *(("stage", f"s{n}") for n in (1, 2, 3)),
@@ -39,14 +39,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
             trial(i, text, 0.7 + 0.02 * str(text).count("eca") + 0.01 * rng.normal())
             for i, text in enumerate(map(str, chosen))
         ]
-        eca = effect(main_effects(points_of(rows), STAGES), "eca")
+        eca = effect(estimate_main_effects(points_of(rows), STAGES), "eca")
         inside += eca.low <= 0.02 <= eca.high
     assert 180 <= inside <= 199  # 95 % of 200 is 190, with a deviation of 3
 
 
 def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
-    assert main_effects((), STAGES) == ()
-    assert main_effects(points(take=3), STAGES) == ()
+    assert estimate_main_effects((), STAGES) == ()
+    assert estimate_main_effects(points(take=3), STAGES) == ()
     together = points_of(
         trial(i, text, 0.7 + 0.01 * i)
         for i, text in enumerate(
@@ -60,7 +60,9 @@ def test_what_the_architectures_do_not_tell_apart_is_left_out() -> None:
             ]
         )
     )
-    assert {e.level for e in main_effects(together, STAGES) if e.factor == "attention"} <= {"ca"}
+    assert {
+        e.level for e in estimate_main_effects(together, STAGES) if e.factor == "attention"
+    } <= {"ca"}
 
 
 def test_an_attention_everywhere_counts_in_every_stage() -> None:
@@ -72,4 +74,4 @@ def test_an_attention_everywhere_counts_in_every_stage() -> None:
             trial(3, "net+se(r=4)@s2-s3.residual", 0.74),
         ]
     )
-    assert effect(main_effects(rows, STAGES), "se").mean == pytest.approx(0.02)
+    assert effect(estimate_main_effects(rows, STAGES), "se").mean == pytest.approx(0.02)

@@ -14,14 +14,14 @@ from attentune.studies.text.confirmation import (
     interval_points,
     rank_warning,
 )
-from example_records import BARE, confirmed, searched, spread
+from example_records import BARE, example_confirmation, searched, spread
 
 
 def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
     names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
     search = searched(dict(zip(names, (0.60, 0.66, 0.65, 0.67, 0.62), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.740, 0.7402, 0.7399, 0.7005)), strict=True))
-    confirmation = confirmed(search, test)
+    confirmation = example_confirmation(search, test)
     sentence = conclusion(confirmation)
     assert (
         "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
@@ -37,7 +37,7 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
 
 def test_without_a_claim_it_says_what_would_have_been_found() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    confirmation = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
+    confirmation = example_confirmation(search, {BARE: spread(0.70), SPACE[0]: spread(0.701)})
     assert conclusion(confirmation).startswith("No architecture can be claimed to be better")
     assert "with a power of 80 %" in conclusion(confirmation)
     assert not confirmation.pairs
@@ -45,7 +45,7 @@ def test_without_a_claim_it_says_what_would_have_been_found() -> None:
 
 def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
     search = searched({BARE: 0.60, SPACE[0]: 0.66})
-    confirmation = confirmed(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
+    confirmation = example_confirmation(search, {BARE: spread(0.70), SPACE[0]: spread(0.60)})
     assert "`se(r=4)@s1.residual` is worse than it" in conclusion(confirmation)
     assert not confirmation.better
 
@@ -54,7 +54,7 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
     names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
     search = searched(dict(zip(names, (0.70, 0.66, 0.65, 0.62, 0.60), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.710, 0.725, 0.740, 0.755)), strict=True))
-    confirmation = confirmed(search, test)
+    confirmation = example_confirmation(search, test)
     assert confirmation.agreement is not None
     assert confirmation.agreement.rho == pytest.approx(-1.0)
     assert "Search again with more epochs" in (rank_warning(confirmation) or "")
@@ -73,7 +73,7 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
 def test_too_little_to_tell_is_said_as_such(
     accuracies: dict[str, list[float | None]], words: str
 ) -> None:
-    confirmation = confirmed(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
+    confirmation = example_confirmation(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)
     assert words in conclusion(confirmation)
     assert rank_warning(confirmation) is None
 
