@@ -1,6 +1,6 @@
-"""What to try next: proposals, the coordinator's loop, and the command line that ties it together.
+"""What to try next: proposals, the coordinator's loop, and the command line.
 
-`attentune.search` is this folder and, since it is what the package is for, a function too:
+`attentune.search` is both this package and the main function of the public API:
 `attentune.search("mine", backbone="resnet18", data="photos")` calls `run.study.search`.
 """
 

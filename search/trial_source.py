@@ -1,4 +1,4 @@
-"""Where the coordinator gets its trials from: the protocol, and the values that it uses."""
+"""The source of a coordinator's trials: a protocol, and the values that it uses."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Proposal:
 
 
 class TrialSource(Protocol):
-    """Decides which trials run, and learns how they went.
+    """Decides which trials run, and is told their results.
 
-    A search has a `Proposer`, a confirmation a `ConfirmationSource`.
+    A search has a `Proposer`; a confirmation has a `ConfirmationSource`.
     """
 
     def recover(self) -> list[TrialRecord]:
-        """Repair what an earlier crash may have left; all recorded trials, by number."""
+        """Repair what an earlier crash may have left; return all recorded trials, by number."""
 
     def next_trial(self) -> Proposal:
         """The next trial to run."""
@@ -50,7 +50,7 @@ class TrialSource(Protocol):
         """Trial `number` has finished an epoch."""
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """A trial is about to end with this accuracy.
+        """A trial is about to end with this accuracy, a fraction.
 
         The next proposal can be computed now, while the trial's worker writes its result.
         """
@@ -114,8 +114,9 @@ class SearchReader(Protocol):
 
 @dataclass(frozen=True)
 class RecordedSearch:
-    """What the database holds of a search. Reading is slow in a large study, so it is done once,
-    and only if somebody asks.
+    """The recorded trials and epochs of a search.
+
+    Reading a large study is slow, so each is read once, when it is first used.
     """
 
     store: SearchReader

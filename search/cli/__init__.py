@@ -1,7 +1,7 @@
 """The command line: it reads options, calls the library, and prints.
 
-The library raises; `main` converts once: an AttentuneError becomes one or two plain sentences on
-stderr and its exit code. `--debug` shows the traceback instead.
+Only `main` handles the library's errors: an AttentuneError becomes one or two plain sentences on
+stderr and an exit code. `--debug` shows the traceback instead.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # The reader of the pipe, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
@@ -62,8 +62,8 @@ def main() -> None:
 def _collect_garbage_rarely() -> None:
     """Collect garbage rarely, and not at exit.
 
-    Importing torch makes half a million objects that all stay. Collections that visit them take a
-    quarter of the import, and a second at exit.
+    Importing torch makes half a million objects that are never freed. Collections that visit them
+    take a quarter of the time of the import, and a second at exit.
     """
     gc.set_threshold(50_000, 20, 50)
     atexit.register(gc.freeze)

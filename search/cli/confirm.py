@@ -1,4 +1,4 @@
-"""confirm: what the search found, tested with fresh seeds on the test split."""
+"""confirm: test the result of a search with fresh seeds on the test split."""
 
 from __future__ import annotations
 

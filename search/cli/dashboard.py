@@ -1,4 +1,4 @@
-"""dashboard: the live pages, in the browser."""
+"""dashboard: show studies as live pages in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report, export: a study as a file, a trial as a model."""
+"""report, export: write a study as a file, a trial as a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sites, attentions, measure, doctor: what there is, before any search."""
+"""sites, attentions, measure, doctor: inspect a backbone, the catalogue, costs, this machine."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _print_attention(entry: Attention) -> None:
         table.add_row(option.name, default, Text(option.legal), Text(option.meaning))
     out.print(table)
     if entry.opens_as_identity:
-        out.print("It begins as the identity as published, so both starts are the same.")
+        out.print("The published module begins as the identity, so both starts are the same.")
     sizes = {c: entry.parameters(c, entry.defaults, (14, 14)) for c in (64, 128, 256, 512)}
     counts = plain_table("\nparameters", *(f">\nC = {channels}" for channels in sizes))
     counts.add_row("with the defaults", *(f"{size:,}" for size in sizes.values()))

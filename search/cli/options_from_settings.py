@@ -1,8 +1,8 @@
 """Command-line options made from settings, so that no command declares them again.
 
-Typer reads a command's options off its signature. The decorators below write that signature: a
-command takes `**settings`, and each setting becomes an option that is None unless it is given, so
-that no default replaces the value of a file or of a stored plan.
+Typer derives a command's options from its signature. The decorators below write that signature: a
+command takes `**settings`, and each setting becomes an option. An option that the user leaves out
+is None, so that no default replaces the value of a file or of a stored plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ON_ONLY = {"skip_broken"}
 
 
 def search_options(command: Command) -> Command:
-    """Give a command all settings of a search; `--help` shows their groups apart."""
+    """Give a command all settings of a search as options; `--help` shows them in their groups."""
     return _with_options(
         command,
         (_option(s, None if s.group == REQUIRED else s.group) for s in search_settings()),
@@ -31,7 +31,7 @@ def search_options(command: Command) -> Command:
 
 
 def plan_options(*names: str) -> Callable[[Command], Command]:
-    """Give a command these settings, which stay as they are stored unless they are given."""
+    """Give a command these settings as options; those left out keep their stored values."""
     settings = {s.name: replace(s, default="unchanged") for s in search_settings()}
 
     def decorate(command: Command) -> Command:
@@ -41,7 +41,7 @@ def plan_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _with_options(command: Command, options: Iterable[inspect.Parameter]) -> Command:
-    """Replace the command's `**settings` by options; they stand behind its argument."""
+    """Replace the command's `**settings` by options, which follow its argument."""
     signature = inspect.signature(command, eval_str=True)
     argument, *rest, keywords = signature.parameters.values()
     if keywords.kind is not inspect.Parameter.VAR_KEYWORD:

@@ -1,6 +1,6 @@
 """What a search shows while it runs: a live display on a terminal, plain lines elsewhere.
 
-It is a callback of the coordinator and knows nothing of workers or databases.
+The display is a callback of the coordinator, and independent of workers and databases.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def decoding_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 
 class LiveDisplay(Callback):
-    """Shows a running study: prints what ended, and on a terminal renders what is running."""
+    """Shows a running study: prints the trials that end; on a terminal, also shows running ones."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -55,7 +55,7 @@ class LiveDisplay(Callback):
         self._live: Live | None = None
 
     def on_study_start(self, study: RunningStudy) -> None:
-        """Take in earlier results, and start the live part if the console is a terminal."""
+        """Add earlier results, and start the live part if the console is a terminal."""
         self.study = study
         self.started = time.monotonic()
         for record in study.earlier:
@@ -81,13 +81,13 @@ class LiveDisplay(Callback):
         self._print(trial, "[yellow]rejected[/] ", reason)
 
     def on_trial_interrupted(self, trial: RunningTrial, reason: str | None) -> None:
-        """Print why a worker was lost; a trial that waits for the next run is not mentioned."""
+        """Print why a worker was lost; print nothing if the study is being stopped."""
         if reason is not None:
             epoch = trial.last_report.epoch if trial.last_report else 0
             self._print(trial, f"[yellow]continues from epoch {epoch}[/] ", reason)
 
     def on_stop_requested(self) -> None:
-        """Show that an interrupt was understood."""
+        """Confirm that the study is being stopped."""
         self.console.print(
             "[yellow]Stopping after the running epochs, which are saved. "
             "Press Ctrl-C again to stop immediately.[/]"
@@ -105,7 +105,7 @@ class LiveDisplay(Callback):
 
     @property
     def time_left(self) -> float | None:
-        """Seconds to the end of the plan at the pace so far; None before the first result."""
+        """Seconds to the end of the plan at the pace so far; None if there is no estimate yet."""
         left = None
         if self.ended_trials:
             pace = (time.monotonic() - self.started) / self.ended_trials
@@ -115,7 +115,7 @@ class LiveDisplay(Callback):
         return left
 
     def _add_result(self, record: TrialRecord) -> None:
-        """Take in the accuracy of a complete trial."""
+        """Add the accuracy of a complete trial."""
         if record.state != "complete" or record.accuracy is None:
             return
         if record.architecture == self.study.config.backbone:
@@ -159,7 +159,7 @@ class LiveDisplay(Callback):
         row.add_column(ratio=1)
         row.add_column(justify="right", no_wrap=True)
         left = self.time_left
-        ending = f"{formatting.duration(left)} left" if left is not None else "measuring…"
+        ending = f"{formatting.duration(left)} left" if left is not None else "estimating…"
         if self.study.stopping:
             ending = "stopping…"
         bar = ProgressBar(total=total, completed=min(done, total))

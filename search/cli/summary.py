@@ -1,6 +1,6 @@
 """Studies, trials and confirmations as tables and sentences on the terminal.
 
-Commands import this module when they run: it brings in the analysis and the database.
+Commands import this module only when they run, because it imports the analysis and the database.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_FAILURES = 5
 
 
 def print_studies(studies: Iterable[ListedStudy]) -> None:
-    """One line for each study."""
+    """Print one line for each study."""
     table = plain_table(
         "study", "backbone", ">trials", ">pruned", ">failed", ">best", "last change"
     )
@@ -53,7 +53,7 @@ def print_studies(studies: Iterable[ListedStudy]) -> None:
 
 
 def print_summary(store: Store, record: StudyRecord) -> None:
-    """A study's counts, its front against the bare backbone, and its failures."""
+    """Print a study's counts, its front with gains over the bare backbone, and its failures."""
     trials = store.trials.read(record)
     findings = analyse.analyse(record, trials)
     rejected = len(store.trials.read_rejections(record))
@@ -122,7 +122,7 @@ def _value(key: str, value: float) -> str:
 
 
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
-    """One trial in detail: its settings, results, epochs and environment."""
+    """Print one trial in detail: its settings, results, epochs and environment."""
     table = plain_table("", "")
     table.show_header = False
     facts: list[tuple[str, Any]] = [
@@ -157,7 +157,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
 
 
 def print_confirmation(confirmation: Confirmation, console: Console) -> None:
-    """The contenders with their differences to the bare backbone, and what can be claimed."""
+    """Print the contenders with their gains over the bare backbone, and what can be claimed."""
     table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
     for contender in confirmation.contenders:
         style = "" if contender.finalist else "dim"

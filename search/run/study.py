@@ -270,7 +270,7 @@ class Study:
         Raises:
             UsageError: `pick` is none of these.
             StudyError: no trial is complete, or an attention is not installed here.
-            StoreError: the folder cannot be written, or the weights are gone.
+            StoreError: the folder cannot be written, or the weights are missing.
         """
         with self._reading() as (store, record):
             trial = pick_trial(store, record, str(pick))

@@ -1,9 +1,9 @@
-"""What a user asks of `attentune search`, from options and from `study.toml` alike.
+"""The settings of `attentune search`, from options, from a TOML file, or from a script.
 
 A setting is declared once, as a field of the model that keeps it: `Recipe` and `RunPlan` hold most
-of them, `SearchRequest` adds those of the search itself. A new field of `Recipe` is an option, a
-key of `--config` and a row in the guide without another line. `LEFT_OPEN` lists the settings
-that a request may leave to attentune; `resolve.py` decides them.
+of them, `SearchRequest` adds those of the search itself. A new field of `Recipe` becomes an option
+and a key of `--config` by itself. `LEFT_OPEN` lists the settings that a request may leave to
+attentune; `resolve.py` decides them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class LeftOpen:
     """How a request leaves a setting open.
 
     Attributes:
-        value: `auto`, or None for a setting that is left out.
-        meaning: what is then taken, for `--help` and the guide.
+        value: what leaves it open: `auto`, or None if it is simply left out.
+        meaning: the value that is then used, for `--help` and the guide.
     """
 
     value: Literal["auto"] | None
@@ -73,13 +73,13 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "memory_format": LeftOpen("auto", "the fastest, measured"),
 }
 """Settings that a request may leave open."""
-_NOT_ASKED = {"data_seed", "decay", "ema", "channels_last"}
+_DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
 """Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
 
 
-def _asked(name: str, field: FieldInfo) -> tuple[Any, Any]:
-    """Type and default of a model's field in a request, where it may be left open."""
+def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
+    """Type and default that a model's field has in a request, where it may be left open."""
     kind: Any = (
         Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     )
@@ -91,7 +91,7 @@ def _asked(name: str, field: FieldInfo) -> tuple[Any, Any]:
     if value is None:
         kind = kind | None
     elif get_origin(kind) is Literal:
-        kind = Literal[(value, *get_args(kind))]  # one list of choices in messages
+        kind = Literal[(value, *get_args(kind))]  # So that messages show one list of choices.
     else:
         kind = kind | Literal[value]
     return kind, Field(value, description=field.description)
@@ -104,18 +104,18 @@ else:
         "_SharedSettings",
         __config__=ConfigDict(frozen=True, extra="forbid", defer_build=True),
         **{
-            name: _asked(name, field)
+            name: _request_field(name, field)
             for model in (RunPlan, Recipe)
             for name, field in model.model_fields.items()
-            if name not in _NOT_ASKED
+            if name not in _DERIVED_FIELDS
         },
     )
 
 
 class SearchRequest(_SharedSettings):
-    """A study as it was asked for. Quantities may be text (`5M`, `8ms`, `2h`).
+    """The requested settings of a study. Quantities may be text (`5M`, `8ms`, `2h`).
 
-    The settings of `RunPlan` and `Recipe` are fields too; read them by `plan` and
+    The settings of `RunPlan` and `Recipe` are fields too; read them with `plan` and
     `recipe_settings`.
     """
 
@@ -211,7 +211,7 @@ class SearchRequest(_SharedSettings):
 
     @property
     def plan(self) -> RunPlan:
-        """How far to run; one worker per GPU where that number is left open."""
+        """How long to run, and on what; one worker per GPU if that number was left open."""
         fields = self.model_dump(include=set(RunPlan.model_fields))
         if self.is_open("workers_per_gpu"):
             fields["workers_per_gpu"] = 1
@@ -230,13 +230,13 @@ class SearchRequest(_SharedSettings):
         return name in LEFT_OPEN and getattr(self, name) == LEFT_OPEN[name].value
 
     def resolved_space(self) -> Space:
-        """The search space with the changes that were asked for; SpaceError if it is wrong."""
+        """The search space with the requested changes; SpaceError if it is invalid."""
         return load_space(
             self.space,
             attentions=self.attention,
             ratios=self.ratio,
             positions=self.position,
-            fallback_positions=() if self.position else None,  # positions that were named, or none
+            fallback_positions=() if self.position else None,  # No other than the requested ones.
             granularity=self.granularity,
             start=self.start,
         )
@@ -246,11 +246,11 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
     """A request from a TOML file, with options that take precedence over it.
 
     Args:
-        options: settings by name; None and an empty list mean that the option is not there.
+        options: settings by name; None and an empty list mean that the setting was left out.
         config: a TOML file whose keys are settings, with `-` or `_` between their words.
 
     Raises:
-        UsageError: a file that cannot be read, an unknown setting, or a value that does not fit.
+        UsageError: the file cannot be read, a setting is unknown, or a value is invalid.
     """
     _check_names(options)
     fields = {} if config is None else _read_file(config)
@@ -285,7 +285,7 @@ def _check_names(names: Iterable[str], source: str = "") -> None:
 
 
 def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes to a `RunPlan` as `resume` takes them; what is None stays out.
+    """The changes to a `RunPlan` that `resume` makes; settings that are None are left out.
 
     Raises:
         UsageError: a duration that cannot be read.

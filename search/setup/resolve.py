@@ -1,8 +1,8 @@
-"""From what was asked to what a study does: `resolve_request` turns a request into a `StudyConfig`.
+"""Turn a request into the configuration of a study: `resolve_request`.
 
-Each step decides one thing that the request left open, and logs it: the data and what suits them,
-the bare backbone and the size of the space, the sampler, the latency, the precision, the learning
-rate. Words that are wrong are refused before anything slow begins.
+Each step decides one thing that the request left open, and logs it: the data and the settings that
+follow from them, the bare backbone and the size of the space, the sampler, the latency, the
+precision, the learning rate. Invalid values are rejected before anything slow begins.
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ def resolve_request(
     Decodes the data into its cache, and measures on the bare backbone.
 
     Args:
-        request: what was asked for.
-        probes: results of measurements for earlier studies.
-        progress: called now and then while images are decoded, with the number that is done and
-            the number of all.
+        request: the requested settings.
+        probes: results of earlier measurements.
+        progress: called while images are decoded, with the number of decoded images and of all.
 
     Raises:
         UsageError: an objective, limit, device or search space that cannot be used.
@@ -61,13 +60,13 @@ def resolve_request(
         TrialError: the bare backbone cannot be trained.
     """
     space = request.resolved_space()
-    device = _checked_device(request)
-    recipe = _recipe_for_data(request)
-    data = _prepared_data(recipe, progress)
-    bare = _examined_backbone(request.backbone, space, recipe, data)
-    sampler = _resolved_sampler(request, bare.architectures)
+    device = _check_backbone_and_device(request)
+    recipe = _resolve_recipe(request)
+    data = _prepare_data(recipe, progress)
+    bare = _examine_backbone(request.backbone, space, recipe, data)
+    sampler = _resolve_sampler(request, bare.architectures)
     _check_limits(request, bare.costs)
-    latency = _measured_latency(request, recipe, bare, device)
+    latency = _measure_latency(request, recipe, bare, device)
     recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
     recipe, attempts = autotune_learning_rate(request, recipe, device)
     config: StudyConfig = validated(
@@ -86,7 +85,7 @@ def resolve_request(
         stages=bare.stages,
         reference_latency_ms=latency,
     )
-    # Validation would store the epochs of an attempt as a fraction: 2.0 instead of 2.
+    # Set after validation, which would turn the epochs of an attempt into floats: 2.0, not 2.
     return config.model_copy(update={"tuning": attempts})
 
 
@@ -105,7 +104,7 @@ class _BareBackbone:
     Attributes:
         costs: parameters and MACs at the recipe's image size.
         stages: the number of its stages.
-        architectures: the number of architectures that the space holds on it.
+        architectures: the number of architectures in the search space.
         num_classes: classes of the data.
     """
 
@@ -115,41 +114,39 @@ class _BareBackbone:
     num_classes: int
 
 
-def _checked_device(request: SearchRequest) -> torch.device:
-    """The device to train on, after the backbone and its weights are known to be there."""
+def _check_backbone_and_device(request: SearchRequest) -> torch.device:
+    """Check that the backbone, its weights and the device exist; return the device."""
     check_backbone(request.backbone)
     device = resolve_device(request.plan.device)
     if request.recipe_settings["init"] == "pretrained":
-        pretrained_backbone(request.backbone)  # downloads them once, rather than in every trial
+        pretrained_backbone(request.backbone)  # Downloads them once, and not in every trial.
     return device
 
 
-def _recipe_for_data(request: SearchRequest) -> Recipe:
-    """The recipe as it was asked for, and as it suits the data where it was left open."""
-    asked = request.recipe_settings
-    spec = asked["data"]
+def _resolve_recipe(request: SearchRequest) -> Recipe:
+    """The recipe with the requested settings; those left open follow from the data."""
+    requested = request.recipe_settings
+    spec = requested["data"]
     source = inspect_data(spec)
     path = Path(spec).expanduser()
     if spec != source.name and path.exists():
-        asked["data"] = str(path.resolve())
-    usual = usual_settings(asked["optimizer"], asked["schedule"], asked["init"])
-    suited = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}
-    fields = {**usual, **suited, **asked}
-    if "stem" not in asked:
+        requested["data"] = str(path.resolve())
+    usual = usual_settings(requested["optimizer"], requested["schedule"], requested["init"])
+    from_data = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}
+    fields = {**usual, **from_data, **requested}
+    if "stem" not in requested:
         fields["stem"] = choose_stem(request.backbone, fields["image_size"])
     return Recipe.of(**fields, data_seed=request.seed)
 
 
-def _prepared_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
+def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
     data = prepare_data(recipe, progress)
     if data.broken:
         logger.info("left out %s broken images: %s", len(data.broken), ", ".join(data.broken[:5]))
     return data
 
 
-def _examined_backbone(
-    backbone: str, space: Space, recipe: Recipe, data: DataInfo
-) -> _BareBackbone:
+def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInfo) -> _BareBackbone:
     """Costs and stages of the bare backbone, and the size of the space on it."""
     num_classes = len(data.classes)
     model = CostModel(backbone, recipe, num_classes)
@@ -165,7 +162,7 @@ def _examined_backbone(
     return _BareBackbone(costs, len(model.site_map.blocks), size, num_classes)
 
 
-def _resolved_sampler(request: SearchRequest, architectures: int) -> SamplerName:
+def _resolve_sampler(request: SearchRequest, architectures: int) -> SamplerName:
     if request.sampler != "auto":
         return request.sampler
     sampler, reason = choose_sampler(architectures, request.plan.trials)
@@ -181,7 +178,7 @@ def _check_limits(request: SearchRequest, bare: Costs) -> None:
         )
 
 
-def _measured_latency(
+def _measure_latency(
     request: SearchRequest, recipe: Recipe, bare: _BareBackbone, device: torch.device
 ) -> float | None:
     """Milliseconds per image of the bare backbone; None if no objective or limit needs them."""

@@ -31,12 +31,12 @@ class Setting:
     """One setting as a user meets it.
 
     Attributes:
-        name: the field's name; a dash stands for each underscore in `option`.
-        kind: how one value is read from text; `str` where the request itself reads the text.
-        repeated: whether the option may be given several times.
+        name: the field's name; `option` has a dash in place of each underscore.
+        kind: the type of one value on the command line; `str` if `SearchRequest` parses the text.
+        repeated: whether the option may be repeated.
         meaning: one or more sentences.
-        choices: the words that may be given, if they are few.
-        default: what is taken otherwise, in words; None if there is nothing to say.
+        choices: the allowed words; empty if other values are allowed too.
+        default: the default, in words; None if there is nothing to say.
         group: one of `GROUPS`.
     """
 
@@ -106,7 +106,7 @@ def _members(annotation: Any) -> Iterator[Any]:
 
 
 def _kind(types_of_value: list[Any]) -> Kind:
-    """How text becomes a value: by the one plain type there is, else by the request itself."""
+    """The type of a value on the command line: the only plain type, or else text."""
     if any(isinstance(kind, BeforeValidator) for kind in types_of_value):
         return str
     kinds: set[Any] = {get_args(k)[0] if get_origin(k) is tuple else k for k in types_of_value}
@@ -116,7 +116,7 @@ def _kind(types_of_value: list[Any]) -> Kind:
 
 
 def _choices(types_of_value: list[Any]) -> tuple[str, ...]:
-    """The words of a setting that takes nothing but some words."""
+    """The allowed words of a setting; empty if it takes other values too."""
     words = [get_args(kind) for kind in types_of_value if get_origin(kind) is Literal]
     if any(isinstance(kind, type) for kind in types_of_value):
         return ()

@@ -25,12 +25,12 @@ def parse_quantity(text: str | float, units: Mapping[str, float], example: str) 
     """The number that a text with units means.
 
     Args:
-        text: one or more numbers, each with a unit, such as `1h30m`; a bare number is returned.
+        text: one or more numbers, each with a unit, such as `1h30m`, or a number.
         units: by name in lower case, how many of the base unit each one is.
-        example: what the error suggests.
+        example: an example for the error's message.
 
     Raises:
-        UsageError: the text is no quantity, has another unit, or is zero.
+        UsageError: the text cannot be read, has an unknown unit, or is zero.
     """
     if isinstance(text, int | float):
         return float(text)

@@ -27,9 +27,9 @@ ROW_HEIGHT_PIXELS = 34
 PAGE_WIDTH_PIXELS = 1000
 """Width of the page that the proportions of the grid are made for."""
 GAP = 0.08
-"""Between the cells of the grid, in heights of a cell."""
+"""The gap between cells of the grid, in heights of a cell."""
 LABEL_WIDTH = 1.3
-"""Left of the first column of the grid, in heights of a cell."""
+"""The space for labels left of the grid, in heights of a cell."""
 MAX_CLASS_CHARACTERS = 16
 MAX_TICKS = 4000
 """Ticks of all channels in a figure; with more the page becomes slow."""
@@ -38,9 +38,9 @@ MAX_TICKS = 4000
 def channels_figure(maps: AttentionMaps, theme: Theme = LIGHT) -> go.Figure:
     """How strongly every attention passes on its channels, one row per attention.
 
-    Each tick is a channel; if there are very many, evenly chosen ones are drawn. The bar holds the
+    Each tick is a channel; if there are very many, evenly spaced ones are drawn. The bar covers the
     middle half of the channels, and its dark tick is the median. The line at 1 is a channel that is
-    passed on unchanged. A channel far outside is drawn at the edge; its hover text has the value.
+    passed on unchanged. An outlier is drawn at the edge; its hover text has the value.
     """
     figure = styled_figure(theme, "Channel passed on, 1 = unchanged", "")
     attentions = [entry for entry in maps.attentions if np.isfinite(entry.channels).any()]
@@ -88,9 +88,9 @@ def locations_figure(
 
     The first column of a stage shows its last attention or, in a stage without one, the energy of
     its output; the second shows the energy in the bare backbone. The scale of an attention is
-    centred on its median: one colour is passed on more strongly than that, the other less. Every
-    column has one scale, whose ends stand above it, so colours compare locations and images but not
-    networks.
+    centred on its median: locations of one colour are passed on more strongly, those of the other
+    less. Every column has its own scale, whose ends are printed above it. So colours compare
+    locations and images, but not columns.
 
     Args:
         maps: of the trial's network.
@@ -136,7 +136,7 @@ class _MapColumn:
     def scale(self) -> tuple[float, float]:
         """Ends of the colour scale.
 
-        That of an attention is symmetric about its median, and never so narrow that rounding shows.
+        The scale of an attention is symmetric about its median, and wide enough to hide rounding.
         """
         values = np.concatenate([locations.ravel() for locations in self.maps.values()])
         values = values[np.isfinite(values)]
@@ -240,7 +240,7 @@ def _by_row(locations: Floats, maps: AttentionMaps, rows: Mapping[int, int]) -> 
 
 
 def _axis_range(weights: Floats, least_right: float) -> tuple[float, float]:
-    """Ends of the axis of channels: 1 and all weights but a few outliers lie between them."""
+    """Ends of the axis of channels, between which are 1 and all weights but a few outliers."""
     low, usual, high = map(float, np.quantile(weights, (0, 0.99, 1)))
     right = max(high if high < 3 * usual else 1.2 * usual, least_right, 1.05)
     left = min(low, 0.95)
@@ -250,7 +250,7 @@ def _axis_range(weights: Floats, least_right: float) -> tuple[float, float]:
 def _channel_ticks(
     attentions: Sequence[AttentionMap], colours: Sequence[str], edge: float
 ) -> go.Scatter:
-    """A tick for every channel, evenly thinned out to `MAX_TICKS`."""
+    """A tick for every channel; if there are more than `MAX_TICKS`, for evenly spaced ones."""
     ticks_per_row = min(200, max(20, MAX_TICKS // len(attentions)))
     x, y, text, colour = [], [], [], []
     for row, entry in enumerate(attentions):

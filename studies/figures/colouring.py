@@ -13,7 +13,8 @@ from .themes import MIXED, Theme
 Colouring = Literal["attention", "position", "ratio", "stage"]
 COLOURINGS: tuple[Colouring, ...] = ("attention", "position", "ratio", "stage")
 MAX_GROUPS = 7
-"""Groups with a colour of their own; rarer ones are `OTHERS`. Attentions all have their own."""
+"""Groups with a colour of their own; rarer ones are shown as `OTHERS`. This does not apply to
+attentions, which all have their own colour."""
 OTHERS = "others"
 
 
@@ -24,7 +25,7 @@ def group_architectures(
 
     Args:
         points: the architectures.
-        colouring: what tells the groups apart.
+        colouring: the property by which they are grouped.
         stage_count: stages of the backbone.
     """
     group: Callable[[ArchitectureSummary], str] = {
@@ -46,7 +47,7 @@ def group_colours(groups: Mapping[int, str], colouring: Colouring, theme: Theme)
 
     Args:
         groups: as `group_architectures` returns them.
-        colouring: what tells the groups apart.
+        colouring: the property by which they are grouped.
         theme: the colours.
     """
     last = {OTHERS: 1, MIXED: 2, NONE: 3}

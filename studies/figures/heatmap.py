@@ -1,7 +1,7 @@
 """Heat map of gains: attention × stage, or attention × position.
 
-Each cell is the mean gain of all architectures that have this attention there. Those differ
-elsewhere too, so a cell is no effect by itself (see `main_effects`).
+Each cell is the mean gain of all architectures that have this attention there. They also differ
+elsewhere, so a cell is not the effect of the attention alone (see `main_effects`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .base import show_message, styled_figure
 from .themes import LIGHT, Theme
 
 MIN_ARCHITECTURES = 3
-"""A cell of fewer architectures has no colour."""
+"""A cell with fewer architectures has no colour."""
 ROW_HEIGHT = 62
 """Pixels for each attention."""
 

@@ -1,4 +1,4 @@
-"""The hypervolume of the Pareto front in the course of the search."""
+"""The hypervolume of the Pareto front as the search proceeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_STEPS_WITH_MARKERS = 60
 def hypervolume_figure(
     steps: Sequence[HypervolumeStep], theme: Theme = LIGHT, *, over_time: bool = False
 ) -> go.Figure:
-    """The hypervolume of the front over the training that it took.
+    """The hypervolume of the front against the training that was spent.
 
     Args:
         steps: the hypervolume history of the study.

@@ -1,4 +1,4 @@
-"""Markers with confidence intervals, a line for each: shared by two figures."""
+"""Markers with confidence intervals, one per line, for two figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def interval_markers(
         name: of the group, for the legend.
         colour: of markers and intervals.
         symbols: Plotly's symbol for each marker.
-        lines: the line that each marker stands on, counted from the top.
+        lines: the line of each marker, counted from the top.
         intervals: the values, as fractions.
         texts: hover texts, as HTML.
     """
@@ -54,7 +54,7 @@ def interval_markers(
 
 
 def label_lines(figure: go.Figure, labels: Sequence[str], height: int) -> go.Figure:
-    """Give a figure a labelled line for each label.
+    """Give a figure one line per label, and label the lines.
 
     Args:
         figure: changed in place.

@@ -15,7 +15,7 @@ from .base import show_message, styled_figure, wrap_architecture
 from .themes import LIGHT, Theme
 
 MAX_CURVES_PER_GROUP = 300
-"""Of a group with more trials, every n-th is drawn."""
+"""If a group has more trials, only every n-th one is drawn."""
 
 LearningCurves = dict[int, dict[int, float]]
 """Validation accuracy by trial number and epoch."""
@@ -32,7 +32,7 @@ def learning_curves_figure(
     Curves of trials that were pruned or failed are dotted.
 
     Args:
-        findings: name the front.
+        findings: the front is taken from them.
         trials: those to draw.
         epochs: of any trials; a trial without epochs is left out.
         theme: the colours.
@@ -64,7 +64,7 @@ def architecture_curves_figure(
     epochs: Iterable[EpochRecord],
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Validation accuracy by epoch of one architecture's trials, with the bare backbone's.
+    """Validation accuracy by epoch of one architecture's trials and of the bare backbone's.
 
     Args:
         architecture: numbers of the architecture's trials.

@@ -1,7 +1,7 @@
 """Accuracy against a cost, with the Pareto front: the main figure of a study.
 
-One marker is one architecture. Of a very large study, the caller draws a part:
-`Findings.architectures` holds some architectures only, with the front and the baselines of all.
+One marker is one architecture. For a very large study the caller selects those to draw:
+`Findings.architectures` then holds only some architectures, the front and the baselines among them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from .themes import LIGHT, SYMBOLS, Theme
 MANY_ARCHITECTURES = 400
 """From this number on, markers and rings are smaller and only baselines have error bars."""
 LABEL_POSITIONS = ("top center", "bottom right", "top left", "bottom left")
-"""Where a baseline's name may stand; the first free one is taken."""
+"""Where the name of a baseline may be placed; the first free position is used."""
 LABEL_DISTANCE = 0.15
-"""Names of baselines may overlap below this distance, a fraction of the baselines' range."""
+"""Baselines closer than this, as a fraction of the range of all baselines, get different
+`LABEL_POSITIONS`, so that their names do not overlap."""
 MAX_NUMBERS = 6
 """Trials of an architecture that the hover text names."""
 
@@ -133,8 +134,8 @@ def three_objectives_figure(
 class _Extent:
     """The region that is drawn on, in the units of the axes: somewhat more than the points cover.
 
-    Plotly finds the ranges of the axes from what is drawn. A range set here would undo a reader's
-    zoom whenever it changes, which in a running search it does.
+    Plotly derives the ranges of the axes from what is drawn. A range that is set here would change
+    during a search, and every change would undo a reader's zoom.
     """
 
     left: float
@@ -189,7 +190,7 @@ def _shade_better(
     corners = [(extent.left, height), (ordered[0].values[cost.key], height)]
     following = [*(p.values[cost.key] for p in ordered[1:]), extent.left]
     for point, next_cost in zip(ordered, following, strict=True):
-        # At each cost, what is above the lowest of the baselines that cost no less.
+        # At each cost, the region above the lowest of the baselines that cost at least as much.
         height = min(height, 100 * point.accuracy)
         corners += [(point.values[cost.key], height), (next_cost, height)]
     path = "M" + " L".join(f"{x},{y}" for x, y in corners) + " Z"
@@ -287,7 +288,7 @@ def _baseline_markers(
 
 
 def _label_positions(points: Sequence[ArchitectureSummary], cost: Objective) -> list[str]:
-    """Where each name stands, so that names of neighbours do not overlap."""
+    """The position of each name, such that names of neighbours do not overlap."""
     coordinates = _coordinates(points, cost)
     x, y = coordinates["x"], coordinates["y"]
     width, height = np.ptp(x) or 1.0, np.ptp(y) or 1.0

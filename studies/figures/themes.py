@@ -1,7 +1,7 @@
 """Colours of the figures, for light and dark pages.
 
-The palette is Okabe and Ito's (Color Universal Design, 2008), which colour-blind readers tell
-apart; its dark variant is lighter where the page's contrast asks for it.
+The palette is Okabe and Ito's (Color Universal Design, 2008), whose colours colour-blind readers
+can distinguish. Its dark variant has lighter colours for sufficient contrast.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..analysis.analyse import NONE
 
 MIXED = "mixed"
 SYMBOLS = ("circle", "triangle-up", "x", "star", "pentagon", "hexagram")
-"""Marker symbols of attentions, one for each round of the palette.
+"""Marker symbols of attentions: the next one each time the palette is used again.
 
-Squares and diamonds are left out, since they mark the baselines.
+Squares and diamonds are left out, because they mark the baselines.
 """
 
 
@@ -62,7 +62,7 @@ class Theme:
 
 
 def _index(name: str) -> int:
-    # A plug-in's attention is not in the catalogue; its name gives it a lasting index.
+    # A plug-in's attention is not in the catalogue, so its index is computed from its name.
     return list(ATTENTIONS).index(name) if name in ATTENTIONS else crc32(name.encode())
 
 

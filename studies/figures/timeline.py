@@ -16,7 +16,7 @@ from .base import escape_html, show_message, styled_figure, wrap_architecture
 from .themes import LIGHT, Theme
 
 WORKER_NAME_LENGTH = 18
-"""Characters of a worker's name that stand beside its line: the last ones."""
+"""The last characters of a worker's name, which label its line."""
 
 
 def timeline_figure(
@@ -27,12 +27,12 @@ def timeline_figure(
     *,
     running: bool = False,
 ) -> go.Figure:
-    """Trials as bars from start to end, a line for each worker, coloured by their state.
+    """Trials as bars from start to end, one line per worker, coloured by their state.
 
     Args:
         rows: of the trials, as in `trial_table.TrialTable.rows`.
-        workers: names, by the index that stands in the rows.
-        architectures: texts, by the index that stands in the rows.
+        workers: names; a row's `worker` is an index here.
+        architectures: texts; a row's `architecture` is an index here.
         theme: the colours.
         running: whether a coordinator runs the study. If so, unfinished trials extend to now, else
             to the last start or end of a trial.

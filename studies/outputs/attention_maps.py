@@ -5,8 +5,9 @@
 
 `studies.figures.attention_maps` draws them.
 
-No torch here: a dashboard's server runs `runners.inspection.collect_attention_maps` as a command,
-and keeps the result in the cache for as long as the weights stay the same.
+This module does not import torch, because the dashboard uses it. It runs
+`runners.inspection.collect_attention_maps` as a command, and caches the result as long as the
+weights stay the same.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from ..records import CONFIRM, StudyRecord, TrialRecord
 
 NUM_IMAGES = 8
 TIMEOUT_SECONDS = 120.0
-"""Longest time for one request. Most of it is importing torch and building the network."""
+"""Time limit of one request. Most of the time is importing torch and building the network."""
 MAX_CACHED_RESULTS = 200
-"""Results kept in the cache. Every checkpoint of a running trial makes a new one."""
+"""Results kept in the cache. Every checkpoint of a running trial has a new result."""
 _COMMAND = "attentune.runners.inspection.collect_attention_maps"
 
 
@@ -44,7 +45,7 @@ class AttentionMapsRequest:
     """All that the other process needs to compute the attention maps of one network.
 
     Attributes:
-        label: how messages call the trial.
+        label: the trial's name in messages.
         architecture: its architecture text.
         recipe: the fields of the recipe that it was trained with.
         weights: its final weights or its last checkpoint.
@@ -88,7 +89,7 @@ def request_for_trial(
         seed: chooses the images.
 
     Raises:
-        StoreError: the trial has left no weights, with the reason.
+        StoreError: the trial has no weights; the message says why.
         StudyError: there is no such trial, or its attention is not installed here.
     """
     record = store.studies.get(study) if isinstance(study, str) else study
@@ -97,7 +98,7 @@ def request_for_trial(
     require_attentions(record, label, (i.attention for i in trial.parsed.insertions))
     weights = _weights_file(store, record, number)
     if weights is None:
-        raise StoreError(_why_without_weights(store, label, trial))
+        raise StoreError(_explain_missing_weights(store, label, trial))
     try:
         recipe = record.config.recipe.model_dump(mode="json")
     except StudyError:
@@ -122,8 +123,8 @@ def request_for_baseline(
 ) -> AttentionMapsRequest | None:
     """A request for the bare backbone, to compare a trial with; None if no bare trial has weights.
 
-    Of several bare trials the one with the trial's role is preferred, then a complete one, then the
-    one with the trial's seed.
+    If there are several bare trials, one with the trial's role is preferred, then a complete one,
+    then one with the trial's seed.
 
     Args:
         store: the database.
@@ -133,7 +134,7 @@ def request_for_baseline(
         seed: chooses the images.
 
     Raises:
-        StoreError, StudyError: as by `request_for_trial`.
+        StoreError, StudyError: as `request_for_trial`.
     """
     record = store.studies.get(study) if isinstance(study, str) else study
     trial = store.trials.get(record, number)
@@ -164,7 +165,9 @@ def fetch_attention_maps(
     try:
         stat = request.weights.stat()
     except OSError:
-        raise StoreError(f"the weights of {request.label} are gone; load the page again.") from None
+        raise StoreError(
+            f"the weights of {request.label} have been deleted; load the page again."
+        ) from None
     key = [FORMAT, request.to_json(), stat.st_mtime_ns, stat.st_size]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     file = cache_folder("attention-maps") / f"{digest}.json"
@@ -178,7 +181,10 @@ def fetch_attention_maps(
 
 
 def _run_command(request: AttentionMapsRequest, timeout: float) -> dict[str, Any]:
-    """The other process's result. It sees no GPU, because a search may need all of its memory."""
+    """Run the command and return its result.
+
+    The process sees no GPU, because a search may need all of the GPU's memory.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="attentune-attention-maps-") as folder:
         source, target = Path(folder) / "request.json", Path(folder) / "result.json"
@@ -231,10 +237,10 @@ def _weights_file(store: Store, study: StudyRecord, number: int) -> Path | None:
     return next((file.resolve() for file in files if file.is_file()), None)
 
 
-def _why_without_weights(store: Store, label: str, trial: TrialRecord) -> str:
+def _explain_missing_weights(store: Store, label: str, trial: TrialRecord) -> str:
     if trial.state == "running":
         return f"{label} has saved no weights yet; try again after some epochs."
     if trial.state == "complete":
-        return f"the weights of {label} are gone from {store.artifacts}; choose another trial."
+        return f"the weights of {label} are missing in {store.artifacts}; choose another trial."
     ended = "was pruned" if trial.state == "pruned" else "failed"
     return f"{label} {ended} and has left no weights; choose a complete trial."

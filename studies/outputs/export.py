@@ -32,9 +32,10 @@ from ..text import formatting
 if TYPE_CHECKING:
     from torch import nn
 
-ARCHITECTURE = "architecture.json"
-CARD = "README.md"
+ARCHITECTURE_FILE = "architecture.json"
+MODEL_CARD_FILE = "README.md"
 FORMAT = 1
+"""The version of `architecture.json`."""
 
 
 def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
@@ -64,7 +65,7 @@ def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
 
 
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:
-    """Write the model of a complete trial to a new folder, all of it or nothing.
+    """Write the model of a complete trial to a new folder, which appears only when it is complete.
 
     Args:
         store: the database.
@@ -77,26 +78,31 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 
     Raises:
         StudyError: the trial has a plug-in's attention that is not installed.
-        StoreError: the folder is not empty or cannot be written, or the weights are gone.
+        StoreError: the folder is not empty or cannot be written, or the weights are missing.
     """
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
     weights = store.trial_folder(record, trial.number) / WEIGHTS_FILE
     if not weights.is_file():
-        raise StoreError(f"the weights of trial {trial.number} are gone from {store.artifacts}.")
+        raise StoreError(
+            f"the weights of trial {trial.number} are missing in {store.artifacts}; choose another "
+            "trial."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} exists and is not empty; choose another folder with -o.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
-        raise StoreError(f"cannot write {folder}: {error.strerror}; choose another -o.") from None
+        raise StoreError(
+            f"cannot write {folder}: {error.strerror}; choose another folder with -o."
+        ) from None
     try:
         building.chmod(0o755)
         facts = describe(record, trial)
         shutil.copyfile(weights, building / WEIGHTS_FILE)
-        (building / ARCHITECTURE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        (building / CARD).write_text(model_card(facts), "utf-8")
+        (building / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+        (building / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
         if folder.exists():
             folder.rmdir()
         building.replace(folder)
@@ -108,7 +114,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """The contents of `architecture.json`: what is needed to build the network and feed it."""
     recipe = record.config.recipe
-    recipe = recipe.model_copy(update={"epochs": trial.epochs})  # a confirming trial has more
+    recipe = recipe.model_copy(update={"epochs": trial.epochs})  # A confirming trial has more.
     data = load_data(recipe)
     return {
         "format": FORMAT,
@@ -145,7 +151,7 @@ def load(folder: str | Path) -> nn.Module:
     """
     folder = Path(folder)
     try:
-        facts = json.loads((folder / ARCHITECTURE).read_text("utf-8"))
+        facts = json.loads((folder / ARCHITECTURE_FILE).read_text("utf-8"))
         if facts["format"] > FORMAT:
             raise StoreError(f"{folder} was exported by attentune {facts['attentune']}; upgrade.")
         architecture = _parse(folder, facts)

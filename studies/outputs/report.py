@@ -1,7 +1,7 @@
 """A study as one offline HTML file: the summary, the figures, and what they are based on.
 
-The file holds everything, Plotly's script included, and the page forbids itself to load anything.
-Figures are drawn for a light and a dark page; the browser selects.
+The file contains everything, Plotly's script included; its Content-Security-Policy forbids loading
+anything else. Each figure is drawn for a light and a dark page, and the browser selects one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_TRIAL_ROWS, MAX_FRONT_ROWS = 1000, 60
 
 
 def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Path:
-    """Write the report of a study to a file, all of it or nothing.
+    """Write the report of a study to a file, which is replaced only when the report is complete.
 
     Args:
         store: the database.
@@ -78,8 +78,8 @@ def render(store: Store, study: StudyRecord) -> str:
     trials = store.trials.read(study)
     findings = analyse(study, trials)
     confirmation = analyse_confirmation(study, findings, store.trials.read(study, confirming=True))
-    drafts = study_figures(findings, trials, store.epochs.read(study), confirmation)
-    figures = [ReportFigure.drawn(draft) for draft in drafts]
+    undrawn = study_figures(findings, trials, store.epochs.read(study), confirmation)
+    figures = [ReportFigure.draw(figure) for figure in undrawn]
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -125,14 +125,14 @@ class ReportFigure:
     plots: Mapping[str, Any]
 
     @classmethod
-    def drawn(cls, figure: StudyFigure) -> ReportFigure:
-        """A figure drawn in both themes."""
+    def draw(cls, figure: StudyFigure) -> ReportFigure:
+        """Draw a figure in both themes."""
         plots = {theme.name: figure.draw(theme).to_plotly_json() for theme in (LIGHT, DARK)}
         return cls(figure.name, figure.title, figure.caption, plots)
 
     @property
     def height(self) -> int:
-        """Pixels, so that the page does not move when the figure is drawn."""
+        """Pixels that the page reserves, so that it does not move when the figure is drawn."""
         return int(self.plots[LIGHT.name]["layout"]["height"])
 
 
@@ -168,10 +168,10 @@ def _key_numbers(
         numbers.append(KeyNumber(deviation, "noise floor", noise_details(findings.noise)))
     else:
         numbers.append(KeyNumber("unknown", "noise floor", "no architecture has two seeds yet"))
-    in_trials = sum(trial.seconds or 0 for trial in trials)
-    wall = store.studies.spent_seconds(study)
-    detail = f"{formatting.duration(in_trials)} in trials"
-    numbers.append(KeyNumber(formatting.duration(wall or in_trials), "time", detail))
+    trial_seconds = sum(trial.seconds or 0 for trial in trials)
+    wall_seconds = store.studies.spent_seconds(study)
+    detail = f"{formatting.duration(trial_seconds)} in trials"
+    numbers.append(KeyNumber(formatting.duration(wall_seconds or trial_seconds), "time", detail))
     return numbers
 
 
@@ -194,7 +194,7 @@ def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
 
 
 def _shown_costs(findings: Findings) -> list[Objective]:
-    """The costs in tables: the study's own, then whatever else was measured."""
+    """The costs in tables: those of the study, then the others that were measured."""
     measured = {key for point in findings.architectures for key in point.values}
     measured_costs = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
     return list(dict.fromkeys([*findings.costs, *measured_costs]))
@@ -212,13 +212,13 @@ def _environment(environments: Mapping[str, Mapping[str, str]]) -> list[tuple[st
 
 
 def _breakable(text: object) -> Markup:
-    """HTML in which lines break between insertions, and what is in backticks is code."""
+    """HTML in which lines break between insertions, and text in backticks is code."""
     insertion = r'<span class="insertion">\g<0></span>'
     breakable = re.sub(r"\+[a-z][^+\s`]*", insertion, str(escape(str(text))))
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", breakable))
 
 
 def _script_json(value: Any) -> Markup:
-    """JSON that is safe in a script element: no `<` can end the element."""
+    """JSON that is safe in a script element: it has no `<`, which could end the element."""
     text = json.dumps(value, cls=PlotlyJSONEncoder, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))

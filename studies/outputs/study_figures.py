@@ -32,7 +32,7 @@ class StudyFigure:
     """A figure that is not drawn yet.
 
     Attributes:
-        name: what it is called in the report and in `attentune.open_study(…).figures()`.
+        name: its key in `attentune.open_study(…).figures()` and its element's id in the report.
         title, caption: its heading, and what it shows.
         plot: draws it in a theme.
     """
@@ -59,7 +59,7 @@ def study_figures(
         findings: what was concluded from the trials.
         trials: all trials of the search.
         epochs: all epochs of these trials, for the learning curves.
-        confirmation: what was confirmed; None leaves its figure out.
+        confirmation: the results of confirming trials; None leaves their figure out.
     """
     stages = len(findings.table.stages)
     effects = estimate_main_effects(findings.architectures, stages)

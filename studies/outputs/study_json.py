@@ -21,10 +21,10 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
         record: the study.
         trial: the trial.
     """
-    listed = analyse.show_json(record, [trial])["trials"][0]
+    fields = analyse.show_json(record, [trial])["trials"][0]
     epochs = [asdict(epoch.report) for epoch in store.epochs.read(record, trial.number)]
     environment = store.trials.read_environments(record).get(trial.environment or "")
-    return {**listed, "curve": epochs, "environment": environment}
+    return {**fields, "curve": epochs, "environment": environment}
 
 
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The studies of a database with what has come of them: what `attentune list` shows."""
+"""The studies of a database, each with its best architecture, for `attentune list`."""
 
 from __future__ import annotations
 

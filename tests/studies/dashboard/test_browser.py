@@ -154,7 +154,7 @@ def wait_for_figures(page: Any) -> None:
 FIGURES = ["/", "/effects", "/history", "/compare"]
 """Pages whose figures are drawn without weights and without a confirmation."""
 MESSAGES = {
-    "/attention-maps": "are gone from",
+    "/attention-maps": "are missing in",
     "/confirmation": "Nothing has been confirmed yet",
 }
 """What the other pages show instead."""

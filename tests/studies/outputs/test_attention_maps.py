@@ -125,7 +125,9 @@ def test_new_weights_other_images_and_a_damaged_result_are_computed_again(
 
 def test_weights_that_have_gone_meanwhile_are_missed_in_a_sentence(tmp_path: Path):
     outdated = AttentionMapsRequest("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
-    with pytest.raises(StoreError, match=r"the weights of trial 1 of 'x' are gone; load the page"):
+    with pytest.raises(
+        StoreError, match=r"the weights of trial 1 of 'x' have been deleted; load the page"
+    ):
         fetch_attention_maps(outdated)
 
 
@@ -175,7 +177,7 @@ def test_a_trial_without_weights_says_why_and_what_to_do(
     store.trials.prune(recorded, pruned, "below its peers")
     store.trials.fail(recorded, failed, Failure("error", EVIL))
     for number, why in {
-        complete: r"weights of trial 0 of 'first' are gone from .*; choose another trial\.",
+        complete: r"weights of trial 0 of 'first' are missing in .*; choose another trial\.",
         running: r"trial 1 of 'first' has saved no weights yet; try again after some epochs\.",
         pruned: r"trial 2 of 'first' was pruned and has left no weights; choose a complete",
         failed: r"trial 3 of 'first' failed and has left no weights; choose a complete trial\.",

@@ -83,8 +83,8 @@ def test_the_predictions_are_counted_and_what_is_missing_is_named():
 
 
 def test_a_problem_stands_in_place_of_the_predictions_and_no_figure_waits():
-    failed = context(InspectedTrial(None, None, "the weights are gone"))
-    assert text_of(page.predictions(failed)) == "the weights are gone"
+    failed = context(InspectedTrial(None, None, "the weights are missing"))
+    assert text_of(page.predictions(failed)) == "the weights are missing"
     for draw in (page.channels, page.locations):
         assert COMPUTING not in [note.text for note in draw(failed).layout.annotations]
 
