@@ -87,19 +87,32 @@ def test_a_study_that_is_missing_is_a_stated_failure(namespace, tmp_path):
         attentune.open_study("mine", db=tmp_path / "none.db")
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
-    script = tmp_path / "unguarded.py"
+def run_script(folder: Path, guard: str, trials: int) -> subprocess.CompletedProcess[str]:
+    """Run a script that searches, with this line before the call."""
+    script = folder / "script.py"
     script.write_text(
+        "import multiprocessing\n"
         "import attentune\n"
-        "attentune.search('a', backbone='test_resnet', data='digits', db='a.db', trials=3,\n"
-        "    epochs=1, image_size=16, train_limit=100, batch_size=32, lr=0.01, workers=1,\n"
-        "    precision='float32', memory_format='contiguous', device='cpu')\n"
+        f"{guard}\n"
+        "    attentune.search('a', backbone='test_resnet', data='digits', db='a.db',\n"
+        f"        trials={trials}, "
+        "epochs=1, image_size=16, train_limit=100, batch_size=32, lr=0.01, workers=1,\n"
+        "        precision='float32', memory_format='contiguous', device='cpu')\n"
+        "    print('done')\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    done = run_script(tmp_path, "if True:", trials=2)
     assert done.returncode != 0
-    assert 'if __name__ == "__main__":' in done.stderr
+    assert 'put the search under `if __name__ == "__main__":`' in done.stderr
+    assert "done" not in done.stdout
+
+
+def test_a_script_with_a_guard_searches(tmp_path):
+    done = run_script(tmp_path, 'if __name__ == "__main__":', trials=1)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_the_library_is_silent_unless_asked(namespace, capfd):

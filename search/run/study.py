@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import AttentuneError, UsageError
+from ...errors import AttentuneError, TrialError, UsageError
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
@@ -68,8 +68,8 @@ def search(
     Raises:
         UsageError: a setting that is unknown or out of range.
         StudyError: the name is taken.
-        AttentuneError: the data, the backbone or the database cannot be used, or the first trials
-            all failed.
+        AttentuneError: the data, the backbone or the database cannot be used.
+        TrialError: all trials failed, or the first ones did.
         KeyboardInterrupt: an interrupt, after running epochs were saved; `Study.resume` continues.
     """
     from ..setup.request import read_request
@@ -205,6 +205,7 @@ class Study:
         Raises:
             UsageError: an unknown setting, or a value out of range.
             StudyError: another process runs the study, or an attention is not installed here.
+            TrialError: all trials failed, or the first ones did.
             KeyboardInterrupt: an interrupt, after running epochs were saved.
         """
         from ..setup.request import read_plan_changes
@@ -281,14 +282,22 @@ def _run(store: Store, record: StudyRecord, callbacks: Sequence[Callback]) -> No
     outcome = run_study(store, record, callbacks)
     if not outcome.finished:
         raise KeyboardInterrupt(outcome.sentence)
+    trials = store.trials.read(record)
+    failures = [trial.failure for trial in trials if trial.failure]
+    if trials and len(failures) == len(trials):
+        last = failures[-1]
+        raise TrialError(last.kind, f"all trials failed, the last with: {last.message}")
 
 
 def _refuse_in_worker() -> None:
     """Refuse to start a search while a worker is still importing the script that started one.
 
-    Until a worker has imported the script, as `__mp_main__`, it does not know its parent process.
+    A worker imports the script as a module named `__mp_main__`, and until that is done it does not
+    know its parent process. Elsewhere, `__mp_main__` is another key for the module `__main__`.
     """
-    if "__mp_main__" in sys.modules and multiprocessing.parent_process() is None:
+    script = sys.modules.get("__mp_main__")
+    imported = script is not None and script.__name__ == "__mp_main__"
+    if imported and multiprocessing.parent_process() is None:
         raise UsageError(
             "a worker process imports this script, and the script starts a search again; put the "
             'search under `if __name__ == "__main__":`.'
