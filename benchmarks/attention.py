@@ -43,7 +43,7 @@ from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.kernels.dispatch import disable_kernels
@@ -71,7 +71,7 @@ Shape = tuple[int, int, int]
 def make_timm_module(name: str, channels: int) -> nn.Module | None:
     """timm's module of this name with the same hidden width; None if timm has none."""
     layers = import_timm().layers
-    width = attention(name).width
+    width = get_attention(name).width
     make: dict[str, Callable[[], nn.Module]] = {
         "se": lambda: layers.SEModule(channels, rd_channels=width(channels, 16), bias=False),
         "eca": lambda: layers.EcaModule(channels),
@@ -184,7 +184,7 @@ def _traffic_bytes(tensor: Tensor) -> int:
 
 def count_passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], plain: bool) -> float:
     """How many times a training step reads or writes the map."""
-    timed = TimedModule(attention(name).load()(shape[1]), shape, variant, "meta")
+    timed = TimedModule(get_attention(name).load()(shape[1]), shape, variant, "meta")
     with disable_kernels() if plain else contextlib.nullcontext(), MemoryTraffic() as traffic:
         timed.bf16 = False  # The meta device has no autocast, but the map has the type already.
         timed.module.to(timed.x.dtype)
@@ -199,7 +199,7 @@ def measure(
     name: str, shape: tuple[int, ...], variant: tuple[str, str], options: argparse.Namespace
 ) -> dict[str, Any]:
     """One row of the result."""
-    ours = TimedModule(attention(name).load()(shape[1]), shape, variant, options.device)
+    ours = TimedModule(get_attention(name).load()(shape[1]), shape, variant, options.device)
     row: dict[str, Any] = {"attention": name, "map": list(shape), "variant": " ".join(variant)}
     modules = {"ours": (ours, False), "plain": (ours, True)}
     timm_module = make_timm_module(name, shape[1])

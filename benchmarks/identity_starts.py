@@ -34,7 +34,7 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 from attentune.spaces.attentions.ca import CoordinateAttention
 from attentune.spaces.attentions.gates import SigmoidGate, zero_parameters
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 
 BARE = "test_resnet"
 ATTENTIONS = {"se": {"r": 4}, "cbam": {"r": 4}, "ca": {"r": 4}, "eca": {}}
@@ -49,7 +49,7 @@ CATALOGUE = {"ca": "gates"}
 
 def register_blended(name: str) -> None:
     """Register the published form of a catalogue's attention as `NAME_blended`."""
-    entry = attention(name)
+    entry = get_attention(name)
     published: Any = entry.load()
 
     class Published(published):  # type: ignore[misc]
@@ -128,7 +128,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ATTENTIONS:
         register_blended(name)
-    coordinates = [o for o in attention("ca").options if o.name in ("r", "start")]
+    coordinates = [o for o in get_attention("ca").options if o.name in ("r", "start")]
     register_attention("ca_doubled", options=coordinates, floor=8)(DoubledCoordinates)
     deadline = time.monotonic() + 60 * options.minutes
     recipes = {

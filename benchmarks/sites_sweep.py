@@ -37,7 +37,7 @@ from typing import Any, TextIO
 import torch
 from attentune.errors import AttentuneError
 from attentune.spaces.architecture import POSITIONS, Architecture, Insertion
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.backbones import discover
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size
@@ -108,7 +108,7 @@ def check_formula(sites: SiteMap, row: Row) -> str:
         plain = build(Architecture(sites.backbone), row["size"])
         extended = build(architecture, row["size"])
     row["params"] = count_parameters(plain)
-    formula = attention("se").parameters
+    formula = get_attention("se").parameters
     expected = sum(
         formula(f.site.channels, f.insertion.settings, (f.site.height, f.site.width))
         for f in placements(architecture, sites)
@@ -148,7 +148,7 @@ def check_run(name: str, row: Row) -> str:
 def record_input_shapes(model: nn.Module) -> list[tuple[int, ...]]:
     """A list to which each attention will append the shape (C, H, W) of its input."""
     shapes: list[tuple[int, ...]] = []
-    kind: Any = attention("eca").load()
+    kind: Any = get_attention("eca").load()
     for module in model.modules():
         if isinstance(module, kind):
             module.register_forward_pre_hook(

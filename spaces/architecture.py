@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from ..errors import ArchitectureError, did_you_mean
 from .attentions.entry import Attention, Value
-from .attentions.registry import attention
+from .attentions.registry import get_attention
 
 T = TypeVar("T")
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
@@ -112,7 +112,7 @@ class Insertion:
         Raises:
             ArchitectureError: an unknown attention, position or option, or an illegal value.
         """
-        entry = attention(name)
+        entry = get_attention(name)
         if position not in POSITIONS:
             hint = did_you_mean(position, POSITIONS)
             raise ArchitectureError(f"unknown position {position!r}{hint}")
@@ -121,7 +121,7 @@ class Insertion:
     @property
     def settings(self) -> dict[str, Value]:
         """All options with their values, defaults included."""
-        return {**attention(self.attention).defaults, **dict(self.options)}
+        return {**get_attention(self.attention).defaults, **dict(self.options)}
 
     def __str__(self) -> str:
         options = ",".join(f"{name}={_format_value(value)}" for name, value in self.options)
@@ -151,7 +151,7 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
-        """Parse an architecture text, see the function `parse`."""
+        """Parse an architecture text; see the function `parse`."""
         return parse(text)
 
     @property
@@ -175,10 +175,10 @@ def parse(text: str) -> Architecture:
 
 
 def parse_recorded(text: str) -> Architecture:
-    """Parse a text from a database, to show it; to build the network, use `parse`.
+    """Parse a text from a database in order to show it; to build the network, use `parse`.
 
-    Names of attentions and options are not checked. So no plug-in has to be installed, and a text
-    that `str` made keeps its key even if the catalogue has changed since.
+    Names of attentions and options are not checked. Therefore no plug-in has to be installed, and a
+    text that `str` made keeps its key even if the catalogue has changed since.
 
     Raises:
         ArchitectureError: the text violates the grammar.
@@ -192,9 +192,8 @@ def _normalise_options(
     parsed: dict[str, Value] = {}
     for name, value in options.items():
         try:
-            parsed[name] = entry.option(name).parse(
-                _format_value(value)
-            )  # An integer for a float option becomes a float.
+            # Parsing the text turns an integer for a float option into a float.
+            parsed[name] = entry.option(name).parse(_format_value(value))
         except ValueError as error:
             raise ArchitectureError(str(error)) from None
     merged = {**entry.defaults, **parsed}
@@ -209,9 +208,8 @@ def _format_value(value: Value) -> str:
     text = str(value)
     if isinstance(value, bool):
         return text.lower()
-    return (
-        text.replace("e+", "e") if isinstance(value, float) else text
-    )  # + would start an insertion.
+    # In an architecture text, the + of 1e+20 would start an insertion.
+    return text.replace("e+", "e") if isinstance(value, float) else text
 
 
 def _infer_value(text: str) -> Value:
@@ -219,7 +217,7 @@ def _infer_value(text: str) -> Value:
     if text in ("true", "false"):
         return text == "true"
     kinds: tuple[Callable[[str], Value], ...] = (int, float)
-    for kind in kinds if text[-1:].isdecimal() else ():  # Excludes nan and inf.
+    for kind in kinds if text[-1:].isdecimal() else ():  # This excludes nan and inf.
         try:
             value = kind(text)
         except ValueError:
@@ -304,7 +302,7 @@ class _Parser:
         self.skip_spaces()
         start = self.offset
         name = self.match(self._WORD, "the name of an attention, such as se")[0]
-        entry = self.look_up(attention, name, start) if self.check_names else None
+        entry = self.look_up(get_attention, name, start) if self.check_names else None
         options = self.options(entry) if self.accept("(") else {}
         self.expect("@", f"and a place after {name}, as in {name}@all.residual")
         places = [self.place()]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ..errors import AttentuneError, StudyError
 from ..spaces.attentions.plugins.register import REMEDY, describe_missing
-from ..spaces.attentions.registry import offered
+from ..spaces.attentions.registry import is_available
 from .records import StudyRecord, TrialRecord
 
 
@@ -20,7 +20,9 @@ def find_missing(study: StudyRecord, attentions: Iterable[str]) -> dict[str, str
         AttentuneError: a module that ATTENTUNE_PLUGINS names cannot be imported.
     """
     origins = study.config.plugins
-    return {name: origins.get(name, "") for name in dict.fromkeys(attentions) if not offered(name)}
+    return {
+        name: origins.get(name, "") for name in dict.fromkeys(attentions) if not is_available(name)
+    }
 
 
 def missing_note(study: StudyRecord, trials: Iterable[TrialRecord]) -> str | None:

@@ -13,7 +13,7 @@ from ...runners.results import Measurement
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
-from ...spaces.attentions.registry import attention, describe_attentions
+from ...spaces.attentions.registry import describe_attentions, get_attention
 from ...spaces.backbones.stem import Stem
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
@@ -57,7 +57,7 @@ def attentions(
 ) -> None:
     """List the attentions of the catalogue, or show one."""
     if name is not None:
-        entry = attention(name)
+        entry = get_attention(name)
         if as_json:
             print_json(entry.to_json())
         else:
@@ -103,7 +103,7 @@ def _print_attention(entry: Attention) -> None:
         default = default.lower() if isinstance(option.default, bool) else default
         table.add_row(option.name, default, Text(option.legal), Text(option.meaning))
     out.print(table)
-    if entry.opens_as_identity:
+    if entry.starts_as_identity:
         out.print("The published module begins as the identity, so both starts are the same.")
     sizes = {c: entry.parameters(c, entry.defaults, (14, 14)) for c in (64, 128, 256, 512)}
     counts = plain_table("\nparameters", *(f">\nC = {channels}" for channels in sizes))

@@ -8,9 +8,9 @@ arXiv 1810.11579, eq. 6 and §3.4:
 
 φ, θ, ρ and W_z are 1×1 convolutions, and d = C // r with r = 4, as in the paper's ablations. The
 authors published no code; the convolutions have biases because most reimplementations have them.
-Some of those take the softmax of ρ over the positions too: in the paper the weights of one position
-sum to 1 over the features. The cost grows with H·W, not with its square as in `nl`. At the identity
-start W_z is zero.
+Some reimplementations take the softmax of ρ over the positions too; in the paper the weights of one
+position sum to 1 over the features. The cost grows with H·W, not with its square as in `nl`. At the
+identity start W_z is zero.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ Park, Woo, Lee, Kweon, "BAM: Bottleneck Attention Module", BMVC 2018, arXiv 1807
     M_c = BN(W1 ReLU(W0 mean_HW(x))),                               C → d → C, d = C // r
     M_s = BN(conv1 ReLU(conv3 ReLU(conv3 ReLU(conv1 x)))),          C → d → d → d → 1
 
-The 3×3 convolutions are dilated by 4; all layers have biases; r = 16. The authors' code differs
-from the equations: it multiplies the two branches, normalises after the hidden layers and not at
-the ends, and we follow the equations (with the ReLUs of the code, without which the convolutions
-would be one). Its pooling also wants square maps; here any size will do.
+The 3×3 convolutions are dilated by 4; all layers have biases; r = 16. The authors' code multiplies
+the two branches, and normalises after the hidden layers instead of at the ends. We follow the
+equations, but keep the code's ReLUs, without which the convolutions would collapse into one. The
+authors' pooling requires square maps; here maps can have any size.
 
 At the identity start both final batch norms have a scale of zero and y = x · 2σ(M_c + M_s), so the
 gate spans (0, 2) in place of the published (1, 2), which begins at 1.5.

@@ -46,9 +46,9 @@ class CoordinateAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled by row and by column."""
         height, width = x.shape[2:]
-        x, *both = pool_map(x, mean(3), mean(2))
+        x, *pooled = pool_map(x, mean(3), mean(2))
         strips = self.act(
-            normalise_strips(self.bn, convolve_strips(self.conv1, concatenate_strips(*both), x))
+            normalise_strips(self.bn, convolve_strips(self.conv1, concatenate_strips(*pooled), x))
         )
         rows, columns = strips.split((height, width), dim=2)
         by_row: Tensor = self.gate(convolve_strips(self.conv_h, rows, x)).unsqueeze(3)

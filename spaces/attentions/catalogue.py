@@ -28,7 +28,7 @@ def _channel_groups_option(default: int) -> Option:
         f"groups of channels: the most up to this ({default}) that leave 4 or more in each",
         low=1,
         auto=lambda channels: channel_groups(channels, default),
-        fits=channel_groups,
+        clip=channel_groups,
     )
 
 
@@ -88,7 +88,7 @@ ATTENTIONS: dict[str, Attention] = {
             "nl:NonLocal",
             formulas.nl,
             (ratio(2), START),
-            opens_as_identity=True,
+            starts_as_identity=True,
         ),
         Attention(
             "gc",
@@ -99,7 +99,7 @@ ATTENTIONS: dict[str, Attention] = {
             "gc:GlobalContext",
             formulas.gc,
             (ratio(16), START),
-            opens_as_identity=True,
+            starts_as_identity=True,
         ),
         Attention(
             "a2",
@@ -169,7 +169,7 @@ ATTENTIONS: dict[str, Attention] = {
             "gct:GatedChannelTransformation",
             formulas.gct,
             (START,),
-            opens_as_identity=True,
+            starts_as_identity=True,
         ),
         Attention(
             "lct",
@@ -288,7 +288,7 @@ ATTENTIONS: dict[str, Attention] = {
                 Option(
                     "extent",
                     "global",
-                    "positions a side that are gathered into one",
+                    "side of the square of positions that is gathered into one",
                     choices=("global", "2", "4", "8"),
                 ),
                 Option(
@@ -323,7 +323,7 @@ ATTENTIONS: dict[str, Attention] = {
             (ratio(16, meaning="reduction ratio: hidden width is max(32, C // r)"), START),
             floor=32,
             positions=("mid",),
-            joins_convolution=True,
+            needs_convolution=True,
         ),
     )
 }

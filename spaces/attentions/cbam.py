@@ -7,9 +7,9 @@ eq. 1–3:
     y  = x' · σ(BN(conv_k([mean_C x'; max_C x'])))
 
 The paper's spatial half has no normalisation; the authors' code has the batch norm (one channel,
-convolution without bias), and all later work means that form, as we do. Their code also gives the
-MLP biases (`bias=True`; the equations have none) and the batch norm a momentum of 0.01, which in
-trials of a few hundred steps leaves its running statistics behind: here it is the usual 0.1. timm's
+convolution without bias). Later work uses that form, and so do we. Their code also gives the MLP
+biases (`bias=True`; the equations have none) and the batch norm a momentum of 0.01, with which its
+running statistics lag behind in trials of a few hundred steps; here it is the usual 0.1. timm's
 `CbamModule` computes the same (without biases, momentum 0.1) and cannot begin as the identity.
 
 At the identity start the channel half ends in a layer at zero and the spatial half in a batch norm
@@ -49,13 +49,18 @@ class ChannelHalf(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every channel scaled."""
-        x, *both = pool_map(x, mean(2, 3), maximum(2, 3))
-        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(torch.stack(both)))).sum(0))
+        x, *pooled = pool_map(x, mean(2, 3), maximum(2, 3))
+        scale: Tensor = self.gate(self.fc2(self.act(self.fc1(torch.stack(pooled)))).sum(0))
         return scale_map(x, scale[:, :, None, None])
 
 
 class SpatialHalf(nn.Module):
-    """The second half: (N, C, H, W) to the same shape, 2k² + 2 parameters."""
+    """The second half: (N, C, H, W) to the same shape, 2k² + 2 parameters.
+
+    Args:
+        kernel: k, the size of the kernel, odd.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, kernel: int, start: Start) -> None:
         super().__init__()
@@ -67,8 +72,8 @@ class SpatialHalf(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position scaled."""
-        x, *both = pool_map(x, mean(1), maximum(1))
-        scale: Tensor = self.gate(self.bn(convolve_planes(self.conv, *both)))
+        x, *pooled = pool_map(x, mean(1), maximum(1))
+        scale: Tensor = self.gate(self.bn(convolve_planes(self.conv, *pooled)))
         return scale_map(x, scale)
 
 

@@ -3,12 +3,12 @@
 Wang, Wu, Zhu, Li, Zuo, Hu, "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
 Networks", CVPR 2020, arXiv 1910.03151, eq. 9 and 12:
 
-    y = x · σ(conv1d_k(mean_HW(x))),  k = |log2(C)/2 + 1/2| to the next odd number, at least 3
+    y = x · σ(conv1d_k(mean_HW(x))),  k = |log2(C)/2 + 1/2| raised to an odd number, at least 3
 
 The channels are padded with zeros at both ends and the convolution has no bias. The paper's listing
-computes k without the floor of 3 (and forgets the σ); the authors' code takes k as an argument, set
-by hand for every stage of their released ImageNet networks. timm's `EcaModule` has the floor too
-and computes the same; ours saves importing timm.
+computes k without the minimum of 3 (and omits the σ). The authors' code takes k as an argument, set
+by hand for every stage of their released ImageNet networks. timm's `EcaModule` has the minimum too
+and computes the same; our module avoids importing timm.
 """
 
 from __future__ import annotations

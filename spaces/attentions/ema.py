@@ -6,10 +6,10 @@ Learning", ICASSP 2023, arXiv 2305.13563, §3; for each of G groups, weights sha
     f = W1 [mean_W x; mean_H x] + b1,  x1 = GN(x · σ(f_h) · σ(f_w)),  x2 = conv3×3(x)
     y = x · σ(softmax(mean_HW x1)ᵀ x2 + softmax(mean_HW x2)ᵀ x1),     softmax over the channels
 
-GN has one channel a group, with scale and shift, so mean_HW x1 is its shift exactly, and one pass
-is saved. G is 32 in the authors' code: `auto` is the largest divisor of C up to 32 that leaves 4
-channels a group. The published gate has no layer of its own, so the identity start blends it in
-with one parameter.
+GN has one channel per group, with scale and shift. Therefore mean_HW x1 equals the shift, which
+saves one pass over the map. G is 32 in the authors' code; `auto` is the largest divisor of C up to
+32 that leaves at least 4 channels per group. The published gate has no layer of its own, so the
+identity start blends it in with one parameter.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class EfficientMultiscaleAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
         groups, height = self.groups, x.shape[2]
-        x, *both = pool_map(x, mean(3), mean(2))
-        mixed = F.conv1d(torch.cat(both, dim=2), *self._everywhere(self.conv1), groups=groups)
+        x, *pooled = pool_map(x, mean(3), mean(2))
+        mixed = F.conv1d(torch.cat(pooled, dim=2), *self._repeated(self.conv1), groups=groups)
         rows, columns = mixed.sigmoid().tensor_split((height,), dim=2)
         by_strips = scale_map(x, rows.unsqueeze(3), columns.unsqueeze(2))
         by_strips, means, variances = pool_map(by_strips, mean(2, 3), variance(2, 3))
-        weight, bias = self._everywhere(self.norm)
-        convolved = F.conv2d(x, *self._everywhere(self.conv3), padding=1, groups=groups)
+        weight, bias = self._repeated(self.norm)
+        convolved = F.conv2d(x, *self._repeated(self.conv3), padding=1, groups=groups)
         convolved, logits = pool_map(convolved, mean(2, 3))
         strip_weights = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
         convolved_weights = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
-        # The norm's scale and shift are applied to what the channels are summed up with.
+        # The norm's scale and shift are folded into the weights of the sum over channels.
         slopes = convolved_weights * weight * (variances + self.norm.eps).rsqrt()
         shifts = torch.unflatten(convolved_weights * bias, 1, (groups, -1)).sum(2)[:, :, None, None]
         by_strips = scale_map(
@@ -67,7 +67,7 @@ class EfficientMultiscaleAttention(nn.Module):
         scale: Tensor = self.gate(split_groups(by_strips + convolved, groups).sum(2) + shifts)
         return (split_groups(x, groups) * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)
 
-    def _everywhere(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
-        """The layer's weights once a group, so that the map need not be cut and copied."""
+    def _repeated(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
+        """Weight and bias once per group, so that the map need not be split and copied."""
         weight, bias = (tensor for _, tensor in layer.named_parameters())
         return weight.repeat(self.groups, *[1] * (weight.ndim - 1)), bias.repeat(self.groups)

@@ -1,4 +1,4 @@
-"""One attention as plain values: an `Attention` with its `Option`s, and what they are made of."""
+"""An entry of the catalogue as plain values: an `Attention` with its `Option`s."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Option:
         high: the greatest legal number.
         odd: whether only odd numbers are legal.
         choices: the legal texts, if it is one of a few.
-        auto: what the value `auto` means at so many channels.
-        fits: the greatest number not above a legal one that so many channels allow.
+        auto: `channels -> int`, the number that the value `auto` stands for.
+        clip: `(channels, value) -> int`, the greatest number up to `value` that the channels allow.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Option:
     odd: bool = False
     choices: tuple[str, ...] = ()
     auto: Callable[[int], int] | None = None
-    fits: Callable[[int, int], int] | None = None
+    clip: Callable[[int, int], int] | None = None
 
     @property
     def legal(self) -> str:
@@ -83,11 +83,11 @@ class Option:
             return None
         return number if isfinite(number) else None
 
-    def at(self, channels: int, value: Value) -> Value:
-        """What `value` comes to at so many channels."""
+    def resolve(self, channels: int, value: Value) -> Value:
+        """The number that `value` stands for in a map of `channels` channels."""
         if value == "auto" and self.auto is not None:
             return self.auto(channels)
-        return value if self.fits is None else self.fits(channels, int(value))
+        return value if self.clip is None else self.clip(channels, int(value))
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,13 @@ class Attention:
             numbers: `(int, Options, MapSize) -> int`.
         options: its settings, in the order of the text.
         floor: the least hidden width.
-        opens_as_identity: the published form begins as the identity, so both starts are one.
-        positions: the only ones where it has a meaning; empty for all.
-        joins_convolution: it takes a convolution's place and keeps it as one of its branches, so it
-            is offered only at sites that have one; class and count then take `convolution` too, and
-            the class's `forward` the input of that convolution.
+        starts_as_identity: the published form begins as the identity, so both starts are one.
+        positions: the only positions for which it is defined; empty for all.
+        needs_convolution: it replaces a convolution, which becomes one of its branches. It is
+            available only at sites that have one. Class and `parameters` then take `convolution`
+            too, and the class's `forward` takes the input of that convolution.
         origin: empty for a built-in attention; for a user's own the package, version and class.
-        make: for a user's own, called in place of the class.
+        make: for a user's own attention, called instead of the class.
     """
 
     name: str
@@ -143,9 +143,9 @@ class Attention:
     parameters: Callable[..., int]
     options: tuple[Option, ...] = ()
     floor: int = 1
-    opens_as_identity: bool = False
+    starts_as_identity: bool = False
     positions: tuple[str, ...] = ()
-    joins_convolution: bool = False
+    needs_convolution: bool = False
     origin: str = ""
     make: Callable[..., nn.Module] | None = None
 

@@ -5,8 +5,8 @@ Lee, Park, "CenterMask: Real-Time Anchor-Free Instance Segmentation", CVPR 2020,
 
     y = x · σ(W mean_HW(x) + b),  W: C → C
 
-The paper's gate is the sigmoid; the authors' code, and timm's `EffectiveSEModule`, have the hard
-sigmoid in its place. The layer has a bias in both.
+The paper's gate is the sigmoid; the authors' code and timm's `EffectiveSEModule` use the hard
+sigmoid instead. The layer has a bias in both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from .gates import SigmoidGate, Start, zero_parameters
 
 
 class EffectiveSqueezeExcitation(nn.Module):
-    """(N, C, H, W) to the same shape; adds C² + C parameters."""
+    """(N, C, H, W) to the same shape; adds C² + C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()

@@ -4,14 +4,14 @@ Qin, Zhang, Wu, Li, "FcaNet: Frequency Channel Attention Networks", ICCV 2021, a
 eq. 6–12:
 
     s_c = Σ_hw x_c(h, w) B(h; u, H) B(w; v, W),  y = x · σ(W2 ReLU(W1 s)),  C → d → C, d = C // r
-    B(h; u, H) = cos(π u (h + 1/2) / H) · √(1/H), and · √2 unless u = 0
+    B(h; u, H) = cos(π u (h + 1/2) / H) · √(1/H), times √2 unless u = 0
 
-The paper's equations leave the roots out as constant factors; they are those of the authors' code.
-The channels are split into as many equal parts as there are frequencies: the authors' choice of 1
-to 32 of the 7×7 lowest, best first, on a map cut into 7×7 parts. The index on the map is u·H/7,
-rounded down (in their code u·⌊H/7⌋, the same where 7 divides H). `frequencies=1` is the mean times
-√(HW). Their code pools the map to a fixed size for every width; here the basis is made for the map
-at hand, of any size. Layers without biases, r = 16.
+The paper's equations omit the square roots as constant factors; the authors' code has them. The
+channels are split into as many equal parts as there are frequencies. These are the best 1 to 32 of
+the 7×7 lowest, ranked by the authors on a map divided into 7×7 parts. The frequency on the map is
+u·H/7, rounded down (in their code u·⌊H/7⌋, the same where 7 divides H). `frequencies=1` is the mean
+times √(HW). Their code pools the map to a fixed size for every width; here the basis is computed
+for the size of the map. The layers have no biases, and r = 16.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import weighted_sum
 from .gates import SigmoidGate, Start, zero_parameters
 
-# (u, v) on the 7×7 grid in the order of their accuracy alone (the paper's figure 4).
-_BEST = (
+# (u, v) on the 7×7 grid, ordered by the accuracy of each frequency alone (the paper's figure 4).
+_BEST_FREQUENCIES = (
     *((0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0)),
     *((5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2)),
     *((4, 6), (6, 3), (3, 3), (5, 3), (5, 5), (2, 1), (6, 1), (5, 2)),
@@ -56,7 +56,7 @@ class FrequencyChannelAttention(nn.Module):
     ) -> None:
         super().__init__()
         number, hidden = int(frequencies), max(1, channels // reduction_ratio)
-        grid = torch.tensor([_BEST[c * number // channels] for c in range(channels)])
+        grid = torch.tensor([_BEST_FREQUENCIES[c * number // channels] for c in range(channels)])
         self.register_buffer("u", grid[:, 0].clone(), persistent=False)
         self.register_buffer("v", grid[:, 1].clone(), persistent=False)
         self.fc1 = nn.Linear(channels, hidden, bias=False)

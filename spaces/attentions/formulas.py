@@ -55,7 +55,7 @@ def ese(channels: int, _: Options, __: MapSize) -> int:
 
 
 def eca(channels: int, options: Options, _: MapSize) -> int:
-    """One kernel of k."""
+    """One kernel of size k."""
     return eca_kernel(channels) if options["k"] == "auto" else int(options["k"])
 
 
@@ -167,7 +167,7 @@ def strip(channels: int, _: Options, __: MapSize) -> int:
 def sk(channels: int, options: Options, _: MapSize, convolution: Convolution | None = None) -> int:
     """The second branch and the squeeze with batch norms, and the selection.
 
-    `convolution` is the block's own, which the second branch takes after.
+    `convolution` is the block's own; the second branch has its kernel, stride and groups.
     """
     d = max(32, channels // int(options["r"]))
     second = sk_branch(channels, convolution)
@@ -176,10 +176,10 @@ def sk(channels: int, options: Options, _: MapSize, convolution: Convolution | N
 
 
 def sk_branch(channels: int, convolution: Convolution | None) -> Convolution:
-    """The second branch: as the block's convolution, or 3×3, but with groups in any case.
+    """The shape of the second branch: that of the block's convolution, or 3×3 if there is none.
 
-    It has the groups of that convolution. Beside a dense one it has as many up to 32, the paper's
-    number, as divide input and output channels and leave 4 channels each.
+    The groups are those of that convolution. If it has only one, the second branch has as many
+    groups as divide both input and output channels and leave 4 channels each, up to the paper's 32.
     """
     convolution = convolution or Convolution("", channels, 3, 1, 1)
     groups = convolution.groups

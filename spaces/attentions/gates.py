@@ -1,15 +1,15 @@
-"""What several attentions share: gates with two starts, and norms that tolerate a single value.
+"""Shared parts of attentions: gates with two starts, and norms that accept a single value.
 
 A published gate is σ(z), near 0.5 before training, so every module halves its map at first. A gate
 that starts as the identity is 2·σ(z) with the last layer before it at zero: 2·σ(0) is 1 exactly,
 in every precision, and x · 1 is x to the last bit. The layer at zero still gets a gradient, because
 σ'(0) = 1/4 and its input is not zero, so training leaves the identity in its first step.
 
-A gate without a layer before it that could be zero is blended in instead: 1 + a·(σ(z) − 1) with one
-more parameter, a = 0 at first. a = 1 is the published gate. Where both forms are possible they were
-compared in short trials on the embedded tasks (benchmarks/identity_starts.py). For one gate
-the doubled form trains as well and needs no parameter; for the product of two, coordinate
-attention, the blended one trains better.
+A gate that no such layer precedes is blended in instead: 1 + a·(σ(z) − 1) with one more parameter,
+a = 0 at first. a = 1 is the published gate. Where both forms are possible, they were compared in
+short trials on the embedded tasks (benchmarks/identity_starts.py). For one gate the doubled form
+trains as well and needs no parameter. For the product of two gates (coordinate attention) the
+blended form trains better.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BlendedGate(nn.Module):
 
     def __init__(self, start: Start) -> None:
         super().__init__()
-        # Without dimensions, so that it does not widen a bf16 map to float32.
+        # A tensor without dimensions does not widen a bf16 map to float32.
         self.weight = nn.Parameter(torch.zeros(())) if start == "identity" else None
 
     def forward(self, z: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def split_groups(x: Tensor, groups: int) -> Tensor:
 
 
 def zero_parameters(layer: nn.Module) -> None:
-    """Set a layer's weight and bias to zero: the last one before a doubled gate."""
+    """Set a layer's weight and bias to zero, as in the last layer before a doubled gate."""
     for parameter in layer.parameters(recurse=False):
         nn.init.zeros_(parameter)
 

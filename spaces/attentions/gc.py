@@ -30,7 +30,7 @@ class GlobalContext(nn.Module):
 
     def __init__(self, channels: int, reduction_ratio: int = 16, start: Start = "paper") -> None:
         super().__init__()
-        del start  # the published block is the identity at first
+        del start  # The published block begins as the identity.
         hidden = max(1, channels // reduction_ratio)
         self.key = nn.Conv2d(channels, 1, 1)
         self.fc1 = nn.Linear(channels, hidden)
@@ -42,7 +42,7 @@ class GlobalContext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with the context added everywhere."""
         weights = project_to_plane(self.key, x).flatten(2).softmax(2).to(x.dtype)
-        if is_fused_channels_last(x):  # the same, with gradients that lie as the map does
+        if is_fused_channels_last(x):  # The same product; its gradients have the map's layout.
             context = (weights @ x.flatten(2).transpose(1, 2)).squeeze(1)
         else:
             context = (x.flatten(2) @ weights.transpose(1, 2)).squeeze(2)

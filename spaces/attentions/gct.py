@@ -7,7 +7,7 @@ abbreviation and is less used):
     s_c = α_c √(Σ_HW x_c² + ε),  ŝ_c = √C s_c / √(Σ_C s² + ε),  y = x · (1 + tanh(γ_c ŝ_c + β_c))
 
 α begins at 1, γ and β at 0: the published module begins as the identity, so both starts are one.
-The authors' code puts ε beside the mean of s² in place of the sum; ε = 1e-5.
+The authors' code adds ε to the mean of s² instead of the sum; ε = 1e-5.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ _EPSILON = 1e-5
 
 
 class GatedChannelTransformation(nn.Module):
-    """(N, C, H, W) to the same shape; adds 3C parameters."""
+    """(N, C, H, W) to the same shape; adds 3C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        start: has no effect, because both starts are the same.
+    """
 
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()
-        del start  # the published module is the identity at first
+        del start  # The published module begins as the identity.
         self.alpha = nn.Parameter(torch.ones(channels))
         self.gamma = nn.Parameter(torch.zeros(channels))
         self.beta = nn.Parameter(torch.zeros(channels))

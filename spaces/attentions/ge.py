@@ -7,15 +7,15 @@ Networks", NeurIPS 2018, arXiv 1810.12348, §3–4:
 
 | paper | options | gather | E |
 |---|---|---|---|
-| GE-θ⁻ | the default | mean over 2e−1 × 2e−1 windows, e apart; extent=global: of all | none |
+| GE-θ⁻ | the default | mean over (2e−1)×(2e−1) windows, e apart; extent=global: of all | none |
 | GE-θ | gather=conv | log2(e) depthwise 3×3 convolutions of stride 2, BN, ReLU between | none |
 | GE-θ⁺ | gather=conv,mlp=true | as GE-θ | W2 ReLU(W1 ReLU(·)), C → C // 16 → C |
 
-The ReLU between gather and E is the authors' network's; W1 and W2 have biases there, and as in `se`
-none here. For gather=conv with the global extent paper and code take one depthwise kernel of the
-map's size, which ties the weights to one image size; here it is three strided convolutions and
-then the mean.
-timm's `GatherExcite` raises for every form. gather=mean with mlp=true and the global extent is se.
+The ReLU between gather and E is in the authors' network. There W1 and W2 have biases; here, as in
+`se`, they have none. For gather=conv with the global extent, paper and code use one depthwise
+kernel of the map's size, which ties the weights to one image size. Here three strided convolutions
+are followed by the mean. timm's `GatherExcite` raises an error for every form. gather=mean with
+mlp=true and the global extent is `se`.
 
 At the identity start the last layer (of E, or the last batch norm) is zero under a doubled gate;
 GE-θ⁻ has none and is blended in with one parameter.
@@ -37,7 +37,7 @@ class GatherExcite(nn.Module):
 
     Args:
         channels: C, the channels of the map.
-        extent: locations a side that are gathered into one: global, 2, 4 or 8.
+        extent: side of the square of locations that is gathered into one: global, 2, 4 or 8.
         gather: `mean`, or `conv` for depthwise convolutions of stride 2.
         mlp: whether two layers C → C // 16 → C follow.
         start: `paper`, the published form, or `identity`; see `gates.py`.
@@ -54,7 +54,7 @@ class GatherExcite(nn.Module):
         super().__init__()
         self.extent = 0 if extent == "global" else int(extent)
         number = ge_convolutions(extent) if gather == "conv" else 0
-        self.gather = _convolutions(channels, number, rectified=mlp) if number else None
+        self.gather = _strided_convolutions(channels, number, rectified=mlp) if number else None
         hidden = max(1, channels // 16)
         self.mlp = (
             nn.Sequential(
@@ -92,8 +92,8 @@ class GatherExcite(nn.Module):
         return (coarse if self.gather is None else x), means[:, :, None, None]
 
 
-def _convolutions(channels: int, number: int, rectified: bool) -> nn.Sequential:
-    """So many, each with a batch norm, ReLUs between them and, if `rectified`, at the end."""
+def _strided_convolutions(channels: int, number: int, rectified: bool) -> nn.Sequential:
+    """`number` convolutions, each with batch norm and ReLU; the last ReLU only if `rectified`."""
     layers: list[nn.Module] = []
     for _ in range(number):
         layers += [

@@ -1,12 +1,12 @@
-"""Linear Context Transform: a gate for every channel, from its mean among its group's means.
+"""Linear Context Transform: a gate for every channel, from its mean normalised within its group.
 
 Ruan, Wen, Zheng, Zheng, "Linear Context Transform Block", AAAI 2020, arXiv 1909.03834, eq. 3–6:
 
     z = mean_HW(x),  ẑ_c = (z_c − μ_g) / √(σ_g² + ε) within group g,  y_c = x_c · σ(w_c ẑ_c + b_c)
 
-G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is the largest divisor of C
-up to 64 that leaves 4 channels a group. w begins at 1 and b at 0, as in the public implementations
-(no code of the authors was found); w at 0 at the identity start.
+G = 64 in the paper, whose narrowest stage has 256 channels. Here `auto` is the largest divisor of C
+up to 64 that leaves at least 4 channels per group. w begins at 1 and b at 0, as in the public
+implementations (we know of no code by the authors). At the identity start w begins at 0.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ Wang, Girshick, Gupta, He, "Non-local Neural Networks", CVPR 2018, arXiv 1711.07
 
 θ, φ, g: C → d and W_z: d → C are 1×1 convolutions with biases, d = C // r, r = 2. The batch norm's
 scale begins at zero, so the published block begins as the identity already: both starts are one.
-The authors' code divides the similarities by √d, may subsample φ and g by pooling, and draws the
-first weights from N(0, 0.01²); the paper's equations, and ours, have neither. timm's `NonLocalAttn`
-takes d = C/8 and divides by √C. The cost grows with (H·W)²; the H·W × H·W weights are never stored.
+The authors' code divides the similarities by √d, can subsample φ and g by pooling, and draws the
+initial weights from N(0, 0.01²). The paper's equations do none of this, and neither do we. timm's
+`NonLocalAttn` uses d = C/8 and divides by √C. The cost grows with (H·W)².
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..kernels.dispatch import can_fuse
 from .gates import SafeBatchNorm2d, Start, zero_parameters
 
 MAX_MATMUL_TOKENS_BF16 = 512
-"""Tokens up to which, in bf16 on a CPU, products of matrices are faster than fused attention."""
+"""In bf16 on a CPU, matrix products are faster than fused attention up to this many tokens."""
 
 
 class NonLocal(nn.Module):
@@ -36,7 +36,7 @@ class NonLocal(nn.Module):
 
     def __init__(self, channels: int, reduction_ratio: int = 2, start: Start = "paper") -> None:
         super().__init__()
-        del start  # the published block is the identity at first
+        del start  # The published block begins as the identity.
         self.hidden = max(1, channels // reduction_ratio)
         self.project = nn.Conv2d(channels, 3 * self.hidden, 1)  # θ, φ and g in one pass
         self.out = nn.Conv2d(self.hidden, channels, 1)
@@ -46,11 +46,11 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The map with the mixture added."""
         n, _, height, width = x.shape
-        # One head: exporters know fused attention of four dimensions only.
+        # There is one head, because exporters support fused attention in four dimensions only.
         tokens = self.project(x).flatten(2).transpose(1, 2)[:, None]
-        fast = can_fuse(tokens, counted=True)
+        fast = can_fuse(tokens, adds_operations=True)
         if fast:
-            tokens = tokens.contiguous()  # torch's fast kernels take only such ones
+            tokens = tokens.contiguous()  # as torch's fast kernels require
         theta, phi, g = tokens.split(self.hidden, dim=3)
         if fast and g.dtype == torch.bfloat16 and g.shape[2] <= MAX_MATMUL_TOKENS_BF16:
             mixed = ((theta @ phi.transpose(2, 3)).softmax(3).to(g.dtype) @ g)[:, 0]

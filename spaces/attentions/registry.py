@@ -1,7 +1,7 @@
 """Attentions by name: the built-in ones of the catalogue, and those that users registered.
 
-The catalogue is a table and knows no plug-ins; `plugins/register.py` knows the catalogue, whose
-names cannot be taken. This module knows both, and everything that has only a name asks here.
+The catalogue is a table and does not import plug-ins. `plugins/register.py` imports the catalogue,
+because plug-ins must not take its names. This module searches both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from .entry import Attention
 from .plugins.register import find_registered, is_registered, list_registered
 
 
-def attention(name: str) -> Attention:
+def get_attention(name: str) -> Attention:
     """The attention of that name, built in or a user's own.
 
-    A package or module that provides it is imported if need be.
+    A package or module that provides it is imported if necessary.
 
     Raises:
         ArchitectureError: if there is none; the message names the closest.
@@ -30,8 +30,8 @@ def attention(name: str) -> Attention:
     return entry
 
 
-def offered(name: str) -> bool:
-    """Whether there is an attention of that name here. This imports no installed package.
+def is_available(name: str) -> bool:
+    """Whether an attention of that name is available. This imports no installed package.
 
     Raises:
         AttentuneError: if a module that ATTENTUNE_PLUGINS names cannot be imported.

@@ -5,10 +5,10 @@ Networks", MICCAI 2018, arXiv 1803.02579, eq. 1–5:
 
     y = x · σ(W2 ReLU(W1 mean_HW(x))) + x · σ(W_s x),  C → d → C and C → 1, d = C // r, r = 2
 
-None of the layers has a bias in the equations. The authors' code gives all three one, and takes the
-greater of the two gated maps in place of their sum: we follow the paper. The sum of the two gates
-lies in (0, 2): with W2 and W_s at zero it is 1, which is the identity start, and no gate needs
-doubling.
+None of the layers has a bias in the equations. In the authors' code all three have one, and the
+result is the maximum of the two gated maps instead of their sum. We follow the paper. The sum of
+the two gates is in (0, 2). With W2 and W_s at zero it is 1, which is the identity start, so no gate
+has to be doubled.
 """
 
 from __future__ import annotations

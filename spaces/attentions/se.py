@@ -5,10 +5,10 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv 
     s = mean_HW(x),  y = x · σ(W2 ReLU(W1 s)),  W1: C → d, W2: d → C, d = max(1, C // r)
 
 The equations have no biases. The authors' released networks have both, and so has timm's layer,
-which also rounds d to a multiple of 8; but the paper's ablations leave them out, for the good of
-ResNets (§6). `bias=False` is the default here. The 28.1 M of SE-ResNet-50 fit either. Ours is
-timm's `SEModule(rd_channels=d)` in ten lines, without importing timm, and with linear layers on
-(N, C) in place of 1×1 convolutions.
+which also rounds d to a multiple of 8. The paper's ablations omit them, which helps ResNets (§6);
+here the default is `bias=False`. The paper's 28.1 M parameters of SE-ResNet-50 agree with either.
+This module is timm's `SEModule(rd_channels=d)` without importing timm, and with linear layers on
+(N, C) instead of 1×1 convolutions.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""SGE: within each group of channels, a gate for every position by its likeness to the mean.
+"""SGE: within each group of channels, a gate for every position by its similarity to the mean.
 
 Li, Hu, Yang, "Spatial Group-wise Enhance: Improving Semantic Feature Learning in Convolutional
 Networks", 2019, arXiv 1905.09646, eq. 1–5; for each of G groups:
 
     c_i = mean_HW(x) · x_i,  a_i = γ (c_i − μ_c) / √(σ_c² + ε) + β,  y_i = x_i · σ(a_i)
 
-One γ and one β a group, 0 and 1 at the published start, so the gate begins at σ(1) = 0.73; both 0
-at the identity start. G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is
-the largest divisor of C up to 64 that leaves 4 channels a group. The paper divides by σ + ε, its
-code by the unbiased deviation + ε. We take the form of every norm, whose gradient is finite where σ
-is 0, as on a 1×1 map; with ε = 1e-5 they part by 1 % where σ falls to 0.02.
+Each group has one γ and one β. At the published start they are 0 and 1, so the gate begins at
+σ(1) = 0.73; at the identity start both are 0. G = 64 in the paper, whose narrowest stage has 256
+channels. Here `auto` is the largest divisor of C up to 64 that leaves 4 channels or more per group.
+The paper divides by σ + ε, its code by the unbiased deviation + ε. We divide by √(σ² + ε), as norms
+do, because that gradient is finite where σ is 0, as on a 1×1 map. With ε = 1e-5 the two forms
+differ by 1 % where σ is 0.02.
 """
 
 from __future__ import annotations
@@ -43,6 +44,6 @@ class SpatialGroupEnhance(nn.Module):
         """The map with every position of every group scaled."""
         x, means = pool_map(x, mean(2, 3))
         grouped = split_groups(x, self.groups)
-        likeness = (grouped * split_groups(means[:, :, None, None], self.groups)).sum(2)
-        scale: Tensor = self.gate(self.norm(likeness))
+        similarity = (grouped * split_groups(means[:, :, None, None], self.groups)).sum(2)
+        scale: Tensor = self.gate(self.norm(similarity))
         return (grouped * scale.unsqueeze(2).to(x.dtype)).flatten(1, 2)

@@ -1,17 +1,18 @@
 """Shuffle attention: half of each group of channels is gated by channel, half by position.
 
 Zhang, Yang, "SA-Net: Shuffle Attention for Deep Convolutional Neural Networks", ICASSP 2021,
-arXiv 2102.00240, eq. 1–6; each of G groups is cut in two halves a and b:
+arXiv 2102.00240, eq. 1–6; each of G groups is split into two halves a and b:
 
     a · σ(W1 mean_HW(a) + b1),  b · σ(W2 GN(b) + b2),  then a channel shuffle over two groups
 
-All weights are vectors of C / 2G, shared by the groups; GN has one channel a group and scale and
-shift as well: 3C/G parameters. W begin at 0 and b at 1 in the authors' code, so the gate begins at
-σ(1) = 0.73. G = 64 in the paper, whose narrowest stage has 256 channels: here `auto` is the largest
-divisor of C up to 64 that leaves 4 channels a group; if a group is odd its first half has one
-more. An odd number of channels is not shuffled.
+All weights are vectors of length C / 2G, shared by the groups. GN has one channel per group, and
+scale and shift as well, which makes 3C/G parameters. In the authors' code W begins at 0 and b at 1,
+so the gate begins at σ(1) = 0.73. G = 64 in the paper, whose narrowest stage has 256 channels. Here
+`auto` is the largest divisor of C up to 64 that leaves at least 4 channels per group. If a group
+has an odd number of channels, its first half has one more. An odd number of channels in all is not
+shuffled.
 
-A shuffle is no identity. At the identity start it is left out, and W and b are zero.
+A shuffle is not the identity. The identity start omits it, and begins with W and b at zero.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class ShuffleAttention(nn.Module):
         x, all_means, variances = pool_map(x, mean(2, 3), variance(2, 3))
         means = torch.unflatten(all_means, 1, (self.groups, -1))
         by_channel = means[..., :half] * self.channel_weight + self.channel_bias
-        # The norm's and the gate's scale and shift in one: W2 (w ŝ + b) + b2.
+        # Scale and shift of the norm and of the gate in one step: W2 (w n + c) + b2, where n is
+        # the normalised half, w and c the scale and shift of the norm.
         spreads = torch.unflatten(variances, 1, (self.groups, -1))[..., half:]
         slope = self.spatial_weight * self.norm_weight * (spreads + 1e-5).rsqrt()
         shift = self.spatial_weight * self.norm_bias + self.spatial_bias
@@ -69,7 +71,7 @@ class ShuffleAttention(nn.Module):
         if is_fused_channels_last(y):
             channels = torch.unflatten(y.permute(0, 2, 3, 1), 3, (2, -1))
             return channels.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
-        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
+        channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         shuffled = split_groups(y, 2).transpose(1, 2).flatten(1, 2)
         return shuffled.contiguous(memory_format=layout)

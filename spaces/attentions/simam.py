@@ -1,14 +1,14 @@
-"""SimAM: a gate for every value of the map, from how much it stands out of its channel.
+"""SimAM: a gate for every value of the map, from how much it stands out in its channel.
 
 Yang, Zhang, Li, Xie, "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural
 Networks", ICML 2021, PMLR 139:11863–11874 (not on arXiv), eq. 5 and the listing:
 
     y = x · σ((x − μ)² / (4(v + λ)) + 1/2),  v = Σ (x − μ)² / (HW − 1),  λ = 1e-4
 
-μ and v are of one channel of one image. Eq. 5 has 1/HW in v, the paper's listing and the authors'
-code 1/(HW − 1), which we follow. λ is the listing's; the authors trained on ImageNet with 0.1. On a
-1×1 map the listing divides by zero; here v is 0 there, and the gate σ(1/2). No parameters; the
-identity start adds the one that blends it in.
+μ and v are computed for each channel of each image. Eq. 5 has 1/HW in v; the paper's listing and
+the authors' code have 1/(HW − 1), which we follow. λ is the listing's; the authors trained on
+ImageNet with 0.1. On a 1×1 map the listing divides by zero; here v is 0 and the gate σ(1/2). There
+are no parameters, except the one that blends the gate in at the identity start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SimAM(nn.Module):
 
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()
-        del channels  # every channel alike
+        del channels  # The formula is the same for every channel.
         self.gate = BlendedGate(start)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class SimAM(nn.Module):
 
 
 def _has_gradient(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether gradients are wanted, and none of them in forward mode."""
+    """Whether gradients are required, and none of them in forward mode."""
     return any(t.requires_grad for t in tensors) and not any(map(has_tangent, tensors))
 
 
@@ -57,16 +57,17 @@ def _simam(x: Tensor, *blend: Tensor) -> Tensor:
 
 def _squares_and_slope(centred: Tensor, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """(x − μ)², and 1 / (4 (σ² + λ)) with the unbiased σ² over `axes`."""
-    squares = centred * centred  # CUDA's autocast would widen `square`, and the quotient below
+    # CUDA's autocast would compute `square`, and the quotient below, in float32.
+    squares = centred * centred
     locations = centred.shape[axes[0]] * centred.shape[axes[1]]
     variance = squares.mean(axes, keepdim=True) * (locations / max(1, locations - 1))
     return squares, (0.25 / (variance + _LAMBDA)).to(centred.dtype)
 
 
 class SimAMFunction(Function):
-    """The formula for some samples at a time, which stay in the cache.
+    """The formula, applied to chunks of samples that fit into the processor's cache.
 
-    The backward pass computes everything again, so that nothing of the map's size is kept.
+    The backward pass computes everything again, so that no intermediate map is stored.
     """
 
     @staticmethod
@@ -89,21 +90,21 @@ class SimAMFunction(Function):
         order = memory_order(x)
         total = torch.empty_like(x)
         chunks = split_into_chunks(*(tensor.permute(order) for tensor in (x, grad, total)))
-        of_blend = [
+        grad_blend = [
             _chunk_backward(x_, grad_, total_, order, *blend) for x_, grad_, total_ in chunks
         ]
-        return total, *(torch.stack(of_blend).sum(0).to(a.dtype) for a in blend)
+        return total, *(torch.stack(grad_blend).sum(0).to(a.dtype) for a in blend)
 
 
 def _chunk_backward(
-    x: Tensor, grad: Tensor, of_map: Tensor, order: tuple[int, ...], *blend: Tensor
+    x: Tensor, grad: Tensor, grad_map: Tensor, order: tuple[int, ...], *blend: Tensor
 ) -> Tensor:
     """The gradient of the parameter that blends the gate in, of one chunk.
 
     Args:
         x: some samples of the map, with its axes permuted to `order`.
         grad: the gradient of the result, permuted likewise.
-        of_map: buffer for the gradient of the map, permuted likewise.
+        grad_map: buffer for the gradient of the map, permuted likewise.
         order: the order of the axes in memory.
         blend: the parameter, if there is one.
     """
@@ -111,16 +112,16 @@ def _chunk_backward(
     centred = x - x.mean(axes, keepdim=True)
     squares, slope = _squares_and_slope(centred, axes)
     sigmoid = torch.mul(squares, slope).add_(0.5).sigmoid_()
-    torch.mul(grad, BlendedGate.blend(sigmoid, *blend), out=of_map)
-    of_gate = grad * x
-    of_blend = (of_gate * (sigmoid - 1)).sum() if blend else x.new_zeros(())
+    torch.mul(grad, BlendedGate.blend(sigmoid, *blend), out=grad_map)
+    grad_gate = grad * x
+    grad_blend = (grad_gate * (sigmoid - 1)).sum() if blend else x.new_zeros(())
     for a in blend:
-        of_gate *= a
-    of_z = torch.ops.aten.sigmoid_backward(of_gate, sigmoid)
-    of_slope = torch.mul(of_z, squares, out=squares).sum(axes, keepdim=True)
-    of_variance = -4 * slope.square() * of_slope
+        grad_gate *= a
+    grad_z = torch.ops.aten.sigmoid_backward(grad_gate, sigmoid)
+    grad_slope = torch.mul(grad_z, squares, out=squares).sum(axes, keepdim=True)
+    grad_variance = -4 * slope.square() * grad_slope
     locations = x.shape[axes[0]] * x.shape[axes[1]]
-    of_squares = of_z.mul_(slope).add_(of_variance / max(1, locations - 1))
-    of_centred = centred.mul_(of_squares).mul_(2)
-    of_map.add_(of_centred).sub_(of_centred.mean(axes, keepdim=True))
-    return of_blend
+    grad_squares = grad_z.mul_(slope).add_(grad_variance / max(1, locations - 1))
+    grad_centred = centred.mul_(grad_squares).mul_(2)
+    grad_map.add_(grad_centred).sub_(grad_centred.mean(axes, keepdim=True))
+    return grad_blend

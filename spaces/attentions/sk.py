@@ -5,16 +5,16 @@ Li, Wang, Hu, Yang, "Selective Kernel Networks", CVPR 2019, arXiv 1903.06586, eq
     U_i = ReLU(BN(conv of dilation i (input))),  z = ReLU(BN(W mean_HW(U_1 + U_2))),  C → d
     y = a_1 · U_1 + a_2 · U_2,  a_i = softmax_i(A_i z),  d → C each, d = max(32, C // r), r = 16
 
-It takes the place of a block's spatial convolution, as in the paper: the first branch *is* that
-convolution with its own norm and activation, which so keeps its pretrained weights, and the second
-is a new one beside it, of the same kernel, stride and width but dilation 2 (the paper's own cheap
-5×5). So it is offered only at `mid`, where the map is a convolution's; in a ResNeXt-50 32x4d it
-makes SKNet-50. The second branch has the groups of the first or, beside a dense one, as many up to
-the paper's 32 as leave 4 channels each. Neither the convolutions nor W and A have biases.
+As in the paper, it replaces a block's spatial convolution. The first branch *is* that convolution
+with its own norm and activation, and keeps its pretrained weights. The second branch is a new
+convolution of the same input with the same kernel size, stride and width but dilation 2 (the
+paper's cheap 5×5). The module is therefore available only at `mid`, where a convolution makes the
+map; in a ResNeXt-50 32x4d it gives SKNet-50. The second branch has as many groups as the first. If
+that has only one, the second has up to the paper's 32, with at least 4 channels each. The
+convolutions, W and A have no biases.
 
-Without a convolution, as when the module is used by itself, the map is the input of the second
-branch too. At the identity start the new map is blended in with one parameter:
-U_1 + w·(y − U_1), w = 0 at first.
+Without a convolution, as when the module is used alone, the second branch also reads the map. At
+the identity start the new map is blended in with one parameter: U_1 + w·(y − U_1), w = 0 at first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SelectiveKernel(nn.Module):
     Adds k²·C·C_in/G + 2C + Cd + 2d + 2dC parameters, 1 more to blend.
 
     Args:
-        channels: C.
+        channels: C, the channels of the map.
         reduction_ratio: r; the hidden width d is max(32, C // r).
         start: `paper`, or `identity` to blend the new branch in.
         convolution: the block's convolution, whose kernel, stride and groups the second branch
@@ -52,7 +52,7 @@ class SelectiveKernel(nn.Module):
     ) -> None:
         super().__init__()
         hidden = max(32, channels // reduction_ratio)
-        self.branch = _dilated(channels, sk_branch(channels, convolution))
+        self.branch = _dilated_branch(channels, sk_branch(channels, convolution))
         self.squeeze = nn.Linear(channels, hidden, bias=False)
         self.bn = SafeBatchNorm1d(hidden)
         self.select = nn.Linear(hidden, 2 * channels, bias=False)
@@ -69,23 +69,23 @@ class SelectiveKernel(nn.Module):
         x, means = pool_map(x, mean(2, 3))
         dilated, dilated_means = pool_map(dilated, mean(2, 3))
         z = F.relu(self.bn(self.squeeze(means + dilated_means)))
-        # A softmax over two is a sigmoid of their difference.
+        # A softmax over two values is the sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
         share = (first - second).sigmoid()[:, :, None, None].to(dilated.dtype)
         rest = 1 - share if self.weight is None else self.weight * (1 - share)
         return scale_map(x, 1 - rest) + scale_map(dilated, rest)
 
 
-def _dilated(channels: int, like: Convolution) -> nn.Sequential:
+def _dilated_branch(channels: int, shape: Convolution) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(
-            like.in_channels,
+            shape.in_channels,
             channels,
-            like.kernel,
-            stride=like.stride,
-            padding=like.kernel - 1,
+            shape.kernel,
+            stride=shape.stride,
+            padding=shape.kernel - 1,
             dilation=2,
-            groups=like.groups,
+            groups=shape.groups,
             bias=False,
         ),
         SafeBatchNorm2d(channels),

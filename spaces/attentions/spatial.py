@@ -5,7 +5,7 @@ eq. 3. See `cbam.py` for the batch norm and the start:
 
     y = x · σ(BN(conv_k([mean_C x; max_C x])))
 
-Compared with `channel` and `cbam` it shows what attention to locations alone contributes.
+Comparing it with `channel` and `cbam` shows what spatial attention alone contributes.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ class SpatialAttention(SpatialHalf):
     """
 
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
-        del channels  # one gate for all of them
+        del channels  # All channels share one gate.
         super().__init__(k, start)

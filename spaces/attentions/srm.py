@@ -1,13 +1,13 @@
-"""SRM: a gate for every channel from its own style, the mean and the standard deviation.
+"""SRM: a gate for every channel, from its mean and its standard deviation (its "style").
 
 Lee, Kim, Nam, "SRM: A Style-based Recalibration Module for Convolutional Neural Networks",
 ICCV 2019, arXiv 1903.10829, eq. 1–5:
 
     y_c = x_c · σ(BN(w_c · [mean_HW(x_c), std_HW(x_c)])),  two weights a channel, no bias
 
-The deviation is the paper's biased one, with ε = 1e-5 inside the root; the authors' code has the
-unbiased one, without ε. It also begins with w = 0, which puts a batch without variance before the
-batch norm; the paper does not ask for it, and here w begins as in any layer of two inputs.
+The deviation is the paper's biased one, with ε = 1e-5 inside the root; the authors' code uses the
+unbiased one, without ε. Their code also begins with w = 0, so that the batch norm's input has no
+variance. The paper does not require this, and here w has torch's default initialisation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero_parameters
 
 
 class StyleRecalibration(nn.Module):
-    """(N, C, H, W) to the same shape; adds 2C + 2C parameters."""
+    """(N, C, H, W) to the same shape; adds 2C + 2C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()

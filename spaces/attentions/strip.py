@@ -5,10 +5,10 @@ arXiv 2003.13328, eq. 1–6:
 
     y_h = BN(conv1d_3(mean_W x)), y_v = BN(conv1d_3(mean_H x)),  y = x · σ(f(ReLU(y_h + y_v)))
 
-The convolutions are dense, C → C; f is 1×1 with a bias. The equations leave the batch norms and the
-ReLU out, the authors' code has them (and biases before the batch norms, which take them out again;
-here there are none). This is a heavy module, 7C² parameters: timm's `StripAttn` is another one of
-the same name, depthwise and without f. At the identity start f is zero.
+The convolutions are dense, C → C; f is a 1×1 convolution with a bias. The equations omit the batch
+norms and the ReLU, which the authors' code has (and biases before the batch norms, which cancel
+them; here there are none). The module is large: 7C² parameters. timm's `StripAttn` is a different
+module, depthwise and without f. At the identity start f is zero.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero_parameters
 
 
 class StripPooling(nn.Module):
-    """(N, C, H, W) to the same shape; adds 2(3C² + 2C) + C² + C parameters."""
+    """(N, C, H, W) to the same shape; adds 2(3C² + 2C) + C² + C parameters.
+
+    Args:
+        channels: C, the channels of the map.
+        start: `paper`, the published form, or `identity`; see `gates.py`.
+    """
 
     def __init__(self, channels: int, start: Start = "paper") -> None:
         super().__init__()

@@ -8,7 +8,7 @@ WACV 2021, arXiv 2010.03045, eq. 1–6:
 Each branch has its own convolution (without bias) and batch norm (of one channel). The paper
 rotates the map for each branch; here the two pooled planes are made without rotating it, and the
 map is multiplied once. The authors' batch norm has a momentum of 0.01; here it is the usual 0.1.
-Their code holds the third plane as H × C where we have C × H, so its kernel is ours transposed.
+Their code has the third plane as H × C and ours as C × H, so the kernels are transposed.
 At the identity start the batch norms' scales are zero; see `cbam.py`.
 """
 
@@ -33,17 +33,17 @@ class TripletAttention(nn.Module):
 
     def __init__(self, channels: int, k: int = 7, start: Start = "paper") -> None:
         super().__init__()
-        del channels  # the kernels slide over them
+        del channels  # The kernels slide over the channels.
         self.over_channels = _Branch(k, start)
         self.over_rows = _Branch(k, start)
         self.over_columns = _Branch(k, start)
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every value scaled."""
-        x, *both = pool_map(x, *(pool(axis) for axis in (1, 2, 3) for pool in (maximum, mean)))
-        by_position: Tensor = self.over_channels(*both[:2]).unsqueeze(1)
-        by_column: Tensor = self.over_rows(*both[2:4]).unsqueeze(2)
-        by_row: Tensor = self.over_columns(*both[4:]).unsqueeze(3)
+        x, *pooled = pool_map(x, *(pool(axis) for axis in (1, 2, 3) for pool in (maximum, mean)))
+        by_position: Tensor = self.over_channels(*pooled[:2]).unsqueeze(1)
+        by_column: Tensor = self.over_rows(*pooled[2:4]).unsqueeze(2)
+        by_row: Tensor = self.over_columns(*pooled[4:]).unsqueeze(3)
         return scale_map(
             x, add_in_layout_of(x, *(gate / 3 for gate in (by_position, by_column, by_row)))
         )

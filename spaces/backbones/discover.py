@@ -160,19 +160,19 @@ def _discover_native(
             f"{backbone} has no small stem: its weights depend on the size of the map"
         )
     size = native_size(backbone)
-    model, record = _run(backbone, size, timm_kwargs)
-    stages = find_stages(record)
-    own_attention, strides = _own_attention(record), _stem_strides(record, stages)
+    model, trace = _run(backbone, size, timm_kwargs)
+    stages = find_stages(trace)
+    own_attention, strides = _own_attention(trace), _stem_strides(trace, stages)
     if (strip_attention and own_attention) or (stem == "small" and strides):
         _change_backbone(
             model, own_attention if strip_attention else (), strides if stem == "small" else ()
         )
-        record = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
-        stages = find_stages(record)
-    site_list = _list_sites(record, stages)
+        trace = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
+        stages = find_stages(trace)
+    site_list = _list_sites(trace, stages)
     if not site_list:
         raise BackboneError(
-            f"{backbone} has no site for an attention: {_explain_no_sites(record, stages)}; choose "
+            f"{backbone} has no site for an attention: {_explain_no_sites(trace, stages)}; choose "
             "a backbone that works on feature maps, such as resnet18"
         )
     with_sites = {(site.stage, site.block) for site in site_list}
@@ -190,15 +190,15 @@ def _resize(
     """
     own_attention = native.own_attention if strip_attention else ()
     strides = native.stem_strides if stem == "small" else ()
-    model, record = _run(native.backbone, size, timm_kwargs)
+    model, trace = _run(native.backbone, size, timm_kwargs)
     if own_attention or strides:
         _change_backbone(model, own_attention, strides)
-        record = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
-    calls = {call.path: call for call in record.calls}
+        trace = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
+    calls = {call.path: call for call in trace.calls}
     sites = []
     for site in native.sites:
         call = calls[site.module]
-        value = record.values[(call.outputs if site.anchor[0] == "out" else call.inputs)[0]]
+        value = trace.values[(call.outputs if site.anchor[0] == "out" else call.inputs)[0]]
         shape = map_shape(value.shape, layout_of(site.anchor), value.grid)
         sites.append(replace(site, channels=shape[0], height=shape[1], width=shape[2]))
     return replace(native, image_size=(size, size), sites=tuple(sites))
@@ -251,17 +251,17 @@ def _trace_backbone(model: nn.Module, image_size: int) -> Trace:
     weight = next(model.parameters())
     channels = getattr(model, "in_chans", None) or 3
     image = torch.zeros(1, channels, image_size, image_size, device=weight.device)
-    record = trace_model(model.eval(), image)
-    mark_maps(record, model)
-    return record
+    trace = trace_model(model.eval(), image)
+    mark_maps(trace, model)
+    return trace
 
 
-def _list_sites(record: Trace, stages: BackboneStages) -> tuple[Site, ...]:
-    finder = HookPointFinder(record, stages)
+def _list_sites(trace: Trace, stages: BackboneStages) -> tuple[Site, ...]:
+    finder = HookPointFinder(trace, stages)
     last_blocks = {block.stage: block for block in stages.blocks}
     sites = []
     for block in stages.blocks:
-        points = BlockPositions(record, block, finder).find_points()
+        points = BlockPositions(trace, block, finder).find_points()
         if block is last_blocks[block.stage]:
             stage_call = stages.stage_calls[block.stage]
             # HRNet's stages return several maps: they have no position `stage`.
@@ -270,7 +270,7 @@ def _list_sites(record: Trace, stages: BackboneStages) -> tuple[Site, ...]:
             if end := end or (points.get("post") if single else None):
                 points["stage"] = end
         for position, point in points.items():
-            shape = record.map_shape(point.value)
+            shape = trace.map_shape(point.value)
             module = point.anchor[1]
             sites.append(
                 Site(
@@ -290,16 +290,16 @@ def _returns_one_value(call: ModuleCall) -> bool:
     return len(call.outputs) == 1
 
 
-def _explain_no_sites(record: Trace, stages: BackboneStages) -> str:
+def _explain_no_sites(trace: Trace, stages: BackboneStages) -> str:
     if stages.blocks:
         return "its blocks run several times in one pass, or their maps are no module's output"
-    shapes = [record.values[c.outputs[0]].shape for c in record.calls if _returns_one_value(c)]
+    shapes = [trace.values[c.outputs[0]].shape for c in trace.calls if _returns_one_value(c)]
     if sum(len(shape) == 4 for shape in shapes) * 2 > len(shapes):
         return "its maps are not in the layout (N, C, H, W) or form no blocks"
     return "it works on tokens, not on maps"
 
 
-def _stem_strides(record: Trace, stages: BackboneStages) -> tuple[str, ...]:
+def _stem_strides(trace: Trace, stages: BackboneStages) -> tuple[str, ...]:
     """Paths of the layers before the first block, outside its stage, that shrink the map."""
     if not stages.blocks:
         return ()
@@ -308,11 +308,11 @@ def _stem_strides(record: Trace, stages: BackboneStages) -> tuple[str, ...]:
     stage_prefix = f"{stage_call.path}." if stage_call else "."
     return tuple(
         call.path
-        for call in record.calls[: first.call.index]
+        for call in trace.calls[: first.call.index]
         if next(call.module.children(), None) is None
         and _returns_one_value(call)
-        and record.is_map(call.outputs[0])
-        and record.grid(call.outputs[0]) < record.grid(call.inputs[0])
+        and trace.is_map(call.outputs[0])
+        and trace.grid(call.outputs[0]) < trace.grid(call.inputs[0])
         and _stride(call.module) > 1
         and not call.path.startswith(stage_prefix)
     )
@@ -328,30 +328,30 @@ _POOLING_OPERATORS = (
 )
 
 
-def _own_attention(record: Trace) -> tuple[str, ...]:
+def _own_attention(trace: Trace) -> tuple[str, ...]:
     """Paths of modules that multiply their input by a gate, or add to it a smaller map, that was
     computed from the pooled input; outermost ones only."""
     gates = [
         call.path
-        for call in record.calls
+        for call in trace.calls
         if _returns_one_value(call)
         and call.inputs
-        and record.is_map(call.inputs[0])
-        and record.values[call.outputs[0]].shape == record.values[call.inputs[0]].shape
-        and any(_is_gate(record, call, op) for op in record.ops[call.start : call.end])
+        and trace.is_map(call.inputs[0])
+        and trace.values[call.outputs[0]].shape == trace.values[call.inputs[0]].shape
+        and any(_is_gate(trace, call, op) for op in trace.ops[call.start : call.end])
     ]
     return tuple(p for p in gates if not any(p.startswith(f"{other}.") for other in gates))
 
 
-def _is_gate(record: Trace, call: ModuleCall, op: Operator) -> bool:
+def _is_gate(trace: Trace, call: ModuleCall, op: Operator) -> bool:
     source = call.inputs[0]
     if op.outputs != call.outputs or len(op.inputs) != 2 or source not in op.inputs:
         return False
     gate = op.inputs[op.inputs[0] == source]
-    smaller = record.values[gate].shape != record.values[source].shape
+    smaller = trace.values[gate].shape != trace.values[source].shape
     if op.name not in ("mul", "mul_") and not (op.name in ("add", "add_") and smaller):
         return False
-    made_by = [record.ops[index] for index in record.ancestors(gate, call)]
+    made_by = [trace.ops[index] for index in trace.ancestors(gate, call)]
     from_source = any(source in op.inputs for op in made_by)
     return from_source and any(op.name in _POOLING_OPERATORS for op in made_by)
 

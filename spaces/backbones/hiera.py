@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .trace import NLC, Layout, Trace
 
 
-def mark_maps(record: Trace, model: nn.Module) -> None:
+def mark_maps(trace: Trace, model: nn.Module) -> None:
     """Set layout and grid of the tokens in the blocks of `model`, in its trace, in place.
 
     Models without `reroll` are left as they are.
@@ -35,9 +35,9 @@ def mark_maps(record: Trace, model: nn.Module) -> None:
         grid = _map_size(backbone, block)
         layouts.setdefault(math.prod(grid), (f"{NLC} {block}", grid))
     blocks = set(backbone.blocks)
-    for call in (call for call in record.calls if call.module in blocks):
-        computed = [value for op in record.ops[call.start : call.end] for value in op.outputs]
-        for value in (record.values[index] for index in (*call.inputs, *computed)):
+    for call in (call for call in trace.calls if call.module in blocks):
+        computed = [value for op in trace.ops[call.start : call.end] for value in op.outputs]
+        for value in (trace.values[index] for index in (*call.inputs, *computed)):
             if len(value.shape) == 3 and value.shape[1] in layouts:
                 value.layout, value.grid = layouts[value.shape[1]]
 

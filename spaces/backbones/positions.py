@@ -83,7 +83,7 @@ class HookPointFinder:
         """
         if not self.trace.is_map(value):
             return None
-        aliases = list(self.trace.same_point(value))
+        aliases = list(self.trace.values_at_same_point(value))
         calls = (call for alias in aliases for call in self.trace.calls_returning.get(alias, []))
         if returning := self._preferred(calls):
             return self.make_point(aliases[0], "out", returning.path)

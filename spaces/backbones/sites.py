@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import ArchitectureError, did_you_mean
 from ..architecture import POSITIONS, Architecture, Insertion, Place
 from ..attentions.entry import Convolution
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 
 Anchor = tuple[str, ...]
 """How to hook a point of the network, see `positions.py`."""
@@ -50,8 +50,8 @@ class Site:
 
         Some attentions are defined for certain positions only, or need a convolution to replace.
         """
-        entry = attention(name)
-        if entry.joins_convolution and self.convolution is None:
+        entry = get_attention(name)
+        if entry.needs_convolution and self.convolution is None:
             return False
         return not entry.positions or self.position in entry.positions
 
@@ -159,7 +159,7 @@ class SiteMap:
         for alias in self.sites:
             if alias.anchor == site.anchor and alias.accepts(insertion.attention):
                 return alias
-        allowed = attention(insertion.attention).positions
+        allowed = get_attention(insertion.attention).positions
         where = f"not at {site.label} of {self.backbone}"
         if site.position in allowed:
             where += ", which follows no single convolution"

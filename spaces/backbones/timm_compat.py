@@ -20,8 +20,8 @@ from ...errors import BackboneError, did_you_mean
 from ...interrupts import defer_interrupts
 from ..attentions.plugins.environment import import_modules
 
-_MISSING = "operator torchvision::nms does not exist"
-_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_MISSING_OPERATOR_MESSAGE = "operator torchvision::nms does not exist"
+_NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 @cache
@@ -35,7 +35,7 @@ def _import_timm() -> Any:
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
-        if str(error) != _MISSING:
+        if str(error) != _MISSING_OPERATOR_MESSAGE:
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
@@ -53,7 +53,7 @@ def _declare_operators() -> Any:
 
     library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
+        library.define(name + _NMS_SCHEMA)  # type: ignore[no-untyped-call]
     return library
 
 

@@ -216,7 +216,7 @@ class Trace:
             value = source
         return value
 
-    def same_point(self, value: int) -> Iterator[int]:
+    def values_at_same_point(self, value: int) -> Iterator[int]:
         """The root of the value, and its aliases one after the other."""
         value = self.root(value)
         yield value

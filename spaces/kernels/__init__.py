@@ -1,4 +1,4 @@
-"""Faster implementations of what attentions and small networks spend their time in.
+"""Faster implementations of the operations in which attentions and small networks spend time.
 
 Every kernel computes what torch's operators compute, up to rounding, and is used only where it was
 measured to be faster. Elsewhere, the same functions run torch's operators.
@@ -22,25 +22,25 @@ measured to be faster. Elsewhere, the same functions run torch's operators.
     Batch norm of maps with channels last. Used in training on CUDA, through
     runners/training/fast_ops.py. Benchmark: benchmarks/gpu_check_parts.py.
 
-Not kernels themselves: `pooling` has the formulas of all poolings, `convolution_matrix` turns small
-convolutions into products of matrices, `limits` holds every threshold, `dispatch` decides whether
-kernels may be used at all, `triton_module` lists the Triton kernels and tries them out on a device,
-and `torch_compat` holds what torch's public API does not offer.
+The other files: `pooling` has the formulas of all poolings, `convolution_matrix` turns small
+convolutions into matrix products, `limits` has all thresholds, `dispatch` decides whether kernels
+may be used at all, `triton_module` lists the Triton kernels and checks them on a device, and
+`torch_compat` has what torch's public API does not offer.
 
-**When they step back.** While a network is traced, compiled or exported, inside transforms of
-`torch.func`, for forward-mode gradients and for gradients of gradients. The Triton kernels also
-step back on a device on which they cannot be compiled or do not compute what torch computes; the
-trial records the reason (`triton_module.fallback_reasons`).
+**When they are not used.** While a network is traced, compiled or exported, inside transforms of
+`torch.func`, for forward-mode gradients, and for gradients of gradients. The Triton kernels are
+also not used on a device on which they cannot be compiled or do not compute what torch computes;
+the trial records the reason (`triton_module.fallback_reasons`).
 
-**How to switch them off.** `with dispatch.disable_kernels():` leaves everything to torch. `with
-limits.use_limits(min_map_elements=1, …):` moves single thresholds.
+**How to switch them off.** Inside `with dispatch.disable_kernels():` torch's operators compute
+everything. `with limits.use_limits(min_map_elements=1, …):` changes single thresholds.
 
 **How they are tested.** tests/spaces/kernels compares each with torch's operators: values,
 gradients, gradients of gradients, memory format, all attentions, whole networks. On a machine
-without CUDA the Triton kernels run in Triton's interpreter, where Triton is installed:
+without CUDA the Triton kernels run in Triton's interpreter, if Triton is installed:
 `TRITON_INTERPRET=1 pytest -m gpu tests/spaces/kernels`.
 
-**When to delete one.** Each benchmark reports the ratio of torch's time to ours, and lists what is
-slower. Once a release of torch brings the ratios of a kernel to 1, delete the kernel, its limits,
-its tests and its entry here; callers fall back to torch's function of the same meaning.
+**When to delete one.** Each benchmark reports the ratio of torch's time to ours, and lists the
+cases that are slower. Once a release of torch brings the ratios of a kernel to 1, delete the
+kernel, its limits, its tests and its entry here; callers then use torch's function of that meaning.
 """

@@ -1,8 +1,9 @@
-"""Small convolutions as products of matrices.
+"""Small convolutions as matrix products.
 
-Over few locations, library kernels for convolutions take several times as long as the arithmetic
-needs. With a row for every pair of locations, one of the input and one of the output, a kernel
-becomes a matrix by one product, through which a gradient also goes back to the kernel.
+For few locations, library kernels for convolutions take several times as long as the arithmetic
+requires. `convolution_matrix` has a row for every pair of an input and an output location. Its
+product with the weights of a kernel is the matrix of the convolution, and autograd differentiates
+that product.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Pair = tuple[int, int]
 
 
 @lru_cache(maxsize=256)
-@torch.inference_mode(False)  # the cached matrix may later be used where gradients are wanted
+@torch.inference_mode(False)  # The cached matrix may later be used where gradients are required.
 def convolution_matrix(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
     """Which tap of a kernel reads which location of the input for which location of the output.
 
@@ -31,11 +32,11 @@ def convolution_matrix(size: Pair, kernel: Pair, stride: Pair, padding: Pair) ->
         (locations of the input · locations of the output, taps), float32: 1 where the tap reads
         that location of the input for that location of the output, else 0.
     """
-    # Row i of the first matrix is an image that is 1 at location i; as a kernel, row t of the
-    # second reads tap t alone.
+    # Row i of the first matrix is an image that is 1 at location i. Row t of the second is a kernel
+    # that is 1 at tap t.
     locations, taps = size[0] * size[1], kernel[0] * kernel[1]
-    images, readers = torch.eye(locations, device="cpu"), torch.eye(taps, device="cpu")
+    images, kernels = torch.eye(locations, device="cpu"), torch.eye(taps, device="cpu")
     taps_read = F.conv2d(
-        images.view(locations, 1, *size), readers.view(taps, 1, *kernel), None, stride, padding
+        images.view(locations, 1, *size), kernels.view(taps, 1, *kernel), None, stride, padding
     )
     return taps_read.flatten(2).transpose(1, 2).reshape(-1, taps).contiguous()

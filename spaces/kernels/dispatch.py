@@ -1,9 +1,9 @@
-"""Whether a kernel may replace torch's operators: the switch, and visible operators.
+"""Whether a kernel may replace torch's operators.
 
-`disable_kernels()` switches every kernel of this room off, for tests and benchmarks that compare,
-and for finding out whether one of them is to blame. Apart from that, kernels step back wherever the
-operators of a network are visible to a tool: tracing, compiling, exporting, transforms of
-`torch.func`, forward-mode gradients, and subclasses of `Tensor`.
+`disable_kernels()` switches all kernels off, for tests and benchmarks that compare, and to find out
+whether a kernel causes a problem. Kernels are also not used wherever a tool sees the operators of a
+network: in tracing, compiling, exporting, transforms of `torch.func`, forward-mode gradients, and
+with subclasses of `Tensor`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _enabled: ContextVar[bool] = ContextVar("kernels_enabled", default=True)
 
 @contextmanager
 def disable_kernels() -> Iterator[None]:
-    """Inside, torch's own operators compute everything, by the plain formulas."""
+    """Inside the context, torch's own operators compute everything, by the plain formulas."""
     token = _enabled.set(False)
     try:
         yield
@@ -36,18 +36,18 @@ def kernels_enabled() -> bool:
     return _enabled.get()
 
 
-def can_fuse(*tensors: Tensor, counted: bool = False) -> bool:
-    """Whether these tensors are on a CPU (or on meta) and their operators are not visible.
+def can_fuse(*tensors: Tensor, adds_operations: bool = False) -> bool:
+    """Whether these tensors are on a CPU (or on meta) and no tool sees their operators.
 
     Args:
         tensors: all inputs of the computation.
-        counted: also require that multiply-adds are not counted, for a kernel that needs more of
-            them than the formula.
+        adds_operations: whether the kernel performs more multiply-adds than the formula; then it is
+            not used while a tool counts them.
     """
     return (
         operators_hidden(*tensors)
         and all(tensor.device.type in ("cpu", "meta") for tensor in tensors)
-        and not (counted and has_dispatch_mode())
+        and not (adds_operations and has_dispatch_mode())
     )
 
 
@@ -60,7 +60,7 @@ def operators_hidden(*tensors: Tensor) -> bool:
         all(type(tensor) is Tensor for tensor in tensors)
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and not in_function_transform()
-        # Inference mode propagates no tangents, and there the microseconds count.
+        # Inference mode propagates no tangents, and skipping the check saves microseconds there.
         and (torch.is_inference_mode_enabled() or not any(map(has_tangent, tensors)))
     )
 

@@ -1,11 +1,12 @@
-"""A gate, the residual addition behind it and the ReLU behind that in one pass over the map.
+"""A gate, the residual addition that follows and its ReLU in one pass over the map.
 
-A residual block computes ReLU(x · gate + shortcut). Operator by operator that moves the map seven
-times forwards and ten times backwards; one kernel moves it three and five times (Triton, on CUDA).
-The attention is called at the end of the block's residual branch, and the block itself adds the
-shortcut and applies the ReLU. So where a kernel covers the map, `scale_or_defer` returns a
-`DeferredProduct` in place of a tensor. What the block adds to it becomes a `DeferredSum`, and the
-ReLU of that runs the kernel. Any other use of a deferred tensor computes the tensor first.
+A residual block computes ReLU(x · gate + shortcut). With one operator after the other, that reads
+or writes the map seven times forwards and ten times backwards; one kernel (Triton, on CUDA) does so
+three and five times. The attention is called at the end of the block's residual branch, and the
+block itself adds the shortcut and applies the ReLU. Therefore, where a kernel covers the map,
+`scale_or_defer` returns a `DeferredProduct` instead of a tensor. Adding the shortcut to it gives a
+`DeferredSum`, and the ReLU of that runs the kernel. Any other use of a deferred tensor computes the
+tensor first.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _deferring: ContextVar[bool] = ContextVar("deferring_products", default=False)
 
 @contextmanager
 def defer_products() -> Iterator[None]:
-    """Inside, the result of an attention is something that a block adds its shortcut to."""
-    if torch.compiler.is_compiling():  # nothing is deferred, and Dynamo cannot trace a ContextVar
+    """Inside the context, attentions may return deferred products, because the caller adds its
+    shortcut to their results."""
+    if torch.compiler.is_compiling():  # Nothing is deferred, and Dynamo cannot trace a ContextVar.
         yield
         return
     token = _deferring.set(True)
@@ -50,14 +52,19 @@ def defer_products() -> Iterator[None]:
 
 
 def scale_or_defer(x: Tensor, gate: Tensor) -> Any:
-    """x · gate, of a map and a gate that a kernel covers; deferred inside `defer_products`."""
+    """x · gate, of a map and a gate that a kernel covers; deferred inside `defer_products`.
+
+    Args:
+        x: the map (N, C, H, W).
+        gate: (N, C, H, W), with length 1 along axes where it is constant.
+    """
     if x.is_cuda and _deferring.get():
         return DeferredProduct(x, gate)
     return ScaleFunction.apply(x, gate)  # type: ignore[no-untyped-call]
 
 
 def materialise(x: Any) -> Tensor:
-    """The tensor itself, or the one that a deferred tensor stands for."""
+    """The tensor itself, or the tensor that a deferred tensor represents."""
     tensor: Tensor = x.value if isinstance(x, DeferredTensor) else x
     return tensor
 
@@ -78,7 +85,7 @@ class DeferredTensor:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Called by torch in place of any of its functions that a deferred tensor is passed to."""
+        """Called by torch instead of any of its functions that receives a deferred tensor."""
         if func in RELU_FUNCTIONS and isinstance(args[0], DeferredSum):
             return args[0].apply_relu()
         computed: tuple[Any, dict[str, Any]] = map_nested(
@@ -172,7 +179,7 @@ class GatedResidualFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of all three."""
+        """The gradients of map, gate and shortcut."""
         x, gate, shortcut, y = ctx.saved_tensors
         if torch.is_grad_enabled():
             return differentiable_gradients(_formula, (x, gate, shortcut), (grad,))
@@ -180,17 +187,20 @@ class GatedResidualFunction(Function):
             grad = torch.empty_like(x).copy_(grad)
         order = memory_order(x)
         permuted_gate = gate.permute(order).contiguous()
-        of_map, of_shortcut = torch.empty_like(x), torch.empty_like(x)
-        of_gate = torch.empty_like(permuted_gate)
-        x_, grad_, y_, of_map_, of_shortcut_ = (
-            tensor.permute(order) for tensor in (x, grad, y, of_map, of_shortcut)
-        )
+        grad_map, grad_shortcut = torch.empty_like(x), torch.empty_like(x)
+        grad_gate = torch.empty_like(permuted_gate)
         pool_scale_cuda.gated_residual_backward(
-            x_, grad_, y_, permuted_gate, of_map_, of_gate, of_shortcut_
+            x.permute(order),
+            grad.permute(order),
+            y.permute(order),
+            permuted_gate,
+            grad_map.permute(order),
+            grad_gate,
+            grad_shortcut.permute(order),
         )
         if ctx.pooling_node is not None:
-            ctx.pooling_node.map_gradient = of_map
-        return of_map, of_gate.permute(inverse_order(order)), of_shortcut
+            ctx.pooling_node.map_gradient = grad_map
+        return grad_map, grad_gate.permute(inverse_order(order)), grad_shortcut
 
 
 def _formula(x: Tensor, gate: Tensor, shortcut: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The sizes from which on, or up to which, each kernel replaces torch's operators.
+"""The smallest or largest sizes at which each kernel replaces torch's operators.
 
-All thresholds of the room are one frozen value. `current_limits()` is what the kernels read, and
-`use_limits(...)` replaces some of them for a block of code: tests fuse tiny maps that way. The
+All thresholds of the kernels are one frozen value. Kernels read `current_limits()`, and
+`use_limits(...)` replaces some of them inside a context, so that tests can fuse tiny maps. The
 defaults are measured; each group names the benchmark to run before changing it.
 """
 
@@ -18,37 +18,39 @@ class Limits:
     """Thresholds of the kernels. The locations of a map (N, C, H, W) are its H·W pixels.
 
     Attributes:
-        min_map_elements: elements of a map below which calls cost more than memory traffic.
-        min_max_elements: the same if the maximum of each channel is pooled, which torch does fast.
-        min_squares_elements: the same if the sum of squares of each channel is pooled.
-        min_gate_elements: the same for a gate whose map was not pooled in the fused form.
-        min_channel_bytes: bytes of all channels of a location, with channels last, below which too
-            little lies together.
-        min_plane_locations: locations of a map with channels first, in float32 or wider.
+        min_map_elements: elements of a map from which on it is pooled and scaled by a kernel; for
+            smaller maps, calls cost more than memory traffic.
+        min_max_elements: the same for the maximum of each channel, which is fast in torch.
+        min_squares_elements: the same for the sum of squares of each channel.
+        min_gate_elements: the same for a gate whose map was not pooled by a kernel.
+        min_channel_bytes: bytes of all channels of a location, with channels last, from which on a
+            kernel is used; below, too few bytes are adjacent.
+        min_plane_locations: locations from which on a kernel is used for a map with channels first,
+            in float32 or wider.
         min_channel_max_locations: locations of a contiguous map below which torch's `amax` over
             channels is slow.
-        min_inference_strip_elements: elements of a map with channels last from which on chunks are
-            faster without gradients, for means and maxima of rows or columns.
+        min_inference_strip_elements: elements of a map with channels last from which on, without
+            gradients, chunks are faster for means and maxima of rows or columns.
         min_inference_elements: the same for bf16 means, maxima and weighted sums of each channel.
         min_inference_variance_elements: the same for variances.
-        chunk_bytes: bytes of a chunk of samples that stays in a core's cache.
+        chunk_bytes: bytes of a chunk of samples, which has to fit into a core's cache.
         max_strip_length: longest rows and columns that the Triton kernels for strips take: with
             longer ones a tile has too few channels to be read in whole cache lines.
-        max_turned_plane_width: columns of the widest plane whose convolution goes from columns to
-            columns, which takes work in proportion to the square of the width.
-        min_turned_plane_locations: locations of all samples from which on that pays.
-        max_matrix_locations: locations of a plane, or values of a vector, up to which a convolution
-            of it is one product with a matrix of all pairs.
+        max_column_convolution_width: widest plane, in columns, whose convolution is computed from
+            columns to columns; the work grows with the square of the width.
+        min_column_convolution_locations: locations of all samples from which on that is faster.
+        max_matrix_locations: locations of a plane, or values of a vector, up to which its
+            convolution is one product with a matrix of all pairs.
         max_depthwise_locations: locations of a map up to which the weight gradient of a depthwise
-            convolution is computed from all pairs of locations, which grow with their square.
-        max_pointwise_locations: locations of a map up to which a 1×1 convolution is a product of
-            matrices.
-        max_pointwise_rows: locations of a whole batch up to which it is one.
-        max_pointwise_products: multiplications up to which it is one on a processor with AVX-512,
-            whose instructions oneDNN uses better than the product of matrices does.
-        min_batch_norm_elements: elements of a map below which launching the batch norm kernels
-            takes longer than running them.
-        min_batch_norm_channels: channels below which too little of a location lies together.
+            convolution is computed from all pairs of locations.
+        max_pointwise_locations: locations of a map up to which a 1×1 convolution is computed as a
+            matrix product.
+        max_pointwise_rows: the same, in locations of the whole batch.
+        max_pointwise_products: the same, in multiplications, on a processor with AVX-512, which
+            oneDNN's convolutions use better than the matrix product does.
+        min_batch_norm_elements: elements of a map from which on the batch norm kernels are used;
+            for smaller maps, launching them takes longer than running them.
+        min_batch_norm_channels: the same, in channels; below, too few values are adjacent.
     """
 
     # Pooling and scaling on a CPU: benchmarks/attention.py.
@@ -68,12 +70,12 @@ class Limits:
     max_strip_length: int = 256
 
     # Convolutions of pooled maps: benchmarks/attention.py.
-    max_turned_plane_width: int = 32
-    min_turned_plane_locations: int = 2**11
+    max_column_convolution_width: int = 32
+    min_column_convolution_locations: int = 2**11
     max_matrix_locations: int = 64
 
-    # Convolutions of small maps: benchmarks/convolutions.py. With 4,096 rows there is as much to
-    # lose as to gain.
+    # Convolutions of small maps: benchmarks/convolutions.py. With 4,096 rows, about as many cases
+    # are slower as are faster.
     max_depthwise_locations: int = 64
     max_pointwise_locations: int = 64
     max_pointwise_rows: int = 2048
@@ -90,13 +92,13 @@ _limits: ContextVar[Limits] = ContextVar("kernel_limits", default=DEFAULTS)
 
 
 def current_limits() -> Limits:
-    """The limits that hold here."""
+    """The limits in the current context."""
     return _limits.get()
 
 
 @contextmanager
 def use_limits(**changes: int) -> Iterator[None]:
-    """Inside, some limits have other values; the names are the attributes of `Limits`."""
+    """Inside the context, these attributes of `Limits` have other values."""
     token = _limits.set(replace(_limits.get(), **changes))
     try:
         yield

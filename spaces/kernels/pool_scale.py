@@ -6,18 +6,19 @@ map:
     x, means = pool_map(x, mean(2, 3))
     y = scale_map(x, gate(means)[:, :, None, None])
 
-Operator by operator, the backward pass of these two lines moves the map a dozen times. The mean's
-gradient is written out at the size of the map, in another memory format than the map's, and added;
-the product whose sum is the gate's gradient is written out and read again. Here `scale_map` sums
-that product chunk by chunk, and `pool_map` adds its part in place to the gradient that `scale_map`
-made. For this, `pool_map` also returns the map, and the caller must continue with the returned one.
+With one operator after the other, the backward pass of these two lines reads or writes the map a
+dozen times. The mean's gradient is written out at the size of the map, in another memory format,
+and added; the product whose sum is the gate's gradient is written out and read again. Here
+`scale_map` sums that product chunk by chunk, and `pool_map` adds its part in place to the gradient
+that `scale_map` made. For this, `pool_map` also returns the map, and the caller must continue with
+the returned one.
 
-Both compute the plain formula where the operators are visible (tracing, compiling, exporting,
+Both compute the plain formula where a tool sees the operators (tracing, compiling, exporting,
 transforms of `torch.func`), for gradients of gradients, where fusing would not be faster, and
-inside `disable_kernels()`. The two forms differ by rounding at most, and not at all where gates are
+inside `disable_kernels()`. The two forms differ at most by rounding, and not at all where gates are
 1.
 
-On a CPU the fused form ends at the gate. Including the residual addition and the ReLU behind it
+On a CPU the fused form ends with the gate. Including the residual addition and the ReLU that follow
 saved 0 to 0.4 % of a residual block's step in bf16 and cost up to 4.7 % in float32. On CUDA
 `gated_residual.py` includes them.
 """
@@ -44,8 +45,8 @@ from .pool_scale_cpu import (
 )
 from .pooling import Pooling, pool_by_formula
 
-NEVER = 2**62
-"""Elements of no map: a limit where chunks are never faster."""
+UNREACHABLE_ELEMENTS = 2**62
+"""More elements than any map has: the limit for poolings that are never faster in chunks."""
 
 
 def pool_map(x: Tensor, *poolings: Pooling) -> tuple[Tensor, ...]:
@@ -69,11 +70,12 @@ def pool_map(x: Tensor, *poolings: Pooling) -> tuple[Tensor, ...]:
 def scale_map(x: Tensor, *gates: Tensor) -> Tensor:
     """The map (N, C, H, W) times every gate; a gate has length 1 along axes where it is constant.
 
-    Where the block that the attention is in adds a shortcut to the result (`defer_products`), this
-    may return a `DeferredProduct` in place of a tensor.
+    Inside `defer_products`, where the block adds its shortcut to the result, this may return a
+    `DeferredProduct` instead of a tensor.
     """
     x = materialise(x)
-    # Under CUDA's autocast sums and powers are float32; a gate made of them must not widen the map.
+    # Under CUDA's autocast, sums and powers are float32. A gate computed from them must not turn
+    # the map into float32.
     gates = tuple(gate.to(x.dtype) for gate in gates)
     if (len(gates) == 1 and not torch.is_grad_enabled()) or not _fuses_gates(x, gates):
         in_layout = _is_map(x) and not all(map(has_one_layout, gates)) and can_fuse(x, *gates)
@@ -96,13 +98,13 @@ def add_in_layout_of(x: Tensor, *summands: Tensor) -> Tensor:
 
 
 def can_fuse_map(x: Tensor, *gates: Tensor) -> bool:
-    """Whether this map (N, C, H, W) is pooled and scaled in the fused form of a CPU."""
-    # Most maps of an inference with one image end here, where a microsecond counts.
+    """Whether this map (N, C, H, W) is pooled and scaled in the fused form on a CPU."""
+    # Most maps in the inference of one image are small, and a microsecond matters there.
     if torch.compiler.is_compiling() or type(x) is not Tensor:
         return False
     if x.numel() < current_limits().min_map_elements:
         return False
-    return _are_alike(x, *gates) and _is_layout_worth_it(x) and can_fuse(x, *gates)
+    return _are_alike(x, *gates) and _is_layout_efficient(x) and can_fuse(x, *gates)
 
 
 def is_fused_channels_last(x: Tensor) -> bool:
@@ -143,7 +145,7 @@ def _is_amax_slow(x: Tensor, pooling: Pooling, channels_last: bool) -> bool:
 
 
 def _min_inference_elements(pooling: Pooling, dtype: torch.dtype) -> int:
-    """Elements of a map with channels last from which on chunks are faster without gradients."""
+    """Elements of a map with channels last from which on, without gradients, chunks are faster."""
     limits = current_limits()
     if pooling.kind in ("mean", "maximum") and pooling.axes in ((2,), (3,)):
         return limits.min_inference_strip_elements
@@ -153,7 +155,7 @@ def _min_inference_elements(pooling: Pooling, dtype: torch.dtype) -> int:
         return limits.min_inference_elements
     if pooling.kind == "variance":
         return limits.min_inference_variance_elements
-    return NEVER
+    return UNREACHABLE_ELEMENTS
 
 
 def _fuses_poolings(x: Tensor, poolings: tuple[Pooling, ...]) -> bool:
@@ -168,7 +170,7 @@ def _fuses_poolings(x: Tensor, poolings: tuple[Pooling, ...]) -> bool:
 
 
 def _min_elements(pooling: Pooling) -> int:
-    """Elements from which on a pooling is fused that torch's operators do fast."""
+    """Elements from which on a pooling is fused; more than 0 where torch's operators are fast."""
     if pooling.axes != (2, 3):
         return 0
     if pooling.kind == "maximum":
@@ -206,7 +208,8 @@ def _are_alike(x: Tensor, *gates: Tensor) -> bool:
     )
 
 
-def _is_layout_worth_it(x: Tensor) -> bool:
+def _is_layout_efficient(x: Tensor) -> bool:
+    """Whether enough values of a sample are adjacent for the fused form to be faster."""
     limits, size = current_limits(), x.element_size()
     if memory_order(x) == CHANNELS_LAST:
         return x.shape[1] * size >= limits.min_channel_bytes

@@ -1,13 +1,14 @@
 """Pooling and scaling a map on a CPU, chunk by chunk, with explicit gradients.
 
-A chunk is so few samples of a map that several buffers of its size stay in a core's cache. Whatever
-has to be done to a map several times is done to each chunk in turn. So the map itself is read from
-memory once, and nothing of its size is written that is not a result.
+A chunk has so few samples of a map that several buffers of its size fit into a core's cache. All
+steps of a computation are applied to one chunk before the next. Therefore the map is read from
+memory once, and no intermediate result of its size is written.
 
-The functions work on views whose axes are in the order in which they lie in memory ("in memory
-order"), and in which the axes that a pooling or a gate lacks have length 1. A small map is a single
-chunk, for which the number of calls counts. `pool_by_operators` and `multiply_in_memory_order` are
-for maps that are too small even for that.
+The functions work on views whose axes are in memory order, from the largest stride to the smallest,
+and in which the axes that a pooling or a gate lacks have length 1. A name that ends with an
+underscore is a chunk of the tensor of that name. A small map is a single chunk, so that few calls
+are made. `pool_by_operators` and `multiply_in_memory_order` are for maps that are too small even
+for that.
 
 The two autograd functions serve CUDA as well, by the kernels of `pool_scale_cuda.py`.
 """
@@ -36,14 +37,14 @@ CHANNELS_FIRST: Axes = (0, 1, 2, 3)
 CHANNELS_LAST: Axes = (0, 2, 3, 1)
 """The order of a map's axes in memory."""
 
-READ_ONLY_CHUNKS = 4
-"""Times that a chunk may be larger where it is only read, by operators that buffer little."""
+READ_ONLY_CHUNK_FACTOR = 4
+"""How many times larger a chunk may be if it is only read, by operators with small buffers."""
 
 
 def memory_order(x: Tensor) -> Axes:
-    """The order in which a map's axes lie in memory."""
-    last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return CHANNELS_LAST if last else CHANNELS_FIRST
+    """The order of a map's axes in memory."""
+    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return CHANNELS_LAST if channels_last else CHANNELS_FIRST
 
 
 def inverse_order(order: Axes) -> Axes:
@@ -52,7 +53,7 @@ def inverse_order(order: Axes) -> Axes:
 
 
 def split_into_chunks(*tensors: Tensor, times: int = 1) -> Iterator[tuple[Tensor, ...]]:
-    """Views of some samples at a time.
+    """Views of successive chunks of samples.
 
     Args:
         tensors: a map and others with as many samples.
@@ -86,7 +87,7 @@ def pool(x: Tensor, poolings: Sequence[Pooling]) -> list[Tensor]:
 
 def _pool_chunks(x: Tensor, poolings: Sequence[Pooling]) -> list[Tensor]:
     single_pass = len(poolings) == 1 and poolings[0].kind in ("mean", "maximum")
-    chunks = [(x,)] if single_pass else split_into_chunks(x, times=READ_ONLY_CHUNKS)
+    chunks = [(x,)] if single_pass else split_into_chunks(x, times=READ_ONLY_CHUNK_FACTOR)
     values = [[pool_keeping_axes(chunk, pooling) for pooling in poolings] for (chunk,) in chunks]
     if len(values) == 1:
         return values[0]
@@ -122,7 +123,7 @@ class PoolFunction(Function):
         parts = [part for part in all_parts if part[2] is not None]
         if not parts:
             return grad, None
-        if x.is_cuda and len(parts) < len(all_parts):  # one kernel computes all of them
+        if x.is_cuda and len(parts) < len(all_parts):  # One kernel computes all of them.
             parts = [(p, v, torch.zeros_like(v) if g is None else g) for p, v, g in all_parts]
         if grad is None:
             grad = reusable = torch.zeros_like(x)
@@ -145,7 +146,7 @@ def pool_by_operators(x: Tensor, pooling: Pooling) -> Tensor:
     """
     if pooling.kind != "mean":
         return pool_by_formula(x, pooling)
-    if pooling.axes in ((1,), (2, 3)):  # what is left has one memory order only
+    if pooling.axes in ((1,), (2, 3)):  # The axes that remain have only one memory order.
         return mean_by_sum(x, pooling.axes, keepdim=False)
     order = memory_order(x)
     value = mean_by_sum(x.permute(order), _in_order(pooling, order).axes)
@@ -159,13 +160,13 @@ def _pooling_formula(poolings: Sequence[Pooling]) -> Callable[[Tensor], tuple[Te
 def _add_pooling_gradients(
     x: Tensor, grad: Tensor, total: Tensor, parts: Sequence[tuple[Pooling, Any, Any]]
 ) -> None:
-    """total = grad + the part of every pooling.
+    """total = grad + the contribution of every pooling.
 
     Args:
         x: the map.
-        grad: the gradient of the map from elsewhere, with the strides of the map.
+        grad: the gradient of the map from its other uses, with the strides of the map.
         total: the result; may be `grad`.
-        parts: of each pooling the value and the gradient of the value.
+        parts: each pooling with its value and the gradient of that value.
     """
     order = memory_order(x)
     poolings = [_in_order(pooling, order) for pooling, _, _ in parts]
@@ -185,8 +186,8 @@ def _add_pooling_gradients(
     scratch = None
     for x_, grad_, total_, *pooled_ in split_into_chunks(*permuted, *pooled):
         scratch = torch.empty_like(x_) if scratch is None else scratch[: len(x_)]
-        for pooling, value, of_value in zip(poolings, pooled_[::2], pooled_[1::2], strict=True):
-            part = pooling_gradient(x_, pooling, value, of_value, scratch)
+        for pooling, value, grad_value in zip(poolings, pooled_[::2], pooled_[1::2], strict=True):
+            part = pooling_gradient(x_, pooling, value, grad_value, scratch)
             grad_ = torch.add(grad_, part, out=total_)
 
 
@@ -222,12 +223,12 @@ def multiply_in_memory_order(x: Tensor, *gates: Tensor) -> Tensor:
 
 
 def has_one_layout(gate: Tensor) -> bool:
-    """Whether a gate has only one memory order: it is of channels alone, or of locations alone."""
+    """Whether a gate has only one memory order: it varies along channels or locations only."""
     return gate.shape[1] == 1 or gate.shape[2:] == (1, 1)
 
 
 def gates_in_order(gates: Sequence[Tensor], order: Axes) -> list[Tensor]:
-    """Gates in memory order; multiplying with another order takes several times as long."""
+    """Gates in memory order; multiplying by gates in another order is several times slower."""
     return [gate.permute(order).contiguous() for gate in gates]
 
 
@@ -269,19 +270,21 @@ class ScaleFunction(Function):
         order = memory_order(x)
         permuted_gates = gates_in_order(gates, order)
         needs_map, *needs_gates = ctx.needs_input_grad
-        of_map = torch.empty_like(x) if needs_map else None
-        of_gates = [
+        grad_map = torch.empty_like(x) if needs_map else None
+        grad_gates = [
             torch.empty_like(gate) if needed else None
             for gate, needed in zip(permuted_gates, needs_gates, strict=True)
         ]
         _scale_backward(
             [x.permute(order), grad.permute(order), *permuted_gates],
-            [None if of_map is None else of_map.permute(order), *of_gates],
+            [None if grad_map is None else grad_map.permute(order), *grad_gates],
         )
         if ctx.pooling_node is not None:
-            ctx.pooling_node.map_gradient = of_map
+            ctx.pooling_node.map_gradient = grad_map
         undo = inverse_order(order)
-        return of_map, *(None if of_gate is None else of_gate.permute(undo) for of_gate in of_gates)
+        return grad_map, *(
+            None if grad_gate is None else grad_gate.permute(undo) for grad_gate in grad_gates
+        )
 
 
 def _scale_backward(inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
@@ -294,29 +297,30 @@ def _scale_backward(inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
     if inputs[0].is_cuda:
         pool_scale_cuda.scale_backward(inputs, gradients)
         return
-    weighted: Tensor | None = None  # scratch buffers, made for the first chunk
+    # Both are scratch buffers, allocated for the first chunk.
+    weighted: Tensor | None = None
     by_other_gates: Tensor | None = None
     for chunk in split_into_chunks(
         *inputs, *(buffer for buffer in gradients if buffer is not None)
     ):
         x, grad, *gates = chunk[: len(inputs)]
         buffers = iter(chunk[len(inputs) :])
-        of_map, *of_gates = (None if buffer is None else next(buffers) for buffer in gradients)
-        if len(of_gates) == 1 and of_gates[0] is not None and of_gates[0].shape == x.shape:
-            torch.mul(grad, x, out=of_gates[0])
-        elif any(of_gate is not None for of_gate in of_gates):
+        grad_map, *grad_gates = (None if buffer is None else next(buffers) for buffer in gradients)
+        if len(grad_gates) == 1 and grad_gates[0] is not None and grad_gates[0].shape == x.shape:
+            torch.mul(grad, x, out=grad_gates[0])
+        elif any(grad_gate is not None for grad_gate in grad_gates):
             weighted = torch.mul(grad, x, out=None if weighted is None else weighted[: len(x)])
-            for k, of_gate in enumerate(of_gates):
+            for k, grad_gate in enumerate(grad_gates):
                 other_gates = (*gates[:k], *gates[k + 1 :])
-                if of_gate is not None and other_gates:
+                if grad_gate is not None and other_gates:
                     if by_other_gates is not None:
                         by_other_gates = by_other_gates[: len(x)]
                     by_other_gates = _multiply_into(by_other_gates, weighted, other_gates)
-                    _sum_into(of_gate, by_other_gates)
-                elif of_gate is not None:
-                    _sum_into(of_gate, weighted)
-        if of_map is not None:
-            _multiply_into(of_map, grad, gates)
+                    _sum_into(grad_gate, by_other_gates)
+                elif grad_gate is not None:
+                    _sum_into(grad_gate, weighted)
+        if grad_map is not None:
+            _multiply_into(grad_map, grad, gates)
 
 
 def _multiply_into(out: Tensor | None, x: Tensor, gates: Sequence[Tensor]) -> Tensor:

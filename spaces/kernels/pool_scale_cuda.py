@@ -1,7 +1,7 @@
-"""Pooling and scaling on CUDA: which maps the Triton kernels cover, and which kernel takes which.
+"""Pooling and scaling on CUDA: which maps the Triton kernels cover, and calls of these kernels.
 
 Where the kernels cannot be used (`why_unusable`), attentions compute the plain formulas. All
-functions that compute take maps in memory order, as `pool_scale_cpu.py` has them.
+functions that compute take maps in memory order (see `pool_scale_cpu.py`).
 """
 
 from __future__ import annotations
@@ -80,18 +80,18 @@ def add_pooling_gradients(
     poolings: Sequence[Pooling],
     pooled: Sequence[Tensor],
 ) -> None:
-    """total = grad + the part of every pooling.
+    """total = grad + the contribution of every pooling.
 
     Args:
         x: the map.
-        grad: the gradient of the map from elsewhere.
+        grad: the gradient of the map from its other uses.
         total: the result; may be `grad`.
         poolings: poolings that are covered.
-        pooled: of each pooling its value and the gradient of the value, one after the other.
+        pooled: value and gradient of the first pooling, then of the second, and so on.
     """
     if are_strip_poolings(poolings):
-        of_p, of_q = _by_first_axis(poolings, pooled[1::2])
-        STRIPS.module.add_gradients(grad, total, of_q, of_p, _channel_axis(poolings))
+        grad_p, grad_q = _by_first_axis(poolings, pooled[1::2])
+        STRIPS.module.add_gradients(grad, total, grad_q, grad_p, _channel_axis(poolings))
         return
     values, grads = (
         {pooling.kind: tensor for pooling, tensor in zip(poolings, tensors, strict=True)}
@@ -134,9 +134,9 @@ def scale_backward(inputs: Sequence[Tensor], gradients: Sequence[Tensor | None])
     x, grad, *gates = inputs
     if len(gates) == 2:
         by_p, by_q, channel_axis = _strip_gates(x, gates)
-        of_map, *of_gates = gradients
-        of_p, of_q = of_gates if by_p is gates[0] else reversed(of_gates)
-        STRIPS.module.scale_backward(x, grad, by_p, by_q, of_map, of_p, of_q, channel_axis)
+        grad_map, *grad_gates = gradients
+        grad_p, grad_q = grad_gates if by_p is gates[0] else reversed(grad_gates)
+        STRIPS.module.scale_backward(x, grad, by_p, by_q, grad_map, grad_p, grad_q, channel_axis)
     else:
         POOL_SCALE.module.scale_backward(x, grad, gates[0], *gradients)
 
@@ -146,9 +146,9 @@ def gated_residual_backward(
     grad: Tensor,
     y: Tensor,
     gate: Tensor,
-    of_map: Tensor,
-    of_gate: Tensor,
-    of_shortcut: Tensor,
+    grad_map: Tensor,
+    grad_gate: Tensor,
+    grad_shortcut: Tensor,
 ) -> None:
     """Write the gradients of map, gate and shortcut, where y = ReLU(x · gate + shortcut).
 
@@ -157,15 +157,15 @@ def gated_residual_backward(
         grad: the gradient of `y`.
         y: the result of the forward pass.
         gate: the gate, of channels or of locations.
-        of_map: buffer for the gradient of the map.
-        of_gate: buffer for that of the gate.
-        of_shortcut: buffer for that of the shortcut.
+        grad_map: buffer for the gradient of the map.
+        grad_gate: buffer for that of the gate.
+        grad_shortcut: buffer for that of the shortcut.
     """
-    POOL_SCALE.module.scale_backward(x, grad, gate, of_map, of_gate, y, of_shortcut)
+    POOL_SCALE.module.scale_backward(x, grad, gate, grad_map, grad_gate, y, grad_shortcut)
 
 
 def are_strip_poolings(poolings: Sequence[Pooling]) -> bool:
-    """Whether two poolings go along different axes, which has kernels of its own."""
+    """Whether two poolings reduce different axes, for which there are separate kernels."""
     return len(poolings) == 2 and poolings[0].axes != poolings[1].axes
 
 
@@ -175,7 +175,7 @@ def _by_first_axis(poolings: Sequence[Pooling], tensors: Sequence[Tensor]) -> Se
 
 
 def _channel_axis(poolings: Sequence[Pooling]) -> int:
-    """The axis that neither of two strip poolings goes along."""
+    """The axis that neither of two strip poolings reduces."""
     return 6 - poolings[0].axes[0] - poolings[1].axes[0]
 
 

@@ -1,22 +1,22 @@
 """Convolutions of pooled maps (rows, columns, planes, vectors), in shapes that are fast on a CPU.
 
-A pooled map is small, but oneDNN, which runs torch's convolutions on a CPU, is slow at such shapes:
-it takes at least a tenth of a millisecond forwards and a fifth backwards.
+A pooled map is small, but oneDNN, which runs torch's convolutions on a CPU, is slow for such
+shapes: it takes at least 0.1 ms forwards and 0.2 ms backwards.
 
-- `convolve_strips` computes a 1×1 convolution along (N, C, L) as a product of matrices, and gives a
-  depthwise one to oneDNN with channels last, as one over (N, C, 1, L). `concatenate_strips` joins
-  strips along L in the layout that this needs, and `normalise_strips` is a batch norm of them.
-- `convolve_vectors` slides a small kernel over vectors (N, C): as a product with the matrix that
-  holds the kernel in every row, or with a matrix of all windows.
-- `convolve_planes` computes a k×k convolution from few planes to one. Small planes take a single
-  product of matrices. Larger ones take a k×1 convolution from columns to columns: each column of
-  the result is a sum over the columns near it, whose weights are the kernel's, shifted. That
-  multiplies by more zeros than weights and still takes a third to a tenth of the time.
-- `project_to_plane` computes a 1×1 convolution to a single channel as a product of matrices.
+- `convolve_strips` computes a 1×1 convolution along (N, C, L) as a matrix product, and passes a
+  depthwise one to oneDNN with channels last, as a convolution of (N, C, 1, L). `concatenate_strips`
+  joins strips along L in the layout that this needs, and `normalise_strips` is their batch norm.
+- `convolve_vectors` slides a small kernel over vectors (N, C), as a product with the matrix that
+  has the kernel in every row, or with a matrix of all windows.
+- `convolve_planes` computes a k×k convolution from few planes to one. For small planes it is a
+  single matrix product. For larger ones it is a k×1 convolution from columns to columns: each
+  column of the result is a weighted sum of the columns near it. This multiplies by more zeros than
+  weights, and still takes a third to a tenth of the time.
+- `project_to_plane` computes a 1×1 convolution to a single channel as a matrix product.
 
-The layers have a stride of 1 and keep the size; `convolve_vectors` and `convolve_planes` accept
-none with a bias. Values are the same up to rounding. Where operators are traced, all of these are
-the plain layer, and where multiply-adds are counted, so are those that multiply by zeros.
+The layers have a stride of 1 and keep the size; for `convolve_vectors` and `convolve_planes` they
+have no bias. Values are the same up to rounding. Where operators are traced, the plain layer runs.
+Where multiply-adds are counted, it also replaces the forms that multiply by zeros.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .pool_scale import can_fuse_map, is_fused_channels_last
 
 
 def convolve_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
-    """What `layer` makes of strips.
+    """The output of `layer` for strips.
 
     Args:
         layer: a 1×1 or a depthwise convolution.
@@ -46,7 +46,8 @@ def convolve_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
         return _run(layer, strips)
     if layer.groups == 1 and layer.kernel_size == (1,):
         return F.linear(strips.mT, layer.weight.flatten(1), layer.bias).mT
-    if not (layer.groups > 1 or can_fuse_map(x)):  # depthwise the plain layer is slow in any case
+    # The plain layer is slow for every depthwise convolution, and for others on large maps.
+    if not (layer.groups > 1 or can_fuse_map(x)):
         return _run(layer, strips)
     row = strips.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     weight, padding = layer.weight.unsqueeze(2), (0, layer.kernel_size[0] // 2)
@@ -54,14 +55,14 @@ def convolve_strips(layer: nn.Conv1d, strips: Tensor, x: Tensor) -> Tensor:
 
 
 def concatenate_strips(*strips: Tensor) -> Tensor:
-    """Strips (N, C, L) joined along L, in the layout that `convolve_strips` is fast at."""
+    """Strips (N, C, L) joined along L, in the layout for which `convolve_strips` is fast."""
     if not can_fuse(*strips):
         return torch.cat(strips, dim=2)
     return torch.cat([strip.mT for strip in strips], dim=1).mT
 
 
 def normalise_strips(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
-    """What `norm` makes of strips (N, C, L): the same shape."""
+    """The output of `norm` for strips (N, C, L): the same shape."""
     rows = strips.mT
     if not (can_fuse(strips) and rows.is_contiguous()):
         return _run(norm, strips)
@@ -69,9 +70,14 @@ def normalise_strips(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
 
 
 def convolve_vectors(layer: nn.Conv1d, vectors: Tensor) -> Tensor:
-    """What `layer`, of one channel and an odd kernel, makes of vectors (N, C): the same shape."""
+    """The output of `layer` for vectors (N, C): the same shape.
+
+    Args:
+        layer: a convolution of one channel with an odd kernel.
+        vectors: (N, C).
+    """
     size, kernel = vectors.shape[1], layer.kernel_size[0]
-    if not can_fuse(vectors, counted=True):
+    if not can_fuse(vectors, adds_operations=True):
         return _run(layer, vectors.unsqueeze(1)).squeeze(1)
     long = size > current_limits().max_matrix_locations
     if long and _is_bf16_inference(vectors):
@@ -84,10 +90,10 @@ def convolve_vectors(layer: nn.Conv1d, vectors: Tensor) -> Tensor:
 
 
 def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
-    """What `layer`, with one output channel, makes of planes (N, A, B): (N, 1, A, B)."""
-    # Channels last: with so few channels that alone saves half of the time.
+    """The output of `layer`, with one output channel, for planes (N, A, B): (N, 1, A, B)."""
+    # With so few channels, channels last alone saves half of the time.
     x = torch.stack(planes, dim=3)
-    if not can_fuse(*planes, counted=True):
+    if not can_fuse(*planes, adds_operations=True):
         return _run(layer, x.permute(0, 3, 1, 2))
     limits = current_limits()
     samples, height, width, channels = x.shape
@@ -96,7 +102,10 @@ def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
             samples, 1, height, width
         )
     locations = samples * height * width
-    if width > limits.max_turned_plane_width or locations < limits.min_turned_plane_locations:
+    if (
+        width > limits.max_column_convolution_width
+        or locations < limits.min_column_convolution_locations
+    ):
         return _run(layer, x.permute(0, 3, 1, 2))
     columns = x.view(samples, height, 1, width * channels).permute(0, 3, 1, 2)
     weight = _column_weight(layer.weight, width)
@@ -104,19 +113,19 @@ def convolve_planes(layer: nn.Conv2d, *planes: Tensor) -> Tensor:
 
 
 def project_to_plane(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """What a 1×1 convolution to one channel makes of the map (N, C, H, W): (N, 1, H, W)."""
+    """The output of a 1×1 convolution to one channel for the map (N, C, H, W): (N, 1, H, W)."""
     if not is_fused_channels_last(x):
         return _run(layer, x)
     return F.linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
 
 
 def _is_bf16_inference(x: Tensor) -> bool:
-    """Whether the plain layer is the faster one for long vectors."""
+    """Whether the plain layer is faster for long vectors: in bf16, without gradients."""
     return x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
 
 
 def _run(layer: nn.Module, x: Tensor) -> Tensor:
-    """The plain layer, with a type."""
+    """Call the plain layer; its result is typed here for mypy."""
     result: Tensor = layer(x)
     return result
 

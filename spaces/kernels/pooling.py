@@ -1,9 +1,9 @@
-"""The poolings that attentions use, and their gradients: the formulas alone.
+"""The formulas of the poolings that attentions use, and of their gradients.
 
-A pooling is written as `mean(2, 3)`. `pool_by_formula` computes it for maps in torch's usual order
-of axes and is differentiated by torch. `pool_keeping_axes` computes the same for axes in any order,
-without a gradient, and `pooling_gradient` is that gradient. Both work on chunks that stay in the
-cache (`pool_scale_cpu.py`).
+A pooling is written as `mean(2, 3)`. `pool_by_formula` computes it for maps with torch's usual
+order of axes, and autograd differentiates it. `pool_keeping_axes` computes the same for axes in any
+order, without a gradient, and `pooling_gradient` is that gradient. Both are used on chunks that fit
+into the cache (`pool_scale_cpu.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def mean(*axes: int) -> Pooling:
 
 
 def maximum(*axes: int) -> Pooling:
-    """The maximum. Its gradient goes to one of equal maxima, or in the fused form evenly to all."""
+    """The maximum. Its gradient goes to one of several equal maxima; in the fused form, all of them
+    share it evenly."""
     return Pooling("maximum", axes)
 
 
@@ -62,20 +63,21 @@ def pool_by_formula(x: Tensor, pooling: Pooling, *, needs_gradient: bool = True)
     Args:
         x: the map (N, C, H, W), in any memory format.
         pooling: what to compute.
-        needs_gradient: whether a gradient may be wanted; if not, a maximum may be computed in a way
-            that is fast only forwards.
+        needs_gradient: whether a gradient may be required; if not, a maximum may be computed in a
+            way that is fast only forwards.
     """
     kind, axes, weights = pooling
     if kind == "mean":
         return x.mean(axes)
     if kind == "maximum":
         if not needs_gradient:
-            return x.amax(axes)  # the fastest forwards, and several times as slow backwards
+            return x.amax(axes)  # This is fastest forwards, but several times slower backwards.
         if axes == (1,):
             return x.max(1).values
         kept_lengths = [1 if axis in axes else x.shape[axis] for axis in (2, 3)]
         return F.adaptive_max_pool2d(x, kept_lengths).squeeze(axes)
-    if kind == "variance":  # forwards an eighth of the time of `var` on a channels_last map
+    if kind == "variance":
+        # On a channels_last map this takes an eighth of the time of `var` forwards.
         return x.sub(x.mean(axes, keepdim=True)).square().mean(axes)
     if weights is not None:
         return (x * weights).sum(axes)
@@ -99,10 +101,10 @@ def pool_keeping_axes(x: Tensor, pooling: Pooling) -> Tensor:
 def pooling_gradient(
     x: Tensor, pooling: Pooling, value: Tensor, grad: Tensor, scratch: Tensor
 ) -> Tensor:
-    """What a pooling adds to the gradient of its map; broadcasts to `x`.
+    """The contribution of a pooling to the gradient of its map; broadcasts to `x`.
 
     Args:
-        x: the map, with its axes in the order of `pooling.axes`.
+        x: the map, with its axes in the order that `pooling.axes` refers to.
         pooling: what was computed.
         value: its result, with length 1 along the pooling's axes.
         grad: the gradient of that result, in the same shape.
@@ -126,16 +128,15 @@ def pooling_gradient(
 def mean_by_sum(x: Tensor, axes: Axes, *, keepdim: bool = True) -> Tensor:
     """The mean along `axes`, as a sum that is divided.
 
-    `Tensor.mean` makes a float32 copy of a bf16 map, where `sum` only accumulates in float32. And
-    the gradient of `mean` is a map of its own, with channels first, where that of a sum stays small
-    until it is used.
+    `Tensor.mean` makes a float32 copy of a bf16 map, whereas `sum` only accumulates in float32. The
+    gradient of `mean` is a full map with channels first, whereas that of a sum is an expanded view.
 
     Args:
         x: the map, with its axes in any order.
         axes: the axes to reduce.
         keepdim: whether they are kept with length 1.
     """
-    if x.dtype == torch.float16:  # a sum in float16 may overflow
+    if x.dtype == torch.float16:  # A sum in float16 may overflow.
         return x.mean(axes, keepdim=keepdim)
     total = x.sum(axes, keepdim=keepdim)
     return total.div_(x.numel() // total.numel())
@@ -154,4 +155,4 @@ def _maximum(x: Tensor, axes: Axes) -> Tensor:
 
 
 def _accumulation_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)  # squares overflow float16
+    return torch.promote_types(x.dtype, torch.float32)  # Squares can overflow float16.

@@ -1,21 +1,22 @@
-"""Convolutions over small maps on a CPU, in training: the same sums as torch's in another order.
+"""Convolutions of small maps on a CPU, in training: the same sums as torch's in another order.
 
-oneDNN is made for large maps, and small images bring every network to small ones.
+torch's convolutions on a CPU are oneDNN's, which are optimised for large maps. With small images,
+the maps of every network are small.
 
-**Depthwise.** Where a map is smaller than the kernel that goes over it (5×5 over 4×4 in the last
-stages of MobileNetV3 or EfficientNet, 7×7 over 4×4 in ConvNeXt's, for images of 32 pixels), oneDNN
-has no kernel for the gradient of the weights. It multiplies matrices of a single row, one channel
-and one image at a time. That takes ten to two hundred times as long as needed, and 40 % of a step
-of MobileNetV3. Here all pairs of locations come first, as one product of matrices for each channel,
-and every tap of the kernel then sums those that it reads. The output and the gradient of the map
-stay torch's:
+**Depthwise.** Where a map is smaller than the kernel (for images of 32 pixels, 5×5 on 4×4 in the
+last stages of MobileNetV3 or EfficientNet, 7×7 on 4×4 in those of ConvNeXt), oneDNN has no kernel
+for the gradient of the weights. It multiplies matrices of a single row, one channel and one image
+at a time. That takes ten to two hundred times as long as necessary, and 40 % of a training step of
+MobileNetV3. Here one matrix product per channel computes the products of all pairs of locations,
+and every tap of the kernel then sums those that it reads. torch computes the output and the
+gradient of the map:
 
     P[c, i, o] = Σ_n x[n, c, i] · g[n, c, o]        i, o: a location of the input, of the output
     dw[c, t]   = Σ_{i, o} P[c, i, o] · M[i, o, t]   M: 1 where tap t reads i for o, else 0
 
 **Pointwise.** A 1×1 convolution of a map with channels last is a product of two matrices that need
-no rearranging. oneDNN brings the weights into a memory order of its own before each of its three
-products; over few locations that takes longer than the products.
+no rearranging. oneDNN copies the weights into its own layout before each of its three products,
+which takes longer than the products if there are few locations.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def conv2d(
 ) -> Tensor:
     """`torch.nn.functional.conv2d`, computed in another way where that is faster.
 
-    See `covers_depthwise` and `covers_pointwise` for where it is.
+    `covers_depthwise` and `covers_pointwise` state where that is.
 
     Args:
         input: the map (N, C, H, W).
@@ -70,10 +71,10 @@ def conv2d(
 
 
 def covers_depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether our weight gradient is the faster one.
+    """Whether the weight gradient of this file is faster than torch's.
 
-    It is for depthwise weights and a map that is smaller than the kernel, or small and the kernel
-    larger than 3×3; in the second case, with channels last, only with AVX-512.
+    This is so for depthwise weights if the map is smaller than the kernel, or if it is small and
+    the kernel larger than 3×3; with channels last, the second case requires AVX-512.
 
     Args:
         x: the map (N, C, H, W).
@@ -93,9 +94,9 @@ def covers_depthwise(x: Tensor, weight: Tensor, groups: int) -> bool:
 
 
 def covers_pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether a 1×1 convolution is faster as a product of matrices.
+    """Whether a 1×1 convolution is faster as a matrix product.
 
-    It is over few locations with channels last; with AVX-512, for few multiplications as well.
+    This is so for few locations with channels last; with AVX-512, only for few multiplications.
 
     Args:
         x: the map (N, C, H, W).
@@ -113,7 +114,7 @@ def covers_pointwise(x: Tensor, weight: Tensor, groups: int) -> bool:
 
 
 def replaceable_layers(model: nn.Module) -> list[nn.Conv2d]:
-    """The layers for which `conv2d` has another way, if their map is small enough."""
+    """The layers that `conv2d` computes in another way if their map is small enough."""
     return [
         module
         for module in model.modules()
@@ -135,7 +136,7 @@ def _locations(x: Tensor) -> int:
 
 
 def _is_training_on_cpu(x: Tensor, weight: Tensor) -> bool:
-    """Whether the limits were measured for this: a batch, on a CPU, not in half precision."""
+    """Whether this is what the limits were measured for: training on a CPU in float32 or more."""
     return (
         x.ndim == 4
         and x.device.type == "cpu"
@@ -176,7 +177,7 @@ class DepthwiseFunction(Function):
 
 
 def _map_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    of_map: Tensor = torch.ops.aten.convolution_backward(
+    grad_map: Tensor = torch.ops.aten.convolution_backward(
         grad,
         x,
         weight,
@@ -189,7 +190,7 @@ def _map_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding
         len(weight),
         (True, False, False),
     )[0]
-    return of_map
+    return grad_map
 
 
 def _weight_gradient(

@@ -1,7 +1,7 @@
-"""What the kernels need of torch that its public API does not offer, each with the reason why.
+"""Parts of torch's private API that the kernels need, each with the reason.
 
-tests/spaces/kernels/test_torch_compat.py checks every function, so that a release of torch that
-moves one of them fails there and not in the middle of a training step.
+tests/spaces/kernels/test_torch_compat.py checks every function, so that a change of the private API
+fails there and not in a training step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def in_function_transform() -> bool:
     """Whether a transform of `torch.func` (grad, vmap, jvp, …) is running.
 
     Inside one, tensors are wrapped but still have the type `Tensor`, and an autograd function
-    without rules for the transform raises. So the kernels must leave the work to torch's operators.
+    without rules for the transform raises an error. Kernels must not be used then.
     """
     return torch._C._are_functorch_transforms_active()
 
@@ -32,9 +32,9 @@ def has_dispatch_mode() -> bool:
 
 
 def map_nested(function: Callable[[Any], Any], arguments: Any) -> Any:
-    """Nested tuples, lists and dicts with `function` applied to everything inside.
+    """Apply `function` to every item of nested tuples, lists and dicts.
 
-    Functions of torch are called with tensors in nested structures, which torch itself traverses by
-    this private module.
+    torch's functions receive tensors in nested structures, which torch itself traverses with this
+    private module.
     """
     return tree_map(function, arguments)

@@ -1,13 +1,13 @@
 """Batch norm of a map with channels last on CUDA, in training: each step is one pass over the map.
 
 Importing this module needs Triton. `batch_norm.py` imports it only for a map on a CUDA device,
-where `check` has to pass before anything else is used. A map is seen as (M, C): M = N · H · W
-locations, with all channels of a location beside each other.
+where `check` has to pass before the kernels are used. A map is treated as a matrix (M, C) of
+M = N · H · W locations, with all channels of a location adjacent.
 
 `forward`   sums of x and x² around the values of the first location, and the result: 3 passes
 `backward`  sums of g and g · (x - mean), and the gradient of the map: 5 passes
 
-torch's own kernels make as many passes, at an eighth to a half of the speed of the memory. Sums are
+torch's own kernels make as many passes, at an eighth to a half of the memory bandwidth. Sums are
 in float32 (float64 for maps in float64): first over parts of the locations, then over the parts, in
 an order that depends on the shape alone, so that equal runs are equal to the last bit.
 """
@@ -28,10 +28,10 @@ VALUES_PER_PROGRAM = 2048
 """Values that a program holds at once."""
 
 WARPS_PER_PROGRAM = 4
-"""Warps of a program that goes over a map."""
+"""Warps of a program that reads a map."""
 
 CHANNELS_PER_PROGRAM = 16
-"""Channels of a program that only adds up the sums of the parts."""
+"""Channels of a program that only adds the sums of the parts."""
 
 
 @triton.jit
@@ -138,10 +138,10 @@ def _coefficients(
     weight,
     mean,
     inverse_deviation,
-    of_weight,
-    of_bias,
-    of_grad,
-    of_x,
+    grad_weight,
+    grad_bias,
+    grad_coefficient,
+    x_coefficient,
     constant,
     parts,
     rows,
@@ -158,10 +158,10 @@ def _coefficients(
     center = tl.load(mean + c, mask=kept_mask, other=0.0).to(dtype)
     factor = tl.load(weight + c, mask=kept_mask, other=0.0).to(dtype) * scale
     slope = -factor * scale * scale * second_sum / rows
-    tl.store(of_weight + c, second_sum * scale, mask=kept_mask)
-    tl.store(of_bias + c, first_sum, mask=kept_mask)
-    tl.store(of_grad + c, factor, mask=kept_mask)
-    tl.store(of_x + c, slope, mask=kept_mask)
+    tl.store(grad_weight + c, second_sum * scale, mask=kept_mask)
+    tl.store(grad_bias + c, first_sum, mask=kept_mask)
+    tl.store(grad_coefficient + c, factor, mask=kept_mask)
+    tl.store(x_coefficient + c, slope, mask=kept_mask)
     tl.store(constant + c, -factor * first_sum / rows - slope * center, mask=kept_mask)
 
 
@@ -170,8 +170,8 @@ def _apply(
     x,
     grad,
     out,
-    of_x,
-    of_grad,
+    x_coefficient,
+    grad_coefficient,
     constant,
     rows,
     channels,
@@ -185,12 +185,12 @@ def _apply(
     kept_mask = c < channels
     mask = (r < rows)[:, None] & kept_mask[None, :]
     offsets = r[:, None] * channels + c[None, :]
-    slope = tl.load(of_x + c, mask=kept_mask, other=0.0).to(dtype)
+    slope = tl.load(x_coefficient + c, mask=kept_mask, other=0.0).to(dtype)
     shift = tl.load(constant + c, mask=kept_mask, other=0.0).to(dtype)
     value = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
     value = value * slope[None, :] + shift[None, :]
     if backward:
-        factor = tl.load(of_grad + c, mask=kept_mask, other=0.0).to(dtype)
+        factor = tl.load(grad_coefficient + c, mask=kept_mask, other=0.0).to(dtype)
         value += tl.load(grad + offsets, mask=mask, other=0.0).to(dtype) * factor[None, :]
     tl.store(out + offsets, value, mask=mask)
 
@@ -256,12 +256,12 @@ def backward(
         inverse_deviation: as `forward` returned it.
     """
     partition = _Partition(x)
-    of_map, of_weight, of_bias = (
+    grad_map, grad_weight, grad_bias = (
         torch.empty_like(x),
         torch.empty_like(weight),
         torch.empty_like(weight),
     )
-    sums, (of_grad, of_x, constant) = partition.sums(), partition.vectors(3)
+    sums, (grad_coefficient, x_coefficient, constant) = partition.sums(), partition.vectors(3)
     with torch.cuda.device_of(x):
         partition.sum_parts(x, grad, mean, sums, backward=True)
         _coefficients[partition.channel_grid](
@@ -269,10 +269,10 @@ def backward(
             weight,
             mean,
             inverse_deviation,
-            of_weight,
-            of_bias,
-            of_grad,
-            of_x,
+            grad_weight,
+            grad_bias,
+            grad_coefficient,
+            x_coefficient,
             constant,
             partition.parts,
             partition.rows,
@@ -280,8 +280,8 @@ def backward(
             dtype=partition.triton_dtype,
             block=CHANNELS_PER_PROGRAM,
         )
-        partition.apply(x, grad, of_map, of_x, of_grad, constant, backward=True)
-    return of_map, of_weight, of_bias
+        partition.apply(x, grad, grad_map, x_coefficient, grad_coefficient, constant, backward=True)
+    return grad_map, grad_weight, grad_bias
 
 
 class _Partition:
@@ -309,7 +309,7 @@ class _Partition:
         return buffer[0], buffer[1]
 
     def vectors(self, number: int) -> tuple[Tensor, ...]:
-        """So many buffers (channels,)."""
+        """`number` buffers (channels,)."""
         buffer = torch.empty(number, self.channels, dtype=self.dtype, device=self.device)
         return buffer.unbind()
 
@@ -335,7 +335,15 @@ class _Partition:
     def apply(
         self, x: Tensor, grad: Tensor, out: Tensor, *coefficients: Tensor, backward: bool
     ) -> None:
-        """out = of_grad · grad + of_x · x + constant, channel by channel; `grad` only backwards."""
+        """Write x_coefficient · x + constant, plus grad_coefficient · grad backwards, to `out`.
+
+        Args:
+            x: the map.
+            grad: the gradient of the normalised map; not read forwards.
+            out: the result.
+            *coefficients: x_coefficient, grad_coefficient and constant, (channels,) each.
+            backward: whether the term with `grad` is added.
+        """
         _apply[(triton.cdiv(self.rows, self.step), self.blocks)](
             x,
             grad,
@@ -352,7 +360,7 @@ class _Partition:
 
 
 def check(device: torch.device) -> None:
-    """AssertionError if the kernels compute on a device something else than torch does."""
+    """Raise AssertionError unless the kernels agree with torch on the device."""
     x = torch.randn(3, 20, 9, 7, device=device).to(memory_format=torch.channels_last)
     x = (x + 5).requires_grad_()
     norm = torch.nn.BatchNorm2d(20, device=device)

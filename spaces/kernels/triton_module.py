@@ -1,7 +1,7 @@
-"""The Triton kernels of this room, and how they are tried out on a device before they are used.
+"""The modules with Triton kernels, and how they are checked on a device before they are used.
 
 Triton comes with torch for CUDA; on other machines it is missing, and nothing here is called. Where
-kernels cannot be compiled, or compute something else than torch does, their callers keep to torch's
+kernels cannot be compiled, or compute something else than torch does, their callers use torch's
 operators, and a trial records the reason (`fallback_reasons`).
 """
 
@@ -18,7 +18,7 @@ class TritonKernels:
     """The kernels of one module, which is imported when they are first needed.
 
     The module has a function `check(device)`, which compares its kernels with torch's operators and
-    raises whatever keeps them from being used on the device.
+    raises an error if they cannot be used on the device.
 
     Args:
         name: what the kernels are for, as trials record it.
@@ -29,7 +29,7 @@ class TritonKernels:
         self.name = name
         self.module_name = module
         self.reasons: dict[torch.device, str | None] = {}
-        """Of every device on which they were tried, why they are not used; None if they are."""
+        """By device on which they were checked, why they are not used; None if they are."""
 
     @cached_property
     def module(self) -> Any:
@@ -54,7 +54,7 @@ class TritonKernels:
             return f"no Triton: {error}"
         try:
             kernels.check(device)
-        except Exception as error:  # no compiler, an old driver, a device that Triton does not know
+        except Exception as error:  # such as no compiler, or a device that Triton does not know
             return f"{type(error).__name__}: {error}"
         return None
 
@@ -64,10 +64,10 @@ STRIPS = TritonKernels("strip", f"{__package__}.triton_strips")
 BATCH_NORM = TritonKernels("batch norm", f"{__package__}.triton_batch_norm")
 
 TRITON_KERNELS = (POOL_SCALE, STRIPS, BATCH_NORM)
-"""All of them."""
+"""All modules with Triton kernels."""
 
 
 def fallback_reasons(device: torch.device) -> dict[str, str]:
-    """Of kernels that were needed on a device and could not be used, the name and the reason."""
+    """Name and reason of the kernels that were needed on a device and could not be used."""
     reasons = {kernels.name: kernels.reasons.get(device) for kernels in TRITON_KERNELS}
     return {name: reason for name, reason in reasons.items() if reason is not None}

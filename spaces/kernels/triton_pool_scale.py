@@ -1,16 +1,16 @@
 """Pooling and scaling on CUDA in one pass each: what `pool_scale_cpu.py` does chunk by chunk.
 
 Importing this module needs Triton. `pool_scale_cuda.py` imports it only for a map on a CUDA device,
-where `check` has to pass before anything else is used. A map is seen as (N, A, B), in memory order:
-with channels last A are locations and B channels, with channels first the other way round. A mean,
-a maximum or a gate keeps one of the two axes and reduces the other; `kept_length` and
-`reduced_length` are how long they are. A program has part of the kept axis, of one sample, and goes
-along the reduced one.
+where `check` has to pass before the kernels are used. A map is treated as (N, A, B), in memory
+order: with channels last A are locations and B channels, with channels first the reverse. A mean, a
+maximum or a gate keeps one of the two axes and reduces the other, of lengths `kept_length` and
+`reduced_length`. A program processes part of the kept axis of one sample, along the whole reduced
+axis.
 
 `pool`            mean and maximum, reading the map once: 1 pass instead of 2
-`add_gradients`   the gradient of the map, given those of its mean and maximum: 3 passes, of about 9
-`scale`           a map times its gate: 2 passes; or ReLU(map · gate + shortcut): 3, of 7
-`scale_backward`  the gradients of a map and its gate: 3 passes, of 7; with the shortcut's: 5, of 10
+`add_gradients`   gradient of the map, from those of mean and maximum: 3 passes instead of about 9
+`scale`           map times gate: 2 passes; or ReLU(map · gate + shortcut): 3 instead of 7
+`scale_backward`  gradients of map and gate: 3 passes instead of 7; and shortcut: 5 instead of 10
 
 Sums are in float32, or in float64 for maps in float64.
 """
@@ -27,7 +27,7 @@ import triton.language as tl
 from torch import Tensor
 
 ELEMENTS_PER_PROGRAM = 1024
-"""Elements of a program that goes along a map in the order of memory."""
+"""Elements per program of a kernel that reads a map in the order of memory."""
 
 
 @triton.jit
@@ -69,8 +69,8 @@ def _add_gradients(
     grad,
     total,
     maximum,
-    of_mean,
-    of_maximum,
+    grad_mean,
+    grad_maximum,
     kept_length,
     reduced_length,
     kept_stride,
@@ -90,7 +90,7 @@ def _add_gradients(
     maximum_value = tl.zeros([block], dtype)
     if with_mean:
         mean_part = (
-            tl.load(of_mean + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
+            tl.load(grad_mean + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
             / reduced_length
         )
     if with_maximum:
@@ -105,7 +105,7 @@ def _add_gradients(
             equal_count += tl.where(mask & (value == maximum_value[:, None]), 1.0, 0.0).to(dtype)
         number = tl.maximum(tl.sum(equal_count, 1), 1.0)
         maximum_part = (
-            tl.load(of_maximum + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
+            tl.load(grad_maximum + sample * kept_length + k, mask=kept_mask, other=0.0).to(dtype)
             / number
         )
     for begin in range(0, reduced_length, step):
@@ -146,7 +146,7 @@ def _scale(
     value *= tl.load(factor, mask=mask, other=0.0).to(dtype)
     if with_shortcut:
         value += tl.load(shortcut + offsets, mask=mask, other=0.0).to(dtype)
-        value = tl.where(value < 0, 0.0, value)  # what is not a number stays so
+        value = tl.where(value < 0, 0.0, value)  # NaN stays NaN.
     tl.store(y + offsets, value, mask=mask)
 
 
@@ -156,9 +156,9 @@ def _scale_backward(
     grad,
     gate,
     y,
-    of_map,
-    of_gate,
-    of_shortcut,
+    grad_map,
+    grad_gate,
+    grad_shortcut,
     kept_length,
     reduced_length,
     kept_stride,
@@ -183,13 +183,13 @@ def _scale_backward(
         value = tl.load(grad + offsets, mask=mask, other=0.0).to(dtype)
         if with_shortcut:
             value = tl.where(tl.load(y + offsets, mask=mask, other=0.0) > 0, value, 0.0)
-            tl.store(of_shortcut + offsets, value, mask=mask)
+            tl.store(grad_shortcut + offsets, value, mask=mask)
         if with_gate:
             total += value * tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
         if with_map:
-            tl.store(of_map + offsets, value * factor[:, None], mask=mask)
+            tl.store(grad_map + offsets, value * factor[:, None], mask=mask)
     if with_gate:
-        tl.store(of_gate + sample * kept_length + k, tl.sum(total, 1), mask=kept_mask)
+        tl.store(grad_gate + sample * kept_length + k, tl.sum(total, 1), mask=kept_mask)
 
 
 def pool(x: Tensor, axes: tuple[int, ...], mean: Tensor | None, maximum: Tensor | None) -> None:
@@ -210,23 +210,23 @@ def add_gradients(
     grad: Tensor,
     total: Tensor,
     axes: tuple[int, ...],
-    of_mean: Tensor | None,
+    grad_mean: Tensor | None,
     maximum: Tensor | None,
-    of_maximum: Tensor | None,
+    grad_maximum: Tensor | None,
 ) -> None:
-    """total = grad + the parts of mean and maximum.
+    """total = grad + the contributions of mean and maximum.
 
     Args:
         x: the map, in memory order.
-        grad: the gradient of the map from elsewhere.
+        grad: the gradient of the map from its other uses.
         total: the result; may be `grad`.
         axes: the axes that were reduced.
-        of_mean: the gradient of the mean; None if there is no mean.
-        maximum: the maximum; needed if `of_maximum` is not None.
-        of_maximum: the gradient of the maximum, which equal maxima share evenly.
+        grad_mean: the gradient of the mean; None if there is no mean.
+        maximum: the maximum; needed if `grad_maximum` is not None.
+        grad_maximum: the gradient of the maximum, which equal maxima share evenly.
     """
-    tensors = (x if tensor is None else tensor for tensor in (maximum, of_mean, of_maximum))
-    flags = {"with_mean": of_mean is not None, "with_maximum": of_maximum is not None}
+    tensors = (x if tensor is None else tensor for tensor in (maximum, grad_mean, grad_maximum))
+    flags = {"with_mean": grad_mean is not None, "with_maximum": grad_maximum is not None}
     _launch(_add_gradients, x, axes, grad, total, *tensors, **flags)
 
 
@@ -263,10 +263,10 @@ def scale_backward(
     x: Tensor,
     grad: Tensor,
     gate: Tensor,
-    of_map: Tensor | None,
-    of_gate: Tensor | None,
+    grad_map: Tensor | None,
+    grad_gate: Tensor | None,
     y: Tensor | None = None,
-    of_shortcut: Tensor | None = None,
+    grad_shortcut: Tensor | None = None,
 ) -> None:
     """Gradients of a map and of its gate, and of the shortcut.
 
@@ -274,13 +274,15 @@ def scale_backward(
         x: the map, in memory order.
         grad: the gradient of the result of `scale`.
         gate: a gate that keeps either all channels or all locations.
-        of_map: buffer for the gradient of the map; None if not needed.
-        of_gate: buffer for that of the gate; None if not needed.
+        grad_map: buffer for the gradient of the map; None if not needed.
+        grad_gate: buffer for that of the gate; None if not needed.
         y: the result of `scale` with a shortcut, or None.
-        of_shortcut: buffer for the gradient of the shortcut, if there is one.
+        grad_shortcut: buffer for the gradient of the shortcut, if there is one.
     """
-    tensors = (x if tensor is None else tensor for tensor in (y, of_map, of_gate, of_shortcut))
-    flags = {"with_map": of_map is not None, "with_gate": of_gate is not None}
+    tensors = (
+        x if tensor is None else tensor for tensor in (y, grad_map, grad_gate, grad_shortcut)
+    )
+    flags = {"with_map": grad_map is not None, "with_gate": grad_gate is not None}
     flags |= {"with_shortcut": y is not None}
     _launch(_scale_backward, x, _reduced_axes(x, gate), grad, gate, *tensors, **flags)
 
@@ -290,7 +292,7 @@ def _reduced_axes(x: Tensor, gate: Tensor) -> tuple[int, ...]:
 
 
 def _reduces_first(x: Tensor, axes: tuple[int, ...]) -> bool:
-    """Whether the reduced axes lie before what is kept, so that kept neighbours are adjacent."""
+    """Whether the reduced axes precede the kept ones, along which values are then adjacent."""
     kept_axes = [axis for axis in (1, 2, 3) if axis not in axes and x.shape[axis] > 1]
     return not kept_axes or axes[0] < kept_axes[-1]
 
@@ -321,33 +323,33 @@ def _launch(kernel: Any, x: Tensor, axes: tuple[int, ...], *tensors: Tensor, **f
 
 
 def check(device: torch.device) -> None:
-    """AssertionError if the kernels compute on a device something else than torch does."""
+    """Raise AssertionError unless the kernels agree with torch on the device."""
     for axes in ((1, 2), (3,)):
         _check(torch.randn(3, 4, 5, 40, device=device), axes)
 
 
 def _check(x: Tensor, axes: tuple[int, ...]) -> None:
-    grad, total, of_map = torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
+    grad, total, grad_map = torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
     expected_mean, expected_maximum = x.mean(axes, keepdim=True), x.amax(axes, keepdim=True)
-    mean, maximum, gate, of_gate = (torch.empty_like(expected_mean) for _ in range(4))
+    mean, maximum, gate, grad_gate = (torch.empty_like(expected_mean) for _ in range(4))
     pool(x, axes, mean, maximum)
     gate.copy_(expected_maximum)
     add_gradients(x, grad, total, axes, gate, expected_maximum, gate)
-    scale_backward(x, grad, gate, of_map, of_gate)
+    scale_backward(x, grad, gate, grad_map, grad_gate)
     kept_length = x.numel() // mean.numel()
-    y, of_gated_map, of_shortcut = (torch.empty_like(x) for _ in range(3))
+    y, grad_gated_map, grad_shortcut = (torch.empty_like(x) for _ in range(3))
     scale(x, gate, y, grad)
-    scale_backward(x, grad, gate, of_gated_map, None, y, of_shortcut)
+    scale_backward(x, grad, gate, grad_gated_map, None, y, grad_shortcut)
     passed = (x * gate + grad > 0) * grad
     pairs = (
         (mean, expected_mean),
         (maximum, expected_maximum),
         (total, grad + gate / kept_length + (x == expected_maximum) * gate),
-        (of_map, grad * gate),
-        (of_gate, (grad * x).sum(axes, keepdim=True)),
+        (grad_map, grad * gate),
+        (grad_gate, (grad * x).sum(axes, keepdim=True)),
         (y, (x * gate + grad).relu()),
-        (of_shortcut, passed),
-        (of_gated_map, passed * gate),
+        (grad_shortcut, passed),
+        (grad_gated_map, passed * gate),
     )
     for result, expected in pairs:
         torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)

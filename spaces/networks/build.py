@@ -23,7 +23,7 @@ from torch import nn
 
 from ...errors import AttentuneError
 from ..architecture import Architecture, parse
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 from ..backbones.discover import discover_sites, find_sites, strip_own_attention
 from ..backbones.pretrained import pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
@@ -208,7 +208,7 @@ def insert_all(
     for placement, name, copy in zip(placed, names, _number_copies(placed), strict=True):
         module = _make_attention(placement, copy, seed)
         convolution = placement.site.convolution
-        if attention(placement.insertion.attention).joins_convolution and convolution:
+        if get_attention(placement.insertion.attention).needs_convolution and convolution:
             module = ConvolutionAwareAttention(module)
             for path in locator.find_paths((convolution.module,)):
                 removers.append(connect_convolution(model, path, module))
@@ -257,7 +257,7 @@ def _number_copies(placed: list[Placement]) -> list[int]:
 
 def _make_attention(placement: Placement, copy: int, seed: int | None) -> nn.Module:
     """The module of a placement; `copy` counts equal ones at one anchor from 1."""
-    entry = attention(placement.insertion.attention)
+    entry = get_attention(placement.insertion.attention)
     key = (placement.site.anchor, entry.name, placement.resolved_options, copy)
     with _seeded_generator(seed, *key):
         module = entry.load()(placement.site.channels, **placement.arguments)

@@ -24,7 +24,7 @@ from itertools import product
 
 from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
 from ..attentions.entry import Attention, Value
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 from ..backbones.discover import find_sites
 from ..backbones.sites import Anchor, Site, SiteMap
 from ..backbones.stem import Stem
@@ -51,8 +51,8 @@ def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
     writer = _place_writer(site_map)
     insertions = []
     for (order, name), options in layers.items():
-        for settings, anchors in _group_by_settings(attention(name), options, writer.channels):
-            for position, covered, places in writer.cover(anchors, attention(name).positions):
+        for settings, anchors in _group_by_settings(get_attention(name), options, writer.channels):
+            for position, covered, places in writer.cover(anchors, get_attention(name).positions):
                 rank = (order, min(writer.rank[anchor] for anchor in covered))
                 insertions.append((rank, Insertion.of(name, position, places, **settings)))
     insertions.sort(key=lambda ranked: ranked[0])

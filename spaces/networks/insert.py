@@ -148,13 +148,13 @@ class TokenAttentions(ChannelsLastAttentions):
     """
 
     _order: Tensor
-    _places: Tensor
+    _inverse_order: Tensor
 
     def __init__(self, attentions: OrderedDict[str, nn.Module], order: Tensor) -> None:
         super().__init__(attentions)
         self._size = tuple(order.shape)
         self.register_buffer("_order", order.flatten(), persistent=False)
-        self.register_buffer("_places", order.flatten().argsort(), persistent=False)
+        self.register_buffer("_inverse_order", order.flatten().argsort(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to tokens (N, L, C); the result has the same shape and order.
@@ -168,7 +168,7 @@ class TokenAttentions(ChannelsLastAttentions):
                 f"{x.shape[1]}; do not mask patches"
             )
         y = super().forward(x.index_select(1, self._order).reshape(-1, *self._size, x.shape[2]))
-        return y.flatten(1, 2).index_select(1, self._places)
+        return y.flatten(1, 2).index_select(1, self._inverse_order)
 
 
 def _sequence_for_layout(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..architecture import Architecture, Insertion
 from ..attentions.entry import Attention, Value
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
 ResolvedOptions = tuple[tuple[str, Value], ...]
@@ -46,7 +46,7 @@ class Placement:
     def parameters(self) -> int:
         """Number of parameters that it must have by the catalogue's formula."""
         site, size = self.site, (self.site.height, self.site.width)
-        entry = attention(self.insertion.attention)
+        entry = get_attention(self.insertion.attention)
         settings = self.insertion.settings
         return entry.parameters(site.channels, settings, size, **self._convolution_argument)
 
@@ -60,7 +60,7 @@ class Placement:
     @property
     def _convolution_argument(self) -> dict[str, Any]:
         convolution = self.site.convolution
-        if convolution is None or not attention(self.insertion.attention).joins_convolution:
+        if convolution is None or not get_attention(self.insertion.attention).needs_convolution:
             return {}
         return {"convolution": replace(convolution, module="")}  # its shape, not its path
 
@@ -87,7 +87,7 @@ def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]
 def resolve_options(insertion: Insertion, channels: int) -> ResolvedOptions:
     """The options of an insertion on a map of so many channels, see
     `Placement.resolved_options`."""
-    return _resolve_options(attention(insertion.attention), insertion.options, channels)
+    return _resolve_options(get_attention(insertion.attention), insertion.options, channels)
 
 
 @lru_cache(maxsize=100_000)
@@ -96,6 +96,6 @@ def _resolve_options(entry: Attention, options: ResolvedOptions, channels: int) 
     for name, value in {**entry.defaults, **dict(options)}.items():
         if name == "r":
             resolved["width"] = entry.width(channels, int(value))
-        elif not (name == "start" and entry.opens_as_identity):
-            resolved[name] = entry.option(name).at(channels, value)
+        elif not (name == "start" and entry.starts_as_identity):
+            resolved[name] = entry.option(name).resolve(channels, value)
     return tuple(resolved.items())

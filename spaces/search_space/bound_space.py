@@ -22,7 +22,7 @@ from typing import TypeVar
 from ...errors import SpaceError
 from ..architecture import ALL, Architecture, Insertion, Place
 from ..attentions.entry import Value
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 from ..backbones.sites import SiteMap
 from ..networks.canonical import canonicalise
 from .space import NONE, Space
@@ -101,7 +101,7 @@ def _make_scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
             p for p in positions if all(s.accepts(name) for s in site_map.sites_at(place, p))
         )
         choices = _distinct_ratios(name, space.ratios, channels)
-        if accepting and (choices or not attention(name).has_ratio):
+        if accepting and (choices or not get_attention(name).has_ratio):
             ratios[name], attention_positions[name] = choices, accepting
     if not ratios:
         return None
@@ -110,12 +110,12 @@ def _make_scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
 
 def _distinct_ratios(name: str, ratios: Sequence[int], channels: Sequence[int]) -> tuple[int, ...]:
     """The ratios of an attention that fit these channels and lead to different hidden widths."""
-    if not attention(name).has_ratio or not channels:
+    if not get_attention(name).has_ratio or not channels:
         return ()
     by_widths: dict[tuple[int, ...], int] = {}
     for r in ratios:
         if r <= min(channels):
-            by_widths.setdefault(tuple(attention(name).width(c, r) for c in channels), r)
+            by_widths.setdefault(tuple(get_attention(name).width(c, r) for c in channels), r)
     return tuple(by_widths.values())
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from ...errors import ArchitectureError, SpaceError, did_you_mean
 from ..architecture import POSITIONS
 from ..attentions.entry import Value
-from ..attentions.registry import attention
+from ..attentions.registry import get_attention
 
 NONE = "none"
 """In a space's attentions: nothing may be inserted."""
@@ -63,7 +63,7 @@ class Space(BaseModel):
     def _known_attentions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name != NONE:
-                attention(name)
+                get_attention(name)
         if not set(names) - {NONE}:
             raise ValueError("needs at least one attention beside none")
         return tuple(dict.fromkeys(names))
@@ -95,11 +95,11 @@ class Space(BaseModel):
                 if key in ("r", "start"):
                     raise ValueError(f"{name}.{key}: use `ratios` and `start` for these")
                 for choice in choices:
-                    attention(name).option(key).parse(str(choice).lower())
+                    get_attention(name).option(key).parse(str(choice).lower())
         return options
 
     @model_validator(mode="after")
-    def _stages_decide(self) -> Space:
+    def _check_stages(self) -> Space:
         if self.stages and self.granularity == "network":
             raise ValueError("stages: needs granularity stage or block")
         return self

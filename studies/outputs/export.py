@@ -20,7 +20,7 @@ from ...runners.data import load_data
 from ...runners.results import WEIGHTS_FILE
 from ...spaces.architecture import Architecture, parse
 from ...spaces.attentions.plugins.register import REMEDY, describe_missing, origins_of
-from ...spaces.attentions.registry import offered
+from ...spaces.attentions.registry import is_available
 from ...spaces.networks.build import build_network
 from ..analysis import analyse
 from ..database.store import Store
@@ -177,7 +177,7 @@ def load(folder: str | Path) -> nn.Module:
 def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
     """The architecture; StoreError names the plug-ins whose attentions are missing."""
     plugins = facts.get("plugins", {})
-    if missing := {name: origin for name, origin in plugins.items() if not offered(name)}:
+    if missing := {name: origin for name, origin in plugins.items() if not is_available(name)}:
         raise StoreError(f"{folder} needs {describe_missing(missing)}; {REMEDY}.")
     try:
         return parse(facts["architecture"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from torch import nn
 
 
@@ -18,7 +18,7 @@ def make() -> Callable[..., nn.Module]:
     def made(name: str, channels: int, options: dict[str, Any], start: str = "paper") -> nn.Module:
         named = {"reduction_ratio" if k == "r" else k: v for k, v in options.items()}
         torch.manual_seed(0)
-        return attention(name).load()(channels, start=start, **named)
+        return get_attention(name).load()(channels, start=start, **named)
 
     return made
 

@@ -1,7 +1,8 @@
-"""Modules of a user's attention class: checked once per setting, and blended in where asked for.
+"""Make modules of a user's attention class, check them, and blend them in for `start=identity`.
 
-What is checked is the contract: an `nn.Module` that maps (2, C, 5, 7) to the same shape, in
-training and in evaluation. The check works on a copy and leaves the random number generator alone.
+The check is made once for each combination of channels and options: the class must give an
+`nn.Module` that maps (2, C, 5, 7) to the same shape, in training and in evaluation. It uses a copy
+of the module, and restores the random number generator.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ class PluginFactory:
         self._parameter_counts: dict[tuple[object, ...], int] = {}
 
     def __call__(self, channels: int, **options: Any) -> nn.Module:
-        """The module for maps of so many channels.
+        """The module for maps of `channels` channels.
 
         Raises:
-            AttentuneError: with the attention's name, if the class breaks the contract.
+            AttentuneError: the class raises, or its module does not keep the shape of a map. The
+                message names the attention.
         """
         start = options.get("start") if self.takes_start else options.pop("start", None)
         try:

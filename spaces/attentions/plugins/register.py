@@ -70,7 +70,7 @@ def register_attention(
         floor: the least hidden width.
 
     Raises:
-        ArchitectureError: for a name that is taken by the catalogue or is no word.
+        ArchitectureError: for a name that the catalogue has, or that is not a word.
         AttentuneError: when the class is decorated, for a signature that cannot be read.
     """
 
@@ -88,7 +88,7 @@ def register_attention(
 
 
 def find_registered(name: str) -> Attention | None:
-    """The user's attention of that name, imported if need be, or None.
+    """The user's attention of that name, imported if necessary; None if there is none.
 
     Raises:
         AttentuneError: if it is broken.
@@ -105,7 +105,7 @@ def list_registered() -> dict[str, str]:
 
 
 def is_registered(name: str) -> bool:
-    """Whether there is a user's attention of that name here; see `registry.offered`."""
+    """Whether a user's attention of that name is available; see `registry.is_available`."""
     if name in _registered or name in _entry_points():
         return True
     return import_modules() and name in _registered
@@ -122,7 +122,7 @@ def describe_missing(missing: Mapping[str, str]) -> str:
 
 
 def origins_of(names: Iterable[str]) -> dict[str, str]:
-    """Where the attentions come from that are not built in: package, version and class."""
+    """Origin (package, version and class) of each of these attentions that is not built in."""
     entries = {n: find_registered(n) for n in dict.fromkeys(names) if n not in ATTENTIONS}
     return {name: entry.origin for name, entry in entries.items() if entry is not None}
 
@@ -135,7 +135,7 @@ def _resolve(name: str) -> Attention | None:
     cls = _import_class(point)
     origin = _origin(point)
     for entry in _registered.values():
-        if entry.module == _path_of(cls):  # the decorator has said more than the signature does
+        if entry.module == _path_of(cls):  # The decorator's arguments tell more than the signature.
             return replace(entry, name=name, origin=origin)
     return _describe(name, cls, origin, None, None, {})
 
@@ -184,7 +184,7 @@ def _describe(
     parameters: ParameterCount | None,
     facts: Mapping[str, Any],
 ) -> Attention:
-    """The entry of a class, from what the decorator said and what the signature shows."""
+    """The entry of a class, from the decorator's arguments and the class's signature."""
     # Imported here because it needs torch, which listing attentions must not import.
     from .factory import PluginFactory
 

@@ -38,7 +38,7 @@ class Signature:
             raise AttentuneError(f"{label} has to take the channels as its first argument.")
         try:
             hints = get_type_hints(attention.__init__)  # type: ignore[misc]
-        except Exception:  # an annotation whose name exists for type checkers only
+        except Exception:  # An annotation may use a name that exists for type checkers only.
             hints = {}
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         return cls(label, tuple(named[1:]), hints, takes_any)

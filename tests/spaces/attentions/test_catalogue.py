@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 from attentune.spaces.attentions.catalogue import ATTENTIONS
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.networks.build import create_model
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
@@ -81,7 +81,7 @@ def test_identity_start_is_left_by_training(name, options, make):
     assert all(weight.grad.abs().max() > 0 for weight in weights.values()), "all layers now learn"
 
 
-@pytest.mark.parametrize("name", [n for n, entry in ATTENTIONS.items() if entry.opens_as_identity])
+@pytest.mark.parametrize("name", [n for n, entry in ATTENTIONS.items() if entry.starts_as_identity])
 def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name, make):
     paper, identity = (make(name, 16, {}, start) for start in STARTS)
     x = torch.randn(2, 16, 4, 4)
@@ -103,7 +103,7 @@ OPENED = {
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, entry in ATTENTIONS.items() if not entry.opens_as_identity]
+    "name", [n for n, entry in ATTENTIONS.items() if not entry.starts_as_identity]
 )
 def test_published_start_opens_half_way(name, make):
     x = torch.randn(8, 64, 8, 8)
@@ -134,7 +134,7 @@ PICTURES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_network_with_identity_starts_gives_what_the_bare_backbone_gives(bare, name):
-    position = (attention(name).positions or ("residual",))[0]
+    position = (get_attention(name).positions or ("residual",))[0]
     text = f"test_resnet+{name}(start=identity)@all.{position}"
     model = create_model(text, num_classes=4, image_size=64, seed=1).eval()
     assert torch.equal(model(PICTURES), bare)
@@ -203,7 +203,7 @@ def test_module_survives_copy_export_and_meta_device(name, options, make, random
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_entry_names_its_paper_kind_and_module(name):
-    entry = attention(name)
+    entry = get_attention(name)
     number = re.search(r"arXiv (\d{4}\.\d{5})|(PMLR \d+)", entry.paper)
     assert number
     module = entry.load()
@@ -219,7 +219,7 @@ def test_papers_are_all_different_but_for_the_halves_of_cbam():
     halves = ("channel", "spatial")
     papers = [entry.paper for name, entry in ATTENTIONS.items() if name not in halves]
     assert all(a != b for a, b in itertools.combinations(papers, 2))
-    assert {attention(half).paper for half in halves} == {attention("cbam").paper}
+    assert {get_attention(half).paper for half in halves} == {get_attention("cbam").paper}
 
 
 def test_width_is_the_hidden_width_of_the_module(make):
@@ -229,7 +229,9 @@ def test_width_is_the_hidden_width_of_the_module(make):
         for channels in (8, 64, 512):
             layer = layers.get(name, "fc1")
             weight = make(name, channels, {"r": 4}).get_submodule(layer).weight
-            assert attention(name).width(channels, 4) == weight.shape[1 if layer == "out" else 0]
+            assert (
+                get_attention(name).width(channels, 4) == weight.shape[1 if layer == "out" else 0]
+            )
 
 
 @pytest.mark.parametrize("groups", ["auto", 64, 50, 48])

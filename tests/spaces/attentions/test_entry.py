@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from attentune.spaces.attentions.registry import attention
     ],
 )
 def test_option_reads_a_legal_value(name, option, text, value):
-    assert attention(name).option(option).parse(text) == value
+    assert get_attention(name).option(option).parse(text) == value
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_option_reads_a_legal_value(name, option, text, value):
 )
 def test_option_refuses_an_illegal_value_and_names_the_legal_ones(name, option, text, legal):
     with pytest.raises(ValueError, match=re.escape(legal)):
-        attention(name).option(option).parse(text)
+        get_attention(name).option(option).parse(text)

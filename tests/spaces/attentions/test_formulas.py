@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.formulas import channel_groups, eca_kernel
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from torch import nn
 
 GOLDEN = [
@@ -57,7 +57,7 @@ def test_every_attention_has_a_golden_number():
 @pytest.mark.parametrize("start", ["paper", "identity"])
 @pytest.mark.parametrize(("name", "channels", "options", "golden"), GOLDEN)
 def test_parameters_equal_the_catalogues_formula(name, channels, options, golden, start, make):
-    entry = attention(name)
+    entry = get_attention(name)
     settings = {**entry.defaults, **options, "start": start}
     for width in (8, 24, 100, channels):
         expected = entry.parameters(width, settings, (7, 7))

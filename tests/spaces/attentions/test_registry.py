@@ -6,7 +6,7 @@ import pytest
 from attentune.errors import ArchitectureError
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.plugins import register
-from attentune.spaces.attentions.registry import attention, offered
+from attentune.spaces.attentions.registry import get_attention, is_available
 from torch import nn
 
 
@@ -32,14 +32,14 @@ def registered(monkeypatch):
 
 
 def test_a_name_is_looked_up_in_the_catalogue_and_among_the_users_own(registered):
-    assert attention("se") is ATTENTIONS["se"]
-    assert attention(registered).title == "Twice the map."
-    assert attention(registered).origin.endswith("test_registry:Doubling")
-    assert [offered(name) for name in ("se", registered, "wave")] == [True, True, False]
+    assert get_attention("se") is ATTENTIONS["se"]
+    assert get_attention(registered).title == "Twice the map."
+    assert get_attention(registered).origin.endswith("test_registry:Doubling")
+    assert [is_available(name) for name in ("se", registered, "wave")] == [True, True, False]
 
 
 def test_unknown_attention_names_the_closest(registered):
     with pytest.raises(ArchitectureError, match="unknown attention 'ecca'; did you mean 'eca'"):
-        attention("ecca")
+        get_attention("ecca")
     with pytest.raises(ArchitectureError, match="unknown attention 'dubling'; did you mean 'doub"):
-        attention("dubling")
+        get_attention("dubling")

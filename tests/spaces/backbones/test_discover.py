@@ -12,7 +12,7 @@ import pytest
 import torch
 from attentune.errors import BackboneError
 from attentune.spaces.architecture import ALL, Architecture, Insertion, parse
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.backbones import discover
 from attentune.spaces.backbones.discover import choose_stem, find_sites, sites
 from attentune.spaces.backbones.sites import SiteMap
@@ -40,7 +40,7 @@ def watched(model: nn.Module) -> list[tuple[int, ...]]:
     """The shapes (C, H, W) of what the model's ECA modules are given."""
     shapes: list[tuple[int, ...]] = []
     for module in model.modules():
-        if isinstance(module, attention("eca").load()):
+        if isinstance(module, get_attention("eca").load()):
             module.register_forward_pre_hook(
                 lambda _, args: shapes.append(tuple(args[0].shape[1:]))
             )
@@ -117,7 +117,9 @@ def test_a_family_has_its_sites_and_attention_works_there(backbone, size, blocks
         assert torch.equal(model(x), plain(x))
     # Every one is run once, on a map as large as its site says, channels first.
     assert Counter(shapes) == Counter((s.channels, s.height, s.width) for s in places)
-    kernels = sum(attention("eca").parameters(s.channels, {"k": "auto"}, (1, 1)) for s in places)
+    kernels = sum(
+        get_attention("eca").parameters(s.channels, {"k": "auto"}, (1, 1)) for s in places
+    )
     assert count(model) - count(plain) == kernels
 
 
@@ -157,7 +159,7 @@ def test_attention_on_a_channels_last_map_is_shown_its_channels(backbone, path, 
     model = make(f"{backbone}+ca(r=4)@{place}.{position}", 64)
     plain = make(backbone, 64).get_submodule(path)
     block = model.get_submodule(path)
-    kind = attention("ca").load()
+    kind = get_attention("ca").load()
     (inserted,) = (m for m in model.modules() if isinstance(m, kind))
 
     def attended(x: Tensor) -> Tensor:

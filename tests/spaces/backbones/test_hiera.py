@@ -11,7 +11,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError, BackboneError
 from attentune.spaces.architecture import ALL, parse
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.backbones.discover import discover_sites, find_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build_network, create_model
@@ -81,7 +81,7 @@ def test_what_an_attention_writes_lies_there_for_the_models_own_reroll(block):
 @pytest.mark.parametrize(("block", "place"), [(0, "s1b1"), (1, "s2b1"), (2, "s2b2"), (4, "s4b1")])
 def test_attention_is_shown_the_map_at_its_position(block, place, position):
     plain, model = make(), make(f"hiera_tiny_224+ca(r=2)@{place}.{position}")
-    (inserted,) = (m for m in model.modules() if isinstance(m, attention("ca").load()))
+    (inserted,) = (m for m in model.modules() if isinstance(m, get_attention("ca").load()))
     slots = dict.fromkeys(("residual", "pre", "post"), lambda x: x)
     slots[position] = lambda x: inserted(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     b = plain.blocks[block]
@@ -145,7 +145,7 @@ def test_the_network_survives(transform, hooked, image):
 
 
 def test_the_order_goes_where_the_weights_go_and_is_saved_nowhere(hooked, image):
-    assert not [key for key in hooked.state_dict() if "_order" in key or "_places" in key]
+    assert not [key for key in hooked.state_dict() if "_order" in key or "_inverse_order" in key]
     moved = copy.deepcopy(hooked).to("meta")
     assert {buffer.device.type for buffer in moved.buffers()} == {"meta"}
     assert moved(image.to("meta")).shape == (2, 5)
@@ -204,7 +204,7 @@ def test_a_feature_extractor_carries_the_attention(text, wanted, attentions, ima
     features = create_model(text, image_size=SIZE, **options).eval()
     state = {f"model.{key}": value for key, value in whole.state_dict().items()}
     assert features.load_state_dict(state, strict=False).missing_keys == []
-    kind = attention("ca").load()
+    kind = get_attention("ca").load()
     assert sum(isinstance(module, kind) for module in features.modules()) == attentions
     tokens: dict[int, Tensor] = {}
     for block in (0, 2, 3, 4):

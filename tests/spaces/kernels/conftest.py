@@ -24,7 +24,7 @@ def fuse_tiny_maps() -> Iterator[None]:
         min_inference_strip_elements=1,
         min_inference_elements=1,
         min_inference_variance_elements=1,
-        min_turned_plane_locations=1,
+        min_column_convolution_locations=1,
     ):
         yield
 

@@ -39,7 +39,7 @@ def test_fusing_is_allowed_for_plain_tensors_that_nobody_watches():
     assert not can_fuse(nn.Parameter(x))
     with FlopCounterMode(display=False):
         assert can_fuse(x)
-        assert not can_fuse(x, counted=True)
+        assert not can_fuse(x, adds_operations=True)
     with forward_ad.dual_level():
         assert can_fuse(x)
         assert not can_fuse(forward_ad.make_dual(x, x))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @pytest.fixture(autouse=True)
 def turn_small_planes():
-    with use_limits(min_turned_plane_locations=1):
+    with use_limits(min_column_convolution_locations=1):
         yield
 
 

@@ -41,12 +41,12 @@ def test_kernels_compute_what_torch_does(triton_device, shape, dtype):
     grad = torch.randn(shape).to(x).to(memory_format=torch.channels_last)
     expected.backward(grad.double())
     y, *statistics = kernels.forward(x, weight, bias, mean, var, 0.1, norm.eps)
-    of_map, of_weight, of_bias = kernels.backward(x, grad, weight, *statistics)
+    grad_map, grad_weight, grad_bias = kernels.backward(x, grad, weight, *statistics)
     limit = TOLERANCES[dtype]
     assert_near(y, expected, limit)
-    assert_near(of_map, exact.grad, limit)
+    assert_near(grad_map, exact.grad, limit)
     for result, expected_value in ((mean, norm.running_mean), (var, norm.running_var)):
         assert_near(result, expected_value, min(max(limit, 1e-7), 1e-4))
     scale = float(norm.weight.grad.abs().max())
-    assert_near(of_weight / scale, norm.weight.grad / scale, min(limit, 1e-4))
-    assert_near(of_bias, norm.bias.grad, min(limit, 1e-3))
+    assert_near(grad_weight / scale, norm.weight.grad / scale, min(limit, 1e-4))
+    assert_near(grad_bias, norm.bias.grad, min(limit, 1e-3))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import Architecture, Insertion, parse
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.networks.build import build_network, create_model
@@ -26,7 +26,7 @@ def watched(model: nn.Module) -> list[tuple[int, ...]]:
     """The shapes (C, H, W) of what the model's ECA modules are given."""
     shapes: list[tuple[int, ...]] = []
     for module in model.modules():
-        if isinstance(module, attention("eca").load()):
+        if isinstance(module, get_attention("eca").load()):
             module.register_forward_pre_hook(
                 lambda _, args: shapes.append(tuple(args[0].shape[1:]))
             )
@@ -68,7 +68,7 @@ def test_a_feature_extractor_carries_the_attention(backbone):
 def test_attention_behind_the_last_feature_goes_with_the_head():
     text = "resnet18+eca@s2.residual+eca@s4.residual"
     features = create_model(text, features_only=True, out_indices=(1, 2), image_size=64)
-    assert sum(isinstance(m, attention("eca").load()) for m in features.modules()) == 2
+    assert sum(isinstance(m, get_attention("eca").load()) for m in features.modules()) == 2
     assert [f.shape[1] for f in features.eval()(torch.randn(1, 3, 64, 64))] == [64, 128]
 
 

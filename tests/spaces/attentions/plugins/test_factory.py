@@ -6,14 +6,14 @@ import attentune
 import pytest
 import torch
 from attentune.errors import AttentuneError
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from torch import nn
 
 
 def test_parameters_are_counted_on_a_module_if_there_is_no_formula(register):
     register()
-    settings = {**attention("wave").defaults, "waves": 3}
-    assert attention("wave").parameters(64, settings, (7, 7)) == 64 * 8 + 8 * 3 * 64
+    settings = {**get_attention("wave").defaults, "waves": 3}
+    assert get_attention("wave").parameters(64, settings, (7, 7)) == 64 * 8 + 8 * 3 * 64
 
 
 def test_a_formula_that_is_wrong_is_noticed_when_the_network_is_built(register):
@@ -24,10 +24,10 @@ def test_a_formula_that_is_wrong_is_noticed_when_the_network_is_built(register):
 
 def test_every_class_has_an_identity_start_that_can_be_left(register):
     register()
-    settings = {**attention("wave").defaults, "start": "identity"}
-    module = attention("wave").load()(16, reduction_ratio=8, start="identity")
+    settings = {**get_attention("wave").defaults, "start": "identity"}
+    module = get_attention("wave").load()(16, reduction_ratio=8, start="identity")
     assert sum(p.numel() for p in module.parameters()) == (
-        attention("wave").parameters(16, settings, (7, 7))
+        get_attention("wave").parameters(16, settings, (7, 7))
     )
     x = torch.randn(3, 16, 5, 4)
     assert torch.equal(module(x), x)
@@ -46,9 +46,9 @@ def test_a_class_that_takes_start_makes_its_own(register):
 
     register(Started, "started")
     x = torch.randn(1, 4, 3, 3)
-    assert torch.equal(attention("started").load()(4, start="identity")(x), x)
-    assert torch.equal(attention("started").load()(4, start="paper")(x), x / 2)
-    assert attention("started").parameters(4, {"start": "identity"}, (1, 1)) == 4
+    assert torch.equal(get_attention("started").load()(4, start="identity")(x), x)
+    assert torch.equal(get_attention("started").load()(4, start="paper")(x), x / 2)
+    assert get_attention("started").parameters(4, {"start": "identity"}, (1, 1)) == 4
 
 
 def test_checking_a_class_leaves_random_numbers_and_statistics_alone(register):
@@ -62,7 +62,7 @@ def test_checking_a_class_leaves_random_numbers_and_statistics_alone(register):
 
     register(Noisy, "noisy")
     before = torch.random.get_rng_state()
-    module = attention("noisy").load()(4, start="paper")
+    module = get_attention("noisy").load()(4, start="paper")
     assert torch.equal(torch.random.get_rng_state(), before)
     assert module.training
     assert module.bn.num_batches_tracked == 0

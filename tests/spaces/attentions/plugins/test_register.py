@@ -10,7 +10,7 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError, StoreError
 from attentune.spaces.architecture import Insertion, parse
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from attentune.spaces.networks.canonical import resolve_architecture
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
@@ -47,7 +47,7 @@ def test_values_of_another_type_are_made_the_options_own(register):
 
 def test_ratios_mean_hidden_widths_as_everywhere(register):
     register(floor=4)
-    assert attention("wave").width(64, 32) == 4
+    assert get_attention("wave").width(64, 32) == 4
     wide, narrow = (
         resolve_architecture(f"test_resnet+wave(r={r})@all.residual")[0] for r in (16, 32)
     )
@@ -74,7 +74,7 @@ def test_name_that_is_taken_or_no_word_is_refused(register, name):
 def test_registering_again_means_the_later_class(register):
     register()
     register(Doubled)
-    assert attention("wave").origin.endswith("Doubled")
+    assert get_attention("wave").origin.endswith("Doubled")
 
 
 def test_unknown_name_lists_what_is_registered(register):

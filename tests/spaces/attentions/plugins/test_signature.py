@@ -6,13 +6,13 @@ import pytest
 from attentune.errors import ArchitectureError, AttentuneError
 from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.entry import Option
-from attentune.spaces.attentions.registry import attention
+from attentune.spaces.attentions.registry import get_attention
 from torch import nn
 
 
 def test_options_come_from_the_signature(register):
     register(kind="channel")
-    entry = attention("wave")
+    entry = get_attention("wave")
     assert entry.title == "A gate from a few waves over the channels."
     assert entry.kind == "channel"
     assert entry.origin.endswith("conftest:Wave")
@@ -34,7 +34,7 @@ def test_options_come_from_the_signature(register):
 
 def test_a_declared_option_says_more_than_the_signature(register):
     register(options=[Option("waves", 2, "how many", low=1, high=9)])
-    entry = attention("wave")
+    entry = get_attention("wave")
     assert list(entry.defaults) == ["waves", "start"]
     assert entry.option("waves").legal == "whole number ≥ 1 and ≤ 9"
     with pytest.raises(ArchitectureError, match="whole number ≥ 1 and ≤ 9"):
