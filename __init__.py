@@ -38,7 +38,7 @@ _HOMES = {
     "register_attention": ".spaces.attentions.plugins.register",
     "sites": ".spaces.backbones.discover",
 }
-"""Where each name is defined. `search` is missing: the folder of that name can be called."""
+"""Where each name is defined. `search` is missing because the package of that name is callable."""
 __all__ = [
     "Architecture",
     "AttentuneError",

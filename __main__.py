@@ -1,6 +1,6 @@
 """`attentune`, and `python -m attentune`: the command line.
 
-An interrupt is answered in one sentence, even while modules are being imported.
+An interrupt prints one sentence instead of a traceback, even while modules are being imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _exit_interrupted()
     except SystemExit as ending:
-        # Typer turns an interrupt that a command lets through into an exit without a message.
+        # Typer turns an interrupt that a command does not catch into an exit without a message.
         if isinstance(getattr(ending.__context__, "__cause__", None), KeyboardInterrupt):
             _exit_interrupted()
         raise

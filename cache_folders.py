@@ -1,12 +1,12 @@
-"""Where the cache is: files that can be computed or downloaded again, in one folder per content.
+"""Folders of the cache, for files that can be computed or downloaded again; one per content.
 
-    attention-maps/  what trained networks do to validation images    studies.outputs.attention_maps
+    attention-maps/  attention maps of trained networks               studies.outputs.attention_maps
     data/            decoded and split data sets                      runners.data.cache
     downloads/       data sets that timm has downloaded               runners.data.timm_source
     sites/           insertion points of backbones                    spaces.backbones.discover
-    sources/         what inspecting a data source has shown          runners.data.cache
+    sources/         facts about data sources                         runners.data.cache
 
-Each folder belongs to one module, which alone writes and deletes its files.
+Each folder belongs to one module; only that module writes and deletes its files.
 """
 
 from __future__ import annotations

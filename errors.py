@@ -2,7 +2,7 @@
 
     AttentuneError                  a stated failure, exit code 1
     ├── UsageError                  the request itself is wrong, exit code 2
-    │   ├── ArchitectureError       an architecture text or value that cannot mean a network
+    │   ├── ArchitectureError       an architecture text or value that describes no network
     │   ├── SpaceError              a search space that is malformed or empty on this backbone
     │   └── RecipeError             training settings that contradict each other
     ├── BackboneError               timm does not know it, or it has no site for attention
@@ -31,13 +31,13 @@ class AttentuneError(Exception):
 
 
 class UsageError(AttentuneError):
-    """The request is wrong, whatever the state of the machine."""
+    """The request itself is wrong, independently of the machine."""
 
     exit_code = 2
 
 
 class ArchitectureError(UsageError, ValueError):
-    """An architecture that cannot mean a network.
+    """An architecture that describes no network.
 
     Args:
         message: what is wrong.
@@ -61,11 +61,11 @@ class RecipeError(UsageError, ValueError):
 
 
 class BackboneError(AttentuneError, ValueError):
-    """A backbone that timm does not know, cannot build, or that offers no insertion point."""
+    """A backbone that timm does not know or cannot build, or that has no site for attention."""
 
 
 class DataError(AttentuneError, ValueError):
-    """A data source that cannot be read, or holds nothing to learn from."""
+    """A data source that cannot be read, or has no images to train on."""
 
 
 class StoreError(AttentuneError):
@@ -93,7 +93,7 @@ def did_you_mean(word: str, known: Iterable[str], *, listed: int = 8) -> str:
     Args:
         word: the unknown name.
         known: all names that exist.
-        listed: all names are listed if there are at most three times as many.
+        listed: all names are listed if there are at most three times this many.
     """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)

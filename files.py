@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A draft beside `path` to write to, which replaces `path` if the block succeeds.
+    """A path beside `path` for a draft, which replaces `path` if the block succeeds.
 
     If the block raises, the draft is deleted and `path` stays as it was. Missing folders are made.
     The block itself creates the draft, so the file gets the permissions of the user's umask.

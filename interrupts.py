@@ -12,10 +12,10 @@ from types import FrameType
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Let an interrupt that arrives inside the block take effect when the block ends.
+    """Let an interrupt that arrives inside the context take effect when the context ends.
 
-    Some libraries try imports and carry on without what cannot be imported. They take a
-    KeyboardInterrupt for a failed import, and the user's Ctrl-C would be lost.
+    Some libraries try imports and continue without what cannot be imported. They treat a
+    KeyboardInterrupt as a failed import, and the user's Ctrl-C would be lost.
     """
     handler = signal.getsignal(signal.SIGINT)
     if handler is None or threading.current_thread() is not threading.main_thread():

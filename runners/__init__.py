@@ -1,1 +1,1 @@
-"""How one trial is run: recipe, data, training loop, costs, and the pools of workers."""
+"""How one trial is run: recipe, data, training loop, costs, and worker pools."""

@@ -1,4 +1,4 @@
-"""The CPU cores that this process may use; no torch here, so that data can be read without it."""
+"""The CPU cores that this process may use. Reading data needs them, so this imports no torch."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def usable_cores() -> int:
     """The number of CPU cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # This system does not have it.
+    except AttributeError:  # Only some systems have `sched_getaffinity`.
         return os.cpu_count() or 1

@@ -1,9 +1,9 @@
 """What a network costs: parameters, multiply-adds, latency, training memory.
 
-Parameters and MACs are counted, not timed, and add up: a network's are the bare backbone's plus
-each inserted module's at its map size. `CostModel` uses that to price a proposal in microseconds,
-before anything is built. Latency is measured in alternation with the bare backbone, so that the
-noise of the machine affects both alike and cancels in the ratio.
+Parameters and MACs are counted and add up: those of a network are the bare backbone's plus those of
+each inserted module at its map size. With this, `CostModel` prices a proposal in microseconds,
+without building it. Latency is measured in alternation with the bare backbone, so that the noise of
+the machine affects both equally and cancels in the ratio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..spaces.architecture import Architecture
-from ..spaces.attentions.registry import attention
+from ..spaces.attentions.registry import get_attention
 from ..spaces.backbones.discover import find_sites
 from ..spaces.backbones.sites import SiteMap
 from ..spaces.backbones.stem import Stem
@@ -91,7 +91,7 @@ class CostModel:
 
 
 def count_costs(model: nn.Module, image_size: int) -> Costs:
-    """Parameters and MACs for one image (3, S, S), on whatever device the model is."""
+    """Parameters and MACs for one image (3, image_size, image_size), on the model's device."""
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
     image = torch.zeros(1, 3, image_size, image_size, device=device)
@@ -118,7 +118,7 @@ def _count_module_macs(
     if convolution := options.get("convolution"):
         shapes.append((convolution.in_channels, *(convolution.stride * side for side in size)))
     with torch.device("meta"):
-        module = attention(name).load()(channels, **options)
+        module = get_attention(name).load()(channels, **options)
         return _count_macs(module, *(torch.zeros(1, *shape) for shape in shapes))
 
 
@@ -133,9 +133,9 @@ def measure_latency(
 ) -> tuple[float, float]:
     """Time `model` in alternation with the bare backbone, both in evaluation mode.
 
-    Every round runs blocks of passes in the order A B B A, in which a steady drift of the machine
-    cancels, and gives one ratio. The median over the rounds is returned, so a disturbance has to
-    last longer than half of the measurement to matter.
+    Every round runs blocks of passes in the order A B B A, so that a steady drift of the machine
+    cancels, and gives one ratio. The median over the rounds is returned, which a disturbance
+    affects only if it lasts longer than half of the measurement.
 
     Args:
         model: the network to time.
@@ -143,9 +143,10 @@ def measure_latency(
         image_size: side of the images, pixels.
         batch_size: images in one forward pass.
         seconds: how long to measure.
-        rounds: into how many rounds that time is divided.
+        rounds: number of rounds in that time.
 
-    Returns milliseconds per forward pass of `model`, and its ratio to that of `bare`.
+    Returns:
+        Milliseconds per forward pass of `model`, and its ratio to that of `bare`.
     """
     device = next(model.parameters()).device
     images = torch.randn(batch_size, 3, image_size, image_size, device=device)
@@ -206,8 +207,8 @@ def measure(
         num_classes: classes of the head.
         stem: `native`, or `small` for tiny images.
         batch_size: images in the training step whose memory is counted.
-        device: where to time it, as `--device`.
-        latency: whether to time it at all, which takes a second or two.
+        device: where to time it; `auto` or a torch device, as for `--device`.
+        latency: whether to measure the latency, which takes a second or two.
 
     Raises:
         ArchitectureError: the text is wrong, or names insertion points that do not exist.
@@ -245,7 +246,7 @@ def measure_reference_latency(
 
     Args:
         backbone: a timm model name.
-        recipe: chooses the image size and the stem.
+        recipe: its image size and stem are used.
         num_classes: classes of the head.
         device: where to time it.
     """
@@ -271,7 +272,7 @@ def count_training_memory_mib(
 
     Args:
         architecture: what is trained.
-        recipe: chooses the image size, the stem, the batch size and the optimizer.
+        recipe: its image size, stem, batch size and optimizer are used.
         num_classes: classes of the head.
     """
     with torch.device("meta"):
@@ -294,7 +295,7 @@ def count_training_memory_mib(
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that are alive, and their peak."""
+    """Counts the bytes of all storages that are alive, and the maximum of that count."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Devices that trials train on, and what a process sets up to use them well."""
+"""The devices on which trials train, and settings of a process that uses them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> list[str]:
-    """The device of every worker, as texts.
+    """The device of every worker, as text.
 
     Args:
         device: `cuda` without a number means all GPUs.
-        workers: how many workers; None for one per core on a CPU, `per_gpu` for each GPU.
+        workers: number of workers; None for one per core on a CPU, `per_gpu` for each GPU.
         per_gpu: workers that share one GPU.
     """
     if device.type == "cpu":
@@ -53,7 +53,7 @@ def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> l
 
 @contextlib.contextmanager
 def torch_threads(number: int) -> Iterator[None]:
-    """Let torch compute on `number` threads inside the block, and on as many as before after it."""
+    """Set torch's number of CPU threads inside the context, and restore it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -63,12 +63,12 @@ def torch_threads(number: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for the next allocation.
+    """Make the C library keep freed memory for the next allocation of this process.
 
-    A training step frees all that it allocates. The C library returns much of it to the system,
-    which then has to clear thousands of pages for the next step. That takes a twentieth of a step
-    of ResNet-18 at 32 pixels, and a fifth of a step of a very small network. The setting is that of
-    glibc; other C libraries are left as they are.
+    A training step frees all that it allocates. By default, the C library returns much of it to the
+    system, which then has to clear thousands of pages for the next step. That takes 5 % of a step
+    of ResNet-18 at 32 pixels, and 20 % of a step of a very small network. This works with glibc;
+    with other C libraries nothing changes.
     """
     mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # parameter numbers in malloc.h
     with contextlib.suppress(OSError, AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""What a trial ran on: versions, device, precision, plug-ins, and attentune's own commit."""
+"""Describe what a trial ran on: versions, device, precision, plug-ins, and attentune's commit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PACKAGES = ("attentune", "torch", "timm", "optuna", "numpy")
 def describe_environment(
     device: torch.device, precision: str, attentions: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Facts by name, all as texts, in the order in which a reader wants them.
+    """Facts by name, all as text, the most important first.
 
     Args:
         device: where the trial trains.
         precision: as in the recipe.
-        attentions: names of those that the trial trains. A user's own one is recorded with its
-            package, the version and the class.
+        attentions: names of the trial's attentions. Those of plug-ins are recorded with their
+            package, version and class.
     """
     origins = {f"attention {name}": origin for name, origin in origins_of(attentions).items()}
     return _describe_environment(device, precision, tuple(sorted(origins.items())))
@@ -52,7 +52,7 @@ def _describe_environment(
 
 
 def device_name(device: torch.device) -> str:
-    """The name of the hardware: `NVIDIA …` for a GPU, that of the processor for a CPU."""
+    """The name of the hardware, such as `NVIDIA …` for a GPU; that of the processor for a CPU."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type} ({_processor_name()})" if device.type == "cpu" else device.type
@@ -77,7 +77,7 @@ def _installed_version(package: str) -> str:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
-    """The commit of the checkout that attentune runs from; None if it runs from no checkout.
+    """The commit of the checkout that attentune runs from; None without a checkout.
 
     A `+` is appended if files have been changed since.
     """

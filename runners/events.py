@@ -16,7 +16,7 @@ from .results import Costs, EpochReport, Failure, TrialResult
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has the trial; `resumed_from` epochs were trained in an earlier run."""
+    """A worker has started the trial; `resumed_from` epochs were trained in an earlier run."""
 
     number: int
     worker: str

@@ -1,7 +1,7 @@
-"""Everything but the architecture and the seed that decides a trial's outcome.
+"""The recipe: everything except the architecture and the seed that decides a trial's outcome.
 
-One study trains all its trials with one recipe, so that they stay comparable. A recipe is a frozen,
-validated value that imports no torch; it is stored with the study and travels to the workers.
+A study trains all its trials with one recipe, so that they are comparable. A recipe is a frozen,
+validated value; it is stored with the study and sent to the workers. This module imports no torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Rates(NamedTuple):
 
 RATES: dict[Optimizer, Rates] = {"adamw": Rates(4e-3, 0.05), "sgd": Rates(0.1, 5e-4)}
 ONECYCLE_WARMUP = 0.25
-"""Fraction of the steps: a one-cycle schedule rises for about a third of its way."""
+"""Fraction of the steps in which a one-cycle schedule rises."""
 
 
 def usual_settings(optimizer: Optimizer, schedule: Schedule, init: Init) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""The values that cross between the coordinator, the workers and the database.
+"""The values that coordinator, workers and database exchange.
 
-All frozen, all without torch. Accuracy is a fraction in [0, 1]; latency in milliseconds; memory in
-MiB; durations in seconds; `params` and `macs` are whole numbers (one MAC = one multiply-add).
+All are frozen and need no torch. Accuracy is a fraction in [0, 1]; latency is in milliseconds,
+memory in MiB, durations in seconds; `params` and `macs` are whole numbers (one MAC is one
+multiply-add).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .recipe import Recipe
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "model.safetensors"
-"""What a worker leaves in the folder of a trial: while it runs, and when it is finished."""
+"""Files that a worker writes to the folder of a trial: while it runs, and when it has finished."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Costs:
     memory_mib: float | None = None
 
     def exceeded_limit(self, limits: Mapping[str, float]) -> str | None:
-        """The first upper bound that these costs exceed, as a sentence; None if they keep all.
+        """The first limit that these costs exceed, as a sentence; None if they exceed none.
 
         A cost that was not measured exceeds no limit.
         """
@@ -87,7 +88,7 @@ class EpochReport:
         accuracy, val_loss: on validation data, of the weights that would be kept: the averaged
             ones, if the recipe averages.
         lr: learning rate of the last step.
-        seconds: for which the epoch and its evaluation kept the device busy.
+        seconds: time for which the epoch and its evaluation kept the device busy.
     """
 
     epoch: int
@@ -100,7 +101,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker needs to run one trial.
+    """Everything that a worker needs to run one trial.
 
     Attributes:
         number: the trial's number in its study.

@@ -1,14 +1,15 @@
-"""A fair recipe before architectures are compared: learning rate and decay, on the bare backbone.
+"""Tune learning rate and decay on the bare backbone, before architectures are compared.
 
-A learning rate that is too low for the budget leaves every network on its first plateau, and a
-search then ranks who leaves it first. So workers train the bare backbone four times for half a
-trial, each time with a finished schedule: at the usual rate and at twice that; then one step
-further in the better direction, and the better of the two with a longer decay. Together that costs
-two trials, and two at a time it takes as long as one.
+If the learning rate is too low for the number of epochs, every network stays on its first plateau,
+and a search ranks architectures by how soon they leave it. Therefore workers train the bare
+backbone four times for half of a trial's epochs, each time with a complete schedule: first at the
+usual rate and at twice that rate; then one step further in the better direction, and at the better
+of the two rates with a longer decay. Together this costs as much as two trials, and takes as long
+as one if two runs train at once.
 
-The validation loss of the weights that would be kept decides. It resolves more than the accuracy on
-a few hundred images does. Shorter and more runs were tried; they ended on the first plateau and
-could not be told apart.
+The run with the lowest validation loss wins, which distinguishes runs better than the accuracy on a
+few hundred images. A larger number of shorter runs was tried; they ended on the first plateau and
+could not be distinguished.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from ..workers.local_pool import LocalPool
 from ..workers.pool import Pool
 
 MAX_COST_TRIALS = 2
-"""What all attempts together may cost, in whole trials."""
+"""Maximum cost of all attempts together, in epochs of so many trials."""
 MAX_PARALLEL_ATTEMPTS = 2
-"""Attempts of one round; more workers would wait."""
+"""Attempts of one round. More workers would have nothing to do."""
 LONG_DECAY = 0.7
 """The longer decay that is tried, as a fraction of the steps."""
 BACK_OFF_FACTOR = 0.1
-"""What the rate is multiplied by where training diverges."""
+"""Factor by which the rate is reduced if training diverges."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,17 @@ def tune_learning_rate(
     *,
     on_attempt: Callable[[Attempt], None] = lambda _: None,
 ) -> Tuning:
-    """Find the learning rate and decay that serve the bare backbone best.
+    """Find the learning rate and decay with the lowest validation loss of the bare backbone.
 
     Args:
-        backbone: the timm name.
-        recipe: its `lr` is where the search for the rate begins.
+        backbone: a timm model.
+        recipe: the recipe of the search; attempts begin at its `lr`.
         devices: the devices of the workers.
-        on_attempt: called with every attempt that is finished.
+        on_attempt: called after each attempt.
 
     Raises:
-        TrialError: `diverged` if training diverged at every rate that was tried; another kind for
-            whatever else stops a trial.
+        TrialError: `diverged` if training diverged at every rate that was tried; otherwise the kind
+            of the failure.
     """
     epochs = max(1, recipe.epochs // 2)
     max_attempts = MAX_COST_TRIALS * recipe.epochs // epochs
@@ -100,7 +101,7 @@ def tune_learning_rate(
 def _plan_second_round(
     recipe: Recipe, first_round: Sequence[Attempt], best: Attempt
 ) -> list[Attempt]:
-    """Lower rates if all diverged; else a step further, and a longer decay where it is possible."""
+    """Lower rates if all diverged; else one step further, and a longer decay where possible."""
     if not math.isfinite(best.loss):
         lower = (BACK_OFF_FACTOR * recipe.lr, BACK_OFF_FACTOR**2 * recipe.lr)
         return [replace(first_round[0], lr=lr) for lr in lower]
@@ -128,10 +129,8 @@ def _start_attempts(
             jobs = {}
             for attempt in planned:
                 changed = {"lr": attempt.lr, "decay": attempt.decay, "epochs": attempt.epochs}
-                job_recipe, job_folder = (
-                    recipe.model_copy(update=changed),
-                    Path(folder, str(number)),
-                )
+                job_recipe = recipe.model_copy(update=changed)
+                job_folder = Path(folder, str(number))
                 jobs[number] = Job(number, Architecture(backbone), job_recipe, 0, job_folder)
                 number += 1
             results = _run_jobs(pool, jobs)
@@ -157,7 +156,7 @@ def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]
     The loss of a job that diverges is infinite.
 
     Raises:
-        TrialError: a job failed otherwise.
+        TrialError: a job failed for another reason.
     """
     results = dict.fromkeys(jobs, (math.inf, 0.0))
     waiting, running = list(jobs), set(jobs)

@@ -1,9 +1,9 @@
-"""Which precision and memory layout make a training step fastest here: measured, not guessed.
+"""Measure which precision and memory layout make a training step fastest on a device.
 
-No fixed choice wins: on one processor bf16 made dense convolutions 1.5 times as fast and depthwise
-ones half as fast. So the bare backbone trains for a second or two, in turns, in each of {float32,
-bf16 autocast} × {contiguous, channels last}. The result holds for one backbone, stem, image size
-and batch size on one device, and is cached.
+No fixed choice is always fastest: on one processor bf16 made dense convolutions 1.5 times as fast
+and depthwise ones half as fast. Therefore the bare backbone trains for a second or two, alternating
+between the variants {float32, bf16 autocast} × {contiguous, channels last}. The result is valid for
+one backbone, stem, image size and batch size on one device, and is cached.
 """
 
 from __future__ import annotations
@@ -42,29 +42,36 @@ VARIANTS: tuple[Variant, ...] = (
     ("bf16", False),
 )
 MIN_SPEEDUP_BF16 = 1.1
-"""bf16 is taken only if it is at least so many times as fast as float32. Less is not worth its
-rounding."""
+"""bf16 is chosen only if it is at least this many times as fast as float32; a smaller speed-up does
+not justify its rounding."""
 MIN_SPEEDUP_CLEAR = 1.2
-"""A variant that is so many times as fast as any other is not timed further. Contiguous maps are
-taken only if they are so many times as fast as channels-last ones: from process to process either
-may be ahead by a tenth, and attentions and whole batches are faster over channels-last maps."""
+"""Timing stops once a variant is this many times as fast as every other. Contiguous maps are chosen
+only if they are this many times as fast as channels-last ones: either may be faster by a tenth from
+process to process, and attentions and whole batches are faster with channels-last maps."""
 MIN_ROUNDS = 3
-"""Every variant takes so many steps, unless it is clearly slower."""
+"""Every variant takes at least this many steps, unless it is clearly slower."""
 MAX_SLOWDOWN_TIMED = 2
-"""A variant whose fastest step takes so many times the fastest of all is not timed further."""
+"""A variant whose fastest step takes more than this many times the fastest of all is not timed
+further."""
 MAX_SLOWDOWN_KEPT = 4
-"""A variant that is slower than so many times the fastest does not count as one that can run."""
+"""A variant that takes more than this many times as long as the fastest counts as not runnable."""
 FIRST_STEP_SECONDS = 0.5
-"""A first step may take so much longer than `MAX_SLOWDOWN_KEPT` times the fastest first step."""
+"""Seconds by which a first step may exceed `MAX_SLOWDOWN_KEPT` times the fastest first step."""
 FIRST_STEP_IMAGES = 2
 """The batch size of the first step on a CPU."""
 MAX_STEP_SECONDS = 0.15
-"""The longest step on a CPU. If a whole batch takes longer, a part of it is timed."""
+"""The longest step on a CPU. If a whole batch takes longer, a smaller batch is timed."""
 
 
 @dataclass(frozen=True)
 class PrecisionProbe:
-    """The variant to take, and the milliseconds of the fastest step of each that could run."""
+    """The variant to use, and the milliseconds of the fastest step of each that could run.
+
+    Attributes:
+        precision: of the variant to use.
+        channels_last: its memory layout.
+        milliseconds: by name of the variant, fastest first.
+    """
 
     precision: Precision
     channels_last: bool
@@ -78,7 +85,7 @@ class PrecisionProbe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields of a recipe that it decides."""
+        """The fields of a recipe that the probe decides."""
         return {"precision": self.precision, "channels_last": self.channels_last}
 
     @property
@@ -107,8 +114,8 @@ def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, 
         device: where it is trained.
     """
     key = {
-        # The version of the method. 1 left images channels-last in every variant; 2 took whichever
-        # layout was ahead, however little.
+        # The version of the method. 1 had images channels-last in every variant; 2 chose the faster
+        # layout even if the difference was small.
         "way": "3",
         "backbone": backbone,
         "stem": recipe.stem,
@@ -119,7 +126,7 @@ def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, 
         "torch": torch.__version__,
     }
     if device.type == "cpu":
-        # Virtual machines give processors of several generations one name.
+        # In virtual machines, processors of several generations can have the same name.
         key["instructions"] = torch.backends.cpu.get_cpu_capability()
     return key
 
@@ -133,17 +140,17 @@ def probe_precision(
     variants: tuple[Variant, ...] = VARIANTS,
     seconds: float = 2.0,
 ) -> PrecisionProbe:
-    """Train the bare backbone on noise in each variant, and choose one.
+    """Train the bare backbone on noise in each variant, and choose a variant.
 
-    On a CPU it trains on one thread, as a worker does.
+    On a CPU it trains with one thread, as a worker does.
 
     Args:
-        backbone: the timm name.
-        recipe: image size, batch size and optimizer are as in it.
+        backbone: a timm model.
+        recipe: the recipe of the search.
         num_classes: outputs of the head.
         device: where to train.
         variants: what to try.
-        seconds: about how long to train on the whole.
+        seconds: approximate duration of all steps together.
 
     Raises:
         AttentuneError: no variant can take a step.
@@ -199,7 +206,7 @@ def _train_variants(
 
 
 def _choose(times: Mapping[Variant, float]) -> PrecisionProbe:
-    """The variant to take, from the seconds of each one's fastest step."""
+    """The variant to use, from the seconds of the fastest step of each."""
     best = {precision: _choose_layout(precision, times) for precision, _ in times}
     chosen = best.get("float32", best.get("bf16", next(iter(times))))
     if "bf16" in best and times[best["bf16"]] * MIN_SPEEDUP_BF16 < times[chosen]:
@@ -214,7 +221,7 @@ def _name(variant: Variant) -> str:
 
 
 def lacks_bf16(device: torch.device) -> bool:
-    """Whether a device is a processor without instructions for bf16, so that bf16 is slow."""
+    """Whether a device is a processor without bf16 instructions, on which bf16 is slow."""
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("NO AVX", "AVX2")
 
 
@@ -226,14 +233,14 @@ def _try_first_steps(
 ) -> list[Variant]:
     """The variants that can take a step, without those of a precision that is far too slow.
 
-    A processor without instructions for bf16 convolves in it ten to thirty times as slowly as in
-    float32, so that timing it thoroughly would take minutes.
+    On a processor without bf16 instructions, convolutions take ten to thirty times as long in bf16
+    as in float32, so that timing many steps would take minutes.
 
     Args:
         make_step: makes the step of a variant.
         variants: what to try.
         batch_size: images in the step.
-        failures: the exceptions of variants that cannot take a step are added here.
+        failures: a list to which the exceptions of variants that cannot take a step are added.
     """
     seconds: dict[Variant, float] = {}
     too_slow: set[Precision] = set()
@@ -251,7 +258,7 @@ def _try_first_steps(
 
 
 def _affordable_batch_size(make_step: MakeStep, variant: Variant, max_batch_size: int) -> int:
-    """The largest batch size up to a maximum whose step does not take too long."""
+    """The largest batch size, up to `max_batch_size`, whose step takes `MAX_STEP_SECONDS`."""
     batch_size = min(8, max_batch_size)
     step = make_step(variant, batch_size)
     step()
@@ -262,9 +269,9 @@ def _affordable_batch_size(make_step: MakeStep, variant: Variant, max_batch_size
 def _time_in_turns(steps: Mapping[Variant, TimedStep], seconds: float) -> dict[Variant, float]:
     """The seconds of the fastest step of every variant.
 
-    The variants step in turns for so many seconds, or until one is clearly ahead. One that is far
-    behind takes no more steps. The fastest step counts, because a disturbance makes a step longer
-    and never shorter, and the first steps are not warm yet.
+    The variants take steps in turn for `seconds`, or until one is clearly the fastest. A variant
+    that is far slower takes no more steps. The fastest step counts, because a disturbance can only
+    make a step longer, and because the first steps are slower.
     """
     deadline = time.perf_counter() + seconds
     times = {variant: [step()] for variant, step in steps.items()}
@@ -279,7 +286,7 @@ def _time_in_turns(steps: Mapping[Variant, TimedStep], seconds: float) -> dict[V
 
 
 def _choose_layout(precision: Precision, times: Mapping[Variant, float]) -> Variant:
-    """The variant of a precision with the memory layout to take."""
+    """The variant of a precision with the memory layout to use."""
     channels_last, contiguous = (precision, True), (precision, False)
     if channels_last in times and contiguous in times:
         is_clear = times[contiguous] * MIN_SPEEDUP_CLEAR < times[channels_last]
@@ -308,8 +315,8 @@ def _timed_step(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Tim
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     labels = torch.randint(0, num_classes, shape[:1], generator=generator).to(device)
     split = DeviceImages(images, labels)
-    middle = torch.full((3,), 128.0, device=device)
-    data = DeviceData(split, split, middle, middle / 2)
+    mean = torch.full((3,), 128.0, device=device)
+    data = DeviceData(split, split, mean, mean / 2)
     optimizer = make_optimizer(flatten_parameters(model), recipe)
     eager = EagerStep(model.train(), optimizer, data, recipe)
     step: TrainingStep = choose_step(eager, images, labels)[0]
@@ -317,7 +324,7 @@ def _timed_step(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Tim
     def timed_step() -> float:
         began = time.perf_counter()
         step(images, labels)
-        float(step.loss_sum)  # waits for the device
+        float(step.loss_sum)  # This waits for the device.
         return time.perf_counter() - began
 
     return timed_step

@@ -1,8 +1,8 @@
-"""How many workers share a GPU: as many as raise the throughput, measured.
+"""Measure how many workers should share a GPU.
 
-A small network leaves most of a GPU idle, and two workers on it train more images a second than
-one; a large network fills it, and a second worker only takes memory. So the bare backbone trains in
-1, then 2, then 4 workers at once, each for an epoch after one to warm up.
+A small network leaves most of a GPU idle, so two workers train more images per second than one. A
+large network fills the GPU, and a second worker only uses memory. The bare backbone trains in 1,
+then 2, then 4 workers at once, each for one warm-up epoch and one timed epoch.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..workers.pool import Pool
 
 WORKER_COUNTS = (1, 2, 4)
 MIN_GAIN_OF_MORE_WORKERS = 1.1
-"""More workers are taken only if they multiply the throughput by at least this."""
+"""More workers are used only if they multiply the throughput by at least this."""
 EPOCHS = 3
 """The first warms up, the second is timed, and the third keeps the GPU busy for slower workers."""
 
 
 @dataclass(frozen=True)
 class WorkersPerGPU:
-    """Workers per GPU, and the epochs a second of all workers together for each number tried."""
+    """The best number of workers, and epochs per second of all workers for each number tried."""
 
     workers: int
     throughput: dict[int, float]
@@ -39,13 +39,13 @@ class WorkersPerGPU:
 
 
 def measure_workers_per_gpu(backbone: str, recipe: Recipe, device: str) -> WorkersPerGPU:
-    """Try 1, 2 and 4 workers on one GPU until more do not help.
+    """Try 1, 2 and 4 workers on one GPU, until more workers do not raise the throughput.
 
-    A number at which a worker fails, for example for want of memory, is not taken.
+    A number with which a worker fails, for example because memory runs out, is not used.
 
     Args:
-        backbone: the timm name.
-        recipe: what is trained, in short.
+        backbone: a timm model.
+        recipe: how to train; `EPOCHS` replaces its number of epochs.
         device: the GPU, such as `cuda:0`.
     """
     best, throughput = 1, {}
@@ -59,7 +59,7 @@ def measure_workers_per_gpu(backbone: str, recipe: Recipe, device: str) -> Worke
 
 
 def _measure_throughput(backbone: str, recipe: Recipe, devices: list[str]) -> float:
-    """Epochs a second of all workers together, in their second epoch; 0 if one of them fails."""
+    """Epochs per second of all workers in their second epoch; 0 if one of them fails."""
     short = recipe.model_copy(update={"epochs": EPOCHS})
     seconds: dict[int, list[float]] = {number: [] for number in range(len(devices))}
     with tempfile.TemporaryDirectory(prefix="attentune-packing-") as folder:

@@ -5,7 +5,8 @@
     open_data(info)         map prepared data into memory, in milliseconds; workers do this
     load_data(recipe)       prepare, then open
 
-No torch here: numpy, Pillow, and scikit-learn or timm only when a source needs them.
+These modules do not import torch. They import scikit-learn and timm only for a source that needs
+them.
 """
 
 from .cache import inspect_data, load_data, open_data, prepare_data

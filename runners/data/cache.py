@@ -1,11 +1,11 @@
-"""Prepared data: decoded and split once, kept as uint8 arrays, shared by all workers.
+"""The cache of prepared data: decoded and split once, stored as uint8 arrays for all workers.
 
     <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  info.json
-    <cache>/sources/<key>.json   what inspecting a source has shown; for a tar that is a whole pass
+    <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass
 
-The key is a digest of the source's fingerprint and of the recipe's fields that choose the images. A
-folder appears whole, by a rename, so several processes may prepare the same data at once. A folder
-that is damaged is made again.
+The key is a digest of the source's fingerprint and of the recipe's fields that determine the
+images. A folder is built under another name and then renamed, so several processes may prepare the
+same data at once. A folder that is damaged is built again.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ from .resolve import open_source
 from .source import DataSource
 
 _FORMAT = 1
-"""Part of every key. Raise it when prepared data changes its meaning."""
+"""Part of every key. Raise it when the meaning of prepared data changes."""
 _ABANDONED_AFTER_SECONDS = 86_400
-"""Age at which a folder that is still being built belongs to a process that was killed."""
+"""A folder under construction that is older than this was left by a process that was killed."""
 
 
 def inspect_data(spec: str) -> SourceInfo:
-    """What `--data spec` holds, before there is a recipe: classes, sizes, and what suits it.
+    """Classes, sizes and suitable settings of the data source `spec`, before there is a recipe.
+
+    Args:
+        spec: the text of `--data`; see `resolve.open_source`.
 
     Raises:
-        DataError: there is nothing of that name, or nothing to learn from.
+        DataError: there is no such source, or it has no images to train on.
     """
     source = open_source(spec)
     file = cache_folder("sources") / f"{_digest([_FORMAT, source.fingerprint])}.json"
@@ -65,7 +68,11 @@ def inspect_data(spec: str) -> SourceInfo:
 
 
 def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
-    """Decode and split the recipe's data into the cache; quick if that has been done before.
+    """Decode and split the recipe's data into the cache, unless it is there already.
+
+    Args:
+        recipe: chooses the source, the image size and the splits.
+        progress: called with the number of images done and of all images.
 
     Raises:
         DataError: the source cannot be used, or an image cannot be decoded and the recipe does not
@@ -113,7 +120,7 @@ def open_data(info: DataInfo) -> Dataset:
 
 
 def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
-    """Prepare the recipe's data if need be, and open it; errors as `prepare_data`."""
+    """Prepare the recipe's data if necessary, and open it; raises as `prepare_data`."""
     return open_data(prepare_data(recipe, progress))
 
 
@@ -127,7 +134,7 @@ def _digest(values: list[Any]) -> str:
 
 
 def _read_source_info(file: Path) -> SourceInfo | None:
-    """What was kept about a source; None if it is absent or damaged."""
+    """What the cache has about a source; None if the file is absent or damaged."""
     try:
         fields = json.loads(file.read_text("utf-8"))
         return SourceInfo(**{**fields, "classes": tuple(fields["classes"])})
@@ -136,7 +143,7 @@ def _read_source_info(file: Path) -> SourceInfo | None:
 
 
 def _read_info(folder: Path) -> DataInfo | None:
-    """What was prepared in a folder; None if it is absent or damaged."""
+    """The prepared data in a folder; None if it is absent or damaged."""
     try:
         info = DataInfo.from_json(json.loads((folder / "info.json").read_text("utf-8")))
         info = replace(info, folder=folder)  # The cache may have been moved.
@@ -155,7 +162,7 @@ def _read_info(folder: Path) -> DataInfo | None:
 
 @contextmanager
 def _scratch_folder(folder: Path) -> Iterator[Path]:
-    """A folder to build in, which replaces `folder` if the block succeeds and else is deleted."""
+    """A folder to build in. It becomes `folder` if the block succeeds; otherwise it is deleted."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _delete_abandoned_folders(folder.parent)
@@ -187,7 +194,7 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
 
 
 def _delete_abandoned_folders(parent: Path) -> None:
-    """Delete what killed processes left behind, a day later."""
+    """Delete the folders under construction that killed processes have left, a day later."""
     for scratch in parent.glob("tmp-*"):
         if time.time() - scratch.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -196,5 +203,5 @@ def _delete_abandoned_folders(parent: Path) -> None:
 def _unwritable(error: OSError) -> DataError:
     return DataError(
         f"cannot write prepared data to {cache_root()} ({error.strerror or error}); "
-        "set ATTENTUNE_CACHE to a folder with room that can be written"
+        "set ATTENTUNE_CACHE to a writable folder with enough space"
     )

@@ -1,4 +1,4 @@
-"""Images in memory, and what is known about them: the values that leave `runners.data`.
+"""Images in memory and facts about them, as values for the rest of the package.
 
 Images are uint8 arrays (N, H, W, 3), where H = W is the recipe's image size. They are usually
 memory-mapped from the cache, so many workers share one copy and opening takes milliseconds. Means
@@ -45,7 +45,7 @@ class Dataset:
         classes: names of the classes, in the order of the labels.
         mean, std: of the training images, per channel, in [0, 1].
         flip: whether mirroring keeps the meaning of an image, which it does not for digits.
-        crop: the shift in pixels that is usual for these images.
+        crop: the usual shift of the random crop for these images, pixels.
         broken: images that were left out because they cannot be decoded.
     """
 
@@ -63,7 +63,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What inspecting a data source shows, before there is a recipe.
+    """Facts about a data source, before there is a recipe.
 
     Attributes:
         name: of the data source.
@@ -71,7 +71,7 @@ class SourceInfo:
         native_size: shorter side of a typical image (the median), pixels.
         image_size: a sensible side to train at if the user chooses none, pixels.
         counts: number of images in each split that the source itself has.
-        flip, crop: the augmentation that suits this data at `image_size`.
+        flip, crop: suitable augmentation for this data at `image_size`; see `Dataset`.
     """
 
     name: str
@@ -85,7 +85,7 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Prepared data: decoded, split, and stored in the cache. Survives JSON.
+    """Prepared data: decoded, split, and stored in the cache. It can be converted to JSON and back.
 
     Attributes:
         name: of the data source.

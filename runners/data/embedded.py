@@ -1,8 +1,8 @@
 """Images that come with attentune, made from scikit-learn's 1797 scans of handwritten digits.
 
-    digits              one digit, clean; every network reaches 99 %, so it shows that things run
-    cluttered-digits    one grey digit somewhere among fragments of other digits
-    cued-digits         three digits in three hues; a faint tint of the image says which one counts
+    digits              one digit, clean; every network reaches 99 %, so it only serves as a check
+    cluttered-digits    one grey digit at a random location among fragments of other digits
+    cued-digits         three digits in three hues; a faint tint of the image marks the label's hue
 
 `cued-digits` needs channel attention to read the tint and then spatial attention to find the digit,
 so attentions differ visibly on it. The scans (8×8, 17 grey levels; Alpaydin and Kaynak, "Optical
@@ -30,7 +30,7 @@ COUNTS = {"train": 6000, "val": 2000, "test": 2000}
 _SCAN_SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1.0)}
 """Where the shuffled scans of each split begin and end, as fractions of all scans."""
 _VERSION = 1
-"""Part of the fingerprint. Raise it when a drawing changes."""
+"""Part of the fingerprint. Raise it when an image changes."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ def _random_brightness(count: int, rng: np.random.Generator) -> Floats:
     return np.asarray(rng.uniform(0.75, 1, size=(count, 1)), np.float32)
 
 
-def _random_corners(sides: Integers, room: int, rng: np.random.Generator) -> Integers:
-    """Upper left corners (N, 2) that keep squares of these sides inside a square of side `room`."""
-    return rng.integers(0, room - sides[:, None] + 1, size=(len(sides), 2))
+def _random_corners(sides: Integers, outer_side: int, rng: np.random.Generator) -> Integers:
+    """Upper left corners (N, 2) of squares with these sides inside a square of `outer_side`."""
+    return rng.integers(0, outer_side - sides[:, None] + 1, size=(len(sides), 2))
 
 
 def _paste(
@@ -196,7 +196,7 @@ def _paste(
     corner: Integers,
     colour: Floats,
 ) -> None:
-    """Draw one scan onto every canvas; those with scans of one size at a time.
+    """Draw one scan onto every canvas.
 
     Args:
         canvas: (N, H, W, 3), changed in place.
@@ -233,7 +233,7 @@ def _paste_fragment(canvas: Floats, scans: Scans, colour: Floats, rng: np.random
 def _stamp(
     canvas: Floats, rows: Integers, stamps: Floats, corner: Integers, colour: Floats
 ) -> None:
-    """Draw stamps (n, s, s) onto the canvases `rows`; where strokes overlap the brighter stays."""
+    """Draw stamps (n, s, s) onto the canvases `rows`; where strokes overlap, the brighter wins."""
     along = np.arange(stamps.shape[1])
     y = (corner[:, 0, None] + along)[:, :, None]
     x = (corner[:, 1, None] + along)[:, None, :]

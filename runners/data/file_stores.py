@@ -1,7 +1,7 @@
 """Named image files in a folder, a tar or a zip, read where they are.
 
-Archives are never extracted. Their members are read into memory and only known by their names, so a
-hostile name (`../../etc/passwd`) reaches no file. Such names are left out all the same.
+Archives are never extracted. Their members are read into memory, so a malicious name
+(`../../etc/passwd`) cannot reach a file. Members with such names are ignored nevertheless.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class FileStore(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes when a file does; cheap for archives."""
+        """A text that changes when a file changes; cheap to compute for archives."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all image files, in an order that is quick to read."""
+        """The names of all image files, in the order that is fastest to read."""
 
     def describe(self, name: str) -> str:
-        """How messages call a file."""
+        """The name of a file in messages."""
 
     def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes | Path]]:
         """The names of these files with their content or their path, in any order."""
 
     def sample_names(self, count: int) -> list[str]:
-        """Up to `count` names of files that can be read soon."""
+        """Up to `count` names of files that can be read quickly."""
 
 
 def open_store(path: Path) -> FileStore:
@@ -96,7 +96,7 @@ class FolderStore:
         stat = folder.stat()
         inode = (stat.st_dev, stat.st_ino)
         if inode in ancestors:
-            return  # A link leads back up.
+            return  # A link leads back to a folder above it.
         with os.scandir(folder) as entries:
             for entry in entries:
                 if _is_hidden(entry.name):
@@ -134,7 +134,7 @@ class FolderStore:
 
 
 class TarStore:
-    """A tar, compressed or not. It can only be read from its beginning, in whole passes."""
+    """A tar, compressed or not. It can only be read from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -154,7 +154,7 @@ class TarStore:
         return f"{self.path}:{name}"
 
     def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """One pass over the archive, which ends with the last file that is wanted."""
+        """Read the archive up to the last requested file."""
         wanted = set(names)
         for name, archive, member in _tar_members(self.path):
             if name in wanted:
@@ -165,13 +165,13 @@ class TarStore:
                 return
 
     def sample_names(self, count: int) -> list[str]:
-        """The first names, which are read soonest."""
+        """The first names, which are fastest to read."""
         return list(self.names[:count])
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
     """The image files of a tar, in its order."""
-    # The stream mode ("r|*") would take the end of a truncated archive for its real end.
+    # The stream mode ("r|*") does not report a truncated archive.
     with raising_data_errors(path), tarfile.open(path) as archive:
         for member in archive:
             name = _member_name(member.name) if member.isfile() else None
@@ -181,7 +181,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.Tar
 
 @lru_cache(maxsize=4)
 def _list_tar(path: Path, fingerprint: str) -> tuple[str, ...]:
-    """Names in a tar, kept so that inspecting and preparing it need only one pass for them."""
+    """Names in a tar, cached so that inspecting and preparing it list them only once."""
     del fingerprint
     return tuple(dict.fromkeys(name for name, _, _ in _tar_members(path)))
 
@@ -199,7 +199,7 @@ class ZipStore:
 
     @cached_property
     def _members(self) -> dict[str, str]:
-        """The members' own names, by the names that the store gives them."""
+        """The members' names in the archive, by their names in the store."""
         members = {}
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
@@ -220,7 +220,7 @@ class ZipStore:
         return f"{self.path}:{name}"
 
     def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """One file after the other; a damaged one has no bytes, and so counts as broken."""
+        """Read the files in turn. A damaged one is returned without bytes and counts as broken."""
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for name in names:
                 try:
@@ -235,7 +235,7 @@ class ZipStore:
 
 @contextmanager
 def raising_data_errors(path: Path) -> Iterator[None]:
-    """Turn errors of reading `path` inside the block into DataError."""
+    """Turn errors of reading `path` inside the context into DataError."""
     try:
         yield
     except _DAMAGED as error:

@@ -4,7 +4,7 @@
     train/cats/1.jpg  val/cats/2.jpg  test/…    splits of classes (also `validation`, `valid`, …)
     train.tar.gz  test.tar.gz                   a folder with one archive per split
 
-A single folder around all of it is ignored. Images deeper inside a class folder belong to that
+A single folder around everything is ignored. Images in folders below a class folder belong to that
 class. A split without class folders (such as the unlabelled `test/` of a contest) is left out.
 """
 
@@ -65,7 +65,7 @@ def open_file_source(path: Path) -> FileSource:
 
 
 def arrange_files(names: Iterable[str]) -> FilesBySplit:
-    """Which images belong to which split and class, by the rules at the head of this module."""
+    """Assign images to splits and classes, by the rules at the head of this module."""
     paths = [(name.split("/"), name) for name in names]
     while len({folders[0] for folders, _ in paths}) == 1 and any(len(p) > 2 for p, _ in paths):
         paths = [(folders[1:], name) for folders, name in paths]
@@ -86,7 +86,7 @@ class FileSource:
     """Images in files, as a `DataSource`.
 
     Args:
-        path: what the user named.
+        path: the folder or archive that the user specified.
         stores: one store with everything, under "train", or one store for each split.
     """
 
@@ -176,7 +176,7 @@ class FileSource:
         return {split: len(self._files[split]) for split in SPLITS if split in self._files}
 
     def read_labels(self) -> dict[SplitName, Labels]:
-        """The labels of each split; no file is opened for that."""
+        """The labels of each split, from the names of the files alone."""
         numbers = {name: number for number, name in enumerate(self.classes)}
         return {
             split: np.array([numbers[file.class_name] for file in files], np.int64)

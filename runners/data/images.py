@@ -1,8 +1,8 @@
-"""From an image file to a square RGB array: any mode, any size, antialiased.
+"""Decode image files of any mode and size to square RGB arrays.
 
-The shorter side is resized to the wanted size and the middle square is kept. Transparent images are
-laid on white, 16-bit and floating point grey is scaled to 8 bits, and the rotation that a camera
-has recorded is applied.
+The shorter side is resized, with antialiasing, to the requested size, and the central square is
+kept. Transparent images are composited onto white, 16-bit and floating-point grey is scaled to
+8 bits, and the rotation in the EXIF data is applied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FORMATS = "jpg jpeg jpe png bmp gif tif tiff webp ppm pgm pbm jp2 avif"
 SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 _IMAGES_PER_TASK = 32
 _SMALL_FILE_BYTES = 16_384
-"""Below this size a thread spends more time on the interpreter's lock than it gains."""
+"""Files smaller than this are not decoded in threads, which would mostly wait for the GIL."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EncodedImage:
     """An image that is not decoded yet.
 
     Attributes:
-        index: its position among the images that were asked for.
+        index: its position among the requested images.
         label: its name for messages.
         content: the file's bytes, or its path.
     """
@@ -52,8 +52,9 @@ class EncodedImage:
 
 
 def crop_and_resize(image: Image.Image, size: int) -> Images:
-    """The middle square of an image at size × size, uint8 RGB (size, size, 3)."""
-    # JPEG files can be decoded at 1/2, 1/4 or 1/8; twice the size is left for the resampling.
+    """The central square of an image, resized, as uint8 RGB (size, size, 3)."""
+    # JPEG files can be decoded at 1/2, 1/4 or 1/8 of their size; at least twice the requested size
+    # is left for the resampling.
     image.draft(None, (2 * size, 2 * size))
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
@@ -87,10 +88,10 @@ def read_shorter_side(content: bytes | Path) -> int | None:
 def decode_images(
     encoded: Iterable[EncodedImage], size: int
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
-    """Decode images; each with its index, as an array (size, size, 3) or as a `BrokenImage`.
+    """Decode images; yields the index of each, with an array (size, size, 3) or a `BrokenImage`.
 
-    Decoding runs in threads, except for files so small that the threads would only wait for one
-    another. Indices come in any order, and a bounded number of images is in memory.
+    Decoding runs in threads, except for very small files. Indices come in any order, and the number
+    of images in memory is bounded.
     """
     remaining = iter(encoded)
     threads = min(16, usable_cores())
@@ -120,7 +121,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey scaled to 8 bits by the range of its type, which its largest value tells."""
+    """Grey of more than 8 bits scaled to 8, by the range that the largest value implies."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
     peak = values.max(initial=0)
     full = next((top for top in (1, 255, 65_535) if peak <= top), peak)

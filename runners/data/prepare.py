@@ -1,4 +1,4 @@
-"""Decode a source's images into arrays: the one slow step, done once for a study."""
+"""Decode a source's images into arrays in the cache, once for all trials of a study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .source import DataSource
 from .splits import plan_splits
 
 Progress = Callable[[int, int], None]
-"""Called now and then with the number of images done and of all images."""
+"""Called repeatedly with the number of images done and of all images."""
 
 _IMAGES_PER_REPORT = 256
 """Images between two calls of progress."""
@@ -39,7 +39,7 @@ def prepare_arrays(
         recipe: chooses the image size and the splits.
         scratch: an empty folder.
         folder: where the caller will put the files.
-        progress: called now and then.
+        progress: called every `_IMAGES_PER_REPORT` images.
 
     Raises:
         DataError: the data cannot be used.
@@ -55,9 +55,11 @@ def prepare_arrays(
     counter = _ImageCounter(sum(len(writer.rows) for writer in writers.values()), progress)
     broken: list[str] = []
     for origin in labels:
-        # Archives are slow, so each split of the source is read in one pass for all writers.
-        fed = [writers[s] for s, selection in plan.selections.items() if selection.split == origin]
-        broken += _decode_split(fed, source, origin, recipe, counter)
+        # Archives are slow, so each split of the source is read once for all writers.
+        split_writers = [
+            writers[s] for s, selection in plan.selections.items() if selection.split == origin
+        ]
+        broken += _decode_split(split_writers, source, origin, recipe, counter)
     counts: dict[str, int] = {
         split: writer.close(source.classes) for split, writer in writers.items()
     }
@@ -80,7 +82,7 @@ def prepare_arrays(
 
 
 def default_crop(source: DataSource, size: int) -> int:
-    """Pixels of shift: the source's own, or an eighth of the side, as is usual on CIFAR."""
+    """Shift in pixels: the source's own, or an eighth of the side, as is usual on CIFAR."""
     return size // 8 if source.crop is None else source.crop
 
 
@@ -98,7 +100,7 @@ def compute_mean_and_std(images: Images) -> tuple[Rgb, Rgb]:
 
 
 class _ImageCounter:
-    """Counts images and reports the progress now and then."""
+    """Counts images and reports the progress."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
@@ -111,7 +113,7 @@ class _ImageCounter:
 
 
 class _SplitWriter:
-    """The arrays of one split, while they are filled."""
+    """Writes the arrays of one split."""
 
     def __init__(self, scratch: Path, split: str, labels: Labels, rows: Rows, side: int) -> None:
         self.scratch, self.split, self.rows = scratch, split, rows
@@ -153,7 +155,10 @@ def _decode_split(
     recipe: Recipe,
     counter: _ImageCounter,
 ) -> list[str]:
-    """Decode the images of one split of the source that `writers` need; names of broken ones."""
+    """Decode the images of one split of the source that `writers` need.
+
+    Returns the names of the broken images.
+    """
     if not writers:
         return []
     rows = np.concatenate([writer.rows for writer in writers])

@@ -1,4 +1,4 @@
-"""Which data source a `--data` text means."""
+"""Find the data source that a `--data` text names."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SOURCE_KINDS: dict[str, SourceKind] = {
 }
 """All kinds; the first that matches is used.
 
-So an embedded name takes precedence over a folder of that name (`./digits` is the folder), and a
-path that exists over a data set of timm's.
+An embedded name takes precedence over a folder of that name (`./digits` is the folder), and an
+existing path takes precedence over a timm data set.
 """
 
 
 def open_source(spec: str) -> DataSource:
-    """The source that `--data spec` means.
+    """The source that `--data spec` names.
 
     Raises:
         DataError: there is none; the message names the closest embedded data.

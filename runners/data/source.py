@@ -1,4 +1,4 @@
-"""The interface of data sources: labelled images that can be read, wherever they are.
+"""The interface of data sources, which read labelled images.
 
 To add a source, write a class with these methods and add it to the table in `resolve`. Every source
 passes the contract suite in `tests/runners/data/test_source.py`.
@@ -23,14 +23,14 @@ class DataSource(Protocol):
     `splits.plan_splits`.
 
     Attributes:
-        name: what reports and messages call the data.
+        name: the name of the data in reports and messages.
         fingerprint: a text that identifies the content and is part of the cache's key. Two sources
-            with one fingerprint have the same images, and files that change give another one.
-        classes: names of the classes, in the order of the labels, always the same.
+            with the same fingerprint have the same images; it changes when files change.
+        classes: names of the classes, in the order of the labels.
         native_size: shorter side of a typical image, pixels.
         default_size: a sensible side to train at, pixels.
         flip: whether mirroring keeps the meaning of an image.
-        crop: the usual shift in pixels; None for a share of the image size.
+        crop: the usual shift in pixels; None for a fraction of the image size.
     """
 
     name: str
@@ -60,7 +60,7 @@ class DataSource(Protocol):
         """Read some images of a split, in any order.
 
         Args:
-            split: one of those of `read_labels`.
+            split: a key of `read_labels`.
             rows: (n,) numbers of different images, which are also positions in the split's labels.
             size: the side to which images are cropped and resized, pixels.
 
@@ -76,7 +76,7 @@ def sensible_size(native_size: int) -> int:
 
 
 def allows_flips(name: str, classes: tuple[str, ...]) -> bool:
-    """Whether mirroring keeps the meaning, guessed from names: not for images of characters."""
+    """Whether mirroring keeps the meaning of the images, guessed from names; not for characters."""
     lowered = name.lower()
     if any(word in lowered for word in ("mnist", "svhn", "digit", "omniglot", "letters")):
         return False

@@ -1,10 +1,10 @@
-"""Which images train, which validate, which test: by seed, and with every class in its share.
+"""Choose the images for training, validation and test, by seed and stratified by class.
 
 A source's own validation and test splits are used as they are. A split that it lacks is held out of
-its training images, test first: `val_fraction` of them for the test (at most `train_limit`). Of
-what is left, at most `train_limit` images are used for training and validation together, and
-`val_fraction` of these validate. With a limit, the source's own validation split is cut down to
-that number too; its own test split stays whole.
+its training images, first the test split: `val_fraction` of them (at most `train_limit`). Of the
+rest, at most `train_limit` images are used for training and validation together, and `val_fraction`
+of these for validation. With a limit, the source's own validation split is reduced to that number
+too; its own test split is not reduced.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def plan_splits(
     Args:
         labels: those of the source's own splits, `train` among them.
         classes: names of the classes, in the order of the labels.
-        recipe: `val_fraction`, `train_limit` and `data_seed` decide.
+        recipe: its `val_fraction`, `train_limit` and `data_seed` are used.
 
     Raises:
         DataError: a class has too few images, or the limit is too small.
@@ -79,7 +79,7 @@ def _select_train_and_val(
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> tuple[list[Rows], RowSelection]:
-    """The rows that train, by class, and the selection that validates."""
+    """The training rows by class, and the validation selection."""
     fraction, limit = recipe.val_fraction, recipe.train_limit
     if limit is not None and limit < 2 * len(remaining):
         raise DataError(
@@ -112,9 +112,9 @@ def _shuffled_rows_by_class(
 def _take_rows(
     rows_by_class: list[Rows], total: int, *, at_least: int, leave: int = 0
 ) -> list[Rows]:
-    """Remove `total` rows from the lists (in place) and return them, each class in its share.
+    """Remove `total` rows from the lists (in place) in proportion to the classes; return them.
 
-    Every class gives at least `at_least` rows and keeps at least `leave`.
+    At least `at_least` rows of every class are removed, and at least `leave` remain.
     """
     sizes = np.array([len(rows) for rows in rows_by_class])
     counts = apportion(total, sizes, np.minimum(at_least, sizes), np.maximum(sizes - leave, 0))
@@ -126,7 +126,7 @@ def _take_rows(
 def apportion(total: int, sizes: Counts, minimum: Counts, maximum: Counts) -> Counts:
     """Whole numbers proportional to `sizes`, between `minimum` and `maximum`.
 
-    They add up to `total`, or come as near to it as the limits allow.
+    They add up to `total`, or come as close to it as the limits allow.
 
     Args:
         total: the sum of the result.

@@ -1,9 +1,9 @@
 """Data sets by timm's names: `torch/cifar10`, `hfds/owner/name`, `hfids/owner/name`, `tfds/name`.
 
-`timm.data.create_dataset` finds, downloads and opens them; here they are only listed and read,
-once, into the cache. The sets of torchvision have two splits, and the second is used as the test
-split. The others are asked for `validation` and `test`. Sets that can only be streamed are read
-twice, for their labels and for their images, so that they need not fit into memory.
+`timm.data.create_dataset` finds, downloads and opens them; here they are read once into the cache.
+The sets of torchvision (`torch/`) have two splits, and the second is used as the test split. The
+other families are opened with the splits `validation` and `test`. Sets that can only be streamed
+are read twice, for their labels and for their images, so that they need not fit into memory.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class TimmSource:
                 f"{self.name} needs a package that is not installed ({error}); "
                 f"pip install {package}"
             ) from error
-        except Exception as error:  # Every family fails in its own way.
+        except Exception as error:  # Each family raises other types of exception.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             if split != "train" and isinstance(error, ValueError) and "split" in reason.lower():
                 return None
@@ -156,7 +156,7 @@ class TimmSource:
     def _resize(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
         try:
             return crop_and_resize(image, size)
-        except Exception as error:  # Some sets decode only now.
+        except Exception as error:  # Some data sets decode an image when its pixels are read.
             return BrokenImage(f"{self.name} {split} image {row}", str(error))
 
 
@@ -168,7 +168,7 @@ def _iterate(dataset: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _labels_of(dataset: Any) -> Labels:
-    """Labels of a split, without decoding its images where the set keeps labels apart."""
+    """Labels of a split, without decoding its images if the data set stores labels separately."""
     for name in ("targets", "_labels"):
         labels = getattr(dataset, name, None)
         if labels is not None:

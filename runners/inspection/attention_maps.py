@@ -1,13 +1,13 @@
-"""What the attentions of one trained network do to a few validation images, as numbers.
+"""Attention maps: what the attentions of one trained network do to a few validation images.
 
-An attention is described by its input x and its output y, both (N, C, H, W), so nothing has to be
-known of its mechanism:
+An attention is described by its input x and its output y, both (N, C, H, W), whatever its
+mechanism:
 
     channels    Σ|y| / Σ|x| over images and locations, one number per channel; 1 = unchanged
     locations   Σ|y| / Σ|x| over channels, one number per image and location; 1 = unchanged
     energy      mean |feature| over channels at the end of a stage, which the bare backbone has too
 
-These are values, and this module imports no torch. `collect_attention_maps` computes them.
+This module has the values only and imports no torch; `collect_attention_maps.py` computes them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ FORMAT = 2
 
 @dataclass(frozen=True, eq=False)
 class AttentionMap:
-    """What one inserted attention did to its input; NaN where the input was zero.
+    """Output over input of one inserted attention; NaN where the input was zero.
 
     Attributes:
         site: where it is, as in an architecture text: `s3b2.residual`.
         stage: number of the stage, from 1.
         attention: its name in the catalogue.
-        channels: (C,) output over input of every channel; empty if the attention returns its
-            channels in another order.
-        locations: (N, H, W) output over input of every location in every image.
+        channels: (C,) ratio of every channel; empty if the attention changes the order of channels.
+        locations: (N, H, W) ratio of every location in every image.
     """
 
     site: str

@@ -2,7 +2,7 @@
 
     python -m attentune.runners.inspection.collect_attention_maps REQUEST.json RESULT.json
 
-does the same for programs that must not import torch themselves.
+does this in a separate process, for programs that must not import torch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from .attention_maps import AttentionMap, AttentionMaps, Floats, StageEnergy
 Doubles = npt.NDArray[np.float64]
 
 MAX_IMAGES = 64
-"""Images at a time: they go through the network in one batch."""
+"""Maximum number of images; they pass through the network in one batch."""
 
 
 def collect_attention_maps(
@@ -54,15 +54,15 @@ def collect_attention_maps(
     num_images: int = 8,
     seed: int = 0,
 ) -> AttentionMaps:
-    """Record a trial's network at work, on one thread of the CPU and in float32.
+    """Compute the attention maps of a trial's network, on one CPU thread and in float32.
 
-    Which images are shown depends on the data and `seed` alone, so two networks see the same ones.
-    They cover as many classes as possible.
+    The choice of images depends on the data and `seed` alone, so that it is the same for all
+    networks. They cover as many classes as possible.
 
     Args:
         architecture: what the trial trained.
         recipe: how it was trained; chooses the data, the image size and the stem.
-        weights: what a trial leaves behind, its final weights or a checkpoint.
+        weights: the file of the trial's final weights, or a checkpoint.
         num_images: how many validation images, 1 to `MAX_IMAGES`; the whole split if it has fewer.
         seed: chooses the images.
 
@@ -101,7 +101,7 @@ def collect_attention_maps(
 
 
 class _MapRecorder:
-    """A trial's network on the CPU, with what a forward pass has shown of it."""
+    """A trial's network on the CPU, and the maps that its forward pass has recorded."""
 
     def __init__(self, architecture: Architecture, recipe: Recipe, num_classes: int) -> None:
         self.architecture, self.recipe = architecture, recipe
@@ -134,7 +134,7 @@ class _MapRecorder:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def load_weights(self, weights: Path) -> int | None:
-        """Load final weights or a checkpoint; the number of epochs if it is a checkpoint."""
+        """Load final weights or a checkpoint; returns the epochs trained if it is a checkpoint."""
         model, recipe, facts = self.model, self.recipe, checkpoint.read_facts(weights)
         try:
             if facts is None:
@@ -144,7 +144,7 @@ class _MapRecorder:
             average = None
             if recipe.ema:
                 average = WeightAverage(flatten_state(model, optimizer.slices), recipe.ema)
-            # This refuses a checkpoint of another network.
+            # Both raise an error for a checkpoint of another network.
             optimizer.allocate_state(facts["optimizer"])
             checkpoint.load(weights, state_tensors(model, optimizer, average))
             if average:
@@ -162,8 +162,9 @@ class _MapRecorder:
         Args:
             images: (N, H, W, 3), normalised.
 
-        Returns the probabilities (N, classes), computed as a trial is evaluated: averaged with
-        those of the mirror images if the recipe says so.
+        Returns:
+            The probabilities (N, classes), computed as in a trial's evaluation: averaged with those
+            of the mirror images if the recipe has `mirror`.
         """
         batch = torch.from_numpy(images).permute(0, 3, 1, 2)
         hooks = []
@@ -199,7 +200,7 @@ class _MapRecorder:
                 return
             channels, locations = map(_ratio, _absolute_sums(output), input_sums.pop())
             if getattr(module, "shuffles", False):
-                # Channel by channel, unrelated channels would be compared.
+                # The ratio of a channel would compare unrelated channels.
                 channels = channels[:0]
                 self.left_out.append(
                     f"{name} at {site.label} returns its channels in another order, so only its "
@@ -240,8 +241,8 @@ def _choose_images(labels: Labels, count: int, seed: int) -> Labels:
 
 def _absolute_sums(x: Tensor) -> tuple[Doubles, Doubles]:
     """Σ|x| of (N, C, H, W) over images and locations (C,), and over channels (N, H, W)."""
-    size = x.abs().double()
-    return size.sum((0, 2, 3)).numpy(), size.sum(1).numpy()
+    absolute = x.abs().double()
+    return absolute.sum((0, 2, 3)).numpy(), absolute.sum(1).numpy()
 
 
 def _ratio(output_sum: Doubles, input_sum: Doubles) -> Floats:
@@ -259,10 +260,13 @@ def _energy(model: nn.Module, features: Tensor, layout: Layout) -> Floats:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer the request in one JSON file with a result in another.
+    """Compute the attention maps that a JSON file requests, and write them to another.
 
     The request has `architecture` (text), `recipe` and `weights` (path), and may have `num_images`
     and `seed`. The result is that of `AttentionMaps.to_json`, or `error` with one sentence.
+
+    Args:
+        arguments: the paths of the request and of the result.
     """
     if len(arguments) != 2:
         print(
@@ -276,7 +280,7 @@ def main(arguments: Sequence[str]) -> int:
         content = _respond(json.loads(request.read_text("utf-8")))
     except AttentuneError as error:
         content = {"error": _first_line(error)}
-    except Exception as error:  # The process that asked shows a sentence in any case.
+    except Exception as error:  # The calling process shows the sentence to the user.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         content = {"error": f"the attention maps could not be computed ({reason})."}
     result.write_text(json.dumps(content, allow_nan=False), "utf-8")

@@ -1,4 +1,4 @@
-"""Checks of the installation: what a search needs, and what it would run on."""
+"""Check the installation: the packages that a search needs, and the devices it would use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Check:
 
 
 def check_installation() -> list[Check]:
-    """Run all checks. An error of a check is its outcome; none is raised."""
+    """Run all checks. An error becomes the outcome of its check and is not raised."""
     descriptions: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],
         "torch": _describe_torch,

@@ -1,9 +1,10 @@
-"""Augmentation: which images an epoch shows, in which order, and how they are changed.
+"""The batches of an epoch: order of the images, and augmentation.
 
 All random numbers of an epoch are drawn at its beginning, on the device, from (seed, epoch) alone,
-so that all architectures that are trained with one seed see the same images. A CPU gathers a batch
-when its turn comes, so that it is in the cache. A GPU gathers many batches at once: it takes two
-dozen small kernels, for which a captured step should not have to wait.
+so that all architectures that are trained with one seed see the same images. On a CPU each batch is
+gathered just before its step, so that it is in the processor's cache. On a GPU many batches are
+gathered at once, because gathering launches two dozen small kernels, which would delay each
+captured step.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class EpochBatches:
 
     Args:
         data: the images to train on, and their mean colour.
-        recipe: `crop`, `flip` and `cutout`.
-        seed: the trial's.
+        recipe: its `crop`, `flip` and `cutout` are used.
+        seed: the trial's seed.
         epoch: counted from 0.
     """
 
@@ -92,7 +93,7 @@ class EpochBatches:
         return _gather_pixels(source, numbers, rows, columns)
 
     def _source_coordinates(self, side: int, index: Tensor, axis: int) -> Tensor:
-        """Which row (axis 0) or column (axis 1) each one of the shifted images shows, (n, side)."""
+        """The source rows (axis 0) or columns (axis 1) of the shifted images, (n, side)."""
         coordinates = torch.arange(side, device=index.device)
         if not self.recipe.crop:
             return coordinates.expand(len(index), -1)
@@ -113,7 +114,7 @@ class EpochBatches:
 
 @dataclass(frozen=True)
 class _GatheredImages:
-    """Images and labels of an epoch from number `begin` in its order on."""
+    """Images and labels of an epoch, from position `begin` in its order."""
 
     begin: int
     images: Tensor
@@ -136,9 +137,9 @@ def _gather_pixels(source: Tensor, numbers: Tensor, rows: Tensor, columns: Tenso
         rows: which rows of each, (n, H).
         columns: which columns of each, (n, W).
     """
-    if source.is_cuda:  # A GPU needs no list of pixel numbers, and may gather a million at once.
+    if source.is_cuda:  # A list of pixel numbers would take memory and not be faster.
         return source[numbers[:, None, None], rows[:, :, None], columns[:, None, :]]
-    # A CPU copies whole pixels five times as fast as single bytes.
+    # On a CPU, copying whole pixels is five times as fast as copying single bytes.
     height, width, channels = source.shape[1:]
     pixels = (numbers[:, None] * height + rows)[:, :, None] * width + columns[:, None, :]
     gathered = source.reshape(-1, channels).index_select(0, pixels.view(-1))
@@ -146,10 +147,10 @@ def _gather_pixels(source: Tensor, numbers: Tensor, rows: Tensor, columns: Tenso
 
 
 def mix_seed(seed: int, epoch: int) -> int:
-    """One 63-bit number from a seed and an epoch.
+    """One 63-bit seed from a seed and an epoch.
 
-    A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014) makes the numbers of neighbouring
-    seeds and epochs unlike.
+    A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014) decorrelates neighbouring seeds and
+    epochs.
     """
     z = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     z = ((z ^ (z >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

@@ -1,8 +1,8 @@
 """The state of a training in one file, as two or three large tensors.
 
-A network has hundreds of small tensors, and naming and pickling each takes longer than writing
-them. Whoever continues a training builds the same network first, so the order of the tensors is
-enough: they are laid end to end as they lie in memory, one tensor for each type.
+A network has hundreds of small tensors, and naming and serialising each takes longer than writing
+them. Before training continues, the same network is built, so the order of the tensors identifies
+them. They are concatenated in memory order, into one tensor for each dtype.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ FORMAT = 2
 
 
 def save(path: Path, facts: dict[str, Any], tensors: Sequence[Tensor]) -> None:
-    """Write tensors, and facts that JSON can hold, to one file."""
+    """Write tensors and facts to one file.
+
+    Args:
+        path: the file.
+        facts: values that JSON can represent, by name.
+        tensors: in an order that `load` repeats.
+    """
     by_type: dict[str, list[Tensor]] = {}
     for tensor in tensors:
         by_type.setdefault(_type_name(tensor), []).append(_flat_view(tensor.detach()))
@@ -30,13 +36,13 @@ def save(path: Path, facts: dict[str, Any], tensors: Sequence[Tensor]) -> None:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """The facts of a file; None if it is missing, torn or of another format."""
+    """The facts of a file; None if it is missing, damaged or of another format."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, "pt") as file:
             facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-    except Exception:  # A torn file costs its epochs, not the trial: training starts again.
+    except Exception:  # If the file is damaged, training starts again from the first epoch.
         return None
     return facts if facts.get("format") == FORMAT else None
 
@@ -45,7 +51,7 @@ def read_facts(path: Path) -> dict[str, Any] | None:
 def load(path: Path, tensors: Sequence[Tensor]) -> None:
     """Copy the tensors of a file into `tensors`.
 
-    These have the types, shapes and order of those that were written.
+    These must have the dtypes, shapes and order of those that were written.
     """
     with safe_open(path, "pt") as file:
         packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -61,7 +67,7 @@ def _type_name(tensor: Tensor) -> str:
 
 
 def _flat_view(tensor: Tensor) -> Tensor:
-    """All elements in the order in which they lie in memory, without a copy."""
+    """All elements in memory order, without a copy."""
     if tensor.dim() == 4 and not tensor.is_contiguous():
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.view(-1)

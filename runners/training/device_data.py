@@ -1,4 +1,4 @@
-"""A data set on the device: images as uint8, normalised a batch at a time where they are used."""
+"""A data set on the device: images as uint8, which are normalised batch by batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DeviceImages:
     """One split: int64 labels (N,) on the device, and uint8 images (N, H, W, 3).
 
     The images are on the device too if they fit there, else in the memory-mapped cache, from which
-    batches are read as they are needed.
+    batches are read.
     """
 
     images: Tensor | Images
@@ -33,7 +33,7 @@ class DeviceImages:
         Args:
             split: labels, and images in the cache.
             device: where the network is trained.
-            budget: the images stay in the cache if they take more than so many bytes.
+            budget: maximum bytes of images on the device; larger splits stay in the cache.
         """
         labels = torch.from_numpy(np.array(split.labels)).to(device)
         if split.images.nbytes > budget:
@@ -46,13 +46,13 @@ class DeviceImages:
     def take(self, index: Tensor) -> Tensor:
         """The images numbered `index` (n,), uint8 (n, H, W, 3) on the device."""
         if isinstance(self.images, Tensor):
-            return self.images.index_select(0, index)  # on a CPU far faster than `[index]`
+            return self.images.index_select(0, index)  # far faster than `[index]` on a CPU
         return torch.from_numpy(self.images[index.cpu().numpy()]).to(index.device)
 
 
 @dataclass(frozen=True)
 class DeviceData:
-    """What a trial trains and validates on, and how its images are normalised.
+    """The training and validation images of a trial, and how they are normalised.
 
     `mean` and `std` (3,) are those of the training images, on the scale from 0 to 255.
     """
@@ -77,10 +77,11 @@ class DeviceData:
     def normalised(self, images: Tensor, *, channels_last: bool = True) -> Tensor:
         """uint8 (N, H, W, 3) → float32 (N, 3, H, W), normalised.
 
-        `channels_last` decides the memory format of the images, and with it that of all maps of the
-        network, whatever the format of its weights.
+        `channels_last` decides the memory format of the images, and thereby of all maps of the
+        network, independently of the format of its weights.
         """
-        # Whole rows at a time, because a CPU takes four times as long over three values at a time.
+        # Mean and deviation are repeated to whole rows, because broadcasting over three values
+        # takes four times as long on a CPU.
         width = images.shape[2]
         rows = images.flatten(2).float().sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
         maps = rows.view(images.shape).permute(0, 3, 1, 2)

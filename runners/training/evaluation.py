@@ -1,4 +1,4 @@
-"""How good a network is: its metrics and its loss on a split."""
+"""Evaluate a network: its metrics and its loss on a split."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def evaluate(
 
     Args:
         model: on the device of the images.
-        data: says how images are normalised.
+        data: has the mean and deviation that images are normalised with.
         recipe: precision, memory layout and `mirror`.
-        images: what to evaluate on; without it the validation split of `data`.
-        task: what the outputs mean; without it the recipe's task.
+        images: default: the validation split of `data`.
+        task: default: the recipe's task.
     """
     images = images or data.val
     task = task or task_of(recipe)

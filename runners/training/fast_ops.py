@@ -1,8 +1,8 @@
-"""Fast ops: replacements for functions of torch that are slow for some maps, in a training step.
+"""Fast ops: in a training step, replace functions of torch that are slow for some maps.
 
-The network itself does not change. Inside `PatchedFunctions` every module that calls a function of
-torch gets its replacement; inside `PatchedLayers` the layers of one network do. A replacement calls
-torch's function for what it does not cover.
+The network itself does not change. Inside `PatchedFunctions` all calls of a function of torch go to
+its replacement; inside `PatchedLayers` this applies to the layers of one network. A replacement
+calls torch's function for inputs that it does not cover.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Function = Callable[..., Any]
 
 
 class PatchedFunctions(TorchFunctionMode):
-    """Inside this context each function that is a key of `instead` is replaced by its value."""
+    """Inside this context each key of `replacements`, a function, is replaced by its value."""
 
-    def __init__(self, instead: Mapping[Function, Function]) -> None:
+    def __init__(self, replacements: Mapping[Function, Function]) -> None:
         super().__init__()
-        self.instead = instead
+        self.replacements = replacements
 
     def __torch_function__(
         self,
@@ -37,17 +37,17 @@ class PatchedFunctions(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Called by torch in place of each of its functions."""
-        return self.instead.get(func, func)(*args, **(kwargs or {}))
+        """Called by torch instead of each of its functions."""
+        return self.replacements.get(func, func)(*args, **(kwargs or {}))
 
 
 class PatchedLayers:
-    """Inside this context some layers of one network compute by other code.
+    """Inside this context some layers of one network have other implementations.
 
     Convolutions use `small_convolutions.conv2d`, and timm's squeeze-and-excitation `_excited`.
 
-    `PatchedFunctions` could do the same, but it is called for everything that a step does with
-    tensors in Python, 300 to 800 times: 2 to 3 % of the step of a small network on a CPU.
+    `PatchedFunctions` could do the same, but it intercepts every function that a step calls, 300 to
+    800 times. That takes 2 to 3 % of the step of a small network on a CPU.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -84,17 +84,14 @@ def _is_excitation(layer: nn.Module) -> bool:
 
 
 def _excited(layer: Any, x: Tensor) -> Tensor:
-    """`SqueezeExcite.forward`, with a mean whose gradient does not write a whole map."""
+    """`SqueezeExcite.forward`, with a mean whose gradient is not written out at the map's size."""
     squeezed = layer.act1(layer.conv_reduce(mean_by_sum(x, (2, 3))))
     excited: Tensor = x * layer.gate(layer.conv_expand(squeezed))
     return excited
 
 
 def fast_ops(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which to run the training steps of `model`; reusable.
-
-    An empty one on devices where there is nothing faster than torch's own functions.
-    """
+    """A reusable context for the training steps of `model`; on some devices it changes nothing."""
     if device.type == "cuda":
         return PatchedFunctions({F.batch_norm: batch_norm.batch_norm})
     return PatchedLayers(model) if device.type == "cpu" else nullcontext()

@@ -1,10 +1,10 @@
 """Flat parameters: the small tensors of a network end to end in one tensor.
 
 A network has one or two hundred weights of a few dozen values each. On a CPU an optimizer spends
-1 to 3 µs on each of them, several times a step, which is a twentieth of the step of a small
-network. Every value is computed alike, so the small weights are computed together. (FSDP's
-`FlatParameter` is the same idea for another purpose.) The network notices nothing: its tensors
-become views of the flat parameter, and their gradients views of its gradient.
+1 to 3 µs on each of them, several times a step, which is 5 % of the step of a small network. The
+update is elementwise, so the small weights can be updated together. (FSDP's `FlatParameter` is the
+same idea for another purpose.) The network works as before: its tensors become views of the flat
+parameter, and their gradients views of its gradient.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 MAX_FLATTENED_VALUES = 2**15
-"""Values of the largest tensor that is flattened. A flat parameter adds gradients up in place. That
-moves more memory than keeping them as they come, so large tensors stay by themselves."""
+"""Values of the largest tensor that is flattened. A flat parameter accumulates gradients in place,
+which is slower than separate gradients for large tensors."""
 ALIGNMENT_VALUES = 16
-"""Every slice begins at a multiple of so many float32 values: a cache line of 64 bytes."""
+"""Every slice begins at a multiple of this many float32 values, a cache line of 64 bytes."""
 
 
 class FlatParameter(nn.Parameter):
@@ -31,7 +31,7 @@ class FlatParameter(nn.Parameter):
 
 
 class Slice(NamedTuple):
-    """Where a tensor of a network lies: in `flat` from value `begin` on.
+    """The part of `flat`, from value `begin` on, that holds a tensor of a network.
 
     A tensor that is not flattened is its own `flat`.
     """
@@ -41,7 +41,7 @@ class Slice(NamedTuple):
     begin: int = 0
 
     def view(self, flat: Tensor) -> Tensor:
-        """The same slice of another tensor that is laid out like `self.flat`, shaped as a view."""
+        """The same slice of another tensor with the layout of `self.flat`, in its shape."""
         if self.flat is self.tensor:
             return flat
         return flat.as_strided(self.tensor.shape, self.tensor.stride(), self.begin)
@@ -49,10 +49,10 @@ class Slice(NamedTuple):
 
 @torch.no_grad()
 def flatten(tensors: Sequence[Tensor]) -> list[Slice]:
-    """Move the small tensors into one new flat parameter, in place; the slice of every tensor.
+    """Move the small tensors into one new flat parameter; returns the slice of every tensor.
 
-    Each small tensor becomes a view of the flat parameter, and so does its gradient if any of them
-    needs one.
+    Each small tensor becomes a view of the flat parameter, in place. If any of them requires a
+    gradient, their gradients become views of its gradient.
     """
     small = [tensor for tensor in tensors if _can_be_flattened(tensor)]
     lengths = [-(-tensor.numel() // ALIGNMENT_VALUES) * ALIGNMENT_VALUES for tensor in small]

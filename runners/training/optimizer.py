@@ -14,7 +14,7 @@ from .flat_parameters import FlatParameter, Slice, flat_tensors, flatten
 
 
 class ParameterGroup(NamedTuple):
-    """Parameters that are decayed alike, as slices of the tensors that the optimizer moves."""
+    """Parameters with the same weight decay, as slices of the tensors of the optimizer."""
 
     slices: list[Slice]
     is_decayed: bool
@@ -22,7 +22,7 @@ class ParameterGroup(NamedTuple):
 
 def group_parameters(model: nn.Module) -> list[ParameterGroup]:
     """The trained parameters in two groups: weights are decayed; biases, norms and other vectors
-    are not. Each parameter stays by itself; `model` does not change."""
+    are not. Parameters are not flattened, and `model` does not change."""
     groups = [
         ParameterGroup([Slice(weight, weight) for weight in weights], is_decayed)
         for weights, is_decayed in _split_parameters(model)
@@ -31,8 +31,8 @@ def group_parameters(model: nn.Module) -> list[ParameterGroup]:
 
 
 def flatten_parameters(model: nn.Module) -> list[ParameterGroup]:
-    """`group_parameters`, with the small parameters of `model` on a CPU made views of one flat
-    parameter for each group."""
+    """As `group_parameters`, but on a CPU the small parameters of each group become views of one
+    flat parameter."""
     groups = [
         ParameterGroup(flatten(weights), is_decayed)
         for weights, is_decayed in _split_parameters(model)
@@ -51,7 +51,7 @@ def _split_parameters(model: nn.Module) -> list[tuple[list[Tensor], bool]]:
 def make_optimizer(groups: Sequence[ParameterGroup], recipe: Recipe) -> TrainingOptimizer:
     """The recipe's optimizer for grouped parameters.
 
-    On CUDA its learning rate is a tensor, which a captured step reads anew every time.
+    On CUDA its learning rate is a tensor, so that a captured step reads the current value.
     """
     device = groups[0].slices[0].tensor.device
     options = [
@@ -76,8 +76,8 @@ class TrainingOptimizer:
     """An optimizer of torch over flat parameters.
 
     Args:
-        optimizer: moves the tensors that hold the slices.
-        slices: where the parameters of the network lie, in the order of the optimizer's groups.
+        optimizer: updates the tensors that hold the slices.
+        slices: the parameters of the network, in the order of the optimizer's groups.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, slices: list[Slice]) -> None:
@@ -85,11 +85,11 @@ class TrainingOptimizer:
 
     @property
     def weights(self) -> list[Tensor]:
-        """The tensors that it moves, each once."""
+        """The tensors that it updates, each once."""
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
     def step(self) -> None:
-        """Move the weights along their gradients."""
+        """Update the weights."""
         self.optimizer.step()
 
     def clear_gradients(self) -> None:
@@ -101,7 +101,7 @@ class TrainingOptimizer:
                 weight.grad = None
 
     def set_learning_rate(self, lr: float) -> None:
-        """The rate of the next step; written in place where it is a tensor."""
+        """Set the rate of the next step; in place where it is a tensor."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)
@@ -109,21 +109,21 @@ class TrainingOptimizer:
                 group["lr"] = lr
 
     def state_names(self) -> list[list[str]]:
-        """The names of what is kept for each parameter; none for one that had no gradient yet."""
+        """The names of the state tensors of each parameter; none if it had no gradient yet."""
         return [sorted(self._state_tensors(part.flat)) for part in self.slices]
 
     def allocate_state(self, names: Sequence[Sequence[str]]) -> None:
-        """Make state of these names for each parameter, all zero, where there is none yet."""
-        for part, wanted in zip(self.slices, names, strict=True):
+        """Create the named state tensors of each parameter, filled with zeros, where missing."""
+        for part, state_names in zip(self.slices, names, strict=True):
             weight, state = part.flat, self.optimizer.state[part.flat]
-            for name in wanted:
+            for name in state_names:
                 if name in state:
                     continue
                 scalar = torch.zeros((), device=weight.device if weight.is_cuda else "cpu")
                 state[name] = scalar if name == "step" else torch.zeros_like(weight)
 
     def state_tensors(self) -> list[Tensor]:
-        """All that is kept, by parameter and then by name, each shaped as its parameter."""
+        """All state tensors, by parameter and then by name, in the shapes of the parameters."""
         return [
             value if name == "step" else part.view(value)
             for part in self.slices
@@ -132,14 +132,14 @@ class TrainingOptimizer:
 
     @property
     def state_bytes(self) -> int:
-        """The memory of all that is kept."""
+        """The memory of the state, bytes."""
         states = self.optimizer.state.values()
         values = [value for state in states for value in state.values()]
         return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
     @contextmanager
     def preserved_state(self) -> Iterator[None]:
-        """Put the state back after the block, in the same memory; state that is new is zeroed."""
+        """Restore the state after the context, in the same memory; new state is set to zero."""
         before = {
             weight: {name: value.clone() for name, value in self._state_tensors(weight).items()}
             for weight in self.optimizer.state

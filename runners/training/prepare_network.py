@@ -1,7 +1,4 @@
-"""What is changed in a network before it is trained, so that its steps are fast.
-
-Nothing here changes what the network computes.
-"""
+"""Prepare a network so that its training steps are fast, without changing what it computes."""
 
 from __future__ import annotations
 
@@ -10,15 +7,14 @@ from torch import nn
 
 
 def prepare_network(model: nn.Module, *, channels_last: bool) -> None:
-    """Change the memory layout of weights and the activations of `model`, in place.
+    """Change the memory format of the weights of `model` and its activations, in place.
 
     Args:
         model: the network to train.
-        channels_last: whether its 4-d weights are laid out channels last, as its maps will be.
+        channels_last: whether its 4-d weights get the channels-last format.
     """
     if channels_last:
-        # `model.to(memory_format=…)` does the same, but also asks every other tensor, which takes
-        # longer.
+        # `model.to(memory_format=…)` does the same, but takes longer because it visits all tensors.
         for tensor in (*model.parameters(), *model.buffers()):
             if tensor.ndim == 4:
                 tensor.data = tensor.data.to(memory_format=torch.channels_last)
@@ -26,9 +22,9 @@ def prepare_network(model: nn.Module, *, channels_last: bool) -> None:
 
 
 def disable_inplace_activations(model: nn.Module) -> None:
-    """Make activations work out of place whose gradient needs their input; changes `model`.
+    """Switch off `inplace` of activations whose gradient needs their input; changes `model`.
 
-    In place, torch would copy the input first, and so read and write one map more.
+    With `inplace`, torch copies the input first, which reads and writes one more map.
     """
     for module in model.modules():
         if isinstance(module, nn.Hardswish | nn.SiLU | nn.Mish):

@@ -29,7 +29,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
         fall = (progress - recipe.warmup) / (1 - recipe.warmup)
         return recipe.lr * (1 + math.cos(math.pi * fall)) / 2
     if progress > 1 - recipe.decay:
-        # The rate would reach zero one step after the end, so the last step still learns.
+        # The rate reaches zero one step after the end, so that the last step has a rate above zero.
         return recipe.lr * (total - step) / (recipe.decay * total + 1)
     return recipe.lr
 

@@ -1,9 +1,9 @@
 """One training step on a batch that is on the device: forward, loss, backward, optimizer.
 
-`EagerStep` runs it operator by operator. On CUDA small networks wait for the host to launch their
-kernels, so `GraphStep` captures the whole step once, as a CUDA graph, and replays it: the same
-kernels on the same numbers. `choose_step` takes the graph where the step can be captured, and says
-why where it cannot.
+`EagerStep` runs one operator after the other. On CUDA, small networks then wait for the host to
+launch their kernels. `GraphStep` captures the whole step once as a CUDA graph and replays it, with
+the same kernels and results. `choose_step` uses the graph where the step can be captured, and
+states the reason where it cannot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .optimizer import TrainingOptimizer
 from .task import Task, task_of
 
 WARM_UP_STEPS = 3
-"""Steps on another stream before a capture, as PyTorch's notes on CUDA graphs ask for."""
+"""Steps on another stream before a capture, as PyTorch's notes on CUDA graphs require."""
 
 
 class TrainingStep(Protocol):
@@ -35,14 +35,14 @@ class TrainingStep(Protocol):
 
 
 class EagerStep:
-    """The step operator by operator.
+    """A step that runs one operator after the other.
 
     Args:
-        model: the network; see `prepare.prepare_network`.
-        optimizer: moves its weights.
-        data: says how images are normalised; its device is that of the step.
+        model: the network; see `prepare_network.prepare_network`.
+        optimizer: updates its weights.
+        data: has the mean and deviation that images are normalised with; its device is used.
         recipe: precision and memory layout.
-        task: what the outputs mean; without it the recipe's task.
+        task: default: the recipe's task.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class EagerStep:
 class GraphStep:
     """The step of `eager`, captured once for batches of one shape; CUDA only.
 
-    It keeps `eager`, because the graph goes on using the memory of its weights, moments and data
-    when nothing else refers to them.
+    It keeps a reference to `eager`, because the graph uses the memory of its weights, optimizer
+    state and data.
 
     Args:
         eager: the step to capture.
@@ -91,14 +91,14 @@ class GraphStep:
         self.images, self.targets = images.clone(), targets.clone()
         self.eager, self.loss_sum = eager, eager.loss_sum
         self.graph = torch.cuda.CUDAGraph()
-        with without_trace(eager):
+        with undo_steps(eager):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP_STEPS):
                     eager(self.images, self.targets)
             torch.cuda.current_stream().wait_stream(stream)
-            # Gradients are made inside the graph, from its own memory, and freed with it.
+            # Gradients are allocated from the graph's own memory, and freed with it.
             with torch.cuda.graph(self.graph):
                 eager.backward(self.images, self.targets)
                 eager.optimizer.step()
@@ -112,10 +112,10 @@ class GraphStep:
 
 
 def choose_step(eager: EagerStep, images: Tensor, targets: Tensor) -> tuple[TrainingStep, str]:
-    """A captured step where that is possible, and what became of it, for the record.
+    """A captured step where that is possible, else `eager`; and a text for the trial's record.
 
-    The text is `captured`, or `eager: REASON`. Whatever the attempt did to weights, buffers,
-    optimizer and random state is undone.
+    The text is `captured`, or `eager: REASON`. Changes that the capture made to weights, buffers,
+    optimizer and random state are undone.
 
     Args:
         eager: the step.
@@ -136,11 +136,11 @@ def choose_step(eager: EagerStep, images: Tensor, targets: Tensor) -> tuple[Trai
 
 
 @contextmanager
-def without_trace(step: EagerStep) -> Iterator[None]:
-    """Undo the steps that are taken inside the block.
+def undo_steps(step: EagerStep) -> Iterator[None]:
+    """Undo the steps that are taken inside the context.
 
-    Weights, buffers, optimizer state, loss and random state are put back in the same memory, which
-    a captured graph goes on to use.
+    Weights, buffers, optimizer state, loss and random state are restored in the same memory, which
+    a captured graph continues to use.
     """
     tensors = [*step.model.parameters(), *step.model.buffers(), step.loss_sum]
     values = [tensor.detach().clone() for tensor in tensors]

@@ -17,10 +17,10 @@ from ..recipe import Recipe
 
 
 class Task(Protocol):
-    """What is learned. Every method is called on the device and, but for `metrics`, stays there."""
+    """What is learned. All methods except `metrics` compute on the device and do not wait."""
 
     def head_size(self, num_classes: int) -> int:
-        """How many outputs the network needs for data with so many classes."""
+        """Number of outputs of the network for data with `num_classes` classes."""
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean training loss of a batch, a scalar with a gradient.
@@ -31,7 +31,7 @@ class Task(Protocol):
         """
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The validation loss summed over a batch, a scalar; without what only regularises.
+        """The validation loss summed over a batch, a scalar; without regularisation.
 
         Args:
             outputs: float32 (N, head size).
@@ -39,10 +39,10 @@ class Task(Protocol):
         """
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """What the network says about each image, (N, …), from its outputs (N, head size)."""
+        """The prediction for each image, (N, …), from the outputs (N, head size)."""
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
-        """Metric name → value over a whole split; `accuracy` is always there, a fraction.
+        """Metrics of a whole split, by name; `accuracy`, a fraction, is always among them.
 
         Args:
             predictions: those of all N images.
@@ -57,8 +57,8 @@ class SingleLabelClassification:
     Targets are int64 class numbers (N,), outputs are logits (N, classes).
 
     Args:
-        label_smoothing: the share of the target probability that is spread over all classes
-            (Szegedy et al., arXiv 1512.00567); a fraction.
+        label_smoothing: the fraction of the target probability that is spread over all classes
+            (Szegedy et al., arXiv 1512.00567).
     """
 
     label_smoothing: float = 0.0
@@ -80,7 +80,7 @@ class SingleLabelClassification:
         return outputs.argmax(1)
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
-        """The share of images whose class is predicted."""
+        """The fraction of images whose class is predicted."""
         correct = int((predictions == targets).sum())
         return {"accuracy": correct / len(targets)}
 

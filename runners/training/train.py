@@ -1,11 +1,11 @@
 """The training loop, from the images on the device to the weights that are kept.
 
-Everything random is drawn from (seed, epoch). So a trial that continues after epoch 5 trains epoch
-6 exactly as it would have without the interruption, and two architectures with one seed see the
-same images in the same order with the same augmentation.
+All random numbers are drawn from (seed, epoch). Therefore a trial that continues after epoch 5
+trains epoch 6 exactly as without the interruption, and two architectures with one seed see the same
+images in the same order with the same augmentation.
 
-The images live on the device as uint8 (N, H, W, 3). A batch is gathered, shifted, mirrored and
-normalised there, and is channels-last without a copy. The host waits for the device once an epoch.
+The images are on the device as uint8 (N, H, W, 3). A batch is gathered, shifted, mirrored and
+normalised there, and is channels-last without a copy. The host waits for the device once per epoch.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from .weight_average import WeightAverage, flatten_state
 
 @dataclass(frozen=True)
 class SaveCheckpoint:
-    """Writes a checkpoint of a training, as it is after `epoch` epochs, when it is called."""
+    """Writes a checkpoint of a training after `epoch` epochs, when it is called."""
 
     training: Training
     epoch: int
 
     def __call__(self, path: Path, facts: dict[str, Any]) -> None:
-        """Write the state to `path`, with facts that JSON can hold."""
+        """Write the state to `path`, with facts that JSON can represent."""
         self.training.save(self.epoch, path, facts)
 
     @property
     def size(self) -> int:
-        """Bytes that will be written, about."""
+        """Approximate bytes that will be written."""
         return self.training.state_bytes
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training leaves.
+    """The outcome of a training.
 
     Attributes:
         model: the network with the weights that are kept.
@@ -88,7 +88,7 @@ def train(
         resume: a checkpoint of an earlier call; training continues after its epoch.
         on_epoch: called after every epoch with its report and a function that writes a checkpoint;
             returns whether to go on.
-        task: what the outputs mean; without it the recipe's task.
+        task: default: the recipe's task.
 
     Raises:
         TrialError: `diverged` if the loss is not finite at the end of an epoch, `invalid` if
@@ -129,9 +129,9 @@ def prepare_training(
     seed: int,
     task: Task | None = None,
 ) -> Training:
-    """Make `model` ready to be trained; changes it in place.
+    """Prepare `model` for training; changes it in place.
 
-    Its memory layout and activations change as in `prepare_network`, and its small parameters
+    Its memory format and activations change as in `prepare_network`, and its small parameters
     become views of flat parameters.
 
     Args:
@@ -139,7 +139,7 @@ def prepare_training(
         data: the images to train and validate on.
         recipe: how to train.
         seed: decides the order of the images and their augmentation.
-        task: what the outputs mean; without it the recipe's task.
+        task: default: the recipe's task.
     """
     prepare_network(model, channels_last=recipe.channels_last)
     optimizer = make_optimizer(flatten_parameters(model), recipe)
@@ -150,12 +150,12 @@ def prepare_training(
 
 
 class Training:
-    """One training that is under way; made by `prepare_training`.
+    """A training in progress; made by `prepare_training`.
 
     Args:
         model: the network.
-        optimizer: moves its weights.
-        average: the average of its weights, if the recipe averages.
+        optimizer: updates its weights.
+        average: the average of its weights, if the recipe has one.
         data: the images to train and validate on.
         recipe: how to train.
         seed: decides the order of the images and their augmentation.
@@ -193,12 +193,12 @@ class Training:
         return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds)
 
     def train_steps(self, epoch: int) -> Iterator[float]:
-        """Train one epoch, counted from 0, a step at a time; gives the learning rate of each."""
+        """Train one epoch, counted from 0; yields the learning rate after each step."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
         batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch)
         self.model.train()
         step = self.step = self.step or self._choose_step(*batches.batch(0, self.batch_size))
-        torch.manual_seed(mix_seed(self.seed, epoch))  # dropout and drop path draw from this
+        torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
         step.loss_sum.zero_()
         for number in range(self.steps):
             lr = learning_rate(recipe, epoch * self.steps + number, total)
@@ -214,14 +214,20 @@ class Training:
         return step
 
     def save(self, epoch: int, path: Path, facts: dict[str, Any]) -> None:
-        """Write all that is needed to continue after `epoch` epochs, and some facts, to `path`."""
+        """Write a checkpoint.
+
+        Args:
+            epoch: epochs trained so far.
+            path: the file.
+            facts: further facts to write, which JSON can represent.
+        """
         steps = self.average.steps if self.average else 0
         names = self.optimizer.state_names()
-        own_facts = {"epoch": epoch, "average_steps": steps, "optimizer": names}
-        checkpoint.save(path, {**facts, **own_facts}, self.state_tensors())
+        training_facts = {"epoch": epoch, "average_steps": steps, "optimizer": names}
+        checkpoint.save(path, {**facts, **training_facts}, self.state_tensors())
 
     def restore(self, path: Path) -> int:
-        """Load a checkpoint; the number of epochs it was written after, 0 if it cannot be read."""
+        """Load a checkpoint; returns the number of epochs trained, 0 if it cannot be read."""
         facts = checkpoint.read_facts(path)
         if facts is None:
             return 0
@@ -233,7 +239,7 @@ class Training:
 
     @property
     def state_bytes(self) -> int:
-        """About the bytes of `state_tensors`, without making them: all but some buffers."""
+        """Approximate bytes of `state_tensors`; some buffers are not counted."""
         tensors = [*self.optimizer.weights, *(self.average.flat if self.average else [])]
         return self.optimizer.state_bytes + sum(tensor.nbytes for tensor in tensors)
 

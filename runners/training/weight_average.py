@@ -1,4 +1,4 @@
-"""The average of the weights over training, which is what is evaluated and kept."""
+"""The average of the weights over the training steps, which is evaluated and kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WeightAverage:
 
     Args:
         slices: the tensors to average; see `flatten_state`.
-        decay: share of the old average that a step keeps.
+        decay: weight of the previous average in a step, a fraction.
     """
 
     def __init__(self, slices: Sequence[Slice], decay: float) -> None:
@@ -46,14 +46,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights after one more step into the average."""
+        """Add the current weights to the average, after a training step."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self.flat, self._live_flat, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the averaged weights inside the block."""
+        """Inside the context, the model has the averaged weights."""
         self.swap()
         try:
             yield

@@ -1,7 +1,7 @@
-"""When the checkpoint of a trial is written, and what it says about the trial so far.
+"""The checkpoint of a trial: when it is written, and the progress that it records.
 
-A checkpoint lets an interrupted trial continue. An evaluator decides how tensors get into the file
-(the built-in one by `training.checkpoint`). How often that is worth its time is decided here.
+A checkpoint lets an interrupted trial continue. The evaluator writes the tensors (the built-in one
+with `training.checkpoint`); this module decides how often.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..results import CHECKPOINT_FILE, EpochReport
 from ..training.checkpoint import read_facts
 
 MIN_TRAINING_PER_WRITE = 50
-"""A checkpoint is written after an epoch if training has gone on since the last one for at least so
-many times what writing takes. So checkpoints cost at most a fiftieth of the time, and a crash loses
-no more than some seconds, or one epoch where that is longer."""
+"""A checkpoint is written after an epoch if training since the last one took at least this many
+times as long as writing does. Checkpoints therefore take at most 2 % of the time, and a crash loses
+a few seconds, or one epoch if that is longer."""
 ASSUMED_BYTES_PER_SECOND = 300e6
-"""How fast a checkpoint is assumed to be written until the first one has been timed."""
+"""Assumed speed of writing a checkpoint until the first one has been timed."""
 
 
 class CheckpointWriter(Protocol):
@@ -31,12 +31,12 @@ class CheckpointWriter(Protocol):
         """Bytes that will be written."""
 
     def __call__(self, path: Path, facts: dict[str, Any]) -> None:
-        """Write the state, and facts that JSON can hold, to `path`."""
+        """Write the state to `path`, with facts that JSON can represent."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a trial has come: its last epoch, and what was spent over all runs, in seconds."""
+    """The last epoch of a trial, and the seconds spent over all its runs."""
 
     report: EpochReport
     seconds: float

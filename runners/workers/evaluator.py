@@ -1,9 +1,9 @@
-"""The seam between a trial and what trains it.
+"""The interface of evaluators, which train the architecture of a trial.
 
-A `Trial` is one job as an `Evaluator` sees it: what to train, on which device, what an earlier run
-left behind, and a way to report costs and epochs to the coordinator. An evaluator trains and
-returns the result. The built-in one is `recipe_evaluator.RecipeEvaluator`; the contract is in
-`tests/runners/workers/test_evaluator.py`. The shortest evaluator:
+A `Trial` has what an `Evaluator` needs: the job, the device, the checkpoint of an earlier run, and
+methods that report costs and epochs to the coordinator. An evaluator trains and returns the result.
+The built-in one is `recipe_evaluator.RecipeEvaluator`; `tests/runners/workers/test_evaluator.py`
+has the contract. The shortest evaluator:
 
     class Constant:
         def evaluate(self, trial: Trial) -> TrialResult | None:
@@ -33,24 +33,25 @@ from ..results import Costs, EpochReport, Job, TrialResult
 from .checkpoint_schedule import CheckpointWriter, Progress, TrialCheckpoints
 
 SendEvent = Callable[[Event], Decision]
-"""Sends an event to the coordinator. After an `EpochDone` it waits for the decision."""
+"""Sends an event to the coordinator. For an `EpochDone` it waits for the decision; for every other
+event it returns `GO_ON` at once."""
 
 NO_EPOCH = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
 
 
 class Evaluator(Protocol):
-    """Finds out how good an architecture is."""
+    """Trains an architecture and measures its accuracy."""
 
     def evaluate(self, trial: Trial) -> TrialResult | None:
-        """Train and judge one architecture.
+        """Train and evaluate one architecture.
 
         Calls `trial.report_costs` once, before training, then `trial.report` after every epoch,
-        and returns `trial.result(accuracy)` when all epochs are done. Where `trial.report` says
-        otherwise than `Decision.GO_ON`, it stops and returns None.
+        and returns `trial.result(accuracy)` when all epochs are done. If `trial.report` returns
+        anything but `Decision.GO_ON`, it stops and returns None.
 
         Raises:
-            TrialError: the trial failed, for the reason that is its kind. Any other exception makes
-                the trial fail as well; `trial.classify_failure` finds its kind.
+            TrialError: the trial failed; the error has the kind of the failure. Any other exception
+                also makes the trial fail, with the kind that `trial.classify_failure` finds.
         """
 
 
@@ -63,10 +64,10 @@ class CostLimitError(Exception):
 
 
 class Trial:
-    """One job in the hands of an evaluator.
+    """One job that an evaluator runs.
 
     Args:
-        job: what to train, with which recipe and seed, and in which folder files belong.
+        job: what to train, with which recipe and seed, and the folder for files.
         send: sends an event to the coordinator.
         device: where the network is trained.
         worker: the name of the worker, for the record.
@@ -87,7 +88,7 @@ class Trial:
         self._decision = Decision.GO_ON
         self.last_report = earlier.report if earlier else NO_EPOCH
 
-    # What an evaluator uses.
+    # Evaluators use the following properties and methods.
 
     @property
     def checkpoint(self) -> Path | None:
@@ -103,8 +104,8 @@ class Trial:
         """Report what the network costs, once, before it is trained.
 
         Raises:
-            CostLimitError: a cost is above its limit in `job.limits`. Let it pass: the trial
-                ends as rejected.
+            CostLimitError: a cost is above its limit in `job.limits`. Evaluators must not catch it,
+                so that the trial ends as rejected.
         """
         if reason := costs.exceeded_limit(self.job.limits):
             raise CostLimitError(costs, reason)
@@ -114,7 +115,7 @@ class Trial:
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def report_again(self) -> Decision:
-        """Repeat the last report of an earlier run, for the decision about it.
+        """Repeat the last report of an earlier run, and return the decision about it.
 
         That run may have ended after it wrote the checkpoint and before its report arrived.
         """
@@ -122,7 +123,7 @@ class Trial:
         return self._decision
 
     def report(self, report: EpochReport, writer: CheckpointWriter | None = None) -> Decision:
-        """Report an epoch, wait for the decision, and write a checkpoint if it is time or needed.
+        """Report an epoch, wait for the decision, and write a checkpoint if one is due or needed.
 
         After the last epoch the decision is always `GO_ON`: the trial is complete.
 
@@ -134,7 +135,7 @@ class Trial:
         self._device_seconds += report.seconds
         self.last_report = report
         is_last = report.epoch == self.job.recipe.epochs
-        saved = writer is None or is_last  # after the last epoch the weights are kept at once
+        saved = writer is None or is_last  # After the last epoch, final weights are saved instead.
         if writer and not saved and self._checkpoints.is_due(writer):
             self._write_checkpoint(writer)
             saved = True
@@ -151,10 +152,10 @@ class Trial:
 
         Args:
             accuracy: of the weights that were kept; a fraction.
-            facts: what to record beside the environment, by name.
+            facts: further facts to record with the environment, by name.
         """
         if self._costs is None:
-            raise RuntimeError("an evaluator reports the costs before it makes a result")
+            raise RuntimeError("an evaluator has to report the costs before it makes a result")
         return TrialResult(
             accuracy=accuracy,
             epochs=self.last_report.epoch,
@@ -165,14 +166,14 @@ class Trial:
             environment={**self._describe_environment(), **(facts or {})},
         )
 
-    # What `run_trial` uses.
+    # `run_trial` uses the following methods.
 
     def start(self) -> None:
-        """Report that the worker has the trial, and after which epoch it continues."""
+        """Report that the worker has started the trial, and after which epoch it continues."""
         self._send(Started(self.job.number, self._worker, self.last_report.epoch))
 
     def finish(self, result: TrialResult) -> None:
-        """Report the result. The checkpoint is of no use any more."""
+        """Report the result, and delete the checkpoint."""
         self._send(Finished(self.job.number, result))
         self._checkpoints.remove()
 
@@ -184,11 +185,11 @@ class Trial:
         """Report that training has stopped before its last epoch, paused or pruned.
 
         Raises:
-            AttentuneError: nobody decided that it should stop.
+            AttentuneError: the coordinator has not decided that it should stop.
         """
         if self._decision is Decision.GO_ON:
             raise AttentuneError(
-                "the evaluator returned no result, but no epoch was to be the last"
+                "the evaluator returned no result, although the coordinator did not stop the trial"
             )
         spent = (self.last_report.epoch, self.seconds, self._device_seconds)
         self._send(Stopped(self.job.number, *spent, self._describe_environment()))
@@ -205,7 +206,7 @@ class Trial:
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Highest memory so far, in MiB: of tensors on a CUDA device, of this process elsewhere."""
+    """Peak memory so far, in MiB: of tensors on a CUDA device, of this process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

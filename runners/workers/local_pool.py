@@ -1,13 +1,13 @@
 """The pool of worker processes on this machine.
 
-Workers are long-lived processes, each with its own pipe. A worker ends with the coordinator, also
-when that is killed by SIGKILL. The coordinator learns of a dead worker at once and replaces it.
-Interrupts from the terminal reach only the coordinator, which decides what they mean.
+Workers are long-lived processes, each with its own pipe. A worker ends when the coordinator ends,
+even by SIGKILL. The coordinator detects a dead worker at once and replaces it. Workers ignore
+interrupts from the terminal; the coordinator handles them.
 
-On Linux workers are forked from a server process that has imported torch and timm (`preload`). The
-imports take seconds. `warm_up` lets them happen while the coordinator is busy with other things,
-and they happen once: neither a second pool nor the successor of a dead worker repeats them. On
-other systems, where a fork after such imports is not safe, every worker is a new process.
+On Linux, workers are forked from a server process that has imported torch and timm (`preload`). The
+imports take seconds. `warm_up` starts them while the coordinator does other work, and they happen
+only once, also for further pools and replaced workers. On other systems, where forking after such
+imports is not safe, every worker is a new process.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class LocalPool:
         if worker is None:
             raise ValueError(f"no idle worker for trial {job.number}")
         worker.job = job.number
-        # If the worker died while it was idle, `events` reports that like any other death.
+        # If the worker died while it was idle, `events` reports it as `WorkerDied`.
         with contextlib.suppress(OSError):
             worker.pipe.send(job)
 
     def reply(self, number: int, decision: Decision) -> None:
-        """Send the decision that a trial waits for; nothing happens if its worker has died."""
+        """Send the decision that a trial waits for; does nothing if its worker has died."""
         for worker in self._workers:
             if worker.job == number:
                 with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ class LocalPool:
         return events
 
     def _replace(self, worker: _Worker) -> list[Event]:
-        """Start a worker in place of one that ends; `WorkerDied` if that one had a trial."""
+        """Replace a worker that has ended; returns a `WorkerDied` if it had a trial."""
         worker.process.join()
         worker.pipe.close()
         number, exit_code = worker.job, worker.process.exitcode
@@ -158,14 +158,14 @@ def _describe_exit(name: str, code: int | None) -> str:
 def warm_up(*, threads: int = 1) -> None:
     """Start the server process that imports what workers need, and return at once.
 
-    Nothing happens if it runs already, or on a system where workers are not forked.
+    Does nothing if it runs already, or on a system where workers are not forked.
     """
     if not _forks():
         return
     from multiprocessing import forkserver
 
     _context()
-    # The server has to import the same package as this process, wherever that was found.
+    # The server has to import the same package as this process.
     search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     variables = {"PYTHONPATH": search_path, "PYTHONSAFEPATH": "1"}
     with _start_conditions(threads), _environment(variables):
@@ -187,9 +187,9 @@ def _forks() -> bool:
 def _call_with_environment(
     environment: Mapping[str, str], function: Callable[..., None], *arguments: Any
 ) -> None:
-    """Call a function in a worker with the coordinator's environment of now.
+    """Call a function in a worker with the coordinator's current environment variables.
 
-    A forked worker would otherwise have the environment of when the server started.
+    Otherwise a forked worker would have those of the time when the server started.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -198,12 +198,12 @@ def _call_with_environment(
 
 @contextlib.contextmanager
 def _start_conditions(threads: int) -> Iterator[None]:
-    """What a process started inside inherits: its number of threads, and blocked interrupts.
+    """Processes started inside the context inherit a number of threads and blocked interrupts.
 
     The number of threads has to be set before the process imports torch. An interrupt that arrives
-    meanwhile is held back and reaches this process afterwards.
+    inside the context reaches this process afterwards.
     """
-    # The resource tracker unblocks interrupts as it starts, so it has to start before.
+    # Starting the resource tracker unblocks interrupts, so it has to be started first.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -215,7 +215,7 @@ def _start_conditions(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables inside the block, and restore the earlier values after it."""
+    """Set environment variables inside the context, and restore the earlier values afterwards."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

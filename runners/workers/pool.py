@@ -1,8 +1,7 @@
-"""Worker pools: where trials run. The coordinator knows a pool by this protocol alone.
+"""The interface of worker pools, in which trials run. The coordinator uses only this interface.
 
-A new kind of pool implements `Pool`, gets a name in `POOLS`, and then passes the contract in
-`tests/runners/workers/test_pool.py`. `--pool` offers the names of `POOLS`. This module imports no
-torch.
+To add a kind of pool, implement `Pool` and give it a name in `POOLS`, from which `--pool` takes its
+values. `tests/runners/workers/test_pool.py` has the contract. This module imports no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Pool(Protocol):
 
     @property
     def idle(self) -> int:
-        """How many jobs could start now."""
+        """The number of jobs that could start now."""
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker; ValueError if there is none."""
@@ -32,11 +31,11 @@ class Pool(Protocol):
     def reply(self, number: int, decision: Decision) -> None:
         """Send the decision that a trial waits for after an `EpochDone`.
 
-        Nothing happens if the trial's worker is gone.
+        Does nothing if the trial's worker has died.
         """
 
     def events(self, timeout: float) -> list[Event]:
-        """What has happened since the last call, those of one trial in order.
+        """The events since the last call, those of one trial in order.
 
         Waits up to `timeout` seconds for the first event.
         """

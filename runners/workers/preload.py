@@ -1,16 +1,16 @@
-"""All that a worker imports before its first trial.
+"""Imports everything that a worker needs before its first trial.
 
-The server process from which workers are forked (see `local_pool`) imports this module once. So
-every worker is ready at once, and all share the memory of what was imported. Nothing here may start
-a thread or touch a device.
+The server process from which workers are forked (see `local_pool`) imports this module once. Every
+worker is then ready at once, and all share the memory of the imported modules. Nothing here may
+start a thread or use a device.
 """
 
 from __future__ import annotations
 
 import gc
 
-# None of what is imported ever becomes garbage. Looking for garbage again and again would make the
-# imports a third longer, and in the end every worker would have a copy of the memory.
+# Imported objects are never freed. Garbage collection would make the imports take a third longer,
+# and later collections would copy the shared memory into every worker.
 gc.disable()
 
 from ...spaces.backbones.timm_compat import import_timm  # noqa: E402

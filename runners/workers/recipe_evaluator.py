@@ -1,4 +1,4 @@
-"""The built-in evaluator: build the network, measure its costs, train it by the recipe, keep it."""
+"""The built-in evaluator: build the network, measure its costs, train it, save its weights."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ class RecipeEvaluator:
 
 
 def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
-    """The costs of a network, measured as far as the job asks for it.
+    """The costs of a network; latency and memory only if the job requires them.
 
     Args:
         model: the network of `job.architecture`, on its device.
-        job: says what to measure, and which counts are known.
+        job: the costs to measure, and the counts that are known.
         num_classes: classes of the data.
 
     Raises:
@@ -134,7 +134,7 @@ def load_test_images(recipe: Recipe, device: torch.device) -> DeviceImages:
     """The images of the test split; TrialError `invalid` if the data has none."""
     test = load_data(recipe).test
     if test is None:
-        raise TrialError("invalid", f"{recipe.data} has no test split to judge on")
+        raise TrialError("invalid", f"{recipe.data} has no test split to evaluate on")
     return DeviceImages.of(test, device, spare_bytes(device) / 2)
 
 
@@ -153,7 +153,7 @@ def load_backbone(
     Args:
         backbone: the timm name.
         strip_attention: whether the backbone's own attention is removed.
-        stem: `small` for images of few pixels.
+        stem: `native` or `small`.
         image_size: side of the square image, in pixels.
         init: whether the weights are drawn or pretrained.
         num_classes: outputs of the head.

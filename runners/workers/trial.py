@@ -1,4 +1,4 @@
-"""One trial from its job to its last event."""
+"""Run one trial, from its job to its last event."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def run_trial(
     worker: str = "here",
     evaluator: Evaluator | None = None,
 ) -> None:
-    """Run one trial to its end and report what happens; never raises for what the trial does.
+    """Run one trial and report its events. Exceptions of the trial are reported, not raised.
 
     Args:
         job: the trial.
         send: sends an event to the coordinator; see `SendEvent`.
         device: where the network is trained.
         worker: the name of the worker, for the record.
-        evaluator: what trains; without one, a `RecipeEvaluator`.
+        evaluator: trains the network; default: a `RecipeEvaluator`.
     """
     try:
         _evaluate(Trial(job, send, device=device, worker=worker), evaluator or RecipeEvaluator())

@@ -1,6 +1,6 @@
-"""A worker process: waits for jobs, runs one after another, and sends what happens.
+"""The main function of a worker process, which runs jobs in turn and sends their events.
 
-Torch is imported once, in the worker. The images of a study stay on the device from trial to trial.
+torch is imported once per worker. The images of a study stay on the device from trial to trial.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..results import Job
 
 
 def main(pipe: connection.Connection, name: str, device: str, threads: int) -> None:
-    """Run jobs from a pipe until it closes or the coordinator is gone.
+    """Run jobs from a pipe until it closes or the coordinator has ended.
 
     Args:
-        pipe: jobs and decisions come in, events go out.
+        pipe: receives jobs and decisions, and sends events.
         name: the worker's, for the record.
         device: where it trains, such as `cpu` or `cuda:0`.
         threads: how many threads torch computes with on a CPU.

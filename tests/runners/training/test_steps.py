@@ -6,7 +6,7 @@ import pytest
 import torch
 from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.optimizer import flatten_parameters, make_optimizer
-from attentune.runners.training.steps import EagerStep, without_trace
+from attentune.runners.training.steps import EagerStep, undo_steps
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -20,7 +20,7 @@ def test_steps_of_a_warm_up_leave_no_trace(digits, tiny_recipe, network, optimiz
         torch.manual_seed(0)
         for number in range(4):
             if number in warm_ups:
-                with without_trace(step):
+                with undo_steps(step):
                     for _ in range(3):
                         step(*batches.batch(7 - number, 16))
             step(*batches.batch(number, 16))

@@ -63,7 +63,10 @@ def test_settings_stand_group_by_group_and_the_needed_ones_first():
 
 
 def test_help_says_meaning_choices_and_default():
-    assert SETTINGS["optimizer"].help == "Optimizer of the weights. Choices: adamw, sgd. Default: adamw."
+    assert (
+        SETTINGS["optimizer"].help
+        == "Optimizer of the weights. Choices: adamw, sgd. Default: adamw."
+    )
     assert SETTINGS["max_params"].help == "Maximum number of parameters, e.g. 5M."
     assert "May be repeated." in SETTINGS["attention"].help
     assert SETTINGS["image_size"].option == "--image-size"
