@@ -120,3 +120,12 @@ def test_the_library_is_silent_unless_asked(namespace, capfd):
         patch.chdir(namespace["folder"])
         attentune.open_study("mine", db="mine.db").resume(trials=8)
     assert capfd.readouterr().out == ""
+
+
+def test_reading_a_study_imports_no_torch(namespace):
+    code = (
+        "import attentune, sys; study = attentune.open_study('mine', db='mine.db');"
+        "study.summary, study.front, study.figures(), study.to_pandas();"
+        "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=namespace["folder"], check=True)

@@ -23,7 +23,6 @@ from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
-from ...studies.outputs.export import export, pick_trial
 from ...studies.outputs.study_json import study_json
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
@@ -273,6 +272,8 @@ class Study:
             StudyError: no trial is complete, or an attention is not installed here.
             StoreError: the folder cannot be written, or the weights are missing.
         """
+        from ...studies.outputs.export import export, pick_trial  # They import torch.
+
         with self._reading() as (store, record):
             trial = pick_trial(store, record, str(pick))
             return export(store, record, trial, Path(folder).expanduser())
