@@ -1,13 +1,12 @@
-"""Whether the fast training loop reaches the accuracy of a plain float32 loop in as many epochs.
+"""Check that the training loop reaches the accuracy of a plain float32 loop in as many epochs.
 
     python benchmarks/accuracy.py --data ../cifar10 --json benchmarks/results/accuracy.json
 
 Bare backbones are trained on the same images with the same optimizer, learning rate, schedule and
 number of epochs, several seeds each: in the loop of a trial, with the precision and memory format
 that calibration chooses and with averaged weights; and in a plain PyTorch loop
-(`pytorch_baseline.py`). The mean accuracy of the first may be lower by no more than two standard
-errors of the difference. Runs that the result file holds already, under the same recipe, are not
-repeated.
+(`pytorch_baseline.py`). The mean accuracy of the first may be lower by at most two standard errors
+of the difference. Runs that the result file already has, with the same recipe, are not repeated.
 """
 
 from __future__ import annotations

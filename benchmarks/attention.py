@@ -1,19 +1,19 @@
-"""How long each attention takes: in its fused form, in its plain form, and as timm's module.
+"""Time each attention: in its fused form, in its plain form, and as timm's module.
 
     python benchmarks/attention.py --json benchmarks/results/attention.json
     python benchmarks/attention.py --attentions se cbam --maps resnet18 --variants bf16.contiguous
 
 Maps are those at the end of the residual branches of a ResNet-18, and after the depthwise
 convolutions of a MobileNetV3 (the widest of each size), for images of 32×32 and the small stem.
-Timed are a forward pass in evaluation mode, and a forward and backward pass in training mode, in
-turns on one thread. `plain` is the same module inside `disable_kernels()`, `timm` timm's module
-with the same hidden width, where there is one. Ratios are `theirs / ours`, above 1 where the fused
-form is faster. `passes` counts how often a training step reads or writes the map in memory outside
-the cache; it is computed from the operators on the meta device.
+A forward pass in evaluation mode (`infer`), and a forward and backward pass in training mode
+(`step`), are timed in turns on one thread. `plain` is the same module inside `disable_kernels()`;
+`timm` is timm's module with the same hidden width, if there is one. Ratios are above 1 where the
+fused form is faster. `passes` counts how often a training step reads or writes the map in memory
+outside the cache; it is computed from the operators on the meta device.
 
-The fused form is used by size limits (`spaces/kernels/limits.py`). They should leave no median
-below 1 except for noise: `slower` lists medians below the limit. The result states the machine,
-versions, rounds and quartiles.
+Size limits (`spaces/kernels/limits.py`) decide where the fused form is used. With good limits, no
+median is below 1 except for noise: `slower` lists medians below `MIN_MEDIAN_RATIO`. The result
+states the machine, versions, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def make_timm_module(name: str, channels: int) -> nn.Module | None:
     }
     try:
         return make[name]() if name in make else None
-    except (AttributeError, TypeError):  # This version of timm lacks it.
+    except (AttributeError, TypeError):  # This version of timm does not have it.
         return None
 
 
@@ -186,7 +186,7 @@ def count_passes(name: str, shape: tuple[int, ...], variant: tuple[str, str], pl
     """How many times a training step reads or writes the map."""
     timed = TimedModule(get_attention(name).load()(shape[1]), shape, variant, "meta")
     with disable_kernels() if plain else contextlib.nullcontext(), MemoryTraffic() as traffic:
-        timed.bf16 = False  # The meta device has no autocast, but the map has the type already.
+        timed.bf16 = False  # The meta device has no autocast, and the map has the dtype already.
         timed.module.to(timed.x.dtype)
         timed.step()
     return float(traffic.bytes / (timed.x.numel() * timed.x.element_size()))

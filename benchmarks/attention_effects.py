@@ -1,11 +1,11 @@
-"""How much attentions differ on the embedded tasks, with the recipe of `examples/demo.toml`.
+"""Compare attentions on the embedded tasks, with the recipe of `examples/demo.toml`.
 
     python benchmarks/attention_effects.py --data cued-digits --json benchmarks/results/FILE
 
 `test_resnet` is trained without attention and with each attention in all blocks (r = 4, identity
-start), with several seeds each, on one thread of a CPU. Reported are the paired differences to the
-bare backbone with their standard errors. Trials that the result file holds already, under the same
-recipe, are not repeated.
+start), with several seeds each, on one thread of a CPU. The result has the differences to the bare
+backbone, paired by seed, with their standard errors. Trials that the result file already has, with
+the same recipe, are not repeated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often a confirmation claims differences that do not exist, and finds those that do.
+"""Simulate how often a confirmation claims differences that exist, and that do not exist.
 
     python benchmarks/claims.py --json benchmarks/results/claims.json
 
@@ -7,11 +7,11 @@ space of 56 and the textbook baselines with one noisy trial each, then the final
 `attentune confirm` would choose and the baselines with five fresh seeds. Trials of one seed share a
 seed effect.
 
-one network      all architectures are equally good: how often is any difference claimed?
+one network      all architectures are equally accurate; counts repetitions that claim a difference
 one attention    SE is better than everything else by three standard errors of a difference between
-                 two means of five seeds: how often is an architecture with SE found to be better
-                 than the bare backbone, and how often one without?
-uneven noise     as the first, but the noise differs between architectures (log-normal, with a
+                 two means of five seeds; counts repetitions in which an architecture with SE, and
+                 in which one without, is claimed to be better than the bare backbone
+uneven noise     as `one network`, but the noise differs between architectures (log-normal, with a
                  standard deviation of 0.5)
 
 The result states the repetitions, all settings and the standard errors.
@@ -52,7 +52,7 @@ SPACE = tuple(
 )
 TRIALS, TOP, SEEDS = 40, 3, 5
 NOISE, SEED_EFFECT = 0.01, 0.007
-"""Standard deviations of a trial's noise and of what all trials of a seed share, as fractions."""
+"""Standard deviations of a trial's noise and of the seed effects, as fractions."""
 GAIN = 3 * NOISE * math.sqrt(2 / SEEDS)
 STUDY = StudyRecord(1, "simulated", "", NOW, "", BARE, ("accuracy",), StoredConfig({}), 0)
 
@@ -66,7 +66,7 @@ def simulate_confirmation(
     """Simulate one study and its confirmation.
 
     Args:
-        rng: for everything random.
+        rng: generates all random numbers.
         gain: true gain of an architecture in accuracy, as a fraction.
         unevenness: standard deviation of the logarithm of the noise over the architectures.
     """

@@ -1,16 +1,16 @@
-"""How much faster the project's convolutions over small maps are on a CPU than torch's.
+"""Compare this project's convolutions of small maps on a CPU with torch's.
 
     python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
 networks   training steps of whole networks on images of 32×32, as in a trial, with torch's
            convolutions and with those of `spaces/kernels/small_convolutions.py`
-layers     a convolution alone, forward and backward, over maps of 1×1 to 16×16, wherever the
+layers     a single convolution, forward and backward, of maps of 1×1 to 16×16, where this
            project's form is used: depthwise with kernels of 3 to 9, pointwise with the widths of
            mobile networks
 
-Both are timed in turns on one thread in float32. Ratios are `torch's / ours`, above 1 where ours is
-faster; `slower` lists layers whose median is below the limit. The result states the machine,
-versions, rounds and quartiles.
+Both are timed in turns on one thread in float32. Ratios are `torch / ours`, above 1 where ours is
+faster; `slower` lists layers whose median is below `MIN_MEDIAN_RATIO`. The result states the
+machine, versions, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def list_convolutions() -> Iterator[tuple[str, dict[str, Any], tuple[int, int, i
 def measure_layer(
     kind: str, settings: dict[str, Any], shape: tuple[int, int, int], layout: str, rounds: int
 ) -> dict[str, Any]:
-    """A convolution, forward and backward; empty where torch's is used in any case."""
+    """Time a convolution, forward and backward; empty if torch's is used."""
     count, side, channels = shape
     conv = nn.Conv2d(channels, bias=False, **settings).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     x = torch.randn(count, channels, side, side).to(memory_format=LAYOUTS[layout])

@@ -1,13 +1,13 @@
-"""How fast the dashboard is with a hundred thousand trials: start, first plot, requests, memory.
+"""Measure the dashboard with a hundred thousand trials: start, first plot, requests, memory.
 
     python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
 
 A database of synthetic trials is written (random architectures of four stages, costs, several
-seeds, two epochs each), `attentune dashboard` is started on it as a user would, and asked over HTTP
-for what a browser asks: figures and texts of the pages, under many different filters, costs,
-colours and selections, first at rest and then while another process adds trials. Reported are the
-seconds until the server answers and until the first plot, the milliseconds of the requests, and the
-server's memory. The result states the machine, versions and numbers of requests.
+seeds, two epochs each), and `attentune dashboard` is started on it. Then the requests of a browser
+are sent over HTTP: for figures and texts of the pages, with many different filters, costs, colours
+and selections, first while the database does not change and then while another process adds trials.
+The result has the seconds until the server answers and until the first plot, the milliseconds of
+the requests, the server's memory, the machine, versions and numbers of requests.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ NAMES = ("se(r=4)", "se(r=16)", "eca", "cbam(r=8)", "ca(r=8)", "ca(r=32)", "ese"
 POSITIONS = ("residual", "mid", "pre", "post")
 STAGES = 4
 TRIALS_PER_ARCHITECTURE = 2
-"""On average."""
+"""Average number of trials of an architecture."""
 FIGURES = ("pareto", "three-objectives", "stages", "positions", "ratios", "main-effects",
            "importances", "hypervolume", "timeline", "learning-curves")  # fmt: skip
 TARGETS = {"first plot, s": 5.0, "p99, ms": 300.0, "memory, MiB": 1024.0, "start, s": 2.0}
 
 
 def generate_architectures(draw: random.Random) -> Iterator[str]:
-    """Yield random architecture texts without end."""
+    """Yield random architecture texts, infinitely many."""
     while True:
         text = "resnet18"
         for stage in range(1, STAGES + 1):
@@ -182,7 +182,7 @@ class Browser:
                 {"id": "timer", "property": "n_intervals", "value": 1},
                 {"id": "url", "property": "search", "value": ""},
             ],
-            "changedPropIds": ["tick.n_intervals"],
+            "changedPropIds": ["timer.n_intervals"],
             "state": [
                 {"id": "version", "property": "data", "value": ""},
                 {"id": "status", "property": "children", "value": ""},
@@ -208,7 +208,7 @@ class Browser:
 
 
 def generate_addresses(draw: random.Random) -> Iterator[Address]:
-    """Yield random states of the pages without end."""
+    """Yield random states of the pages, infinitely many."""
     while True:
         yield Address(
             cost=draw.choice(("params", "macs", "latency_ms")),

@@ -1,4 +1,4 @@
-"""The tables of `docs/search.md`, each from the result of one benchmark; see `docs_tables.py`."""
+"""Render the tables of `docs/search.md`, each from one result file; see `docs_tables.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 
 def render_search(result: Result) -> list[str]:
-    """Samplers and pruners on each table; "over" where half of the repetitions failed."""
+    """Samplers and pruners on each table; "over" if half of the repetitions failed."""
     lines = []
     for table in result["tables"]:
         rows = []

@@ -1,10 +1,10 @@
 """Write the tables of `docs/performance.md` and `docs/search.md` from committed results.
 
     python benchmarks/docs_tables.py              write them
-    python benchmarks/docs_tables.py --check      exit with 1 if the pages differ from that
+    python benchmarks/docs_tables.py --check      exit with 1 if the pages would change
 
-A table stands between `<!-- from loop.json -->` and `<!-- end -->`, which names a file under
-`benchmarks/results/`. The part of its name before the first `_`, `-` or `.` tells which function
+A table is written between `<!-- from loop.json -->`, which names a file in `benchmarks/results/`,
+and `<!-- end -->`. The part of the name before the first `_`, `-` or `.` determines which function
 renders it: `loop_gpu.json` is another table of `loop.py`.
 """
 
@@ -394,7 +394,7 @@ def render_result(file: str, results: Path) -> str:
 
 
 def fill_page(page: str, results: Path = RESULTS) -> str:
-    """The page with all tables written anew."""
+    """The page with its tables rendered from the results."""
     return BLOCK.sub(
         lambda block: f"{block[1]}{render_result(block['file'], results)}\n{block[3]}", page
     )

@@ -1,4 +1,4 @@
-"""The parts of `gpu_check.sh` that no other benchmark covers, each to one JSON file.
+"""The parts of `gpu_check.sh` that no other benchmark covers; each writes one JSON file.
 
     python benchmarks/gpu_check_parts.py graphs --data DIR --json FILE [--dry]
 
@@ -10,8 +10,8 @@ packing  epochs per second of 1, 2 and 4 workers on one GPU
 epochs   seconds of a CIFAR-10 epoch (ResNet-18, small stem) without and with each attention
 study    a search on CIFAR-10 for the time that is left, resumed by the next call; with as many
          workers as the part `packing` found best, if its result is there
-tables   the tabular benchmarks, `tables/*.toml`, and a sample of each that trains for longer, one
-         after another; each continues where the last call stopped
+tables   the tabular benchmarks, `tables/*.toml`, and a sample of each that trains for longer, in
+         turn; each continues where the last call stopped
 
 All results state the GPU, versions, precision and recipe. `--dry` runs on a CPU with a few images
 of an embedded data set, to test the parts themselves.
@@ -50,15 +50,15 @@ COMMON_ATTENTIONS = ("none", "se", "eca", "cbam", "ca")
 """Attentions with four timed epochs; all others have one."""
 SMALL_BACKBONE = "mobilenetv3_small_050"
 NUM_TABLE_PROCESSES = 14
-"""Processes that train a table. Its network is so small that they share a GPU well."""
+"""Processes that train a table; its network is so small that many can share a GPU."""
 TABLE_SEEDS = 3
 SAMPLE_SIZE, SAMPLE_EPOCHS_FACTOR = 15, 2.5
-"""Architectures of a table that train for longer, and how much longer."""
+"""Number of architectures of a table that train for longer, and factor of their epochs."""
 RECIPE = {"batch_size": 512, "stem": "small", "lr": 8e-3, "epochs": 9}
 
 
 class GPUBench:
-    """What the parts share: the device, the data, a recipe, and short settings for a dry run."""
+    """Device, data and recipe of all parts, with shorter settings for a dry run."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.dry = options, bool(options.dry)
@@ -76,7 +76,7 @@ class GPUBench:
 
     @property
     def seconds(self) -> float:
-        """Time for a search, without its start and its end."""
+        """Seconds for a search, without the time for its start and end."""
         return 30 if self.dry else max(30, self.options.seconds - 30)
 
     def train(self, text: str, seed: int, **changes: Any) -> Result:

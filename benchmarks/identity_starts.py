@@ -1,4 +1,4 @@
-"""Which form of an attention that starts as the identity trains best.
+"""Compare forms of attentions that start as the identity by how well they train.
 
     python benchmarks/identity_starts.py --json benchmarks/results/starts.json
 
@@ -8,9 +8,9 @@ with the published module and a = 0, which plug-ins use and which reads and writ
 more. The catalogue uses `doubled`, except for coordinate attention, whose two gates multiply.
 
 `test_resnet` is trained without attention and with each form in all blocks, on both embedded tasks,
-with several paired seeds. Gains, and differences to `doubled`, have their standard errors. Trials
-that the result file holds already, under the same recipe, are not repeated; `--minutes` limits the
-time; `--attentions`, `--forms` and `--tasks` choose a part.
+with several paired seeds. The result has gains and differences to `doubled`, with their standard
+errors. Trials that the result file already has, with the same recipe, are not repeated; `--minutes`
+limits the time; `--attentions`, `--forms` and `--tasks` choose a part.
 """
 
 from __future__ import annotations

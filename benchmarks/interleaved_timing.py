@@ -1,6 +1,6 @@
-"""Time alternatives in turns, so that disturbances of the machine affect all of them alike.
+"""Time alternatives in turns, so that disturbances of the machine affect all of them equally.
 
-A round runs all alternatives in the order A B C C B A, in which a steady drift cancels, and gives
+A round runs all alternatives in the order A B C C B A, so that a steady drift cancels, and gives
 one time for each. Ratios are computed within a round; their median and quartiles are the result.
 """
 

@@ -1,12 +1,12 @@
-"""Whether the ranks of a tabular benchmark stay when its architectures are trained for longer.
+"""Check whether the ranks of a tabular benchmark persist if its architectures train for longer.
 
     python benchmarks/long_training_ranks.py TABLE LONGER [TABLE LONGER …] --json FILE
 
-LONGER holds a sample of the same architectures, trained with more epochs
-(`train_tabular_benchmark.py --sample 15 --epochs …`). Reported is Spearman's correlation of the
+LONGER has a sample of the same architectures, trained with more epochs
+(`train_tabular_benchmark.py --sample 15 --epochs …`). The result has Spearman's correlation of the
 means over the seeds that both have, with a 95 % bootstrap interval over the architectures; and the
-standard deviation of the architectures beside the standard error of such a mean. Where the noise is
-as large as the differences, no ranks can agree.
+standard deviation of the architectures with the standard error of such a mean. If the noise is as
+large as the differences, ranks cannot agree.
 """
 
 from __future__ import annotations

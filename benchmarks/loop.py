@@ -1,4 +1,4 @@
-"""Images per second of the training loop, against the best bare loop and a plain PyTorch loop.
+"""Compare images per second of the training loop, the best bare loop and a plain PyTorch loop.
 
     python benchmarks/loop.py --json benchmarks/results/loop.json
     python benchmarks/loop.py --data ../cifar10 --threads 1 2
@@ -11,8 +11,8 @@ bare    the same network on one normalised batch on the device: forward pass, lo
 usual   PIL images, torchvision's transforms, a DataLoader, float32 (`pytorch_baseline.py`)
 
 Blocks of steps are timed in turns (`interleaved_timing.py`), in one process with one seed and one
-batch size. `ours / bare` is the share of the possible speed, `ours / usual` what a user gains. The
-result states the machine, versions, precision, threads, rounds and quartiles.
+batch size. `ours / bare` is the fraction of the possible speed, `ours / usual` the speed-up for a
+user. The result states the machine, versions, precision, threads, rounds and quartiles.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ MAX_RATIO = 16
 """Reduction ratio of the attentions; smaller where the narrowest block has fewer channels."""
 TARGET_RATIO = 0.95
 EPOCHS = 1000
-"""Enough that neither a schedule nor a loop ends during the measurement."""
+"""So many that no schedule and no loop ends during the measurement."""
 
 
 class TrainingLoops:
@@ -91,8 +91,8 @@ class TrainingLoops:
         ).to(self.device)
 
     def ours(self) -> Iterator[float]:
-        resident = DeviceData.of(self.data, self.device)
-        training = prepare_training(self.model(), resident, self.recipe, seed=0)
+        data = DeviceData.of(self.data, self.device)
+        training = prepare_training(self.model(), data, self.recipe, seed=0)
         return itertools.chain.from_iterable(map(training.train_steps, range(EPOCHS)))
 
     def usual(self) -> Iterator[float]:

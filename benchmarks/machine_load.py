@@ -1,4 +1,4 @@
-"""How much of the machine other processes use before and during a benchmark.
+"""Monitor how much of the machine other processes use before and during a benchmark.
 
     monitor = LoadMonitor.start(anyway=options.anyway)   watches two seconds; exits if it is busy
     for … in rounds:
@@ -6,8 +6,8 @@
         monitor.sample()                                 once a round, or about once a second
     result["busy"] = monitor.finish()                    exits if the machine was busy
 
-Other processes' use is what the whole machine spent computing (or lost to other guests of its host)
-minus what this process and its children spent. So it includes short-lived processes.
+The CPU time of other processes is that of the whole machine (including time stolen by other virtual
+machines) minus that of this process and its children. It therefore includes short-lived processes.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class LoadMonitor:
         now, last = self._read(), self._last
         self._last = now
         seconds = now.clock - last.clock
-        # The time of a child that was never waited for disappears with it: hence the lower bound.
+        # The difference can be negative, because the time of an unawaited child disappears with it.
         benchmark_seconds = max(0.0, now.benchmark - last.benchmark)
         other_seconds = max(0.0, now.machine - last.machine - benchmark_seconds)
         self.seconds += seconds
@@ -104,7 +104,7 @@ class LoadMonitor:
 
     @property
     def busy(self) -> bool:
-        """Whether that is more than allowed."""
+        """Whether `cores` is above `max_cores`."""
         return self.cores > self.max_cores
 
     def finish(self) -> bool:
@@ -145,7 +145,7 @@ def _benchmark_seconds() -> float:
 
 
 def _name_busiest(seconds: float, max_names: int = 3) -> str:
-    """Wait, and name the other processes that used the most CPU time meanwhile."""
+    """Wait for `seconds`, and name the other processes that used the most CPU time."""
     before = _other_processes()
     time.sleep(seconds)
     shares: Counter[str] = Counter()

@@ -57,7 +57,7 @@ class Moasha:
         self.spent = self.number = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
-        """As `Replay.run`; there is no recommendation before a trial has trained to its end."""
+        """As `Replay.run`; there is no recommendation before the first complete trial."""
         recommendations: list[tuple[int, str]] = []
         last = self.number + trials
         while self.spent < budget and self.number < last:
@@ -67,7 +67,7 @@ class Moasha:
         return recommendations
 
     def recommend(self) -> str:
-        """The architecture that a study of attentune would recommend after these trials."""
+        """The architecture that attentune would recommend after these trials."""
         return self.finals.recommend()
 
     def run_trial(self) -> None:

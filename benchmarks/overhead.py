@@ -1,15 +1,15 @@
-"""How long one more trial takes in a warm worker, beyond its training.
+"""Measure how long one more trial takes in a warm worker, beyond its training.
 
     python benchmarks/overhead.py --json benchmarks/results/overhead.json
 
 A small study is run with the components of `attentune search`: a worker process, the coordinator,
 Optuna's proposals, an SQLite file. Training is a few tiny steps. The fixed cost of a trial is the
-time from its start to the start of the next trial, less its epochs; but the excess of the first
-epoch over the later ones is part of the cost, because it happens once. This difference of two times
-varies by more than its size, so the median over all trials is reported. The first trials, which
-warm the worker up, are left out. The parts of the cost are timed in both processes; `rest` is what
-they do not explain, and negative where the coordinator and the worker work at the same time. The
-result states the machine, versions, rounds and quartiles.
+time from its start to the start of the next trial, minus its epochs; but the excess of the first
+epoch over the later ones is part of the cost, because it happens once. The noise of this difference
+is larger than its value, so the median over all trials is reported. The first trials, which warm
+up the worker, are left out. The parts of the cost are timed in both processes; `rest` is what they
+do not explain, and negative where coordinator and worker run at the same time. The result states
+the machine, versions, rounds and quartiles.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """A plain PyTorch loop to compare with: PIL images, torchvision's transforms, a DataLoader, Optuna.
 
-This is what a practitioner gets by putting a timm model into the loop of Optuna's PyTorch example;
-`loop.py`, `trials.py` and `accuracy.py` compare with it. As a program it trains a list of trials:
+It is the loop of Optuna's PyTorch example with a timm model; `loop.py`, `trials.py` and
+`accuracy.py` compare with it. As a program it trains a list of trials:
 
     python benchmarks/pytorch_baseline.py optuna SETTINGS.json RESULT.json
     python benchmarks/pytorch_baseline.py ray SETTINGS.json RESULT.json
 
-With Optuna they run one after another, in a study in SQLite; with Ray Tune one per core. Networks,
+With Optuna they run in sequence, in a study in SQLite; with Ray Tune one per core. Networks,
 images, their split, optimizer, learning rate and schedule are the same as in attentune.
 """
 
@@ -198,9 +198,8 @@ def run_with_ray(settings: BaselineSettings) -> dict[str, float]:
     gpu = 0.5 if settings.device.startswith("cuda") else 0.0
 
     def trainable(config: dict[str, Any]) -> None:
-        from attentune.benchmarks import (
-            pytorch_baseline,  # by name: Ray cannot pickle torch, which it uses
-        )
+        # Imported here, because Ray cannot pickle a function that refers to torch.
+        from attentune.benchmarks import pytorch_baseline
 
         number, text = config["trial"]
         pytorch_baseline.BaselineSettings(**fields).run(

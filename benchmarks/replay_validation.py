@@ -1,13 +1,14 @@
-"""Whether replayed searches behave as searches that train: both on one tabular benchmark.
+"""Check that replayed searches behave as searches that train, on one tabular benchmark.
 
     python benchmarks/replay_validation.py benchmarks/tables/cued_plain.json \\
         --study DATABASE NAME --json FILE
 
-Every `--study` must have been searched on the space, backbone and recipe of the table, with seeds
-that the table does not have; all of them with one sampler, pruner and number of trials. After each
-trial, the architecture that the study would have recommended is recorded, and how much worse it
-truly is than the best, by the table. The same is done with replays (`search_replays.py`) of the
-same sampler and pruner. If replays are realistic, the searches lie within their spread.
+Every `--study` must have the space, backbone and recipe of the table, and seeds that the table does
+not have; all must have the same sampler, pruner and number of trials. After each trial, the result
+has the regret of the architecture that the study would have recommended: the true accuracy of the
+best architecture minus that of the recommended one, both from the table. The same is done with
+replays (`search_replays.py`) of the same sampler and pruner. If replays are realistic, the regrets
+of the searches are within the range of those of the replays.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def replay_search(task: tuple[Path, str, int, int]) -> SearchHistory:
 
 
 def read_history(trials: list[TrialRecord], table: TabularBenchmark) -> SearchHistory:
-    """The history of a study that really trained."""
+    """The history of a study that was trained."""
     finals = FinalAccuracies()
     spent, recommendations = 0, []
     for trial in trials:

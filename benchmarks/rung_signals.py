@@ -1,14 +1,14 @@
-"""Which signal of an epoch predicts final accuracies best, from curves of tabular benchmarks.
+"""Compare how well signals of an epoch predict final accuracies, on curves of tabular benchmarks.
 
     python benchmarks/rung_signals.py --json benchmarks/results/rung_signals.json
 
 For each epoch, Spearman's correlation over the architectures of a table is computed between one
 seed's signal (validation accuracy of the averaged weights; mean training loss) and the mean final
-accuracy of the *other* seeds, and averaged over the seeds. So noise that the final accuracy of a
-trial shares with its earlier epochs does not count. The last epoch shows how well a complete trial
-predicts the other seeds. Intervals of 95 % are from a bootstrap over the architectures.
+accuracy of the *other* seeds, and averaged over the seeds. Noise that the final accuracy of a trial
+shares with its earlier epochs therefore does not count. The last epoch shows how well a complete
+trial predicts the other seeds. The 95 % intervals are from a bootstrap over the architectures.
 
-`rungs.py` trains, for signals that the tables do not hold.
+`rungs.py` trains networks, for signals that the tables do not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which signal of an early epoch predicts the end of a trial best, as a pruner needs it.
+"""Compare how well signals of early epochs predict the final accuracy, as a pruner needs it.
 
     python benchmarks/rungs.py --json benchmarks/results/rungs.json
 
@@ -6,11 +6,11 @@ Several architectures are trained on both embedded tasks and two backbones, with
 and the default recipe. After each epoch, the validation accuracy of the raw and of the averaged
 weights and the mean training loss are recorded. The same is done without a schedule (schedule-free
 AdamW, arXiv 2405.15682, if the package `schedulefree` is installed), and with complete schedules of
-fewer epochs. Reported is Spearman's correlation of each signal with the accuracy at the end of the
-full schedule, over all trials of a task and backbone; and, as an upper bound, the correlation of
-the final accuracies of one seed with those of the others.
+fewer epochs. The result has Spearman's correlation of each signal with the accuracy at the end of
+the full schedule, over all trials of a task and backbone; and, as an upper bound, the correlation
+of the final accuracies of one seed with those of the others.
 
-Trials that the result file holds already are not repeated.
+Trials that the result file already has are not repeated.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SCHEDULE_FREE = "schedule-free"
 SECONDS_BETWEEN_WRITES = 10.0
 """Seconds between two writes of the result file."""
 NUM_STATISTICS_BATCHES = 20
-"""Batches from which batch norm statistics are computed anew."""
+"""Number of batches from which batch norm statistics are recomputed."""
 MIN_TRIALS = 6
 """A correlation is computed from at least this many trials."""
 
@@ -88,7 +88,7 @@ def record_signals(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict
     recipe = Recipe.of(**fields)
     loaded = load_on_device(recipe, device)
     if kind == SCHEDULE_FREE:
-        # Its optimizer counts steps in Python, which a captured step would not do.
+        # The optimizer counts steps in Python, which does not work in a captured step.
         changes = {"schedule": "constant", "ema": 0.0, "decay": 0.0, "cuda_graph": False}
         recipe = recipe.model_copy(update=changes)
     elif kind != "full":
@@ -110,7 +110,7 @@ def record_signals(task: tuple[str, str, int, str, dict[str, Any], str]) -> dict
 
 
 def _train_schedule_free(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> list[float]:
-    """Validation accuracy after each epoch, at the averaged weights of the method."""
+    """Validation accuracy after each epoch, with the averaged weights of the method."""
     from schedulefree import AdamWScheduleFree
 
     data = loaded.data
@@ -137,7 +137,7 @@ def _train_schedule_free(text: str, seed: int, recipe: Recipe, loaded: LoadedDat
 
 @torch.no_grad()
 def _refresh_statistics(model: nn.Module, data: DeviceData, recipe: Recipe) -> None:
-    """Compute batch norm statistics at the averaged weights, with which no step has trained."""
+    """Recompute the batch norm statistics for the averaged weights."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -216,7 +216,7 @@ def _ceiling(ends: dict[tuple[str, int], float]) -> float | None:
 
 
 def list_missing(options: argparse.Namespace, done: Iterable[dict[str, Any]]) -> list[Any]:
-    """The tasks that are still to be trained, one seed after the other."""
+    """The tasks that are still to be trained, ordered by seed."""
     trained = {(t["data"], *_identify(t), t["kind"]) for t in done}
     kinds = [
         "full",

@@ -1,24 +1,25 @@
-"""How much training a search needs to find the best architecture, by replaying searches.
+"""Measure how much training a search needs to find the best architecture, by replaying searches.
 
     python benchmarks/search_replays.py benchmarks/tables/cued_plain.json --repetitions 100
     python benchmarks/search_replays.py TABLE --ways tpe/none nsga2/asha:first=0.3,eta=4
 
-A tabular benchmark holds all architectures of a small space with several seeds and full learning
-curves (`train_tabular_benchmark.py`). A replay is the search itself, sampler and pruner, one trial
-after another, with curves from the table instead of training; its cost is the number of epochs. The
-truth is an architecture's mean over the table's seeds. Each repetition deals new seed effects to
-the curves (`tabular_benchmark.ShuffledSeeds`). `additive/none@8` runs eight trials at a time, which
-end in their order. `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed. `random/oracle` is
-the pruner `front` with the true accuracies at its rungs: the most that a better judge could save.
+A tabular benchmark has all architectures of a small space with several seeds and full learning
+curves (`train_tabular_benchmark.py`). A replay runs the sampler and the pruner of a search, with
+curves from the table instead of training; its cost is the number of epochs. The true accuracy of an
+architecture is its mean over the table's seeds. Each repetition assigns new seed effects to the
+curves (`tabular_benchmark.ShuffledSeeds`). `additive/none@8` runs eight trials at a time, which end
+in the order of their starts. `moasha:first=0.25,eta=3` is Syne Tune's, if it is installed.
+`random/oracle` is the pruner `front` with the true accuracies at its rungs, an upper bound of what
+better predictions could save.
 
-Reported for each sampler/pruner, over the repetitions:
-regret      accuracy of the best architecture less that of the recommended one, in points, when the
+The result has, for each sampler/pruner, over the repetitions:
+regret      accuracy of the best architecture minus that of the recommended one, in points, when the
             budget is spent
 volume      hypervolume of the front that the study would show (by mean accuracy and parameters),
-            at true accuracies, as a share of the largest possible
+            at true accuracies, as a fraction of the largest possible
 after       the same, and the epochs spent, after the first `--trials` trials: what a pruner saves,
             and the difference to the same sampler without a pruner, if that is measured too
-epochs      median training until the recommendation is among the true best `--top`, and stays so;
+epochs      median epochs until the recommendation is among the true best `--top`, and remains so;
             at most the budget, so that a sampler that fails appears faster than it is
 speed-up    random search's epochs divided by these, with a 95 % bootstrap interval of the medians
 """
@@ -63,7 +64,7 @@ RANDOM = "random/none"
 
 
 class EmptyStore:
-    """A store that keeps nothing, and its repositories: a replay lives in memory."""
+    """A store that saves nothing, and its repositories. A replay needs no database."""
 
     @property
     def trials(self) -> EmptyStore:
@@ -114,18 +115,16 @@ class Replay:
         way, _, workers = way.partition("@")
         self.workers, self.running = int(workers or 1), deque[Proposal]()
         sampler, pruning, self.is_oracle = parse_way(way)
-        self.table, self.config = (
-            table,
-            StudyConfig(
-                backbone=table.backbone,
-                recipe=table.recipe,
-                space=table.space,
-                sampler=sampler,
-                pruning=pruning,
-                seed=repetition,
-                num_classes=10,
-                stages=len(table.bound_space.site_map.blocks),
-            ),
+        self.table = table
+        self.config = StudyConfig(
+            backbone=table.backbone,
+            recipe=table.recipe,
+            space=table.space,
+            sampler=sampler,
+            pruning=pruning,
+            seed=repetition,
+            num_classes=10,
+            stages=len(table.bound_space.site_map.blocks),
         )
         study = OptunaStudy(self.config.keys)
         self.record = StudyRecord(
@@ -247,7 +246,7 @@ def replay_search(task: tuple[Path, str, int, int, int, int, float]) -> dict[str
 
 
 def epochs_until_best(recommendations: Sequence[tuple[int, str]], best: Set[str]) -> int | None:
-    """Epochs from which on all recommendations are among `best`; None if the last one is not."""
+    """Epochs after which all recommendations are among `best`; None if the last one is not."""
     reached = None
     for spent, text in reversed(recommendations):
         if text not in best:
@@ -257,7 +256,7 @@ def epochs_until_best(recommendations: Sequence[tuple[int, str]], best: Set[str]
 
 
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Replay all ways on one table."""
+    """Replay all samplers and pruners on one table."""
     ways = list(dict.fromkeys([RANDOM, *options.ways]))
     table = load_table(path)
     table_epochs = len(table.ranked) * table.recipe.epochs
@@ -318,9 +317,9 @@ def summarise_runs(
 
 
 def compare_unpruned(way: str, by_way: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """What a pruner changes after the same number of trials, paired by repetition.
+    """Effect of a pruner after the same number of trials, paired by repetition.
 
-    The difference in hypervolume with its standard error, and the share of the epochs that are
+    The difference in hypervolume with its standard error, and the fraction of the epochs that is
     saved; empty if the sampler was not replayed without a pruner.
     """
     sampler, _, pruner = way.partition("/")

@@ -31,7 +31,7 @@ def make_trial_record(
     params: int | None = None,
     macs: int | None = None,
 ) -> TrialRecord:
-    """A trial as the database would hold it, with everything else unknown."""
+    """The record of a trial; all fields that are not arguments are None."""
     facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
     facts |= {
         "number": number,
@@ -70,7 +70,7 @@ class FinalAccuracies:
         return bool(self._trials)
 
     def means(self) -> dict[str, float]:
-        """By architecture, its mean accuracy less the seed effects."""
+        """By architecture, its mean accuracy minus the seed effects."""
         means, _, _ = self._estimate()
         return dict(zip(self._indices, means.tolist(), strict=True))
 

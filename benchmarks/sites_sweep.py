@@ -1,13 +1,13 @@
-"""Which of timm's backbones have sites for attention, and whether insertion there is correct.
+"""List which timm backbones have sites for attention, and check insertion there.
 
     python benchmarks/sites_sweep.py                       all names, or those still missing
     python benchmarks/sites_sweep.py --only 'resnet*'      some of them
 
 One line per name is appended to `results/sites_sweep.tsv`, so that a sweep continues where it was
 stopped; `results/sites_sweep.json` is the summary, with the machine and versions. With other
-versions, or another `discover.VERSION`, a sweep starts anew.
+versions, or another `discover.VERSION`, a sweep starts again from the beginning.
 
-Checked for each backbone with sites, at its own image size:
+Checks for each backbone with sites, at its own image size:
 
     formula     SE (r = 2, with biases) at all positions at once, on torch's meta device: the number
                 of parameters grows by the catalogue's formula, and all keys remain
@@ -57,7 +57,7 @@ Row = dict[str, Any]
 
 
 def examine(name: str) -> Row:
-    """Check one backbone; its line of the table."""
+    """Check one backbone; returns its line of the table."""
     start = time.perf_counter()
     row: Row = {"name": name, "size": native_size(name)}
     try:
@@ -204,16 +204,17 @@ IS_PASSED: dict[str, Callable[[str], bool]] = {
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
-    offered = [row for row in rows if not row["refused"]]
+    with_sites = [row for row in rows if not row["refused"]]
     return {
         "names": len(rows),
-        "with_sites": len(offered),
+        "with_sites": len(with_sites),
         "by_position": {
-            position: sum(int(row[position] or 0) > 0 for row in offered) for position in POSITIONS
+            position: sum(int(row[position] or 0) > 0 for row in with_sites)
+            for position in POSITIONS
         },
-        "with_own_attention": sum(int(row["own"] or 0) > 0 for row in offered),
+        "with_own_attention": sum(int(row["own"] or 0) > 0 for row in with_sites),
         "refused": dict(Counter(row["refused"] for row in rows if row["refused"]).most_common()),
-        **{check: count_outcomes(check, offered) for check in IS_PASSED},
+        **{check: count_outcomes(check, with_sites) for check in IS_PASSED},
         "seconds": round(sum(float(row["seconds"]) for row in rows)),
     }
 
@@ -285,6 +286,6 @@ def write_summary(path: Path, versions: dict[str, Any], rows: list[Row]) -> None
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as cache:  # Without results from earlier runs.
+    with tempfile.TemporaryDirectory() as cache:  # An empty cache has no results of earlier runs.
         os.environ["ATTENTUNE_CACHE"] = cache
         main()

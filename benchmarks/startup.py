@@ -1,11 +1,11 @@
-"""How long whole commands take that have next to nothing to do.
+"""Time whole commands that have very little to do.
 
     python benchmarks/startup.py --json benchmarks/results/startup.json
 
-Whole commands are timed in turns: as they are, with workers forked from a server that has imported
-torch and timm, and without garbage collection of what imports allocate; and `by itself`, with each
-worker a new process and Python's own garbage collection. The result states the machine, versions,
-rounds and quartiles.
+Commands are timed in turns: `ours`, with workers forked from a server that has imported torch and
+timm, and without garbage collection during imports; and `by itself`, where each worker is a new
+process with Python's default garbage collection. The result states the machine, versions, rounds
+and quartiles.
 """
 
 from __future__ import annotations

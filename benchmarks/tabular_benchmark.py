@@ -1,7 +1,7 @@
 """Tabular benchmarks: all architectures of a small space, with several seeds and learning curves.
 
-`train_tabular_benchmark.py` makes them. `TabularBenchmark` knows the cost and the true accuracy of
-an architecture, and `ShuffledSeeds` how a simulated trial of it goes.
+`train_tabular_benchmark.py` makes them. `TabularBenchmark` has the costs and the true accuracy of
+each architecture, and `ShuffledSeeds` the learning curves of simulated trials.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from attentune.studies.analysis.pareto import non_dominated
 Array = np.ndarray[Any, Any]
 
 TABLES = [Path(__file__).parent / "tables" / f"{name}_plain.json" for name in ("cued", "cluttered")]
-"""The tabular benchmarks that the repository holds."""
+"""The tabular benchmarks in the repository."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class TabularBenchmark:
         return self.volume(self.ranked)
 
     def hypervolume_share(self, means: Mapping[str, float]) -> float:
-        """Hypervolume at true accuracies of the front by estimates, as a share of the largest."""
+        """Hypervolume, at true accuracies, of the front of these estimates, as a fraction of the
+        largest."""
         return self.volume(self.find_front(means)) / self.largest_hypervolume
 
     def volume(self, texts: Sequence[str]) -> float:
@@ -116,9 +117,9 @@ class TabularBenchmark:
 
 
 def missing_trials(rows: Sequence[Mapping[str, Any]], seeds: int) -> list[tuple[str, int]]:
-    """The (architecture, seed) pairs that are still to be trained, one seed after the other.
+    """The (architecture, seed) pairs that are still to be trained, ordered by seed.
 
-    A baseline outside the space has one seed: replays run it once, and never again.
+    A baseline outside the space has one seed, because replays run it once.
     """
     return [
         (row["architecture"], seed)
@@ -194,12 +195,12 @@ class CurveComponents:
 
 
 class ShuffledSeeds:
-    """Simulated trials for one repetition, as many of each architecture as a search asks for.
+    """Simulated trials for one repetition, any number of them for each architecture.
 
-    With the table's own trials, a search that has seen all three seeds of an architecture would
-    know the truth, which is their mean. A simulated trial is therefore the sum of the mean of its
-    architecture, the effect of its seed (shared by all architectures, as it is when networks are
-    paired), and the residual of a trial of the table that is drawn at random.
+    With the table's own trials, a search that has run all seeds of an architecture would know the
+    true accuracy, which is their mean. A simulated trial is therefore the sum of the mean of its
+    architecture, the effect of its seed (the same for all architectures), and the residual of a
+    random trial of the table.
     """
 
     def __init__(self, table: TabularBenchmark, repetition: int) -> None:

@@ -6,9 +6,9 @@
 The first command writes `cued_plain.json` beside its settings, the second trains a sample of it for
 longer (`long_training_ranks.py` compares the two). The loop is that of a trial. Each trial is
 written when it ends, all trials of one seed before those of the next, so that training can be
-stopped at any time and continues where it was. Several kinds of machines may take part: trials on
-another kind than the first are listed under `elsewhere`, because what all trials of a seed share
-differs between machines; `TabularBenchmark` removes it.
+stopped at any time and continued later. Several kinds of machines may take part: trials on another
+kind than the first are listed under `elsewhere`, because seed effects differ between kinds of
+machines; `TabularBenchmark` removes this difference.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def train_trial(task: Task) -> Trial:
 
 
 def train_all(tasks: Sequence[Task], processes: int) -> Iterator[Trial]:
-    """Train all tasks, and yield trials as they end; a single process is this one."""
+    """Train all tasks, and yield trials as they end. With one process, train in this process."""
     if processes == 1:
         yield from map(train_trial, tasks)
         return

@@ -1,4 +1,4 @@
-"""Trials per hour of whole searches, against the same trials made with Optuna or Ray Tune.
+"""Compare trials per hour of whole searches with the same trials run by Optuna or Ray Tune.
 
     python benchmarks/trials.py --json benchmarks/results/trials.json
     python benchmarks/trials.py --data ../cifar10 --backbones resnet18 --trials 20
@@ -6,13 +6,13 @@
 ours     `attentune search` in its own process, two workers on a CPU: start-up, calibration,
          proposals, training, evaluation, checkpoints, database
 optuna   the same architectures with the same images, split, epochs, batch size, optimizer, learning
-         rate and schedule in the loop of `pytorch_baseline.py`, one trial after another on all
-         cores, with Optuna's study in an SQLite file
-ray      that loop under Ray Tune, two trials at a time; left out where Ray is not installed
+         rate and schedule in the loop of `pytorch_baseline.py`, in sequence on all cores, with
+         Optuna's study in an SQLite file
+ray      that loop under Ray Tune, two trials at a time; left out if Ray is not installed
 
 Speed counts only at equal accuracy: if our final accuracy, paired by architecture, is lower by more
 than two standard errors of the difference, the comparison is void. Images are decoded beforehand in
-all cases. The result states the machine, versions, rounds and spread.
+all cases. The result states the machine, versions, rounds and quartiles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether zero-cost proxies of untrained networks rank architectures better than their size does.
+"""Compare zero-cost proxies of untrained networks with network size as predictors of accuracy.
 
     python benchmarks/zero_cost_proxies.py --json benchmarks/results/proxies.json
 
@@ -12,22 +12,22 @@ grad norm  sum of the norms of the layers' gradients (Abdelfattah et al., arXiv 
 snip       Σ|w·∂L/∂w| (Lee et al., arXiv 1810.02340)
 naswot     log-determinant of the kernel of all ReLUs' codes (Mellor et al., arXiv 2006.04647)
 
-The sums are over the weights of convolutions and linear layers, as in Abdelfattah et al.'s code. A
-trial begins with attention that is the identity, behind a batch norm of scale zero: no gradient
-reaches it, and the ReLUs of SE and CBAM, which naswot counts, are off. All scores are therefore
-also computed for the opened network: gates as published, those scales 1. Synflow cannot see
-attention even then, because at absolute weights all gates saturate.
+The sums are over the weights of convolutions and linear layers, as in Abdelfattah et al.'s code. At
+the start of a trial, attention is the identity and follows a batch norm of scale zero. No gradient
+reaches it, and the ReLUs of SE and CBAM, which naswot counts, output zero. All scores are therefore
+also computed for the `opened` network, with gates as published and with 1 for those scales. Synflow
+does not depend on attention even then, because with absolute weights all gates saturate.
 
 Controls are the number of parameters, the number of attention modules, and a rank regression on
-both that predicts each architecture from all others. `loss of epoch 2` and so on are what one trial
-shows, compared with the truth from the other seeds.
+both that predicts each architecture from all others. `loss of epoch 2` and so on are signals of one
+trial, compared with the mean accuracy of the other seeds.
 
-Reported for each score, with 95 % bootstrap intervals over the architectures:
+The result has for each score, with 95 % bootstrap intervals over the architectures:
 rho                     Spearman's correlation with the truth, the mean accuracy over the seeds
-against_better_control  this less the correlation of the better one of the first two controls
+against_better_control  rho minus that of the better one of the first two controls
 beyond_controls         partial rank correlation, given the ranks of the controls
-as well as the number of `distinct` values, and `seconds` for all initialisations of an
-architecture, without building it. A score that is equal for all architectures has no correlation.
+and the number of `distinct` values, and `seconds` for all initialisations of an architecture,
+without building it. A score that is equal for all architectures has no correlation.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def score_controls(table: TabularBenchmark, truth: Array) -> dict[str, Score]:
 
 
 def score_trials(table: TabularBenchmark, epoch_seconds: float) -> dict[str, Score]:
-    """What one trial shows, compared with the mean of the other seeds."""
+    """Signals of one trial, compared with the mean accuracy of the other seeds."""
     accuracy = np.array([table.rows[text].accuracy[:, -1] for text in table.ranked]).T
     losses = np.array([table.rows[text].train_loss for text in table.ranked]).T
     other_seeds = (accuracy.sum(axis=0) - accuracy) / (len(accuracy) - 1)

@@ -1,6 +1,7 @@
-"""The backbones of the tables: timm's ResNet with a block a stage, for images of 36 pixels.
+"""The backbones of the tables: timm's ResNet with one block per stage, for images of 36 pixels.
 
-A 3×3 stem of stride 2 and no pooling, hence maps of 18, 9, 5 and 3. `resnet6` has 16, 32, 64 and
+The stem is a 3×3 convolution of stride 2 without pooling, so the maps have sides of 18, 9, 5 and 3.
+`resnet6` has 16, 32, 64 and
 128 channels and 0.31 M parameters, `resnet6_050` half of the channels and 0.08 M. They are small
 enough for attention to matter on the embedded tasks, where timm's own test networks learn about as
 much without; the narrower one learns them more slowly. To use them, register them:
@@ -42,11 +43,11 @@ def _resnet6(channels: tuple[int, int, int, int], options: dict[str, Any]) -> Re
 
 @register_model  # type: ignore[untyped-decorator, unused-ignore]
 def resnet6(**options: Any) -> ResNet:
-    """As timm calls it; there are no pretrained weights."""
+    """The entry point for timm; there are no pretrained weights."""
     return _resnet6((16, 32, 64, 128), options)
 
 
 @register_model  # type: ignore[untyped-decorator, unused-ignore]
 def resnet6_050(**options: Any) -> ResNet:
-    """Half as wide."""
+    """`resnet6` with half the channels."""
     return _resnet6((8, 16, 32, 64), options)
