@@ -1,16 +1,16 @@
 """Find the blocks of a backbone in a trace of its forward pass.
 
 A *block* is a module that joins maps: one that itself adds a shortcut to a branch or, in backbones
-without additions, one that concatenates new maps to old ones. Modules of the same path pattern
+without additions, one that concatenates new maps with old ones. Modules of the same path pattern
 (`blocks.*.*`) are blocks too, whether they join maps or not: in MobileNetV2 only ten of seventeen
 blocks add. A sum of parallel convolutions that one kernel could replace (RepVGG, MobileOne, the
-positional encodings of DaViT) counts only in backbones without other additions, and then the
-numbered module around it is the block.
+positional encodings of DaViT) counts only in backbones without other additions; the block is then
+the numbered module around it.
 
-In backbones that join nothing, the numbered modules of one pattern are the blocks, and in a plain
-chain of layers (VGG) every spatial convolution with its norm and activation. The part that timm
-calls `stem` or `patch_embed`, and modules that receive the image and join nothing, are no blocks if
-there are others.
+In backbones without joins, the numbered modules of one pattern are the blocks; in a plain chain of
+layers (VGG), every spatial convolution with its norm and activation is one. If there are other
+blocks, these do not include the part that timm calls `stem` or `patch_embed`, nor modules that
+receive the image and join nothing.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def returns_one_map(trace: Trace, call: ModuleCall) -> bool:
 def follow_norm_and_activation(trace: Trace, value: int) -> tuple[int, ModuleCall | None]:
     """Follow a value through the batch norm and activation that read it next.
 
-    Returns the last one's output and call; `value` itself and None if there are none.
+    Returns:
+        Output and call of the last of them; `value` itself and None if there are none.
     """
     last_call = None
     while call := _next_layer(trace, value):
@@ -124,7 +125,7 @@ _MIXING_OPERATORS = {
     *("avg_pool2d", "max_pool2d_with_indices", "_adaptive_avg_pool2d"),
     *("upsample_bilinear2d", "upsample_nearest2d"),
 }
-"""Operators that mix channels or locations, so that neither a norm nor an activation has them."""
+"""Operators that mix channels or locations, which norms and activations do not do."""
 
 
 def _next_layer(trace: Trace, value: int) -> ModuleCall | None:
@@ -169,8 +170,8 @@ def _adding_blocks(trace: Trace) -> list[BlockModules]:
         calls = _outermost(_siblings(trace, around_sums))
         return [as_block_modules(trace, call) for call in calls]
     paths = {call.path for call in _siblings(trace, owners)}
-    # In DLA and EfficientViT some siblings do not add, but contain modules that do: these are the
-    # blocks, and not the modules around them.
+    # In DLA and EfficientViT some siblings do not add, but contain modules that do. The inner
+    # modules are the blocks, not the modules around them.
     holders = paths & {parent for path in owners for parent in parents(path)} - owners
     paths |= {path for path in owners if not holders.isdisjoint(parents(path))}
     paths -= holders
@@ -194,8 +195,8 @@ def _concatenating_blocks(trace: Trace) -> list[BlockModules]:
         if (call := trace.calls[op.call]).path and could_be_block(trace, call)
     }
     calls = _siblings(trace, owners)
-    # A dense stage concatenates the results of its layers, which concatenate too: the layers are
-    # the blocks.
+    # A dense stage concatenates the outputs of its layers, which concatenate too. In this case the
+    # layers are the blocks.
     holders = {parent for call in calls for parent in parents(call.path)}
     return [BlockModules(call) for call in calls if call.path not in holders]
 

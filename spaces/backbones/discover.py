@@ -3,11 +3,11 @@
 `find_sites("resnet18")` builds the backbone without memory for its weights (torch's meta device),
 traces it on one image of its own size, reads stages and blocks from the trace (`stages.py`), and
 finds the positions of each block (`positions.py`). On images of other sizes the sites are the same,
-and only their maps differ. No class of timm is known by name, with one exception that a trace
-cannot show: the order of Hiera's tokens (`hiera.py`).
+and only the sizes of their maps differ. Nothing depends on the classes of timm, with one exception
+that a trace cannot show: the order of Hiera's tokens (`hiera.py`).
 
-A pass takes between some hundredths of a second and a second, so results are cached, in the process
-and on disk (see `cache_folders`), by timm's version and by `VERSION` below.
+A pass takes up to a second, so results are cached, in the process and on disk (see
+`cache_folders`), by timm's version and by `VERSION` below.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .timm_compat import (
 from .trace import ModuleCall, Operator, Trace, layout_of, map_shape, trace_model
 
 VERSION = 4
-"""Version of the cached results. Raise it with every change that finds other sites."""
+"""Version of the cached results. Raise it with every change of the sites that are found."""
 
 
 _MIN_LAST_MAP_LOCATIONS = 16
@@ -185,8 +185,8 @@ def _resize(
 ) -> SiteMap:
     """The same sites on images of another size, where only the sizes of the maps differ.
 
-    They are not discovered anew: on tiny images several stages can have maps of one size, and it
-    can be ambiguous which tensors are maps.
+    They are not discovered again, because on tiny images several stages can have maps of one size,
+    and it can be ambiguous which tensors are maps.
     """
     own_attention = native.own_attention if strip_attention else ()
     strides = native.stem_strides if stem == "small" else ()
@@ -207,7 +207,13 @@ def _resize(
 def _change_backbone(
     model: nn.Module, own_attention: tuple[str, ...], strides: tuple[str, ...]
 ) -> None:
-    """Remove a backbone's own attention and shrink its stem, in place; both by paths."""
+    """Remove a backbone's own attention and shrink its stem, in place.
+
+    Args:
+        model: the backbone.
+        own_attention: paths of the attention modules to remove.
+        strides: paths of the layers of the stem to shrink.
+    """
     strip_own_attention(model, own_attention)
     shrink_stem(model, strides)
 
@@ -216,7 +222,7 @@ def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[n
     """Build a backbone and trace it."""
     timm, name = import_timm(), backbone.partition(".")[0]
     failure: Exception | None = None
-    # A few models depend on the values of tensors, which tensors on the meta device do not have.
+    # A few models depend on values of tensors, and tensors on the meta device have none.
     for device in ("meta", "cpu"):
         try:
             with torch.device(device):
@@ -264,7 +270,7 @@ def _list_sites(trace: Trace, stages: BackboneStages) -> tuple[Site, ...]:
         points = BlockPositions(trace, block, finder).find_points()
         if block is last_blocks[block.stage]:
             stage_call = stages.stage_calls[block.stage]
-            # HRNet's stages return several maps: they have no position `stage`.
+            # HRNet's stages return several maps and therefore have no position `stage`.
             single = stage_call is None or _returns_one_value(stage_call)
             end = finder.find_point(stage_call.outputs[0]) if stage_call and single else None
             if end := end or (points.get("post") if single else None):
@@ -319,7 +325,7 @@ def _stem_strides(trace: Trace, stages: BackboneStages) -> tuple[str, ...]:
 
 
 def _stride(layer: nn.Module) -> int:
-    stride = getattr(layer, "stride", 2)  # Only asked of layers that shrink the map.
+    stride = getattr(layer, "stride", 2)  # The layer shrinks the map, so 2 is a lower bound.
     return max(stride) if isinstance(stride, tuple) else int(stride)
 
 
@@ -357,8 +363,8 @@ def _is_gate(trace: Trace, call: ModuleCall, op: Operator) -> bool:
 
 
 def _cache_file(name: str, *key: object) -> Path:
-    question = repr((source_version(name), VERSION, name, *key))
-    digest = hashlib.sha256(question.encode()).hexdigest()[:24]
+    full_key = repr((source_version(name), VERSION, name, *key))
+    digest = hashlib.sha256(full_key.encode()).hexdigest()[:24]
     return cache_folder("sites") / f"{digest}.json"
 
 
@@ -366,7 +372,7 @@ def _read_cache(file: Path, backbone: str) -> SiteMap | None:
     try:
         return site_map_from_json({**json.loads(file.read_text()), "backbone": backbone})
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # The file is absent or damaged, and will be written.
+        return None  # The file is absent or damaged, and will be written again.
 
 
 def _write_cache(file: Path, site_map: SiteMap) -> None:
@@ -374,4 +380,4 @@ def _write_cache(file: Path, site_map: SiteMap) -> None:
         with atomic_write(file) as draft:
             draft.write_text(json.dumps(site_map_to_json(site_map)), "utf-8")
     except OSError:
-        pass  # A read-only cache costs time only.
+        pass  # Without a cache, discovery only takes longer.

@@ -1,4 +1,4 @@
-"""The token order of Hiera, whose maps are tokens in the backbone's own order.
+"""The order of Hiera's tokens, by which maps can be restored from them.
 
 Ryali et al., "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles", ICML 2023,
 arXiv 2306.00989. Its blocks compute on tokens (N, L, C) sorted by mask units, so that pooling is a
@@ -7,8 +7,8 @@ A trace shows tokens only, but the backbone can restore the map: `reroll(x, bloc
 (N, H, W, C) of the tokens that a block returned, and `reroll.schedule[block]` holds its size.
 
 The layout of such a map is `NLC`, a space, and the number of the first block whose tokens have that
-order. Tokens form a map only if there is one for every location, and so not if patches are dropped
-in training. This is the only file that knows about the class.
+order. Tokens form a map only if there is one for every location, which is not so if patches are
+dropped in training. No other file depends on this class.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def mark_maps(trace: Trace, model: nn.Module) -> None:
     backbone = _find_backbone(model)
     if backbone is None or backbone.patch_drop_rate:
         return
-    layouts: dict[int, tuple[Layout, tuple[int, ...]]] = {}  # By number of tokens.
+    # Layout and grid by number of tokens.
+    layouts: dict[int, tuple[Layout, tuple[int, ...]]] = {}
     for block in range(len(backbone.blocks)):
         grid = _map_size(backbone, block)
         layouts.setdefault(math.prod(grid), (f"{NLC} {block}", grid))

@@ -29,8 +29,8 @@ addition is of tokens, as after Swin's MLP, this is the addition of maps behind 
 A position exists only if its map is the output or input of a module. So windows that the block
 itself reassembles (SAM) have no `residual`, and a block that cuts its input into windows before any
 module reads it (Swin V2) has no `pre`. Blocks that compute on tokens throughout (DaViT, PVT) have
-only `post`. `mid` needs a convolution that everything passes: with a gate around it (MambaOut)
-there is none.
+only `post`. `mid` needs a convolution on every path through the branch: a block with a gate around
+it (MambaOut) has none.
 """
 
 from __future__ import annotations
@@ -66,9 +66,13 @@ class HookPoint:
 
 
 class HookPointFinder:
-    """Finds the module whose output or input is a given value, for all operators that read it.
+    """Finds the module whose output or input is a value, for all operators that read it.
 
-    The result depends on the value alone, and not on the block, so that one point has one anchor.
+    The result depends on the value alone, not on the block, so that one point has one anchor.
+
+    Args:
+        trace: of the backbone.
+        stages: of the backbone; their blocks are preferred as anchors.
     """
 
     def __init__(self, trace: Trace, stages: BackboneStages) -> None:
@@ -217,7 +221,8 @@ class BlockPositions:
 
     @property
     def residual(self) -> HookPoint | None:
-        """End of the branch; before a scaling (layer scale, skip gain) that no module returns."""
+        """The end of the branch, or the point before a scaling (layer scale, skip gain) that no
+        module returns."""
         if not self._branch:
             return None
         value = self._end
@@ -258,8 +263,8 @@ class BlockPositions:
     def _convolution(self, op: Operator, after: HookPoint) -> Convolution | None:
         """The layer that ran `op`, if the point is its output after norm and activation.
 
-        Only layers with an odd square kernel, a stride of 1 or 2 and padding: a dilated convolution
-        with the same stride then returns a map of the same size.
+        None unless the layer has an odd square kernel, a stride of 1 or 2 and padding, so that a
+        dilated convolution with the same stride returns a map of the same size.
         """
         layer = self.trace.calls[op.call]
         module, values = layer.module, (*layer.inputs, *layer.outputs)
@@ -360,9 +365,9 @@ class BlockPositions:
         """
         for index in ops:
             for value in self.trace.ops[index].inputs:
-                maker = self.trace.values[value].op
-                computed = maker is not None or value in self.call.inputs
-                if computed and maker not in ops:
+                producer = self.trace.values[value].op
+                computed = producer is not None or value in self.call.inputs
+                if computed and producer not in ops:
                     yield value, index
 
     def _all_pass(self, value: int, ops: set[int]) -> bool:

@@ -1,7 +1,7 @@
 """Pretrained weights for a plain backbone: from the hub's cache, the hub, or a local file.
 
-timm asks the hub before it reads the hub's cache, and without a network it retries for most of a
-minute. Here a cached file is used without asking, and a hub whose name cannot be resolved is
+timm contacts the hub before it reads the hub's cache, and without a network it retries for most of
+a minute. Here a cached file is used without a request, and a hub whose name cannot be resolved is
 reported at once.
 """
 
@@ -44,8 +44,8 @@ def pretrained_backbone(backbone: str, file: Path | None = None, **options: Any)
         )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        what = f"the weights in {file}" if file else f"the pretrained weights of {backbone}"
-        raise AttentuneError(f"{what} could not be loaded: {reason}") from error
+        subject = f"the weights in {file}" if file else f"the pretrained weights of {backbone}"
+        raise AttentuneError(f"{subject} could not be loaded: {reason}") from error
     return model
 
 
@@ -58,7 +58,7 @@ def _pretrained_config(backbone: str) -> Any:
 
 
 def _find_cached(backbone: str) -> Path | None:
-    """The published weights in the hub's cache; None if they are not there."""
+    """The file of the published weights in the hub's cache; None if there is none."""
     config = _pretrained_config(backbone)
     if not config.hf_hub_id or config.custom_load:
         return None

@@ -9,9 +9,9 @@
       b1     128  28×28  ● 64↑  ●    ●         ●         ●
       b2     128  28×28  ●      ●    ●         ●         ●     ●
 
-Positions are listed in the order in which the map passes them. Equal blocks of a stage share a
-line, even with other blocks between them, and in a stage of many kinds so do blocks that differ in
-numbers only. So a hundred blocks fit on one screen.
+Positions are listed in the order of the forward pass. Equal blocks of a stage share a line, even
+with other blocks between them. In a stage with many kinds of blocks, those that differ in numbers
+only share a line too, so that a hundred blocks fit on one screen.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def draw_sites(site_map: SiteMap) -> str:
     return "\n".join([*lines, "", *_legend(site_map, lines)])
 
 
-def _pluralise(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _pluralise(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _stage_names(site_map: SiteMap) -> dict[int, str]:
-    """By stage the module around its blocks; or its blocks, if stages share such a module."""
+    """By stage, the path of the module around its blocks; of its blocks if stages share it."""
     paths = {
         stage: [site_map.block_path(stage, block) for block in range(1, number + 1)]
         for stage, number in site_map.blocks.items()
@@ -184,8 +184,9 @@ def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
         outside = [
             path for path in own_paths if not any(_is_inside(path, block) for block in blocks)
         ]
-        also = f", {len(outside)} outside the blocks" if outside else ""
+        outside_note = f", {len(outside)} outside the blocks" if outside else ""
         yield (
-            f"own: the backbone's own attention, {_pluralise(len(own_paths), 'module')}{also};\n"
+            f"own: the backbone's own attention, {_pluralise(len(own_paths), 'module')}"
+            f"{outside_note};\n"
             f"     {site_map.backbone}(attention=none) removes it."
         )

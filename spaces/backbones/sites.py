@@ -17,7 +17,7 @@ from ..attentions.entry import Convolution
 from ..attentions.registry import get_attention
 
 Anchor = tuple[str, ...]
-"""How to hook a point of the network, see `positions.py`."""
+"""How to hook a point of the network; see `positions.py`."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class SiteMap:
             sites = self.sites_at(place, insertion.position)
             if not sites:
                 raise ArchitectureError(self._explain_missing(place, insertion.position))
-            selected.update({site.anchor: self._accepting(insertion, site) for site in sites})
+            selected.update({site.anchor: self._accepting_alias(insertion, site) for site in sites})
         r = insertion.settings.get("r")
         narrowest = min(selected.values(), key=lambda site: site.channels)
         if isinstance(r, int) and not isinstance(r, bool) and r > narrowest.channels:
@@ -152,7 +152,7 @@ class SiteMap:
             )
         return sorted(selected.values(), key=lambda site: self._order[site.anchor])
 
-    def _accepting(self, insertion: Insertion, site: Site) -> Site:
+    def _accepting_alias(self, insertion: Insertion, site: Site) -> Site:
         """The site, or an alias of it, that accepts the attention; else ArchitectureError."""
         if site.accepts(insertion.attention):
             return site

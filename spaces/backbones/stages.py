@@ -2,9 +2,9 @@
 
 `blocks.py` finds the blocks. A *stage* is the outermost numbered module around a block (`layer1`,
 `blocks.3`, `stages.0`). If that gives more than ten stages (SelecSLS, ConvMixer), modules further
-out are taken. If one module holds all blocks, a stage ends where the size of the map changes. A
-sibling of the stages that contains no block, because it computes on tokens (CAFormer's last two),
-is a stage of one block.
+out are the stages. If one module contains all blocks, a stage ends where the size of the map
+changes. A sibling of the stages that contains no block, because it computes on tokens (CAFormer's
+last two), is a stage of one block.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .blocks import (
 from .trace import ModuleCall, Trace
 
 _MAX_STAGES = 10
-"""GhostNet has ten. Where there seem to be more, every block has a name of its own."""
+"""GhostNet has ten stages. If there seem to be more, the modules are blocks, not stages."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _number_blocks(trace: Trace, pairs: Sequence[tuple[BlockModules, str]]) -> B
 
 
 def _containers(paths: Iterable[str]) -> list[str]:
-    """For every block the path of the module around it that is its stage."""
+    """For every block, the path of the module that is its stage."""
     containers = [_container(path) for path in paths]
     while len(set(containers)) > _MAX_STAGES:
         depth = max(path.count(".") for path in containers)
@@ -117,7 +117,7 @@ def _container(path: str) -> str:
 def _siblings_without_blocks(
     trace: Trace, blocks: Sequence[BlockModules], stages: set[str]
 ) -> list[ModuleCall]:
-    """Siblings of the stages that contain no block; single layers, as DLA's first two, are none."""
+    """Siblings of the stages without blocks, except single layers such as DLA's first two."""
     patterns = {blank_numbers(path) for path in stages if is_numbered(path)}
     paths = [block.call.path for block in blocks]
     known = stages | {parent for path in paths for parent in (path, *parents(path))}

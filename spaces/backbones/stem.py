@@ -8,8 +8,8 @@ stem changes all layers before the first block that shrink the map:
     any other convolution    stride 1, kernel at most 3×3 (as usual on CIFAR)
 
 With pretrained weights (`keep_kernels`) kernels keep their size, and only strides change. A smaller
-kernel is the centre of the larger one, scaled by the ratio of the sides: so it has the spread of
-the backbone's own initialisation, and draws nothing from the random generator.
+kernel is the centre of the larger one, scaled by the ratio of the sides. It therefore has the
+variance of the backbone's own initialisation, and uses no random numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Stem = Literal["native", "small"]
-"""Which stem a network has. This module imports torch only to change one."""
+"""The stem of a network. This module imports torch only when a stem is changed."""
 
 
 def shrink_stem(model: nn.Module, layers: Iterable[str], *, keep_kernels: bool = False) -> None:
@@ -46,17 +46,18 @@ def _shrink_convolution(convolution: nn.Conv2d, keep_kernel: bool) -> None:
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     is_patch_embedding = 1 < kernel <= stride
     stride = stride // 2 if is_patch_embedding else 1
-    # TensorFlow's "same" padding is computed when the layer runs, and not by `padding`.
+    # TensorFlow's "same" padding is computed when the layer runs; `padding` is then 0.
     pads_dynamically = not is_patch_embedding and convolution.padding in ((0, 0), 0)
     if not keep_kernel:
-        kernel = _crop_kernel(convolution, kernel // 2 if is_patch_embedding else min(kernel, 3))
+        kernel = kernel // 2 if is_patch_embedding else min(kernel, 3)
+        _crop_kernel(convolution, kernel)
     convolution.stride = (stride, stride)
     if not pads_dynamically:
         convolution.padding = ((kernel - stride) // 2,) * 2
 
 
-def _crop_kernel(convolution: nn.Conv2d, side: int) -> int:
-    """Crop the kernel to its centre if it is larger than `side`; the side that was asked for."""
+def _crop_kernel(convolution: nn.Conv2d, side: int) -> None:
+    """Crop the kernel to its centre of `side` × `side` if it is larger."""
     import torch
     from torch import nn
 
@@ -67,4 +68,3 @@ def _crop_kernel(convolution: nn.Conv2d, side: int) -> int:
             window = convolution.weight[:, :, first : first + side, first : first + side]
             convolution.weight = nn.Parameter((window * (old_side / side)).contiguous())
         convolution.kernel_size = (side, side)
-    return side

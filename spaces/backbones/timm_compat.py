@@ -1,10 +1,9 @@
-"""Import timm, and answer questions about its models: all other code calls `import_timm`.
+"""Import timm, and look up facts about its models. All other code imports timm by `import_timm`.
 
-torchvision's wheel on the registry is built for CUDA. Beside a CPU build of torch its compiled
-operators cannot load, and importing it, hence importing timm, fails with `operator
-torchvision::nms does not exist`. timm uses none of those operators, so on exactly that error their
-two schemas are declared and the import is tried again; wherever the native import works, nothing
-is touched.
+torchvision's wheel on PyPI is built for CUDA. With a CPU build of torch its compiled operators
+cannot be loaded, and importing it, and thereby timm, fails with `operator torchvision::nms does not
+exist`. timm uses none of those operators. Therefore, on exactly this error, their two schemas are
+declared and the import is tried again. Where the import works, nothing is changed.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ def _import_timm() -> Any:
         _declare_operators()
         importlib.import_module("torchvision")
     except ImportError:
-        pass  # timm itself says what it misses
+        pass  # Importing timm then raises an error that names what is missing.
     return importlib.import_module("timm")
 
 
 @cache
 def _declare_operators() -> Any:
-    # The library must stay alive, or its declarations go with it: hence the cache.
+    # The cache keeps the library alive, because its declarations are deleted with it.
     from torch.library import Library
 
     library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]

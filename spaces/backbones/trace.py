@@ -151,7 +151,7 @@ class ModuleCall:
 
 
 class Trace:
-    """The record of one forward pass, see the head of this file."""
+    """The record of one forward pass; see the head of this file."""
 
     def __init__(self) -> None:
         self.values: list[TracedValue] = []
@@ -217,7 +217,7 @@ class Trace:
         return value
 
     def values_at_same_point(self, value: int) -> Iterator[int]:
-        """The root of the value, and its aliases one after the other."""
+        """The root of the value, then its aliases in order."""
         value = self.root(value)
         yield value
         while len(readers := self.values[value].readers) == 1:

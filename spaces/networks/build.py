@@ -50,19 +50,19 @@ class InsertedAttention:
 
 @dataclass(frozen=True)
 class InsertedAttentions:
-    """What `insert_all` has put into a network.
+    """The attentions that `insert_all` has inserted into a network.
 
     Attributes:
-        attentions: in the order of the placements, without those that lie behind the last feature
-            of a feature extractor.
-        removers: functions that take them out again, in any order.
+        attentions: in the order of the placements, without those behind the last feature of a
+            feature extractor.
+        removers: functions that remove them, to be called in any order.
     """
 
     attentions: tuple[InsertedAttention, ...]
     removers: tuple[Remover, ...]
 
     def remove(self) -> None:
-        """Take all of them out of the network again."""
+        """Remove all of them from the network."""
         for remove in self.removers:
             remove()
 
@@ -88,7 +88,7 @@ def create_model(
         num_classes: number of outputs of the classifier.
         stem: `native`, or `small` for images much smaller than the backbone was made for.
         image_size: side of the square images in pixels; default: the backbone's own size. It
-            matters to backbones whose weights depend on it, and to attentions that do.
+            matters to backbones and attentions whose weights depend on it.
         seed: seed of all initial weights; None draws them from torch's global generator.
         **timm_kwargs: further arguments of `timm.create_model`. With `features_only=True`,
             attention behind the last feature is left out together with the head.
@@ -218,7 +218,7 @@ def insert_all(
         if model_anchor := locator.find_anchor(anchor):
             containers[anchor], group_removers = insert_attentions(model, model_anchor, group)
             removers += group_removers
-            expected += sum(map(_count_parameters, group.values()))  # checked by their formulas
+            expected += sum(map(_count_parameters, group.values()))
     sizes_after = _state_sizes(model)
     if sum(sizes_after.values()) != expected or not sizes_before.keys() <= sizes_after.keys():
         raise AttentuneError(
@@ -233,7 +233,7 @@ def insert_all(
 
 
 def _name_children(placed: list[Placement]) -> list[str]:
-    """The name of each attention among those at its anchor: `se`, and `se_2` for the second one."""
+    """The name of each attention among those at its anchor: `se`, and `se_2` for a second one."""
     counts: Counter[tuple[Anchor, str]] = Counter()
     names = []
     for placement in placed:

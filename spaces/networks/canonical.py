@@ -35,7 +35,7 @@ Settings = dict[str, Value]
 
 
 def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
-    """The canonical one of all architectures that build the same network.
+    """The canonical form, which is equal for all architectures that build the same network.
 
     Args:
         architecture: backbone and insertions.
@@ -91,8 +91,11 @@ def resolve_architecture(
 def _group_by_settings(
     entry: Attention, resolved: dict[Anchor, ResolvedOptions], channels: dict[Anchor, int]
 ) -> Iterator[tuple[Settings, set[Anchor]]]:
-    """Settings, each with the anchors where they resolve as `resolved` says, until all anchors
-    have some."""
+    """Settings that together give every anchor its resolved options.
+
+    Yields:
+        Settings, and the anchors at which they resolve to the options in `resolved`.
+    """
     rest = dict(resolved)
     while rest:
         by_rank: dict[tuple[object, ...], tuple[Settings, set[Anchor]]] = {}
@@ -152,7 +155,7 @@ def _make_insertion(entry: Attention, settings: tuple[tuple[str, Value], ...]) -
 
 
 def _tie_break(settings: Settings) -> tuple[object, ...]:
-    """Sorts settings that resolve correctly at equally many anchors, see rule 2 above."""
+    """Sort key of settings that resolve correctly at equally many anchors; see rule 2 above."""
     r = int(settings.get("r", 1))
     explicit = sum(value != "auto" for value in settings.values())
     return (explicit, r.bit_count() != 1, r, tuple(map(str, settings.values())))
@@ -215,8 +218,8 @@ class _PlaceWriter:
 
 
 def _stage_ranges(stages: Iterable[int], partial: set[int]) -> Iterator[Place]:
-    """Join stages to ranges. A range may span stages that do not have the position at all, but
-    none of `partial`, which have it at other anchors too."""
+    """Merge stages into ranges. A range may include stages that do not have the position, but none
+    of `partial`, which also have it at other anchors."""
     first = last = 0
     for stage in stages:
         if first and not any(last < other < stage for other in partial):

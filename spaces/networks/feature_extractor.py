@@ -1,10 +1,10 @@
-"""Where the modules of a backbone are once timm has wrapped it as a feature extractor.
+"""Locate the modules of a backbone after timm has wrapped it as a feature extractor.
 
 With `features_only=True` timm builds the plain network and moves its modules into a wrapper. They
 keep their names, or the first level of nesting is flattened (`layer1.0` becomes `layer1_0`), or the
-whole network becomes one child of the wrapper. The modules stay the same, so attention is hooked
-into them where they are now; only their paths differ, and what the features do not need (the head,
-the last norm) is gone.
+whole network becomes one child of the wrapper. The modules are the same objects, so attention can
+be hooked into them; only their paths differ, and modules that the features do not need (the head,
+the last norm) are missing.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class ModuleLocator:
                 self.plain = import_timm().create_model(backbone.partition(".")[0])
 
     def find_paths(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """The paths of these modules in `model`, without those that it does not have."""
+        """The paths of these modules in `model`; modules that it does not have are left out."""
         candidates = map(self._find_path, paths)
         return tuple(path for path in candidates if path is not None)
 
     def find_anchor(self, anchor: Anchor) -> Anchor | None:
-        """The same point in `model`; None if it lies behind the last feature.
+        """The same point in `model`; None if it is behind the last feature.
 
         Raises:
             ArchitectureError: an attention there would not affect the features, because its hook

@@ -1,8 +1,8 @@
 """Insert attention modules into a finished network, at an anchor of its site map.
 
-The attention becomes a child of the module at whose border it works, and a hook calls it. The hook
-is a function of this file, not a closure. So all classes, and the keys of all other weights, stay
-as they were, and the network can be copied, pickled, traced, exported and compiled.
+The attention becomes a child of the module whose output or input it changes, and a hook calls it.
+The hook is a function of this file, not a closure. Therefore all classes, and the keys of all other
+weights, stay the same, and the network can be copied, pickled, traced, exported and compiled.
 
     anchor                        child of the anchor's module    hook
     ("out", path)                 attention                       forward hook
@@ -33,7 +33,7 @@ from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
 
 Remover = Callable[[], None]
-"""Takes one change back that was made to a network."""
+"""Undoes one change of a network."""
 
 
 def insert_attentions(
@@ -48,8 +48,8 @@ def insert_attentions(
             Each maps (N, C, H, W) to the same shape.
 
     Returns:
-        The path of the module that holds the attentions (`layer3.0.bn2.attention`), and functions
-        that take them out again, to be called in any order.
+        The path of the module that contains the attentions (`layer3.0.bn2.attention`), and
+        functions that remove them, to be called in any order.
     """
     kind, path, *branch = anchor
     module = model.get_submodule(path)
@@ -77,10 +77,10 @@ def insert_attentions(
 
 
 class _InputStoringAttention(nn.Module):
-    """An attention with a slot for one tensor: `keep` stores it, `recall` takes it out again.
+    """An attention with a slot for one tensor: `keep` stores it, `recall` returns and clears it.
 
-    Both are identities with a hook. Tracing tools treat them as leaves, so that storing happens
-    whenever the traced network runs, and not once when it is traced.
+    Both are identity modules with a hook. Tracing tools treat them as leaves, so that the tensor is
+    stored whenever the traced network runs, and not only when it is traced.
     """
 
     def __init__(self, attention: nn.Module) -> None:
@@ -93,7 +93,7 @@ class _InputStoringAttention(nn.Module):
 
 
 class ConvolutionAwareAttention(_InputStoringAttention):
-    """An attention that is also given the input of a convolution, see `connect_convolution`."""
+    """An attention that also receives the input of a convolution; see `connect_convolution`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to a map (N, C, H, W); the result has the same shape."""
@@ -113,7 +113,7 @@ class ShortcutAttention(_InputStoringAttention):
 def connect_convolution(
     model: nn.Module, convolution: str, attention: ConvolutionAwareAttention
 ) -> Remover:
-    """Hook a convolution of `model`, so that `attention` receives its input from now on.
+    """Hook a convolution of `model`, so that `attention` receives its input.
 
     Args:
         model: the network.
@@ -174,14 +174,14 @@ class TokenAttentions(ChannelsLastAttentions):
 def _sequence_for_layout(
     model: nn.Module, layout: Layout, attentions: OrderedDict[str, nn.Module]
 ) -> nn.Sequential:
-    """The attentions one after the other, for a map of this layout."""
+    """The attentions in sequence, for a map of this layout."""
     if layout.startswith(NLC):
         return TokenAttentions(attentions, token_order(model, layout))
     return ChannelsLastAttentions(attentions) if layout == NHWC else nn.Sequential(attentions)
 
 
 def _add_child(module: nn.Module, name: str, child: nn.Module) -> str:
-    """Add a child under the first free name of `name`, `name_`, …; that name."""
+    """Add a child under the first free name of `name`, `name_`, …; returns that name."""
     while hasattr(module, name):
         name += "_"
     module.add_module(name, child)
@@ -198,15 +198,15 @@ def _attend_summand(name: str, module: nn.Module, _args: Any, output: Tensor) ->
 
 
 def _is_summand(model: nn.Module, path: str) -> bool:
-    """Whether a block of timm's ResNets adds its shortcut to what this module returns, and applies
-    ReLU to the sum, with nothing between."""
+    """Whether a block of timm's ResNets adds its shortcut to the output of this module and applies
+    ReLU to the sum, without any other operation."""
     parent, _, name = path.rpartition(".")
     block = model.get_submodule(parent)
     kind = type(block).__name__ if type(block).__module__ == "timm.models.resnet" else ""
     norm, act = {"BasicBlock": ("bn2", "act2"), "Bottleneck": ("bn3", "act3")}.get(kind, ("", ""))
     between = [getattr(block, attribute, None) for attribute in ("se", "drop_path")]
-    free = all(module is None or type(module) is nn.Identity for module in between)
-    return name == norm and free and type(getattr(block, act)) is nn.ReLU
+    nothing_between = all(module is None or type(module) is nn.Identity for module in between)
+    return name == norm and nothing_between and type(getattr(block, act)) is nn.ReLU
 
 
 def _attend_input(name: str, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Which attention, with which resolved options, goes to which site, and in which order.
 
-`placements` is the one reading of an architecture on a backbone that building networks, counting
-costs and canonical texts share. Plain values, no torch.
+Building networks, counting costs and writing canonical texts all use `placements`. These are plain
+values, and this module imports no torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..attentions.registry import get_attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
 ResolvedOptions = tuple[tuple[str, Value], ...]
-"""(name, value) pairs in the catalogue's order, see `Placement.resolved_options`."""
+"""(name, value) pairs in the catalogue's order; see `Placement.resolved_options`."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Placement:
 
     @property
     def resolved_options(self) -> ResolvedOptions:
-        """The options with what they amount to at this site: the hidden width instead of `r`, and
-        a number instead of `auto`.
+        """The options as resolved for this site: the hidden width instead of `r`, and a number
+        instead of `auto`.
 
         Two insertions of one attention build the same module here if and only if these are equal.
         """
@@ -62,7 +62,7 @@ class Placement:
         convolution = self.site.convolution
         if convolution is None or not get_attention(self.insertion.attention).needs_convolution:
             return {}
-        return {"convolution": replace(convolution, module="")}  # its shape, not its path
+        return {"convolution": replace(convolution, module="")}  # The path is not needed.
 
     def __str__(self) -> str:
         return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"
@@ -85,7 +85,7 @@ def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]
 
 
 def resolve_options(insertion: Insertion, channels: int) -> ResolvedOptions:
-    """The options of an insertion on a map of so many channels, see
+    """The options of an insertion for maps of `channels` channels; see
     `Placement.resolved_options`."""
     return _resolve_options(get_attention(insertion.attention), insertion.options, channels)
 

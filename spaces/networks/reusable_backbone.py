@@ -1,9 +1,9 @@
-"""One plain backbone for many architectures, one after the other.
+"""One plain backbone that is reused for the architectures of many trials.
 
-Making a backbone and drawing its initial weights takes longer than everything else in a short trial
-except the training. A `ReusableBackbone` makes it once. For each trial, the attention of the
-architecture is inserted and removed again, and the weights are reset to those of the seed, so that
-each network equals the one that `build_network` would have made.
+In a short trial, only training takes longer than building a backbone and drawing its initial
+weights. A `ReusableBackbone` builds it once. For each trial, the attention of the architecture is
+inserted and later removed, and the weights are reset to those of the seed, so that each network
+equals the one that `build_network` would have built.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .feature_extractor import ModuleLocator
 from .placement import placements
 
 MAX_CACHED_SEEDS = 4
-"""Initial weights are cached for the seeds that were used last, this many of them."""
+"""Number of recently used seeds for which the initial weights are cached."""
 
 
 class ReusableBackbone:
@@ -38,7 +38,7 @@ class ReusableBackbone:
         stem: `native` or `small`.
         strip_attention: remove the attention that the backbone itself has.
         pretrained: load timm's published weights.
-        device: where the networks are.
+        device: the device of the networks.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ReusableBackbone:
         locator = ModuleLocator(model, self._plain.backbone)
         inserted = insert_all(model, locator, placed, seed)
         try:
-            if self._device.type != "cpu":  # saves a walk over all modules where nothing moves
+            if self._device.type != "cpu":  # On a CPU this would visit all modules for nothing.
                 model.to(self._device)
             yield model
         finally:
@@ -97,7 +97,7 @@ class ReusableBackbone:
                 self._initial_states.popitem(last=False)
         self._initial_states.move_to_end(seed)
         model = self._model
-        assert model is not None  # was set when the first seed's weights were cached
+        assert model is not None  # It was set when the first seed's weights were cached.
         with torch.no_grad():
             for tensor, value in zip(_state(model), self._initial_states[seed], strict=True):
                 tensor.copy_(value)

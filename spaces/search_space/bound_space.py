@@ -1,4 +1,4 @@
-"""A search space on one backbone: which architectures it holds, counted and numbered.
+"""A search space on one backbone: its architectures, counted and numbered.
 
     bound = bind_space(load_space("quick"), find_sites("resnet18"))
     bound.choose_architecture(lambda name, choices: trial.suggest_categorical(name, choices))
@@ -172,7 +172,7 @@ class BoundSpace:
     scopes: tuple[Scope, ...]
 
     def choose_architecture(self, choose: Chooser) -> Architecture:
-        """The architecture that follows from calling `choose` for one parameter after the other.
+        """The architecture that results from calling `choose` for each parameter in turn.
 
         It is not called for parameters with a single possible value.
         """
@@ -334,8 +334,8 @@ class BoundSpace:
 def _count_bare_once(products: list[_Product]) -> list[_Product]:
     """Remove repetitions of the architecture without insertions.
 
-    Each shared attention leads to it, if no scope inserts it. The first product of the result holds
-    it alone. All others are split by the first scope that inserts the attention.
+    Every product contains it: no scope inserts the shared attention. The first product of the
+    result contains it alone. The others are split by the first scope that inserts the attention.
     """
     bare_columns: list[list[Selection]] = [
         [selection for selection in column if not _inserts(selection)][:1] or [{}]
@@ -365,7 +365,7 @@ def _choose_value(choose: Chooser, name: str, choices: Sequence[Value]) -> Value
 
 
 def _enumerate_outcomes(procedure: Callable[[Chooser], T]) -> list[tuple[Selection, T]]:
-    """All results that a procedure can have, with the selections that lead to them.
+    """All possible results of a procedure, with the selections that lead to them.
 
     The procedure is run once for each. A run follows a prefix of values from the stack, then takes
     the first value of each parameter, and pushes the alternatives for later runs.

@@ -1,4 +1,4 @@
-"""Search spaces as data: what a study may choose.
+"""Search spaces as data: the choices of a study.
 
 A `Space` is a small validated document (TOML, or a preset) that is independent of backbones;
 `bound_space.bind_space` applies it to the sites of one.
@@ -106,7 +106,7 @@ class Space(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> Space:
-        """Create a space; SpaceError in one sentence if a field is wrong."""
+        """Create a space; SpaceError with one sentence if a field is wrong."""
         try:
             return cls(**fields)
         except ValidationError as error:
