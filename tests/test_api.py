@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import subprocess
@@ -21,8 +22,8 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | 
 def namespace(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the page's examples have defined, after all of them ran in an empty folder."""
     names: dict = {"__name__": "__main__"}
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, logger = logging.getLogger(), logging.getLogger("attentune")
+    handlers, level = root.handlers[:], logger.level
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("api"))
         patch.setattr("attentune.spaces.attentions.plugins.register._registered", {})
@@ -31,7 +32,8 @@ def namespace(tmp_path_factory: pytest.TempPathFactory) -> dict:
         names["folder"] = Path.cwd()
         names["again"] = names["study"].to_json()
         names["frame"] = names["study"].to_pandas()
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    logger.setLevel(level)
     return names
 
 
@@ -72,6 +74,11 @@ def test_a_data_frame_has_a_row_for_each_trial(namespace):
     assert len(frame) == 8
     assert frame.loc[0, "architecture"] == "test_resnet"
     assert frame["accuracy"].between(0, 1).all()
+
+
+def test_the_signature_of_search_names_its_arguments():
+    parameters = inspect.signature(attentune.search).parameters
+    assert {"name", "backbone", "data", "config", "db", "callbacks"} <= set(parameters)
 
 
 def test_an_unknown_setting_names_the_closest(tmp_path):

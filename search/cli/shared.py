@@ -143,7 +143,9 @@ class StudyCommands:
             (self.command("resume", "--trials 100"), "continue the search"),
         )
         width = max(52, *(len(command) for command, _ in steps))
+        lines = [f"  {command:<{width}} {purpose}" for command, purpose in steps]
+        if out.is_terminal and max(map(len, lines)) > out.width:
+            lines = [f"  {command}\n      {purpose}" for command, purpose in steps]
         out.print("\nNext:", style="bold")
-        for command, purpose in steps:
-            line = f"  {command:<{width}} {purpose}"
+        for line in lines:
             print_line(line)

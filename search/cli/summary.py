@@ -77,14 +77,19 @@ def print_summary(store: Store, record: StudyRecord) -> None:
 def _print_front(findings: Findings) -> None:
     costs = [f">{cost.name}" for cost in findings.costs]
     table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
+    front = findings.front[-MAX_FRONT_ROWS:]
     baselines = [b for b in findings.baselines if b not in findings.front]
-    for summary in findings.front[-MAX_FRONT_ROWS:]:
+    heading = "Pareto front, then the other baselines"
+    for summary in front:
         table.add_row(*_summary_row(summary, findings))
+    if findings.best and findings.best not in (*front, *baselines):
+        heading = "Pareto front, then the best architecture and the other baselines"
+        table.add_row(*_summary_row(findings.best, findings))
     if baselines:
         table.add_section()
     for summary in baselines:
         table.add_row(*_summary_row(summary, findings), style="dim")
-    print_line("\nPareto front, then the other baselines; gain over the bare backbone in points:")
+    print_line(f"\n{heading}; gain over the bare backbone in points:")
     out.print(table)
     if findings.noise:
         deviation = formatting.points(findings.noise.deviation, signed=False)

@@ -215,12 +215,13 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
             dcc.Link(page.title, href=path + shared, className="here" if path == current else "")
             for path, page in PAGES.items()
         ]
+        names = study_names(states.store)
         picker = dcc.Dropdown(
-            study_names(states.store),
+            names,
             study or None,
             id="study-picker",
             clearable=False,
-            placeholder="no studies yet",
+            placeholder="choose a study" if names else "no studies yet",
         )
         return links, html.Label(["Study", picker])
 

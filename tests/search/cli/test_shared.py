@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import typer
+from attentune.search.cli import shared
 from attentune.search.cli.shared import StudyCommands, messages_on, plain_table
 from rich.console import Console
 
@@ -50,3 +51,13 @@ def test_an_interrupted_command_says_how_to_continue_and_exits_with_130():
         StudyCommands("s", None).exit_interrupted("Stopped.", console=Console(file=text))
     assert left.value.exit_code == 130
     assert text.getvalue() == "Stopped. Continue with:\n  attentune resume s\n"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(200, 4), (40, 8)])
+def test_next_steps_fit_the_terminal(monkeypatch, width, lines):
+    text = io.StringIO()
+    monkeypatch.setattr(shared, "out", Console(file=text, width=width, force_terminal=True))
+    StudyCommands("s", None).print_next_steps()
+    printed = text.getvalue().splitlines()[2:]
+    assert len(printed) == lines
+    assert "attentune export s --pick knee -o model" in text.getvalue()
