@@ -55,7 +55,7 @@ def test_a_study_answers_as_the_command_line_does(namespace):
         assert [trial.number for trial in study.trials] == [t["number"] for t in listed["trials"]]
         assert [summary.number for summary in study.front] == listed["pareto"]
         assert study.baseline.number == listed["baseline"]
-        assert study.best in study.findings.points
+        assert study.best in study.findings.architectures
         assert str(study.best.architecture) in study.summary
         assert study.confirmation is None
         with pytest.raises(attentune.AttentuneError, match="mine"):
