@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from attentune.spaces.architecture import Architecture
-from attentune.studies.analysis.best import lowest_risk
+from attentune.studies.analysis.best import highest_lower_bound
 from attentune.studies.analysis.findings import Noise
 from attentune.studies.analysis.seed_effects import Floats, Ints, estimate_seed_effects
 from attentune.studies.records import State, TrialRecord
@@ -77,7 +77,7 @@ class FinalAccuracies:
     def recommend(self) -> str:
         """The architecture that a study would recommend; ties go to the earliest."""
         texts = list(self._indices)
-        return texts[lowest_risk(*self._estimate(), range(len(texts)))]
+        return texts[highest_lower_bound(*self._estimate(), range(len(texts)))]
 
     def _estimate(self) -> tuple[Floats, Ints, Noise | None]:
         """Means and numbers of trials by architecture, and the noise of a trial."""

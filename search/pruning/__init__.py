@@ -1,1 +1,1 @@
-"""Pruners stop trials early: one file for each, behind one interface (`base`)."""
+"""Pruners stop trials early: one file per pruner; `base` has their interface."""

@@ -1,15 +1,15 @@
 """Asynchronous successive halving for several objectives.
 
-Successive halving (Li et al., arXiv 1810.05934), in the form that stops trials: at a rung a trial
-goes on if it is among the best 1/η of all that have reached it, itself included. With several
-objectives "best" follows Schmucker et al. (arXiv 2106.12639): fronts of non-dominated trials, one
-after another, and within a front the less crowded first (Deb et al., NSGA-II,
-doi 10.1109/4235.996017). With one objective that is plain order.
+Successive halving (Li et al., arXiv 1810.05934) in its stopping variant: a trial continues after a
+rung if it is among the best 1/η of all trials that have reached the rung, itself included. With
+several objectives, trials are ranked as by Schmucker et al. (arXiv 2106.12639): by fronts of
+non-dominated trials, and within a front by crowding distance, the less crowded first (Deb et al.,
+NSGA-II, doi 10.1109/4235.996017). With one objective they are ranked by its value.
 
-A trial is compared by the rung's signal, in place of its accuracy, and by its costs, which are
-known before it trains. The signal is what the trial itself shows, or (`signal=expected`) the final
-accuracy that the model of all trials predicts for its architecture; then architectures are
-compared, not trials.
+A trial is compared by its signal at the rung, in place of its accuracy, and by its costs, which are
+known before it trains. The signal is the trial's own loss or accuracy, or (`signal=expected`) the
+final accuracy that the model of all trials predicts for its architecture. In the latter case
+architectures are compared, and not trials.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ...studies.analysis.pareto import Matrix, non_dominated
 from .base import TrialIdentity
 from .rung_pruner import RungEntry, RungPruner, Values
 
-Name = TypeVar("Name", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
 
 
 class AshaPruner(RungPruner):
-    """Lets the best 1/η of the trials at a rung go on."""
+    """Stops all but the best 1/η of the trials at a rung."""
 
     def reason_to_stop(
         self, trial: TrialIdentity, entries: Mapping[int, RungEntry], _rung: int
     ) -> str | None:
-        """The trial's rank, if it is not among the best 1/η."""
+        """The trial's rank in words, if it is not among the best 1/η; else None."""
         if self.settings.signal == "expected":
             by_architecture = self._predicted_values(entries)
             rank, kept = rank_among(by_architecture, trial.architecture.key, self.settings.eta)
@@ -44,7 +44,7 @@ class AshaPruner(RungPruner):
         return None if rank <= kept else f"place {rank} of {count}, the best {kept} go on"
 
     def _predicted_values(self, entries: Mapping[int, RungEntry]) -> dict[str, Values]:
-        """What each architecture at a rung is compared by, by its key."""
+        """The values by which the architectures at a rung are compared, by their keys."""
         distinct = {entry.architecture.key: entry for entry in entries.values()}
         accuracies = self.forecaster.predict_accuracies(
             self.unfinished_histories(entries), [entry.architecture for entry in distinct.values()]
@@ -55,22 +55,22 @@ class AshaPruner(RungPruner):
         }
 
 
-def rank_among(peers: Mapping[Name, Values], name: Name, eta: int) -> tuple[int, int]:
-    """The rank of one of some peers, counted from 1 for the best, and how many of them go on.
+def rank_among(values: Mapping[Key, Values], key: Key, eta: int) -> tuple[int, int]:
+    """The rank of one trial or architecture, 1 for the best, and how many of all continue.
 
     Args:
-        peers: what each is compared by, all to be minimised.
-        name: the one that is judged.
-        eta: one in so many goes on, at least one.
+        values: what each is compared by, all to be minimised.
+        key: the trial or architecture to rank.
+        eta: one in `eta` continues, but at least one.
     """
-    names = list(peers)
-    order = best_first(np.array([peers[peer] for peer in names]))
-    rank = [names[i] for i in order].index(name) + 1
-    return rank, max(1, len(names) // eta)
+    keys = list(values)
+    order = best_first(np.array([values[candidate] for candidate in keys]))
+    rank = [keys[i] for i in order].index(key) + 1
+    return rank, max(1, len(keys) // eta)
 
 
 def best_first(values: Matrix) -> list[int]:
-    """Rows of (n, k) values, all to be minimised: front by front, the less crowded first.
+    """The indices of (n, k) values, all to be minimised: front by front, the less crowded first.
 
     Equal rows keep their order.
     """

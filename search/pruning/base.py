@@ -1,4 +1,4 @@
-"""What every pruner is: an answer to "why should this trial stop now?"."""
+"""The interface of pruners, which decide after every epoch whether a trial should stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..trial_source import RecordedSearch
 
 
 class TrialIdentity(Protocol):
-    """Which trial is judged: a `Job`, or a `Proposal`."""
+    """What identifies a trial; both `Job` and `Proposal` have it."""
 
     @property
     def number(self) -> int:
@@ -30,29 +30,29 @@ class TrialIdentity(Protocol):
 class Pruner(ABC):
     """Judges the trials of one study.
 
-    Three things hold for every pruner (`tests/search/pruning/test_pruner_contract.py`): a trial is
-    never stopped after its last epoch, a baseline never at all, and a pruner that has read what was
-    recorded judges as one that was there.
+    Three things hold for every pruner (`tests/search/pruning/test_pruner_contract.py`): it never
+    stops a trial after its last epoch, it never stops a baseline, and after a restart and `replay`
+    it judges as if it had not been restarted.
     """
 
     @abstractmethod
     def replay(self, recorded: RecordedSearch) -> None:
         """Learn from what was recorded before this process started.
 
-        A pruner that has nothing to learn does not touch `recorded`, since reading is slow.
+        A pruner that has nothing to learn does not use `recorded`, because reading it is slow.
         """
 
     @abstractmethod
     def judge(
         self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs
     ) -> str | None:
-        """Why a trial should stop after this epoch; None if it should go on.
+        """Why a trial should stop after this epoch; None if it should continue.
 
         Args:
-            trial: which trial.
-            role: what it is for, one of the roles in `studies.records`.
+            trial: the trial.
+            role: of the trial, one of the roles in `studies.records`.
             report: the epoch that has just ended.
-            costs: what the architecture costs, as far as it is known.
+            costs: of the architecture, as far as they are known.
         """
 
     @abstractmethod

@@ -9,17 +9,17 @@ from .base import Pruner, TrialIdentity
 
 
 class NoPruner(Pruner):
-    """Lets every trial go on."""
+    """Stops no trial."""
 
     def replay(self, recorded: RecordedSearch) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
     def judge(
         self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs
     ) -> str | None:
-        """Never a reason to stop."""
+        """Return None: there is never a reason to stop."""
         del trial, role, report, costs
         return None
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Nothing to learn."""
+        """Do nothing."""

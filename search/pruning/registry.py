@@ -1,8 +1,8 @@
 """The pruners by name. `--pruner` offers these names.
 
-To add one, write a subclass of `Pruner` in a file beside this one, enter it in `PRUNER_FACTORIES`,
-and add its name to `studies.config.PrunerName` and its settings to `Pruning`. The contract suite
-then covers it.
+To add one, write a subclass of `Pruner` in a file of this folder and add it to `PRUNER_FACTORIES`.
+In `studies/config.py`, add its name to `PrunerName`, its settings to `Pruning`, and their names to
+`PRUNER_SETTINGS`. The contract suite then covers it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What `asha` and `front` share: they compare a trial at a rung with all that have reached it.
+"""The base class of `asha` and `front`: at a rung, a trial is compared with all that reached it.
 
-A rung is an epoch (`studies.estimator.rungs`). Nobody waits for anybody: a trial is judged as soon
-as it arrives, and later ones are compared with it.
+A rung is an epoch (`studies.estimator.rungs`). Trials do not wait for one another: each is judged
+when it reaches the rung, and later ones are compared with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..trial_source import RecordedSearch
 from .base import Pruner, TrialIdentity
 
 Values = tuple[float, ...]
-"""What a trial is compared by, all to be minimised."""
+"""The values by which a trial is compared, all to be minimised."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class RungEntry:
     """A trial at a rung.
 
     Attributes:
-        loss: the rung's signal, to be minimised.
-        costs: the other objectives, infinite where they are not known.
+        loss: the signal at the rung, to be minimised.
+        costs: the other objectives; infinite if unknown.
     """
 
     architecture: Architecture
@@ -41,7 +41,7 @@ class RungEntry:
 
 
 class RungPruner(Pruner):
-    """Collects what trials show at the rungs; subclasses decide by it."""
+    """Collects the signals of trials at the rungs; subclasses decide which trials stop."""
 
     def __init__(self, config: StudyConfig) -> None:
         self.settings, self.seed = config.pruning, config.seed
@@ -55,16 +55,16 @@ class RungPruner(Pruner):
     def reason_to_stop(
         self, trial: TrialIdentity, entries: Mapping[int, RungEntry], rung: int
     ) -> str | None:
-        """Why a trial should stop at a rung; None if it should go on.
+        """Why a trial should stop at a rung; None if it should continue.
 
         Args:
-            trial: which trial.
+            trial: the trial.
             entries: all trials that have reached the rung, by number; this one is among them.
             rung: the epoch.
         """
 
     def replay(self, recorded: RecordedSearch) -> None:
-        """Take in what was recorded, in the order in which it happened."""
+        """Learn from the recorded trials and epochs, in the order in which they were recorded."""
         trials = {trial.number: trial for trial in recorded.trials}
         for trial in trials.values():
             self.on_trial_end(trial)
@@ -74,15 +74,15 @@ class RungPruner(Pruner):
                 self._enter(known.number, known.parsed, known.seed, epoch.report, costs)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Tell the model how a trial ended."""
+        """Add the result of a trial to the model's data."""
         self.forecaster.histories.on_trial_end(trial)
 
     def judge(
         self, trial: TrialIdentity, role: str, report: EpochReport, costs: Costs
     ) -> str | None:
-        """Why a trial should stop after this epoch; None if it should go on.
+        """Why a trial should stop after this epoch; None if it should continue.
 
-        Baselines go on, but others are compared with them.
+        Baselines always continue, but other trials are compared with them.
         """
         if report.epoch not in self.rungs:
             return None
@@ -94,7 +94,7 @@ class RungPruner(Pruner):
         return None if reason is None else f"rung {report.epoch}: {reason}"
 
     def unfinished_histories(self, entries: Mapping[int, RungEntry]) -> list[TrialHistory]:
-        """The histories of those trials at a rung that have not ended."""
+        """The histories of the trials at a rung that have not ended."""
         histories = self.forecaster.histories
         unfinished = [
             histories.unfinished_history(number, entry.architecture, entry.seed)
@@ -110,7 +110,7 @@ class RungPruner(Pruner):
         report: EpochReport,
         costs: Sequence[float | None],
     ) -> None:
-        """Record that a trial has reached an epoch, if it is a rung, and for the first time."""
+        """Record that a trial has reached an epoch, if that is a rung and not recorded yet."""
         if report.epoch not in self.rungs:
             return
         self.forecaster.histories.on_epoch(number, report)

@@ -14,12 +14,15 @@ TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
     ("cbam", {"r": 16}),
     ("ca", {"r": 32}),
 )
-"""The choices that a reader of the papers would make, at every block."""
+"""The attentions with the ratios of their papers, which are inserted in every block."""
 
 
 def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
-    """The bare backbone, without its own attention if the space removes that, and the textbook
-    attentions that fit it, in the space's first position and with its start.
+    """The bare backbone and the textbook attentions that fit it.
+
+    If the space removes the backbone's own attention, the backbone without it is a baseline too,
+    and the textbook attentions are inserted into that one. They have the space's first position
+    and its start.
     """
     baselines = [Architecture(backbone)]
     stripped = space.space.strip_attention
@@ -33,5 +36,5 @@ def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
         try:
             baselines.append(canonicalise(architecture, space.site_map))
         except ArchitectureError:
-            continue  # Its ratio exceeds the channels here, so nobody would choose it.
+            continue  # It does not fit, for example because its ratio exceeds the channels.
     return list(dict.fromkeys(baselines))

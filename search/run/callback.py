@@ -1,4 +1,4 @@
-"""What a running study tells to whoever wants to know: a display, an experiment tracker, a test."""
+"""Callbacks of a running study: for a display, an experiment tracker, or a user's own code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...studies.text.formatting import plural
 
 @dataclass
 class RunningTrial:
-    """A trial that a worker has now.
+    """A trial that a worker is running.
 
     Attributes:
-        role: what the trial is for, one of the roles in `studies.records`.
-        started: when its worker took it, in seconds of `time.monotonic`.
-        costs: what its architecture costs, once the worker has measured it.
+        role: one of the roles in `studies.records`.
+        started: when it was given to its worker, in seconds of `time.monotonic`.
+        costs: of its architecture; None until the worker has measured them.
         last_report: its last epoch in this run; None before the first.
-        pruned: why it is being stopped; None if it is not.
+        pruned: why it is being pruned; None if it is not.
     """
 
     job: Job
@@ -48,8 +48,8 @@ class RunOutcome:
     """How a run of a study ended.
 
     Attributes:
-        finished: whether the plan was fulfilled; false after an interrupt or an error.
-        trials: how many trials have ended so far, those of earlier runs included.
+        finished: whether the plan was completed; False after an interrupt or an error.
+        trials: the number of trials that have ended, those of earlier runs included.
     """
 
     finished: bool
@@ -57,7 +57,7 @@ class RunOutcome:
 
     @property
     def sentence(self) -> str:
-        """What an interrupted run tells the user."""
+        """The message to the user after an interrupted run."""
         return f"Stopped after {plural(self.trials, 'trial')}. Everything is saved."
 
 
@@ -77,56 +77,56 @@ class RunningStudy(Protocol):
 
     @property
     def done(self) -> int:
-        """How many trials have ended, those of earlier runs included."""
+        """The number of trials that have ended, those of earlier runs included."""
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until a budget of time is used up; infinite without one."""
+        """Seconds until the first time budget is used up; infinite if there is none."""
 
     @property
     def stopping(self) -> bool:
-        """Whether no trial will be started any more."""
+        """Whether the study is being stopped, so that no more trials are started."""
 
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
 
 
 class Callback:
-    """Is told what happens in a running study. Override what you need; every method does nothing.
+    """Called while a study runs. Override the methods that you need; by default they do nothing.
 
-    Each method is called in the coordinator's process, after what it tells about has been recorded.
-    The coordinator waits meanwhile, so it should return soon. An exception in a callback is logged
-    with its traceback, and the study continues: a display or a tracker that fails must not lose a
-    result.
+    Each method is called in the coordinator's process, after the event has been recorded. The
+    coordinator waits until it returns, so it should return soon. An exception in a callback is
+    logged with its traceback, and the study continues: a display or a tracker that fails must not
+    lose a result.
 
     Every `on_trial_start` is followed by exactly one of `on_trial_end`, `on_trial_rejected` and
     `on_trial_interrupted`, unless the run itself ends with an error.
     """
 
     def on_study_start(self, study: RunningStudy) -> None:
-        """A run begins. `study` stays current while it lasts."""
+        """A run begins. `study` is kept up to date during the run."""
 
     def on_trial_start(self, trial: RunningTrial) -> None:
-        """A worker has been given the trial, to start it or to resume it."""
+        """The trial was given to a worker, which starts or resumes it."""
 
     def on_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
         """The trial has finished an epoch."""
 
     def on_trial_end(self, trial: RunningTrial, record: TrialRecord) -> None:
-        """The trial is complete, pruned or failed: `record.state` says which."""
+        """The trial has ended: `record.state` is `complete`, `pruned` or `failed`."""
 
     def on_trial_rejected(self, trial: RunningTrial, reason: str) -> None:
         """A measured cost of the trial exceeds its limit. It was not trained and has no record."""
 
     def on_trial_interrupted(self, trial: RunningTrial, reason: str | None) -> None:
-        """The trial will resume from its last epoch.
+        """The trial was interrupted and will resume from its last epoch.
 
-        In this run, if its worker was lost, which `reason` then describes; in the next run, if the
-        study is being stopped.
+        If its worker was lost, it resumes in this run, and `reason` says what happened. If the
+        study is being stopped, it resumes in the next run, and `reason` is None.
         """
 
     def on_stop_requested(self) -> None:
-        """Somebody has asked the study to stop, by Ctrl-C or `RunningStudy.stop`."""
+        """The study was asked to stop, by Ctrl-C or `RunningStudy.stop`."""
 
     def on_study_end(self, outcome: RunOutcome) -> None:
-        """The run is over, also if it was ended by an error."""
+        """The run has ended, possibly with an error."""

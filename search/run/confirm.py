@@ -1,8 +1,9 @@
 """Confirming a study: finalists and baselines again, longer, with fresh seeds, on the test split.
 
-The coordinator of a search runs the trials, so they resume in the same way. They are planned once,
-and the plan is kept with the study. A later call continues with it; finalists that a longer search
-has found since are added. All finalists count in the correction for multiple comparisons.
+The coordinator runs the trials as in a search, so they resume in the same way. They are planned
+once, and the plan is stored with the study. A later call continues with it, and adds the finalists
+that a longer search has found since. All finalists count in the correction for multiple
+comparisons.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ DEFAULT_SEEDS = 5
 DEFAULT_EPOCH_FACTOR = 2.5
 """Epochs of a confirming trial, as a multiple of the search's."""
 FRESH_SEED_OFFSET = 1_000_000
-"""Seeds of a confirmation lie so far above the study's own, which the search counts up from."""
+"""The first seed of a confirmation minus the study's seed, from which the search counts up."""
 
 
 @dataclass(frozen=True)
 class ConfirmRequest:
-    """What to confirm and how; what is None stays as it was planned before, or is the default.
+    """What to confirm and how. None keeps the value of the earlier plan, or else the default.
 
     Attributes:
-        top: finalists, from the Pareto front.
-        seeds: fresh seeds for each architecture.
+        top: the number of finalists from the Pareto front.
+        seeds: the number of fresh seeds per architecture.
         epochs: of a confirming trial.
-        workers: trials at once.
+        workers: trials that run at the same time.
         device: as in a `RunPlan`.
     """
 
@@ -53,11 +54,13 @@ class ConfirmRequest:
 
 @dataclass(frozen=True)
 class StudyTrials:
-    """A study's trials when a confirmation begins, by number; a large study is read only once.
+    """The trials of a study when a confirmation begins, by number.
+
+    They are read once and passed on, because reading a large study is slow.
 
     Attributes:
-        searched: of the search, in whatever state.
-        confirming: of earlier calls.
+        searched: all trials of the search.
+        confirming: the confirming trials of earlier calls.
     """
 
     searched: list[TrialRecord]
@@ -65,19 +68,19 @@ class StudyTrials:
 
     @classmethod
     def read(cls, store: Store, record: StudyRecord) -> StudyTrials:
-        """Those that the database holds now."""
+        """Read them from the database."""
         return cls(store.trials.read(record), store.trials.read(record, confirming=True))
 
 
 def plan_confirmation(
     run: StudyRun, trials: StudyTrials, request: ConfirmRequest
 ) -> tuple[StudyRun, ConfirmPlan]:
-    """Decide which architectures to confirm and how; the plan is kept with the study.
+    """Decide which architectures to confirm and how, and store the plan with the study.
 
     Args:
         run: the study.
-        trials: what it has recorded.
-        request: what is asked for.
+        trials: its trials so far.
+        request: the requested settings.
 
     Raises:
         StudyError: the bare backbone is not complete yet, or confirming trials have run with
@@ -114,7 +117,7 @@ def plan_confirmation(
 
 
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
-    """What a study's confirming trials show so far; None if no confirmation was begun."""
+    """The results of a study's confirming trials so far; None if no confirmation was begun."""
     record = store.studies.get(study)
     findings = analyse(record, store.trials.read(record))
     return analyse_confirmation(record, findings, store.trials.read(record, confirming=True))
@@ -123,25 +126,25 @@ def read_confirmation(store: Store, study: str) -> Confirmation | None:
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:
     return StudyError(
         f"the finalists of {record.name!r} are confirmed with {plan.epochs} epochs already; "
-        f"judging them on the test split a second time would be no confirmation. Leave --epochs "
-        f"out to continue, or start a new search with --epochs {epochs}."
+        f"evaluating them on the test split a second time would not be a confirmation. Leave out "
+        f"--epochs to continue, or start a new search with --epochs {epochs}."
     )
 
 
 class ConfirmationSource:
-    """The trial source of a confirmation: every architecture with one seed, then with the next.
+    """The trial source of a confirmation: all architectures with one seed, then with the next one.
 
-    So an interrupted confirmation has whole rounds to compare. Trials that failed are tried again
-    by the next call.
+    So an interrupted confirmation has complete rounds to compare. A later call repeats the trials
+    that failed.
     """
 
     def __init__(self, run: StudyRun, plan: ConfirmPlan, trials: StudyTrials) -> None:
-        """Find out what is left to do.
+        """Determine which trials are missing.
 
         Args:
-            run: the study, as it was searched.
+            run: the study with the configuration of its search.
             plan: what to confirm.
-            trials: what has been recorded.
+            trials: the study's trials so far.
         """
         self.store, self.record, self.plan = run.store, run.record, plan
         self._first_seed = run.config.seed + FRESH_SEED_OFFSET
@@ -154,7 +157,7 @@ class ConfirmationSource:
         self.missing = list(self._missing())
 
     def _missing(self) -> Iterator[tuple[Architecture, int]]:
-        """Architectures and seeds that have not run."""
+        """The (architecture, seed) pairs that have not run, or only failed."""
         known = {(trial.architecture, trial.seed) for trial in self._trials if not trial.failure}
         for seed in range(self._first_seed, self._first_seed + self.plan.seeds):
             for text in self.plan.architectures:
@@ -163,16 +166,16 @@ class ConfirmationSource:
 
     @property
     def total(self) -> int:
-        """Trials in all, those that have run or failed included."""
+        """The number of all trials, those that have run or failed included."""
         return len(self._trials) + len(self.missing)
 
     @property
     def unfinished(self) -> int:
-        """Trials that have to start or to resume."""
+        """The number of trials that still have to start or resume."""
         return len(self.missing) + sum(trial.state == "running" for trial in self._trials)
 
     def announcement(self, workers: int) -> str:
-        """What is going to happen, and how long it may take at the pace of the search."""
+        """A message about the trials to run, and how long they may take at the search's pace."""
         plan = self.plan
         line = (
             f"{len(plan.architectures)} architectures × {plan.seeds} fresh seeds × "
@@ -209,31 +212,32 @@ class ConfirmationSource:
         record_starts(self.store.trials, self.record, self._pending)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
-        """Nothing depends on an epoch."""
+        """Do nothing: the plan does not depend on epochs."""
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """All trials are planned already."""
+        """Do nothing: all trials are planned already."""
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Nothing depends on how a trial ended."""
+        """Do nothing: the plan does not depend on results."""
 
     def reject(self, _number: int, architecture: Architecture, _costs: Costs, reason: str) -> None:
-        """Cannot happen: a confirmation has no limits."""
+        """Raise an AssertionError: a confirmation has no limits, so nothing can exceed one."""
         raise AssertionError(f"{architecture} was rejected: {reason}")
 
 
-def confirmation_run(
+def configure_confirmation(
     run: StudyRun, plan: ConfirmPlan, request: ConfirmRequest, trials: int
 ) -> StudyRun:
-    """How confirming trials run: as long as planned, and compared by accuracy alone.
+    """The configuration with which confirming trials run.
 
-    None of them is pruned, since all are judged on the test split at their end.
+    They have the plan's epochs, accuracy as the only objective, and no limits. None is pruned,
+    because each is evaluated on the test split at its end.
 
     Args:
-        run: the study as it was searched.
+        run: the study with the configuration of its search.
         plan: what to confirm.
         request: which workers and device to use, if not those of the search.
-        trials: how many confirming trials there are in all.
+        trials: the number of all confirming trials.
 
     Raises:
         UsageError: a value is out of range.

@@ -1,8 +1,8 @@
 """The loop that runs a study: one process that owns every proposal and every write.
 
-It keeps the workers busy, records what they report, and answers every epoch with a decision. After
-an interrupt the running epochs end and are saved. A trial that is unfinished then, or after a
-crash, resumes from its last epoch in the next run.
+It keeps the workers busy, records what they report, and replies to every epoch with a decision.
+After an interrupt, the running epochs end and are saved. The next run resumes unfinished trials
+from their last epoch, also after a crash.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from .study_lease import StudyLease
 from .study_run import StudyRun
 
 MAX_LOST_WORKERS = 3
-"""A trial that loses so many workers has failed."""
+"""A trial that loses this many workers has failed."""
 MAX_FAILURES_AT_START = 3
-"""If so many trials fail before any succeeds, the study stops."""
+"""If this many trials fail before any is complete, the study stops."""
 HEARTBEAT_SECONDS = 5.0
 """Time between two heartbeats in the database."""
 
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Runs one study until its plan is fulfilled or it is stopped."""
+    """Runs one study until its plan is complete or it is stopped."""
 
     def __init__(
         self,
@@ -59,15 +59,15 @@ class Coordinator:
         pool: Pool,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """Recover what an earlier run has left.
+        """Recover the state that an earlier run has left.
 
         Args:
-            run: the study, and how far to run it.
-            lease: the right to do so.
+            run: the study, and how long to run it.
+            lease: the right to run it.
             trial_source: proposes the trials.
-            pruner: decides which of them to stop early.
+            pruner: decides which trials to stop early.
             pool: the workers.
-            callbacks: are told what happens.
+            callbacks: called on every event.
         """
         self.store, self.record, self.lease = run.store, run.record, lease
         self.config, self.plan = run.config, run.plan
@@ -88,7 +88,7 @@ class Coordinator:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until a budget of time is used up, with as many workers busy as now."""
+        """Seconds until the first time budget is used up, if as many workers stay busy as now."""
         budgets = [math.inf]
         if self.plan.budget is not None:
             budgets.append(self.plan.budget - self.lease.wall_seconds)
@@ -103,7 +103,7 @@ class Coordinator:
         Raises:
             TrialError: the first trials all failed.
             SpaceError: the limits leave nothing to propose.
-            StudyError: another process has taken the study over.
+            StudyError: another process has taken over the study.
         """
         completed = False
         try:
@@ -133,11 +133,11 @@ class Coordinator:
                 stop_announced = True
                 self._notify(lambda callback: callback.on_stop_requested())
 
-    def _notify(self, tell: Callable[[Callback], None]) -> None:
-        """Tell all callbacks; one that raises is logged."""
+    def _notify(self, call: Callable[[Callback], None]) -> None:
+        """Call a method of every callback; an exception is logged."""
         for callback in self.callbacks:
             try:
-                tell(callback)
+                call(callback)
             except Exception as error:
                 name = type(callback).__name__
                 logger.exception("%s raised %r; the study continues", name, error)
@@ -151,7 +151,7 @@ class Coordinator:
                 self._start(self.trial_source.next_trial())
 
     def _has_enough(self) -> bool:
-        """Whether no trial should start now."""
+        """Whether no further trial should start now."""
         if self.stopping or not self.seconds_left:
             return True
         return not self.waiting and self._all_started()
@@ -220,7 +220,7 @@ class Coordinator:
         self._notify(lambda callback: callback.on_epoch(trial, report))
 
     def _decide(self, trial: RunningTrial, report: EpochReport) -> Decision:
-        """What the worker is to do after an epoch. A trial is never stopped after its last one."""
+        """The decision after an epoch. A trial is never pruned after its last epoch."""
         if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned is not None:
@@ -228,7 +228,7 @@ class Coordinator:
         return Decision.PAUSE if self.stopping else Decision.GO_ON
 
     def _handle_stopped(self, trial: RunningTrial, event: Stopped) -> None:
-        """A trial has stopped as it was told, because it was pruned or the study is stopping."""
+        """Handle a trial that has stopped, because it was pruned or the study is being stopped."""
         if trial.pruned is None:
             del self.running[trial.number]
             self._notify(lambda callback: callback.on_trial_interrupted(trial, None))
@@ -256,7 +256,7 @@ class Coordinator:
             self._end(trial)
 
     def _end(self, trial: RunningTrial) -> None:
-        """Take in that a trial has ended, as it is recorded."""
+        """Pass on the recorded result of a trial that has ended."""
         record = self.store.trials.get(self.record, trial.number)
         self.trial_source.on_trial_end(record)
         self.pruner.on_trial_end(record)
@@ -265,7 +265,7 @@ class Coordinator:
         self._notify(lambda callback: callback.on_trial_end(trial, record))
 
     def _check_first_failures(self, failure: Failure, role: str) -> None:
-        """End a study in which nothing works, instead of failing to the end of its plan."""
+        """Raise a TrialError if the first trials all failed, since the next ones would fail too."""
         self.failures += 1
         if self.done == self.failures == MAX_FAILURES_AT_START:
             verb = "confirm" if role == CONFIRM else "resume"
@@ -296,6 +296,6 @@ class Coordinator:
 
 
 def _resumed(trial: TrialRecord) -> Proposal:
-    """A trial that was started before. Its costs are counted anew if they were not recorded."""
+    """The proposal of a recorded trial. Its costs are None if they were not recorded."""
     architecture = Architecture.parse(trial.architecture)
     return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted_costs)

@@ -1,10 +1,10 @@
-"""A study in Optuna, twice: in memory, where samplers read it, and in the database.
+"""A study in Optuna: a copy in memory, which samplers read, and a copy in the database.
 
 Only the coordinator writes to a study, so it need not read back what it wrote. A sampler that works
-on a database reads all trials again for every parameter and writes a dozen small values one by one:
-some 100 ms a trial, where memory takes a few. Here a trial is written in one transaction when all
-of it is known, and its end in another. Both wait until `write` is called, so that no worker waits
-for a disk.
+on a database reads all trials again for every parameter and writes a dozen small values one by one,
+which takes about 100 ms per trial; in memory it takes a few. Here a trial is written in one
+transaction once its parameters are known, and its result in another. Both are queued until `write`
+is called, so that no worker waits for a disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class OptunaStudy:
     """The trials of one study as Optuna sees them."""
 
     def __init__(self, keys: Sequence[str], store: Store | None = None, name: str = "") -> None:
-        """Load the study, or begin a new one.
+        """Load the study, or create it.
 
         Args:
             keys: the objectives.
@@ -59,11 +59,11 @@ class OptunaStudy:
     def ask(
         self, sampler: BaseSampler | None = None, fixed: Mapping[str, Value] | None = None
     ) -> optuna.Trial:
-        """Open a new trial; `save` has to follow.
+        """Open a new trial; the caller must call `save` next.
 
         Args:
-            sampler: draws the parameters; by default the one of the trial before.
-            fixed: parameters that are not drawn but set.
+            sampler: draws the parameters; by default the sampler of the previous trial.
+            fixed: parameters that are set and not drawn.
         """
         if fixed is not None:
             self._memory.enqueue_trial(dict(fixed))
@@ -72,14 +72,14 @@ class OptunaStudy:
         return self._memory.ask()
 
     def save(self, trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
-        """Write a trial, which is running, with all that is known of it.
+        """Queue a running trial for the database, with its parameters and attributes.
 
-        `constraints` say by key how far the trial is above each limit; it is feasible if none is
+        `constraints` hold, by key, how far the trial is above each limit; it is feasible if none is
         above zero.
         """
         _set_constraints(trial, constraints)
         if self._stored:
-            # The trial as it is now: whatever changes it replaces the object.
+            # This object keeps the trial's present state: Optuna replaces it at every change.
             self._stored.queue(_StoredStudy.add, self.trials[trial.number])
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
@@ -93,12 +93,12 @@ class OptunaStudy:
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
-        """Record how a saved trial ended.
+        """Record the end of a saved trial.
 
         Args:
-            number: the trial.
+            number: of the trial.
             values: of the objectives, for a complete trial.
-            state: pruned or failed, for another.
+            state: for any other trial, pruned or failed.
         """
         if values is not None and not self.trials[number].params:
             self._memory.tell(number, state=TrialState.FAIL)  # See `_for_samplers`.
@@ -110,13 +110,13 @@ class OptunaStudy:
             self._stored.queue(_StoredStudy.end, number, state, values)
 
     def write(self) -> None:
-        """Write to the database, in order, what has happened since the last call."""
+        """Write to the database, in order, what was queued since the last call."""
         if self._stored:
             self._stored.write()
 
 
 class _StoredStudy:
-    """The study in the database. It lags behind the one in memory until `write`."""
+    """The study in the database. Changes are queued until `write`."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str, keys: Sequence[str]) -> None:
         self.storage = storage
@@ -138,7 +138,7 @@ class _StoredStudy:
         self._queue.append(partial(operation, self, *arguments))
 
     def write(self) -> None:
-        """Do all that is queued; an operation that fails stays, with all that follow it."""
+        """Do all queued operations; one that fails stays in the queue with those after it."""
         while self._queue:
             self._queue[0]()
             self._queue.popleft()
@@ -165,10 +165,11 @@ class _StoredStudy:
 
 
 def _for_samplers(trial: FrozenTrial) -> FrozenTrial:
-    """A stored trial as samplers should see it: complete without parameters counts as failed.
+    """A stored trial for samplers: a complete trial without parameters counts as failed.
 
-    A textbook baseline outside of the space has no parameters. NSGA-II, NSGA-III and GP use only
-    the parameters that all complete trials share, so one such trial would leave them none.
+    A textbook baseline outside the search space has no parameters. NSGA-II, NSGA-III and GP use
+    only the parameters that all complete trials share, so after one such trial they would have
+    none.
     """
     if trial.state != TrialState.COMPLETE or trial.params:
         return trial
@@ -180,7 +181,7 @@ def _for_samplers(trial: FrozenTrial) -> FrozenTrial:
 
 
 def _set_constraints(trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
-    """Set those constraints that the trial does not have yet."""
+    """Set the constraints that the trial does not have yet."""
     for key, value in constraints.items():
         if key not in trial.constraints:
             trial.set_constraint(key, value)
@@ -194,10 +195,10 @@ def delete_optuna_study(store: Store, name: str) -> None:
 
 
 class _FastCommitConnection(sqlite3.Connection):
-    """Commits survive a crash of the process, but not always a loss of power.
+    """A connection whose commits survive a crash of the process, but not always a loss of power.
 
-    That is enough for Optuna's tables: a result is on the disk in ours before Optuna hears of it,
-    and `Proposer.recover` tells it again.
+    That is enough for Optuna's tables: a result is on the disk in attentune's tables before Optuna
+    is told, and `Proposer.recover` tells Optuna again.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which architectures a study has tried, with which seeds, and what came of it."""
+"""Which architectures a study has tried, with which seeds, and with which results."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import Counter, defaultdict
 from ...studies.records import TrialRecord
 
 MAX_BASELINE_ATTEMPTS = 2
-"""A baseline that fails is tried again until it has failed so often."""
+"""A baseline that fails is repeated until it has failed this many times."""
 
 
 class ProposalHistory:
     """Seeds that have run, rejected architectures, and baselines that have to run again.
 
     Attributes:
-        seeds: by the architecture's key.
+        seeds: the seeds that have run, by the architecture's key.
         rejected: keys of the architectures that exceed a limit.
     """
 
@@ -31,16 +31,16 @@ class ProposalHistory:
         self._failed_last.discard((key, seed))
 
     def record_state(self, trial: TrialRecord) -> None:
-        """Take in how a trial ended; one that still runs changes nothing."""
+        """Record the state of a trial; a running one changes nothing."""
         self._any_complete |= trial.state == "complete"
         if trial.state == "failed":
             self._failures[trial.key, trial.seed] += 1
             self._failed_last.add((trial.key, trial.seed))
 
     def lacks(self, key: str, seed: int) -> bool:
-        """Whether a baseline has to run with this seed: it has not, or it failed.
+        """Whether a baseline still has to run with this seed, because it has not run or failed.
 
-        `MAX_BASELINE_ATTEMPTS` failures are enough, unless no trial of the study has completed.
+        After `MAX_BASELINE_ATTEMPTS` failures it is not repeated, unless no trial is complete yet.
         """
         if seed not in self.seeds[key]:
             return True

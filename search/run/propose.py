@@ -1,11 +1,11 @@
-"""What to try next in a search: a sampler on one side, architectures and seeds on the other.
+"""Proposes the next trial of a search.
 
 The order of proposals is fixed:
 
 1. the baselines;
 2. the bare backbone with every seed that another architecture has used, so that each result has a
    paired baseline;
-3. what the sampler proposes. An architecture that has run before becomes its next seed.
+3. the architectures that the sampler proposes. One that has run before gets its next seed.
 
 Every proposal depends on the study's seed, the trial's number and what has been recorded, never on
 how often the process was started. An architecture above a cost limit is rejected before anything is
@@ -45,7 +45,7 @@ from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
 
 MAX_REJECTED_PROPOSALS = 1000
-"""If so many proposals in a row exceed a limit, the search ends with an error."""
+"""If this many proposals in a row exceed a limit, the search ends with an error."""
 
 
 class ProposalTrials(TrialReader, TrialWriter, Protocol):
@@ -79,7 +79,7 @@ class ProposalStore(Protocol):
 
 
 class Proposer:
-    """The trial source of a search. It owns Optuna's ask and tell for one study."""
+    """The trial source of a search. Only it calls Optuna's ask and tell for the study."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Proposer:
         costs: CostLookup,
         study: OptunaStudy,
     ) -> None:
-        """Take in what the study has recorded so far.
+        """Read what the study has recorded so far.
 
         Args:
             store: where proposals and rejections are recorded.
@@ -118,10 +118,10 @@ class Proposer:
         self.sampler.replay(recorded)
 
     def next_trial(self) -> Proposal:
-        """The next trial. `write_pending` has to follow once it has begun.
+        """The next trial. `write_pending` must be called once a worker has it.
 
         Raises:
-            SpaceError: the limits leave nothing that could be proposed.
+            SpaceError: every proposal exceeds a limit.
         """
         for architecture, seed in self._missing_baselines():
             if proposal := self._propose_baseline(architecture, seed):
@@ -150,12 +150,12 @@ class Proposer:
         self.sampler.on_epoch(number, report)
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """Let the sampler decide about the next trial, unless a baseline comes first."""
+        """Let the sampler select the next architecture, unless a baseline comes first."""
         if not any(self._missing_baselines()):
             self.sampler.ask_ahead(len(self.study.trials), job, accuracy)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Tell the sampler how a trial ended, and Optuna unless it knows already."""
+        """Tell the sampler how a trial ended, and Optuna unless it was told before."""
         self.history.record_state(trial)
         self.sampler.on_trial_end(trial)
         if self.study.trials[trial.number].state.is_finished():
@@ -169,16 +169,16 @@ class Proposer:
             self.study.tell(trial.number, state=TrialState.FAIL)
 
     def reject(self, number: int, architecture: Architecture, costs: Costs, reason: str) -> None:
-        """Record that a cost exceeds its limit; the sampler learns it as a constraint.
+        """Record that a cost exceeds its limit; for Optuna's samplers it is a constraint.
 
         Args:
-            number: the trial.
-            architecture: what it would have trained.
-            costs: all that is known of its costs.
+            number: of the trial.
+            architecture: that the trial would have trained.
+            costs: its costs, as far as they are known.
             reason: which limit is exceeded, as a sentence.
 
         Raises:
-            SpaceError: it is the bare backbone, so nothing could stay within the limits.
+            SpaceError: it is the bare backbone, so no architecture is within the limits.
         """
         self.study.constrain(number, self._constraints(costs))
         self.store.trials.reject(self.record, architecture, reason, number=number)
@@ -188,9 +188,9 @@ class Proposer:
             raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
 
     def recover(self) -> list[TrialRecord]:
-        """Bring Optuna up to what the database holds, after a crash between the two.
+        """Tell Optuna the results that it lacks after a crash; return all trials by number.
 
-        All trials of the search, by number.
+        A result is recorded in the database before Optuna is told.
         """
         trials = self.store.trials.read(self.record)
         recorded = {trial.number: trial for trial in trials}
@@ -199,7 +199,7 @@ class Proposer:
                 continue
             if trial.number in recorded:
                 self.on_trial_end(recorded[trial.number])
-            else:  # It was asked for but never recorded, so nobody will ever run it.
+            else:  # Optuna opened it, but its start was not recorded, so it will never run.
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return trials
 
@@ -238,24 +238,25 @@ class Proposer:
         return proposal
 
     def write_pending(self) -> None:
-        """Write to the database what was proposed, and how trials ended, since the last call.
+        """Write to the database the proposals, and to Optuna's tables the results, since the last
+        call.
 
-        If a crash comes before, the same will be proposed again, and `recover` tells Optuna how the
-        trials ended.
+        After a crash before that, the same trials are proposed again, and `recover` tells Optuna
+        the results.
         """
         self.study.write()
         record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
 
     def _constraints(self, costs: Costs) -> dict[str, float]:
-        """How far the known costs are above their limits, as a fraction of the limit."""
+        """By key, how far each known cost is above its limit, as a fraction of the limit."""
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
         return {key: value / limits[key] - 1 for key, value in known.items() if value is not None}
 
 
 def _suggest(trial: optuna.Trial) -> Chooser:
-    """Let an Optuna trial make the decisions of an architecture."""
+    """A function that makes the decisions of an architecture with an Optuna trial."""
 
     def choose(name: str, choices: Sequence[Value]) -> Value:
         return cast(Value, trial.suggest_categorical(name, list(choices)))

@@ -1,14 +1,13 @@
-"""Studies from beginning to end: create one, run it, run it further, confirm it.
+"""Create, run, resume, confirm and delete studies.
 
-This is where the parts of a run are put together. A script calls the same functions as the command
-line:
+This module assembles the parts of a run. A script calls the same functions as the command line:
 
     with Store.open("attentune.db", create=True) as store:
         record = create_study(store, "mine", read_request({"backbone": …, "data": …}))
         run_study(store, record, callbacks=[MyCallback()])
         confirm_study(store, record)
 
-What they have to say goes to the loggers below `attentune`; nothing is printed.
+Messages go to the loggers below `attentune`; nothing is printed.
 """
 
 from __future__ import annotations
@@ -56,20 +55,21 @@ def create_study(
     Args:
         store: the database.
         name: of the study.
-        request: what is asked for; what it leaves open is decided here.
-        progress: is told how many images are decoded, and of how many.
-        command: the command line, kept with the study for those who want to repeat it.
+        request: the requested settings; those that it leaves open are decided here.
+        progress: called while images are decoded, with the number of decoded images and of all.
+        command: the command line, stored with the study so that it can be reproduced.
 
     Raises:
-        StudyError: the name is taken or not allowed.
-        AttentuneError: whatever `resolve_request` finds wrong.
+        UsageError: the name is not allowed.
+        StudyError: the name is taken.
+        AttentuneError: as `resolve_request`.
     """
-    store.studies.check_new(name)  # before anything slow happens
+    store.studies.check_new(name)  # Before anything slow happens.
     warm_up()
     with defer_interrupts():
         from ...runners.devices import resolve_device
 
-        # It imports torch, which a finished confirmation does without.
+        # Imported here, because it imports torch, which a finished confirmation does not need.
         from ..setup.resolve import resolve_request
     config = resolve_request(request, store.probes, progress)
     device = resolve_device(request.plan.device)
@@ -89,12 +89,12 @@ def create_study(
 
 
 def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
-    """Change how far a study is to run.
+    """Change the plan of a study.
 
     Args:
         store: the database.
         record: the study.
-        changes: fields of `RunPlan`, as totals over all runs; what is None stays as it was.
+        changes: fields of `RunPlan`; those that are None are not changed.
 
     Raises:
         UsageError: a value is out of range.
@@ -106,12 +106,12 @@ def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecor
 def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] = ()) -> RunOutcome:
     """Run a study to the end of its plan, or until an interrupt; resume it if it was started.
 
-    In the main thread the first Ctrl-C lets running epochs end and be saved.
+    In the main thread, the first Ctrl-C lets the running epochs end and saves them.
 
     Args:
         store: the database.
         record: the study.
-        callbacks: are told what happens.
+        callbacks: called on every event.
 
     Raises:
         StudyError: the study cannot be read or run here, or another process runs it.
@@ -129,7 +129,7 @@ def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] =
             from .propose import Proposer
 
         config, devices = run.config, _worker_devices(run)
-        prepare_data(config.recipe)  # Workers only open what is already there.
+        prepare_data(config.recipe)  # Workers only open prepared data.
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, store, record.name)
         space = bind_space(config.space, costs.site_map)
@@ -145,16 +145,18 @@ def confirm_study(
     request: ConfirmRequest | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> RunOutcome:
-    """Retrain finalists and baselines with fresh seeds on the test split, or continue with that.
+    """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
+
+    A confirmation that was interrupted continues.
 
     Args:
         store: the database.
         record: a study whose bare backbone is complete.
         request: what to confirm and how.
-        callbacks: are told what happens.
+        callbacks: called on every event.
 
     Raises:
-        StudyError: nothing can be confirmed yet, the study was confirmed in another way before, or
+        StudyError: nothing can be confirmed yet, the study was confirmed with other epochs, or
             another process runs it.
         TrialError: the first trials all failed.
     """
@@ -162,13 +164,13 @@ def confirm_study(
         ConfirmationSource,
         ConfirmRequest,
         StudyTrials,
-        confirmation_run,
+        configure_confirmation,
         plan_confirmation,
     )
 
     request = request or ConfirmRequest()
     run = StudyRun.load(store, record)
-    with hold_lease(store, record, counted=False) as lease:
+    with hold_lease(store, record, counts_time=False) as lease:
         trials = StudyTrials.read(store, record)
         run, confirm_plan = plan_confirmation(run, trials, request)
         trial_source = ConfirmationSource(run, confirm_plan, trials)
@@ -177,7 +179,7 @@ def confirm_study(
         warm_up()
         from ...runners.data import prepare_data
 
-        run = confirmation_run(run, confirm_plan, request, trial_source.total)
+        run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
         prepare_data(run.config.recipe)
         logger.info(trial_source.announcement(len(devices)))
@@ -198,10 +200,10 @@ def delete_study(store: Store, name: str) -> None:
 
 
 def _worker_devices(run: StudyRun) -> list[str]:
-    """A device for every worker.
+    """The device of every worker.
 
     Raises:
-        StudyError: they are of another kind than those that the study has used.
+        StudyError: the study was trained on another kind of device.
     """
     with defer_interrupts():
         from ...runners.devices import resolve_device, worker_devices
@@ -209,8 +211,8 @@ def _worker_devices(run: StudyRun) -> list[str]:
     if device.type != run.config.device:
         raise StudyError(
             f"the study {run.record.name!r} has trained on {run.config.device}; results on "
-            f"{device.type} would not compare. Continue with --device {run.config.device}, or "
-            "start another study."
+            f"{device.type} would not be comparable. Continue with --device {run.config.device}, "
+            "or start another study."
         )
     return worker_devices(device, run.plan.workers, run.plan.workers_per_gpu)
 
@@ -236,10 +238,10 @@ def _coordinate(
 
 @contextlib.contextmanager
 def _stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) call `stop`, and a second one end the run at once.
+    """Let the first Ctrl-C (or SIGTERM) call `stop`, and a second Ctrl-C end the run immediately.
 
-    If it ends at once, the running epochs are lost, but nothing that was saved before. Interrupts
-    reach only the main thread; elsewhere nothing changes.
+    If the run ends immediately, the running epochs are lost, but nothing that was saved before.
+    Signals reach only the main thread; in another thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

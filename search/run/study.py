@@ -1,12 +1,12 @@
-"""A study as a script sees it: start one, open one, read what it has found, continue it.
+"""Studies in the public API: start or open one, read its results, continue it.
 
     study = attentune.search("mine", backbone="resnet18", data="~/photos", trials=40)
     print(study.summary)
     study.figures()["heatmap"].show()
     study.export("model", pick="knee")
 
-A worker process imports the script that started it. So a script that searches needs the usual
-guard of programs with processes: `if __name__ == "__main__":`.
+A worker process imports the script that started it. So a script that searches needs the usual guard
+for multiprocessing: `if __name__ == "__main__":`.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ def search(
     """Start a study and run it to the end of its plan.
 
     Messages go to the logger `attentune`. Results are in the database as soon as a trial ends, so
-    another process can open the study meanwhile.
+    another process can open the study while it runs.
 
     Args:
-        name: a name that the database does not hold yet.
+        name: a new name in the database.
         backbone: a timm model, such as `resnet18`.
         data: an embedded task, a folder of class folders, an archive, or a timm data set name.
         config: a TOML file with settings; arguments take precedence over it.
         db: path or URL of the database; by default $ATTENTUNE_DB, else `attentune.db`.
-        callbacks: told of trials and epochs as they happen.
-        progress: called while images are decoded, with the number that is done and of all.
+        callbacks: called on every event of the study.
+        progress: called while images are decoded, with the number of decoded images and of all.
         settings: any option of `attentune search`, with underscores: `trials=40`, `epochs=8`,
             `objective=("accuracy", "latency")`, `max_params="5M"`, `sampler="tpe"`.
 
     Raises:
-        UsageError: a setting that is unknown or out of range.
+        UsageError: a setting is unknown or out of range.
         StudyError: the name is taken.
         AttentuneError: the data, the backbone or the database cannot be used.
         TrialError: all trials failed, or the first ones did.
-        KeyboardInterrupt: an interrupt, after running epochs were saved; `Study.resume` continues.
+        KeyboardInterrupt: interrupted; the running epochs are saved, and `Study.resume` continues.
     """
     from ..setup.request import read_request
 
@@ -86,7 +86,7 @@ def search(
 
 
 def open_study(name: str, db: str | Path | None = None) -> Study:
-    """A study of a database, for reading, continuing, confirming and exporting.
+    """Open a study to read, continue, confirm or export it.
 
     Args:
         name: of the study.
@@ -102,10 +102,10 @@ def open_study(name: str, db: str | Path | None = None) -> Study:
 
 
 class Study:
-    """A study by its name. Every call reads the database anew, so it shows a running search too."""
+    """A study of a database. Every call reads the database, so it also shows a running search."""
 
     def __init__(self, name: str, db: str | Path | None = None) -> None:
-        """Name a study of a database; `open_study` also checks that it is there.
+        """Refer to a study by name; `open_study` also checks that it exists.
 
         Args:
             name: of the study.
@@ -129,7 +129,7 @@ class Study:
 
     @property
     def findings(self) -> Findings:
-        """What was concluded: means over seeds, gains, front, best, knee, noise floor."""
+        """The results: means over seeds, gains, front, best, knee, noise floor."""
         with self._reading() as (store, record):
             return analyse(record, store.trials.read(record))
 
@@ -156,7 +156,7 @@ class Study:
 
     @property
     def confirmation(self) -> Confirmation | None:
-        """What `confirm` has found; None if it was never started."""
+        """The results of `confirm`; None if it was never started."""
         with self._reading() as (store, _):
             return read_confirmation(store, self.name)
 
@@ -185,7 +185,7 @@ class Study:
                 "to_pandas needs pandas, which is not installed; run `pip install pandas`."
             ) from None
         rows = [_trial_row(trial) for trial in self.trials]
-        return pandas.DataFrame(rows, columns=list(_ROW)).set_index("number")
+        return pandas.DataFrame(rows, columns=list(PANDAS_COLUMNS)).set_index("number")
 
     def to_json(self) -> dict[str, Any]:
         """What `attentune show STUDY --json` prints."""
@@ -195,17 +195,17 @@ class Study:
     def resume(
         self, *, callbacks: Sequence[Callback] = (), **plan: int | float | str | None
     ) -> Study:
-        """Continue where the study stopped, unfinished trials from their last epoch.
+        """Continue where the study stopped; unfinished trials continue from their last epoch.
 
         Args:
-            callbacks: told of trials and epochs as they happen.
+            callbacks: called on every event of the study.
             plan: `trials`, `budget`, `device_budget` (totals over all runs), `workers`, `device`.
 
         Raises:
-            UsageError: an unknown setting, or a value out of range.
+            UsageError: a setting is unknown or out of range.
             StudyError: another process runs the study, or an attention is not installed here.
             TrialError: all trials failed, or the first ones did.
-            KeyboardInterrupt: an interrupt, after running epochs were saved.
+            KeyboardInterrupt: interrupted; the running epochs are saved.
         """
         from ..setup.request import read_plan_changes
 
@@ -228,16 +228,17 @@ class Study:
         """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
 
         Args:
-            top: finalists from the Pareto front; 3 if it is None. The knee is added.
-            seeds: fresh seeds per architecture; 5 if it is None.
-            epochs: epochs per trial; 2.5 times the search's if it is None.
-            workers: trials at the same time; the search's if it is None.
-            device: as `--device`; the search's if it is None.
-            callbacks: told of trials and epochs as they happen.
+            top: finalists from the Pareto front, to which the knee is added; None: 3.
+            seeds: fresh seeds per architecture; None: 5.
+            epochs: epochs per trial; None: 2.5 times the search's.
+            workers: trials at the same time; None: the search's.
+            device: as `--device`; None: the search's.
+            callbacks: called on every event.
 
         Raises:
-            StudyError: the bare backbone is not complete yet, or other epochs were confirmed.
-            KeyboardInterrupt: an interrupt; another call continues.
+            StudyError: the bare backbone is not complete yet, or the study was confirmed with
+                another number of epochs.
+            KeyboardInterrupt: interrupted; another call continues.
         """
         _refuse_in_worker()
         request = ConfirmRequest(top, seeds, epochs, workers, device)
@@ -246,7 +247,7 @@ class Study:
             if not outcome.finished:
                 raise KeyboardInterrupt(outcome.sentence)
             confirmation = read_confirmation(store, self.name)
-        assert confirmation is not None  # it has just been run
+        assert confirmation is not None  # It has just been run.
         return confirmation
 
     def report(self, path: str | Path = "report.html") -> Path:
@@ -261,10 +262,10 @@ class Study:
             return write_report(store, record, path)
 
     def export(self, folder: str | Path, pick: str | int = "best") -> Path:
-        """Write a trial's model into a new folder that `attentune.load` reads, and return it.
+        """Write a trial's model into a new folder that `attentune.load` reads; return the folder.
 
         Args:
-            folder: to be made; it must not exist, or be empty.
+            folder: the folder to create; it may exist if it is empty.
             pick: `best`, `knee`, or a trial's number.
 
         Raises:
@@ -291,7 +292,7 @@ def _run(store: Store, record: StudyRecord, callbacks: Sequence[Callback]) -> No
 
 
 def _refuse_in_worker() -> None:
-    """Refuse to start a search while a worker is still importing the script that started one.
+    """Raise a UsageError if a worker process imports the script that started the search.
 
     A worker imports the script as a module named `__mp_main__`, and until that is done it does not
     know its parent process. Elsewhere, `__mp_main__` is another key for the module `__main__`.
@@ -305,7 +306,7 @@ def _refuse_in_worker() -> None:
         )
 
 
-_ROW = (
+PANDAS_COLUMNS = (
     "number",
     "architecture",
     "key",
@@ -333,4 +334,4 @@ _ROW = (
 
 def _trial_row(trial: TrialRecord) -> dict[str, Any]:
     failure = trial.failure and f"{trial.failure.kind}: {trial.failure.message}"
-    return {name: getattr(trial, name) for name in _ROW} | {"failure": failure}
+    return {name: getattr(trial, name) for name in PANDAS_COLUMNS} | {"failure": failure}

@@ -1,4 +1,4 @@
-"""The right to run a study, which one process has at a time, and the time that the runs take."""
+"""The right to run a study, which only one process has at a time, and the time spent on it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class StudyLease:
     """A lease while it is held.
 
     Attributes:
-        lease: as the database has it.
-        counted: whether the time counts as the search's.
-        device_seconds: how long devices have been busy, over all runs.
+        lease: the row in the database.
+        counts_time: whether the time is added to that of the search.
+        device_seconds: busy time of all devices, over all runs.
     """
 
     store: Store
     record: StudyRecord
     lease: Lease
-    counted: bool = True
+    counts_time: bool = True
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
         self._earlier_seconds = (
-            self.store.studies.spent_seconds(self.record) if self.counted else 0.0
+            self.store.studies.spent_seconds(self.record) if self.counts_time else 0.0
         )
         self.device_seconds = (
-            self.store.studies.device_seconds(self.record) if self.counted else 0.0
+            self.store.studies.device_seconds(self.record) if self.counts_time else 0.0
         )
 
     @property
@@ -41,30 +41,32 @@ class StudyLease:
         return self._earlier_seconds + time.monotonic() - self._started
 
     def renew(self) -> None:
-        """Show that this process lives, and record the time.
+        """Record that this process is alive, and the time spent so far.
 
         Raises:
-            StudyError: another process has taken the study over.
+            StudyError: another process has taken over the study.
         """
         self.store.leases.heartbeat(self.lease)
-        if self.counted:
+        if self.counts_time:
             self.store.studies.set_spent_seconds(self.record, self.wall_seconds)
 
 
 @contextlib.contextmanager
-def hold_lease(store: Store, record: StudyRecord, *, counted: bool = True) -> Iterator[StudyLease]:
-    """Hold a study's lease while the block lasts.
+def hold_lease(
+    store: Store, record: StudyRecord, *, counts_time: bool = True
+) -> Iterator[StudyLease]:
+    """Hold a study's lease during a `with` block.
 
     Args:
         store: the database.
         record: the study.
-        counted: whether the time counts as the search's.
+        counts_time: whether the time is added to that of the search.
 
     Raises:
-        StudyError: a live process holds it; the message names it.
+        StudyError: another process holds it; the message names the process.
     """
     lease = store.leases.acquire(record)
     try:
-        yield StudyLease(store, record, lease, counted)
+        yield StudyLease(store, record, lease, counts_time)
     finally:
         store.leases.release(lease)

@@ -1,4 +1,4 @@
-"""A study that is to be run: where it is kept, what it is, and how far to run it."""
+"""A study to run: its record in the database, its configuration and its plan."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ...studies.records import StudyRecord
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study, and what running it takes.
+    """A study with everything that is needed to run it.
 
     Attributes:
-        store, record: where it is kept.
+        store: the database.
+        record: the study in the database.
         config: what its results depend on; it never changes.
-        plan: how far to run it, and with what.
+        plan: how long to run it, and on what.
     """
 
     store: Store
@@ -30,17 +31,18 @@ class StudyRun:
 
     @classmethod
     def load(cls, store: Store, record: StudyRecord) -> StudyRun:
-        """Read the configuration and the plan that are kept with the study.
+        """Parse the configuration and the plan that are stored with the study.
 
         Raises:
-            StudyError: another version wrote something else, or an attention is not installed.
+            StudyError: another version wrote them in another form, or an attention is not
+                installed.
         """
         attentions = inserted_attentions(record.config.attentions)
         require_attentions(record, f"the study {record.name!r}", attentions)
         return cls(store, record, record.config.study, record.config.plan)
 
     def with_plan(self, **changes: Any) -> StudyRun:
-        """The same study with another plan, which is stored; what is None stays as it was.
+        """Store a changed plan and return the study with it; fields that are None do not change.
 
         Raises:
             UsageError: a value is out of range.
@@ -59,5 +61,5 @@ def stored_settings(config: StudyConfig, plan: RunPlan) -> dict[str, Any]:
 
 
 def inserted_attentions(choices: Iterable[str]) -> list[str]:
-    """The choices of a space but for "no attention"."""
+    """The choices of a space without "no attention"."""
     return [name for name in choices if name != NONE]

@@ -1,1 +1,1 @@
-"""Samplers propose the next architecture: one file for each, behind one interface (`base`)."""
+"""Samplers propose the next architecture: one file per sampler; `base` has their interface."""

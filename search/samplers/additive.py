@@ -1,13 +1,13 @@
 """Thompson sampling with an additive model, for spaces in which the effects of attentions add up.
 
-Thompson sampling (Thompson 1933, doi 10.2307/2332286): one possible truth is drawn from the
-posterior of `mixed_model.MixedModel`, given all trials so far, and the architecture that would be
-best in it is proposed. If that architecture has run before, it becomes its next seed, so the model
-decides between new architectures and repetitions. Once the proposed architecture has had several
-trials, the runner-up takes its place in half of the cases (top-two sampling: Russo,
-arXiv 1602.08448). With several objectives, every other trial is for accuracy alone. The others
-weigh the objectives at random (augmented Chebyshev weights as in ParEGO: Knowles 2006,
-doi 10.1109/TEVC.2005.851274).
+Thompson sampling (Thompson 1933, doi 10.2307/2332286): the accuracies of all architectures are
+drawn once from the posterior of `mixed_model.MixedModel`, given all trials so far, and the best
+architecture of this draw is proposed. If it has run before, it gets its next seed, so the model
+decides between new architectures and repetitions. Once the proposed architecture has several
+trials, the runner-up is proposed instead in half of the cases (top-two sampling: Russo,
+arXiv 1602.08448). With several objectives, every other trial is selected by accuracy alone, and the
+others by randomly weighted objectives (augmented Chebyshev scalarisation as in ParEGO: Knowles
+2006, doi 10.1109/TEVC.2005.851274).
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from .base import Sampler, SamplerContext, Selection
 Array = npt.NDArray[np.float64]
 
 MAX_ARCHITECTURES_ENUMERATED = 1000
-"""In a larger space only a pool of candidates is considered."""
+"""In a larger space, only a pool of candidates is considered."""
 RANDOM_CANDIDATES, PARENTS, MUTATIONS_PER_PARENT = 100, 10, 10
-"""What that pool consists of: random architectures, the most promising ones so far, and mutations
-of each of those.
+"""The pool consists of random architectures, the most promising ones so far (the parents), and
+mutations of each parent.
 """
-MANY_TRIALS = 4
-"""From so many trials on, the best architecture shares its turns with the runner-up."""
+TRIALS_BEFORE_RUNNER_UP = 4
+"""Once the best architecture has this many trials, the runner-up gets half of its proposals."""
 
 
 class Candidate(NamedTuple):
-    """An architecture that may be proposed: within all limits."""
+    """An architecture that may be proposed, because it is within all limits."""
 
     architecture: Architecture
     selection: Selection
@@ -54,7 +54,7 @@ class Candidate(NamedTuple):
 
 
 class Speculation(NamedTuple):
-    """The selection for a trial that follows from a certain state of the study."""
+    """A selection that was computed in advance, for an expected state of the study."""
 
     number: int
     histories: list[TrialHistory]
@@ -76,25 +76,23 @@ class AdditiveSampler(Sampler):
         self.histories.replay(recorded.trials, recorded.epochs)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
-        """The model learns what a trial shows at its rungs."""
+        """Record an epoch of a trial; the model uses those at rungs."""
         self.histories.on_epoch(number, report)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """The model learns how a trial ended."""
+        """Record how a trial ended."""
         self.histories.on_trial_end(trial)
 
     def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
-        """Compute the selection as if that trial had ended; `select` uses it if nothing else has
-        changed by then.
+        """Compute the selection as if the trial had ended.
+
+        `select` uses it if nothing else has changed by then.
         """
         histories = self.histories.ended_histories(ending, accuracy)
         self._speculation = Speculation(number, histories, self._select(histories, number))
 
     def select(self, number: int) -> Selection | None:
-        """The architecture that is best in a sampled truth, see `ThompsonSampling.select`.
-
-        None if every candidate exceeds a limit.
-        """
+        """The selection of `ThompsonSampling.select`; None if every candidate exceeds a limit."""
         histories, speculation = self.histories.ended_histories(), self._speculation
         if speculation and (speculation.number, speculation.histories) == (number, histories):
             return speculation.selection
@@ -105,7 +103,7 @@ class AdditiveSampler(Sampler):
             return self.thompson.select(histories, self.seed, number)
 
     def prepare(self) -> None:
-        """Fit the model's variances, if the study has grown enough."""
+        """Fit the model's variances if the study has grown enough, and prepare the candidates."""
         with one_thread():
             self.thompson.prepare(self.histories.ended_histories(), self.seed)
 
@@ -161,7 +159,10 @@ class ThompsonSampling:
         return candidates[most_accurate(accuracy, trials, rng)].selection
 
     def prepare(self, histories: Sequence[TrialHistory], seed: int) -> None:
-        """Compute what the next selections will need, while no worker waits for one."""
+        """Compute what the next selections will need.
+
+        It is called while all workers are busy, so that none waits.
+        """
         trials = fitted_trial_count(len(histories))
         self._fits.fit(histories)
         candidates = self._candidates(histories, seed)
@@ -173,10 +174,10 @@ class ThompsonSampling:
             self.features.effects_of(candidate.architecture)
 
     def _candidates(self, histories: Sequence[TrialHistory], seed: int) -> list[Candidate]:
-        """What may be proposed: all of a small space, a pool of a large one.
+        """All architectures of a small space, or a pool of those of a large one.
 
-        The pool changes as the study grows. To make another one after every trial would take longer
-        than to evaluate it.
+        The pool changes as the study grows, but not after every trial, because drawing one takes
+        longer than evaluating it.
         """
         if self.space.count() > MAX_ARCHITECTURES_ENUMERATED:
             return self._pool(histories, seed, _trials_of_pool(len(histories)))
@@ -188,7 +189,7 @@ class ThompsonSampling:
         return self._all_candidates
 
     def _pool(self, histories: Sequence[TrialHistory], seed: int, trials: int) -> list[Candidate]:
-        """The pool that follows from the first so many trials."""
+        """The pool that follows from the first `trials` trials."""
         if trials not in self._pools:
             rng = np.random.default_rng((seed, trials, MAX_ARCHITECTURES_ENUMERATED))
             drawn = self._draw_pool(histories[:trials], rng)
@@ -196,7 +197,7 @@ class ThompsonSampling:
         return self._pools[trials]
 
     def _within_limits(self, choices: Iterable[tuple[Architecture, Selection]]) -> list[Candidate]:
-        """Each architecture once, without those above a limit."""
+        """The distinct architectures that are within all limits."""
         distinct: dict[Architecture, Selection] = {}
         for architecture, selection in choices:
             distinct.setdefault(architecture, selection)
@@ -215,10 +216,11 @@ class ThompsonSampling:
         ]
         pool = [(self.space.architecture_of(selection), selection) for selection in selections]
         tried = list(dict.fromkeys(history.architecture for history in histories))
-        powers = self._fits.fit(histories)
+        hyperparameters = self._fits.fit(histories)
         expected = np.zeros(0)
         if tried:
-            expected = MixedModel(self.features, histories, tried, powers).predict_mean()
+            model = MixedModel(self.features, histories, tried, hyperparameters)
+            expected = model.predict_mean()
         for index in np.argsort(-expected, kind="stable")[:PARENTS]:
             if (selection := self._selection_of(tried[index])) is None:
                 continue
@@ -229,7 +231,7 @@ class ThompsonSampling:
     def _mutate(
         self, selection: Selection, rng: np.random.Generator
     ) -> tuple[Architecture, Selection]:
-        """Draw one decision anew, and those that depend on it."""
+        """Draw one decision again, and the decisions that depend on it."""
         mutated: Selection = {}
         name_to_change = list(selection)[int(rng.integers(len(selection)))]
 
@@ -248,9 +250,10 @@ class ThompsonSampling:
 
 
 def _trials_of_pool(trials: int) -> int:
-    """How many of so many trials the current pool follows from.
+    """The number of trials from which the pool follows once `trials` have ended.
 
-    One trial behind `fitted_trial_count`, so that it can be prepared while the next trial runs.
+    It is one trial behind `fitted_trial_count`, so that the pool can be prepared while the next
+    trial runs.
     """
     return fitted_trial_count(trials - 1)
 
@@ -258,23 +261,24 @@ def _trials_of_pool(trials: int) -> int:
 def most_accurate(accuracy: Array, trials: npt.NDArray[np.int_], rng: np.random.Generator) -> int:
     """The index of the most accurate architecture, or of the runner-up.
 
-    The runner-up takes half of the turns once the first has had `MANY_TRIALS`.
+    The runner-up is returned in half of the cases once the most accurate one has
+    `TRIALS_BEFORE_RUNNER_UP` complete trials.
 
     Args:
-        accuracy: (n,) accuracies in a sampled truth.
-        trials: (n,) how many trials each architecture has completed.
+        accuracy: (n,) sampled accuracies.
+        trials: (n,) the number of complete trials of each architecture.
         rng: decides between the two.
     """
     ranked = np.argsort(-accuracy, kind="stable")
-    runner_up = len(ranked) > 1 and trials[ranked[0]] >= MANY_TRIALS and rng.random() < 0.5
-    return int(ranked[1 if runner_up else 0])
+    has_rival = len(ranked) > 1 and trials[ranked[0]] >= TRIALS_BEFORE_RUNNER_UP
+    return int(ranked[1 if has_rival and rng.random() < 0.5 else 0])
 
 
 def best_trade_off(accuracy: Array, costs: Array, rng: np.random.Generator) -> int:
     """The index of the best architecture under random weights of all objectives.
 
     Args:
-        accuracy: (n,) accuracies in a sampled truth.
+        accuracy: (n,) sampled accuracies.
         costs: (n, k) to be minimised; each objective is scaled to its range.
         rng: draws the weights.
     """

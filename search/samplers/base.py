@@ -1,14 +1,14 @@
-"""What every sampler is: an answer to "which architecture should trial `number` train?".
+"""The interface of samplers, which decide which architecture a trial trains.
 
-The proposer opens each trial in Optuna's study. A sampler has two ways to decide about it:
+The proposer opens each trial in Optuna's study. A sampler has two ways to decide:
 
-- it returns a selection from `select`, a value for every decision of the architecture; or
-- it returns None there, and Optuna draws the decisions one by one with `optuna_sampler`.
+- `select` returns a selection: a value for every decision of the architecture; or
+- `select` returns None, and Optuna draws the decisions one by one with `optuna_sampler`.
 
-Optuna stores the random state of its samplers nowhere. So they are made anew for each trial, with a
+Optuna does not store the random state of its samplers. So a new one is made for each trial, with a
 seed derived from the study's seed and the trial's number. A proposal therefore depends on those two
-and on what has been recorded, and a resumed study proposes what it would have without the
-interruption. A new sampler must keep this; `tests/search/samplers/test_sampler_contract.py` checks.
+and on the recorded trials, and a resumed study proposes what it would have proposed without the
+interruption. Every sampler must do so; `tests/search/samplers/test_sampler_contract.py` checks it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ...studies.records import TrialRecord
 from ..trial_source import CostLookup, RecordedSearch
 
 Selection = dict[str, Value]
-"""A value for every decision that leads to one architecture, by the decision's name."""
+"""The values of the decisions that define an architecture, by the decisions' names."""
 
 
 class TriedArchitectures(Protocol):
-    """Which architectures a study has tried; the proposer's history is one."""
+    """The architectures that a study has tried; `ProposalHistory` implements it."""
 
     @property
     def seeds(self) -> Mapping[str, Set[int]]:
@@ -47,13 +47,13 @@ class TriedArchitectures(Protocol):
 
 @dataclass(frozen=True)
 class SamplerContext:
-    """What samplers are made from.
+    """What a sampler may use.
 
     Attributes:
         config: the study's objectives, limits, seed and recipe.
         space: the search space on the study's backbone.
         costs: parameters and MACs of any architecture.
-        tried: what has run or was rejected so far; it grows with the study.
+        tried: the architectures that have run or were rejected; it grows with the study.
     """
 
     config: StudyConfig
@@ -63,10 +63,10 @@ class SamplerContext:
 
 
 class Sampler:
-    """Proposes architectures of one space; by itself uniformly at random.
+    """Proposes architectures of one space; this base class draws them uniformly at random.
 
-    A sampler overrides `select`, or `make_optuna_sampler`; and the other methods if it learns from
-    more than Optuna's own record of the trials.
+    A subclass overrides `select` or `make_optuna_sampler`, and the other methods if it learns from
+    more than Optuna's record of the trials.
     """
 
     def __init__(self, context: SamplerContext) -> None:
@@ -78,13 +78,13 @@ class Sampler:
         return None
 
     def optuna_sampler(self, number: int) -> BaseSampler:
-        """Optuna's sampler for trial `number`, seeded for it."""
+        """The Optuna sampler for trial `number`, seeded by the study's seed and this number."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return self.make_optuna_sampler(derive_seed(self.seed, number))
 
     def make_optuna_sampler(self, seed: int) -> BaseSampler:
-        """A new sampler of Optuna's with this seed."""
+        """A new Optuna sampler with this seed."""
         return RandomSampler(seed=seed)
 
     def replay(self, recorded: RecordedSearch) -> None:
@@ -100,9 +100,9 @@ class Sampler:
         """Compute the selection for trial `number` in advance.
 
         Args:
-            number: the trial that will be proposed next, if nothing else happens before.
+            number: the number of the next trial, if nothing else happens before.
             ending: a trial that is about to end.
-            accuracy: its final accuracy, a fraction in [0, 1].
+            accuracy: the final accuracy of that trial, a fraction.
         """
 
     def prepare(self) -> None:

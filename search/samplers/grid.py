@@ -1,6 +1,6 @@
 """Grid search: all architectures of the space in shuffled order.
 
-After the last of them come those that have run with the fewest seeds.
+Once all have run, those with the fewest seeds are repeated with another seed.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ from ...spaces.attentions.entry import Value
 from .base import Sampler, Selection
 
 MAX_DECISIONS = 1024
-"""Coordinates of a point. An architecture with more decisions uses them again from the first."""
+"""Coordinates of a point. An architecture with more decisions starts again with the first one."""
 
 
 class SobolSampler(Sampler):
     """Trial `number` takes point `number`: the k-th coordinate makes the k-th decision."""
 
     def select(self, number: int) -> Selection:
-        """The selection that the point stands for."""
+        """The selection that follows from the point's coordinates."""
         sequence = scipy.stats.qmc.Sobol(MAX_DECISIONS, rng=self.seed)
         sequence.fast_forward(number)
         point = sequence.random(1)[0]

@@ -9,4 +9,4 @@ from .base import Sampler
 
 
 class UniformSampler(Sampler):
-    """Draws each decision by itself, as `Sampler` does unless a sampler says otherwise."""
+    """Draws each decision uniformly, as the base class does."""

@@ -1,7 +1,7 @@
 """The samplers by name. `--sampler` offers these names, and `auto`.
 
-To add one, write a subclass of `Sampler` in a file beside this one, enter it in `SAMPLER_CLASSES`,
-and add its name to `studies.config.SamplerName`. The contract suite then covers it.
+To add one, write a subclass of `Sampler` in a file of this folder, add it to `SAMPLER_CLASSES`, and
+add its name to `studies.config.SamplerName`. The contract suite then covers it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), as Optuna implements it.
 
-Multivariate, so that decisions which work well together are proposed together; grouped, because
-architectures of one space have different decisions. The first twelve trials are random.
+It is multivariate, so that decisions which work well together are proposed together, and grouped,
+because architectures of one space have different decisions. The first twelve trials are random.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is concluded from recorded trials: means, gains, effects, confirmation, hypervolume."""
+"""The analysis of recorded trials: means, gains, effects, confirmation, hypervolume."""

@@ -1,9 +1,9 @@
-"""What the trials of a study say: pure functions from records to frozen values.
+"""The analysis of a study: pure functions from records to frozen values.
 
-The unit is the architecture: the mean of its complete trials over their seeds, seed effects taken
-out (`seed_effects`), with its standard error. A gain is its accuracy minus that of the bare
-backbone, between trials of one seed wherever both exist ("paired"). Accuracies are fractions.
-Confirming trials are judged on other data, so the analysis of a search leaves them out.
+The unit is the architecture: the mean of its complete trials over their seeds, with seed effects
+removed (`seed_effects`), and its standard error. A gain is its accuracy minus that of the bare
+backbone, between trials of the same seed wherever both exist ("paired"). Accuracies are fractions.
+Confirming trials are evaluated on the test split, so the analysis of a search leaves them out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .pareto import find_knee, pareto_front
 from .trial_table import TrialTable
 
 NONE = "none"
-"""The row of stages without attention, and the name of the bare backbone's attention."""
+"""The name of "no attention": the row of stages without attention, and the bare backbone."""
 
 
 def analyse(
@@ -43,8 +43,8 @@ def analyse(
     Args:
         study: its objectives are used, and the number of stages in its config.
         trials: of the study.
-        stages: of the backbone; by default what the study's config says, or else the highest stage
-            that any architecture names.
+        stages: of the backbone; by default from the study's config, or else the highest stage in
+            any architecture.
     """
     objectives = tuple(objective(name) for name in study.objectives)
     table = ArchitectureTable.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
@@ -74,11 +74,11 @@ def tabulate_gains(
 ) -> AttentionTable:
     """Mean gain by attention and stage, each architecture counted once.
 
-    The row `none` holds architectures without attention in a stage, the bare backbone excepted.
+    The row `none` has the architectures without attention in a stage, except the bare backbone.
 
     Args:
         points: the architectures.
-        stages: of the backbone; by default the highest that any architecture names.
+        stages: of the backbone; by default the highest in any architecture.
     """
     known = [(p.architecture, p.gain.mean) for p in points if p.gain is not None]
     insertions = [i for architecture, _ in known for i in architecture.insertions]
@@ -90,8 +90,8 @@ def tabulate_gains(
             for name in names or (NONE,):
                 gains.setdefault((name, column), []).append(gain)
     present = {name for name, _ in gains}
-    users_own = sorted(present - {*ATTENTIONS, NONE})
-    rows = tuple(name for name in (*ATTENTIONS, *users_own, NONE) if name in present)
+    from_plugins = sorted(present - {*ATTENTIONS, NONE})
+    rows = tuple(name for name in (*ATTENTIONS, *from_plugins, NONE) if name in present)
     cells = {
         where: MeanGain(float(np.mean(group)), standard_error(group), len(group))
         for where, group in gains.items()
@@ -100,7 +100,7 @@ def tabulate_gains(
 
 
 def group_failures(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
-    """Failures grouped by kind, then by message, the commonest first."""
+    """Failures grouped by kind, then by message, the most frequent first."""
     kinds: dict[str, dict[str, tuple[int, ...]]] = {}
     for trial in trials:
         if trial.failure is not None:
@@ -119,7 +119,7 @@ def group_failures(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:
 
 
 def main_attention(architecture: Architecture, stages: int = 0) -> str:
-    """The attention that more stages have than any other; `mixed` if two tie, `none` if bare.
+    """The attention of the most stages; `mixed` if two tie, `none` if there is no attention.
 
     Args:
         architecture: the architecture.
@@ -141,12 +141,12 @@ def show_json(
 
     `pareto` has one trial for every architecture on the front, its first complete one. `baseline`
     is the first complete trial of the bare backbone, or its first one while none is complete.
-    `architectures` holds what decides front, best and knee: means without seed effects.
+    `architectures` holds the means without seed effects, from which front, best and knee follow.
 
     Args:
         study: the study.
         trials: of the study.
-        rejected: architectures that a cost limit turned away.
+        rejected: how many architectures a cost limit rejected.
     """
     findings = analyse(study, trials)
     bare = [t for t in trials if t.role != CONFIRM and t.parsed.bare]
@@ -192,7 +192,7 @@ def _trial_json(trial: TrialRecord) -> dict[str, Any]:
 
 
 def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:
-    """The attentions of each stage; with `stages` 0, of the whole network as one."""
+    """The attentions of each stage; if `stages` is 0, the whole network counts as one stage."""
     if not stages:
         return [list(dict.fromkeys(i.attention for i in architecture.insertions))]
     return [

@@ -39,7 +39,7 @@ class ArchitectureTable:
 
     @classmethod
     def of(cls, table: TrialTable) -> ArchitectureTable:
-        """The architectures of a table, which may change afterwards."""
+        """The architectures of a table; the result does not change with the table."""
         rows = table.rows
         complete = complete_rows(rows)
         number, architecture = rows["number"][complete], rows["architecture"][complete]
@@ -65,12 +65,12 @@ class ArchitectureTable:
 
     @cached_property
     def counts(self) -> Ints:
-        """(n,) complete trials of each."""
+        """(n,) the number of complete trials of each."""
         return np.diff(self.first_rows)
 
     @cached_property
     def numbers(self) -> Ints:
-        """(n,) the number of the first complete trial of each, which stands for it."""
+        """(n,) the number of the first complete trial of each, which identifies it."""
         return self.rows["number"][self.first_rows[:-1]]
 
     def mean(self, key: str) -> Floats:
@@ -88,7 +88,7 @@ class ArchitectureTable:
 
     @cached_property
     def accuracy(self) -> Floats:
-        """(n,) mean accuracies over seeds, seed effects taken out."""
+        """(n,) mean accuracies over seeds, with seed effects removed."""
         return self.mean("accuracy")
 
     @cached_property
@@ -98,7 +98,7 @@ class ArchitectureTable:
 
     @cached_property
     def _corrected_accuracies(self) -> Floats:
-        """The accuracy of every row, the effect of its seed taken out."""
+        """The accuracy of every row, with the effect of its seed removed."""
         corrected: Floats = self.rows["accuracy"] - self._seed_effects.of(self.rows["seed"])
         return corrected
 
@@ -116,7 +116,10 @@ class ArchitectureTable:
 
     @cached_property
     def gain(self) -> Floats:
-        """(n,) accuracy above the bare backbone's, paired by seed where both have one; else NaN."""
+        """(n,) accuracy minus that of the bare backbone, paired by seed if they share any.
+
+        NaN for the bare backbone itself, and for all while it has no complete trial.
+        """
         if self.bare is None:
             return np.full(len(self), np.nan)
         first, last = self.first_rows[self.bare], self.first_rows[self.bare + 1]
@@ -143,14 +146,14 @@ class ArchitectureTable:
         """The summaries of some architectures.
 
         Args:
-            indices: which.
+            indices: of the architectures in this table.
             more_keys: further fields of the rows, whose means are added to `values`.
         """
         summaries = []
         means = {key: self.mean(key) for key in ("accuracy", *COST_KEYS, *more_keys)}
         for index in indices:
-            own_rows = slice(self.first_rows[index], self.first_rows[index + 1])
-            rows, corrected = self.rows[own_rows], self._corrected_accuracies[own_rows]
+            in_table = slice(self.first_rows[index], self.first_rows[index + 1])
+            rows, corrected = self.rows[in_table], self._corrected_accuracies[in_table]
             error = standard_error(corrected.tolist())
             values = {key: float(mean[index]) for key, mean in means.items()}
             summaries.append(
@@ -183,10 +186,10 @@ class ArchitectureTable:
         return self._by_seed(self.bare)
 
     def _by_seed(self, index: int, accuracies: Floats | None = None) -> dict[int, float]:
-        own_rows = slice(self.first_rows[index], self.first_rows[index + 1])
+        in_table = slice(self.first_rows[index], self.first_rows[index + 1])
         values = self.rows["accuracy"] if accuracies is None else accuracies
         return dict(
-            zip(self.rows["seed"][own_rows].tolist(), values[own_rows].tolist(), strict=True)
+            zip(self.rows["seed"][in_table].tolist(), values[in_table].tolist(), strict=True)
         )
 
     def _sum_by_architecture(self, values: npt.NDArray[Any]) -> Floats:
@@ -197,7 +200,7 @@ class ArchitectureTable:
 
 
 def without_seed_effects(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Rows of a `TrialTable`, seed effects taken out of the accuracies of complete trials."""
+    """Rows of a `TrialTable`, with seed effects removed from the accuracies of complete trials."""
     corrected = rows.copy()
     complete = complete_rows(rows)
     _, architectures = np.unique(rows["architecture"][complete], return_inverse=True)

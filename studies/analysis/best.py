@@ -1,16 +1,16 @@
-"""The best architecture of a study, the same wherever one is named.
+"""The best architecture of a study: the only definition of "best".
 
-The best architecture is the one with the highest mean accuracy over its seeds, once what all trials
-of a seed have in common is taken out (`seed_effects`), less the standard error of that mean. The
-error follows from the study's noise, pooled over all architectures, and from the number of seeds.
-It keeps an architecture with one fortunate seed from replacing one that was good with several: of
-many architectures with one seed each, the highest accuracy is mostly chance. While no architecture
-has two seeds the noise is unknown and no error is subtracted. Of equals, the one with fewer
-parameters is the best, then the one that was trained first. Only complete trials count. Confirming
-trials are judged on other data and never enter the best of a search.
+The best architecture has the highest mean accuracy over its seeds minus the standard error of that
+mean. Seed effects are removed first (`seed_effects`). The error follows from the study's noise,
+pooled over all architectures, and from the number of seeds. It keeps an architecture with one
+fortunate seed from replacing one that was good with several: among many architectures with one seed
+each, the highest accuracy is mostly chance. While no architecture has two seeds, the noise is
+unknown and no error is subtracted. Ties go to the architecture with fewer parameters, then to the
+one that was trained first. Only complete trials count. Confirming trials are evaluated on the test
+split and do not count.
 
 `attentune list`, `show`, `report`, `export --pick best`, the dashboard and the display of a running
-search all ask here.
+search all use this module.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_best(architectures: ArchitectureTable) -> int | None:
     """The index of the best of all architectures; None if there are none."""
     if not len(architectures):
         return None
-    return lowest_risk(
+    return highest_lower_bound(
         architectures.accuracy,
         architectures.counts,
         architectures.noise,
@@ -52,19 +52,19 @@ def find_best(architectures: ArchitectureTable) -> int | None:
     )
 
 
-def lowest_risk(
+def highest_lower_bound(
     accuracies: npt.NDArray[np.float64],
     seeds: npt.NDArray[np.integer[Any]],
     noise: Noise | None,
     *tie_breakers: npt.ArrayLike,
 ) -> int:
-    """The index of the highest accuracy less its standard error.
+    """The index of the highest accuracy minus its standard error.
 
     Args:
-        accuracies: (n,) means over seeds, seed effects taken out, fractions.
-        seeds: (n,) how many seeds each mean is of.
+        accuracies: (n,) means over seeds with seed effects removed, fractions.
+        seeds: (n,) the number of seeds of each mean.
         noise: of a single trial; None if it is unknown.
-        tie_breakers: (n,) each; of equals the one with the least of the first, then of the second.
+        tie_breakers: (n,) each; ties go to the least value of the first, then of the second.
     """
     errors = noise.deviation / np.sqrt(seeds) if noise else 0.0
     keys = np.array([*reversed(tie_breakers), errors - accuracies], dtype=float)

@@ -2,9 +2,9 @@
 
 The result of a search is a hypothesis: the best of many looks better than it is. Confirming trials
 retrain the finalists and the baselines with seeds that the search never used, usually for longer,
-and are judged once on the test split. Two questions are asked: which architectures differ from the
-bare backbone, and, only if any does, which differ from each other. Each is corrected for its number
-of comparisons by Holm's procedure. All functions here are pure functions of records.
+and are evaluated once on the test split. Two questions are asked: which architectures differ from
+the bare backbone, and, only if any does, which differ from each other. Each is corrected for its
+number of comparisons by Holm's procedure. All functions here are pure functions of records.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .paired_comparisons import BlockDesign, Difference, correct_family
 from .pareto import pareto_front
 
 BASELINE_WEIGHT = 0.25
-"""The weight of a baseline in Holm's correction, where a finalist has 1. The finalists are what the
-search proposes; the four textbook baselines together get as large a share of the level as one of
-them. If one attention is better by three standard errors, this raises the chance to find it from 80
-to 84 % (simulated by `benchmarks/claims.py`)."""
+"""The weight of a baseline in Holm's correction; a finalist has 1. The search proposes the
+finalists, so the four textbook baselines together get only as large a share of the level as one
+finalist. If one attention is better by three standard errors, this raises the probability of
+finding it from 80 to 84 % (simulated by `benchmarks/claims.py`)."""
 MIN_RANKED_ARCHITECTURES = 4
 """With fewer architectures, the agreement of ranks is not computed."""
 
@@ -41,7 +41,7 @@ class Contender:
         finalist: whether the search proposed it; otherwise it is one of the study's baselines.
         searched: its summary in the search; None if it has no complete trial there.
         numbers, seeds, accuracies: of its complete confirming trials, on the test split.
-        gain: over the bare backbone; None for that itself, and while there are too few seeds.
+        gain: over the bare backbone; None for the bare backbone, and while there are too few seeds.
     """
 
     architecture: Architecture
@@ -79,14 +79,14 @@ class Confirmation:
 
     Attributes:
         contenders: those with complete trials, the bare backbone among them, most accurate first.
-        pairs: differences between architectures with attention, first less second; empty unless
+        pairs: differences between architectures with attention, first minus second; empty unless
             one of them differs from the bare backbone.
         epochs: of a confirming trial.
-        seeds: that each architecture was to have.
-        unfinished, failed: confirming trials in these states.
+        seeds: the planned number for each architecture.
+        unfinished, failed: numbers of confirming trials in these states.
         deviation, freedom: of the noise of a trial, as in `BlockDesign`.
-        detectable: the difference that is found with a chance of 80 %, a fraction.
-        agreement: None if too few architectures have both.
+        detectable: the difference that is found with a probability of 80 %, a fraction.
+        agreement: None if too few architectures have trials in both.
     """
 
     contenders: tuple[Contender, ...]
@@ -139,8 +139,9 @@ class Confirmation:
 def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
     """The architectures to confirm: the `top` most accurate of the Pareto front, and its knee.
 
-    Baselines are confirmed anyway and are not counted. If the front without them is smaller, the
-    fronts behind it follow. With accuracy as the only objective that is the order of accuracy.
+    Baselines are confirmed in any case and not counted. If the front without them has fewer than
+    `top` architectures, those that are on the front once it is removed follow, and so on. If
+    accuracy is the only objective, that is the order of accuracy.
     """
     remaining = [point for point in findings.architectures if not point.baseline]
     chosen: list[ArchitectureSummary] = []
@@ -163,8 +164,8 @@ def analyse_confirming_trials(
 
     Args:
         findings: of the search.
-        trials: those that confirm it.
-        plan: what was to be confirmed.
+        trials: the confirming trials.
+        plan: of the confirmation.
     """
     contenders = _contenders(findings, trials)
     blocks = BlockDesign({c.architecture: _by_seed(c) for c in contenders})
@@ -202,7 +203,7 @@ def analyse_confirmation(
     Args:
         study: its config holds the plan.
         findings: of the search.
-        trials: those that confirm it.
+        trials: the confirming trials.
     """
     plan = study.config.confirmation
     return None if plan is None else analyse_confirming_trials(findings, trials, plan)
@@ -276,7 +277,10 @@ def _family(
     pairs: Iterable[tuple[Architecture, Architecture]],
     weights: Mapping[Architecture, float] | None = None,
 ) -> dict[tuple[Architecture, Architecture], Difference]:
-    """The differences of pairs, corrected as a family; a pair has the weight of its first."""
+    """The differences of pairs, corrected as a family.
+
+    The weight of a pair is that of its first architecture.
+    """
     differences = {
         (first, second): difference
         for first, second in pairs

@@ -1,7 +1,7 @@
 """The results of an analysis: frozen values that tables, figures and reports show.
 
 The unit is the architecture: an `ArchitectureSummary` is the mean of its complete trials over their
-seeds, seed effects taken out (`seed_effects`). Accuracies and gains are fractions.
+seeds, with seed effects removed (`seed_effects`). Accuracies and gains are fractions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Gain:
         mean: a fraction.
         standard_error: a fraction; None with fewer than two pairs, or, without pairs, with fewer
             than two trials of either.
-        pairs: seeds that both have; 0 if their means were compared instead.
+        pairs: the number of seeds that both have; 0 if their means were compared instead.
     """
 
     mean: float
@@ -41,7 +41,7 @@ class Gain:
 
     @classmethod
     def between(cls, accuracies: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
-        """The gain of accuracies by seed: over common seeds if there are any, else of the means."""
+        """The gain from accuracies by seed: the mean over common seeds, else between the means."""
         differences = [accuracies[seed] - bare[seed] for seed in accuracies if seed in bare]
         if differences:
             mean = float(np.mean(differences))
@@ -58,8 +58,8 @@ class ArchitectureSummary:
 
     Attributes:
         numbers, seeds, accuracies: of those trials, as measured, by number.
-        values: means by key (`accuracy`, `params`, …) of what every trial has; seed effects are
-            taken out of the accuracy.
+        values: means by key (`accuracy`, `params`, …) of the values that every trial has; seed
+            effects are removed from the accuracy.
         standard_error: of the mean accuracy; None with a single seed.
         baseline: whether it is one of the study's baselines.
         gain: over the bare backbone; None for the bare backbone itself, and while that has no
@@ -77,12 +77,12 @@ class ArchitectureSummary:
 
     @property
     def number(self) -> int:
-        """The number of its first complete trial, which stands for it."""
+        """The number of its first complete trial, which identifies it."""
         return self.numbers[0]
 
     @property
     def accuracy(self) -> float:
-        """The mean over seeds, seed effects taken out."""
+        """The mean over seeds, with seed effects removed."""
         return self.values["accuracy"]
 
 
@@ -92,7 +92,7 @@ class Noise:
 
     Attributes:
         deviation: standard deviation of a single trial beyond its seed effect, a fraction.
-        freedom: degrees of freedom behind it.
+        freedom: degrees of freedom of this estimate.
         shared: standard deviation of the seed effects, a fraction; 0 until they are significant.
     """
 
@@ -103,7 +103,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class MeanGain:
-    """The mean gain of several architectures, as a fraction, and how many they are."""
+    """The mean gain of `count` architectures, a fraction."""
 
     mean: float
     standard_error: float | None
@@ -134,7 +134,7 @@ class FailureGroup:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that tables and figures show of a study.
+    """The results of a study that tables and figures show.
 
     Attributes:
         counts: trials by state.
@@ -160,7 +160,7 @@ class Findings:
 
     @property
     def baselines(self) -> tuple[ArchitectureSummary, ...]:
-        """The study's own baselines, the bare backbone first."""
+        """The study's baselines, the bare backbone first."""
         baselines = [summary for summary in self.architectures if summary.baseline]
         return tuple(sorted(baselines, key=lambda summary: not summary.architecture.bare))
 

@@ -1,8 +1,8 @@
-"""The hypervolume of a study's Pareto front, and how it grew as the search went on.
+"""The hypervolume of a study's Pareto front, and how it grew during the search.
 
 The hypervolume of a front is the volume that it dominates, up to a reference point that is worse
-than all of it (Zitzler & Thiele 1998, doi 10.1007/BFb0056872). It is computed exactly: on the grid
-that the points span for up to three objectives, and by slices along the last objective for more.
+than all of it (Zitzler & Thiele 1998, doi 10.1007/BFb0056872). It is computed exactly: for up to
+three objectives on the grid that the points span, for more by slices along the last objective.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .pareto import minimised_columns, non_dominated
 from .trial_table import COMPLETE, RUNNING
 
 MAX_STEPS = 200
-"""Moments at which the history is computed, about, at most."""
+"""About how many steps a history has at most."""
 
 Matrix = npt.NDArray[np.float64]
 
@@ -30,8 +30,8 @@ class HypervolumeStep:
     """The state of a search at one moment.
 
     Attributes:
-        epochs: trained until then, over all trials.
-        seconds: spent by trials until then, over all workers.
+        epochs: trained until then, by all trials together.
+        seconds: spent until then, by all trials together.
         volume: hypervolume of the front, as a share of the box between the best and the worst value
             of every objective in the whole study.
     """
@@ -46,7 +46,7 @@ def hypervolume_history(
 ) -> tuple[HypervolumeStep, ...]:
     """How the hypervolume grew with training; empty while no trial is complete.
 
-    Seed effects are taken out of the accuracies as they are estimated at the end.
+    The accuracies are corrected by the seed effects that are estimated from all trials.
 
     Args:
         rows: of the study's trials, `TrialTable.rows`.
@@ -70,7 +70,7 @@ def hypervolume_history(
     for count in sorted({*range(stride, len(ended) + 1, stride), len(ended)}):
         values = means.after(count)
         touched = np.unique(ended["architecture"][last:count])
-        # A dominated architecture stays so unless the mean of one that dominates it has moved.
+        # A dominated architecture stays dominated unless the mean of one on the front has changed.
         moved = bool(np.isin(front, touched).any())
         candidates = np.arange(len(values)) if moved else np.union1d(front, touched)
         candidates = candidates[~np.isnan(values[candidates]).any(axis=1)]
@@ -81,7 +81,7 @@ def hypervolume_history(
 
 
 class _RunningMeans:
-    """The objectives of every architecture, to be minimised, after a number of trials."""
+    """The mean objectives of every architecture after a number of trials, to be minimised."""
 
     def __init__(self, ended: npt.NDArray[Any], objectives: Sequence[Objective]) -> None:
         self.objectives = objectives
@@ -106,7 +106,7 @@ class _RunningMeans:
 def hypervolume(values: Matrix) -> float:
     """The hypervolume of (n, k) values to be minimised, up to the reference point (1, …, 1).
 
-    Values should be scaled to the unit cube. Rows beyond the reference point count for nothing.
+    Values should be scaled to the unit cube. Rows beyond the reference point do not count.
     """
     inside = values[(values < 1.0).all(axis=1)]
     front = inside[non_dominated(inside)]
@@ -133,7 +133,7 @@ def _volume(front: Matrix) -> float:
 
 
 def _volume_on_grid(front: Matrix) -> float:
-    """The hypervolume of (n, 3) rows: over each cell of the (x, y) grid the greatest height.
+    """The hypervolume of (n, 3) rows: the sum of the greatest heights over the (x, y) grid.
 
     A cell is dominated by all points with a smaller x and y, so its height is a running maximum.
     """
@@ -146,6 +146,6 @@ def _volume_on_grid(front: Matrix) -> float:
 
 
 def _widths(ascending: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(n,) from each of the ascending values to the next; from the last to 1."""
+    """(n,) the distance from each ascending value to the next, and from the last to 1."""
     widths: npt.NDArray[np.float64] = np.diff(ascending, append=1.0)
     return widths

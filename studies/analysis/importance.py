@@ -1,6 +1,6 @@
 """How much the attention of each stage matters for accuracy: fANOVA by Optuna.
 
-The one place of `studies/` that asks Optuna's library. It is given plain numbers, no study.
+The only module of `studies/` that uses Optuna. It passes plain numbers, not the study.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .analyse import attentions_by_stage
 from .findings import ArchitectureSummary
 
 MIN_ARCHITECTURES = 8
-"""Architectures from which on importances are computed."""
+"""With fewer architectures, importances are not computed."""
 
 
 def estimate_importances(points: Sequence[ArchitectureSummary], stages: int) -> dict[str, float]:
-    """How much of the accuracy's variation each stage's attention explains; they add up to 1.
+    """The share of the accuracy's variation that the attention of each stage explains.
 
-    fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. Empty for too few, and
-    where nothing makes a difference.
+    fANOVA (Hutter et al. 2014) by Optuna, over the architectures' means. The shares add up to 1.
+    Empty if there are too few architectures, or if no stage makes a difference.
     """
     rows = [_attention_by_stage(point, stages) for point in points]
     varied = [s for s in range(stages) if len({row[s] for row in rows}) > 1]
@@ -50,7 +50,7 @@ def estimate_importances(points: Sequence[ArchitectureSummary], stages: int) -> 
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         try:
             shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        except RuntimeError:  # no tree found a split: nothing matters
+        except RuntimeError:  # No tree has a split: no stage makes a difference.
             return {}
     return {name: float(share) for name, share in shares.items()}
 

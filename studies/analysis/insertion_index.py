@@ -1,8 +1,8 @@
 """An index of insertions: which architectures of a study have which attention where.
 
-The texts of a study consist of few distinct insertions. Each is parsed once; an architecture is
-then a handful of numbers, and a question such as "what was gained with SE in stage 3" is answered
-by counting. The results equal those of `analyse`, for any number of architectures.
+The texts of a study consist of few distinct insertions. Each is parsed once, and an architecture is
+stored as a few indices, so that the mean gain of "SE in stage 3" is a fast numpy operation. The
+results equal those of `analyse`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Flags = npt.NDArray[np.bool_]
 
 
 ANYWHERE = 0
-"""Stands for a stage where it is unknown how many the backbone has."""
+"""Used in place of a stage if the number of stages is unknown."""
 
 
 class InsertionIndex:
-    """The insertions of architectures, which are named by the index of their text.
+    """The insertions of architectures, which are identified by the index of their text.
 
     Args:
         stages: of the backbone; 0 if it is unknown.
@@ -49,7 +49,7 @@ class InsertionIndex:
         self._insertion = np.zeros(0, dtype=np.int64)
 
     def extend(self, texts: Sequence[str]) -> InsertionIndex:
-        """Add the texts beyond the first `count`, which are in the index already; the index."""
+        """Add all texts but the first `count`, which the index has already; return the index."""
         known, parts = self._index_of_text, [text.split("+")[1:] for text in texts[self.count :]]
         architecture = np.repeat(np.arange(self.count, len(texts)), [len(part) for part in parts])
         flat = itertools.chain.from_iterable(parts)
@@ -63,12 +63,12 @@ class InsertionIndex:
 
     @property
     def attentions(self) -> list[str]:
-        """Those that occur, in the catalogue's order, then the users' own by name."""
+        """The attentions that occur: in the catalogue's order, then those of plug-ins by name."""
         present = {insertion.attention for insertion in self.insertions}
         return [*(n for n in ATTENTIONS if n in present), *sorted(present - set(ATTENTIONS))]
 
     def having(self, chosen: Sequence[bool]) -> Flags:
-        """(count,) which architectures have one of the chosen insertions.
+        """(count,) whether each architecture has one of the chosen insertions.
 
         `chosen` has a value for each of `insertions`.
         """
@@ -79,7 +79,7 @@ class InsertionIndex:
         return matches
 
     def having_in_stage(self, attention: str, stage: int) -> Flags:
-        """(count,) which architectures have an attention in a stage, or `ANYWHERE`."""
+        """(count,) whether each architecture has an attention in a stage, or `ANYWHERE`."""
         return self.having(
             [
                 i.attention == attention and (stage == ANYWHERE or reaches_stage(i, stage))
@@ -88,9 +88,10 @@ class InsertionIndex:
         )
 
     def stage_table(self, gains: Floats) -> AttentionTable:
-        """Mean gains by attention and stage, as by `analyse.tabulate_gains`.
+        """Mean gains by attention and stage, as `analyse.tabulate_gains` returns them.
 
-        `gains` (count,) are NaN for the bare backbone and for architectures without complete trial.
+        `gains` (count,) are NaN for the bare backbone and for architectures without a complete
+        trial.
         """
         columns = [f"s{stage}" for stage in range(1, self.stages + 1)] or ["all"]
         first = 1 if self.stages else ANYWHERE

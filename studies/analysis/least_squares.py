@@ -1,8 +1,8 @@
 """Ordinary least squares, with intervals for linear combinations of the coefficients.
 
-Values are design @ coefficients + noise of one variance, which is estimated from all rows. The
-caller builds the design and asks for contrasts: weights for a sum of coefficients. A design may
-lack rank; contrasts that it cannot identify have no estimate.
+Values are design @ coefficients + noise with one variance, which is estimated from all rows. The
+caller builds the design and asks for contrasts: weights for a sum of coefficients. A design may be
+rank-deficient; contrasts that it does not identify have no estimate.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy.typing as npt
 import scipy
 
 LEVEL = 0.05
-"""Level of tests; intervals cover the truth with the rest of the probability."""
+"""Level of tests; intervals cover the true value with probability 1 − `LEVEL`."""
 ROUNDING_VARIANCE = 1e-20
-"""A residual variance below this is rounding: there was no scatter at all."""
+"""A residual variance below this is a rounding error and counts as zero."""
 
 Array = npt.NDArray[np.float64]
 
@@ -39,9 +39,8 @@ class LeastSquares:
         values: (values,).
 
     Attributes:
-        freedom: degrees of freedom of the residuals; 0 while there is nothing to estimate the noise
-            from.
-        deviation: standard deviation of the noise, in the values' unit; 0 without freedom.
+        freedom: degrees of freedom of the residuals; with 0, the noise cannot be estimated.
+        deviation: standard deviation of the noise, in the values' unit; 0 if `freedom` is 0.
     """
 
     def __init__(self, design: Array, values: Array) -> None:
@@ -59,7 +58,7 @@ class LeastSquares:
     def estimate(self, contrast: Array) -> Estimate | None:
         """The sum of the coefficients with weights `contrast` (coefficients,).
 
-        None if the design does not identify it, or leaves no freedom to estimate its error.
+        None if the design does not identify it, or leaves no degrees of freedom for its error.
         """
         if not self.freedom or not np.allclose(contrast @ self._identified, contrast, atol=1e-6):
             return None

@@ -1,10 +1,10 @@
-"""Main effects: what each attention, stage, position and reduction ratio is worth by itself.
+"""Main effects: the gain from each attention, stage, position and reduction ratio by itself.
 
 A linear model of the architectures' mean accuracies. Each attention has an effect in an average
 stage; stage, position and ratio have deviations from that average. Interactions and seeds are part
-of the residuals, from which the intervals come, so that the intervals hold although the model is
-only approximately true. An effect is the gain per stage over leaving that stage alone, everything
-else equal.
+of the residuals, from which the intervals are computed, so the intervals remain valid although the
+model is only approximately true. An effect is the gain per stage over a stage without attention,
+all else equal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class MainEffect:
 
     Attributes:
         mean, low, high: gain per stage with its 95 % interval, as fractions.
-        architectures: how many of those that were trained have it.
+        architectures: the number of trained architectures that have it.
     """
 
     factor: Factor
@@ -131,7 +131,7 @@ class _EffectsModel:
         if factor == "attention":
             contrast[self.columns.index(("attention", level))] = 1.0
         else:
-            # The level's deviation comes on top of an average attention.
+            # The level's deviation is added to the effect of an average attention.
             for attention in self.levels["attention"]:
                 column = self.columns.index(("attention", attention))
                 contrast[column] = 1 / len(self.levels["attention"])

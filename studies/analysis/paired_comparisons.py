@@ -5,9 +5,9 @@ least squares:
 
     accuracy of architecture a with seed s = mean[a] + seed[s] + noise
 
-What seeds have in common cancels as far as it was observed. The noise is pooled over all
-architectures: with 8 architectures and 5 seeds a difference rests on 28 degrees of freedom, where
-its own 5 pairs would give it 4. A seed that is missing, because a trial failed, is no problem.
+Seed effects cancel as far as they were observed. The noise is pooled over all architectures: with 8
+architectures and 5 seeds, a difference has 28 degrees of freedom, while its own 5 pairs would give
+it 4. Seeds may be missing, because a trial failed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import scipy
 from .least_squares import LEVEL, LeastSquares
 
 POWER = 0.8
-"""The chance with which a detectable difference is detected."""
+"""The probability with which a detectable difference is detected."""
 Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One mean accuracy less another, as fractions.
+    """One mean accuracy minus another, as fractions.
 
     Attributes:
         mean, standard_error: of the difference.
@@ -60,7 +60,7 @@ class BlockDesign(Generic[Key]):
 
     Attributes:
         deviation: standard deviation of the noise of a single trial, as a fraction.
-        freedom: degrees of freedom behind it; 0 while there is nothing to estimate it from.
+        freedom: degrees of freedom of this estimate; with 0, it cannot be estimated.
     """
 
     def __init__(self, accuracies: Mapping[Key, Mapping[int, float]]) -> None:
@@ -77,9 +77,9 @@ class BlockDesign(Generic[Key]):
         self.freedom, self.deviation = self._fit.freedom, self._fit.deviation
 
     def difference(self, first: Key, second: Key) -> Difference | None:
-        """The mean of `first` less that of `second`.
+        """The mean of `first` minus that of `second`.
 
-        None with a single seed, or if no seed links the two.
+        None if there is only one seed, or if no seed connects the two.
         """
         if first not in self._row or second not in self._row:
             return None
@@ -101,16 +101,16 @@ class BlockDesign(Generic[Key]):
         )
 
     def _p_value(self, mean: float, error: float) -> float:
-        if error == 0:  # The same network twice, or a task without any noise.
+        if error == 0:  # The same network under two names, or a task without any noise.
             return 1.0 if abs(mean) < 1e-12 else 0.0
         return float(2 * scipy.stats.t.sf(abs(mean) / error, self.freedom))
 
     def detectable_difference(self, comparisons: float, seeds: int) -> float:
-        """The difference, a fraction, that Holm's procedure finds with a chance of 80 %.
+        """The difference, a fraction, that Holm's procedure finds with a probability of 80 %.
 
         Args:
-            comparisons: the sum of their weights, in units of the weight of this one.
-            seeds: of each architecture.
+            comparisons: the sum of the weights of all comparisons, relative to that of this one.
+            seeds: the number of seeds of each architecture.
         """
         critical = scipy.stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
         margin = scipy.stats.t.ppf(POWER, self.freedom)
@@ -121,8 +121,8 @@ def correct_family(
     family: Mapping[Key, Difference], weights: Mapping[Key, float] | None = None
 ) -> dict[Key, Difference]:
     """Correct the p values of a family of differences; `weights` as in `holm_adjusted`."""
-    in_order = [1.0 if weights is None else weights[key] for key in family]
-    adjusted = holm_adjusted([difference.p for difference in family.values()], in_order)
+    family_weights = [1.0 if weights is None else weights[key] for key in family]
+    adjusted = holm_adjusted([difference.p for difference in family.values()], family_weights)
     pairs = zip(family.items(), adjusted, strict=True)
     return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
 
@@ -131,7 +131,7 @@ def holm_adjusted(values: Sequence[float], weights: Sequence[float] | None = Non
     """p values corrected by Holm's step-down procedure (Holm 1979, Scand. J. Statist. 6:65).
 
     If all hypotheses are true, the smallest corrected value is below a level with at most that
-    probability, whatever the dependence between them.
+    probability, however they depend on each other.
 
     Args:
         values: p values.

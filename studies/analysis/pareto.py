@@ -30,9 +30,10 @@ def pareto_front(
 
 
 def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
-    """Which rows of (n, k) values, all to be minimised, are not dominated.
+    """(n,) whether each row of (n, k) values, all to be minimised, is not dominated.
 
-    A row is dominated by one that is nowhere larger and somewhere smaller; equal rows all stay.
+    A row is dominated by another that is nowhere larger and somewhere smaller. Equal rows do not
+    dominate each other.
     """
     stays = np.zeros(len(values), dtype=bool)
     if not len(values):
@@ -41,8 +42,8 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
     ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
     remaining = np.argsort(np.sum(ranks, axis=0), kind="stable")
     while len(remaining):
-        # What dominates a row has a smaller sum of ranks. So nothing that remains dominates the
-        # first row, which usually dominates most of them.
+        # A row that dominates another has a smaller sum of ranks. So no remaining row dominates the
+        # first one, which usually dominates most of them.
         first, remaining = remaining[0], remaining[1:]
         stays[first] = True
         rows = values[remaining]
@@ -54,11 +55,11 @@ def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
 def find_knee(
     front: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
 ) -> ArchitectureSummary | None:
-    """The best compromise on a front: furthest below the plane through its extremes.
+    """The best compromise on a front: the point furthest below the plane through its extremes.
 
     Every objective is scaled to [0, 1] over the front. With two objectives the plane is the line
-    between the two ends. The distance is largest where the scaled values have the smallest sum. Of
-    equals, and on a front of one or two, the most accurate is the knee.
+    between the two ends. The distance is largest where the scaled values have the smallest sum.
+    Ties, as between the two points of a front of two, go to the most accurate.
 
     Args:
         front: the architectures on it.
@@ -77,12 +78,12 @@ def find_knee(
 def minimised_values(
     points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
 ) -> Matrix:
-    """(architectures, objectives) values, with the sign that makes less better."""
+    """(architectures, objectives) values, with the sign changed if the objective is maximised."""
     values = {o.key: np.array([p.values[o.key] for p in points], dtype=float) for o in objectives}
     return minimised_columns(values, objectives)
 
 
 def minimised_columns(values: Mapping[str, Matrix], objectives: Sequence[Objective]) -> Matrix:
-    """(n, objectives) values, from arrays (n,) by key, with the sign that makes less better."""
+    """(n, objectives) values from arrays (n,) by key; those to be maximised change their sign."""
     signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
     return np.stack([sign * values[o.key] for sign, o in zip(signs, objectives, strict=True)], 1)

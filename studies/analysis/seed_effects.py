@@ -1,9 +1,9 @@
-"""Seed effects: what all trials of one seed have in common, and the noise that is left.
+"""Seed effects: what all trials of one seed have in common, and the remaining noise.
 
 Trials of one seed share the backbone's initial weights, the order of the data and its augmentation,
 so their accuracies are high or low together. A study trains some architectures with one seed and
-others with several; their plain means would compare architectures of a good seed with those of a
-bad one.
+others with several. Plain means would therefore compare architectures that had a good seed with
+architectures that had a bad one.
 
 The model is that of incomplete blocks with seeds as random blocks (Yates 1940, "The recovery of
 inter-block information in balanced incomplete block designs", Annals of Eugenics 10, 317-325):
@@ -12,7 +12,7 @@ inter-block information in balanced incomplete block designs", Annals of Eugenic
 
 The worth is a fixed effect. The ratio of the two variances is averaged over a grid, weighted by the
 restricted likelihood (REML: Patterson & Thompson 1971, Biometrika 58, 545-554). Until an F test
-shows that seeds have effects, they are taken for zero, and means are plain means.
+shows that seeds have effects, the effects are set to zero, and means are plain means.
 """
 
 from __future__ import annotations
@@ -30,29 +30,30 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
 
 VARIANCE_RATIOS = np.geomspace(1e-3, 1e3, 61)
-"""Ratios of the variance of seed effects to that of noise, equally likely beforehand. On tables of
-125 trained architectures the ratio was 0.8 and 1.7.
+"""Ratios of the variance of seed effects to that of noise, with equal prior probability. On two
+tables of 125 trained architectures each, the ratio was 0.8 and 1.7.
 """
 SIGNIFICANCE = 0.05
 """Level of the F test for seed effects."""
 RELATIVE_RESOLUTION = 1e-10
-"""Scatter below this share of the accuracies is rounding: the accuracies are equal."""
+"""Scatter below this share of the accuracies is a rounding error: the accuracies are equal."""
 ZERO_EIGENVALUE = 1e-9
-"""Eigenvalues below are zero. They belong to the common level of all seeds, and of each group of
-seeds that shares no architecture with the others.
+"""Eigenvalues below this are zero. They belong to the common level of all seeds, and to that of
+each group of seeds that shares no architecture with the others.
 """
 
 
 @dataclass(frozen=True)
 class SeedEffects:
-    """How much more accurate the trials of a seed are than those of others.
+    """How much more accurate the trials of a seed are than those of other seeds.
 
     Attributes:
         seeds: (k,) all that occur, ascending.
-        effects: (k,) fractions. They average zero over all trials, so that the mean of an
-            architecture stays as it is where all architectures have all seeds.
-        noise: the scatter of a trial beyond that; None while no architecture has two seeds.
-        error_inflation: by how much the noise exceeds the scatter of the corrected accuracies. That
+        effects: (k,) fractions. Their mean over all trials is zero, so the means of architectures
+            do not change if all architectures have all seeds.
+        noise: the scatter of a trial beyond its seed effect; None while no architecture has two
+            seeds.
+        error_inflation: the ratio of the noise to the scatter of the corrected accuracies. That
             scatter is too small, because the effects were fitted to the same trials.
     """
 
@@ -90,7 +91,7 @@ def estimate_seed_effects(architectures: Ints, seeds: Ints, accuracies: Floats) 
 
 
 def _centre(group: Ints, values: Floats) -> Floats:
-    """Each value less the mean of its group."""
+    """Each value minus the mean of its group."""
     centred: Floats = values - (np.bincount(group, values) / np.bincount(group))[group]
     return centred
 
@@ -106,7 +107,7 @@ def _estimate(group: Ints, block: Ints, accuracies: Floats, seeds: int) -> tuple
         group: (n,) the architecture of each trial, as numbers from zero.
         block: (n,) the seed of each trial, as numbers from zero.
         accuracies: (n,) fractions.
-        seeds: how many there are.
+        seeds: the number of seeds.
     """
     design = np.zeros((int(group.max()) + 1, seeds))
     np.add.at(design, (group, block), 1.0)
@@ -135,12 +136,12 @@ def _estimate(group: Ints, block: Ints, accuracies: Floats, seeds: int) -> tuple
 
 
 def _is_significant(seed_squares: float, seeds: int, squares: float, freedom: int) -> bool:
-    """Whether seeds explain more squares than noise would, by an F test.
+    """Whether seeds explain more of the sum of squares than noise would, by an F test.
 
     Args:
         seed_squares: sum of squares between seeds.
         seeds: its degrees of freedom.
-        squares: sum of squares that is left.
+        squares: residual sum of squares.
         freedom: its degrees of freedom.
     """
     if not seeds or not freedom:

@@ -1,8 +1,8 @@
 """The trials of a search as a table: one structured array for any number of trials.
 
-A dashboard follows a hundred thousand trials and refreshes every second. A row is filled once and
-changed in place, and every question is answered by a few passes of numpy. `architecture_table`
-summarises the trials of a table.
+The dashboard follows a hundred thousand trials and refreshes every second. So a row is filled once
+and changed in place, and summaries are a few numpy operations. `architecture_table` summarises the
+trials of a table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIELDS = (
     ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_KEYS),
     ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
-"""Fields of a row. Moments are seconds since 1970. Unknown numbers are NaN, no worker is −1."""
+"""Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1."""
 COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "pruned", "failed",
                                                                "running"))  # fmt: skip
 _STATE_CODES = {state: code for code, state in enumerate(STATES)}
@@ -33,11 +33,11 @@ TRIAL_COLUMNS = (
     "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COST_KEYS,
     "seconds", "worker", "started_at", "finished_at",
 )  # fmt: skip
-"""What `TrialTable.update` takes of a trial; moments as datetimes, or as texts from SQLite."""
+"""The values that `TrialTable.update` takes; times are datetimes, or texts from SQLite."""
 
 
 class TrialTable:
-    """The trials of a search, one row each, in the order in which they began.
+    """The trials of a search, one row each, in the order in which they were added.
 
     Attributes:
         texts: of all architectures; a row's `architecture` is an index here.
@@ -80,7 +80,7 @@ class TrialTable:
         """Add rows, or replace earlier ones with the same id.
 
         Args:
-            trials: the values of `TRIAL_COLUMNS` of each.
+            trials: the values of `TRIAL_COLUMNS` for each trial.
         """
         if not trials:
             return
@@ -107,12 +107,12 @@ class TrialTable:
         self._rows[[self._row_of_id[row_id] for row_id in columns["id"]]] = new
 
     def add(self, trials: Iterable[TrialRecord]) -> None:
-        """Add records, or replace the rows of their numbers; a number serves as the row id."""
+        """Add records, or replace earlier ones with the same number, which serves as the id."""
         fields = ({**vars(t), "id": t.number, "text": t.architecture} for t in trials)
         self.update([[row[name] for name in TRIAL_COLUMNS] for row in fields])
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove rows that are no longer in the database: trials that a cost limit turned away."""
+        """Remove rows that are no longer in the database: trials that a cost limit rejected."""
         removed = set(ids) & set(self._row_of_id)
         if removed:
             remaining = self.rows[~np.isin(self.rows["id"], list(removed))]
@@ -127,7 +127,7 @@ class TrialTable:
         return self.workers.index(name)
 
     def index_of(self, key: str) -> int:
-        """The index in `texts` of the architecture with that key; −1 if no trial has it."""
+        """The index in `texts` of the architecture with this key; −1 if no trial has it."""
         return self._index_of_key.get(key, -1)
 
     def counts(self) -> dict[State, int]:
@@ -141,10 +141,10 @@ def complete_rows(rows: npt.NDArray[Any]) -> Ints:
     return np.flatnonzero((rows["state"] == COMPLETE) & ~np.isnan(rows["accuracy"]))
 
 
-def _seconds_since_1970(moments: Sequence[datetime | str | None]) -> Floats:
-    """(n,) seconds; NaN where a moment is unknown."""
-    if isinstance(next((m for m in moments if m is not None), None), datetime):
-        return np.array([m.timestamp() if isinstance(m, datetime) else np.nan for m in moments])
-    parsed = np.array(["NaT" if m is None else m for m in moments], "datetime64[us]")
+def _seconds_since_1970(times: Sequence[datetime | str | None]) -> Floats:
+    """(n,) seconds; NaN where a time is unknown."""
+    if isinstance(next((t for t in times if t is not None), None), datetime):
+        return np.array([t.timestamp() if isinstance(t, datetime) else np.nan for t in times])
+    parsed = np.array(["NaT" if t is None else t for t in times], "datetime64[us]")
     seconds: Floats = parsed.astype(np.int64) / 1e6
     return np.where(np.isnat(parsed), np.nan, seconds)

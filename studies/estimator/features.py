@@ -1,4 +1,4 @@
-"""The features of an architecture in a model where the effects of its attentions add up."""
+"""The features of an architecture in an additive model of the effects of its attentions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from ...spaces.networks.placement import placements
 Array = npt.NDArray[np.float64]
 
 KINDS = ("size", "attention", "stage", "ratio", "position", "pair")
-"""Kinds of effect: the size of the modules; an attention anywhere, in one stage, with its reduction
-ratio and at its position; and a pair of attentions in two stages. Random draws follow this order.
+"""Kinds of effect: the size of the modules; an attention in any stage; an attention in one stage;
+the reduction ratio; the position; and a pair of attentions in two stages. Random draws are made in
+this order.
 """
 
 MAX_CACHED_ARCHITECTURES = 20_000
-"""Architectures whose features are kept, about 100 MB."""
+"""Architectures whose features are cached, which take about 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ArchitectureFeatures:
         return self._cache[architecture.key]
 
     def design_matrices(self, architectures: Sequence[Architecture]) -> dict[str, Array]:
-        """For each kind, a matrix (architectures, effects) of how much each one has of each effect.
+        """For each kind, a matrix (architectures, effects) of the amounts of all effects.
 
         Each matrix is scaled so that the squares of a row add up to one on average.
         """
@@ -75,7 +76,7 @@ class ArchitectureFeatures:
         )
 
     def _amounts(self, architecture: Architecture) -> dict[str, dict[Any, float]]:
-        """By kind and by name of an effect its amount: shares of blocks, averaged over stages."""
+        """The amount of each effect by kind and name: shares of blocks, averaged over stages."""
         stages = self.site_map.blocks
         amounts: dict[str, defaultdict[Any, float]] = {kind: defaultdict(float) for kind in KINDS}
         by_stage: dict[int, defaultdict[str, float]] = {s: defaultdict(float) for s in stages}
@@ -104,8 +105,8 @@ class ArchitectureFeatures:
 
 def _design_matrix(rows: Sequence[EffectAmounts]) -> Array:
     ids = np.concatenate([np.zeros(0, dtype=int), *(row.ids for row in rows)])
-    # Columns stand in the order in which the rows first name them, whatever was numbered earlier:
-    # the random draw of each must not depend on what else was asked before.
+    # Columns are in the order in which they first occur in these rows, and not in that of their
+    # ids, because a column's random draw must not depend on earlier calls.
     _, first, column = np.unique(ids, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=int)
     rank[np.argsort(first)] = np.arange(len(first))

@@ -1,4 +1,4 @@
-"""The final accuracies that the statistical model predicts for the trials of a running study."""
+"""Predicts the final accuracies of the trials of a running study."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .mixed_model import MixedModel
 from .threads import one_thread
 
 POSTERIOR_SAMPLES = 200
-"""Draws from which the odds of an architecture are estimated. Where they are even, the standard
-error is about three hundredths."""
+"""Draws from which the probability of an architecture is estimated. A probability of one half has a
+standard error of about 0.03."""
 
 
 class Forecaster:
@@ -50,8 +50,8 @@ class Forecaster:
         """The expected final accuracies of architectures, fractions.
 
         Args:
-            unfinished: histories of running trials, to be used beside those that have ended.
-            architectures: what is asked about.
+            unfinished: histories of running trials, used in addition to those that have ended.
+            architectures: whose accuracies to predict.
         """
         with one_thread():
             means: list[float] = self._model(unfinished, architectures).predict_mean().tolist()
@@ -66,8 +66,8 @@ class Forecaster:
         """Draws from the posterior of final accuracies, (`POSTERIOR_SAMPLES`, architectures).
 
         Args:
-            unfinished: histories of running trials, to be used beside those that have ended.
-            architectures: what is asked about.
+            unfinished: histories of running trials, used in addition to those that have ended.
+            architectures: whose accuracies to sample.
             rng: source of the draws.
         """
         with one_thread():

@@ -37,24 +37,24 @@ class TrialHistories:
         self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
     def replay(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
-        """Take in what was recorded before this process began."""
+        """Add what was recorded before this process started."""
         for trial in trials:
             self.on_trial_end(trial)
         for epoch in epochs:
             self.on_epoch(epoch.number, epoch.report)
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
-        """Take in an epoch of trial `number`."""
+        """Add an epoch of trial `number`."""
         if report.epoch in self.observed_epochs:
             self._signals[number][report.epoch] = signal_strength(report, self.signal)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Take in the end of a trial; one that is running or has failed is left out."""
+        """Add a trial that has ended; a running or failed one is ignored."""
         if trial.state in ("complete", "pruned"):
             self._ended[trial.number] = trial
 
     def is_complete(self, number: int) -> bool:
-        """Whether a trial has been trained to its end."""
+        """Whether a trial is complete."""
         return number in self._ended and self._ended[number].state == "complete"
 
     def ended_histories(
@@ -84,12 +84,12 @@ class TrialHistories:
     def unfinished_history(
         self, number: int, architecture: Architecture, seed: int
     ) -> TrialHistory | None:
-        """The history so far of a trial; None if it has ended.
+        """The history of a trial so far; None if it has ended.
 
         Args:
             number: of the trial.
-            architecture: what it trains.
-            seed: with which seed.
+            architecture: of the trial.
+            seed: of the trial.
         """
         if number in self._ended:
             return None

@@ -11,16 +11,16 @@ from .history import TrialHistory
 from .mixed_model import MIN_FITTED_ENDS, Hyperparameters, MixedModel
 
 MAX_FITTED_TRIALS = 300
-"""Trials to which hyperparameters are fitted at most: a dozen numbers need no more, and the time
-grows with their third power."""
+"""Trials to which hyperparameters are fitted. A dozen numbers need no more, and the time grows with
+the third power of the number of trials."""
 MAX_TRIALS_PER_ARCHITECTURE = 10
-"""Trials of one architecture among those at most."""
+"""Trials of one architecture among them."""
 
 
 class HyperparameterFits:
     """The hyperparameters of a growing study, refitted each time it has grown by a quarter.
 
-    Refitting after every trial would take longer than all else and would change little.
+    Refitting after every trial would take longer than all other steps, and would change little.
     """
 
     def __init__(self, features: ArchitectureFeatures) -> None:
@@ -32,7 +32,7 @@ class HyperparameterFits:
 
         Args:
             histories: of the trials that have ended, by number.
-            trials: use the fit that was current when so many trials had ended; by default all.
+            trials: use the fit that was current after this number of trials; by default all.
         """
         count = fitted_trial_count(len(histories) if trials is None else trials)
         if count not in self._fits:
@@ -44,9 +44,9 @@ class HyperparameterFits:
 
 
 def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:
-    """About `MAX_FITTED_TRIALS` histories at most, of randomly chosen architectures.
+    """At most about `MAX_FITTED_TRIALS` histories, of randomly chosen architectures.
 
-    Architectures are taken whole, because their repeated seeds separate noise from effects.
+    All seeds of an architecture are taken, because they separate noise from effects.
     """
     if len(histories) <= MAX_FITTED_TRIALS:
         return list(histories)
@@ -62,10 +62,10 @@ def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:
 
 
 def fitted_trial_count(trials: int) -> int:
-    """To how many of so many trials hyperparameters are fitted: the last growth by a quarter.
+    """The number of trials to which hyperparameters are fitted once `trials` have ended.
 
-    The result depends on the number of trials alone, not on when they ended, so a resumed study
-    has the same fit.
+    It grows in steps of a quarter. It depends on the number of trials only and not on when they
+    ended, so a resumed study has the same fit.
     """
     count = 0
     step = MIN_FITTED_ENDS

@@ -4,27 +4,28 @@ The final accuracy of trial t, which trains architecture a with seed s, is model
 
     accuracy = mean + worth[a] + trial[t] + seed[s] + noise
 
-`worth` is a sum of random effects of what the architecture consists of (`features.KINDS`) and of a
+`worth` is the sum of random effects of the architecture's features (`features.KINDS`) and of a
 random effect of the architecture itself. `seed` is a random block: what all trials of one seed have
 in common, because they share initial weights, data order and augmentation.
 
-A trial is observed through several channels: its accuracy at the end, if it got there, and its
-signal at each rung that it reached (at half of its epochs in a study without a pruner). In channel
-c
+A trial is observed through several channels: its final accuracy, if it is complete, and its signal
+at each rung that it reached (in a study without a pruner, after half of its epochs). In channel c
 
     y[t, c] = level[c] + slope[c] · (worth[a] + trial[t]) + own[c, a] + seed[c, s] + noise[c, t]
 
-where the end has slope 1 and no `own` effects. A rung has effects of its own, of the architecture
-and of its attentions in its stages, because what learns fast at first need not get far. Without
-them a rung would be taken for the end, the more so the more trials there are. With them, a stopped
-trial counts for what its rungs are worth, and a complete one is predicted better for them too.
+where the final accuracy has slope 1 and no `own` effects. A rung has effects of its own, of the
+architecture and of its attentions in its stages, because an architecture that learns fast at first
+may end with a low accuracy. Without these effects, the model would treat the signal of a rung as
+the final accuracy, the more so the more trials there are. With them, the rungs of a stopped trial
+count as much as they predict, and those of a complete trial improve its prediction.
 
 Every effect is Gaussian, with one variance for each kind. Variances and slopes maximise the
 marginal likelihood of the observations under a weak prior (type-II maximum likelihood: Rasmussen &
-Williams, "Gaussian Processes for Machine Learning", 2006, section 5.4). A kind that explains
-nothing shrinks to zero; architectures with several seeds separate noise from effects. A rung holds
-all trials that reached it, so the ends of those that were stopped are missing at random, and
-stopping does not bias the estimates (Rubin 1976, doi 10.1093/biomet/63.3.581).
+Williams, "Gaussian Processes for Machine Learning", 2006, section 5.4). The variance of a kind that
+explains nothing shrinks to zero; architectures with several seeds separate noise from effects. All
+trials that reached a rung are observed there, so the final accuracies of the stopped ones are
+missing at random, and stopping does not bias the estimates (Rubin 1976,
+doi 10.1093/biomet/63.3.581).
 """
 
 from __future__ import annotations
@@ -62,24 +63,24 @@ PRIOR_VARIANCES = {
     "noise at a rung": 0.2,
 }
 """Prior median of each variance, as a fraction of the variance of the observations in its channel.
-The trend over the size of the modules is left free.
+The prior of the trend over the size of the modules is wide.
 """
 KINDS_AT_RUNGS = ("attention", "stage")
-"""Kinds of effect that each rung has of its own, beside those that it shares with the end."""
+"""Kinds of effect of which each rung has its own, beside those that it shares with the end."""
 PRIOR_SLOPE = 0.3
-"""Prior median of a rung's slope: small, until the ends of trials show that it is larger."""
+"""Prior median of a rung's slope: small, until final accuracies show that it is larger."""
 PRIOR_LOG_DEVIATION = 1.0
 """Standard deviation of the prior on the logarithm of a variance or slope."""
 MAX_LOG_DISTANCE = 5.0
-"""How far from its prior median a logarithm may be fitted. Without a bound, trials that agree to
-the last digit would drive the noise to zero and make the covariance singular.
+"""Maximum distance of a fitted logarithm from its prior median. Without a bound, trials with equal
+accuracies would drive the noise to zero and make the covariance singular.
 """
 LEVEL_VARIANCE = 1.0
 """Variance of a channel's level around the mean of its observations."""
 MIN_NOISE = 1e-8
-"""Added to the noise variances, for the same reason."""
+"""Added to the noise variances, so that the covariance is not singular."""
 MIN_FITTED_ENDS = 6
-"""Final accuracies from which on hyperparameters are fitted."""
+"""With fewer final accuracies, hyperparameters are not fitted."""
 
 Hyperparameters = dict[str, float]
 """Variances by their kind, as in `PRIOR_VARIANCES`, and slopes as `slope EPOCH`."""
@@ -91,14 +92,14 @@ class MixedModel:
     Args:
         features: of the architectures of this backbone.
         histories: (t,) trials that were observed.
-        architectures: (n,) what is to be predicted, whether it has trials or not.
+        architectures: (n,) whose accuracies to predict; they need not have trials.
         hyperparameters: those that differ from the prior; by default they are fitted.
 
     Attributes:
         y: (o,) observations, standardised in each channel to mean 0 and deviation 1.
         trials, channels, seeds: (o,) of each observation; `trials` are rows of `histories`.
-        names: (t + n,) a number for each distinct architecture, of the trials and then of
-            `architectures`.
+        architecture_ids: (t + n,) a number for each distinct architecture, of the trials and then
+            of `architectures`.
         designs: by kind of effect, (t + n, effects).
         mean, scale: of the final accuracies, fractions.
     """
@@ -123,12 +124,12 @@ class MixedModel:
             self.channels, np.array([value for *_, value in observations])
         )
         self.seeds = np.array([history.seed for history in histories], dtype=int)[self.trials]
-        trained_then_asked = [*(history.architecture for history in histories), *architectures]
-        keys = [architecture.key for architecture in trained_then_asked]
-        names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        self.names = np.array([names[key] for key in keys], dtype=int)
+        trained_and_predicted = [*(history.architecture for history in histories), *architectures]
+        keys = [architecture.key for architecture in trained_and_predicted]
+        ids = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        self.architecture_ids = np.array([ids[key] for key in keys], dtype=int)
         self.count = len(histories)
-        self.designs = features.design_matrices(trained_then_asked)
+        self.designs = features.design_matrices(trained_and_predicted)
         self.rungs = sorted(set(self.channels.tolist()) - {END})
         self.hyperparameters = self._prior() | (
             self._fit() if hyperparameters is None else hyperparameters
@@ -146,19 +147,19 @@ class MixedModel:
     def draw_samples(self, rng: np.random.Generator, count: int) -> Array:
         """(count, n) draws from the posterior: an accuracy for each architecture.
 
-        Matheron's rule (Wilson et al., arXiv 2002.09309): a sample of the prior, corrected by what
-        the observations say about its error.
+        Matheron's rule (Wilson et al., arXiv 2002.09309): a sample of the prior, corrected by the
+        regression on the difference between the observations and the sample.
         """
         variances = self.hyperparameters
 
         def normal(rows: int) -> Array:
             return rng.standard_normal((rows, count))
 
-        worth = np.zeros((len(self.names), count))
+        worth = np.zeros((len(self.architecture_ids), count))
         for kind, design in self.designs.items():
             worth += math.sqrt(variances[kind]) * (design @ normal(design.shape[1]))
-        of_architecture = normal(self.names.max(initial=-1) + 1)
-        worth += math.sqrt(variances["architecture"]) * of_architecture[self.names]
+        of_architecture = normal(self.architecture_ids.max(initial=-1) + 1)
+        worth += math.sqrt(variances["architecture"]) * of_architecture[self.architecture_ids]
         of_trial = math.sqrt(variances["trial"]) * normal(self.count)
         observed = self._slopes()[:, None] * (worth[: self.count] + of_trial)[self.trials]
         for labels, variance in self._groups():
@@ -188,15 +189,15 @@ class MixedModel:
         return np.where(at_end, values["noise at the end"], values["noise at a rung"]) + MIN_NOISE
 
     def _groups(self, hyperparameters: Hyperparameters | None = None) -> list[tuple[Array, Array]]:
-        """Effects that observations with one label share, within a channel.
+        """Effects that groups of observations share: by seed, architecture at a rung, and channel.
 
-        By seed, by architecture at a rung, and by channel: labels (o, columns), whose rows are
-        equal within a group, and variances (o,).
+        For each of the three, labels (o, columns), whose rows are equal within a group, and
+        variances (o,).
         """
         values = hyperparameters or self.hyperparameters
         ones = np.ones(len(self.y))
         by_seed = np.column_stack([self.channels, self.seeds])
-        by_architecture = np.column_stack([self.channels, self.names[self.trials]])
+        by_architecture = np.column_stack([self.channels, self.architecture_ids[self.trials]])
         return [
             (by_seed, values["seed"] * ones),
             (by_architecture, values["architecture at a rung"] * (self.channels != END)),
@@ -204,7 +205,7 @@ class MixedModel:
         ]
 
     def _loadings_at_rungs(self) -> list[Array]:
-        """By kind and rung, (o, effects): loadings of the effects that a rung has of its own."""
+        """(o, effects) for each kind and rung: the loadings of the rung's own effects."""
         return [
             math.sqrt(self.hyperparameters[f"{kind} at a rung"])
             * (self.designs[kind][self.trials] * (self.channels == rung)[:, None])
@@ -216,10 +217,10 @@ class MixedModel:
     def kernels(self) -> dict[str, Array]:
         """By kind, (t, t): the covariance of the worth of two trials, for a variance of 1."""
         of_trials = {kind: design[: self.count] for kind, design in self.designs.items()}
-        names = self.names[: self.count]
+        ids = self.architecture_ids[: self.count]
         return {
             **{kind: design @ design.T for kind, design in of_trials.items()},
-            "architecture": (names[:, None] == names).astype(float),
+            "architecture": (ids[:, None] == ids).astype(float),
             "trial": np.eye(self.count),
         }
 
@@ -254,15 +255,15 @@ class MixedModel:
             )
             return covariance
 
-        return WoodburyCovariance(np.hstack(shared), self.names[self.trials], block)
+        return WoodburyCovariance(np.hstack(shared), self.architecture_ids[self.trials], block)
 
     def _regress(self, residuals: Array) -> Array:
-        """(n, k): the worth of the architectures as regressed on residuals (o, k)."""
+        """(n, k): the expected worth of the architectures, given residuals (o, k)."""
         weights = self._covariance.solve(residuals)
         by_trial = _sum_groups(self._slopes()[:, None] * weights, self.trials, self.count)
-        trained, asked = self.names[: self.count], self.names[self.count :]
-        by_architecture = _sum_groups(by_trial, trained, self.names.max(initial=-1) + 1)
-        worth: Array = self.hyperparameters["architecture"] * by_architecture[asked]
+        ids = self.architecture_ids
+        by_architecture = _sum_groups(by_trial, ids[: self.count], ids.max(initial=-1) + 1)
+        worth: Array = self.hyperparameters["architecture"] * by_architecture[ids[self.count :]]
         for kind, design in self.designs.items():
             worth += self.hyperparameters[kind] * (
                 design[self.count :] @ (design[: self.count].T @ by_trial)
@@ -305,7 +306,7 @@ class _MarginalLikelihood:
         )
         at_rung = model.channels != END
         self.by_architecture = by_architecture * np.outer(at_rung, at_rung)
-        # Observations stand in the order of their trials: `begins` is where each trial's begin.
+        # Observations are in the order of their trials; each trial's begin at one of `begins`.
         self.observed, self.begins = np.unique(model.trials, return_index=True)
         self.pairs = np.ix_(model.trials, model.trials)
         one_rung = self.by_channel * np.outer(at_rung, at_rung)
@@ -354,12 +355,12 @@ class _MarginalLikelihood:
         return float(value), gradient
 
     def _sum_over_trials(self, values: Array) -> Array:
-        """Entries (o, o) summed over the observations of every two trials."""
+        """Entries (o, o) summed over the observations of each pair of trials."""
         return np.add.reduceat(np.add.reduceat(values, self.begins, axis=0), self.begins, axis=1)
 
 
 def _standardise(channels: Array, values: Array) -> tuple[Array, tuple[float, float]]:
-    """Values with mean 0 and deviation 1 in every channel; the mean and deviation of the end."""
+    """Values with mean 0 and deviation 1 in every channel; mean and deviation of channel `END`."""
     standardised, end = np.zeros(len(values)), (0.0, 1.0)
     for channel in np.unique(channels):
         rows = channels == channel

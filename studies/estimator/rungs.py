@@ -1,4 +1,4 @@
-"""The epochs at which trials are judged before they end, and the signal that is read there."""
+"""The epochs after which trials may be stopped, and the signal that is used there."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from ..config import StudyConfig
 
 
 def rung_epochs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple[int, ...]:
-    """The epochs after which trials are judged: ⌈first · epochs⌉, and from there η times further.
+    """The epochs after which trials are judged: ⌈first · epochs⌉, then η times the one before.
 
-    The last epoch is no rung, since nothing would be saved there. A later rung has to leave its
-    survivors η times the epochs they have had: otherwise one trial in η² would be trained to the
-    end for little more than it costs to train one in η.
+    The last epoch is not a rung, because stopping there saves nothing. A later rung is used only if
+    a complete trial has at least η times its epochs. Otherwise the rung would save little.
 
     Args:
         epochs: of a whole trial.
         first: the first rung as a fraction of all epochs.
         eta: the ratio of one rung to the one before.
-        earliest: no rung lies before this epoch. After the first epoch a trial shows nothing yet.
+        earliest: the earliest epoch of a rung. The first epoch usually says nothing about a trial.
     """
     epoch = max(earliest, math.ceil(first * epochs))
     rungs = [epoch] if epoch < epochs else []
@@ -33,23 +32,23 @@ def study_rungs(config: StudyConfig) -> tuple[int, ...]:
     pruning = config.pruning
     if pruning.pruner == "none":
         return ()
-    # `front` judges by a model that predicts an architecture before it trains, so it may ask early.
+    # `front` uses a model that predicts an architecture before it trains, so it can judge early.
     earliest = 1 if pruning.pruner == "front" else 2
     return rung_epochs(config.recipe.epochs, pruning.first, pruning.eta, earliest)
 
 
 def observed_epochs(config: StudyConfig) -> tuple[int, ...]:
-    """The epochs whose signal the model observes: the rungs, or without a pruner half of all.
+    """The epochs whose signal the model observes: the rungs, or half of all without a pruner.
 
     The training loss says something about an architecture that the final accuracy of one trial does
-    not (`docs/search.md`), and it is there even if no trial is ever stopped.
+    not (`docs/search.md`), and it is available even if no trial is ever stopped.
     """
     half = max(2, math.ceil(config.recipe.epochs / 2))
     return study_rungs(config) or ((half,) if half < config.recipe.epochs else ())
 
 
 def rung_loss(report: EpochReport, signal: str) -> float:
-    """The signal of an epoch as a pruner reads it: to be minimised, infinite if it is not finite.
+    """The signal of an epoch as a loss, to be minimised; infinite if it is not finite.
 
     Args:
         report: of the epoch.
@@ -60,9 +59,9 @@ def rung_loss(report: EpochReport, signal: str) -> float:
 
 
 def signal_strength(report: EpochReport, signal: str) -> float:
-    """The signal of an epoch as the model reads it: accuracy, or minus the logarithm of the loss.
+    """The signal of an epoch for the model: the accuracy, or minus the logarithm of the loss.
 
-    More is better. NaN for a loss that is not positive.
+    More is better. NaN if the loss is not positive.
 
     Args:
         report: of the epoch.

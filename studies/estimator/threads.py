@@ -1,6 +1,6 @@
 """One thread for the linear algebra of a coordinator.
 
-The cores belong to the workers. Linear algebra on several threads competes with them: threads that
+The workers need the cores. Linear algebra on several threads competes with them, and threads that
 wait for one another can then take minutes.
 """
 
@@ -20,7 +20,7 @@ def one_thread() -> AbstractContextManager[object]:
 
 @cache
 def _controller() -> ThreadpoolController:
-    # Finding this process's libraries takes 2 ms, so it is done once, after they are loaded.
+    # Searching this process for libraries takes 2 ms, so it is done once, after they are loaded.
     import scipy.linalg  # noqa: F401
 
     return ThreadpoolController()

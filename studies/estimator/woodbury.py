@@ -4,9 +4,9 @@ Observations share some effects with all others, and some with their own group a
 
     covariance = S Sᵀ + D,   S of shape (observations, effects), D block-diagonal by group
 
-Its inverse needs one small matrix for each group and one of the number of effects, by Woodbury's
-formula; Henderson et al. (1959, doi 10.2307/2527669) introduced it for such models. Time grows
-linearly with the observations; a full matrix would take their third power.
+By Woodbury's formula, solving with it needs one small matrix per group and one whose size is the
+number of effects; Henderson et al. (1959, doi 10.2307/2527669) introduced this for mixed models.
+The time grows linearly with the number of observations, instead of with its third power.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Whole = npt.NDArray[np.int_]
 
 
 class WoodburyCovariance:
-    """A covariance matrix, kept in factors with which linear systems are solved.
+    """A covariance matrix, stored as factors with which linear systems are solved.
 
     Args:
         shared: (n, k), S: the loading of each observation on each effect of variance 1.
         groups: (n,), the group of each observation, as whole numbers.
-        block: given the indices of one group's observations, its block of D: the covariance beyond
-            the shared effects, noise included. It has to be positive definite.
+        block: returns the block of D for the indices of one group's observations: the covariance
+            beyond the shared effects, noise included. It must be positive definite.
     """
 
     def __init__(self, shared: Array, groups: Whole, block: Callable[[Whole], Array]) -> None:

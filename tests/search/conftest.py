@@ -29,7 +29,7 @@ from attentune.search.run.confirm import (
     ConfirmationSource,
     ConfirmRequest,
     StudyTrials,
-    confirmation_run,
+    configure_confirmation,
     plan_confirmation,
 )
 from attentune.search.run.coordinator import Coordinator
@@ -215,9 +215,9 @@ class Bench:
         trials, asked = StudyTrials.read(self.store, searched.record), ConfirmRequest(**request)
         searched, plan = plan_confirmation(searched, trials, asked)
         source = ConfirmationSource(searched, plan, trials)
-        run = confirmation_run(searched, plan, asked, source.total)
+        run = configure_confirmation(searched, plan, asked, source.total)
         pool, hooks = self.new_pool(), [EpochHook(on_epoch)]
-        with hold_lease(self.store, run.record, counted=False) as lease:
+        with hold_lease(self.store, run.record, counts_time=False) as lease:
             Coordinator(run, lease, source, make_pruner(run.config), pool, hooks).run()
 
     def new_pool(self) -> FormulaPool:

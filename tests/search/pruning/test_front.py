@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import example_records
 import numpy as np
-from attentune.search.pruning.front import odds_of_front
+from attentune.search.pruning.front import probability_of_front
 from attentune.search.pruning.registry import make_pruner
 from attentune.studies.config import Pruning
 
@@ -27,4 +27,4 @@ def test_nothing_is_stopped_before_effects_can_be_told_from_noise(bench, judge):
 def test_odds_are_the_share_of_samples_in_which_nothing_is_better_and_cheaper():
     samples = np.array([[0.5, 0.6, 0.4], [0.5, 0.4, 0.45], [0.5, 0.7, 0.8], [0.5, 0.5, 0.3]])
     costs = np.array([[1.0], [2.0], [3.0]])
-    assert odds_of_front(samples, costs).tolist() == [1.0, 0.5, 0.25]
+    assert probability_of_front(samples, costs).tolist() == [1.0, 0.5, 0.25]

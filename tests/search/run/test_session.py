@@ -103,7 +103,8 @@ def test_what_cannot_be_run_here_is_refused(bench, pools):
     stored = record.config.json
     on_cuda = {**stored, "study": {**stored["study"], "device": "cuda"}}
     other_device = bench.store.studies.update_config(record, on_cuda)
-    with pytest.raises(StudyError, match="has trained on cuda; results on cpu would not compare"):
+    message = "has trained on cuda; results on cpu would not be comparable"
+    with pytest.raises(StudyError, match=message):
         run_study(bench.store, other_device)
     unreadable = bench.store.studies.update_config(record, {**stored, "plan": None})
     with pytest.raises(StudyError, match="cannot be read; it was written by attentune"):

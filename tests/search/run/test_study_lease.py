@@ -1,4 +1,4 @@
-"""The right to run a study, and the time that is counted while it is held."""
+"""The right to run a study, and the time that is spent on it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_wall_time_adds_up_over_runs_unless_it_is_not_counted(bench, record):
         lease.renew()
     spent = bench.store.studies.spent_seconds(record)
     assert spent > 100.0
-    with hold_lease(bench.store, record, counted=False) as lease:
+    with hold_lease(bench.store, record, counts_time=False) as lease:
         assert lease.wall_seconds < 30.0
         lease.renew()
     assert bench.store.studies.spent_seconds(record) == spent
