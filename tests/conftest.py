@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, and pictures small enough to train on in seconds."""
+"""What all tests share: a cache of their own, and images small enough to train on in seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _no_database_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny_recipe():
-    """Two short epochs on a few hundred clean digits."""
+    """Three short epochs on a few hundred clean digits."""
     from attentune.runners.recipe import Recipe
 
     return Recipe.of(

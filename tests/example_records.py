@@ -26,7 +26,7 @@ BARE = "net"
 
 def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) -> TrialRecord:
     """A trial of the search; complete if it has an accuracy, else running."""
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "seed": 0,
         "role": SEARCH,
         "state": "running" if accuracy is None else "complete",
@@ -44,7 +44,7 @@ def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) 
         architecture=str(architecture),
         key=architecture.key,
         accuracy=accuracy,
-        **{**given, **fields},
+        **{**defaults, **fields},
     )
 
 

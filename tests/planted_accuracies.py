@@ -1,4 +1,4 @@
-"""All architectures of a small space with accuracies that are made up of known effects."""
+"""All architectures of a small space, with accuracies computed from known effects."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from attentune.studies.analysis.findings import ArchitectureSummary
 from example_records import study, trial
 
 STAGES = 3
-WORTH = {"none": 0.0, "se(r=4)": 0.02, "se(r=16)": 0.01, "eca": -0.01}
+GAINS = {"none": 0.0, "se(r=4)": 0.02, "se(r=16)": 0.01, "eca": -0.01}
 
 
 def every_architecture() -> dict[str, float]:
-    """All 64 choices for three stages, with what they are truly worth; stage 3 counts double."""
-    found = {}
-    for choice in itertools.product(WORTH, repeat=STAGES):
+    """All 64 choices for three stages, with true accuracies; gains count double at stage 3."""
+    accuracies = {}
+    for choice in itertools.product(GAINS, repeat=STAGES):
         parts = [
             f"+{name}@s{stage}.residual"
             for stage, name in enumerate(choice, start=1)
             if name != "none"
         ]
-        gain = sum(WORTH[name] * (2 if stage == 2 else 1) for stage, name in enumerate(choice))
-        found["net" + "".join(parts)] = 0.7 + gain
-    return found
+        gain = sum(GAINS[name] * (2 if stage == 2 else 1) for stage, name in enumerate(choice))
+        accuracies["net" + "".join(parts)] = 0.7 + gain
+    return accuracies
 
 
 def points_of(rows) -> tuple[ArchitectureSummary, ...]:

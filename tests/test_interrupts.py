@@ -1,4 +1,4 @@
-"""Ctrl-C while somebody else's code would lose it."""
+"""Ctrl-C while a library would lose it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_an_interrupt_takes_effect_afterwards():
     assert interrupted_and_lost() == "lost"
 
 
-def test_whoever_ignores_interrupts_goes_on_ignoring_them():
+def test_ignored_interrupts_stay_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with defer_interrupts():
         assert interrupted_and_lost() == "not noticed"
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_threads_have_nothing_to_hold():
+def test_nothing_is_deferred_in_other_threads():
     reached = []
 
     def work():

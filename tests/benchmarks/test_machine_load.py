@@ -40,7 +40,7 @@ def test_a_busy_machine_can_be_accepted_and_is_recorded():
     assert monitor.finish() is True
 
 
-def test_a_child_that_nobody_waited_for_does_not_count_twice():
+def test_a_child_that_was_not_waited_for_does_not_count_twice():
     monitor = LoadMonitor(fake((0, 0, 50), (1, 1, 20)))
     assert monitor.sample() == pytest.approx(1.0)
 

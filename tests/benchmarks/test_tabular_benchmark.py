@@ -9,13 +9,13 @@ from attentune.benchmarks.tabular_benchmark import TABLES, ShuffledSeeds, Tabula
 
 
 def test_what_another_machine_adds_to_all_of_its_trials_changes_no_rank(tmp_path):
-    found = json.loads(TABLES[0].read_text("utf-8"))
+    table_json = json.loads(TABLES[0].read_text("utf-8"))
 
     def written(name: str) -> TabularBenchmark:
-        (tmp_path / name).write_text(json.dumps(found), "utf-8")
+        (tmp_path / name).write_text(json.dumps(table_json), "utf-8")
         return TabularBenchmark(tmp_path / name)
 
-    rows = [row for row in found["architectures"] if not row.get("outside")]
+    rows = [row for row in table_json["architectures"] if not row.get("outside")]
     for row in rows[::3]:
         row["elsewhere"] = [2]
     table = written("table.json")
@@ -40,10 +40,10 @@ def test_the_front_is_that_of_accuracy_and_parameters():
 def test_trials_that_are_dealt_scatter_about_the_truth_as_those_of_the_table_do():
     table = TabularBenchmark(TABLES[0])
     best, other = table.ranked[0], table.ranked[5]
-    dealt = ShuffledSeeds(table, 7)
+    simulated = ShuffledSeeds(table, 7)
 
     def end(text: str, turn: int) -> float:
-        return dealt.curve(text, turn)[-1].accuracy
+        return simulated.curve(text, turn)[-1].accuracy
 
     turns = range(100 * table.seeds)  # every seed as often
     ends = np.array([[end(text, turn) for turn in turns] for text in (best, other)])
@@ -60,4 +60,6 @@ def test_trials_that_are_dealt_scatter_about_the_truth_as_those_of_the_table_do(
     noise = (left**2).sum() / (len(left) - 1) / (table.seeds - 1)
     assert 0.8 < difference.var(ddof=1) / (2 * noise) < 1.25
     again = ShuffledSeeds(table, 7)
-    assert again.curve(best, 3) == dealt.curve(best, 3) != ShuffledSeeds(table, 8).curve(best, 3)
+    assert (
+        again.curve(best, 3) == simulated.curve(best, 3) != ShuffledSeeds(table, 8).curve(best, 3)
+    )

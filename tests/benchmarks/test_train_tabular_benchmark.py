@@ -79,7 +79,7 @@ def test_a_committed_table_is_whole_and_what_its_settings_say(path):
     assert not missing_trials(table["architectures"], seeds)
 
 
-def made(epochs: int, finals: np.ndarray) -> dict:
+def make_table(epochs: int, finals: np.ndarray) -> dict:
     rows = [
         {"architecture": f"a{i}", "seeds": [0, 1, 2], "accuracy": [[float(v)] for v in values]}
         for i, values in enumerate(finals)
@@ -89,15 +89,15 @@ def made(epochs: int, finals: np.ndarray) -> dict:
 
 def test_ranks_that_stay_are_told_from_those_that_turn():
     draw = np.random.default_rng(0)
-    worth = np.linspace(0.6, 0.8, 15)[:, None]
+    true_accuracy = np.linspace(0.6, 0.8, 15)[:, None]
     table, same, turned = (
-        made(epochs, values + draw.normal(0, 0.01, (15, 3)))
-        for epochs, values in ((8, worth), (20, worth), (20, 1.4 - worth))
+        make_table(epochs, values + draw.normal(0, 0.01, (15, 3)))
+        for epochs, values in ((8, true_accuracy), (20, true_accuracy), (20, 1.4 - true_accuracy))
     )
     stays, turns = compare_ranks(table, same), compare_ranks(table, turned)
     assert stays["rank_correlation"][0] > 0.9
     assert turns["rank_correlation"][0] < -0.9
     low, high = stays["rank_correlation"][1:]
     assert low <= stays["rank_correlation"][0] <= high
-    assert stays["table"]["deviation"] == pytest.approx(100 * worth.std(ddof=1), rel=0.2)
+    assert stays["table"]["deviation"] == pytest.approx(100 * true_accuracy.std(ddof=1), rel=0.2)
     assert stays["table"]["standard_error"] == pytest.approx(1 / 3**0.5, rel=0.4)

@@ -15,12 +15,14 @@ from torch import nn
 def make() -> Callable[..., nn.Module]:
     """An attention's module for so many channels, always with the same weights."""
 
-    def made(name: str, channels: int, options: dict[str, Any], start: str = "paper") -> nn.Module:
+    def make_attention(
+        name: str, channels: int, options: dict[str, Any], start: str = "paper"
+    ) -> nn.Module:
         named = {"reduction_ratio" if k == "r" else k: v for k, v in options.items()}
         torch.manual_seed(0)
         return get_attention(name).load()(channels, start=start, **named)
 
-    return made
+    return make_attention
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ EXAMPLES = [
 @pytest.mark.parametrize(
     "text",
     [
-        "resnet18+wave(r=4,gain=0.5,mode=sum,joined=true)@s3-s4.residual",  # nobody's attention
+        "resnet18+wave(r=4,gain=0.5,mode=sum,joined=true)@s3-s4.residual",  # not registered
         "resnet18+se(r=16,novel=1e-05)@all.residual",  # an option of another version
         "resnet18+wave(gain=1e20,shift=-3,odd=007,not=nan,at=inf)@s1.mid",
     ],

@@ -29,13 +29,13 @@ def plain_image(
 
 def files(classes: dict[str, int], prefix: str = "", first: int = 0) -> dict[str, bytes]:
     """Names and contents of PNG files in class folders."""
-    made = {}
+    contents = {}
     for name, count in classes.items():
         for number in range(first, first + count):
             buffer = io.BytesIO()
             plain_image(SHADES[name], number).save(buffer, "PNG")
-            made[f"{prefix}{name}/{number:03}.png"] = buffer.getvalue()
-    return made
+            contents[f"{prefix}{name}/{number:03}.png"] = buffer.getvalue()
+    return contents
 
 
 def folder(path: Path, contents: dict[str, bytes]) -> Path:
@@ -49,15 +49,15 @@ def folder(path: Path, contents: dict[str, bytes]) -> Path:
 def archive(path: Path, contents: dict[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as made:
+        with zipfile.ZipFile(path, "w") as archive_file:
             for name, content in contents.items():
-                made.writestr(name, content)
+                archive_file.writestr(name, content)
         return path
-    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as made:
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as archive_file:
         for name, content in contents.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
-            made.addfile(member, io.BytesIO(content))
+            archive_file.addfile(member, io.BytesIO(content))
     return path
 
 

@@ -1,4 +1,4 @@
-"""The cache of decoded images: prepared once, by whoever comes first, and whole or not at all."""
+"""The cache of decoded images: prepared by one process, completely or not at all."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ByChannel(nn.Module):
         return x * (torch.arange(x.shape[1]) / 2)[:, None, None]
 
 
-class ByPlace(nn.Module):
+class ByLocation(nn.Module):
     """Passes locations on as 1, 2, 3, … from left to right and by ten more in the next row."""
 
     def __init__(self, channels: int) -> None:
@@ -54,7 +54,7 @@ class ByPlace(nn.Module):
 
 
 class Halves(nn.Module):
-    """Breaks the contract where nobody checks it: gives back every second row and column."""
+    """Breaks the contract after the check: returns every second row and column."""
 
     def __init__(self, channels: int) -> None:
         del channels
@@ -69,7 +69,7 @@ def known(monkeypatch):
     monkeypatch.setattr(registration, "_registered", {})
     registration._resolve.cache_clear()
     attentune.register_attention("bychannel")(ByChannel)
-    attentune.register_attention("byplace")(ByPlace)
+    attentune.register_attention("bylocation")(ByLocation)
     attentune.register_attention("halves")(Halves)
     yield
     registration._resolve.cache_clear()
@@ -87,7 +87,7 @@ def network(text: str, recipe: Recipe = RECIPE) -> nn.Module:
 
 @pytest.fixture
 def collected(tmp_path):
-    """AttentionMaps at a network that nobody has trained."""
+    """A function that collects the attention maps of an untrained network."""
 
     def collect(text: str, recipe: Recipe = RECIPE, **options) -> AttentionMaps:
         save_file(network(text, recipe).state_dict(), tmp_path / WEIGHTS_FILE)
@@ -96,7 +96,7 @@ def collected(tmp_path):
     return collect
 
 
-PLACES = [
+TEMPLATES = [
     "test_resnet+{}@s2.residual",
     "test_resnet+{}@s2.pre",
     "test_resnet+{}@s1.identity",
@@ -109,7 +109,7 @@ PLACES = [
 WIDE = ("test_resnet+{}@s2.pre", "test_resnet+{}@s1.identity")
 
 
-@pytest.mark.parametrize("text", PLACES)
+@pytest.mark.parametrize("text", TEMPLATES)
 def test_a_gate_of_channels_is_recorded_exactly(known, collected, text):
     gate = collected(text.format("bychannel")).attentions[-1]
     seen = np.isfinite(gate.channels)  # a channel that ReLU has closed has no weight
@@ -119,9 +119,9 @@ def test_a_gate_of_channels_is_recorded_exactly(known, collected, text):
     assert gate.site == f"s{gate.stage}b1.{text.rpartition('.')[2]}"
 
 
-@pytest.mark.parametrize("text", PLACES)
+@pytest.mark.parametrize("text", TEMPLATES)
 def test_a_gate_of_locations_is_recorded_exactly(known, collected, text):
-    gate = collected(text.format("byplace"), num_images=3).attentions[-1]
+    gate = collected(text.format("bylocation"), num_images=3).attentions[-1]
     num_images, height, width = gate.locations.shape
     expected = 10 * np.arange(height)[:, None] + np.arange(width) + 1
     assert num_images == 3
@@ -133,7 +133,7 @@ def test_a_gate_of_locations_is_recorded_exactly(known, collected, text):
 
 def test_tokens_lie_where_the_backbone_says(known, tmp_path):
     recipe = RECIPE.model_copy(update={"image_size": 64})
-    text = "hiera_tiny_224+byplace@s2b2.post"
+    text = "hiera_tiny_224+bylocation@s2b2.post"
     model = network(text, recipe)
     save_file(model.state_dict(), tmp_path / WEIGHTS_FILE)
     maps = collect_attention_maps(parse(text), recipe, tmp_path / WEIGHTS_FILE, num_images=2)
@@ -246,7 +246,7 @@ def trial(tmp_path_factory, cache):
     )
     folder, reports = tmp_path_factory.mktemp("trial"), []
 
-    def tell(event):
+    def send(event):
         if isinstance(event, EpochDone):
             reports.append(event.report)
             return Decision.PAUSE if len(reports) == 3 else Decision.GO_ON
@@ -255,9 +255,9 @@ def trial(tmp_path_factory, cache):
         return Decision.GO_ON
 
     job = Job(0, parse(TEXT), recipe, 0, folder)
-    run_trial(job, tell, device=torch.device("cpu"))
+    run_trial(job, send, device=torch.device("cpu"))
     saved = (folder / CHECKPOINT_FILE).read_bytes()
-    run_trial(job, tell, device=torch.device("cpu"))
+    run_trial(job, send, device=torch.device("cpu"))
     (folder / CHECKPOINT_FILE).write_bytes(saved)
     return folder, recipe, reports
 

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 class FormulaEvaluator:
-    """Somebody's own evaluator: accuracy is a formula of the epoch."""
+    """An evaluator of a user: accuracy is a formula of the epoch."""
 
     def evaluate(self, trial):
         if "s9" in str(trial.job.architecture):
@@ -40,7 +40,7 @@ class FormulaEvaluator:
 
 
 class ForgetfulEvaluator:
-    """An evaluator that returns no result although nobody stopped it."""
+    """An evaluator that returns no result although the trial was not stopped."""
 
     def evaluate(self, trial):
         trial.report_costs(Costs(params=10, macs=20))

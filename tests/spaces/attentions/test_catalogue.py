@@ -82,7 +82,7 @@ def test_identity_start_is_left_by_training(name, options, make):
 
 
 @pytest.mark.parametrize("name", [n for n, entry in ATTENTIONS.items() if entry.starts_as_identity])
-def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name, make):
+def test_attention_that_starts_as_identity_is_one_module_for_both_starts(name, make):
     paper, identity = (make(name, 16, {}, start) for start in STARTS)
     x = torch.randn(2, 16, 4, 4)
     assert torch.equal(paper(x), x)
@@ -92,7 +92,7 @@ def test_attention_that_opens_as_identity_is_one_module_for_both_starts(name, ma
 
 
 # |y| / |x| where it is not near one gate of σ(0) = 1/2, or two of them.
-OPENED = {
+NORM_RATIOS = {
     "bam": 1.5,
     "sge": 0.73,
     "shuffle": 0.73,
@@ -105,12 +105,12 @@ OPENED = {
 @pytest.mark.parametrize(
     "name", [n for n, entry in ATTENTIONS.items() if not entry.starts_as_identity]
 )
-def test_published_start_opens_half_way(name, make):
+def test_published_start_scales_a_map_by_about_one_half(name, make):
     x = torch.randn(8, 64, 8, 8)
     y = make(name, 64, {}, "paper").eval()(x).detach()
     ratio = float(y.norm() / x.norm())
-    if name in OPENED:
-        assert ratio == pytest.approx(OPENED[name], abs=0.1)
+    if name in NORM_RATIOS:
+        assert ratio == pytest.approx(NORM_RATIOS[name], abs=0.1)
     else:
         assert 0.15 < ratio < 0.65
 
@@ -125,11 +125,11 @@ def test_both_starts_share_the_weights_that_are_not_zero(make):
 
 @pytest.fixture(scope="module")
 def bare() -> Tensor:
-    """What the bare backbone gives for `PICTURES`."""
-    return create_model("test_resnet", num_classes=4, seed=1).eval()(PICTURES)
+    """What the bare backbone gives for `IMAGES`."""
+    return create_model("test_resnet", num_classes=4, seed=1).eval()(IMAGES)
 
 
-PICTURES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
@@ -137,7 +137,7 @@ def test_network_with_identity_starts_gives_what_the_bare_backbone_gives(bare, n
     position = (get_attention(name).positions or ("residual",))[0]
     text = f"test_resnet+{name}(start=identity)@all.{position}"
     model = create_model(text, num_classes=4, image_size=64, seed=1).eval()
-    assert torch.equal(model(PICTURES), bare)
+    assert torch.equal(model(IMAGES), bare)
 
 
 # --- awkward inputs -------------------------------------------------------------------------------

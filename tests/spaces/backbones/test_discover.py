@@ -91,7 +91,7 @@ SAMPLE = [
     ("mambaout_femto", 64, "3+3+9+3", "residual pre identity post stage"),
     ("gcvit_xxtiny", 64, "5+4+7+3", ALL_POSITIONS),
     ("sam2_hiera_tiny", 64, "1+2+7+2", "residual pre post stage"),
-    ("hiera_tiny_224", 64, "1+2+7+2", "residual pre post stage"),  # as tokens: test_rerolled.py
+    ("hiera_tiny_224", 64, "1+2+7+2", "residual pre post stage"),  # as tokens: test_hiera.py
     ("volo_d1_224", 64, "4+4+8+2", "residual pre post stage"),
     ("tiny_vit_5m_224", 64, "2+2+6+2", ALL_POSITIONS),
     # tokens inside, maps between
@@ -293,7 +293,7 @@ def test_a_backbone_without_sites_is_refused_with_the_reason(backbone, message):
         find_sites(backbone)
 
 
-def test_a_image_that_is_too_small_is_refused():
+def test_an_image_that_is_too_small_is_refused():
     with pytest.raises(BackboneError, match="cannot be run on images of 1×1 pixels"):
         find_sites("vgg11_bn", image_size=1)
 

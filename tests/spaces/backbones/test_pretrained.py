@@ -39,12 +39,12 @@ def assert_carries(model: nn.Module, state: State, *, head: str = "fc.") -> None
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No name can be resolved, and no proxy stands in."""
+    """No name can be resolved, and no proxy is set."""
 
-    def nobody(*_: object, **__: object) -> None:
+    def refuse_lookup(*_: object, **__: object) -> None:
         raise socket.gaierror("no network")
 
-    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_lookup)
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

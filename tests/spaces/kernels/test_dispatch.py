@@ -1,4 +1,4 @@
-"""Kernels step back where they are switched off or where somebody looks at the operators."""
+"""Kernels are not used where they are switched off or where operators are observed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_kernels_can_be_switched_off_and_come_back():
     assert can_fuse(x)
 
 
-def test_fusing_is_allowed_for_plain_tensors_that_nobody_watches():
+def test_fusing_is_allowed_for_plain_tensors_that_are_not_observed():
     x = a_map(5, 16, 6, 7)
     assert not can_fuse(nn.Parameter(x))
     with FlopCounterMode(display=False):

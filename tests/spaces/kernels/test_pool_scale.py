@@ -88,7 +88,7 @@ def test_scaling_has_the_gradients_of_a_product(shapes, layout):
 
 @every_layout
 def test_gradients_are_right_however_the_pooled_map_is_used(layout):
-    """Pooling adds to the gradient that scaling made, in its place, only if nobody else has it."""
+    """Pooling adds in place to the gradient of scaling only if no other code holds it."""
 
     def network(x: Tensor) -> Tensor:
         y, means = pool_map(x, mean(2, 3))
@@ -175,8 +175,8 @@ def test_attention_has_the_gradients_of_its_formula(
 def test_a_map_below_all_limits_has_the_gradients_of_the_formula(
     name, options, layout, make, randomise
 ):
-    """As small pictures bring them: they are computed by torch's operators, but not by those of the
-    formula. What comes out lies in memory as the map does."""
+    """Maps of small images are computed by torch's operators, but not by those of the formula. The
+    output has the memory layout of the map."""
     module = randomise(make(name, 16, options, "identity")).double().train()
     x = a_map(5, 16, 6, 4, layout=layout)
     grad_y = a_map(5, 16, 6, 4, layout=layout, seed=1).detach()
