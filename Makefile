@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-# Python's compiled files make every process that the tests and searches start begin sooner.
+# With Python's compiled files, the processes that tests and searches start begin sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow lint bench clean
