@@ -1,4 +1,4 @@
-"""A study without training: a pool that answers at once, by a formula of the architecture."""
+"""Studies without training: a pool whose accuracies are a formula of architecture and seed."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class Bench:
         on_epoch: Hook = lambda *_: None,
         **request: int,
     ) -> None:
-        """Confirm the study, or continue with that, as a new process would."""
+        """Start or continue the study's confirmation, as a new process would."""
         searched = self._study_run(name)
         trials, asked = StudyTrials.read(self.store, searched.record), ConfirmRequest(**request)
         searched, plan = plan_confirmation(searched, trials, asked)
@@ -221,7 +221,7 @@ class Bench:
             Coordinator(run, lease, source, make_pruner(run.config), pool, hooks).run()
 
     def new_pool(self) -> FormulaPool:
-        """The workers of a new process: what lies on the disk is still there."""
+        """The workers of a new process, which find the checkpoints of the earlier one."""
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
         pool.fails = self.pool.fails

@@ -67,18 +67,18 @@ def study(store: Store) -> StudyRecord:
 
 @pytest.fixture
 def epoch() -> Callable[..., EpochReport]:
-    """An epoch's report with whatever matters given."""
+    """Makes the report of an epoch; fields that do not matter have defaults."""
 
     def make(number: int, accuracy: float = 0.5, **fields: float) -> EpochReport:
-        given = {"train_loss": 1.0, "val_loss": 1.1, "lr": 0.004, "seconds": 2.0}
-        return EpochReport(epoch=number, accuracy=accuracy, **{**given, **fields})
+        defaults = {"train_loss": 1.0, "val_loss": 1.1, "lr": 0.004, "seconds": 2.0}
+        return EpochReport(epoch=number, accuracy=accuracy, **{**defaults, **fields})
 
     return make
 
 
 @pytest.fixture
 def result() -> Callable[..., TrialResult]:
-    """A finished trial's result with whatever matters given."""
+    """Makes the result of a complete trial; fields that do not matter have defaults."""
 
     def make(accuracy: float = 0.5, params: int = 1000, **costs: float) -> TrialResult:
         return TrialResult(

@@ -1,4 +1,4 @@
-"""A study with somebody's attention, looked at where that attention is not installed."""
+"""A study with a plug-in attention, viewed where the plug-in is not installed."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_everything_is_shown_as_before(store: Store, waves: Waves) -> None:
         "resnet18+wave(r=4,mode=true)@s1-s2.residual",
         "resnet18+wave(r=8)@s3.mid+eca@s4.mid",
     ]
-    found = analyse.analyse(study, trials, stages=4)
-    assert [point.number for point in found.front] == before["pareto"] == [0, 1, 2]
-    assert found.table.attentions == ("se", "eca", "wave", "none")
-    assert found.table.cells["wave", "s1"].mean == pytest.approx(0.1)
-    assert [analyse.main_attention(p.architecture, 4) for p in found.architectures] == [
+    findings = analyse.analyse(study, trials, stages=4)
+    assert [summary.number for summary in findings.front] == before["pareto"] == [0, 1, 2]
+    assert findings.table.attentions == ("se", "eca", "wave", "none")
+    assert findings.table.cells["wave", "s1"].mean == pytest.approx(0.1)
+    assert [analyse.main_attention(s.architecture, 4) for s in findings.architectures] == [
         "none",
         "se",
         "wave",

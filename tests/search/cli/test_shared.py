@@ -22,7 +22,7 @@ def test_messages_of_the_library_are_plain_lines_while_a_command_runs():
     assert text.getvalue() == "a long line with [brackets] that no terminal wraps\n"
 
 
-def test_a_library_that_nobody_listens_to_is_silent(capsys):
+def test_without_a_handler_the_library_prints_nothing(capsys):
     logging.getLogger("attentune.somewhere").info("hello")
     assert capsys.readouterr() == ("", "")
     handlers = logging.getLogger("attentune").handlers

@@ -10,7 +10,7 @@ import pytest
 from command_line import attentune
 
 
-def test_show_and_list_tell_people_the_same(finished):
+def test_show_and_list_print_the_study_and_its_trials(finished):
     assert "test_resnet" in attentune("show", "first", cwd=finished).stdout
     listed = attentune("list", cwd=finished).stdout
     assert "first" in listed

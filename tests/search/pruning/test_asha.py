@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: which trials go on at a rung, and what becomes of the others."""
+"""Asynchronous successive halving: which trials continue after a rung, and which are pruned."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from attentune.studies.config import Pruning
 ASHA = Pruning(pruner="asha", first=2 / 9, eta=2, signal="accuracy")
 
 
-def goes_on(peers, number, eta):
-    """Whether one of some trials may go on."""
-    place, room = rank_among(peers, number, eta)
-    return place <= room
+def continues(trials, number, eta):
+    """Whether a trial continues after the rung that all `trials` have reached."""
+    rank, kept = rank_among(trials, number, eta)
+    return rank <= kept
 
 
-def judged(trials, eta):
-    """Numbers of the trials that may go on, judged as they come."""
+def continuing(trials, eta):
+    """Numbers of the trials that continue, each judged when it reaches the rung."""
     numbers = list(trials)
     return [
         number
         for i, number in enumerate(numbers, start=1)
-        if goes_on({n: trials[n] for n in numbers[:i]}, number, eta)
+        if continues({n: trials[n] for n in numbers[:i]}, number, eta)
     ]
 
 
-def test_with_one_objective_the_best_third_so_far_goes_on():
+def test_with_one_objective_the_best_third_so_far_continues():
     losses = (0.9, 0.8, 0.95, 0.85, 0.7, 0.6, 0.99, 0.65, 0.1)
     trials = {number: (loss,) for number, loss in enumerate(losses)}
     # The first is alone; later ones have to be among the best ⌊n/3⌋, at least the best one.
-    assert judged(trials, 3) == [0, 1, 4, 5, 7, 8]
+    assert continuing(trials, 3) == [0, 1, 4, 5, 7, 8]
 
 
 def test_with_several_a_cheap_trial_need_not_be_as_accurate():
@@ -43,16 +43,16 @@ def test_with_several_a_cheap_trial_need_not_be_as_accurate():
         4: (0.55, 12.0),  # dominated by the first
         5: (0.30, 40.0),  # the most accurate of all
     }
-    kept = judged(trials, 2)
+    kept = continuing(trials, 2)
     assert 2 not in kept
     assert 4 not in kept
     assert kept[-1] == 5
-    assert not goes_on(trials, 4, 2)
+    assert not continues(trials, 4, 2)
 
 
 def test_within_a_front_the_crowded_ones_stop_first():
     spread = {0: (0.0, 1.0), 1: (1.0, 0.0), 2: (0.5, 0.5), 3: (0.49, 0.51), 4: (0.2, 0.85)}
-    crowded = {number for number in spread if not goes_on(spread, number, 2)}
+    crowded = {number for number in spread if not continues(spread, number, 2)}
     assert crowded >= {2, 3}
     assert not crowded & {0, 1}
 
@@ -62,7 +62,7 @@ def test_a_loss_that_is_no_number_is_last():
     assert rank_among(trials, 1, 2)[0] == len(trials)
 
 
-def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
+def test_a_study_prunes_low_ranks_and_records_the_rung_and_the_reason(bench):
     config = bench.config(sampler="random", pruning=ASHA, recipe={"epochs": 9})
     bench.run("s", 30, config)
     trials = bench.store.trials.read(bench.store.studies.get("s"))
@@ -77,7 +77,7 @@ def test_a_study_stops_what_is_behind_and_says_where_and_why(bench):
     assert states == {trial.number: trial.state for trial in trials}
 
 
-def test_what_goes_on_is_better_than_what_stops(bench):
+def test_complete_trials_were_better_at_the_rung_than_pruned_ones(bench):
     config = bench.config(
         sampler="random", objectives=("accuracy",), pruning=ASHA, recipe={"epochs": 9}
     )
@@ -88,7 +88,7 @@ def test_what_goes_on_is_better_than_what_stops(bench):
     seen = {t.number: e.report for t in trials for e in bench.store.epochs.read("s", t.number)[:1]}
 
     def mean(state):
-        found = [seen[t.number].accuracy for t in trials if t.state == state]
-        return sum(found) / len(found)
+        accuracies = [seen[t.number].accuracy for t in trials if t.state == state]
+        return sum(accuracies) / len(accuracies)
 
     assert mean("complete") > mean("pruned")

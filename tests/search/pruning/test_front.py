@@ -1,4 +1,4 @@
-"""Stopping what is unlikely to end on the Pareto front."""
+"""Pruning of trials that are unlikely to be on the Pareto front."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attentune.studies.config import Pruning
 FRONT = Pruning(pruner="front", eta=2, chance=0.3)
 
 
-def test_a_cheap_architecture_goes_on_however_inaccurate(bench, judge, after_nine_trials):
+def test_the_cheapest_architecture_continues_however_inaccurate(bench, judge, after_nine_trials):
     pruner, number = after_nine_trials(bench.config(pruning=FRONT, recipe={"epochs": 6}))
     assert not judge(pruner, number, "test_resnet+eca@s4.residual", params=900)
 
@@ -24,7 +24,7 @@ def test_nothing_is_stopped_before_effects_can_be_told_from_noise(bench, judge):
         pruner.on_trial_end(example_records.trial(number, text, accuracy))
 
 
-def test_odds_are_the_share_of_samples_in_which_nothing_is_better_and_cheaper():
+def test_the_probability_is_the_share_of_samples_in_which_nothing_dominates():
     samples = np.array([[0.5, 0.6, 0.4], [0.5, 0.4, 0.45], [0.5, 0.7, 0.8], [0.5, 0.5, 0.3]])
     costs = np.array([[1.0], [2.0], [3.0]])
     assert probability_of_front(samples, costs).tolist() == [1.0, 0.5, 0.25]

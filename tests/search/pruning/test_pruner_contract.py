@@ -1,4 +1,4 @@
-"""What must be true of every pruner; a new one in the table is tested here without another line."""
+"""What must be true of every pruner; one that is added to the registry is tested here too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOPELESS = "test_resnet+cbam(r=4)@s1.residual"
 
 
 def judge(pruner, epoch, role=SEARCH, number=1000, params=10**9):
-    """Why a trial would be stopped that is as bad and expensive as can be."""
+    """Why the pruner would stop a very bad and expensive trial."""
     trial, costs = Proposal(number, parse(HOPELESS), 0, role, None), Costs(params, 10**9)
     return pruner.judge(trial, role, EpochReport(epoch, 50.0, 0.0, 50.0, 0.1, 1.0), costs)
 
@@ -54,7 +54,7 @@ def test_after_a_restart_it_judges_as_before(bench, pruning):
 
 
 @every_pruner
-def test_with_several_objectives_the_cheapest_goes_on(bench, pruning):
+def test_with_several_objectives_the_cheapest_continues(bench, pruning):
     objectives = ("accuracy", "params", "macs")
     config = bench.config(
         sampler="random", pruning=pruning, objectives=objectives, recipe={"epochs": 9}

@@ -36,7 +36,7 @@ def test_with_the_model_at_the_rungs_too(bench, sampler, pruning):
 def test_the_model_judges_a_trial_by_architectures_that_share_features(
     bench, judge, after_nine_trials, pruning, reason, objectives
 ):
-    """All losses are equal at the rung; SE has been good wherever it stood, ECA bad."""
+    """All losses are equal at the rung; SE was good in every stage, ECA bad."""
     config = bench.config(objectives=objectives, pruning=pruning, recipe={"epochs": 6})
     pruner, number = after_nine_trials(config)
     assert not judge(pruner, number, "test_resnet+se@s4.residual", params=1100)

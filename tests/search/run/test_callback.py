@@ -1,4 +1,4 @@
-"""Callbacks: what they are told, in which order, and what one that fails does to a study."""
+"""Callbacks: which methods are called, in which order, and what happens if one raises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METHODS = [name for name, _ in inspect.getmembers(Callback, inspect.isfunction)]
 
 
 class Journal(Callback):
-    """Writes down what it is told."""
+    """Records all calls."""
 
     def __init__(self):
         self.lines = []
@@ -58,7 +58,7 @@ def failing(method):
     return type("Failing", (Callback,), {method: fail})()
 
 
-def test_a_trial_is_told_from_its_start_over_its_epochs_to_its_end(bench):
+def test_callbacks_hear_of_starts_epochs_and_ends_in_order(bench):
     journal = Journal()
     bench.run("s", 2, bench.config(recipe={"epochs": 2}), callbacks=[journal])
     assert journal.lines == [
@@ -128,7 +128,7 @@ def test_a_callback_that_raises_loses_no_result_and_is_logged(bench, caplog, met
         assert f"Failing raised ValueError('no {method}'); the study continues" in caplog.messages
 
 
-def test_the_end_is_told_also_after_an_error(bench):
+def test_on_study_end_is_called_after_an_error_too(bench):
     from attentune.errors import TrialError
 
     journal = Journal()

@@ -42,7 +42,7 @@ def test_whole_rounds_come_first(bench):
     assert seeds == sorted(seeds)
 
 
-def test_an_interrupted_confirmation_goes_on_from_its_last_epoch(bench):
+def test_an_interrupted_confirmation_continues_from_its_last_epoch(bench):
     bench.run("s", 10, bench.config())
 
     def interrupt(study, trial, _report):
@@ -71,7 +71,7 @@ def test_another_call_adds_only_what_is_new(bench):
     assert {job.seed for job in bench.pool.started} == {FRESH_SEED_OFFSET + 2}
 
 
-def test_a_second_look_with_other_epochs_is_refused(bench):
+def test_a_second_confirmation_with_other_epochs_is_refused(bench):
     bench.run("s", 10, bench.config())
     bench.confirm("s", seeds=2, epochs=4)
     with pytest.raises(StudyError, match="confirmed with 4 epochs already"):
@@ -80,7 +80,7 @@ def test_a_second_look_with_other_epochs_is_refused(bench):
 
 def test_a_study_without_a_complete_backbone_cannot_be_confirmed(bench):
     bench.run("s", 0 + 1, bench.config())
-    bench.confirm("s", seeds=2)  # the bare backbone alone is something
+    bench.confirm("s", seeds=2)  # The bare backbone alone can be confirmed.
     assert {t.architecture for t in confirming(bench)} == {"test_resnet"}
     config = bench.config()
     bench.create("empty", config)

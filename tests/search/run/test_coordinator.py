@@ -1,4 +1,4 @@
-"""What must be true of a study, whatever trains its trials (DESIGN §5)."""
+"""What must be true of a study, whatever trains its trials (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BASELINES = [
 ]
 
 
-def test_an_interrupt_lets_the_epoch_end_and_resume_goes_on_from_it(bench):
+def test_an_interrupt_lets_the_epoch_end_and_resume_continues_from_it(bench):
     def interrupt(study, trial, report):
         if trial.number == 6 and report.epoch == 1:
             study.stop()
@@ -40,14 +40,14 @@ def test_totals_count_the_trials_of_earlier_runs(bench):
     assert len(bench.pool.started) == 2
 
 
-def test_a_lost_worker_costs_its_trial_one_epoch_and_the_study_goes_on(bench):
+def test_a_lost_worker_costs_its_trial_one_epoch_and_the_study_continues(bench):
     bench.pool.dies_after_epoch = [2]
     bench.run("s", 6, bench.config())
     assert [state for *_, state, _ in bench.rows("s")] == ["complete"] * 6
     assert [job.number for job in bench.pool.started] == [0, 0, 1, 2, 3, 4, 5]
 
 
-def test_a_trial_that_keeps_losing_workers_fails_and_the_study_goes_on(bench):
+def test_a_trial_that_keeps_losing_workers_fails_and_the_study_continues(bench):
     bench.pool.dies_after_epoch = [2, 2, 2]
     bench.run("s", 6, bench.config())
     trials = bench.store.trials.read(bench.store.studies.get("s"))
@@ -55,7 +55,7 @@ def test_a_trial_that_keeps_losing_workers_fails_and_the_study_goes_on(bench):
     assert [t.state for t in trials[1:]] == ["complete"] * 5
 
 
-def test_a_study_of_which_nothing_works_stops_early_and_tries_its_baselines_again(bench):
+def test_a_study_whose_first_trials_fail_stops_and_repeats_its_baselines_later(bench):
     bench.pool.fails = True
     with pytest.raises(TrialError, match=r"first 3 trials all failed.*no such luck") as caught:
         bench.run("s", 30, bench.config())

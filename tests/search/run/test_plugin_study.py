@@ -1,4 +1,4 @@
-"""A search over an attention from a package, and what is left of it where that is not installed."""
+"""A search over an attention from a package, and its study where the package is not installed."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_the_export_names_its_plug_in_where_it_is_loaded(searched, number, packa
     subprocess.run(code, cwd=folder, env={**os.environ, "PYTHONPATH": str(package)}, check=True)
 
 
-def test_looking_at_it_imports_nobodys_package(searched, package):
+def test_viewing_the_study_does_not_import_the_package(searched, package):
     watch = (
         "import sys\nfrom attentune.search.cli import main\n"
         "sys.argv = ['attentune', *sys.argv[1:]]\n"

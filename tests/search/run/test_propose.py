@@ -26,7 +26,7 @@ def test_the_baselines_run_first(bench):
 
 
 def test_the_next_trial_is_selected_while_the_last_one_is_about_to_end(bench, monkeypatch):
-    """Once for each, and as if it had been afterwards."""
+    """It is selected once, and the selection is the same as after the end."""
     asked, select = [], ThompsonSampling.select
 
     def recorded_select(self, seen, seed, number):
@@ -45,7 +45,7 @@ def test_the_next_trial_is_selected_while_the_last_one_is_about_to_end(bench, mo
     assert bench.rows("ahead") == bench.rows("afterwards")
 
 
-def test_a_known_architecture_becomes_its_next_seed(bench):
+def test_a_known_architecture_gets_its_next_seed(bench):
     bench.run("s", 30, bench.config(space=TINY, seed=7))
     rows = bench.rows("s")
     pairs = [(text, seed) for _, text, seed, *_ in rows]
@@ -89,17 +89,17 @@ def test_a_limit_below_the_bare_backbone_is_refused_with_the_limit(bench):
 
 
 def test_a_crash_between_the_database_and_optuna_is_repaired_at_resume(bench, monkeypatch):
-    settle = Proposer.on_trial_end
+    on_trial_end = Proposer.on_trial_end
 
     def crash(self, trial):
         if trial.number == 5:
             raise KeyboardInterrupt
-        settle(self, trial)
+        on_trial_end(self, trial)
 
     monkeypatch.setattr(Proposer, "on_trial_end", crash)
     with pytest.raises(KeyboardInterrupt):
         bench.run("s", 10, bench.config())
-    monkeypatch.setattr(Proposer, "on_trial_end", settle)
+    monkeypatch.setattr(Proposer, "on_trial_end", on_trial_end)
     bench.run("s", 10)
     bench.run("whole", 10, bench.config())
     assert bench.rows("s") == bench.rows("whole")

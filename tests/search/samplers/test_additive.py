@@ -1,4 +1,4 @@
-"""Thompson sampling: what is proposed, given what the mixed model says of all trials."""
+"""Thompson sampling: which architectures are proposed, given the histories of all trials."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from attentune.spaces.search_space.space import Space
 from planted_effects import ended_history, planted_space, random_histories, true_accuracy
 
 
-class Flat:
-    """Everything costs the same, except that each attention adds a parameter."""
+class ConstantCosts:
+    """All architectures cost the same, except that each insertion adds a parameter."""
 
     def price(self, architecture):
         return Costs(1000 + len(architecture.insertions), 10)
@@ -24,8 +24,8 @@ def bound():
     return planted_space()
 
 
-def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
-    sampler = ThompsonSampling(bound, ("accuracy",), {}, Flat())
+def test_proposals_concentrate_on_the_best_architectures_and_repeat_them(bound):
+    sampler = ThompsonSampling(bound, ("accuracy",), {}, ConstantCosts())
     rng = np.random.default_rng(1)
     histories = random_histories(bound, 8)
     for number in range(60):
@@ -40,19 +40,19 @@ def test_proposals_turn_to_what_is_best_and_look_at_it_again(bound):
 
 
 def test_no_proposal_breaks_a_limit(bound):
-    sampler = ThompsonSampling(bound, ("accuracy", "params"), {"params": 1001}, Flat())
+    sampler = ThompsonSampling(bound, ("accuracy", "params"), {"params": 1001}, ConstantCosts())
     histories = random_histories(bound, 10)
     for number in range(20):
         architecture = bound.architecture_of(sampler.select(histories, 0, number))
         assert len(architecture.insertions) <= 1
-    nothing = ThompsonSampling(bound, ("accuracy",), {"params": 1}, Flat())
+    nothing = ThompsonSampling(bound, ("accuracy",), {"params": 1}, ConstantCosts())
     assert nothing.select(histories, 0, 0) is None
 
 
-def test_a_large_space_is_looked_at_in_part():
+def test_in_a_large_space_a_pool_of_candidates_is_considered():
     space = Space.of(attentions=("none", "se", "eca", "cbam", "ca"), ratios=(4, 8, 16))
     large = bind_space(space, find_sites("test_resnet", image_size=36))
-    sampler = ThompsonSampling(large, ("accuracy", "params"), {}, Flat())
+    sampler = ThompsonSampling(large, ("accuracy", "params"), {}, ConstantCosts())
     histories = random_histories(large, 15)
     proposed = {large.architecture_of(sampler.select(histories, 0, n)).key for n in range(6)}
     assert len(proposed) > 1
@@ -65,7 +65,7 @@ def test_random_weights_choose_from_the_front():
     assert {best_trade_off(accuracy, costs, rng) for _ in range(100)} == {0, 1, 2}
 
 
-def test_the_most_accurate_makes_room_for_the_one_behind_it_once_it_has_had_many_trials():
+def test_the_runner_up_gets_half_of_the_proposals_once_the_best_has_many_trials():
     accuracy = np.array([0.5, 0.7, 0.9, 0.6])
     rng = np.random.default_rng(0)
     few, many = np.array([9, 0, 3, 9]), np.array([0, 0, 4, 0])

@@ -1,4 +1,4 @@
-"""What must be true of every sampler. A new one in the table is tested without another line."""
+"""What must be true of every sampler; one that is added to the registry is tested here too."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_what_has_not_completed_changes_no_proposal(bench, sampler):
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLER_CLASSES if name != "random"])
 def test_it_proposes_something_else_than_random_search(bench, sampler):
-    # Textbook baselines lie outside of this space: their trials have no parameters.
+    # Textbook baselines are outside this space, so their trials have no parameters.
     space = Space.of(attentions=("none", "se", "eca"), ratios=(4,), granularity="stage")
     bench.run("random", 45, bench.config(sampler="random", space=space))
     bench.run("guided", 45, bench.config(sampler=sampler, space=space))

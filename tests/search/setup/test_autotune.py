@@ -1,4 +1,4 @@
-"""What is left to auto is measured, said, remembered, and the same for the whole study."""
+"""Settings left to `auto` are measured, logged, cached, and fixed for the whole study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request left open is decided step by step; wrong words are refused before slow steps."""
+"""Settings that a request left open are decided; invalid values are refused before slow steps."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_sampler_covers_a_small_space_completely():
     assert resolved(sampler="tpe").sampler == "tpe"
 
 
-def test_every_choice_is_logged_for_whoever_listens(caplog):
+def test_every_choice_is_logged(caplog):
     caplog.set_level(logging.INFO, "attentune")
     resolved()
     names = {record.name for record in caplog.records}
@@ -103,7 +103,7 @@ def test_every_choice_is_logged_for_whoever_listens(caplog):
         ({"device": "cuda:99"}, UsageError),
     ],
 )
-def test_wrong_words_are_refused_before_data_are_read(monkeypatch, changes, error):
+def test_invalid_values_are_refused_before_data_are_read(monkeypatch, changes, error):
     monkeypatch.setattr(resolve, "inspect_data", lambda spec: pytest.fail(f"read {spec}"))
     with pytest.raises(error):
         resolved(**changes)

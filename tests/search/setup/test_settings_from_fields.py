@@ -55,7 +55,7 @@ def test_what_the_request_reads_itself_is_text_on_the_command_line():
     assert not SETTINGS["seed"].repeated
 
 
-def test_settings_stand_group_by_group_and_the_needed_ones_first():
+def test_settings_are_ordered_by_group_and_the_required_ones_come_first():
     groups = [setting.group for setting in search_settings()]
     assert groups == sorted(groups, key=GROUPS.index)
     assert [setting.name for setting in search_settings()][:2] == ["backbone", "data"]

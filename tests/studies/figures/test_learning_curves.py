@@ -1,4 +1,4 @@
-"""Learning curves are grouped by what became of the trial, and stay drawable."""
+"""Learning curves are grouped by the result of the trial, and few enough to draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attentune.studies.records import StudyRecord
 Add = Callable[..., int]
 
 
-def test_learning_curves_are_grouped_by_what_became_of_the_trial(
+def test_learning_curves_are_grouped_by_the_result_of_the_trial(
     store: Store,
     study: StudyRecord,
     filled: None,
@@ -32,7 +32,7 @@ def test_learning_curves_are_grouped_by_what_became_of_the_trial(
     assert list(bare.y) == [30.0, 60.0, None]
     assert trace(figure, "pruned or failed (1)").line.dash == "dot"
     assert trace(figure, "on the front (2)").line.width > trace(figure, "others (1)").line.width
-    assert figure.data[-1].name.startswith("bare"), "the bare backbone lies on top"
+    assert figure.data[-1].name.startswith("bare"), "the bare backbone is drawn on top"
 
 
 def test_thousands_of_curves_are_thinned_and_drawn_as_few_traces(

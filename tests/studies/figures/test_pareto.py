@@ -15,7 +15,7 @@ from attentune.studies.objectives import OBJECTIVES
 PARAMS = OBJECTIVES["params"]
 
 
-def test_the_tradeoff_shows_means_errors_baselines_and_the_front(
+def test_the_figure_shows_means_errors_baselines_and_the_front(
     filled: None, findings: Callable[[], Findings], trace: Callable[[go.Figure, str], Any]
 ) -> None:
     figure = pareto_figure(findings(), PARAMS)

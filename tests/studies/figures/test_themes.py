@@ -1,4 +1,4 @@
-"""Colours and symbols tell attentions apart."""
+"""Colours and symbols distinguish attentions."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from attentune.studies.figures.themes import LIGHT
 
 
 def test_attentions_that_share_a_colour_differ_in_their_symbol() -> None:
-    looks = {(LIGHT.attention_colour(name), LIGHT.attention_symbol(name)) for name in ATTENTIONS}
-    assert len(looks) == len(ATTENTIONS)
+    styles = {(LIGHT.attention_colour(name), LIGHT.attention_symbol(name)) for name in ATTENTIONS}
+    assert len(styles) == len(ATTENTIONS)

@@ -22,7 +22,7 @@ def test_each_state_has_bars_on_the_lines_of_its_workers() -> None:
     assert (complete.name, list(complete.y)) == ("complete", ["host:0", "host:1"])
     assert list(complete.x) == [30_000, 90_000]
     assert "trial 1, complete, 90 s" in complete.hovertext[1]
-    # Nobody runs the study: the trial that has not ended extends to the last known moment.
+    # The study is not running, so the unfinished trial extends to the last known time.
     assert (running.name, list(running.x)) == ("running", [90_000])
 
 

@@ -123,7 +123,7 @@ def test_new_weights_other_images_and_a_damaged_result_are_computed_again(
     assert len(requests) == 4
 
 
-def test_weights_that_have_gone_meanwhile_are_missed_in_a_sentence(tmp_path: Path):
+def test_weights_that_were_deleted_meanwhile_are_reported_in_a_sentence(tmp_path: Path):
     outdated = AttentionMapsRequest("trial 1 of 'x'", TEXT, {}, tmp_path / "gone")
     with pytest.raises(
         StoreError, match=r"the weights of trial 1 of 'x' have been deleted; load the page"
@@ -138,7 +138,7 @@ def waiting_request(store: Store, recorded: StudyRecord, add: Add) -> AttentionM
     return request_for_trial(store, recorded, number)
 
 
-def test_what_the_other_process_cannot_do_is_said_in_a_sentence(
+def test_an_error_of_the_other_process_is_reported_in_a_sentence(
     waiting_request: AttentionMapsRequest, monkeypatch, tmp_path: Path
 ):
     answers = tmp_path / "answers"
@@ -157,7 +157,7 @@ def test_a_request_that_takes_too_long_is_ended(waiting_request: AttentionMapsRe
         fetch_attention_maps(waiting_request, timeout=0.01)
 
 
-def test_a_process_that_dies_is_reported_with_its_last_words(
+def test_a_process_that_dies_is_reported_with_its_last_line(
     waiting_request: AttentionMapsRequest, monkeypatch
 ):
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -196,7 +196,7 @@ def test_a_study_without_recipe_or_trial_says_so(store: Store, study: StudyRecor
         request_for_trial(store, study, 5)
 
 
-def test_the_baseline_has_weights_and_is_as_like_the_trial_as_can_be(
+def test_the_baseline_has_weights_and_matches_role_and_seed_if_possible(
     store: Store, recorded: StudyRecord, add: Add
 ):
     trial, confirmed = add(TEXT, 0.5, seed=1), add(TEXT, 0.5, seed=5, role=CONFIRM)

@@ -1,4 +1,4 @@
-"""The model card says what the model is, and how far its accuracy can be trusted."""
+"""The model card says what the model is, and how its accuracy was measured."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def written(store: Store, study: StudyRecord, folder: Path) -> str:
     return text.replace(max(scripts, key=len), "")
 
 
-def test_the_report_tells_the_whole_story(
+def test_the_report_has_results_failures_environment_and_command(
     store: Store, filled: StudyRecord, tmp_path: Path
 ) -> None:
     page = written(store, filled, tmp_path)

@@ -50,7 +50,7 @@ def test_a_loss_is_claimed_as_well_as_a_gain() -> None:
     assert not confirmation.better
 
 
-def test_ranks_that_turn_round_are_warned_of() -> None:
+def test_a_reversal_of_ranks_is_warned_of() -> None:
     names = [BARE, SPACE[0], SPACE[9], SPACE[20], TEXTBOOK[1]]
     search = searched(dict(zip(names, (0.70, 0.66, 0.65, 0.62, 0.60), strict=True)))
     test = dict(zip(names, map(spread, (0.700, 0.710, 0.725, 0.740, 0.755)), strict=True))
@@ -70,7 +70,7 @@ def test_ranks_that_turn_round_are_warned_of() -> None:
         ({BARE: [0.7, None], SPACE[0]: [0.8, None]}, "at least two seeds"),
     ],
 )
-def test_too_little_to_tell_is_said_as_such(
+def test_too_few_results_for_a_claim_are_reported_as_such(
     accuracies: dict[str, list[float | None]], words: str
 ) -> None:
     confirmation = example_confirmation(searched({BARE: 0.6, SPACE[0]: 0.7}), accuracies)

@@ -1,4 +1,4 @@
-"""The sentence at the head of every report, and how far it can be believed."""
+"""The sentence with which every report begins, and its caveat."""
 
 from __future__ import annotations
 
