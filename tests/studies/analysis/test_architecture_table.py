@@ -14,16 +14,16 @@ from example_records import random_search
 
 @pytest.mark.parametrize("seed", range(5))
 def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
-    given = random_search(seed)
-    columns = TrialTable.of(given)
-    found = ArchitectureTable.of(columns)
-    assert columns.counts() == Counter(t.state for t in given)
+    records = random_search(seed)
+    columns = TrialTable.of(records)
+    architectures = ArchitectureTable.of(columns)
+    assert columns.counts() == Counter(t.state for t in records)
     by_key = {}
-    for one in given:
+    for one in records:
         if one.state == "complete":
             by_key.setdefault(one.key, []).append(one)
-    bare = {t.seed: t.accuracy for t in by_key[given[0].key]}
-    points = found.summaries(range(len(found)))
+    bare = {t.seed: t.accuracy for t in by_key[records[0].key]}
+    points = architectures.summaries(range(len(architectures)))
     assert [p.architecture.key for p in points] == list(by_key)
     for point, own in zip(points, by_key.values(), strict=True):
         assert point.numbers == tuple(t.number for t in own)
@@ -38,9 +38,9 @@ def test_points_gains_noise_and_counts_are_those_of_the_records(seed):
             assert point.gain.mean == pytest.approx(np.mean(pairs))
             assert point.gain.pairs == len(pairs)
     gains = [np.nan if p.gain is None else p.gain.mean for p in points]
-    np.testing.assert_allclose(found.gain, gains, atol=1e-12)
+    np.testing.assert_allclose(architectures.gain, gains, atol=1e-12)
     repeated = [point.accuracies for point in points if len(point.seeds) > 1]
     freedom = sum(len(own) - 1 for own in repeated)
     squares = sum((len(own) - 1) * np.var(own, ddof=1) for own in repeated)
-    assert found.noise.freedom == freedom
-    assert found.noise.deviation == pytest.approx((squares / freedom) ** 0.5)
+    assert architectures.noise.freedom == freedom
+    assert architectures.noise.deviation == pytest.approx((squares / freedom) ** 0.5)

@@ -18,17 +18,17 @@ def test_the_best_is_the_most_accurate_and_of_equals_the_smallest() -> None:
         trial(1, se(4), 0.7, params=200),
         trial(2, se(8), 0.6, params=100),
     ]
-    found = analyse(study(), trials)
-    assert found.best is not None
-    assert found.best.number == 1
+    findings = analyse(study(), trials)
+    assert findings.best is not None
+    assert findings.best.number == 1
 
 
 def test_a_single_lucky_seed_is_not_the_best_while_others_were_good_with_several() -> None:
     trials = [trial(seed, se(2), 0.70 + 0.02 * (-1) ** seed, seed=seed) for seed in range(4)]
     lucky = trial(4, se(4), 0.705)
-    found = analyse(study(), [*trials, lucky])
-    assert found.best is not None
-    assert found.best.number == 0
+    findings = analyse(study(), [*trials, lucky])
+    assert findings.best is not None
+    assert findings.best.number == 0
     better = analyse(study(), [*trials, trial(4, se(4), 0.75)])
     assert better.best is not None
     assert better.best.number == 4

@@ -43,7 +43,7 @@ def test_with_accuracy_alone_the_finalists_are_the_most_accurate() -> None:
 # What is claimed in the long run
 
 
-def test_one_network_under_many_names_is_hardly_ever_told_apart() -> None:
+def test_one_network_under_many_names_rarely_differs_from_itself() -> None:
     rng = np.random.default_rng(2026)
     wrong = sum(count_claims(simulate_confirmation(rng)) > 0 for _ in range(200))
     assert wrong <= 10  # 5 %

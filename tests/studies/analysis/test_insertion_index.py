@@ -14,15 +14,15 @@ from example_records import BARE, random_search, study
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
-    given = random_search(seed)
-    columns = TrialTable.of(given)
-    found = ArchitectureTable.of(columns)
+    records = random_search(seed)
+    columns = TrialTable.of(records)
+    architectures = ArchitectureTable.of(columns)
     index = InsertionIndex(3).extend(columns.texts)
     gains = np.full(index.count, np.nan)
-    gains[found.text_indices] = found.gain
+    gains[architectures.text_indices] = architectures.gain
     ours, expected = (
         index.stage_table(gains),
-        tabulate_gains(analyse(study(), given).architectures, 3),
+        tabulate_gains(analyse(study(), records).architectures, 3),
     )
     assert ours.attentions == expected.attentions
     assert ours.stages == expected.stages

@@ -9,24 +9,28 @@ from example_records import trial
 from planted_accuracies import STAGES, every_architecture, points, points_of
 
 
-def effect(found, level: str):
-    return next(e for e in found if e.level == level)
+def effect(effects, level: str):
+    return next(e for e in effects if e.level == level)
 
 
 def test_planted_effects_are_found_in_points_per_stage() -> None:
-    found = estimate_main_effects(points(noise=0.001), STAGES)
-    assert {(e.factor, e.level) for e in found} == {
+    effects = estimate_main_effects(points(noise=0.001), STAGES)
+    assert {(e.factor, e.level) for e in effects} == {
         *(("attention", name) for name in ("se", "eca")),
         *(("stage", f"s{n}") for n in (1, 2, 3)),
         *(("ratio", r) for r in ("4", "16")),
     }
     # On average over the stages 4/3 of the single one, and SE's ratios are 0.02 and 0.01.
-    assert effect(found, "se").mean == pytest.approx(0.015 * 4 / 3, abs=0.003)
-    assert effect(found, "eca").mean == pytest.approx(-0.01 * 4 / 3, abs=0.003)
-    assert effect(found, "eca").high < 0
-    assert effect(found, "4").mean - effect(found, "16").mean == pytest.approx(0.0133, abs=0.003)
-    assert effect(found, "s3").mean > effect(found, "s1").mean
-    assert effect(found, "se").architectures == sum("se(" in text for text in every_architecture())
+    assert effect(effects, "se").mean == pytest.approx(0.015 * 4 / 3, abs=0.003)
+    assert effect(effects, "eca").mean == pytest.approx(-0.01 * 4 / 3, abs=0.003)
+    assert effect(effects, "eca").high < 0
+    assert effect(effects, "4").mean - effect(effects, "16").mean == pytest.approx(
+        0.0133, abs=0.003
+    )
+    assert effect(effects, "s3").mean > effect(effects, "s1").mean
+    assert effect(effects, "se").architectures == sum(
+        "se(" in text for text in every_architecture()
+    )
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -45,9 +45,9 @@ def test_the_front_is_made_of_means_over_seeds() -> None:
         trial(3, se(4), 0.40, params=200, seed=1),
         trial(4, se(2), None, params=50),
     ]
-    found = analyse(study(), trials)
-    assert numbers(found.front) == [0, 2]
-    point = next(p for p in found.architectures if p.number == 1)
+    findings = analyse(study(), trials)
+    assert numbers(findings.front) == [0, 2]
+    point = next(p for p in findings.architectures if p.number == 1)
     assert point.accuracy == pytest.approx(0.65)
     assert point.standard_error == pytest.approx(0.25)
     assert (point.numbers, point.seeds) == ((1, 3), (0, 1))
@@ -79,8 +79,8 @@ def test_the_knee_is_furthest_from_the_line_between_the_ends(
     points: list[tuple[float, int]], knee: int | None
 ) -> None:
     trials = [trial(i, se(i + 1), a, params=p) for i, (a, p) in enumerate(points)]
-    found = analyse(study(), trials)
-    assert (found.knee and found.knee.number) == knee
+    findings = analyse(study(), trials)
+    assert (findings.knee and findings.knee.number) == knee
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3])

@@ -1,4 +1,4 @@
-"""Answers that are measured once for all studies."""
+"""Results of measurements that are made once for all studies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 QUESTION = {"backbone": "resnet18", "device": "cpu"}
 
 
-def test_an_answer_is_remembered_under_its_question(target: str) -> None:
+def test_a_result_is_stored_under_its_question(target: str) -> None:
     with Store.open(target, create=True) as store:
         assert store.probes.get(QUESTION) is None
         store.probes.put(QUESTION, {"precision": "bf16"})
@@ -21,7 +21,7 @@ def test_an_answer_is_remembered_under_its_question(target: str) -> None:
         assert store.probes.get(other_order) == {"precision": "float32", "ms": {"float32": 1.5}}
 
 
-def test_a_database_without_the_table_can_be_looked_at_and_is_brought_up_to_date(
+def test_a_database_without_the_table_can_be_read_and_is_migrated(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "old.db"

@@ -268,7 +268,7 @@ def test_a_config_can_be_changed(store: Store, study: StudyRecord) -> None:
     assert store.studies.get("first").config.json == {"trials": 80}
 
 
-def test_a_removed_study_takes_everything_of_its_own_along(
+def test_a_removed_study_is_removed_with_all_of_its_rows(
     store: Store, study: StudyRecord, epoch: Report, result: Result
 ) -> None:
     other = store.studies.create(
@@ -318,7 +318,7 @@ def test_only_one_coordinator_runs_a_study(store: Store, study: StudyRecord) -> 
     store.leases.release(store.leases.acquire("first"))
 
 
-def test_a_dead_coordinator_is_succeeded_at_once(
+def test_a_dead_coordinator_is_replaced_at_once(
     store: Store, study: StudyRecord, target: str
 ) -> None:
     script = (
@@ -330,7 +330,7 @@ def test_a_dead_coordinator_is_succeeded_at_once(
     store.leases.heartbeat(store.leases.acquire(study))
 
 
-def test_a_silent_coordinator_is_succeeded_and_told(
+def test_a_silent_coordinator_is_replaced_and_gets_an_error(
     store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = store.leases.acquire(study)
