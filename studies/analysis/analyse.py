@@ -26,6 +26,7 @@ from .findings import (
     FailureGroup,
     Findings,
     MeanGain,
+    gain_error,
     standard_error,
 )
 from .pareto import find_knee, pareto_front
@@ -142,6 +143,7 @@ def show_json(
     `pareto` has one trial for every architecture on the front, its first complete one. `baseline`
     is the first complete trial of the bare backbone, or its first one while none is complete.
     `architectures` holds the means without seed effects, from which front, best and knee follow.
+    `gain` is against the bare backbone, a fraction like its error; both are null for itself.
 
     Args:
         study: the study.
@@ -160,13 +162,17 @@ def show_json(
         "trials": [_trial_json(trial) for trial in trials],
         "architectures": [
             {
-                "number": point.number,
-                "key": point.architecture.key,
-                "seeds": list(point.seeds),
-                "accuracy": point.accuracy,
-                "standard_error": point.standard_error,
+                "number": summary.number,
+                "key": summary.architecture.key,
+                "architecture": str(summary.architecture),
+                "seeds": list(summary.seeds),
+                "accuracy": summary.accuracy,
+                "standard_error": summary.standard_error,
+                "gain": summary.gain and summary.gain.mean,
+                "gain_error": summary.gain and gain_error(summary.gain, findings.noise),
+                "front": summary in findings.front,
             }
-            for point in findings.architectures
+            for summary in findings.architectures
         ],
         "pareto": sorted(point.number for point in findings.front),
         "best": findings.best.number if findings.best else None,

@@ -169,3 +169,14 @@ class Findings:
         """The costs that accuracy is compared with: those of the study, or else parameters."""
         costs = tuple(o for o in self.objectives if o.key != "accuracy")
         return costs or (OBJECTIVES["params"],)
+
+
+def gain_error(gain: Gain, noise: Noise | None) -> float | None:
+    """Standard error of a gain, a fraction; None if it is unknown.
+
+    With three or more pairs of trials it comes from their differences, with fewer from the noise
+    floor.
+    """
+    if gain.pairs >= 3 or noise is None:
+        return gain.standard_error
+    return noise.deviation * math.sqrt(2 / max(1, gain.pairs))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from ..analysis.findings import ArchitectureSummary, Findings, Gain, Noise
+from ..analysis.findings import ArchitectureSummary, Findings, Noise, gain_error
 from ..objectives import Objective
 from ..records import StudyRecord
 from . import formatting
@@ -51,17 +49,6 @@ def caveat(findings: Findings) -> str | None:
     if abs(best.gain.mean) <= 2 * error:
         return f"Seeds alone make differences of this size (standard error {spread}). {hypothesis}"
     return f"The standard error of this difference is {spread}. {hypothesis}"
-
-
-def gain_error(gain: Gain, noise: Noise | None) -> float | None:
-    """Standard error of a gain, a fraction; None if it is unknown.
-
-    With three or more pairs of trials it comes from their differences, with fewer from the noise
-    floor.
-    """
-    if gain.pairs >= 3 or noise is None:
-        return gain.standard_error
-    return noise.deviation * math.sqrt(2 / max(1, gain.pairs))
 
 
 def _nothing_yet(findings: Findings) -> str:

@@ -166,7 +166,12 @@ def test_show_json_keeps_its_contract(store: Store, study: StudyRecord, add: Add
     assert shown["directions"] == {"accuracy": "maximize", "params": "minimize"}
     assert shown["counts"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 1}
     assert (shown["pareto"], shown["baseline"], shown["rejected"]) == ([0, 1], 0, 2)
-    _, repeated, _ = shown["architectures"]
+    bare, repeated, se = shown["architectures"]
+    assert (bare["architecture"], bare["gain"], bare["gain_error"]) == ("resnet18", None, None)
+    assert repeated["architecture"] == "resnet18+eca@all.mid"
+    assert repeated["gain"] == pytest.approx(0.1)  # with seed 0, which both have
+    assert repeated["gain_error"] > 0
+    assert [each["front"] for each in (bare, repeated, se)] == [True, True, False]
     assert repeated["key"] == parse("resnet18+eca@all.mid").key
     assert (repeated["number"], repeated["seeds"]) == (1, [0, 1])
     assert repeated["accuracy"] == pytest.approx(0.71)
