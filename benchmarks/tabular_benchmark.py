@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
@@ -23,6 +22,7 @@ from attentune.spaces.architecture import Architecture
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space
+from attentune.studies.analysis.hypervolume import hypervolume
 from attentune.studies.analysis.pareto import non_dominated
 
 Array = np.ndarray[Any, Any]
@@ -113,7 +113,7 @@ class TabularBenchmark:
         points = np.array([[-self.rows[t].truth, self.rows[t].costs.params] for t in texts])
         low, high = np.array([best, least]), np.array(worst)
         scaled = (points - low) / (high - low)
-        return float(optuna._hypervolume.compute_hypervolume(scaled, np.array([1.0, 1.0])))
+        return hypervolume(scaled)
 
 
 def missing_trials(rows: Sequence[Mapping[str, Any]], seeds: int) -> list[tuple[str, int]]:

@@ -27,7 +27,7 @@ ONLY = {
 }
 """Libraries that belong to one folder."""
 EXCEPT = {"optuna": {"studies/analysis/importance.py"}}
-"""DESIGN §3 lets studies ask for importances, at one place."""
+"""`studies` may ask Optuna for importances, in one place."""
 
 
 def imports(file: Path) -> list[tuple[str, ...]]:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...spaces.kernels.torch_compat import copy_tensors
+
 MAX_FLATTENED_VALUES = 2**15
 """Values of the largest tensor that is flattened. A flat parameter accumulates gradients in place,
 which is slower than separate gradients for large tensors."""
@@ -64,7 +66,7 @@ def flatten(tensors: Sequence[Tensor]) -> list[Slice]:
     values = flat.detach()
     views = [part.view(values) for part in slices]
     if small:
-        torch._foreach_copy_(views, small)
+        copy_tensors(views, small)
     for tensor, view in zip(small, views, strict=True):
         tensor.data = view
     if any(tensor.requires_grad for tensor in small):

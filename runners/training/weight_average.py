@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from ...spaces.kernels.torch_compat import interpolate_tensors
 from .flat_parameters import Slice, flat_tensors, flatten
 
 
@@ -49,7 +50,7 @@ class WeightAverage:
         """Add the current weights to the average, after a training step."""
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.flat, self._live_flat, weight)
+        interpolate_tensors(self.flat, self._live_flat, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

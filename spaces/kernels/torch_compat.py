@@ -1,4 +1,4 @@
-"""Parts of torch's private API that the kernels need, each with the reason.
+"""Parts of torch's private API that kernels and training need, each with the reason.
 
 tests/spaces/kernels/test_torch_compat.py checks every function, so that a change of the private API
 fails there and not in a training step.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 
@@ -38,3 +39,22 @@ def map_nested(function: Callable[[Any], Any], arguments: Any) -> Any:
     private module.
     """
     return tree_map(function, arguments)
+
+
+def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """Copy each source into its target with one call instead of one for each tensor.
+
+    torch's own optimizers use these functions; there is no public form of them.
+    """
+    torch._foreach_copy_(targets, sources)
+
+
+def interpolate_tensors(targets: list[Tensor], sources: list[Tensor], weight: float) -> None:
+    """Move each target towards its source, in place: target += weight · (source − target).
+
+    Args:
+        targets: any shapes.
+        sources: of the same shapes.
+        weight: 0 changes nothing, 1 copies.
+    """
+    torch._foreach_lerp_(targets, sources, weight)

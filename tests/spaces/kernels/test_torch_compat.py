@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.spaces.kernels.torch_compat import (
+    copy_tensors,
     has_dispatch_mode,
     in_function_transform,
+    interpolate_tensors,
     map_nested,
 )
 from torch.utils.flop_counter import FlopCounterMode
@@ -45,3 +47,13 @@ def test_functions_reach_everything_in_nested_arguments():
         [10, (20, 30)],
         {"dim": 40, "tensors": [50]},
     )
+
+
+def test_many_tensors_are_copied_and_interpolated_in_place():
+    targets = [torch.zeros(3), torch.zeros(2, 2)]
+    sources = [torch.arange(3.0), torch.full((2, 2), 4.0)]
+    interpolate_tensors(targets, sources, 0.25)
+    assert torch.equal(targets[0], torch.arange(3.0) / 4)
+    assert torch.equal(targets[1], torch.ones(2, 2))
+    copy_tensors(targets, sources)
+    assert all(map(torch.equal, targets, sources))
