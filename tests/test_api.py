@@ -87,6 +87,19 @@ def test_an_unknown_setting_names_the_closest(tmp_path):
     assert not (tmp_path / "a.db").exists()
 
 
+@pytest.mark.parametrize("callback", [print, attentune.Callback])
+def test_what_is_no_callback_is_refused_before_the_search(tmp_path, callback):
+    with pytest.raises(attentune.AttentuneError, match=r"is no callback; pass objects"):
+        attentune.search(
+            "x",
+            backbone="test_resnet",
+            data="digits",
+            db=tmp_path / "a.db",
+            callbacks=[callback],
+        )
+    assert not (tmp_path / "a.db").exists()
+
+
 def test_a_study_that_is_missing_is_a_stated_failure(namespace, tmp_path):
     with pytest.raises(attentune.AttentuneError, match=r"no study 'mini'.*did you mean 'mine'"):
         attentune.open_study("mini", db=namespace["folder"] / "mine.db")

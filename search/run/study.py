@@ -74,6 +74,7 @@ def search(
     from ..setup.request import read_request
 
     _refuse_in_worker()
+    _check_callbacks(callbacks)
     if data is not None:
         settings["data"] = str(data)
     request = read_request(
@@ -210,6 +211,7 @@ class Study:
         from ..setup.request import read_plan_changes
 
         _refuse_in_worker()
+        _check_callbacks(callbacks)
         with Store.open(self.db) as store:
             record = update_plan(store, store.studies.get(self.name), **read_plan_changes(plan))
             _run(store, record, callbacks)
@@ -241,6 +243,7 @@ class Study:
             KeyboardInterrupt: interrupted; another call continues.
         """
         _refuse_in_worker()
+        _check_callbacks(callbacks)
         request = ConfirmRequest(top, seeds, epochs, workers, device)
         with Store.open(self.db) as store:
             outcome = confirm_study(store, store.studies.get(self.name), request, callbacks)
@@ -289,6 +292,15 @@ def _run(store: Store, record: StudyRecord, callbacks: Sequence[Callback]) -> No
     if trials and len(failures) == len(trials):
         last = failures[-1]
         raise TrialError(last.kind, f"all trials failed, the last with: {last.message}")
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Refuse what is no callback before the run; later, its errors would only be logged."""
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise UsageError(
+                f"{callback!r} is no callback; pass objects of a subclass of attentune.Callback"
+            )
 
 
 def _refuse_in_worker() -> None:

@@ -89,13 +89,13 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
             "trial."
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} exists and is not empty; choose another folder with -o.")
+        raise StoreError(f"{folder} exists and is not empty; choose another folder.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     except OSError as error:
         raise StoreError(
-            f"cannot write {folder}: {error.strerror}; choose another folder with -o."
+            f"cannot write {folder}: {error.strerror}; choose another folder."
         ) from None
     try:
         building.chmod(0o755)

@@ -124,8 +124,7 @@ def budget(context: PageContext) -> Component:
     planned = plan.trials if plan else None
     numbers = []
     if planned:
-        done = f"{formatting.integer(len(ended))} of {formatting.integer(planned)}"
-        numbers.append(("trials", done, formatting.share(len(ended) / planned)))
+        numbers.append(("trials", *_trials_done(len(ended), planned)))
     wall = formatting.duration(state.records.spent_seconds())
     if plan and plan.budget:
         wall += f" of {formatting.duration(plan.budget)}"
@@ -133,6 +132,18 @@ def budget(context: PageContext) -> Component:
     numbers.append(("epochs saved by pruning", *_saved_epochs(ended)))
     numbers.append(("time left", *_time_left(state, planned, ended)))
     return tiles(numbers)
+
+
+def _trials_done(ended: int, planned: int) -> tuple[str, str]:
+    """How many trials of the plan have ended, and their share.
+
+    `resume` may set a total below the number that has ended already.
+    """
+    total = max(planned, ended)
+    return (
+        f"{formatting.integer(ended)} of {formatting.integer(total)}",
+        formatting.share(ended / total),
+    )
 
 
 def _saved_epochs(ended: npt.NDArray[Any]) -> tuple[str, str]:

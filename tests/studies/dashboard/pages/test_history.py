@@ -1,9 +1,9 @@
-"""The status line says what is running, or how to continue."""
+"""The status line says what is running, or how to continue; the tiles say how much is done."""
 
 from __future__ import annotations
 
 from attentune.spaces.architecture import Architecture
-from attentune.studies.dashboard.pages.history import status_line
+from attentune.studies.dashboard.pages.history import _trials_done, status_line
 from attentune.studies.dashboard.study_state import StudyState
 
 
@@ -22,3 +22,8 @@ def test_the_status_line_names_what_is_running(store, study, reader, add, epoch)
     state.refresh()
     assert status_line(state) == "1 trial done · trial 7: epoch 1, 32.1 %"
     store.leases.release(lease)
+
+
+def test_the_share_of_trials_that_have_ended_is_never_above_all():
+    assert _trials_done(10, 40) == ("10 of 40", "25 %")
+    assert _trials_done(14, 3) == ("14 of 14", "100 %")
