@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -252,7 +252,7 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
     Raises:
         UsageError: the file cannot be read, a setting is unknown, or a value is invalid.
     """
-    _check_names(options)
+    _check_names(options, SearchRequest.model_fields)
     fields = {} if config is None else _read_file(config)
     fields |= {name: value for name, value in options.items() if value not in (None, [])}
     for name in ("backbone", "data"):
@@ -273,14 +273,14 @@ def _read_file(config: Path) -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, dict):
             raise UsageError(f"{config}: settings need no table; remove the line [{name}]")
-    _check_names(fields, f"{config}: ")
+    _check_names(fields, SearchRequest.model_fields, f"{config}: ")
     return fields
 
 
-def _check_names(names: Iterable[str], source: str = "") -> None:
+def _check_names(names: Iterable[str], known: Collection[str], source: str = "") -> None:
     for name in names:
-        if name not in SearchRequest.model_fields:
-            hint = did_you_mean(name, SearchRequest.model_fields)
+        if name not in known:
+            hint = did_you_mean(name, known)
             raise UsageError(f"{source}unknown setting {name!r}{hint}")
 
 
@@ -288,8 +288,9 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     """The changes to a `RunPlan` that `resume` makes; settings that are None are left out.
 
     Raises:
-        UsageError: a duration that cannot be read.
+        UsageError: an unknown setting, or a duration that cannot be read.
     """
+    _check_names(options, RunPlan.model_fields)
     return {
         name: units.parse_seconds(value) if name in _DURATIONS else value
         for name, value in options.items()

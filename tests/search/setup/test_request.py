@@ -102,3 +102,8 @@ def test_changes_of_a_plan_are_read_with_their_units():
         "trials": 9,
         "budget": 7200,
     }
+
+
+def test_an_unknown_change_of_the_plan_names_the_closest_setting():
+    with pytest.raises(UsageError, match="unknown setting 'trial'; did you mean 'trials'"):
+        read_plan_changes({"trial": 9})
