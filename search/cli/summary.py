@@ -83,7 +83,7 @@ def _print_front(findings: Findings) -> None:
     for summary in front:
         table.add_row(*_summary_row(summary, findings))
     if findings.best and findings.best not in (*front, *baselines):
-        heading = "Pareto front, then the best architecture and the other baselines"
+        heading = "Pareto front, best, other baselines"
         table.add_row(*_summary_row(findings.best, findings))
     if baselines:
         table.add_section()
