@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import Confirmation
+from ...studies.analysis.confirmation import Confirmation, analyse_confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.outputs.study_json import study_json
@@ -167,8 +167,10 @@ class Study:
 
         with self._reading() as (store, record):
             trials, epochs = store.trials.read(record), store.epochs.read(record)
-            confirmation = read_confirmation(store, self.name)
-        figures = study_figures(analyse(record, trials), trials, epochs, confirmation)
+            confirming = store.trials.read(record, confirming=True)
+        findings = analyse(record, trials)
+        confirmation = analyse_confirmation(record, findings, confirming)
+        figures = study_figures(findings, trials, epochs, confirmation)
         return {figure.name: figure.draw() for figure in figures}
 
     def to_pandas(self) -> pandas.DataFrame:
