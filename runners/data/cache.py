@@ -25,7 +25,7 @@ import numpy as np
 
 from ...cache_folders import cache_folder, cache_root
 from ...errors import DataError
-from ...files import atomic_write
+from ...files import atomic_write, make_folder, replace_folder
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress, default_crop, prepare_arrays
@@ -164,7 +164,7 @@ def _read_info(folder: Path) -> DataInfo | None:
 def _scratch_folder(folder: Path) -> Iterator[Path]:
     """A folder to build in. It becomes `folder` if the block succeeds; otherwise it is deleted."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         _delete_abandoned_folders(folder.parent)
         scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder.parent))
     except OSError as error:
@@ -180,7 +180,7 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
 
 def _move_into_place(scratch: Path, folder: Path) -> None:
     try:
-        scratch.rename(folder)
+        replace_folder(scratch, folder)
     except OSError:
         if _read_info(folder) is not None:
             return  # Another process was first, with the same content.
@@ -190,7 +190,7 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
             damaged = scratch.with_suffix(".damaged")
             folder.rename(damaged)
             shutil.rmtree(damaged, ignore_errors=True)
-        scratch.rename(folder)
+        replace_folder(scratch, folder)
 
 
 def _delete_abandoned_folders(parent: Path) -> None:

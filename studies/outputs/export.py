@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import jinja2
 
 from ... import __version__
 from ...errors import ArchitectureError, StoreError, StudyError, UsageError
+from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import load_data
 from ...runners.results import WEIGHTS_FILE
 from ...spaces.architecture import Architecture, parse
@@ -90,24 +90,20 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} exists and is not empty; choose another folder.")
+    facts = describe(record, trial)
+    draft = draft_path(folder.absolute())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        make_folder(draft)
+        shutil.copyfile(weights, draft / WEIGHTS_FILE)
+        (draft / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+        (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
+        replace_folder(draft, folder)
     except OSError as error:
         raise StoreError(
-            f"cannot write {folder}: {error.strerror}; choose another folder."
+            f"cannot write {folder}: {error.strerror or error}; choose another folder."
         ) from None
-    try:
-        building.chmod(0o755)
-        facts = describe(record, trial)
-        shutil.copyfile(weights, building / WEIGHTS_FILE)
-        (building / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        (building / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
-        if folder.exists():
-            folder.rmdir()
-        building.replace(folder)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
