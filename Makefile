@@ -2,6 +2,7 @@
 # make test    install, run the tests
 # make lint    install, check formatting, style, types, import directions, names
 # make bench   install, run the benchmarks
+# make chaos   install, attack searches for half an hour: kills, full disks, hostile input
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ DEMO := demo
 # With Python's compiled files, the processes that tests and searches start begin sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench chaos clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -56,6 +57,10 @@ bench: $(VENV)/.installed
 		--json benchmarks/results/effects_cluttered_digits.json
 	$(BIN)/python benchmarks/claims.py --json benchmarks/results/claims.json
 	$(BIN)/python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
+	$(BIN)/python benchmarks/docs_tables.py
+
+chaos: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -P -m chaos --json benchmarks/results/chaos.json
 	$(BIN)/python benchmarks/docs_tables.py
 
 clean:
