@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield draft
         sync_file(draft)
-        os.replace(draft, path)
+        draft.replace(path)
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def disk_operations(monkeypatch):
     replace, rename, fsync = os.replace, os.rename, os.fsync
 
     def record_fsync(descriptor):
-        operations.append(("flush", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        operations.append(("flush", Path(f"/proc/self/fd/{descriptor}").readlink().name))
         fsync(descriptor)
 
     def record_rename(source, target):
