@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FailureKind
+from ..sanitize import MAX_TRACEBACK_LENGTH, clean_text
 from ..spaces.architecture import Architecture
 from .recipe import Recipe
 
@@ -152,8 +153,13 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed."""
+    """Why a trial failed. Message and traceback may come from other code, so they are cleaned."""
 
     kind: FailureKind
     message: str
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        traceback = clean_text(self.traceback, MAX_TRACEBACK_LENGTH, keep_end=True)
+        object.__setattr__(self, "message", clean_text(self.message))
+        object.__setattr__(self, "traceback", traceback)

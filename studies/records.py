@@ -7,6 +7,7 @@ timezone-aware and in UTC.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..runners.results import Costs, EpochReport, Failure
+from ..sanitize import MAX_FACT_LENGTH, MAX_NAME_LENGTH, clean_text
 from ..spaces.architecture import Architecture, Insertion, parse_recorded
 from .stored_config import StoredConfig
 
@@ -33,6 +35,8 @@ FIRST_CONFIRMING_NUMBER = 1_000_000
 """The number of the first confirming trial. Optuna counts the trials of the search from 0."""
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
+
+MAX_FACTS = 200
 
 _ANY_BACKBONE = "x"  # To parse an insertion without an architecture.
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
@@ -67,6 +71,17 @@ def check_study_name(name: str) -> str:
         f"a study cannot be called {shown}: a name has 1 to 100 letters, digits, spaces and "
         f". _ - + = @ , and begins with a letter or a digit."
     )
+
+
+def clean_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts about an environment as plain clean text, at most `MAX_FACTS` of them."""
+    pairs = itertools.islice(facts.items(), MAX_FACTS)
+    return {
+        clean_text(str(name), MAX_NAME_LENGTH, one_line=True): clean_text(
+            str(fact), MAX_FACT_LENGTH
+        )
+        for name, fact in pairs
+    }
 
 
 def digest_of(facts: Mapping[str, str]) -> str:

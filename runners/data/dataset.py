@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...sanitize import MAX_NAME_LENGTH, clean_text
+
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Rgb = tuple[float, float, float]
@@ -82,6 +84,9 @@ class SourceInfo:
     flip: bool
     crop: int
 
+    def __post_init__(self) -> None:
+        _clean_names(self)
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -111,6 +116,10 @@ class DataInfo:
     folder: Path
     broken: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _clean_names(self)
+        object.__setattr__(self, "broken", tuple(map(clean_text, self.broken)))
+
     def to_json(self) -> dict[str, Any]:
         """Plain types only; `from_json` is the inverse."""
         return {**asdict(self), "folder": str(self.folder)}
@@ -125,3 +134,10 @@ class DataInfo:
         lists = ("classes", "held_out", "mean", "std", "broken")
         fields = {**data, **{name: tuple(data[name]) for name in lists}}
         return cls(**{**fields, "folder": Path(data["folder"])})
+
+
+def _clean_names(info: SourceInfo | DataInfo) -> None:
+    """Replace what a file's name may hold and text may not, in the names of data and classes."""
+    object.__setattr__(info, "name", clean_text(info.name, MAX_NAME_LENGTH, one_line=True))
+    classes = (clean_text(name, MAX_NAME_LENGTH, one_line=True) for name in info.classes)
+    object.__setattr__(info, "classes", tuple(classes))

@@ -7,6 +7,7 @@ import traceback
 import torch
 
 from ...errors import AttentuneError, FailureKind, TrialError
+from ...sanitize import clean_error
 from ..events import Failed
 from ..results import Failure, Job
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
@@ -55,7 +56,7 @@ def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
 
 def classify_failure(error: BaseException) -> tuple[FailureKind, str]:
     """The kind and message that the database records for an exception."""
-    message = str(error).strip() or type(error).__name__
+    message = clean_error(error)
     if isinstance(error, TrialError):
         return error.kind, message
     if (

@@ -25,6 +25,7 @@ from ...interrupts import defer_interrupts
 from ...runners.data import Progress
 from ...runners.workers.local_pool import warm_up
 from ...runners.workers.pool import make_pool
+from ...sanitize import MAX_COMMAND_LENGTH, clean_text
 from ...spaces.attentions.plugins.register import origins_of
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
@@ -82,7 +83,7 @@ def create_study(
         config={
             **stored_settings(config, plan),
             "plugins": origins_of(inserted_attentions(config.space.attentions)),
-            "command": command,
+            "command": None if command is None else clean_text(command, MAX_COMMAND_LENGTH),
         },
         seed=config.seed,
     )

@@ -7,25 +7,25 @@ the two. SQLite cannot store NaN, so a NaN in a float column is stored as NULL.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     Index,
     Integer,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ...sanitize import MAX_TRACEBACK_LENGTH
+from .column_types import CleanName, CleanText, UtcDateTime
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
@@ -33,26 +33,6 @@ HEAD = "0002"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time that is always timezone-aware and in UTC; SQLite itself stores no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: in UTC, for SQLite without the time zone."""
-        if value is None:
-            return None
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        """From the database: timezone-aware, in UTC."""
-        if value is None or value.tzinfo:
-            return value and value.astimezone(UTC)
-        return value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
@@ -68,7 +48,7 @@ class StudyRow(Base):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    name: Mapped[str] = mapped_column(String(100), unique=True)
+    name: Mapped[str] = mapped_column(CleanName(100), unique=True)
     folder: Mapped[str] = mapped_column(String(40), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     version: Mapped[str] = mapped_column(String(40))
@@ -139,8 +119,8 @@ class TrialRow(Base):
     seconds: Mapped[float | None]
     device_seconds: Mapped[float | None]
     peak_memory_mib: Mapped[float | None]
-    worker: Mapped[str | None] = mapped_column(String(200))
-    note: Mapped[str | None] = mapped_column(Text)
+    worker: Mapped[str | None] = mapped_column(CleanName(200))
+    note: Mapped[str | None] = mapped_column(CleanText)
     environment: Mapped[str | None] = mapped_column(ForeignKey("attentune_environments.digest"))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -176,8 +156,8 @@ class FailureRow(Base):
         ForeignKey("attentune_trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     kind: Mapped[str] = mapped_column(String(20))
-    message: Mapped[str] = mapped_column(Text)
-    traceback: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(CleanText)
+    traceback: Mapped[str] = mapped_column(CleanText(MAX_TRACEBACK_LENGTH, keep_end=True))
 
 
 class RejectionRow(Base):
@@ -191,7 +171,7 @@ class RejectionRow(Base):
     number: Mapped[int | None]
     architecture_key: Mapped[str] = mapped_column(String(12))
     architecture: Mapped[str] = mapped_column(Text)
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(CleanText)
     rejected_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -220,6 +200,6 @@ class LeaseRow(Base):
         autoincrement=False,
     )
     token: Mapped[str] = mapped_column(String(32))
-    host: Mapped[str] = mapped_column(String(255))
+    host: Mapped[str] = mapped_column(CleanName(255))
     pid: Mapped[int] = mapped_column(BigInteger)
     heartbeat: Mapped[float]

@@ -28,6 +28,7 @@ from ..records import (
     State,
     StudyRecord,
     TrialRecord,
+    clean_facts,
     digest_of,
 )
 from .connection import Database, insert_if_new
@@ -371,7 +372,7 @@ def _close(
         spent = select(func.sum(EpochRow.seconds)).where(EpochRow.trial_id == trial_id)
         values["seconds"] = connection.execute(spent).scalar()
     if environment is not None:
-        facts = {str(key): str(value) for key, value in environment.items()}
+        facts = clean_facts(environment)
         values["environment"] = digest_of(facts)
         insert_if_new(connection, EnvironmentRow, digest=values["environment"], facts=facts)
     values |= {"state": state, "finished_at": datetime.now(UTC)}

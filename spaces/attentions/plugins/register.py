@@ -27,6 +27,7 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ....errors import ArchitectureError, AttentuneError
+from ....sanitize import clean_text
 from ..catalogue import ATTENTIONS
 from ..entry import START, Attention, Kind, MapSize, Option, Options
 from .environment import PLUGINS_VARIABLE, import_modules
@@ -124,7 +125,7 @@ def describe_missing(missing: Mapping[str, str]) -> str:
 def origins_of(names: Iterable[str]) -> dict[str, str]:
     """Origin (package, version and class) of each of these attentions that is not built in."""
     entries = {n: find_registered(n) for n in dict.fromkeys(names) if n not in ATTENTIONS}
-    return {name: entry.origin for name, entry in entries.items() if entry is not None}
+    return {name: clean_text(entry.origin) for name, entry in entries.items() if entry is not None}
 
 
 @lru_cache(maxsize=1024)
