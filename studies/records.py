@@ -181,14 +181,24 @@ class RejectionRecord:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to run a study. `age` is the time in seconds since its last heartbeat."""
+    """The right to run a study.
+
+    Attributes:
+        heartbeat: the last one, in seconds since 1970 by the database's clock.
+        age: seconds since then by the same clock; negative if the clocks of two hosts differ.
+        boot_id, pid_namespace, process_start: as in a `ProcessIdentity`.
+    """
 
     study_id: int
     study: str
     token: str
     host: str
     pid: int
+    heartbeat: float
     age: float = 0.0
+    boot_id: str | None = None
+    pid_namespace: str | None = None
+    process_start: float | None = None
 
 
 @dataclass(frozen=True)

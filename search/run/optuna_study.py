@@ -210,4 +210,6 @@ def _open_storage(store: Store) -> optuna.storages.RDBStorage:
     arguments: dict[str, Any] = {}
     if store.url.startswith("sqlite"):
         arguments = {"timeout": 30, "factory": _FastCommitConnection}
-    return optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": arguments})
+    storage = optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": arguments})
+    store.fence_commits(storage.engine)
+    return storage

@@ -55,7 +55,7 @@ class StudyLease:
 def hold_lease(
     store: Store, record: StudyRecord, *, counts_time: bool = True
 ) -> Iterator[StudyLease]:
-    """Hold a study's lease during a `with` block.
+    """Hold a study's lease during a `with` block. Inside it, nothing can be written without it.
 
     Args:
         store: the database.
@@ -66,7 +66,9 @@ def hold_lease(
         StudyError: another process holds it; the message names the process.
     """
     lease = store.leases.acquire(record)
+    store.leases.set_fence(lease)
     try:
         yield StudyLease(store, record, lease, counts_time)
     finally:
+        store.leases.remove_fence(lease)
         store.leases.release(lease)

@@ -15,6 +15,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -28,13 +29,14 @@ from sqlalchemy import (
     event,
     inspect,
     make_url,
+    select,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ...errors import StoreError
-from .schema import HEAD, READABLE, VERSION_TABLE, Base
+from ...errors import StoreError, StudyError
+from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
 
 DEFAULT = "attentune.db"
 VARIABLE = "ATTENTUNE_DB"
@@ -50,11 +52,38 @@ _BEGIN = {
 _MIGRATION_LOCK = 0x61747475  # The key of an advisory lock on PostgreSQL: "attu" in ASCII.
 
 
+@dataclass(frozen=True)
+class Fence:
+    """The lease that this process has to hold in order to write."""
+
+    study_id: int
+    study: str
+    token: str
+
+    def error(self) -> StudyError:
+        """The error of a process that has lost its lease."""
+        return StudyError(
+            f"another process has taken over the study {self.study!r}, because this one showed no "
+            "sign of life; this process stops, and the other one continues."
+        )
+
+
 class Database:
-    """An open database with the schema of this version; `Database.open` makes one."""
+    """An open database; `Database.open` makes one.
+
+    Attributes:
+        engine: its connections.
+        url: with the password, if it has one.
+        shown: the database in messages, without password.
+        read_only: whether it was opened for reading only.
+        revision: of its schema: that of this version, or an older one of a database that was opened
+            for reading only.
+    """
 
     def __init__(self, engine: Engine, url: URL, shown: str, *, read_only: bool) -> None:
         self.engine, self.url, self.shown, self.read_only = engine, url, shown, read_only
+        self.revision = HEAD
+        self._fences: dict[int, Fence] = {}
 
     @classmethod
     def open(
@@ -96,12 +125,49 @@ class Database:
             raise StoreError(f"{self.shown} was opened for reading only.")
         try:
             with self.engine.execution_options(attentune_mode=mode).begin() as connection:
+                if mode != "read":
+                    self._check_fences(connection)
                 yield connection
         except DBAPIError as error:
             raise StoreError(self._explain(error)) from error
 
+    def set_fence(self, fence: Fence) -> None:
+        """From now on, refuse every write once another process has taken over this lease.
+
+        Without it, a process that was stopped or cut off for a while would go on to write after
+        another one has taken over its study.
+        """
+        self._fences[fence.study_id] = fence
+
+    def remove_fence(self, study_id: int) -> None:
+        """Write without regard to the lease of this study, which this process is giving up."""
+        self._fences.pop(study_id, None)
+
+    def fence_commits(self, engine: Engine) -> None:
+        """Let the fences refuse the commits of another engine of this database, Optuna's."""
+        event.listen(engine, "commit", self._check_fences)
+
+    def _check_fences(self, connection: Connection) -> None:
+        """Raise a StudyError if this process has lost a lease.
+
+        The row is locked until the transaction ends. On SQLite a writing transaction locks the
+        whole database; on PostgreSQL, FOR KEY SHARE makes the DELETE of a takeover wait.
+        """
+        for fence in self._fences.values():
+            query = select(LeaseRow.study_id).where(
+                LeaseRow.study_id == fence.study_id, LeaseRow.token == fence.token
+            )
+            locked = query.with_for_update(read=True, key_share=True)
+            if connection.execute(locked).first() is None:
+                raise fence.error()
+
+    @property
+    def has_one_clock(self) -> bool:
+        """Whether all hosts read the same clock, that of a server."""
+        return self.url.drivername != "sqlite"
+
     def clock(self, connection: Connection) -> float:
-        """Seconds since 1970 by the database's clock, which is the same for all hosts."""
+        """Seconds since 1970 by the database's clock; on SQLite by the clock of this host."""
         julian = "(julianday('now') - 2440587.5) * 86400.0"
         epoch = "extract(epoch from clock_timestamp())"
         expression = julian if self.url.drivername == "sqlite" else epoch
@@ -127,6 +193,7 @@ class Database:
                 f"name another database with --db."
             )
         if self.read_only and revision is not None and revision >= READABLE:
+            self.revision = revision
             return
         if self.read_only:
             raise StoreError(

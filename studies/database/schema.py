@@ -29,7 +29,7 @@ from .column_types import CleanName, CleanText, UtcDateTime
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -190,7 +190,11 @@ class ProbeRow(Base):
 
 
 class LeaseRow(Base):
-    """The process that runs a study. `heartbeat` is in seconds since 1970, by the database."""
+    """The process that runs a study. `heartbeat` is in seconds since 1970, by the database.
+
+    The last three columns are those of a `ProcessIdentity`. They are NULL where the operating
+    system does not say, and in rows of older versions.
+    """
 
     __tablename__ = "attentune_leases"
 
@@ -203,3 +207,6 @@ class LeaseRow(Base):
     host: Mapped[str] = mapped_column(CleanName(255))
     pid: Mapped[int] = mapped_column(BigInteger)
     heartbeat: Mapped[float]
+    boot_id: Mapped[str | None] = mapped_column(String(64))
+    pid_namespace: Mapped[str | None] = mapped_column(String(64))
+    process_start: Mapped[float | None]

@@ -18,6 +18,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from ...errors import StudyError
 from .connection import ARTIFACTS, Database
 from .epochs import EpochRepository
@@ -76,6 +78,10 @@ class Store:
     def url(self) -> str:
         """The SQLAlchemy URL, password included, for Optuna's `RDBStorage`."""
         return self._database.url.render_as_string(hide_password=False)
+
+    def fence_commits(self, engine: Engine) -> None:
+        """Let Optuna's engine commit only while this process holds its leases."""
+        self._database.fence_commits(engine)
 
     @property
     def name(self) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -301,55 +298,6 @@ def test_folders_are_never_shared_nor_reused(store: Store) -> None:
     assert folder.name == "trial-00003"
     store.delete_study("a .. b")
     assert create("a .. b") != folder
-
-
-def test_only_one_coordinator_runs_a_study(store: Store, study: StudyRecord) -> None:
-    lease = store.leases.acquire(study)
-    with pytest.raises(StudyError, match=rf"run by process {os.getpid()} on .*0 s ago"):
-        store.leases.acquire(study)
-    with pytest.raises(StudyError, match="is being run"):
-        store.delete_study("first")
-    holder = store.leases.holder(study)
-    assert holder is not None
-    assert holder.pid == os.getpid()
-    store.leases.heartbeat(lease)
-    store.leases.release(lease)
-    assert store.leases.holder(study) is None
-    store.leases.release(store.leases.acquire("first"))
-
-
-def test_a_dead_coordinator_is_replaced_at_once(
-    store: Store, study: StudyRecord, target: str
-) -> None:
-    script = (
-        "import sys; from attentune.studies.database.store import Store;"
-        "Store.open(sys.argv[1]).leases.acquire('first')"
-    )
-    subprocess.run([sys.executable, "-c", script, target], check=True)
-    assert store.leases.holder(study) is None
-    store.leases.heartbeat(store.leases.acquire(study))
-
-
-def test_a_silent_coordinator_is_replaced_and_gets_an_error(
-    store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    silent = store.leases.acquire(study)
-    monkeypatch.setattr("attentune.studies.database.leases.STALE_SECONDS", -1.0)
-    new = store.leases.acquire(study)
-    with pytest.raises(StudyError, match="another process has taken over"):
-        store.leases.heartbeat(silent)
-    store.leases.release(silent)
-    store.leases.heartbeat(new)
-
-
-def test_a_coordinator_elsewhere_is_believed_while_its_heart_beats(
-    store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "node7")
-    store.leases.acquire(study)
-    monkeypatch.undo()
-    with pytest.raises(StudyError, match="on node7"):
-        store.leases.acquire(study)
 
 
 def test_a_reader_sees_what_is_written_and_writes_nothing(
