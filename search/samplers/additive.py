@@ -212,7 +212,7 @@ class ThompsonSampling:
     ) -> list[tuple[Architecture, Selection]]:
         size = self.space.count()
         selections = [
-            self.space.selection_at(int(rng.integers(size))) for _ in range(RANDOM_CANDIDATES)
+            self.space.selection_at(draw_index(size, rng)) for _ in range(RANDOM_CANDIDATES)
         ]
         pool = [(self.space.architecture_of(selection), selection) for selection in selections]
         tried = list(dict.fromkeys(history.architecture for history in histories))
@@ -247,6 +247,17 @@ class ThompsonSampling:
     def _cost_values(self, costs: Costs) -> list[float]:
         values = (getattr(costs, key) for key in self.cost_keys)
         return [float(value) for value in values if value is not None]
+
+
+def draw_index(size: int, rng: np.random.Generator) -> int:
+    """A whole number from 0 to `size` - 1, uniformly at random, for a size of any magnitude."""
+    if size <= 2**63:  # The largest range that NumPy draws from.
+        return int(rng.integers(size))
+    bits = size.bit_length()
+    while True:  # Less than half of the drawn numbers are too large.
+        index = int.from_bytes(rng.bytes((bits + 7) // 8)) >> (-bits % 8)
+        if index < size:
+            return index
 
 
 def _trials_of_pool(trials: int) -> int:

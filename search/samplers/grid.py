@@ -8,9 +8,19 @@ from __future__ import annotations
 import random
 
 from ...errors import SpaceError
+from ...studies.text import formatting
 from .base import Sampler, SamplerContext, Selection
 
 MAX_GRID_ARCHITECTURES = 200_000
+
+
+def check_grid_size(architectures: int) -> None:
+    """Raise a SpaceError if so many architectures are too many for a grid."""
+    if architectures > MAX_GRID_ARCHITECTURES:
+        raise SpaceError(
+            f"a grid over {formatting.size(architectures)} architectures is too large (at most "
+            f"{MAX_GRID_ARCHITECTURES:,}); use --sampler additive, or a smaller space"
+        )
 
 
 class GridSampler(Sampler):
@@ -23,11 +33,7 @@ class GridSampler(Sampler):
     def __init__(self, context: SamplerContext) -> None:
         super().__init__(context)
         size = self.space.count()
-        if size > MAX_GRID_ARCHITECTURES:
-            raise SpaceError(
-                f"a grid over {size:,} architectures is too large (at most "
-                f"{MAX_GRID_ARCHITECTURES:,}); use --sampler random, or a smaller space"
-            )
+        check_grid_size(size)
         self._tried = context.tried
         self._order = list(range(size))
         random.Random(self.seed).shuffle(self._order)

@@ -32,6 +32,7 @@ from ...studies.config import (
     validated,
 )
 from ...studies.text import formatting
+from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
 
@@ -91,9 +92,10 @@ def resolve_request(
 
 def choose_sampler(architectures: int, trials: int) -> tuple[SamplerName, str]:
     """The sampler for a space of this size and this number of trials, and the reason in words."""
+    size = formatting.size(architectures)
     if architectures <= trials:
-        return "grid", f"all {architectures:,} architectures fit into {trials:,} trials"
-    reason = f"{architectures:,} architectures are more than {trials:,} trials can cover"
+        return "grid", f"all {size} architectures fit into {trials:,} trials"
+    reason = f"{size} architectures are more than {trials:,} trials can cover"
     return DEFAULT_SAMPLER, reason
 
 
@@ -157,12 +159,15 @@ def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInf
         f"{formatting.count(costs.macs)} MACs "
         f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
         f"{data.name}: {data.counts['train']:,} training and {data.counts['val']:,} validation "
-        f"images, {num_classes} classes; space {space.name}: {size:,} architectures"
+        f"images, {num_classes} classes; space {space.name}: "
+        f"{formatting.size(size)} architectures"
     )
     return _BareBackbone(costs, len(model.site_map.blocks), size, num_classes)
 
 
 def _resolve_sampler(request: SearchRequest, architectures: int) -> SamplerName:
+    if request.sampler == "grid":
+        check_grid_size(architectures)
     if request.sampler != "auto":
         return request.sampler
     sampler, reason = choose_sampler(architectures, request.plan.trials)

@@ -198,7 +198,7 @@ class BoundSpace:
             IndexError: there is no such architecture.
         """
         if not 0 <= index < self.count():
-            raise IndexError(f"the space has {self.count()} architectures; there is no {index}")
+            raise IndexError(f"{index} is not the number of an architecture of this space")
         selection: Selection = {}
         for product in self._products:
             if index >= product.count():

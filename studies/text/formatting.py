@@ -7,12 +7,15 @@ Accuracies, gains and shares go in as fractions, and come out in percent or perc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from ...spaces.architecture import Architecture
 from ..objectives import Objective
 
 MISSING = "–"
 MINUS = "−"
+MIN_SIZE_ROUNDED = 10**9
+"""From here on, `size` prints two digits and an exponent."""
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -30,6 +33,13 @@ def count(value: float) -> str:
 def integer(value: int) -> str:
     """All digits, in groups of three: `11,776,552`."""
     return f"{value:,}"
+
+
+def size(value: int) -> str:
+    """How many there are of something, of any size: `11,776,552`, `1.2e57`."""
+    if value < MIN_SIZE_ROUNDED:
+        return integer(value)
+    return f"{Decimal(value):.1e}".replace("e+", "e")  # A float ends at 1.8e308.
 
 
 def percent(fraction: float | None, error: float | None = None) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attentune.runners.results import Costs
-from attentune.search.samplers.additive import ThompsonSampling, best_trade_off, most_accurate
+from attentune.search.samplers.additive import (
+    ThompsonSampling,
+    best_trade_off,
+    draw_index,
+    most_accurate,
+)
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.search_space.bound_space import bind_space
-from attentune.spaces.search_space.space import Space
+from attentune.spaces.search_space.space import Space, load_space
 from planted_effects import ended_history, planted_space, random_histories, true_accuracy
 
 
@@ -56,6 +61,29 @@ def test_in_a_large_space_a_pool_of_candidates_is_considered():
     histories = random_histories(large, 15)
     proposed = {large.architecture_of(sampler.select(histories, 0, n)).key for n in range(6)}
     assert len(proposed) > 1
+
+
+def test_a_space_of_more_architectures_than_64_bits_can_number_is_searched():
+    space = load_space("quick", granularity="block")
+    huge = bind_space(space, find_sites("densenet121", image_size=32))
+    assert huge.count() > 2**180
+    sampler = ThompsonSampling(huge, ("accuracy", "params"), {}, ConstantCosts())
+    proposed = {huge.architecture_of(sampler.select([], 0, n)).key for n in range(4)}
+    assert len(proposed) > 1
+
+
+@pytest.mark.parametrize("size", [1, 10, 2**63, 2**63 + 1, 2**64 - 1, 2**64, 3 * 2**200])
+def test_an_index_is_drawn_uniformly_from_a_range_of_any_size(size):
+    rng = np.random.default_rng(0)
+    drawn = [draw_index(size, rng) for _ in range(300)]
+    assert all(type(index) is int and 0 <= index < size for index in drawn)
+    assert abs(float(np.mean([index / size for index in drawn])) - 0.5 * (size > 1)) < 0.1
+
+
+def test_a_range_that_numpy_can_draw_from_is_drawn_by_numpy():
+    """Searches of small spaces propose what they have always proposed."""
+    drawn = draw_index(10**12, np.random.default_rng(3))
+    assert drawn == np.random.default_rng(3).integers(10**12)
 
 
 def test_random_weights_choose_from_the_front():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import example_records
 import pytest
+from attentune.errors import SpaceError
 from attentune.runners.results import EpochReport
 from attentune.search.samplers.registry import SAMPLER_CLASSES
 from attentune.spaces.architecture import parse
-from attentune.spaces.search_space.space import Space
+from attentune.spaces.search_space.space import Space, load_space
 from attentune.studies.config import SAMPLERS
 from attentune.studies.records import SEARCH
 
@@ -44,6 +45,18 @@ def test_nothing_above_a_limit_is_trained(bench, sampler):
     bench.run("s", 16, bench.config(sampler=sampler, limits={"params": limit}))
     assert len(bench.pool.started) == 16
     assert max(job.costs.params for job in bench.pool.started) <= limit
+
+
+@pytest.mark.slow
+@every_sampler
+def test_a_space_of_10_to_the_26_architectures_is_searched_or_refused(bench, sampler):
+    config = bench.config(sampler=sampler, backbone="resnet101", space=load_space("where"))
+    if sampler == "grid":
+        with pytest.raises(SpaceError, match=r"a grid over 3\.3e26 architectures is too large"):
+            bench.run("s", 16, config)
+        return
+    bench.run("s", 16, config)
+    assert [state for *_, state, _ in bench.rows("s")] == ["complete"] * 16
 
 
 @every_sampler

@@ -85,6 +85,12 @@ def test_the_sampler_covers_a_small_space_completely():
     assert resolved(sampler="tpe").sampler == "tpe"
 
 
+def test_a_grid_over_a_huge_space_is_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(resolve, "autotune_precision", lambda *_: pytest.fail("measured"))
+    with pytest.raises(SpaceError, match=r"a grid over [\d,]+ architectures is too large"):
+        resolved(sampler="grid", space="full", granularity="block")
+
+
 def test_every_choice_is_logged(caplog):
     caplog.set_level(logging.INFO, "attentune")
     resolved()

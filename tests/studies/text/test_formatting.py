@@ -27,6 +27,20 @@ def test_counts_have_four_significant_digits(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (11_776_552, "11,776,552"),
+        (2**200, "1.6e60"),
+        (10**9, "1.0e9"),
+        (7**999, "1.8e844"),
+    ],
+)
+def test_sizes_of_any_magnitude_can_be_printed(value: int, text: str) -> None:
+    assert formatting.size(value) == text
+
+
+@pytest.mark.parametrize(
     ("fraction", "error", "text"),
     [
         (0.757, None, "75.7 %"),
