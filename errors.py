@@ -9,6 +9,7 @@
     ├── DataError                   a data source that cannot be read or used
     ├── StoreError                  the database or a file beside it
     │   └── StudyError              a study that is missing, present already, or busy
+    ├── MachineError                the machine failed: no space, for example, or no permission
     └── TrialError                  one trial failed; carries the kind that the database records
 
 The library raises these; only the command line turns them into text and exit codes. Every
@@ -74,6 +75,14 @@ class StoreError(AttentuneError):
 
 class StudyError(StoreError):
     """A study that is missing, exists already, or is being run by another process."""
+
+
+class MachineError(AttentuneError):
+    """The machine failed, and not what it was running: no space, no permission, a lost folder.
+
+    No trial is recorded as failed because of it. The study stops, and its unfinished trials resume
+    once the cause is removed.
+    """
 
 
 class TrialError(AttentuneError):

@@ -1,8 +1,8 @@
 """What a worker reports to the coordinator about a trial, in the order in which it happens.
 
 `Started`, `Measured`, then one `EpochDone` for each epoch (each waits for a `Decision`), then
-exactly one of `Finished`, `Stopped`, `Rejected`, `Failed`. If the worker dies, the pool reports
-`WorkerDied` in its place.
+exactly one of `Finished`, `Stopped`, `Rejected`, `Failed`, `Aborted`. If the worker dies, the pool
+reports `WorkerDied` in its place.
 """
 
 from __future__ import annotations
@@ -90,6 +90,17 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Aborted:
+    """The machine failed, and not the trial: a full disk, for example. The trial can be resumed.
+
+    `reason` is a sentence about what is wrong.
+    """
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class WorkerDied:
     """The worker's process ended in the middle of the trial."""
 
@@ -97,6 +108,8 @@ class WorkerDied:
     reason: str
 
 
-Event = Started | Measured | EpochDone | Finished | Stopped | Rejected | Failed | WorkerDied
-END_OF_TRIAL = (Finished, Stopped, Rejected, Failed, WorkerDied)
+Event = (
+    Started | Measured | EpochDone | Finished | Stopped | Rejected | Failed | Aborted | WorkerDied
+)
+END_OF_TRIAL = (Finished, Stopped, Rejected, Failed, Aborted, WorkerDied)
 """The events after which a worker is free for another trial."""

@@ -32,7 +32,12 @@ class TrialSource(Protocol):
     """Decides which trials run, and is told their results.
 
     A search has a `Proposer`; a confirmation has a `ConfirmationSource`.
+
+    Attributes:
+        verb: the command that continues the study, `resume` or `confirm`.
     """
+
+    verb: str
 
     def recover(self) -> list[TrialRecord]:
         """Repair what an earlier crash may have left; return all recorded trials, by number."""

@@ -162,6 +162,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "errors.py",
         "files.py",
         "interrupts.py",
+        "machine_faults.py",
         "sanitize.py",
     }
     wanted |= {

@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import TrialError
+from ...errors import MachineError, TrialError
 from ...spaces.architecture import Architecture
-from ..events import Decision, EpochDone, Failed, Finished, WorkerDied
+from ..events import Aborted, Decision, EpochDone, Failed, Finished, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
 from ..workers.local_pool import LocalPool
@@ -77,6 +77,7 @@ def tune_learning_rate(
     Raises:
         TrialError: `diverged` if training diverged at every rate that was tried; otherwise the kind
             of the failure.
+        MachineError: the disk is full, for example.
     """
     epochs = max(1, recipe.epochs // 2)
     max_attempts = MAX_COST_TRIALS * recipe.epochs // epochs
@@ -157,6 +158,7 @@ def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]
 
     Raises:
         TrialError: a job failed for another reason.
+        MachineError: the disk is full, for example.
     """
     results = dict.fromkeys(jobs, (math.inf, 0.0))
     waiting, running = list(jobs), set(jobs)
@@ -175,6 +177,8 @@ def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]
                         raise TrialError(failure.kind, f"the bare backbone: {failure.message}")
                     results[number] = math.inf, 0.0
                     running.remove(number)
+                case Aborted(_, reason):
+                    raise MachineError(f"{reason}, while the learning rate was tuned")
                 case WorkerDied(_, reason):
                     message = f"{reason}, while it tuned the learning rate"
                     raise TrialError("worker_died", message)

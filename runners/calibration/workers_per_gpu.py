@@ -11,8 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import MachineError
 from ...spaces.architecture import Architecture
-from ..events import Decision, EpochDone, Failed, Finished, Stopped, WorkerDied
+from ..events import Aborted, Decision, EpochDone, Failed, Finished, Stopped, WorkerDied
 from ..recipe import Recipe
 from ..results import Job
 from ..workers.local_pool import LocalPool
@@ -47,6 +48,9 @@ def measure_workers_per_gpu(backbone: str, recipe: Recipe, device: str) -> Worke
         backbone: a timm model.
         recipe: how to train; `EPOCHS` replaces its number of epochs.
         device: the GPU, such as `cuda:0`.
+
+    Raises:
+        MachineError: the disk is full, for example.
     """
     best, throughput = 1, {}
     for workers in WORKER_COUNTS:
@@ -78,6 +82,8 @@ def _measure_throughput(backbone: str, recipe: Recipe, devices: list[str]) -> fl
                             pool.reply(number, Decision.PRUNE if all_timed else Decision.GO_ON)
                         case Finished(number) | Stopped(number):
                             running.discard(number)
+                        case Aborted(_, reason):
+                            raise MachineError(f"{reason}, while workers per GPU were measured")
                         case Failed() | WorkerDied():
                             return 0.0
         finally:

@@ -24,7 +24,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from ..events import END_OF_TRIAL, Decision, Event, WorkerDied
+from ..events import END_OF_TRIAL, Aborted, Decision, Event, WorkerDied
 from ..results import Job
 
 PRELOAD_MODULE = f"{__package__}.preload"
@@ -118,14 +118,18 @@ class LocalPool:
         return events
 
     def _replace(self, worker: _Worker) -> list[Event]:
-        """Replace a worker that has ended; returns a `WorkerDied` if it had a trial."""
+        """Replace a worker that has ended; returns the end of its trial, if it had one."""
         worker.process.join()
         worker.pipe.close()
         number, exit_code = worker.job, worker.process.exitcode
         self._workers[self._workers.index(worker)] = self._spawn(worker.name, worker.device)
         if number is None:
             return []
-        return [WorkerDied(number, _describe_exit(worker.name, exit_code))]
+        reason = _describe_exit(worker.name, exit_code)
+        if exit_code == -getattr(signal, "SIGBUS", 0) != 0:
+            # A file that is mapped into memory has lost its space, or was cut off.
+            return [Aborted(number, f"{reason}; is the disk full, or the cache damaged?")]
+        return [WorkerDied(number, reason)]
 
     def kill(self, number: int) -> None:
         """End a trial at once by ending its worker; another worker replaces it."""

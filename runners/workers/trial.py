@@ -6,9 +6,11 @@ import traceback
 
 import torch
 
-from ...errors import AttentuneError, FailureKind, TrialError
-from ...sanitize import clean_error
-from ..events import Failed
+from ...cache_folders import cache_root
+from ...errors import AttentuneError, DataError, FailureKind, TrialError
+from ...machine_faults import machine_fault
+from ...sanitize import clean_error, clean_text
+from ..events import Aborted, Failed
 from ..results import Failure, Job
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
 from .recipe_evaluator import RecipeEvaluator
@@ -34,8 +36,7 @@ def run_trial(
     try:
         _evaluate(Trial(job, send, device=device, worker=worker), evaluator or RecipeEvaluator())
     except Exception as error:
-        kind, message = classify_failure(error)
-        send(Failed(job.number, Failure(kind, message, traceback.format_exc())))
+        send(describe_exception(job, error))
     finally:
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -52,6 +53,25 @@ def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
         trial.stop()
     else:
         trial.finish(result)
+
+
+def describe_exception(job: Job, error: Exception) -> Failed | Aborted:
+    """The event that ends a trial which raised an exception.
+
+    A fault of the machine, or of data that all trials share, is not recorded as the trial's.
+
+    Args:
+        job: the trial.
+        error: what it raised.
+    """
+    if not isinstance(error, TrialError):
+        folders = (job.folder, cache_root())
+        reason = str(error) if isinstance(error, DataError) else machine_fault(error, folders)
+        if reason is not None:
+            return Aborted(job.number, clean_text(reason))
+    kind, message = classify_failure(error)
+    trace = "".join(traceback.format_exception(error))
+    return Failed(job.number, Failure(kind, message, trace))
 
 
 def classify_failure(error: BaseException) -> tuple[FailureKind, str]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ... import __version__
 from ...errors import AttentuneError
+from ...machine_faults import machine_fault
 from . import confirm, dashboard, export, inspect, search, studies
 
 app = typer.Typer(
@@ -57,6 +58,13 @@ def main() -> None:
     except BrokenPipeError:  # The reader of the pipe, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        reason = machine_fault(error)
+        if reason is None or os.environ.get("ATTENTUNE_DEBUG"):
+            raise
+        message = f"Error: {reason}. Remove the cause, then start the command again."
+        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
 
 
 def _collect_garbage_rarely() -> None:

@@ -126,7 +126,8 @@ class Callback:
         """
 
     def on_stop_requested(self) -> None:
-        """The study was asked to stop, by Ctrl-C or `RunningStudy.stop`."""
+        """The study stops after its running epochs, because of Ctrl-C, `RunningStudy.stop` or an
+        error."""
 
     def on_study_end(self, outcome: RunOutcome) -> None:
         """The run has ended, possibly with an error."""

@@ -138,6 +138,8 @@ class ConfirmationSource:
     that failed.
     """
 
+    verb = "confirm"
+
     def __init__(self, run: StudyRun, plan: ConfirmPlan, trials: StudyTrials) -> None:
         """Determine which trials are missing.
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from ...errors import TrialError
+from ...errors import AttentuneError, MachineError, StudyError
 from ...runners.events import (
+    END_OF_TRIAL,
+    Aborted,
     Decision,
     EpochDone,
     Event,
@@ -34,13 +36,12 @@ from ...studies.records import CONFIRM, TrialRecord
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
 from .callback import Callback, RunningTrial, RunOutcome
+from .failure_limits import FailureCounter, as_machine_error
 from .study_lease import StudyLease
 from .study_run import StudyRun
 
 MAX_LOST_WORKERS = 3
 """A trial that loses this many workers has failed."""
-MAX_FAILURES_AT_START = 3
-"""If this many trials fail before any is complete, the study stops."""
 HEARTBEAT_SECONDS = 5.0
 """Time between two heartbeats in the database."""
 
@@ -78,8 +79,10 @@ class Coordinator:
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.lost_workers: Counter[int] = Counter()
         self.done = len(self.earlier) - len(self.waiting)
-        self.failures = 0
+        self.failures = FailureCounter(self.record.name, trial_source.verb, self.done)
         self.stopping = False
+        self._error: Exception | None = None
+        self._awaiting_decision: set[int] = set()
         self._last_heartbeat = 0.0
 
     def stop(self) -> None:
@@ -101,37 +104,81 @@ class Coordinator:
         """Run to the end of the plan, or until stopped.
 
         Raises:
-            TrialError: the first trials all failed.
+            TrialError: the first trials all failed, or many in a row.
             SpaceError: the limits leave nothing to propose.
             StudyError: another process has taken over the study.
+            MachineError: the disk is full, for example. Running epochs have ended and are saved as
+                far as possible.
         """
         completed = False
         try:
             self._notify(lambda callback: callback.on_study_start(self))
             self._run()
+            with self._stopping_on_error():
+                self._heartbeat(force=True)
             completed = not self.stopping
+        except BaseException:
+            with suppress(AttentuneError):  # What ends the run is what has to be reported.
+                self._heartbeat(force=True)
+            raise
         finally:
             outcome = RunOutcome(completed, self.done)
-            try:
-                self._heartbeat(force=True)
-            finally:
-                self._notify(lambda callback: callback.on_study_end(outcome))
+            self._notify(lambda callback: callback.on_study_end(outcome))
+        if self._error is not None:
+            raise self._error
         return outcome
 
     def _run(self) -> None:
         stop_announced = False
         while True:
-            self._start_trials()
-            self.trial_source.write_pending()
+            with self._stopping_on_error():
+                self._start_trials()
+                self.trial_source.write_pending()
             if not self.running:
                 return
             for event in self.pool.events(timeout=0.5):
-                self._handle(event)
+                self._handle_or_leave(event)
             self._end_overdue_trials()
-            self._heartbeat()
+            with self._stopping_on_error():
+                self._heartbeat()
             if self.stopping and not stop_announced:
                 stop_announced = True
                 self._notify(lambda callback: callback.on_stop_requested())
+
+    @contextmanager
+    def _stopping_on_error(self) -> Iterator[None]:
+        """Let an error in the context stop the study after its running epochs, which are saved.
+
+        `run` raises it then. Only if another process has taken over the study, it is raised at
+        once.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self._error is None:
+                if isinstance(error, StudyError):
+                    raise
+                artifacts = self.store.artifacts
+                verb = self.trial_source.verb
+                self._error = as_machine_error(error, self.record.name, verb, [artifacts]) or error
+            # Further errors follow from the first one, for example because no write succeeds.
+            self.stopping = True
+            logger.debug("the study stops: %r", error, exc_info=error)
+
+    def _handle_or_leave(self, event: Event) -> None:
+        """Handle an event. If that fails, the trial pauses, or is left as one to resume."""
+        handled = False
+        with self._stopping_on_error():
+            self._handle(event)
+            handled = True
+        trial = self.running.get(event.number)
+        if handled or trial is None:
+            return
+        if event.number in self._awaiting_decision:
+            self._reply(event.number, Decision.PAUSE)
+        if isinstance(event, END_OF_TRIAL):
+            del self.running[event.number]
+            self._notify(lambda callback: callback.on_trial_interrupted(trial, None))
 
     def _notify(self, call: Callable[[Callback], None]) -> None:
         """Call a method of every callback; an exception is logged."""
@@ -175,7 +222,8 @@ class Coordinator:
         trial = RunningTrial(job, proposal.role, time.monotonic())
         self.running[proposal.number] = trial
         self.pool.start(job)
-        self.trial_source.write_pending()
+        with self._stopping_on_error():
+            self.trial_source.write_pending()
         self._notify(lambda callback: callback.on_trial_start(trial))
 
     def _handle(self, event: Event) -> None:
@@ -198,7 +246,8 @@ class Coordinator:
             case Failed():
                 self.store.trials.fail(study, number, event.failure)
                 self._end(trial)
-                self._check_first_failures(event.failure, trial.role)
+            case Aborted():
+                raise MachineError(event.reason)
             case Rejected():
                 self.trial_source.reject(number, trial.architecture, event.costs, event.reason)
                 del self.running[number]
@@ -210,14 +259,19 @@ class Coordinator:
                 self._handle_lost_worker(trial, event)
 
     def _handle_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
+        self._awaiting_decision.add(trial.number)
         self.lease.device_seconds += report.seconds
-        self.trial_source.on_epoch(trial.number, report)
-        self.pool.reply(trial.number, self._decide(trial, report))
         self.store.epochs.record(self.record, trial.number, report)
+        self.trial_source.on_epoch(trial.number, report)
+        self._reply(trial.number, self._decide(trial, report))
         trial.last_report = report
         if report.epoch == trial.job.recipe.epochs and not self._all_started():
             self.trial_source.ask_ahead(trial.job, report.accuracy)
         self._notify(lambda callback: callback.on_epoch(trial, report))
+
+    def _reply(self, number: int, decision: Decision) -> None:
+        self._awaiting_decision.discard(number)
+        self.pool.reply(number, decision)
 
     def _decide(self, trial: RunningTrial, report: EpochReport) -> Decision:
         """The decision after an epoch. A trial is never pruned after its last epoch."""
@@ -263,18 +317,7 @@ class Coordinator:
         del self.running[trial.number]
         self.done += 1
         self._notify(lambda callback: callback.on_trial_end(trial, record))
-
-    def _check_first_failures(self, failure: Failure, role: str) -> None:
-        """Raise a TrialError if the first trials all failed, since the next ones would fail too."""
-        self.failures += 1
-        if self.done == self.failures == MAX_FAILURES_AT_START:
-            verb = "confirm" if role == CONFIRM else "resume"
-            command = f"attentune {verb} {shlex.quote(self.record.name)}"
-            raise TrialError(
-                failure.kind,
-                f"the first {MAX_FAILURES_AT_START} trials all failed, the last with: "
-                f"{failure.message} Fix the cause, then continue with `{command}`.",
-            )
+        self.failures.record_end(record)
 
     def _end_overdue_trials(self) -> None:
         """Fail the trials that have run longer than the plan allows."""
@@ -285,7 +328,7 @@ class Coordinator:
             if time.monotonic() - trial.started > limit:
                 self.pool.kill(trial.number)
                 failure = Failure("timeout", f"the trial took longer than {limit:g} s")
-                self._handle(Failed(trial.number, failure))
+                self._handle_or_leave(Failed(trial.number, failure))
 
     def _heartbeat(self, *, force: bool = False) -> None:
         """Renew the lease, if it is time."""

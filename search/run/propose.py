@@ -81,6 +81,8 @@ class ProposalStore(Protocol):
 class Proposer:
     """The trial source of a search. Only it calls Optuna's ask and tell for the study."""
 
+    verb = "resume"
+
     def __init__(
         self,
         store: ProposalStore,

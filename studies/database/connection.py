@@ -233,10 +233,7 @@ class Database:
         if "readonly" in lowered or "unable to open" in lowered:
             return f"{self.shown} cannot be opened or written ({reason}); check its permissions."
         if "full" in lowered:
-            return (
-                f"{self.shown} cannot be written, because the disk is full; free some space, then "
-                "continue with `attentune resume`."
-            )
+            return f"{self.shown} cannot be written, because the disk is full; free some space."
         return f"{self.shown} cannot be used: {reason}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attentune.runners.events import (
     END_OF_TRIAL,
+    Aborted,
     Decision,
     EpochDone,
     Event,
@@ -63,6 +64,7 @@ class FormulaPool:
         self.started: list[Job] = []
         self.dies_after_epoch: list[int] = []
         self.fails = False
+        self.disk_is_full = False
 
     @property
     def idle(self) -> int:
@@ -75,11 +77,17 @@ class FormulaPool:
         done = self.epochs.setdefault(job.folder, 0)
         self.queue.append(Started(job.number, "w1", done))
         self.queue.append(Measured(job.number, Costs(1000 + len(str(job.architecture)), 10)))
-        self._next(job)
+        if done:  # The last report of the earlier run may not have arrived.
+            self._report(job)
+        else:
+            self._next(job)
 
     def _next(self, job: Job) -> None:
         if self.fails:
             self.queue.append(Failed(job.number, Failure("error", "no such luck")))
+            return
+        if self.disk_is_full:
+            self.queue.append(Aborted(job.number, "No space left on device: /data"))
             return
         done = self.epochs[job.folder] = self.epochs[job.folder] + 1
         if done in self.dies_after_epoch:
@@ -87,6 +95,10 @@ class FormulaPool:
             self.epochs[job.folder] = done - 1
             self.queue.append(WorkerDied(job.number, "worker w1 was ended by SIGKILL"))
             return
+        self._report(job)
+
+    def _report(self, job: Job) -> None:
+        done = self.epochs[job.folder]
         accuracy = formula(job) * done / job.recipe.epochs
         self.queue.append(EpochDone(job.number, EpochReport(done, 1.0, accuracy, 1.0, 0.1, 0.5)))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
-from attentune.errors import TrialError
+from attentune.errors import MachineError, StoreError, TrialError
+from attentune.studies.database.schema import LeaseRow
+from sqlalchemy import delete
 
 BASELINES = [
     "test_resnet",
@@ -86,3 +90,66 @@ def test_a_trial_past_its_time_fails_as_timeout(bench, monkeypatch):
     bench.run("s", 2, bench.config(recipe={"epochs": 50}), trial_timeout=500.0)
     trials = bench.store.trials.read(bench.store.studies.get("s"))
     assert {t.failure.kind for t in trials if t.failure} == {"timeout"}
+
+
+def states(bench):
+    return [trial.state for trial in bench.store.trials.read("s")]
+
+
+def test_a_full_disk_stops_the_study_and_fails_no_trial(bench):
+    """The trial that met the full disk, and those beside it, are resumed when there is space."""
+
+    def fill(study, trial, report):
+        bench.pool.disk_is_full = trial.number >= 7
+
+    bench.pool.workers = 3
+    with pytest.raises(
+        MachineError, match=r"^No space left.*/data\. The study has stopped.*`attent"
+    ):
+        bench.run("s", 16, bench.config(sampler="random"), on_epoch=fill)
+    assert set(states(bench)) == {"complete", "running"}
+    bench.run("s", 16)
+    assert states(bench) == ["complete"] * 16
+
+
+def test_a_database_that_cannot_be_written_stops_the_study_after_the_running_epochs(
+    bench, monkeypatch
+):
+    """No decision is lost and none is sent twice, whichever write is the first to fail."""
+    bench.create("s", bench.config(sampler="random"))
+    bench.pool.workers = 2
+    begin, writes = bench.store._database.begin, 0
+    for failing in range(9, 30, 5):
+
+        def begin_until_full(mode, failing=failing):
+            nonlocal writes
+            writes += mode != "read"
+            if writes > failing and mode != "read":
+                raise StoreError("the database cannot be written, because the disk is full.")
+            return begin(mode)
+
+        writes = 0
+        monkeypatch.setattr(bench.store._database, "begin", begin_until_full)
+        with contextlib.suppress(MachineError, StoreError):
+            bench.run("s", 400)
+        assert "failed" not in states(bench)
+        monkeypatch.setattr(bench.store._database, "begin", begin)
+        with begin("write") as connection:  # As when its process has ended.
+            connection.execute(delete(LeaseRow))
+    bench.run("s", len(states(bench)))
+    assert set(states(bench)) == {"complete"}
+    for trial in bench.store.trials.read("s"):
+        epochs = [epoch.report.epoch for epoch in bench.store.epochs.read("s", trial.number)]
+        assert epochs == [1, 2, 3]
+
+
+def test_ten_failures_in_a_row_stop_the_study_and_resume_counts_anew(bench):
+    bench.run("s", 5, bench.config(sampler="random"))
+    bench.pool.fails = True
+    for ended in (15, 25):
+        with pytest.raises(TrialError, match=r"10 trials in a row have failed.*no such luck\. Fix"):
+            bench.run("s", 100)
+        assert len(states(bench)) == ended
+    bench.pool.fails = False
+    bench.run("s", 27)
+    assert states(bench) == ["complete"] * 5 + ["failed"] * 20 + ["complete"] * 2
