@@ -8,6 +8,7 @@
     ├── BackboneError               timm does not know it, or it has no site for attention
     ├── DataError                   a data source that cannot be read or used
     ├── StoreError                  the database or a file beside it
+    │   ├── DamagedFileError        a file of tensors that is not what was written
     │   └── StudyError              a study that is missing, present already, or busy
     ├── MachineError                the machine failed: no space, for example, or no permission
     └── TrialError                  one trial failed; carries the kind that the database records
@@ -71,6 +72,10 @@ class DataError(AttentuneError, ValueError):
 
 class StoreError(AttentuneError):
     """The database, or a file beside it, cannot be used."""
+
+
+class DamagedFileError(StoreError):
+    """A file of tensors that is not what was written, or does not fit the network."""
 
 
 class StudyError(StoreError):

@@ -16,11 +16,16 @@ from .results import Costs, EpochReport, Failure, TrialResult
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has started the trial; `resumed_from` epochs were trained in an earlier run."""
+    """A worker has started the trial; `resumed_from` epochs were trained in an earlier run.
+
+    `unusable` says why the checkpoint or the weights that an earlier run has left cannot be used;
+    None if there are none or they are used.
+    """
 
     number: int
     worker: str
     resumed_from: int
+    unusable: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ multiply-add).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from .recipe import Recipe
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "model.safetensors"
 """Files that a worker writes to the folder of a trial: while it runs, and when it has finished."""
+IDENTITY_FORMAT = 1
+"""Part of every identity. Raise it when trained weights change their meaning."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Job:
             latency is its ratio to the bare backbone times this.
         test: whether the result is the accuracy of the final weights on the test split, instead of
             the last epoch's on validation data.
+        data_key: changes with the prepared images; None if it is not known.
     """
 
     number: int
@@ -127,6 +132,14 @@ class Job:
     costs: Costs | None = None
     reference_latency_ms: float | None = None
     test: bool = False
+    data_key: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """A digest of what is trained and how. A file that has another one is of another trial."""
+        recipe = self.recipe.model_dump(mode="json")
+        facts = [IDENTITY_FORMAT, str(self.architecture), recipe, self.seed, self.test]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

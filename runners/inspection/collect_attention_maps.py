@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ...errors import AttentuneError, UsageError
+from ...errors import AttentuneError, DamagedFileError, UsageError
 from ...spaces.architecture import Architecture, parse
 from ...spaces.backbones.discover import find_sites
 from ...spaces.backbones.hiera import token_order
@@ -36,6 +34,7 @@ from ..devices import torch_threads
 from ..recipe import Recipe
 from ..training import checkpoint
 from ..training.optimizer import group_parameters, make_optimizer
+from ..training.tensor_file import read_tensors
 from ..training.train import state_tensors
 from ..training.weight_average import WeightAverage, flatten_state
 from .attention_maps import AttentionMap, AttentionMaps, Floats, StageEnergy
@@ -135,10 +134,11 @@ class _MapRecorder:
 
     def load_weights(self, weights: Path) -> int | None:
         """Load final weights or a checkpoint; returns the epochs trained if it is a checkpoint."""
-        model, recipe, facts = self.model, self.recipe, checkpoint.read_facts(weights)
+        model, recipe = self.model, self.recipe
         try:
+            facts = checkpoint.read_facts(weights)
             if facts is None:
-                model.load_state_dict(load_file(weights))
+                model.load_state_dict(read_tensors(weights))
                 return None
             optimizer = make_optimizer(group_parameters(model), recipe)
             average = None
@@ -150,7 +150,7 @@ class _MapRecorder:
             if average:
                 average.swap()  # The averaged weights are those that are evaluated and kept.
             return int(facts["epoch"])
-        except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
+        except (OSError, RuntimeError, KeyError, DamagedFileError) as error:
             raise AttentuneError(
                 f"the weights in {weights} do not fit {self.architecture} "
                 f"({_first_line(error)}); choose another trial."

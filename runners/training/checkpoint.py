@@ -3,6 +3,8 @@
 A network has hundreds of small tensors, and naming and serialising each takes longer than writing
 them. Before training continues, the same network is built, so the order of the tensors identifies
 them. They are concatenated in memory order, into one tensor for each dtype.
+
+A file that is damaged, or that does not fit the network, is refused before anything is changed.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-FORMAT = 2
+from ...errors import DamagedFileError
+from .tensor_file import read_metadata, verify_tensors, write_tensors
+
+FORMAT = 3
 
 
 def save(path: Path, facts: dict[str, Any], tensors: Sequence[Tensor]) -> None:
@@ -32,34 +36,67 @@ def save(path: Path, facts: dict[str, Any], tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         by_type.setdefault(_type_name(tensor), []).append(_flat_view(tensor.detach()))
     packed = {name: torch.cat(views).cpu() for name, views in by_type.items()}
-    save_file(packed, path, {"facts": json.dumps({"format": FORMAT, **facts})})
+    write_tensors(path, packed, {"facts": json.dumps({"format": FORMAT, **facts})})
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """The facts of a file; None if it is missing, damaged or of another format."""
-    if not path.is_file():
-        return None
+    """The facts of a checkpoint that is whole; None if the file is missing or no checkpoint.
+
+    The whole file is read, since its checksum covers its tensors.
+
+    Raises:
+        DamagedFileError: the file is damaged, of another format, or cannot be read.
+    """
     try:
-        with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-    except Exception:  # If the file is damaged, training starts again from the first epoch.
+        if "facts" not in read_metadata(path):
+            return None
+        facts = json.loads(verify_tensors(path)["facts"])
+        if facts["format"] != FORMAT:
+            raise DamagedFileError(f"{path} has another format.")
+    except FileNotFoundError:
         return None
-    return facts if facts.get("format") == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
+    checked: dict[str, Any] = facts
+    return checked
 
 
 @torch.no_grad()
 def load(path: Path, tensors: Sequence[Tensor]) -> None:
     """Copy the tensors of a file into `tensors`.
 
-    These must have the dtypes, shapes and order of those that were written.
+    Args:
+        path: a file that `read_facts` has found whole.
+        tensors: with the dtypes, shapes and order of those that were written.
+
+    Raises:
+        DamagedFileError: the file has other tensors, or numbers that are not finite where those of
+            `tensors` are. Nothing has been copied then.
     """
-    with safe_open(path, "pt") as file:
-        packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    ends = dict.fromkeys(packed, 0)
+    try:
+        with safe_open(path, "pt") as file:
+            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
+    sizes: dict[str, list[int]] = {}
     for tensor in tensors:
-        name = _type_name(tensor)
-        begin, ends[name] = ends[name], ends[name] + tensor.numel()
-        _flat_view(tensor).copy_(packed[name][begin : ends[name]])
+        sizes.setdefault(_type_name(tensor), []).append(tensor.numel())
+    expected = {name: (name, (sum(counts),)) for name, counts in sizes.items()}
+    if {name: (_type_name(flat), tuple(flat.shape)) for name, flat in packed.items()} != expected:
+        raise DamagedFileError(f"{path} does not fit the network.")
+    parts = {name: iter(packed[name].split(counts)) for name, counts in sizes.items()}
+    values = [next(parts[_type_name(tensor)]) for tensor in tensors]
+    if not all(_is_finite(flat) for flat in packed.values()) and any(
+        _is_finite(tensor) and not _is_finite(value)
+        for tensor, value in zip(tensors, values, strict=True)
+    ):
+        raise DamagedFileError(f"{path} has numbers that are not finite.")
+    for tensor, value in zip(tensors, values, strict=True):
+        _flat_view(tensor).copy_(value)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 def _type_name(tensor: Tensor) -> str:

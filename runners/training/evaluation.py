@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from ...errors import TrialError
 from ..recipe import Recipe
 from .device_data import DeviceData, DeviceImages
 from .steps import autocast
@@ -26,6 +28,19 @@ class Evaluation(NamedTuple):
     def accuracy(self) -> float:
         """The metric that every task has, a fraction."""
         return self.metrics["accuracy"]
+
+    def check_finite(self, when: str) -> None:
+        """Raise a TrialError `diverged` if the loss or a metric is not finite.
+
+        The loss of a training that evaluates another way, in evaluation mode or with averaged
+        weights, can be finite all the same, and an accuracy can always be computed.
+
+        Args:
+            when: ends the message, such as `in epoch 3`.
+        """
+        for name, value in {"loss": self.loss, **self.metrics}.items():
+            if not math.isfinite(value):
+                raise TrialError("diverged", f"the {name} of the evaluation was {value} {when}")
 
 
 @torch.no_grad()

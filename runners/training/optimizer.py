@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import DamagedFileError
 from ..recipe import Recipe
 from .flat_parameters import FlatParameter, Slice, flat_tensors, flatten
+
+STATE_NAMES = {"adamw": ["exp_avg", "exp_avg_sq", "step"], "sgd": ["momentum_buffer"]}
+"""The sorted names of the state tensors of each optimizer, once a parameter had a gradient."""
 
 
 class ParameterGroup(NamedTuple):
@@ -112,8 +116,20 @@ class TrainingOptimizer:
         """The names of the state tensors of each parameter; none if it had no gradient yet."""
         return [sorted(self._state_tensors(part.flat)) for part in self.slices]
 
-    def allocate_state(self, names: Sequence[Sequence[str]]) -> None:
-        """Create the named state tensors of each parameter, filled with zeros, where missing."""
+    def allocate_state(self, names: Any) -> None:
+        """Create the named state tensors of each parameter, filled with zeros, where missing.
+
+        Args:
+            names: what `state_names` returned for an optimizer of the same kind and slices.
+
+        Raises:
+            DamagedFileError: it is something else.
+        """
+        kind = type(self.optimizer).__name__.lower()
+        allowed: tuple[list[str], ...] = ([], STATE_NAMES[kind])
+        is_list = isinstance(names, list) and len(names) == len(self.slices)
+        if not is_list or any(state_names not in allowed for state_names in names):
+            raise DamagedFileError(f"the state of the optimizer is not that of {kind}.")
         for part, state_names in zip(self.slices, names, strict=True):
             weight, state = part.flat, self.optimizer.state[part.flat]
             for name in state_names:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import TrialError
+from ...errors import DamagedFileError, TrialError
 from ..recipe import Recipe
 from ..results import EpochReport
 from . import checkpoint
@@ -91,8 +91,9 @@ def train(
         task: default: the recipe's task.
 
     Raises:
-        TrialError: `diverged` if the loss is not finite at the end of an epoch, `invalid` if
-            there are fewer than two images.
+        TrialError: `diverged` if the training or validation loss is not finite at the end of an
+            epoch, `invalid` if there are fewer than two images.
+        DamagedFileError: `resume` is damaged, or of another training.
     """
     training = prepare_training(model, data, recipe, seed=seed, task=task)
     first = training.restore(resume) if resume else 0
@@ -188,6 +189,7 @@ class Training:
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
         with self.average.applied() if self.average else nullcontext():
             evaluation = evaluate(self.model, self.data, self.recipe, task=self.task)
+        evaluation.check_finite(f"in epoch {epoch + 1}")
         seconds = time.perf_counter() - began
         accuracy, val_loss = evaluation.accuracy, evaluation.loss
         return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds)
@@ -227,15 +229,26 @@ class Training:
         checkpoint.save(path, {**facts, **training_facts}, self.state_tensors())
 
     def restore(self, path: Path) -> int:
-        """Load a checkpoint; returns the number of epochs trained, 0 if it cannot be read."""
+        """Load a checkpoint; returns the number of epochs trained.
+
+        Raises:
+            DamagedFileError: it is missing, damaged, or of another training. The training may have
+                changed and cannot be used then.
+        """
         facts = checkpoint.read_facts(path)
         if facts is None:
-            return 0
-        self.optimizer.allocate_state(facts["optimizer"])
+            raise DamagedFileError(f"{path} is no checkpoint.")
+        epoch = facts.get("epoch")
+        if type(epoch) is not int or not 1 <= epoch <= self.recipe.epochs:
+            raise DamagedFileError(f"{path} is of an epoch that the recipe does not have.")
+        average_steps = epoch * self.steps if self.average else 0
+        if facts.get("average_steps") != average_steps:
+            raise DamagedFileError(f"{path} is of a training with other steps.")
+        self.optimizer.allocate_state(facts.get("optimizer"))
         checkpoint.load(path, self.state_tensors())
         if self.average:
-            self.average.steps = int(facts["average_steps"])
-        return int(facts["epoch"])
+            self.average.steps = average_steps
+        return epoch
 
     @property
     def state_bytes(self) -> int:

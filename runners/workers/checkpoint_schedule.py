@@ -1,19 +1,22 @@
-"""The checkpoint of a trial: when it is written, and the progress that it records.
+"""The checkpoint of a trial: when it is written, and whether it can be used.
 
 A checkpoint lets an interrupted trial continue. The evaluator writes the tensors (the built-in one
-with `training.checkpoint`); this module decides how often.
+with `training.checkpoint`); this module decides how often. A checkpoint that is damaged or of
+another trial costs the progress of its trial, which begins anew, and nothing else.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...files import atomic_write
-from ..results import CHECKPOINT_FILE, EpochReport
+from ...errors import DamagedFileError
+from ...files import atomic_write, remove_path
+from ..results import CHECKPOINT_FILE, Job
 from ..training.checkpoint import read_facts
+from .trial_facts import Progress, read_progress
 
 MIN_TRAINING_PER_WRITE = 50
 """A checkpoint is written after an epoch if training since the last one took at least this many
@@ -34,30 +37,37 @@ class CheckpointWriter(Protocol):
         """Write the state to `path`, with facts that JSON can represent."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The last epoch of a trial, and the seconds spent over all its runs."""
-
-    report: EpochReport
-    seconds: float
-    device_seconds: float
-
-
 class TrialCheckpoints:
-    """The checkpoint file in a trial's folder."""
+    """The checkpoint file in a trial's folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / CHECKPOINT_FILE
+    Attributes:
+        refusal: why the file that was read last cannot be used; None if it can, or there is none.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.path = job.folder / CHECKPOINT_FILE
+        self.refusal: str | None = None
+        self._job = job
         self._written_at = time.perf_counter()
         self._write_seconds: float | None = None
 
     def read(self) -> Progress | None:
-        """The progress of an earlier run; None if there is no checkpoint that can be read."""
-        facts = read_facts(self.path)
-        if facts is None:
+        """The progress of an earlier run; None if there is no checkpoint that can be used.
+
+        A file that cannot be used is deleted.
+        """
+        try:
+            if not os.path.lexists(self.path):
+                return None
+            return read_progress(read_facts(self.path) or {}, self._job)
+        except DamagedFileError as error:
+            self.refuse(str(error))
             return None
-        seconds, device_seconds = float(facts["seconds"]), float(facts["device_seconds"])
-        return Progress(EpochReport(**facts["report"]), seconds, device_seconds)
+
+    def refuse(self, reason: str) -> None:
+        """Delete a checkpoint that cannot be used."""
+        self.refusal = reason
+        self.remove()
 
     def is_due(self, writer: CheckpointWriter) -> bool:
         """Whether enough training has happened since the last checkpoint to write another."""
@@ -70,10 +80,10 @@ class TrialCheckpoints:
         """Replace the checkpoint atomically."""
         began = time.perf_counter()
         with atomic_write(self.path) as path:
-            writer(path, asdict(progress))
+            writer(path, progress.to_json(self._job))
         self._written_at = time.perf_counter()
         self._write_seconds = self._written_at - began
 
     def remove(self) -> None:
         """Delete the checkpoint, if there is one."""
-        self.path.unlink(missing_ok=True)
+        remove_path(self.path)

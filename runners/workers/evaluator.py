@@ -26,11 +26,12 @@ from typing import Protocol
 
 import torch
 
-from ...errors import AttentuneError
+from ...errors import AttentuneError, TrialError
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
 from ..results import Costs, EpochReport, Job, TrialResult
-from .checkpoint_schedule import CheckpointWriter, Progress, TrialCheckpoints
+from .checkpoint_schedule import CheckpointWriter, TrialCheckpoints
+from .trial_facts import FinishedTrial, Progress
 
 SendEvent = Callable[[Event], Decision]
 """Sends an event to the coordinator. For an `EpochDone` it waits for the decision; for every other
@@ -79,11 +80,12 @@ class Trial:
         self.job, self.device = job, device
         self._send, self._worker = send, worker
         self._began = time.perf_counter()
-        self._checkpoints = TrialCheckpoints(job.folder)
+        self._checkpoints = TrialCheckpoints(job)
         earlier = self._checkpoints.read()
         self._resumed = earlier is not None
         self._earlier_seconds = earlier.seconds if earlier else 0.0
         self._device_seconds = earlier.device_seconds if earlier else 0.0
+        self._refused_result: str | None = None
         self._costs: Costs | None = None
         self._decision = Decision.GO_ON
         self.last_report = earlier.report if earlier else NO_EPOCH
@@ -131,7 +133,12 @@ class Trial:
             report: the epoch, counted from 1; `seconds` is the time that it kept the device busy.
             writer: writes the state of the training. Without one a trial that is paused starts
                 again from its first epoch when it is resumed.
+
+        Raises:
+            TrialError: `diverged` if the accuracy or a loss is not finite.
         """
+        for name in ("train_loss", "accuracy", "val_loss"):
+            _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
         self._device_seconds += report.seconds
         self.last_report = report
         is_last = report.epoch == self.job.recipe.epochs
@@ -153,7 +160,11 @@ class Trial:
         Args:
             accuracy: of the weights that were kept; a fraction.
             facts: further facts to record with the environment, by name.
+
+        Raises:
+            TrialError: `diverged` if the accuracy is not finite.
         """
+        _check_finite("accuracy", accuracy, self.last_report.epoch)
         if self._costs is None:
             raise RuntimeError("an evaluator has to report the costs before it makes a result")
         return TrialResult(
@@ -170,7 +181,31 @@ class Trial:
 
     def start(self) -> None:
         """Report that the worker has started the trial, and after which epoch it continues."""
-        self._send(Started(self.job.number, self._worker, self.last_report.epoch))
+        unusable = self._checkpoints.refusal or self._refused_result
+        self._send(Started(self.job.number, self._worker, self.last_report.epoch, unusable))
+
+    def refuse_result(self, reason: str) -> None:
+        """Train although there are weights, for a reason that `start` reports."""
+        self._refused_result = reason
+
+    def begin_anew(self, reason: str) -> None:
+        """Delete the checkpoint of the earlier run, and start from the first epoch.
+
+        Args:
+            reason: why the checkpoint cannot be used.
+        """
+        self._checkpoints.refuse(reason)
+        self._resumed, self.last_report = False, NO_EPOCH
+        self._earlier_seconds = self._device_seconds = 0.0
+        self._decision = Decision.GO_ON
+        self.start()
+
+    def repeat_result(self, finished: FinishedTrial) -> None:
+        """Report the result of an earlier run, which ended before its result was recorded."""
+        self._send(Started(self.job.number, self._worker, finished.report.epoch))
+        self._send(Measured(self.job.number, finished.result.costs))
+        self._send(EpochDone(self.job.number, finished.report))
+        self.finish(finished.result)
 
     def finish(self, result: TrialResult) -> None:
         """Report the result, and delete the checkpoint."""
@@ -203,6 +238,11 @@ class Trial:
     def _describe_environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
         return describe_environment(self.device, self.job.recipe.precision, attentions)
+
+
+def _check_finite(name: str, value: float, epoch: int) -> None:
+    if not math.isfinite(value):
+        raise TrialError("diverged", f"the {name} was {value} in epoch {epoch}")
 
 
 def peak_memory_mib(device: torch.device) -> float:

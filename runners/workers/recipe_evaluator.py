@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from ...errors import AttentuneError, TrialError
-from ...files import atomic_write
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.stem import Stem
 from ...spaces.kernels.triton_module import fallback_reasons
@@ -19,12 +17,14 @@ from ..costs import count_costs, count_training_memory_mib, measure_latency
 from ..data import Dataset, load_data
 from ..events import Decision
 from ..recipe import Init, Recipe
-from ..results import WEIGHTS_FILE, Costs, EpochReport, Job, TrialResult
+from ..results import Costs, EpochReport, Job, TrialResult
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.evaluation import evaluate
 from ..training.task import task_of
 from ..training.train import SaveCheckpoint, train
 from .evaluator import Trial
+from .trained_weights import save_weights
+from .trial_facts import FinishedTrial
 
 
 class RecipeEvaluator:
@@ -67,10 +67,13 @@ class RecipeEvaluator:
         accuracy = trial.last_report.accuracy
         if job.test:
             images = load_test_images(recipe, trial.device)
-            accuracy = evaluate(outcome.model, data, recipe, images).accuracy
-        save_weights(outcome.model, job)
+            evaluation = evaluate(outcome.model, data, recipe, images)
+            evaluation.check_finite("on the test split")
+            accuracy = evaluation.accuracy
         facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
-        return trial.result(accuracy, facts)
+        result = trial.result(accuracy, facts)
+        save_weights(outcome.model, job, FinishedTrial(trial.last_report, result))
+        return result
 
 
 def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
@@ -107,13 +110,6 @@ def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
     if "memory_mib" in job.measure:
         memory = count_training_memory_mib(job.architecture, recipe, num_classes)
     return Costs(costs.params, costs.macs, latency, ratio, memory)
-
-
-def save_weights(model: nn.Module, job: Job) -> None:
-    """Write the weights and buffers of a trained network to the trial's folder."""
-    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    with atomic_write(job.folder / WEIGHTS_FILE) as path:
-        save_file(weights, path)
 
 
 def describe_kernels(device: torch.device) -> dict[str, str]:

@@ -7,13 +7,14 @@ import traceback
 import torch
 
 from ...cache_folders import cache_root
-from ...errors import AttentuneError, DataError, FailureKind, TrialError
+from ...errors import AttentuneError, DamagedFileError, DataError, FailureKind, TrialError
 from ...machine_faults import machine_fault
 from ...sanitize import clean_error, clean_text
 from ..events import Aborted, Failed
 from ..results import Failure, Job
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
 from .recipe_evaluator import RecipeEvaluator
+from .trained_weights import read_result
 
 
 def run_trial(
@@ -43,9 +44,24 @@ def run_trial(
 
 
 def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
+    """Run a trial, continue it, or report the result that an earlier run has left."""
+    try:
+        finished = read_result(trial.job)
+    except DamagedFileError as error:
+        finished = None
+        trial.refuse_result(str(error))
+    if finished is not None:
+        trial.repeat_result(finished)
+        return
     trial.start()
     try:
-        result = evaluator.evaluate(trial)
+        try:
+            result = evaluator.evaluate(trial)
+        except DamagedFileError as error:
+            if trial.checkpoint is None:
+                raise
+            trial.begin_anew(str(error))
+            result = evaluator.evaluate(trial)
     except CostLimitError as exceeded:
         trial.reject(exceeded)
         return

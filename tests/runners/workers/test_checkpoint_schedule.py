@@ -7,7 +7,8 @@ import torch
 from attentune.runners.results import EpochReport
 from attentune.runners.training import checkpoint
 from attentune.runners.workers import checkpoint_schedule as module
-from attentune.runners.workers.checkpoint_schedule import Progress, TrialCheckpoints
+from attentune.runners.workers.checkpoint_schedule import TrialCheckpoints
+from attentune.runners.workers.trial_facts import Progress
 
 
 class ManualClock:
@@ -39,8 +40,8 @@ def clock(monkeypatch):
 REPORT = EpochReport(2, 0.5, 0.25, 1.5, 1e-3, 4.0)
 
 
-def test_a_checkpoint_is_due_after_fifty_times_what_writing_takes(clock, tmp_path):
-    checkpoints = TrialCheckpoints(tmp_path)
+def test_a_checkpoint_is_due_after_fifty_times_what_writing_takes(clock, job):
+    checkpoints = TrialCheckpoints(job)
     writer = SlowWriter(clock, seconds=2.0, size=300_000_000)  # assumed to take one second
     clock.now = 49.0
     assert not checkpoints.is_due(writer)
@@ -53,12 +54,12 @@ def test_a_checkpoint_is_due_after_fifty_times_what_writing_takes(clock, tmp_pat
     assert checkpoints.is_due(writer)
 
 
-def test_the_progress_that_was_written_is_read(clock, tmp_path):
-    checkpoints = TrialCheckpoints(tmp_path / "new folder")
+def test_the_progress_that_was_written_is_read(clock, job):
+    checkpoints = TrialCheckpoints(job)
     assert checkpoints.read() is None
     progress = Progress(REPORT, seconds=60.0, device_seconds=50.0)
     checkpoints.write(SlowWriter(clock, 1.0, 12), progress)
-    assert TrialCheckpoints(tmp_path / "new folder").read() == progress
+    assert TrialCheckpoints(job).read() == progress
     checkpoints.remove()
     checkpoints.remove()
     assert checkpoints.read() is None
