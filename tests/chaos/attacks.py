@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kills
+from . import copies, disks, kills, real_processes, removal, rivals, signals, soak, takeovers
 from .attack import Attack
 
 ATTACKS: tuple[Attack, ...] = (
@@ -25,4 +25,65 @@ ATTACKS: tuple[Attack, ...] = (
         kills.kill_at_crash_points,
         weight=4.0,
     ),
+    Attack(
+        "real-processes",
+        "parts of an unpatched search, its fork server too: SIGKILL, SIGTERM, Ctrl-C, SIGSTOP",
+        real_processes.attack_real_processes,
+        weight=3.0,
+    ),
+    Attack(
+        "signals",
+        "SIGINT and SIGTERM, one to three times, to a process or its group",
+        signals.send_signals,
+        weight=2.0,
+    ),
+    Attack(
+        "interrupted-tuning",
+        "signals and SIGKILL while the learning rate is tuned",
+        signals.interrupt_tuning,
+        weight=1.5,
+    ),
+    Attack(
+        "full-disk",
+        "the disk becomes full before each write of a search, a report, an export",
+        disks.fill_disks,
+        weight=3.0,
+    ),
+    Attack(
+        "takeover",
+        "wrong clocks, containers, stopped coordinators, restarted containers",
+        takeovers.take_over,
+        weight=2.0,
+    ),
+    Attack(
+        "wake-up",
+        "a coordinator sleeps at one of its writes while another finishes its study",
+        takeovers.wake_up_after_takeover,
+        weight=2.0,
+    ),
+    Attack(
+        "rivals",
+        "two commands at once: search, resume, rm, settings of a running study",
+        rivals.run_rivals,
+        weight=1.5,
+    ),
+    Attack(
+        "readers",
+        "show, list, report and export while a search is killed and resumed",
+        rivals.read_during_kills,
+        weight=1.5,
+    ),
+    Attack(
+        "killed-rm",
+        "SIGKILL of rm before and after each of its writes; the name is used again",
+        removal.kill_removals,
+        weight=1.5,
+    ),
+    Attack(
+        "copies",
+        "the database file is copied alone after each command",
+        copies.copy_databases,
+        weight=1.0,
+    ),
+    Attack("soak", "a study of 2,000 trials", soak.soak, weight=3.0),
 )

@@ -63,14 +63,14 @@ def poll(pid: int, living: dict[int, int | None]) -> int | None:
     return living[pid]
 
 
-def run_command(words: list[str], cwd: str, patches: dict[str, Any]) -> None:
+def run_command(words: list[str], cwd: str, output: str, patches: dict[str, Any]) -> None:
     """Become `attentune WORDS`; the interpreter ends as it does after the command."""
     os.setsid()
     os.chdir(cwd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out.txt"), (2, "error.txt")):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        os.dup2(os.open(Path(cwd) / name, flags), number)
+        os.dup2(os.open(Path(output) / name, flags), number)
     sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
     from .patched import apply
 

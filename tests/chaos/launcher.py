@@ -10,13 +10,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import itertools
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -36,16 +39,20 @@ class Patches:
         epoch_seconds: how long an epoch of the formula lasts.
         trap: acts at one of the points of `crash_points`; None to leave them alone.
         clock_seconds: added to the clock of the database.
+        stale_seconds: an owner of a lease without a heartbeat for so long is dead.
         namespace: run in PID and mount namespaces of its own, as in a container.
         probe: a file to which the command writes its memory, handles and threads after each trial.
+        environment: variables to set.
     """
 
     formula: bool = True
     epoch_seconds: float = 0.0
     trap: Trap | None = None
     clock_seconds: float = 0.0
+    stale_seconds: float | None = None
     namespace: bool = False
     probe: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Trap:
 class Command:
     """A command that a launcher has started."""
 
-    def __init__(self, launcher: Launcher, words: tuple[str, ...], pid: int, folder: Path) -> None:
-        self.launcher, self.words, self.pid, self.folder = launcher, words, pid, folder
+    def __init__(self, launcher: Launcher, words: tuple[str, ...], pid: int, output: Path) -> None:
+        self.launcher, self.words, self.pid, self.output = launcher, words, pid, output
         self.code: int | None = None
 
     def poll(self) -> int | None:
@@ -79,6 +86,13 @@ class Command:
             self.code = self.launcher.ask({"poll": self.pid})["code"]
         return self.code
 
+    def state(self) -> str | None:
+        """What the process is doing, in the words of `psutil`; None if it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                return str(psutil.Process(self.pid).status())
+        return None
+
     def wait(self, seconds: float = SECONDS_TO_END) -> Ended:
         """Wait for its end, and kill what it has left running; the code is None if it hangs."""
         ends = time.monotonic() + seconds
@@ -86,7 +100,7 @@ class Command:
             time.sleep(0.005)
         code = self.code
         self.kill_session()
-        return read_end(self.words, code, self.folder)
+        return read_end(self.words, code, self.output)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process."""
@@ -130,6 +144,9 @@ class Launcher:
         environment = {**os.environ, "PYTHONPATH": package_folder, "OMP_NUM_THREADS": "1"}
         environment |= {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "NO_COLOR": "1"}
         environment.pop("ATTENTUNE_DB", None)
+        self._outputs = tempfile.TemporaryDirectory(prefix="chaos-output-")
+        self._commands = itertools.count()
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", f"{__package__}.forked"],
             stdin=subprocess.PIPE,
@@ -143,9 +160,10 @@ class Launcher:
         """Send a request to the process and return its reply."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        reply: dict[str, int | None] = json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            reply: dict[str, int | None] = json.loads(self._process.stdout.readline())
         return reply
 
     def start(self, *words: str, cwd: Path, patches: Patches | None = None) -> Command:
@@ -153,13 +171,15 @@ class Launcher:
 
         Args:
             words: after `attentune`.
-            cwd: the folder to run in; its output goes to files there.
+            cwd: the folder to run in. The output goes to files elsewhere.
             patches: what is different; by default accuracies are those of the formula.
         """
-        request = {"words": words, "cwd": str(cwd), "patches": asdict(patches or Patches())}
-        pid = self.ask(request)["pid"]
+        output = Path(self._outputs.name) / str(next(self._commands))
+        output.mkdir()
+        request = {"words": words, "cwd": str(cwd), "output": str(output)}
+        pid = self.ask({**request, "patches": asdict(patches or Patches())})["pid"]
         assert pid is not None
-        return Command(self, words, pid, cwd)
+        return Command(self, words, pid, output)
 
     def run(self, *words: str, cwd: Path, patches: Patches | None = None) -> Ended:
         """Run `attentune` with these words in a forked process until it ends."""
@@ -170,6 +190,7 @@ class Launcher:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._outputs.cleanup()
 
 
 @functools.cache

@@ -21,6 +21,7 @@ MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
 def apply(patches: dict[str, Any]) -> None:
     """Apply patches; the arguments are the fields of `Patches`."""
+    os.environ.update(patches["environment"])
     if patches["namespace"]:
         enter_namespace()
     fork_workers()
@@ -28,6 +29,8 @@ def apply(patches: dict[str, Any]) -> None:
         train_by_formula(patches["epoch_seconds"])
     if patches["clock_seconds"]:
         shift_clock(patches["clock_seconds"])
+    if patches["stale_seconds"]:
+        shorten_leases(patches["stale_seconds"])
     if patches["probe"]:
         probe_after_trials(Path(patches["probe"]))
     if patches["trap"]:
@@ -76,6 +79,17 @@ def shift_clock(seconds: float) -> None:
 
     clock = Database.clock
     Database.clock = lambda self, connection: clock(self, connection) + seconds  # type: ignore
+
+
+def shorten_leases(stale_seconds: float) -> None:
+    """Let leases end sooner, and a locked database be given up sooner, so that nobody waits."""
+    from attentune.search.run import coordinator
+    from attentune.studies.database import connection, leases
+
+    leases.STALE_SECONDS = stale_seconds
+    leases.POLL_SECONDS = stale_seconds / 20
+    leases.HEARTBEAT_SECONDS = coordinator.HEARTBEAT_SECONDS = stale_seconds / 8
+    connection.BUSY_SECONDS = 5
 
 
 def enter_namespace() -> None:

@@ -63,11 +63,13 @@ class StudyContent:
         trials: (number, role, architecture key, seed, state, accuracy, epochs), by number.
         epochs: (number, epoch, accuracy, loss), in the order in which they were recorded.
         optuna: (number, state, accuracy), by number.
+        folder: its name below the artifacts; None if there is no study.
     """
 
     trials: tuple[Row, ...] = ()
     epochs: tuple[Row, ...] = ()
     optuna: tuple[Row, ...] = ()
+    folder: str | None = None
 
     @property
     def ended(self) -> dict[int, Row]:
@@ -117,7 +119,10 @@ def read_content(database: Path, study: str = STUDY) -> StudyContent:
                 "join studies s on s.study_id = t.study_id where study_name = ? order by number",
                 (study,),
             ).fetchall()
-    return StudyContent(tuple(trials), tuple(epochs), tuple(optuna))
+        folder = connection.execute(
+            "select folder from attentune_studies where name = ?", (study,)
+        ).fetchone()
+    return StudyContent(tuple(trials), tuple(epochs), tuple(optuna), folder[0] if folder else None)
 
 
 @dataclass
@@ -307,10 +312,10 @@ def check_files(attempt: Attempt, folder: Path, content: StudyContent) -> None:
         folder: of the database.
         content: of the study.
     """
-    artifacts = folder / "attentune.artifacts"
+    artifacts = folder / "attentune.artifacts" / str(content.folder)
     files = [path for path in artifacts.rglob("*") if path.is_file()]
     for row in content.trials:
-        weights = list(artifacts.glob(f"*/trial-{row[0]:05d}/{WEIGHTS_FILE}"))
+        weights = list(artifacts.glob(f"trial-{row[0]:05d}/{WEIGHTS_FILE}"))
         if row[4] == "complete" and len(weights) != 1:
             attempt.lost(f"trial {row[0]} is complete and has {len(weights)} files of weights")
     left = [path for path in files if path.name == CHECKPOINT_FILE or path.name.startswith(".")]
