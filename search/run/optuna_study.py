@@ -2,41 +2,56 @@
 
 Only the coordinator writes to a study, so it need not read back what it wrote. A sampler that works
 on a database reads all trials again for every parameter and writes a dozen small values one by one,
-which takes about 100 ms per trial; in memory it takes a few. Here a trial is written in one
-transaction once its parameters are known, and its result in another. Both are queued until `write`
-is called, so that no worker waits for a disk.
+which takes about 100 ms per trial; in memory it takes a few. Here a trial is queued once its
+parameters are known, and its result later. What is in the queue is written in one transaction when
+`write` is called, so that no worker waits for a disk.
+
+A loss of power may undo what was written: a result is on the disk in attentune's tables before
+Optuna is told, and `Proposer.recover` tells Optuna again.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import warnings
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from ...errors import StudyError
 from ...spaces.attentions.entry import Value
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+from ...studies.records import StudyRecord
+from .optuna_tables import (
+    MARK,
+    OptunaTables,
+    belongs_to,
+    create_study,
+    find_study,
+    foreign_study_error,
+    mark_study,
+)
 
 
 class OptunaStudy:
     """The trials of one study as Optuna sees them."""
 
-    def __init__(self, keys: Sequence[str], store: Store | None = None, name: str = "") -> None:
+    def __init__(
+        self, keys: Sequence[str], store: Store | None = None, record: StudyRecord | None = None
+    ) -> None:
         """Load the study, or create it.
 
         Args:
             keys: the objectives.
             store: the database to write to; without one, the study is in memory only.
-            name: the study's name in that database.
+            record: the study in that database.
+
+        Raises:
+            StudyError: the database holds an Optuna study of that name that is the user's own.
         """
         storage = optuna.storages.InMemoryStorage()
         directions = [BY_KEY[key].direction for key in keys]
@@ -46,9 +61,9 @@ class OptunaStudy:
             storage.get_study_id_from_name(self._memory.study_name),
         )
         self._stored: _StoredStudy | None = None
-        if store is not None:
-            self._stored = _StoredStudy(_open_storage(store), name, keys)
-            for trial in self._stored.study.get_trials():
+        if store is not None and record is not None:
+            self._stored = _StoredStudy(store, record, keys)
+            for trial in self._stored.open():
                 self._memory.add_trial(_for_samplers(trial))
 
     @property
@@ -118,48 +133,83 @@ class OptunaStudy:
 class _StoredStudy:
     """The study in the database. Changes are queued until `write`."""
 
-    def __init__(self, storage: optuna.storages.RDBStorage, name: str, keys: Sequence[str]) -> None:
-        self.storage = storage
-        self.study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            directions=[BY_KEY[key].direction for key in keys],
-            load_if_exists=True,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.study.set_metric_names(list(keys))
-        self._id = storage.get_study_id_from_name(name)
+    def __init__(self, store: Store, record: StudyRecord, keys: Sequence[str]) -> None:
+        self._store, self._record, self._keys = store, record, keys
+        self._tables = OptunaTables(store)
         self._trial_ids: dict[int, int] = {}
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queue: list[Callable[[RDBStorage], None]] = []
+        self._id = -1
+
+    def open(self) -> list[FrozenTrial]:
+        """Create the study if it is missing; return its trials."""
+        return self._store.retry(self._open)
+
+    def _open(self) -> list[FrozenTrial]:
+        with self._tables.begin("commit") as storage:
+            study = find_study(storage, self._record.name)
+            if study is None:
+                create_study(storage, self._record, self._keys)
+            elif not belongs_to(study, self._record, self._store):
+                raise foreign_study_error(
+                    self._record.name,
+                    "rename one of the two, for example with optuna.copy_study, before you "
+                    "continue with this one",
+                )
+            elif MARK not in study.user_attrs:
+                mark_study(study, self._record)
+            self._id = storage.get_study_id_from_name(self._record.name)
+            return storage.get_all_trials(self._id)
 
     def queue(self, operation: Callable[..., None], *arguments: Any) -> None:
         """Call a method of this class at the next `write`."""
-        self._queue.append(partial(operation, self, *arguments))
+        self._queue.append(lambda storage: operation(self, storage, *arguments))
 
     def write(self) -> None:
-        """Do all queued operations; one that fails stays in the queue with those after it."""
-        while self._queue:
-            self._queue[0]()
-            self._queue.popleft()
+        """Do all queued operations in one transaction; if it fails, all stay in the queue."""
+        if self._queue:
+            self._store.retry(self._write)
+            self._queue.clear()
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Add a new trial."""
-        trial_id = self.storage.create_new_trial(self._id, template_trial=trial)
+    def _write(self) -> None:
+        self._trial_ids.clear()  # Those of a transaction that was undone are worth nothing.
+        with self._tables.begin("write") as storage:
+            for operation in self._queue:
+                operation(storage)
+
+    def add(self, storage: RDBStorage, trial: FrozenTrial) -> None:
+        """Add a new trial.
+
+        Raises:
+            StudyError: somebody else has added trials to the study, so that the numbers differ.
+        """
+        trial_id = storage.create_new_trial(self._id, template_trial=trial)
+        if storage.get_trial_number_from_id(trial_id) != trial.number:
+            raise StudyError(
+                f"another program has added trials to the Optuna study {self._record.name!r} while "
+                "it ran; attentune stops, because the numbers of trials no longer agree."
+            )
         self._trial_ids[trial.number] = trial_id
 
-    def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
+    def set_attributes(
+        self, storage: RDBStorage, number: int, attributes: Mapping[str, Any]
+    ) -> None:
         """Add system attributes to a trial."""
         for key, value in attributes.items():
-            self.storage.set_trial_system_attr(self._trial_id(number), key, value)
+            storage.set_trial_system_attr(self._trial_id(storage, number), key, value)
 
-    def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
+    def end(
+        self,
+        storage: RDBStorage,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
         """Record how a trial ended."""
-        self.storage.set_trial_state_values(self._trial_id(number), state, values)
+        storage.set_trial_state_values(self._trial_id(storage, number), state, values)
 
-    def _trial_id(self, number: int) -> int:
-        if number not in self._trial_ids:  # It began in an earlier run.
-            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+    def _trial_id(self, storage: RDBStorage, number: int) -> int:
+        if number not in self._trial_ids:
+            trial_id = storage.get_trial_id_from_study_id_trial_number(self._id, number)
             self._trial_ids[number] = trial_id
         return self._trial_ids[number]
 
@@ -185,31 +235,3 @@ def _set_constraints(trial: optuna.Trial, constraints: Mapping[str, float]) -> N
     for key, value in constraints.items():
         if key not in trial.constraints:
             trial.set_constraint(key, value)
-
-
-def delete_optuna_study(store: Store, name: str) -> None:
-    """Remove Optuna's part of a study; nothing happens if there is none."""
-    storage = _open_storage(store)
-    if name in optuna.get_all_study_names(storage):
-        optuna.delete_study(study_name=name, storage=storage)
-
-
-class _FastCommitConnection(sqlite3.Connection):
-    """A connection whose commits survive a crash of the process, but not always a loss of power.
-
-    That is enough for Optuna's tables: a result is on the disk in attentune's tables before Optuna
-    is told, and `Proposer.recover` tells Optuna again.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.execute("PRAGMA synchronous = NORMAL")
-
-
-def _open_storage(store: Store) -> optuna.storages.RDBStorage:
-    arguments: dict[str, Any] = {}
-    if store.url.startswith("sqlite"):
-        arguments = {"timeout": 30, "factory": _FastCommitConnection}
-    storage = optuna.storages.RDBStorage(store.url, engine_kwargs={"connect_args": arguments})
-    store.fence_commits(storage.engine)
-    return storage

@@ -17,6 +17,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,14 @@ def create_study(
 
     Raises:
         UsageError: the name is not allowed.
-        StudyError: the name is taken.
+        StudyError: the name is taken, by a study of attentune or by one of Optuna.
         AttentuneError: as `resolve_request`.
     """
     store.studies.check_new(name)  # Before anything slow happens.
     warm_up()
+    with defer_interrupts():
+        from .optuna_tables import check_name_is_free
+    check_name_is_free(store, name)
     with defer_interrupts():
         from ...runners.devices import resolve_device
 
@@ -132,7 +136,7 @@ def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] =
         config, devices = run.config, _worker_devices(run)
         prepare_data(config.recipe)  # Workers only open prepared data.
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
-        study = OptunaStudy(config.keys, store, record.name)
+        study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
         proposer = Proposer(store, record, config, space, costs, study)
         pruner = make_pruner(config)
@@ -191,13 +195,19 @@ def confirm_study(
 def delete_study(store: Store, name: str) -> None:
     """Remove a study with its trials, checkpoints and weights, and Optuna's record of it.
 
+    An Optuna study of that name that attentune did not make is left alone. What an interrupted
+    removal has left is removed too.
+
     Raises:
         StudyError: it does not exist, or a process runs it.
     """
-    from .optuna_study import delete_optuna_study
+    from .optuna_tables import OptunaTables, remove_left_over, remove_study
 
-    store.delete_study(name)
-    delete_optuna_study(store, name)
+    tables = OptunaTables(store)
+    if any(record.name == name for record in store.studies.read_all()):
+        store.delete_study(name, partial(remove_study, tables, store, name))
+    elif not store.retry(partial(remove_left_over, tables, store, name)):
+        store.studies.get(name)  # Raises an error that names similar studies.
 
 
 def _worker_devices(run: StudyRun) -> list[str]:

@@ -1,55 +1,47 @@
-"""Opening a database: finding it, checking it, and beginning its transactions.
+"""Opening a database, and its transactions.
 
-A database is one SQLite file in WAL mode, or one PostgreSQL database. By default, SQLite's driver
-begins a transaction only before the first write, and never with IMMEDIATE. That is switched off,
-and every transaction begins here:
-
-    read      BEGIN             never blocks a writer and is never blocked by one
-    write     BEGIN IMMEDIATE   synchronous=NORMAL: survives a crash of the process
-    commit    BEGIN IMMEDIATE   synchronous=FULL: survives a loss of power, for results
+A database is one SQLite file (`sqlite_file`) or a PostgreSQL database (`postgresql_server`). Every
+transaction begins in `Database.begin`; one that begins inside another is part of it. What a lost
+connection has undone is repeated by `Database.retry`, which `retries_lost_connections` puts around
+every method of a repository.
 """
 
 from __future__ import annotations
 
+import inspect as python_inspect
+import logging
 import os
-import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    QueuePool,
-    create_engine,
-    event,
-    inspect,
-    make_url,
-    select,
-    text,
-)
+from sqlalchemy import URL, Connection, Engine, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...errors import StoreError, StudyError
+from .postgresql_server import PostgresqlServer, is_transient, reason_of
 from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
+from .sqlite_file import BUSY_SECONDS, DEFAULT, VARIABLE, SqliteFile, sqlite_url
 
-DEFAULT = "attentune.db"
-VARIABLE = "ATTENTUNE_DB"
-BUSY_SECONDS = 30
-ARTIFACTS = "attentune.artifacts"
+MAX_REPETITIONS = 20
+"""A transaction that was lost this often in a row is given up."""
 
+Backend = SqliteFile | PostgresqlServer
 Mode = Literal["read", "write", "commit"]
-_BEGIN = {
-    "read": ("BEGIN",),
-    "write": ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
-    "commit": ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
-}
+T = TypeVar("T")
+Repository = TypeVar("Repository", bound=type)
 _MIGRATION_LOCK = 0x61747475  # The key of an advisory lock on PostgreSQL: "attu" in ASCII.
+
+logger = logging.getLogger(__name__)
+
+
+class TransientError(StoreError):
+    """A transaction was undone through no fault of its own, and can be repeated."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +64,20 @@ class Database:
     """An open database; `Database.open` makes one.
 
     Attributes:
-        engine: its connections.
+        backend: the file or the server.
         url: with the password, if it has one.
-        shown: the database in messages, without password.
         read_only: whether it was opened for reading only.
         revision: of its schema: that of this version, or an older one of a database that was opened
             for reading only.
     """
 
-    def __init__(self, engine: Engine, url: URL, shown: str, *, read_only: bool) -> None:
-        self.engine, self.url, self.shown, self.read_only = engine, url, shown, read_only
+    def __init__(
+        self, backend: SqliteFile | PostgresqlServer, url: URL, *, read_only: bool
+    ) -> None:
+        self.backend, self.url, self.read_only = backend, url, read_only
         self.revision = HEAD
         self._fences: dict[int, Fence] = {}
+        self._current = _CurrentTransaction()
 
     @classmethod
     def open(
@@ -100,13 +94,12 @@ class Database:
             StoreError: the database cannot be opened; it says why, and what to do.
         """
         url = locate(target)
+        backend: Backend
         if url.drivername == "sqlite":
-            path = Path(str(url.database))
-            _check_file(path, create=create, read_only=read_only)
-            database = cls(_sqlite(path, read_only), url, str(path), read_only=read_only)
+            backend = SqliteFile(Path(str(url.database)), create=create, read_only=read_only)
         else:
-            shown = url.render_as_string(hide_password=True)
-            database = cls(_postgresql(url), url, shown, read_only=read_only)
+            backend = PostgresqlServer(url)
+        database = cls(backend, url, read_only=read_only)
         try:
             database._prepare(create=create)
         except BaseException:
@@ -114,22 +107,85 @@ class Database:
             raise
         return database
 
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine."""
+        return self.backend.engine
+
+    @property
+    def shown(self) -> str:
+        """The database in messages: a path, or a URL without password."""
+        return self.backend.shown
+
     @contextmanager
     def begin(self, mode: Mode) -> Iterator[Connection]:
         """A transaction, committed at the end and rolled back by an exception.
 
+        Inside another transaction of the same thread, it is a part of that one: both are committed
+        together, by the outer one, or not at all.
+
         Raises:
-            StoreError: the database failed, or was opened for reading only.
+            TransientError: the connection was lost, and nothing of the transaction took effect.
+            StoreError: the database failed, was opened for reading only, or its file is gone.
         """
         if self.read_only and mode != "read":
             raise StoreError(f"{self.shown} was opened for reading only.")
+        if self._current.connection is not None:
+            with self._current.part():
+                yield self._current.connection
+            return
+        if mode != "read":
+            self.backend.check_present()
+        with (
+            self.explained_errors(),
+            self._transaction(mode) as connection,
+            self._current.whole(connection),
+        ):
+            if mode != "read":
+                self._check_fences(connection)
+            yield connection
+
+    @contextmanager
+    def explained_errors(self) -> Iterator[None]:
+        """Raise a StoreError in place of an error of the driver, a TransientError if it is one."""
         try:
-            with self.engine.execution_options(attentune_mode=mode).begin() as connection:
-                if mode != "read":
-                    self._check_fences(connection)
-                yield connection
+            yield
         except DBAPIError as error:
-            raise StoreError(self._explain(error)) from error
+            transient = isinstance(self.backend, PostgresqlServer) and is_transient(error)
+            kind = TransientError if transient else StoreError
+            raise kind(self._explain(error)) from error
+
+    @contextmanager
+    def _transaction(self, mode: Mode) -> Iterator[Connection]:
+        """A transaction whose outcome is known at the end, even if the connection was lost."""
+        backend = self.backend
+        was_committed: Callable[[], bool] | None = None
+        with self.engine.execution_options(attentune_mode=mode).connect() as connection:
+            connection.begin()  # It is rolled back if the connection is closed before the commit.
+            if mode != "read" and isinstance(backend, PostgresqlServer):
+                was_committed = partial(backend.was_committed, backend.transaction_id(connection))
+            yield connection
+            try:
+                connection.commit()
+            except DBAPIError:
+                if was_committed is None or not was_committed():
+                    raise
+
+    def retry(self, function: Callable[[], T]) -> T:
+        """Call a function that makes a transaction; repeat it if the connection was lost.
+
+        Raises:
+            StoreError: the database failed, or stays away.
+        """
+        if isinstance(self.backend, SqliteFile) or self._current.connection is not None:
+            return function()
+        for _ in range(1 if self.read_only else MAX_REPETITIONS):
+            try:
+                return function()
+            except TransientError:
+                if not self.read_only:
+                    self.backend.wait()
+        return function()
 
     def set_fence(self, fence: Fence) -> None:
         """From now on, refuse every write once another process has taken over this lease.
@@ -142,10 +198,6 @@ class Database:
     def remove_fence(self, study_id: int) -> None:
         """Write without regard to the lease of this study, which this process is giving up."""
         self._fences.pop(study_id, None)
-
-    def fence_commits(self, engine: Engine) -> None:
-        """Let the fences refuse the commits of another engine of this database, Optuna's."""
-        event.listen(engine, "commit", self._check_fences)
 
     def _check_fences(self, connection: Connection) -> None:
         """Raise a StudyError if this process has lost a lease.
@@ -164,18 +216,15 @@ class Database:
     @property
     def has_one_clock(self) -> bool:
         """Whether all hosts read the same clock, that of a server."""
-        return self.url.drivername != "sqlite"
+        return isinstance(self.backend, PostgresqlServer)
 
     def clock(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock; on SQLite by the clock of this host."""
-        julian = "(julianday('now') - 2440587.5) * 86400.0"
-        epoch = "extract(epoch from clock_timestamp())"
-        expression = julian if self.url.drivername == "sqlite" else epoch
-        return float(connection.execute(text(f"select {expression}")).scalar_one())
+        return float(connection.execute(text(f"select {self.backend.clock}")).scalar_one())
 
     def close(self) -> None:
-        """Close every connection."""
-        self.engine.dispose()
+        """Close every connection; an SQLite database is then one file, complete in itself."""
+        self.backend.close()
 
     def _prepare(self, *, create: bool) -> None:
         with self.begin("read") as connection:
@@ -207,7 +256,7 @@ class Database:
         from alembic import command
         from alembic.config import Config
 
-        if self.url.drivername == "sqlite":
+        if isinstance(self.backend, SqliteFile):
             with self.engine.connect().execution_options(attentune_mode="none") as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         config = Config()
@@ -215,13 +264,19 @@ class Database:
             "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
         )
         with self.begin("commit") as connection:
-            if self.url.drivername != "sqlite":
+            if isinstance(self.backend, PostgresqlServer):
                 connection.execute(text(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            revision = _revision(connection)  # Another process may have been first.
+            if isinstance(self.backend, SqliteFile) and revision not in (None, HEAD):
+                copy = self.backend.back_up(str(revision))
+                logger.info(
+                    "%s is brought up to date; %s is a copy of it as it was", self.shown, copy.name
+                )
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
 
     def _explain(self, error: DBAPIError) -> str:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        reason = reason_of(error)
         lowered = reason.lower()
         if "locked" in lowered:
             return (
@@ -235,6 +290,60 @@ class Database:
         if "full" in lowered:
             return f"{self.shown} cannot be written, because the disk is full; free some space."
         return f"{self.shown} cannot be used: {reason}"
+
+
+class _CurrentTransaction(threading.local):
+    """The transaction of this thread.
+
+    Attributes:
+        connection: None outside a transaction.
+    """
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self._failure: BaseException | None = None
+
+    @contextmanager
+    def whole(self, connection: Connection) -> Iterator[None]:
+        """A transaction that begins and ends with the block."""
+        self.connection, self._failure = connection, None
+        try:
+            yield
+            if self._failure is not None:
+                raise self._failure  # A part was undone, so the rest must not be committed.
+        finally:
+            self.connection = None
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of the transaction; the whole fails if it raises."""
+        try:
+            yield
+        except BaseException as error:
+            self._failure = error
+            raise
+
+
+def retries_lost_connections(repository: Repository) -> Repository:
+    """Decorate a class that has a `_database`: its methods are repeated after a lost connection.
+
+    Every method makes one transaction, so that it can be repeated. Generators are left out, because
+    they have handed out rows already.
+    """
+    for name, method in list(vars(repository).items()):
+        is_public_method = python_inspect.isfunction(method) and not name.startswith("_")
+        if is_public_method and not python_inspect.isgeneratorfunction(method):
+            setattr(repository, name, _repeated(method))
+    return repository
+
+
+def _repeated(method: Callable[..., T]) -> Callable[..., T]:
+    @wraps(method)
+    def call(self: Any, *arguments: Any, **options: Any) -> T:
+        database: Database = self._database
+        return database.retry(lambda: method(self, *arguments, **options))
+
+    return call
 
 
 def insert_if_new(connection: Connection, row: type[Base], **values: Any) -> None:
@@ -259,7 +368,7 @@ def locate(target: str | Path | None) -> URL:
     """
     address = target if target is not None else os.environ.get(VARIABLE) or DEFAULT
     if isinstance(address, Path) or "://" not in address:
-        return _sqlite_url(Path(address))
+        return sqlite_url(Path(address))
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
@@ -274,7 +383,7 @@ def locate(target: str | Path | None) -> URL:
                 "a database in memory would be lost when the process ends; name a file, such as "
                 "attentune.db."
             )
-        return _sqlite_url(Path(url.database))
+        return sqlite_url(Path(url.database))
     if kind not in ("postgresql", "postgres"):
         raise StoreError(f"{kind} is not supported; use an SQLite path or a postgresql:// URL.")
     if not url.database:
@@ -283,86 +392,6 @@ def locate(target: str | Path | None) -> URL:
             "postgresql://user:password@host:5432/name."
         )
     return url.set(drivername="postgresql+psycopg")
-
-
-def _sqlite_url(path: Path) -> URL:
-    return URL.create("sqlite", database=str(path.expanduser().absolute()))
-
-
-def _check_file(path: Path, *, create: bool, read_only: bool) -> None:
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder; name a file in it, such as {path / DEFAULT}.")
-    if not path.parent.is_dir():
-        raise StoreError(f"the folder {path.parent} does not exist; make it first.")
-    if not path.exists():
-        if not create or read_only:
-            raise StoreError(
-                f"there is no database {path}; start a study with `attentune search`, or name "
-                f"the right file with --db or {VARIABLE}."
-            )
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise StoreError(f"the folder {path.parent} is not writable; choose another with --db.")
-        return
-    _check_content(path)
-    if read_only:
-        return
-    # SQLite writes its journal beside the file, so the folder must be writable too.
-    for needed in (path, path.parent):
-        if not os.access(needed, os.W_OK):
-            raise StoreError(
-                f"{needed} is not writable; change its permissions, or copy the database elsewhere."
-            )
-
-
-def _check_content(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}.") from None
-    if head not in (b"", b"SQLite format 3\0"):
-        raise StoreError(
-            f"{path} is no SQLite database; name another file with --db or {VARIABLE}."
-        )
-
-
-def _sqlite(path: Path, read_only: bool) -> Engine:
-    address = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
-    wal = path.with_name(path.name + "-wal")
-    if read_only and not wal.exists() and not os.access(path.parent, os.W_OK):
-        # Reading a WAL database creates files beside it, unless it is declared immutable.
-        address += "&immutable=1"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            address,
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA foreign_keys=ON")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("attentune_mode", "read")
-        for statement in _BEGIN.get(mode, ()):
-            connection.exec_driver_sql(statement)
-
-    return engine
-
-
-def _postgresql(url: URL) -> Engine:
-    try:
-        return create_engine(url, pool_pre_ping=True)
-    except ModuleNotFoundError:
-        raise StoreError(
-            "PostgreSQL needs a driver that is not installed; "
-            "run `pip install 'attentune[postgres]'`."
-        ) from None
 
 
 def _revision(connection: Connection) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from ...runners.results import EpochReport
 from ..records import EpochRecord
-from .connection import Database
+from .connection import Database, retries_lost_connections
 from .schema import EpochRow, TrialRow
 from .studies import Study, StudyRepository
 from .trial_queries import in_study_by_row_id, running_trial_id, with_role
@@ -28,6 +28,7 @@ _COLUMNS = (
 )
 
 
+@retries_lost_connections
 class EpochRepository:
     """The epochs of one database."""
 

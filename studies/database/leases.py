@@ -34,7 +34,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from ...errors import StudyError
 from ..records import Lease, StudyRecord
-from .connection import Database, Fence
+from .connection import Database, Fence, retries_lost_connections
 from .process_identity import ProcessIdentity
 from .schema import LeaseRow, StudyRow
 from .studies import Study, StudyRepository
@@ -67,6 +67,7 @@ class _Watch:
         return time.monotonic() - self.since
 
 
+@retries_lost_connections
 class LeaseRepository:
     """The leases of one database."""
 

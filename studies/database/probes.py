@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from ..records import digest_of
-from .connection import Database, insert_if_new
+from .connection import Database, insert_if_new, retries_lost_connections
 from .schema import ProbeRow
 
 
+@retries_lost_connections
 class ProbeRepository:
     """The measurements of one database.
 

@@ -8,25 +8,36 @@
         store.epochs.record(study, 0, report)
         store.trials.finish(study, 0, result)
 
-Optuna keeps its own tables in the same database (`store.url`), and this package never touches them.
+Optuna keeps its own tables in the same database, and this package never touches them; they are
+written in the transactions that `begin` makes.
 Results, failures and new studies are on the disk when their method returns. Epochs survive a crash
 of the process, but not always a loss of power. Every method takes a study by record or by name.
 """
 
 from __future__ import annotations
 
-import shutil
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
-from ...errors import StudyError
-from .connection import ARTIFACTS, Database
+from ...errors import StoreError, StudyError
+from ..records import StudyRecord
+from .artifacts import ArtifactFolders
+from .connection import Database, Mode
 from .epochs import EpochRepository
 from .leases import LeaseRepository
 from .probes import ProbeRepository
+from .sqlite_file import SqliteFile
 from .studies import Study, StudyRepository
 from .trials import TrialRepository
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class Store:
@@ -62,10 +73,13 @@ class Store:
         Raises:
             StoreError: the database cannot be opened; it says why, and what to do.
         """
-        return cls(Database.open(target, create=create, read_only=read_only))
+        store = cls(Database.open(target, create=create, read_only=read_only))
+        if not read_only:
+            store.artifact_folders.finish_removals(store.studies.read_all)
+        return store
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; an SQLite database is then one file, complete in itself."""
         self._database.close()
 
     def __enter__(self) -> Store:
@@ -74,14 +88,34 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def begin(self, mode: Mode) -> AbstractContextManager[Connection]:
+        """A transaction that holds all that is written in its block; see `Database.begin`.
+
+        Args:
+            mode: `commit` for what must survive a loss of power, else `write`.
+        """
+        return self._database.begin(mode)
+
+    def retry(self, function: Callable[[], T]) -> T:
+        """Call a function that makes one transaction; repeat it if its connection was lost."""
+        return self._database.retry(function)
+
+    def explained_errors(self) -> AbstractContextManager[None]:
+        """Raise a StoreError in place of an error of the driver."""
+        return self._database.explained_errors()
+
+    def optuna_engine(self) -> tuple[str, dict[str, Any]]:
+        """The URL and the engine's arguments with which Optuna opens the same database."""
+        backend = self._database.backend
+        if isinstance(backend, SqliteFile):
+            return "sqlite://", {"creator": backend.connect}
+        url = self.url.replace("{", "{{").replace("}", "}}")  # Optuna fills in a template.
+        return url, {"pool_pre_ping": True}
+
     @property
     def url(self) -> str:
-        """The SQLAlchemy URL, password included, for Optuna's `RDBStorage`."""
+        """The SQLAlchemy URL, password included."""
         return self._database.url.render_as_string(hide_password=False)
-
-    def fence_commits(self, engine: Engine) -> None:
-        """Let Optuna's engine commit only while this process holds its leases."""
-        self._database.fence_commits(engine)
 
     @property
     def name(self) -> str:
@@ -94,26 +128,85 @@ class Store:
 
         It is beside an SQLite file; for PostgreSQL it is in the working directory.
         """
-        if self._database.url.drivername == "sqlite":
-            return Path(str(self._database.url.database)).parent / ARTIFACTS
-        return Path.cwd() / ARTIFACTS
+        return self.artifact_folders.root
+
+    @property
+    def artifact_folders(self) -> ArtifactFolders:
+        """The folders of studies and trials in the folder of artifacts."""
+        backend = self._database.backend
+        return ArtifactFolders(backend.artifacts_parent, backend.name)
 
     def trial_folder(self, study: Study, number: int) -> Path:
-        """The folder of one trial's artifacts; it need not exist yet."""
-        return self.artifacts / self.studies.record_of(study).folder / f"trial-{number:05d}"
+        """The folder of one trial's artifacts; it need not exist yet.
 
-    def delete_study(self, name: str) -> None:
-        """Remove a study with its trials and artifacts. Optuna's tables are left to the caller.
+        Raises:
+            StoreError: the database names a folder that is not attentune's.
+        """
+        return self.artifact_folders.of_trial(self.studies.record_of(study), number)
+
+    def trial_file(self, study: Study, number: int, name: str) -> Path:
+        """A file of one trial's artifacts; it need not exist.
+
+        Args:
+            study: by record or name.
+            number: the trial's number in the study.
+            name: of the file, which must not come from the database.
+
+        Raises:
+            StoreError: the database names a folder that is not attentune's, or the file is a link.
+        """
+        return self.artifact_folders.file(self.studies.record_of(study), number, name)
+
+    def delete_study(self, name: str, remove_rest: Callable[[], None] | None = None) -> None:
+        """Remove a study with its trials and artifacts.
+
+        Its rows are removed in one transaction, and its folder afterwards. If this process dies in
+        between, the next one that opens the database for writing deletes the folder.
+
+        Args:
+            name: of the study.
+            remove_rest: called first in the same transaction, to remove Optuna's part.
 
         Raises:
             StudyError: there is no such study, or it is being run.
         """
-        study = self.studies.get(name)
+        study, folders = self.studies.get(name), self.artifact_folders
+        self._check_not_running(study)
+        removes_folder = self._may_remove_folder(study)
+        if removes_folder:
+            folders.announce_removal(study)
+
+        def remove() -> None:
+            with self.begin("commit"):
+                self._check_not_running(study)
+                if remove_rest is not None:
+                    remove_rest()
+                self.studies.delete(study)
+
+        self.retry(remove)
+        if removes_folder:
+            folders.remove(study)
+
+    def _check_not_running(self, study: StudyRecord) -> None:
         holder = self.leases.holder(study)
         if holder is not None:
             raise StudyError(
-                f"the study {name!r} is being run by process {holder.pid} on {holder.host}; "
+                f"the study {study.name!r} is being run by process {holder.pid} on {holder.host}; "
                 f"stop that process first."
             )
-        self.studies.delete(study)
-        shutil.rmtree(self.artifacts / study.folder, ignore_errors=True)
+
+    def _may_remove_folder(self, study: StudyRecord) -> bool:
+        """Whether the folder of a study is its own; otherwise, why it is kept is logged."""
+        try:
+            self.artifact_folders.of_study(study)
+        except StoreError as error:
+            logger.warning("the study is removed, and no folder: %s", error)
+            return False
+        copies = self._database.backend.databases_beside(study.folder)
+        if copies:
+            logger.warning(
+                "the weights of %r are kept, because %s holds the study too",
+                study.name,
+                " and ".join(copies),
+            )
+        return not copies

@@ -15,7 +15,7 @@ from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
 from ..records import CONFIRM, STATES, State, StudyRecord, StudySummary, check_study_name
 from ..stored_config import StoredConfig
-from .connection import Database
+from .connection import Database, retries_lost_connections
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, StudyRow, TrialRow
 
 Study = StudyRecord | str
@@ -34,6 +34,7 @@ _COLUMNS = (
 )
 
 
+@retries_lost_connections
 class StudyRepository:
     """The studies of one database."""
 
@@ -178,6 +179,9 @@ class StudyRepository:
         """
         record = self.record_of(study)
         with self._database.begin("commit") as connection:
+            # On PostgreSQL, a coordinator that takes its lease now waits, and finds it removed.
+            lock = select(StudyRow.id).where(StudyRow.id == record.id).with_for_update()
+            connection.execute(lock)
             connection.execute(delete(StudyRow).where(StudyRow.id == record.id))
             used = select(TrialRow.architecture_key)
             connection.execute(delete(ArchitectureRow).where(ArchitectureRow.key.not_in(used)))

@@ -31,7 +31,7 @@ from ..records import (
     clean_facts,
     digest_of,
 )
-from .connection import Database, insert_if_new
+from .connection import Database, TransientError, insert_if_new, retries_lost_connections
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
 from .trial_queries import (
@@ -49,6 +49,7 @@ MAX_ROWS_PER_PART = 4000
 """Rows that are fetched at once; fetching tens of thousands at once is slower."""
 
 
+@retries_lost_connections
 class TrialRepository:
     """The trials of one database, with what was rejected before training."""
 
@@ -89,7 +90,7 @@ class TrialRepository:
             with self._database.begin("write") as connection:
                 _start(connection, record, number, architecture, costs, **values)
         except StoreError as error:
-            if not isinstance(error.__cause__, IntegrityError):
+            if isinstance(error, TransientError) or not isinstance(error.__cause__, IntegrityError):
                 raise
             raise StudyError(
                 f"trial {number} of {record.name!r} cannot start: its number is taken, or "

@@ -189,7 +189,7 @@ class Bench:
         run = self._study_run(name)
         config = run.config
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
-        study = OptunaStudy(config.keys, self.store, name)
+        study = OptunaStudy(config.keys, self.store, run.record)
         space = bind_space(config.space, costs.site_map)
         return Proposer(self.store, run.record, config, space, costs, study)
 

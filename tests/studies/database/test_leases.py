@@ -216,20 +216,6 @@ def test_a_coordinator_that_was_taken_over_writes_nothing_more(
     assert store.epochs.read(study) == store.trials.read_rejections(study) == []
 
 
-def test_optuna_is_fenced_too(store: Store, study: StudyRecord, lost: Lease) -> None:
-    optuna = pytest.importorskip("optuna")
-    storage = optuna.storages.RDBStorage(store.url)
-    optuna_study = optuna.create_study(storage=storage, study_name="first")
-    store.fence_commits(storage.engine)
-    with pytest.raises(StudyError, match=TAKEN_OVER):
-        optuna_study.ask()
-    store.leases.remove_fence(lost)
-    assert optuna_study.trials == []
-    assert optuna_study.ask().number == 0
-    storage.remove_session()
-    storage.engine.dispose()
-
-
 def test_a_stopped_process_that_continues_after_it_was_taken_over_has_no_effect(
     store: Store, study: StudyRecord, target: str, epoch: Callable[..., EpochReport]
 ) -> None:

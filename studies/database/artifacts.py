@@ -1,0 +1,129 @@
+"""The folder of artifacts: checkpoints and weights, in one folder per study and trial.
+
+    attentune.artifacts/
+        study-0123abcd/             `StudyRecord.folder`, random
+            trial-00007/            `TrialRecord.number`
+        study-0123abcd.removed      the study is being removed from the database that it names
+
+A database may come from somebody else, so what it says is checked before it becomes a path: only
+names of this form are accepted, and a path that leads out of the folder is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ...errors import StoreError
+from ...files import atomic_write
+from ..records import StudyRecord
+
+ARTIFACTS = "attentune.artifacts"
+_STUDY_FOLDER = re.compile(r"study-[0-9a-f]{8}", re.ASCII)
+_REMOVED = ".removed"
+
+
+class ArtifactFolders:
+    """The folders of the studies of a database."""
+
+    def __init__(self, parent: Path, database: str) -> None:
+        """Know the folder; it need not exist yet.
+
+        Args:
+            parent: the folder in which it is.
+            database: identifies the database, because several may keep their artifacts here.
+        """
+        self.root, self._database = parent / ARTIFACTS, database
+
+    def of_study(self, study: StudyRecord) -> Path:
+        """The folder of a study; it need not exist yet.
+
+        Raises:
+            StoreError: the record names a folder that attentune did not make, or a link leads out
+                of the folder of artifacts.
+        """
+        if not isinstance(study.folder, str) or not _STUDY_FOLDER.fullmatch(study.folder):
+            raise StoreError(
+                f"the database names {study.folder!r} as the folder of the study {study.name!r}, "
+                "which is no folder that attentune makes; nothing is read or written there."
+            )
+        return self._inside(self.root / study.folder)
+
+    def of_trial(self, study: StudyRecord, number: int) -> Path:
+        """The folder of a trial; it need not exist yet. Raises as `of_study`."""
+        if not isinstance(number, int) or number < 0:
+            raise StoreError(f"{number!r} is no number of a trial of {study.name!r}.")
+        return self._inside(self.of_study(study) / f"trial-{number:05d}")
+
+    def file(self, study: StudyRecord, number: int, name: str) -> Path:
+        """A file of a trial; it need not exist.
+
+        Args:
+            study: the trial's study.
+            number: the trial's number.
+            name: a name that is a constant of this program.
+
+        Raises:
+            StoreError: as `of_study`.
+        """
+        return self._inside(self.of_trial(study, number) / name)
+
+    def _inside(self, path: Path) -> Path:
+        """The path itself, if neither it nor a folder on the way to it is a link."""
+        expected = self.root.resolve().joinpath(*path.relative_to(self.root).parts)
+        try:
+            leads_elsewhere = path.resolve() != expected
+        except (OSError, RuntimeError):  # a loop of links
+            leads_elsewhere = True
+        if leads_elsewhere:
+            raise StoreError(
+                f"{path} is a link, or inside one; attentune only uses files that are in "
+                f"{self.root} themselves."
+            )
+        return path
+
+    def announce_removal(self, study: StudyRecord) -> None:
+        """Record that a study is about to be removed, so that a later command can finish it."""
+        if self.of_study(study).is_dir():
+            with atomic_write(self._marker(study.folder)) as draft:
+                draft.write_text(self._database, "utf-8")
+
+    def remove(self, study: StudyRecord) -> None:
+        """Delete the folder of a study that has been removed from the database."""
+        self.of_study(study)
+        self._delete(study.folder)
+
+    def finish_removals(self, read_studies: Callable[[], Iterable[StudyRecord]]) -> None:
+        """Delete the folders of studies whose removal was interrupted.
+
+        Args:
+            read_studies: reads the studies of the database, if that is necessary. If one of them
+                was announced for removal, the removal did not take place.
+        """
+        markers = [m for m in self.root.glob(f"study-*{_REMOVED}") if self._is_ours(m)]
+        folders_in_use = {study.folder for study in read_studies()} if markers else set()
+        for marker in markers:
+            folder = marker.name.removesuffix(_REMOVED)
+            if not _STUDY_FOLDER.fullmatch(folder):
+                continue
+            if folder in folders_in_use:
+                marker.unlink(missing_ok=True)
+            else:
+                self._delete(folder)
+
+    def _delete(self, folder: str) -> None:
+        # A link is not followed: rmtree refuses one, and removes those inside as links.
+        shutil.rmtree(self.root / folder, ignore_errors=True)
+        if not (self.root / folder).exists():
+            self._marker(folder).unlink(missing_ok=True)
+
+    def _marker(self, folder: str) -> Path:
+        return self.root / f"{folder}{_REMOVED}"
+
+    def _is_ours(self, marker: Path) -> bool:
+        try:
+            return marker.read_text("utf-8") == self._database
+        except (OSError, ValueError):
+            return False

@@ -1,0 +1,270 @@
+"""An SQLite database: its file, its journal mode, and what is beside it.
+
+By default, SQLite's driver begins a transaction only before the first write, and never with
+IMMEDIATE. That is switched off, and every transaction begins here:
+
+    read      BEGIN             never blocks a writer and is never blocked by one
+    write     BEGIN IMMEDIATE   synchronous=NORMAL: survives a crash of the process
+    commit    BEGIN IMMEDIATE   synchronous=FULL: survives a loss of power, for results
+
+In WAL mode, changes are first written to a second file, `NAME-wal`. When the database is closed,
+they are moved to the database itself, so that the database is one file that can be copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, QueuePool, create_engine, event
+
+from ...errors import StoreError
+from ...files import atomic_write
+
+DEFAULT = "attentune.db"
+VARIABLE = "ATTENTUNE_DB"
+BUSY_SECONDS = 30
+CLOSING_BUSY_SECONDS = 5
+"""How long closing a database waits for readers of older states of it."""
+
+_BEGIN = {
+    "read": ("BEGIN",),
+    "write": ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
+    "commit": ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
+}
+BACKUP_SUFFIX = ".backup"
+_MAGIC = b"SQLite format 3\0"
+
+
+def sqlite_url(path: Path) -> URL:
+    """The URL of a database file. A symbolic link stands for the file that it leads to.
+
+    SQLite keeps its journal beside the file itself, so the artifacts are kept there too.
+
+    Raises:
+        StoreError: the path cannot be that of a file.
+    """
+    try:
+        return URL.create("sqlite", database=str(path.expanduser().resolve()))
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null character
+        raise StoreError(f"{str(path)!r} cannot be the path of a database: {error}.") from None
+
+
+class SqliteFile:
+    """A database in one file.
+
+    Attributes:
+        engine: opens connections, and begins transactions as described above.
+        name: identifies the database among those beside it.
+        shown: the database in messages.
+        artifacts_parent: the folder that holds the folder of artifacts.
+        clock: an SQL expression for seconds since 1970.
+    """
+
+    clock = "(julianday('now') - 2440587.5) * 86400.0"
+
+    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
+        """Check the file and make an engine for it.
+
+        Args:
+            path: of the file.
+            create: whether the file may be missing.
+            read_only: whether statements that write are refused.
+
+        Raises:
+            StoreError: the file cannot be used; it says why, and what to do.
+        """
+        _check_file(path, create=create, read_only=read_only)
+        self.path, self.read_only, self._may_create = path, read_only, create
+        self.name, self.shown, self.artifacts_parent = path.name, str(path), path.parent
+        self._identity: tuple[int, int] | None = None
+        self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
+        event.listen(self.engine, "begin", _begin)
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection of the driver, without the driver's own transactions."""
+        connection = sqlite3.connect(
+            self._address(),
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys=ON")
+        if self.read_only:
+            connection.execute("PRAGMA query_only=ON")
+        if self._identity is None:
+            self._identity = self._present_identity()
+        return connection
+
+    def _address(self) -> str:
+        """The URI that SQLite opens.
+
+        A connection that may not write leaves the journal behind when it is closed, so a reader
+        that may write to the file opens it as a writer does; `query_only` refuses its changes.
+        """
+        address = f"file:{quote(str(self.path))}?mode="
+        if not self.read_only:
+            # A file that has been open and is gone must not be replaced by an empty one.
+            return (
+                f"{address}rwc" if self._may_create and self._identity is None else f"{address}rw"
+            )
+        if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK):
+            return f"{address}rw"
+        if self._wal.exists() or os.access(self.path.parent, os.W_OK):
+            return f"{address}ro"
+        # Reading a WAL database creates files beside it, unless it is declared immutable.
+        return f"{address}ro&immutable=1"
+
+    @property
+    def _wal(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _present_identity(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    @property
+    def present(self) -> bool:
+        """Whether the path still leads to the file that was opened."""
+        return self._identity is None or self._present_identity() == self._identity
+
+    def check_present(self) -> None:
+        """Check that the file is where it was.
+
+        SQLite would go on writing to a file that was deleted, renamed or replaced.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if not self.present:
+            what = "replaced by another file" if self.path.exists() else "removed or moved"
+            raise StoreError(
+                f"{self.shown} was {what} while it was in use; put it back, with its artifacts "
+                "beside it, then continue with `attentune resume`."
+            )
+
+    def databases_beside(self, folder: str) -> list[str]:
+        """The names of other databases in this folder that hold the study of a folder.
+
+        They are copies of this one, and use the same artifacts. The backups before a migration do
+        not count.
+        """
+        names = []
+        for path in sorted(self.path.parent.iterdir()):
+            if path == self.path or path.suffix == BACKUP_SUFFIX or not _is_sqlite(path):
+                continue
+            address = f"file:{quote(str(path))}?mode=ro&immutable=1"
+            query = "SELECT 1 FROM attentune_studies WHERE folder = ?"
+            with (
+                contextlib.suppress(sqlite3.Error),
+                closing(sqlite3.connect(address, uri=True)) as connection,
+            ):
+                if connection.execute(query, (folder,)).fetchone():
+                    names.append(path.name)
+        return names
+
+    def size(self) -> int:
+        """Bytes of the database and of what has not been moved into it yet."""
+        return sum(file.stat().st_size for file in (self.path, self._wal) if file.exists())
+
+    def close(self) -> None:
+        """Close every connection; the database is then complete in its one file.
+
+        If another process has it open, its journal stays, but everything is in the file as well,
+        unless that process reads an older state for longer than `CLOSING_BUSY_SECONDS`.
+        """
+        self.engine.dispose()
+        if self.read_only or not self.present or not self._wal.exists():
+            return
+        # If it fails, nothing is lost: the journal stays, and the next command moves its content.
+        with contextlib.suppress(sqlite3.Error), closing(self.connect()) as connection:
+            connection.execute(f"PRAGMA busy_timeout={1000 * CLOSING_BUSY_SECONDS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def compact(self) -> None:
+        """Give the space of removed studies back to the file system."""
+        with closing(self.connect()) as connection:
+            connection.execute("VACUUM")
+
+    def back_up(self, revision: str) -> Path:
+        """Copy the database to a new file beside it, named after the revision of its tables."""
+        copies = (
+            self.path.with_name(f"{self.path.name}.{revision}{number}{BACKUP_SUFFIX}")
+            for number in ("", *(f"-{count}" for count in range(2, 1000)))
+        )
+        copy = next(path for path in copies if not path.exists())
+        with (
+            atomic_write(copy) as draft,
+            closing(self.connect()) as source,
+            closing(sqlite3.connect(draft)) as target,
+        ):
+            source.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")
+        return copy
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("attentune_mode", "read")
+    for statement in _BEGIN.get(mode, ()):
+        connection.exec_driver_sql(statement)
+
+
+def _check_file(path: Path, *, create: bool, read_only: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it, such as {path / DEFAULT}.")
+    if path.exists() and not path.is_file():
+        raise StoreError(
+            f"{path} is not a regular file; name another file with --db or {VARIABLE}."
+        )
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist; make it first.")
+    if not path.exists():
+        if not create or read_only:
+            raise StoreError(
+                f"there is no database {path}; start a study with `attentune search`, or name "
+                f"the right file with --db or {VARIABLE}."
+            )
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise StoreError(f"the folder {path.parent} is not writable; choose another with --db.")
+        return
+    _check_content(path)
+    if read_only:
+        return
+    # SQLite writes its journal beside the file, so the folder must be writable too.
+    for needed in (path, path.parent):
+        if not os.access(needed, os.W_OK):
+            raise StoreError(
+                f"{needed} is not writable; change its permissions, or copy the database elsewhere."
+            )
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file is an SQLite database; False if it cannot be read."""
+    try:
+        return path.is_file() and _head(path) == _MAGIC
+    except OSError:
+        return False
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))
+
+
+def _check_content(path: Path) -> None:
+    try:
+        head = _head(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}.") from None
+    if head not in (b"", _MAGIC):
+        raise StoreError(
+            f"{path} is no SQLite database; name another file with --db or {VARIABLE}."
+        )
