@@ -49,7 +49,11 @@ class Address:
     @classmethod
     def from_query(cls, query: str | None) -> Address:
         """Read a query string; what cannot be read keeps its default."""
-        values = {key: last for key, (*_, last) in parse_qs((query or "").lstrip("?")).items()}
+        values = {
+            key: last
+            for key, (*_, last) in parse_qs((query or "").lstrip("?")).items()
+            if "\x00" not in last  # PostgreSQL takes no text with this character.
+        }
         state: dict[str, Any] = {n: values[n] for n in ("study", "cost", "third") if n in values}
         state["log"] = values.get("log") == "1"
         if values.get("colour") in COLOURINGS:

@@ -8,7 +8,7 @@ study has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,15 @@ from dash import (
 )
 from dash.exceptions import PreventUpdate
 
+from ...errors import AttentuneError
 from ..database.store import Store
+from ..figures.base import escape_html
 from ..figures.themes import LIGHT
 from .address import Address
-from .components import Component
-from .context import PageContext, StudyStates, study_names
+from .cache import ComputationError
+from .components import Component, waiting_figure
+from .context import MAX_COMPARED, PageContext, StudyStates, study_names
+from .guarded_dash import PROBLEM_ID, GuardedDash
 from .pages import attention_maps, compare, confirmation, effects, history, pareto
 from .pages.trial_card import trial_card
 
@@ -95,10 +99,17 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "conclusion": confirmation.conclusion_text,
 }
 
+SLOT_NAMES: dict[str, Collection[str]] = {
+    "figure": {*FIGURES, *(f"{compare.FIGURE_PREFIX}{i}" for i in range(MAX_COMPARED + 1))},
+    "text": TEXTS,
+}
+SLOT_NAMES["graph"] = SLOT_NAMES["figure"]
+"""The names that a slot of each kind may have."""
+
 
 def make_app(store: Store, first: str | None = None) -> Dash:
     """The application for an open database; `first` is the study that it shows first."""
-    app = Dash(
+    app = GuardedDash(
         __name__,
         assets_folder=str(Path(__file__).parent / "assets"),
         title="attentune",
@@ -106,6 +117,7 @@ def make_app(store: Store, first: str | None = None) -> Dash:
         serve_locally=True,
         suppress_callback_exceptions=True,
         compress=False,
+        slot_names=SLOT_NAMES,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout
@@ -139,6 +151,7 @@ def _layout() -> Component:
             dcc.Store(id="theme"),
             dcc.Store(id="written"),
             header,
+            html.P(id=PROBLEM_ID, className="problem", role="alert"),
             html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
             html.Div(id="controls"),
             html.Div(
@@ -166,10 +179,13 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
         State("status", "children"),
     )
     def refresh(_: int, query: str, shown_version: str, shown_line: str) -> Any:
-        state = states.get(Address.from_query(query).study)
-        if state is None:
-            return no_update if shown_version == "none" else "none", no_update
-        version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+        try:
+            state = states.get(Address.from_query(query).study)
+            if state is None:
+                return no_update if shown_version == "none" else "none", no_update
+            version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+        except AttentuneError as error:  # Shown until the database can be read again.
+            version, line = shown_version, str(error)
         return (
             no_update if version == shown_version else version,
             no_update if line == shown_line else line,
@@ -227,6 +243,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("page", "children"),
+        Output(PROBLEM_ID, "children"),
         Input("url", "pathname"),
         Input("study", "data"),
         Input("compared", "data"),
@@ -237,8 +254,8 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         if study is None:
             raise PreventUpdate
         if not study:
-            return _missing_study(states, Address.from_query(query).study)
-        return PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name))
+            return _missing_study(states, Address.from_query(query).study), None
+        return PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name)), None
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("controls", "children"),
@@ -286,7 +303,10 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
         context = states.context(query, theme)
         if name.startswith(compare.FIGURE_PREFIX):
             return compare.study_figure(context, int(name.removeprefix(compare.FIGURE_PREFIX)))
-        return FIGURES[name](context)
+        try:
+            return FIGURES[name](context)
+        except ComputationError as error:
+            return waiting_figure(context.theme, escape_html(str(error)))
 
     @app.callback(Output({"slot": "text", "name": MATCH}, "children"), *inputs)  # type: ignore[untyped-decorator, unused-ignore]
     def text(_: str, query: str, theme: str) -> Component:

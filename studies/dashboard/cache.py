@@ -6,6 +6,7 @@ it, or, if that takes long, a thread does while the caller gets the previous val
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -25,8 +26,19 @@ as it took, because a running search needs the cores."""
 TrialStates = Literal["complete", "ended", "any"]
 """Which trials a value follows from: complete ones, ones that have ended, or all."""
 
+logger = logging.getLogger(__name__)
+
 _Entry = tuple[int, Any]
 _NO_ENTRY: _Entry = (-1, None)
+
+
+class ComputationError(Exception):
+    """A value could not be computed in the background; the log has the reason."""
+
+
+def describe_fault(error: Exception) -> str:
+    """What a page shows of an exception that nobody expected."""
+    return f"{type(error).__name__}: {error}. The terminal of the dashboard has the details."
 
 
 class VersionedCache:
@@ -82,11 +94,15 @@ class VersionedCache:
             name: of the value.
             compute: makes the value; called in a thread, without the lock.
             depends_on: the trials that the value follows from.
+
+        Raises:
+            ComputationError: `compute` raised an exception. It is called again when the trials have
+                changed.
         """
         with self.lock:
-            version, value = self._entries.get(name, _NO_ENTRY)
+            version = self._entries.get(name, _NO_ENTRY)[0]
             if version == self.versions[depends_on] or name in self._computing:
-                return value  # type: ignore[no-any-return]
+                return self._computed(name)  # type: ignore[no-any-return]
             self._computing.add(name)
             pause = self._paused_until.get(name, 0.0) - time.monotonic()
         arguments = (name, depends_on, pause, compute)
@@ -95,7 +111,13 @@ class VersionedCache:
         if version < 0:
             thread.join(timeout=FIRST_WAIT_SECONDS)
         with self.lock:
-            return self._entries.get(name, _NO_ENTRY)[1]  # type: ignore[no-any-return]
+            return self._computed(name)  # type: ignore[no-any-return]
+
+    def _computed(self, name: Hashable) -> Any:
+        value = self._entries.get(name, _NO_ENTRY)[1]
+        if isinstance(value, ComputationError):
+            raise ComputationError(*value.args)  # A new one, since each collects a traceback.
+        return value
 
     def _compute(
         self, name: Hashable, depends_on: TrialStates, pause: float, compute: Callable[[], Any]
@@ -105,7 +127,11 @@ class VersionedCache:
         try:
             with self.lock:
                 version = self.versions[depends_on]
-            value = compute()
+            try:
+                value = compute()
+            except Exception as error:
+                logger.exception("cannot compute %s", name)
+                value = ComputationError(f"Cannot compute this: {describe_fault(error)}")
             with self.lock:
                 self._keep(name, version, value)
                 self.delivered += 1

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from ..figures.base import show_message, styled_figure
+from ..figures.browser import PLOTLY_CONFIG
 from ..figures.themes import Theme
 from ..records import recorded_architecture
 from ..text import formatting
@@ -21,9 +22,8 @@ from ..text import formatting
 Component = Any
 """A Dash component, a text, a list of them, or None."""
 GRAPH_CONFIG = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d", "toImage"],
+    **PLOTLY_CONFIG,
+    "modeBarButtonsToRemove": [*PLOTLY_CONFIG["modeBarButtonsToRemove"], "toImage"],
 }
 COMPUTING = "Computing …"
 

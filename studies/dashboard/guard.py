@@ -1,9 +1,10 @@
-"""Who may use the dashboard: host names, a token, and security headers.
+"""Who may use the dashboard: the size of a request, host names, a token, and security headers.
 
 By default the server listens on the loopback interface. A page of another origin could still make
 a browser send requests there under its own host name (DNS rebinding), so the Host header must be a
 known one. On any other interface, everybody who can reach it could read the studies, so a token is
-required: once in the address, then in a cookie.
+required: once in the address, then in a cookie. Browsers send a cookie to all ports of a host, so
+its name contains the port: two dashboards on one host keep a cookie each.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable, Iterable
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-COOKIE = "attentune"
+MAX_BODY_BYTES = 2**20
+"""Of a request. The largest one that the pages send has a few thousand."""
+MAX_PORT_DIGITS = 5
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -51,32 +53,54 @@ class Guard:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request."""
-        if self.hosts and host_of(environ) not in self.hosts:
-            return _refuse(start_response, "This dashboard is not served under that host name.")
-        if self.token:
-            query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-            if _equal(query.get("token", [""])[-1], self.token):
-                query.pop("token")
-                return self._redirect(environ, start_response, urlencode(query, doseq=True))
-            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-            if cookie is None or not _equal(cookie.value, self.token):
-                return _refuse(
-                    start_response,
-                    "Open the address that the command printed; it contains the token.",
-                )
+        refusal = self._refusal(environ)
+        if refusal is not None:
+            status, reason = refusal
+            headers = [("Content-Type", "text/plain; charset=utf-8"), *self.headers]
+            start_response(status, headers)
+            return [f"{reason}\n".encode()]
+        if self._has_token_in_address(environ):
+            return self._redirect(environ, start_response)
 
         def start_with_headers(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, [*headers, *self.headers], *rest)
 
         return self.inner(environ, start_with_headers)
 
-    def _redirect(
-        self, environ: Environ, start_response: StartResponse, query: str
-    ) -> Iterable[bytes]:
+    def _refusal(self, environ: Environ) -> tuple[str, str] | None:
+        """The status and the reason with which a request is refused; None if it is not."""
+        length = str(environ.get("CONTENT_LENGTH") or "0")
+        if not (length.isascii() and length.isdecimal()):
+            return "400 Bad Request", "The length of the request is not a number."
+        if len(length.lstrip("0")) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+            return "413 Content Too Large", f"A request may have {MAX_BODY_BYTES} bytes."
+        if not str(environ.get("QUERY_STRING", "")).isascii():
+            return "400 Bad Request", "The address contains characters that have to be encoded."
+        if self.hosts and host_of(environ) not in self.hosts:
+            return "403 Forbidden", "This dashboard is not served under that host name."
+        if self.token and not (
+            self._has_token_in_address(environ)
+            or _equal(_cookie(environ, cookie_name(environ)), self.token)
+        ):
+            return (
+                "403 Forbidden",
+                "Open the address that the command printed; it contains the token.",
+            )
+        return None
+
+    def _has_token_in_address(self, environ: Environ) -> bool:
+        return bool(self.token) and _equal(_query(environ).get("token", [""])[-1], self.token or "")
+
+    def _redirect(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Store the token in a cookie, and remove it from the address."""
-        target = environ.get("PATH_INFO", "/") + (f"?{query}" if query else "")
-        target = "/" + target.lstrip("/")  # "//host" would redirect to another host.
-        cookie = f"{COOKIE}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+        query = _query(environ)
+        query.pop("token")
+        # "//host" and "/\\host" would redirect to another host; a line break would end the header.
+        path = "/" + environ.get("PATH_INFO", "/").lstrip("/")
+        target = quote(path, encoding="latin-1") + (
+            f"?{urlencode(query, doseq=True)}" if query else ""
+        )
+        cookie = f"{cookie_name(environ)}={self.token}; Path=/; HttpOnly; SameSite=Strict"
         start_response(
             "303 See Other", [("Location", target), ("Set-Cookie", cookie), *self.headers]
         )
@@ -91,10 +115,28 @@ def host_of(environ: Environ) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
+def cookie_name(environ: Environ) -> str:
+    """The name of the cookie that holds the token: it contains the port that the browser uses."""
+    port = str(environ.get("HTTP_HOST", "")).strip().rpartition(":")[2]
+    if not (port.isascii() and port.isdecimal() and len(port) <= MAX_PORT_DIGITS):
+        port = str(environ.get("SERVER_PORT", ""))
+    return f"attentune-{port}"
+
+
+def _cookie(environ: Environ, name: str) -> str:
+    """The value of a cookie; empty if there is none.
+
+    `http.cookies` ends at the first cookie that it cannot read, and other servers of the same host
+    may have set any.
+    """
+    pairs = (text.partition("=") for text in str(environ.get("HTTP_COOKIE", "")).split(";"))
+    values = {key.strip(): value.strip() for key, _, value in pairs}
+    return values.get(name, "")
+
+
+def _query(environ: Environ) -> dict[str, list[str]]:
+    return parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+
+
 def _equal(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode(), right.encode())
-
-
-def _refuse(start_response: StartResponse, reason: str) -> Iterable[bytes]:
-    start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-    return [f"{reason}\n".encode()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ from ..outputs.attention_maps import (
     request_for_baseline,
     request_for_trial,
 )
-from .cache import VersionedCache
+from .cache import VersionedCache, describe_fault
 from .live_trials import LiveTrials
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class InspectedTrials:
             baseline = None if request is None else fetch_attention_maps(request)
         except AttentuneError as error:
             problem = str(error)
+        except Exception as error:
+            logger.exception("cannot inspect trial %s", number)
+            problem = f"Cannot inspect this trial: {describe_fault(error)}"
         with self._cache.lock:
             self._inspected[number] = InspectedTrial(maps, baseline, problem)
             self._computing.discard(number)

@@ -6,12 +6,15 @@ import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import UsageError
 from ..database.store import Store
-from .guard import LOOPBACK, Application, Guard, new_token
+from .guard import LOOPBACK, MAX_BODY_BYTES, Application, Guard, new_token
 
 THREADS = 8
+MAX_HEADER_BYTES = 2**16
+"""Of a request's first line and headers. An address with all filters set has a few thousand."""
 GARBAGE_THRESHOLD = 100_000
 """New objects after which Python collects garbage; its default is 700.
 
@@ -42,9 +45,34 @@ def application(
     policy = (
         f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; "
-        "frame-ancestors 'none'"
+        "form-action 'none'; frame-ancestors 'none'"
     )
     return Guard(app.server, hosts, token, policy)
+
+
+def make_server(guarded: Application, host: str, port: int) -> Any:
+    """A server that listens, and that refuses a large request before it has read it.
+
+    Args:
+        guarded: the application.
+        host: the interface to listen on.
+        port: 0: any free port.
+
+    Raises:
+        OSError: the port is taken.
+        ValueError: there is no such interface.
+    """
+    from waitress import create_server
+
+    return create_server(
+        guarded,
+        host=host,
+        port=port,
+        threads=THREADS,
+        ident="",
+        max_request_body_size=MAX_BODY_BYTES + 1,  # The first size that is refused.
+        max_request_header_size=MAX_HEADER_BYTES,
+    )
 
 
 def serve(
@@ -68,9 +96,7 @@ def serve(
         StudyError: there is no such study.
         UsageError: the port is taken, or there is no such interface.
     """
-    gc.set_threshold(GARBAGE_THRESHOLD)  # Before the imports below, which make many objects.
-    from waitress import create_server
-
+    gc.set_threshold(GARBAGE_THRESHOLD)  # Before the modules are imported.
     with Store.open(database, read_only=True) as store:
         if study is not None:
             store.studies.get(study)
@@ -78,7 +104,7 @@ def serve(
         token = None if local else new_token()
         guarded = application(store, study, hosts=LOOPBACK if local else (), token=token)
         try:
-            server = create_server(guarded, host=host, port=port, threads=THREADS, ident="")
+            server = make_server(guarded, host, port)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot listen on {host}:{port} ({error}); choose another with --port or --host"

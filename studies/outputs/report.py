@@ -26,6 +26,7 @@ from ..analysis.analyse import analyse, group_failures
 from ..analysis.confirmation import analyse_confirmation
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
+from ..figures.browser import PLOTLY_CONFIG, without_addresses
 from ..figures.themes import DARK, LIGHT
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
@@ -110,7 +111,8 @@ def render(store: Store, study: StudyRecord) -> str:
         config=json.dumps(study.config.json, indent=2, ensure_ascii=False, default=str),
         version=__version__,
         written=datetime.now(UTC),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(without_addresses(get_plotlyjs())),
+        plotly_config=_script_json(dict(PLOTLY_CONFIG)),
         plots=_script_json({figure.name: figure.plots for figure in figures}),
     )
 

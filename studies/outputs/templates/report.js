@@ -3,12 +3,8 @@
   var plots = JSON.parse(document.getElementById("plots").textContent);
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
-  var settings = {
-    responsive: true,
-    displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
-    toImageButtonOptions: { format: "svg" }
-  };
+  var settings = JSON.parse(document.getElementById("plotly-config").textContent);
+  settings.toImageButtonOptions = { format: "svg" };
 
   function currentTheme() { return dark.matches && !printing ? "dark" : "light"; }
 

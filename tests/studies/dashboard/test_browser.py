@@ -164,6 +164,8 @@ MESSAGES = {
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
     with served(writer.name) as address, opened(browser, width, scheme) as (page, complaints):
+        requests, buttons = set(), set()
+        page.on("request", lambda request: requests.add(request.url))
         for path in PAGES:
             page.goto(f"{address}{path}?study=done")
             if path in FIGURES:
@@ -173,7 +175,13 @@ def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
             over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert over <= 0, path
             assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            titles = "all => all.map(button => button.dataset.title)"
+            buttons |= set(page.locator(".modebar-btn").evaluate_all(titles))
         assert complaints == []
+        assert "Zoom" in buttons
+        assert not {title for title in buttons if re.search("(?i)share|plotly", str(title))}
+        local = ("data:", "blob:", address)
+        assert not {url for url in requests if not url.startswith(local)}
 
 
 @pytest.mark.timeout(280)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from attentune.studies.dashboard import cache
-from attentune.studies.dashboard.cache import VersionedCache
+from attentune.studies.dashboard.cache import ComputationError, VersionedCache
 
 
 def test_a_value_is_computed_once_per_version() -> None:
@@ -51,3 +52,29 @@ def test_while_a_thread_computes_the_earlier_value_is_shown(monkeypatch) -> None
     while cached.version == version:
         time.sleep(0.01)
     assert cached.get_in_background("a", compute) == 2
+
+
+def test_a_computation_that_fails_is_logged_and_stated_instead_of_awaited(
+    monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(cache, "PAUSE_FACTOR", 0)
+    monkeypatch.setattr(cache, "FIRST_WAIT_SECONDS", 60.0)
+    cached, calls = VersionedCache(), []
+
+    def fail() -> int:
+        calls.append(1)
+        raise ZeroDivisionError("division by zero")
+
+    version = cached.version
+    for _ in range(2):
+        with pytest.raises(ComputationError, match="ZeroDivisionError: division by zero"):
+            cached.get_in_background("a", fail)
+    assert len(calls) == 1
+    assert cached.version != version
+    assert "Traceback" in caplog.text
+    cached.versions["complete"] += 1
+    with pytest.raises(ComputationError):
+        cached.get_in_background("a", lambda: 2)  # Until the new value is there.
+    while cached._computing:
+        time.sleep(0.01)
+    assert cached.get_in_background("a", lambda: 3) == 2

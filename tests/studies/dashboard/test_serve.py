@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 from attentune.errors import StudyError, UsageError
-from attentune.studies.dashboard.serve import application, serve
+from attentune.studies.dashboard.guard import MAX_BODY_BYTES
+from attentune.studies.dashboard.serve import application, make_server, serve
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost:8050", "200"), ("evil.example", "403")])
@@ -31,3 +36,34 @@ def test_an_unknown_study_and_a_bad_address_are_stated(store, study, target):
         serve(target, "nowhere", "127.0.0.1", 0, print)
     with pytest.raises(UsageError, match="cannot listen on"):
         serve(target, None, "256.0.0.1", 0, print)
+
+
+CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+LARGE = {
+    "length": (b"Content-Length: %d\r\n" % (MAX_BODY_BYTES + 1), b"x" * 1000),
+    "chunks": (b"Transfer-Encoding: chunked\r\n", CHUNK * (MAX_BODY_BYTES // 0x10000 + 1)),
+}
+
+
+@pytest.mark.parametrize("how", LARGE)
+def test_a_large_request_is_refused_before_it_is_read(how):
+    reached = []
+    server = make_server(lambda *call: reached.append(call), "127.0.0.1", 0)
+
+    def run() -> None:
+        with suppress(OSError):  # Its socket is closed under it at the end.
+            server.run()
+
+    threading.Thread(target=run, daemon=True).start()
+    header, body = LARGE[how]
+    try:
+        with socket.create_connection(("127.0.0.1", server.effective_port), 60) as connection:
+            request = b"POST /_dash-update-component HTTP/1.1\r\nHost: localhost\r\n" + header
+            connection.sendall(request + b"\r\n")
+            with suppress(OSError):  # The server may hang up before it has read everything.
+                connection.sendall(body)
+            assert b" 413 " in connection.recv(100)
+    finally:
+        server.close()
+        server.task_dispatcher.shutdown()
+    assert reached == []

@@ -89,6 +89,15 @@ def test_the_report_loads_nothing_and_forbids_itself_to(
     assert "<link" not in page
 
 
+def test_nothing_in_the_report_names_another_host(
+    store: Store, filled: StudyRecord, tmp_path: Path
+) -> None:
+    text = write_report(store, filled, tmp_path / "report.html").read_text("utf-8")
+    addresses = re.findall(r"(?:https?|wss?)://[\w-]+\.[\w.-]+", text)
+    assert set(addresses) <= {"http://www.w3.org"}
+    assert "form-action 'none'" in text
+
+
 def test_markup_in_messages_and_settings_stays_text(
     store: Store, filled: StudyRecord, tmp_path: Path
 ) -> None:
@@ -190,8 +199,11 @@ def test_a_browser_draws_the_report_without_complaint(
         page.wait_for_function("document.querySelectorAll('.figure .main-svg').length >= 6")
         overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         drawn = page.locator(".figure .points path").count()
+        buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
         browser.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert overflow <= 0
     assert drawn >= 3
+    assert "Zoom" in buttons
+    assert not [title for title in buttons if re.search("share|plotly", str(title), re.IGNORECASE)]
