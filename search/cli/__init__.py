@@ -18,7 +18,7 @@ from rich.console import Console
 from ... import __version__
 from ...errors import AttentuneError
 from ...machine_faults import machine_fault
-from . import confirm, dashboard, export, inspect, search, studies
+from . import confirm, dashboard, database, export, inspect, search, studies
 
 app = typer.Typer(
     name="attentune",
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (search, confirm, studies, dashboard, export, inspect):
+for group in (search, confirm, studies, dashboard, export, inspect, database):
     group.register(app)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from ...errors import UsageError
 from ...interrupts import defer_interrupts
-from .shared import Db, Json, Study, open_store, out, print_json, print_note
+from .shared import Db, Json, Study, err, messages_on, open_store, out, print_json, print_note
 
 
 def register(app: typer.Typer) -> None:
@@ -72,9 +72,10 @@ def remove(
     with defer_interrupts():
         from ..run.session import delete_study
 
-    with open_store(db) as store:
+    with messages_on(err), open_store(db) as store:
         if not yes:
-            _ask_to_remove(study, len(store.trials.read(study)))
+            exists = any(record.name == study for record in store.studies.read_all())
+            _ask_to_remove(study, len(store.trials.read(study)) if exists else 0)
         delete_study(store, study)
     out.print(f"Removed {study!r}.", markup=False)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...studies.database.artifacts import FolderWatch
 from ...studies.database.store import Store
 from ...studies.records import Lease, StudyRecord
 
@@ -27,6 +28,7 @@ class StudyLease:
     counts_time: bool = True
 
     def __post_init__(self) -> None:
+        self._folder = FolderWatch(self.store.artifact_folders, self.record)
         self._started = time.monotonic()
         self._earlier_seconds = (
             self.store.studies.spent_seconds(self.record) if self.counts_time else 0.0
@@ -45,8 +47,11 @@ class StudyLease:
 
         Raises:
             StudyError: another process has taken over the study.
+            StoreError: the database is gone.
+            MachineError: the folder of the study is gone.
         """
         self.store.leases.heartbeat(self.lease)
+        self._folder.check()
         if self.counts_time:
             self.store.studies.set_spent_seconds(self.record, self.wall_seconds)
 

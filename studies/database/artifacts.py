@@ -16,8 +16,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ...errors import StoreError
-from ...files import atomic_write
+from ...errors import MachineError, StoreError
+from ...files import sync_file, sync_folder
 from ..records import StudyRecord
 
 ARTIFACTS = "attentune.artifacts"
@@ -87,8 +87,10 @@ class ArtifactFolders:
     def announce_removal(self, study: StudyRecord) -> None:
         """Record that a study is about to be removed, so that a later command can finish it."""
         if self.of_study(study).is_dir():
-            with atomic_write(self._marker(study.folder)) as draft:
-                draft.write_text(self._database, "utf-8")
+            marker = self._marker(study.folder)
+            marker.write_text(self._database, "utf-8")
+            sync_file(marker)
+            sync_folder(self.root)
 
     def remove(self, study: StudyRecord) -> None:
         """Delete the folder of a study that has been removed from the database."""
@@ -108,7 +110,7 @@ class ArtifactFolders:
             folder = marker.name.removesuffix(_REMOVED)
             if not _STUDY_FOLDER.fullmatch(folder):
                 continue
-            if folder in folders_in_use:
+            if folder in folders_in_use or not marker.read_bytes():
                 marker.unlink(missing_ok=True)
             else:
                 self._delete(folder)
@@ -123,7 +125,42 @@ class ArtifactFolders:
         return self.root / f"{folder}{_REMOVED}"
 
     def _is_ours(self, marker: Path) -> bool:
+        """Whether this database wrote a marker. An empty one was interrupted, and means nothing."""
         try:
-            return marker.read_text("utf-8") == self._database
+            return marker.read_text("utf-8") in ("", self._database)
         except (OSError, ValueError):
             return False
+
+
+class FolderWatch:
+    """Notices that the folder of a study was removed, moved or replaced while it is in use.
+
+    A worker makes missing folders, so the search would go on in a new, empty one.
+    """
+
+    def __init__(self, folders: ArtifactFolders, study: StudyRecord) -> None:
+        self._paths = (folders.root, folders.of_study(study))
+        self._identities: dict[Path, tuple[int, int]] = {}
+
+    def check(self) -> None:
+        """Check that what was there at the last call is there still.
+
+        Raises:
+            MachineError: it is not.
+        """
+        for path in self._paths:
+            try:
+                status = path.stat()
+            except OSError:
+                identity = None
+            else:
+                identity = status.st_dev, status.st_ino
+            if path not in self._identities:
+                if identity is not None:
+                    self._identities[path] = identity
+            elif identity != self._identities[path]:
+                raise MachineError(
+                    f"{path} was removed or moved while the study ran; put it back where it was, "
+                    "then continue with `attentune resume`. Trials without their checkpoints begin "
+                    "anew."
+                )

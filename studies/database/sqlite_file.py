@@ -191,8 +191,9 @@ class SqliteFile:
 
     def compact(self) -> None:
         """Give the space of removed studies back to the file system."""
-        with closing(self.connect()) as connection:
-            connection.execute("VACUUM")
+        with self.engine.connect().execution_options(attentune_mode="none") as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def back_up(self, revision: str) -> Path:
         """Copy the database to a new file beside it, named after the revision of its tables."""

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from ...errors import StoreError, StudyError
+from ...errors import StoreError, StudyError, UsageError
 from ..records import StudyRecord
 from .artifacts import ArtifactFolders
 from .connection import Database, Mode
@@ -186,6 +186,28 @@ class Store:
         self.retry(remove)
         if removes_folder:
             folders.remove(study)
+
+    def compact(self) -> tuple[int, int]:
+        """Give the space of removed studies back to the file system.
+
+        Returns:
+            Bytes of the database before and afterwards.
+
+        Raises:
+            StudyError: a study is being run.
+            UsageError: it is no SQLite database.
+        """
+        backend = self._database.backend
+        if not isinstance(backend, SqliteFile):
+            raise UsageError(
+                "only an SQLite file is compacted; PostgreSQL does that by itself (autovacuum)"
+            )
+        for study in self.studies.read_all():
+            self._check_not_running(study)
+        before = backend.size()
+        with self.explained_errors():
+            backend.compact()
+        return before, backend.size()
 
     def _check_not_running(self, study: StudyRecord) -> None:
         holder = self.leases.holder(study)

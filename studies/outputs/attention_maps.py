@@ -232,8 +232,7 @@ def _cache_result(file: Path, result: dict[str, Any]) -> None:
 
 
 def _weights_file(store: Store, study: StudyRecord, number: int) -> Path | None:
-    folder = store.trial_folder(study, number)
-    files = (folder / WEIGHTS_FILE, folder / CHECKPOINT_FILE)
+    files = (store.trial_file(study, number, name) for name in (WEIGHTS_FILE, CHECKPOINT_FILE))
     return next((file.resolve() for file in files if file.is_file()), None)
 
 

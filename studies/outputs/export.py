@@ -82,7 +82,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     """
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
-    weights = store.trial_folder(record, trial.number) / WEIGHTS_FILE
+    weights = store.trial_file(record, trial.number, WEIGHTS_FILE)
     if not weights.is_file():
         raise StoreError(
             f"the weights of trial {trial.number} are missing in {store.artifacts}; choose another "
