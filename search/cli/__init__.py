@@ -13,15 +13,18 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ... import __version__
 from ...errors import AttentuneError
 from ...machine_faults import machine_fault
+from ...sanitize import clean_text
 from . import confirm, dashboard, database, export, inspect, search, studies
+from .console import CommandGroup
+from .shared import err
 
 app = typer.Typer(
     name="attentune",
+    cls=CommandGroup,
     help="Find out which attention module, at which reduction ratio and position, gives the most "
     "accuracy for its cost, on your backbone and your data.",
     no_args_is_help=True,
@@ -53,7 +56,7 @@ def main() -> None:
     except AttentuneError as error:
         if os.environ.get("ATTENTUNE_DEBUG"):
             raise
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"Error: {clean_text(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # The reader of the pipe, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,7 +66,7 @@ def main() -> None:
         if reason is None or os.environ.get("ATTENTUNE_DEBUG"):
             raise
         message = f"Error: {reason}. Remove the cause, then start the command again."
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        err.print(clean_text(message), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

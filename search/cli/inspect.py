@@ -178,7 +178,7 @@ def doctor(as_json: Json = False) -> None:
         print_json([check.to_json() for check in checks])
     else:
         for check in checks:
-            mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
-            out.print(f"{mark} {check.name:<12}", Text(check.detail), highlight=False)
+            mark = Text("✓", "green") if check.ok else Text("✗", "red")
+            out.print(mark, f"{check.name:<12}", check.detail, highlight=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

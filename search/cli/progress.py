@@ -89,8 +89,11 @@ class LiveDisplay(Callback):
     def on_stop_requested(self) -> None:
         """Confirm that the study is being stopped."""
         self.console.print(
-            "[yellow]Stopping after the running epochs, which are saved. "
-            "Press Ctrl-C again to stop immediately.[/]"
+            Text(
+                "Stopping after the running epochs, which are saved. "
+                "Press Ctrl-C again to stop immediately.",
+                style="yellow",
+            )
         )
 
     def on_study_end(self, outcome: RunOutcome) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shlex
 from collections.abc import Iterator
@@ -15,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ...interrupts import defer_interrupts
+from ...sanitize import json_text
+from .console import TerminalConsole
 
 if TYPE_CHECKING:
     from ...studies.database.store import Store
 
-out = Console()
-err = Console(stderr=True)
+out = TerminalConsole()
+err = TerminalConsole(stderr=True)
 
 Db = Annotated[
     str | None,
@@ -50,7 +51,7 @@ def open_store(db: str | None, *, create: bool = False, read_only: bool = False)
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2))
+    typer.echo(json_text(value, indent=2))
 
 
 def plain_table(*columns: str) -> Table:

@@ -77,7 +77,7 @@ def remove(
             exists = any(record.name == study for record in store.studies.read_all())
             _ask_to_remove(study, len(store.trials.read(study)) if exists else 0)
         delete_study(store, study)
-    out.print(f"Removed {study!r}.", markup=False)
+    out.print(f"Removed {study!r}.")
 
 
 def _ask_to_remove(study: str, trials: int) -> None:

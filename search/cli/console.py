@@ -1,0 +1,80 @@
+"""The consoles of the command line, and its messages about wrong usage.
+
+Names and messages come from other programs and other people. What reaches a terminal is therefore
+cleaned here once more, even if it was stored by an older version or changed in the database: the
+terminal obeys only what the display itself writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.highlighter import ReprHighlighter
+from rich.segment import Segment
+from rich.text import Text
+from typer.core import TyperGroup
+
+from ...sanitize import clean_text, escape_unsafe
+
+MAX_HIGHLIGHTED_LENGTH = 500
+
+
+class _ShortTextHighlighter(ReprHighlighter):
+    """Colours numbers and the like in short texts: its patterns take minutes for long words."""
+
+    def highlight(self, text: Text) -> None:
+        """Add styles to a text."""
+        if len(text) <= MAX_HIGHLIGHTED_LENGTH:
+            super().highlight(text)
+
+
+class TerminalConsole(Console):
+    """A console that shows text as it is: no markup, no emoji codes, and no escape sequences."""
+
+    def __init__(self, **settings: Any) -> None:
+        plain = {"markup": False, "emoji": False, "highlighter": _ShortTextHighlighter()}
+        super().__init__(**{**plain, **settings})
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of anything that is shown, such as a line, a table cell or a live display.
+
+        Args:
+            renderable: what is shown.
+            options: see `Console.render`.
+        """
+        for segment in super().render(renderable, options):
+            if segment.control or (text := escape_unsafe(segment.text)) == segment.text:
+                yield segment
+            else:
+                yield Segment(text, segment.style)
+
+
+class CommandGroup(TyperGroup):
+    """The commands. Messages about wrong usage repeat what the user typed, so they are cleaned."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the options before the command."""
+        with _cleaning_messages():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _cleaning_messages():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _cleaning_messages() -> Iterator[None]:
+    """Clean the message of an error about usage that leaves the block."""
+    try:
+        yield
+    except Exception as error:  # Typer does not export the base of its errors.
+        message = getattr(error, "message", None)
+        if isinstance(message, str):
+            error.message = clean_text(message)  # type: ignore[attr-defined]
+        raise
