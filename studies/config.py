@@ -155,11 +155,16 @@ def _known_pool(name: str) -> str:
     return name
 
 
+DEFAULT_MAX_WEIGHTS_MIB = 20 * 2**10
+"""Disk space for the weights of a study, MiB, unless a user asks for another."""
+
+
 class RunPlan(BaseModel):
     """How long to run a study, and on what. Totals are over all runs; `resume` changes the plan.
 
     `budget` is wall time, `device_budget` the busy time of all devices together, and
     `trial_timeout` the time after which a single trial is ended, all in seconds.
+    `max_weights_size` is in MiB; see `weights_limit_mib`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -180,6 +185,22 @@ class RunPlan(BaseModel):
         "local", description="Where workers run; local: processes on this machine."
     )
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
+    keep_weights: Literal["all", "front", "none"] = Field(
+        "all",
+        description="Trained weights to keep for export; front: those of the Pareto front, the "
+        "best architecture, the bare backbone and confirming trials.",
+    )
+    max_weights_size: float | None = Field(
+        None,
+        gt=0,
+        description="Disk space for the weights, e.g. 50GiB; beyond it, those of the trials "
+        "farthest from the front are deleted.",
+    )
+
+    @property
+    def weights_limit_mib(self) -> float:
+        """The disk space for weights, MiB."""
+        return DEFAULT_MAX_WEIGHTS_MIB if self.max_weights_size is None else self.max_weights_size
 
 
 def validated(model: type[BaseModel], command: str, **fields: Any) -> Any:

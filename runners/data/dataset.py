@@ -120,6 +120,11 @@ class DataInfo:
         _clean_names(self)
         object.__setattr__(self, "broken", tuple(map(clean_text, self.broken)))
 
+    @property
+    def key(self) -> str:
+        """A digest of the source's content and of the settings that determine the images."""
+        return self.folder.name
+
     def to_json(self) -> dict[str, Any]:
         """Plain types only; `from_json` is the inverse."""
         return {**asdict(self), "folder": str(self.folder)}

@@ -48,7 +48,9 @@ def search(
         _run(store, record, db)
 
 
-@plan_options("trials", "budget", "device_budget", "workers", "device")
+@plan_options(
+    "trials", "budget", "device_budget", "workers", "device", "keep_weights", "max_weights_size"
+)
 def resume(study: Study, db: Db = None, **settings: Any) -> None:
     """Continue a study where it stopped; trials and budgets are totals over all runs.
 

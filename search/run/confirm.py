@@ -258,6 +258,8 @@ def configure_confirmation(
         workers=request.workers or run.plan.workers,
         workers_per_gpu=run.plan.workers_per_gpu,
         pool=run.plan.pool,
+        keep_weights=run.plan.keep_weights,
+        max_weights_size=run.plan.max_weights_size,
         device=request.device or run.plan.device,
     )
     return replace(run, config=run.config.model_copy(update=changes), plan=run_plan)

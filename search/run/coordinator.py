@@ -37,6 +37,7 @@ from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
+from .study_files import StudyFiles
 from .study_lease import StudyLease
 from .study_run import StudyRun
 
@@ -71,9 +72,10 @@ class Coordinator:
             callbacks: called on every event.
         """
         self.store, self.record, self.lease = run.store, run.record, lease
-        self.config, self.plan = run.config, run.plan
+        self.config, self.plan, self.data_key = run.config, run.plan, run.data_key
         self.trial_source, self.pruner, self.pool = trial_source, pruner, pool
         self.callbacks = tuple(callbacks)
+        self.files = StudyFiles(run)
         self.earlier = trial_source.recover()
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
@@ -113,7 +115,9 @@ class Coordinator:
         completed = False
         try:
             self._notify(lambda callback: callback.on_study_start(self))
+            self.files.clean_up()
             self._run()
+            self.files.on_study_end()
             with self._stopping_on_error():
                 self._heartbeat(force=True)
             completed = not self.stopping
@@ -218,6 +222,7 @@ class Coordinator:
             costs=proposal.costs,
             reference_latency_ms=self.config.reference_latency_ms,
             test=proposal.role == CONFIRM,
+            data_key=self.data_key,
         )
         trial = RunningTrial(job, proposal.role, time.monotonic())
         self.running[proposal.number] = trial
@@ -235,6 +240,13 @@ class Coordinator:
         match event:
             case Started():
                 self.store.trials.set_worker(study, number, event.worker)
+                if event.unusable is not None:
+                    logger.warning(
+                        "Trial %d begins anew or from its checkpoint, because a file of its "
+                        "earlier run cannot be used: %s",
+                        number,
+                        event.unusable,
+                    )
             case Measured():
                 trial.costs = event.costs
                 self.store.trials.set_costs(study, number, event.costs)
@@ -314,6 +326,7 @@ class Coordinator:
         record = self.store.trials.get(self.record, trial.number)
         self.trial_source.on_trial_end(record)
         self.pruner.on_trial_end(record)
+        self.files.on_trial_end(record)
         del self.running[trial.number]
         self.done += 1
         self._notify(lambda callback: callback.on_trial_end(trial, record))

@@ -17,6 +17,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,8 @@ def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] =
             from .propose import Proposer
 
         config, devices = run.config, _worker_devices(run)
-        prepare_data(config.recipe)  # Workers only open prepared data.
+        # Workers only open prepared data.
+        run = replace(run, data_key=prepare_data(config.recipe).key)
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
@@ -186,7 +188,7 @@ def confirm_study(
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        prepare_data(run.config.recipe)
+        run = replace(run, data_key=prepare_data(run.config.recipe).key)
         logger.info(trial_source.announcement(len(devices)))
         pruner = make_pruner(run.config)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks)

@@ -22,12 +22,14 @@ class StudyRun:
         record: the study in the database.
         config: what its results depend on; it never changes.
         plan: how long to run it, and on what.
+        data_key: changes with the prepared images; None before they are prepared.
     """
 
     store: Store
     record: StudyRecord
     config: StudyConfig
     plan: RunPlan
+    data_key: str | None = None
 
     @classmethod
     def load(cls, store: Store, record: StudyRecord) -> StudyRun:

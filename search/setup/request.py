@@ -22,6 +22,7 @@ from ...errors import UsageError, did_you_mean
 from ...runners.recipe import ONECYCLE_WARMUP, RATES, Recipe
 from ...spaces.search_space.space import Space, load_space
 from ...studies.config import (
+    DEFAULT_MAX_WEIGHTS_MIB,
     DEFAULT_OBJECTIVES,
     SAMPLERS,
     ObjectiveNames,
@@ -37,6 +38,8 @@ Names = tuple[str, ...]
 Count = Annotated[float, Field(gt=0), BeforeValidator(units.parse_count)]
 Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.parse_milliseconds)]
 Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.parse_mebibytes)]
+Sizes = BeforeValidator(lambda value: None if value is None else units.parse_mebibytes(value))
+"""Reads a size with a unit, such as `20GiB`."""
 Seconds = BeforeValidator(lambda value: None if value is None else units.parse_seconds(value))
 """Reads a duration with a unit, such as `2h`."""
 
@@ -71,11 +74,13 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "crop": LeftOpen(None, "depends on the data"),
     "precision": LeftOpen("auto", "the fastest, measured"),
     "memory_format": LeftOpen("auto", "the fastest, measured"),
+    "max_weights_size": LeftOpen(None, f"{DEFAULT_MAX_WEIGHTS_MIB / 2**10:g} GiB"),
 }
 """Settings that a request may leave open."""
 _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
 """Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
+_SIZES = {"max_weights_size"}
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
@@ -85,6 +90,8 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
     )
     if name in _DURATIONS:
         kind = Annotated[kind, Seconds]
+    if name in _SIZES:
+        kind = Annotated[kind, Sizes]
     if name not in LEFT_OPEN:
         return kind, Field(field.default, description=field.description)
     value = LEFT_OPEN[name].value
@@ -288,11 +295,13 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     """The changes to a `RunPlan` that `resume` makes; settings that are None are left out.
 
     Raises:
-        UsageError: an unknown setting, or a duration that cannot be read.
+        UsageError: an unknown setting, or a duration or size that cannot be read.
     """
     _check_names(options, RunPlan.model_fields)
+    parsers = dict.fromkeys(_DURATIONS, units.parse_seconds)
+    parsers |= dict.fromkeys(_SIZES, units.parse_mebibytes)
     return {
-        name: units.parse_seconds(value) if name in _DURATIONS else value
+        name: parsers[name](value) if name in parsers else value
         for name, value in options.items()
         if value is not None
     }

@@ -136,6 +136,14 @@ class Store:
         backend = self._database.backend
         return ArtifactFolders(backend.artifacts_parent, backend.name)
 
+    def study_folder(self, study: Study) -> Path:
+        """The folder of a study's artifacts; it need not exist yet.
+
+        Raises:
+            StoreError: the database names a folder that is not attentune's.
+        """
+        return self.artifact_folders.of_study(self.studies.record_of(study))
+
     def trial_folder(self, study: Study, number: int) -> Path:
         """The folder of one trial's artifacts; it need not exist yet.
 
