@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _IMAGES_PER_REPORT = 256
 """Images between two calls of progress."""
 _IMAGES_PER_SUM = 256
 """Images whose pixels are summed at once."""
+_HEADER_BYTES = 128
+"""Length of the header that NumPy writes for these arrays."""
+_BYTES_PER_WRITE = 2**20
 
 
 def prepare_arrays(
@@ -99,6 +103,26 @@ def compute_mean_and_std(images: Images) -> tuple[Rgb, Rgb]:
     return _rgb(mean / 255), _rgb(std / 255)
 
 
+def reserve_space(file: Path) -> None:
+    """Allocate the disk space of a file that was created with its final size.
+
+    Writing through a memory map to a file with holes ends the process with SIGBUS once the disk is
+    full, where no exception can be raised.
+
+    Raises:
+        OSError: the disk is full, for example.
+    """
+    size = file.stat().st_size
+    with file.open("r+b") as opened:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(opened.fileno(), 0, size)
+            return
+        # The beginning has NumPy's header already.
+        opened.seek(_HEADER_BYTES)
+        while opened.tell() < size:
+            opened.write(bytes(min(_BYTES_PER_WRITE, size - opened.tell())))
+
+
 class _ImageCounter:
     """Counts images and reports the progress."""
 
@@ -122,6 +146,7 @@ class _SplitWriter:
         self.file = scratch / f"{split}.images.npy"
         shape = (len(rows), side, side, 3)
         self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
+        reserve_space(self.file)
 
     def write(self, index: int, image: Images) -> None:
         self.images[index] = image

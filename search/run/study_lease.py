@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...errors import StoreError
 from ...studies.database.artifacts import FolderWatch
 from ...studies.database.store import Store
 from ...studies.records import Lease, StudyRecord
@@ -74,6 +75,11 @@ def hold_lease(
     store.leases.set_fence(lease)
     try:
         yield StudyLease(store, record, lease, counts_time)
-    finally:
+    except BaseException:
         store.leases.remove_fence(lease)
-        store.leases.release(lease)
+        # What ended the run has to be reported. The lease of a process that has ended is void.
+        with contextlib.suppress(StoreError):
+            store.leases.release(lease)
+        raise
+    store.leases.remove_fence(lease)
+    store.leases.release(lease)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import load_data, prepare_data
+from attentune.runners.data import load_data, prepare, prepare_data
+from attentune.runners.data.prepare import reserve_space
 from PIL import Image
 
 from .image_files import TWENTY, files, folder, recipe
@@ -50,3 +54,27 @@ def test_progress_ends_at_the_number_of_images(tmp_path):
     prepare_data(recipe(path), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (60, 60)
     assert seen == sorted(seen)
+
+
+def test_space_is_reserved_before_images_are_written_through_a_memory_map(tmp_path, monkeypatch):
+    """Else a full disk would end the process with SIGBUS."""
+    file = tmp_path / "images.npy"
+    for reserve in ("by the system", "by writing"):
+        if reserve == "by writing":
+            monkeypatch.delattr(os, "posix_fallocate", raising=False)
+        np.lib.format.open_memmap(file, "w+", np.uint8, (500, 16, 16, 3))
+        reserve_space(file)
+        assert file.stat().st_blocks * 512 >= 500 * 16 * 16 * 3
+        images = np.load(file)
+        assert images.shape == (500, 16, 16, 3)
+        assert not images.any()
+        file.unlink()
+
+
+def test_a_disk_too_small_for_the_images_is_said_in_a_sentence(tmp_path, monkeypatch):
+    def reserve(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prepare, "reserve_space", reserve)
+    with pytest.raises(DataError, match=r"cannot write prepared data to .* \(No space left"):
+        prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))

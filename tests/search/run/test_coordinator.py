@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from attentune.errors import MachineError, StoreError, TrialError
 from attentune.studies.database.schema import LeaseRow
@@ -130,7 +128,7 @@ def test_a_database_that_cannot_be_written_stops_the_study_after_the_running_epo
 
         writes = 0
         monkeypatch.setattr(bench.store._database, "begin", begin_until_full)
-        with contextlib.suppress(MachineError, StoreError):
+        with pytest.raises(MachineError, match=r"disk is full.*`attentune resume s`"):
             bench.run("s", 400)
         assert "failed" not in states(bench)
         monkeypatch.setattr(bench.store._database, "begin", begin)
