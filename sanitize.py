@@ -19,6 +19,7 @@ MAX_TRACEBACK_LENGTH = 20_000
 MAX_COMMAND_LENGTH = 20_000
 MAX_FACT_LENGTH = 1_000
 MAX_NAME_LENGTH = 200
+MAX_QUOTED_LENGTH = 60
 """Lengths in characters."""
 
 _BIDIRECTIONAL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -102,3 +103,17 @@ def _escape(match: re.Match[str]) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def quote_value(value: object, max_length: int = MAX_QUOTED_LENGTH) -> str:
+    """A value as a sentence repeats it: `'5Q'`, `-1`; the rest of a long one is left out.
+
+    Args:
+        value: from outside.
+        max_length: in characters.
+    """
+    try:
+        quoted = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits.
+        return "a number of thousands of digits"
+    return quoted if len(quoted) <= max_length else f"{quoted[:max_length]}…"

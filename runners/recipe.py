@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import RecipeError
+from ..sanitize import quote_value
 from ..spaces.backbones.stem import Stem
 
 Init = Literal["scratch", "pretrained"]
@@ -27,6 +28,10 @@ class Rates(NamedTuple):
 
 
 RATES: dict[Optimizer, Rates] = {"adamw": Rates(4e-3, 0.05), "sgd": Rates(0.1, 5e-4)}
+MAX_COUNT = 2**31 - 1
+"""Of epochs, images, trials or workers; far above what is useful."""
+MAX_SEED = 2**62
+"""Of a study. A trial's seed is this plus an offset, and a database has 63 bits for it."""
 ONECYCLE_WARMUP = 0.25
 """Fraction of the steps in which a one-cycle schedule rises."""
 
@@ -54,7 +59,7 @@ class Recipe(BaseModel):
     Fractions are of the whole run. `Recipe.of` raises RecipeError for a value out of range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     data: str = Field(
         description="Images: cued-digits, cluttered-digits or digits; a folder of class folders or "
@@ -66,16 +71,19 @@ class Recipe(BaseModel):
     )
     init: Init = Field("scratch", description="Initial weights of the backbone.")
     train_limit: int | None = Field(
-        None, gt=0, description="Maximum number of images taken from the training split."
+        None,
+        gt=0,
+        le=MAX_COUNT,
+        description="Maximum number of images taken from the training split.",
     )
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="Fraction of the training images held out for validation."
     )
-    data_seed: int = Field(0, ge=0, description="Decides which images are held out.")
+    data_seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides which images are held out.")
     skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
 
-    epochs: int = Field(8, ge=1, description="Epochs per trial.")
-    batch_size: int = Field(128, ge=2, description="Images per training step.")
+    epochs: int = Field(8, ge=1, le=MAX_COUNT, description="Epochs per trial.")
+    batch_size: int = Field(128, ge=2, le=MAX_COUNT, description="Images per training step.")
     optimizer: Optimizer = Field("adamw", description="Optimizer of the weights.")
     lr: float = Field(RATES["adamw"].lr, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(RATES["adamw"].weight_decay, ge=0, description="Weight decay.")
@@ -99,10 +107,16 @@ class Recipe(BaseModel):
     )
     flip: bool = Field(False, description="Mirror each training image in every other epoch.")
     crop: int = Field(
-        0, ge=0, description="Maximum shift of a training image, in pixels; edges are reflected."
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="Maximum shift of a training image, in pixels; edges are reflected.",
     )
     cutout: int = Field(
-        0, ge=0, description="Side of the square covered in each training image, in pixels."
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="Side of the square covered in each training image, in pixels.",
     )
     mirror: bool = Field(
         False, description="Average the predictions for each image and its mirror image."
@@ -137,7 +151,8 @@ def describe_validation_error(error: ValidationError, subject: str) -> str:
     field = ".".join(map(str, problem["loc"]))
     message = problem["msg"].removeprefix("Value error, ")
     value = problem.get("input")
-    is_redundant = not field or isinstance(value, dict) or repr(value) in message
-    got = "" if is_redundant else f" (got {value!r})"
+    quoted = quote_value(value)
+    is_redundant = not field or isinstance(value, dict) or quoted in message
+    got = "" if is_redundant else f" (got {quoted})"
     prefix = f"{subject}: {field}: " if field else f"{subject}: "
     return f"{prefix}{message[:1].lower()}{message[1:]}{got}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from ..errors import UsageError, did_you_mean
-from ..runners.recipe import Recipe, describe_validation_error
+from ..runners.recipe import MAX_COUNT, Recipe, describe_validation_error
 from ..spaces.search_space.space import Space
 from .objectives import objective
 
@@ -167,9 +167,11 @@ class RunPlan(BaseModel):
     `max_weights_size` is in MiB; see `weights_limit_mib`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
-    trials: int = Field(40, ge=1, description="Number of trials in total, baselines included.")
+    trials: int = Field(
+        40, ge=1, le=MAX_COUNT, description="Number of trials in total, baselines included."
+    )
     budget: float | None = Field(None, gt=0, description="Wall time in total, e.g. 2h or 90m.")
     device_budget: float | None = Field(
         None, gt=0, description="Busy time of all devices together, e.g. 8h."
@@ -177,9 +179,11 @@ class RunPlan(BaseModel):
     trial_timeout: float | None = Field(
         None, gt=0, description="Maximum time for one trial, e.g. 30m."
     )
-    workers: int | None = Field(None, ge=1, description="Trials that run at the same time.")
+    workers: int | None = Field(
+        None, ge=1, le=MAX_COUNT, description="Trials that run at the same time."
+    )
     workers_per_gpu: int = Field(
-        1, ge=1, description="Trials that run at the same time on one GPU."
+        1, ge=1, le=MAX_COUNT, description="Trials that run at the same time on one GPU."
     )
     pool: Annotated[str, AfterValidator(_known_pool)] = Field(
         "local", description="Where workers run; local: processes on this machine."
@@ -214,7 +218,18 @@ def validated(model: type[BaseModel], command: str, **fields: Any) -> Any:
     Raises:
         UsageError: a value is wrong; the message describes the first one.
     """
+    _check_switches(model, command, fields)
     try:
         return model(**fields)
     except ValidationError as error:
         raise UsageError(describe_validation_error(error, command)) from None
+
+
+def _check_switches(model: type[BaseModel], command: str, fields: Mapping[str, Any]) -> None:
+    """Refuse True and False where a number is meant: Python takes them for 1 and 0."""
+    for name, value in fields.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        field = model.model_fields.get(name)
+        is_switch = field is None or bool in (field.annotation, *get_args(field.annotation))
+        if not is_switch and any(isinstance(item, bool) for item in values):
+            raise UsageError(f"{command}: {name}: takes a value, not {value!r}")

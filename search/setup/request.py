@@ -8,9 +8,8 @@ attentune; `resolve.py` decides them.
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -19,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
-from ...runners.recipe import ONECYCLE_WARMUP, RATES, Recipe
+from ...runners.recipe import MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
 from ...spaces.search_space.space import Space, load_space
 from ...studies.config import (
     DEFAULT_MAX_WEIGHTS_MIB,
@@ -109,7 +108,7 @@ if TYPE_CHECKING:
 else:
     _SharedSettings = create_model(
         "_SharedSettings",
-        __config__=ConfigDict(frozen=True, extra="forbid", defer_build=True),
+        __config__=ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False),
         **{
             name: _request_field(name, field)
             for model in (RunPlan, Recipe)
@@ -126,7 +125,7 @@ class SearchRequest(_SharedSettings):
     `recipe_settings`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     backbone: str = Field(description="timm model, e.g. resnet18.")
     space: str = Field("quick", description="Search space: quick, where, full, or a TOML file.")
@@ -169,7 +168,9 @@ class SearchRequest(_SharedSettings):
         "front; asha stops all but the best third at each rung; none stops no trial. Settings "
         "follow a colon, e.g. front:chance=0.2.",
     )
-    seed: int = Field(0, ge=0, description=StudyConfig.model_fields["seed"].description)
+    seed: int = Field(
+        0, ge=0, le=MAX_SEED, description=StudyConfig.model_fields["seed"].description
+    )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
         "auto", description="Memory layout of feature maps."
     )
@@ -178,12 +179,9 @@ class SearchRequest(_SharedSettings):
     @classmethod
     def _learning_rate(cls, value: Any) -> Any:
         try:
-            rate = math.inf if value == "auto" else float(value)
-        except (TypeError, ValueError):
-            rate = 0.0
-        if not rate > 0:
-            raise ValueError("must be auto or a number above zero, e.g. 0.003")
-        return value
+            return value if value == "auto" else units.parse_number(value)
+        except units.QuantityError:
+            raise ValueError("must be auto or a number above zero, e.g. 0.003") from None
 
     @field_validator("workers_per_gpu", mode="before")
     @classmethod
@@ -301,7 +299,14 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     parsers = dict.fromkeys(_DURATIONS, units.parse_seconds)
     parsers |= dict.fromkeys(_SIZES, units.parse_mebibytes)
     return {
-        name: parsers[name](value) if name in parsers else value
+        name: _read_change(name, parsers[name], value) if name in parsers else value
         for name, value in options.items()
         if value is not None
     }
+
+
+def _read_change(name: str, parse: Callable[[str | float], float], value: str | float) -> float:
+    try:
+        return parse(value)
+    except units.QuantityError as error:
+        raise UsageError(f"resume: {name}: {error}") from None

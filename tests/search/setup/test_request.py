@@ -107,3 +107,39 @@ def test_changes_of_a_plan_are_read_with_their_units():
 def test_an_unknown_change_of_the_plan_names_the_closest_setting():
     with pytest.raises(UsageError, match="unknown setting 'trial'; did you mean 'trials'"):
         read_plan_changes({"trial": 9})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": "1h30"}, "search: budget: cannot read '1h30': a part has no unit; write 1h30m"),
+        ({"max_params": "2 500M"}, "search: max_params: cannot read '2 500M'"),
+        ({"max_params": "1 500 000"}, "or 1,500,000 with commas"),
+        ({"max_memory": "5Q"}, "search: max_memory: cannot read '5Q'"),
+        ({"trial_timeout": float("inf")}, "search: trial_timeout: inf is not a finite number"),
+        ({"lr": "inf"}, "search: lr: must be auto or a number above zero"),
+        ({"weight_decay": float("inf")}, "search: weight_decay: input should be a finite number"),
+        ({"trials": True}, "search: trials: takes a value, not True"),
+        ({"budget": True}, "search: budget: takes a value, not True"),
+        ({"ratio": [4, True]}, "search: ratio: takes a value"),
+        ({"epochs": 10**5000}, "got a number of thousands of digits"),
+        ({"trials": 10**30}, "less than or equal to 2147483647"),
+        ({"seed": 2**63}, "search: seed: input should be less than or equal to"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value,
+)
+def test_a_number_that_is_none_is_refused_by_the_name_of_its_setting(options, message):
+    with pytest.raises(UsageError) as refused:
+        request(**options)
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+def test_numbers_are_read_the_same_from_options_files_and_resume(tmp_path):
+    config = tmp_path / "study.toml"
+    config.write_text('max-params = "5e6"\nmax-macs = 5_000_000\nbudget = "1h 30m"\n')
+    read = read_request(NEEDED, config)
+    assert read.limits == request(max_params="5,000,000", max_macs="5M").limits
+    assert read.plan.budget == read_plan_changes({"budget": "1h30m"})["budget"] == 5400
+    with pytest.raises(UsageError, match="resume: budget: cannot read '1h30'"):
+        read_plan_changes({"budget": "1h30"})
