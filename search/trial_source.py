@@ -19,6 +19,7 @@ class Proposal:
         number: its number in the study; in a search also Optuna's.
         role: what it is for, one of the roles in `studies.records`.
         costs: parameters and MACs; None if they are not known yet.
+        recorded_epochs: epochs that were recorded in earlier runs.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Proposal:
     seed: int
     role: str
     costs: Costs | None
+    recorded_epochs: int = 0
 
 
 class TrialSource(Protocol):

@@ -23,6 +23,7 @@ class RunningTrial:
         costs: of its architecture; None until the worker has measured them.
         last_report: its last epoch in this run; None before the first.
         pruned: why it is being pruned; None if it is not.
+        recorded_epochs: epochs that were recorded before this run; some may be trained again.
     """
 
     job: Job
@@ -31,6 +32,7 @@ class RunningTrial:
     costs: Costs | None = None
     last_report: EpochReport | None = None
     pruned: str | None = None
+    recorded_epochs: int = 0
 
     @property
     def number(self) -> int:

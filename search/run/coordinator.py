@@ -1,6 +1,8 @@
 """The loop that runs a study: one process that owns every proposal and every write.
 
-It keeps the workers busy, records what they report, and replies to every epoch with a decision.
+It keeps the workers busy, records what they report, and replies to every epoch with a decision. An
+event is recorded before anything follows from it: before the worker is told to go on, before
+the trial source and the pruner learn of it, and before the callbacks are called.
 After an interrupt, the running epochs end and are saved. The next run resumes unfinished trials
 from their last epoch, also after a crash.
 """
@@ -32,6 +34,7 @@ from ...runners.events import (
 from ...runners.results import EpochReport, Failure, Job
 from ...runners.workers.pool import Pool
 from ...spaces.architecture import Architecture
+from ...studies.database import leases
 from ...studies.records import CONFIRM, TrialRecord
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
@@ -43,8 +46,6 @@ from .study_run import StudyRun
 
 MAX_LOST_WORKERS = 3
 """A trial that loses this many workers has failed."""
-HEARTBEAT_SECONDS = 5.0
-"""Time between two heartbeats in the database."""
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,9 @@ class Coordinator:
             test=proposal.role == CONFIRM,
             data_key=self.data_key,
         )
-        trial = RunningTrial(job, proposal.role, time.monotonic())
+        trial = RunningTrial(
+            job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
+        )
         self.running[proposal.number] = trial
         self.pool.start(job)
         with self._stopping_on_error():
@@ -271,9 +274,10 @@ class Coordinator:
                 self._handle_lost_worker(trial, event)
 
     def _handle_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
+        """Record an epoch, then let the worker continue, so that no later one is recorded first."""
         self._awaiting_decision.add(trial.number)
-        self.lease.device_seconds += report.seconds
-        self.store.epochs.record(self.record, trial.number, report)
+        is_new = self.store.epochs.record(self.record, trial.number, report)
+        self.lease.device_seconds += report.seconds if is_new else 0.0
         self.trial_source.on_epoch(trial.number, report)
         self._reply(trial.number, self._decide(trial, report))
         trial.last_report = report
@@ -286,8 +290,12 @@ class Coordinator:
         self.pool.reply(number, decision)
 
     def _decide(self, trial: RunningTrial, report: EpochReport) -> Decision:
-        """The decision after an epoch. A trial is never pruned after its last epoch."""
-        if report.epoch < trial.job.recipe.epochs and trial.costs is not None:
+        """The decision after an epoch. A trial is never pruned after its last epoch.
+
+        If a later epoch was recorded in an earlier run, that run has decided to go on.
+        """
+        is_open = trial.recorded_epochs <= report.epoch < trial.job.recipe.epochs
+        if is_open and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned is not None:
                 return Decision.PRUNE
@@ -346,7 +354,7 @@ class Coordinator:
     def _heartbeat(self, *, force: bool = False) -> None:
         """Renew the lease, if it is time."""
         now = time.monotonic()
-        if force or now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+        if force or now - self._last_heartbeat >= leases.HEARTBEAT_SECONDS:
             self._last_heartbeat = now
             self.lease.renew()
 
@@ -354,4 +362,11 @@ class Coordinator:
 def _resumed(trial: TrialRecord) -> Proposal:
     """The proposal of a recorded trial. Its costs are None if they were not recorded."""
     architecture = Architecture.parse(trial.architecture)
-    return Proposal(trial.number, architecture, trial.seed, trial.role, trial.counted_costs)
+    return Proposal(
+        trial.number,
+        architecture,
+        trial.seed,
+        trial.role,
+        trial.counted_costs,
+        recorded_epochs=trial.epochs,
+    )

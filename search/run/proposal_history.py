@@ -30,6 +30,11 @@ class ProposalHistory:
         self.seeds[key].add(seed)
         self._failed_last.discard((key, seed))
 
+    def record_rejection(self, key: str, seed: int) -> None:
+        """An architecture exceeds a limit, so its trial with this seed does not run."""
+        self.rejected.add(key)
+        self.seeds[key].discard(seed)
+
     def record_state(self, trial: TrialRecord) -> None:
         """Record the state of a trial; a running one changes nothing."""
         self._any_complete |= trial.state == "complete"

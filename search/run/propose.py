@@ -10,6 +10,21 @@ The order of proposals is fixed:
 Every proposal depends on the study's seed, the trial's number and what has been recorded, never on
 how often the process was started. An architecture above a cost limit is rejected before anything is
 built.
+
+A trial is written in a fixed order, and each of these writes is a transaction of its own:
+
+1. to Optuna's tables: the trial with its parameters, and the architecture, seed and role;
+2. to attentune's: its start (`record_starts`), its epochs, and its result or rejection;
+3. to Optuna's: the end of the trial. For a rejection, the costs were added before 2.
+
+So a crash leaves at most the last write of a trial undone, and `recover` does it at the next start:
+
+- after 1, Optuna alone has the trial: its start, or its rejection, is recorded from what Optuna
+  holds, and it runs under the number that it has;
+- after 2, Optuna does not know the end yet, and is told.
+
+Before 1, nothing is known of the trial, and it is proposed again. SQLite writes to one log in this
+order, so a loss of power also leaves one of these states.
 """
 
 from __future__ import annotations
@@ -20,9 +35,9 @@ from itertools import count
 from typing import Protocol, cast
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import SpaceError
+from ...errors import SpaceError, StudyError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
@@ -44,6 +59,8 @@ from .baselines import study_baselines
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
 
+ARCHITECTURE_ATTRIBUTE, SEED_ATTRIBUTE, ROLE_ATTRIBUTE = "architecture", "seed", "role"
+"""User attributes of a trial in Optuna, from which its start can be recorded after a crash."""
 MAX_REJECTED_PROPOSALS = 1000
 """If this many proposals in a row exceed a limit, the search ends with an error."""
 
@@ -160,8 +177,11 @@ class Proposer:
         """Tell the sampler how a trial ended, and Optuna unless it was told before."""
         self.history.record_state(trial)
         self.sampler.on_trial_end(trial)
-        if self.study.trials[trial.number].state.is_finished():
-            return
+        if not self.study.trials[trial.number].state.is_finished():
+            self._tell_end(trial)
+
+    def _tell_end(self, trial: TrialRecord) -> None:
+        """Tell Optuna how a trial ended; nothing happens if it is running."""
         if trial.state == "complete":
             values = trial.values
             self.study.tell(trial.number, [float(values[key]) for key in self.config.keys])
@@ -183,27 +203,64 @@ class Proposer:
             SpaceError: it is the bare backbone, so no architecture is within the limits.
         """
         self.study.constrain(number, self._constraints(costs))
+        self.study.write()  # Only Optuna keeps these costs, so they are written first.
         self.store.trials.reject(self.record, architecture, reason, number=number)
-        self.history.rejected.add(architecture.key)
+        self.history.record_rejection(
+            architecture.key, self.study.trials[number].user_attrs[SEED_ATTRIBUTE]
+        )
         self.study.tell(number, state=TrialState.PRUNED)
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
 
     def recover(self) -> list[TrialRecord]:
-        """Tell Optuna the results that it lacks after a crash; return all trials by number.
+        """Do the writes that a crash has left undone, see above; return all trials by number.
 
-        A result is recorded in the database before Optuna is told.
+        Raises:
+            StudyError: Optuna lacks trials that attentune has recorded.
         """
         trials = self.store.trials.read(self.record)
+        if trials and trials[-1].number >= len(self.study.trials):
+            raise StudyError(
+                f"trial {trials[-1].number} of {self.record.name!r} is missing in Optuna's tables, "
+                "so another program has changed them; restore the database from a copy, or start "
+                "another study."
+            )
         recorded = {trial.number: trial for trial in trials}
-        for trial in self.study.trials:
+        rejected = {
+            rejection.number for rejection in self.store.trials.read_rejections(self.record)
+        }
+        for trial in list(self.study.trials):
             if trial.state.is_finished():
                 continue
             if trial.number in recorded:
-                self.on_trial_end(recorded[trial.number])
-            else:  # Optuna opened it, but its start was not recorded, so it will never run.
-                self.study.tell(trial.number, state=TrialState.FAIL)
+                self._tell_end(recorded[trial.number])
+            elif trial.number in rejected:
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            else:
+                self._recover_start(trial)
+        self.study.write()
+        if self._pending:
+            record_starts(self.store.trials, self.record, self._pending)
+            trials = self.store.trials.read(self.record)
         return trials
+
+    def _recover_start(self, trial: FrozenTrial) -> None:
+        """Record the start, or the rejection, of a trial that only Optuna has.
+
+        A trial that another program has added, or that cannot run, counts as failed.
+        """
+        attributes = trial.user_attrs
+        try:
+            architecture = Architecture.parse(attributes[ARCHITECTURE_ATTRIBUTE])
+            seed, role = int(attributes[SEED_ATTRIBUTE]), str(attributes[ROLE_ATTRIBUTE])
+            costs = self.costs.price(architecture)
+        except (KeyError, TypeError, ValueError):
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            return
+        if seed in self.history.seeds[architecture.key]:
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        else:
+            self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
 
     def _propose_baseline(self, architecture: Architecture, seed: int) -> Proposal | None:
         selection = self._selection_of(architecture)
@@ -225,17 +282,20 @@ class Proposer:
         self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
     ) -> Proposal | None:
         """The proposal; None if the architecture exceeds a limit and was rejected."""
-        trial.set_user_attr("architecture", str(architecture))
+        trial.set_user_attr(ARCHITECTURE_ATTRIBUTE, str(architecture))
         trial.set_user_attr("key", architecture.key)
-        trial.set_user_attr("seed", seed)
-        trial.set_user_attr("role", role)
+        trial.set_user_attr(SEED_ATTRIBUTE, seed)
+        trial.set_user_attr(ROLE_ATTRIBUTE, role)
         costs = self.costs.price(architecture)
         self.study.save(trial, self._constraints(costs))
+        return self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
+
+    def _start_or_reject(self, proposal: Proposal, costs: Costs) -> Proposal | None:
+        """The proposal of a trial that Optuna has; None if it exceeds a limit and was rejected."""
         if reason := costs.exceeded_limit(self.config.limits):
-            self.reject(trial.number, architecture, costs, reason)
+            self.reject(proposal.number, proposal.architecture, costs, reason)
             return None
-        self.history.record_start(architecture.key, seed)
-        proposal = Proposal(trial.number, architecture, seed, role, costs)
+        self.history.record_start(proposal.architecture.key, proposal.seed)
         self._pending.append(proposal)
         return proposal
 
@@ -243,8 +303,7 @@ class Proposer:
         """Write to the database the proposals, and to Optuna's tables the results, since the last
         call.
 
-        After a crash before that, the same trials are proposed again, and `recover` tells Optuna
-        the results.
+        After a crash before that, the same trials are proposed again, and `recover` does the rest.
         """
         self.study.write()
         record_starts(self.store.trials, self.record, self._pending)

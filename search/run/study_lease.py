@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...errors import StoreError
+from ...errors import AttentuneError, StoreError
+from ...studies.database import leases
 from ...studies.database.artifacts import FolderWatch
 from ...studies.database.store import Store
 from ...studies.records import Lease, StudyRecord
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,6 +68,9 @@ def hold_lease(
 ) -> Iterator[StudyLease]:
     """Hold a study's lease during a `with` block. Inside it, nothing can be written without it.
 
+    A thread sends the heartbeats, so that a process is known to be alive while it decodes images,
+    tunes a learning rate or waits for a sampler.
+
     Args:
         store: the database.
         record: the study.
@@ -74,7 +82,8 @@ def hold_lease(
     lease = store.leases.acquire(record)
     store.leases.set_fence(lease)
     try:
-        yield StudyLease(store, record, lease, counts_time)
+        with _heartbeats(store, lease):
+            yield StudyLease(store, record, lease, counts_time)
     except BaseException:
         store.leases.remove_fence(lease)
         # What ended the run has to be reported. The lease of a process that has ended is void.
@@ -83,3 +92,25 @@ def hold_lease(
         raise
     store.leases.remove_fence(lease)
     store.leases.release(lease)
+
+
+@contextlib.contextmanager
+def _heartbeats(store: Store, lease: Lease) -> Iterator[None]:
+    """Send heartbeats from another thread during a `with` block."""
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(leases.HEARTBEAT_SECONDS):
+            try:
+                store.leases.heartbeat(lease)
+            except AttentuneError as error:
+                # If the lease is lost, or the database, the next write of the coordinator says so.
+                logger.debug("no heartbeat: %s", error)
+
+    thread = threading.Thread(target=send, name="attentune-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(leases.HEARTBEAT_SECONDS)

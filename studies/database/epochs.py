@@ -35,8 +35,8 @@ class EpochRepository:
     def __init__(self, database: Database, studies: StudyRepository) -> None:
         self._database, self._studies = database, studies
 
-    def record(self, study: Study, number: int, report: EpochReport) -> None:
-        """Record an epoch of a running trial.
+    def record(self, study: Study, number: int, report: EpochReport) -> bool:
+        """Record an epoch of a running trial; return whether it is new.
 
         An epoch that is repeated after a resume replaces the earlier one, in a row with a new id,
         so that live readers see it again.
@@ -50,10 +50,11 @@ class EpochRepository:
         with self._database.begin("write") as connection:
             trial_id = running_trial_id(connection, study_record, number)
             earlier = (EpochRow.trial_id == trial_id, EpochRow.epoch == report.epoch)
-            connection.execute(delete(EpochRow).where(*earlier))
+            is_new = not connection.execute(delete(EpochRow).where(*earlier)).rowcount
             connection.execute(insert(EpochRow).values(trial_id=trial_id, **asdict(report)))
             behind = (TrialRow.id == trial_id, TrialRow.epochs < report.epoch)
             connection.execute(update(TrialRow).where(*behind).values(epochs=report.epoch))
+        return is_new
 
     def read(
         self,

@@ -18,6 +18,7 @@ from attentune.runners.events import (
     Failed,
     Finished,
     Measured,
+    Rejected,
     Started,
     Stopped,
     WorkerDied,
@@ -65,6 +66,7 @@ class FormulaPool:
         self.dies_after_epoch: list[int] = []
         self.fails = False
         self.disk_is_full = False
+        self.rejects: Callable[[Job], str | None] = lambda _: None
 
     @property
     def idle(self) -> int:
@@ -76,8 +78,11 @@ class FormulaPool:
         self.started.append(job)
         done = self.epochs.setdefault(job.folder, 0)
         self.queue.append(Started(job.number, "w1", done))
-        self.queue.append(Measured(job.number, Costs(1000 + len(str(job.architecture)), 10)))
-        if done:  # The last report of the earlier run may not have arrived.
+        if reason := self.rejects(job):
+            self.queue.append(Rejected(job.number, self._costs(job), reason))
+            return
+        self.queue.append(Measured(job.number, self._costs(job)))
+        if done and not self.fails:  # The last report of the earlier run may not have arrived.
             self._report(job)
         else:
             self._next(job)
@@ -236,7 +241,7 @@ class Bench:
         """The workers of a new process, which find the checkpoints of the earlier one."""
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
-        pool.fails = self.pool.fails
+        pool.fails, pool.rejects = self.pool.fails, self.pool.rejects
         self.pool = pool
         return pool
 
