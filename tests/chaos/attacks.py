@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from . import copies, disks, kills, real_processes, removal, rivals, signals, soak, takeovers
+from . import (
+    copies,
+    damage,
+    disks,
+    kills,
+    real_processes,
+    removal,
+    rivals,
+    signals,
+    soak,
+    takeovers,
+)
 from .attack import Attack
 
 ATTACKS: tuple[Attack, ...] = (
@@ -86,4 +97,22 @@ ATTACKS: tuple[Attack, ...] = (
         weight=1.0,
     ),
     Attack("soak", "a study of 2,000 trials", soak.soak, weight=3.0),
+    Attack(
+        "damaged-checkpoint",
+        "the checkpoint of a killed trial is damaged or forged",
+        damage.damage_checkpoints,
+        weight=2.0,
+    ),
+    Attack(
+        "damaged-result",
+        "weights are damaged before their trial's result was recorded",
+        damage.damage_results,
+        weight=2.0,
+    ),
+    Attack(
+        "damaged-export",
+        "weights are damaged before an export",
+        damage.export_damaged_weights,
+        weight=0.5,
+    ),
 )

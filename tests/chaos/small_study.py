@@ -83,8 +83,12 @@ class StudyContent:
 
 @contextlib.contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, without any code of attentune."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)
+    """A connection that only reads, without any code of attentune.
+
+    A connection that could not write would leave files beside the database.
+    """
+    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=10)
+    connection.execute("pragma query_only = on")
     try:
         yield connection
     finally:
@@ -221,6 +225,8 @@ def check_study(
         sealed: whether nobody else has the database open, so it has to be one file.
     """
     folder = attempt.folder
+    if sealed and (beside := [path.name for path in folder.glob("attentune.db-*")]):
+        attempt.wrong(f"the database is still in several files: {beside}")
     content = read_content(folder / "attentune.db")
     for number, row in acknowledged.items():
         if content.ended.get(number) != row:
@@ -237,7 +243,7 @@ def check_study(
         if content.curve(row[0]) != [*range(1, row[6] + 1)]:
             attempt.wrong(f"the curve of trial {row[0]} is {content.curve(row[0])}")
     check_optuna(attempt, content)
-    check_database(attempt, folder, sealed=sealed)
+    check_database(attempt, folder)
     check_files(attempt, folder, content)
     if reference is not None:
         check_equal(attempt, study, content, reference)
@@ -284,16 +290,8 @@ def check_optuna(attempt: Attempt, content: StudyContent) -> None:
             attempt.wrong(f"trial {number} has accuracy {accuracy}, in Optuna {value}")
 
 
-def check_database(attempt: Attempt, folder: Path, *, sealed: bool) -> None:
-    """Report a damaged database, one that is still in several files, and leases that were left.
-
-    Args:
-        attempt: that is checked.
-        folder: of the database.
-        sealed: whether it has to be one file.
-    """
-    if sealed and (folder / "attentune.db-wal").exists():
-        attempt.wrong("the database is still in two files: attentune.db-wal")
+def check_database(attempt: Attempt, folder: Path) -> None:
+    """Report a damaged database, and leases that were left."""
     with reading(folder / "attentune.db") as connection:
         integrity = [row[0] for row in connection.execute("pragma integrity_check")]
         if integrity != ["ok"]:

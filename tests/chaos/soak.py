@@ -60,7 +60,7 @@ def check_content(attempt: Attempt, rows: Sequence[Any]) -> None:
     if complete < len(rows):
         attempt.lost(f"{len(rows)} trials have ended, {complete} are recorded")
     if len(rows) == TRIALS:
-        check_database(attempt, attempt.folder, sealed=True)
+        check_database(attempt, attempt.folder)
 
 
 def measure_slopes(attempt: Attempt, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
