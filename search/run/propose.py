@@ -29,7 +29,8 @@ order, so a loss of power also leaves one of these states.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Protocol, cast
@@ -37,7 +38,7 @@ from typing import Protocol, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import SpaceError, StudyError
+from ...errors import SpaceError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
@@ -58,6 +59,8 @@ from ..trial_source import (
 from .baselines import study_baselines
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
+
+logger = logging.getLogger(__name__)
 
 ARCHITECTURE_ATTRIBUTE, SEED_ATTRIBUTE, ROLE_ATTRIBUTE = "architecture", "seed", "role"
 """User attributes of a trial in Optuna, from which its start can be recorded after a crash."""
@@ -213,22 +216,14 @@ class Proposer:
             raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
 
     def recover(self) -> list[TrialRecord]:
-        """Do the writes that a crash has left undone, see above; return all trials by number.
-
-        Raises:
-            StudyError: Optuna lacks trials that attentune has recorded.
-        """
+        """Do the writes that a crash has left undone, see above; return all trials by number."""
         trials = self.store.trials.read(self.record)
-        if trials and trials[-1].number >= len(self.study.trials):
-            raise StudyError(
-                f"trial {trials[-1].number} of {self.record.name!r} is missing in Optuna's tables, "
-                "so another program has changed them; restore the database from a copy, or start "
-                "another study."
-            )
         recorded = {trial.number: trial for trial in trials}
         rejected = {
-            rejection.number for rejection in self.store.trials.read_rejections(self.record)
+            rejection.number: rejection.architecture
+            for rejection in self.store.trials.read_rejections(self.record)
         }
+        self._restore_missing(recorded, rejected)
         for trial in list(self.study.trials):
             if trial.state.is_finished():
                 continue
@@ -243,6 +238,35 @@ class Proposer:
             record_starts(self.store.trials, self.record, self._pending)
             trials = self.store.trials.read(self.record)
         return trials
+
+    def _restore_missing(
+        self, recorded: Mapping[int, TrialRecord], rejected: Mapping[int | None, str]
+    ) -> None:
+        """Add to Optuna the recorded trials that it lacks, because somebody removed its study.
+
+        Args:
+            recorded: the trials of the study by number.
+            rejected: the architectures that exceeded a limit, by number.
+        """
+        known, last = len(self.study.trials), max(recorded, default=-1)
+        if known <= last:
+            logger.warning(
+                "Optuna's part of the study %r lacks the trials from %d to %d; they are added "
+                "again from attentune's records",
+                self.record.name,
+                known,
+                last,
+            )
+        for number in range(known, last + 1):
+            record = recorded.get(number)
+            text = record.architecture if record else rejected.get(number)
+            architecture = self.bare if text is None else Architecture.parse(text)
+            trial, costs = self._ask_for(architecture), self.costs.price(architecture)
+            if record is not None:
+                self._save(trial, architecture, record.seed, record.role, costs)
+            else:  # It was rejected, or nothing is known about it.
+                self._save(trial, architecture, self.config.seed, SEARCH, costs)
+                self.study.tell(number, state=TrialState.PRUNED if text else TrialState.FAIL)
 
     def _recover_start(self, trial: FrozenTrial) -> None:
         """Record the start, or the rejection, of a trial that only Optuna has.
@@ -263,11 +287,15 @@ class Proposer:
             self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
 
     def _propose_baseline(self, architecture: Architecture, seed: int) -> Proposal | None:
+        return self._accept(self._ask_for(architecture), architecture, seed, BASELINE)
+
+    def _ask_for(self, architecture: Architecture) -> optuna.Trial:
+        """A new trial of this architecture, without parameters if the space does not hold it."""
         selection = self._selection_of(architecture)
         trial = self.study.ask(fixed=selection)
         if selection is not None:
             self.space.choose_architecture(_suggest(trial))
-        return self._accept(trial, architecture, seed, BASELINE)
+        return trial
 
     def _propose_sampled(self) -> Proposal | None:
         number = len(self.study.trials)
@@ -282,13 +310,19 @@ class Proposer:
         self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
     ) -> Proposal | None:
         """The proposal; None if the architecture exceeds a limit and was rejected."""
+        costs = self.costs.price(architecture)
+        self._save(trial, architecture, seed, role, costs)
+        return self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
+
+    def _save(
+        self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str, costs: Costs
+    ) -> None:
+        """Queue a new trial for Optuna's tables, with the attributes of attentune's trials."""
         trial.set_user_attr(ARCHITECTURE_ATTRIBUTE, str(architecture))
         trial.set_user_attr("key", architecture.key)
         trial.set_user_attr(SEED_ATTRIBUTE, seed)
         trial.set_user_attr(ROLE_ATTRIBUTE, role)
-        costs = self.costs.price(architecture)
         self.study.save(trial, self._constraints(costs))
-        return self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
 
     def _start_or_reject(self, proposal: Proposal, costs: Costs) -> Proposal | None:
         """The proposal of a trial that Optuna has; None if it exceeds a limit and was rejected."""

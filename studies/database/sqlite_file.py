@@ -196,19 +196,29 @@ class SqliteFile:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def back_up(self, revision: str) -> Path:
-        """Copy the database to a new file beside it, named after the revision of its tables."""
+        """Copy the database to a new file beside it, named after the revision of its tables.
+
+        Raises:
+            StoreError: it cannot be copied.
+        """
         copies = (
             self.path.with_name(f"{self.path.name}.{revision}{number}{BACKUP_SUFFIX}")
             for number in ("", *(f"-{count}" for count in range(2, 1000)))
         )
         copy = next(path for path in copies if not path.exists())
-        with (
-            atomic_write(copy) as draft,
-            closing(self.connect()) as source,
-            closing(sqlite3.connect(draft)) as target,
-        ):
-            source.backup(target)
-            target.execute("PRAGMA journal_mode=DELETE")
+        try:
+            with (
+                atomic_write(copy) as draft,
+                closing(self.connect()) as source,
+                closing(sqlite3.connect(draft)) as target,
+            ):
+                source.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{self.shown} has to be brought up to date, and cannot be copied to {copy.name} "
+                f"first ({error}); nothing was changed."
+            ) from error
         return copy
 
 
