@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .spaces.attentions.plugins.register import register_attention as register_attention
     from .spaces.backbones.discover import sites as sites
     from .spaces.networks.build import create_model as create_model
-    from .studies.outputs.export import load as load
+    from .studies.outputs.exported_model import load as load
 
 # A program that uses the library decides where its messages go: `logging.getLogger("attentune")`.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -32,7 +32,7 @@ _HOMES = {
     "AttentuneError": ".errors",
     "Callback": ".search.run.callback",
     "create_model": ".spaces.networks.build",
-    "load": ".studies.outputs.export",
+    "load": ".studies.outputs.exported_model",
     "measure": ".runners.costs",
     "open_study": ".search.run.study",
     "register_attention": ".spaces.attentions.plugins.register",

@@ -55,7 +55,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     with _open(path) as file:
         _, header = _read_header(file)
-    return _parse_metadata(header)
+    return _parse_metadata(path, header)
 
 
 def verify_tensors(path: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ def verify_tensors(path: Path) -> dict[str, str]:
     """
     with _open(path) as file:
         prefix, header = _read_header(file)
-        metadata = _parse_metadata(header)
+        metadata = _parse_metadata(path, header)
         digest = metadata.get(DIGEST_KEY, "")
         blank = header.replace(_digest_entry(digest), _digest_entry(_BLANK_DIGEST), 1)
         if digest != _hash_file(file, prefix + blank):
@@ -108,13 +108,13 @@ def _read_header(file: BufferedReader | BufferedRandom) -> tuple[bytes, bytes]:
     return prefix, header
 
 
-def _parse_metadata(header: bytes) -> dict[str, str]:
+def _parse_metadata(path: Path, header: bytes) -> dict[str, str]:
     try:
         fields: dict[str, Any] = json.loads(header)
         metadata = fields.get("__metadata__", {})
         return {str(key): str(value) for key, value in metadata.items()}
     except (ValueError, AttributeError, RecursionError):
-        raise DamagedFileError("the file is damaged: its header cannot be read.") from None
+        raise DamagedFileError(f"{path} is damaged: its header cannot be read.") from None
 
 
 def _hash_file(file: BufferedReader | BufferedRandom, beginning: bytes) -> str:

@@ -31,6 +31,7 @@ from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..records import CONFIRM, StudyRecord, TrialRecord
+from .missing_weights import explain_missing_weights
 
 NUM_IMAGES = 8
 TIMEOUT_SECONDS = 120.0
@@ -98,7 +99,7 @@ def request_for_trial(
     require_attentions(record, label, (i.attention for i in trial.parsed.insertions))
     weights = _weights_file(store, record, number)
     if weights is None:
-        raise StoreError(_explain_missing_weights(store, label, trial))
+        raise StoreError(explain_missing_weights(store, record, trial))
     try:
         recipe = record.config.recipe.model_dump(mode="json")
     except StudyError:
@@ -234,12 +235,3 @@ def _cache_result(file: Path, result: dict[str, Any]) -> None:
 def _weights_file(store: Store, study: StudyRecord, number: int) -> Path | None:
     files = (store.trial_file(study, number, name) for name in (WEIGHTS_FILE, CHECKPOINT_FILE))
     return next((file.resolve() for file in files if file.is_file()), None)
-
-
-def _explain_missing_weights(store: Store, label: str, trial: TrialRecord) -> str:
-    if trial.state == "running":
-        return f"{label} has saved no weights yet; try again after some epochs."
-    if trial.state == "complete":
-        return f"the weights of {label} are missing in {store.artifacts}; choose another trial."
-    ended = "was pruned" if trial.state == "pruned" else "failed"
-    return f"{label} {ended} and has left no weights; choose a complete trial."

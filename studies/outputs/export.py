@@ -1,7 +1,7 @@
-"""Export a trial as a model, and load it again.
+"""Export a trial as a model.
 
 An exported folder holds `model.safetensors`, `architecture.json` and a model card, `README.md`.
-`load` builds the network from it; its outputs are those of the trial's model.
+`exported_model.load` builds the network from it; its outputs are those of the trial's model.
 """
 
 from __future__ import annotations
@@ -9,33 +9,36 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from ... import __version__
-from ...errors import ArchitectureError, StoreError, StudyError, UsageError
+from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import load_data
-from ...runners.results import WEIGHTS_FILE
-from ...spaces.architecture import Architecture, parse
-from ...spaces.attentions.plugins.register import REMEDY, describe_missing, origins_of
-from ...spaces.attentions.registry import is_available
-from ...spaces.networks.build import build_network
+from ...runners.results import WEIGHTS_FILE, Job
+from ...runners.training.tensor_file import (
+    DIGEST_KEY,
+    read_metadata,
+    read_tensors,
+    verify_tensors,
+    write_tensors,
+)
+from ...runners.workers.trained_weights import TRIAL_KEY
+from ...sanitize import clean_error
+from ...spaces.architecture import parse
+from ...spaces.attentions.plugins.register import origins_of
 from ..analysis import analyse
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
 from ..records import CONFIRM, StudyRecord, TrialRecord
 from ..text import formatting
+from .exported_model import ARCHITECTURE_FILE, FORMAT
+from .missing_weights import explain_missing_weights
 
-if TYPE_CHECKING:
-    from torch import nn
-
-ARCHITECTURE_FILE = "architecture.json"
 MODEL_CARD_FILE = "README.md"
-FORMAT = 1
-"""The version of `architecture.json`."""
 
 
 def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
@@ -78,23 +81,21 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 
     Raises:
         StudyError: the trial has a plug-in's attention that is not installed.
-        StoreError: the folder is not empty or cannot be written, or the weights are missing.
+        StoreError: the folder is not empty or cannot be written, or the weights are missing,
+            damaged, or those of another trial.
     """
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
     weights = store.trial_file(record, trial.number, WEIGHTS_FILE)
     if not weights.is_file():
-        raise StoreError(
-            f"the weights of trial {trial.number} are missing in {store.artifacts}; choose another "
-            "trial."
-        )
+        raise StoreError(explain_missing_weights(store, record, trial))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} exists and is not empty; choose another folder.")
     facts = describe(record, trial)
     draft = draft_path(folder.absolute())
     try:
         make_folder(draft)
-        shutil.copyfile(weights, draft / WEIGHTS_FILE)
+        facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
         (draft / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
         replace_folder(draft, folder)
@@ -105,6 +106,36 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return folder
+
+
+def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target: Path) -> str:
+    """Copy the weights of a trial, and return the checksum of the copy.
+
+    Raises:
+        StoreError: they are damaged, or those of another trial.
+        OSError: they cannot be copied.
+    """
+    try:
+        if TRIAL_KEY in read_metadata(source):
+            shutil.copyfile(source, target)
+            written_by = json.loads(verify_tensors(target)[TRIAL_KEY])["identity"]
+            if written_by == _identity(record, trial):
+                return read_metadata(target)[DIGEST_KEY]
+            raise DamagedFileError(f"{source} holds the weights of another trial.")
+        # A version without checksums wrote them.
+        return write_tensors(target, read_tensors(source), {"format": "pt"})
+    except (DamagedFileError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the weights of trial {trial.number} of {record.name!r} cannot be used "
+            f"({clean_error(error).rstrip('.')}); choose another trial."
+        ) from None
+
+
+def _identity(record: StudyRecord, trial: TrialRecord) -> str:
+    """The identity of the job that has trained a complete trial."""
+    recipe = record.config.recipe.model_copy(update={"epochs": trial.epochs})
+    is_test = trial.role == CONFIRM
+    return Job(trial.number, trial.parsed, recipe, trial.seed, Path(), test=is_test).identity
 
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
@@ -133,54 +164,6 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "values": trial.values,
         "recipe": recipe.model_dump(mode="json"),
     }
-
-
-def load(folder: str | Path) -> nn.Module:
-    """The network of an exported folder, on the CPU in evaluation mode.
-
-    It takes normalised images (N, 3, S, S) and returns logits (N, classes). Its attribute
-    `attentune` holds the contents of `architecture.json`: `classes`, `image_size`, `mean`, `std`.
-
-    Raises:
-        StoreError: the folder is not an export, needs a plug-in's attention that is not installed,
-            or its weights do not fit.
-    """
-    folder = Path(folder)
-    try:
-        facts = json.loads((folder / ARCHITECTURE_FILE).read_text("utf-8"))
-        if facts["format"] > FORMAT:
-            raise StoreError(f"{folder} was exported by attentune {facts['attentune']}; upgrade.")
-        architecture = _parse(folder, facts)
-        settings = {name: facts[name] for name in ("num_classes", "stem", "image_size")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{folder} is not an exported model ({type(error).__name__}: {error}); make one with "
-            "`attentune export`."
-        ) from None
-    from safetensors.torch import load_file
-
-    model = build_network(architecture, seed=None, **settings)
-    try:
-        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"the weights in {folder} do not load: {reason}") from None
-    model.eval()
-    model.attentune = facts
-    return model
-
-
-def _parse(folder: Path, facts: dict[str, Any]) -> Architecture:
-    """The architecture; StoreError names the plug-ins whose attentions are missing."""
-    plugins = facts.get("plugins", {})
-    if missing := {name: origin for name, origin in plugins.items() if not is_available(name)}:
-        raise StoreError(f"{folder} needs {describe_missing(missing)}; {REMEDY}.")
-    try:
-        return parse(facts["architecture"])
-    except ArchitectureError as error:
-        raise StoreError(
-            f"{folder} holds an architecture that this version cannot read: {error}"
-        ) from None
 
 
 def model_card(facts: dict[str, Any]) -> str:

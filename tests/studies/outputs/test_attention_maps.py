@@ -177,7 +177,7 @@ def test_a_trial_without_weights_says_why_and_what_to_do(
     store.trials.prune(recorded, pruned, "below its peers")
     store.trials.fail(recorded, failed, Failure("error", EVIL))
     for number, why in {
-        complete: r"weights of trial 0 of 'first' are missing in .*; choose another trial\.",
+        complete: r"weights of trial 0 of 'first' are missing in .*; no trial of the study has",
         running: r"trial 1 of 'first' has saved no weights yet; try again after some epochs\.",
         pruned: r"trial 2 of 'first' was pruned and has left no weights; choose a complete",
         failed: r"trial 3 of 'first' failed and has left no weights; choose a complete trial\.",

@@ -1,0 +1,180 @@
+"""Load an exported model: the network of a folder that `export` wrote.
+
+What is wrong with a folder is said in a sentence. Weights that are damaged, or not those that were
+exported, are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...errors import ArchitectureError, AttentuneError, StoreError
+from ...runners.results import WEIGHTS_FILE
+from ...sanitize import clean_error, clean_text
+from ...spaces.architecture import Architecture, parse
+from ...spaces.attentions.plugins.register import REMEDY, describe_missing
+from ...spaces.attentions.registry import is_available
+from ...spaces.backbones.stem import Stem
+from ...spaces.networks.build import build_network
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ARCHITECTURE_FILE = "architecture.json"
+FORMAT = 1
+"""The version of `architecture.json`."""
+MAX_ARCHITECTURE_FILE_BYTES = 2**24
+_REMEDY = "export the trial again with `attentune export`"
+
+
+class _Manifest(BaseModel):
+    """The part of `architecture.json` that `load` uses; it may hold more."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    architecture: str
+    num_classes: int = Field(ge=1, le=10**6)
+    stem: Stem
+    image_size: int = Field(ge=1, le=4096)
+    weights_sha256: str | None = None
+
+
+def load(folder: str | Path) -> nn.Module:
+    """The network of an exported folder, on the CPU in evaluation mode.
+
+    It takes normalised images (N, 3, S, S) and returns logits (N, classes). Its attribute
+    `attentune` holds the contents of `architecture.json`: `classes`, `image_size`, `mean`, `std`.
+
+    Raises:
+        StoreError: the folder is not an export, needs a plug-in's attention that is not installed,
+            or its weights are damaged or do not fit.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    _require_plugins(folder, facts)
+    try:
+        manifest = _Manifest.model_validate(facts)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise _not_exported(folder, f"{field} in {ARCHITECTURE_FILE}: {problem['msg']}") from None
+    architecture = _parse(folder, manifest.architecture)
+    weights = _read_weights(folder, manifest.weights_sha256)
+    model = _build(folder, architecture, manifest)
+    _load_weights(folder, model, weights)
+    model.eval()
+    model.attentune = facts
+    return model
+
+
+def _read_facts(folder: Path) -> Any:
+    path = folder / ARCHITECTURE_FILE
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{ARCHITECTURE_FILE} is no file")
+        if path.stat().st_size > MAX_ARCHITECTURE_FILE_BYTES:
+            raise ValueError(f"{ARCHITECTURE_FILE} is larger than any that attentune writes")
+        facts = json.loads(path.read_text("utf-8"))
+        if not isinstance(facts, dict):
+            raise TypeError(f"{ARCHITECTURE_FILE} holds no JSON object")
+        version = facts["format"]
+        if type(version) is not int:
+            raise TypeError("the format is no number")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_exported(folder, f"{type(error).__name__}: {error}") from None
+    if version > FORMAT:
+        exporter = clean_text(str(facts.get("attentune")), 50)
+        raise StoreError(f"{folder} was exported by attentune {exporter}; upgrade attentune.")
+    return facts
+
+
+def _require_plugins(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Raise a StoreError that names the plug-ins whose attentions are missing."""
+    plugins = facts.get("plugins", {})
+    if not isinstance(plugins, dict):
+        raise _not_exported(folder, "its plug-ins are no JSON object")
+    missing = {name: str(origin) for name, origin in plugins.items() if not is_available(name)}
+    if missing:
+        raise StoreError(f"{folder} needs {describe_missing(missing)}; {REMEDY}.")
+
+
+def _parse(folder: Path, text: str) -> Architecture:
+    try:
+        return parse(text)
+    except ArchitectureError as error:
+        reason = clean_text(str(error).splitlines()[0], 300)
+        raise StoreError(
+            f"{folder} holds an architecture that this version cannot read ({reason}); "
+            f"upgrade attentune, or {_REMEDY}."
+        ) from None
+
+
+def _read_weights(folder: Path, digest: str | None) -> dict[str, Tensor]:
+    """The weights, verified if the export or the file has a checksum."""
+    from ...runners.training.tensor_file import DIGEST_KEY, read_metadata, read_tensors
+
+    path = folder / WEIGHTS_FILE
+    try:
+        if digest is not None and read_metadata(path).get(DIGEST_KEY) != digest:
+            raise StoreError(f"{path} holds other weights than were exported; {_REMEDY}.")
+        return read_tensors(path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StoreError(f"cannot read {path} ({reason}); {_REMEDY}.") from None
+    except StoreError as error:
+        raise StoreError(f"{str(error).rstrip('.')}; {_REMEDY}.") from None
+
+
+def _build(folder: Path, architecture: Architecture, manifest: _Manifest) -> nn.Module:
+    try:
+        return build_network(
+            architecture,
+            seed=None,
+            num_classes=manifest.num_classes,
+            stem=manifest.stem,
+            image_size=manifest.image_size,
+        )
+    except AttentuneError as error:
+        reason = clean_error(error).splitlines()[0]
+        raise StoreError(
+            f"the network of {folder} cannot be built here ({reason}); upgrade attentune and timm, "
+            f"or {_REMEDY}."
+        ) from error
+    except Exception as error:
+        raise StoreError(
+            f"the network of {folder} cannot be built here ({clean_error(error)}); use the "
+            "versions of attentune, timm and torch that exported it."
+        ) from error
+
+
+def _load_weights(folder: Path, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a network; StoreError if they are not exactly those that it has."""
+    state = model.state_dict()
+    missing, unknown = state.keys() - weights.keys(), weights.keys() - state.keys()
+    differing = [
+        name
+        for name in state.keys() & weights.keys()
+        if (state[name].shape, state[name].dtype) != (weights[name].shape, weights[name].dtype)
+    ]
+    for problem, names in (("lack", missing), ("have", unknown), ("differ in", differing)):
+        if names:
+            example = clean_text(min(names), 100)
+            raise StoreError(
+                f"the weights in {folder} do not fit its network: they {problem} {example}"
+                f"{' and others' if len(names) > 1 else ''}; {_REMEDY}."
+            )
+    if any(bool(tensor.isnan().any()) for tensor in weights.values()):
+        raise StoreError(f"the weights in {folder} are not numbers; {_REMEDY}.")
+    model.load_state_dict(dict(weights))
+
+
+def _not_exported(folder: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"{folder} is not an exported model ({clean_text(reason, 300)}); make one with "
+        "`attentune export`."
+    )
