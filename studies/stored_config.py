@@ -34,6 +34,10 @@ class ConfirmPlan:
     epochs: int
     searched_epochs: int
 
+    def stored_in(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the JSON of a study in which its confirmation has this plan."""
+        return {**config, "confirm": asdict(self)}
+
 
 @dataclass(frozen=True)
 class StoredConfig:
@@ -107,10 +111,6 @@ class StoredConfig:
     def command(self) -> str | None:
         """The command line that created the study."""
         return self.json.get("command")
-
-    def with_confirmation(self, plan: ConfirmPlan) -> dict[str, Any]:
-        """A copy of the JSON in which the confirmation has this plan."""
-        return {**self.json, "confirm": asdict(plan)}
 
     def _study_field(self, name: str) -> Any:
         study = self.json.get("study")

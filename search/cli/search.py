@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +50,14 @@ def search(
 
 
 @plan_options(
-    "trials", "budget", "device_budget", "workers", "device", "keep_weights", "max_weights_size"
+    "trials",
+    "budget",
+    "device_budget",
+    "trial_timeout",
+    "workers",
+    "device",
+    "keep_weights",
+    "max_weights_size",
 )
 def resume(study: Study, db: Db = None, **settings: Any) -> None:
     """Continue a study where it stopped; trials and budgets are totals over all runs.
@@ -57,16 +65,16 @@ def resume(study: Study, db: Db = None, **settings: Any) -> None:
     Unfinished trials continue from their last epoch.
     """
     with defer_interrupts():
-        from ..run.session import update_plan
         from ..setup.request import read_plan_changes
 
     changes = read_plan_changes(settings)
     with messages_on(out), open_store(db) as store:
-        record = update_plan(store, store.studies.get(study), **changes)
-        _run(store, record, db)
+        _run(store, store.studies.get(study), db, changes)
 
 
-def _run(store: Store, record: StudyRecord, db: str | None) -> None:
+def _run(
+    store: Store, record: StudyRecord, db: str | None, changes: Mapping[str, Any] | None = None
+) -> None:
     """Run the study, then print its summary and what to do next."""
     with defer_interrupts():
         from ..run.session import run_study
@@ -75,7 +83,7 @@ def _run(store: Store, record: StudyRecord, db: str | None) -> None:
 
     commands = StudyCommands(record.name, db)
     try:
-        outcome = run_study(store, record, [LiveDisplay(out)])
+        outcome = run_study(store, record, [LiveDisplay(out)], changes)
     except KeyboardInterrupt:
         commands.exit_interrupted(
             "Stopped immediately. Finished trials are saved; running ones continue from their "
@@ -84,6 +92,7 @@ def _run(store: Store, record: StudyRecord, db: str | None) -> None:
     if not outcome.finished:
         commands.exit_interrupted(outcome.sentence)
     print_summary(store, record)
-    if not any(trial.state == "complete" for trial in store.trials.read(record)):
+    trials = store.trials.read(record)
+    if not any(trial.state == "complete" for trial in trials):
         raise typer.Exit(1)
-    commands.print_next_steps()
+    commands.print_next_steps(len(trials))

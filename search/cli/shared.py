@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -135,13 +136,13 @@ class StudyCommands:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 
-    def print_next_steps(self) -> None:
-        """Print the commands that usually follow a finished study."""
+    def print_next_steps(self, trials: int) -> None:
+        """Print the commands that usually follow a finished study of so many trials."""
         steps = (
             (self.command("report", "-o report.html"), "view the trade-offs"),
             (self.command("confirm"), "confirm with fresh seeds"),
             (self.command("export", "--pick knee -o model"), "export a model"),
-            (self.command("resume", "--trials 100"), "continue the search"),
+            (self.command("resume", f"--trials {larger_total(trials)}"), "continue the search"),
         )
         width = max(52, *(len(command) for command, _ in steps))
         lines = [f"  {command:<{width}} {purpose}" for command, purpose in steps]
@@ -150,3 +151,8 @@ class StudyCommands:
         out.print("\nNext:", style="bold")
         for line in lines:
             print_line(line)
+
+
+def larger_total(trials: int) -> int:
+    """A round number of trials, at least half as many again as there are, and at least 100."""
+    return max(100, math.ceil(1.5 * trials / 100) * 100)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ...errors import StudyError
+from ...errors import StudyError, UsageError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
@@ -51,6 +51,13 @@ class ConfirmRequest:
     workers: int | None = None
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise a UsageError for a number that is too small."""
+        for name, least in (("top", 1), ("seeds", 2), ("epochs", 1), ("workers", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"confirm: {name} has to be at least {least}, and not {value}")
+
 
 @dataclass(frozen=True)
 class StudyTrials:
@@ -72,10 +79,8 @@ class StudyTrials:
         return cls(store.trials.read(record), store.trials.read(record, confirming=True))
 
 
-def plan_confirmation(
-    run: StudyRun, trials: StudyTrials, request: ConfirmRequest
-) -> tuple[StudyRun, ConfirmPlan]:
-    """Decide which architectures to confirm and how, and store the plan with the study.
+def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmRequest) -> ConfirmPlan:
+    """Decide which architectures to confirm and how. The plan is not stored yet.
 
     Args:
         run: the study.
@@ -110,10 +115,14 @@ def plan_confirmation(
     chosen = [*findings.baselines, *finalists(findings, plan.top)]
     kept = plan.architectures if trials.confirming else ()
     texts = dict.fromkeys([*kept, *(str(summary.architecture) for summary in chosen)])
-    plan = replace(plan, architectures=tuple(texts))
-    if plan != earlier_plan:
-        record = run.store.studies.update_config(record, record.config.with_confirmation(plan))
-    return replace(run, record=record), plan
+    return replace(plan, architectures=tuple(texts))
+
+
+def store_confirmation(run: StudyRun, plan: ConfirmPlan) -> StudyRun:
+    """Store the plan of a confirmation with the study, if it has changed."""
+    if plan == run.record.config.confirmation:
+        return run
+    return replace(run, record=run.store.studies.change_config(run.record, plan.stored_in))
 
 
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
@@ -255,7 +264,7 @@ def configure_confirmation(
         "confirm",
         trials=trials,
         trial_timeout=run.plan.trial_timeout,
-        workers=request.workers or run.plan.workers,
+        workers=run.plan.workers if request.workers is None else request.workers,
         workers_per_gpu=run.plan.workers_per_gpu,
         pool=run.plan.pool,
         keep_weights=run.plan.keep_weights,

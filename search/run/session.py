@@ -16,7 +16,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -38,6 +38,7 @@ from ..trial_source import RecordedSearch, TrialSource
 from .callback import Callback, RunOutcome
 from .study_lease import StudyLease, hold_lease
 from .study_run import StudyRun, inserted_attentions, stored_settings
+from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
     from ..setup.request import SearchRequest
@@ -94,38 +95,32 @@ def create_study(
     )
 
 
-def update_plan(store: Store, record: StudyRecord, **changes: Any) -> StudyRecord:
-    """Change the plan of a study.
-
-    Args:
-        store: the database.
-        record: the study.
-        changes: fields of `RunPlan`; those that are None are not changed.
-
-    Raises:
-        UsageError: a value is out of range.
-        StudyError: the study cannot be read or run here, see `StudyRun.load`.
-    """
-    return StudyRun.load(store, record).with_plan(**changes).record
-
-
-def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] = ()) -> RunOutcome:
+def run_study(
+    store: Store,
+    record: StudyRecord,
+    callbacks: Sequence[Callback] = (),
+    plan_changes: Mapping[str, Any] | None = None,
+) -> RunOutcome:
     """Run a study to the end of its plan, or until an interrupt; resume it if it was started.
 
-    In the main thread, the first Ctrl-C lets the running epochs end and saves them.
+    In the main thread, the first Ctrl-C lets the running epochs end and saves them. A changed plan
+    is stored right before the first trial starts. If the run is refused before that, or if the
+    changed plan starts no trial, the stored plan stays as it was.
 
     Args:
         store: the database.
         record: the study.
         callbacks: called on every event.
+        plan_changes: fields of the plan to change; those that are None do not change.
 
     Raises:
+        UsageError: a value of the plan is out of range.
         StudyError: the study cannot be read or run here, or another process runs it.
         TrialError: the first trials all failed.
         SpaceError: the limits leave nothing to try.
     """
-    run = StudyRun.load(store, record)
     with hold_lease(store, record) as lease:
+        run = StudyRun.load(store, store.studies.get(record.name)).with_plan(**plan_changes or {})
         warm_up()
         with defer_interrupts():
             from ...runners.costs import CostModel
@@ -142,8 +137,23 @@ def run_study(store: Store, record: StudyRecord, callbacks: Sequence[Callback] =
         space = bind_space(config.space, costs.site_map)
         proposer = Proposer(store, record, config, space, costs, study)
         pruner = make_pruner(config)
-        pruner.replay(RecordedSearch(store, record))
-        return _coordinate(run, lease, proposer, pruner, devices, callbacks)
+        recorded = RecordedSearch(store, record)
+        pruner.replay(recorded)
+        used_up = used_up_sentence(run.plan, record.name, lease, len(recorded.trials))
+        if used_up is None:
+            run = run.store_plan()
+        outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks)
+        if outcome.finished:
+            _log_used_up(run, lease, outcome)
+        return outcome
+
+
+def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome) -> None:
+    """Say why a run has ended before its number of trials, or has started none."""
+    reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials)
+    if reason is not None and outcome.trials != run.plan.trials:
+        is_stored = run.plan == run.record.config.plan
+        logger.info(reason if is_stored else f"{reason} The stored plan is unchanged.")
 
 
 def confirm_study(
@@ -173,15 +183,17 @@ def confirm_study(
         StudyTrials,
         configure_confirmation,
         plan_confirmation,
+        store_confirmation,
     )
 
     request = request or ConfirmRequest()
-    run = StudyRun.load(store, record)
     with hold_lease(store, record, counts_time=False) as lease:
+        run = StudyRun.load(store, store.studies.get(record.name))
         trials = StudyTrials.read(store, record)
-        run, confirm_plan = plan_confirmation(run, trials, request)
+        confirm_plan = plan_confirmation(run, trials, request)
         trial_source = ConfirmationSource(run, confirm_plan, trials)
         if not trial_source.unfinished:
+            store_confirmation(run, confirm_plan)
             return RunOutcome(True, trial_source.total)
         warm_up()
         from ...runners.data import prepare_data
@@ -191,6 +203,7 @@ def confirm_study(
         run = replace(run, data_key=prepare_data(run.config.recipe).key)
         logger.info(trial_source.announcement(len(devices)))
         pruner = make_pruner(run.config)
+        run = store_confirmation(run, confirm_plan)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks)
 
 

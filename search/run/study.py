@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
 from .callback import Callback
 from .confirm import ConfirmRequest, read_confirmation
-from .session import confirm_study, create_study, run_study, update_plan
+from .session import confirm_study, create_study, run_study
 
 if TYPE_CHECKING:
     import pandas
@@ -214,9 +214,9 @@ class Study:
 
         _refuse_in_worker()
         _check_callbacks(callbacks)
+        changes = read_plan_changes(plan)
         with Store.open(self.db) as store:
-            record = update_plan(store, store.studies.get(self.name), **read_plan_changes(plan))
-            _run(store, record, callbacks)
+            _run(store, store.studies.get(self.name), callbacks, changes)
         return self
 
     def confirm(
@@ -285,8 +285,13 @@ class Study:
             return export(store, record, trial, Path(folder).expanduser())
 
 
-def _run(store: Store, record: StudyRecord, callbacks: Sequence[Callback]) -> None:
-    outcome = run_study(store, record, callbacks)
+def _run(
+    store: Store,
+    record: StudyRecord,
+    callbacks: Sequence[Callback],
+    plan_changes: Mapping[str, Any] | None = None,
+) -> None:
+    outcome = run_study(store, record, callbacks, plan_changes)
     if not outcome.finished:
         raise KeyboardInterrupt(outcome.sentence)
     trials = store.trials.read(record)

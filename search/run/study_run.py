@@ -44,17 +44,27 @@ class StudyRun:
         return cls(store, record, record.config.study, record.config.plan)
 
     def with_plan(self, **changes: Any) -> StudyRun:
-        """Store a changed plan and return the study with it; fields that are None do not change.
+        """The study with a changed plan, which is not stored; fields that are None do not change.
 
         Raises:
             UsageError: a value is out of range.
         """
         fields = {name: value for name, value in changes.items() if value is not None}
         plan = validated(RunPlan, "resume", **{**self.plan.model_dump(), **fields})
-        config = {**self.record.config.json, **stored_settings(self.config, plan)}
-        return replace(
-            self, plan=plan, record=self.store.studies.update_config(self.record, config)
-        )
+        return replace(self, plan=plan)
+
+    def store_plan(self) -> StudyRun:
+        """Store the fields of the plan that differ from the stored ones, and no others."""
+        stored = self.record.config.plan.model_dump(mode="json")
+        plan = self.plan.model_dump(mode="json")
+        changes = {name: value for name, value in plan.items() if value != stored[name]}
+        if not changes:
+            return self
+
+        def change(config: dict[str, Any]) -> dict[str, Any]:
+            return {**config, "plan": {**config["plan"], **changes}}
+
+        return replace(self, record=self.store.studies.change_config(self.record, change))
 
 
 def stored_settings(config: StudyConfig, plan: RunPlan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,12 +143,29 @@ class StudyRepository:
             studies = _read_all(connection)
         return [_summary(record, by_study.get(record.id, {})) for record in studies]
 
-    def update_config(self, study: Study, config: Mapping[str, Any]) -> StudyRecord:
-        """Replace the config of a study, for example if a resume has a larger budget."""
+    def change_config(
+        self, study: Study, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+    ) -> StudyRecord:
+        """Change the config of a study; it is read and written in one transaction.
+
+        Args:
+            study: by record or name.
+            change: returns the new config for the present one. What it leaves as it is keeps the
+                form in which it was stored, fields of other versions included.
+
+        Raises:
+            StudyError: the study has been removed.
+        """
         record = self.record_of(study)
+        query = select(StudyRow.config).where(StudyRow.id == record.id).with_for_update()
         with self._database.begin("commit") as connection:
-            where = StudyRow.id == record.id
-            connection.execute(update(StudyRow).where(where).values(config=dict(config)))
+            row = connection.execute(query).first()
+            if row is None:
+                raise StudyError(f"the study {record.name!r} has been removed.")
+            config = dict(change(dict(row.config)))
+            if config != row.config:
+                where = StudyRow.id == record.id
+                connection.execute(update(StudyRow).where(where).values(config=config))
         return self.get(record.name)
 
     def spent_seconds(self, study: Study) -> float:

@@ -33,6 +33,7 @@ from attentune.search.run.confirm import (
     StudyTrials,
     configure_confirmation,
     plan_confirmation,
+    store_confirmation,
 )
 from attentune.search.run.coordinator import Coordinator
 from attentune.search.run.optuna_study import OptunaStudy
@@ -230,7 +231,8 @@ class Bench:
         """Start or continue the study's confirmation, as a new process would."""
         searched = self._study_run(name)
         trials, asked = StudyTrials.read(self.store, searched.record), ConfirmRequest(**request)
-        searched, plan = plan_confirmation(searched, trials, asked)
+        plan = plan_confirmation(searched, trials, asked)
+        searched = store_confirmation(searched, plan)
         source = ConfirmationSource(searched, plan, trials)
         run = configure_confirmation(searched, plan, asked, source.total)
         pool, hooks = self.new_pool(), [EpochHook(on_epoch)]

@@ -64,7 +64,7 @@ def waves(
     add("resnet18+wave(r=4,mode=true)@s1-s2.residual", 0.70, 1200)
     add("resnet18+wave(r=8)@s3.mid+eca@s4.mid", 0.65, 1300)
     add("resnet18+wave(r=2)@all.post")
-    study = store.studies.update_config(study, {"plugins": {"wave": WAVE}})
+    study = store.studies.change_config(study, lambda _: {"plugins": {"wave": WAVE}})
     shown = analyse.show_json(study, store.trials.read(study))
     assert missing_note(study, store.trials.read(study)) is None
     uninstall()
@@ -113,7 +113,9 @@ def test_the_note_names_the_attention_its_package_and_the_remedy(
     )
     assert note.endswith("install the package, or name its module in ATTENTUNE_PLUGINS.")
     assert missing_note(study, [store.trials.get(study, 1)]) is None
-    unknown = missing_note(store.studies.update_config(study, {}), store.trials.read(study))
+    unknown = missing_note(
+        store.studies.change_config(study, lambda _: {}), store.trials.read(study)
+    )
     assert "uses the attention 'wave', which is not installed here" in unknown
 
 

@@ -35,7 +35,7 @@ def test_what_was_stored_comes_back_typed() -> None:
 
 def test_a_confirmation_is_kept_beside_the_rest() -> None:
     plan = ConfirmPlan(("resnet18", "resnet18+eca@all.residual"), 1, 5, 20, 10)
-    config = StoredConfig(StoredConfig(JSON).with_confirmation(plan))
+    config = StoredConfig(plan.stored_in(JSON))
     assert config.confirmation == plan
     assert {key: config.json[key] for key in JSON} == JSON
 

@@ -57,7 +57,13 @@ def test_an_interrupted_command_says_how_to_continue_and_exits_with_130():
 def test_next_steps_fit_the_terminal(monkeypatch, width, lines):
     text = io.StringIO()
     monkeypatch.setattr(shared, "out", Console(file=text, width=width, force_terminal=True))
-    StudyCommands("s", None).print_next_steps()
+    StudyCommands("s", None).print_next_steps(40)
     printed = text.getvalue().splitlines()[2:]
     assert len(printed) == lines
     assert "attentune export s --pick knee -o model" in text.getvalue()
+
+
+def test_a_next_step_asks_for_more_trials_than_have_run():
+    for trials in range(1, 1000):
+        assert shared.larger_total(trials) >= max(100, 1.5 * trials)
+    assert [shared.larger_total(trials) for trials in (40, 100, 400)] == [100, 200, 600]

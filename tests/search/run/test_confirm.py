@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from attentune.errors import StudyError
-from attentune.search.run.confirm import FRESH_SEED_OFFSET
+from attentune.errors import StudyError, UsageError
+from attentune.search.run.confirm import FRESH_SEED_OFFSET, ConfirmRequest
 from attentune.studies.config import Pruning
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER
 
@@ -119,3 +119,10 @@ def test_in_a_study_that_prunes_no_confirming_trial_is_pruned(bench):
     assert "pruned" in {trial.state for trial in bench.store.trials.read("s")}
     bench.confirm("s", seeds=3)
     assert {trial.state for trial in confirming(bench)} == {"complete"}
+
+
+@pytest.mark.parametrize("number", [{"top": 0}, {"seeds": 1}, {"epochs": 0}, {"workers": -1}])
+def test_a_request_that_confirms_nothing_is_refused(number):
+    [name] = number
+    with pytest.raises(UsageError, match=f"confirm: {name} has to be at least"):
+        ConfirmRequest(**number)

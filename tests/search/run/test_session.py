@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 
 import pytest
-from attentune.errors import StudyError, UsageError
+from attentune.errors import AttentuneError, DataError, StudyError
 from attentune.search.run import session
 from attentune.search.run.callback import Callback
 from attentune.search.run.confirm import ConfirmRequest, read_confirmation
@@ -15,8 +16,8 @@ from attentune.search.run.session import (
     create_study,
     delete_study,
     run_study,
-    update_plan,
 )
+from attentune.search.run.study_lease import hold_lease
 from attentune.search.setup.request import read_request
 
 REQUEST = {
@@ -64,8 +65,9 @@ def test_a_script_creates_runs_resumes_confirms_and_deletes_a_study(bench, pools
     assert (record.config.json["command"], record.config.json["plugins"]) == ("a command", {})
     outcome = run_study(store, record, [ended])
     assert (outcome.finished, outcome.trials) == (True, 6)
-    record = update_plan(store, record, trials=8, workers=None)
-    assert run_study(store, record, [ended]).trials == 8
+    changes = {"trials": 8, "workers": None}
+    assert run_study(store, record, [ended], changes).trials == 8
+    assert store.studies.get("s").config.plan.trials == 8
     assert ended.numbers == list(range(8))
 
     caplog.clear()
@@ -98,15 +100,131 @@ def test_a_study_runs_in_a_thread_too(bench, pools):
 
 def test_what_cannot_be_run_here_is_refused(bench, pools):
     record = create_study(bench.store, "s", read_request(REQUEST, None))
-    with pytest.raises(UsageError, match="trials"):
-        update_plan(bench.store, record, trials=0)
     stored = record.config.json
     on_cuda = {**stored, "study": {**stored["study"], "device": "cuda"}}
-    other_device = bench.store.studies.update_config(record, on_cuda)
+    other_device = bench.store.studies.change_config(record, lambda _: on_cuda)
     message = "has trained on cuda; results on cpu would not be comparable"
     with pytest.raises(StudyError, match=message):
         run_study(bench.store, other_device)
-    unreadable = bench.store.studies.update_config(record, {**stored, "plan": None})
+    unreadable = bench.store.studies.change_config(record, lambda _: {**stored, "plan": None})
     with pytest.raises(StudyError, match="cannot be read; it was written by attentune"):
         run_study(bench.store, unreadable)
     assert pools == []
+
+
+@pytest.fixture
+def stored(bench, pools):
+    """A study that has run three of its six trials; the function reads its stored bytes."""
+    create_study(bench.store, "s", read_request(REQUEST, None))
+    run_study(bench.store, bench.store.studies.get("s"), [], {"trials": 3})
+
+    def read():
+        with bench.store._database.begin("read") as connection:
+            query = "select cast(config as text) from attentune_studies"
+            return connection.exec_driver_sql(query).scalar_one()
+
+    return read
+
+
+REFUSED = [
+    ({"trials": 0}, "trials"),
+    ({"budget": -1.0}, "budget"),
+    ({"trials": 9, "device": "cuda:7"}, "cuda"),
+    ({"trials": 9, "device": "abacus"}, "abacus"),
+    ({"trials": 9, "pool": "no such pool"}, "unknown pool"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED)
+def test_a_refused_resume_leaves_the_stored_plan_as_it_is(bench, stored, changes, message):
+    before = stored()
+    with pytest.raises(AttentuneError, match=message):
+        run_study(bench.store, bench.store.studies.get("s"), [], changes)
+    assert stored() == before
+    assert bench.store.leases.holder("s") is None
+
+
+def test_a_resume_while_the_study_runs_is_refused_and_changes_nothing(bench, stored):
+    before, record = stored(), bench.store.studies.get("s")
+    with hold_lease(bench.store, record), pytest.raises(StudyError, match="is being run"):
+        run_study(bench.store, record, [], {"trials": 3, "budget": 1.0})
+    assert stored() == before
+
+
+def test_a_resume_whose_data_has_gone_changes_nothing(bench, stored, monkeypatch):
+    before = stored()
+
+    def fail(*_):
+        raise DataError("the images are gone")
+
+    monkeypatch.setattr("attentune.runners.data.prepare_data", fail)
+    with pytest.raises(DataError, match="images are gone"):
+        run_study(bench.store, bench.store.studies.get("s"), [], {"trials": 9})
+    assert stored() == before
+
+
+def test_a_resume_stores_the_changed_fields_only(bench, stored):
+    def add_fields(config):
+        return {**config, "of another version": 1, "plan": {**config["plan"], "workers": 1}}
+
+    record = bench.store.studies.get("s")
+    before = bench.store.studies.change_config(record, add_fields).config.json
+    run_study(bench.store, record, [], {"trials": 4, "trial_timeout": 900.0, "workers": None})
+    after = bench.store.studies.get("s").config.json
+    assert after == {**before, "plan": {**before["plan"], "trials": 4, "trial_timeout": 900.0}}
+
+
+USED_UP = [
+    ({"trials": 2}, r"3 trials have started already, so a total of 2 starts none.*--trials …"),
+    ({"budget": 50.0}, r"time budget of 50 s is used up: \d+ s over all runs.*--budget …"),
+    ({"device_budget": 0.5}, r"device time budget of 0.5 s is used up.*--device-budget …"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), USED_UP)
+def test_a_total_below_what_has_run_changes_nothing_and_says_so(
+    bench, stored, changes, sentence, caplog
+):
+    caplog.set_level(logging.INFO, logger="attentune")
+    bench.store.studies.set_spent_seconds("s", 100.0)
+    before = stored()
+    outcome = run_study(bench.store, bench.store.studies.get("s"), [], {"trials": 9, **changes})
+    assert (outcome.finished, outcome.trials) == (True, 3)
+    assert re.search(sentence + r".*The stored plan is unchanged\.", caplog.text)
+    assert stored() == before
+
+
+def test_a_stored_budget_that_is_used_up_says_so_and_what_to_do(bench, stored, caplog):
+    caplog.set_level(logging.INFO, logger="attentune")
+    record = bench.store.studies.get("s")
+    run_study(bench.store, record, [SpendTime(bench.store)], {"trials": 9, "budget": 1000.0})
+    assert len(bench.store.trials.read("s")) < 9
+    caplog.clear()
+    outcome = run_study(bench.store, record)
+    assert (outcome.finished, outcome.trials) == (True, 4)
+    assert "The time budget of 17 min is used up: 33 min over all runs, with 4 of 9" in caplog.text
+    assert "`attentune resume s --budget …`" in caplog.text
+    assert "unchanged" not in caplog.text
+
+
+class SpendTime(Callback):
+    """Lets the first trial of a run take longer than the budget."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def on_study_start(self, study):
+        self.study = study
+
+    def on_trial_end(self, _trial, _record):
+        self.study.lease._earlier_seconds += 2000.0
+
+
+def test_a_refused_confirmation_stores_no_plan(bench, stored):
+    run_study(bench.store, bench.store.studies.get("s"), [], {"trials": 6})
+    before, record = stored(), bench.store.studies.get("s")
+    with pytest.raises(AttentuneError, match="cuda"):
+        confirm_study(bench.store, record, ConfirmRequest(seeds=3, device="cuda:7"))
+    assert stored() == before
+    confirm_study(bench.store, record, ConfirmRequest(top=1, seeds=2, epochs=2))
+    assert bench.store.studies.get("s").config.confirmation.seeds == 2

@@ -204,7 +204,7 @@ def test_a_coordinator_that_was_taken_over_writes_nothing_more(
         lambda: store.trials.prune(study, 0, "pruned"),
         lambda: store.trials.reject(study, SE, "too large", number=0),
         lambda: store.studies.set_spent_seconds(study, 9.0),
-        lambda: store.studies.update_config(study, {}),
+        lambda: store.studies.change_config(study, lambda _: {}),
         lambda: store.probes.put({}, {}),
         lambda: store.leases.heartbeat(lost),
     ]

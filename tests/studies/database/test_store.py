@@ -261,8 +261,13 @@ def test_studies_are_summed_up_for_the_list(
 
 
 def test_a_config_can_be_changed(store: Store, study: StudyRecord) -> None:
-    assert store.studies.update_config(study, {"trials": 80}).config.json == {"trials": 80}
-    assert store.studies.get("first").config.json == {"trials": 80}
+    changed = store.studies.change_config(study, lambda _: {"trials": 80, "plan": {"a": 1}})
+    assert changed.config.json == {"trials": 80, "plan": {"a": 1}}
+    changed = store.studies.change_config(study, lambda config: {**config, "trials": 90})
+    assert store.studies.get("first").config.json == {"trials": 90, "plan": {"a": 1}}
+    store.delete_study("first")
+    with pytest.raises(StudyError, match="'first' has been removed"):
+        store.studies.change_config(changed, lambda config: config)
 
 
 def test_a_removed_study_is_removed_with_all_of_its_rows(

@@ -38,9 +38,8 @@ def target(tmp_path: Path) -> str:
 @pytest.fixture
 def recorded(store: Store, study: StudyRecord, tiny_recipe: Any) -> StudyRecord:
     """The study, with the recipe in its config as a search stores it."""
-    return store.studies.update_config(
-        study, {"study": {"recipe": tiny_recipe.model_dump(mode="json")}}
-    )
+    config = {"study": {"recipe": tiny_recipe.model_dump(mode="json")}}
+    return store.studies.change_config(study, lambda _: config)
 
 
 def leave(store: Store, study: StudyRecord, number: int, name: str = WEIGHTS_FILE) -> Path:

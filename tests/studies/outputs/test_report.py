@@ -48,7 +48,8 @@ def filled(store: Store, study: StudyRecord, add: Add, epoch: Report) -> StudyRe
     from attentune.spaces.architecture import parse
 
     store.trials.reject(study, parse("resnet18+nl(r=2)@all.post"), "macs above the limit")
-    return store.studies.update_config(study, {"command": "attentune search first", "note": EVIL})
+    config = {"command": "attentune search first", "note": EVIL}
+    return store.studies.change_config(study, lambda _: config)
 
 
 def written(store: Store, study: StudyRecord, folder: Path) -> str:

@@ -1,0 +1,38 @@
+"""Why the totals of a plan let no more trials start, and how to continue, in one sentence."""
+
+from __future__ import annotations
+
+import shlex
+
+from ...studies.config import RunPlan
+from ...studies.text.formatting import duration, plural
+from .study_lease import StudyLease
+
+
+def used_up_sentence(plan: RunPlan, study: str, lease: StudyLease, trials: int) -> str | None:
+    """Which total of a plan is used up, and what to do; None if more trials may start.
+
+    Args:
+        plan: its totals are over all runs.
+        study: the name of the study.
+        lease: the time that was spent.
+        trials: the number of trials that have started.
+    """
+    resume = f"attentune resume {shlex.quote(study)}"
+    spent = {
+        "budget": ("time", plan.budget, lease.wall_seconds),
+        "device-budget": ("device time", plan.device_budget, lease.device_seconds),
+    }
+    for option, (noun, budget, seconds) in spent.items():
+        if budget is not None and seconds >= budget:
+            return (
+                f"The {noun} budget of {duration(budget)} is used up: {duration(seconds)} over all "
+                f"runs, with {trials} of {plural(plan.trials, 'trial')} started. To continue, give "
+                f"a larger total: `{resume} --{option} …`."
+            )
+    if trials > plan.trials:
+        return (
+            f"{plural(trials, 'trial')} have started already, so a total of {plan.trials} starts "
+            f"none. To continue, give a larger total: `{resume} --trials …`."
+        )
+    return None
