@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,9 +21,19 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from ...errors import DataError
-from .images import SUFFIXES
+from ...sanitize import clean_error
+from .images import MAX_FILE_BYTES, SUFFIXES
+from .tar_members import TarMember, expansion_limit, is_tar, read_members
 
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(struct.error, ValueError, TypeError, LookupError, RecursionError),
+)
+"""What Python's readers of archives raise on damaged input."""
+MAX_NAME_FOLDERS = 64
+MAX_NAME_CHARACTERS = 4096
+MAX_REPEATED_FOLDERS = 2000
+"""How often a folder may be entered again through links. Links among n folders make n! paths."""
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
@@ -57,13 +69,11 @@ def open_store(path: Path) -> FileStore:
     if path.is_dir():
         return FolderStore(path)
     with raising_data_errors(path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is a device or a pipe; data can be a folder or an archive")
         if zipfile.is_zipfile(path):
             return ZipStore(path)
-        try:
-            tarfile.open(path).close()
-        except tarfile.ReadError:
-            pass
-        else:
+        if is_tar(path):
             return TarStore(path)
     raise DataError(
         f"{path} is neither a folder nor a readable archive; "
@@ -82,31 +92,11 @@ class FolderStore:
         """Size and modification time of every image file, by name, sorted."""
         files: dict[str, tuple[int, int]] = {}
         with raising_data_errors(self.path):
-            self._walk(self.path, "", files, frozenset())
+            for prefix, entry in _walk(self.path):
+                if _is_image(entry.name) and entry.is_file():
+                    facts = entry.stat()
+                    files[prefix + entry.name] = (facts.st_size, facts.st_mtime_ns)
         return dict(sorted(files.items()))
-
-    def _walk(
-        self,
-        folder: Path,
-        prefix: str,
-        files: dict[str, tuple[int, int]],
-        ancestors: frozenset[tuple[int, int]],
-    ) -> None:
-        """Add the image files below `folder` to `files`; `ancestors` are device and inode."""
-        stat = folder.stat()
-        inode = (stat.st_dev, stat.st_ino)
-        if inode in ancestors:
-            return  # A link leads back to a folder above it.
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _is_hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    inside = f"{prefix}{entry.name}/"
-                    self._walk(Path(entry.path), inside, files, ancestors | {inode})
-                elif _is_image(entry.name) and entry.is_file():
-                    stat = entry.stat()
-                    files[prefix + entry.name] = (stat.st_size, stat.st_mtime_ns)
 
     @property
     def fingerprint(self) -> str:
@@ -133,6 +123,39 @@ class FolderStore:
         return list(self.names[:: max(1, len(self.names) // count)][:count])
 
 
+def _walk(top: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All entries below a folder that are not folders, each after the path of its folder and `/`.
+
+    Links to folders are followed, but not to a folder above the link.
+    """
+    entered: set[tuple[int, int]] = set()
+    repeated = 0
+    pending: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
+    while pending:
+        folder, prefix, ancestors = pending.pop()
+        facts = folder.stat()
+        inode = (facts.st_dev, facts.st_ino)
+        if inode in ancestors:
+            continue
+        repeated += inode in entered
+        if repeated > MAX_REPEATED_FOLDERS or len(ancestors) > MAX_NAME_FOLDERS:
+            raise DataError(
+                f"the links in {top} lead to the same folders again and again; remove them"
+                if repeated
+                else f"{folder} is inside more than {MAX_NAME_FOLDERS} folders; move it up"
+            )
+        entered.add(inode)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    inside = f"{prefix}{entry.name}/"
+                    pending.append((Path(entry.path), inside, ancestors | {inode}))
+                else:
+                    yield prefix, entry
+
+
 class TarStore:
     """A tar, compressed or not. It can only be read from its beginning."""
 
@@ -156,11 +179,11 @@ class TarStore:
     def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Read the archive up to the last requested file."""
         wanted = set(names)
-        for name, archive, member in _tar_members(self.path):
+        for name, member in _tar_members(self.path):
             if name in wanted:
                 wanted.remove(name)
-                file = archive.extractfile(member)
-                yield name, file.read() if file else b""
+                _check_size(self.describe(name), member.size)
+                yield name, member.read()
             if not wanted:
                 return
 
@@ -169,21 +192,19 @@ class TarStore:
         return list(self.names[:count])
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
-    """The image files of a tar, in its order."""
-    # The stream mode ("r|*") does not report a truncated archive.
-    with raising_data_errors(path), tarfile.open(path) as archive:
-        for member in archive:
-            name = _member_name(member.name) if member.isfile() else None
-            if name:
-                yield name, archive, member
+def _tar_members(path: Path) -> Iterator[tuple[str, TarMember]]:
+    """The image files of a tar with their names in the store, in its order."""
+    with raising_data_errors(path):
+        for member in read_members(path):
+            if name := _member_name(member.name):
+                yield name, member
 
 
 @lru_cache(maxsize=4)
 def _list_tar(path: Path, fingerprint: str) -> tuple[str, ...]:
     """Names in a tar, cached so that inspecting and preparing it list them only once."""
     del fingerprint
-    return tuple(dict.fromkeys(name for name, _, _ in _tar_members(path)))
+    return tuple(dict.fromkeys(name for name, _ in _tar_members(path)))
 
 
 class ZipStore:
@@ -200,14 +221,22 @@ class ZipStore:
     @cached_property
     def _members(self) -> dict[str, str]:
         """The members' names in the archive, by their names in the store."""
-        members = {}
+        members: dict[str, str] = {}
+        total = 0
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
                 name = None if info.is_dir() else _member_name(info.filename)
                 if name and info.flag_bits & 1:
                     raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
                 if name:
+                    _check_size(self.describe(name), info.file_size)
+                    total += info.file_size
                     members[name] = info.filename
+            if total > expansion_limit(self.path):
+                raise DataError(
+                    f"{self.path} expands to {total:,} bytes, which is far more than images do. "
+                    "If that is right, unpack it and give the folder"
+                )
         return members
 
     @property
@@ -224,9 +253,14 @@ class ZipStore:
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for name in names:
                 try:
-                    yield name, archive.read(self._members[name])
-                except (zipfile.BadZipFile, zlib.error):
-                    yield name, b""
+                    content = archive.read(self._members[name])
+                except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):
+                    content = b""
+                except OSError as error:
+                    if error.errno is not None:
+                        raise
+                    content = b""  # bz2 reports damage in this way.
+                yield name, content
 
     def sample_names(self, count: int) -> list[str]:
         """Names at even distances."""
@@ -238,8 +272,11 @@ def raising_data_errors(path: Path) -> Iterator[None]:
     """Turn errors of reading `path` inside the context into DataError."""
     try:
         yield
+    except DataError:
+        raise
     except _DAMAGED as error:
-        raise DataError(f"{path} is damaged or incomplete ({error}); fetch it again") from error
+        reason = clean_error(error)
+        raise DataError(f"{path} is damaged or incomplete ({reason}); fetch it again") from error
     except NotImplementedError as error:
         raise DataError(f"{path}: {error}; unpack it and give the folder") from error
     except OSError as error:
@@ -255,12 +292,21 @@ def _file_fingerprint(path: Path) -> str:
 
 def _member_name(name: str) -> str | None:
     """A member's name as a relative path; None if it is not an image or points elsewhere."""
+    if len(name) > MAX_NAME_CHARACTERS or name.count("/") > MAX_NAME_FOLDERS:
+        raise ValueError(f"the name of a file has {len(name):,} characters")
     components = PurePosixPath(name.replace("\\", "/")).parts
     if not components or components[0] == "/" or ".." in components:
         return None
     if any(map(_is_hidden, components)) or not _is_image(components[-1]):
         return None
     return "/".join(components)
+
+
+def _check_size(label: str, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise DataError(
+            f"{label} has {size:,} bytes; an image in an archive may have {MAX_FILE_BYTES:,}"
+        )
 
 
 def _is_image(name: str) -> bool:

@@ -8,24 +8,55 @@ kept. Transparent images are composited onto white, 16-bit and floating-point gr
 from __future__ import annotations
 
 import io
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, ImageOps, UnidentifiedImageError
 
 from ..cores import usable_cores
 from .dataset import Images
 
-_FORMATS = "jpg jpeg jpe png bmp gif tif tiff webp ppm pgm pbm jp2 avif"
-SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
+_SUFFIXES_OF_FORMATS = {
+    "JPEG": "jpg jpeg jpe",
+    "PNG": "png",
+    "BMP": "bmp",
+    "GIF": "gif",
+    "TIFF": "tif tiff",
+    "WEBP": "webp",
+    "PPM": "ppm pgm pbm",
+    "JPEG2000": "jp2",
+    "AVIF": "avif",
+}
+"""The formats that are read, by Pillow's names. Pillow's other formats are for programs that trust
+their files: it hands an EPS image to Ghostscript."""
+SUFFIXES = frozenset(
+    f".{suffix}" for suffixes in _SUFFIXES_OF_FORMATS.values() for suffix in suffixes.split()
+)
+MAX_FILE_BYTES = 128 * 2**20
+"""The largest image file that is read into memory."""
+MAX_PIXELS = 90_000_000
+"""The largest image that is decoded. A JPEG, which can be decoded at an eighth of its size, may be
+twice as large, which is where Pillow stops."""
 _IMAGES_PER_TASK = 32
+_BYTES_PER_TASK = 16 * 2**20
+MAX_PENDING_BYTES = 512 * 2**20
+"""Bytes of encoded images that wait for a thread."""
 _SMALL_FILE_BYTES = 16_384
 """Files smaller than this are not decoded in threads, which would mostly wait for the GIL."""
+
+
+# Pillow warns of images above half of its limit. The check in `crop_and_resize` is stricter.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=r"PIL\.Image")
+
+
+class LargeImageError(ValueError):
+    """An image file with too many bytes or pixels to be decoded."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +83,18 @@ class EncodedImage:
 
 
 def crop_and_resize(image: Image.Image, size: int) -> Images:
-    """The central square of an image, resized, as uint8 RGB (size, size, 3)."""
+    """The central square of an image, resized, as uint8 RGB (size, size, 3).
+
+    Raises:
+        LargeImageError: the image has more pixels than `MAX_PIXELS`.
+    """
     # JPEG files can be decoded at 1/2, 1/4 or 1/8 of their size; at least twice the requested size
     # is left for the resampling.
     image.draft(None, (2 * size, 2 * size))
+    if image.width * image.height > MAX_PIXELS:
+        raise LargeImageError(
+            f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}"
+        )
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     image = _to_rgb(image)
@@ -76,10 +115,47 @@ def resize_array(image: Images, size: int) -> Images:
     return crop_and_resize(Image.fromarray(image), size)
 
 
+def open_image(content: bytes | Path) -> Image.Image:
+    """Open an image of one of the formats that are read; its content decides which one it is.
+
+    Raises:
+        LargeImageError: the file has more bytes than `MAX_FILE_BYTES`.
+        Exception: Pillow's decoders raise anything on damaged input.
+    """
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise LargeImageError(f"{size:,} bytes; a file may have {MAX_FILE_BYTES:,}")
+    try:
+        return Image.open(
+            io.BytesIO(content) if isinstance(content, bytes) else content, formats=_formats()
+        )
+    except Image.DecompressionBombError as error:
+        raise LargeImageError(f"too many pixels; an image may have {MAX_PIXELS:,}") from error
+
+
+def check_format(image: Image.Image) -> Image.Image:
+    """The same image; ValueError if other code opened it and its format is not one of ours."""
+    if image.format is not None and image.format not in _formats():
+        raise ValueError(f"{image.format} is not a format that is read")
+    return image
+
+
+def disable_ghostscript() -> None:
+    """Keep Pillow from starting Ghostscript, also where other code opens an image as EPS."""
+    EpsImagePlugin.gs_binary = False
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """The formats that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _SUFFIXES_OF_FORMATS if name in Image.OPEN)
+
+
 def read_shorter_side(content: bytes | Path) -> int | None:
     """Shorter side in pixels, from the file's header alone; None if it cannot be read."""
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+        with open_image(content) as image:
             return min(image.size)
     except Exception:  # Decoders raise anything on damaged input.
         return None
@@ -93,19 +169,35 @@ def decode_images(
     Decoding runs in threads, except for very small files. Indices come in any order, and the number
     of images in memory is bounded.
     """
-    remaining = iter(encoded)
+    chunks = _chunks(encoded)
     threads = min(16, usable_cores())
-    pending: deque[Future[list[tuple[int, Images | BrokenImage]]]] = deque()
+    pending: deque[tuple[Future[list[tuple[int, Images | BrokenImage]]], int]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        while chunk := list(islice(remaining, _IMAGES_PER_TASK)):
+        for chunk in chunks:
             if _has_small_files(chunk):
                 yield from _decode_chunk(chunk, size)
                 continue
-            pending.append(pool.submit(_decode_chunk, chunk, size))
-            if len(pending) > 2 * threads:
-                yield from pending.popleft().result()
+            pending.append((pool.submit(_decode_chunk, chunk, size), _bytes_in_memory(chunk)))
+            while len(pending) > 2 * threads or sum(n for _, n in pending) > MAX_PENDING_BYTES:
+                yield from pending.popleft()[0].result()
         while pending:
-            yield from pending.popleft().result()
+            yield from pending.popleft()[0].result()
+
+
+def _chunks(encoded: Iterable[EncodedImage]) -> Iterator[list[EncodedImage]]:
+    """Images in groups that are decoded together, limited in number and in bytes."""
+    chunk: list[EncodedImage] = []
+    for image in encoded:
+        chunk.append(image)
+        if len(chunk) == _IMAGES_PER_TASK or _bytes_in_memory(chunk) >= _BYTES_PER_TASK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _bytes_in_memory(chunk: list[EncodedImage]) -> int:
+    return sum(len(image.content) for image in chunk if isinstance(image.content, bytes))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -137,11 +229,10 @@ def _decode_chunk(chunk: list[EncodedImage], size: int) -> list[tuple[int, Image
 def _decode(encoded: EncodedImage, size: int) -> Images | BrokenImage:
     content = encoded.content
     try:
-        content = content.read_bytes() if isinstance(content, Path) else content
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             return crop_and_resize(image, size)
     except Exception as error:  # Decoders raise anything on damaged input.
-        return BrokenImage(encoded.label, _reason(error))
+        return BrokenImage(encoded.label, _reason(error) if content else "empty or damaged")
 
 
 def _reason(error: Exception) -> str:

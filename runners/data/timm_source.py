@@ -20,7 +20,7 @@ from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, Rows, SplitName
-from .images import BrokenImage, crop_and_resize
+from .images import BrokenImage, check_format, crop_and_resize, disable_ghostscript
 from .source import allows_flips, sensible_size
 
 TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
@@ -58,6 +58,7 @@ class TimmSource:
 
     def _open(self, split: str) -> Any | None:
         """timm's data set for one split; None if the set has no such split."""
+        disable_ghostscript()  # timm's readers open images of every format of Pillow's.
         root = cache_folder("downloads") / self.name.replace("/", "-")
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ class TimmSource:
 
     def _resize(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
         try:
-            return crop_and_resize(image, size)
+            return crop_and_resize(check_format(image), size)
         except Exception as error:  # Some data sets decode an image when its pixels are read.
             return BrokenImage(f"{self.name} {split} image {row}", str(error))
 

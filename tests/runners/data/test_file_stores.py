@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from attentune.errors import DataError
 from attentune.runners.data import inspect_data, prepare_data
 from attentune.runners.data.file_stores import FileStore, open_store
+from chaos.hostile_archives import HOSTILE_DATA, IMAGES, mutated_archive
+from chaos.hostile_texts import forbidden_in
 
 from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
 
@@ -68,3 +72,55 @@ def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("attentune.runners.data.file_stores.os.scandir", denied)
     with pytest.raises(DataError, match=r"cannot read .*pets: Permission denied"):
         inspect_data(str(path))
+
+
+SLOW = ("tar: a bomb of 16 GB", "tar: a bomb of a million empty files")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(data, id=label, marks=[pytest.mark.slow] if label in SLOW else [])
+        for label, data in HOSTILE_DATA.items()
+    ],
+)
+def test_hostile_data_are_refused_in_a_sentence_or_read_in_full(data, tmp_path):
+    path = data.make(tmp_path)
+    if data.images is None:
+        with pytest.raises(DataError, match="pets") as refused:
+            prepare_data(recipe(path))
+        assert len(str(refused.value)) < 600
+        assert "\n" not in str(refused.value)
+        return
+    info = prepare_data(recipe(path))
+    assert sum(info.counts.values()) == data.images
+    assert not forbidden_in("".join(info.classes))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("packing", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
+def test_a_mutated_archive_is_refused_in_a_sentence_or_read(packing, seed, tmp_path):
+    path = tmp_path / f"pets.{packing}"
+    path.write_bytes(mutated_archive(packing, random.Random(seed)))
+    try:
+        info = prepare_data(recipe(path, skip_broken=True))
+    except DataError:  # Any other exception would be a traceback.
+        return
+    assert sum(info.counts.values()) + len(info.broken) <= IMAGES + 1
+
+
+def test_a_damaged_image_in_an_archive_can_be_left_out(tmp_path):
+    path = HOSTILE_DATA["zip: a wrong checksum"].make(tmp_path)
+    info = prepare_data(recipe(path, skip_broken=True))
+    assert info.broken == (f"{path}:cats/000.png",)
+    assert sum(info.counts.values()) == IMAGES - 1
+
+
+def test_a_link_to_a_class_folder_may_be_used_in_two_splits(tmp_path):
+    real = folder(tmp_path / "real", files(TWENTY))
+    linked = tmp_path / "pets"
+    for split in ("train", "val", "test"):
+        (linked / split).mkdir(parents=True)
+        for name in TWENTY:
+            (linked / split / name).symlink_to(real / name)
+    assert inspect_data(str(linked)).counts == {"train": 60, "val": 60, "test": 60}
