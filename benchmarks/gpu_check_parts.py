@@ -302,7 +302,7 @@ def best_workers_per_gpu(path: Path, backbone: str) -> int:
     """The number of workers per GPU that was measured to be best; 0 without a measurement."""
     if not path.exists():
         return 0
-    measured = json.loads(path.read_text())["backbones"].get(backbone, {})
+    measured = json.loads(path.read_text(encoding="utf-8"))["backbones"].get(backbone, {})
     return int(measured.get("workers", 0))
 
 

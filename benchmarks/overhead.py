@@ -119,7 +119,7 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
         began = time.perf_counter()
         run_trial(*args, **kwargs)
         line = {"whole": time.perf_counter() - began, **clock.take()}
-        with Path(os.environ[TRACE]).open("a") as file:
+        with Path(os.environ[TRACE]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     trial.run_trial = traced

@@ -224,9 +224,9 @@ def run_with_ray(settings: BaselineSettings) -> dict[str, float]:
 
 def main() -> None:
     _, way, settings_file, result_file = sys.argv
-    settings = BaselineSettings(**json.loads(Path(settings_file).read_text()))
+    settings = BaselineSettings(**json.loads(Path(settings_file).read_text(encoding="utf-8")))
     accuracies = {"optuna": run_with_optuna, "ray": run_with_ray}[way](settings)
-    Path(result_file).write_text(json.dumps(accuracies))
+    Path(result_file).write_text(json.dumps(accuracies), encoding="utf-8")
 
 
 if __name__ == "__main__":

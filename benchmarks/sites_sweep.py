@@ -232,7 +232,7 @@ def count_outcomes(check: str, rows: list[Row]) -> dict[str, Any]:
 
 
 def read_rows(table: Path) -> list[Row]:
-    with table.open(newline="") as file:
+    with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
@@ -282,7 +282,7 @@ def write_summary(path: Path, versions: dict[str, Any], rows: list[Row]) -> None
         "threads": torch.get_num_threads(),
     }
     content = {"circumstances": {**versions, **machine}, **summarise(rows)}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def run_baseline(way: str, settings: BaselineSettings, monitor: LoadMonitor) -> 
 
 def time_command(command: Sequence[str], monitor: LoadMonitor) -> float:
     """Seconds that a program takes; SystemExit with its output if it fails."""
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -10,6 +10,7 @@ import signal
 import threading
 from multiprocessing import connection, parent_process
 
+from ...standard_streams import protect_standard_streams
 from ..events import Decision, EpochDone, Event
 from ..results import Job
 
@@ -24,6 +25,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
         threads: how many threads torch computes with on a CPU.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The coordinator decides what an interrupt means.
+    protect_standard_streams(drop_output=True)  # An attention that prints must not fail for that.
     _die_with_parent()
 
     import torch

@@ -18,6 +18,7 @@ from ... import __version__
 from ...errors import AttentuneError
 from ...machine_faults import machine_fault
 from ...sanitize import clean_text
+from ...standard_streams import OutputLostError, discard_output, protect_standard_streams
 from . import confirm, dashboard, database, export, inspect, search, studies
 from .console import CommandGroup
 from .shared import err
@@ -51,16 +52,24 @@ def _root(
 def main() -> None:
     """Run the command line and exit with its code."""
     _collect_garbage_rarely()
+    protect_standard_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # Here, where a failure can be stated; Python would do it at exit.
+    except OutputLostError as lost:
+        discard_output()
+        if lost.has_no_reader:  # `| head` has read enough.
+            ending = lost.__context__
+            sys.exit(ending.code if isinstance(ending, SystemExit) else 0)
+        err.print(f"Error: cannot write the output: {lost}", highlight=False, soft_wrap=True)
+        sys.exit(1)
     except AttentuneError as error:
         if os.environ.get("ATTENTUNE_DEBUG"):
             raise
         err.print(f"Error: {clean_text(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # The reader of the pipe, such as `head`, has closed it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         reason = machine_fault(error)
         if reason is None or os.environ.get("ATTENTUNE_DEBUG"):

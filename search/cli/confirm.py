@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from ...interrupts import defer_interrupts
-from .shared import Db, Json, Study, StudyCommands, err, messages_on, open_store, out, print_json
+from .shared import Db, Json, Study, StudyCommands, err, long_command, open_store, out, print_json
+
+RECORDED = "the confirmation continues and is recorded. Ctrl-C stops it."
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +56,7 @@ def confirm(
 
     console = err if as_json else out
     commands = StudyCommands(study, db)
-    with messages_on(console), open_store(db) as store:
+    with long_command(console, RECORDED), open_store(db) as store:
         try:
             outcome = confirm_study(
                 store,

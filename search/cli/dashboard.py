@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ...standard_streams import continue_without_output
 from .shared import Db, print_line
 
 
@@ -28,4 +29,5 @@ def dashboard(
     """Show studies in the browser, live while a search runs."""
     from ...studies.dashboard.serve import serve
 
-    serve(db, study, host, port, print_line)
+    with continue_without_output("the dashboard continues. Ctrl-C stops it."):
+        serve(db, study, host, port, print_line)

@@ -12,11 +12,13 @@ import typer
 
 from ...interrupts import defer_interrupts
 from .options_from_settings import plan_options, search_options
-from .shared import Db, Study, StudyCommands, messages_on, open_store, out
+from .shared import Db, Study, StudyCommands, long_command, open_store, out
 
 if TYPE_CHECKING:
     from ...studies.database.store import Store
     from ...studies.records import StudyRecord
+
+RECORDED = "the search continues and is recorded. Ctrl-C stops it."
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +44,7 @@ def search(
         from .progress import decoding_progress
 
     request = read_request(settings, config)
-    with messages_on(out), open_store(db, create=True) as store:
+    with long_command(out, RECORDED), open_store(db, create=True) as store:
         with decoding_progress(out) as progress:
             command = shlex.join(["attentune", *sys.argv[1:]])
             record = create_study(store, study, request, progress, command)
@@ -68,7 +70,7 @@ def resume(study: Study, db: Db = None, **settings: Any) -> None:
         from ..setup.request import read_plan_changes
 
     changes = read_plan_changes(settings)
-    with messages_on(out), open_store(db) as store:
+    with long_command(out, RECORDED), open_store(db) as store:
         _run(store, store.studies.get(study), db, changes)
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ...interrupts import defer_interrupts
 from ...sanitize import json_text
+from ...standard_streams import continue_without_output
 from .console import TerminalConsole
 
 if TYPE_CHECKING:
@@ -96,6 +97,18 @@ def messages_on(console: Console) -> Iterator[None]:
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def long_command(console: Console, what_goes_on: str) -> Iterator[None]:
+    """Print what the library logs, and let no loss of the output end the command.
+
+    Args:
+        console: where to print.
+        what_goes_on: the end of the sentence on stderr that says that the output is lost.
+    """
+    with continue_without_output(what_goes_on), messages_on(console):
+        yield
 
 
 def print_line(line: str) -> None:

@@ -370,7 +370,9 @@ def _cache_file(name: str, *key: object) -> Path:
 
 def _read_cache(file: Path, backbone: str) -> SiteMap | None:
     try:
-        return site_map_from_json({**json.loads(file.read_text()), "backbone": backbone})
+        return site_map_from_json(
+            {**json.loads(file.read_text(encoding="utf-8")), "backbone": backbone}
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # The file is absent or damaged, and will be written again.
 

@@ -90,7 +90,9 @@ class ProcessIdentity:
 def _boot_id() -> str | None:
     if _ON_LINUX:
         try:
-            return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or None
+            return (
+                Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip() or None
+            )
         except OSError:
             return None
     return f"{socket.gethostname()} {psutil.boot_time():.0f}"[-64:]

@@ -107,7 +107,7 @@ class SqliteFile:
         A connection that may not write leaves the journal behind when it is closed, so a reader
         that may write to the file opens it as a writer does; `query_only` refuses its changes.
         """
-        address = f"file:{quote(str(self.path))}?mode="
+        address = f"file:{quote(os.fsencode(self.path))}?mode="
         if not self.read_only:
             # A file that has been open and is gone must not be replaced by an empty one.
             return (
@@ -161,7 +161,7 @@ class SqliteFile:
         for path in sorted(self.path.parent.iterdir()):
             if path == self.path or path.suffix == BACKUP_SUFFIX or not _is_sqlite(path):
                 continue
-            address = f"file:{quote(str(path))}?mode=ro&immutable=1"
+            address = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
             query = "SELECT 1 FROM attentune_studies WHERE folder = ?"
             with (
                 contextlib.suppress(sqlite3.Error),

@@ -71,7 +71,7 @@ def run_command(words: list[str], cwd: str, output: str, patches: dict[str, Any]
     for number, name in ((1, "out.txt"), (2, "error.txt")):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         os.dup2(os.open(Path(output) / name, flags), number)
-    sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     from .patched import apply
 
     apply(patches)

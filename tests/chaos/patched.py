@@ -122,7 +122,7 @@ def probe_after_trials(path: Path) -> None:
             "handles": process.num_fds(),
             "threads": threading.active_count(),
         }
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(facts) + "\n")
 
     LiveDisplay.on_trial_end = probed  # type: ignore[method-assign]

@@ -39,11 +39,11 @@ def make_folder(path: Path) -> None:
 
 
 def make_text(path: Path) -> None:
-    path.write_text("a,b,c\n1,2,3\n" * 100)
+    path.write_text("a,b,c\n1,2,3\n" * 100, encoding="utf-8")
 
 
 def make_short_text(path: Path) -> None:
-    path.write_text("hi")
+    path.write_text("hi", encoding="utf-8")
 
 
 def make_empty(path: Path) -> None:
