@@ -46,7 +46,7 @@ def copy_databases(run: AttackRun) -> None:
                 copy.mkdir()
                 beside = [p.name for p in folder.glob("attentune.db-*")]
                 if beside:
-                    attempt.wrong(f"beside the database after {words[0]}: {beside}")
+                    attempt.wrong(f"beside the database: {beside}, after {ended.shown}")
                 shutil.copy(folder / "attentune.db", copy)
                 shown = [
                     launcher().run("show", STUDY, "--json", cwd=place) for place in (folder, copy)

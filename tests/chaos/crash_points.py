@@ -8,6 +8,7 @@ happen, so a study that computes the same has the same points, and `Trap.number`
 from __future__ import annotations
 
 import functools
+import mmap
 import multiprocessing
 import os
 import signal
@@ -28,8 +29,12 @@ FILLER = "filler"
 
 
 def set_trap(action: str, process: str, number: int, log: str | None) -> None:
-    """Count the points of this process and act at one of them; see `Trap`."""
+    """Count the points of this process and act once at one of them; see `Trap`.
+
+    Each worker counts its own points. The first that reaches the number acts.
+    """
     coordinator, count = os.getpid(), 0
+    has_acted = mmap.mmap(-1, 1)  # Forked workers share it.
 
     def passes(name: str) -> None:
         nonlocal count, coordinator
@@ -42,7 +47,8 @@ def set_trap(action: str, process: str, number: int, log: str | None) -> None:
         if log:
             with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "w") as file:
                 file.write(f"{count} {name}\n")
-        if count == number:
+        if count == number and not has_acted[0]:
+            has_acted[0] = 1
             act(action)
 
     watch_commits(passes)

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+BEGUN_FILE = "begun"
+"""In the folder of the output: the command begins now."""
 MODULES = (
     "alembic.command",
     "attentune.runners.training.train",
@@ -78,6 +80,7 @@ def run_command(words: list[str], cwd: str, output: str, patches: dict[str, Any]
     sys.argv = ["attentune", *words]
     from attentune.__main__ import main as attentune_main
 
+    Path(output, BEGUN_FILE).touch()
     attentune_main()
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from .command import Ended, read_end
+from .forked import BEGUN_FILE
 
 SECONDS_TO_END = 120.0
 """A command that runs longer hangs."""
@@ -179,7 +180,10 @@ class Launcher:
         request = {"words": words, "cwd": str(cwd), "output": str(output)}
         pid = self.ask({**request, "patches": asdict(patches or Patches())})["pid"]
         assert pid is not None
-        return Command(self, words, pid, output)
+        command = Command(self, words, pid, output)
+        while not (output / BEGUN_FILE).exists() and command.poll() is None:
+            time.sleep(0.001)
+        return command
 
     def run(self, *words: str, cwd: Path, patches: Patches | None = None) -> Ended:
         """Run `attentune` with these words in a forked process until it ends."""
