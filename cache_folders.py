@@ -6,16 +6,21 @@
     sites/           insertion points of backbones                    spaces.backbones.discover
     sources/         facts about data sources                         runners.data.cache
 
-Each folder belongs to one module; only that module writes and deletes its files.
+Each folder belongs to one module; only that module writes and deletes its files. JSON files hold a
+checksum of their content, so that a damaged one is computed again instead of being believed.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
+
+from .files import atomic_write
 
 CacheContent = Literal["attention-maps", "data", "downloads", "sites", "sources"]
 
@@ -28,3 +33,27 @@ def cache_root() -> Path:
 def cache_folder(content: CacheContent) -> Path:
     """The folder for one kind of content; it need not exist yet."""
     return cache_root() / content
+
+
+def write_cached_json(file: Path, content: Any) -> None:
+    """Write a JSON file of the cache, with a checksum of its content.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with atomic_write(file) as draft:
+        text = json.dumps({"sha256": _digest(content), "content": content})
+        draft.write_text(text, "utf-8")
+
+
+def read_cached_json(file: Path) -> Any:
+    """The content of a file of `write_cached_json`; None if it is absent or damaged."""
+    try:
+        stored = json.loads(file.read_bytes())
+        return stored["content"] if stored["sha256"] == _digest(stored["content"]) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,13 @@ from typing import get_args
 import attentune
 import numpy as np
 import pytest
-from attentune.cache_folders import CacheContent, cache_folder, cache_root
+from attentune.cache_folders import (
+    CacheContent,
+    cache_folder,
+    cache_root,
+    read_cached_json,
+    write_cached_json,
+)
 from attentune.runners.data import inspect_data
 from attentune.runners.inspection.attention_maps import AttentionMaps
 from attentune.studies.outputs import attention_maps
@@ -113,3 +119,27 @@ def test_the_environment_moves_the_cache(cache, monkeypatch):
     monkeypatch.delenv("ATTENTUNE_CACHE")
     assert cache_root().is_absolute()
     assert "attentune" in str(cache_root())
+
+
+DAMAGED_JSON = {
+    "absent": None,
+    "empty": "",
+    "cut": '{"sha256": "',
+    "another value": '{"sha256": "%s", "content": {"size": 9}}',
+    "no checksum": '{"content": {"size": 8}}',
+    "a list": "[]",
+    "nested deeply": "[" * 100_000,
+    "a number of 10,000 digits": "9" * 10_000,
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED_JSON.values(), ids=DAMAGED_JSON)
+def test_a_damaged_json_file_of_the_cache_is_not_believed(text, tmp_path):
+    file = tmp_path / "folder" / "facts.json"
+    write_cached_json(file, {"size": 8})
+    assert read_cached_json(file) == {"size": 8}
+    digest = json.loads(file.read_text())["sha256"]
+    file.unlink()
+    if text is not None:
+        file.write_text(text.replace("%s", digest))
+    assert read_cached_json(file) is None

@@ -5,7 +5,8 @@
 
 The key is a digest of the source's fingerprint and of the recipe's fields that determine the
 images. A folder is built under another name and then renamed, so several processes may prepare the
-same data at once. A folder that is damaged is built again.
+same data at once. A folder that is damaged is built again: checksums cover all of its files. Those
+of the images, which may be many gigabytes, are verified once for a run of a study.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...cache_folders import cache_folder, cache_root
+from ...cache_folders import cache_folder, cache_root, read_cached_json, write_cached_json
 from ...errors import DataError
-from ...files import atomic_write, make_folder, replace_folder
+from ...files import make_folder, replace_folder
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
-from .prepare import Progress, default_crop, prepare_arrays
+from .prepare import Progress, compute_checksum, default_crop, prepare_arrays
 from .resolve import open_source
 from .source import DataSource
 
@@ -62,17 +64,20 @@ def inspect_data(spec: str) -> SourceInfo:
             crop=default_crop(source, size),
         )
         # A cache that cannot be written is reported when the data are prepared.
-        with suppress(OSError), atomic_write(file) as draft:
-            draft.write_text(json.dumps(asdict(info)), "utf-8")
+        with suppress(OSError):
+            write_cached_json(file, asdict(info))
     return info
 
 
-def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
+def prepare_data(
+    recipe: Recipe, progress: Progress | None = None, *, verify: bool = False
+) -> DataInfo:
     """Decode and split the recipe's data into the cache, unless it is there already.
 
     Args:
         recipe: chooses the source, the image size and the splits.
         progress: called with the number of images done and of all images.
+        verify: read prepared images to the end, and prepare them again if they are damaged.
 
     Raises:
         DataError: the source cannot be used, or an image cannot be decoded and the recipe does not
@@ -81,7 +86,7 @@ def prepare_data(recipe: Recipe, progress: Progress | None = None) -> DataInfo:
     source = open_source(recipe.data)
     folder = cache_folder("data") / _cache_key(source, recipe)
     info = _read_info(folder)
-    if info is not None:
+    if info is not None and not (verify and _has_damaged_images(info)):
         return info
     with _scratch_folder(folder) as scratch:
         return prepare_arrays(source, recipe, scratch, folder, progress)
@@ -135,29 +140,49 @@ def _digest(values: list[Any]) -> str:
 
 def _read_source_info(file: Path) -> SourceInfo | None:
     """What the cache has about a source; None if the file is absent or damaged."""
+    fields = read_cached_json(file)
     try:
-        fields = json.loads(file.read_text("utf-8"))
-        return SourceInfo(**{**fields, "classes": tuple(fields["classes"])})
-    except (OSError, ValueError, KeyError, TypeError):
+        return fields and SourceInfo(**{**fields, "classes": tuple(fields["classes"])})
+    except (KeyError, TypeError):
         return None
 
 
 def _read_info(folder: Path) -> DataInfo | None:
-    """The prepared data in a folder; None if it is absent or damaged."""
+    """The prepared data in a folder; None if it is absent or damaged, apart from its images."""
     try:
-        info = DataInfo.from_json(json.loads((folder / "info.json").read_text("utf-8")))
-        info = replace(info, folder=folder)  # The cache may have been moved.
+        content = read_cached_json(folder / "info.json")
+        info = replace(DataInfo.from_json(content), folder=folder)  # The cache may have been moved.
         data = open_data(info)
         splits = zip(SPLITS, (data.train, data.val, data.test), strict=True)
         shape = (info.image_size, info.image_size, 3)
         for name, split in splits:
+            labels = folder / f"{name}.labels.npy"
             if split is None or split.images.shape != (info.counts[name], *shape):
                 return None
-            if split.labels.shape != (info.counts[name],):
+            if split.labels.shape != (info.counts[name],) or split.images.dtype != np.uint8:
+                return None
+            if compute_checksum(labels) != info.checksums[labels.name]:
                 return None
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return info
+
+
+def _has_damaged_images(info: DataInfo) -> bool:
+    """Whether the files of images are not those that were written."""
+    try:
+        return any(
+            _checksum_of(file, file.stat().st_mtime_ns) != info.checksums[file.name]
+            for file in (info.folder / f"{split}.images.npy" for split in SPLITS)
+        )
+    except (OSError, KeyError):
+        return True
+
+
+@lru_cache(maxsize=16)
+def _checksum_of(file: Path, modified: int) -> int:
+    del modified  # It only tells a file from one that replaces it.
+    return compute_checksum(file)
 
 
 @contextmanager
@@ -182,7 +207,8 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
     try:
         replace_folder(scratch, folder)
     except OSError:
-        if _read_info(folder) is not None:
+        info = _read_info(folder)
+        if info is not None and not _has_damaged_images(info):
             return  # Another process was first, with the same content.
         # The folder there is damaged. It is moved away first, because a rename cannot replace a
         # folder that is not empty.

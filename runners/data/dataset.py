@@ -7,7 +7,7 @@ and standard deviations are those of the training images, per channel, in [0, 1]
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +102,7 @@ class DataInfo:
         flip, crop: as in `Dataset`.
         folder: where the arrays are.
         broken: images that were left out because they cannot be decoded.
+        checksums: CRC-32 of the files in `folder`, by name.
     """
 
     name: str
@@ -115,6 +116,7 @@ class DataInfo:
     crop: int
     folder: Path
     broken: tuple[str, ...] = ()
+    checksums: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _clean_names(self)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ...cache_folders import write_cached_json
 from ...errors import DataError
 from ..recipe import Recipe
 from .dataset import DataInfo, Images, Labels, Rgb, Rows, SplitName
@@ -27,6 +28,7 @@ _IMAGES_PER_SUM = 256
 _HEADER_BYTES = 128
 """Length of the header that NumPy writes for these arrays."""
 _BYTES_PER_WRITE = 2**20
+_BYTES_PER_READ = 2**22
 
 
 def prepare_arrays(
@@ -80,9 +82,19 @@ def prepare_arrays(
         crop=default_crop(source, recipe.image_size),
         folder=folder,
         broken=tuple(broken),
+        checksums={file.name: compute_checksum(file) for file in scratch.glob("*.npy")},
     )
-    (scratch / "info.json").write_text(json.dumps(info.to_json()), "utf-8")
+    write_cached_json(scratch / "info.json", info.to_json())
     return info
+
+
+def compute_checksum(file: Path) -> int:
+    """The CRC-32 of a file, which takes a second for some gigabytes."""
+    checksum = 0
+    with file.open("rb") as content:
+        while chunk := content.read(_BYTES_PER_READ):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def default_crop(source: DataSource, size: int) -> int:

@@ -131,7 +131,7 @@ def run_study(
 
         config, devices = run.config, _worker_devices(run)
         # Workers only open prepared data.
-        run = replace(run, data_key=prepare_data(config.recipe).key)
+        run = replace(run, data_key=prepare_data(config.recipe, verify=True).key)
         costs = CostModel(config.backbone, config.recipe, config.num_classes)
         study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
@@ -200,7 +200,7 @@ def confirm_study(
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        run = replace(run, data_key=prepare_data(run.config.recipe).key)
+        run = replace(run, data_key=prepare_data(run.config.recipe, verify=True).key)
         logger.info(trial_source.announcement(len(devices)))
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)

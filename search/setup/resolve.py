@@ -142,7 +142,7 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
 
 
 def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
-    data = prepare_data(recipe, progress)
+    data = prepare_data(recipe, progress, verify=True)
     if data.broken:
         logger.info("left out %s broken images: %s", len(data.broken), ", ".join(data.broken[:5]))
     return data

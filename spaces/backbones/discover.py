@@ -13,7 +13,7 @@ A pass takes up to a second, so results are cached, in the process and on disk (
 from __future__ import annotations
 
 import hashlib
-import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...cache_folders import cache_folder
+from ...cache_folders import cache_folder, read_cached_json, write_cached_json
 from ...errors import BackboneError
-from ...files import atomic_write
 from .hiera import mark_maps
 from .positions import BlockPositions, HookPointFinder
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
@@ -369,17 +368,14 @@ def _cache_file(name: str, *key: object) -> Path:
 
 
 def _read_cache(file: Path, backbone: str) -> SiteMap | None:
+    content = read_cached_json(file)
     try:
-        return site_map_from_json(
-            {**json.loads(file.read_text(encoding="utf-8")), "backbone": backbone}
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # The file is absent or damaged, and will be written again.
+        return None if content is None else site_map_from_json({**content, "backbone": backbone})
+    except (ValueError, KeyError, TypeError):
+        return None  # Another version wrote the file, and it will be written again.
 
 
 def _write_cache(file: Path, site_map: SiteMap) -> None:
-    try:
-        with atomic_write(file) as draft:
-            draft.write_text(json.dumps(site_map_to_json(site_map)), "utf-8")
-    except OSError:
-        pass  # Without a cache, discovery only takes longer.
+    # Without a cache, discovery only takes longer.
+    with suppress(OSError):
+        write_cached_json(file, site_map_to_json(site_map))

@@ -19,13 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...cache_folders import cache_folder
+from ...cache_folders import cache_folder, read_cached_json, write_cached_json
 from ...errors import StoreError, StudyError
-from ...files import atomic_write
 from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
 from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from ..database.store import Store
@@ -172,10 +172,10 @@ def fetch_attention_maps(
     key = [FORMAT, request.to_json(), stat.st_mtime_ns, stat.st_size]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     file = cache_folder("attention-maps") / f"{digest}.json"
-    try:
-        return AttentionMaps.from_json(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # The result is absent or damaged: compute it and write it again.
+    cached = read_cached_json(file)
+    if cached is not None:
+        with suppress(ValueError, KeyError, TypeError):  # Another version may have written it.
+            return AttentionMaps.from_json(cached)
     result = _run_command(request, timeout)
     _cache_result(file, result)
     return AttentionMaps.from_json(result)
@@ -221,8 +221,7 @@ def _run_command(request: AttentionMapsRequest, timeout: float) -> dict[str, Any
 def _cache_result(file: Path, result: dict[str, Any]) -> None:
     """Write a result, and delete the oldest ones beyond `MAX_CACHED_RESULTS`."""
     try:
-        with atomic_write(file) as draft:
-            draft.write_text(json.dumps(result), "utf-8")
+        write_cached_json(file, result)
         newest_first = sorted(
             file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
         )

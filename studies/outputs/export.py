@@ -35,7 +35,7 @@ from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
 from ..records import CONFIRM, StudyRecord, TrialRecord
 from ..text import formatting
-from .exported_model import ARCHITECTURE_FILE, FORMAT
+from .exported_model import ARCHITECTURE_FILE, FORMAT, load
 from .missing_weights import explain_missing_weights
 
 MODEL_CARD_FILE = "README.md"
@@ -98,6 +98,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
         (draft / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
+        _check_loads(record, trial, draft)
         replace_folder(draft, folder)
     except OSError as error:
         raise StoreError(
@@ -125,10 +126,23 @@ def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target:
         # A version without checksums wrote them.
         return write_tensors(target, read_tensors(source), {"format": "pt"})
     except (DamagedFileError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"the weights of trial {trial.number} of {record.name!r} cannot be used "
-            f"({clean_error(error).rstrip('.')}); choose another trial."
-        ) from None
+        raise _unusable(record, trial, error) from None
+
+
+def _check_loads(record: StudyRecord, trial: TrialRecord, draft: Path) -> None:
+    """Load a model before its export gets its name; StoreError if that fails."""
+    try:
+        load(draft)
+    except StoreError as error:
+        raise _unusable(record, trial, error) from None
+
+
+def _unusable(record: StudyRecord, trial: TrialRecord, error: Exception) -> StoreError:
+    reason = clean_error(error).partition("; ")[0].rstrip(".")
+    return StoreError(
+        f"the weights of trial {trial.number} of {record.name!r} cannot be used ({reason}); choose "
+        "another trial."
+    )
 
 
 def _identity(record: StudyRecord, trial: TrialRecord) -> str:

@@ -93,6 +93,64 @@ def test_damaged_data_is_prepared_again(name, damage, tmp_path):
     assert {file.name: file.read_bytes() for file in info.folder.iterdir()} == whole
 
 
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) * 2 // 3] ^= 1
+    file.write_bytes(content)
+
+
+def zero(file: Path) -> None:
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:128] + bytes(size - 128))
+
+
+def change_digit(file: Path) -> None:
+    text = file.read_text()
+    position = text.index('"mean": [0.') + len('"mean": [0.')
+    file.write_text(text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :])
+
+
+SILENT_DAMAGE = [
+    ("train.images.npy", flip),
+    ("val.images.npy", zero),
+    ("test.images.npy", flip),
+    ("train.labels.npy", flip),
+    ("val.labels.npy", zero),
+    ("info.json", change_digit),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), SILENT_DAMAGE)
+def test_data_with_other_images_or_labels_is_prepared_again(name, damage, tmp_path):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    info = prepare_data(recipe(path))
+    whole = {file.name: file.read_bytes() for file in info.folder.iterdir()}
+    damage(info.folder / name)
+    assert prepare_data(recipe(path), verify=True) == info
+    assert {file.name: file.read_bytes() for file in info.folder.iterdir()} == whole
+    assert prepare_data(recipe(path), verify=True) == info
+
+
+def test_prepared_data_is_flushed_to_the_disk_before_it_is_used(tmp_path, cache, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("attentune.files.sync_file", lambda path: flushed.append(path.name))
+    monkeypatch.setattr("attentune.files.sync_folder", lambda path: flushed.append(path.name))
+    info = prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
+    assert {file.name for file in info.folder.iterdir()} <= set(flushed)
+    assert flushed[-1] == "data"
+
+
+def test_an_inspected_source_with_a_changed_digit_is_inspected_again(tmp_path, cache):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    before = {*cache.rglob("sources/*")}
+    info = inspect_data(str(path))
+    (file,) = {*cache.rglob("sources/*")} - before
+    whole = file.read_text()
+    file.write_text(whole.replace('"image_size": ', '"image_size": 1'))
+    assert file.read_text() != whole
+    assert inspect_data(str(path)) == info
+
+
 def test_deleted_data_is_refused_with_advice(tmp_path):
     info = prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
     (info.folder / "train.images.npy").unlink()

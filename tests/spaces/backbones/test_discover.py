@@ -345,7 +345,19 @@ def test_a_damaged_cache_is_found_again_and_repaired(cached, damage):
     discover._find_sites.cache_clear()
     assert find_sites("test_resnet") == first
     assert len(runs) == 2
-    assert json.loads(file.read_text())["backbone"] == "test_resnet"
+    assert json.loads(file.read_text())["content"]["backbone"] == "test_resnet"
+
+
+def test_a_changed_digit_in_the_cache_is_not_believed(cached):
+    folder, runs = cached
+    first = find_sites("test_resnet")
+    (file,) = folder.rglob("*.json")
+    whole = file.read_text()
+    position = whole.index('"channels": ') + len('"channels": ')
+    file.write_text(whole[:position] + "9" + whole[position + 1 :])
+    discover._find_sites.cache_clear()
+    assert find_sites("test_resnet") == first
+    assert len(runs) == 2
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
