@@ -5,6 +5,7 @@
     │   ├── ArchitectureError       an architecture text or value that describes no network
     │   ├── SpaceError              a search space that is malformed or empty on this backbone
     │   └── RecipeError             training settings that contradict each other
+    ├── AttentionError              an attention that cannot be used where it is inserted
     ├── BackboneError               timm does not know it, or it has no site for attention
     ├── DataError                   a data source that cannot be read or used
     ├── StoreError                  the database or a file beside it
@@ -60,6 +61,10 @@ class SpaceError(UsageError, ValueError):
 
 class RecipeError(UsageError, ValueError):
     """Training settings that are out of range or contradict each other."""
+
+
+class AttentionError(AttentuneError):
+    """An attention that cannot be used: it raises, hangs, or does not keep the shape of the map."""
 
 
 class BackboneError(AttentuneError, ValueError):

@@ -12,6 +12,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,14 +21,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..errors import AttentionError, AttentuneError, BackboneError
+from ..sanitize import clean_error
 from ..spaces.architecture import Architecture
+from ..spaces.attentions.entry import Convolution, Value
 from ..spaces.attentions.registry import get_attention
 from ..spaces.backbones.discover import find_sites
 from ..spaces.backbones.sites import SiteMap
 from ..spaces.backbones.stem import Stem
 from ..spaces.networks.build import build_network
 from ..spaces.networks.canonical import canonicalise
-from ..spaces.networks.placement import placements
+from ..spaces.networks.placement import Placement, module_arguments, placements
 from .devices import resolve_device, torch_threads
 from .recipe import Recipe
 from .results import Costs, Measurement
@@ -36,6 +40,54 @@ BYTES_PER_MIB = 2**20
 DEFAULT_IMAGE_SIZE_PIXELS = 224
 _OPTIMIZER_STATES = {"adamw": 2, "sgd": 1}
 """Tensors that an optimizer keeps for every weight."""
+
+
+@dataclass(frozen=True)
+class AttentionUse:
+    """An attention with its options on maps of one size: all that its costs depend on.
+
+    Attributes:
+        name: of the attention.
+        settings: all its options with their values.
+        channels: of the maps.
+        size: height and width of the maps.
+        batch_size: images in a training step. The costs are those of one image.
+        convolution: the layer that the attention replaces, if it needs one.
+    """
+
+    name: str
+    settings: tuple[tuple[str, Value], ...]
+    channels: int
+    size: tuple[int, int]
+    batch_size: int
+    convolution: Convolution | None = None
+
+    @classmethod
+    def of(cls, placement: Placement, batch_size: int) -> AttentionUse:
+        """The use of a placement."""
+        site = placement.site
+        return cls(
+            placement.insertion.attention,
+            tuple(placement.insertion.settings.items()),
+            site.channels,
+            (site.height, site.width),
+            batch_size,
+            placement.convolution,
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the attention's class."""
+        return module_arguments(self.settings, self.convolution)
+
+    @property
+    def shown(self) -> str:
+        """The size of a map: `64×56×56`."""
+        return f"{self.channels}×{self.size[0]}×{self.size[1]}"
+
+
+AttentionCounter = Callable[[AttentionUse], Costs]
+"""Counts parameters and MACs of an attention; raises AttentionError if it cannot be used."""
 
 
 class CostModel:
@@ -47,11 +99,24 @@ class CostModel:
         backbone: a timm model name.
         recipe: its image size and stem decide the sizes of the maps.
         num_classes: classes of the head.
+        count_plugin: counts the costs of users' attentions; by default in this process, where one
+            that does not return is never noticed.
+
+    Raises:
+        BackboneError: the backbone cannot be built, or has no sites.
     """
 
-    def __init__(self, backbone: str, recipe: Recipe, num_classes: int) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        recipe: Recipe,
+        num_classes: int,
+        count_plugin: AttentionCounter | None = None,
+    ) -> None:
         self.recipe = recipe
         self.num_classes = num_classes
+        self._count_plugin = count_plugin or count_attention
+        self._uses: dict[AttentionUse, Costs | str] = {}
         self._bare: dict[bool, Costs] = {}
         self.backbone = backbone
         self.site_map: SiteMap = find_sites(
@@ -63,30 +128,51 @@ class CostModel:
 
         Raises:
             ArchitectureError: it names insertion points that the backbone does not have.
+            AttentionError: an attention raises, or cannot be used at its site for another reason.
+                The message names both.
         """
         bare = self._bare_costs(architecture.strip_attention)
         params, macs = bare.params, bare.macs
         for placement in placements(architecture, self.site_map):
-            params += placement.parameters
-            site, arguments = placement.site, tuple(placement.arguments.items())
-            size = (site.height, site.width)
-            macs += _count_module_macs(
-                placement.insertion.attention, arguments, site.channels, size
-            )
+            costs = self._attention_costs(placement)
+            params, macs = params + costs.params, macs + costs.macs
         return Costs(params, macs)
+
+    def _attention_costs(self, placement: Placement) -> Costs:
+        use = AttentionUse.of(placement, self.recipe.batch_size)
+        if use not in self._uses:
+            try:
+                plugin = bool(get_attention(use.name).origin)
+                self._uses[use] = (self._count_plugin if plugin else count_attention)(use)
+            except AttentionError as error:
+                self._uses[use] = str(error)
+        costs = self._uses[use]
+        if isinstance(costs, str):
+            raise AttentionError(f"{placement.label} cannot be used: {costs}")
+        return costs
 
     def _bare_costs(self, strip_attention: bool) -> Costs:
         if strip_attention not in self._bare:
             bare = Architecture(self.backbone, (), strip_attention)
-            with torch.device("meta"):
-                model = build_network(
-                    bare,
-                    num_classes=self.num_classes,
-                    stem=self.recipe.stem,
-                    image_size=self.recipe.image_size,
-                    seed=None,
-                )
-            self._bare[strip_attention] = count_costs(model, self.recipe.image_size)
+            try:
+                with torch.device("meta"):
+                    model = build_network(
+                        bare,
+                        num_classes=self.num_classes,
+                        stem=self.recipe.stem,
+                        image_size=self.recipe.image_size,
+                        seed=None,
+                    )
+                self._bare[strip_attention] = count_costs(model, self.recipe.image_size)
+            except AttentuneError:
+                raise
+            except Exception as error:
+                side = self.recipe.image_size
+                raise BackboneError(
+                    f"the backbone {bare} cannot be run on images of {side}×{side} "
+                    f"({type(error).__name__}: {clean_error(error)}); choose another backbone or "
+                    "--image-size"
+                ) from error
         return self._bare[strip_attention]
 
 
@@ -95,11 +181,12 @@ def count_costs(model: nn.Module, image_size: int) -> Costs:
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
     image = torch.zeros(1, 3, image_size, image_size, device=device)
-    return Costs(params, _count_macs(model, image))
+    return Costs(params, count_macs(model, image))
 
 
 @torch.no_grad()
-def _count_macs(model: nn.Module, *inputs: Tensor) -> int:
+def count_macs(model: nn.Module, *inputs: Tensor) -> int:
+    """MACs of a forward pass in evaluation mode; the inputs are on the model's device."""
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter:
@@ -109,17 +196,30 @@ def _count_macs(model: nn.Module, *inputs: Tensor) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _count_module_macs(
-    name: str, arguments: tuple[tuple[str, Any], ...], channels: int, size: tuple[int, int]
-) -> int:
-    """MACs of one attention on a map of `channels` channels and `size` (H, W)."""
-    options = dict(arguments)
-    shapes = [(channels, *size)]
-    if convolution := options.get("convolution"):
-        shapes.append((convolution.in_channels, *(convolution.stride * side for side in size)))
-    with torch.device("meta"):
-        module = get_attention(name).load()(channels, **options)
-        return _count_macs(module, *(torch.zeros(1, *shape) for shape in shapes))
+def count_attention(use: AttentionUse) -> Costs:
+    """Parameters and MACs of one attention, counted in this process.
+
+    Raises:
+        AttentionError: it raises an exception.
+    """
+    try:
+        entry = get_attention(use.name)
+        convolution = {} if use.convolution is None else {"convolution": use.convolution}
+        parameters = entry.parameters(use.channels, dict(use.settings), use.size, **convolution)
+        shapes: list[tuple[int, ...]] = [(use.channels, *use.size)]
+        if use.convolution is not None:
+            stride = use.convolution.stride
+            shapes.append((use.convolution.in_channels, *(stride * side for side in use.size)))
+        with torch.device("meta"):
+            module = entry.load()(use.channels, **use.arguments)
+            return Costs(
+                parameters, count_macs(module, *(torch.zeros(1, *shape) for shape in shapes))
+            )
+    except AttentionError:
+        raise
+    except (Exception, SystemExit) as error:
+        cause = f"{type(error).__name__}: {clean_error(error)}"
+        raise AttentionError(f"on a map of {use.shown} it raises {cause}") from error
 
 
 def measure_latency(

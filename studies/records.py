@@ -170,13 +170,19 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RejectionRecord:
-    """An architecture that a cost limit rejected; `number` is that of its trial, if it has one."""
+    """An architecture that was rejected before training, by a cost limit or because an attention
+    cannot be used; `number` is that of its trial, if it has one."""
 
     architecture: str
     key: str
     reason: str
     number: int | None
     rejected_at: datetime
+
+    @property
+    def exceeds_limit(self) -> bool:
+        """Whether the reason is a cost limit; see `Costs.exceeded_limit`."""
+        return " above the limit of " in self.reason
 
 
 @dataclass(frozen=True)

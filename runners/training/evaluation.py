@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...errors import TrialError
+from ...spaces.networks.attention_checks import check_maps
 from ..recipe import Recipe
 from .device_data import DeviceData, DeviceImages
 from .steps import autocast
@@ -54,7 +55,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a network in evaluation mode.
 
-    With the recipe's `mirror` the outputs for an image and its mirror image are averaged.
+    With the recipe's `mirror` the outputs for an image and its mirror image are averaged. What
+    attentions of users return is checked for every batch, because the last one is smaller.
 
     Args:
         model: on the device of the images.
@@ -69,14 +71,15 @@ def evaluate(
     model.eval()
     predictions = []
     loss = torch.zeros((), device=device)
-    for index in torch.split(torch.arange(len(images), device=device), IMAGES_PER_BATCH):
-        targets = images.labels[index]
-        batch = data.normalised(images.take(index), channels_last=recipe.channels_last)
-        with autocast(recipe, device):
-            outputs = model(batch).float()
-            if recipe.mirror:
-                outputs = (outputs + model(batch.flip(3)).float()) / 2
-        predictions.append(task.predictions(outputs))
-        loss += task.summed_validation_loss(outputs, targets)
+    with check_maps(model):
+        for index in torch.split(torch.arange(len(images), device=device), IMAGES_PER_BATCH):
+            targets = images.labels[index]
+            batch = data.normalised(images.take(index), channels_last=recipe.channels_last)
+            with autocast(recipe, device):
+                outputs = model(batch).float()
+                if recipe.mirror:
+                    outputs = (outputs + model(batch.flip(3)).float()) / 2
+            predictions.append(task.predictions(outputs))
+            loss += task.summed_validation_loss(outputs, targets)
     metrics = task.metrics(torch.cat(predictions), images.labels)
     return Evaluation(metrics, float(loss) / len(images))

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DamagedFileError, TrialError
+from ...spaces.networks.attention_checks import check_maps
 from ..recipe import Recipe
 from ..results import EpochReport
 from . import checkpoint
@@ -199,13 +200,17 @@ class Training:
         recipe, total = self.recipe, self.steps * self.recipe.epochs
         batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch)
         self.model.train()
-        step = self.step = self.step or self._choose_step(*batches.batch(0, self.batch_size))
+        # A batch of this epoch is the first one, or the first after what the last epoch learned.
+        checks = {"once": True, "finite": epoch == 0}
+        with check_maps(self.model, **checks):  # It may run the step in order to capture it.
+            step = self.step = self.step or self._choose_step(*batches.batch(0, self.batch_size))
         torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
         step.loss_sum.zero_()
         for number in range(self.steps):
             lr = learning_rate(recipe, epoch * self.steps + number, total)
             self.optimizer.set_learning_rate(lr)
-            step(*batches.batch(number, self.batch_size))
+            with check_maps(self.model, **checks) if number == 0 else nullcontext():
+                step(*batches.batch(number, self.batch_size))
             if self.average:
                 self.average.update()
             yield lr

@@ -58,15 +58,7 @@ class LocalPool:
 
         coordinator_end, worker_end = self._context.Pipe()
         arguments = (worker_end, name, device, self._threads)
-        warm_up(threads=self._threads)
-        with _start_conditions(self._threads):
-            process = self._context.Process(
-                target=_call_with_environment,
-                args=(dict(os.environ), main, *arguments),
-                name=name,
-                daemon=True,
-            )
-            process.start()
+        process = start_process(main, *arguments, name=name, threads=self._threads)
         worker_end.close()
         return _Worker(name, device, process, coordinator_end)
 
@@ -125,7 +117,7 @@ class LocalPool:
         self._workers[self._workers.index(worker)] = self._spawn(worker.name, worker.device)
         if number is None:
             return []
-        reason = _describe_exit(worker.name, exit_code)
+        reason = describe_exit(worker.name, exit_code)
         if exit_code == -getattr(signal, "SIGBUS", 0) != 0:
             # A file that is mapped into memory has lost its space, or was cut off.
             return [Aborted(number, f"{reason}; is the disk full, or the cache damaged?")]
@@ -147,7 +139,7 @@ class LocalPool:
             worker.pipe.close()
 
 
-def _describe_exit(name: str, code: int | None) -> str:
+def describe_exit(name: str, code: int | None) -> str:
     """How a worker ended, from the exit code of its process (negative: the signal)."""
     if code is not None and code < 0:
         try:
@@ -157,6 +149,29 @@ def _describe_exit(name: str, code: int | None) -> str:
         hint = "; out of memory?" if cause == "SIGKILL" else ""
         return f"worker {name} was ended by {cause}{hint}"
     return f"worker {name} ended with exit code {code}"
+
+
+def start_process(
+    function: Callable[..., None], *arguments: Any, name: str, threads: int = 1
+) -> multiprocessing.process.BaseProcess:
+    """Start a process that has imported what workers need, and that ends with this one.
+
+    Args:
+        function: is called in the process, with this process's environment variables.
+        arguments: of the function.
+        name: of the process.
+        threads: how many threads it computes with on a CPU.
+    """
+    warm_up(threads=threads)
+    with _start_conditions(threads):
+        process: multiprocessing.process.BaseProcess = _context().Process(
+            target=_call_with_environment,
+            args=(dict(os.environ), function, *arguments),
+            name=name,
+            daemon=True,
+        )
+        process.start()
+    return process
 
 
 def warm_up(*, threads: int = 1) -> None:

@@ -10,9 +10,11 @@ from ...cache_folders import cache_root
 from ...errors import AttentuneError, DamagedFileError, DataError, FailureKind, TrialError
 from ...machine_faults import machine_fault
 from ...sanitize import clean_error, clean_text
+from ...spaces.networks.attention_checks import find_attention_at_fault
 from ..events import Aborted, Failed
 from ..results import Failure, Job
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
+from .process_state import refuse_changes
 from .recipe_evaluator import RecipeEvaluator
 from .trained_weights import read_result
 
@@ -36,7 +38,7 @@ def run_trial(
     """
     try:
         _evaluate(Trial(job, send, device=device, worker=worker), evaluator or RecipeEvaluator())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         send(describe_exception(job, error))
     finally:
         if device.type == "cuda":
@@ -55,13 +57,14 @@ def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
         return
     trial.start()
     try:
-        try:
-            result = evaluator.evaluate(trial)
-        except DamagedFileError as error:
-            if trial.checkpoint is None:
-                raise
-            trial.begin_anew(str(error))
-            result = evaluator.evaluate(trial)
+        with refuse_changes(trial.job.architecture):
+            try:
+                result = evaluator.evaluate(trial)
+            except DamagedFileError as error:
+                if trial.checkpoint is None:
+                    raise
+                trial.begin_anew(str(error))
+                result = evaluator.evaluate(trial)
     except CostLimitError as exceeded:
         trial.reject(exceeded)
         return
@@ -71,16 +74,17 @@ def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
         trial.finish(result)
 
 
-def describe_exception(job: Job, error: Exception) -> Failed | Aborted:
+def describe_exception(job: Job, error: BaseException) -> Failed | Aborted:
     """The event that ends a trial which raised an exception.
 
-    A fault of the machine, or of data that all trials share, is not recorded as the trial's.
+    A fault of the machine, or of data that all trials share, is not recorded as the trial's. What
+    the code of an attention raises always is.
 
     Args:
         job: the trial.
         error: what it raised.
     """
-    if not isinstance(error, TrialError):
+    if not isinstance(error, TrialError) and find_attention_at_fault(error) is None:
         folders = (job.folder, cache_root())
         reason = str(error) if isinstance(error, DataError) else machine_fault(error, folders)
         if reason is not None:
@@ -102,4 +106,6 @@ def classify_failure(error: BaseException) -> tuple[FailureKind, str]:
         return "out_of_memory", message.splitlines()[0]
     if isinstance(error, AttentuneError):
         return "invalid", message
+    if label := find_attention_at_fault(error):
+        return "invalid", f"{label} raises {type(error).__name__}: {message}"
     return "error", f"{type(error).__name__}: {message}"

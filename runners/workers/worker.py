@@ -26,7 +26,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The coordinator decides what an interrupt means.
     protect_standard_streams(drop_output=True)  # An attention that prints must not fail for that.
-    _die_with_parent()
+    die_with_parent()
 
     import torch
 
@@ -51,7 +51,7 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
             return
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when the coordinator ends, however that happens."""
     parent = parent_process()
     if parent is None:

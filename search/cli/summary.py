@@ -5,6 +5,7 @@ Commands import this module only when they run, because it imports the analysis 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,9 +57,9 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     """Print a study's counts, its front with gains over the bare backbone, and its failures."""
     trials = store.trials.read(record)
     findings = analyse.analyse(record, trials)
-    rejected = len(store.trials.read_rejections(record))
+    rejections = store.trials.read_rejections(record)
     words = [f"{count} {state}" for state, count in findings.counts.items() if count]
-    words += [f"{rejected} rejected by a limit"] if rejected else []
+    words += [f"{len(rejections)} rejected before training"] if rejections else []
     out.print(Text(record.name, style="bold"), end="")
     print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
     if findings.front:
@@ -72,6 +73,9 @@ def print_summary(store: Store, record: StudyRecord) -> None:
         print_line(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
     if len(failures) > MAX_FAILURES:
         print_line(f"… and {len(failures) - MAX_FAILURES} more failures")
+    unusable = Counter(r.reason for r in rejections if not r.exceeds_limit)
+    for reason, count in unusable.most_common(MAX_FAILURES):
+        print_line(f"{formatting.plural(count, 'architecture')} rejected: {reason}")
 
 
 def _print_front(findings: Findings) -> None:

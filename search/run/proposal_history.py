@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from ...spaces.architecture import Architecture
+from ...spaces.backbones.sites import SiteMap
 from ...studies.records import TrialRecord
+from .failure_history import FailureHistory
 
 MAX_BASELINE_ATTEMPTS = 2
 """A baseline that fails is repeated until it has failed this many times."""
@@ -15,12 +18,14 @@ class ProposalHistory:
 
     Attributes:
         seeds: the seeds that have run, by the architecture's key.
-        rejected: keys of the architectures that exceed a limit.
+        rejected: why an architecture was rejected, by its key.
+        failures: the failed trials.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, site_map: SiteMap) -> None:
         self.seeds: dict[str, set[int]] = defaultdict(set)
-        self.rejected: set[str] = set()
+        self.rejected: dict[str, str] = {}
+        self.failures = FailureHistory(site_map)
         self._failures: Counter[tuple[str, int]] = Counter()
         self._failed_last: set[tuple[str, int]] = set()
         self._any_complete = False
@@ -30,17 +35,30 @@ class ProposalHistory:
         self.seeds[key].add(seed)
         self._failed_last.discard((key, seed))
 
-    def record_rejection(self, key: str, seed: int) -> None:
-        """An architecture exceeds a limit, so its trial with this seed does not run."""
-        self.rejected.add(key)
+    def record_rejection(self, key: str, seed: int, reason: str) -> None:
+        """An architecture is rejected, so its trial with this seed does not run."""
+        self.rejected[key] = reason
         self.seeds[key].discard(seed)
 
     def record_state(self, trial: TrialRecord) -> None:
         """Record the state of a trial; a running one changes nothing."""
         self._any_complete |= trial.state == "complete"
+        self.failures.record_state(trial)
         if trial.state == "failed":
             self._failures[trial.key, trial.seed] += 1
             self._failed_last.add((trial.key, trial.seed))
+
+    @property
+    def exclusions(self) -> int:
+        """Changes whenever an architecture may not be proposed any more."""
+        return len(self.rejected) + self.failures.count
+
+    def reason_against(self, architecture: Architecture) -> str | None:
+        """Why an architecture is not proposed again, as a sentence; None if it may be."""
+        if not self.exclusions:
+            return None
+        reason = self.rejected.get(architecture.key)
+        return reason or self.failures.reason_against(architecture)
 
     def lacks(self, key: str, seed: int) -> bool:
         """Whether a baseline still has to run with this seed, because it has not run or failed.

@@ -9,7 +9,8 @@ The order of proposals is fixed:
 
 Every proposal depends on the study's seed, the trial's number and what has been recorded, never on
 how often the process was started. An architecture above a cost limit is rejected before anything is
-built.
+built, and so is one with an attention that cannot be used at its site, or that has failed before.
+A rejected architecture is no trial of the plan.
 
 A trial is written in a fixed order, and each of these writes is a transaction of its own:
 
@@ -38,7 +39,7 @@ from typing import Protocol, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import SpaceError
+from ...errors import AttentionError, SpaceError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
@@ -59,13 +60,15 @@ from ..trial_source import (
 from .baselines import study_baselines
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
+from .unfruitful_proposals import UnfruitfulProposals
 
 logger = logging.getLogger(__name__)
 
 ARCHITECTURE_ATTRIBUTE, SEED_ATTRIBUTE, ROLE_ATTRIBUTE = "architecture", "seed", "role"
 """User attributes of a trial in Optuna, from which its start can be recorded after a crash."""
-MAX_REJECTED_PROPOSALS = 1000
-"""If this many proposals in a row exceed a limit, the search ends with an error."""
+UNUSABLE = 1.0
+"""The constraint of an architecture without costs, for every limit: as if it were twice as large as
+allowed."""
 
 
 class ProposalTrials(TrialReader, TrialWriter, Protocol):
@@ -124,38 +127,35 @@ class Proposer:
         """
         self.store, self.record, self.config = store, record, config
         self.space, self.costs, self.study = space, costs, study
-        self.history = ProposalHistory()
+        self.history = ProposalHistory(space.site_map)
         recorded = RecordedSearch(store, record)
         for trial in recorded.trials:
             self.history.record_start(trial.key, trial.seed)
             self.history.record_state(trial)
-        self.history.rejected |= {
-            rejection.key for rejection in store.trials.read_rejections(record)
-        }
+        self.history.rejected.update(
+            {rejection.key: rejection.reason for rejection in store.trials.read_rejections(record)}
+        )
         self.bare = Architecture(config.backbone)
         self.baselines = study_baselines(config.backbone, space)
         self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
         self._pending: list[Proposal] = []
         self.sampler = make_sampler(SamplerContext(config, space, costs, self.history))
         self.sampler.replay(recorded)
+        self._unfruitful = UnfruitfulProposals(space, config.limits, costs, self.history)
+        self._announced: set[str] = set()
 
     def next_trial(self) -> Proposal:
         """The next trial. `write_pending` must be called once a worker has it.
 
         Raises:
-            SpaceError: every proposal exceeds a limit.
+            SpaceError: nothing is left to propose, or a thousand proposals in a row are rejected.
         """
         for architecture, seed in self._missing_baselines():
             if proposal := self._propose_baseline(architecture, seed):
                 return proposal
-        for _ in range(MAX_REJECTED_PROPOSALS):
+        while True:
             if proposal := self._propose_sampled():
                 return proposal
-        limits = ", ".join(f"{key} ≤ {limit:,.12g}" for key, limit in self.config.limits.items())
-        raise SpaceError(
-            f"{MAX_REJECTED_PROPOSALS} proposals in a row exceeded a limit ({limits}); raise the "
-            "limit, or choose a space with smaller attentions"
-        )
 
     def _missing_baselines(self) -> Iterator[tuple[Architecture, int]]:
         """Baselines that have not run, then the bare backbone with seeds that others have used."""
@@ -169,6 +169,7 @@ class Proposer:
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Tell the sampler about an epoch of trial `number`."""
+        self._unfruitful.on_epoch(number)
         self.sampler.on_epoch(number, report)
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
@@ -205,15 +206,20 @@ class Proposer:
         Raises:
             SpaceError: it is the bare backbone, so no architecture is within the limits.
         """
-        self.study.constrain(number, self._constraints(costs))
-        self.study.write()  # Only Optuna keeps these costs, so they are written first.
-        self.store.trials.reject(self.record, architecture, reason, number=number)
-        self.history.record_rejection(
-            architecture.key, self.study.trials[number].user_attrs[SEED_ATTRIBUTE]
-        )
-        self.study.tell(number, state=TrialState.PRUNED)
+        self._record_rejection(number, architecture, self._constraints(costs), reason)
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
+        self._unfruitful.on_measured_rejection(reason)
+
+    def _record_rejection(
+        self, number: int, architecture: Architecture, constraints: Mapping[str, float], reason: str
+    ) -> None:
+        self.study.constrain(number, constraints)
+        self.study.write()  # Only Optuna keeps these costs, so they are written first.
+        self.store.trials.reject(self.record, architecture, reason, number=number)
+        seed = self.study.trials[number].user_attrs[SEED_ATTRIBUTE]
+        self.history.record_rejection(architecture.key, seed, reason)
+        self.study.tell(number, state=TrialState.PRUNED)
 
     def recover(self) -> list[TrialRecord]:
         """Do the writes that a crash has left undone, see above; return all trials by number."""
@@ -261,7 +267,7 @@ class Proposer:
             record = recorded.get(number)
             text = record.architecture if record else rejected.get(number)
             architecture = self.bare if text is None else Architecture.parse(text)
-            trial, costs = self._ask_for(architecture), self.costs.price(architecture)
+            trial, (costs, _) = self._ask_for(architecture), self._examine(architecture, BASELINE)
             if record is not None:
                 self._save(trial, architecture, record.seed, record.role, costs)
             else:  # It was rejected, or nothing is known about it.
@@ -277,14 +283,18 @@ class Proposer:
         try:
             architecture = Architecture.parse(attributes[ARCHITECTURE_ATTRIBUTE])
             seed, role = int(attributes[SEED_ATTRIBUTE]), str(attributes[ROLE_ATTRIBUTE])
-            costs = self.costs.price(architecture)
+            costs, reason = self._examine(architecture, role)
         except (KeyError, TypeError, ValueError):
             self.study.tell(trial.number, state=TrialState.FAIL)
             return
         if seed in self.history.seeds[architecture.key]:
             self.study.tell(trial.number, state=TrialState.FAIL)
+            return
+        proposal = Proposal(trial.number, architecture, seed, role, costs)
+        if reason is None:
+            self._start(proposal)
         else:
-            self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
+            self._reject_unbuilt(proposal, reason)
 
     def _propose_baseline(self, architecture: Architecture, seed: int) -> Proposal | None:
         return self._accept(self._ask_for(architecture), architecture, seed, BASELINE)
@@ -309,13 +319,26 @@ class Proposer:
     def _accept(
         self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
     ) -> Proposal | None:
-        """The proposal; None if the architecture exceeds a limit and was rejected."""
-        costs = self.costs.price(architecture)
+        """The proposal; None if the architecture was rejected."""
+        costs, reason = self._examine(architecture, role)
+        if reason is None and role == SEARCH:
+            self._unfruitful.on_proposal(trial.number, architecture)
         self._save(trial, architecture, seed, role, costs)
-        return self._start_or_reject(Proposal(trial.number, architecture, seed, role, costs), costs)
+        proposal = Proposal(trial.number, architecture, seed, role, costs)
+        if reason is None:
+            return self._start(proposal)
+        self._reject_unbuilt(proposal, reason)
+        if role == SEARCH:
+            self._unfruitful.on_rejection(reason)
+        return None
 
     def _save(
-        self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str, costs: Costs
+        self,
+        trial: optuna.Trial,
+        architecture: Architecture,
+        seed: int,
+        role: str,
+        costs: Costs | None,
     ) -> None:
         """Queue a new trial for Optuna's tables, with the attributes of attentune's trials."""
         trial.set_user_attr(ARCHITECTURE_ATTRIBUTE, str(architecture))
@@ -324,14 +347,34 @@ class Proposer:
         trial.set_user_attr(ROLE_ATTRIBUTE, role)
         self.study.save(trial, self._constraints(costs))
 
-    def _start_or_reject(self, proposal: Proposal, costs: Costs) -> Proposal | None:
-        """The proposal of a trial that Optuna has; None if it exceeds a limit and was rejected."""
-        if reason := costs.exceeded_limit(self.config.limits):
-            self.reject(proposal.number, proposal.architecture, costs, reason)
-            return None
+    def _reject_unbuilt(self, proposal: Proposal, reason: str) -> None:
+        """Reject a trial that Optuna has, without building its network.
+
+        Raises:
+            SpaceError: it is the bare backbone, so no architecture is within the limits.
+        """
+        constraints = self._constraints(proposal.costs)
+        self._record_rejection(proposal.number, proposal.architecture, constraints, reason)
+        if proposal.architecture == self.bare:
+            raise SpaceError(f"the bare {self.bare} exceeds a limit itself: {reason}")
+
+    def _start(self, proposal: Proposal) -> Proposal:
         self.history.record_start(proposal.architecture.key, proposal.seed)
         self._pending.append(proposal)
         return proposal
+
+    def _examine(self, architecture: Architecture, role: str) -> tuple[Costs | None, str | None]:
+        """The costs of an architecture; and why it is rejected, None if it may run."""
+        try:
+            costs = self.costs.price(architecture)
+        except AttentionError as error:
+            reason = str(error)
+            if reason not in self._announced:
+                self._announced.add(reason)
+                logger.warning("%s Architectures with it there are rejected.", _sentence(reason))
+            return None, reason
+        reason_against = self.history.reason_against(architecture) if role == SEARCH else None
+        return costs, costs.exceeded_limit(self.config.limits) or reason_against
 
     def write_pending(self) -> None:
         """Write to the database the proposals, and to Optuna's tables the results, since the last
@@ -343,11 +386,20 @@ class Proposer:
         record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
 
-    def _constraints(self, costs: Costs) -> dict[str, float]:
-        """By key, how far each known cost is above its limit, as a fraction of the limit."""
+    def _constraints(self, costs: Costs | None) -> dict[str, float]:
+        """By key, how far each known cost is above its limit, as a fraction of the limit.
+
+        Costs are None for an architecture with an attention that cannot be used.
+        """
+        if costs is None:
+            return dict.fromkeys(self.config.limits, UNUSABLE)
         known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
         return {key: value / limits[key] - 1 for key, value in known.items() if value is not None}
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _suggest(trial: optuna.Trial) -> Chooser:

@@ -125,6 +125,7 @@ def run_study(
         with defer_interrupts():
             from ...runners.costs import CostModel
             from ...runners.data import prepare_data
+            from ...runners.plugin_checks.checker import plugin_checker
             from ...spaces.search_space.bound_space import bind_space
             from .optuna_study import OptunaStudy
             from .propose import Proposer
@@ -132,7 +133,7 @@ def run_study(
         config, devices = run.config, _worker_devices(run)
         # Workers only open prepared data.
         run = replace(run, data_key=prepare_data(config.recipe, verify=True).key)
-        costs = CostModel(config.backbone, config.recipe, config.num_classes)
+        costs = CostModel(config.backbone, config.recipe, config.num_classes, plugin_checker())
         study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
         proposer = Proposer(store, record, config, space, costs, study)

@@ -13,13 +13,14 @@ others by randomly weighted objectives (augmented Chebyshev scalarisation as in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import AttentionError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
@@ -58,6 +59,7 @@ class Speculation(NamedTuple):
 
     number: int
     histories: list[TrialHistory]
+    exclusions: int
     selection: Selection | None
 
 
@@ -66,8 +68,14 @@ class AdditiveSampler(Sampler):
 
     def __init__(self, context: SamplerContext) -> None:
         super().__init__(context)
-        config = context.config
-        self.thompson = ThompsonSampling(context.space, config.keys, config.limits, context.costs)
+        config, self._tried = context.config, context.tried
+        self.thompson = ThompsonSampling(
+            context.space,
+            config.keys,
+            config.limits,
+            context.costs,
+            lambda architecture: context.tried.reason_against(architecture) is None,
+        )
         self.histories = TrialHistories(config)
         self._speculation: Speculation | None = None
 
@@ -89,12 +97,14 @@ class AdditiveSampler(Sampler):
         `select` uses it if nothing else has changed by then.
         """
         histories = self.histories.ended_histories(ending, accuracy)
-        self._speculation = Speculation(number, histories, self._select(histories, number))
+        selection = self._select(histories, number)
+        self._speculation = Speculation(number, histories, self._tried.exclusions, selection)
 
     def select(self, number: int) -> Selection | None:
         """The selection of `ThompsonSampling.select`; None if every candidate exceeds a limit."""
         histories, speculation = self.histories.ended_histories(), self._speculation
-        if speculation and (speculation.number, speculation.histories) == (number, histories):
+        state = (number, histories, self._tried.exclusions)
+        if speculation is not None and speculation[:3] == state:
             return speculation.selection
         return self._select(histories, number)
 
@@ -117,6 +127,7 @@ class ThompsonSampling:
         keys: Sequence[str],
         limits: Mapping[str, float],
         costs: CostLookup,
+        may_propose: Callable[[Architecture], bool] = lambda _: True,
     ) -> None:
         """Set up for one study.
 
@@ -125,8 +136,11 @@ class ThompsonSampling:
             keys: the objectives.
             limits: upper bounds on costs by their key.
             costs: parameters and MACs of any architecture.
+            may_propose: whether an architecture may still be proposed; it may not once it was
+                rejected or has failed.
         """
         self.space, self.limits, self.costs = space, limits, costs
+        self.may_propose = may_propose
         self.cost_keys = [key for key in keys if key != "accuracy"]
         self.features = ArchitectureFeatures(space.site_map)
         self._fits = HyperparameterFits(self.features)
@@ -135,7 +149,7 @@ class ThompsonSampling:
         self._selection_of = lru_cache(maxsize=10_000)(space.selection_of)
 
     def select(self, histories: Sequence[TrialHistory], seed: int, number: int) -> Selection | None:
-        """The selection for trial `number`; None if every candidate exceeds a limit.
+        """The selection for trial `number`; None if no candidate may be proposed.
 
         Args:
             histories: all trials that have ended, by number.
@@ -143,7 +157,11 @@ class ThompsonSampling:
             number: the trial's number in its study.
         """
         rng = np.random.default_rng((seed, number))
-        candidates = self._candidates(histories, seed)
+        candidates = [
+            candidate
+            for candidate in self._candidates(histories, seed)
+            if self.may_propose(candidate.architecture)
+        ]
         if not candidates or not histories:
             return candidates[rng.integers(len(candidates))].selection if candidates else None
         architectures = [candidate.architecture for candidate in candidates]
@@ -197,15 +215,19 @@ class ThompsonSampling:
         return self._pools[trials]
 
     def _within_limits(self, choices: Iterable[tuple[Architecture, Selection]]) -> list[Candidate]:
-        """The distinct architectures that are within all limits."""
+        """The distinct architectures that can be used and are within all limits."""
         distinct: dict[Architecture, Selection] = {}
         for architecture, selection in choices:
             distinct.setdefault(architecture, selection)
-        candidates = [
-            Candidate(architecture, selection, self.costs.price(architecture))
-            for architecture, selection in distinct.items()
-        ]
-        return [c for c in candidates if not c.costs.exceeded_limit(self.limits)]
+        candidates = []
+        for architecture, selection in distinct.items():
+            try:
+                costs = self.costs.price(architecture)
+            except AttentionError:  # Proposed by another sampler, it would be rejected.
+                continue
+            if not costs.exceeded_limit(self.limits):
+                candidates.append(Candidate(architecture, selection, costs))
+        return candidates
 
     def _draw_pool(
         self, histories: Sequence[TrialHistory], rng: np.random.Generator

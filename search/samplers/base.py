@@ -23,6 +23,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 
 from ...runners.results import EpochReport, Job
+from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.config import StudyConfig
@@ -41,8 +42,12 @@ class TriedArchitectures(Protocol):
         """The seeds that have run, by the architecture's key."""
 
     @property
-    def rejected(self) -> Set[str]:
-        """Keys of the architectures that exceed a limit."""
+    def exclusions(self) -> int:
+        """Changes whenever an architecture may not be proposed any more."""
+
+    def reason_against(self, architecture: Architecture, /) -> str | None:
+        """Why an architecture is not proposed again, because it was rejected or has failed; None if
+        it may be."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class SamplerContext:
         config: the study's objectives, limits, seed and recipe.
         space: the search space on the study's backbone.
         costs: parameters and MACs of any architecture.
-        tried: the architectures that have run or were rejected; it grows with the study.
+        tried: the architectures that have run, failed or were rejected; it grows with the study.
     """
 
     config: StudyConfig

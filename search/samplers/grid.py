@@ -6,8 +6,10 @@ Once all have run, those with the fewest seeds are repeated with another seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
-from ...errors import SpaceError
+from ...errors import AttentionError, SpaceError
+from ...spaces.architecture import Architecture
 from ...studies.text import formatting
 from .base import Sampler, SamplerContext, Selection
 
@@ -34,27 +36,48 @@ class GridSampler(Sampler):
         super().__init__(context)
         size = self.space.count()
         check_grid_size(size)
-        self._tried = context.tried
-        self._order = list(range(size))
-        random.Random(self.seed).shuffle(self._order)
+        self._tried, self._costs = context.tried, context.costs
+        self._limits = context.config.limits
+        order = list(range(size))
+        random.Random(self.seed).shuffle(order)
+        self._unseen = iter(order)
+        self._usable: dict[int, Architecture] = {}
 
     def select(self, _number: int) -> Selection:
         """The next architecture that has run with the fewest seeds.
 
         Raises:
-            SpaceError: every architecture exceeds a limit.
+            SpaceError: no architecture but the bare backbone can be used within the limits.
         """
-        fewest: tuple[int, Selection] | None = None
-        for index in self._order:
-            selection = self.space.selection_at(index)
-            key = self.space.architecture_of(selection).key
-            if key in self._tried.rejected:
+        seeds = self._tried.seeds
+        fewest: tuple[int, int] | None = None
+        for index, architecture in self._usable_architectures():
+            if self._tried.reason_against(architecture) is not None:
                 continue
-            seeds = len(self._tried.seeds.get(key, ()))
-            if not seeds:
-                return selection
-            if fewest is None or seeds < fewest[0]:
-                fewest = (seeds, selection)
+            count = len(seeds.get(architecture.key, ()))
+            if not count:
+                return self.space.selection_at(index)
+            if fewest is None or count < fewest[0]:
+                fewest = count, index
         if fewest is None:
-            raise SpaceError("every architecture of the grid exceeds a limit; raise the limit")
-        return fewest[1]
+            raise SpaceError(
+                "every architecture of the grid exceeds a limit or has failed; raise the limit, or "
+                "search another space"
+            )
+        return self.space.selection_at(fewest[1])
+
+    def _usable_architectures(self) -> Iterator[tuple[int, Architecture]]:
+        """The architectures within all limits in the order of the grid, with their numbers.
+
+        An architecture is built and priced once, when it is first reached.
+        """
+        yield from list(self._usable.items())
+        for index in self._unseen:
+            architecture = self.space.architecture_at(index)
+            try:
+                costs = self._costs.price(architecture)
+            except AttentionError:
+                continue
+            if not costs.exceeded_limit(self._limits):
+                self._usable[index] = architecture
+                yield index, architecture

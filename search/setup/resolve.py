@@ -16,13 +16,14 @@ from ...errors import SpaceError
 from ...runners.costs import CostModel, measure_reference_latency
 from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
+from ...runners.plugin_checks.checker import plugin_checker
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.discover import choose_stem
 from ...spaces.backbones.pretrained import pretrained_backbone
 from ...spaces.backbones.timm_compat import check_backbone
-from ...spaces.search_space.bound_space import bind_space
+from ...spaces.search_space.bound_space import BoundSpace, bind_space
 from ...spaces.search_space.space import Space
 from ...studies.config import (
     DEFAULT_SAMPLER,
@@ -35,6 +36,7 @@ from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
+from .space_check import check_space
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +69,7 @@ def resolve_request(
     bare = _examine_backbone(request.backbone, space, recipe, data)
     sampler = _resolve_sampler(request, bare.architectures)
     _check_limits(request, bare.costs)
+    check_space(bare.space, bare.model, request.limits)
     latency = _measure_latency(request, recipe, bare, device)
     recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
     recipe, attempts = autotune_learning_rate(request, recipe, device)
@@ -94,7 +97,8 @@ def choose_sampler(architectures: int, trials: int) -> tuple[SamplerName, str]:
     """The sampler for a space of this size and this number of trials, and the reason in words."""
     size = formatting.size(architectures)
     if architectures <= trials:
-        return "grid", f"all {size} architectures fit into {trials:,} trials"
+        repeated = "" if 2 * architectures > trials else ", the others repeat them with other seeds"
+        return "grid", f"all {size} architectures fit into {trials:,} trials{repeated}"
     reason = f"{size} architectures are more than {trials:,} trials can cover"
     return DEFAULT_SAMPLER, reason
 
@@ -107,12 +111,16 @@ class _BareBackbone:
         costs: parameters and MACs at the recipe's image size.
         stages: the number of its stages.
         architectures: the number of architectures in the search space.
+        space: the search space on it.
+        model: the costs of its architectures.
         num_classes: classes of the data.
     """
 
     costs: Costs
     stages: int
     architectures: int
+    space: BoundSpace
+    model: CostModel
     num_classes: int
 
 
@@ -151,8 +159,9 @@ def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
 def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInfo) -> _BareBackbone:
     """Costs and stages of the bare backbone, and the size of the space on it."""
     num_classes = len(data.classes)
-    model = CostModel(backbone, recipe, num_classes)
-    size = bind_space(space, model.site_map).count()
+    model = CostModel(backbone, recipe, num_classes, plugin_checker())
+    bound = bind_space(space, model.site_map)
+    size = bound.count()
     costs = model.price(Architecture(backbone))
     logger.info(
         f"{backbone}: {formatting.count(costs.params)} parameters, "
@@ -162,7 +171,7 @@ def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInf
         f"images, {num_classes} classes; space {space.name}: "
         f"{formatting.size(size)} architectures"
     )
-    return _BareBackbone(costs, len(model.site_map.blocks), size, num_classes)
+    return _BareBackbone(costs, len(model.site_map.blocks), size, bound, model, num_classes)
 
 
 def _resolve_sampler(request: SearchRequest, architectures: int) -> SamplerName:

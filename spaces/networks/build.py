@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import AttentuneError
+from ...errors import AttentionError, AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.registry import get_attention
 from ..backbones.discover import discover_sites, find_sites, strip_own_attention
@@ -29,6 +29,7 @@ from ..backbones.pretrained import pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
+from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
 from .placement import Placement, ResolvedOptions, placements
@@ -259,11 +260,15 @@ def _make_attention(placement: Placement, copy: int, seed: int | None) -> nn.Mod
     """The module of a placement; `copy` counts equal ones at one anchor from 1."""
     entry = get_attention(placement.insertion.attention)
     key = (placement.site.anchor, entry.name, placement.resolved_options, copy)
-    with _seeded_generator(seed, *key):
-        module = entry.load()(placement.site.channels, **placement.arguments)
+    try:
+        with _seeded_generator(seed, *key):
+            module = entry.load()(placement.site.channels, **placement.arguments)
+    except AttentionError as error:
+        raise AttentionError(f"{placement.label} cannot be used: {error}") from error
+    label_attention(module, placement.label, of_user=bool(entry.origin))
     if (count := _count_parameters(module)) != placement.parameters:
         if entry.origin:
-            raise AttentuneError(
+            raise AttentionError(
                 f"{placement} has {count:,} parameters where the formula of the attention "
                 f"{entry.name!r} of {entry.origin} gives {placement.parameters:,}; correct its "
                 "`parameters`, or leave them out to have them counted."

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..architecture import Architecture, Insertion
-from ..attentions.entry import Attention, Value
+from ..attentions.entry import Attention, Convolution, Value
 from ..attentions.registry import get_attention
 from ..backbones.sites import Anchor, Site, SiteMap
 
@@ -48,24 +48,42 @@ class Placement:
         site, size = self.site, (self.site.height, self.site.width)
         entry = get_attention(self.insertion.attention)
         settings = self.insertion.settings
-        return entry.parameters(site.channels, settings, size, **self._convolution_argument)
+        convolution = {} if self.convolution is None else {"convolution": self.convolution}
+        return entry.parameters(site.channels, settings, size, **convolution)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the attention's class; its first argument is the channels."""
-        settings = self.insertion.settings
-        named = {"reduction_ratio" if key == "r" else key: v for key, v in settings.items()}
-        return {**named, **self._convolution_argument}
+        return module_arguments(tuple(self.insertion.settings.items()), self.convolution)
 
     @property
-    def _convolution_argument(self) -> dict[str, Any]:
+    def convolution(self) -> Convolution | None:
+        """The convolution that the attention replaces, without its path; None if it needs none."""
         convolution = self.site.convolution
         if convolution is None or not get_attention(self.insertion.attention).needs_convolution:
-            return {}
-        return {"convolution": replace(convolution, module="")}  # The path is not needed.
+            return None
+        return replace(convolution, module="")
+
+    @property
+    def label(self) -> str:
+        """The attention with its options, and where it is: `se(r=16) at s1b1.residual`."""
+        return f"{str(self.insertion).partition('@')[0]} at {self.site.label}"
 
     def __str__(self) -> str:
         return f"{self.insertion.attention} at {self.site.label} ({self.site.module})"
+
+
+def module_arguments(settings: ResolvedOptions, convolution: Convolution | None) -> dict[str, Any]:
+    """The keyword arguments of an attention's class.
+
+    Args:
+        settings: all its options with their values, as in an architecture text.
+        convolution: the one that it replaces, if it needs one.
+    """
+    arguments: dict[str, Any] = {
+        "reduction_ratio" if name == "r" else name: value for name, value in settings
+    }
+    return arguments if convolution is None else {**arguments, "convolution": convolution}
 
 
 def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]:

@@ -236,6 +236,20 @@ class BoundSpace:
                     return selection
         return None
 
+    def scope_choices(self) -> Iterator[list[list[Architecture]]]:
+        """For each attention that can be shared (once if none can), the choices of every scope.
+
+        A choice is an architecture that has the insertion of that scope alone. The costs of an
+        architecture are those of its choices, one of each scope, with the backbone counted once.
+        """
+        for _, shared in self._shared_outcomes():
+            columns = []
+            for scope in self.scopes:
+                outcomes = [insertion for _, insertion in self._scope_outcomes(scope, shared)]
+                architectures = (self._canonicalise([i] if i else []) for i in outcomes)
+                columns.append(list(dict.fromkeys(architectures)))
+            yield columns
+
     @cached_property
     def _products(self) -> list[_Product]:
         """All architectures: one product for each attention that can be shared."""

@@ -30,13 +30,17 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and its confirmation."""
     trials = store.trials.read(record)
-    listed = analyse.show_json(record, trials, rejected=len(store.trials.read_rejections(record)))
+    rejections = store.trials.read_rejections(record)
+    listed = analyse.show_json(record, trials, rejected=len(rejections))
     confirmation = None
     if record.config.confirmation is not None:
         confirming = store.trials.read(record, confirming=True)
         judged = analyse_confirmation(record, analyse.analyse(record, trials), confirming)
         confirmation = judged and confirmation_json(judged, conclusion(judged))
-    return {**listed, "confirmation": confirmation}
+    reasons = [
+        {"architecture": r.architecture, "key": r.key, "reason": r.reason} for r in rejections
+    ]
+    return {**listed, "rejections": reasons, "confirmation": confirmation}
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:

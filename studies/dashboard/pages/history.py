@@ -193,8 +193,8 @@ def failures(context: PageContext) -> Component:
         last = rejections[-1]
         tables.append(
             remark(
-                f"{formatting.plural(len(rejections), 'architecture')} rejected by a cost limit "
-                f"before training. The last: {last.architecture}, {last.reason}"
+                f"{formatting.plural(len(rejections), 'architecture')} rejected before training. "
+                f"The last: {last.architecture}, {last.reason}"
             )
         )
     return tables

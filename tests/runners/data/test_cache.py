@@ -105,9 +105,9 @@ def zero(file: Path) -> None:
 
 
 def change_digit(file: Path) -> None:
-    text = file.read_text()
+    text = file.read_text("utf-8")
     position = text.index('"mean": [0.') + len('"mean": [0.')
-    file.write_text(text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :])
+    file.write_text(text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :], "utf-8")
 
 
 SILENT_DAMAGE = [
@@ -145,9 +145,9 @@ def test_an_inspected_source_with_a_changed_digit_is_inspected_again(tmp_path, c
     before = {*cache.rglob("sources/*")}
     info = inspect_data(str(path))
     (file,) = {*cache.rglob("sources/*")} - before
-    whole = file.read_text()
+    whole = file.read_text("utf-8")
     file.write_text(whole.replace('"image_size": ', '"image_size": 1'))
-    assert file.read_text() != whole
+    assert file.read_text("utf-8") != whole
     assert inspect_data(str(path)) == info
 
 

@@ -70,7 +70,7 @@ def test_the_report_has_results_failures_environment_and_command(
         "11.69 M",
         "+0.09 %",
         "out_of_memory",
-        "1 architecture rejected by a cost limit",
+        "1 architecture rejected before training",
         "macs above the limit",
         "cpu (test)",
         "0123456789ab",

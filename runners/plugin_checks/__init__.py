@@ -1,0 +1,1 @@
+"""Users' attentions are tried in a process of their own before an architecture with one is run."""
