@@ -132,7 +132,7 @@ def _answer_checks(pipe: connection.Connection) -> None:
         os.setsid()  # With `killpg`, processes that an attention starts end as well.
     with contextlib.suppress(OSError):  # If the memory is used up, end this process and no other.
         Path("/proc/self/oom_score_adj").write_text("1000", "utf-8")
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
 

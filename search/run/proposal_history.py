@@ -36,7 +36,13 @@ class ProposalHistory:
         self._failed_last.discard((key, seed))
 
     def record_rejection(self, key: str, seed: int, reason: str) -> None:
-        """An architecture is rejected, so its trial with this seed does not run."""
+        """An architecture is rejected, so its trial does not run.
+
+        Args:
+            key: of the architecture.
+            seed: of the trial.
+            reason: why, as a sentence.
+        """
         self.rejected[key] = reason
         self.seeds[key].discard(seed)
 
