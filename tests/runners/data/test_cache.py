@@ -107,7 +107,9 @@ def zero(file: Path) -> None:
 def change_digit(file: Path) -> None:
     text = file.read_text("utf-8")
     position = text.index('"mean": [0.') + len('"mean": [0.')
-    file.write_text(text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :], "utf-8")
+    file.write_text(
+        text[:position] + str((int(text[position]) + 1) % 10) + text[position + 1 :], "utf-8"
+    )
 
 
 SILENT_DAMAGE = [
