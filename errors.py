@@ -24,6 +24,12 @@ import difflib
 from collections.abc import Iterable
 from typing import Literal
 
+from .sanitize import escape_unsafe
+
+MAX_SHOWN_LENGTH = 300
+MAX_SHOWN_BEFORE = 100
+MAX_COMPARED_LENGTH = 100
+"""Characters of a text, of what is before its wrong character, and of a misspelt word."""
 FailureKind = Literal["out_of_memory", "diverged", "timeout", "worker_died", "invalid", "error"]
 
 
@@ -51,7 +57,7 @@ class ArchitectureError(UsageError, ValueError):
     def __init__(self, message: str, text: str | None = None, offset: int = 0) -> None:
         self.text, self.offset = text, offset
         if text is not None:
-            message = f"{message}\n  {text}\n  {' ' * offset}^"
+            message = f"{message}\n{_marked(text, offset)}"
         super().__init__(message)
 
 
@@ -103,6 +109,15 @@ class TrialError(AttentuneError):
         self.kind: FailureKind = kind
 
 
+def _marked(text: str, offset: int) -> str:
+    """The text with a caret under one character; of a long text only what is near it."""
+    begin = max(0, offset - MAX_SHOWN_BEFORE) if len(text) > MAX_SHOWN_LENGTH else 0
+    end = begin + MAX_SHOWN_LENGTH
+    before = ("…" if begin else "") + escape_unsafe(text[begin:offset].replace("\n", " "))
+    after = escape_unsafe(text[offset:end].replace("\n", " ")) + ("…" if end < len(text) else "")
+    return f"  {before}{after}\n  {' ' * len(before)}^"
+
+
 def did_you_mean(word: str, known: Iterable[str], *, listed: int = 8) -> str:
     """The end of an "unknown name" message: the closest names, then all names if they are few.
 
@@ -115,7 +130,9 @@ def did_you_mean(word: str, known: Iterable[str], *, listed: int = 8) -> str:
         listed: all names are listed if there are at most three times this many.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    close = []
+    if len(word) <= MAX_COMPARED_LENGTH:  # Longer words take seconds.
+        close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
     if len(names) <= listed * 3:
         return f"{hint} known: {', '.join(names)}" if close else f"; known: {', '.join(names)}"

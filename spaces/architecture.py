@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,6 +27,10 @@ from .attentions.entry import Attention, Value
 from .attentions.registry import get_attention
 
 T = TypeVar("T")
+MAX_TEXT_LENGTH = 20_000
+MAX_INSERTIONS = 250
+MAX_PLACE_DIGITS = 4
+"""Limits of an architecture text. A longer one is a mistake, or meant to keep a program busy."""
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
 """Where in a block an attention can be inserted, in canonical order."""
 
@@ -65,15 +70,19 @@ def merge_places(places: Iterable[Place]) -> tuple[Place, ...]:
     places = set(places)
     if ALL in places:
         return (ALL,)
-    stages = sorted({s for p in places if not p.block for s in range(p.first, p.last + 1)})
-    runs: list[list[int]] = []
-    for stage in stages:
-        if runs and runs[-1][1] == stage - 1:
-            runs[-1][1] = stage
+    ranges: list[Place] = []
+    for place in sorted(place for place in places if not place.block):
+        if ranges and place.first <= ranges[-1].last + 1:
+            ranges[-1] = Place(ranges[-1].first, max(ranges[-1].last, place.last))
         else:
-            runs.append([stage, stage])
-    blocks = [p for p in places if p.block and p.first not in stages]
-    return tuple(sorted([Place(first, last) for first, last in runs] + blocks))
+            ranges.append(place)
+    begins = [place.first for place in ranges]
+    blocks = []
+    for place in places:
+        number = bisect_right(begins, place.first) - 1
+        if place.block and (number < 0 or ranges[number].last < place.first):
+            blocks.append(place)
+    return tuple(sorted(ranges + blocks))
 
 
 @dataclass(frozen=True)
@@ -272,12 +281,19 @@ class _Parser:
         return match
 
     def architecture(self) -> Architecture:
+        if len(self.text) > MAX_TEXT_LENGTH:
+            raise ArchitectureError(
+                f"an architecture text has at most {MAX_TEXT_LENGTH:,} characters, and this one "
+                f"{len(self.text):,}"
+            )
         if not self.text.strip():
             raise ArchitectureError("an architecture starts with a backbone, such as resnet18")
         backbone = self.match(self._NAME, "the name of a timm backbone")[0]
         strip = self.strip_clause()
         insertions = []
         while self.accept("+"):
+            if len(insertions) == MAX_INSERTIONS:
+                raise self.error(f"an architecture has at most {MAX_INSERTIONS} insertions")
             insertions.append(self.insertion())
         self.skip_spaces()
         if self.offset < len(self.text):
@@ -352,7 +368,10 @@ class _Parser:
         match = self.match(self._PLACE, "a place: all, s3, s2-s4 or s3b2")
         if match[0] == "all":
             return ALL
-        numbers = [int(group) for group in match.groups() if group is not None]
+        digits = [group for group in match.groups() if group is not None]
+        if any(len(number) > MAX_PLACE_DIGITS for number in digits):
+            raise self.error(f"a stage or block has at most {MAX_PLACE_DIGITS} digits", start)
+        numbers = [int(number) for number in digits]
         if 0 in numbers:
             raise self.error("stages and blocks are counted from 1", start)
         if match[2]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Value = bool | int | float | str
+MAX_VALUE_LENGTH = 30
+"""Characters of the longest number that an option takes."""
 Options = Mapping[str, Value]
 MapSize = tuple[int, int]
 Kind = Literal["channel", "spatial", "mixed", "global"]
@@ -72,9 +74,12 @@ class Option:
             too_high = self.high is not None and number > self.high
             if not (too_low or too_high or (self.odd and number % 2 == 0)):
                 return number
-        raise ValueError(f"{self.name} cannot be {text!r}; legal: {self.legal}")
+        shown = text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
+        raise ValueError(f"{self.name} cannot be {shown!r}; legal: {self.legal}")
 
     def _number(self, text: str) -> int | float | None:
+        if len(text) > MAX_VALUE_LENGTH:
+            return None
         if not isinstance(self.default, float):
             return int(text) if text.removeprefix("-").isdecimal() else None
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import pytest
-from attentune.errors import ArchitectureError
+from attentune.errors import MAX_SHOWN_LENGTH, ArchitectureError
 from attentune.spaces.architecture import (
     ALL,
+    MAX_INSERTIONS,
+    MAX_TEXT_LENGTH,
     POSITIONS,
     Architecture,
     Insertion,
@@ -18,6 +21,8 @@ from attentune.spaces.architecture import (
 )
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.attentions.entry import Option
+from chaos.hostile_architectures import ARCHITECTURES
+from chaos.hostile_texts import forbidden_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -310,3 +315,45 @@ def test_values_are_frozen():
     with pytest.raises(AttributeError):
         architecture.backbone = "resnet34"  # type: ignore[misc]
     assert len({architecture, parse("resnet18+eca@s1-s1.mid")}) == 1
+
+
+@pytest.mark.parametrize("text", ARCHITECTURES.values(), ids=ARCHITECTURES)
+@pytest.mark.parametrize("read", [parse, parse_recorded])
+def test_a_hostile_text_is_parsed_or_refused_in_a_few_short_lines(read, text):
+    try:
+        architecture = read(text)
+    except ArchitectureError as error:
+        message = str(error)
+    else:
+        assert len(architecture.insertions) <= MAX_INSERTIONS
+        assert len(str(architecture)) <= 2 * MAX_TEXT_LENGTH
+        return
+    assert len(message) < 2 * MAX_TEXT_LENGTH
+    if "\n" in message:
+        *_, shown, caret = message.splitlines()
+        assert len(shown) <= len(caret) + 4 * MAX_SHOWN_LENGTH
+        assert not forbidden_in(shown)
+
+
+def test_the_caret_stays_under_its_character_in_a_long_text():
+    text = "resnet18" + "+se@all.residual" * 200 + "+se@all.residuel" + "+se@all.residual" * 40
+    with pytest.raises(ArchitectureError) as caught:
+        parse(text)
+    shown, caret = str(caught.value).splitlines()[-2:]
+    assert shown[len(caret) - 1 :].startswith("residuel+se")
+    assert shown.endswith("…")
+    assert len(shown) < 500
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4), st.integers(0, 3))))
+def test_merged_places_cover_the_same_blocks(numbers):
+    places = [Place(a, a, block) if block else Place(a, a + more) for a, more, block in numbers]
+    merged = merge_places(places)
+    for stage in range(1, 15):
+        for block in range(1, 5):
+            covered = any(place.covers(stage, block) for place in places)
+            assert covered == any(place.covers(stage, block) for place in merged)
+    assert len(merged) <= len(set(places))
+    assert list(merged) == sorted(merged)
+    ends = [place for place in merged if not place.block]
+    assert all(b.first > a.last + 1 for a, b in itertools.pairwise(ends))
