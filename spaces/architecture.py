@@ -290,7 +290,7 @@ class _Parser:
             raise ArchitectureError("an architecture starts with a backbone, such as resnet18")
         backbone = self.match(self._NAME, "the name of a timm backbone")[0]
         strip = self.strip_clause()
-        insertions = []
+        insertions: list[Insertion] = []
         while self.accept("+"):
             if len(insertions) == MAX_INSERTIONS:
                 raise self.error(f"an architecture has at most {MAX_INSERTIONS} insertions")
