@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -33,4 +32,4 @@ def defer_interrupts() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, handler)
         if received:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # `os.kill` would end the process on Windows.

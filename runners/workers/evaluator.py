@@ -17,13 +17,13 @@ has the contract. The shortest evaluator:
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import torch
 
 from ...errors import AttentuneError, TrialError
@@ -249,5 +249,10 @@ def peak_memory_mib(device: torch.device) -> float:
     """Peak memory so far, in MiB: of tensors on a CUDA device, of this process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        memory = psutil.Process().memory_info()
+        return float(getattr(memory, "peak_wset", memory.rss)) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -24,6 +24,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from ...interrupts import defer_interrupts
 from ..events import END_OF_TRIAL, Aborted, Decision, Event, WorkerDied
 from ..results import Job
 
@@ -222,14 +223,26 @@ def _start_conditions(threads: int) -> Iterator[None]:
     The number of threads has to be set before the process imports torch. An interrupt that arrives
     inside the context reaches this process afterwards.
     """
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    with _blocked_interrupts(), _environment(variables):
+        yield
+
+
+@contextlib.contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Let interrupts wait until the context ends, here and in processes that are started in it."""
+    set_mask = getattr(signal, "pthread_sigmask", None)
+    if set_mask is None:  # Windows has no signal masks that processes could inherit.
+        with defer_interrupts():
+            yield
+        return
     # Starting the resource tracker unblocks interrupts, so it has to be started first.
     resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = set_mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
-            yield
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        set_mask(signal.SIG_SETMASK, mask)
 
 
 @contextlib.contextmanager
