@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -45,7 +46,8 @@ class StoredConfig:
 
     The JSON has the keys `study` (a `StudyConfig`), `plan` (a `RunPlan`), `plugins` (the origins of
     the user's own attentions), `command` (what created the study) and, once a confirmation was
-    begun, `confirm` (a `ConfirmPlan`).
+    begun, `confirm` (a `ConfirmPlan`). While a study is being set up, it has `request` in place of
+    `study`, `plan` and `plugins`; see `search/run/study_setup.py`.
 
     A study has to be viewable even if another version of attentune wrote it, or if its plug-ins are
     not installed here. So nothing is parsed when a study is read. `study`, `plan`, `recipe` and
@@ -61,6 +63,11 @@ class StoredConfig:
     json: Mapping[str, Any]
     study_name: str = field(default="", compare=False)
     version: str = field(default="", compare=False)
+
+    @property
+    def is_being_set_up(self) -> bool:
+        """Whether the study has only been requested: what was left open is not decided yet."""
+        return "request" in self.json and "study" not in self.json
 
     @cached_property
     def study(self) -> StudyConfig:
@@ -123,6 +130,11 @@ class StoredConfig:
             raise self._unreadable() from None
 
     def _unreadable(self) -> StudyError:
+        if self.is_being_set_up:
+            return StudyError(
+                f"the study {self.study_name!r} is still being set up and has no trials; if that "
+                f"was interrupted, `attentune resume {shlex.quote(self.study_name)}` continues it."
+            )
         return StudyError(
             f"the configuration of {self.study_name!r} cannot be read; it was written by attentune "
             f"{self.version}. Use that version to continue with it."

@@ -45,9 +45,13 @@ def search(
 
     request = read_request(settings, config)
     with long_command(out, RECORDED), open_store(db, create=True) as store:
-        with decoding_progress(out) as progress:
-            command = shlex.join(["attentune", *sys.argv[1:]])
-            record = create_study(store, study, request, progress, command)
+        command = shlex.join(["attentune", *sys.argv[1:]])
+        try:
+            with decoding_progress(out) as progress:
+                record = create_study(store, study, request, progress, command)
+        except KeyboardInterrupt:
+            _exit_if_being_set_up(store, StudyCommands(study, db))
+            raise
         _run(store, record, db)
 
 
@@ -80,13 +84,18 @@ def _run(
     """Run the study, then print its summary and what to do next."""
     with defer_interrupts():
         from ..run.session import run_study
-        from .progress import LiveDisplay
+        from ..run.study_setup import set_up
+        from .progress import LiveDisplay, decoding_progress
         from .summary import print_summary
 
     commands = StudyCommands(record.name, db)
     try:
+        if record.config.is_being_set_up:
+            with decoding_progress(out) as progress:
+                record = set_up(store, record, progress, changes)
         outcome = run_study(store, record, [LiveDisplay(out)], changes)
     except KeyboardInterrupt:
+        _exit_if_being_set_up(store, commands)
         commands.exit_interrupted(
             "Stopped immediately. Finished trials are saved; running ones continue from their "
             "last checkpoint."
@@ -98,3 +107,9 @@ def _run(
     if not any(trial.state == "complete" for trial in trials):
         raise typer.Exit(1)
     commands.print_next_steps(len(trials))
+
+
+def _exit_if_being_set_up(store: Store, commands: StudyCommands) -> None:
+    """After an interrupt, exit with the command that continues a study that is being set up."""
+    if any(s.name == commands.study and s.config.is_being_set_up for s in store.studies.read_all()):
+        commands.exit_interrupted("Stopped while the study was being set up.")

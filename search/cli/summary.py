@@ -5,6 +5,7 @@ Commands import this module only when they run, because it imports the analysis 
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -47,10 +48,16 @@ def print_studies(studies: Iterable[ListedStudy]) -> None:
             str(counts.get("complete", 0)),
             str(counts.get("pruned", 0)),
             str(counts.get("failed", 0)),
-            formatting.percent(study.best.accuracy if study.best else None),
+            _best_so_far(study),
             f"{summary.last_activity.astimezone():%Y-%m-%d %H:%M}",
         )
     out.print(table)
+
+
+def _best_so_far(study: ListedStudy) -> str:
+    if study.summary.study.config.is_being_set_up:
+        return "being set up"
+    return formatting.percent(study.best.accuracy if study.best else None)
 
 
 def print_summary(store: Store, record: StudyRecord) -> None:
@@ -61,7 +68,7 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     words = [f"{count} {state}" for state, count in findings.counts.items() if count]
     words += [f"{len(rejections)} rejected before training"] if rejections else []
     out.print(Text(record.name, style="bold"), end="")
-    print_line(f" · {record.backbone} · {', '.join(words) or 'no trials yet'}")
+    print_line(f" · {record.backbone} · {', '.join(words) or _no_trials(record)}")
     if findings.front:
         _print_front(findings)
     if confirmation := analyse_confirmation(
@@ -76,6 +83,15 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     unusable = Counter(r.reason for r in rejections if not r.exceeds_limit)
     for reason, count in unusable.most_common(MAX_FAILURES):
         print_line(f"{formatting.plural(count, 'architecture')} rejected: {reason}")
+
+
+def _no_trials(record: StudyRecord) -> str:
+    if not record.config.is_being_set_up:
+        return "no trials yet"
+    return (
+        "being set up, no trials yet; if that was interrupted, "
+        f"`attentune resume {shlex.quote(record.name)}` continues it"
+    )
 
 
 def _print_front(findings: Findings) -> None:

@@ -28,16 +28,14 @@ from ...runners.data import Progress
 from ...runners.workers.local_pool import warm_up
 from ...runners.workers.pool import make_pool
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text
-from ...spaces.attentions.plugins.register import origins_of
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..pruning.base import Pruner
 from ..pruning.registry import make_pruner
-from ..setup.autotune import autotune_workers_per_gpu
 from ..trial_source import RecordedSearch, TrialSource
 from .callback import Callback, RunOutcome
 from .study_lease import StudyLease, hold_lease
-from .study_run import StudyRun, inserted_attentions, stored_settings
+from .study_run import StudyRun
 from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
@@ -56,6 +54,8 @@ def create_study(
 ) -> StudyRecord:
     """Create a study from a request, without running it.
 
+    If this is interrupted, `run_study` continues it; see `study_setup.py`.
+
     Args:
         store: the database.
         name: of the study.
@@ -72,27 +72,12 @@ def create_study(
     warm_up()
     with defer_interrupts():
         from .optuna_tables import check_name_is_free
+        from .study_setup import removed_if_refused, set_up, store_request
     check_name_is_free(store, name)
-    with defer_interrupts():
-        from ...runners.devices import resolve_device
-
-        # Imported here, because it imports torch, which a finished confirmation does not need.
-        from ..setup.resolve import resolve_request
-    config = resolve_request(request, store.probes, progress)
-    device = resolve_device(request.plan.device)
-    workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
-    plan = request.plan.model_copy(update={"workers_per_gpu": workers_per_gpu})
-    return store.studies.create(
-        name,
-        backbone=config.backbone,
-        objectives=config.keys,
-        config={
-            **stored_settings(config, plan),
-            "plugins": origins_of(inserted_attentions(config.space.attentions)),
-            "command": None if command is None else clean_text(command, MAX_COMMAND_LENGTH),
-        },
-        seed=config.seed,
-    )
+    command = None if command is None else clean_text(command, MAX_COMMAND_LENGTH)
+    record = store_request(store, name, request, command)
+    with removed_if_refused(store, record):
+        return set_up(store, record, progress)
 
 
 def run_study(
@@ -105,7 +90,8 @@ def run_study(
 
     In the main thread, the first Ctrl-C lets the running epochs end and saves them. A changed plan
     is stored right before the first trial starts. If the run is refused before that, or if the
-    changed plan starts no trial, the stored plan stays as it was.
+    changed plan starts no trial, the stored plan stays as it was. A study whose setup was
+    interrupted is set up first.
 
     Args:
         store: the database.
@@ -119,6 +105,10 @@ def run_study(
         TrialError: the first trials all failed.
         SpaceError: the limits leave nothing to try.
     """
+    if record.config.is_being_set_up:
+        with defer_interrupts():
+            from .study_setup import set_up
+        record = set_up(store, record, plan_changes=plan_changes)
     with hold_lease(store, record) as lease:
         run = StudyRun.load(store, store.studies.get(record.name)).with_plan(**plan_changes or {})
         warm_up()

@@ -40,7 +40,12 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     reasons = [
         {"architecture": r.architecture, "key": r.key, "reason": r.reason} for r in rejections
     ]
-    return {**listed, "rejections": reasons, "confirmation": confirmation}
+    return {
+        **listed,
+        "being_set_up": record.config.is_being_set_up,
+        "rejections": reasons,
+        "confirmation": confirmation,
+    }
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:
@@ -50,6 +55,7 @@ def listed_study_json(listed: ListedStudy) -> dict[str, Any]:
         "study": study.name,
         "backbone": study.backbone,
         "objectives": list(study.objectives),
+        "being_set_up": study.config.is_being_set_up,
         "counts": dict(summary.counts),
         "best_accuracy": listed.best.accuracy if listed.best else None,
         "created": study.created_at.isoformat(),

@@ -12,7 +12,7 @@ def summary_sentence(study: StudyRecord, findings: Findings) -> str:
     """The best architecture against the bare backbone, in one sentence."""
     best, bare = findings.best, findings.bare
     if best is None:
-        return _nothing_yet(findings)
+        return _nothing_yet(study, findings)
     reached = formatting.percent(best.accuracy, best.standard_error)
     if best is bare:
         rivals = len(findings.architectures) - 1
@@ -51,7 +51,7 @@ def caveat(findings: Findings) -> str | None:
     return f"The standard error of this difference is {spread}. {hypothesis}"
 
 
-def _nothing_yet(findings: Findings) -> str:
+def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
     counts = findings.counts
     if counts["running"]:
         return f"No trial is complete yet; {formatting.plural(counts['running'], 'trial')} running."
@@ -59,6 +59,8 @@ def _nothing_yet(findings: Findings) -> str:
         return f"No trial is complete: {counts['failed']} failed; the reasons are below."
     if counts["pruned"]:
         return f"No trial is complete: {counts['pruned']} pruned."
+    if study.config.is_being_set_up:
+        return "The study is being set up; no trial has run yet."
     return "No trial has run yet."
 
 

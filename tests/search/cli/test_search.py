@@ -234,3 +234,19 @@ def test_a_read_only_folder_is_refused(tmp_path):
     done = attentune("search", "s", *NET, *SMALL, cwd=tmp_path, check=1)
     assert "write" in done.stderr
     tmp_path.chmod(0o755)
+
+
+def test_an_interrupt_while_tuning_leaves_a_study_that_resume_continues(run_here, monkeypatch):
+    from attentune.search.setup import resolve
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resolve, "autotune_learning_rate", interrupt)
+    for command in (("search", "s", *NET, *SMALL), ("resume", "s")):
+        code, printed = run_here(*command)
+        assert code == 130
+        assert "Stopped while the study was being set up. Continue with:" in printed
+        assert "  attentune resume s\n" in printed
+    assert "being set up" in run_here("list")[1]
+    assert run_here("show", "s")[0] == 0
