@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from ...errors import StoreError, StudyError
 from .postgresql_server import PostgresqlServer, is_transient, reason_of
@@ -154,6 +154,8 @@ class Database:
             transient = isinstance(self.backend, PostgresqlServer) and is_transient(error)
             kind = TransientError if transient else StoreError
             raise kind(self._explain(error)) from error
+        except PendingRollbackError as error:  # Optuna repeats a statement without its transaction.
+            raise TransientError(f"{self.shown} has lost a connection.") from error
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[Connection]:

@@ -10,6 +10,7 @@ done twice.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class PostgresqlServer:
         self.name = self.shown = url.render_as_string(hide_password=True)
         self.engine = _engine(url)
         self._final_error: StoreError | None = None
+        self._waiting = threading.Lock()
 
     @property
     def artifacts_parent(self) -> Path:
@@ -94,6 +96,10 @@ class PostgresqlServer:
         Raises:
             StoreError: it cannot be reached for `RECONNECT_SECONDS`, or it refuses the connection.
         """
+        with self._waiting:  # One thread waits and says so; the others find out from it.
+            self._wait()
+
+    def _wait(self) -> None:
         if self._final_error is not None:
             raise self._final_error
         deadline, delay, announced = time.monotonic() + RECONNECT_SECONDS, MIN_RETRY_SECONDS, False

@@ -36,11 +36,13 @@ class Proxy:
         refuses: whether connections are closed at once, as by a server that is away.
         cuts_after_commit: how many COMMITs still reach the server while their answers are lost.
         cuts_before_commit: how many COMMITs are lost themselves.
+        cuts_at: a connection is cut instead of passing on a statement that contains this.
     """
 
     def __init__(self, folder: Path, server: Path) -> None:
         self.folder, self._server = folder, str(server)
         self.refuses, self.cuts_after_commit, self.cuts_before_commit = False, 0, 0
+        self.cuts_at: bytes | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
@@ -70,6 +72,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
                 commits = from_client and b"COMMIT" in chunk
+                if from_client and self.cuts_at and self.cuts_at in chunk:
+                    self.cuts_at = None
+                    break
                 if commits and self.cuts_before_commit:
                     self.cuts_before_commit -= 1
                     break
@@ -209,7 +214,11 @@ def test_every_write_takes_effect_exactly_once(
     assert store.studies.read_all() == []
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+def in_a_part_of_a_transaction(proxy: Proxy) -> None:
+    proxy.cuts_at = b"SAVEPOINT"
+
+
+@pytest.mark.parametrize("outage", [*OUTAGES, in_a_part_of_a_transaction])
 def test_optunas_tables_are_written_exactly_once(
     store: Store, proxy: Proxy, outage: Outage
 ) -> None:
