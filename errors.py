@@ -9,6 +9,7 @@
     ├── BackboneError               timm does not know it, or it has no site for attention
     ├── DataError                   a data source that cannot be read or used
     ├── StoreError                  the database or a file beside it
+    │   ├── MissingStorageError     a database or its artifacts that are gone while in use
     │   ├── DamagedFileError        a file of tensors that is not what was written
     │   └── StudyError              a study that is missing, present already, or busy
     ├── MachineError                the machine failed: no space, for example, or no permission
@@ -87,6 +88,10 @@ class StoreError(AttentuneError):
 
 class DamagedFileError(StoreError):
     """A file of tensors that is not what was written, or does not fit the network."""
+
+
+class MissingStorageError(StoreError):
+    """The database or its artifacts were removed, moved or replaced while they were in use."""
 
 
 class StudyError(StoreError):

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from ...errors import AttentuneError, MachineError, StudyError
+from ...errors import AttentuneError, MachineError, MissingStorageError, StudyError
 from ...runners.events import (
     END_OF_TRIAL,
     Aborted,
@@ -154,14 +154,14 @@ class Coordinator:
     def _stopping_on_error(self) -> Iterator[None]:
         """Let an error in the context stop the study after its running epochs, which are saved.
 
-        `run` raises it then. Only if another process has taken over the study, it is raised at
-        once.
+        `run` raises it then. If another process has taken over the study, or there is no place any
+        more where epochs could be saved, it is raised at once.
         """
         try:
             yield
         except Exception as error:
             if self._error is None:
-                if isinstance(error, StudyError):
+                if isinstance(error, StudyError | MissingStorageError):
                     raise
                 artifacts = self.store.artifacts
                 verb = self.trial_source.verb

@@ -53,8 +53,7 @@ class StudyLease:
 
         Raises:
             StudyError: another process has taken over the study.
-            StoreError: the database is gone.
-            MachineError: the folder of the study is gone.
+            MissingStorageError: the database or the folder of the study is gone.
         """
         self.store.leases.heartbeat(self.lease)
         self._folder.check()

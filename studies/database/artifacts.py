@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ...errors import MachineError, StoreError
+from ...errors import MissingStorageError, StoreError
 from ...files import sync_file, sync_folder
 from ..records import StudyRecord
 
@@ -146,7 +146,7 @@ class FolderWatch:
         """Check that what was there at the last call is there still.
 
         Raises:
-            MachineError: it is not.
+            MissingStorageError: it is not.
         """
         for path in self._paths:
             try:
@@ -159,7 +159,7 @@ class FolderWatch:
                 if identity is not None:
                     self._identities[path] = identity
             elif identity != self._identities[path]:
-                raise MachineError(
+                raise MissingStorageError(
                     f"{path} was removed or moved while the study ran; put it back where it was, "
                     "then continue with `attentune resume`. Trials without their checkpoints begin "
                     "anew."

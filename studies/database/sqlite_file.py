@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, QueuePool, create_engine, event
 
-from ...errors import StoreError
+from ...errors import MissingStorageError, StoreError
 from ...files import atomic_write
 
 DEFAULT = "attentune.db"
@@ -142,11 +142,11 @@ class SqliteFile:
         SQLite would go on writing to a file that was deleted, renamed or replaced.
 
         Raises:
-            StoreError: it is not.
+            MissingStorageError: it is not.
         """
         if not self.present:
             what = "replaced by another file" if self.path.exists() else "removed or moved"
-            raise StoreError(
+            raise MissingStorageError(
                 f"{self.shown} was {what} while it was in use; put it back, with its artifacts "
                 "beside it, then continue with `attentune resume`."
             )

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from attentune.errors import MachineError, StoreError
+from attentune.errors import MissingStorageError, StoreError
 from attentune.runners.results import WEIGHTS_FILE
 from attentune.studies.database.artifacts import ARTIFACTS, ArtifactFolders, FolderWatch
 from attentune.studies.database.store import Store
@@ -232,10 +232,10 @@ def test_a_folder_that_goes_away_is_noticed(
     watch.check()
     for gone in (weights.parent.parent, sqlite_store.artifacts):
         moved = gone.rename(gone.with_name("moved"))
-        with pytest.raises(MachineError, match="was removed or moved while the study ran"):
+        with pytest.raises(MissingStorageError, match="was removed or moved while the study ran"):
             watch.check()
         gone.mkdir()  # A worker makes what is missing.
-        with pytest.raises(MachineError, match=f"{gone} was removed"):
+        with pytest.raises(MissingStorageError, match=f"{gone} was removed"):
             watch.check()
         gone.rmdir()
         moved.rename(gone)
