@@ -18,6 +18,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, QueuePool, create_engine, event
@@ -86,7 +87,13 @@ class SqliteFile:
         event.listen(self.engine, "begin", _begin)
 
     def connect(self) -> sqlite3.Connection:
-        """A new connection of the driver, without the driver's own transactions."""
+        """A new connection of the driver, without the driver's own transactions.
+
+        Raises:
+            sqlite3.OperationalError: the file cannot be opened, or another one is in its place.
+        """
+        if not self.present:
+            raise sqlite3.OperationalError("unable to open database file")
         connection = sqlite3.connect(
             self._address(),
             uri=True,
@@ -181,13 +188,24 @@ class SqliteFile:
         If another process has it open, its journal stays, but everything is in the file as well,
         unless that process reads an older state for longer than `CLOSING_BUSY_SECONDS`.
         """
+        if self.present:
+            self.engine.dispose()
+            if not self.read_only and self._wal.exists():
+                with contextlib.suppress(sqlite3.Error), closing(self.connect()) as connection:
+                    _empty_journal(connection)
+        else:
+            self._leave_moved_file()
+
+    def _leave_moved_file(self) -> None:
+        """Complete a file that was moved, and empty the journal that it has left behind.
+
+        SQLite would apply that journal to whatever file is put in the old place.
+        """
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool) and pool.checkedin() and not self.read_only:
+            with contextlib.suppress(sqlite3.Error), closing(pool.connect()) as connection:
+                _empty_journal(cast(sqlite3.Connection, connection.driver_connection))
         self.engine.dispose()
-        if self.read_only or not self.present or not self._wal.exists():
-            return
-        # If it fails, nothing is lost: the journal stays, and the next command moves its content.
-        with contextlib.suppress(sqlite3.Error), closing(self.connect()) as connection:
-            connection.execute(f"PRAGMA busy_timeout={1000 * CLOSING_BUSY_SECONDS}")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def compact(self) -> None:
         """Give the space of removed studies back to the file system."""
@@ -220,6 +238,12 @@ class SqliteFile:
                 f"first ({error}); nothing was changed."
             ) from error
         return copy
+
+
+def _empty_journal(connection: sqlite3.Connection) -> None:
+    """Move what is in the journal to the database. If that fails, it stays, and nothing is lost."""
+    connection.execute(f"PRAGMA busy_timeout={1000 * CLOSING_BUSY_SECONDS}")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _begin(connection: Connection) -> None:

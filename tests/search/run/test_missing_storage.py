@@ -69,6 +69,7 @@ def test_it_stops_the_study_with_a_sentence(bench, tmp_path, monkeypatch, attack
     with pytest.raises(MissingStorageError, match=r"was .*(moved|replaced)"):
         bench.run("s", 40, bench.config(), on_epoch=on_epoch)
     assert len(epochs) < 8, "it is noticed at once"
+    bench.store.close()
     if attack is replace_database:
         with closing(sqlite3.connect(tmp_path / "bench.db")) as connection:
             assert connection.execute("select * from attentune_studies").fetchall() == []
@@ -86,9 +87,10 @@ def test_a_study_whose_storage_was_put_back_goes_on(bench, tmp_path, monkeypatch
     with pytest.raises(MissingStorageError):
         bench.run("s", 6, bench.config(), on_epoch=on_epoch)
     bench.store.close()
-    for path in tmp_path.glob("bench.db*"):  # The journal of the process that has stopped.
-        path.rename(tmp_path / path.name.replace("bench.db", "moved.db"))
     (tmp_path / "moved.db").rename(tmp_path / "bench.db")
+    with closing(sqlite3.connect(tmp_path / "bench.db")) as connection:
+        connection.execute("delete from attentune_leases")  # Its process would have ended.
+        connection.commit()
     with Store.open(tmp_path / "bench.db") as store:
         bench.store = store
         bench.run("s", 6)

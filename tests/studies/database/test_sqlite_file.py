@@ -171,7 +171,23 @@ def test_a_file_that_goes_away_is_noticed_at_the_next_write(
         assert not (folder / "x.db").exists(), "no empty database takes its place"
 
 
-def test_a_moved_file_is_whole(tmp_path: Path) -> None:
+def test_a_file_that_is_moved_without_its_journal_is_whole(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "x.db", create=True) as store:
+        create(store)
+        (tmp_path / "x.db").rename(tmp_path / "moved.db")
+    assert read_names(tmp_path / "moved.db") == ["first"]
+    assert (tmp_path / "x.db-wal").stat().st_size == 0
+
+
+def test_a_file_that_replaces_another_one_does_not_get_its_journal(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "x.db", create=True) as store:
+        create(store)
+        replace(tmp_path / "x.db")
+    with Store.open(tmp_path / "x.db") as store:
+        assert [study.name for study in store.studies.read_all()] == ["of another"]
+
+
+def test_a_moved_folder_holds_a_whole_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with Store.open(tmp_path / "a" / "x.db", create=True) as store:
         create(store)
