@@ -31,9 +31,9 @@ from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 
 BY_ITSELF = """
-from attentune.runners.workers import local_pool
+from attentune.runners.workers import processes
 from attentune.search import cli
-local_pool._forks = lambda: False
+processes._forks = lambda: False
 cli._collect_garbage_rarely = lambda: None
 cli.main()
 """

@@ -107,10 +107,14 @@ class Aborted:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """The worker's process ended in the middle of the trial."""
+    """The worker's process ended in the middle of the trial.
+
+    `by_trial` says whether the trial may have caused it.
+    """
 
     number: int
     reason: str
+    by_trial: bool = True
 
 
 Event = (

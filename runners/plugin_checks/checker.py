@@ -20,7 +20,7 @@ from ...errors import AttentionError
 from ...spaces.attentions.plugins.environment import PLUGINS_VARIABLE
 from ..costs import AttentionUse
 from ..results import Costs
-from ..workers.local_pool import describe_exit, start_process
+from ..workers.processes import describe_exit, end_process, start_process
 from ..workers.worker import die_with_parent
 
 CHECK_SECONDS = 60.0
@@ -107,8 +107,7 @@ class PluginChecker:
         if self._process is not None and self._process.pid is not None:
             with contextlib.suppress(OSError, AttributeError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
-            self._process.join()
+            end_process(self._process)
         if self._pipe is not None:
             self._pipe.close()
         self._process = self._pipe = None

@@ -13,6 +13,7 @@ from multiprocessing import connection, parent_process
 from ...standard_streams import protect_standard_streams
 from ..events import Decision, EpochDone, Event
 from ..results import Job
+from . import parent_death
 
 
 def main(pipe: connection.Connection, name: str, device: str, threads: int) -> None:
@@ -52,7 +53,13 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
 
 
 def die_with_parent() -> None:
-    """End this process when the coordinator ends, however that happens."""
+    """End this process when the coordinator ends, however that happens.
+
+    A forked worker ends with the server process, which ends with the coordinator. The thread is for
+    other workers.
+    """
+    if parent_death.server_pid is not None:
+        parent_death.end_with_parent(parent_death.server_pid)
     parent = parent_process()
     if parent is None:
         return

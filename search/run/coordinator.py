@@ -319,7 +319,7 @@ class Coordinator:
 
     def _handle_lost_worker(self, trial: RunningTrial, event: WorkerDied) -> None:
         """Let another worker resume the trial, unless it has lost too many."""
-        self.lost_workers[trial.number] += 1
+        self.lost_workers[trial.number] += event.by_trial
         if self.lost_workers[trial.number] < MAX_LOST_WORKERS:
             del self.running[trial.number]
             self.waiting.insert(0, self.store.trials.get(self.record, trial.number))

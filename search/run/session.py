@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import StudyError
 from ...interrupts import defer_interrupts
 from ...runners.data import Progress
-from ...runners.workers.local_pool import warm_up
 from ...runners.workers.pool import make_pool
+from ...runners.workers.processes import warm_up
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord

@@ -41,9 +41,9 @@ def apply(patches: dict[str, Any]) -> None:
 
 def fork_workers() -> None:
     """Fork workers from the coordinator itself, where everything is imported."""
-    from attentune.runners.workers import local_pool
+    from attentune.runners.workers import processes
 
-    local_pool._context = lambda: multiprocessing.get_context("fork")
+    processes._context = lambda: multiprocessing.get_context("fork")
     forkserver.ensure_running = lambda: None  # type: ignore[assignment]
 
 
