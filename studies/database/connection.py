@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -76,6 +76,7 @@ class Database:
     ) -> None:
         self.backend, self.url, self.read_only = backend, url, read_only
         self.revision = HEAD
+        self._prepared = False
         self._fences: dict[int, Fence] = {}
         self._current = _CurrentTransaction()
 
@@ -102,6 +103,7 @@ class Database:
         database = cls(backend, url, read_only=read_only)
         try:
             database._prepare(create=create)
+            database._prepared = True
         except BaseException:
             database.close()
             raise
@@ -164,8 +166,9 @@ class Database:
         was_committed: Callable[[], bool] | None = None
         with self.engine.execution_options(attentune_mode=mode).connect() as connection:
             connection.begin()  # It is rolled back if the connection is closed before the commit.
-            if mode != "read" and isinstance(backend, PostgresqlServer):
-                was_committed = partial(backend.was_committed, backend.transaction_id(connection))
+            # Before the migration, the table of marks may not exist.
+            if mode != "read" and self._prepared and isinstance(backend, PostgresqlServer):
+                was_committed = backend.mark(connection)
             yield connection
             try:
                 connection.commit()

@@ -2,19 +2,25 @@
 
 A server that restarts, or a network that fails, ends connections. A transaction that was not
 committed yet can simply be repeated. If the connection is lost during COMMIT, the client does not
-know whether the server committed. The server does: `txid_status` says how a recent transaction
-ended (https://www.postgresql.org/docs/current/functions-info.html), so no transaction is lost or
-done twice.
+know whether the server committed. Therefore every transaction that writes also writes its number to
+`attentune_writers`, in a row of its thread, where the number can be looked up afterwards. So no
+transaction is lost or done twice. (PostgreSQL's own `txid_status` does not say it: a server that
+crashes may use the number of a transaction that it has lost for another one.)
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ...errors import StoreError
@@ -22,13 +28,46 @@ from ...errors import StoreError
 RECONNECT_SECONDS = 600.0
 """How long to wait for a server that cannot be reached."""
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 5.0
+LOCK_SECONDS = 5
+"""How long to wait at once for a transaction whose outcome is not known."""
+IDLE_SECONDS = 60
+"""The server ends a transaction of a client that has said nothing for so long."""
+WRITER_SECONDS = 7 * 86400
+"""A row of a writer is removed when it is so old; its process was killed."""
 
 TRANSIENT_SQLSTATES = ("40001", "40P01", "23503")
 """Serialization failure, deadlock, and a shared row that another transaction has just removed."""
 _NO_RETRY = ("does not exist", "authentication failed", "no pg_hba.conf entry")
 """Refusals of a server that can be reached; waiting does not change them."""
 
+_MARK = """
+    insert into attentune_writers (writer, number, written_at)
+    values (:writer, :number, extract(epoch from clock_timestamp()))
+    on conflict (writer) do update set {updated} = excluded.{updated}
+"""
+"""Write the number of a transaction; or, with `written_at`, only lock the row of its thread."""
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's parameters for noticing that a server is gone without a word, in seconds and ms."""
+
 logger = logging.getLogger(__name__)
+
+
+class _WriterThread(threading.local):
+    """A thread that writes.
+
+    Attributes:
+        name: no other thread of any process has it.
+        number: how many transactions it has begun.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.name, self.number = f"{token}-{threading.get_native_id()}", 0
 
 
 class PostgresqlServer:
@@ -48,6 +87,8 @@ class PostgresqlServer:
         self.engine = _engine(url)
         self._final_error: StoreError | None = None
         self._waiting = threading.Lock()
+        self._token = secrets.token_hex(8)
+        self._thread = _WriterThread(self._token)
 
     @property
     def artifacts_parent(self) -> Path:
@@ -61,34 +102,52 @@ class PostgresqlServer:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._thread.number and self._final_error is None:
+            with suppress(DBAPIError), self.engine.begin() as connection:
+                outdated = f"written_at < {self.clock} - {WRITER_SECONDS}"
+                query = f"delete from attentune_writers where writer like :writers or {outdated}"
+                connection.execute(text(query), {"writers": f"{self._token}-%"})
         self.engine.dispose()
 
     def check_present(self) -> None:
         """Do nothing: a database that was dropped ends its connections."""
 
-    def transaction_id(self, connection: Connection) -> int:
-        """The identity of a transaction that writes, by which its outcome can be asked for."""
-        return int(connection.execute(text("select txid_current()")).scalar_one())
+    def mark(self, connection: Connection) -> Callable[[], bool]:
+        """Mark a transaction that writes; return a function for `was_committed`.
 
-    def was_committed(self, transaction_id: int) -> bool:
+        Args:
+            connection: in the transaction, before anything else is written.
+        """
+        writer = self._thread.name
+        self._thread.number = number = self._thread.number + 1
+        values = {"writer": writer, "number": number}
+        connection.execute(text(_MARK.format(updated="number")), values)
+        return partial(self.was_committed, writer, number)
+
+    def was_committed(self, writer: str, number: int) -> bool:
         """Whether a transaction took effect whose connection was lost during COMMIT.
 
-        Waits while the server cannot be reached, or has not noticed yet that the client is gone.
+        Waits while the server cannot be reached, and while the transaction may still take effect,
+        because the server has not noticed yet that the client is gone.
+
+        Args:
+            writer: the thread of the transaction.
+            number: of the transaction among those of the thread.
 
         Raises:
             StoreError: the server stays away.
         """
-        query = text("select txid_status(:id)").bindparams(id=transaction_id)
         while True:
             self.wait()
+            # This changes the row that the transaction changed, so it waits for the transaction.
+            query = text(f"{_MARK.format(updated='written_at')} returning number")
             try:
-                with self.engine.connect() as connection:
-                    status = connection.execute(query).scalar_one()
-            except OperationalError:
-                continue
-            if status != "in progress":
-                return bool(status == "committed")
-            time.sleep(MIN_RETRY_SECONDS)
+                with self.engine.begin() as connection:
+                    connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
+                    values = {"writer": writer, "number": 0}
+                    return bool(connection.execute(query, values).scalar_one() == number)
+            except OperationalError as error:
+                logger.debug("the outcome of a transaction is not known yet: %s", error)
 
     def wait(self) -> None:
         """Wait until the server can be reached, and say so if it takes longer than a moment.
@@ -161,10 +220,20 @@ def is_transient(error: DBAPIError) -> bool:
 
 
 def _engine(url: URL) -> Engine:
+    parameters = {name: value for name, value in _CONNECTION.items() if name not in url.query}
     try:
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=parameters)
     except ModuleNotFoundError:
         raise StoreError(
             "PostgreSQL needs a driver that is not installed; "
             "run `pip install 'attentune[postgres]'`."
         ) from None
+    event.listen(engine, "connect", _limit_idle_transactions)
+    return engine
+
+
+def _limit_idle_transactions(connection: Any, _record: object) -> None:
+    """Let the server undo a transaction, and release its locks, if the client is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"set idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.commit()

@@ -29,7 +29,7 @@ from .column_types import CleanName, CleanText, UtcDateTime
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -210,3 +210,16 @@ class LeaseRow(Base):
     boot_id: Mapped[str | None] = mapped_column(String(64))
     pid_namespace: Mapped[str | None] = mapped_column(String(64))
     process_start: Mapped[float | None]
+
+
+class WriterRow(Base):
+    """The last transaction of a thread that writes to PostgreSQL; see `postgresql_server`.
+
+    `written_at` is in seconds since 1970, by the database.
+    """
+
+    __tablename__ = "attentune_writers"
+
+    writer: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    written_at: Mapped[float]
