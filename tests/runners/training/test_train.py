@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from attentune.errors import TrialError
@@ -77,6 +79,26 @@ def test_training_learns_the_digits(digits, tiny_recipe, run_training):
     assert reports[-1].accuracy > 0.5 > reports[0].accuracy  # ten classes, some 200 images
     evaluation = evaluate(outcome.model, digits, recipe)
     assert (evaluation.accuracy, evaluation.loss) == (reports[-1].accuracy, reports[-1].val_loss)
+
+
+class SpoiledInEvaluation(torch.nn.Module):
+    """Multiplies by a number in evaluation mode only."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.training else x * self.factor
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf])
+def test_what_is_not_finite_in_evaluation_alone_has_diverged(digits, tiny_recipe, network, factor):
+    model = network()
+    model.fc = torch.nn.Sequential(model.fc, SpoiledInEvaluation(factor))
+    with pytest.raises(TrialError, match=r"the loss of the evaluation was .* in epoch 1") as caught:
+        train(model, digits, tiny_recipe, seed=0)
+    assert caught.value.kind == "diverged"
 
 
 def test_a_loss_that_is_not_finite_is_reported_as_diverged(tiny_recipe, run_training):

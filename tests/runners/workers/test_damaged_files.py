@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from attentune.errors import DamagedFileError
 from attentune.runners.events import Decision, EpochDone, Finished, Started
 from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from attentune.runners.training.tensor_file import read_tensors
+from attentune.runners.workers.checkpoint_schedule import TrialCheckpoints
 from attentune.runners.workers.trained_weights import read_result
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
@@ -104,17 +106,47 @@ def test_a_whole_checkpoint_is_used(resumed):
     assert events[0].unusable is None
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [*DAMAGES.values(), *CHECKPOINT_FORGERIES.values()],
-    ids=[*DAMAGES, *CHECKPOINT_FORGERIES],
+REFUSED_WHEN_TRAINING_BEGINS = (
+    *("training epoch of a billion", "training epoch negative", "training epoch is a text"),
+    *("training epoch missing", "steps of the average", "optimizer missing"),
+    *("optimizer of other names", "optimizer is a number", "no tensors", "one more tensor"),
+    *("a tensor too short", "a tensor in two dimensions", "a tensor of another type"),
+    *("nan inside", "infinity inside"),
 )
-def test_a_damaged_checkpoint_is_refused_and_the_trial_begins_anew(damage, resumed, undisturbed):
-    events = resumed(damage)
+"""Forgeries that only the network or its optimizer can tell from a checkpoint."""
+TRAINED = ("tensors zero", "last bit", "full folder", "named pipe", "accuracy nan")
+"""Of the others, those for which a whole trial is trained here."""
+CHECKPOINT_DAMAGES = DAMAGES | CHECKPOINT_FORGERIES
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in (*REFUSED_WHEN_TRAINING_BEGINS, *TRAINED)
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in CHECKPOINT_DAMAGES
+    ],
+)
+def test_a_trial_with_a_damaged_checkpoint_begins_anew(name, resumed, undisturbed):
+    events = resumed(CHECKPOINT_DAMAGES[name])
     begins = [event for event in events if isinstance(event, Started)]
     assert begins[-1].resumed_from == 0
     anew = events[events.index(begins[-1]) :]
     assert curve(anew) == curve(undisturbed)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(CHECKPOINT_DAMAGES.keys() - set(REFUSED_WHEN_TRAINING_BEGINS))
+)
+def test_a_damaged_checkpoint_is_refused_before_the_trial_starts(name, short_job, paused, tmp_path):
+    job = replace(short_job, folder=tmp_path / "trial")
+    shutil.copytree(paused, job.folder)
+    CHECKPOINT_DAMAGES[name](job.folder / CHECKPOINT_FILE)
+    checkpoints = TrialCheckpoints(job)
+    assert checkpoints.read() is None
+    assert checkpoints.refusal
+    assert not os.path.lexists(checkpoints.path)
 
 
 OTHERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -119,6 +120,30 @@ def test_a_paused_trial_continues_where_its_evaluator_can_save_it(play, job, eva
     assert isinstance(events[-1], Finished)
     epochs = [e.report.epoch for e in events if isinstance(e, EpochDone)]
     assert epochs == list(range(max(1, resumed_from), 4))  # the last one is reported again
+
+
+class SpoiledEvaluator(FormulaEvaluator):
+    """An evaluator one of whose numbers is not finite."""
+
+    def __init__(self, place, value):
+        self.place, self.value = place, value
+
+    def evaluate(self, trial):
+        trial.report_costs(Costs(params=10, macs=20))
+        report = EpochReport(1, 1.0, 0.5, 1.0, 0.1, seconds=0.01)
+        if self.place != "result":
+            report = replace(report, **{self.place: self.value})
+        trial.report(report)
+        return trial.result(self.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("place", ["train_loss", "accuracy", "val_loss", "result"])
+def test_a_number_that_is_not_finite_has_diverged(play, job, place, value):
+    failed = play(job, evaluator=SpoiledEvaluator(place, value))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.failure.kind == "diverged"
+    assert f"was {value} in epoch 1" in failed.failure.message
 
 
 def test_an_evaluator_that_gives_up_by_itself_fails(play, job):

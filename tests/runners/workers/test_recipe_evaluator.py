@@ -56,6 +56,20 @@ def test_a_confirmation_reports_the_accuracy_on_the_test_split(job, tmp_path):
     assert validated.result.accuracy != tested.result.accuracy
 
 
+def test_a_test_split_on_which_nothing_is_finite_has_diverged(job, monkeypatch):
+    evaluate = recipe_evaluator.evaluate
+
+    def spoiled(*args):
+        return evaluate(*args)._replace(loss=float("nan"))
+
+    monkeypatch.setattr(recipe_evaluator, "evaluate", spoiled)
+    failed = run(replace(job, test=True))
+    assert isinstance(failed, Failed)
+    assert failed.failure.kind == "diverged"
+    assert "on the test split" in failed.failure.message
+    assert not list(job.folder.glob("*.safetensors"))
+
+
 def test_data_without_a_test_split_cannot_be_confirmed(job, monkeypatch):
     recipe = job.recipe.model_copy(update={"epochs": 1, "data_seed": 3})
     dataset = replace(load_data(recipe), test=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attentune.errors import MachineError, StoreError, TrialError
+from attentune.runners.events import Started
 from attentune.studies.database.schema import LeaseRow
 from sqlalchemy import delete
 
@@ -151,3 +152,16 @@ def test_ten_failures_in_a_row_stop_the_study_and_resume_counts_anew(bench):
     bench.pool.fails = False
     bench.run("s", 27)
     assert states(bench) == ["complete"] * 5 + ["failed"] * 20 + ["complete"] * 2
+
+
+def test_a_file_that_cannot_be_used_is_said_and_costs_only_progress(bench, caplog, monkeypatch):
+    def without_file(number, worker, resumed_from):
+        reason = "checkpoint.safetensors is damaged" if number == 2 else None
+        return Started(number, worker, resumed_from, reason)
+
+    monkeypatch.setitem(type(bench.pool).start.__globals__, "Started", without_file)
+    bench.run("s", 4, bench.config())
+    warnings = [r.getMessage() for r in caplog.records if "cannot be used" in r.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Trial 2 ")
+    assert [row[3] for row in bench.rows("s")] == ["complete"] * 4
