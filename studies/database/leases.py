@@ -96,7 +96,7 @@ class LeaseRepository:
                 if owner is None or alive is False:
                     return self._insert(connection, study)
             if alive:
-                raise _busy(owner)
+                raise busy(owner)
             if watch is None or watch.lease.token != owner.token:
                 watch = _Watch(owner, time.monotonic())
                 logger.info(
@@ -202,7 +202,8 @@ def _process(lease: Lease) -> ProcessIdentity:
     )
 
 
-def _busy(owner: Lease) -> StudyError:
+def busy(owner: Lease) -> StudyError:
+    """The error of a process that needs a study which another one runs."""
     return StudyError(
         f"the study {owner.study!r} is being run by process {owner.pid} on {owner.host} (last sign "
         f"of life {max(0.0, owner.age):.0f} s ago); stop that process first, or wait until it is "

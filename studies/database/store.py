@@ -16,20 +16,21 @@ of the process, but not always a loss of power. Every method takes a study by re
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from ...errors import StoreError, StudyError, UsageError
+from ...errors import StoreError, UsageError
 from ..records import StudyRecord
 from .artifacts import ArtifactFolders
 from .connection import Database, Mode
 from .epochs import EpochRepository
-from .leases import LeaseRepository
+from .leases import LeaseRepository, busy
 from .probes import ProbeRepository
 from .sqlite_file import SqliteFile
 from .studies import Study, StudyRepository
@@ -169,7 +170,8 @@ class Store:
         """Remove a study with its trials and artifacts.
 
         Its rows are removed in one transaction, and its folder afterwards. If this process dies in
-        between, the next one that opens the database for writing deletes the folder.
+        between, the next one that opens the database for writing deletes the folder. Meanwhile this
+        process holds the lease of the study, for which `LeaseRepository.acquire` may have to wait.
 
         Args:
             name: of the study.
@@ -179,21 +181,32 @@ class Store:
             StudyError: there is no such study, or it is being run.
         """
         study, folders = self.studies.get(name), self.artifact_folders
-        self._check_not_running(study)
         removes_folder = self._may_remove_folder(study)
-        if removes_folder:
-            folders.announce_removal(study)
 
         def remove() -> None:
             with self.begin("commit"):
-                self._check_not_running(study)
                 if remove_rest is not None:
                     remove_rest()
                 self.studies.delete(study)
 
-        self.retry(remove)
+        with self._leased(study):
+            if removes_folder:
+                folders.announce_removal(study)
+            self.retry(remove)
         if removes_folder:
             folders.remove(study)
+
+    @contextlib.contextmanager
+    def _leased(self, study: StudyRecord) -> Iterator[None]:
+        """Hold a study's lease during a `with` block, without heartbeats."""
+        lease = self.leases.acquire(study)
+        self.leases.set_fence(lease)
+        try:
+            yield
+        finally:
+            self.leases.remove_fence(lease)
+            with contextlib.suppress(StoreError):  # What ended the block has to be reported.
+                self.leases.release(lease)
 
     def compact(self) -> tuple[int, int]:
         """Give the space of removed studies back to the file system.
@@ -211,19 +224,12 @@ class Store:
                 "only an SQLite file is compacted; PostgreSQL does that by itself (autovacuum)"
             )
         for study in self.studies.read_all():
-            self._check_not_running(study)
+            if holder := self.leases.holder(study):
+                raise busy(holder)
         before = backend.size()
         with self.explained_errors():
             backend.compact()
         return before, backend.size()
-
-    def _check_not_running(self, study: StudyRecord) -> None:
-        holder = self.leases.holder(study)
-        if holder is not None:
-            raise StudyError(
-                f"the study {study.name!r} is being run by process {holder.pid} on {holder.host}; "
-                f"stop that process first."
-            )
 
     def _may_remove_folder(self, study: StudyRecord) -> bool:
         """Whether the folder of a study is its own; otherwise, why it is kept is logged."""

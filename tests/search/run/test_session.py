@@ -154,7 +154,7 @@ def test_a_resume_while_the_study_runs_is_refused_and_changes_nothing(bench, sto
 def test_a_resume_whose_data_has_gone_changes_nothing(bench, stored, monkeypatch):
     before = stored()
 
-    def fail(*_):
+    def fail(*_, **__):
         raise DataError("the images are gone")
 
     monkeypatch.setattr("attentune.runners.data.prepare_data", fail)
