@@ -5,16 +5,18 @@ An interrupt prints one sentence instead of a traceback, even while modules are 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import NoReturn
 
-from .interrupts import defer_interrupts
+from .interrupts import defer_interrupts, end_on_interrupt, handle_interrupts
 
 EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    handle_interrupts()
     try:
         with defer_interrupts():
             from .search.cli import main as command_line
@@ -22,6 +24,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _exit_interrupted()
     except SystemExit as ending:
+        end_on_interrupt(ending.code if isinstance(ending.code, int) else 0)
         # Typer turns an interrupt that a command does not catch into an exit without a message.
         if isinstance(getattr(ending.__context__, "__cause__", None), KeyboardInterrupt):
             _exit_interrupted()
@@ -29,7 +32,9 @@ def main() -> None:
 
 
 def _exit_interrupted() -> NoReturn:
-    print("Interrupted.", file=sys.stderr)
+    end_on_interrupt(EXIT_INTERRUPTED)
+    with contextlib.suppress(OSError):  # The terminal has been closed.
+        print("Interrupted.", file=sys.stderr, flush=True)
     sys.exit(EXIT_INTERRUPTED)
 
 

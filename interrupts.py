@@ -1,12 +1,68 @@
-"""Keep Ctrl-C from being lost in code that swallows KeyboardInterrupt."""
+"""What interrupts do: they end a command once, wherever it is, and with a sentence.
+
+Ctrl-C, and the requests to end of a batch system, a service manager or a closing terminal (SIGTERM,
+SIGHUP), mean the same. While a study runs, the first one lets the running epochs end, and another
+ends the run at once (`stop_on_interrupt`). Everywhere else, the first one raises KeyboardInterrupt;
+more of them do nothing while that exception is on its way, so that nothing is left half done.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
+
+SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""Signals that mean an interrupt; SIGBREAK is Ctrl-Break on Windows."""
+BURST_SECONDS = 0.1
+"""Signals that come closer together were sent for one interrupt: `timeout` and wrappers of commands
+send them to the process and again to its group."""
+QUIET_SECONDS = 5.0
+"""Time after a KeyboardInterrupt in which no other is raised."""
+
+_last_raised = float("-inf")
+
+
+def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, unless one was raised in the last seconds. A signal handler."""
+    global _last_raised
+    now = time.monotonic()
+    if now - _last_raised >= QUIET_SECONDS:
+        _last_raised = now
+        raise KeyboardInterrupt
+
+
+def handle_interrupts() -> None:
+    """Let every interrupt of this process raise KeyboardInterrupt once. For a command.
+
+    Signals that the process was started to ignore, as by `nohup`, stay ignored.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, raise_interrupt)
+    sys.unraisablehook = _repeat_lost_interrupt
+
+
+def end_on_interrupt(code: int) -> None:
+    """From now on, let an interrupt end this process at once with an exit code.
+
+    For a command that has done its work and only has to leave.
+    """
+    with suppress(OSError, ValueError):  # What is buffered would be lost.
+        sys.stdout.flush()
+    for number in SIGNALS:
+        if signal.getsignal(number) is raise_interrupt:
+            signal.signal(number, lambda *_: os._exit(code))
 
 
 @contextmanager
@@ -16,20 +72,68 @@ def defer_interrupts() -> Iterator[None]:
     Some libraries try imports and continue without what cannot be imported. They treat a
     KeyboardInterrupt as a failed import, and the user's Ctrl-C would be lost.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is None or threading.current_thread() is not threading.main_thread():
-        # The handler is not one of Python's, or interrupts never reach this thread.
-        yield
-        return
     received: list[int] = []
 
     def record_signal(number: int, _frame: FrameType | None) -> None:
         received.append(number)
 
-    signal.signal(signal.SIGINT, record_signal)
     try:
+        with _handler(record_signal):
+            yield
+    finally:
+        for number in dict.fromkeys(received):
+            signal.raise_signal(number)
+
+
+@contextmanager
+def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first interrupt inside the context call `stop`, and another end the run at once.
+
+    If the run ends at once, the running epochs are lost, but nothing that was saved before.
+    """
+    stopped_at: float | None = None
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped_at
+        now = time.monotonic()
+        if stopped_at is None:
+            stopped_at = now
+            stop()
+        elif now - stopped_at >= BURST_SECONDS:
+            raise_interrupt(number, frame)
+
+    with _handler(request_stop):
+        yield
+
+
+@contextmanager
+def _handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle interrupts with a function inside the context.
+
+    Signals that are ignored stay ignored. Signals reach only the main thread; in another thread
+    this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in SIGNALS:
+            earlier = signal.getsignal(number)
+            if earlier not in (None, signal.SIG_IGN):  # None: a handler that is not Python's.
+                before[number] = earlier
+                signal.signal(number, handler)
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
-            signal.raise_signal(signal.SIGINT)  # `os.kill` would end the process on Windows.
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _repeat_lost_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again that was raised where Python has to ignore it, as in `__del__`."""
+    global _last_raised
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    _last_raised = float("-inf")
+    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()

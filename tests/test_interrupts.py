@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
-from attentune.interrupts import defer_interrupts
+from attentune import interrupts
+from attentune.interrupts import SIGNALS, defer_interrupts, raise_interrupt, stop_on_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,93 @@ def test_an_interrupted_command_says_so_and_exits_with_130(at, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.fixture
+def noisy(monkeypatch):
+    """No interrupt was raised lately."""
+    monkeypatch.setattr(interrupts, "_last_raised", float("-inf"))
+
+
+@pytest.fixture(params=[number for number in SIGNALS if number != signal.SIGINT])
+def request_to_end(request):
+    """A signal that means an interrupt, with a handler that raises at once."""
+    before = signal.signal(request.param, raise_interrupt)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_requests_to_end_are_interrupts_and_only_the_first_one_is_raised(noisy, request_to_end):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(request_to_end)
+    signal.raise_signal(request_to_end)
+    signal.raise_signal(request_to_end)
+
+
+def test_requests_to_end_are_deferred_like_interrupts(noisy, request_to_end):
+    reached = []
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():
+        signal.raise_signal(request_to_end)
+        reached.append(request_to_end)
+    assert reached == [request_to_end]
+
+
+def test_the_first_interrupt_stops_and_another_ends_at_once(noisy, request_to_end):
+    stops = []
+    with stop_on_interrupt(lambda: stops.append(1)):
+        signal.raise_signal(request_to_end)
+        signal.raise_signal(request_to_end)  # sent at once, as by `timeout`: still the same one
+        assert stops == [1]
+        time.sleep(2 * interrupts.BURST_SECONDS)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(request_to_end)
+        signal.raise_signal(request_to_end)
+    assert stops == [1]
+    assert signal.getsignal(request_to_end) is raise_interrupt
+
+
+def test_a_run_in_the_background_keeps_ignoring_interrupts(noisy):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_on_interrupt(lambda: pytest.fail("an ignored signal was handled")):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_python_drops_is_raised_again(tmp_path):
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from attentune import __main__\n"
+        "class Dropped:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "def work():\n"
+        "    Dropped()\n"
+        "    time.sleep(60)\n"
+        "from attentune.search import cli\n"
+        "cli.main = work\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_what_is_printed_is_kept_if_a_finished_command_is_interrupted(tmp_path):
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from attentune import __main__\n"
+        "from attentune.search import cli\n"
+        "def work():\n"
+        "    print('done')\n"
+        "    sys.exit(0)\n"
+        "cli.main = work\n"
+        "import atexit\n"
+        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.highlighter import ReprHighlighter
 from rich.segment import Segment
 from rich.text import Text
 from typer.core import TyperGroup
 
+from ...errors import MachineError
 from ...sanitize import clean_text, escape_unsafe
 
 MAX_HIGHLIGHTED_LENGTH = 500
@@ -63,9 +65,24 @@ class CommandGroup(TyperGroup):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        with _cleaning_messages():
-            return super().invoke(ctx)
+        """Run the command. Typer would answer Ctrl-C at a question, and a lost process, "Aborted.".
+
+        Raises:
+            KeyboardInterrupt: a question was answered with Ctrl-C.
+            MachineError: a process or a file that was read from ended unexpectedly.
+        """
+        try:
+            with _cleaning_messages():
+                return super().invoke(ctx)
+        except typer.Abort as abort:
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        except EOFError as error:
+            raise MachineError(
+                "a process or a file that was being read has ended unexpectedly; start the command "
+                "again, with `attentune --debug` if that does not help."
+            ) from error
 
 
 @contextmanager

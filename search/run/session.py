@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StudyError
-from ...interrupts import defer_interrupts
+from ...interrupts import defer_interrupts, stop_on_interrupt
 from ...runners.data import Progress
 from ...runners.workers.pool import make_pool
 from ...runners.workers.processes import warm_up
@@ -244,34 +241,10 @@ def _coordinate(
 ) -> RunOutcome:
     from .coordinator import Coordinator
 
-    pool = make_pool(run.plan.pool, devices)
-    try:
+    with contextlib.ExitStack() as stack:
+        pool = make_pool(run.plan.pool, devices)
+        stack.callback(pool.close)
         coordinator = Coordinator(run, lease, trial_source, pruner, pool, callbacks)
-        with _stop_on_interrupt(coordinator.stop):
+        # An interrupt must not cut off the end of the workers either.
+        with stop_on_interrupt(coordinator.stop), stack.pop_all():
             return coordinator.run()
-    finally:
-        pool.close()
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) call `stop`, and a second Ctrl-C end the run immediately.
-
-    If the run ends immediately, the running epochs are lost, but nothing that was saved before.
-    Signals reach only the main thread; in another thread this does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, request_stop) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

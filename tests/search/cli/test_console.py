@@ -6,9 +6,10 @@ import io
 import re
 
 import pytest
-from attentune.errors import AttentuneError
+import typer
+from attentune.errors import AttentuneError, MachineError
 from attentune.search import cli
-from attentune.search.cli.console import TerminalConsole
+from attentune.search.cli.console import CommandGroup, TerminalConsole
 from attentune.search.cli.shared import plain_table, print_json
 from chaos.hostile_texts import TEXTS, forbidden_in
 from rich.live import Live
@@ -82,3 +83,25 @@ def test_json_on_a_terminal_is_ascii_that_shows(text, capsys):
     assert output.isascii()
     assert not forbidden_in(output)
     assert "NaN" not in output
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(EOFError(), MachineError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_a_lost_process_and_an_interrupted_question_are_not_said_to_be_aborted(raised, expected):
+    """Typer answers both with "Aborted." and exit code 1."""
+    app = typer.Typer(cls=CommandGroup)
+
+    @app.callback(invoke_without_command=True)
+    def command() -> None:
+        if isinstance(raised, EOFError):
+            raise raised
+        try:
+            raise raised
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+    group = typer.main.get_command(app)
+    with pytest.raises(expected):
+        group.invoke(group.make_context("attentune", []))
