@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def run_attacks(attacks: Sequence[Attack], options: argparse.Namespace) -> list[
     ends = time.monotonic() + 60 * options.minutes
     rows = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        os.environ["ATTENTUNE_CACHE"] = str(Path(temporary) / "cache")
         for i, attack in enumerate(attacks):
             weights = sum(later.weight for later in attacks[i:])
             seconds = max(0.0, ends - time.monotonic()) * attack.weight / weights

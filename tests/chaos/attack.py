@@ -77,6 +77,11 @@ class Attempt:
         self.tally.unstated += 1
         self._note("unstated", what)
 
+    def note(self, what: str) -> None:
+        """Add a circumstance of the last fault."""
+        if self.faults and len(self.tally.notes) < MAX_NOTES:
+            self.tally.notes.append(f"[{self.label}] {what}")
+
     def _note(self, kind: str, what: str) -> None:
         self.faults += 1
         if len(self.tally.notes) < MAX_NOTES:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from . import (
     copies,
     damage,
+    damaged_databases,
     disks,
+    inputs,
     kills,
+    pages,
     real_processes,
     removal,
     rivals,
@@ -115,4 +118,35 @@ ATTACKS: tuple[Attack, ...] = (
         damage.export_damaged_weights,
         weight=0.5,
     ),
+    Attack(
+        "damaged-database",
+        "80 damaged or odd databases in seven commands each",
+        damaged_databases.damage_databases,
+        weight=2.0,
+    ),
+    Attack(
+        "hostile-text",
+        "surrogates, escape sequences, markup, long texts as any argument",
+        inputs.hand_in_texts,
+        weight=1.5,
+    ),
+    Attack(
+        "hostile-architecture",
+        "architecture texts that keep a parser busy",
+        inputs.hand_in_architectures,
+        weight=0.3,
+    ),
+    Attack(
+        "hostile-data",
+        "archives, folders and images that are damaged, enormous or harmful",
+        inputs.hand_in_data,
+        weight=1.5,
+    ),
+    Attack(
+        "hostile-toml",
+        "configurations with wrong types, encodings and damaged bytes",
+        inputs.hand_in_toml,
+        weight=0.5,
+    ),
+    Attack("hostile-request", "requests to the dashboard", pages.request_pages, weight=1.0),
 )

@@ -16,7 +16,7 @@ from .attack import Attempt
 
 STATED_EXIT_CODES = (0, 1, 2, 130)
 TRACEBACK = re.compile(r"^Traceback \(most recent call last\)", re.M)
-MAX_SHOWN_CHARACTERS = 800
+MAX_SHOWN_CHARACTERS = 1200
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,7 @@ def run_rivals(run: AttackRun) -> None:
             case(attempt, study)
             resume_until_done(attempt, study)
             check_study(attempt, study, {}, reference)
-            if attempt.faults:
-                attempt.tally.notes.append(f"[step {step}] was: {case.__name__}")
+            attempt.note(case.__name__)
 
 
 def together(attempt: Attempt, *commands: tuple[str, ...], pause: float = 0.3) -> list[Ended]:

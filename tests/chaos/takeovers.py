@@ -43,8 +43,7 @@ def take_over(run: AttackRun) -> None:
             CASES[name](attempt)
             resume_until_done(attempt, LIVE, patched(epoch_seconds=0.0))
             check_study(attempt, LIVE, {}, reference)
-            if attempt.faults:
-                attempt.tally.notes.append(f"[step {step}] was: {name}")
+            attempt.note(name)
 
 
 def start_live(attempt: Attempt, **changes: object) -> Command:
