@@ -16,10 +16,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
-from ..errors import UsageError
+from ..errors import ArchitectureError, StoreError, UsageError
 from ..runners.results import Costs, EpochReport, Failure
 from ..sanitize import MAX_FACT_LENGTH, MAX_NAME_LENGTH, clean_text
-from ..spaces.architecture import Architecture, Insertion, parse_recorded
+from ..spaces.architecture import (
+    MAX_INSERTIONS,
+    MAX_TEXT_LENGTH,
+    Architecture,
+    Insertion,
+    parse_recorded,
+)
 from .stored_config import StoredConfig
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -38,6 +44,7 @@ COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
 MAX_FACTS = 200
 
+_BACKBONE = re.compile(r"[A-Za-z_][\w.\-/:]*")
 _ANY_BACKBONE = "x"  # To parse an insertion without an architecture.
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
 
@@ -47,11 +54,19 @@ def recorded_architecture(text: str) -> Architecture:
     """Parse a recorded text as `spaces.architecture.parse_recorded` does, but faster.
 
     The insertions are cached, because all architectures of a study consist of a few of them.
+
+    Raises:
+        StoreError: the text is no architecture; the database was damaged or changed.
     """
-    backbone, *insertions = text.split("+")
-    if "(" in backbone:
+    try:
+        backbone, *insertions = text.split("+", MAX_INSERTIONS + 1)
+        simple = len(text) <= MAX_TEXT_LENGTH and len(insertions) <= MAX_INSERTIONS
+        if simple and _BACKBONE.fullmatch(backbone):
+            return Architecture(backbone, tuple(map(recorded_insertion, insertions)))
         return parse_recorded(text)
-    return Architecture(backbone, tuple(map(recorded_insertion, insertions)))
+    except ArchitectureError as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"the database holds a text that is no architecture: {reason}.") from error
 
 
 @lru_cache(maxsize=20_000)

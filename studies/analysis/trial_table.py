@@ -7,13 +7,14 @@ trials of a table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import StoreError
 from ..records import BASELINE, COST_KEYS, STATES, State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
@@ -85,6 +86,7 @@ class TrialTable:
         if not trials:
             return
         columns = dict(zip(TRIAL_COLUMNS, zip(*trials, strict=True), strict=True))
+        _check_columns(columns)
         new = np.zeros(len(trials), self._rows.dtype)
         for name in ("id", "number", "seed", "epochs"):
             new[name] = columns[name]
@@ -93,8 +95,11 @@ class TrialTable:
         new["state"] = [_STATE_CODES[state] for state in columns["state"]]
         new["baseline"] = [role == BASELINE for role in columns["role"]]
         new["worker"] = [self._worker_index(name) for name in columns["worker"]]
-        new["started"] = _seconds_since_1970(columns["started_at"])
-        new["finished"] = _seconds_since_1970(columns["finished_at"])
+        try:
+            new["started"] = _seconds_since_1970(columns["started_at"])
+            new["finished"] = _seconds_since_1970(columns["finished_at"])
+        except (ValueError, TypeError, OverflowError):
+            raise _damaged("started_at or finished_at") from None
         for key, text in zip(columns["key"], columns["text"], strict=True):
             if key not in self._index_of_key:
                 self._index_of_key[key] = len(self.texts)
@@ -134,6 +139,40 @@ class TrialTable:
         """The number of trials in each state."""
         counts = np.bincount(self.rows["state"], minlength=len(STATES))
         return {state: int(counts[code]) for code, state in enumerate(STATES)}
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "number", "seed", "epochs"), (int, np.integer)),
+    **dict.fromkeys(("accuracy", *COST_KEYS, "seconds"), (float, int, type(None))),
+    **dict.fromkeys(("key", "text", "role", "state"), (str,)),
+    "worker": (str, type(None)),
+}
+_MAX_NUMBER = 2**31 - 1
+
+
+def _check_columns(columns: Mapping[str, Sequence[Any]]) -> None:
+    """Raise StoreError if a value in the database does not fit its column, as SQLite allows."""
+    for name, types in _TYPES.items():
+        kinds = set(map(type, columns[name]))
+        if bool in kinds or not all(issubclass(kind, types) for kind in kinds):
+            raise _damaged(name)
+    for name in ("number", "seed", "epochs"):
+        if min(columns[name]) < 0:
+            raise _damaged(name)
+    if max(columns["epochs"]) > _MAX_NUMBER or not set(columns["state"]) <= set(STATES):
+        raise _damaged("epochs or state")
+    for name in ("accuracy", *COST_KEYS, "seconds"):
+        numbers = np.array(columns[name], dtype=float)
+        most = 1.0 if name == "accuracy" else np.finfo(float).max
+        if not np.all(np.isnan(numbers) | ((numbers >= 0) & (numbers <= most))):
+            raise _damaged(name)
+
+
+def _damaged(column: str) -> StoreError:
+    return StoreError(
+        f"the database is damaged, or was changed by another program: {column} of a trial holds a "
+        "value that does not belong there. Restore a copy of it."
+    )
 
 
 def complete_rows(rows: npt.NDArray[Any]) -> Ints:

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from ...errors import StoreError, StudyError
+from .column_types import DamagedValueError
 from .postgresql_server import PostgresqlServer, is_transient, reason_of
 from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
 from .sqlite_file import BUSY_SECONDS, DEFAULT, VARIABLE, SqliteFile, sqlite_url
@@ -152,6 +153,11 @@ class Database:
         """Raise a StoreError in place of an error of the driver, a TransientError if it is one."""
         try:
             yield
+        except DamagedValueError as error:
+            raise StoreError(
+                f"{self.shown} is damaged, or was changed by another program: {error}. Restore a "
+                "copy of it."
+            ) from error
         except DBAPIError as error:
             transient = isinstance(self.backend, PostgresqlServer) and is_transient(error)
             kind = TransientError if transient else StoreError
@@ -288,7 +294,7 @@ class Database:
                 f"{self.shown} was locked by another program for {BUSY_SECONDS} seconds; "
                 f"close that program and try again."
             )
-        if "not a database" in lowered or "malformed" in lowered:
+        if "not a database" in lowered or "malformed" in lowered or "decode to utf-8" in lowered:
             return f"{self.shown} is damaged, or it is not an SQLite database ({reason})."
         if "readonly" in lowered or "unable to open" in lowered:
             return f"{self.shown} cannot be opened or written ({reason}); check its permissions."

@@ -14,7 +14,7 @@ from ..records import EpochRecord
 from .connection import Database, retries_lost_connections
 from .schema import EpochRow, TrialRow
 from .studies import Study, StudyRepository
-from .trial_queries import in_study_by_row_id, running_trial_id, with_role
+from .trial_queries import check_present, in_study_by_row_id, running_trial_id, with_role
 
 _COLUMNS = (
     EpochRow.id,
@@ -109,6 +109,7 @@ class EpochRepository:
 
 
 def _record(row: RowMapping) -> EpochRecord:
+    check_present(row, ("id", "number", "epoch"))
     # SQLite stores NaN as NULL.
     fields: dict[str, Any] = {name: math.nan if v is None else v for name, v in row.items()}
     return EpochRecord(fields.pop("id"), fields.pop("number"), EpochReport(**fields))

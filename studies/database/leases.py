@@ -38,6 +38,7 @@ from .connection import Database, Fence, retries_lost_connections
 from .process_identity import ProcessIdentity
 from .schema import LeaseRow, StudyRow
 from .studies import Study, StudyRepository
+from .trial_queries import check_present
 
 HEARTBEAT_SECONDS = 5.0
 """Time between two heartbeats."""
@@ -191,6 +192,7 @@ class LeaseRepository:
         row = connection.execute(query).mappings().first()
         if row is None:
             return None
+        check_present(row, ("token", "host", "pid", "heartbeat"))
         age = self._database.clock(connection) - row["heartbeat"]
         return Lease(study.id, study.name, age=age, **row)
 

@@ -11,21 +11,28 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    Double,
     ForeignKey,
     Index,
     Integer,
     String,
-    Text,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ...sanitize import MAX_TRACEBACK_LENGTH
-from .column_types import CleanName, CleanText, UtcDateTime
+from ..records import STATES
+from .column_types import (
+    ArchitectureText,
+    BigWhole,
+    CleanName,
+    CleanText,
+    Json,
+    Real,
+    UtcDateTime,
+    Whole,
+)
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
@@ -38,7 +45,7 @@ READABLE = "0001"
 class Base(DeclarativeBase):
     """The declarative base; its metadata holds only our tables."""
 
-    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Real()}
 
 
 class StudyRow(Base):
@@ -49,14 +56,14 @@ class StudyRow(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(CleanName(100), unique=True)
-    folder: Mapped[str] = mapped_column(String(40), unique=True)
+    folder: Mapped[str] = mapped_column(CleanName(40), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    version: Mapped[str] = mapped_column(String(40))
-    backbone: Mapped[str] = mapped_column(String(200))
-    objectives: Mapped[list[str]] = mapped_column(JSON)
-    config: Mapped[dict[str, Any]] = mapped_column(JSON)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    spent_seconds: Mapped[float] = mapped_column(default=0.0)
+    version: Mapped[str] = mapped_column(CleanName(40))
+    backbone: Mapped[str] = mapped_column(CleanName(200))
+    objectives: Mapped[list[str]] = mapped_column(Json(list))
+    config: Mapped[dict[str, Any]] = mapped_column(Json(dict))
+    seed: Mapped[int] = mapped_column(BigWhole)
+    spent_seconds: Mapped[float] = mapped_column(Real(0), default=0.0)
 
 
 class ArchitectureRow(Base):
@@ -64,8 +71,8 @@ class ArchitectureRow(Base):
 
     __tablename__ = "attentune_architectures"
 
-    key: Mapped[str] = mapped_column(String(12), primary_key=True)
-    text: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(CleanName(12), primary_key=True)
+    text: Mapped[str] = mapped_column(ArchitectureText)
     backbone: Mapped[str] = mapped_column(String(200))
 
 
@@ -75,7 +82,7 @@ class EnvironmentRow(Base):
     __tablename__ = "attentune_environments"
 
     digest: Mapped[str] = mapped_column(String(16), primary_key=True)
-    facts: Mapped[dict[str, str]] = mapped_column(JSON)
+    facts: Mapped[dict[str, str]] = mapped_column(Json(dict))
 
 
 class TrialRow(Base):
@@ -104,24 +111,26 @@ class TrialRow(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
-    number: Mapped[int]
+    number: Mapped[int] = mapped_column(Whole)
     architecture_key: Mapped[str] = mapped_column(ForeignKey("attentune_architectures.key"))
-    seed: Mapped[int] = mapped_column(BigInteger)
-    role: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(10))
-    epochs: Mapped[int] = mapped_column(default=0)
-    accuracy: Mapped[float | None]
-    params: Mapped[int | None] = mapped_column(BigInteger)
-    macs: Mapped[int | None] = mapped_column(BigInteger)
-    latency_ms: Mapped[float | None]
-    latency_ratio: Mapped[float | None]
-    memory_mib: Mapped[float | None]
-    seconds: Mapped[float | None]
-    device_seconds: Mapped[float | None]
-    peak_memory_mib: Mapped[float | None]
+    seed: Mapped[int] = mapped_column(BigWhole)
+    role: Mapped[str] = mapped_column(CleanName(20))
+    state: Mapped[str] = mapped_column(CleanName(10, STATES))
+    epochs: Mapped[int] = mapped_column(Whole, default=0)
+    accuracy: Mapped[float | None] = mapped_column(Real(0, 1))
+    params: Mapped[int | None] = mapped_column(BigWhole)
+    macs: Mapped[int | None] = mapped_column(BigWhole)
+    latency_ms: Mapped[float | None] = mapped_column(Real(0))
+    latency_ratio: Mapped[float | None] = mapped_column(Real(0))
+    memory_mib: Mapped[float | None] = mapped_column(Real(0))
+    seconds: Mapped[float | None] = mapped_column(Real(0))
+    device_seconds: Mapped[float | None] = mapped_column(Real(0))
+    peak_memory_mib: Mapped[float | None] = mapped_column(Real(0))
     worker: Mapped[str | None] = mapped_column(CleanName(200))
     note: Mapped[str | None] = mapped_column(CleanText)
-    environment: Mapped[str | None] = mapped_column(ForeignKey("attentune_environments.digest"))
+    environment: Mapped[str | None] = mapped_column(
+        CleanName(16), ForeignKey("attentune_environments.digest")
+    )
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -139,7 +148,7 @@ class EpochRow(Base):
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     )
     trial_id: Mapped[int] = mapped_column(ForeignKey("attentune_trials.id", ondelete="CASCADE"))
-    epoch: Mapped[int]
+    epoch: Mapped[int] = mapped_column(Whole)
     train_loss: Mapped[float | None]
     accuracy: Mapped[float | None]
     val_loss: Mapped[float | None]
@@ -155,7 +164,7 @@ class FailureRow(Base):
     trial_id: Mapped[int] = mapped_column(
         ForeignKey("attentune_trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    kind: Mapped[str] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(CleanName(20))
     message: Mapped[str] = mapped_column(CleanText)
     traceback: Mapped[str] = mapped_column(CleanText(MAX_TRACEBACK_LENGTH, keep_end=True))
 
@@ -168,9 +177,9 @@ class RejectionRow(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
-    number: Mapped[int | None]
-    architecture_key: Mapped[str] = mapped_column(String(12))
-    architecture: Mapped[str] = mapped_column(Text)
+    number: Mapped[int | None] = mapped_column(Whole)
+    architecture_key: Mapped[str] = mapped_column(CleanName(12))
+    architecture: Mapped[str] = mapped_column(ArchitectureText)
     reason: Mapped[str] = mapped_column(CleanText)
     rejected_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -184,8 +193,8 @@ class ProbeRow(Base):
     __tablename__ = "attentune_probes"
 
     digest: Mapped[str] = mapped_column(String(16), primary_key=True)
-    question: Mapped[dict[str, Any]] = mapped_column(JSON)
-    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    question: Mapped[dict[str, Any]] = mapped_column(Json(dict))
+    answer: Mapped[dict[str, Any]] = mapped_column(Json(dict))
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -203,12 +212,12 @@ class LeaseRow(Base):
         primary_key=True,
         autoincrement=False,
     )
-    token: Mapped[str] = mapped_column(String(32))
+    token: Mapped[str] = mapped_column(CleanName(32))
     host: Mapped[str] = mapped_column(CleanName(255))
-    pid: Mapped[int] = mapped_column(BigInteger)
+    pid: Mapped[int] = mapped_column(BigWhole)
     heartbeat: Mapped[float]
-    boot_id: Mapped[str | None] = mapped_column(String(64))
-    pid_namespace: Mapped[str | None] = mapped_column(String(64))
+    boot_id: Mapped[str | None] = mapped_column(CleanName(64))
+    pid_namespace: Mapped[str | None] = mapped_column(CleanName(64))
     process_start: Mapped[float | None]
 
 

@@ -13,11 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
+from ..objectives import BY_KEY, OBJECTIVES
 from ..records import CONFIRM, STATES, State, StudyRecord, StudySummary, check_study_name
 from ..stored_config import StoredConfig
+from .column_types import DamagedValueError
 from .connection import Database, retries_lost_connections
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, StudyRow, TrialRow
+from .trial_queries import check_present
 
+_REQUIRED_FIELDS = ("name", "folder", "created_at", "version", "backbone", "objectives", "config")
 Study = StudyRecord | str
 """A study by its record, or by its name."""
 
@@ -217,6 +221,10 @@ def _read_all(connection: Connection) -> list[StudyRecord]:
 
 
 def _record(row: Row[Any]) -> StudyRecord:
+    check_present(row._mapping, _REQUIRED_FIELDS)
+    for key in row.objectives:
+        if not isinstance(key, str) or (key not in BY_KEY and key not in OBJECTIVES):
+            raise DamagedValueError.of(key, "an objective")
     return StudyRecord(
         id=row.id,
         name=row.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, select, type_coerce
@@ -10,6 +11,7 @@ from sqlalchemy.types import NullType
 from ...errors import StudyError
 from ...runners.results import Failure
 from ..records import CONFIRM, COST_KEYS, StudyRecord, TrialRecord
+from .column_types import DamagedValueError
 from .schema import ArchitectureRow, FailureRow, TrialRow
 
 RECORD_COLUMNS = (
@@ -38,24 +40,33 @@ RECORD_COLUMNS = (
     FailureRow.message,
     FailureRow.traceback,
 )
-TABLE_COLUMNS = (
-    TrialRow.id,
-    TrialRow.number,
-    ArchitectureRow.key,
-    ArchitectureRow.text,
-    TrialRow.seed,
-    TrialRow.role,
-    TrialRow.state,
-    TrialRow.epochs,
-    TrialRow.accuracy,
-    *(getattr(TrialRow, cost) for cost in COST_KEYS),
-    TrialRow.seconds,
-    TrialRow.worker,
-    # As the driver returns them, because parsing a hundred thousand of them takes a second.
-    type_coerce(TrialRow.started_at, NullType()),
-    type_coerce(TrialRow.finished_at, NullType()),
+TABLE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+    type_coerce(column, NullType())
+    for column in (
+        TrialRow.id,
+        TrialRow.number,
+        ArchitectureRow.key,
+        ArchitectureRow.text,
+        TrialRow.seed,
+        TrialRow.role,
+        TrialRow.state,
+        TrialRow.epochs,
+        TrialRow.accuracy,
+        *(getattr(TrialRow, cost) for cost in COST_KEYS),
+        TrialRow.seconds,
+        TrialRow.worker,
+        TrialRow.started_at,
+        TrialRow.finished_at,
+    )
 )
-"""`trial_table.TRIAL_COLUMNS`, in that order."""
+"""`trial_table.TRIAL_COLUMNS`, in that order. The values are as the driver returns them, because
+checking and parsing those of a hundred thousand trials one by one takes a second; the table checks
+whole columns."""
+
+_REQUIRED_FIELDS = (
+    *("number", "architecture", "key", "seed", "role"),
+    *("state", "epochs", "started_at"),
+)
 
 
 def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:
@@ -93,9 +104,17 @@ def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:
     return TrialRow.study_id + 0 == study.id
 
 
+def check_present(fields: Mapping[Any, Any] | RowMapping, required: Iterable[str]) -> None:
+    """Raise DamagedValueError if one of the required fields of a row is None."""
+    for name in required:
+        if fields[name] is None:
+            raise DamagedValueError(f"{name} is missing in a row")
+
+
 def trial_record(row: RowMapping) -> TrialRecord:
     """The record of a row of `RECORD_COLUMNS`."""
     fields: dict[str, Any] = dict(row)
     kind, message, traceback = fields.pop("kind"), fields.pop("message"), fields.pop("traceback")
-    failure = None if kind is None else Failure(kind, message, traceback)
+    failure = None if kind is None else Failure(kind, message or "", traceback or "")
+    check_present(fields, _REQUIRED_FIELDS)
     return TrialRecord(**fields, failure=failure)

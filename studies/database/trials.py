@@ -37,6 +37,7 @@ from .studies import Study, StudyRepository
 from .trial_queries import (
     RECORD_COLUMNS,
     TABLE_COLUMNS,
+    check_present,
     in_study_by_row_id,
     running_trial_id,
     trial_record,
@@ -329,7 +330,11 @@ class TrialRepository:
             RejectionRow.rejected_at,
         ).where(RejectionRow.study_id == self._studies.record_of(study).id)
         with self._database.begin("read") as connection:
-            rows = connection.execute(query.order_by(RejectionRow.id))
+            rows = connection.execute(query.order_by(RejectionRow.id)).all()
+            for row in rows:
+                check_present(
+                    row._mapping, ("architecture", "architecture_key", "reason", "rejected_at")
+                )
             return [RejectionRecord(*row) for row in rows]
 
     def read_environments(self, study: Study) -> dict[str, dict[str, str]]:
@@ -339,7 +344,7 @@ class TrialRepository:
         query = select(EnvironmentRow.digest, EnvironmentRow.facts)
         query = query.where(EnvironmentRow.digest.in_(used))
         with self._database.begin("read") as connection:
-            return {row.digest: dict(row.facts) for row in connection.execute(query)}
+            return {row.digest: clean_facts(row.facts or {}) for row in connection.execute(query)}
 
 
 def _start(
