@@ -115,11 +115,8 @@ def test_requests_to_end_are_interrupts_and_only_the_first_one_is_raised(noisy, 
 
 
 def test_requests_to_end_are_deferred_like_interrupts(noisy, request_to_end):
-    reached = []
     with pytest.raises(KeyboardInterrupt), defer_interrupts():
-        signal.raise_signal(request_to_end)
-        reached.append(request_to_end)
-    assert reached == [request_to_end]
+        assert signal.raise_signal(request_to_end) is None
 
 
 def test_the_first_interrupt_stops_and_another_ends_at_once(noisy, request_to_end):
