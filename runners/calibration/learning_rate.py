@@ -28,6 +28,7 @@ from ..recipe import Recipe
 from ..results import Job
 from ..workers.local_pool import LocalPool
 from ..workers.pool import Pool
+from ..workers.report_watch import ReportWatch
 
 MAX_COST_TRIALS = 2
 """Maximum cost of all attempts together, in epochs of so many trials."""
@@ -161,11 +162,18 @@ def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]
         MachineError: the disk is full, for example.
     """
     results = dict.fromkeys(jobs, (math.inf, 0.0))
-    waiting, running = list(jobs), set(jobs)
+    waiting, running, watch = list(jobs), set(jobs), ReportWatch()
     while running:
         while waiting and pool.idle:
+            watch.start(waiting[0])
             pool.start(jobs[waiting.pop(0)])
+        watch.advance()
+        if any(watch.is_silent(number) for number in running.difference(waiting)):
+            limit = watch.max_silence
+            raise TrialError("timeout", f"the bare backbone reported nothing for {limit:.0f} s")
         for event in pool.events(timeout=1.0):
+            seconds = event.report.seconds if isinstance(event, EpochDone) else None
+            watch.record_report(event.number, seconds)
             match event:
                 case EpochDone(number, report):
                     results[number] = report.val_loss, report.accuracy

@@ -33,9 +33,11 @@ from ...runners.events import (
 )
 from ...runners.results import EpochReport, Failure, Job
 from ...runners.workers.pool import Pool
+from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
 from ...studies.database import leases
 from ...studies.records import CONFIRM, TrialRecord
+from ...studies.text.formatting import duration
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
 from .callback import Callback, RunningTrial, RunOutcome
@@ -83,6 +85,7 @@ class Coordinator:
         self.lost_workers: Counter[int] = Counter()
         self.done = len(self.earlier) - len(self.waiting)
         self.failures = FailureCounter(self.record.name, trial_source.verb, self.done)
+        self.watch = ReportWatch(self.store.epochs.longest_seconds(self.record))
         self.stopping = False
         self._error: Exception | None = None
         self._awaiting_decision: set[int] = set()
@@ -182,8 +185,7 @@ class Coordinator:
         if event.number in self._awaiting_decision:
             self._reply(event.number, Decision.PAUSE)
         if isinstance(event, END_OF_TRIAL):
-            del self.running[event.number]
-            self._notify(lambda callback: callback.on_trial_interrupted(trial, None))
+            self._leave(trial)
 
     def _notify(self, call: Callable[[Callback], None]) -> None:
         """Call a method of every callback; an exception is logged."""
@@ -229,6 +231,7 @@ class Coordinator:
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
         self.running[proposal.number] = trial
+        self.watch.start(proposal.number)
         self.pool.start(job)
         with self._stopping_on_error():
             self.trial_source.write_pending()
@@ -240,6 +243,9 @@ class Coordinator:
         if trial is None:
             return
         study, number = self.record, event.number
+        self.watch.record_report(
+            number, event.report.seconds if isinstance(event, EpochDone) else None
+        )
         match event:
             case Started():
                 self.store.trials.set_worker(study, number, event.worker)
@@ -304,8 +310,7 @@ class Coordinator:
     def _handle_stopped(self, trial: RunningTrial, event: Stopped) -> None:
         """Handle a trial that has stopped, because it was pruned or the study is being stopped."""
         if trial.pruned is None:
-            del self.running[trial.number]
-            self._notify(lambda callback: callback.on_trial_interrupted(trial, None))
+            self._leave(trial)
             return
         self.store.trials.prune(
             self.record,
@@ -321,9 +326,8 @@ class Coordinator:
         """Let another worker resume the trial, unless it has lost too many."""
         self.lost_workers[trial.number] += event.by_trial
         if self.lost_workers[trial.number] < MAX_LOST_WORKERS:
-            del self.running[trial.number]
             self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
-            self._notify(lambda callback: callback.on_trial_interrupted(trial, event.reason))
+            self._leave(trial, event.reason)
         else:
             message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
             self.store.trials.fail(self.record, trial.number, Failure("worker_died", message))
@@ -341,15 +345,39 @@ class Coordinator:
         self.failures.record_end(record)
 
     def _end_overdue_trials(self) -> None:
-        """Fail the trials that have run longer than the plan allows."""
-        limit = self.plan.trial_timeout
-        if limit is None:
-            return
+        """Fail the trials that take too long; while the study is being stopped, leave them."""
+        self.watch.advance(stopping=self.stopping)
         for trial in list(self.running.values()):
-            if time.monotonic() - trial.started > limit:
+            if (reason := self._overdue(trial)) is not None:
                 self.pool.kill(trial.number)
-                failure = Failure("timeout", f"the trial took longer than {limit:g} s")
-                self._handle_or_leave(Failed(trial.number, failure))
+                self._handle_or_leave(Failed(trial.number, Failure("timeout", reason)))
+            elif self.watch.delays_stop(trial.number):
+                self.pool.kill(trial.number)
+                logger.warning(
+                    "Trial %d did not end its epoch within %s; it will continue from its last "
+                    "checkpoint.",
+                    trial.number,
+                    duration(self.watch.max_stop),
+                )
+                self._leave(trial)
+
+    def _leave(self, trial: RunningTrial, reason: str | None = None) -> None:
+        """Leave a trial as one to resume; with a reason if that happens in this run."""
+        del self.running[trial.number]
+        self._notify(lambda callback: callback.on_trial_interrupted(trial, reason))
+
+    def _overdue(self, trial: RunningTrial) -> str | None:
+        """Why a trial has taken too long; None if it has not."""
+        limit = self.plan.trial_timeout
+        if limit is not None:
+            overdue = self.watch.run_seconds(trial.number) > limit
+            return f"the trial took longer than {limit:g} s" if overdue else None
+        if not self.watch.is_silent(trial.number):
+            return None
+        return (
+            f"its worker has reported nothing for {duration(self.watch.max_silence)}; if an epoch "
+            "can take that long, set --trial-timeout"
+        )
 
     def _heartbeat(self, *, force: bool = False) -> None:
         """Renew the lease, if it is time."""

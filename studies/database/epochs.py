@@ -101,6 +101,17 @@ class EpochRepository:
         with self._database.begin("read") as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 
+    def longest_seconds(self, study: Study) -> float | None:
+        """Seconds of the longest epoch of a study, confirming trials included; None without any."""
+        query = (
+            select(func.max(EpochRow.seconds))
+            .join(TrialRow, TrialRow.id == EpochRow.trial_id)
+            .where(TrialRow.study_id == self._studies.record_of(study).id)
+        )
+        with self._database.begin("read") as connection:
+            longest: float | None = connection.execute(query).scalar()
+        return longest
+
     def last_id(self) -> int:
         """The highest row id in the database; `read(study, after_id=…)` reads the later ones."""
         query = select(func.coalesce(func.max(EpochRow.id), 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.errors import MachineError, StoreError, TrialError
 from attentune.runners.events import Started
+from attentune.runners.workers import report_watch
 from attentune.studies.database.schema import LeaseRow
 from sqlalchemy import delete
 
@@ -86,7 +87,7 @@ def test_a_trial_past_its_time_fails_as_timeout(bench, monkeypatch):
 
     clock = iter(range(0, 10**6, 50))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: float(next(clock)))
-    bench.run("s", 2, bench.config(recipe={"epochs": 50}), trial_timeout=500.0)
+    bench.run("s", 2, bench.config(recipe={"epochs": 50}), trial_timeout=100.0)
     trials = bench.store.trials.read(bench.store.studies.get("s"))
     assert {t.failure.kind for t in trials if t.failure} == {"timeout"}
 
@@ -165,3 +166,43 @@ def test_a_file_that_cannot_be_used_is_said_and_costs_only_progress(bench, caplo
     assert len(warnings) == 1
     assert warnings[0].startswith("Trial 2 ")
     assert [row[3] for row in bench.rows("s")] == ["complete"] * 4
+
+
+def hang_in(bench, number):
+    """Let the workers report nothing about a trial after its first epoch."""
+    bench.new_pool = lambda new_pool=bench.new_pool: hanging(new_pool())
+
+    def hanging(pool):
+        report = pool._next
+        pool._next = lambda job: (
+            None if job.number == number and pool.epochs[job.folder] == 1 else report(job)
+        )
+        return pool
+
+
+def test_a_worker_that_hangs_costs_its_trial_as_timeout(bench, monkeypatch):
+    monkeypatch.setattr(report_watch, "MIN_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(report_watch, "MAX_SILENCE_EPOCHS", 0)
+    hang_in(bench, 6)
+    bench.run("s", 8, bench.config(sampler="random"))
+    assert states(bench) == ["complete"] * 6 + ["failed", "complete"]
+    failure = bench.store.trials.get("s", 6).failure
+    assert failure.kind == "timeout"
+    assert "reported nothing for" in failure.message
+    assert "--trial-timeout" in failure.message
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_hangs_and_its_trial_can_be_resumed(
+    bench, monkeypatch, caplog
+):
+    monkeypatch.setattr(report_watch, "MIN_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(report_watch, "MAX_STOP_EPOCHS", 0)
+    bench.create("s", bench.config(sampler="random"))
+    new_pool = bench.new_pool
+    hang_in(bench, 6)
+    bench.run("s", 8, on_epoch=lambda study, trial, _: trial.number == 6 and study.stop())
+    assert states(bench) == ["complete"] * 6 + ["running"]
+    assert "Trial 6 did not end its epoch within" in caplog.text
+    bench.new_pool = new_pool
+    bench.run("s", 8)
+    assert states(bench) == ["complete"] * 8
