@@ -1,4 +1,4 @@
-"""Write the tables of `docs/performance.md` and `docs/search.md` from committed results.
+"""Write the tables of `docs/performance.md` and other pages from committed results.
 
     python benchmarks/docs_tables.py              write them
     python benchmarks/docs_tables.py --check      exit with 1 if the pages would change
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attentune.benchmarks.docs_chaos_table import render_chaos
 from attentune.benchmarks.docs_search_tables import (
     render_live,
     render_proxies,
@@ -32,7 +33,7 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "search.md")
+PAGES = (DOCS / "performance.md", DOCS / "search.md", DOCS / "guarantees.md")
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 
@@ -362,6 +363,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "search": render_search,
     "pruning": render_pruning,
     "table": render_ranks,
+    "chaos": render_chaos,
 }
 
 

@@ -18,6 +18,7 @@ from attentune.search.cli import app
 from attentune.search.setup.request import SearchRequest
 from attentune.search.setup.settings_from_fields import search_settings
 from attentune.spaces.search_space.space import Space
+from chaos.attacks import ATTACKS
 
 ROOT = Path(attentune.__file__).resolve().parent
 GUIDES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
@@ -106,3 +107,17 @@ def test_files_named_in_the_documents_exist():
         if "NAME" not in path and not (ROOT / path).exists()
     }
     assert not missing
+
+
+def test_the_guarantees_name_tests_and_attacks_that_exist():
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text))
+    assert len(named) > 40
+    for path, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / path).read_text("utf-8"), re.M), (path, test)
+    promised = {
+        name
+        for names in re.findall(r"attacks? ((?:`[a-z-]+`(?:, )?)+)", text)
+        for name in re.findall(r"`([a-z-]+)`", names)
+    }
+    assert promised == {attack.name for attack in ATTACKS}
