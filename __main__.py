@@ -32,9 +32,9 @@ def main() -> None:
 
 
 def _exit_interrupted() -> NoReturn:
-    end_on_interrupt(EXIT_INTERRUPTED)
     with contextlib.suppress(OSError):  # The terminal has been closed.
         print("Interrupted.", file=sys.stderr, flush=True)
+    end_on_interrupt(EXIT_INTERRUPTED)  # Not before, since that must not keep this from being said.
     sys.exit(EXIT_INTERRUPTED)
 
 
