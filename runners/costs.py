@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import AttentionError, AttentuneError, BackboneError
+from ..errors import AttentionError, AttentuneError, BackboneError, UsageError
 from ..sanitize import clean_error
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.entry import Convolution, Value
@@ -37,6 +37,8 @@ from .recipe import Recipe
 from .results import Costs, Measurement
 
 BYTES_PER_MIB = 2**20
+MAX_CLASSES = 1_000_000
+"""Of a network that is measured; its head alone has gigabytes then."""
 DEFAULT_IMAGE_SIZE_PIXELS = 224
 _OPTIMIZER_STATES = {"adamw": 2, "sgd": 1}
 """Tensors that an optimizer keeps for every weight."""
@@ -313,8 +315,10 @@ def measure(
     Raises:
         ArchitectureError: the text is wrong, or names insertion points that do not exist.
         BackboneError: the backbone cannot be built.
-        UsageError: the device is not on this machine.
+        UsageError: the device is not on this machine, or there are too many classes.
     """
+    if not 1 <= num_classes <= MAX_CLASSES:
+        raise UsageError(f"the number of classes has to be from 1 to {MAX_CLASSES:,}")
     if isinstance(architecture, str):
         architecture = Architecture.parse(architecture)
     image_size = image_size or DEFAULT_IMAGE_SIZE_PIXELS

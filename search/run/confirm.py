@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ...errors import StudyError, UsageError
+from ...runners.recipe import MAX_COUNT
 from ...runners.results import Costs, EpochReport, Job
+from ...sanitize import quote_value
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, analyse_confirmation, finalists
@@ -31,6 +33,15 @@ DEFAULT_EPOCH_FACTOR = 2.5
 """Epochs of a confirming trial, as a multiple of the search's."""
 FRESH_SEED_OFFSET = 1_000_000
 """The first seed of a confirmation minus the study's seed, from which the search counts up."""
+
+
+CONFIRM_RANGES = {
+    "top": (1, MAX_COUNT),
+    "seeds": (2, 1000),
+    "epochs": (1, MAX_COUNT),
+    "workers": (1, MAX_COUNT),
+}
+"""The least and the greatest value of each number of a `ConfirmRequest`."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,14 @@ class ConfirmRequest:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise a UsageError for a number that is too small."""
-        for name, least in (("top", 1), ("seeds", 2), ("epochs", 1), ("workers", 1)):
+        """Raise a UsageError for a number that is out of range."""
+        for name, (least, most) in CONFIRM_RANGES.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"confirm: {name} has to be at least {least}, and not {value}")
+            if value is not None and not least <= value <= most:
+                raise UsageError(
+                    f"confirm: {name} has to be at least {least} and at most {most}, and not "
+                    f"{quote_value(value)}"
+                )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ from .trial_queries import (
 
 Facts = Mapping[str, str]
 
+MAX_COLUMN_INTEGER = 2**31 - 1
+"""The greatest number that a column of PostgreSQL takes; a query with a greater one is an error."""
 MAX_ROWS_PER_PART = 4000
 """Rows that are fetched at once; fetching tens of thousands at once is slower."""
 
@@ -273,7 +275,8 @@ class TrialRepository:
 
     def get_many(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
         """The trials with these numbers, by number; unknown numbers are ignored."""
-        return self._read(study, select(*RECORD_COLUMNS).where(TrialRow.number.in_(numbers)))
+        possible = [number for number in numbers if 0 <= number <= MAX_COLUMN_INTEGER]
+        return self._read(study, select(*RECORD_COLUMNS).where(TrialRow.number.in_(possible)))
 
     def _read(self, study: Study, query: Any) -> list[TrialRecord]:
         query = (

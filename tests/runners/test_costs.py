@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from attentune.errors import UsageError
 from attentune.runners import costs
 from attentune.runners.costs import (
     CostModel,
@@ -114,3 +115,9 @@ def test_a_measurement_as_json_is_what_the_command_prints(latency, monkeypatch):
         "memory_mib": counted.memory_mib,
     }
     assert list(measurement.to_json())[-1] == "memory_mib"
+
+
+@pytest.mark.parametrize("classes", [0, -1, 10**23])
+def test_a_head_without_or_with_too_many_classes_is_refused(classes):
+    with pytest.raises(UsageError, match="the number of classes has to be from 1 to 1,000,000"):
+        measure("test_resnet", num_classes=classes, latency=False)

@@ -121,8 +121,19 @@ def test_in_a_study_that_prunes_no_confirming_trial_is_pruned(bench):
     assert {trial.state for trial in confirming(bench)} == {"complete"}
 
 
-@pytest.mark.parametrize("number", [{"top": 0}, {"seeds": 1}, {"epochs": 0}, {"workers": -1}])
-def test_a_request_that_confirms_nothing_is_refused(number):
+@pytest.mark.parametrize(
+    "number",
+    [
+        {"top": 0},
+        {"seeds": 1},
+        {"epochs": 0},
+        {"workers": -1},
+        {"seeds": 10**6},
+        {"epochs": 10**23},
+    ],
+    ids=str,
+)
+def test_a_request_that_confirms_nothing_or_for_ever_is_refused(number):
     [name] = number
     with pytest.raises(UsageError, match=f"confirm: {name} has to be at least"):
         ConfirmRequest(**number)

@@ -315,3 +315,10 @@ def test_a_reader_sees_what_is_written_and_writes_nothing(
         assert len(reader.trials.read(study)) == 1
         with pytest.raises(StoreError, match="reading only"):
             reader.trials.reject(study, SE, "no")
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**63, 10**30])
+def test_a_number_that_no_column_holds_is_no_trial(store, study, add, number):
+    add("resnet18")
+    with pytest.raises(StudyError, match=f"has no trial {number}; its trials are 0 to 0"):
+        store.trials.get(study, number)
