@@ -108,7 +108,7 @@ DAMAGES: dict[str, Damage] = {
     "pages exchanged": edit(exchange_pages),
     "bit of the length": flip(lambda _: 1),
     "bit of the metadata": flip(lambda content: content.index(b"accuracy") + 14),
-    "bit of the checksum": flip(lambda content: content.index(b'"sha256":"') + 20),
+    "bit of the checksum": flip(lambda content: content.index(b'"crc32":"') + 10),
     "bit of a tensor's name": flip(lambda content: content.index(b'"dtype"') - 4),
     "bit of the first tensor": flip(lambda content: content.end),
     "bit in the middle": flip(lambda content: (content.end + len(content)) // 2),
@@ -147,7 +147,7 @@ def change_file(
     changed = facts(json.loads(metadata[key]))
     metadata[key] = changed if isinstance(changed, str) else json.dumps(changed)
     tensors(values)
-    write_tensors(path, values, {name: metadata[name] for name in metadata if name != "sha256"})
+    write_tensors(path, values, {name: metadata[name] for name in metadata if name != "crc32"})
 
 
 def with_fact(*keys: str, value: Any) -> Damage:

@@ -19,7 +19,6 @@ from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import load_data
 from ...runners.results import WEIGHTS_FILE, Job
 from ...runners.training.tensor_file import (
-    DIGEST_KEY,
     read_metadata,
     read_tensors,
     verify_tensors,
@@ -35,7 +34,7 @@ from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
 from ..records import CONFIRM, StudyRecord, TrialRecord
 from ..text import formatting
-from .exported_model import ARCHITECTURE_FILE, FORMAT, load
+from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .missing_weights import explain_missing_weights
 
 MODEL_CARD_FILE = "README.md"
@@ -110,7 +109,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
 
 
 def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target: Path) -> str:
-    """Copy the weights of a trial, and return the checksum of the copy.
+    """Copy the weights of a trial, and return the SHA-256 of the copy.
 
     Raises:
         StoreError: they are damaged, or those of another trial.
@@ -120,11 +119,11 @@ def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target:
         if TRIAL_KEY in read_metadata(source):
             shutil.copyfile(source, target)
             written_by = json.loads(verify_tensors(target)[TRIAL_KEY])["identity"]
-            if written_by == _identity(record, trial):
-                return read_metadata(target)[DIGEST_KEY]
-            raise DamagedFileError(f"{source} holds the weights of another trial.")
-        # A version without checksums wrote them.
-        return write_tensors(target, read_tensors(source), {"format": "pt"})
+            if written_by != _identity(record, trial):
+                raise DamagedFileError(f"{source} holds the weights of another trial.")
+        else:  # A version without checksums wrote them.
+            write_tensors(target, read_tensors(source), {"format": "pt"})
+        return compute_sha256(target)
     except (DamagedFileError, ValueError, KeyError, TypeError) as error:
         raise _unusable(record, trial, error) from None
 

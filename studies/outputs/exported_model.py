@@ -6,6 +6,7 @@ exported, are refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,18 +117,24 @@ def _parse(folder: Path, text: str) -> Architecture:
 
 def _read_weights(folder: Path, digest: str | None) -> dict[str, Tensor]:
     """The weights, verified if the export or the file has a checksum."""
-    from ...runners.training.tensor_file import DIGEST_KEY, read_metadata, read_tensors
+    from ...runners.training.tensor_file import read_tensors
 
     path = folder / WEIGHTS_FILE
     try:
-        if digest is not None and read_metadata(path).get(DIGEST_KEY) != digest:
-            raise StoreError(f"{path} holds other weights than were exported; {_REMEDY}.")
+        if digest is not None and path.is_file() and compute_sha256(path) != digest:
+            raise StoreError(f"{path} is damaged, or holds other weights than were exported.")
         return read_tensors(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StoreError(f"cannot read {path} ({reason}); {_REMEDY}.") from None
     except StoreError as error:
         raise StoreError(f"{str(error).rstrip('.')}; {_REMEDY}.") from None
+
+
+def compute_sha256(file: Path) -> str:
+    """The SHA-256 of a file, as `sha256sum` prints it."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _build(folder: Path, architecture: Architecture, manifest: _Manifest) -> nn.Module:

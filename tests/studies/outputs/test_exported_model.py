@@ -14,6 +14,7 @@ from attentune.errors import AttentuneError
 from attentune.runners.training.tensor_file import read_tensors, write_tensors
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network
+from attentune.studies.outputs.exported_model import compute_sha256
 from damaged_files import DAMAGES, edit, shorten, spoil, write
 from safetensors.torch import save_file
 
@@ -35,8 +36,8 @@ def exported(tmp_path_factory):
     """A folder as `export` writes it."""
     folder = tmp_path_factory.mktemp("exported")
     state = build_network(parse(TEXT), num_classes=10, image_size=32, seed=0).state_dict()
-    digest = write_tensors(folder / "model.safetensors", state, {"accuracy": "0.9"})
-    facts = {**FACTS, "weights_sha256": digest}
+    write_tensors(folder / "model.safetensors", state, {"accuracy": "0.9"})
+    facts = {**FACTS, "weights_sha256": compute_sha256(folder / "model.safetensors")}
     (folder / "architecture.json").write_text(json.dumps(facts))
     return folder
 
@@ -84,7 +85,8 @@ def change_weights(folder, change, *, with_checksum):
     change(tensors)
     facts = dict(FACTS)
     if with_checksum:
-        facts["weights_sha256"] = write_tensors(path, tensors, {})
+        write_tensors(path, tensors, {})
+        facts["weights_sha256"] = compute_sha256(path)
     else:
         save_file(tensors, path)
     (folder / "architecture.json").write_text(json.dumps(facts))
