@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,6 +150,8 @@ class StudyCommands:
 
     def print_next_steps(self, trials: int) -> None:
         """Print the commands that usually follow a finished study of so many trials."""
+        from ..run.next_command import larger_total
+
         steps = (
             (self.command("report", "-o report.html"), "view the trade-offs"),
             (self.command("confirm"), "confirm with fresh seeds"),
@@ -164,8 +165,3 @@ class StudyCommands:
         out.print("\nNext:", style="bold")
         for line in lines:
             print_line(line)
-
-
-def larger_total(trials: int) -> int:
-    """A round number of trials, at least half as many again as there are, and at least 100."""
-    return max(100, math.ceil(1.5 * trials / 100) * 100)

@@ -25,6 +25,7 @@ from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, Tr
 from ...studies.stored_config import ConfirmPlan
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
+from .next_command import resume_command
 from .study_run import StudyRun
 
 DEFAULT_FINALISTS = 3
@@ -111,9 +112,10 @@ def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmReques
         raise _confirmed_already(record, earlier_plan, request.epochs)
     findings = analyse(record, trials.searched)
     if findings.bare is None:
+        command = resume_command(record.name, run.plan.trials, len(trials.searched))
         raise StudyError(
             f"the bare backbone of {record.name!r} is not complete yet, so there is nothing to "
-            f"compare with; continue with `attentune resume`."
+            f"compare with; continue with `{command}`."
         )
     searched_epochs = run.config.recipe.epochs
     epochs = math.ceil(DEFAULT_EPOCH_FACTOR * searched_epochs)

@@ -84,7 +84,9 @@ class Coordinator:
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.lost_workers: Counter[int] = Counter()
         self.done = len(self.earlier) - len(self.waiting)
-        self.failures = FailureCounter(self.record.name, trial_source.verb, self.done)
+        self.failures = FailureCounter(
+            self.record.name, trial_source.verb, self.done, self.plan.trials
+        )
         self.watch = ReportWatch(self.store.epochs.longest_seconds(self.record))
         self.stopping = False
         self._error: Exception | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import MachineError, StoreError, StudyError, TrialError
 from ...machine_faults import machine_fault
 from ...studies.records import TrialRecord
+from .next_command import resume_command
 
 MAX_FAILURES_AT_START = 3
 """If this many trials fail before any has ended in another way, the study stops."""
@@ -23,10 +24,11 @@ class FailureCounter:
         study: the name of the study.
         verb: the command that continues it, `resume` or `confirm`.
         earlier: the number of trials that had ended before this run.
+        total: the number of trials that the plan asks for.
     """
 
-    def __init__(self, study: str, verb: str, earlier: int) -> None:
-        self._study, self._verb = study, verb
+    def __init__(self, study: str, verb: str, earlier: int, total: int) -> None:
+        self._study, self._verb, self._total = study, verb, total
         self._ended, self._in_a_row = earlier, 0
 
     def record_end(self, record: TrialRecord) -> None:
@@ -48,10 +50,13 @@ class FailureCounter:
             failed = f"the first {self._in_a_row} trials all failed"
         else:
             return
+        command = continue_command(self._study, self._verb)
+        if self._verb == "resume":
+            command = resume_command(self._study, self._total, self._ended)
         raise TrialError(
             failure.kind,
             f"{failed}, the last with: {as_sentence(failure.message)} Fix the cause, then "
-            f"continue with `{continue_command(self._study, self._verb)}`.",
+            f"continue with `{command}`.",
         )
 
 

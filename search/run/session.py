@@ -127,19 +127,28 @@ def run_study(
         pruner = make_pruner(config)
         recorded = RecordedSearch(store, record)
         pruner.replay(recorded)
-        used_up = used_up_sentence(run.plan, record.name, lease, len(recorded.trials))
-        if used_up is None:
+        started = len(recorded.trials)
+        used_up = used_up_sentence(run.plan, record.name, lease, started)
+        if used_up is None or started == run.plan.trials:
             run = run.store_plan()
         outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks)
         if outcome.finished:
-            _log_used_up(run, lease, outcome)
+            _log_used_up(run, lease, outcome, started)
         return outcome
 
 
-def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome) -> None:
-    """Say why a run has ended before its number of trials, or has started none."""
+def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome, started: int) -> None:
+    """Say why a run has started no trial, or has ended before the plan's number of trials.
+
+    Args:
+        run: the study.
+        lease: the time that was spent.
+        outcome: how the run has ended.
+        started: the number of trials that had started before.
+    """
     reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials)
-    if reason is not None and outcome.trials != run.plan.trials:
+    as_planned = outcome.trials == run.plan.trials and outcome.trials > started
+    if reason is not None and not as_planned:
         is_stored = run.plan == run.record.config.plan
         logger.info(reason if is_stored else f"{reason} The stored plan is unchanged.")
 

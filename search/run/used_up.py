@@ -6,6 +6,7 @@ import shlex
 
 from ...studies.config import RunPlan
 from ...studies.text.formatting import duration, plural
+from .next_command import resume_command
 from .study_lease import StudyLease
 
 
@@ -18,7 +19,12 @@ def used_up_sentence(plan: RunPlan, study: str, lease: StudyLease, trials: int) 
         lease: the time that was spent.
         trials: the number of trials that have started.
     """
-    resume = f"attentune resume {shlex.quote(study)}"
+    if trials >= plan.trials:
+        started = f"{plural(trials, 'trial')} {'has' if trials == 1 else 'have'} started"
+        return (
+            f"{started}, so a total of {plan.trials} starts no more. `"
+            f"{resume_command(study, plan.trials, trials)}` continues."
+        )
     spent = {
         "budget": ("time", plan.budget, lease.wall_seconds),
         "device-budget": ("device time", plan.device_budget, lease.device_seconds),
@@ -28,11 +34,6 @@ def used_up_sentence(plan: RunPlan, study: str, lease: StudyLease, trials: int) 
             return (
                 f"The {noun} budget of {duration(budget)} is used up: {duration(seconds)} over all "
                 f"runs, with {trials} of {plural(plan.trials, 'trial')} started. To continue, give "
-                f"a larger total: `{resume} --{option} …`."
+                f"a larger total: `attentune resume {shlex.quote(study)} --{option} …`."
             )
-    if trials > plan.trials:
-        return (
-            f"{plural(trials, 'trial')} have started already, so a total of {plan.trials} starts "
-            f"none. To continue, give a larger total: `{resume} --trials …`."
-        )
     return None

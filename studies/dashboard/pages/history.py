@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -210,11 +211,15 @@ def status_line(state: StudyState) -> str:
     counts = state.trials.counts()
     ended = counts["complete"] + counts["pruned"] + counts["failed"]
     done = f"{formatting.plural(ended, 'trial')} done"
+    command = f"attentune resume {shlex.quote(state.study.name)}"
+    if state.records.config.is_being_set_up:
+        if state.trials.has_coordinator:
+            return "being set up"
+        return f"setup interrupted · continue with: {command}"
     if not counts["running"]:
         return done
     running = formatting.plural(counts["running"], "trial")
     if not state.trials.has_coordinator:
-        command = f"attentune resume {state.study.name}"
         return f"{done} · {running} interrupted · continue with: {command}"
     latest = sorted(state.trials.latest_epochs.items())
     if not latest:

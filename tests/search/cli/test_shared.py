@@ -61,9 +61,3 @@ def test_next_steps_fit_the_terminal(monkeypatch, width, lines):
     printed = text.getvalue().splitlines()[2:]
     assert len(printed) == lines
     assert "attentune export s --pick knee -o model" in text.getvalue()
-
-
-def test_a_next_step_asks_for_more_trials_than_have_run():
-    for trials in range(1, 1000):
-        assert shared.larger_total(trials) >= max(100, 1.5 * trials)
-    assert [shared.larger_total(trials) for trials in (40, 100, 400)] == [100, 200, 600]

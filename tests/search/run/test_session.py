@@ -175,7 +175,7 @@ def test_a_resume_stores_the_changed_fields_only(bench, stored):
 
 
 USED_UP = [
-    ({"trials": 2}, r"3 trials have started already, so a total of 2 starts none.*--trials …"),
+    ({"trials": 2}, r"3 trials have started, so a total of 2 starts no more.*--trials 100"),
     ({"budget": 50.0}, r"time budget of 50 s is used up: \d+ s over all runs.*--budget …"),
     ({"device_budget": 0.5}, r"device time budget of 0.5 s is used up.*--device-budget …"),
 ]

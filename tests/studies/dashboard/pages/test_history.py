@@ -24,6 +24,17 @@ def test_the_status_line_names_what_is_running(store, study, reader, add, epoch)
     store.leases.release(lease)
 
 
+def test_the_status_line_of_a_study_that_is_being_set_up(store, study, reader):
+    store.studies.change_config(study, lambda _: {"request": {}})
+    state = StudyState(reader, store.studies.get("first"))
+    assert status_line(state) == "setup interrupted · continue with: attentune resume first"
+    assert state.summary() == ("The study is being set up; no trial has run yet.", None)
+    lease = store.leases.acquire(study)
+    state.refresh()
+    assert status_line(state) == "being set up"
+    store.leases.release(lease)
+
+
 def test_the_share_of_trials_that_have_ended_is_never_above_all():
     assert _trials_done(10, 40) == ("10 of 40", "25 %")
     assert _trials_done(14, 3) == ("14 of 14", "100 %")
