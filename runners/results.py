@@ -120,6 +120,8 @@ class Job:
         test: whether the result is the accuracy of the final weights on the test split, instead of
             the last epoch's on validation data.
         data_key: changes with the prepared images; None if it is not known.
+        micro_batches: parts of a batch that are trained one after the other, to save memory.
+        memory_limit_mib: maximum memory of the trial, as in `TrialResult`; None: no limit.
     """
 
     number: int
@@ -133,6 +135,8 @@ class Job:
     reference_latency_ms: float | None = None
     test: bool = False
     data_key: str | None = None
+    micro_batches: int = 1
+    memory_limit_mib: float | None = None
 
     @property
     def identity(self) -> str:

@@ -52,6 +52,7 @@ def evaluate(
     images: DeviceImages | None = None,
     *,
     task: Task | None = None,
+    images_per_batch: int = IMAGES_PER_BATCH,
 ) -> Evaluation:
     """Evaluate a network in evaluation mode.
 
@@ -64,6 +65,7 @@ def evaluate(
         recipe: precision, memory layout and `mirror`.
         images: default: the validation split of `data`.
         task: default: the recipe's task.
+        images_per_batch: fewer need less memory.
     """
     images = images or data.val
     task = task or task_of(recipe)
@@ -72,7 +74,7 @@ def evaluate(
     predictions = []
     loss = torch.zeros((), device=device)
     with check_maps(model):
-        for index in torch.split(torch.arange(len(images), device=device), IMAGES_PER_BATCH):
+        for index in torch.split(torch.arange(len(images), device=device), images_per_batch):
             targets = images.labels[index]
             batch = data.normalised(images.take(index), channels_last=recipe.channels_last)
             with autocast(recipe, device):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..recipe import Recipe
 from .device_data import DeviceData
 from .fast_ops import fast_ops
+from .micro_batches import split_batch
 from .optimizer import TrainingOptimizer
 from .task import Task, task_of
 
@@ -43,6 +44,7 @@ class EagerStep:
         data: has the mean and deviation that images are normalised with; its device is used.
         recipe: precision and memory layout.
         task: default: the recipe's task.
+        micro_batches: parts of a batch whose gradients are computed one after the other.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class EagerStep:
         data: DeviceData,
         recipe: Recipe,
         task: Task | None = None,
+        micro_batches: int = 1,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self.micro_batches = model, optimizer, micro_batches
         self.data, self.recipe = data, recipe
         self.task = task or task_of(recipe)
         self.fast_ops = fast_ops(model, data.train.labels.device)
@@ -67,10 +70,20 @@ class EagerStep:
 
     def backward(self, images: Tensor, targets: Tensor) -> None:
         """Compute the gradients of a batch, and add its loss to `loss_sum`."""
+        if self.micro_batches == 1:
+            self._backward(images, targets)
+            return
+        for part, part_targets, share in split_batch(images, targets, self.micro_batches):
+            self._backward(part, part_targets, share)
+
+    def _backward(self, images: Tensor, targets: Tensor, share: float | None = None) -> None:
+        """Add the gradients of a batch, or of a part that has a share of its images."""
         batch = self.data.normalised(images, channels_last=self.recipe.channels_last)
         with autocast(self.recipe, targets.device), self.fast_ops:
             outputs = self.model(batch)
         loss = self.task.loss(outputs.float(), targets)
+        if share is not None:
+            loss = loss * share
         loss.backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.detach()
 

@@ -28,7 +28,8 @@ from ..results import EpochReport
 from . import checkpoint
 from .augment import EpochBatches, mix_seed
 from .device_data import DeviceData
-from .evaluation import evaluate
+from .evaluation import IMAGES_PER_BATCH, evaluate
+from .micro_batches import running_statistics_of_micro_batches
 from .optimizer import TrainingOptimizer, flatten_parameters, make_optimizer
 from .prepare_network import prepare_network
 from .schedule import learning_rate
@@ -78,6 +79,7 @@ def train(
     resume: Path | None = None,
     on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
     task: Task | None = None,
+    micro_batches: int = 1,
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
@@ -90,13 +92,25 @@ def train(
         on_epoch: called after every epoch with its report and a function that writes a checkpoint;
             returns whether to go on.
         task: default: the recipe's task.
+        micro_batches: parts of a batch that are trained one after the other; see `micro_batches`.
 
     Raises:
         TrialError: `diverged` if the training or validation loss is not finite at the end of an
             epoch, `invalid` if there are fewer than two images.
         DamagedFileError: `resume` is damaged, or of another training.
     """
-    training = prepare_training(model, data, recipe, seed=seed, task=task)
+    with running_statistics_of_micro_batches(model, micro_batches):
+        training = prepare_training(model, data, recipe, seed=seed, task=task)
+        training.micro_batches = micro_batches
+        return _run_epochs(training, resume, on_epoch)
+
+
+def _run_epochs(
+    training: Training,
+    resume: Path | None,
+    on_epoch: Callable[[EpochReport, SaveCheckpoint], bool],
+) -> Outcome:
+    recipe = training.recipe
     first = training.restore(resume) if resume else 0
     stopped = False
     for epoch in range(first, recipe.epochs):
@@ -116,6 +130,11 @@ def effective_batch_size(recipe: Recipe, data: DeviceData) -> int:
     if batch_size < 2:
         raise TrialError("invalid", "there are fewer than two images to train on")
     return batch_size
+
+
+def evaluation_batch_size(recipe: Recipe, micro_batches: int) -> int:
+    """Images that are evaluated at once, as few as are trained at once if memory has run out."""
+    return IMAGES_PER_BATCH if micro_batches == 1 else max(1, recipe.batch_size // micro_batches)
 
 
 def steps_per_epoch(recipe: Recipe, data: DeviceData) -> int:
@@ -178,6 +197,7 @@ class Training:
         self.data, self.recipe, self.seed, self.task = data, recipe, seed, task
         self.batch_size = effective_batch_size(recipe, data)
         self.steps = steps_per_epoch(recipe, data)
+        self.micro_batches = 1
         self.step: TrainingStep | None = None
         self.step_kind = ""
 
@@ -189,7 +209,13 @@ class Training:
         if not math.isfinite(train_loss):
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
         with self.average.applied() if self.average else nullcontext():
-            evaluation = evaluate(self.model, self.data, self.recipe, task=self.task)
+            evaluation = evaluate(
+                self.model,
+                self.data,
+                self.recipe,
+                task=self.task,
+                images_per_batch=evaluation_batch_size(self.recipe, self.micro_batches),
+            )
         evaluation.check_finite(f"in epoch {epoch + 1}")
         seconds = time.perf_counter() - began
         accuracy, val_loss = evaluation.accuracy, evaluation.loss
@@ -216,7 +242,9 @@ class Training:
             yield lr
 
     def _choose_step(self, images: Tensor, targets: Tensor) -> TrainingStep:
-        eager = EagerStep(self.model, self.optimizer, self.data, self.recipe, self.task)
+        eager = EagerStep(
+            self.model, self.optimizer, self.data, self.recipe, self.task, self.micro_batches
+        )
         step, self.step_kind = choose_step(eager, images, targets)
         return step
 

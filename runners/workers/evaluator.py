@@ -237,7 +237,10 @@ class Trial:
 
     def _describe_environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
-        return describe_environment(self.device, self.job.recipe.precision, attentions)
+        facts = describe_environment(self.device, self.job.recipe.precision, attentions)
+        if self.job.micro_batches > 1:
+            facts = {**facts, "micro-batches": str(self.job.micro_batches)}
+        return facts
 
 
 def _check_finite(name: str, value: float, epoch: int) -> None:

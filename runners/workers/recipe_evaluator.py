@@ -21,7 +21,7 @@ from ..results import Costs, EpochReport, Job, TrialResult
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.evaluation import evaluate
 from ..training.task import task_of
-from ..training.train import SaveCheckpoint, train
+from ..training.train import SaveCheckpoint, evaluation_batch_size, train
 from .evaluator import Trial
 from .trained_weights import save_weights
 from .trial_facts import FinishedTrial
@@ -60,14 +60,26 @@ class RecipeEvaluator:
             return trial.report(report, save) is Decision.GO_ON
 
         outcome = train(
-            model, data, recipe, seed=job.seed, resume=trial.checkpoint, on_epoch=on_epoch
+            model,
+            data,
+            recipe,
+            seed=job.seed,
+            resume=trial.checkpoint,
+            on_epoch=on_epoch,
+            micro_batches=job.micro_batches,
         )
         if outcome.stopped:
             return None
         accuracy = trial.last_report.accuracy
         if job.test:
             images = load_test_images(recipe, trial.device)
-            evaluation = evaluate(outcome.model, data, recipe, images)
+            evaluation = evaluate(
+                outcome.model,
+                data,
+                recipe,
+                images,
+                images_per_batch=evaluation_batch_size(recipe, job.micro_batches),
+            )
             evaluation.check_finite("on the test split")
             accuracy = evaluation.accuracy
         facts = {"steps": outcome.steps, **describe_kernels(trial.device)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +15,7 @@ from ...sanitize import clean_error, clean_text
 from ...spaces.networks.attention_checks import find_attention_at_fault
 from ..events import Aborted, Failed
 from ..results import Failure, Job
+from ..training.micro_batches import RETRY_MICRO_BATCHES
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
 from .process_state import refuse_changes
 from .recipe_evaluator import RecipeEvaluator
@@ -29,6 +32,9 @@ def run_trial(
 ) -> None:
     """Run one trial and report its events. Exceptions of the trial are reported, not raised.
 
+    If memory runs out, the trial is run once more with `RETRY_MICRO_BATCHES`, from its last
+    checkpoint.
+
     Args:
         job: the trial.
         send: sends an event to the coordinator; see `SendEvent`.
@@ -36,10 +42,27 @@ def run_trial(
         worker: the name of the worker, for the record.
         evaluator: trains the network; default: a `RecipeEvaluator`.
     """
+    evaluator = evaluator or RecipeEvaluator()
+    end = _try_trial(job, send, device, worker, evaluator)
+    if job.micro_batches == 1 and isinstance(end, Failed) and end.failure.kind == "out_of_memory":
+        gc.collect()  # Networks are cycles of objects.
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        job = replace(job, micro_batches=RETRY_MICRO_BATCHES)
+        end = _try_trial(job, send, device, worker, evaluator)
+    if end is not None:
+        send(end)
+
+
+def _try_trial(
+    job: Job, send: SendEvent, device: torch.device, worker: str, evaluator: Evaluator
+) -> Failed | Aborted | None:
+    """Run a trial; if it raises, return the event that ends it. Nothing keeps its memory then."""
     try:
-        _evaluate(Trial(job, send, device=device, worker=worker), evaluator or RecipeEvaluator())
+        _evaluate(Trial(job, send, device=device, worker=worker), evaluator)
+        return None
     except (Exception, SystemExit) as error:
-        send(describe_exception(job, error))
+        return describe_exception(job, error)
     finally:
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -90,6 +113,8 @@ def describe_exception(job: Job, error: BaseException) -> Failed | Aborted:
         if reason is not None:
             return Aborted(job.number, clean_text(reason))
     kind, message = classify_failure(error)
+    if kind == "out_of_memory" and job.micro_batches > 1:
+        message = f"{message} (also with {job.micro_batches} micro-batches per step)"
     trace = "".join(traceback.format_exception(error))
     return Failed(job.number, Failure(kind, message, trace))
 

@@ -14,6 +14,7 @@ from attentune.runners.results import Costs
 from attentune.runners.workers import recipe_evaluator
 from attentune.runners.workers.recipe_evaluator import describe_kernels, measure_costs
 from attentune.runners.workers.trial import run_trial
+from attentune.spaces.attentions.eca import EfficientChannelAttention
 from attentune.spaces.networks.build import build_network
 
 CPU = torch.device("cpu")
@@ -59,8 +60,8 @@ def test_a_confirmation_reports_the_accuracy_on_the_test_split(job, tmp_path):
 def test_a_test_split_on_which_nothing_is_finite_has_diverged(job, monkeypatch):
     evaluate = recipe_evaluator.evaluate
 
-    def spoiled(*args):
-        return evaluate(*args)._replace(loss=float("nan"))
+    def spoiled(*args, **options):
+        return evaluate(*args, **options)._replace(loss=float("nan"))
 
     monkeypatch.setattr(recipe_evaluator, "evaluate", spoiled)
     failed = run(replace(job, test=True))
@@ -82,3 +83,51 @@ def test_data_without_a_test_split_cannot_be_confirmed(job, monkeypatch):
 
 def test_kernels_that_were_never_wanted_are_not_mentioned():
     assert describe_kernels(torch.device("meta")) == {}
+
+
+@pytest.fixture
+def limit_images(monkeypatch):
+    """Let memory run out if an attention gets more than `most` images."""
+
+    def limit_images(most):
+        forward = EfficientChannelAttention.forward
+
+        def forward_if_memory(self, x):
+            if len(x) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+            return forward(self, x)
+
+        monkeypatch.setattr(EfficientChannelAttention, "forward", forward_if_memory)
+
+    return limit_images
+
+
+def test_a_trial_that_runs_out_of_memory_is_trained_with_micro_batches_and_says_so(
+    job, limit_images
+):
+    plain = run(job)
+    limit_images(16)
+    finished = run(replace(job, folder=job.folder.with_name("small")))
+    assert isinstance(finished, Finished)
+    assert finished.result.environment["micro-batches"] == "4"
+    assert "micro-batches" not in plain.result.environment
+    assert finished.result.accuracy == pytest.approx(plain.result.accuracy, abs=0.3)
+    momenta = {module.momentum for module in network_modules(job) if hasattr(module, "momentum")}
+    assert momenta == {0.1}  # The worker's backbone trains other trials afterwards.
+
+
+def test_a_trial_that_runs_out_of_memory_with_micro_batches_too_fails_as_that(job, limit_images):
+    limit_images(8)
+    failed = run(job)
+    assert isinstance(failed, Failed)
+    assert failed.failure.kind == "out_of_memory"
+    assert failed.failure.message.endswith("(also with 4 micro-batches per step)")
+
+
+def network_modules(job):
+    """The modules of the next network of the job's backbone."""
+    backbone = recipe_evaluator.load_backbone(
+        job.architecture.backbone, False, "native", 16, "scratch", 10, CPU
+    )
+    with backbone.network(job.architecture, job.seed) as model:
+        return list(model.modules())
