@@ -111,3 +111,16 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def find_path(text: str) -> Path | None:
+    """The existing path that a text names, with `~` expanded; None if there is none."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # Too long, NUL, or no home.
+        return None

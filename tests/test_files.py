@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from attentune.files import atomic_write, is_draft, replace_folder
+from attentune.files import atomic_write, find_path, is_draft, replace_folder
 
 
 def test_a_file_is_replaced_at_the_end_and_only_by_a_whole_one(tmp_path):
@@ -121,3 +121,16 @@ def test_a_draft_is_known_by_its_name(tmp_path, name):
         draft.write_text("x")
         assert is_draft(draft)
     assert path.read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["absent", "x" * 5000, "x/" * 5000, "a\x00b", "~nobody-of-this-name/x"]
+)
+def test_a_text_that_can_be_no_path_finds_nothing(text):
+    assert find_path(text) is None
+
+
+def test_a_path_that_exists_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    assert find_path(str(tmp_path / "data")) == find_path("~/data") == tmp_path / "data"

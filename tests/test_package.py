@@ -164,6 +164,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "interrupts.py",
         "machine_faults.py",
         "sanitize.py",
+        "toml_files.py",
         "standard_streams.py",
     }
     wanted |= {

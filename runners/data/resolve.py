@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...files import find_path
 from .embedded import EMBEDDED, DigitSource
 from .folder_source import open_file_source
 from .source import DataSource
@@ -26,15 +27,16 @@ class SourceKind:
     open: Callable[[str], DataSource]
 
 
-def _path(spec: str) -> Path:
-    return Path(spec).expanduser()
+def _open_path(spec: str) -> DataSource:
+    path = find_path(spec)
+    if path is None:
+        raise DataError(f"{spec!r} has been removed")
+    return open_file_source(path)
 
 
 SOURCE_KINDS: dict[str, SourceKind] = {
     "embedded": SourceKind(lambda spec: spec in EMBEDDED, DigitSource),
-    "files": SourceKind(
-        lambda spec: _path(spec).exists(), lambda spec: open_file_source(_path(spec))
-    ),
+    "files": SourceKind(lambda spec: find_path(spec) is not None, _open_path),
     "timm": SourceKind(lambda spec: spec.lower().startswith(TIMM_PREFIXES), TimmSource),
 }
 """All kinds; the first that matches is used.
@@ -53,7 +55,7 @@ def open_source(spec: str) -> DataSource:
     for kind in SOURCE_KINDS.values():
         if kind.matches(spec):
             return kind.open(spec)
-    if len(_path(spec).parts) > 1 or _path(spec).suffix:
+    if len(Path(spec).parts) > 1 or Path(spec).suffix:
         raise DataError(f"there is no file or folder {spec!r}; check the path given as data")
     raise DataError(
         f"{spec!r} is neither embedded data nor a path that exists{did_you_mean(spec, EMBEDDED)}"

@@ -17,10 +17,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...errors import MachineError, StoreError, StudyError
+from ...files import find_path
 from ...interrupts import defer_interrupts
 from ...machine_faults import machine_fault
 from ...runners.data import Progress
@@ -135,8 +135,8 @@ def request_json(request: SearchRequest) -> dict[str, Any]:
 
     fields: dict[str, Any] = request.model_dump(mode="json", exclude_none=True)
     for name, names in (("data", EMBEDDED), ("space", preset_names())):
-        path = Path(fields[name]).expanduser()
-        if fields[name] not in names and path.exists():
+        path = find_path(fields[name])
+        if fields[name] not in names and path is not None:
             fields[name] = str(path.resolve())
     return fields
 

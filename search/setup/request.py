@@ -8,7 +8,6 @@ attentune; `resolve.py` decides them.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from ...studies.config import (
     StudyConfig,
     validated,
 )
+from ...toml_files import read_toml
 from . import units
 
 Names = tuple[str, ...]
@@ -268,12 +268,7 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
 
 
 def _read_file(config: Path) -> dict[str, Any]:
-    try:
-        fields = tomllib.loads(config.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {config}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{config} is not valid TOML: {error}") from None
+    fields = read_toml(config)
     fields = {name.replace("-", "_"): value for name, value in fields.items()}
     for name, value in fields.items():
         if isinstance(value, dict):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import SpaceError
+from ...files import find_path
 from ...runners.costs import CostModel, measure_reference_latency
 from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
@@ -138,8 +138,8 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     requested = request.recipe_settings
     spec = requested["data"]
     source = inspect_data(spec)
-    path = Path(spec).expanduser()
-    if spec != source.name and path.exists():
+    path = find_path(spec)
+    if spec != source.name and path is not None:
         requested["data"] = str(path.resolve())
     usual = usual_settings(requested["optimizer"], requested["schedule"], requested["init"])
     from_data = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}

@@ -6,7 +6,6 @@ A `Space` is a small validated document (TOML, or a preset) that is independent 
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ...errors import ArchitectureError, SpaceError, did_you_mean
+from ...files import find_path
+from ...toml_files import parse_toml, read_toml
 from ..architecture import POSITIONS
 from ..attentions.entry import Value
 from ..attentions.registry import get_attention
@@ -135,19 +136,13 @@ def load_space(source: str, **overrides: Any) -> Space:
         SpaceError: there is no such preset or file, or its contents are wrong.
     """
     if source in preset_names():
-        text = (resources.files(f"{__package__}.presets") / f"{source}.toml").read_text("utf-8")
-    elif source.endswith(".toml") or Path(source).is_file():
-        try:
-            text = Path(source).read_text("utf-8")
-        except OSError as error:
-            raise SpaceError(f"cannot read the search space {source}: {error.strerror}") from None
+        content = (resources.files(f"{__package__}.presets") / f"{source}.toml").read_bytes()
+        fields = parse_toml(content, source, SpaceError)
+    elif source.endswith(".toml") or ((path := find_path(source)) and path.is_file()):
+        fields = read_toml(Path(source), SpaceError)
     else:
         hint = did_you_mean(source, preset_names())
         raise SpaceError(f"unknown search space {source!r}{hint} — or give a .toml file")
-    try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpaceError(f"{source} is not valid TOML: {error}") from None
     fields.setdefault("name", Path(source).stem)
     try:
         return Space.of(**{**fields, **{k: v for k, v in overrides.items() if v is not None}})

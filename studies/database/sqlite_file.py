@@ -253,7 +253,11 @@ def _begin(connection: Connection) -> None:
 
 
 def _check_file(path: Path, *, create: bool, read_only: bool) -> None:
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # The name is too long.
+        raise StoreError(f"{path} cannot be a database: {error.strerror}.") from None
+    if is_folder:
         raise StoreError(f"{path} is a folder; name a file in it, such as {path / DEFAULT}.")
     if path.exists() and not path.is_file():
         raise StoreError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from attentune.errors import SpaceError, UsageError
 from attentune.runners.recipe import Recipe
-from attentune.search.setup.request import read_plan_changes, read_request
+from attentune.search.setup.request import SearchRequest, read_plan_changes, read_request
 from attentune.studies.config import Pruning, RunPlan
+from chaos.odd_settings import BROKEN_TOML, TOML_VALUES
 
 NEEDED = {"backbone": "resnet18", "data": "digits"}
 
@@ -143,3 +144,28 @@ def test_numbers_are_read_the_same_from_options_files_and_resume(tmp_path):
     assert read.plan.budget == read_plan_changes({"budget": "1h30m"})["budget"] == 5400
     with pytest.raises(UsageError, match="resume: budget: cannot read '1h30'"):
         read_plan_changes({"budget": "1h30"})
+
+
+@pytest.mark.parametrize("name", SearchRequest.model_fields)
+def test_a_setting_of_a_wrong_type_is_refused_with_its_name(name, tmp_path):
+    config = tmp_path / "study.toml"
+    messages = []
+    for value in TOML_VALUES:
+        settings = {"backbone": '"test_resnet"', "data": '"digits"', name: value}
+        config.write_text("\n".join(f"{key} = {text}" for key, text in settings.items()), "utf-8")
+        try:
+            request = read_request({}, config)
+            assert request.plan is not None
+            request.resolved_space()
+        except UsageError as error:
+            messages.append(str(error).replace("-", "_"))
+    assert len(messages) > len(TOML_VALUES) / 3
+    assert [text for text in messages if name not in text and "search space" not in text] == []
+
+
+@pytest.mark.parametrize("content", BROKEN_TOML.values(), ids=BROKEN_TOML)
+def test_a_broken_file_of_settings_is_refused_in_a_sentence(content, tmp_path):
+    config = tmp_path / "study.toml"
+    config.write_bytes(content)
+    with pytest.raises(UsageError, match=r"study\.toml"):
+        read_request({}, config)
