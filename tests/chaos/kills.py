@@ -50,7 +50,7 @@ def kill_coordinators(run: AttackRun) -> None:
 def next_words(attempt: Attempt, study: SmallStudy) -> tuple[str, ...]:
     """The command that continues after a kill: `search` again, if it had made no study yet."""
     database = attempt.folder / "attentune.db"
-    exists = bool(read_content(database).trials)
+    exists = read_content(database).folder is not None
     return ("resume", STUDY, "--trials", str(study.trials)) if exists else study.search
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from multiprocessing import forkserver
@@ -40,11 +41,18 @@ def apply(patches: dict[str, Any]) -> None:
 
 
 def fork_workers() -> None:
-    """Fork workers from the coordinator itself, where everything is imported."""
+    """Fork workers from the coordinator itself, where everything is imported.
+
+    As in the workers of the fork server, signals to the group are left to the coordinator.
+    """
     from attentune.runners.workers import processes
+    from attentune.runners.workers.parent_death import BLOCKED_SIGNALS
 
     processes._context = lambda: multiprocessing.get_context("fork")
     forkserver.ensure_running = lambda: None  # type: ignore[assignment]
+    os.register_at_fork(
+        after_in_child=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
+    )
 
 
 def train_by_formula(epoch_seconds: float) -> None:
