@@ -202,7 +202,9 @@ class Study:
 
         Args:
             callbacks: called on every event of the study.
-            plan: `trials`, `budget`, `device_budget` (totals over all runs), `workers`, `device`.
+            plan: `trials`, `budget`, `device_budget` (totals over all runs), `trial_timeout`,
+                `workers`, `device` and the other settings of `attentune resume`. They are stored
+                once everything else has been checked.
 
         Raises:
             UsageError: a setting is unknown or out of range.
