@@ -85,15 +85,12 @@ class PostgresqlServer:
     def __init__(self, url: URL) -> None:
         self.name = self.shown = url.render_as_string(hide_password=True)
         self.engine = _engine(url)
+        # The server may be on another machine. A program may change its folder later.
+        self.artifacts_parent = Path.cwd()
         self._final_error: StoreError | None = None
         self._waiting = threading.Lock()
         self._token = secrets.token_hex(8)
         self._thread = _WriterThread(self._token)
-
-    @property
-    def artifacts_parent(self) -> Path:
-        """The working directory: the server may be on another machine."""
-        return Path.cwd()
 
     def databases_beside(self, folder: str) -> list[str]:
         """No names: nobody copies a database of a server by accident."""

@@ -319,3 +319,25 @@ def test_a_backend_that_the_server_ends_is_replaced(
     ended: list[bool] = []
     store.retry(write)
     assert store.trials.get(study, 0).worker == "w1"
+
+
+def test_artifacts_stay_where_they_were_when_the_program_changes_its_folder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.artifacts
+    monkeypatch.chdir(tmp_path)
+    assert store.artifacts == before
+
+
+def test_nothing_is_left_of_a_writer(store: Store) -> None:
+    def writers() -> int:
+        with store.begin("read") as connection:
+            return int(
+                connection.exec_driver_sql("select count(*) from attentune_writers").scalar_one()
+            )
+
+    with Store.open(store.url) as other:
+        other.probes.put({"a": "b"}, {"c": 1})
+        other.probes.put({"a": "b"}, {"c": 2})
+        assert writers() == 1
+    assert writers() == 0
