@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, QueuePool, create_engine, event
 
@@ -55,6 +56,10 @@ def sqlite_url(path: Path) -> URL:
         raise StoreError(f"{str(path)!r} cannot be the path of a database: {error}.") from None
 
 
+class _OpenConnection(sqlite3.Connection):
+    """A connection that can be referred to weakly."""
+
+
 class SqliteFile:
     """A database in one file.
 
@@ -83,6 +88,7 @@ class SqliteFile:
         self.path, self.read_only, self._may_create = path, read_only, create
         self.name, self.shown, self.artifacts_parent = path.name, str(path), path.parent
         self._identity: tuple[int, int] | None = None
+        self._open_connections: WeakSet[sqlite3.Connection] = WeakSet()
         self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
         event.listen(self.engine, "begin", _begin)
 
@@ -100,7 +106,9 @@ class SqliteFile:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            factory=_OpenConnection,
         )
+        self._open_connections.add(connection)
         connection.execute("PRAGMA foreign_keys=ON")
         if self.read_only:
             connection.execute("PRAGMA query_only=ON")
@@ -189,12 +197,22 @@ class SqliteFile:
         unless that process reads an older state for longer than `CLOSING_BUSY_SECONDS`.
         """
         if self.present:
-            self.engine.dispose()
+            self._close_connections()
             if not self.read_only and self._wal.exists():
                 with contextlib.suppress(sqlite3.Error), closing(self.connect()) as connection:
                     _empty_journal(connection)
         else:
             self._leave_moved_file()
+
+    def _close_connections(self) -> None:
+        """Close every connection, also one that an interrupt has kept from going back to its pool.
+
+        SQLite removes its journal only when the last connection of all processes is closed.
+        """
+        self.engine.dispose()
+        for connection in list(self._open_connections):
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     def _leave_moved_file(self) -> None:
         """Complete a file that was moved, and empty the journal that it has left behind.
@@ -205,7 +223,7 @@ class SqliteFile:
         if isinstance(pool, QueuePool) and pool.checkedin() and not self.read_only:
             with contextlib.suppress(sqlite3.Error), closing(pool.connect()) as connection:
                 _empty_journal(cast(sqlite3.Connection, connection.driver_connection))
-        self.engine.dispose()
+        self._close_connections()
 
     def compact(self) -> None:
         """Give the space of removed studies back to the file system."""

@@ -230,3 +230,12 @@ def test_many_may_make_the_tables_at_once(bench, caplog):
         thread.join()
     assert errors == []
     assert make_user_study(bench.store)
+
+
+def test_an_interrupt_while_the_tables_are_made_leaves_one_file(bench, monkeypatch, tmp_path):
+    bench.create("s", bench.config())
+    monkeypatch.setattr(optuna.storages.RDBStorage, "remove_session", kill)
+    with pytest.raises(Killed) as interrupt:
+        OptunaTables(bench.store)
+    bench.store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.db"], interrupt
