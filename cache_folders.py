@@ -15,13 +15,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
 
-from .files import atomic_write
+from .files import atomic_write, is_draft
 
+ABANDONED_AFTER_SECONDS = 86_400
+"""What is under construction for longer than this was left by a process that was killed."""
 CacheContent = Literal["attention-maps", "data", "downloads", "sites", "sources"]
 
 
@@ -44,6 +47,9 @@ def write_cached_json(file: Path, content: Any) -> None:
     with atomic_write(file) as draft:
         text = json.dumps({"sha256": _digest(content), "content": content})
         draft.write_text(text, "utf-8")
+    for path in file.parent.iterdir():
+        if is_draft(path) and time.time() - path.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def read_cached_json(file: Path) -> Any:

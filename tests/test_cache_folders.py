@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import get_args
@@ -143,3 +144,14 @@ def test_a_damaged_json_file_of_the_cache_is_not_believed(text, tmp_path):
     if text is not None:
         file.write_text(text.replace("%s", digest))
     assert read_cached_json(file) is None
+
+
+def test_what_killed_processes_left_in_the_cache_is_deleted_a_day_later(tmp_path):
+    drafts = [tmp_path / f".facts.json.7.0123456{number}" for number in range(2)]
+    for draft in (*drafts, tmp_path / "other.json"):
+        draft.write_text("x", "utf-8")
+        os.utime(draft, (1, 1))
+    os.utime(drafts[1])
+    write_cached_json(tmp_path / "facts.json", {})
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"facts.json", "other.json", drafts[1].name}

@@ -25,7 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from ...cache_folders import cache_folder, cache_root, read_cached_json, write_cached_json
+from ...cache_folders import (
+    ABANDONED_AFTER_SECONDS,
+    cache_folder,
+    cache_root,
+    read_cached_json,
+    write_cached_json,
+)
 from ...errors import DataError
 from ...files import make_folder, replace_folder
 from ..recipe import Recipe
@@ -36,8 +42,6 @@ from .source import DataSource
 
 _FORMAT = 1
 """Part of every key. Raise it when the meaning of prepared data changes."""
-_ABANDONED_AFTER_SECONDS = 86_400
-"""A folder under construction that is older than this was left by a process that was killed."""
 
 
 def inspect_data(spec: str) -> SourceInfo:
@@ -222,7 +226,7 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
 def _delete_abandoned_folders(parent: Path) -> None:
     """Delete the folders under construction that killed processes have left, a day later."""
     for scratch in parent.glob("tmp-*"):
-        if time.time() - scratch.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+        if time.time() - scratch.stat().st_mtime > ABANDONED_AFTER_SECONDS:
             shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -208,9 +208,12 @@ class Trial:
         self.finish(finished.result)
 
     def finish(self, result: TrialResult) -> None:
-        """Report the result, and delete the checkpoint."""
+        """Report the result.
+
+        The coordinator deletes the checkpoint once it has recorded the end of the trial. Until
+        then it may be needed: an evaluator need not write weights, from which a result is repeated.
+        """
         self._send(Finished(self.job.number, result))
-        self._checkpoints.remove()
 
     def reject(self, exceeded: CostLimitError) -> None:
         """Report that a cost is above its limit, so that nothing was trained."""
@@ -228,8 +231,6 @@ class Trial:
             )
         spent = (self.last_report.epoch, self.seconds, self._device_seconds)
         self._send(Stopped(self.job.number, *spent, self._describe_environment()))
-        if self._decision is Decision.PRUNE:
-            self._checkpoints.remove()
 
     def _write_checkpoint(self, writer: CheckpointWriter) -> None:
         progress = Progress(self.last_report, self.seconds, self._device_seconds)

@@ -79,7 +79,6 @@ def test_costs_then_every_epoch_then_the_result_arrive_in_order(play, job):
     assert result.costs == events[1].costs
     assert result.device_seconds > 0
     assert result.environment["torch"] == torch.__version__
-    assert not (job.folder / CHECKPOINT_FILE).exists()
 
 
 @pytest.mark.parametrize("decision", [Decision.PAUSE, Decision.PRUNE])
@@ -88,13 +87,19 @@ def test_a_decision_to_stop_is_honoured(play, job, decision):
     assert [type(e) for e in events] == [Started, Measured, EpochDone, Stopped]
     assert events[-1].epochs == 1
     assert events[-1].environment["torch"] == torch.__version__
-    if decision is Decision.PRUNE:
-        assert not (job.folder / CHECKPOINT_FILE).exists()
 
 
 @pytest.mark.parametrize("decision", [Decision.PAUSE, Decision.PRUNE])
 def test_after_the_last_epoch_the_trial_is_complete_whatever_is_decided(play, job, decision):
     assert isinstance(play(job, {3: decision})[-1], Finished)
+
+
+@pytest.mark.parametrize("decision", [Decision.GO_ON, Decision.PRUNE])
+def test_a_checkpoint_stays_until_the_coordinator_has_recorded_the_end(play, job, decision):
+    play(job, {1: Decision.PAUSE}, evaluator=RecipeEvaluator())
+    assert (job.folder / CHECKPOINT_FILE).is_file()
+    play(job, {2: decision}, evaluator=RecipeEvaluator())
+    assert (job.folder / CHECKPOINT_FILE).is_file()
 
 
 def test_an_exception_fails_the_trial_with_its_kind(play, job):

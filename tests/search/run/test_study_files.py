@@ -48,6 +48,23 @@ def test_by_default_all_weights_are_kept_and_no_checkpoint(bench):
     assert numbers_with(bench, CHECKPOINT_FILE) == set()
 
 
+def test_the_files_of_pruned_and_failed_trials_are_deleted(bench):
+    pruning = {"pruner": "asha", "first": 0.3, "eta": 2, "signal": "accuracy"}
+    bench.run("s", 14, bench.config(pruning=pruning), on_epoch=write_files)
+    states = {row[0]: row[3] for row in bench.rows("s")}
+    complete = {number for number, state in states.items() if state == "complete"}
+    assert "pruned" in states.values()
+    folders = {path.name for path in bench.store.study_folder("s").iterdir()}
+    assert folders == {f"trial-{number:05d}" for number in complete}
+    folder = bench.store.trial_folder("s", 14)
+    folder.mkdir()
+    (folder / CHECKPOINT_FILE).write_bytes(b"of a trial that is about to fail")
+    bench.pool.fails = True
+    bench.run("s", 15)
+    assert bench.rows("s")[14][3] == "failed"
+    assert not folder.exists()
+
+
 def test_the_weights_of_the_front_are_kept_if_asked_for(bench):
     bench.run("s", 25, bench.config(), on_epoch=write_files, keep_weights="front")
     result = findings(bench)
