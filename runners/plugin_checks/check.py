@@ -26,8 +26,8 @@ from ..workers.process_state import ProcessState, describe_changes
 
 REAL_IMAGES = 2
 """Images of the batch with which an attention computes on its real map."""
-LARGE_BATCHES = (600, 130, 33)
-"""Images of the batches for which only the shape is checked, beside that of the recipe."""
+EVALUATION_IMAGES = 500
+"""Images of a batch in evaluation. For it, and for one of training, only the shape is checked."""
 
 
 class PluginChecks:
@@ -103,8 +103,7 @@ def _check_use(entry: Attention, use: AttentionUse) -> Costs:
             )
     module = modules[0]
     _check_real_map(module, use)
-    large_batches = (use.batch_size, *LARGE_BATCHES)
-    return Costs(parameters, _check_without_values(module, use, large_batches))
+    return Costs(parameters, _check_without_values(module, use))
 
 
 def _check_real_map(module: nn.Module, use: AttentionUse) -> None:
@@ -125,7 +124,7 @@ def _check_real_map(module: nn.Module, use: AttentionUse) -> None:
                     result.float().sum().backward()
 
 
-def _check_without_values(module: nn.Module, use: AttentionUse, batches: tuple[int, ...]) -> int:
+def _check_without_values(module: nn.Module, use: AttentionUse) -> int:
     """MACs for one image; and the shapes for large batches, which take no memory on torch's meta
     device. If the attention does not work there, MACs are counted on real maps."""
     try:
@@ -134,12 +133,11 @@ def _check_without_values(module: nn.Module, use: AttentionUse, batches: tuple[i
         with _named_failures(f"on a map of {use.shown} it"):
             copied = copy.deepcopy(module)
             return count_macs(copied, torch.zeros(1, use.channels, *use.size))
-    for images in batches:
+    for training, images in ((True, use.batch_size), (False, EVALUATION_IMAGES)):
         x = torch.zeros(images, use.channels, *use.size, device="meta")
-        for training in (True, False):
-            with torch.no_grad(), _named_failures(f"on {images} maps of {use.shown} it"):
-                result = _on_meta(module).train(training)(x)
-            _require_map(x, result, use)
+        with torch.no_grad(), _named_failures(f"on {images} maps of {use.shown} it"):
+            result = _on_meta(module).train(training)(x)
+        _require_map(x, result, use)
     return macs
 
 

@@ -110,6 +110,7 @@ class ProcessState:
 
     settings: tuple[Any, ...]
     functions: tuple[dict[str, Any], ...]
+    names: tuple[frozenset[str], ...]
     threads: frozenset[int | None]
 
     @classmethod
@@ -121,6 +122,7 @@ class ProcessState:
                 {name: value for name, value in vars(owner).items() if callable(value)}
                 for _, owner in _owners_of_functions()
             ),
+            tuple(frozenset(vars(owner)) for _, owner in _owners_of_functions()),
             frozenset(thread.ident for thread in threading.enumerate()),
         )
 
@@ -135,18 +137,30 @@ class ProcessState:
                 changes += [] if setting.harmless else [setting.name]
                 setting.write(before)
         owners = _owners_of_functions()
-        for (owner_name, owner), functions in zip(owners, self.functions, strict=True):
+        for (owner_name, owner), functions, names in zip(
+            owners, self.functions, self.names, strict=True
+        ):
             now = vars(owner)
             for name, function in functions.items():
                 if now.get(name, _MISSING) is not function:
                     changes.append(f"{owner_name}.{name}")
                     with suppress(AttributeError, TypeError):
                         setattr(owner, name, function)
+            for name in _overriding(owner, set(now) - names):
+                changes.append(f"{owner_name}.{name}")
+                delattr(owner, name)
         for thread in threading.enumerate():
             dummy = type(thread).__name__ == "_DummyThread"  # One of torch's, seen from Python.
             if thread.ident not in self.threads and not dummy:
                 changes.append(f"the running threads (it leaves {thread.name!r} behind)")
         return changes
+
+
+def _overriding(owner: Any, added: set[str]) -> list[str]:
+    """The names, of those added to a class, that override something of a base class."""
+    if not added or not isinstance(owner, type):
+        return []
+    return sorted(name for name in added if any(name in vars(base) for base in owner.__mro__[1:]))
 
 
 @contextmanager

@@ -233,8 +233,12 @@ class Coordinator:
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
         self.running[proposal.number] = trial
+        try:
+            self.pool.start(job)
+        except BaseException:  # No event of this trial will ever arrive.
+            del self.running[proposal.number]
+            raise
         self.watch.start(proposal.number)
-        self.pool.start(job)
         with self._stopping_on_error():
             self.trial_source.write_pending()
         self._notify(lambda callback: callback.on_trial_start(trial))

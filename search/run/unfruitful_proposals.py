@@ -87,8 +87,7 @@ class UnfruitfulProposals:
             return
         self._running_bare.add(number)
         self._bare += 1
-        if self._rejected or self._measured or self._history.failures.count:
-            self._check_anything_left("everything else was rejected or has failed")
+        self._check_anything_left("everything else was rejected or has failed")
         if self._rejected and self._bare >= MAX_BARE_PROPOSALS:
             raise SpaceError(
                 f"the bare backbone was proposed {self._bare} times in a row, and "

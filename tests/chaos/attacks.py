@@ -10,6 +10,7 @@ from . import (
     inputs,
     kills,
     pages,
+    plugin_searches,
     real_processes,
     removal,
     rivals,
@@ -149,4 +150,10 @@ ATTACKS: tuple[Attack, ...] = (
         weight=0.5,
     ),
     Attack("hostile-request", "requests to the dashboard", pages.request_pages, weight=1.0),
+    Attack(
+        "hostile-plugins",
+        "searches over attentions of users that raise, hang, exit, patch torch and so on",
+        plugin_searches.search_hostile_plugins,
+        weight=4.0,
+    ),
 )

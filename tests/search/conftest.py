@@ -66,6 +66,7 @@ class FormulaPool:
         self.started: list[Job] = []
         self.dies_after_epoch: list[int] = []
         self.fails = False
+        self.fails_with = ""
         self.disk_is_full = False
         self.rejects: Callable[[Job], str | None] = lambda _: None
 
@@ -89,7 +90,7 @@ class FormulaPool:
             self._next(job)
 
     def _next(self, job: Job) -> None:
-        if self.fails:
+        if self.fails or (self.fails_with and self.fails_with in str(job.architecture)):
             self.queue.append(Failed(job.number, Failure("error", "no such luck")))
             return
         if self.disk_is_full:
@@ -244,6 +245,7 @@ class Bench:
         pool = FormulaPool(self.pool.workers)
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
         pool.fails, pool.rejects = self.pool.fails, self.pool.rejects
+        pool.fails_with = self.pool.fails_with
         self.pool = pool
         return pool
 

@@ -25,7 +25,7 @@ def import_modules() -> bool:
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AttentuneError(
                 f"{PLUGINS_VARIABLE} names the module {name!r}, which cannot be imported "
                 f"({type(error).__name__}: {error}). Its folder has to be on PYTHONPATH."

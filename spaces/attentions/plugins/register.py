@@ -158,7 +158,7 @@ def _entry_points() -> Mapping[str, metadata.EntryPoint]:
 def _import_class(point: metadata.EntryPoint) -> type:
     try:
         cls = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AttentuneError(
             f"the attention {point.name!r} of {_origin(point)} cannot be imported "
             f"({type(error).__name__}: {error}). Repair or uninstall the package."

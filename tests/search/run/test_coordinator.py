@@ -206,3 +206,19 @@ def test_a_stop_does_not_wait_for_a_worker_that_hangs_and_its_trial_can_be_resum
     bench.new_pool = new_pool
     bench.run("s", 8)
     assert states(bench) == ["complete"] * 8
+
+
+def test_a_trial_that_no_worker_takes_ends_the_run_and_is_resumed(bench, monkeypatch):
+    start = type(bench.pool).start
+
+    def refuse(pool, job):
+        if job.number == 2:
+            raise RuntimeError("no worker")
+        start(pool, job)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bench.pool), "start", refuse)
+        with pytest.raises(RuntimeError, match="no worker"):
+            bench.run("s", 6, bench.config())
+    bench.run("s", 6)
+    assert [state for *_, state, _ in bench.rows("s")] == ["complete"] * 6

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from attentune.errors import SpaceError
+from attentune.errors import AttentionError, SpaceError
+from attentune.runners.costs import CostModel
 from attentune.search.run.propose import Proposer
 from attentune.search.samplers.additive import ThompsonSampling
 from attentune.spaces.search_space.space import Space
@@ -110,3 +111,77 @@ def test_several_workers_never_run_one_architecture_with_one_seed_twice(bench):
     bench.run("s", 30, bench.config(space=TINY))
     pairs = [(job.architecture.key, job.seed) for job in bench.pool.started]
     assert len(set(pairs)) == len(pairs) == 30
+
+
+def break_attention(monkeypatch, *texts: str) -> None:
+    """Let the cost model raise for architectures with one of these texts."""
+    price = CostModel.price
+
+    def raising_price(self, architecture):
+        for text in texts:
+            if text in str(architecture):
+                raise AttentionError(f"{text} cannot be used: on a map of 1×1×1 it raises KeyError")
+        return price(self, architecture)
+
+    monkeypatch.setattr(CostModel, "price", raising_price)
+
+
+@pytest.mark.parametrize("sampler", ["additive", "tpe", "random"])
+def test_an_attention_that_raises_costs_its_architectures_and_no_trial(bench, monkeypatch, sampler):
+    """Half of the space cannot be used."""
+    break_attention(monkeypatch, "+cbam", "@s2.")
+    bench.run("s", 6, bench.config(sampler=sampler))
+    bench.run("s", 9)
+    rows = bench.rows("s")
+    assert [state for *_, state, _ in rows] == ["complete"] * 9
+    assert not [text for _, text, *_ in rows if "+cbam" in text or "@s2." in text]
+    rejections = bench.store.trials.read_rejections(bench.store.studies.get("s"))
+    assert {r.architecture for r in rejections} >= {BASELINES[3]}
+    assert all("cannot be used: on a map" in rejection.reason for rejection in rejections)
+
+
+def test_a_search_goes_on_where_attentions_raise_as_if_it_had_not_stopped(bench, monkeypatch):
+    break_attention(monkeypatch, "+eca@s1.")
+    bench.run("whole", 16, bench.config(sampler="tpe"))
+    bench.run("halves", 9, bench.config(sampler="tpe"))
+    bench.run("halves", 16)
+    assert bench.rows("halves") == bench.rows("whole")
+
+
+def test_a_grid_leaves_out_what_cannot_be_used(bench, monkeypatch):
+    break_attention(monkeypatch, "+se(r=4")
+    bench.run("s", 20, bench.config(space=TINY, sampler="grid"))
+    assert not [text for _, text, *_ in bench.rows("s") if "+se(r=4" in text]
+
+
+def test_a_space_in_which_all_but_the_bare_backbone_raises_ends_with_a_sentence(bench, monkeypatch):
+    """It is not trained again and again."""
+    break_attention(monkeypatch, "+se", "+eca")
+    for sampler in ("additive", "tpe", "grid"):
+        with pytest.raises(SpaceError, match="but the bare backbone"):
+            bench.run(sampler, 30, bench.config(space=TINY, sampler=sampler))
+        bare = [row for row in bench.rows(sampler) if row[1] == "test_resnet"]
+        assert len(bare) == 1
+
+
+def test_an_architecture_that_keeps_failing_is_not_proposed_for_ever(bench):
+    """Only those of the plan's trials fail that are needed to know it."""
+    bench.pool.fails_with = "+se"
+    bench.run("s", 40, bench.config(space=TINY))
+    failed = [(text, seed) for _, text, seed, state, _ in bench.rows("s") if state == "failed"]
+    searched = [text for text, _ in failed if text not in BASELINES]
+    assert searched
+    assert max(map(searched.count, searched)) <= 2
+    assert len(bench.rows("s")) == 40
+
+
+@pytest.mark.parametrize(
+    "sampler", ["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
+)
+@pytest.mark.parametrize("attentions", [("eca",), ("none", "eca")], ids=["one", "two"])
+def test_more_trials_than_architectures_repeat_them_with_other_seeds(bench, sampler, attentions):
+    space = Space.of(attentions=attentions, granularity="network")
+    bench.run("s", 16, bench.config(space=space, sampler=sampler))
+    pairs = [(text, seed) for _, text, seed, *_ in bench.rows("s")]
+    assert len(set(pairs)) == 16
+    assert max(seed for _, seed in pairs) >= 5
