@@ -109,12 +109,15 @@ class Aborted:
 class WorkerDied:
     """The worker's process ended in the middle of the trial.
 
-    `by_trial` says whether the trial may have caused it.
+    Attributes:
+        by_trial: whether the trial may have caused it.
+        out_of_memory: whether it was ended because the trial used more memory than it may.
     """
 
     number: int
     reason: str
     by_trial: bool = True
+    out_of_memory: bool = False
 
 
 Event = (

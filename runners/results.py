@@ -22,6 +22,8 @@ from .recipe import Recipe
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "model.safetensors"
 """Files that a worker writes to the folder of a trial: while it runs, and when it has finished."""
+RETRY_MICRO_BATCHES = 4
+"""Micro-batches per step of a trial for which memory has run out with whole batches."""
 IDENTITY_FORMAT = 1
 """Part of every identity. Raise it when trained weights change their meaning."""
 

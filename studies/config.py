@@ -164,7 +164,7 @@ class RunPlan(BaseModel):
 
     `budget` is wall time, `device_budget` the busy time of all devices together, and
     `trial_timeout` the time after which a single trial is ended, all in seconds.
-    `max_weights_size` is in MiB; see `weights_limit_mib`.
+    `trial_memory` and `max_weights_size` are in MiB; see `weights_limit_mib`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
@@ -178,6 +178,11 @@ class RunPlan(BaseModel):
     )
     trial_timeout: float | None = Field(
         None, gt=0, description="Maximum time for one trial, e.g. 30m."
+    )
+    trial_memory: float | None = Field(
+        None,
+        gt=0,
+        description="Maximum memory of one trial: of its worker, or on its GPU; e.g. 4GiB.",
     )
     workers: int | None = Field(
         None, ge=1, le=MAX_COUNT, description="Trials that run at the same time."

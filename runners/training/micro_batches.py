@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-RETRY_MICRO_BATCHES = 4
-"""Micro-batches per step after memory has run out with whole batches."""
 MIN_MICRO_BATCH_IMAGES = 2
 """Batch normalisation of 1×1 maps needs two images."""
 

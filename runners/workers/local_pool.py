@@ -18,6 +18,7 @@ from typing import Any
 from ..events import END_OF_TRIAL, Aborted, Decision, Event, WorkerDied
 from ..results import Job
 from .processes import (
+    EXIT_CODE_ABOVE_LIMIT,
     Process,
     await_end,
     describe_exit,
@@ -118,6 +119,9 @@ class LocalPool:
                 f"worker {worker.name} ended, because the process that starts workers was ended"
             )
             return [WorkerDied(number, reason, by_trial=False)]
+        if exit_code == EXIT_CODE_ABOVE_LIMIT:
+            reason = "the trial used more memory than --trial-memory allows"
+            return [WorkerDied(number, reason, out_of_memory=True)]
         reason = describe_exit(worker.name, exit_code)
         if exit_code == -getattr(signal, "SIGBUS", 0) != 0:
             # A file that is mapped into memory has lost its space, or was cut off.

@@ -45,6 +45,8 @@ END_SECONDS = 10.0
 """Time for a process to end after SIGKILL. One that waits for a broken device may never end."""
 EXIT_CODE_WITHOUT_SERVER = 255
 """What multiprocessing reports if the server, which knows the exit code of a process, has ended."""
+EXIT_CODE_ABOVE_LIMIT = 86
+"""How a worker ends that uses more memory than its trial may; see `memory_limit`."""
 
 _server_pid: int | None = None
 """The server that has forked the last process; None before the first one."""

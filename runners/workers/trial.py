@@ -14,9 +14,9 @@ from ...machine_faults import machine_fault
 from ...sanitize import clean_error, clean_text
 from ...spaces.networks.attention_checks import find_attention_at_fault
 from ..events import Aborted, Failed
-from ..results import Failure, Job
-from ..training.micro_batches import RETRY_MICRO_BATCHES
+from ..results import RETRY_MICRO_BATCHES, Failure, Job
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
+from .memory_limit import limit_memory
 from .process_state import refuse_changes
 from .recipe_evaluator import RecipeEvaluator
 from .trained_weights import read_result
@@ -59,7 +59,8 @@ def _try_trial(
 ) -> Failed | Aborted | None:
     """Run a trial; if it raises, return the event that ends it. Nothing keeps its memory then."""
     try:
-        _evaluate(Trial(job, send, device=device, worker=worker), evaluator)
+        with limit_memory(job.memory_limit_mib, device):
+            _evaluate(Trial(job, send, device=device, worker=worker), evaluator)
         return None
     except (Exception, SystemExit) as error:
         return describe_exception(job, error)

@@ -60,6 +60,7 @@ def search(
     "budget",
     "device_budget",
     "trial_timeout",
+    "trial_memory",
     "workers",
     "device",
     "keep_weights",

@@ -280,6 +280,7 @@ def configure_confirmation(
         "confirm",
         trials=trials,
         trial_timeout=run.plan.trial_timeout,
+        trial_memory=run.plan.trial_memory,
         workers=run.plan.workers if request.workers is None else request.workers,
         workers_per_gpu=run.plan.workers_per_gpu,
         pool=run.plan.pool,

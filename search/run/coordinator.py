@@ -31,7 +31,7 @@ from ...runners.events import (
     Stopped,
     WorkerDied,
 )
-from ...runners.results import EpochReport, Failure, Job
+from ...runners.results import RETRY_MICRO_BATCHES, EpochReport, Failure, Job
 from ...runners.workers.pool import Pool
 from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
@@ -83,6 +83,7 @@ class Coordinator:
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.lost_workers: Counter[int] = Counter()
+        self.out_of_memory: set[int] = set()
         self.done = len(self.earlier) - len(self.waiting)
         self.failures = FailureCounter(
             self.record.name, trial_source.verb, self.done, self.plan.trials
@@ -228,6 +229,8 @@ class Coordinator:
             reference_latency_ms=self.config.reference_latency_ms,
             test=proposal.role == CONFIRM,
             data_key=self.data_key,
+            micro_batches=RETRY_MICRO_BATCHES if proposal.number in self.out_of_memory else 1,
+            memory_limit_mib=self.plan.trial_memory,
         )
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
@@ -329,14 +332,25 @@ class Coordinator:
         self._end(trial)
 
     def _handle_lost_worker(self, trial: RunningTrial, event: WorkerDied) -> None:
-        """Let another worker resume the trial, unless it has lost too many."""
-        self.lost_workers[trial.number] += event.by_trial
-        if self.lost_workers[trial.number] < MAX_LOST_WORKERS:
-            self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
+        """Let another worker resume the trial, unless it has lost too many.
+
+        A trial above its limit of memory is resumed once, with micro-batches.
+        """
+        number, failure = trial.number, None
+        if not event.out_of_memory:
+            self.lost_workers[number] += event.by_trial
+            if self.lost_workers[number] >= MAX_LOST_WORKERS:
+                message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
+                failure = Failure("worker_died", message)
+        elif number in self.out_of_memory:
+            message = f"{event.reason} (also with {RETRY_MICRO_BATCHES} micro-batches per step)"
+            failure = Failure("out_of_memory", message)
+        self.out_of_memory |= {number} if event.out_of_memory else set()
+        if failure is None:
+            self.waiting.insert(0, self.store.trials.get(self.record, number))
             self._leave(trial, event.reason)
         else:
-            message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
-            self.store.trials.fail(self.record, trial.number, Failure("worker_died", message))
+            self.store.trials.fail(self.record, number, failure)
             self._end(trial)
 
     def _end(self, trial: RunningTrial) -> None:

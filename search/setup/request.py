@@ -79,7 +79,7 @@ LEFT_OPEN: dict[str, LeftOpen] = {
 _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
 """Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
-_SIZES = {"max_weights_size"}
+_SIZES = {"max_weights_size", "trial_memory"}
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -68,6 +69,7 @@ class FormulaPool:
         self.fails = False
         self.fails_with = ""
         self.disk_is_full = False
+        self.most_images: float = math.inf
         self.rejects: Callable[[Job], str | None] = lambda _: None
 
     @property
@@ -92,6 +94,10 @@ class FormulaPool:
     def _next(self, job: Job) -> None:
         if self.fails or (self.fails_with and self.fails_with in str(job.architecture)):
             self.queue.append(Failed(job.number, Failure("error", "no such luck")))
+            return
+        if job.recipe.batch_size / job.micro_batches > self.most_images:
+            reason = "the trial used more memory than --trial-memory allows"
+            self.queue.append(WorkerDied(job.number, reason, out_of_memory=True))
             return
         if self.disk_is_full:
             self.queue.append(Aborted(job.number, "No space left on device: /data"))
@@ -246,6 +252,7 @@ class Bench:
         pool.epochs, pool.dies_after_epoch = self.pool.epochs, self.pool.dies_after_epoch
         pool.fails, pool.rejects = self.pool.fails, self.pool.rejects
         pool.fails_with = self.pool.fails_with
+        pool.most_images = self.pool.most_images
         self.pool = pool
         return pool
 

@@ -222,3 +222,17 @@ def test_a_trial_that_no_worker_takes_ends_the_run_and_is_resumed(bench, monkeyp
             bench.run("s", 6, bench.config())
     bench.run("s", 6)
     assert [state for *_, state, _ in bench.rows("s")] == ["complete"] * 6
+
+
+@pytest.mark.parametrize(("most_images", "state"), [(32, "complete"), (31, "failed")])
+def test_a_trial_above_its_memory_is_tried_once_more_with_micro_batches(bench, most_images, state):
+    bench.run("s", 5, bench.config(sampler="random", recipe={"batch_size": 128}))
+    bench.pool.most_images = most_images
+    bench.run("s", 6, trial_memory=4096.0)
+    assert states(bench) == ["complete"] * 5 + [state]
+    jobs = [(job.number, job.micro_batches, job.memory_limit_mib) for job in bench.pool.started]
+    assert jobs == [(5, 1, 4096.0), (5, 4, 4096.0)]
+    failure = bench.store.trials.get("s", 5).failure
+    if failure is not None:
+        assert failure.kind == "out_of_memory"
+        assert failure.message.endswith("(also with 4 micro-batches per step)")
