@@ -161,6 +161,7 @@ def test_a_confirmation_that_is_killed_is_the_confirmation_of_one_run(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("config", STUDIES, indirect=True)
 def test_a_kill_before_any_single_write_changes_nothing(
     bench, process: Process, config: Any
