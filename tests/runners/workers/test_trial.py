@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import torch
 from attentune.errors import ArchitectureError, TrialError
-from attentune.runners.workers.trial import classify_failure
+from attentune.runners.events import Decision, EpochDone, Failed
+from attentune.runners.results import Job
+from attentune.runners.workers.trial import classify_failure, run_trial
+from attentune.spaces.architecture import parse
+from attentune.spaces.attentions.plugins import register as registration
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,69 @@ def test_an_exception_with_a_hostile_message_is_recorded():
     kind, message = classify_failure(ValueError("x" * 10**7))
     assert kind == "error"
     assert len(message) < 5_000
+
+
+class Wave(torch.nn.Module):
+    """Does `act` in training."""
+
+    act = staticmethod(lambda x: x)
+
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x):
+        y = x * self.scale
+        return Wave.act(y) if self.training else y
+
+
+def leave(_):
+    raise SystemExit(3)
+
+
+def fill_the_disk(_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def patch_relu(x):
+    torch.nn.functional.relu = torch.nn.functional.leaky_relu
+    return x
+
+
+LABEL = "wave at s2b1.identity"
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda x: x[5:9, 99], f"{LABEL} raises IndexError: index 99 is out of bounds"),
+        (leave, f"{LABEL} raises SystemExit: 3"),
+        (fill_the_disk, f"{LABEL} raises OSError: [Errno 28] No space left on device"),
+        (lambda x: x.mean(0, keepdim=True), f"{LABEL} changes the shape: (64, 48"),
+        (patch_relu, "the attention wave changes torch.nn.functional.relu"),
+    ],
+    ids=["raises", "exits", "full disk", "shrinks", "patches"],
+)
+def test_what_an_attention_does_in_a_later_epoch_is_its_fault(
+    tiny_recipe, tmp_path, monkeypatch, act, message
+):
+    monkeypatch.setattr(registration, "_registered", {})
+    registration._resolve.cache_clear()
+    registration.register_attention("wave")(Wave)
+    monkeypatch.setattr(Wave, "act", staticmethod(lambda x: x))
+    events = []
+
+    def send(event):
+        events.append(event)
+        if isinstance(event, EpochDone):
+            monkeypatch.setattr(Wave, "act", staticmethod(act))
+        return Decision.GO_ON
+
+    architecture = parse("test_resnet+wave@s2.identity")
+    relu = torch.nn.functional.relu
+    run_trial(Job(0, architecture, tiny_recipe, 0, tmp_path), send, device=torch.device("cpu"))
+    registration._resolve.cache_clear()
+    assert isinstance(events[-1], Failed)
+    assert events[-1].failure.kind == "invalid"
+    assert events[-1].failure.message.startswith(message)
+    assert torch.nn.functional.relu is relu
