@@ -20,6 +20,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -78,10 +79,14 @@ class Trial:
         self, job: Job, send: SendEvent, *, device: torch.device, worker: str = "here"
     ) -> None:
         self.job, self.device = job, device
+        self._new_job = job
         self._send, self._worker = send, worker
         self._began = time.perf_counter()
         self._checkpoints = TrialCheckpoints(job)
         earlier = self._checkpoints.read()
+        if earlier and earlier.micro_batches > job.micro_batches:
+            # A trial that has run out of memory goes on as it was trained since then.
+            self.job = replace(job, micro_batches=earlier.micro_batches)
         self._resumed = earlier is not None
         self._earlier_seconds = earlier.seconds if earlier else 0.0
         self._device_seconds = earlier.device_seconds if earlier else 0.0
@@ -195,7 +200,7 @@ class Trial:
             reason: why the checkpoint cannot be used.
         """
         self._checkpoints.refuse(reason)
-        self._resumed, self.last_report = False, NO_EPOCH
+        self.job, self._resumed, self.last_report = self._new_job, False, NO_EPOCH
         self._earlier_seconds = self._device_seconds = 0.0
         self._decision = Decision.GO_ON
         self.start()
@@ -233,7 +238,9 @@ class Trial:
         self._send(Stopped(self.job.number, *spent, self._describe_environment()))
 
     def _write_checkpoint(self, writer: CheckpointWriter) -> None:
-        progress = Progress(self.last_report, self.seconds, self._device_seconds)
+        progress = Progress(
+            self.last_report, self.seconds, self._device_seconds, self.job.micro_batches
+        )
         self._checkpoints.write(writer, progress)
 
     def _describe_environment(self) -> dict[str, str]:

@@ -69,6 +69,7 @@ class _Progress(_Owner):
     report: _Report
     seconds: Seconds
     device_seconds: Seconds
+    micro_batches: int = Field(ge=1)
 
 
 class _FinishedTrial(_Owner):
@@ -78,11 +79,12 @@ class _FinishedTrial(_Owner):
 
 @dataclass(frozen=True)
 class Progress:
-    """The last epoch of a trial, and the seconds spent over all its runs."""
+    """The last epoch of a trial, the seconds spent over all its runs, and `Job.micro_batches`."""
 
     report: EpochReport
     seconds: float
     device_seconds: float
+    micro_batches: int = 1
 
     def to_json(self, job: Job) -> dict[str, Any]:
         """What the checkpoint of `job` records; `read_progress` is the inverse."""
@@ -117,7 +119,7 @@ def read_progress(facts: Mapping[str, Any], job: Job) -> Progress:
     if progress.report.epoch >= job.recipe.epochs:
         raise DamagedFileError("the checkpoint is of an epoch after which none is written.")
     report = EpochReport(**progress.report.model_dump())
-    return Progress(report, progress.seconds, progress.device_seconds)
+    return Progress(report, progress.seconds, progress.device_seconds, progress.micro_batches)
 
 
 def read_finished(facts: object, job: Job) -> FinishedTrial:

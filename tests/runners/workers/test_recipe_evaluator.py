@@ -9,7 +9,7 @@ import torch
 from attentune.errors import AttentuneError
 from attentune.runners.costs import count_costs
 from attentune.runners.data import load_data
-from attentune.runners.events import Decision, Failed, Finished
+from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.results import Costs
 from attentune.runners.workers import recipe_evaluator
 from attentune.runners.workers.recipe_evaluator import describe_kernels, measure_costs
@@ -114,6 +114,22 @@ def test_a_trial_that_runs_out_of_memory_is_trained_with_micro_batches_and_says_
     assert finished.result.accuracy == pytest.approx(plain.result.accuracy, abs=0.3)
     momenta = {module.momentum for module in network_modules(job) if hasattr(module, "momentum")}
     assert momenta == {0.1}  # The worker's backbone trains other trials afterwards.
+
+
+def test_a_paused_trial_goes_on_with_the_micro_batches_that_it_was_trained_with(
+    job, limit_images, monkeypatch
+):
+    def pause(event):
+        is_first = isinstance(event, EpochDone) and event.report.epoch == 1
+        return Decision.PAUSE if is_first else Decision.GO_ON
+
+    limit_images(16)
+    whole = run(replace(job, folder=job.folder.with_name("whole")))
+    run_trial(job, pause, device=CPU)
+    monkeypatch.undo()  # Meanwhile there is enough memory.
+    finished = run(job)
+    assert finished.result.environment["micro-batches"] == "4"
+    assert finished.result.accuracy == whole.result.accuracy
 
 
 def test_a_trial_that_runs_out_of_memory_with_micro_batches_too_fails_as_that(job, limit_images):
