@@ -1,0 +1,76 @@
+"""Processes that are forked from a server: signals to all of them, and a server that ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from attentune.runners.events import Finished, Started, WorkerDied
+from attentune.runners.workers.local_pool import LocalPool
+
+
+@pytest.fixture(scope="module")
+def pool(cache):
+    del cache
+    pool = LocalPool(["cpu"])
+    yield pool
+    pool.close()
+
+
+def worker_process():
+    """The process that trains: the newest that was forked off the server of workers, or spawned."""
+    me = psutil.Process()
+    begun = {child: " ".join(child.cmdline()) for child in me.children(recursive=True)}
+    workers = [
+        child
+        for child, words in begun.items()
+        if "spawn_main" in words or ("forkserver" in words and child.ppid() != me.pid)
+    ]
+    return max(workers, key=lambda child: child.create_time())
+
+
+def test_signals_to_all_processes_leave_workers_and_their_server_alone(pool, job, follow):
+    pool.start(job)
+    for process in psutil.Process().children(recursive=True):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process.send_signal(number)
+    assert isinstance(follow(pool)[-1], Finished)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_workers_get_a_new_server_if_theirs_ends_and_a_stopped_one_continues(
+    pool, job, follow, number
+):
+    pool.start(job)
+    assert isinstance(pool.events(60.0)[0], Started)
+    server = psutil.Process(worker_process().ppid())
+    worker = worker_process()
+    server.send_signal(number)
+    worker.send_signal(signal.SIGKILL)
+    died = follow(pool)[-1]
+    assert isinstance(died, WorkerDied)
+    assert died.by_trial == (number == signal.SIGSTOP)
+    pool.start(job)
+    assert isinstance(follow(pool)[-1], Finished)
+
+
+def test_an_interrupt_while_workers_warm_up_ends_nothing(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import psutil, signal\n"
+        "from attentune.runners.workers.local_pool import LocalPool\n"
+        "from attentune.runners.workers.processes import warm_up\n"
+        "if __name__ == '__main__':\n"
+        "    warm_up()\n"
+        "    for child in psutil.Process().children():\n"
+        "        child.send_signal(signal.SIGINT)\n"
+        "    pool = LocalPool(['cpu'])\n"
+        "    print(pool.idle, pool.events(1.0))\n"
+        "    pool.close()\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("1 []\n", "", 0)
