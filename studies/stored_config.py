@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StudyError
 from ..runners.recipe import Recipe
+from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .config import RunPlan, StudyConfig
 
-Model = TypeVar("Model", bound=BaseModel)
+MAX_STAGES = 1000
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -90,34 +92,34 @@ class StoredConfig:
         stored = self.json.get("confirm")
         if stored is None:
             return None
-        try:
-            return ConfirmPlan(**{**stored, "architectures": tuple(stored["architectures"])})
-        except (KeyError, TypeError):
-            raise self._unreadable() from None
+        return self._parse(ConfirmPlan, stored)
 
     @property
     def stages(self) -> int | None:
         """The number of stages of the backbone."""
         stages = self._study_field("stages")
-        return stages if isinstance(stages, int) else None
+        return stages if isinstance(stages, int) and 0 < stages < MAX_STAGES else None
 
     @property
     def attentions(self) -> tuple[str, ...]:
         """The names in the study's space, `none` among them, whether they are installed or not."""
         space = self._study_field("space")
         names = space.get("attentions") if isinstance(space, Mapping) else None
-        return tuple(names) if isinstance(names, list | tuple) else ()
+        names = names if isinstance(names, list | tuple) else ()
+        return tuple(clean_text(name, one_line=True) for name in names if isinstance(name, str))
 
     @property
     def plugins(self) -> Mapping[str, str]:
         """Where the user's own attentions came from, by name."""
         plugins = self.json.get("plugins")
-        return plugins if isinstance(plugins, Mapping) else {}
+        origins = plugins if isinstance(plugins, Mapping) else {}
+        return {name: clean_text(text) for name, text in origins.items() if isinstance(text, str)}
 
     @property
     def command(self) -> str | None:
         """The command line that created the study."""
-        return self.json.get("command")
+        command = self.json.get("command")
+        return clean_text(command, MAX_COMMAND_LENGTH) if isinstance(command, str) else None
 
     def _study_field(self, name: str) -> Any:
         study = self.json.get("study")
@@ -125,8 +127,8 @@ class StoredConfig:
 
     def _parse(self, model: type[Model], stored: Any) -> Model:
         try:
-            return model.model_validate(stored)
-        except ValidationError:
+            return TypeAdapter(model).validate_python(stored)
+        except (ValidationError, RecursionError):
             raise self._unreadable() from None
 
     def _unreadable(self) -> StudyError:

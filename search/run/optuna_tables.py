@@ -23,7 +23,8 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from ...errors import StoreError, StudyError
+from ...errors import AttentuneError, StoreError, StudyError
+from ...sanitize import clean_error
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
 from ...studies.records import StudyRecord
@@ -33,6 +34,8 @@ MARK = "attentune"
 TRIAL_ATTRIBUTES = {"architecture", "key", "seed", "role"}
 """User attributes that every trial of a study of attentune has had since the first release."""
 _MAX_ATTEMPTS = 5
+_DAMAGED = (LookupError, ValueError, TypeError, AssertionError, RecursionError)
+"""What Optuna raises for values in its tables that it did not write."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logger = logging.getLogger(__name__)
@@ -61,8 +64,19 @@ class OptunaTables:
                 yield self._storage
             except optuna.exceptions.StorageInternalError as error:
                 raise error.__cause__ or error from None
+            except AttentuneError:
+                raise
+            except _DAMAGED as error:
+                raise _damaged_tables(self._store, error) from error
             finally:
                 self._storage.remove_session()
+
+
+def _damaged_tables(store: Store, error: Exception) -> StoreError:
+    return StoreError(
+        f"Optuna's tables in {store.name} are damaged, or were changed by another program "
+        f"({clean_error(error)}). Restore a copy of the database."
+    )
 
 
 def _make_storage(store: Store) -> RDBStorage:
@@ -86,8 +100,9 @@ def _open_storage(url: str, arguments: dict[str, Any]) -> RDBStorage:
         storage = RDBStorage(url, engine_kwargs=arguments)
     except optuna.exceptions.StorageInternalError as error:
         raise error.__cause__ or error from None
-    except RuntimeError as error:
-        raise StudyError(f"Optuna's tables in the database cannot be used: {error}") from None
+    except (RuntimeError, *_DAMAGED) as error:
+        reason = clean_error(error)
+        raise StudyError(f"Optuna's tables in the database cannot be used: {reason}") from None
     storage.remove_session()
     storage.engine.dispose()
     return storage

@@ -21,7 +21,13 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    MultipleResultsFound,
+    NoResultFound,
+    PendingRollbackError,
+)
 
 from ...errors import StoreError, StudyError
 from .column_types import DamagedValueError
@@ -153,7 +159,7 @@ class Database:
         """Raise a StoreError in place of an error of the driver, a TransientError if it is one."""
         try:
             yield
-        except DamagedValueError as error:
+        except (DamagedValueError, NoResultFound, MultipleResultsFound) as error:
             raise StoreError(
                 f"{self.shown} is damaged, or was changed by another program: {error}. Restore a "
                 "copy of it."

@@ -110,7 +110,7 @@ class StudyRepository:
             row = connection.execute(select(*_COLUMNS).where(StudyRow.name == name)).first()
             if row is not None:
                 return _record(row)
-            names = connection.execute(select(StudyRow.name)).scalars().all()
+            names = list(filter(None, connection.execute(select(StudyRow.name)).scalars()))
         if not names:
             raise StudyError(
                 f"{self._database.shown} holds no studies yet; start one with "
@@ -176,7 +176,7 @@ class StudyRepository:
         """Wall time spent on a study so far, over all resumes."""
         query = select(StudyRow.spent_seconds).where(StudyRow.id == self.record_of(study).id)
         with self._database.begin("read") as connection:
-            return float(connection.execute(query).scalar_one())
+            return float(connection.execute(query).scalar_one() or 0.0)
 
     def set_spent_seconds(self, study: Study, seconds: float) -> None:
         """Record how much wall time a study has taken so far, over all resumes."""
