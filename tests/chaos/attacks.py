@@ -39,6 +39,7 @@ ATTACKS: tuple[Attack, ...] = (
         "SIGKILL of the coordinator or its worker before and after each of its writes",
         kills.kill_at_crash_points,
         weight=4.0,
+        short=2,
     ),
     Attack(
         "real-processes",
@@ -51,6 +52,7 @@ ATTACKS: tuple[Attack, ...] = (
         "SIGINT and SIGTERM, one to three times, to a process or its group",
         signals.send_signals,
         weight=2.0,
+        short=1,
     ),
     Attack(
         "interrupted-tuning",
@@ -100,7 +102,7 @@ ATTACKS: tuple[Attack, ...] = (
         copies.copy_databases,
         weight=1.0,
     ),
-    Attack("soak", "a study of 2,000 trials", soak.soak, weight=3.0),
+    Attack("soak", "a study of 2,000 trials", soak.soak, weight=6.0),
     Attack(
         "damaged-checkpoint",
         "the checkpoint of a killed trial is damaged or forged",
@@ -136,6 +138,7 @@ ATTACKS: tuple[Attack, ...] = (
         "architecture texts that keep a parser busy",
         inputs.hand_in_architectures,
         weight=0.3,
+        short=20,
     ),
     Attack(
         "hostile-data",
@@ -148,6 +151,7 @@ ATTACKS: tuple[Attack, ...] = (
         "configurations with wrong types, encodings and damaged bytes",
         inputs.hand_in_toml,
         weight=0.5,
+        short=200,
     ),
     Attack("hostile-request", "requests to the dashboard", pages.request_pages, weight=1.0),
     Attack(

@@ -25,7 +25,8 @@ from .small_study import SETTINGS, STUDY
 
 SECONDS_TO_REPLY = 10.0
 """Input that is refused is refused in this time, on a busy machine."""
-MAX_MESSAGE_CHARACTERS = 5000
+MAX_MESSAGE_CHARACTERS = 25_000
+"""The library may repeat an architecture text, which is limited; the command line shortens it."""
 PACKINGS = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
 
 WORDS_WITH_TEXT: dict[str, Callable[[str], tuple[str, ...]]] = {
