@@ -8,6 +8,7 @@ more of them do nothing while that exception is on its way, so that nothing is l
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -51,6 +52,14 @@ def handle_interrupts() -> None:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, raise_interrupt)
     sys.unraisablehook = _repeat_lost_interrupt
+    atexit.register(_ignore_interrupts)  # The first one that is registered is called last.
+
+
+def _ignore_interrupts() -> None:
+    """Ignore interrupts, for the moment in which Python removes handlers and still runs."""
+    for number in SIGNALS:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def end_on_interrupt(code: int) -> None:

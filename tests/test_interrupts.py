@@ -160,7 +160,14 @@ def test_an_interrupt_that_python_drops_is_raised_again(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
-def test_what_is_printed_is_kept_if_a_finished_command_is_interrupted(tmp_path):
+@pytest.mark.parametrize(
+    "when",
+    [
+        "atexit.register(signal.raise_signal, signal.SIGINT)",
+        "__main__.last = type('', (), {'__del__': lambda _, end=signal.raise_signal: end(15)})()",
+    ],
+)
+def test_what_is_printed_is_kept_if_a_finished_command_is_interrupted(when, tmp_path):
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -171,7 +178,7 @@ def test_what_is_printed_is_kept_if_a_finished_command_is_interrupted(tmp_path):
         "    sys.exit(0)\n"
         "cli.main = work\n"
         "import atexit\n"
-        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        f"{when}\n"
         "__main__.main()\n"
     )
     done = subprocess.run(
