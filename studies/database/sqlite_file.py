@@ -16,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from sqlalchemy import URL, Connection, QueuePool, create_engine, event
 
@@ -89,6 +90,8 @@ class SqliteFile:
         self.name, self.shown, self.artifacts_parent = path.name, str(path), path.parent
         self._identity: tuple[int, int] | None = None
         self._open_connections: WeakSet[sqlite3.Connection] = WeakSet()
+        # Called at the latest when Python ends, for what an interrupt kept from being closed.
+        finalize(self, _close_all, self._open_connections)
         self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
         event.listen(self.engine, "begin", _begin)
 
@@ -210,9 +213,7 @@ class SqliteFile:
         SQLite removes its journal only when the last connection of all processes is closed.
         """
         self.engine.dispose()
-        for connection in list(self._open_connections):
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+        _close_all(self._open_connections)
 
     def _leave_moved_file(self) -> None:
         """Complete a file that was moved, and empty the journal that it has left behind.
@@ -256,6 +257,12 @@ class SqliteFile:
                 f"first ({error}); nothing was changed."
             ) from error
         return copy
+
+
+def _close_all(connections: Iterable[sqlite3.Connection]) -> None:
+    for connection in list(connections):
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
 
 
 def _empty_journal(connection: sqlite3.Connection) -> None:

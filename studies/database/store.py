@@ -75,8 +75,12 @@ class Store:
             StoreError: the database cannot be opened; it says why, and what to do.
         """
         store = cls(Database.open(target, create=create, read_only=read_only))
-        if not read_only:
-            store.artifact_folders.finish_removals(store.studies.read_all)
+        try:
+            if not read_only:
+                store.artifact_folders.finish_removals(store.studies.read_all)
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def close(self) -> None:

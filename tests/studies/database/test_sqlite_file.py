@@ -82,6 +82,22 @@ def test_the_file_is_complete_while_a_reader_has_it_open(tmp_path: Path) -> None
     assert names_in(tmp_path) == {"x.db"}
 
 
+FORGOTTEN = """
+import sys
+from attentune.studies.database.store import Store
+store = Store.open(sys.argv[1], create=True)
+store.studies.create("first", backbone="r", objectives=("accuracy",), config={}, seed=0)
+sys.exit(130)
+"""
+
+
+def test_a_database_that_nobody_closed_is_one_file_when_python_ends(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORGOTTEN, str(tmp_path / "x.db")], check=False)
+    assert ended.returncode == 130
+    assert names_in(tmp_path) == {"x.db"}
+    assert read_names(tmp_path / "x.db") == ["first"]
+
+
 KILLED = """
 import os, signal, sys
 from attentune.studies.database.store import Store
