@@ -6,6 +6,7 @@ here what one costs at a site, and gets an answer or an AttentionError in any ca
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -92,6 +93,8 @@ class PluginChecker:
         if self._pipe is not None and self._process is not None and self._process.is_alive():
             return self._pipe
         self.close()
+        # Python waits for processes at exit, and this one ignores requests to end, as workers do.
+        atexit.register(self.close)
         self._pipe, other_end = multiprocessing.Pipe()
         self._process = start_process(_answer_checks, other_end, name="plug-in check")
         other_end.close()
@@ -104,6 +107,7 @@ class PluginChecker:
 
     def close(self) -> None:
         """End the process, and what an attention has started in it."""
+        atexit.unregister(self.close)
         if self._process is not None and self._process.pid is not None:
             with contextlib.suppress(OSError, AttributeError):
                 os.killpg(self._process.pid, signal.SIGKILL)

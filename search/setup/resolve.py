@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from ...errors import SpaceError
 from ...files import find_path
-from ...runners.costs import CostModel, measure_reference_latency
+from ...runners.costs import (
+    CostModel,
+    count_training_memory_mib,
+    measure_reference_latency,
+)
 from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
 from ...runners.plugin_checks.checker import plugin_checker
@@ -70,6 +74,7 @@ def resolve_request(
     sampler = _resolve_sampler(request, bare.architectures)
     _check_limits(request, bare.costs)
     check_space(bare.space, bare.model, request.limits)
+    _check_memory(request, recipe, bare)
     latency = _measure_latency(request, recipe, bare, device)
     recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
     recipe, attempts = autotune_learning_rate(request, recipe, device)
@@ -190,6 +195,14 @@ def _check_limits(request: SearchRequest, bare: Costs) -> None:
             f"the bare {request.backbone} already exceeds a limit: {exceeded}; raise the limit, or "
             "choose a smaller backbone"
         )
+
+
+def _check_memory(request: SearchRequest, recipe: Recipe, bare: _BareBackbone) -> None:
+    """Check that the bare backbone is within a limit on memory, before anything is trained."""
+    if "memory_mib" in request.limits:
+        backbone = Architecture(request.backbone)
+        memory = count_training_memory_mib(backbone, recipe, bare.num_classes)
+        _check_limits(request, replace(bare.costs, memory_mib=memory))
 
 
 def _measure_latency(

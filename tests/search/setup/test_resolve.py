@@ -120,3 +120,15 @@ def test_a_limit_that_the_bare_backbone_exceeds_is_refused():
         resolved(max_params="1k")
     with pytest.raises(SpaceError, match="latency_ms"):
         resolved(max_latency="1us")
+    with pytest.raises(SpaceError, match=r"already exceeds a limit: memory_mib is"):
+        resolved(max_memory="1MiB")
+
+
+def test_a_limit_that_only_the_bare_backbone_meets_is_refused_with_what_the_cheapest_needs(
+    monkeypatch,
+):
+    monkeypatch.setattr(resolve, "autotune_precision", lambda *_: pytest.fail("measured"))
+    words = r"no architecture of the space quick is within --max-params 373,660; the cheapest, "
+    words += r"test_resnet\+eca\(start=identity\)@s\d.residual, needs 373,661 parameters"
+    with pytest.raises(SpaceError, match=words):
+        resolved(max_params=373_660)
