@@ -51,11 +51,15 @@ FORBIDDEN = {
 """Words that mean nothing to a reader who knows the field, and what to say instead."""
 
 
+ERRORS_OF_LIBRARIES = ("NotFoundError", "ResultFound", "ResultsFound")
+"""The ends of names that Python and SQLAlchemy have chosen."""
+
+
 def identifiers(file: Path) -> Iterator[tuple[int, str]]:
     """(line, word) for each word of each identifier in a file."""
     source = file.read_text("utf-8")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        python_s_own = keyword.iskeyword(token.string) or token.string.endswith("NotFoundError")
+        python_s_own = keyword.iskeyword(token.string) or token.string.endswith(ERRORS_OF_LIBRARIES)
         if token.type == tokenize.NAME and not python_s_own:
             for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", token.string):
                 yield token.start[0], word.lower()
