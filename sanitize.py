@@ -27,6 +27,7 @@ _INVISIBLE = "\u2028\u2029\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 _UNSAFE = re.compile(
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}{_INVISIBLE}\ud800-\udfff]"  # All but \t and \n.
 )
+_PASSWORD = re.compile(r"(\b[\w+.-]{1,40}://[^\s:/@]{0,200}:)[^\s/]{1,500}@")
 _LINE_BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 
@@ -103,6 +104,15 @@ def _escape(match: re.Match[str]) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def hide_passwords(text: str) -> str:
+    """A text with `***` in place of the passwords in its URLs, for a report that others read.
+
+    >>> hide_passwords("--db postgresql://me:secret@host/studies")
+    '--db postgresql://me:***@host/studies'
+    """
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def quote_value(value: object, max_length: int = MAX_QUOTED_LENGTH) -> str:

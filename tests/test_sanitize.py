@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from attentune.sanitize import clean_error, clean_text, json_text
+from attentune.sanitize import clean_error, clean_text, hide_passwords, json_text, quote_value
 
 HOSTILE = {
     "a lone surrogate": ("caf\udce9", r"caf\xe9"),
@@ -86,3 +86,31 @@ def test_json_has_no_infinity():
         "c": "\x7f\x1b\ud800",
     }
     assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--db postgresql://me:se@cret@host:5432/x", "--db postgresql://me:***@host:5432/x"),
+        (
+            "a+b://:p@h/x c://h:5432/x",
+            "a+b://:***@h/x c://h:5432/x",
+        ),
+        ("attentune search a --db a.db", "attentune search a --db a.db"),
+    ],
+)
+def test_a_command_is_kept_without_passwords(text, expected):
+    assert hide_passwords(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("5Q", "'5Q'"),
+        (10**5000, "a number of thousands of digits"),
+        ("x" * 99, "'" + "x" * 59 + "…"),
+    ],
+    ids=["short", "number", "long"],
+)
+def test_a_value_is_repeated_in_a_sentence_without_its_rest(value, expected):
+    assert quote_value(value) == expected

@@ -24,7 +24,7 @@ from ...interrupts import defer_interrupts, stop_on_interrupt
 from ...runners.data import Progress
 from ...runners.workers.pool import make_pool
 from ...runners.workers.processes import warm_up
-from ...sanitize import MAX_COMMAND_LENGTH, clean_text
+from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ..pruning.base import Pruner
@@ -71,7 +71,8 @@ def create_study(
         from .optuna_tables import check_name_is_free
         from .study_setup import removed_if_refused, set_up, store_request
     check_name_is_free(store, name)
-    command = None if command is None else clean_text(command, MAX_COMMAND_LENGTH)
+    if command is not None:
+        command = hide_passwords(clean_text(command, MAX_COMMAND_LENGTH))
     record = store_request(store, name, request, command)
     with removed_if_refused(store, record):
         return set_up(store, record, progress)

@@ -14,6 +14,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from numbers import Real
 
 from ...errors import UsageError
 from ...sanitize import MAX_QUOTED_LENGTH, quote_value
@@ -106,8 +107,8 @@ def _split(text: str) -> list[tuple[float, str]]:
     return parts
 
 
-def _positive(number: float, text: object, example: str) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float):
+def _positive(number: object, text: object, example: str) -> float:
+    if isinstance(number, bool) or not isinstance(number, Real):
         raise _unreadable(text, example)
     try:
         value = float(number)

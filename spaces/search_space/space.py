@@ -10,7 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ...errors import ArchitectureError, SpaceError, did_you_mean
 from ...files import find_path
@@ -51,7 +58,7 @@ class Space(BaseModel):
     granularity: Literal["network", "stage", "block"] = "stage"
     stages: tuple[int, ...] = ()
     attentions: tuple[str, ...]
-    ratios: tuple[int, ...] = (4, 8, 16)
+    ratios: tuple[StrictInt, ...] = (4, 8, 16)
     positions: tuple[str, ...] = ("residual",)
     fallback_positions: tuple[str, ...] = ()
     shared: tuple[Literal["attention"], ...] = ()

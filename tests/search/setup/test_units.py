@@ -6,6 +6,7 @@ import math
 import re
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from attentune.errors import UsageError
 from attentune.search.setup import units
@@ -35,6 +36,7 @@ from hypothesis import strategies as st
         (units.parse_seconds, "1d2h3m4s", 93784),
         (units.parse_seconds, "1.5h", 5400),
         (units.parse_number, "3e-3", 0.003),
+        (units.parse_count, np.int64(5), 5),
     ],
 )
 def test_a_quantity_is_read_in_its_base_unit(read, text, number):
