@@ -55,3 +55,16 @@ def test_a_lower_accuracy_voids_the_comparison(ours, void):
     theirs = dict(zip("abc", (0.50, 0.60, 0.70), strict=True))
     comparison = compare(dict(zip("abc", ours, strict=True)), theirs)
     assert ("void" in comparison) == void
+
+
+def test_the_table_of_attacks_has_a_sum_and_the_measured_slopes():
+    row = {"attack": "kills", "title": "SIGKILL", "tried": 1200, "lost": 0, "wrong": 1}
+    slope = {"slope": 12.5, "low": 10.0, "high": 15.25, "limit": 64.0}
+    first = {**row, "unstated": 2, "facts": {}}
+    second = {**row, "attack": "soak", "unstated": 0, "facts": {"memory, bytes": slope}}
+    result = {"rows": [first, second], "seed": 7, "seconds": 1800.0}
+    lines = docs_tables.RENDER["chaos"](result)
+    assert "| `kills`: SIGKILL | 1,200 | 0 | 1 | 2 |" in lines
+    assert "| **all** | **2,400** | **0** | **2** | **2** |" in lines
+    assert "`soak`, memory, bytes: 12.5 (95 %: 10 to 15.2; at most 64)." in lines
+    assert lines[-1] == "Seed 7, 30 minutes."

@@ -46,7 +46,7 @@ def damage_results(run: AttackRun) -> None:
     """The weights of a trial whose result was not recorded yet are damaged; it is trained again."""
     points, reference = list_points(run.folder / "reference", PAUSED)
     finished = run.folder / "finished"
-    for point in points:
+    for point in [point for point in points if point.endswith("before a commit")]:
         shutil.rmtree(finished, ignore_errors=True)
         finished.mkdir()
         trap = Trap("kill", number=int(point.split()[1]))
