@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -71,7 +71,7 @@ def autotune_precision(
     question["variants"] = f"{requested_precision} {request.memory_format}"
     result = probes.get(question)
     origin = "known from an earlier probe"
-    if result is None:
+    if result is None or not _is_precision(result, variants):
         probe = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
         milliseconds = dict(probe.milliseconds)
         result = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
@@ -81,6 +81,12 @@ def autotune_precision(
         "computing in %s, %s; --precision and --memory-format override this", result["told"], origin
     )
     return recipe.model_copy(update={key: result[key] for key in ("precision", "channels_last")})
+
+
+def _is_precision(result: Mapping[str, Any], variants: Sequence[Variant]) -> bool:
+    """Whether a recorded result is one that a probe of these variants can have."""
+    chosen = (result.get("precision"), result.get("channels_last"))
+    return chosen in variants and isinstance(result.get("told"), str)
 
 
 def _variants(precision: Precision | str, memory_format: str) -> tuple[Variant, ...]:
@@ -160,10 +166,16 @@ def autotune_workers_per_gpu(
     first_gpu = f"cuda:{device.index or 0}"
     question = {**probe_key(request.backbone, recipe, device), "packing": recipe.precision}
     result = probes.get(question)
-    if result is None:
+    if result is None or not _is_worker_count(result):
         logger.info("measuring how many workers to run on each GPU")
         measured = measure_workers_per_gpu(request.backbone, recipe, first_gpu)
         result = {"workers": measured.workers, "told": str(measured)}
         probes.put(question, result)
     logger.info("%s; --workers-per-gpu overrides this", result["told"])
     return int(result["workers"])
+
+
+def _is_worker_count(result: Mapping[str, Any]) -> bool:
+    """Whether a recorded result is one that the measurement of workers can have."""
+    workers = result.get("workers")
+    return type(workers) is int and workers > 0 and isinstance(result.get("told"), str)

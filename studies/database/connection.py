@@ -24,8 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    MultipleResultsFound,
-    NoResultFound,
+    InvalidRequestError,
     PendingRollbackError,
 )
 
@@ -159,17 +158,17 @@ class Database:
         """Raise a StoreError in place of an error of the driver, a TransientError if it is one."""
         try:
             yield
-        except (DamagedValueError, NoResultFound, MultipleResultsFound) as error:
-            raise StoreError(
-                f"{self.shown} is damaged, or was changed by another program: {error}. Restore a "
-                "copy of it."
-            ) from error
         except DBAPIError as error:
             transient = isinstance(self.backend, PostgresqlServer) and is_transient(error)
             kind = TransientError if transient else StoreError
             raise kind(self._explain(error)) from error
         except PendingRollbackError as error:  # Optuna repeats a statement without its transaction.
             raise TransientError(f"{self.shown} has lost a connection.") from error
+        except (DamagedValueError, InvalidRequestError) as error:  # Also for a row that is missing.
+            raise StoreError(
+                f"{self.shown} is damaged, or was changed by another program: {error}. Restore a "
+                "copy of it."
+            ) from error
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[Connection]:

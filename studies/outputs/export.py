@@ -25,7 +25,7 @@ from ...runners.training.tensor_file import (
     write_tensors,
 )
 from ...runners.workers.trained_weights import TRIAL_KEY
-from ...sanitize import clean_error
+from ...sanitize import clean_error, json_text
 from ...spaces.architecture import parse
 from ...spaces.attentions.plugins.register import origins_of
 from ..analysis import analyse
@@ -95,7 +95,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     try:
         make_folder(draft)
         facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
-        (draft / ARCHITECTURE_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+        (draft / ARCHITECTURE_FILE).write_text(json_text(facts, indent=2) + "\n", "utf-8")
         (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
         _check_loads(record, trial, draft)
         replace_folder(draft, folder)

@@ -22,6 +22,7 @@ from plotly.utils import PlotlyJSONEncoder
 from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
+from ...sanitize import escape_unsafe, replace_non_finite
 from ..analysis.analyse import analyse, group_failures
 from ..analysis.confirmation import analyse_confirmation
 from ..analysis.findings import ArchitectureSummary, Findings
@@ -108,13 +109,19 @@ def render(store: Store, study: StudyRecord) -> str:
         rejections=store.trials.read_rejections(study),
         environment=_environment(store.trials.read_environments(study)),
         command=study.config.command,
-        config=json.dumps(study.config.json, indent=2, ensure_ascii=False, default=str),
+        config=_readable_json(study.config.json),
         version=__version__,
         written=datetime.now(UTC),
         plotly=Markup(without_addresses(get_plotlyjs())),
         plotly_config=_script_json(dict(PLOTLY_CONFIG)),
         plots=_script_json({figure.name: figure.plots for figure in figures}),
     )
+
+
+def _readable_json(value: Any) -> str:
+    """JSON to be read, in which letters of all languages stay as they are."""
+    plain = replace_non_finite(value)
+    return escape_unsafe(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
 
 
 @dataclass(frozen=True)

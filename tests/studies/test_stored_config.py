@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attentune.errors import StudyError
 from attentune.runners.recipe import Recipe
@@ -76,3 +78,48 @@ def test_the_recipe_is_read_though_an_attention_is_missing() -> None:
     assert config.recipe == RECIPE
     with pytest.raises(StudyError):
         _ = config.study
+
+
+ODD: tuple[Any, ...] = (None, 7, "x", [], {}, [1, None, {}], {"a": []}, float("inf"), True)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("key", ["study", "plan", "plugins", "command", "confirm"])
+def test_a_field_of_another_type_is_empty_or_refused_in_a_sentence(key: str, value: Any) -> None:
+    config = StoredConfig({key: value}, "mine", "0.1.0")
+    assert config.stages is None
+    assert config.attentions == ()
+    assert all(isinstance(text, str) for pair in config.plugins.items() for text in pair)
+    assert config.command is None or (key, config.command) == ("command", "x")
+    for name in ("study", "recipe"):
+        with pytest.raises(StudyError, match="cannot be read"):
+            getattr(config, name)
+    if key == "plan" and value == {}:
+        return
+    with pytest.raises(StudyError, match="cannot be read"):
+        _ = config.plan
+
+
+@pytest.mark.parametrize("value", ODD[1:], ids=repr)
+@pytest.mark.parametrize("key", ["architectures", "top", "seeds", "epochs", "searched_epochs"])
+def test_a_confirmation_of_odd_values_is_refused_in_a_sentence(key: str, value: Any) -> None:
+    plan = {"architectures": ["a"], "top": 1, "seeds": 2, "epochs": 3, "searched_epochs": 1}
+    config = StoredConfig({"confirm": {**plan, key: value}}, "mine", "0.1.0")
+    fits = value == [] if key == "architectures" else value in (7, True)
+    if fits:
+        assert config.confirmation is not None
+        return
+    with pytest.raises(StudyError, match="cannot be read"):
+        _ = config.confirmation
+
+
+def test_names_and_commands_of_older_versions_are_clean_when_they_are_read() -> None:
+    stored = {
+        "command": "attentune search \x1b[2J",
+        "plugins": {"wave": "\udce9"},
+        "study": {"space": {"attentions": ["a\nb", 7]}},
+    }
+    config = StoredConfig(stored)
+    assert config.command == r"attentune search \x1b[2J"
+    assert config.plugins == {"wave": r"\xe9"}
+    assert config.attentions == ("a b",)

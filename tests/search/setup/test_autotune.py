@@ -12,7 +12,7 @@ from attentune.runners.calibration.learning_rate import MAX_COST_TRIALS
 from attentune.runners.calibration.precision import PrecisionProbe
 from attentune.runners.calibration.workers_per_gpu import WorkersPerGPU
 from attentune.runners.recipe import Recipe
-from attentune.search.setup.autotune import autotune_workers_per_gpu
+from attentune.search.setup.autotune import autotune_precision, autotune_workers_per_gpu
 from attentune.search.setup.request import SearchRequest, read_request
 from attentune.search.setup.resolve import resolve_request
 from attentune.studies.database.store import Store
@@ -61,6 +61,29 @@ def test_a_probe_is_made_once_and_cached(store, probed, cache, caplog):
     assert len(probed) == 1
     resolve_request(request(lr=0.01, batch_size=32), store.probes)
     assert [batch for _, batch, _ in probed] == [64, 32]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"precision": 7}, {"precision": "float64"}, {"channels_last": "no"}, {"told": None}],
+)
+def test_a_recorded_probe_that_says_nothing_is_made_again(store, probed, changed):
+    class Probes:
+        recorded: dict | None = None
+
+        def get(self, _):
+            return self.recorded
+
+        def put(self, _, result):
+            self.recorded = dict(result)
+
+    probes, recipe = Probes(), Recipe.of(data="digits", image_size=16)
+    first = autotune_precision(request(lr=0.01), recipe, 10, CPU, probes)
+    assert autotune_precision(request(lr=0.01), recipe, 10, CPU, probes) == first
+    assert len(probed) == 1
+    probes.recorded = {**probes.recorded, **changed} if changed else {}
+    assert autotune_precision(request(lr=0.01), recipe, 10, CPU, probes) == first
+    assert len(probed) == 2
 
 
 @pytest.mark.parametrize(
