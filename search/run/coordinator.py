@@ -124,8 +124,8 @@ class Coordinator:
             self._notify(lambda callback: callback.on_study_start(self))
             self.files.clean_up()
             self._run()
-            self.files.on_study_end()
             with self._stopping_on_error():
+                self.files.on_study_end()
                 self._heartbeat(force=True)
             completed = not self.stopping
         except BaseException:
