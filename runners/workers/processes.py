@@ -26,6 +26,7 @@ from functools import lru_cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psutil
 
@@ -50,6 +51,8 @@ EXIT_CODE_ABOVE_LIMIT = 86
 
 _server_pid: int | None = None
 """The server that has forked the last process; None before the first one."""
+_server_pids: WeakKeyDictionary[Process, int] = WeakKeyDictionary()
+"""The server that has forked each process."""
 
 
 def start_process(
@@ -94,7 +97,7 @@ def _start(function: Callable[..., None], *arguments: Any, name: str, threads: i
         process.start()
     if _forks():
         with contextlib.suppress(psutil.Error):
-            _server_pid = psutil.Process(process.pid).ppid()
+            _server_pid = _server_pids[process] = psutil.Process(process.pid).ppid()
     return process
 
 
@@ -116,7 +119,8 @@ def await_end(process: Process) -> None:
 def lost_its_server(process: Process) -> bool:
     """Whether a process has ended because its server was killed."""
     # A server that ends closes its pipes first, and can still be found for a moment.
-    return process.exitcode == EXIT_CODE_WITHOUT_SERVER and has_ended(_server_pid)
+    server_pid = _server_pids.get(process)
+    return process.exitcode == EXIT_CODE_WITHOUT_SERVER and has_ended(server_pid)
 
 
 def describe_exit(name: str, code: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -74,3 +75,18 @@ def test_an_interrupt_while_workers_warm_up_ends_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("1 []\n", "", 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_every_worker_of_a_server_that_ends_is_known_to_be_blameless(job):
+    pool = LocalPool(["cpu", "cpu"])
+    try:
+        pool.start(job)
+        pool.start(replace(job, number=8, folder=job.folder.with_name("other")))
+        psutil.Process(worker_process().ppid()).kill()
+        died = []
+        while len(died) < 2:
+            died += [event for event in pool.events(10.0) if isinstance(event, WorkerDied)]
+        assert [event.by_trial for event in died] == [False, False]
+    finally:
+        pool.close()
