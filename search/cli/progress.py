@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ...sanitize import clean_text
 from ...studies.analysis.best import best_of_table
 from ...studies.analysis.findings import ArchitectureSummary
 from ...studies.analysis.trial_table import TrialTable
@@ -39,6 +40,9 @@ def decoding_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
             bars.update(task, completed=done, total=total, visible=True)
 
         yield update
+
+
+MAX_SHOWN_MESSAGE_LENGTH = 500
 
 
 class LiveDisplay(Callback):
@@ -146,7 +150,7 @@ class LiveDisplay(Callback):
         text.append(Text.from_markup(markup))
         text.append(self._trial_name(trial))
         if message:
-            text.append(f": {message}")
+            text.append(f": {clean_text(message, MAX_SHOWN_MESSAGE_LENGTH)}")
         self.console.print(text, soft_wrap=True)
 
     def _trial_name(self, trial: RunningTrial) -> str:
