@@ -145,8 +145,15 @@ class Real(CheckedType):
         self.expected = f"a number{limits}" + (f" to {high:g}" if math.isfinite(high) else "")
 
     def process_bind_param(self, value: float | None, _: Dialect) -> float | None:
-        """To the database, also from another type of number such as NumPy's."""
-        return None if value is None else float(value)
+        """To the database, also from another type of number such as NumPy's; NaN as NULL."""
+        number = None if value is None else float(value)
+        return None if number is None or math.isnan(number) else number
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """From the database: checked. PostgreSQL can hold NaN, SQLite stores it as NULL."""
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        return super().process_result_value(value, dialect)
 
     def check(self, value: Any) -> float:
         """The number itself."""
