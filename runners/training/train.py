@@ -226,20 +226,23 @@ class Training:
         recipe, total = self.recipe, self.steps * self.recipe.epochs
         batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch)
         self.model.train()
-        # A batch of this epoch is the first one, or the first after what the last epoch learned.
-        checks = {"once": True, "finite": epoch == 0}
-        with check_maps(self.model, **checks):  # It may run the step in order to capture it.
+        # The values of maps are checked for the first batch only, their shapes for every batch. In
+        # a captured step nothing is checked any more: its shapes cannot change.
+        first = epoch == 0
+        with check_maps(self.model, once=first, finite=first):  # Capturing a step runs it.
             step = self.step = self.step or self._choose_step(*batches.batch(0, self.batch_size))
         torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
         step.loss_sum.zero_()
-        for number in range(self.steps):
-            lr = learning_rate(recipe, epoch * self.steps + number, total)
-            self.optimizer.set_learning_rate(lr)
-            with check_maps(self.model, **checks) if number == 0 else nullcontext():
-                step(*batches.batch(number, self.batch_size))
-            if self.average:
-                self.average.update()
-            yield lr
+        with check_maps(self.model):
+            for number in range(self.steps):
+                lr = learning_rate(recipe, epoch * self.steps + number, total)
+                self.optimizer.set_learning_rate(lr)
+                first = epoch == number == 0
+                with check_maps(self.model, finite=True) if first else nullcontext():
+                    step(*batches.batch(number, self.batch_size))
+                if self.average:
+                    self.average.update()
+                yield lr
 
     def _choose_step(self, images: Tensor, targets: Tensor) -> TrainingStep:
         eager = EagerStep(
