@@ -133,7 +133,7 @@ class BigWhole(Whole):
 
 
 class Real(CheckedType):
-    """A number of double precision; without limits it may be infinite, as a loss may."""
+    """A number of double precision; without limits it may be infinite or NaN, as a loss may."""
 
     impl = Double
     cache_ok = True
@@ -157,10 +157,11 @@ class Real(CheckedType):
 
     def check(self, value: Any) -> float:
         """The number itself."""
-        if type(value) not in (float, int) or not self.low <= value <= self.high:
+        if type(value) not in (float, int):
+            raise TypeError("no number")
+        is_limited = math.isfinite(self.low)
+        if is_limited and not (math.isfinite(value) and self.low <= value <= self.high):
             raise ValueError("no such number")
-        if math.isfinite(self.low) and not math.isfinite(value):
-            raise ValueError("infinite")
         return float(value)
 
 
