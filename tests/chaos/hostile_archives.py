@@ -531,6 +531,8 @@ def mutated_archive(packing: str, random_numbers: random.Random) -> bytes:
     }
     content = bytearray(pack[packing]())
     for _ in range(random_numbers.randint(1, 8)):
+        if not content:
+            break
         position = random_numbers.randrange(len(content))
         match random_numbers.randrange(4):
             case 0:
