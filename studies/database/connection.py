@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -144,8 +144,10 @@ class Database:
             return
         if mode != "read":
             self.backend.check_present()
+        users = self.backend.users if isinstance(self.backend, SqliteFile) else None
         with (
             self.explained_errors(),
+            users.entered() if users is not None else nullcontext(),
             self._transaction(mode) as connection,
             self._current.whole(connection),
         ):

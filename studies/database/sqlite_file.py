@@ -16,7 +16,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -57,6 +59,52 @@ def sqlite_url(path: Path) -> URL:
         raise StoreError(f"{str(path)!r} cannot be the path of a database: {error}.") from None
 
 
+class Users:
+    """The threads that are in a transaction."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._threads: Counter[int] = Counter()
+        self._excluded = False
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Count this thread during a `with` block."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._excluded)
+            self._threads[thread] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._threads[thread] -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def excluded(self, seconds: float) -> Iterator[bool]:
+        """Let no other thread begin a transaction during a `with` block.
+
+        Args:
+            seconds: how long to wait for those that are in one.
+
+        Yields:
+            Whether no other thread is in a transaction.
+        """
+        own = threading.get_ident()
+
+        def alone() -> bool:
+            return not any(count for thread, count in self._threads.items() if thread != own)
+
+        with self._changed:
+            self._excluded = True
+            try:
+                yield self._changed.wait_for(alone, seconds)
+            finally:
+                self._excluded = False
+                self._changed.notify_all()
+
+
 class _OpenConnection(sqlite3.Connection):
     """A connection that can be referred to weakly."""
 
@@ -90,8 +138,9 @@ class SqliteFile:
         self.name, self.shown, self.artifacts_parent = path.name, str(path), path.parent
         self._identity: tuple[int, int] | None = None
         self._open_connections: WeakSet[sqlite3.Connection] = WeakSet()
+        self.users = Users()
         # Called at the latest when Python ends, for what an interrupt kept from being closed.
-        finalize(self, _close_all, self._open_connections)
+        finalize(self, _close_all, self._open_connections, self.users)
         self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
         event.listen(self.engine, "begin", _begin)
 
@@ -213,7 +262,7 @@ class SqliteFile:
         SQLite removes its journal only when the last connection of all processes is closed.
         """
         self.engine.dispose()
-        _close_all(self._open_connections)
+        _close_all(self._open_connections, self.users)
 
     def _leave_moved_file(self) -> None:
         """Complete a file that was moved, and empty the journal that it has left behind.
@@ -259,10 +308,12 @@ class SqliteFile:
         return copy
 
 
-def _close_all(connections: Iterable[sqlite3.Connection]) -> None:
-    for connection in list(connections):
-        with contextlib.suppress(sqlite3.Error):
-            connection.close()
+def _close_all(connections: Iterable[sqlite3.Connection], users: Users) -> None:
+    """Close connections, unless another thread is still using one: SQLite would crash."""
+    with users.excluded(CLOSING_BUSY_SECONDS) as alone:
+        for connection in list(connections) if alone else ():
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
 
 def _empty_journal(connection: sqlite3.Connection) -> None:

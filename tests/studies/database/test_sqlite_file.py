@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -247,3 +248,23 @@ def test_what_is_no_file_is_refused_in_a_sentence(
 def test_a_null_character_in_a_path_is_refused_in_a_sentence() -> None:
     with pytest.raises(StoreError, match="cannot be the path of a database"):
         Store.open("x\0.db", create=True)
+
+
+def test_a_database_can_be_closed_while_another_thread_uses_it(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "x.db", create=True) as store:
+        create(store)
+        ended = threading.Event()
+
+        def read() -> None:
+            while not ended.is_set():
+                store.studies.read_all()
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            store.close()
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert names_in(tmp_path) == {"x.db"}
