@@ -113,9 +113,8 @@ class PluginFactory:
                 try:  # The meta device takes no time and no memory for a large batch.
                     problem = problem or self._find_problem(module, large, training)
                 except AttentionError:  # It cannot do what depends on the values of tensors.
-                    problem = self._find_problem(
-                        module, torch.rand_like(large, device=device), training
-                    )
+                    real = torch.rand(large.shape, device=device)
+                    problem = self._find_problem(module, real, training)
                 if problem is not None:
                     raise AttentionError(f"{self._label} {problem}")
 

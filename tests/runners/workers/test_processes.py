@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -24,7 +25,10 @@ def pool(cache):
 def worker_process():
     """The process that trains: the newest that was forked off the server of workers, or spawned."""
     me = psutil.Process()
-    begun = {child: " ".join(child.cmdline()) for child in me.children(recursive=True)}
+    begun = {}
+    for child in me.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # One of an earlier test may have ended.
+            begun[child] = " ".join(child.cmdline())
     workers = [
         child
         for child, words in begun.items()
