@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from io import BufferedRandom, BufferedReader
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ...errors import DamagedFileError
@@ -38,12 +38,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         tensors: contiguous tensors on the CPU, by name.
         metadata: texts by name; `CHECKSUM_KEY` is added.
     """
-    save_file(dict(tensors), path, {**metadata, CHECKSUM_KEY: _BLANK_CHECKSUM})
-    with path.open("r+b") as file:
-        header = _read_header(file)
-        checksum = _compute_checksum(file, header)
-        file.seek(header.index(_checksum_entry(_BLANK_CHECKSUM)))
-        file.write(_checksum_entry(checksum))
+    # `save_file` would write to a temporary file of its own, which a killed process leaves and only
+    # the user may read.
+    content = memoryview(save(dict(tensors), {**metadata, CHECKSUM_KEY: _BLANK_CHECKSUM}))
+    header_bytes = _PREFIX_BYTES + int.from_bytes(content[:_PREFIX_BYTES], "little")
+    header, data = bytes(content[:header_bytes]), content[header_bytes:]
+    checksum = f"{zlib.crc32(data, zlib.crc32(header)):08x}"
+    with path.open("wb") as file:
+        file.write(header.replace(_checksum_entry(_BLANK_CHECKSUM), _checksum_entry(checksum), 1))
+        file.write(data)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -95,7 +98,7 @@ def _open(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
-def _read_header(file: BufferedReader | BufferedRandom) -> bytes:
+def _read_header(file: BufferedReader) -> bytes:
     """The length and the header of a safetensors file; `file` then stands before the tensors."""
     prefix = file.read(_PREFIX_BYTES)
     length = int.from_bytes(prefix, "little")
@@ -116,7 +119,7 @@ def _parse_metadata(path: Path, header: bytes) -> dict[str, str]:
         raise DamagedFileError(f"{path} is damaged: its header cannot be read.") from None
 
 
-def _compute_checksum(file: BufferedReader | BufferedRandom, header: bytes) -> str:
+def _compute_checksum(file: BufferedReader, header: bytes) -> str:
     """The checksum of `header` and the rest of a file, which stands after its header."""
     checksum = zlib.crc32(header)
     buffer = memoryview(bytearray(_CHUNK_BYTES))

@@ -74,9 +74,14 @@ class StudyFiles:
             folder.rmdir()  # If it is empty.
 
     def on_trial_end(self, trial: TrialRecord) -> None:
-        """Delete the checkpoint of a trial whose end is recorded, and weights as planned."""
+        """Delete the checkpoint of a trial whose end is recorded, and weights as planned.
+
+        Drafts are those of workers that were killed while they wrote.
+        """
         folder = self._run.store.trial_folder(self._run.record, trial.number)
-        _delete(folder / CHECKPOINT_FILE)
+        for path in _entries(folder):
+            if is_draft(path) or path.name == CHECKPOINT_FILE:
+                _delete(path)
         if trial.state == "complete":
             self._add_weights(folder, trial.number)
         else:

@@ -29,6 +29,7 @@ from sqlalchemy.exc import (
 )
 
 from ...errors import StoreError, StudyError
+from ...interrupts import defer_interrupts
 from .column_types import DamagedValueError
 from .postgresql_server import PostgresqlServer, is_transient, reason_of
 from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
@@ -241,8 +242,12 @@ class Database:
         return float(connection.execute(text(f"select {self.backend.clock}")).scalar_one())
 
     def close(self) -> None:
-        """Close every connection; an SQLite database is then one file, complete in itself."""
-        self.backend.close()
+        """Close every connection; an SQLite database is then one file, complete in itself.
+
+        An interrupt takes effect afterwards: SQLAlchemy would print it as an error of closing.
+        """
+        with defer_interrupts():
+            self.backend.close()
 
     def _prepare(self, *, create: bool) -> None:
         with self.begin("read") as connection:

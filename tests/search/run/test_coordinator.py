@@ -181,7 +181,7 @@ def hang_in(bench, number):
 
 
 def test_a_worker_that_hangs_costs_its_trial_as_timeout(bench, monkeypatch):
-    monkeypatch.setattr(report_watch, "MIN_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(report_watch, "MIN_SILENCE_SECONDS", 2.0)
     monkeypatch.setattr(report_watch, "MAX_SILENCE_EPOCHS", 0)
     hang_in(bench, 6)
     bench.run("s", 8, bench.config(sampler="random"))
@@ -195,7 +195,7 @@ def test_a_worker_that_hangs_costs_its_trial_as_timeout(bench, monkeypatch):
 def test_a_stop_does_not_wait_for_a_worker_that_hangs_and_its_trial_can_be_resumed(
     bench, monkeypatch, caplog
 ):
-    monkeypatch.setattr(report_watch, "MIN_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(report_watch, "MIN_STOP_SECONDS", 2.0)
     monkeypatch.setattr(report_watch, "MAX_STOP_EPOCHS", 0)
     bench.create("s", bench.config(sampler="random"))
     new_pool = bench.new_pool
