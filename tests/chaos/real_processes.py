@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -39,7 +40,7 @@ def attack_real_processes(run: AttackRun) -> None:
                 wait_until_busy(attempt)
                 CASES[name](process.pid)
                 code: int | None = process.wait(SECONDS_TO_STOP)
-            except Exception:
+            except (TimeoutError, subprocess.TimeoutExpired):
                 code = None
             finally:
                 if process.poll() is not None:
@@ -72,7 +73,7 @@ def resume_really(attempt: Attempt) -> None:
         process = start_python("-m", "attentune", *words, cwd=attempt.folder)
         try:
             code: int | None = process.wait(120)
-        except Exception:
+        except subprocess.TimeoutExpired:
             code = None
         finally:
             end_group(process)
@@ -84,8 +85,13 @@ def resume_really(attempt: Attempt) -> None:
 
 def workers_of(session: int) -> list[psutil.Process]:
     """The processes that were forked by the fork server."""
-    server = {process.pid for process in fork_servers_of(session)}
-    return [process for process in processes_of_session(session) if process.ppid() in server]
+    servers = {process.pid for process in fork_servers_of(session)}
+    workers = []
+    for process in processes_of_session(session):
+        with contextlib.suppress(psutil.Error):  # It may have ended in the meantime.
+            if process.ppid() in servers:
+                workers.append(process)
+    return workers
 
 
 def fork_servers_of(session: int) -> list[psutil.Process]:
