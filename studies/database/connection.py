@@ -167,7 +167,7 @@ class Database:
             raise kind(self._explain(error)) from error
         except PendingRollbackError as error:  # Optuna repeats a statement without its transaction.
             raise TransientError(f"{self.shown} has lost a connection.") from error
-        except (DamagedValueError, InvalidRequestError) as error:  # Also for a row that is missing.
+        except (DamagedValueError, InvalidRequestError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self.shown} is damaged, or was changed by another program: {error}. Restore a "
                 "copy of it."

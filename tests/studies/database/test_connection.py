@@ -88,6 +88,17 @@ def test_a_wrong_file_is_refused_in_a_sentence(
         Store.open(tmp_path / "x.db", create=create)
 
 
+def test_a_damaged_schema_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    with Store.open(path, create=True):
+        pass
+    content, statement = path.read_bytes(), b"CREATE TABLE attentune_leases ("
+    assert content.count(statement) == 1
+    path.write_bytes(content.replace(statement, statement.replace(b"TABLE", b"TABL\xee")))
+    with pytest.raises(StoreError, match="is damaged"):
+        Store.open(path)
+
+
 @pytest.mark.parametrize(
     ("target", "says"),
     [
