@@ -20,6 +20,8 @@ from attentune.runners.environment import describe_environment
 from .attack import Attack, AttackRun, Tally
 from .attacks import ATTACKS
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 
 def main() -> None:
     """Run the attacks; exit with 1 if one of them found a fault."""
@@ -88,7 +90,9 @@ def row_of(attack: Attack, tally: Tally, seconds: float) -> dict[str, Any]:
     for note in tally.notes:
         print(f"    {note}", flush=True)
     row = {"attack": attack.name, "title": attack.title, "seconds": round(seconds, 1)}
-    return row | asdict(tally)
+    # Tracebacks name files; where the repository is on this machine is nobody's business.
+    notes = [note.replace(f"{REPOSITORY}{os.sep}", "") for note in tally.notes]
+    return row | asdict(tally) | {"notes": notes}
 
 
 if __name__ == "__main__":

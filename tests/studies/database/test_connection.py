@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from attentune.runners.results import EpochReport, Failure, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.database import schema
 from attentune.studies.database.connection import Database, Mode
+from attentune.studies.database.sqlite_file import SqliteFile
 from attentune.studies.database.store import Store
 from attentune.studies.records import StudyRecord
 
@@ -97,6 +99,22 @@ def test_a_damaged_schema_that_is_no_text_is_refused_in_a_sentence(tmp_path: Pat
     path.write_bytes(content.replace(statement, statement.replace(b"TABLE", b"TABL\xee")))
     with pytest.raises(StoreError, match="is damaged"):
         Store.open(path)
+
+
+def test_an_interrupt_waits_until_a_database_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, close, closed = Store.open(tmp_path / "s.db", create=True), SqliteFile.close, []
+
+    def close_while_interrupted(self: SqliteFile) -> None:
+        signal.raise_signal(signal.SIGINT)
+        close(self)
+        closed.append(self)
+
+    monkeypatch.setattr(SqliteFile, "close", close_while_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    assert closed
 
 
 @pytest.mark.parametrize(
