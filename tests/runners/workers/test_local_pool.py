@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 
-import psutil
 import pytest
 from attentune.runners.events import (
     Decision,
@@ -17,6 +16,7 @@ from attentune.runners.events import (
 from attentune.runners.results import CHECKPOINT_FILE
 from attentune.runners.workers.local_pool import LocalPool
 from attentune.spaces.architecture import parse
+from worker_processes import worker_process
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +25,6 @@ def pool(cache):
     pool = LocalPool(["cpu"])
     yield pool
     pool.close()
-
-
-def worker_process():
-    """The process that trains: the newest that was forked off the server of workers, or spawned."""
-    me = psutil.Process()
-    begun = {child: " ".join(child.cmdline()) for child in me.children(recursive=True)}
-    workers = [
-        child
-        for child, words in begun.items()
-        if "spawn_main" in words or ("forkserver" in words and child.ppid() != me.pid)
-    ]
-    return max(workers, key=lambda child: child.create_time())
 
 
 def test_a_killed_worker_is_reported_and_replaced_and_its_trial_goes_on(pool, job, follow):

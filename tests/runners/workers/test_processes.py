@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import psutil
 import pytest
 from attentune.runners.events import Finished, Started, WorkerDied
 from attentune.runners.workers.local_pool import LocalPool
+from worker_processes import worker_process
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +20,6 @@ def pool(cache):
     pool = LocalPool(["cpu"])
     yield pool
     pool.close()
-
-
-def worker_process():
-    """The process that trains: the newest that was forked off the server of workers, or spawned."""
-    me = psutil.Process()
-    begun = {}
-    for child in me.children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # One of an earlier test may have ended.
-            begun[child] = " ".join(child.cmdline())
-    workers = [
-        child
-        for child, words in begun.items()
-        if "spawn_main" in words or ("forkserver" in words and child.ppid() != me.pid)
-    ]
-    return max(workers, key=lambda child: child.create_time())
 
 
 def test_signals_to_all_processes_leave_workers_and_their_server_alone(pool, job, follow):
