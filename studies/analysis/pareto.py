@@ -1,4 +1,14 @@
-"""The Pareto front of a study and its knee."""
+"""The Pareto front of a study and its knee.
+
+A measured cost has a standard error, and two costs that differ by less than their noise are equal.
+So architecture a dominates b if no value of a is worse than that of b by more than the noise of
+their difference, and at least one is better by more than it. This relation has no cycles as long as
+one objective alone is noisy, but it is not transitive: of three latencies, the first and the last
+may differ although neither differs from the second. Therefore the front is the stable set of the
+relation (von Neumann & Morgenstern 1944): no architecture on the front dominates another one there,
+and every other architecture is dominated by one on the front. A relation without cycles has exactly
+one stable set. With exact values it is the usual Pareto front.
+"""
 
 from __future__ import annotations
 
@@ -11,45 +21,122 @@ from ..objectives import Objective
 from .findings import ArchitectureSummary
 
 Matrix = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+MAX_EQUAL_ERRORS = 2.0
+"""Two values are equal if they differ by at most this many standard errors of their difference."""
 
 
 def pareto_front(
     points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
 ) -> tuple[ArchitectureSummary, ...]:
-    """The architectures that no other dominates, cheapest first.
+    """The architectures on the front, cheapest first.
 
     Args:
         points: the architectures; those that lack one of the objectives are left out.
         objectives: of the study.
     """
     known = [p for p in points if all(o.key in p.values for o in objectives)]
-    mask = non_dominated(minimised_values(known, objectives))
+    if not known:
+        return ()
+    costs = [o for o in objectives if o.key != "accuracy"]
+    bare = next((index for index, p in enumerate(known) if p.architecture.bare), None)
+    cost_values = [[p.values[cost.key] for cost in costs] for p in known]
+    mask = find_front(
+        np.array([point.accuracy for point in known]),
+        np.array(cost_values, dtype=float).reshape(len(known), len(costs)),
+        bare=bare,
+    )
     front = [point for point, stays in zip(known, mask, strict=True) if stays]
-    costs = [o.key for o in objectives if o.key != "accuracy"]
-    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in costs], -p.accuracy)))
+    return tuple(sorted(front, key=lambda p: ([p.values[c.key] for c in costs], -p.accuracy)))
 
 
-def non_dominated(values: Matrix) -> npt.NDArray[np.bool_]:
-    """(n,) whether each row of (n, k) values, all to be minimised, is not dominated.
+def find_front(
+    accuracy: Vector,
+    costs: Matrix,
+    cost_errors: Matrix | None = None,
+    bare: int | None = None,
+) -> Mask:
+    """(n,) whether each architecture is on the Pareto front.
 
-    A row is dominated by another that is nowhere larger and somewhere smaller. Equal rows do not
-    dominate each other.
+    An architecture that is neither more accurate than the bare backbone nor cheaper in any
+    objective is never on the front, also if it equals the bare backbone in all of them.
+
+    Args:
+        accuracy: (n,) or another quality, to be maximised.
+        costs: (n, k) to be minimised; k may be 0.
+        cost_errors: (n, k) standard errors of the costs, 0 where a cost is exact; None if all are.
+        bare: the index of the bare backbone; None if it is not among the architectures.
+
+    Raises:
+        ValueError: more than one cost has errors.
+    """
+    errors = np.zeros_like(costs) if cost_errors is None else cost_errors
+    candidates = np.arange(len(accuracy))
+    if bare is not None:
+        gains = accuracy > accuracy[bare]
+        candidates = np.flatnonzero(gains | is_cheaper(costs, errors, bare) | (candidates == bare))
+    values = np.column_stack([-accuracy, costs])[candidates]
+    value_errors = np.column_stack([np.zeros(len(accuracy)), errors])[candidates]
+    front = np.zeros(len(accuracy), dtype=bool)
+    front[candidates[non_dominated(values, value_errors)]] = True
+    return front
+
+
+def is_cheaper(costs: Matrix, errors: Matrix, reference: int) -> Mask:
+    """(n,) whether any cost is below that of the reference by more than the noise.
+
+    Args:
+        costs: (n, k) to be minimised.
+        errors: (n, k) their standard errors, 0 where a cost is exact.
+        reference: an index.
+    """
+    noise = _noise(errors, errors[reference])
+    cheaper: Mask = (costs < costs[reference] - noise).any(axis=1)
+    return cheaper
+
+
+def non_dominated(values: Matrix, errors: Matrix | None = None) -> Mask:
+    """(n,) whether each row of (n, k) values, all to be minimised, is on their front.
+
+    Rows that are equal do not dominate each other.
+
+    Args:
+        values: (n, k); infinite values are allowed.
+        errors: (n, k) standard errors, 0 where a value is exact; None if all are exact.
+
+    Raises:
+        ValueError: more than one column has errors, so that the relation may have cycles.
     """
     stays = np.zeros(len(values), dtype=bool)
     if not len(values):
         return stays
+    errors = np.zeros_like(values) if errors is None else errors
+    noisy = (errors > 0).any(axis=0)
+    if noisy.sum() > 1:
+        raise ValueError("only one objective may have errors")
     # Ranks, because infinite values can be ranked but not added.
-    ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
-    remaining = np.argsort(np.sum(ranks, axis=0), kind="stable")
+    ranks = np.zeros(len(values))
+    for column in values.T[~noisy]:
+        ranks += np.unique(column, return_inverse=True)[1]
+    remaining = np.lexsort((*values.T[noisy], ranks))
     while len(remaining):
-        # A row that dominates another has a smaller sum of ranks. So no remaining row dominates the
-        # first one, which usually dominates most of them.
+        # A row that dominates another has a smaller sum of ranks of exact values, or equal exact
+        # values and a smaller noisy one. So no remaining row dominates the first one, which usually
+        # dominates most of them.
         first, remaining = remaining[0], remaining[1:]
         stays[first] = True
-        rows = values[remaining]
-        worse = (rows >= values[first]).all(axis=1) & (rows > values[first]).any(axis=1)
-        remaining = remaining[~worse]
+        rows, noise = values[remaining], _noise(errors[remaining], errors[first])
+        is_worse = rows > values[first] + noise
+        is_better = rows < values[first] - noise
+        remaining = remaining[is_better.any(axis=1) | ~is_worse.any(axis=1)]
     return stays
+
+
+def _noise(errors: Matrix, reference: Vector) -> Matrix:
+    """(n, k) the largest differences that count as equal; 0 between exact values."""
+    return MAX_EQUAL_ERRORS * np.hypot(errors, reference)
 
 
 def find_knee(

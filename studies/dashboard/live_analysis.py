@@ -15,7 +15,7 @@ from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
-from ..analysis.pareto import find_knee, minimised_columns, non_dominated
+from ..analysis.pareto import find_front, find_knee
 from ..objectives import OBJECTIVES, Objective, objective
 from .address import Address
 from .cache import VersionedCache
@@ -93,11 +93,12 @@ class LiveAnalysis:
 
     def _front(self) -> list[int]:
         architectures = self.architectures
-        means = {o.key: architectures.mean(o.key) for o in self.objectives}
-        values = minimised_columns(means, self.objectives)
-        known = np.flatnonzero(~np.isnan(values).any(axis=1))
-        front = known[non_dominated(values[known])]
         costs = [o.key for o in self.objectives if o.key != "accuracy"]
+        values = np.column_stack([architectures.accuracy, *map(architectures.mean, costs)])
+        known = np.flatnonzero(~np.isnan(values).any(axis=1))
+        is_bare = np.flatnonzero(known == architectures.bare)
+        bare = int(is_bare[0]) if len(is_bare) else None
+        front = known[find_front(values[known, 0], values[known, 1:], bare=bare)]
         by_cost = [architectures.mean(key)[front] for key in reversed(costs)]
         order = np.lexsort([-architectures.accuracy[front], *by_cost])
         return [int(index) for index in front[order]]

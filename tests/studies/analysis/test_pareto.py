@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.pareto import non_dominated
+from attentune.studies.analysis.pareto import find_front, is_cheaper, non_dominated
 from attentune.studies.objectives import OBJECTIVES
 from example_records import BARE, study, trial
 
@@ -90,3 +90,81 @@ def test_the_front_is_what_no_row_dominates(objectives):
     for row, on_front in zip(values, kept, strict=True):
         beaten = ((values <= row).all(axis=1) & (values < row).any(axis=1)).any()
         assert on_front == (not beaten)
+
+
+def dominates(values: Any, errors: Any, a: int, b: int) -> bool:
+    """The rule, for one pair: better by more than the noise somewhere, and worse nowhere."""
+    noise = 2 * np.hypot(errors[a], errors[b])
+    worse, better = values[a] > values[b] + noise, values[a] < values[b] - noise
+    return bool(better.any() and not worse.any())
+
+
+def noisy_values(rng: np.random.Generator) -> tuple[Any, Any]:
+    """A random study: accuracies and perhaps parameters are exact, latencies have errors."""
+    count, objectives = rng.integers(1, 40), rng.integers(1, 4)
+    values = rng.integers(0, 8, (count, objectives)) + rng.choice([0, 1e-3]) * rng.random(
+        (count, objectives)
+    )
+    errors = np.zeros_like(values)
+    errors[:, -1] = rng.choice([0.0, 0.3, 1.0, 3.0]) * rng.random(count)
+    return values, errors
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_with_noise_the_front_is_the_one_stable_set_in_any_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, errors = noisy_values(rng)
+    front = non_dominated(values, errors)
+    members, rest = np.flatnonzero(front), np.flatnonzero(~front)
+    assert len(members)
+    assert not any(dominates(values, errors, a, b) for a in members for b in members)
+    assert all(any(dominates(values, errors, a, b) for a in members) for b in rest)
+    order = rng.permutation(len(values))
+    assert np.array_equal(non_dominated(values[order], errors[order]), front[order])
+
+
+def test_costs_within_their_noise_are_equal_and_beyond_it_differ() -> None:
+    """Of three latencies in a row, neighbours are equal and the ends are not."""
+    accuracy = np.array([0.82, 0.81, 0.80])
+    costs, errors = np.array([[5.2], [5.1], [5.0]]), np.full((3, 1), 0.05)
+    assert find_front(accuracy, costs, errors).tolist() == [True, False, True]
+    assert find_front(accuracy, costs).tolist() == [True, True, True]
+    assert find_front(accuracy, costs, 2 * errors).tolist() == [True, False, False]
+
+
+def test_only_one_objective_may_be_noisy() -> None:
+    with pytest.raises(ValueError, match="only one objective may have errors"):
+        non_dominated(np.zeros((2, 2)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_is_neither_better_nor_cheaper_than_the_bare_backbone_is_never_on_the_front(
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    values, errors = noisy_values(rng)
+    accuracy, costs, cost_errors = -values[:, 0], values[:, 1:], errors[:, 1:]
+    bare = int(rng.integers(len(values)))
+    cost_errors[bare] = 0.0  # The bare backbone is the unit of latency.
+    front = find_front(accuracy, costs, cost_errors, bare)
+    for index in range(len(values)):
+        gain = accuracy[index] - accuracy[bare]
+        cheaper = (costs[index] < costs[bare] - 2 * cost_errors[index]).any()
+        assert is_cheaper(costs, cost_errors, bare)[index] == cheaper
+        if gain <= 0 and not cheaper and index != bare:
+            assert not front[index]
+    order = rng.permutation(len(values))
+    moved = find_front(
+        accuracy[order], costs[order], cost_errors[order], int(np.flatnonzero(order == bare)[0])
+    )
+    assert np.array_equal(moved, front[order])
+
+
+def test_an_architecture_that_equals_the_bare_backbone_is_not_on_the_front() -> None:
+    trials = [
+        trial(0, BARE, 0.7, params=100),
+        trial(1, se(4), 0.7, params=100),
+        trial(2, se(8), 0.6, params=90),
+    ]
+    assert numbers(analyse(study(), trials).front) == [2, 0]
+    assert numbers(analyse(study("accuracy"), trials).front) == [0]
