@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import FailureKind
 from ..sanitize import MAX_TRACEBACK_LENGTH, clean_text
@@ -21,7 +21,12 @@ from .recipe import Recipe
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "model.safetensors"
+PREDICTIONS_FILE = "predictions.npz"
 """Files that a worker writes to the folder of a trial: while it runs, and when it has finished."""
+KeepPredictions = Literal["all", "classes", "none"]
+"""What is kept of a trial's predictions: `classes` leaves out the probabilities."""
+DEFAULT_MAX_PREDICTIONS_MIB = 16.0
+"""Size of the class probabilities of one trial, MiB, above which they are not kept."""
 RETRY_MICRO_BATCHES = 4
 """Micro-batches per step of a trial for which memory has run out with whole batches."""
 IDENTITY_FORMAT = 1
@@ -124,6 +129,8 @@ class Job:
         data_key: changes with the prepared images; None if it is not known.
         micro_batches: parts of a batch that are trained one after the other, to save memory.
         memory_limit_mib: maximum memory of the trial, as in `TrialResult`; None: no limit.
+        keep_predictions: what to keep of the predictions for the images of the result.
+        max_predictions_mib: size of the class probabilities above which they are not kept.
     """
 
     number: int
@@ -139,6 +146,8 @@ class Job:
     data_key: str | None = None
     micro_batches: int = 1
     memory_limit_mib: float | None = None
+    keep_predictions: KeepPredictions = "all"
+    max_predictions_mib: float = DEFAULT_MAX_PREDICTIONS_MIB
 
     @property
     def identity(self) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
 
 from ..errors import UsageError, did_you_mean
 from ..runners.recipe import MAX_COUNT, Recipe, describe_validation_error
+from ..runners.results import DEFAULT_MAX_PREDICTIONS_MIB, KeepPredictions
 from ..spaces.search_space.space import Space
 from .objectives import objective
 
@@ -164,7 +165,8 @@ class RunPlan(BaseModel):
 
     `budget` is wall time, `device_budget` the busy time of all devices together, and
     `trial_timeout` the time after which a single trial is ended, all in seconds.
-    `trial_memory` and `max_weights_size` are in MiB; see `weights_limit_mib`.
+    `trial_memory`, `max_weights_size` and `max_predictions_size` are in MiB; see
+    `weights_limit_mib` and `predictions_limit_mib`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
@@ -205,11 +207,28 @@ class RunPlan(BaseModel):
         description="Disk space for the weights, e.g. 50GiB; beyond it, those of the trials "
         "farthest from the front are deleted.",
     )
+    keep_predictions: KeepPredictions = Field(
+        "all",
+        description="What to keep of each trial's predictions for the validation images (test "
+        "images in confirm), for metrics and comparisons; classes: no probabilities.",
+    )
+    max_predictions_size: float | None = Field(
+        None,
+        gt=0,
+        description="Maximum size of the class probabilities of one trial, e.g. 64MiB; of larger "
+        "ones only the predicted classes are kept.",
+    )
 
     @property
     def weights_limit_mib(self) -> float:
         """The disk space for weights, MiB."""
         return DEFAULT_MAX_WEIGHTS_MIB if self.max_weights_size is None else self.max_weights_size
+
+    @property
+    def predictions_limit_mib(self) -> float:
+        """The maximum size of the class probabilities of one trial, MiB."""
+        limit = self.max_predictions_size
+        return DEFAULT_MAX_PREDICTIONS_MIB if limit is None else limit
 
 
 def validated(model: type[BaseModel], command: str, **fields: Any) -> Any:

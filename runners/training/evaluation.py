@@ -1,4 +1,4 @@
-"""Evaluate a network: its metrics and its loss on a split."""
+"""Evaluate a network: its metrics, its loss and its predictions on a split."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import TrialError
 from ...spaces.networks.attention_checks import check_maps
+from ..predictions import Predictions
 from ..recipe import Recipe
+from ..results import KeepPredictions
 from .device_data import DeviceData, DeviceImages
 from .steps import autocast
 from .task import Task, task_of
@@ -20,10 +22,11 @@ IMAGES_PER_BATCH = 500
 
 
 class Evaluation(NamedTuple):
-    """The task's metrics by name, and the mean loss of an image."""
+    """The task's metrics by name, the mean loss of an image, and the predictions if kept."""
 
     metrics: Mapping[str, float]
     loss: float
+    predictions: Predictions | None = None
 
     @property
     def accuracy(self) -> float:
@@ -53,6 +56,7 @@ def evaluate(
     *,
     task: Task | None = None,
     images_per_batch: int = IMAGES_PER_BATCH,
+    keep: KeepPredictions = "none",
 ) -> Evaluation:
     """Evaluate a network in evaluation mode.
 
@@ -66,12 +70,13 @@ def evaluate(
         images: default: the validation split of `data`.
         task: default: the recipe's task.
         images_per_batch: fewer need less memory.
+        keep: what the evaluation holds of the predictions.
     """
     images = images or data.val
     task = task or task_of(recipe)
     device = images.labels.device
     model.eval()
-    predictions = []
+    predictions, logs, num_classes = [], [], 0
     loss = torch.zeros((), device=device)
     with check_maps(model):
         for index in torch.split(torch.arange(len(images), device=device), images_per_batch):
@@ -82,6 +87,24 @@ def evaluate(
                 if recipe.mirror:
                     outputs = (outputs + model(batch.flip(3)).float()) / 2
             predictions.append(task.predictions(outputs))
+            num_classes = outputs.shape[1]
+            if keep == "all":
+                logs.append(_round_to_half(task.log_probabilities(outputs)))
             loss += task.summed_validation_loss(outputs, targets)
-    metrics = task.metrics(torch.cat(predictions), images.labels)
-    return Evaluation(metrics, float(loss) / len(images))
+    predicted = torch.cat(predictions)
+    metrics = task.metrics(predicted, images.labels)
+    mean_loss = float(loss) / len(images)
+    if keep == "none" or not math.isfinite(mean_loss):
+        return Evaluation(metrics, mean_loss)
+    kept = Predictions(
+        images.labels.cpu().numpy(),
+        predicted.cpu().numpy(),
+        num_classes,
+        torch.cat(logs).cpu().numpy() if logs else None,
+    )
+    return Evaluation(metrics, mean_loss, kept)
+
+
+def _round_to_half(log_probabilities: Tensor) -> Tensor:
+    """Log-probabilities as finite float16."""
+    return log_probabilities.clamp(torch.finfo(torch.float16).min, 0.0).half()

@@ -41,6 +41,13 @@ class Task(Protocol):
     def predictions(self, outputs: Tensor) -> Tensor:
         """The prediction for each image, (N, …), from the outputs (N, head size)."""
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """The natural logarithm of the probability of each class, (N, classes).
+
+        Args:
+            outputs: float32 (N, head size).
+        """
+
     def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
         """Metrics of a whole split, by name; `accuracy`, a fraction, is always among them.
 
@@ -78,6 +85,10 @@ class SingleLabelClassification:
     def predictions(self, outputs: Tensor) -> Tensor:
         """The most probable class of each image, int64 (N,)."""
         return outputs.argmax(1)
+
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """The logarithm of the softmax, float32 (N, classes)."""
+        return F.log_softmax(outputs, 1)
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> Mapping[str, float]:
         """The fraction of images whose class is predicted."""

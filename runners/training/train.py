@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from ...errors import DamagedFileError, TrialError
 from ...spaces.networks.attention_checks import check_maps
+from ..predictions import Predictions
 from ..recipe import Recipe
-from ..results import EpochReport
+from ..results import EpochReport, KeepPredictions
 from . import checkpoint
 from .augment import EpochBatches, mix_seed
 from .device_data import DeviceData
@@ -63,11 +64,13 @@ class Outcome:
         model: the network with the weights that are kept.
         stopped: whether it was stopped before its last epoch.
         steps: whether its steps were captured (see `choose_step`); empty if there was no step.
+        predictions: those for the validation images after the last epoch, if they were to be kept.
     """
 
     model: nn.Module
     stopped: bool
     steps: str = ""
+    predictions: Predictions | None = None
 
 
 def train(
@@ -80,6 +83,7 @@ def train(
     on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
     task: Task | None = None,
     micro_batches: int = 1,
+    keep_predictions: KeepPredictions = "none",
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
@@ -93,6 +97,7 @@ def train(
             returns whether to go on.
         task: default: the recipe's task.
         micro_batches: parts of a batch that are trained one after the other; see `micro_batches`.
+        keep_predictions: what the outcome holds of the predictions for the validation images.
 
     Raises:
         TrialError: `diverged` if the training or validation loss is not finite at the end of an
@@ -102,6 +107,7 @@ def train(
     with running_statistics_of_micro_batches(model, micro_batches):
         training = prepare_training(model, data, recipe, seed=seed, task=task)
         training.micro_batches = micro_batches
+        training.keep_predictions = keep_predictions
         return _run_epochs(training, resume, on_epoch)
 
 
@@ -121,7 +127,7 @@ def _run_epochs(
             break
     if training.average:
         training.average.swap()
-    return Outcome(training.model, stopped, training.step_kind)
+    return Outcome(training.model, stopped, training.step_kind, training.predictions)
 
 
 def effective_batch_size(recipe: Recipe, data: DeviceData) -> int:
@@ -198,6 +204,8 @@ class Training:
         self.batch_size = effective_batch_size(recipe, data)
         self.steps = steps_per_epoch(recipe, data)
         self.micro_batches = 1
+        self.keep_predictions: KeepPredictions = "none"
+        self.predictions: Predictions | None = None
         self.step: TrainingStep | None = None
         self.step_kind = ""
 
@@ -208,6 +216,7 @@ class Training:
         train_loss = float(self.step.loss_sum) / self.steps if self.step else math.nan
         if not math.isfinite(train_loss):
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
+        is_last = epoch + 1 == self.recipe.epochs
         with self.average.applied() if self.average else nullcontext():
             evaluation = evaluate(
                 self.model,
@@ -215,8 +224,10 @@ class Training:
                 self.recipe,
                 task=self.task,
                 images_per_batch=evaluation_batch_size(self.recipe, self.micro_batches),
+                keep=self.keep_predictions if is_last else "none",
             )
         evaluation.check_finite(f"in epoch {epoch + 1}")
+        self.predictions = evaluation.predictions
         seconds = time.perf_counter() - began
         accuracy, val_loss = evaluation.accuracy, evaluation.loss
         return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds)

@@ -30,9 +30,10 @@ import torch
 from ...errors import AttentuneError, TrialError
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
-from ..results import Costs, EpochReport, Job, TrialResult
+from ..predictions import Predictions, write_predictions
+from ..results import PREDICTIONS_FILE, Costs, EpochReport, Job, TrialResult
 from .checkpoint_schedule import CheckpointWriter, TrialCheckpoints
-from .trial_facts import FinishedTrial, Progress
+from .trial_facts import FinishedTrial, Progress, describe_owner
 
 SendEvent = Callable[[Event], Decision]
 """Sends an event to the coordinator. For an `EpochDone` it waits for the decision; for every other
@@ -181,6 +182,14 @@ class Trial:
             peak_memory_mib=peak_memory_mib(self.device),
             environment={**self._describe_environment(), **(facts or {})},
         )
+
+    def save_predictions(self, predictions: Predictions) -> None:
+        """Write the predictions from which the result follows to the trial's folder.
+
+        Call it before the weights are written: if the weights are there, so are the predictions.
+        """
+        path = self.job.folder / PREDICTIONS_FILE
+        write_predictions(path, predictions, describe_owner(self.job))
 
     # `run_trial` uses the following methods.
 

@@ -16,8 +16,9 @@ from ...spaces.networks.reusable_backbone import ReusableBackbone
 from ..costs import count_costs, count_training_memory_mib, measure_latency
 from ..data import Dataset, load_data
 from ..events import Decision
+from ..predictions import what_is_kept
 from ..recipe import Init, Recipe
-from ..results import Costs, EpochReport, Job, TrialResult
+from ..results import Costs, EpochReport, Job, KeepPredictions, TrialResult
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.evaluation import evaluate
 from ..training.task import task_of
@@ -49,9 +50,11 @@ class RecipeEvaluator:
         )
         with backbone.network(job.architecture, job.seed) as model:
             trial.report_costs(measure_costs(model, job, head_size))
-            return self._train(trial, model, data)
+            return self._train(trial, model, data, head_size)
 
-    def _train(self, trial: Trial, model: nn.Module, data: DeviceData) -> TrialResult | None:
+    def _train(
+        self, trial: Trial, model: nn.Module, data: DeviceData, num_classes: int
+    ) -> TrialResult | None:
         job, recipe = trial.job, trial.job.recipe
         if trial.checkpoint and trial.report_again() is not Decision.GO_ON:
             return None
@@ -67,10 +70,11 @@ class RecipeEvaluator:
             resume=trial.checkpoint,
             on_epoch=on_epoch,
             micro_batches=job.micro_batches,
+            keep_predictions="none" if job.test else self._kept(job, data.val, num_classes),
         )
         if outcome.stopped:
             return None
-        accuracy = trial.last_report.accuracy
+        accuracy, predictions = trial.last_report.accuracy, outcome.predictions
         if job.test:
             images = load_test_images(recipe, trial.device)
             evaluation = evaluate(
@@ -79,13 +83,21 @@ class RecipeEvaluator:
                 recipe,
                 images,
                 images_per_batch=evaluation_batch_size(recipe, job.micro_batches),
+                keep=self._kept(job, images, num_classes),
             )
             evaluation.check_finite("on the test split")
-            accuracy = evaluation.accuracy
+            accuracy, predictions = evaluation.accuracy, evaluation.predictions
         facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
         result = trial.result(accuracy, facts)
+        if predictions is not None:
+            trial.save_predictions(predictions)
         save_weights(outcome.model, job, FinishedTrial(trial.last_report, result))
         return result
+
+    @staticmethod
+    def _kept(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:
+        limit = job.max_predictions_mib
+        return what_is_kept(job.keep_predictions, len(images), num_classes, limit)
 
 
 def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:

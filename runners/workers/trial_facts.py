@@ -88,7 +88,7 @@ class Progress:
 
     def to_json(self, job: Job) -> dict[str, Any]:
         """What the checkpoint of `job` records; `read_progress` is the inverse."""
-        return {**_owner(job), **asdict(self)}
+        return {**describe_owner(job), **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class FinishedTrial:
 
     def to_json(self, job: Job) -> dict[str, Any]:
         """What the weights of `job` record; `read_finished` is the inverse."""
-        return {**_owner(job), **asdict(self)}
+        return {**describe_owner(job), **asdict(self)}
 
 
 def read_progress(facts: Mapping[str, Any], job: Job) -> Progress:
@@ -143,7 +143,8 @@ def read_finished(facts: object, job: Job) -> FinishedTrial:
     return FinishedTrial(report, result)
 
 
-def _owner(job: Job) -> dict[str, Any]:
+def describe_owner(job: Job) -> dict[str, Any]:
+    """What identifies the trial, and the images, of a file."""
     return {"identity": job.identity, "data_key": job.data_key}
 
 

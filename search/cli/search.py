@@ -65,6 +65,8 @@ def search(
     "device",
     "keep_weights",
     "max_weights_size",
+    "keep_predictions",
+    "max_predictions_size",
 )
 def resume(study: Study, db: Db = None, **settings: Any) -> None:
     """Continue a study where it stopped; trials and budgets are totals over all runs.

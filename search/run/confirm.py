@@ -286,6 +286,8 @@ def configure_confirmation(
         pool=run.plan.pool,
         keep_weights=run.plan.keep_weights,
         max_weights_size=run.plan.max_weights_size,
+        keep_predictions=run.plan.keep_predictions,
+        max_predictions_size=run.plan.max_predictions_size,
         device=request.device or run.plan.device,
     )
     return replace(run, config=run.config.model_copy(update=changes), plan=run_plan)

@@ -231,6 +231,8 @@ class Coordinator:
             data_key=self.data_key,
             micro_batches=RETRY_MICRO_BATCHES if proposal.number in self.out_of_memory else 1,
             memory_limit_mib=self.plan.trial_memory,
+            keep_predictions=self.plan.keep_predictions,
+            max_predictions_mib=self.plan.predictions_limit_mib,
         )
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs

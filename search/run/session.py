@@ -120,7 +120,9 @@ def run_study(
 
         config, devices = run.config, _worker_devices(run)
         # Workers only open prepared data.
-        run = replace(run, data_key=prepare_data(config.recipe, verify=True).key)
+        data = prepare_data(config.recipe, verify=True)
+        run = replace(run, data_key=data.key)
+        _log_unkept_predictions(run, data.counts["val"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes, plugin_checker())
         study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
@@ -198,8 +200,10 @@ def confirm_study(
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        run = replace(run, data_key=prepare_data(run.config.recipe, verify=True).key)
+        data = prepare_data(run.config.recipe, verify=True)
+        run = replace(run, data_key=data.key)
         logger.info(trial_source.announcement(len(devices)))
+        _log_unkept_predictions(run, data.counts["test"])
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks)
@@ -221,6 +225,15 @@ def delete_study(store: Store, name: str) -> None:
         store.delete_study(name, partial(remove_study, tables, store, name))
     elif not store.retry(partial(remove_left_over, tables, store, name)):
         store.studies.get(name)  # Raises an error that names similar studies.
+
+
+def _log_unkept_predictions(run: StudyRun, num_images: int) -> None:
+    """Say what is not kept of the predictions, if the plan does not simply ask for that."""
+    from ...studies.text.predictions import describe_unkept_predictions
+
+    sentence = describe_unkept_predictions(run.plan, num_images, run.config.num_classes)
+    if sentence is not None and run.plan.keep_predictions == "all":
+        logger.warning(sentence)
 
 
 def _worker_devices(run: StudyRun) -> list[str]:

@@ -1,8 +1,9 @@
 """The files of a study's trials: which weights are kept, and what is cleaned up.
 
 The weights of many trials fill a disk: 1,000 of ResNet-18 are 45 GB. The plan of a study says which
-to keep. A file is deleted only after the end of its trial has been recorded, and only inside the
-study's own folder.
+to keep. Predictions are small, because a worker leaves out what exceeds their limit, so those of
+all complete trials are kept unless the plan keeps none. A file is deleted only after the end of its
+trial has been recorded, and only inside the study's own folder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...files import is_draft, remove_path
-from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
+from ...runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.records import TrialRecord
@@ -64,7 +65,9 @@ class StudyFiles:
     def _clean_up_trial(self, folder: Path, number: int, state: str | None) -> None:
         outdated = set() if state == "running" else {CHECKPOINT_FILE}
         if state in ("pruned", "failed"):
-            outdated.add(WEIGHTS_FILE)
+            outdated |= {WEIGHTS_FILE, PREDICTIONS_FILE}
+        if state == "complete" and self._run.plan.keep_predictions == "none":
+            outdated.add(PREDICTIONS_FILE)
         for path in _entries(folder):
             if is_draft(path) or path.name in outdated:
                 _delete(path)
@@ -86,6 +89,7 @@ class StudyFiles:
             self._add_weights(folder, trial.number)
         else:
             _delete(folder / WEIGHTS_FILE)
+            _delete(folder / PREDICTIONS_FILE)
             with suppress(OSError):
                 folder.rmdir()
         self._unjudged += 1

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
 from ...runners.recipe import MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
+from ...runners.results import DEFAULT_MAX_PREDICTIONS_MIB
 from ...spaces.search_space.space import Space, load_space
 from ...studies.config import (
     DEFAULT_MAX_WEIGHTS_MIB,
@@ -74,12 +75,13 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "precision": LeftOpen("auto", "the fastest, measured"),
     "memory_format": LeftOpen("auto", "the fastest, measured"),
     "max_weights_size": LeftOpen(None, f"{DEFAULT_MAX_WEIGHTS_MIB / 2**10:g} GiB"),
+    "max_predictions_size": LeftOpen(None, f"{DEFAULT_MAX_PREDICTIONS_MIB:g} MiB"),
 }
 """Settings that a request may leave open."""
 _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
 """Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
-_SIZES = {"max_weights_size", "trial_memory"}
+_SIZES = {"max_predictions_size", "max_weights_size", "trial_memory"}
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:

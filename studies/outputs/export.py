@@ -17,7 +17,7 @@ from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import load_data
-from ...runners.results import WEIGHTS_FILE, Job
+from ...runners.results import WEIGHTS_FILE
 from ...runners.training.tensor_file import (
     read_metadata,
     read_tensors,
@@ -29,6 +29,7 @@ from ...sanitize import clean_error, json_text
 from ...spaces.architecture import parse
 from ...spaces.attentions.plugins.register import origins_of
 from ..analysis import analyse
+from ..database.predictions import identity_of
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
@@ -119,7 +120,7 @@ def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target:
         if TRIAL_KEY in read_metadata(source):
             shutil.copyfile(source, target)
             written_by = json.loads(verify_tensors(target)[TRIAL_KEY])["identity"]
-            if written_by != _identity(record, trial):
+            if written_by != identity_of(record, trial):
                 raise DamagedFileError(f"{source} holds the weights of another trial.")
         else:  # A version without checksums wrote them.
             write_tensors(target, read_tensors(source), {"format": "pt"})
@@ -142,13 +143,6 @@ def _unusable(record: StudyRecord, trial: TrialRecord, error: Exception) -> Stor
         f"the weights of trial {trial.number} of {record.name!r} cannot be used ({reason}); choose "
         "another trial."
     )
-
-
-def _identity(record: StudyRecord, trial: TrialRecord) -> str:
-    """The identity of the job that has trained a complete trial."""
-    recipe = record.config.recipe.model_copy(update={"epochs": trial.epochs})
-    is_test = trial.role == CONFIRM
-    return Job(trial.number, trial.parsed, recipe, trial.seed, Path(), test=is_test).identity
 
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:

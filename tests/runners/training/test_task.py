@@ -51,6 +51,12 @@ def test_metrics_of_predictions_have_an_accuracy_between_zero_and_one(task, outp
     assert task.metrics(targets, targets)["accuracy"] == 1
 
 
+def test_log_probabilities_are_normalised_and_highest_for_the_prediction(task, outputs):
+    logs = task.log_probabilities(outputs)
+    torch.testing.assert_close(logs.exp().sum(1), torch.ones(len(outputs)))
+    assert torch.equal(logs.argmax(1), task.predictions(outputs))
+
+
 def test_classification_counts_the_most_probable_class(targets):
     task = SingleLabelClassification(label_smoothing=0.1)
     outputs = torch.nn.functional.one_hot(targets, 4).float()

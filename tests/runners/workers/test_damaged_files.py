@@ -11,7 +11,7 @@ import pytest
 import torch
 from attentune.errors import DamagedFileError
 from attentune.runners.events import Decision, EpochDone, Finished, Started
-from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
+from attentune.runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
 from attentune.runners.training.tensor_file import read_tensors
 from attentune.runners.workers.checkpoint_schedule import TrialCheckpoints
 from attentune.runners.workers.trained_weights import read_result
@@ -94,7 +94,8 @@ def resumed(short_job, undisturbed, paused, tmp_path):
         events = run(job)
         assert curve(events)[1] == curve(undisturbed)[1]
         assert equal_weights(job.folder, short_job.folder)
-        assert {path.name for path in job.folder.iterdir()} <= {WEIGHTS_FILE, CHECKPOINT_FILE}
+        files = {WEIGHTS_FILE, CHECKPOINT_FILE, PREDICTIONS_FILE}
+        assert {path.name for path in job.folder.iterdir()} <= files
         return events
 
     return resumed

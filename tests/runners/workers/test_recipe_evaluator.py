@@ -10,7 +10,8 @@ from attentune.errors import AttentuneError
 from attentune.runners.costs import count_costs
 from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Failed, Finished
-from attentune.runners.results import Costs
+from attentune.runners.predictions import read_predictions
+from attentune.runners.results import PREDICTIONS_FILE, Costs
 from attentune.runners.workers import recipe_evaluator
 from attentune.runners.workers.recipe_evaluator import describe_kernels, measure_costs
 from attentune.runners.workers.trial import run_trial
@@ -147,3 +148,30 @@ def network_modules(job):
     )
     with backbone.network(job.architecture, job.seed) as model:
         return list(model.modules())
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_accuracy_follows_exactly_from_the_predictions(job, split):
+    job = replace(job, test=split == "test", data_key="images")
+    finished = run(job)
+    predictions, facts = read_predictions(job.folder / PREDICTIONS_FILE)
+    labels = getattr(load_data(job.recipe), split).labels
+    assert predictions.accuracy == finished.result.accuracy
+    assert predictions.labels.tolist() == labels.tolist()
+    assert predictions.probabilities.shape == (len(labels), 10)
+    most_probable = predictions.log_probabilities.max(1)
+    of_predicted = predictions.log_probabilities[range(len(labels)), predictions.predicted]
+    assert (of_predicted == most_probable).all()
+    assert (facts["identity"], predictions.data_key) == (job.identity, "images")
+
+
+def test_no_probabilities_above_the_limit_and_no_predictions_if_none_are_kept(job):
+    job = replace(job, recipe=job.recipe.model_copy(update={"epochs": 1}))
+    limited = replace(job, max_predictions_mib=1e-4, folder=job.folder / "limited")
+    accuracy = run(limited).result.accuracy
+    predictions, _ = read_predictions(limited.folder / PREDICTIONS_FILE)
+    assert predictions.log_probabilities is None
+    assert predictions.accuracy == accuracy
+    without = replace(job, keep_predictions="none", folder=job.folder / "without")
+    assert run(without).result.accuracy == accuracy
+    assert not (without.folder / PREDICTIONS_FILE).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
+from attentune.runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
 from attentune.search.run.study_files import (
     StudyFiles,
     distances_from_front,
@@ -19,11 +19,12 @@ MIB = 1 / 2**20
 
 
 def write_files(_study, trial, report):
-    """What a worker leaves: a checkpoint after each epoch, and weights after the last one."""
+    """What a worker leaves: a checkpoint after each epoch, and a result after the last one."""
     folder = trial.job.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHECKPOINT_FILE).write_bytes(b"checkpoint")
     if report.epoch == trial.job.recipe.epochs:
+        (folder / PREDICTIONS_FILE).write_bytes(b"predictions")
         (folder / WEIGHTS_FILE).write_bytes(bytes(WEIGHTS_BYTES))
 
 
@@ -75,7 +76,26 @@ def test_the_weights_of_the_front_are_kept_if_asked_for(bench):
 
 def test_no_weights_are_kept_if_none_are_asked_for(bench):
     bench.run("s", 5, bench.config(), on_epoch=write_files, keep_weights="none")
-    assert not list(bench.store.study_folder("s").iterdir())
+    assert numbers_with(bench) == set()
+    assert numbers_with(bench, PREDICTIONS_FILE) == set(range(5)), "predictions have another rule"
+
+
+def test_predictions_of_earlier_trials_go_if_none_are_to_be_kept(bench):
+    bench.run("s", 5, bench.config(), on_epoch=write_files)
+    assert numbers_with(bench, PREDICTIONS_FILE) == set(range(5))
+    bench.run("s", 5, keep_predictions="none")
+    assert numbers_with(bench, PREDICTIONS_FILE) == set()
+    assert numbers_with(bench) == set(range(5))
+
+
+def test_the_predictions_of_a_trial_that_fails_at_its_end_are_deleted(bench):
+    bench.run("s", 2, bench.config())
+    folder = bench.store.trial_folder("s", 2)
+    folder.mkdir(parents=True)
+    (folder / PREDICTIONS_FILE).write_bytes(b"written before the end was reported")
+    bench.pool.fails = True
+    bench.run("s", 3)
+    assert not folder.exists()
 
 
 def test_beyond_the_limit_the_weights_farthest_from_the_front_go_first(bench, caplog):

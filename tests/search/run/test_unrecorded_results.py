@@ -7,13 +7,14 @@ from collections import deque
 import pytest
 import torch
 from attentune.runners.events import END_OF_TRIAL, Decision
-from attentune.runners.results import WEIGHTS_FILE
+from attentune.runners.results import PREDICTIONS_FILE, WEIGHTS_FILE
 from attentune.runners.training.train import Training
 from attentune.runners.workers.trial import run_trial
 from attentune.search.run import session
 from attentune.search.run.confirm import ConfirmRequest
 from attentune.search.run.session import confirm_study, create_study, run_study
 from attentune.search.setup.request import read_request
+from attentune.studies.database.predictions import load_predictions
 from attentune.studies.database.trials import TrialRepository
 
 REQUEST = {
@@ -130,7 +131,8 @@ def test_a_result_that_was_not_recorded_is_taken_from_the_weights(
     unrecorded = store.trials.read(record, confirming=confirming)[-1]
     assert unrecorded.state == "running"
     weights = store.trial_file(record, unrecorded.number, WEIGHTS_FILE)
-    written = weights.read_bytes()
+    predictions = store.trial_file(record, unrecorded.number, PREDICTIONS_FILE)
+    written, predicted = weights.read_bytes(), predictions.read_bytes()
     kill_at(0)
     assert run().finished
     trials = store.trials.read(record, confirming=confirming)
@@ -139,4 +141,7 @@ def test_a_result_that_was_not_recorded_is_taken_from_the_weights(
     recorded = store.trials.get(record, unrecorded.number)
     assert (recorded.accuracy, recorded.seconds) == (results[-1].accuracy, results[-1].seconds)
     assert weights.read_bytes() == written
+    assert predictions.read_bytes() == predicted
+    for trial in trials:  # The recorded accuracy is compared with the predictions there.
+        assert load_predictions(store, record, trial) is not None
     assert not list(store.study_folder(record).rglob("checkpoint*"))
