@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...studies.analysis.pareto import Matrix, non_dominated
-from ...studies.estimator.mixed_model import MIN_FITTED_ENDS
+from ...studies.estimator.priors import MIN_FITTED_ENDS
 from .base import TrialIdentity
 from .rung_pruner import RungEntry, RungPruner
 

@@ -27,8 +27,9 @@ from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
 from ...studies.estimator.history import TrialHistories, TrialHistory
-from ...studies.estimator.hyperparameters import HyperparameterFits, fitted_trial_count
+from ...studies.estimator.hyperparameters import HyperparameterFits
 from ...studies.estimator.mixed_model import MixedModel
+from ...studies.estimator.modelled_trials import step_of
 from ...studies.estimator.threads import one_thread
 from ...studies.records import TrialRecord
 from ..trial_source import CostLookup, RecordedSearch
@@ -142,7 +143,7 @@ class ThompsonSampling:
         self.space, self.limits, self.costs = space, limits, costs
         self.may_propose = may_propose
         self.cost_keys = [key for key in keys if key != "accuracy"]
-        self.features = ArchitectureFeatures(space.site_map)
+        self.features = ArchitectureFeatures.of_backbone(space.site_map)
         self._fits = HyperparameterFits(self.features)
         self._all_candidates: list[Candidate] | None = None
         self._pools: dict[int, list[Candidate]] = {}
@@ -181,7 +182,7 @@ class ThompsonSampling:
 
         It is called while all workers are busy, so that none waits.
         """
-        trials = fitted_trial_count(len(histories))
+        trials = step_of(len(histories))
         self._fits.fit(histories)
         candidates = self._candidates(histories, seed)
         if self.space.count() > MAX_ARCHITECTURES_ENUMERATED:
@@ -285,10 +286,10 @@ def draw_index(size: int, rng: np.random.Generator) -> int:
 def _trials_of_pool(trials: int) -> int:
     """The number of trials from which the pool follows once `trials` have ended.
 
-    It is one trial behind `fitted_trial_count`, so that the pool can be prepared while the next
+    It is one trial behind `step_of`, so that the pool can be prepared while the next
     trial runs.
     """
-    return fitted_trial_count(trials - 1)
+    return step_of(trials - 1)
 
 
 def most_accurate(accuracy: Array, trials: npt.NDArray[np.int_], rng: np.random.Generator) -> int:

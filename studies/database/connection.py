@@ -30,6 +30,7 @@ from sqlalchemy.exc import (
 
 from ...errors import StoreError, StudyError
 from ...interrupts import defer_interrupts
+from ...sanitize import clean_text
 from .column_types import DamagedValueError
 from .postgresql_server import PostgresqlServer, is_transient, reason_of
 from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
@@ -37,6 +38,9 @@ from .sqlite_file import BUSY_SECONDS, DEFAULT, VARIABLE, SqliteFile, sqlite_url
 
 MAX_REPETITIONS = 20
 """A transaction that was lost this often in a row is given up."""
+
+MAX_REVISION_LENGTH = 20
+"""Characters of an unknown revision that a message shows."""
 
 Backend = SqliteFile | PostgresqlServer
 Mode = Literal["read", "write", "commit"]
@@ -256,8 +260,9 @@ class Database:
             return
         if revision is not None and revision > HEAD:
             raise StoreError(
-                f"{self.shown} was written by a newer attentune (schema {revision}, this version "
-                f"knows {HEAD}); run `pip install -U attentune`."
+                f"{self.shown} was written by a newer attentune (schema "
+                f"{clean_text(revision, MAX_REVISION_LENGTH, one_line=True)}, this version knows "
+                f"{HEAD}); run `pip install -U attentune`."
             )
         if revision is None and not create:
             raise StoreError(

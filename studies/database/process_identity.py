@@ -28,6 +28,8 @@ import psutil
 _ON_LINUX = platform.system() == "Linux"
 _NO_NAMESPACES = "none"
 """Stands for the PID namespace on systems that have no such thing."""
+MAX_PROCESS_ID = 2**31 - 1
+"""No system has a process with a higher number, and no call takes one."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ProcessIdentity:
             return None
         if (self.boot_id, self.pid_namespace) != (_boot_id(), _pid_namespace()):
             return None
+        if not 0 < self.pid <= MAX_PROCESS_ID:
+            return False
         try:
             if psutil.Process(self.pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
                 return False

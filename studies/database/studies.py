@@ -222,6 +222,8 @@ def _read_all(connection: Connection) -> list[StudyRecord]:
 
 def _record(row: Row[Any]) -> StudyRecord:
     check_present(row._mapping, _REQUIRED_FIELDS)
+    if not row.objectives or len(set(map(str, row.objectives))) < len(row.objectives):
+        raise DamagedValueError.of(row.objectives, "a list of objectives")
     for key in row.objectives:
         if not isinstance(key, str) or (key not in BY_KEY and key not in OBJECTIVES):
             raise DamagedValueError.of(key, "an objective")

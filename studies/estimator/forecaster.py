@@ -38,7 +38,7 @@ class Forecaster:
 
         recipe = self.config.recipe
         site_map = find_sites(self.config.backbone, image_size=recipe.image_size, stem=recipe.stem)
-        return ArchitectureFeatures(site_map)
+        return ArchitectureFeatures.of_backbone(site_map)
 
     @cached_property
     def _fits(self) -> HyperparameterFits:

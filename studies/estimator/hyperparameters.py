@@ -8,7 +8,9 @@ import numpy as np
 
 from .features import ArchitectureFeatures
 from .history import TrialHistory
-from .mixed_model import MIN_FITTED_ENDS, Hyperparameters, MixedModel
+from .mixed_model import MixedModel
+from .modelled_trials import step_of
+from .priors import Hyperparameters
 
 MAX_FITTED_TRIALS = 300
 """Trials to which hyperparameters are fitted. A dozen numbers need no more, and the time grows with
@@ -34,7 +36,7 @@ class HyperparameterFits:
             histories: of the trials that have ended, by number.
             trials: use the fit that was current after this number of trials; by default all.
         """
-        count = fitted_trial_count(len(histories) if trials is None else trials)
+        count = step_of(len(histories) if trials is None else trials)
         if count not in self._fits:
             subset = _subset(histories[:count])
             self._fits[count] = (
@@ -59,16 +61,3 @@ def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:
         if len(chosen) >= MAX_FITTED_TRIALS:
             break
     return [histories[row] for row in sorted(chosen)]
-
-
-def fitted_trial_count(trials: int) -> int:
-    """The number of trials to which hyperparameters are fitted once `trials` have ended.
-
-    It grows in steps of a quarter. It depends on the number of trials only and not on when they
-    ended, so a resumed study has the same fit.
-    """
-    count = 0
-    step = MIN_FITTED_ENDS
-    while step <= trials:
-        count, step = step, step + max(1, step // 4)
-    return count

@@ -8,9 +8,9 @@ from attentune.studies.estimator.features import ArchitectureFeatures
 from attentune.studies.estimator.hyperparameters import (
     MAX_FITTED_TRIALS,
     HyperparameterFits,
-    fitted_trial_count,
 )
 from attentune.studies.estimator.mixed_model import MixedModel
+from attentune.studies.estimator.modelled_trials import step_of
 from planted_effects import (
     ended_history,
     planted_space,
@@ -34,7 +34,7 @@ def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
         for s in range(5)
     ]
     assert len(histories) > 2 * MAX_FITTED_TRIALS
-    features = ArchitectureFeatures(bound.site_map)
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
     hyperparameters = HyperparameterFits(features).fit(histories)
     noise = unexplained_variance(hyperparameters) * np.var([history.end for history in histories])
     assert 0.02 < noise**0.5 < 0.04
@@ -46,13 +46,13 @@ def test_a_long_study_is_fitted_to_a_part_of_it_and_judged_by_all(bound):
 
 
 def test_hyperparameters_change_when_a_study_has_grown_by_a_quarter():
-    counts = [fitted_trial_count(trials) for trials in range(13)]
+    counts = [step_of(trials) for trials in range(13)]
     assert counts == [0] * 6 + [6, 7, 8, 8, 10, 10, 12]
 
 
 def test_a_fit_depends_on_the_number_of_trials_alone(bound):
     histories = random_histories(bound, 11)
-    features = ArchitectureFeatures(bound.site_map)
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
     grown, resumed = HyperparameterFits(features), HyperparameterFits(features)
     for count in range(1, 11):
         grown.fit(histories[:count])

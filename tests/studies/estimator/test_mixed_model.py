@@ -28,7 +28,7 @@ def test_effects_that_add_up_are_known_before_they_were_seen_together(bound):
     architectures = [bound.architecture_at(i) for i in range(bound.count())]
     histories = random_histories(bound, 40)
     expected = MixedModel(
-        ArchitectureFeatures(bound.site_map), histories, architectures
+        ArchitectureFeatures.of_backbone(bound.site_map), histories, architectures
     ).predict_mean()
     true = np.array([true_accuracy(a) for a in architectures])
     assert np.corrcoef(expected, true)[0, 1] > 0.9
@@ -42,7 +42,7 @@ def test_trials_that_agree_to_the_last_digit_are_no_trouble(bound):
     histories = [
         ended_history(a, true_accuracy(a), seed) for a in architectures for seed in range(5)
     ]
-    model = MixedModel(ArchitectureFeatures(bound.site_map), histories, architectures)
+    model = MixedModel(ArchitectureFeatures.of_backbone(bound.site_map), histories, architectures)
     true, expected = np.array([true_accuracy(a) for a in architectures]), model.predict_mean()
     np.testing.assert_allclose(expected - expected.mean(), true - true.mean(), atol=2e-3)
     assert np.isfinite(model.draw_sample(rng)).all()
@@ -53,7 +53,7 @@ def test_the_noise_is_told_from_the_effects_by_repeated_seeds(bound):
     architectures = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 12)]
     quiet = [ended_history(a, true_accuracy(a)) for a in architectures for _ in range(3)]
     noisy = [ended_history(a, 0.7 + 0.05 * rng.standard_normal()) for a in architectures * 3]
-    features = ArchitectureFeatures(bound.site_map)
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
     shares = {
         name: unexplained_variance(
             MixedModel(features, histories, architectures[:1]).hyperparameters
@@ -67,7 +67,9 @@ def test_samples_scatter_less_where_more_was_seen(bound):
     histories = random_histories(bound, 30)
     known, strange = histories[0].architecture, bound.architecture_at(bound.count() - 1)
     model = MixedModel(
-        ArchitectureFeatures(bound.site_map), [*histories, *[histories[0]] * 10], [known, strange]
+        ArchitectureFeatures.of_backbone(bound.site_map),
+        [*histories, *[histories[0]] * 10],
+        [known, strange],
     )
     samples = np.array([model.draw_sample(np.random.default_rng(i)) for i in range(200)])
     assert samples[:, 0].std() < 0.7 * samples[:, 1].std()
@@ -90,7 +92,7 @@ def test_a_pruned_trial_counts_for_what_its_rung_foretells(bound):
 
     true, features = (
         np.array([true_accuracy(a) for a in architectures]),
-        ArchitectureFeatures(bound.site_map),
+        ArchitectureFeatures.of_backbone(bound.site_map),
     )
     with_rungs, without = (
         np.corrcoef(
@@ -109,7 +111,7 @@ def test_a_rung_that_tells_nothing_is_not_believed(bound):
     misled = [TrialHistory(c.architecture, 0, c.end, {2: rng.standard_normal()}) for c in plain]
     true, features = (
         np.array([true_accuracy(a) for a in architectures]),
-        ArchitectureFeatures(bound.site_map),
+        ArchitectureFeatures.of_backbone(bound.site_map),
     )
     right, told = (
         np.corrcoef(MixedModel(features, histories, architectures).predict_mean(), true)[0, 1]
@@ -131,7 +133,7 @@ def test_a_rung_that_likes_other_attentions_is_not_taken_for_the_end(bound, coun
     misled = [TrialHistory(c.architecture, 0, c.end, {2: shown(c.architecture)}) for c in plain]
     true, features = (
         np.array([true_accuracy(a) for a in architectures]),
-        ArchitectureFeatures(bound.site_map),
+        ArchitectureFeatures.of_backbone(bound.site_map),
     )
     right, told = (
         np.corrcoef(MixedModel(features, histories, architectures).predict_mean(), true)[0, 1]
@@ -155,14 +157,19 @@ def test_what_larger_modules_are_worth_is_known_of_attentions_never_seen(bound):
         ::4
     ]
     strange = [a for a in architectures if has_ca(a)]
-    expected = MixedModel(ArchitectureFeatures(bound.site_map), histories, strange).predict_mean()
+    expected = MixedModel(
+        ArchitectureFeatures.of_backbone(bound.site_map), histories, strange
+    ).predict_mean()
     assert np.corrcoef(expected, [size(a) for a in strange])[0, 1] > 0.95
 
 
 def test_what_cannot_be_a_number_is_left_out(bound):
     plain = random_histories(bound, 20)
     broken = TrialHistory(plain[0].architecture, 7, float("nan"), {2: float("nan")})
-    features, judged = ArchitectureFeatures(bound.site_map), [c.architecture for c in plain]
+    features, judged = (
+        ArchitectureFeatures.of_backbone(bound.site_map),
+        [c.architecture for c in plain],
+    )
     expected = MixedModel(features, [*plain, broken], judged).predict_mean()
     np.testing.assert_allclose(
         expected, MixedModel(features, plain, judged).predict_mean(), atol=1e-3
@@ -182,7 +189,7 @@ def test_what_trials_of_a_seed_share_is_not_taken_for_an_effect(bound):
 
     architectures = [bound.architecture_at(i) for i in range(bound.count())]
     true = np.array([true_accuracy(a) for a in architectures])
-    features = ArchitectureFeatures(bound.site_map)
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
     right, wrong = (
         np.corrcoef(MixedModel(features, histories(tells), architectures).predict_mean(), true)[
             0, 1

@@ -1,0 +1,79 @@
+"""What the model of a study has to know about an insertion beyond its text.
+
+Which blocks an insertion reaches, and how many parameters its modules have, depends on the backbone
+and on attentions that may come from a plug-in. A search finds out by `facts_of_insertion` and
+records it, so that a study can be analysed on any machine, without torch and without plug-ins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...spaces.architecture import Insertion
+from ...spaces.attentions.entry import Value
+from ...spaces.backbones.sites import SiteMap
+from ...spaces.networks.placement import Placement
+
+
+@dataclass(frozen=True)
+class InsertionFacts:
+    """Facts of one insertion in one backbone.
+
+    Attributes:
+        shares: by stage, the share of its blocks that are reached; only stages that are reached.
+        octaves: half the binary logarithm of its reduction ratio over 8; None without a ratio.
+        size: log(1 + parameters) of its modules: for each stage the sum over its blocks divided by
+            the number of blocks; added up over all stages.
+    """
+
+    shares: Mapping[int, float]
+    octaves: float | None
+    size: float
+
+
+FactsLookup = Callable[[Insertion], InsertionFacts]
+"""Returns the facts of an insertion."""
+
+
+def facts_of_insertion(insertion: Insertion, site_map: SiteMap) -> InsertionFacts:
+    """The facts of an insertion in a backbone.
+
+    Args:
+        insertion: its attention has to be installed here.
+        site_map: all sites of the backbone.
+
+    Raises:
+        ArchitectureError: as `SiteMap.select_sites`.
+    """
+    sites = site_map.select_sites(insertion)
+    blocks = {(site.stage, site.block) for site in sites}
+    reached: defaultdict[int, int] = defaultdict(int)
+    for stage, _ in sorted(blocks):
+        reached[stage] += 1
+    parameters = ((site.stage, Placement(site, insertion, 0).parameters) for site in sites)
+    size = sum(math.log1p(number) / site_map.blocks[stage] for stage, number in parameters)
+    shares = {stage: count / site_map.blocks[stage] for stage, count in reached.items()}
+    return InsertionFacts(shares, _octaves(dict(insertion.options).get("r")), size)
+
+
+def facts_of_text(insertion: Insertion, stages: int) -> InsertionFacts:
+    """What the text of an insertion says by itself, for studies whose facts are not recorded.
+
+    Args:
+        insertion: in any backbone; its attention need not be installed.
+        stages: of the backbone.
+    """
+    shares: dict[int, float] = {}
+    for place in insertion.places:
+        first, last = (place.first, min(place.last, stages)) if place.first else (1, stages)
+        shares |= dict.fromkeys(range(first, last + 1), 1.0)
+    return InsertionFacts(shares, _octaves(dict(insertion.options).get("r")), 0.0)
+
+
+def _octaves(ratio: Value | None) -> float | None:
+    if isinstance(ratio, int | float) and ratio > 0:
+        return (math.log2(ratio) - 3) / 2
+    return None

@@ -1,0 +1,88 @@
+"""A long study is modelled by a bounded set of trials, and the others inform their architecture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from attentune.spaces.architecture import Architecture
+from attentune.studies.estimator import modelled_trials
+from attentune.studies.estimator.features import ArchitectureFeatures
+from attentune.studies.estimator.mixed_model import MixedModel
+from attentune.studies.estimator.modelled_trials import divide_trials, step_of
+from attentune.studies.estimator.priors import PRIOR_VARIANCES
+from planted_effects import ended_history, planted_space, true_accuracy
+
+
+@pytest.fixture(scope="module")
+def bound():
+    return planted_space()
+
+
+@pytest.fixture(scope="module")
+def architectures(bound):
+    rng = np.random.default_rng(0)
+    chosen = [bound.architecture_at(int(i)) for i in rng.choice(bound.count(), 30, replace=False)]
+    return [Architecture(chosen[0].backbone), *(a for a in chosen if not a.bare)]
+
+
+@pytest.fixture(scope="module")
+def histories(architectures):
+    """Eight trials of each architecture, seed by seed, with seed effects and noise."""
+    rng = np.random.default_rng(1)
+    seed_effects = 0.01 * rng.standard_normal(8)
+    return [
+        ended_history(a, true_accuracy(a) + effect + 0.01 * rng.standard_normal(), seed)
+        for seed, effect in enumerate(seed_effects)
+        for a in architectures
+    ]
+
+
+def test_a_short_study_is_modelled_whole(histories):
+    assert divide_trials(histories) == (list(range(len(histories))), [])
+
+
+def test_a_long_study_has_a_bounded_part_that_does_not_depend_on_accuracies(
+    architectures, monkeypatch
+):
+    histories = [ended_history(a, 0.5, s) for s in range(40) for a in architectures]
+    monkeypatch.setattr(modelled_trials, "MAX_TRIALS", 100)
+    modelled, further = divide_trials(histories)
+    assert sorted([*modelled, *further]) == list(range(len(histories)))
+    assert 100 <= len(modelled) < 100 + modelled_trials.MAX_TRIALS_PER_ARCHITECTURE
+    assert any(histories[row].architecture.bare for row in modelled)
+    others = [ended_history(h.architecture, 0.9, h.seed) for h in histories]
+    assert divide_trials(others) == (modelled, further)
+    grown = step_of(len(histories))
+    assert divide_trials(histories[:grown])[0] == modelled
+
+
+def test_further_trials_tell_about_their_architecture_what_a_whole_model_would(
+    bound, architectures, histories, monkeypatch
+):
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
+    whole = MixedModel(features, histories, architectures, PRIOR_VARIANCES).posterior(0)
+    monkeypatch.setattr(modelled_trials, "MAX_TRIALS", 120)
+    monkeypatch.setattr(modelled_trials, "MAX_TRIALS_PER_ARCHITECTURE", 5)
+    model = MixedModel(features, histories, architectures, PRIOR_VARIANCES)
+    divided = model.posterior(0)
+    assert len(model.observed.y) < len(histories) * 0.6
+    np.testing.assert_allclose(divided.mean, whole.mean, atol=3e-3)
+    np.testing.assert_allclose(np.sqrt(divided.variance), np.sqrt(whole.variance), rtol=0.35)
+    np.testing.assert_array_equal(model.predict_mean(), divided.mean)
+
+
+def test_draws_have_the_moments_of_the_posterior(bound, architectures, histories, monkeypatch):
+    features = ArchitectureFeatures.of_backbone(bound.site_map)
+    for limit in (600, 120):
+        monkeypatch.setattr(modelled_trials, "MAX_TRIALS", limit)
+        model = MixedModel(features, histories[:200], architectures, PRIOR_VARIANCES)
+        posterior = model.posterior(0)
+        draws = model.draw_samples(np.random.default_rng(0), 4000)
+        deviation = np.sqrt(posterior.variance)
+        np.testing.assert_allclose(
+            draws.mean(axis=0), posterior.mean, atol=5 * deviation.max() / 60
+        )
+        np.testing.assert_allclose(draws.std(axis=0), deviation, rtol=0.08)
+        covariance = np.array([np.cov(draws[:, 0], draws[:, i])[0, 1] for i in range(30)])
+        scale = deviation * deviation[0]
+        np.testing.assert_allclose(covariance / scale, posterior.covariance / scale, atol=0.08)
