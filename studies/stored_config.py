@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import StudyError
 from ..runners.recipe import Recipe
@@ -16,6 +16,10 @@ from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .config import RunPlan, StudyConfig
 
 MAX_STAGES = 1000
+MAX_CLASSES = 10_000_000
+SEEDS_PER_SPLIT = 1000
+"""The most seeds of a confirmation, and the distance of the first seeds of two splits."""
+MAX_SPLITS = 100
 Model = TypeVar("Model")
 
 
@@ -29,6 +33,10 @@ class ConfirmPlan:
         seeds: fresh seeds for each architecture.
         epochs: of a confirming trial.
         searched_epochs: of a trial of the search.
+        splits: numbers of train, validation and test splits, each with fresh seeds of its own.
+        first_seed: of the first split; each further split begins `SEEDS_PER_SPLIT` later.
+        train_images, test_images: of a split; None in the plans of older versions.
+        majority_share: of the most frequent class among the test images; None likewise.
     """
 
     architectures: tuple[str, ...]
@@ -36,6 +44,21 @@ class ConfirmPlan:
     seeds: int
     epochs: int
     searched_epochs: int
+    splits: Annotated[int, Field(ge=1, le=MAX_SPLITS)] = 1
+    first_seed: Annotated[int, Field(ge=0)] = 0
+    train_images: Annotated[int, Field(ge=1)] | None = None
+    test_images: Annotated[int, Field(ge=1)] | None = None
+    majority_share: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def split_of(self, seed: int) -> int:
+        """The split that a trial with this seed is trained and evaluated on, counted from 0."""
+        if self.splits == 1:
+            return 0
+        return min(max(0, (seed - self.first_seed) // SEEDS_PER_SPLIT), self.splits - 1)
+
+    def seed_of(self, split: int, number: int) -> int:
+        """The seed with this number in a split, both counted from 0."""
+        return self.first_seed + split * SEEDS_PER_SPLIT + number
 
     def stored_in(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the JSON of a study in which its confirmation has this plan."""
@@ -99,6 +122,12 @@ class StoredConfig:
         """The number of stages of the backbone."""
         stages = self._study_field("stages")
         return stages if isinstance(stages, int) and 0 < stages < MAX_STAGES else None
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes of the data."""
+        classes = self._study_field("num_classes")
+        return classes if isinstance(classes, int) and 0 < classes < MAX_CLASSES else None
 
     @property
     def attentions(self) -> tuple[str, ...]:

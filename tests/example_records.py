@@ -22,6 +22,8 @@ from attentune.studies.stored_config import ConfirmPlan, StoredConfig
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BARE = "net"
+MANY_IMAGES = 10**9
+"""With so many test images, only seeds matter."""
 
 
 def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) -> TrialRecord:
@@ -65,6 +67,7 @@ def example_confirmation(
         if accuracy is not None
     ]
     settings = {"top": 3, "seeds": 5, "epochs": 20, "searched_epochs": 8, **plan}
+    settings.setdefault("test_images", MANY_IMAGES)
     return analyse_confirming_trials(
         analyse(study("accuracy"), search), trials, ConfirmPlan(tuple(accuracies), **settings)
     )

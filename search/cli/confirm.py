@@ -48,7 +48,7 @@ def confirm(
     """
     with defer_interrupts():
         from ...studies.analysis.confirmation import confirmation_json
-        from ...studies.text.confirmation import conclusion
+        from ...studies.text.confirmation import conclusion, confirmation_warnings
         from ..run.confirm import ConfirmRequest, read_confirmation
         from ..run.session import confirm_study
         from .progress import LiveDisplay
@@ -72,7 +72,8 @@ def confirm(
     if confirmation is None or not outcome.finished:
         commands.exit_interrupted(outcome.sentence, "confirm", console)
     if as_json:
-        print_json(confirmation_json(confirmation, conclusion(confirmation)))
+        warnings = confirmation_warnings(confirmation)
+        print_json(confirmation_json(confirmation, conclusion(confirmation), warnings))
     else:
         print_confirmation(confirmation, console)
     if not confirmation.contenders:

@@ -14,19 +14,20 @@ from rich.console import Console
 from rich.text import Text
 
 from ...studies.analysis import analyse
-from ...studies.analysis.confirmation import Confirmation, Contender, analyse_confirmation
+from ...studies.analysis.confirmation import Confirmation, Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
+from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
 from ...studies.text.confirmation import (
     conclusion,
+    confirmation_warnings,
     gain_points,
     interval_points,
     p_value,
-    rank_warning,
 )
 from .shared import out, plain_table, print_line
 
@@ -71,10 +72,10 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     print_line(f" · {record.backbone} · {', '.join(words) or _no_trials(record)}")
     if findings.front:
         _print_front(findings)
-    if confirmation := analyse_confirmation(
-        record, findings, store.trials.read(record, confirming=True)
-    ):
+    _print_warnings(read_study_warnings(store, record, findings), out)
+    if confirmation := read_confirmation(store, record, findings):
         print_line(f"\nConfirmation: {conclusion(confirmation)}")
+        _print_warnings(confirmation_warnings(confirmation), out)
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:MAX_FAILURES]:
         print_line(f"#{trial.number} failed, {trial.failure.kind}: {trial.failure.message}")  # type: ignore[union-attr]
@@ -196,7 +197,11 @@ def print_confirmation(confirmation: Confirmation, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(Text(conclusion(confirmation)), soft_wrap=True)
-    if warning := rank_warning(confirmation):
+    _print_warnings(confirmation_warnings(confirmation), console)
+
+
+def _print_warnings(warnings: Iterable[str], console: Console) -> None:
+    for warning in warnings:
         console.print(Text(warning, style="yellow"), soft_wrap=True)
 
 

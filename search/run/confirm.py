@@ -18,9 +18,10 @@ from ...runners.results import Costs, EpochReport, Job
 from ...sanitize import quote_value
 from ...spaces.architecture import Architecture
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import Confirmation, analyse_confirmation, finalists
+from ...studies.analysis.confirmation import Confirmation, finalists
 from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
+from ...studies.outputs.judged_images import read_confirmation as read_recorded
 from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
 from ...studies.stored_config import ConfirmPlan
 from ...studies.text.formatting import duration, plural
@@ -144,8 +145,7 @@ def store_confirmation(run: StudyRun, plan: ConfirmPlan) -> StudyRun:
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
     """The results of a study's confirming trials so far; None if no confirmation was begun."""
     record = store.studies.get(study)
-    findings = analyse(record, store.trials.read(record))
-    return analyse_confirmation(record, findings, store.trials.read(record, confirming=True))
+    return read_recorded(store, record, analyse(record, store.trials.read(record)))
 
 
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
 from ...studies.analysis.analyse import analyse
-from ...studies.analysis.confirmation import Confirmation, analyse_confirmation
+from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
+from ...studies.outputs.judged_images import read_confirmation as recorded_confirmation
 from ...studies.outputs.study_json import study_json
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
@@ -167,9 +168,8 @@ class Study:
 
         with self._reading() as (store, record):
             trials, epochs = store.trials.read(record), store.epochs.read(record)
-            confirming = store.trials.read(record, confirming=True)
-        findings = analyse(record, trials)
-        confirmation = analyse_confirmation(record, findings, confirming)
+            findings = analyse(record, trials)
+            confirmation = recorded_confirmation(store, record, findings)
         figures = study_figures(findings, trials, epochs, confirmation)
         return {figure.name: figure.draw() for figure in figures}
 

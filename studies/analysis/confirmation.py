@@ -4,7 +4,9 @@ The result of a search is a hypothesis: the best of many looks better than it is
 retrain the finalists and the baselines with seeds that the search never used, usually for longer,
 and are evaluated once on the test split. Two questions are asked: which architectures differ from
 the bare backbone, and, only if any does, which differ from each other. Each is corrected for its
-number of comparisons by Holm's procedure. All functions here are pure functions of records.
+number of comparisons by Holm's procedure. A claim is about new seeds and new images, so both are
+part of its error: see `image_sampling`, and `split_means` if there are several test splits. All
+functions here are pure functions of records and of what was judged correctly.
 """
 
 from __future__ import annotations
@@ -20,9 +22,27 @@ import scipy
 from ...spaces.architecture import Architecture
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import ConfirmPlan
+from .chance import is_above_chance
+from .evaluation_images import EvaluationImages
 from .findings import ArchitectureSummary, Findings, standard_error
-from .paired_comparisons import BlockDesign, Difference, correct_family
+from .image_sampling import (
+    Bools,
+    ImageError,
+    Precision,
+    assume_image_error,
+    count_images,
+    measure_image_error,
+)
+from .least_squares import LEVEL
+from .paired_comparisons import (
+    POWER,
+    BlockDesign,
+    Difference,
+    correct_family,
+    without_p_values,
+)
 from .pareto import pareto_front
+from .split_means import mean_by_split, overlap_ratio
 
 BASELINE_WEIGHT = 0.25
 """The weight of a baseline in Holm's correction; a finalist has 1. The search proposes the
@@ -82,10 +102,16 @@ class Confirmation:
         pairs: differences between architectures with attention, first minus second; empty unless
             one of them differs from the bare backbone.
         epochs: of a confirming trial.
-        seeds: the planned number for each architecture.
+        seeds: the planned number for each architecture and split.
+        splits: the planned number of test splits.
         unfinished, failed: numbers of confirming trials in these states.
-        deviation, freedom: of the noise of a trial, as in `BlockDesign`.
-        detectable: the difference that is found with a probability of 80 %, a fraction.
+        deviation, freedom: of the noise of a trial, as in `BlockDesign`; with several splits, of
+            the mean of a split.
+        images: that the trials are judged on.
+        at_chance: whether no accuracy is above that of naming the most frequent class; then there
+            are no p values.
+        precision: of the gain of the most accurate architecture with attention; None if it cannot
+            be estimated.
         agreement: None if too few architectures have trials in both.
     """
 
@@ -93,12 +119,20 @@ class Confirmation:
     pairs: Mapping[tuple[Architecture, Architecture], Difference]
     epochs: int
     seeds: int
+    splits: int
     unfinished: int
     failed: int
     deviation: float
     freedom: int
-    detectable: float | None
+    images: EvaluationImages
+    at_chance: bool
+    precision: Precision | None
     agreement: Agreement | None
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that is found with a probability of 80 %, a fraction."""
+        return None if self.precision is None else self.precision.detectable
 
     @property
     def bare(self) -> Contender | None:
@@ -158,7 +192,11 @@ def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
 
 
 def analyse_confirming_trials(
-    findings: Findings, trials: Sequence[TrialRecord], plan: ConfirmPlan
+    findings: Findings,
+    trials: Sequence[TrialRecord],
+    plan: ConfirmPlan,
+    correct: Mapping[int, Bools] | None = None,
+    num_classes: int | None = None,
 ) -> Confirmation:
     """Analyse confirming trials.
 
@@ -166,37 +204,186 @@ def analyse_confirming_trials(
         findings: of the search.
         trials: the confirming trials.
         plan: of the confirmation.
+        correct: by the number of a trial, which images (n,) of the test split it judges correctly;
+            trials whose predictions were not kept are missing.
+        num_classes: of the data, if it is known.
     """
     contenders = _contenders(findings, trials)
-    blocks = BlockDesign({c.architecture: _by_seed(c) for c in contenders})
+    judgements = Judgements(contenders, plan, correct or {}, num_classes)
     bare = next((c.architecture for c in contenders if c.architecture.bare), None)
     weights = {c.architecture: 1.0 if c.finalist else BASELINE_WEIGHT for c in contenders}
-    gains = _family(blocks, [(a, bare) for a in weights], weights) if bare else {}
+    gains = judgements.family([(a, bare) for a in weights], weights) if bare else {}
     claimed = any(gain.claimed for gain in gains.values())
     against_bare = {architecture: gain for (architecture, _), gain in gains.items()}
     judged = tuple(replace(c, gain=against_bare.get(c.architecture)) for c in contenders)
     alternatives = [c.architecture for c in judged if not c.architecture.bare]
-    detectable = None
-    if gains and blocks.deviation:
-        pairs = min(gain.pairs for gain in gains.values()) or 1
-        comparisons = sum(weights[architecture] for architecture, _ in gains)
-        detectable = blocks.detectable_difference(comparisons, pairs)
+    first = next((pair for a in alternatives if (pair := (a, bare)) in gains), None)
+    comparisons = sum(weights[architecture] for architecture, _ in gains)
     return Confirmation(
         contenders=judged,
-        pairs=_family(blocks, combinations(alternatives, 2)) if claimed else {},
+        pairs=judgements.family(combinations(alternatives, 2)) if claimed else {},
         epochs=plan.epochs,
         seeds=plan.seeds,
+        splits=plan.splits,
         unfinished=sum(trial.state == "running" for trial in trials),
         failed=sum(trial.state == "failed" for trial in trials),
-        deviation=blocks.deviation,
-        freedom=blocks.freedom,
-        detectable=detectable,
+        deviation=judgements.blocks.deviation,
+        freedom=judgements.blocks.freedom,
+        images=judgements.images,
+        at_chance=judgements.at_chance,
+        precision=first and judgements.precision(first, gains[first], comparisons),
         agreement=_agreement(judged, plan),
     )
 
 
+class Judgements:
+    """The differences between contenders, with the error that new seeds and images would have.
+
+    Attributes:
+        blocks: the accuracies by seed, or by split if there are several.
+        images: that the contenders are judged on.
+        at_chance: as in a `Confirmation`.
+    """
+
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        plan: ConfirmPlan,
+        correct: Mapping[int, Bools],
+        num_classes: int | None,
+    ) -> None:
+        """Fit the accuracies.
+
+        Args:
+            contenders: with their accuracies by seed.
+            plan: the splits, and the number of images.
+            correct: as in `analyse_confirming_trials`.
+            num_classes: of the data, if it is known.
+        """
+        self._plan = plan
+        self._contenders = {c.architecture: c for c in contenders}
+        self._correct = _of_one_split(correct)
+        splits = {plan.split_of(seed) for c in contenders for seed in c.seeds}
+        by_seed = {c.architecture: _by_seed(c) for c in contenders}
+        self._splits = len(splits)
+        self.blocks = BlockDesign(
+            mean_by_split(by_seed, plan.split_of) if self._splits > 1 else by_seed
+        )
+        self.images = self._describe_images(num_classes)
+        self.at_chance = self._is_at_chance()
+
+    def family(
+        self,
+        pairs: Iterable[tuple[Architecture, Architecture]],
+        weights: Mapping[Architecture, float] | None = None,
+    ) -> dict[tuple[Architecture, Architecture], Difference]:
+        """The differences of pairs, corrected as a family.
+
+        Args:
+            pairs: of architectures, first minus second.
+            weights: the weight of a pair is that of its first architecture; None: all are equal.
+        """
+        differences = {
+            (first, second): difference
+            for first, second in pairs
+            if first != second and (difference := self._difference(first, second)) is not None
+        }
+        pair_weights = (
+            None
+            if weights is None
+            else {(first, second): weights[first] for first, second in differences}
+        )
+        family = correct_family(differences, pair_weights)
+        if self.at_chance:
+            return {pair: without_p_values(difference) for pair, difference in family.items()}
+        return family
+
+    def precision(
+        self, pair: tuple[Architecture, Architecture], gain: Difference, comparisons: float
+    ) -> Precision | None:
+        """How precise the difference of a pair is; None if its noise is not known.
+
+        Args:
+            pair: the architectures.
+            gain: their difference.
+            comparisons: the sum of the weights of all comparisons.
+        """
+        if not self.blocks.deviation:
+            return None
+        return Precision(
+            trial_variance=self.blocks.deviation**2,
+            error=self._image_error(*pair) if self._splits == 1 else self._overlap_error(),
+            seeds=gain.pairs or 1,
+            architectures=len(self._contenders),
+            freedom=self.blocks.freedom,
+            level=LEVEL / comparisons,
+            power=POWER,
+        )
+
+    def _difference(self, first: Architecture, second: Architecture) -> Difference | None:
+        if self._splits == 1:
+            return self.blocks.difference(first, second, self._image_error(first, second))
+        inflation = 1 + self._splits * overlap_ratio(self._plan)
+        return self.blocks.difference(first, second, inflation=inflation)
+
+    def _overlap_error(self) -> ImageError:
+        """The part of the variance that more splits do not make smaller, as one of images."""
+        images = self.images.count or 2
+        overlap = overlap_ratio(self._plan)
+        return ImageError(images, 2 * self.blocks.deviation**2 * overlap * images, 0.0, None)
+
+    def _image_error(self, first: Architecture, second: Architecture) -> ImageError | None:
+        """What the choice of images adds; None if their number is not known."""
+        numbers = [
+            dict(zip(self._contenders[a].seeds, self._contenders[a].numbers, strict=True))
+            for a in (first, second)
+        ]
+        shared = [(numbers[0][seed], numbers[1][seed]) for seed in numbers[0].keys() & numbers[1]]
+        kept = sorted(pair for pair in shared if all(number in self._correct for number in pair))
+        if len(kept) > 1:
+            tables = [np.stack([self._correct[pair[side]] for pair in kept]) for side in (0, 1)]
+            if (measured := measure_image_error(*tables)) is not None:
+                return measured
+        if self.images.count is None:
+            return None
+        accuracy, reference = self._contenders[first].accuracy, self._contenders[second].accuracy
+        return assume_image_error(accuracy, reference, self.images.count)
+
+    def _describe_images(self, num_classes: int | None) -> EvaluationImages:
+        plan = self._plan
+        numbers = [number for c in self._contenders.values() for number in c.numbers]
+        kept = bool(numbers) and all(number in self._correct for number in numbers)
+        count = next((len(row) for row in self._correct.values()), plan.test_images)
+        if count is None:
+            accuracies = [a for c in self._contenders.values() for a in c.accuracies]
+            count = count_images(accuracies)
+        share = plan.majority_share
+        if share is None and num_classes:
+            share = 1 / num_classes
+        return EvaluationImages(count, kept, share)
+
+    def _is_at_chance(self) -> bool:
+        accuracies = [c.accuracy for c in self._contenders.values()]
+        if self.images.count is None or self.images.majority_share is None or not accuracies:
+            return False
+        images = self.images.count
+        return not is_above_chance(
+            max(accuracies), images, self.images.majority_share, len(accuracies)
+        )
+
+
+def _of_one_split(correct: Mapping[int, Bools]) -> dict[int, Bools]:
+    """Those with as many images as most: the others were judged on other images."""
+    lengths = [len(row) for row in correct.values()]
+    usual = max(set(lengths), key=lengths.count, default=0)
+    return {number: row for number, row in correct.items() if len(row) == usual}
+
+
 def analyse_confirmation(
-    study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
+    study: StudyRecord,
+    findings: Findings,
+    trials: Sequence[TrialRecord],
+    correct: Mapping[int, Bools] | None = None,
 ) -> Confirmation | None:
     """Analyse the confirming trials of a study; None if no confirmation was begun.
 
@@ -204,22 +391,59 @@ def analyse_confirmation(
         study: its config holds the plan.
         findings: of the search.
         trials: the confirming trials.
+        correct: as in `analyse_confirming_trials`.
     """
     plan = study.config.confirmation
-    return None if plan is None else analyse_confirming_trials(findings, trials, plan)
+    if plan is None:
+        return None
+    return analyse_confirming_trials(findings, trials, plan, correct, study.config.num_classes)
 
 
-def confirmation_json(confirmation: Confirmation, sentence: str) -> dict[str, Any]:
-    """What `attentune confirm --json` prints; accuracies and differences are fractions."""
+def needed_for_a_claim(confirmation: Confirmation) -> dict[str, Any] | None:
+    """How many seeds, or images, would detect the gain of the most accurate architecture.
+
+    Returns:
+        The gain as `difference`, and `seeds`, `splits` and `images`, each None where no number
+        would do; None if the precision is not known.
+    """
+    precision = confirmation.precision
+    first = next((c.gain for c in confirmation.alternatives if c.gain is not None), None)
+    if precision is None or first is None or not first.mean:
+        return None
+    blocks = precision.seeds_for(first.mean)
+    is_split = confirmation.splits > 1
+    return {
+        "difference": first.mean,
+        "seeds": None if is_split else blocks,
+        "splits": blocks if is_split else None,
+        "images": None if is_split else precision.images_for(first.mean),
+    }
+
+
+def confirmation_json(
+    confirmation: Confirmation, sentence: str, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `attentune confirm --json` prints; accuracies and differences are fractions.
+
+    Args:
+        confirmation: the results.
+        sentence: what can be claimed.
+        warnings: what has to be known before believing it.
+    """
     agreement = confirmation.agreement
     return {
         "sentence": sentence,
+        "warnings": list(warnings),
         "epochs": confirmation.epochs,
         "seeds": confirmation.seeds,
+        "splits": confirmation.splits,
         "unfinished": confirmation.unfinished,
         "failed": confirmation.failed,
         "noise": {"deviation": confirmation.deviation, "freedom": confirmation.freedom},
+        "images": vars(confirmation.images),
+        "at_chance": confirmation.at_chance,
         "detectable": confirmation.detectable,
+        "power": needed_for_a_claim(confirmation),
         "contenders": [_contender_json(c) for c in confirmation.contenders],
         "pairs": [
             {"one": str(first), "other": str(second), **_difference_json(difference)}
@@ -270,28 +494,6 @@ def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Conte
 
 def _by_seed(contender: Contender) -> dict[int, float]:
     return dict(zip(contender.seeds, contender.accuracies, strict=True))
-
-
-def _family(
-    blocks: BlockDesign[Architecture],
-    pairs: Iterable[tuple[Architecture, Architecture]],
-    weights: Mapping[Architecture, float] | None = None,
-) -> dict[tuple[Architecture, Architecture], Difference]:
-    """The differences of pairs, corrected as a family.
-
-    The weight of a pair is that of its first architecture.
-    """
-    differences = {
-        (first, second): difference
-        for first, second in pairs
-        if first != second and (difference := blocks.difference(first, second)) is not None
-    }
-    pair_weights = (
-        None
-        if weights is None
-        else {(first, second): weights[first] for first, second in differences}
-    )
-    return correct_family(differences, pair_weights)
 
 
 def _agreement(contenders: Sequence[Contender], plan: ConfirmPlan) -> Agreement | None:

@@ -39,18 +39,19 @@ class LeastSquares:
         values: (values,).
 
     Attributes:
+        coefficients: (coefficients,); the shortest solution if the design does not identify them.
         freedom: degrees of freedom of the residuals; with 0, the noise cannot be estimated.
         deviation: standard deviation of the noise, in the values' unit; 0 if `freedom` is 0.
     """
 
     def __init__(self, design: Array, values: Array) -> None:
         inverse: Array = np.asarray(np.linalg.pinv(design), dtype=np.float64)
-        self._coefficients = inverse @ values
+        self.coefficients = inverse @ values
         self._spread = inverse @ inverse.T
         self._identified = inverse @ design
         rank = int(np.linalg.matrix_rank(design)) if design.size else 0
         self.freedom = len(values) - rank
-        residuals = values - design @ self._coefficients
+        residuals = values - design @ self.coefficients
         squares = float(residuals @ residuals)
         squares = 0.0 if squares < ROUNDING_VARIANCE * len(values) else squares
         self.deviation = float(np.sqrt(squares / self.freedom)) if self.freedom else 0.0
@@ -62,7 +63,7 @@ class LeastSquares:
         """
         if not self.freedom or not np.allclose(contrast @ self._identified, contrast, atol=1e-6):
             return None
-        mean = float(contrast @ self._coefficients)
+        mean = float(contrast @ self.coefficients)
         error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
         reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
         return Estimate(mean, error, mean - reach, mean + reach)

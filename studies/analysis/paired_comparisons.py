@@ -8,10 +8,14 @@ least squares:
 Seed effects cancel as far as they were observed. The noise is pooled over all architectures: with 8
 architectures and 5 seeds, a difference has 28 degrees of freedom, while its own 5 pairs would give
 it 4. Seeds may be missing, because a trial failed.
+
+A claim holds for new images only if the choice of images is part of its error, which is added by
+`image_sampling`. `benchmarks/claims.py` measures what is claimed in the long run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -19,6 +23,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import scipy
 
+from .image_sampling import ImageError, combined_freedom
 from .least_squares import LEVEL, LeastSquares
 
 POWER = 0.8
@@ -33,23 +38,31 @@ class Difference:
     Attributes:
         mean, standard_error: of the difference.
         low, high: its 95 % interval, without correction for other comparisons.
-        p: two-sided p value of that difference alone.
+        p: two-sided p value of that difference alone; None if no p value may be given.
         corrected: the p value corrected for the family of comparisons (`holm_adjusted`).
         pairs: seeds that both have.
+        freedom: degrees of freedom of the standard error.
+        image_error: the part of the standard error that is due to the choice of images; None if
+            the difference holds for these images only.
+        disagreement: the share of images that two networks of the same seed judge differently;
+            None if no predictions were kept.
     """
 
     mean: float
     standard_error: float
     low: float
     high: float
-    p: float
-    corrected: float
+    p: float | None
+    corrected: float | None
     pairs: int
+    freedom: float = math.inf
+    image_error: float | None = None
+    disagreement: float | None = None
 
     @property
     def claimed(self) -> bool:
         """Whether the difference is significant after the correction."""
-        return self.corrected <= LEVEL
+        return self.corrected is not None and self.corrected <= LEVEL
 
 
 class BlockDesign(Generic[Key]):
@@ -76,10 +89,27 @@ class BlockDesign(Generic[Key]):
         self._fit = LeastSquares(design, values)
         self.freedom, self.deviation = self._fit.freedom, self._fit.deviation
 
-    def difference(self, first: Key, second: Key) -> Difference | None:
+    def means(self) -> dict[Key, float]:
+        """The mean accuracies at equal seeds, up to a constant that all of them share."""
+        return {key: float(self._fit.coefficients[row]) for key, row in self._row.items()}
+
+    def difference(
+        self,
+        first: Key,
+        second: Key,
+        images: ImageError | None = None,
+        *,
+        inflation: float = 1.0,
+    ) -> Difference | None:
         """The mean of `first` minus that of `second`.
 
         None if there is only one seed, or if no seed connects the two.
+
+        Args:
+            first, second: the architectures.
+            images: what the choice of images adds to the error; None: the difference is that on
+                these images.
+            inflation: multiplies the variance, because the blocks are not independent.
         """
         if first not in self._row or second not in self._row:
             return None
@@ -89,32 +119,46 @@ class BlockDesign(Generic[Key]):
         estimate = self._fit.estimate(contrast)
         if estimate is None:
             return None
-        p = self._p_value(estimate.mean, estimate.standard_error)
+        trials = estimate.standard_error**2 * inflation
+        sampled = 0.0 if images is None else images.squared
+        count = None if images is None else images.images
+        error = math.sqrt(trials + sampled)
+        freedom = combined_freedom(trials, self.freedom, sampled, count)
+        reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+        p = max(_p_value(estimate.mean, error, freedom), _smallest_exact_p_value(images))
         return Difference(
             mean=estimate.mean,
-            standard_error=estimate.standard_error,
-            low=estimate.low,
-            high=estimate.high,
+            standard_error=error,
+            low=estimate.mean - reach,
+            high=estimate.mean + reach,
             p=p,
             corrected=p,
             pairs=len(self.accuracies[first].keys() & self.accuracies[second].keys()),
+            freedom=freedom,
+            image_error=None if images is None else math.sqrt(sampled),
+            disagreement=None if images is None else images.disagreement,
         )
 
-    def _p_value(self, mean: float, error: float) -> float:
-        if error == 0:  # The same network under two names, or a task without any noise.
-            return 1.0 if abs(mean) < 1e-12 else 0.0
-        return float(2 * scipy.stats.t.sf(abs(mean) / error, self.freedom))
 
-    def detectable_difference(self, comparisons: float, seeds: int) -> float:
-        """The difference, a fraction, that Holm's procedure finds with a probability of 80 %.
+def _p_value(mean: float, error: float, freedom: float) -> float:
+    if error == 0:  # The same network under two names, or a task without any noise.
+        return 1.0 if abs(mean) < 1e-12 else 0.0
+    return float(2 * scipy.stats.t.sf(abs(mean) / error, freedom))
 
-        Args:
-            comparisons: the sum of the weights of all comparisons, relative to that of this one.
-            seeds: the number of seeds of each architecture.
-        """
-        critical = scipy.stats.t.ppf(1 - LEVEL / 2 / comparisons, self.freedom)
-        margin = scipy.stats.t.ppf(POWER, self.freedom)
-        return float((critical + margin) * self.deviation * np.sqrt(2 / seeds))
+
+def _smallest_exact_p_value(images: ImageError | None) -> float:
+    """The smallest p value of McNemar's exact test with so many images that are judged differently.
+
+    The normal approximation is not good for a handful of images.
+    """
+    if images is None or images.disagreement is None:
+        return 0.0
+    return float(min(1.0, 2.0 ** (1 - images.disagreement * images.images)))
+
+
+def without_p_values(difference: Difference) -> Difference:
+    """A difference that is only described: nothing may be claimed from it."""
+    return replace(difference, p=None, corrected=None)
 
 
 def correct_family(
@@ -122,7 +166,8 @@ def correct_family(
 ) -> dict[Key, Difference]:
     """Correct the p values of a family of differences; `weights` as in `holm_adjusted`."""
     family_weights = [1.0 if weights is None else weights[key] for key in family]
-    adjusted = holm_adjusted([difference.p for difference in family.values()], family_weights)
+    values = [1.0 if difference.p is None else difference.p for difference in family.values()]
+    adjusted = holm_adjusted(values, family_weights)
     pairs = zip(family.items(), adjusted, strict=True)
     return {key: replace(difference, corrected=p) for (key, difference), p in pairs}
 

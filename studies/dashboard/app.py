@@ -35,10 +35,10 @@ from ..figures.base import escape_html
 from ..figures.themes import LIGHT
 from .address import Address
 from .cache import ComputationError
-from .components import Component, waiting_figure
+from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guarded_dash import PROBLEM_ID, GuardedDash
-from .pages import attention_maps, compare, confirmation, effects, history, pareto
+from .pages import attention_maps, compare, confirmation, effects, history, pareto, warnings
 from .pages.trial_card import trial_card
 
 REFRESH_MILLISECONDS = 1000
@@ -97,6 +97,7 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "predictions": attention_maps.predictions,
     "studies": compare.studies,
     "conclusion": confirmation.conclusion_text,
+    "warnings": warnings.warnings,
 }
 
 SLOT_NAMES: dict[str, Collection[str]] = {
@@ -255,7 +256,8 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
             raise PreventUpdate
         if not study:
             return _missing_study(states, Address.from_query(query).study), None
-        return PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name)), None
+        page = PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name))
+        return [text_slot("warnings"), *page], None
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("controls", "children"),

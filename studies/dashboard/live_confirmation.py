@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from ..analysis.confirmation import Confirmation, analyse_confirmation
+from ..analysis.confirmation import Confirmation
+from ..outputs.judged_images import CorrectImages, read_confirmation
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
@@ -20,6 +21,7 @@ class LiveConfirmation:
         self._trials, self._analysis, self._cache = trials, analysis, cache
         self._refreshed_at = -math.inf
         self._value: Confirmation | None = None
+        self._correct: CorrectImages = {}
 
     @property
     def value(self) -> Confirmation | None:
@@ -27,8 +29,8 @@ class LiveConfirmation:
         store, study = self._trials.store, self._trials.study
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
-                trials = store.trials.read(study, confirming=True)
                 current = store.studies.get(study.name)  # Its config holds the ConfirmPlan.
-                self._value = analyse_confirmation(current, self._analysis.findings(), trials)
+                findings = self._analysis.findings()
+                self._value = read_confirmation(store, current, findings, self._correct)
                 self._refreshed_at = time.monotonic()
             return self._value

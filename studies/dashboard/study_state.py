@@ -10,7 +10,10 @@ inspected_trials     attention maps
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..database.store import Store
+from ..outputs.judged_images import read_study_warnings
 from ..records import StudyRecord
 from ..text.summary import caveat, summary_sentence
 from .background import BackgroundProcess
@@ -64,3 +67,11 @@ class StudyState:
         """The summary of the study in one sentence, and its caveat."""
         findings = self.analysis.findings()
         return summary_sentence(self.study, findings), caveat(findings)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be known before believing any number of the study."""
+        return self._cache.get("warnings", self._warnings, depends_on="any")
+
+    def _warnings(self) -> tuple[str, ...]:
+        study = replace(self.study, config=self.records.config)  # `resume` may change the plan.
+        return read_study_warnings(self.store, study, self.analysis.findings())

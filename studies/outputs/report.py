@@ -24,7 +24,6 @@ from ...errors import StoreError
 from ...files import atomic_write
 from ...sanitize import escape_unsafe, replace_non_finite
 from ..analysis.analyse import analyse, group_failures
-from ..analysis.confirmation import analyse_confirmation
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
 from ..figures.browser import PLOTLY_CONFIG, without_addresses
@@ -33,8 +32,9 @@ from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
 from ..records import StudyRecord, TrialRecord
 from ..text import captions, formatting
-from ..text.confirmation import conclusion, rank_warning
+from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.summary import caveat, noise_details, summary_sentence
+from .judged_images import read_confirmation, read_study_warnings
 from .study_figures import StudyFigure, study_figures
 
 MAX_TRIAL_ROWS, MAX_FRONT_ROWS = 1000, 60
@@ -79,7 +79,7 @@ def render(store: Store, study: StudyRecord) -> str:
     """The HTML of a study's report."""
     trials = store.trials.read(study)
     findings = analyse(study, trials)
-    confirmation = analyse_confirmation(study, findings, store.trials.read(study, confirming=True))
+    confirmation = read_confirmation(store, study, findings)
     undrawn = study_figures(findings, trials, store.epochs.read(study), confirmation)
     figures = [ReportFigure.draw(figure) for figure in undrawn]
     templates = jinja2.Environment(
@@ -100,7 +100,8 @@ def render(store: Store, study: StudyRecord) -> str:
         summary=summary_sentence(study, findings),
         caveat=caveat(findings),
         conclusion=confirmation and conclusion(confirmation),
-        rank_warning=confirmation and rank_warning(confirmation),
+        warnings=read_study_warnings(store, study, findings),
+        confirmation_warnings=() if confirmation is None else confirmation_warnings(confirmation),
         missing=missing_note(study, trials),
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,

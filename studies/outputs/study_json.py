@@ -6,10 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis import analyse
-from ..analysis.confirmation import analyse_confirmation, confirmation_json
+from ..analysis.confirmation import confirmation_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
-from ..text.confirmation import conclusion
+from ..text.confirmation import conclusion, confirmation_warnings
+from .judged_images import read_confirmation, read_study_warnings
 from .study_list import ListedStudy
 
 
@@ -32,11 +33,11 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     trials = store.trials.read(record)
     rejections = store.trials.read_rejections(record)
     listed = analyse.show_json(record, trials, rejected=len(rejections))
-    confirmation = None
-    if record.config.confirmation is not None:
-        confirming = store.trials.read(record, confirming=True)
-        judged = analyse_confirmation(record, analyse.analyse(record, trials), confirming)
-        confirmation = judged and confirmation_json(judged, conclusion(judged))
+    findings = analyse.analyse(record, trials)
+    judged = read_confirmation(store, record, findings)
+    confirmation = judged and confirmation_json(
+        judged, conclusion(judged), confirmation_warnings(judged)
+    )
     reasons = [
         {"architecture": r.architecture, "key": r.key, "reason": r.reason} for r in rejections
     ]
@@ -44,6 +45,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
         **listed,
         "being_set_up": record.config.is_being_set_up,
         "rejections": reasons,
+        "warnings": list(read_study_warnings(store, record, findings)),
         "confirmation": confirmation,
     }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..analysis.confirmation import Agreement, Confirmation
+from ..analysis.confirmation import Agreement, Confirmation, needed_for_a_claim
 from ..analysis.paired_comparisons import Difference
 from . import formatting
+from .study_warnings import chance_sentence, few_images_warning
 
 RHO_WELL, RHO_MODERATELY = 0.8, 0.5
 """Spearman's correlations from which ranks agree well, and moderately."""
@@ -25,7 +26,25 @@ def conclusion(confirmation: Confirmation) -> str:
             "Nothing can be claimed yet: at least two seeds must be complete, otherwise a "
             "difference may be due to the seed."
         )
+    if confirmation.at_chance:
+        highest = chance_sentence(confirmation.contenders[0].accuracy, confirmation.images, "test")
+        return (
+            f"Nothing can be claimed: {highest}. Train for longer, or with another learning rate, "
+            f"before architectures are compared.{_unfinished(confirmation)}"
+        )
     return _claims(confirmation) + _unfinished(confirmation)
+
+
+def confirmation_warnings(confirmation: Confirmation) -> tuple[str, ...]:
+    """What a reader has to know before believing the conclusion, a sentence or two each."""
+    if not confirmation.freedom or not confirmation.alternatives:
+        return ()
+    warnings = (
+        _image_warning(confirmation),
+        _split_warning(confirmation),
+        rank_warning(confirmation),
+    )
+    return tuple(warning for warning in warnings if warning is not None)
 
 
 def rank_warning(confirmation: Confirmation) -> str | None:
@@ -45,8 +64,10 @@ def rank_warning(confirmation: Confirmation) -> str | None:
     )
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """A p value with its relation: `p = 0.01`, `p < 0.001`."""
+    if p is None:
+        return "no p value"
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.1g}" if p < 0.1 else f"p = {p:.2f}"
@@ -93,7 +114,7 @@ def _against_bare(confirmation: Confirmation) -> str:
     first = confirmation.better[0]
     assert first.gain is not None  # what is claimed has a gain
     name = f"`{formatting.short_architecture(first.architecture)}`"
-    sentence = f"{name} is better than the bare backbone by {_gain(first.gain)}"
+    sentence = f"{name} is better than the bare backbone by {_gain(confirmation, first.gain)}"
     more = [f"`{formatting.short_architecture(c.architecture)}`" for c in confirmation.better[1:]]
     if more:
         sentence += f", and so {'is' if len(more) == 1 else 'are'} {formatting.enumeration(more)}"
@@ -108,21 +129,83 @@ def _nothing_better(confirmation: Confirmation) -> str:
     direction = "above" if best.gain.mean >= 0 else "below"
     sentence = (
         "No architecture can be claimed to be better than the bare backbone: the best, "
-        f"`{name}`, is {direction} it by {_gain(best.gain)}"
+        f"`{name}`, is {direction} it by {_gain(confirmation, best.gain)}"
     )
     if confirmation.detectable:
-        detectable = formatting.points(confirmation.detectable, signed=False)
-        sentence += (
-            f"; a confirmation of this size detects a difference of {detectable} points with a "
-            "power of 80 %"
-        )
+        sentence += f"; {_power(confirmation)}"
     return sentence + _worse(confirmation)
 
 
-def _gain(difference: Difference) -> str:
+def _gain(confirmation: Confirmation, difference: Difference) -> str:
     magnitude = gain_points(difference, signed=False)
-    seeds = formatting.plural(difference.pairs, "seed")
-    return f"{magnitude} points ({seeds}, {p_value(difference.corrected)} after correction)"
+    sample = formatting.plural(difference.pairs, "split" if confirmation.splits > 1 else "seed")
+    images = confirmation.images.count
+    if images is not None and confirmation.splits == 1:
+        sample += f" and {formatting.plural(images, 'test image')}"
+    return f"{magnitude} points ({sample}, {p_value(difference.corrected)} after correction)"
+
+
+def _power(confirmation: Confirmation) -> str:
+    """What this confirmation detects, and how many seeds or images the difference would need."""
+    detectable = formatting.points(confirmation.detectable or 0.0, signed=False)
+    sentence = (
+        f"a confirmation of this size detects a difference of {detectable} points with a power of "
+        "80 %"
+    )
+    needed = needed_for_a_claim(confirmation)
+    if needed is None:
+        return sentence
+    size = formatting.points(abs(needed["difference"]), signed=False, decimals=2)
+    if float(size) == 0:
+        return sentence
+    if confirmation.splits > 1:
+        ways = [(needed["splits"], "split")]
+    else:
+        ways = [(needed["seeds"], "seed"), (needed["images"], "test image")]
+    enough = [formatting.plural(number, noun) for number, noun in ways if number is not None]
+    if not enough:
+        names = " or ".join(f"{noun}s" for number, noun in ways)
+        return f"{sentence}, and no number of {names} alone would detect {size} points"
+    if len(enough) == len(ways):
+        return f"{sentence}; one of {size} points would take {' or '.join(enough)}"
+    missing = next(noun for number, noun in ways if number is None)
+    if missing == "test image" and confirmation.images.count is None:
+        return f"{sentence}; one of {size} points would take {enough[0]}"
+    return (
+        f"{sentence}; one of {size} points would take {enough[0]}, and no number of {missing}s "
+        "alone would do"
+    )
+
+
+def _image_warning(confirmation: Confirmation) -> str | None:
+    """What the claims do not cover because of the test images, or because there are too few."""
+    images = confirmation.images
+    if confirmation.splits > 1:
+        return None
+    if images.count is None:
+        return (
+            "The number of test images is not known, so the intervals cover new seeds, but not new "
+            "images."
+        )
+    gains = [c.gain for c in confirmation.alternatives if c.gain is not None]
+    if not images.predictions_kept and not any(gain.disagreement is not None for gain in gains):
+        return (
+            "The predictions of these trials were not kept. So the intervals assume that two "
+            f"networks err on the {formatting.plural(images.count, 'test image')} independently of "
+            "each other, which makes them wider than they need be."
+        )
+    return few_images_warning(
+        images.count, "test", max((gain.disagreement or 0.0 for gain in gains), default=0.0)
+    )
+
+
+def _split_warning(confirmation: Confirmation) -> str | None:
+    if confirmation.splits == 1:
+        return None
+    return (
+        "The test images of all splits but the first are images that the search has trained or "
+        "selected on, so what it chose may do better on them than on new ones."
+    )
 
 
 def _worse(confirmation: Confirmation) -> str:

@@ -7,7 +7,7 @@ from dash import html
 
 from ...figures.confirmation import confirmation_figure
 from ...text import captions
-from ...text.confirmation import conclusion, rank_warning
+from ...text.confirmation import conclusion, confirmation_warnings
 from ..components import (
     Component,
     figure_slot,
@@ -51,8 +51,7 @@ def conclusion_text(context: PageContext) -> Component:
             html.P("Nothing has been confirmed yet. What the search found is a hypothesis."),
             remark(f"Test it with: attentune confirm {context.state.study.name}"),
         ]
-    warning = rank_warning(confirmation)
     return [
         sentence(conclusion(confirmation)),
-        remark(warning) if warning else None,
+        *map(remark, confirmation_warnings(confirmation)),
     ]

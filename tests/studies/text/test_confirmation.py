@@ -26,7 +26,7 @@ def test_a_claim_names_the_best_its_gain_and_those_like_it() -> None:
     assert (
         "`se(r=8)@s2.residual` is better than the bare backbone by 4.02 ± 0.21 points" in sentence
     )
-    assert "(5 seeds, p < 0.001 after correction)" in sentence
+    assert "(5 seeds and 1,000,000,000 test images, p < 0.001 after correction)" in sentence
     assert "the first three cannot be told apart" in sentence
     assert re.search(r"ranks at 8 epochs agree [a-z ]+ with ranks at 20 \(ρ = ", sentence)
     assert [c.finalist for c in confirmation.contenders] == [True, True, True, True, False]

@@ -1,0 +1,110 @@
+"""Which images the trials of a study judge correctly, read from their predictions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, MutableMapping
+
+import numpy as np
+
+from ...errors import AttentuneError
+from ...runners.predictions import Predictions
+from ..analysis.confirmation import Confirmation, analyse_confirmation
+from ..analysis.evaluation_images import EvaluationImages
+from ..analysis.findings import Findings
+from ..analysis.image_sampling import Bools, count_images
+from ..database.predictions import load_predictions
+from ..database.store import Store
+from ..records import StudyRecord, TrialRecord
+from ..text.study_warnings import study_warnings
+
+logger = logging.getLogger(__name__)
+
+CorrectImages = MutableMapping[int, Bools | None]
+"""By the number of a complete trial, which images it judges correctly; None if it is not known."""
+
+
+def read_confirmation(
+    store: Store, study: StudyRecord, findings: Findings, known: CorrectImages | None = None
+) -> Confirmation | None:
+    """What the confirming trials of a study show so far; None if no confirmation was begun.
+
+    Args:
+        store: the database.
+        study: its config holds the plan.
+        findings: of the search.
+        known: what earlier calls have read; what is read now is added.
+    """
+    plan = study.config.confirmation
+    if plan is None:
+        return None
+    trials = store.trials.read(study, confirming=True)
+    # Several splits have different images, and their spread shows the error of sampling them.
+    comparable = [trial for trial in trials if plan.split_of(trial.seed) == 0]
+    correct = read_correct_images(store, study, comparable, known)
+    return analyse_confirmation(study, findings, trials, correct)
+
+
+def read_correct_images(
+    store: Store,
+    study: StudyRecord,
+    trials: Iterable[TrialRecord],
+    known: CorrectImages | None = None,
+) -> dict[int, Bools]:
+    """Which images each trial judges correctly, by number; without those where it is not known.
+
+    Args:
+        store: the database.
+        study: the trials' study.
+        trials: with one role, so that their images are the same.
+        known: as in `read_confirmation`.
+    """
+    known = {} if known is None else known
+    for trial in trials:
+        if trial.state == "complete" and trial.number not in known:
+            predictions = _read_predictions(store, study, trial)
+            known[trial.number] = None if predictions is None else predictions.correct
+    return {number: correct for number, correct in known.items() if correct is not None}
+
+
+def read_validation_images(
+    store: Store, study: StudyRecord, findings: Findings
+) -> EvaluationImages:
+    """The images that a search selects on, from the predictions of one trial or the accuracies.
+
+    Args:
+        store: the database.
+        study: the study.
+        findings: of its search.
+    """
+    architectures = sorted(findings.architectures, key=lambda a: not a.architecture.bare)
+    classes = study.config.num_classes
+    share = None if classes is None else 1 / classes
+    if not architectures:
+        return EvaluationImages(majority_share=share)
+    for trial in store.trials.get_many(study, architectures[0].numbers[:1]):
+        if (predictions := _read_predictions(store, study, trial)) is not None:
+            largest = float(np.bincount(predictions.labels).max()) / len(predictions)
+            return EvaluationImages(len(predictions), True, largest)
+    accuracies = [accuracy for summary in architectures for accuracy in summary.accuracies]
+    return EvaluationImages(count_images(accuracies), False, share)
+
+
+def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) -> tuple[str, ...]:
+    """What has to be known before believing any number of a study; see `study_warnings`.
+
+    Args:
+        store: the database.
+        study: the study.
+        findings: of its search.
+    """
+    images = read_validation_images(store, study, findings)
+    return study_warnings(study, findings, images, store.studies.spent_seconds(study))
+
+
+def _read_predictions(store: Store, study: StudyRecord, trial: TrialRecord) -> Predictions | None:
+    try:
+        return load_predictions(store, study, trial)
+    except AttentuneError as error:
+        logger.warning("%s", error)
+        return None

@@ -1,0 +1,140 @@
+"""What a reader has to know before believing any number of a study, in sentences.
+
+Each stands wherever the numbers stand: `show`, the report, the dashboard and the JSON.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+from ...errors import StudyError
+from ..analysis.chance import is_above_chance
+from ..analysis.evaluation_images import EvaluationImages
+from ..analysis.findings import Findings
+from ..analysis.least_squares import LEVEL
+from ..records import StudyRecord
+from . import formatting
+
+MIN_DISAGREEMENTS = 1 + math.ceil(math.log2(1 / LEVEL))
+"""McNemar's exact test of two networks is significant only if at least six images are judged
+differently, all of them in one direction: 2·(1/2)^6 = 0.03."""
+USUAL_DISAGREEMENT = 0.06
+"""The share of images that two networks of one seed judge differently, where it is not known."""
+
+
+def study_warnings(
+    study: StudyRecord,
+    findings: Findings,
+    images: EvaluationImages,
+    spent_seconds: float | None = None,
+) -> tuple[str, ...]:
+    """The warnings about a study.
+
+    Args:
+        study: the study.
+        findings: of its search.
+        images: the validation images.
+        spent_seconds: wall time that the study has run for; None if it is not known.
+    """
+    warnings = (
+        _failed_only(findings),
+        _chance_warning(findings, images),
+        _single_architecture(findings),
+        _baselines_only(study, findings, spent_seconds),
+        None if images.count is None else few_images_warning(images.count, "validation"),
+    )
+    return tuple(warning for warning in warnings if warning is not None)
+
+
+def few_images_warning(
+    images: int, split: str, disagreement: float = USUAL_DISAGREEMENT
+) -> str | None:
+    """A warning if a claim needs more images than there are, else None.
+
+    Args:
+        images: their number.
+        split: `validation` or `test`.
+        disagreement: the share of them that two networks judge differently.
+    """
+    if images * disagreement >= MIN_DISAGREEMENTS:
+        return None
+    step = formatting.points(1 / images, signed=False)
+    share = max(disagreement, 1 / images)
+    error = formatting.points(math.sqrt(share / images), signed=False)
+    return (
+        f"There are too few images for a claim: with {formatting.plural(images, f'{split} image')} "
+        f"one image is {step} points, and a difference of two architectures has a sampling error "
+        f"of about {error} points, however many seeds there are."
+    )
+
+
+def chance_sentence(accuracy: float, images: EvaluationImages, split: str) -> str:
+    """That the highest accuracy is not above chance, without a full stop.
+
+    Args:
+        accuracy: the highest one.
+        images: on which it was measured.
+        split: `validation` or `test`.
+    """
+    return (
+        f"no accuracy is above chance: the highest, {formatting.percent(accuracy)} of "
+        f"{formatting.plural(images.count or 0, f'{split} image')}, could be reached by always "
+        f"naming the most frequent class ({formatting.percent(images.majority_share)})"
+    )
+
+
+def _failed_only(findings: Findings) -> str | None:
+    failed = findings.counts["failed"]
+    if not failed or failed != sum(findings.counts.values()):
+        return None
+    subject = "The only trial has" if failed == 1 else f"All {failed} trials have"
+    return f"{subject} failed, so nothing is known about any architecture."
+
+
+def _chance_warning(findings: Findings, images: EvaluationImages) -> str | None:
+    if not findings.architectures or images.count is None or images.majority_share is None:
+        return None
+    count = len(findings.architectures)
+    highest = max(summary.accuracy for summary in findings.architectures)
+    if is_above_chance(highest, images.count, images.majority_share, count):
+        return None
+    sentence = chance_sentence(highest, images, "validation")
+    return (
+        f"{sentence[0].upper()}{sentence[1:]}. The differences are noise: train for longer, or "
+        "with another learning rate, before architectures are compared."
+    )
+
+
+def _single_architecture(findings: Findings) -> str | None:
+    if len(findings.architectures) != 1:
+        return None
+    [summary] = findings.architectures
+    name = "the bare backbone" if summary.architecture.bare else f"`{summary.architecture}`"
+    return f"Only {name} is complete, so there is nothing to compare it with."
+
+
+def _baselines_only(
+    study: StudyRecord, findings: Findings, spent_seconds: float | None
+) -> str | None:
+    """A warning if the budget ended before the search proposed anything."""
+    counts, trained = findings.counts, findings.architectures
+    if not trained or counts["running"] or not all(summary.baseline for summary in trained):
+        return None
+    try:
+        plan = study.config.plan
+    except StudyError:
+        return None
+    resume = f"attentune resume {shlex.quote(study.name)}"
+    if sum(counts.values()) >= plan.trials:
+        budget = f"all {formatting.plural(plan.trials, 'trial')}"
+        advice = f"`{resume} --trials {max(40, 4 * plan.trials)}` continues"
+    elif plan.budget is not None and spent_seconds is not None and spent_seconds >= plan.budget:
+        budget = f"the whole budget of {formatting.duration(plan.budget)}"
+        advice = f"`{resume} --budget {math.ceil(4 * plan.budget)}s` continues"
+    elif plan.device_budget is not None:
+        budget = "the budget"
+        advice = f"`{resume} --device-budget {math.ceil(4 * plan.device_budget)}s` continues"
+    else:
+        return None
+    return f"The baselines took {budget}, so the search itself has tried nothing; {advice}."
