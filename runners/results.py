@@ -121,7 +121,8 @@ class Job:
         folder: where its checkpoint and final weights go.
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
-        costs: the predicted parameters and MACs, if they are known.
+        costs: the predicted parameters and MACs, if they are known; also the costs that were
+            measured before, which are not measured again.
         reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
             latency is its ratio to the bare backbone times this.
         test: whether the result is the accuracy of the final weights on the test split, instead of

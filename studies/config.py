@@ -196,10 +196,16 @@ class RunPlan(BaseModel):
         "local", description="Where workers run; local: processes on this machine."
     )
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
+    alternatives: bool = Field(
+        False,
+        description="Also train what one would do instead of attention, with the seeds of the bare "
+        "backbone: the next larger backbone of its family, half as many epochs again, larger "
+        "images. These do not count as trials, but their time counts.",
+    )
     keep_weights: Literal["all", "front", "none"] = Field(
         "all",
         description="Trained weights to keep for export; front: those of the Pareto front, the "
-        "best architecture, the bare backbone and confirming trials.",
+        "best architecture, the bare backbone, alternatives and confirming trials.",
     )
     max_weights_size: float | None = Field(
         None,

@@ -26,6 +26,7 @@ from ..spaces.architecture import (
     Insertion,
     parse_recorded,
 )
+from .alternatives import AlternativeKind, alternative_kind
 from .stored_config import StoredConfig
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -35,10 +36,14 @@ BASELINE = "baseline"
 SEARCH = "search"
 CONFIRM = "confirm"
 """Roles of a trial. A confirming trial is evaluated on the test split, so the analysis of a search
-leaves it out. Further roles may be added."""
+leaves it out. It also leaves out the trials of alternatives, which have the roles of
+`alternatives.ALTERNATIVE_ROLES`. Further roles may be added."""
 
 FIRST_CONFIRMING_NUMBER = 1_000_000
 """The number of the first confirming trial. Optuna counts the trials of the search from 0."""
+FIRST_ALTERNATIVE_NUMBER = 2_000_000
+"""The number of the first trial of an alternative on validation data."""
+
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 
@@ -86,6 +91,11 @@ def check_study_name(name: str) -> str:
         f"a study cannot be called {shown}: a name has 1 to 100 letters, digits, spaces and "
         f". _ - + = @ , and begins with a letter or a digit."
     )
+
+
+def is_confirming(role: str) -> bool:
+    """Whether a trial with this role is evaluated on the test split."""
+    return role.partition(":")[0] == CONFIRM
 
 
 def clean_facts(facts: Mapping[str, str]) -> dict[str, str]:
@@ -159,6 +169,16 @@ class TrialRecord:
     def parsed(self) -> Architecture:
         """The architecture as a value. Its attentions need not be installed here."""
         return recorded_architecture(self.architecture)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it is evaluated on the test split."""
+        return is_confirming(self.role)
+
+    @property
+    def alternative(self) -> AlternativeKind | None:
+        """The kind of the alternative that it trains; None for an architecture of the space."""
+        return alternative_kind(self.role)
 
     @property
     def counted_costs(self) -> Costs | None:

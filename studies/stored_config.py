@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ..errors import StudyError
 from ..runners.recipe import Recipe
 from ..sanitize import MAX_COMMAND_LENGTH, clean_text
+from .alternatives import AlternativesPlan, alternative_kind
 from .config import RunPlan, StudyConfig
 
 MAX_STAGES = 1000
@@ -71,7 +72,8 @@ class StoredConfig:
 
     The JSON has the keys `study` (a `StudyConfig`), `plan` (a `RunPlan`), `plugins` (the origins of
     the user's own attentions), `command` (what created the study) and, once a confirmation was
-    begun, `confirm` (a `ConfirmPlan`). While a study is being set up, it has `request` in place of
+    begun, `confirm` (a `ConfirmPlan`); `alternatives` (an `AlternativesPlan`) once they are
+    decided. While a study is being set up, it has `request` in place of
     `study`, `plan` and `plugins`; see `search/run/study_setup.py`.
 
     A study has to be viewable even if another version of attentune wrote it, or if its plug-ins are
@@ -116,6 +118,23 @@ class StoredConfig:
         if stored is None:
             return None
         return self._parse(ConfirmPlan, stored)
+
+    @cached_property
+    def alternatives(self) -> AlternativesPlan:
+        """The alternatives to attention that are trained; empty if none were asked for."""
+        stored = self.json.get("alternatives")
+        return AlternativesPlan() if stored is None else self._parse(AlternativesPlan, stored)
+
+    def recipe_of(self, role: str, epochs: int | None = None) -> Recipe:
+        """The recipe of a trial of the study.
+
+        Args:
+            role: of the trial; alternatives have recipes of their own.
+            epochs: of the trial, if they are not those of its recipe; confirming trials have more.
+        """
+        alternative = self.alternatives.get(alternative_kind(role))
+        recipe = self.recipe if alternative is None else alternative.recipe(self.recipe)
+        return recipe if epochs is None else recipe.model_copy(update={"epochs": epochs})
 
     @property
     def stages(self) -> int | None:

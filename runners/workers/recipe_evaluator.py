@@ -119,7 +119,7 @@ def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
             f"{job.architecture} has {parameters:,} parameters, but {costs.params:,} were "
             "predicted; please report the architecture"
         )
-    latency = ratio = memory = None
+    latency, ratio, memory = costs.latency_ms, costs.latency_ratio, costs.memory_mib
     if "latency_ms" in job.measure:
         bare = build_network(
             Architecture(job.architecture.backbone),

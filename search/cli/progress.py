@@ -18,11 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ...sanitize import clean_text
+from ...studies.alternatives import alternative_kind
 from ...studies.analysis.best import best_of_table
 from ...studies.analysis.findings import ArchitectureSummary
 from ...studies.analysis.trial_table import TrialTable
-from ...studies.records import BASELINE, CONFIRM, TrialRecord
+from ...studies.records import BASELINE, TrialRecord, is_confirming
 from ...studies.text import formatting
+from ...studies.text.alternatives import job_title
 from ..run.callback import Callback, RunningStudy, RunningTrial, RunOutcome
 from ..run.confirm import FRESH_SEED_OFFSET
 
@@ -70,8 +72,9 @@ class LiveDisplay(Callback):
 
     def on_trial_end(self, trial: RunningTrial, record: TrialRecord) -> None:
         """Print the result."""
-        self.ended_trials += 1
-        self._add_result(record)
+        if trial.counts:
+            self.ended_trials += 1
+            self._add_result(record)
         if record.failure is not None:
             failure = record.failure
             self._print(trial, f"[red]failed[/] ({failure.kind}) ", failure.message)
@@ -138,14 +141,16 @@ class LiveDisplay(Callback):
     def _result_text(self, record: TrialRecord) -> str:
         accuracy, seconds = record.accuracy or 0.0, formatting.duration(record.seconds or 0.0)
         note = " [dim]baseline[/]" if record.role == BASELINE else ""
-        bare = record.architecture == self.study.config.backbone
+        if record.alternative is not None:
+            note = " [dim]alternative[/]"
+        bare = record.alternative is None and record.architecture == self.study.config.backbone
         gain = "" if bare else self._gain_text(accuracy, record.seed)
         return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
 
     def _print(self, trial: RunningTrial, markup: str, message: str = "") -> None:
         done, total = self.study.done, self.study.plan.trials
         text = Text.from_markup(f"[dim]{done:>{len(str(total))}}/{total}[/] ")
-        if trial.role != CONFIRM:
+        if trial.counts and not is_confirming(trial.role):
             text.append(f"#{trial.number:<3} ")
         text.append(Text.from_markup(markup))
         text.append(self._trial_name(trial))
@@ -155,10 +160,17 @@ class LiveDisplay(Callback):
 
     def _trial_name(self, trial: RunningTrial) -> str:
         seed, first = trial.job.seed, self.study.config.seed
-        name = formatting.short_architecture(trial.architecture)
-        if trial.role == CONFIRM:
+        name = self._network_name(trial)
+        if is_confirming(trial.role):
             return f"{name} (fresh seed {seed - first - FRESH_SEED_OFFSET + 1})"
         return name if seed == first else f"{name} (seed {seed})"
+
+    def _network_name(self, trial: RunningTrial) -> str:
+        """What is trained: an architecture of the space, or an alternative to attention."""
+        kind = alternative_kind(trial.role)
+        if kind is None:
+            return formatting.short_architecture(trial.architecture)
+        return job_title(kind, trial.architecture.backbone, trial.job.recipe)
 
     def _progress_bar(self) -> RenderableType:
         done, total = self.study.done, self.study.plan.trials
@@ -202,12 +214,11 @@ class LiveDisplay(Callback):
         table.add_column(no_wrap=True, min_width=len("epoch 10/10"))
         table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        epochs = self.study.config.recipe.epochs
         for number, trial in sorted(self.study.running.items()):
             report = trial.last_report
             table.add_row(
-                "" if trial.role == CONFIRM else f"#{number}",
-                f"epoch {report.epoch if report else 0}/{epochs}",
+                f"#{number}" if trial.counts and not is_confirming(trial.role) else "",
+                f"epoch {report.epoch if report else 0}/{trial.job.recipe.epochs}",
                 formatting.percent(report.accuracy if report else None),
                 Text(self._trial_name(trial), no_wrap=True, overflow="ellipsis"),
             )

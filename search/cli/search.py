@@ -67,6 +67,7 @@ def search(
     "max_weights_size",
     "keep_predictions",
     "max_predictions_size",
+    "alternatives",
 )
 def resume(study: Study, db: Db = None, **settings: Any) -> None:
     """Continue a study where it stopped; trials and budgets are totals over all runs.

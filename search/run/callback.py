@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
+from ...studies.alternatives import ALTERNATIVE_ROLES
 from ...studies.config import RunPlan, StudyConfig
 from ...studies.records import TrialRecord
 from ...studies.text.formatting import plural
@@ -40,6 +41,11 @@ class RunningTrial:
         return self.job.number
 
     @property
+    def counts(self) -> bool:
+        """Whether it is one of the plan's trials, as all are but those of alternatives."""
+        return self.role not in ALTERNATIVE_ROLES.values()
+
+    @property
     def architecture(self) -> Architecture:
         """What is being trained."""
         return self.job.architecture
@@ -52,10 +58,12 @@ class RunOutcome:
     Attributes:
         finished: whether the plan was completed; False after an interrupt or an error.
         trials: the number of trials that have ended, those of earlier runs included.
+        extra_trials: the number of trials of alternatives that have ended in this run.
     """
 
     finished: bool
     trials: int
+    extra_trials: int = 0
 
     @property
     def sentence(self) -> str:

@@ -36,10 +36,11 @@ from ...runners.workers.pool import Pool
 from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
 from ...studies.database import leases
-from ...studies.records import CONFIRM, TrialRecord
+from ...studies.records import TrialRecord, is_confirming
 from ...studies.text.formatting import duration
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
+from .alternative_trials import ExtraTrials, NoExtraTrials
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
 from .study_files import StudyFiles
@@ -63,6 +64,7 @@ class Coordinator:
         pruner: Pruner,
         pool: Pool,
         callbacks: Sequence[Callback] = (),
+        extra_trials: ExtraTrials | None = None,
     ) -> None:
         """Recover the state that an earlier run has left.
 
@@ -73,6 +75,7 @@ class Coordinator:
             pruner: decides which trials to stop early.
             pool: the workers.
             callbacks: called on every event.
+            extra_trials: trials that run beside those of the source and do not count.
         """
         self.store, self.record, self.lease = run.store, run.record, lease
         self.config, self.plan, self.data_key = run.config, run.plan, run.data_key
@@ -82,9 +85,12 @@ class Coordinator:
         self.earlier = trial_source.recover()
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
+        self.extra_trials = extra_trials or NoExtraTrials()
         self.lost_workers: Counter[int] = Counter()
         self.out_of_memory: set[int] = set()
         self.done = len(self.earlier) - len(self.waiting)
+        self.waiting += self.extra_trials.recover()
+        self.ended_extra_trials = 0
         self.failures = FailureCounter(
             self.record.name, trial_source.verb, self.done, self.plan.trials
         )
@@ -133,7 +139,7 @@ class Coordinator:
                 self._heartbeat(force=True)
             raise
         finally:
-            outcome = RunOutcome(completed, self.done)
+            outcome = RunOutcome(completed, self.done, self.ended_extra_trials)
             self._notify(lambda callback: callback.on_study_end(outcome))
         if self._error is not None:
             raise self._error
@@ -201,20 +207,21 @@ class Coordinator:
 
     def _start_trials(self) -> None:
         """Give every idle worker a trial, unfinished ones first."""
-        while self.pool.idle and not self._has_enough():
+        while self.pool.idle and not self.stopping and self.seconds_left:
             if self.waiting:
                 self._start(_resumed(self.waiting.pop(0)))
+                continue
+            all_started = self._all_started()
+            if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
+                self._start(extra)
+            elif all_started:
+                return
             else:
                 self._start(self.trial_source.next_trial())
 
-    def _has_enough(self) -> bool:
-        """Whether no further trial should start now."""
-        if self.stopping or not self.seconds_left:
-            return True
-        return not self.waiting and self._all_started()
-
     def _all_started(self) -> bool:
-        return self.done + len(self.running) >= self.plan.trials
+        running = sum(trial.counts for trial in self.running.values())
+        return self.done + running >= self.plan.trials
 
     def _start(self, proposal: Proposal) -> None:
         job = Job(
@@ -227,7 +234,7 @@ class Coordinator:
             limits=self.config.limits,
             costs=proposal.costs,
             reference_latency_ms=self.config.reference_latency_ms,
-            test=proposal.role == CONFIRM,
+            test=is_confirming(proposal.role),
             data_key=self.data_key,
             micro_batches=RETRY_MICRO_BATCHES if proposal.number in self.out_of_memory else 1,
             memory_limit_mib=self.plan.trial_memory,
@@ -237,6 +244,8 @@ class Coordinator:
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
+        if not trial.counts:
+            trial.job = job = self.extra_trials.job(job, proposal.role)
         self.running[proposal.number] = trial
         try:
             self.pool.start(job)
@@ -246,6 +255,7 @@ class Coordinator:
         self.watch.start(proposal.number)
         with self._stopping_on_error():
             self.trial_source.write_pending()
+            self.extra_trials.write_pending()
         self._notify(lambda callback: callback.on_trial_start(trial))
 
     def _handle(self, event: Event) -> None:
@@ -295,10 +305,12 @@ class Coordinator:
         self._awaiting_decision.add(trial.number)
         is_new = self.store.epochs.record(self.record, trial.number, report)
         self.lease.device_seconds += report.seconds if is_new else 0.0
-        self.trial_source.on_epoch(trial.number, report)
+        if trial.counts:
+            self.trial_source.on_epoch(trial.number, report)
         self._reply(trial.number, self._decide(trial, report))
         trial.last_report = report
-        if report.epoch == trial.job.recipe.epochs and not self._all_started():
+        is_last = report.epoch == trial.job.recipe.epochs
+        if trial.counts and is_last and not self._all_started():
             self.trial_source.ask_ahead(trial.job, report.accuracy)
         self._notify(lambda callback: callback.on_epoch(trial, report))
 
@@ -312,7 +324,7 @@ class Coordinator:
         If a later epoch was recorded in an earlier run, that run has decided to go on.
         """
         is_open = trial.recorded_epochs <= report.epoch < trial.job.recipe.epochs
-        if is_open and trial.costs is not None:
+        if trial.counts and is_open and trial.costs is not None:
             trial.pruned = self.pruner.judge(trial.job, trial.role, report, trial.costs)
             if trial.pruned is not None:
                 return Decision.PRUNE
@@ -358,13 +370,17 @@ class Coordinator:
     def _end(self, trial: RunningTrial) -> None:
         """Pass on the recorded result of a trial that has ended."""
         record = self.store.trials.get(self.record, trial.number)
-        self.trial_source.on_trial_end(record)
-        self.pruner.on_trial_end(record)
+        if trial.counts:
+            self.trial_source.on_trial_end(record)
+            self.pruner.on_trial_end(record)
+        self.extra_trials.on_trial_end(record)
         self.files.on_trial_end(record)
         del self.running[trial.number]
-        self.done += 1
+        self.done += trial.counts
+        self.ended_extra_trials += not trial.counts
         self._notify(lambda callback: callback.on_trial_end(trial, record))
-        self.failures.record_end(record)
+        if trial.counts:
+            self.failures.record_end(record)
 
     def _end_overdue_trials(self) -> None:
         """Fail the trials that take too long; while the study is being stopped, leave them."""

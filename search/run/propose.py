@@ -167,6 +167,10 @@ class Proposer:
             if self.history.lacks(self.bare.key, seed):
                 yield self.bare, seed
 
+    def lacks_baselines(self) -> bool:
+        """Whether a baseline still has to start."""
+        return any(self._missing_baselines())
+
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Tell the sampler about an epoch of trial `number`."""
         self._unfruitful.on_epoch(number)
@@ -174,7 +178,7 @@ class Proposer:
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
         """Let the sampler select the next architecture, unless a baseline comes first."""
-        if not any(self._missing_baselines()):
+        if not self.lacks_baselines():
             self.sampler.ask_ahead(len(self.study.trials), job, accuracy)
 
     def on_trial_end(self, trial: TrialRecord) -> None:

@@ -25,8 +25,10 @@ from ...runners.data import Progress
 from ...runners.workers.pool import make_pool
 from ...runners.workers.processes import warm_up
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
+from ...studies.alternatives import ALTERNATIVE_KINDS
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
+from ...studies.text.alternatives import KIND_TITLES, plan_sentences
 from ..pruning.base import Pruner
 from ..pruning.registry import make_pruner
 from ..trial_source import RecordedSearch, TrialSource
@@ -37,7 +39,9 @@ from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
     from ..setup.request import SearchRequest
+    from .alternative_trials import AlternativeTrials, ExtraTrials
     from .confirm import ConfirmRequest
+    from .propose import Proposer
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +138,31 @@ def run_study(
         used_up = used_up_sentence(run.plan, record.name, lease, started)
         if used_up is None or started == run.plan.trials:
             run = run.store_plan()
-        outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks)
+        alternatives = _alternative_trials(run, proposer) if run.plan.alternatives else None
+        outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks, alternatives)
         if outcome.finished:
             _log_used_up(run, lease, outcome, started)
         return outcome
+
+
+def _alternative_trials(run: StudyRun, proposer: Proposer) -> AlternativeTrials:
+    """The trials of the study's alternatives, which are decided here if they were not before."""
+    from ...runners.devices import resolve_device
+    from ..setup.alternatives import plan_alternatives, prepare_alternative_data
+    from .alternative_trials import AlternativeTrials, prepare_alternatives
+
+    known = run.record.config.alternatives
+    plan = known
+    if len(known.alternatives) < len(ALTERNATIVE_KINDS):
+        plan = plan_alternatives(run.config, resolve_device(run.plan.device), known)
+    if plan != known:
+        run.store.studies.change_config(run.record, plan.stored_in)
+        for sentence in plan_sentences(plan, run.config.recipe):
+            logger.info(sentence)
+    data_keys, reasons = prepare_alternatives(plan, run.config.recipe, prepare_alternative_data)
+    for kind, reason in reasons.items():
+        logger.warning("%s: not trained in this run, because %s", KIND_TITLES[kind], reason)
+    return AlternativeTrials(run, plan, data_keys, lambda: not proposer.lacks_baselines())
 
 
 def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome, started: int) -> None:
@@ -150,7 +175,8 @@ def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome, started:
         started: the number of trials that had started before.
     """
     reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials)
-    as_planned = outcome.trials == run.plan.trials and outcome.trials > started
+    ran = outcome.trials > started or outcome.extra_trials > 0
+    as_planned = outcome.trials == run.plan.trials and ran
     if reason is not None and not as_planned:
         is_stored = run.plan == run.record.config.plan
         logger.info(reason if is_stored else f"{reason} The stored plan is unchanged.")
@@ -261,13 +287,14 @@ def _coordinate(
     pruner: Pruner,
     devices: Sequence[str],
     callbacks: Sequence[Callback],
+    extra_trials: ExtraTrials | None = None,
 ) -> RunOutcome:
     from .coordinator import Coordinator
 
     with contextlib.ExitStack() as stack:
         pool = make_pool(run.plan.pool, devices)
         stack.callback(pool.close)
-        coordinator = Coordinator(run, lease, trial_source, pruner, pool, callbacks)
+        coordinator = Coordinator(run, lease, trial_source, pruner, pool, callbacks, extra_trials)
         # An interrupt must not cut off the end of the workers either.
         with stop_on_interrupt(coordinator.stop), stack.pop_all():
             return coordinator.run()

@@ -51,7 +51,7 @@ class StudyFiles:
         database may know it.
         """
         store, record = self._run.store, self._run.record
-        trials = store.trials.read(record) + store.trials.read(record, confirming=True)
+        trials = store.trials.read(record) + store.trials.read_outside_search(record)
         states = {trial.number: trial.state for trial in trials}
         folder = store.study_folder(record)
         for path in _entries(folder):

@@ -36,7 +36,10 @@ from .column_types import (
 
 PREFIX = "attentune_"
 VERSION_TABLE = "attentune_alembic_version"
-HEAD = "0004"
+ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
+ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
+"""Conditions of the indexes that let a trial run only once."""
+HEAD = "0008"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -88,8 +91,9 @@ class EnvironmentRow(Base):
 class TrialRow(Base):
     """One trial. `number` is Optuna's number in the study of the same name.
 
-    An architecture is trained once with each seed in a study. A failed trial may be repeated, so
-    this is a partial index and not a plain constraint.
+    An architecture is trained once with each seed in a study, and so is each alternative; only the
+    roles of alternatives contain a colon. A failed trial may be repeated, so these are partial
+    indexes and not plain constraints.
     """
 
     __tablename__ = "attentune_trials"
@@ -101,8 +105,17 @@ class TrialRow(Base):
             "architecture_key",
             "seed",
             unique=True,
-            sqlite_where=text("state <> 'failed'"),
-            postgresql_where=text("state <> 'failed'"),
+            sqlite_where=text(ARCHITECTURE_NOT_FAILED),
+            postgresql_where=text(ARCHITECTURE_NOT_FAILED),
+        ),
+        Index(
+            "attentune_trials_alternative_once",
+            "study_id",
+            "role",
+            "seed",
+            unique=True,
+            sqlite_where=text(ALTERNATIVE_NOT_FAILED),
+            postgresql_where=text(ALTERNATIVE_NOT_FAILED),
         ),
         Index("attentune_trials_state", "study_id", "state"),
         Index("attentune_trials_architecture", "architecture_key"),

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
 from ..objectives import BY_KEY, OBJECTIVES
-from ..records import CONFIRM, STATES, State, StudyRecord, StudySummary, check_study_name
+from ..records import STATES, State, StudyRecord, StudySummary, check_study_name
 from ..stored_config import StoredConfig
 from .column_types import DamagedValueError
 from .connection import Database, retries_lost_connections
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, StudyRow, TrialRow
-from .trial_queries import check_present
+from .trial_queries import check_present, in_search, of_alternative
 
 _REQUIRED_FIELDS = ("name", "folder", "created_at", "version", "backbone", "objectives", "config")
 Study = StudyRecord | str
@@ -138,7 +138,7 @@ class StudyRepository:
             func.max(TrialRow.started_at).label("started"),
             func.max(TrialRow.finished_at).label("finished"),
         )
-        query = query.where(TrialRow.role != CONFIRM).group_by(TrialRow.study_id, TrialRow.state)
+        query = query.where(in_search()).group_by(TrialRow.study_id, TrialRow.state)
         by_study: dict[int, dict[State, Row[Any]]] = {}
         with self._database.begin("read") as connection:
             rows: Iterable[Row[Any]] = connection.execute(query)
@@ -186,10 +186,14 @@ class StudyRepository:
             connection.execute(update(StudyRow).where(where).values(spent_seconds=seconds))
 
     def device_seconds(self, study: Study) -> float:
-        """Seconds that devices spent on the epochs of a search so far, over all resumes."""
+        """Seconds that devices spent on the epochs of a search so far, over all resumes.
+
+        Those of alternatives count, and those of confirming trials do not.
+        """
         query = select(func.coalesce(func.sum(EpochRow.seconds), 0.0))
         query = query.join(TrialRow, TrialRow.id == EpochRow.trial_id)
-        query = query.where(TrialRow.study_id == self.record_of(study).id, TrialRow.role != CONFIRM)
+        counted = or_(in_search(), of_alternative(confirming=False))
+        query = query.where(TrialRow.study_id == self.record_of(study).id, counted)
         with self._database.begin("read") as connection:
             return float(connection.execute(query).scalar_one() or 0.0)
 

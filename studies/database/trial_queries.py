@@ -10,6 +10,7 @@ from sqlalchemy.types import NullType
 
 from ...errors import StudyError
 from ...runners.results import Failure
+from ..alternatives import ALTERNATIVE_ROLES, CONFIRMING_ALTERNATIVE_ROLES
 from ..records import CONFIRM, COST_KEYS, StudyRecord, TrialRecord
 from .column_types import DamagedValueError
 from .schema import ArchitectureRow, FailureRow, TrialRow
@@ -90,9 +91,26 @@ def running_trial_id(connection: Connection, study: StudyRecord, number: int) ->
     return int(row.id)
 
 
+_ROLES_OUTSIDE_SEARCH = (
+    *(CONFIRM, *ALTERNATIVE_ROLES.values(), *CONFIRMING_ALTERNATIVE_ROLES.values()),
+)
+
+
+def in_search() -> ColumnElement[bool]:
+    """The condition that a trial belongs to the search: it neither confirms nor is an
+    alternative's."""
+    return TrialRow.role.not_in(_ROLES_OUTSIDE_SEARCH)
+
+
 def with_role(confirming: bool) -> ColumnElement[bool]:
-    """The condition that a trial confirms, or that it belongs to the search."""
-    return TrialRow.role == CONFIRM if confirming else TrialRow.role != CONFIRM
+    """The condition that a trial confirms an architecture, or that it belongs to the search."""
+    return TrialRow.role == CONFIRM if confirming else in_search()
+
+
+def of_alternative(confirming: bool) -> ColumnElement[bool]:
+    """The condition that a trial is an alternative's, and confirms it or does not."""
+    roles = CONFIRMING_ALTERNATIVE_ROLES if confirming else ALTERNATIVE_ROLES
+    return TrialRow.role.in_(list(roles.values()))
 
 
 def in_study_by_row_id(study: StudyRecord) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    not_,
     select,
     update,
 )
@@ -38,7 +39,9 @@ from .trial_queries import (
     RECORD_COLUMNS,
     TABLE_COLUMNS,
     check_present,
+    in_search,
     in_study_by_row_id,
+    of_alternative,
     running_trial_id,
     trial_record,
     with_role,
@@ -79,7 +82,7 @@ class TrialRepository:
             number: of the trial in the study.
             architecture: what is trained.
             seed: of the trial.
-            role: `BASELINE`, `SEARCH` or `CONFIRM`.
+            role: one of the roles in `studies.records`.
             costs: None if they are not known yet.
             worker: the worker that trains it; None if that is not known yet.
 
@@ -262,6 +265,22 @@ class TrialRepository:
         if state is not None:
             query = query.where(TrialRow.state == state)
         return self._read(study, query)
+
+    def read_alternatives(self, study: Study, *, confirming: bool = False) -> list[TrialRecord]:
+        """The trials of a study's alternatives to attention, by number.
+
+        They are no architectures of the search space, so `read` never returns them.
+
+        Args:
+            study: by record or name.
+            confirming: read those that are evaluated on the test split instead.
+        """
+        return self._read(study, select(*RECORD_COLUMNS).where(of_alternative(confirming)))
+
+    def read_outside_search(self, study: Study) -> list[TrialRecord]:
+        """All trials that `read` does not return for a search, by number: confirming trials, and
+        those of alternatives."""
+        return self._read(study, select(*RECORD_COLUMNS).where(not_(in_search())))
 
     def get(self, study: Study, number: int) -> TrialRecord:
         """One trial; StudyError if the study has no such number."""

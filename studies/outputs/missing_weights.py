@@ -45,7 +45,7 @@ def _describe_loss(store: Store, study: StudyRecord, label: str) -> str:
 
 
 def _describe_choice(store: Store, study: StudyRecord) -> str:
-    trials = store.trials.read(study) + store.trials.read(study, confirming=True)
+    trials = store.trials.read(study) + store.trials.read_outside_search(study)
     kept = [
         str(trial.number)
         for trial in trials

@@ -27,6 +27,7 @@ from attentune.runners.events import (
 from attentune.runners.results import Costs, EpochReport, Failure, Job, TrialResult
 from attentune.search.pruning.base import Pruner
 from attentune.search.pruning.registry import make_pruner
+from attentune.search.run.alternative_trials import AlternativeTrials
 from attentune.search.run.callback import Callback, RunningStudy, RunningTrial
 from attentune.search.run.confirm import (
     ConfirmationSource,
@@ -44,6 +45,7 @@ from attentune.search.run.study_run import StudyRun
 from attentune.search.trial_source import RecordedSearch
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import load_space
+from attentune.studies.alternatives import AlternativesPlan
 from attentune.studies.config import RunPlan, StudyConfig
 from attentune.studies.database.store import Store
 
@@ -182,6 +184,7 @@ class Bench:
         *,
         on_epoch: Hook = lambda *_: None,
         callbacks: Sequence[Callback] = (),
+        alternatives: AlternativesPlan | None = None,
         **plan: Any,
     ) -> Coordinator:
         """Start the study, or continue it, as a new process would."""
@@ -189,9 +192,15 @@ class Bench:
             self.create(name, config)
         run = self._study_run(name, trials=trials, **plan)
         proposer, pruner, pool = self.proposer(name), self.pruner(name), self.new_pool()
+        extra_trials = None
+        if alternatives is not None:
+            keys = {alternative.kind: "key" for alternative in alternatives.alternatives}
+            extra_trials = AlternativeTrials(
+                run, alternatives, keys, lambda: not proposer.lacks_baselines()
+            )
         with hold_lease(self.store, run.record) as lease:
             hooks = [EpochHook(on_epoch), *callbacks]
-            coordinator = Coordinator(run, lease, proposer, pruner, pool, hooks)
+            coordinator = Coordinator(run, lease, proposer, pruner, pool, hooks, extra_trials)
             coordinator.run()
         return coordinator
 

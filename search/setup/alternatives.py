@@ -1,0 +1,299 @@
+"""Decide which alternatives to attention a study trains; see `studies/alternatives.py`.
+
+- *A larger backbone*: of the models of the backbone's family (`spaces/backbones/families.py`) that
+  have more parameters and more MACs, the one with the fewest parameters. Models of the same blocks
+  come first: after `resnet18` that is `resnet34`, and not `resnet26`, which has bottlenecks.
+- *More epochs*: half as many again. The schedule of the learning rate is stretched with them.
+- *Larger images*: about 1.2 times the side, in multiples of what the backbone shrinks images by.
+
+Everything else is the recipe of the study, its learning rate included.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import AttentuneError, BackboneError
+from ...runners.costs import count_costs, count_training_memory_mib, measure_latency
+from ...runners.data import inspect_data, prepare_data
+from ...runners.devices import torch_threads
+from ...runners.recipe import Recipe
+from ...runners.results import Costs
+from ...sanitize import clean_error
+from ...spaces.architecture import Architecture
+from ...spaces.backbones.discover import find_sites
+from ...spaces.backbones.families import (
+    count_different_tokens,
+    extended_family,
+    family,
+    has_pretrained_weights,
+    with_tag_of,
+)
+from ...spaces.backbones.pretrained import pretrained_backbone
+from ...spaces.networks.build import build_network
+from ...studies.alternatives import (
+    ALTERNATIVE_KINDS,
+    EPOCH_FACTOR,
+    Alternative,
+    AlternativeKind,
+    AlternativesPlan,
+)
+from ...studies.text import formatting
+
+if TYPE_CHECKING:
+    from ...studies.config import StudyConfig
+
+MIN_COST_RATIO = 1.05
+"""Parameters or MACs of a larger backbone, at least, as a multiple of those of the bare one."""
+SIMILAR_PARAMETERS_RATIO = 1.02
+"""Of candidates within this factor of the smallest, the one with the most similar name is taken."""
+IMAGE_FACTOR = 1.2
+"""What the side of larger images is close to, as a multiple of the recipe's."""
+MIN_IMAGE_FACTOR, MAX_IMAGE_FACTOR = 1.1, 1.35
+"""Multiples of the recipe's side that a coarser grid of sizes may lead to."""
+
+logger = logging.getLogger(__name__)
+
+
+def plan_alternatives(
+    config: StudyConfig, device: torch.device, known: AlternativesPlan
+) -> AlternativesPlan:
+    """Decide which alternatives a study has, and prepare their data.
+
+    Args:
+        config: of the study.
+        device: where its trials run.
+        known: alternatives that were decided earlier, which stay as they are.
+    """
+    decide: dict[AlternativeKind, Callable[[StudyConfig, torch.device], Alternative]] = {
+        "backbone": _larger_backbone,
+        "epochs": _more_epochs,
+        "images": _larger_images,
+    }
+    alternatives, missing = [], {}
+    for kind in ALTERNATIVE_KINDS:
+        try:
+            alternatives.append(known.get(kind) or decide[kind](config, device))
+        except Exception as error:  # An alternative never ends a search.
+            logger.debug("no alternative of kind %s", kind, exc_info=error)
+            missing[kind] = _reason(error)
+    return AlternativesPlan(tuple(alternatives), missing)
+
+
+def prepare_alternative_data(alternative: Alternative, recipe: Recipe) -> str:
+    """Decode the images of an alternative into their cache; return the key of the data.
+
+    Raises:
+        DataError: an image cannot be decoded, for example.
+        OSError: the disk is full, for example.
+    """
+    return prepare_data(alternative.recipe(recipe), verify=True).key
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no alternative, in one line."""
+    text = clean_error(error).partition("\n")[0]
+    return text if isinstance(error, AttentuneError) else f"{type(error).__name__}: {text}"
+
+
+def _larger_backbone(config: StudyConfig, device: torch.device) -> Alternative:
+    recipe = config.recipe
+    model = next_larger_backbone(config.backbone, recipe, config.num_classes)
+    if recipe.init == "pretrained":
+        pretrained_backbone(model.name)  # Downloads them once, and not in every trial.
+    bare = _CountedModel.of(config.backbone, recipe, config.num_classes)
+    reason = (
+        f"the next larger backbone of its family; {formatting.count(model.costs.params)} "
+        f"parameters instead of {formatting.count(bare.costs.params)}"
+    )
+    costs = _measure(config, device, model.name, recipe)
+    return Alternative("backbone", model.name, recipe.image_size, 1.0, reason, costs)
+
+
+def _more_epochs(config: StudyConfig, device: torch.device) -> Alternative:
+    recipe = config.recipe
+    epochs = math.ceil(EPOCH_FACTOR * recipe.epochs)
+    reason = f"half as many epochs again; {epochs} instead of {recipe.epochs}"
+    costs = _measure(config, device, config.backbone, recipe)
+    return Alternative("epochs", config.backbone, recipe.image_size, EPOCH_FACTOR, reason, costs)
+
+
+def _larger_images(config: StudyConfig, device: torch.device) -> Alternative:
+    recipe = config.recipe
+    side = next_image_size(config.backbone, recipe)
+    native = inspect_data(recipe.data).native_size
+    reason = f"the next sensible size; {side}×{side} pixels instead of {recipe.image_size}"
+    if native < side:
+        reason += f", although a typical image of the data has only {native}"
+    larger = Recipe.of(**{**recipe.model_dump(), "image_size": side})
+    costs = _measure(config, device, config.backbone, larger)
+    return Alternative("images", config.backbone, side, 1.0, reason, costs)
+
+
+@dataclass(frozen=True)
+class _CountedModel:
+    """A backbone of a family: what it costs, and which blocks it consists of."""
+
+    name: str
+    costs: Costs
+    blocks: frozenset[str]
+
+    @classmethod
+    def of(cls, name: str, recipe: Recipe, num_classes: int) -> _CountedModel:
+        """Build a backbone on the meta device, and count.
+
+        Raises:
+            BackboneError: it cannot be built, or not run on images of the recipe's size.
+        """
+        try:
+            model = _build(name, recipe, num_classes, torch.device("meta"))
+            costs = count_costs(model, recipe.image_size)
+        except Exception as error:
+            raise BackboneError(f"{name} cannot be built: {clean_error(error)}") from error
+        modules = (module for module in model.modules() if any(module.children()))
+        names = (type(module) for module in modules)
+        blocks = {kind.__name__ for kind in names if kind.__module__.startswith("timm.models.")}
+        return cls(name, costs, frozenset(blocks))
+
+
+def next_larger_backbone(backbone: str, recipe: Recipe, num_classes: int) -> _CountedModel:
+    """The next larger model of a backbone's family.
+
+    Args:
+        backbone: a timm model.
+        recipe: its image size and stem are used. If it starts from pretrained weights, only models
+            that have some are considered.
+        num_classes: classes of the head.
+
+    Raises:
+        BackboneError: there is none.
+    """
+    bare = _CountedModel.of(backbone, recipe, num_classes)
+    for names in (family(backbone), extended_family(backbone)):
+        if larger := list(_larger_models(bare, names, recipe, num_classes)):
+            return _next_larger(bare, larger)
+    weights = " with pretrained weights" if recipe.init == "pretrained" else ""
+    raise BackboneError(f"timm has no larger backbone of the family of {backbone}{weights}")
+
+
+def _larger_models(
+    bare: _CountedModel, names: Iterable[str], recipe: Recipe, num_classes: int
+) -> Iterable[_CountedModel]:
+    """Those of the named models that are larger than the bare backbone and can be trained."""
+    for name in names:
+        tagged = with_tag_of(bare.name, name)
+        if recipe.init == "pretrained" and not has_pretrained_weights(tagged):
+            continue
+        try:
+            model = _CountedModel.of(tagged, recipe, num_classes)
+        except BackboneError as error:
+            logger.debug("%s", error)
+            continue
+        if _is_larger(model.costs, bare.costs):
+            yield model
+
+
+def _is_larger(costs: Costs, bare: Costs) -> bool:
+    ratios = costs.params / bare.params, costs.macs / max(1, bare.macs)
+    return min(ratios) > 1 and max(ratios) >= MIN_COST_RATIO
+
+
+def _next_larger(bare: _CountedModel, larger: list[_CountedModel]) -> _CountedModel:
+    """The smallest of some larger models, of the same blocks as the bare backbone if possible."""
+    same_blocks = [model for model in larger if model.blocks == bare.blocks]
+    candidates = same_blocks or larger
+    least = min(model.costs.params for model in candidates)
+    similar = [m for m in candidates if m.costs.params <= SIMILAR_PARAMETERS_RATIO * least]
+    return min(similar, key=lambda m: (count_different_tokens(bare.name, m.name), m.costs.params))
+
+
+def next_image_size(backbone: str, recipe: Recipe) -> int:
+    """The side of larger images, pixels: about `IMAGE_FACTOR` times the recipe's.
+
+    It is a multiple of what the backbone shrinks images by. If no such multiple is near, it is one
+    of a half, a quarter and so on of that.
+
+    Args:
+        backbone: a timm model.
+        recipe: its image size and stem are used.
+
+    Raises:
+        BackboneError: the backbone cannot be run.
+    """
+    side = recipe.image_size
+    sites = find_sites(backbone, image_size=side, stem=recipe.stem).sites
+    stride: int = 2 ** round(math.log2(side / min(site.height for site in sites)))
+    while stride > 1:
+        size = stride * round(IMAGE_FACTOR * side / stride)
+        if MIN_IMAGE_FACTOR <= size / side <= MAX_IMAGE_FACTOR:
+            return size
+        stride //= 2
+    return math.ceil(IMAGE_FACTOR * side)
+
+
+def _build(backbone: str, recipe: Recipe, num_classes: int, device: torch.device) -> nn.Module:
+    with device:
+        return build_network(
+            Architecture(backbone),
+            num_classes=num_classes,
+            stem=recipe.stem,
+            image_size=recipe.image_size,
+            seed=None,
+        )
+
+
+def _measure(config: StudyConfig, device: torch.device, backbone: str, recipe: Recipe) -> Costs:
+    """The costs of an alternative's network, those that the study measures.
+
+    Args:
+        config: of the study, with its bare backbone and recipe.
+        device: where to time the network.
+        backbone: of the alternative.
+        recipe: with the alternative's image size.
+
+    Raises:
+        BackboneError: the network cannot be built, or not run on images of that size.
+    """
+    counted = _CountedModel.of(backbone, recipe, config.num_classes).costs
+    latency = ratio = memory = None
+    if "latency_ms" in config.measured and config.reference_latency_ms is not None:
+        ratio = _latency_ratio(config, device, backbone, recipe)
+        latency = ratio * config.reference_latency_ms
+    if "memory_mib" in config.measured:
+        memory = count_training_memory_mib(Architecture(backbone), recipe, config.num_classes)
+    return Costs(counted.params, counted.macs, latency, ratio, memory)
+
+
+def _latency_ratio(
+    config: StudyConfig, device: torch.device, backbone: str, recipe: Recipe
+) -> float:
+    """The latency of an alternative's network as a multiple of the bare backbone's."""
+    if (backbone, recipe.image_size) == (config.backbone, config.recipe.image_size):
+        return 1.0  # It is the same network.
+    bare = _build(config.backbone, config.recipe, config.num_classes, device)
+    network = _build(backbone, recipe, config.num_classes, device)
+    sized = _OnImagesOfSize(network, recipe.image_size, device)
+    with torch_threads(1):
+        return measure_latency(sized, bare, config.recipe.image_size)[1]
+
+
+class _OnImagesOfSize(nn.Module):
+    """A network that is timed on an image of its own size, whatever image it gets."""
+
+    def __init__(self, network: nn.Module, image_size: int, device: torch.device) -> None:
+        super().__init__()
+        self.network = network
+        image = torch.randn(1, 3, image_size, image_size, device=device)
+        self.image = image.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, _: Tensor) -> Tensor:
+        """The network's outputs for its own image."""
+        outputs: Tensor = self.network(self.image)
+        return outputs
