@@ -74,6 +74,13 @@ class EmptyStore:
     def epochs(self) -> EmptyStore:
         return self
 
+    @property
+    def studies(self) -> EmptyStore:
+        return self
+
+    def record_expected_gain(self, *_: Any) -> None:
+        pass
+
     def read(self, _study: StudyRecord, /) -> list[Any]:
         return []
 
@@ -109,7 +116,12 @@ class Replay:
         table: where trials are looked up.
         way: SAMPLER/PRUNER, with `@N` for N trials at a time; see `parse_way`.
         repetition: seed of the search and of the seed effects.
+
+    Attributes:
+        forecasts: whether the gain of more trials is forecast, which takes longer than a proposal.
     """
+
+    forecasts = False
 
     def __init__(self, table: TabularBenchmark, way: str, repetition: int) -> None:
         way, _, workers = way.partition("@")
@@ -131,7 +143,13 @@ class Replay:
             1, "replay", "", NOW, "", table.backbone, self.config.keys, StoredConfig({}), repetition
         )
         self.proposer = Proposer(
-            EmptyStore(), self.record, self.config, table.bound_space, table, study
+            EmptyStore(),
+            self.record,
+            self.config,
+            table.bound_space,
+            table,
+            study,
+            forecasts=self.forecasts,
         )
         self.pruner = Oracle(self.config, table) if self.is_oracle else make_pruner(self.config)
         self.seeds = ShuffledSeeds(table, repetition)

@@ -9,6 +9,7 @@ from typing import Protocol
 from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
 from ..studies.records import EpochRecord, StudyRecord, TrialRecord
+from ..studies.stored_config import ExpectedGain
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class TrialSource(Protocol):
 
         The coordinator calls it while the workers are busy, so that no worker waits for a disk.
         """
+
+    def expected_gain(self) -> ExpectedGain | None:
+        """What more trials will add, as last forecast; None if that is unknown."""
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Trial `number` has finished an epoch."""

@@ -174,7 +174,23 @@ class RunPlan(BaseModel):
     trials: int = Field(
         40, ge=1, le=MAX_COUNT, description="Number of trials in total, baselines included."
     )
-    budget: float | None = Field(None, gt=0, description="Wall time in total, e.g. 2h or 90m.")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        description="Wall time in total, e.g. 2h or 90m; converged means --until converged.",
+    )
+    until: Literal["trials", "converged"] = Field(
+        "trials",
+        description="When to end: after all trials; or, at the latest then, when the search has "
+        "converged, so that the next 20 trials are expected to add less than --min-gain.",
+    )
+    min_gain: float = Field(
+        0.2,
+        gt=0,
+        le=100,
+        description="Expected gain of the next 20 trials, in points, below which the search has "
+        "converged.",
+    )
     device_budget: float | None = Field(
         None, gt=0, description="Busy time of all devices together, e.g. 8h."
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
@@ -67,11 +68,35 @@ class ConfirmPlan:
 
 
 @dataclass(frozen=True)
+class ExpectedGain:
+    """A forecast: what the next trials will add to the accuracy of the recommended architecture.
+
+    Attributes:
+        after: the number of complete and pruned trials when it was made.
+        trials: the number of further trials.
+        mean: the expected gain, a fraction; never negative.
+        deviation: standard deviation of the gain, a fraction.
+    """
+
+    after: int
+    trials: int
+    mean: float
+    deviation: float
+
+    def stored_in(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the JSON of a study with this forecast after the earlier ones."""
+        earlier = config.get("expected_gains")
+        earlier = earlier if isinstance(earlier, list) else []
+        return {**config, "expected_gains": [*earlier, list(astuple(self))]}
+
+
+@dataclass(frozen=True)
 class StoredConfig:
     """What the column `config` of a study holds.
 
     The JSON has the keys `study` (a `StudyConfig`), `plan` (a `RunPlan`), `plugins` (the origins of
-    the user's own attentions), `command` (what created the study) and, once a confirmation was
+    the user's own attentions), `command` (what created the study), once a search has run for a
+    while, `expected_gains` (the values of an `ExpectedGain` each) and, once a confirmation was
     begun, `confirm` (a `ConfirmPlan`); `alternatives` (an `AlternativesPlan`) once they are
     decided. While a study is being set up, it has `request` in place of
     `study`, `plan` and `plugins`; see `search/run/study_setup.py`.
@@ -137,6 +162,26 @@ class StoredConfig:
         return recipe if epochs is None else recipe.model_copy(update={"epochs": epochs})
 
     @property
+    def expected_gains(self) -> tuple[ExpectedGain, ...]:
+        """The forecasts of the search, in the order in which they were made."""
+        stored = self.json.get("expected_gains")
+        rows = stored if isinstance(stored, list) else []
+        return tuple(forecast for row in rows if (forecast := _read_forecast(row)) is not None)
+
+    @property
+    def settings_json(self) -> dict[str, Any]:
+        """The whole content but for the forecasts, which are results."""
+        return {name: value for name, value in self.json.items() if name != "expected_gains"}
+
+    @property
+    def plan_if_readable(self) -> RunPlan | None:
+        """The plan; None if it cannot be read here, so that the study can be viewed."""
+        try:
+            return self.plan
+        except StudyError:
+            return None
+
+    @property
     def stages(self) -> int | None:
         """The number of stages of the backbone."""
         stages = self._study_field("stages")
@@ -189,3 +234,15 @@ class StoredConfig:
             f"the configuration of {self.study_name!r} cannot be read; it was written by attentune "
             f"{self.version}. Use that version to continue with it."
         )
+
+
+def _read_forecast(row: Any) -> ExpectedGain | None:
+    """A stored forecast; None for what another program has put there."""
+    if not isinstance(row, list | tuple) or len(row) != len(fields(ExpectedGain)):
+        return None
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in row):
+        return None
+    after, trials, mean, deviation = row
+    if min(row) < 0 or max(mean, deviation) > 1 or not float(after + trials).is_integer():
+        return None
+    return ExpectedGain(int(after), int(trials), float(mean), float(deviation))

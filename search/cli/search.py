@@ -58,6 +58,8 @@ def search(
 @plan_options(
     "trials",
     "budget",
+    "until",
+    "min_gain",
     "device_budget",
     "trial_timeout",
     "trial_memory",

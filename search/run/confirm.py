@@ -23,7 +23,7 @@ from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as read_recorded
 from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
-from ...studies.stored_config import ConfirmPlan
+from ...studies.stored_config import ConfirmPlan, ExpectedGain
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
 from .next_command import resume_command
@@ -219,6 +219,10 @@ class ConfirmationSource:
     def recover(self) -> list[TrialRecord]:
         """All confirming trials so far, by number; nothing needs repair."""
         return self._trials
+
+    def expected_gain(self) -> ExpectedGain | None:
+        """None: a confirmation ends with its last trial."""
+        return None
 
     def next_trial(self) -> Proposal:
         """The next architecture and seed."""

@@ -37,6 +37,7 @@ from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
 from ...studies.database import leases
 from ...studies.records import TrialRecord, is_confirming
+from ...studies.text.expected_gain import is_too_little
 from ...studies.text.formatting import duration
 from ..pruning.base import Pruner
 from ..trial_source import Proposal, TrialSource
@@ -211,13 +212,18 @@ class Coordinator:
             if self.waiting:
                 self._start(_resumed(self.waiting.pop(0)))
                 continue
-            all_started = self._all_started()
+            all_started = self._all_started() or self._has_converged()
             if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
                 self._start(extra)
             elif all_started:
                 return
             else:
                 self._start(self.trial_source.next_trial())
+
+    def _has_converged(self) -> bool:
+        """Whether the plan ends with convergence, and little is expected of further trials."""
+        converging = self.plan.until == "converged"
+        return converging and is_too_little(self.plan, self.trial_source.expected_gain())
 
     def _all_started(self) -> bool:
         running = sum(trial.counts for trial in self.running.values())

@@ -46,6 +46,7 @@ from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
 from ...studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
+from ...studies.stored_config import ExpectedGain
 from ..samplers.base import SamplerContext
 from ..samplers.registry import make_sampler
 from ..trial_source import (
@@ -58,6 +59,7 @@ from ..trial_source import (
     record_starts,
 )
 from .baselines import study_baselines
+from .gain_forecasts import ForecastWriter, GainForecasts
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
 from .unfruitful_proposals import UnfruitfulProposals
@@ -100,6 +102,10 @@ class ProposalStore(Protocol):
     def epochs(self) -> EpochReader:
         """The epochs of the search."""
 
+    @property
+    def studies(self) -> ForecastWriter:
+        """Where forecasts are recorded."""
+
 
 class Proposer:
     """The trial source of a search. Only it calls Optuna's ask and tell for the study."""
@@ -114,6 +120,8 @@ class Proposer:
         space: BoundSpace,
         costs: CostLookup,
         study: OptunaStudy,
+        *,
+        forecasts: bool = True,
     ) -> None:
         """Read what the study has recorded so far.
 
@@ -124,6 +132,7 @@ class Proposer:
             space: its search space on its backbone.
             costs: parameters and MACs of any architecture.
             study: its trials in Optuna.
+            forecasts: whether to forecast what more trials will add, and to record it.
         """
         self.store, self.record, self.config = store, record, config
         self.space, self.costs, self.study = space, costs, study
@@ -139,10 +148,19 @@ class Proposer:
         self.baselines = study_baselines(config.backbone, space)
         self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
         self._pending: list[Proposal] = []
-        self.sampler = make_sampler(SamplerContext(config, space, costs, self.history))
+        context = SamplerContext(config, space, costs, self.history)
+        self.sampler = make_sampler(context)
         self.sampler.replay(recorded)
+        self._forecasts: GainForecasts | None = None
+        if forecasts:
+            self._forecasts = GainForecasts(store.studies, record, context, self.sampler)
+            self._forecasts.histories.replay(recorded.trials, recorded.epochs)
         self._unfruitful = UnfruitfulProposals(space, config.limits, costs, self.history)
         self._announced: set[str] = set()
+
+    def expected_gain(self) -> ExpectedGain | None:
+        """What more trials will add, as last forecast; None if that is unknown."""
+        return self._forecasts.update() if self._forecasts else None
 
     def next_trial(self) -> Proposal:
         """The next trial. `write_pending` must be called once a worker has it.
@@ -175,6 +193,8 @@ class Proposer:
         """Tell the sampler about an epoch of trial `number`."""
         self._unfruitful.on_epoch(number)
         self.sampler.on_epoch(number, report)
+        if self._forecasts:
+            self._forecasts.histories.on_epoch(number, report)
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
         """Let the sampler select the next architecture, unless a baseline comes first."""
@@ -185,6 +205,8 @@ class Proposer:
         """Tell the sampler how a trial ended, and Optuna unless it was told before."""
         self.history.record_state(trial)
         self.sampler.on_trial_end(trial)
+        if self._forecasts:
+            self._forecasts.histories.on_trial_end(trial)
         if not self.study.trials[trial.number].state.is_finished():
             self._tell_end(trial)
 
@@ -389,6 +411,7 @@ class Proposer:
         self.study.write()
         record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
+        self.expected_gain()
 
     def _constraints(self, costs: Costs | None) -> dict[str, float]:
         """By key, how far each known cost is above its limit, as a fraction of the limit.

@@ -28,7 +28,9 @@ from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
 from ...studies.alternatives import ALTERNATIVE_KINDS
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
+from ...studies.stored_config import ExpectedGain
 from ...studies.text.alternatives import KIND_TITLES, plan_sentences
+from ...studies.text.expected_gain import end_of_plan_sentence
 from ..pruning.base import Pruner
 from ..pruning.registry import make_pruner
 from ..trial_source import RecordedSearch, TrialSource
@@ -130,18 +132,19 @@ def run_study(
         costs = CostModel(config.backbone, config.recipe, config.num_classes, plugin_checker())
         study = OptunaStudy(config.keys, store, record)
         space = bind_space(config.space, costs.site_map)
-        proposer = Proposer(store, record, config, space, costs, study)
+        proposer = Proposer(store, run.record, config, space, costs, study)
         pruner = make_pruner(config)
         recorded = RecordedSearch(store, record)
         pruner.replay(recorded)
         started = len(recorded.trials)
-        used_up = used_up_sentence(run.plan, record.name, lease, started)
+        expected = proposer.expected_gain()
+        used_up = used_up_sentence(run.plan, record.name, lease, started, expected)
         if used_up is None or started == run.plan.trials:
             run = run.store_plan()
         alternatives = _alternative_trials(run, proposer) if run.plan.alternatives else None
         outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks, alternatives)
         if outcome.finished:
-            _log_used_up(run, lease, outcome, started)
+            _log_used_up(run, lease, outcome, started, proposer.expected_gain())
         return outcome
 
 
@@ -165,21 +168,31 @@ def _alternative_trials(run: StudyRun, proposer: Proposer) -> AlternativeTrials:
     return AlternativeTrials(run, plan, data_keys, lambda: not proposer.lacks_baselines())
 
 
-def _log_used_up(run: StudyRun, lease: StudyLease, outcome: RunOutcome, started: int) -> None:
-    """Say why a run has started no trial, or has ended before the plan's number of trials.
+def _log_used_up(
+    run: StudyRun,
+    lease: StudyLease,
+    outcome: RunOutcome,
+    started: int,
+    expected: ExpectedGain | None,
+) -> None:
+    """Say why a run has started no trial, or has ended before the plan's number of trials, or
+    before the convergence that it was to end with.
 
     Args:
         run: the study.
         lease: the time that was spent.
         outcome: how the run has ended.
         started: the number of trials that had started before.
+        expected: what more trials are expected to add; None if that is unknown.
     """
-    reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials)
+    reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials, expected)
     ran = outcome.trials > started or outcome.extra_trials > 0
     as_planned = outcome.trials == run.plan.trials and ran
     if reason is not None and not as_planned:
         is_stored = run.plan == run.record.config.plan
         logger.info(reason if is_stored else f"{reason} The stored plan is unchanged.")
+    elif run.plan.until == "converged" and expected is not None:
+        logger.info(end_of_plan_sentence(run.plan, expected))
 
 
 def confirm_study(

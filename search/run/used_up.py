@@ -1,23 +1,32 @@
-"""Why the totals of a plan let no more trials start, and how to continue, in one sentence."""
+"""Why a plan lets no more trials start, and how to continue, in one or two sentences."""
 
 from __future__ import annotations
 
 import shlex
 
 from ...studies.config import RunPlan
+from ...studies.stored_config import ExpectedGain
+from ...studies.text.expected_gain import converged_sentence, is_too_little
 from ...studies.text.formatting import duration, plural
 from .next_command import resume_command
 from .study_lease import StudyLease
 
 
-def used_up_sentence(plan: RunPlan, study: str, lease: StudyLease, trials: int) -> str | None:
-    """Which total of a plan is used up, and what to do; None if more trials may start.
+def used_up_sentence(
+    plan: RunPlan,
+    study: str,
+    lease: StudyLease,
+    trials: int,
+    expected: ExpectedGain | None = None,
+) -> str | None:
+    """Which total is used up, or that the search has converged; None if more trials may start.
 
     Args:
         plan: its totals are over all runs.
         study: the name of the study.
         lease: the time that was spent.
         trials: the number of trials that have started.
+        expected: what more trials are expected to add; None if that is unknown.
     """
     if trials >= plan.trials:
         started = f"{plural(trials, 'trial')} {'has' if trials == 1 else 'have'} started"
@@ -36,4 +45,9 @@ def used_up_sentence(plan: RunPlan, study: str, lease: StudyLease, trials: int) 
                 f"runs, with {trials} of {plural(plan.trials, 'trial')} started. To continue, give "
                 f"a larger total: `attentune resume {shlex.quote(study)} --{option} …`."
             )
+    if plan.until == "converged" and expected is not None and is_too_little(plan, expected):
+        return (
+            f"{converged_sentence(plan, expected)} To continue nevertheless: "
+            f"`attentune resume {shlex.quote(study)} --until trials`."
+        )
     return None

@@ -69,15 +69,9 @@ class AdditiveSampler(Sampler):
 
     def __init__(self, context: SamplerContext) -> None:
         super().__init__(context)
-        config, self._tried = context.config, context.tried
-        self.thompson = ThompsonSampling(
-            context.space,
-            config.keys,
-            config.limits,
-            context.costs,
-            lambda architecture: context.tried.reason_against(architecture) is None,
-        )
-        self.histories = TrialHistories(config)
+        self._tried = context.tried
+        self.thompson = ThompsonSampling.of(context)
+        self.histories = TrialHistories(context.config)
         self._speculation: Speculation | None = None
 
     def replay(self, recorded: RecordedSearch) -> None:
@@ -144,10 +138,21 @@ class ThompsonSampling:
         self.may_propose = may_propose
         self.cost_keys = [key for key in keys if key != "accuracy"]
         self.features = ArchitectureFeatures.of_backbone(space.site_map)
-        self._fits = HyperparameterFits(self.features)
+        self.fits = HyperparameterFits(self.features)
         self._all_candidates: list[Candidate] | None = None
         self._pools: dict[int, list[Candidate]] = {}
         self._selection_of = lru_cache(maxsize=10_000)(space.selection_of)
+
+    @classmethod
+    def of(cls, context: SamplerContext) -> ThompsonSampling:
+        """The one of a study; it proposes nothing that was rejected or has failed."""
+        return cls(
+            context.space,
+            context.config.keys,
+            context.config.limits,
+            context.costs,
+            lambda architecture: context.tried.reason_against(architecture) is None,
+        )
 
     def select(self, histories: Sequence[TrialHistory], seed: int, number: int) -> Selection | None:
         """The selection for trial `number`; None if no candidate may be proposed.
@@ -160,14 +165,14 @@ class ThompsonSampling:
         rng = np.random.default_rng((seed, number))
         candidates = [
             candidate
-            for candidate in self._candidates(histories, seed)
+            for candidate in self.candidates(histories, seed)
             if self.may_propose(candidate.architecture)
         ]
         if not candidates or not histories:
             return candidates[rng.integers(len(candidates))].selection if candidates else None
         architectures = [candidate.architecture for candidate in candidates]
         model = MixedModel(
-            self.features, histories, architectures, self._fits.fit(histories, len(histories) - 1)
+            self.features, histories, architectures, self.fits.fit(histories, len(histories) - 1)
         )
         costs = np.array([self._cost_values(candidate.costs) for candidate in candidates])
         accuracy = model.draw_sample(rng)
@@ -183,8 +188,8 @@ class ThompsonSampling:
         It is called while all workers are busy, so that none waits.
         """
         trials = step_of(len(histories))
-        self._fits.fit(histories)
-        candidates = self._candidates(histories, seed)
+        self.fits.fit(histories)
+        candidates = self.candidates(histories, seed)
         if self.space.count() > MAX_ARCHITECTURES_ENUMERATED:
             candidates = [*candidates, *self._pool(histories, seed, trials)]
             current = _trials_of_pool(len(histories))
@@ -192,8 +197,8 @@ class ThompsonSampling:
         for candidate in candidates:
             self.features.effects_of(candidate.architecture)
 
-    def _candidates(self, histories: Sequence[TrialHistory], seed: int) -> list[Candidate]:
-        """All architectures of a small space, or a pool of those of a large one.
+    def candidates(self, histories: Sequence[TrialHistory], seed: int) -> list[Candidate]:
+        """The architectures that may be proposed: all of a small space, a pool of a large one.
 
         The pool changes as the study grows, but not after every trial, because drawing one takes
         longer than evaluating it.
@@ -239,7 +244,7 @@ class ThompsonSampling:
         ]
         pool = [(self.space.architecture_of(selection), selection) for selection in selections]
         tried = list(dict.fromkeys(history.architecture for history in histories))
-        hyperparameters = self._fits.fit(histories)
+        hyperparameters = self.fits.fit(histories)
         expected = np.zeros(0)
         if tried:
             model = MixedModel(self.features, histories, tried, hyperparameters)

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
@@ -80,6 +88,8 @@ LEFT_OPEN: dict[str, LeftOpen] = {
 """Settings that a request may leave open."""
 _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
 """Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
+CONVERGED = "converged"
+"""The value of `until`, and of `budget`, with which a search ends once it has converged."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
 _SIZES = {"max_predictions_size", "max_weights_size", "trial_memory"}
 
@@ -177,6 +187,11 @@ class SearchRequest(_SharedSettings):
         "auto", description="Memory layout of feature maps."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_of_time(cls, fields: Any) -> Any:
+        return _split_budget(fields) if isinstance(fields, dict) else fields
+
     @field_validator("lr", mode="before")
     @classmethod
     def _learning_rate(cls, value: Any) -> Any:
@@ -249,6 +264,19 @@ class SearchRequest(_SharedSettings):
         )
 
 
+def _split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which `budget` is a time: `--budget converged` means `--until converged`.
+
+    Raises:
+        ValueError: it contradicts `until`.
+    """
+    if fields.get("budget") != CONVERGED:
+        return dict(fields)
+    if fields.get("until") not in (None, CONVERGED):
+        raise ValueError(f"{CONVERGED} contradicts --until {fields['until']}")
+    return {**fields, "budget": None, "until": CONVERGED}
+
+
 def read_request(options: Mapping[str, Any], config: Path | None) -> SearchRequest:
     """A request from a TOML file, with options that take precedence over it.
 
@@ -293,6 +321,10 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: an unknown setting, or a duration or size that cannot be read.
     """
     _check_names(options, RunPlan.model_fields)
+    try:
+        options = _split_budget(options)
+    except ValueError as error:
+        raise UsageError(f"resume: budget: {error}") from None
     parsers = dict.fromkeys(_DURATIONS, units.parse_seconds)
     parsers |= dict.fromkeys(_SIZES, units.parse_mebibytes)
     return {

@@ -15,7 +15,7 @@ from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
 from ..objectives import BY_KEY, OBJECTIVES
 from ..records import STATES, State, StudyRecord, StudySummary, check_study_name
-from ..stored_config import StoredConfig
+from ..stored_config import ExpectedGain, StoredConfig
 from .column_types import DamagedValueError
 from .connection import Database, retries_lost_connections
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, StudyRow, TrialRow
@@ -171,6 +171,10 @@ class StudyRepository:
                 where = StudyRow.id == record.id
                 connection.execute(update(StudyRow).where(where).values(config=config))
         return self.get(record.name)
+
+    def record_expected_gain(self, study: Study, forecast: ExpectedGain) -> None:
+        """Record a forecast of what more trials of a search will add."""
+        self.change_config(study, forecast.stored_in)
 
     def spent_seconds(self, study: Study) -> float:
         """Wall time spent on a study so far, over all resumes."""

@@ -57,6 +57,11 @@ class TrialHistories:
         """Whether a trial is complete."""
         return number in self._ended and self._ended[number].state == "complete"
 
+    @property
+    def ended(self) -> int:
+        """The number of complete and pruned trials."""
+        return len(self._ended)
+
     def ended_histories(
         self, ending: Job | None = None, accuracy: float | None = None
     ) -> list[TrialHistory]:

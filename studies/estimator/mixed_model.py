@@ -175,6 +175,23 @@ class MixedModel:
         """Standard deviation of what all trials of a seed have in common, a fraction."""
         return self.observed.scale * math.sqrt(self.hyperparameters["seed"])
 
+    def posterior_covariance(self, chosen: Ints) -> Array:
+        """(m, m) the posterior covariance of the accuracies of some architectures.
+
+        Args:
+            chosen: (m,) their indices.
+        """
+        prior = self._prior_worth_covariances(self.count + chosen)[chosen] + LEVEL_VARIANCE
+        loadings = self._covariance_with_observations()[chosen]
+        explained = loadings @ self._covariance.solve(loadings.T)
+        covariance: Array = self.observed.scale**2 * (prior - (explained + explained.T) / 2)
+        if self._own_trials is not None:
+            variance = self._modelled_posterior().variance
+            remaining = 1 - self._own_trials.weights(variance)[chosen]
+            covariance *= np.outer(remaining, remaining)
+            np.fill_diagonal(covariance, variance[chosen] * remaining)
+        return covariance
+
     def draw_sample(self, rng: np.random.Generator) -> Array:
         """(n,) one draw from the posterior: an accuracy for each architecture."""
         sample: Array = self.draw_samples(rng, 1)[0]
@@ -331,7 +348,7 @@ class MixedModel:
         covariances: Array = self._prior_worth_covariances(slice(row, row + 1))[:, 0]
         return covariances + LEVEL_VARIANCE
 
-    def _prior_worth_covariances(self, rows: slice) -> Array:
+    def _prior_worth_covariances(self, rows: slice | Ints) -> Array:
         """(n, rows): the prior covariance of the worth of each architecture and of some rows."""
         ids, variances = self.architecture_ids, self.hyperparameters
         worth: Array = np.where(ids[self.count :, None] == ids[rows], variances["architecture"], 0)

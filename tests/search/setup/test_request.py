@@ -48,6 +48,16 @@ def test_a_plan_holds_what_was_asked_of_it():
     assert plan == RunPlan(trials=7, budget=5400, device_budget=60, workers_per_gpu=2)
 
 
+def test_a_budget_of_convergence_is_the_same_as_until_converged():
+    assert request(budget="converged", trials=9).plan == request(until="converged", trials=9).plan
+    assert request(budget="converged").plan == RunPlan(until="converged")
+    assert request(budget="2h", until="converged").plan == RunPlan(until="converged", budget=7200)
+    assert read_plan_changes({"budget": "converged"})["until"] == "converged"
+    for contradiction in (request, lambda **fields: read_plan_changes(fields)):
+        with pytest.raises(UsageError, match="converged contradicts --until trials"):
+            contradiction(budget="converged", until="trials")
+
+
 def test_settings_of_the_recipe_leave_out_what_is_open():
     settings = request().recipe_settings
     assert settings["epochs"] == 8
