@@ -108,8 +108,8 @@ def last_forecast_count(trials: int) -> int:
 def model_share(sampler: SamplerName, objectives: int) -> float:
     """The share of a sampler's proposals that count as those of the model; the others as random.
 
-    With several objectives, every other proposal of the additive sampler is a trade-off. Samplers of
-    Optuna that learn from the results count as half as good.
+    With several objectives, every other proposal of the additive sampler is a trade-off. Optuna's
+    samplers that learn from the results count as half as good.
 
     Args:
         sampler: of the study.
