@@ -142,11 +142,33 @@ def describe_kernels(device: torch.device) -> dict[str, str]:
     return {f"{name} kernels": f"torch's: {reason}" for name, reason in reasons.items()}
 
 
-@lru_cache(maxsize=1)
+class _DeviceDataCache:
+    """The data that a worker keeps on its device."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Recipe, torch.device] | None = None
+        self._data: tuple[Dataset, DeviceData] | None = None
+
+    def get(self, recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
+        """The data of a recipe on a device. Other data are freed before they are loaded."""
+        key = (recipe.model_copy(update={"epochs": 1}), device)  # Images are those of any epochs.
+        if self._data is None or key != self._key:
+            self._data = None
+            load_test_images.cache_clear()
+            dataset = load_data(recipe)
+            self._key, self._data = key, (dataset, DeviceData.of(dataset, device))
+        return self._data
+
+
+_device_data_cache = _DeviceDataCache()
+
+
 def load_device_data(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
-    """The study's data on the device; a worker keeps it for all its trials."""
-    dataset = load_data(recipe)
-    return dataset, DeviceData.of(dataset, device)
+    """The study's data on the device; a worker keeps it for all its trials.
+
+    A trial with larger images replaces it, so that the two never fill the memory together.
+    """
+    return _device_data_cache.get(recipe, device)
 
 
 @lru_cache(maxsize=1)

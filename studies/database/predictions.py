@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DamagedFileError
 from ...runners.results import PREDICTIONS_FILE, Job
-from ..records import CONFIRM, StudyRecord, TrialRecord
+from ..records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from ...runners.predictions import Predictions
@@ -57,6 +57,6 @@ def identity_of(study: StudyRecord, trial: TrialRecord) -> str:
     Raises:
         StudyError: the recipe of the study cannot be read.
     """
-    recipe = study.config.recipe.model_copy(update={"epochs": trial.epochs})
-    is_test = trial.role == CONFIRM
-    return Job(trial.number, trial.parsed, recipe, trial.seed, Path(), test=is_test).identity
+    recipe = study.config.recipe_of(trial.role, trial.epochs)
+    job = Job(trial.number, trial.parsed, recipe, trial.seed, Path(), test=trial.confirms)
+    return job.identity

@@ -30,7 +30,7 @@ from ...runners.inspection.attention_maps import FORMAT, AttentionMaps
 from ...runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from ..database.store import Store
 from ..missing_attentions import require_attentions
-from ..records import CONFIRM, StudyRecord, TrialRecord
+from ..records import StudyRecord, TrialRecord
 from .missing_weights import explain_missing_weights
 
 NUM_IMAGES = 8
@@ -101,7 +101,7 @@ def request_for_trial(
     if weights is None:
         raise StoreError(explain_missing_weights(store, record, trial))
     try:
-        recipe = record.config.recipe.model_dump(mode="json")
+        recipe = record.config.recipe_of(trial.role).model_dump(mode="json")
     except StudyError:
         raise StoreError(
             f"the study {record.name!r} does not record its recipe; choose one that "
@@ -140,14 +140,14 @@ def request_for_baseline(
     record = store.studies.get(study) if isinstance(study, str) else study
     trial = store.trials.get(record, number)
     trials = store.trials.read(record)
-    if trial.role == CONFIRM:
+    if trial.confirms:
         trials += store.trials.read(record, confirming=True)
     bare = [t for t in trials if t.parsed.bare and _weights_file(store, record, t.number)]
     if not bare:
         return None
 
     def distance(candidate: TrialRecord) -> tuple[Any, ...]:
-        other_role = (candidate.role == CONFIRM) != (trial.role == CONFIRM)
+        other_role = candidate.confirms != trial.confirms
         incomplete, other_seed = candidate.state != "complete", candidate.seed != trial.seed
         return other_role, incomplete, other_seed, candidate.number
 

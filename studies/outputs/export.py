@@ -33,7 +33,7 @@ from ..database.predictions import identity_of
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
-from ..records import CONFIRM, StudyRecord, TrialRecord
+from ..records import StudyRecord, TrialRecord
 from ..text import formatting
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .missing_weights import explain_missing_weights
@@ -147,8 +147,7 @@ def _unusable(record: StudyRecord, trial: TrialRecord, error: Exception) -> Stor
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """The contents of `architecture.json`: what is needed to build the network and feed it."""
-    recipe = record.config.recipe
-    recipe = recipe.model_copy(update={"epochs": trial.epochs})  # A confirming trial has more.
+    recipe = record.config.recipe_of(trial.role, trial.epochs)  # A confirming trial has more.
     data = load_data(recipe)
     return {
         "format": FORMAT,
@@ -167,7 +166,7 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "seed": trial.seed,
         "data": data.name,
         "epochs": trial.epochs,
-        "judged_on": "test" if trial.role == CONFIRM else "validation",
+        "judged_on": "test" if trial.confirms else "validation",
         "values": trial.values,
         "recipe": recipe.model_dump(mode="json"),
     }

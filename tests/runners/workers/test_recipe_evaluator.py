@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,11 @@ from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.predictions import read_predictions
 from attentune.runners.results import PREDICTIONS_FILE, Costs
 from attentune.runners.workers import recipe_evaluator
-from attentune.runners.workers.recipe_evaluator import describe_kernels, measure_costs
+from attentune.runners.workers.recipe_evaluator import (
+    describe_kernels,
+    load_device_data,
+    measure_costs,
+)
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.attentions.eca import EfficientChannelAttention
 from attentune.spaces.networks.build import build_network
@@ -175,3 +180,20 @@ def test_no_probabilities_above_the_limit_and_no_predictions_if_none_are_kept(jo
     without = replace(job, keep_predictions="none", folder=job.folder / "without")
     assert run(without).result.accuracy == accuracy
     assert not (without.folder / PREDICTIONS_FILE).exists()
+
+
+def test_a_worker_keeps_data_for_trials_of_any_length_but_of_one_image_size(tiny_recipe):
+    longer = tiny_recipe.model_copy(update={"epochs": 2 * tiny_recipe.epochs})
+    larger = tiny_recipe.model_copy(update={"image_size": tiny_recipe.image_size + 4})
+    _, data = load_device_data(tiny_recipe, CPU)
+    assert load_device_data(longer, CPU)[1] is data
+    kept = weakref.ref(data)
+    del data
+    load_device_data(larger, CPU)
+    assert kept() is None, "the smaller images are freed"
+
+
+def test_costs_that_are_known_already_are_kept(job, model):
+    counted = count_costs(model, 16)
+    known = Costs(counted.params, counted.macs, 1.5, 1.2, 30.0)
+    assert measure_costs(model, replace(job, costs=known), 10) == known
