@@ -29,6 +29,7 @@ from ...studies.text.confirmation import (
     interval_points,
     p_value,
 )
+from ...studies.text.expected_gain import expected_gain_sentence
 from .shared import out, plain_table, print_line
 
 MAX_FRONT_ROWS = 12
@@ -72,6 +73,9 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     print_line(f" · {record.backbone} · {', '.join(words) or _no_trials(record)}")
     if findings.front:
         _print_front(findings)
+    config = store.studies.get(record.name).config  # The forecasts grow while a study runs.
+    if sentence := expected_gain_sentence(config, findings.counts):
+        print_line(sentence)
     _print_warnings(read_study_warnings(store, record, findings), out)
     if confirmation := read_confirmation(store, record, findings):
         print_line(f"\nConfirmation: {conclusion(confirmation)}")

@@ -170,7 +170,7 @@ class Study:
             trials, epochs = store.trials.read(record), store.epochs.read(record)
             findings = analyse(record, trials)
             confirmation = recorded_confirmation(store, record, findings)
-        figures = study_figures(findings, trials, epochs, confirmation)
+        figures = study_figures(findings, trials, epochs, record.config, confirmation)
         return {figure.name: figure.draw() for figure in figures}
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from ..database.store import Store
 from ..outputs.judged_images import read_study_warnings
 from ..records import StudyRecord
+from ..text.expected_gain import expected_gain_sentence
 from ..text.summary import caveat, summary_sentence
 from .background import BackgroundProcess
 from .background_analysis import BackgroundAnalysis
@@ -62,6 +63,10 @@ class StudyState:
             if self.trials.refresh():
                 self.analysis.precompute()
             return self._cache.version
+
+    def expected_gain(self) -> str | None:
+        """What more trials are expected to add, in one sentence; None without a forecast."""
+        return expected_gain_sentence(self.records.config, self.trials.counts())
 
     def summary(self) -> tuple[str, str | None]:
         """The summary of the study in one sentence, and its caveat."""

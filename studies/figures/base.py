@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,30 @@ def escape_html(text: str) -> str:
 def wrap_architecture(architecture: str) -> str:
     """An architecture's text as HTML, one insertion a line."""
     return escape_html(architecture).replace("+", "<br>+")
+
+
+def band(
+    x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str, **line: Any
+) -> go.Scatter:
+    """A translucent band between two curves.
+
+    Args:
+        x: (n,) horizontal positions.
+        low, high: (n,) lower and upper ends.
+        colour: `#rrggbb`.
+        **line: further settings of the outline, such as its shape.
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return go.Scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=f"rgba({red}, {green}, {blue}, 0.18)",
+        line={"width": 0, **line},
+        hoverinfo="skip",
+        mode="lines",
+        showlegend=False,
+    )
 
 
 def styled_figure(

@@ -33,6 +33,7 @@ from ..objectives import OBJECTIVES, Objective
 from ..records import StudyRecord, TrialRecord
 from ..text import captions, formatting
 from ..text.confirmation import conclusion, confirmation_warnings
+from ..text.expected_gain import expected_gain_sentence
 from ..text.summary import caveat, noise_details, summary_sentence
 from .judged_images import read_confirmation, read_study_warnings
 from .study_figures import StudyFigure, study_figures
@@ -80,7 +81,7 @@ def render(store: Store, study: StudyRecord) -> str:
     trials = store.trials.read(study)
     findings = analyse(study, trials)
     confirmation = read_confirmation(store, study, findings)
-    undrawn = study_figures(findings, trials, store.epochs.read(study), confirmation)
+    undrawn = study_figures(findings, trials, store.epochs.read(study), study.config, confirmation)
     figures = [ReportFigure.draw(figure) for figure in undrawn]
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -100,6 +101,7 @@ def render(store: Store, study: StudyRecord) -> str:
         summary=summary_sentence(study, findings),
         caveat=caveat(findings),
         conclusion=confirmation and conclusion(confirmation),
+        expected_gain=expected_gain_sentence(study.config, findings.counts),
         warnings=read_study_warnings(store, study, findings),
         confirmation_warnings=() if confirmation is None else confirmation_warnings(confirmation),
         missing=missing_note(study, trials),
@@ -110,7 +112,7 @@ def render(store: Store, study: StudyRecord) -> str:
         rejections=store.trials.read_rejections(study),
         environment=_environment(store.trials.read_environments(study)),
         command=study.config.command,
-        config=_readable_json(study.config.json),
+        config=_readable_json(study.config.settings_json),
         version=__version__,
         written=datetime.now(UTC),
         plotly=Markup(without_addresses(get_plotlyjs())),

@@ -15,6 +15,7 @@ from ..analysis.importance import estimate_importances
 from ..analysis.main_effects import estimate_main_effects
 from ..analysis.trial_table import TrialTable
 from ..figures.confirmation import confirmation_figure
+from ..figures.expected_gain import expected_gain_figure
 from ..figures.heatmap import heatmap_figure
 from ..figures.hypervolume import hypervolume_figure
 from ..figures.importances import importances_figure
@@ -24,7 +25,9 @@ from ..figures.pareto import pareto_figure
 from ..figures.themes import LIGHT, Theme
 from ..objectives import Objective
 from ..records import EpochRecord, TrialRecord
+from ..stored_config import StoredConfig
 from ..text import captions, formatting
+from ..text.expected_gain import gain_threshold
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def study_figures(
     findings: Findings,
     trials: Sequence[TrialRecord],
     epochs: Sequence[EpochRecord],
+    config: StoredConfig,
     confirmation: Confirmation | None = None,
 ) -> list[StudyFigure]:
     """The figures that a study has, none of them drawn.
@@ -59,6 +63,7 @@ def study_figures(
         findings: what was concluded from the trials.
         trials: all trials of the search.
         epochs: all epochs of these trials, for the learning curves.
+        config: of the study.
         confirmation: the results of confirming trials; None leaves their figure out.
     """
     stages = len(findings.table.stages)
@@ -91,6 +96,12 @@ def study_figures(
             "Hypervolume",
             captions.HYPERVOLUME,
             partial(hypervolume_figure, history),
+        ),
+        StudyFigure(
+            "expected-gain",
+            "Expected gain of more trials",
+            captions.EXPECTED_GAIN,
+            partial(expected_gain_figure, config.expected_gains, threshold=gain_threshold(config)),
         ),
         StudyFigure(
             "learning-curves",

@@ -9,6 +9,7 @@ from ..analysis import analyse
 from ..analysis.confirmation import confirmation_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
+from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
 from .judged_images import read_confirmation, read_study_warnings
 from .study_list import ListedStudy
@@ -47,7 +48,14 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
         "rejections": reasons,
         "warnings": list(read_study_warnings(store, record, findings)),
         "confirmation": confirmation,
+        "expected_gain": _expected_gain_json(record.config),
     }
+
+
+def _expected_gain_json(config: StoredConfig) -> dict[str, Any] | None:
+    """The latest forecast of the gain of more trials, and all of them; None without any."""
+    forecasts = [asdict(forecast) for forecast in config.expected_gains]
+    return {**forecasts[-1], "history": forecasts} if forecasts else None
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:

@@ -23,6 +23,10 @@ HYPERVOLUME = (
     "The hypervolume of the front as training went on, as a share of the box between the best and "
     "worst values."
 )
+EXPECTED_GAIN = (
+    "What the next trials were expected to add to the accuracy of the recommended architecture, "
+    "simulated from the model of the study, ± one standard deviation."
+)
 LEARNING_CURVES = "Validation accuracy after every epoch. Dotted: pruned or failed."
 CONFIRMATION = (
     "Finalists and baselines, retrained with fresh seeds and judged once on the test split, with "

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..config import RunPlan
+from ..records import State
 from ..stored_config import ExpectedGain, StoredConfig
 from . import formatting
 
 
-def expected_gain_sentence(config: StoredConfig, trials: int) -> str | None:
+def expected_gain_sentence(config: StoredConfig, counts: Mapping[State, int]) -> str | None:
     """What more trials are expected to add, and whether the search has converged.
 
     Args:
         config: of the study, with its forecasts and its plan.
-        trials: the number of complete and pruned trials.
+        counts: of its trials by state.
 
     Returns:
         The sentence; None for a study without a forecast.
@@ -21,11 +24,11 @@ def expected_gain_sentence(config: StoredConfig, trials: int) -> str | None:
         return None
     latest = config.expected_gains[-1]
     sentence = forecast_clause(latest)
-    if trials > latest.after:
+    if counts["complete"] + counts["pruned"] > latest.after:
         sentence = f"After {formatting.plural(latest.after, 'trial')}, {sentence}"
     plan = config.plan_if_readable
     if plan is not None and is_too_little(plan, latest):
-        sentence += f": less than {_threshold(plan)}, so the search has converged"
+        sentence += f", less than {_threshold(plan)}: the search has converged"
     return f"{sentence}."
 
 
@@ -48,6 +51,12 @@ def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain) -> str:
         f"All {plan.trials} trials of the plan have ended before the search has converged: "
         f"{forecast_clause(expected)}, at least {_threshold(plan)}."
     )
+
+
+def gain_threshold(config: StoredConfig) -> float | None:
+    """The expected gain below which the search ends, in points; None if it does not end so."""
+    plan = config.plan_if_readable
+    return plan.min_gain if plan is not None and plan.until == "converged" else None
 
 
 def is_too_little(plan: RunPlan, expected: ExpectedGain | None) -> bool:

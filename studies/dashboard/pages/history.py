@@ -15,10 +15,12 @@ from dash import html
 
 from ...analysis.analyse import group_failures
 from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
+from ...figures.expected_gain import expected_gain_figure
 from ...figures.hypervolume import hypervolume_figure
 from ...figures.learning_curves import learning_curves_figure
 from ...figures.timeline import timeline_figure
 from ...text import captions, formatting
+from ...text.expected_gain import gain_threshold
 from ..components import (
     Component,
     figure_slot,
@@ -58,6 +60,12 @@ def page(_: PageContext) -> Component:
             figure_slot("hypervolume-time", 320),
         ),
         section(
+            "Expected gain of more trials",
+            captions.EXPECTED_GAIN,
+            text_slot("expected-gain-sentence"),
+            figure_slot("expected-gain", 320),
+        ),
+        section(
             "Timeline by worker",
             f"The last {MAX_BARS} trials.",
             figure_slot("timeline", 320),
@@ -90,6 +98,18 @@ def _hypervolume(context: PageContext, *, over_time: bool) -> go.Figure:
     if steps is None:
         return waiting_figure(context.theme)
     return hypervolume_figure(steps, context.theme, over_time=over_time)
+
+
+def expected_gain(context: PageContext) -> go.Figure:
+    """What the next trials were expected to add."""
+    config = context.state.records.config
+    threshold = gain_threshold(config)
+    return expected_gain_figure(config.expected_gains, context.theme, threshold=threshold)
+
+
+def expected_gain_text(context: PageContext) -> Component:
+    """What the next trials are expected to add, in one sentence."""
+    return remark(context.state.expected_gain() or "Not forecast yet.")
 
 
 def timeline(context: PageContext) -> go.Figure:

@@ -118,9 +118,11 @@ def three_objectives(context: PageContext) -> go.Figure:
 def summary(context: PageContext) -> Component:
     """The summary in one sentence, its caveat, and the key numbers."""
     text, caveat = context.state.summary()
+    expected = context.state.expected_gain()
     return [
         sentence(text),
         remark(caveat) if caveat else None,
+        remark(expected) if expected else None,
         tiles(_key_numbers(context.state.analysis.findings())),
     ]
 
