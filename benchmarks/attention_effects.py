@@ -1,4 +1,4 @@
-"""Compare attentions on the embedded tasks, with the recipe of `examples/demo.toml`.
+"""Compare attentions on the embedded tasks, with a short recipe.
 
     python benchmarks/attention_effects.py --data cued-digits --json benchmarks/results/FILE
 

@@ -1,4 +1,4 @@
-"""Write the tables of `docs/performance.md` and other pages from committed results.
+"""Write the tables of the README, `docs/performance.md` and other pages from committed results.
 
     python benchmarks/docs_tables.py              write them
     python benchmarks/docs_tables.py --check      exit with 1 if the pages would change
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attentune.benchmarks.docs_chaos_table import render_chaos
+from attentune.benchmarks.docs_demo_table import render_demo
 from attentune.benchmarks.docs_search_tables import (
     render_live,
     render_proxies,
@@ -33,7 +34,8 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "search.md", DOCS / "guarantees.md")
+README = DOCS.parent / "README.md"
+PAGES = (README, DOCS / "performance.md", DOCS / "search.md", DOCS / "guarantees.md")
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 
@@ -364,6 +366,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "pruning": render_pruning,
     "table": render_ranks,
     "chaos": render_chaos,
+    "demo": render_demo,
 }
 
 

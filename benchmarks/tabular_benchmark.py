@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, EpochReport
 from attentune.spaces.architecture import Architecture

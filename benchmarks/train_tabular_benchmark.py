@@ -29,7 +29,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from attentune.benchmarks.network_training import load_on_device, train_network
-from attentune.benchmarks.tables import resnet6  # noqa: F401  registers it with timm
 from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.costs import CostModel
 from attentune.runners.devices import keep_freed_memory

@@ -64,14 +64,7 @@ class DigitSource:
 
     @cached_property
     def _splits(self) -> dict[SplitName, tuple[Images, Labels]]:
-        draw = _DRAWINGS[self.name]
-        drawn: dict[SplitName, tuple[Images, Labels]] = {}
-        for number, split in enumerate(SPLITS):
-            rng = np.random.default_rng((_VERSION, sorted(_DRAWINGS).index(self.name), number))
-            canvas, labels = draw(_scans_of_split(split), COUNTS[split], rng)
-            np.clip(canvas, 0, 1, out=canvas)
-            drawn[split] = ((canvas * np.float32(255) + np.float32(0.5)).astype(np.uint8), labels)
-        return drawn
+        return {split: draw_images(self.name, split, COUNTS[split]) for split in SPLITS}
 
     def count_images(self) -> dict[str, int]:
         """The number of images in each split."""
@@ -152,6 +145,28 @@ _DRAWINGS: dict[str, Callable[[Scans, int, np.random.Generator], tuple[Floats, L
     "cued-digits": _draw_cued_digits,
 }
 EMBEDDED = tuple(sorted(_DRAWINGS))
+
+
+def draw_images(
+    name: str, split: SplitName, count: int, seed: int | None = None
+) -> tuple[Images, Labels]:
+    """Draw images of an embedded data set from the scans of one split.
+
+    Args:
+        name: of the data set.
+        split: whose scans to use.
+        count: the number of images.
+        seed: None draws the images of the split itself; a seed draws new ones, which are as many
+            as `count` asks for and share no drawing with them.
+
+    Returns:
+        uint8 images (count, 36, 36, 3) and their labels (count,).
+    """
+    numbers = (_VERSION, EMBEDDED.index(name), SPLITS.index(split))
+    rng = np.random.default_rng(numbers if seed is None else (*numbers, seed))
+    canvas, labels = _DRAWINGS[name](_scans_of_split(split), count, rng)
+    np.clip(canvas, 0, 1, out=canvas)
+    return (canvas * np.float32(255) + np.float32(0.5)).astype(np.uint8), labels
 
 
 @cache

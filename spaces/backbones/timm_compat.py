@@ -25,9 +25,11 @@ _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 @cache
 def import_timm() -> Any:
-    """The module timm."""
+    """The module timm, with attentune's own backbones (`resnet6.py`) among its models."""
     with defer_interrupts():
-        return _import_timm()
+        timm = _import_timm()
+        importlib.import_module(".resnet6", __package__)  # Registers attentune's own backbones.
+        return timm
 
 
 def _import_timm() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attentune.runners.data import Split, inspect_data, load_data
+from attentune.runners.data.embedded import draw_images
 
 from .image_files import recipe
 
@@ -89,3 +90,15 @@ def test_embedded_data_can_be_drawn_at_another_size_and_limited(embedded):
     data = load_data(recipe("cluttered-digits", 24, train_limit=500))
     assert data.train.images.shape == (400, 24, 24, 3)
     assert (len(data.val), len(data.test)) == (100, 2000)
+
+
+def test_new_images_come_from_the_scans_of_the_split_and_repeat_none_of_its_images(embedded):
+    images, labels = draw_images("cued-digits", "test", 300, seed=1)
+    assert images.shape == (300, 36, 36, 3)
+    assert labels.shape == (300,)
+    split = load_data(recipe("cued-digits", 36)).test
+    assert not {image.tobytes() for image in images} & {i.tobytes() for i in split.images}
+    again, _ = draw_images("cued-digits", "test", 300, seed=1)
+    other, _ = draw_images("cued-digits", "test", 300, seed=2)
+    assert np.array_equal(images, again)
+    assert not np.array_equal(images, other)
