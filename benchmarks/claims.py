@@ -79,7 +79,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SimulatedStudy:
+class ConfirmationSetting:
     """A kind of confirmation.
 
     Attributes:
@@ -119,7 +119,7 @@ class SimulatedImages:
         seed_effects: by seed.
     """
 
-    setting: SimulatedStudy
+    setting: ConfirmationSetting
     rng: np.random.Generator
     difficulty: Floats = field(init=False)
     splits: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = field(init=False)
@@ -158,7 +158,7 @@ class SimulatedImages:
 def simulate_confirmation(
     rng: np.random.Generator,
     gain: Callable[[str], float] = lambda _: 0.0,
-    setting: SimulatedStudy = SimulatedStudy(),  # It is frozen.
+    setting: ConfirmationSetting = ConfirmationSetting(),  # It is frozen.
 ) -> Confirmation:
     """Simulate one study and its confirmation.
 
@@ -203,7 +203,7 @@ def simulate_confirmation(
     return analyse_confirming_trials(analysis, confirming, plan, kept)
 
 
-def true_standard_error(setting: SimulatedStudy, repetitions: int = 3000) -> float:
+def true_standard_error(setting: ConfirmationSetting, repetitions: int = 3000) -> float:
     """The standard deviation of the difference of two equally good architectures, a fraction."""
     rng = np.random.default_rng(1)
     seeds = {0: list(range(setting.seeds))}
@@ -263,7 +263,7 @@ def count_repetitions(results: Iterable[Confirmation]) -> dict[str, Any]:
     }
 
 
-USUAL = SimulatedStudy()
+USUAL = ConfirmationSetting()
 NULL_SETTINGS = {
     "predictions kept": USUAL,
     "predictions not kept": replace(USUAL, known="number"),
