@@ -17,7 +17,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,12 @@ class Predictions:
             return None
         values = np.exp(self.log_probabilities.astype(np.float64))
         return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+    def reduced_to(self, keep: KeepPredictions) -> Predictions | None:
+        """What a setting keeps of these predictions; None for nothing."""
+        if keep == "none":
+            return None
+        return self if keep == "all" else replace(self, log_probabilities=None)
 
 
 def probabilities_mib(num_images: int, num_classes: int) -> float:

@@ -169,6 +169,7 @@ class TrialResult:
         seconds, device_seconds: wall time, and time for which the device was busy, over all runs.
         peak_memory_mib: highest memory of the worker (CPU) or on the device (GPU).
         environment: versions, device, precision, git commit, host facts.
+        metrics: further metrics of the same predictions, by their key in `metrics.METRICS`.
     """
 
     accuracy: float
@@ -178,6 +179,7 @@ class TrialResult:
     device_seconds: float
     peak_memory_mib: float
     environment: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import psutil
 import torch
 
 from ...errors import AttentuneError, TrialError
+from ..classification_metrics import compute_metrics
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
 from ..predictions import Predictions, write_predictions
@@ -93,6 +94,7 @@ class Trial:
         self._device_seconds = earlier.device_seconds if earlier else 0.0
         self._refused_result: str | None = None
         self._costs: Costs | None = None
+        self._metrics: Mapping[str, float] = {}
         self._decision = Decision.GO_ON
         self.last_report = earlier.report if earlier else NO_EPOCH
 
@@ -160,6 +162,22 @@ class Trial:
             self._write_checkpoint(writer)
         return decision
 
+    def save_predictions(self, predictions: Predictions) -> None:
+        """Compute metrics for the result, and write what is kept of the predictions to a file.
+
+        Call it before `result`, and before weights are written: if these are there, so are the
+        predictions.
+
+        Args:
+            predictions: those from which the accuracy of the result follows.
+        """
+        metrics = compute_metrics(predictions)
+        self._metrics = {key: value for key, value in metrics.items() if key != "accuracy"}
+        kept = predictions.reduced_to(self.job.keep_predictions)
+        if kept is not None:
+            path = self.job.folder / PREDICTIONS_FILE
+            write_predictions(path, kept, describe_owner(self.job))
+
     def result(self, accuracy: float, facts: Mapping[str, str] | None = None) -> TrialResult:
         """The result of a trial whose epochs are all done and whose weights are kept.
 
@@ -181,15 +199,8 @@ class Trial:
             device_seconds=self._device_seconds,
             peak_memory_mib=peak_memory_mib(self.device),
             environment={**self._describe_environment(), **(facts or {})},
+            metrics=self._metrics,
         )
-
-    def save_predictions(self, predictions: Predictions) -> None:
-        """Write the predictions from which the result follows to the trial's folder.
-
-        Call it before the weights are written: if the weights are there, so are the predictions.
-        """
-        path = self.job.folder / PREDICTIONS_FILE
-        write_predictions(path, predictions, describe_owner(self.job))
 
     # `run_trial` uses the following methods.
 

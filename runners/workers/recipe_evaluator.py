@@ -70,7 +70,7 @@ class RecipeEvaluator:
             resume=trial.checkpoint,
             on_epoch=on_epoch,
             micro_batches=job.micro_batches,
-            keep_predictions="none" if job.test else self._kept(job, data.val, num_classes),
+            keep_predictions="none" if job.test else _computed(job, data.val, num_classes),
         )
         if outcome.stopped:
             return None
@@ -83,21 +83,21 @@ class RecipeEvaluator:
                 recipe,
                 images,
                 images_per_batch=evaluation_batch_size(recipe, job.micro_batches),
-                keep=self._kept(job, images, num_classes),
+                keep=_computed(job, images, num_classes),
             )
             evaluation.check_finite("on the test split")
             accuracy, predictions = evaluation.accuracy, evaluation.predictions
         facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
-        result = trial.result(accuracy, facts)
         if predictions is not None:
             trial.save_predictions(predictions)
+        result = trial.result(accuracy, facts)
         save_weights(outcome.model, job, FinishedTrial(trial.last_report, result))
         return result
 
-    @staticmethod
-    def _kept(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:
-        limit = job.max_predictions_mib
-        return what_is_kept(job.keep_predictions, len(images), num_classes, limit)
+
+def _computed(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:
+    """What is computed for metrics, whatever is kept of it afterwards."""
+    return what_is_kept("all", len(images), num_classes, job.max_predictions_mib)
 
 
 def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:

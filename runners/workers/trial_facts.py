@@ -50,6 +50,7 @@ class _Result(_Facts):
     device_seconds: Seconds
     peak_memory_mib: float = Field(ge=0)
     environment: dict[str, str]
+    metrics: dict[str, float] = {}  # Weights of earlier versions have none.
 
 
 class _Owner(_Facts):

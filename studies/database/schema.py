@@ -39,7 +39,7 @@ VERSION_TABLE = "attentune_alembic_version"
 ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
 ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
 """Conditions of the indexes that let a trial run only once."""
-HEAD = "0008"
+HEAD = "0010"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -167,6 +167,18 @@ class EpochRow(Base):
     val_loss: Mapped[float | None]
     lr: Mapped[float | None]
     seconds: Mapped[float | None]
+
+
+class MetricRow(Base):
+    """A metric of a complete trial besides its accuracy, by its key in `runners.metrics`."""
+
+    __tablename__ = "attentune_metrics"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("attentune_trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    name: Mapped[str] = mapped_column(CleanName(40), primary_key=True)
+    value: Mapped[float | None] = mapped_column(Real(0))
 
 
 class FailureRow(Base):

@@ -31,6 +31,7 @@ from .artifacts import ArtifactFolders
 from .connection import Database, Mode
 from .epochs import EpochRepository
 from .leases import LeaseRepository, busy
+from .metrics import MetricRepository
 from .probes import ProbeRepository
 from .sqlite_file import SqliteFile
 from .studies import Study, StudyRepository
@@ -48,6 +49,7 @@ class Store:
         studies: names, configurations and time spent.
         trials: trials, rejected architectures, and environments.
         epochs: the epochs of all trials.
+        metrics: metrics of complete trials besides their accuracy.
         leases: the right to run a study.
         probes: measurements that are made once for all studies.
     """
@@ -57,6 +59,7 @@ class Store:
         self.studies = StudyRepository(database)
         self.trials = TrialRepository(database, self.studies)
         self.epochs = EpochRepository(database, self.studies)
+        self.metrics = MetricRepository(database, self.studies)
         self.leases = LeaseRepository(database, self.studies)
         self.probes = ProbeRepository(database)
 

@@ -33,6 +33,7 @@ from ..records import (
     digest_of,
 )
 from .connection import Database, TransientError, insert_if_new, retries_lost_connections
+from .metrics import insert_metrics
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
 from .trial_queries import (
@@ -153,7 +154,8 @@ class TrialRepository:
         measured = ("accuracy", "epochs", "seconds", "device_seconds", "peak_memory_mib")
         values = asdict(result.costs) | {name: getattr(result, name) for name in measured}
         with self._database.begin("commit") as connection:
-            _close(connection, record, number, "complete", result.environment, **values)
+            trial_id = _close(connection, record, number, "complete", result.environment, **values)
+            insert_metrics(connection, trial_id, result.metrics)
 
     def prune(
         self,

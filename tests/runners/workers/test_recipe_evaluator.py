@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from attentune.errors import AttentuneError
+from attentune.runners.classification_metrics import compute_metrics
 from attentune.runners.costs import count_costs
 from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Failed, Finished
@@ -163,6 +164,9 @@ def test_the_accuracy_follows_exactly_from_the_predictions(job, split):
     labels = getattr(load_data(job.recipe), split).labels
     assert predictions.accuracy == finished.result.accuracy
     assert predictions.labels.tolist() == labels.tolist()
+    metrics = compute_metrics(predictions)
+    assert metrics == {"accuracy": finished.result.accuracy, **finished.result.metrics}
+    assert len(metrics) == 6
     assert predictions.probabilities.shape == (len(labels), 10)
     most_probable = predictions.log_probabilities.max(1)
     of_predicted = predictions.log_probabilities[range(len(labels)), predictions.predicted]
@@ -178,7 +182,9 @@ def test_no_probabilities_above_the_limit_and_no_predictions_if_none_are_kept(jo
     assert predictions.log_probabilities is None
     assert predictions.accuracy == accuracy
     without = replace(job, keep_predictions="none", folder=job.folder / "without")
-    assert run(without).result.accuracy == accuracy
+    result = run(without).result
+    assert result.accuracy == accuracy
+    assert len(result.metrics) == 5, "metrics are computed all the same"
     assert not (without.folder / PREDICTIONS_FILE).exists()
 
 

@@ -1,0 +1,124 @@
+"""Metrics of a trial's predictions.
+
+Every trial computes them at its end. They are written in NumPy because importing scikit-learn takes
+a second, as long as a short trial; tests compare each with scikit-learn's. Averages over classes
+are taken over the classes that the images have: a class without images has no recall, and that it
+was predicted by mistake lowers the precision of no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from .predictions import Predictions
+
+Floats = npt.NDArray[np.float64]
+TOP = 5
+"""The top-5 accuracy has a meaning for more than this many classes."""
+
+
+def compute_metrics(predictions: Predictions) -> dict[str, float]:
+    """The metrics that are defined for some predictions, by their key in `metrics.METRICS`."""
+    values = {key: compute(predictions) for key, compute in _FUNCTIONS.items()}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:
+    """The number of images by true class (rows) and predicted class, (num_classes, num_classes)."""
+    size = predictions.num_classes
+    cells = predictions.labels * size + predictions.predicted
+    return np.bincount(cells, minlength=size * size).reshape(size, size)
+
+
+def _accuracy(predictions: Predictions) -> float:
+    return predictions.accuracy
+
+
+def _balanced_accuracy(predictions: Predictions) -> float:
+    """The mean recall of the classes that have images."""
+    images, correct, _ = _counts(predictions)
+    return float(np.mean(correct[images > 0] / images[images > 0]))
+
+
+def _macro_f1(predictions: Predictions) -> float:
+    """The mean F1 of the classes that have images; 0 for one that is never predicted."""
+    images, correct, predicted = _counts(predictions)
+    present = images > 0
+    return float(np.mean(2 * correct[present] / (images + predicted)[present]))
+
+
+def _counts(predictions: Predictions) -> tuple[Floats, Floats, Floats]:
+    """Images, correctly predicted images, and predictions of each class, (num_classes,)."""
+    size = predictions.num_classes
+    images = np.bincount(predictions.labels, minlength=size)
+    correct = np.bincount(predictions.labels[predictions.correct], minlength=size)
+    predicted = np.bincount(predictions.predicted, minlength=size)
+    return images.astype(float), correct.astype(float), predicted.astype(float)
+
+
+def _top5(predictions: Predictions) -> float | None:
+    """The fraction of images whose class is among the five most probable ones.
+
+    A class counts if fewer than five are more probable, so that rounding loses no image.
+    """
+    logs = predictions.log_probabilities
+    if logs is None or predictions.num_classes <= TOP:
+        return None
+    of_label = logs[np.arange(len(predictions)), predictions.labels]
+    above = (logs > of_label[:, None]).sum(axis=1)
+    return float(np.mean((above < TOP) | predictions.correct))
+
+
+def _auroc(predictions: Predictions) -> float | None:
+    """The mean over classes of the area under the ROC curve of one class against the rest.
+
+    With two classes it is the area of the second one, which both have in common. It is the
+    Mann-Whitney statistic of the ranks (Hanley and McNeil, 1982); equal probabilities share a rank.
+    """
+    probabilities = predictions.probabilities
+    if probabilities is None:
+        return None
+    images = np.bincount(predictions.labels, minlength=predictions.num_classes)
+    classes = np.flatnonzero((images > 0) & (images < len(predictions)))
+    if not len(classes):
+        return None
+    if predictions.num_classes == 2:
+        classes = np.array([1])
+    areas = []
+    for number in classes:
+        positive = predictions.labels == number
+        count, rest = int(images[number]), len(predictions) - int(images[number])
+        rank_sum = _average_ranks(probabilities[:, number])[positive].sum()
+        areas.append((rank_sum - count * (count + 1) / 2) / (count * rest))
+    return float(np.mean(areas))
+
+
+def _average_ranks(values: Floats) -> Floats:
+    """The ranks of values (n,), from 1; equal ones have the mean of their ranks."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(sizes)
+    return np.asarray((last - (sizes - 1) / 2)[group])
+
+
+def _log_loss(predictions: Predictions) -> float | None:
+    """The mean negative logarithm of the probability of the true class, in nats."""
+    logs = predictions.log_probabilities
+    if logs is None:
+        return None
+    exact = logs.astype(np.float64)
+    normalisers = np.log(np.exp(exact).sum(axis=1))
+    of_label = exact[np.arange(len(predictions)), predictions.labels]
+    return max(0.0, float(np.mean(normalisers - of_label)))
+
+
+_FUNCTIONS: dict[str, Callable[[Predictions], float | None]] = {
+    "accuracy": _accuracy,
+    "top5": _top5,
+    "balanced_accuracy": _balanced_accuracy,
+    "macro_f1": _macro_f1,
+    "auroc": _auroc,
+    "log_loss": _log_loss,
+}

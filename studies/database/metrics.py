@@ -1,0 +1,65 @@
+"""The metrics of complete trials besides accuracy: written with a result, read by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, insert, select
+
+from ...runners.metrics import METRICS
+from .connection import Database, retries_lost_connections
+from .schema import MetricRow, TrialRow
+from .studies import Study, StudyRepository
+from .trial_queries import with_role
+
+FIRST_REVISION = "0010"
+"""Databases of an earlier revision, which are only read, have no metrics."""
+
+
+def insert_metrics(connection: Connection, trial_id: int, metrics: Mapping[str, float]) -> None:
+    """Write the metrics of a trial.
+
+    Args:
+        connection: in the transaction of its result.
+        trial_id: its row id.
+        metrics: by key.
+    """
+    rows = [{"trial_id": trial_id, "name": name, "value": value} for name, value in metrics.items()]
+    if rows:
+        connection.execute(insert(MetricRow), rows)
+
+
+@retries_lost_connections
+class MetricRepository:
+    """The metrics of one database."""
+
+    def __init__(self, database: Database, studies: StudyRepository) -> None:
+        self._database, self._studies = database, studies
+
+    def read(self, study: Study, *, confirming: bool = False) -> dict[int, dict[str, float]]:
+        """The metrics of a study's complete trials by number, each in the order of `METRICS`.
+
+        Trials of earlier versions have none.
+
+        Args:
+            study: by record or name.
+            confirming: those of the confirming trials instead.
+        """
+        if self._database.revision < FIRST_REVISION:
+            return {}
+        query = (
+            select(TrialRow.number, MetricRow.name, MetricRow.value)
+            .join(TrialRow, TrialRow.id == MetricRow.trial_id)
+            .where(TrialRow.study_id == self._studies.record_of(study).id)
+            .where(TrialRow.state == "complete", with_role(confirming))
+            .order_by(TrialRow.number)
+        )
+        metrics: dict[int, dict[str, float]] = {}
+        with self._database.begin("read") as connection:
+            for number, name, value in connection.execute(query):
+                if name in METRICS and value is not None:
+                    metrics.setdefault(number, {})[name] = value
+        return {
+            number: {name: values[name] for name in METRICS if name in values}
+            for number, values in metrics.items()
+        }
