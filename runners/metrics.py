@@ -16,30 +16,36 @@ class Metric:
     Attributes:
         key: in JSON and in the database.
         title: as tables and figures print it.
+        short_title: where there is little space, on a terminal.
         higher_is_better: False for a loss.
         needs_probabilities: whether predicted classes do not suffice.
+        in_percent: whether it is a fraction of images, which is printed in percent.
     """
 
     key: str
     title: str
+    short_title: str
     higher_is_better: bool = True
     needs_probabilities: bool = False
-
-    @property
-    def is_fraction(self) -> bool:
-        """Whether it lies between 0 and 1 and is printed in percent."""
-        return self.higher_is_better
+    in_percent: bool = True
 
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
-        Metric("accuracy", "Accuracy"),
-        Metric("top5", "Top-5 accuracy", needs_probabilities=True),
-        Metric("balanced_accuracy", "Balanced accuracy"),
-        Metric("macro_f1", "Macro F1"),
-        Metric("auroc", "AUROC", needs_probabilities=True),
-        Metric("log_loss", "Log loss", higher_is_better=False, needs_probabilities=True),
+        Metric("accuracy", "Accuracy", "accuracy"),
+        Metric("top5", "Top-5 accuracy", "top-5", needs_probabilities=True),
+        Metric("balanced_accuracy", "Balanced accuracy", "balanced"),
+        Metric("macro_f1", "Macro F1", "macro F1"),
+        Metric("auroc", "AUROC", "AUROC", needs_probabilities=True, in_percent=False),
+        Metric(
+            "log_loss",
+            "Log loss",
+            "log loss",
+            higher_is_better=False,
+            needs_probabilities=True,
+            in_percent=False,
+        ),
     )
 }
 """By key, in the order of tables."""

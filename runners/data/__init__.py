@@ -4,12 +4,13 @@
     prepare_data(recipe)    decode and split once, into the cache; the coordinator does this
     open_data(info)         map prepared data into memory, in milliseconds; workers do this
     load_data(recipe)       prepare, then open
+    find_prepared_data(key) what was prepared before, without its source
 
 These modules do not import torch. They import scikit-learn and timm only for a source that needs
 them.
 """
 
-from .cache import inspect_data, load_data, open_data, prepare_data
+from .cache import find_prepared_data, inspect_data, load_data, open_data, prepare_data
 from .dataset import DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress
 
@@ -19,6 +20,7 @@ __all__ = [
     "Progress",
     "SourceInfo",
     "Split",
+    "find_prepared_data",
     "inspect_data",
     "load_data",
     "open_data",

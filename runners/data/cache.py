@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -42,6 +43,8 @@ from .source import DataSource
 
 _FORMAT = 1
 """Part of every key. Raise it when the meaning of prepared data changes."""
+_KEY_DIGITS = 24
+_KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}", re.ASCII)
 
 
 def inspect_data(spec: str) -> SourceInfo:
@@ -96,6 +99,16 @@ def prepare_data(
         return prepare_arrays(source, recipe, scratch, folder, progress)
 
 
+def find_prepared_data(key: str) -> DataInfo | None:
+    """Data that were prepared before, by their `DataInfo.key`; None if they are not in the cache.
+
+    Nothing is decoded, and the source is not needed.
+    """
+    if not _KEY.fullmatch(key):
+        return None
+    return _read_info(cache_folder("data") / key)
+
+
 def open_data(info: DataInfo) -> Dataset:
     """Map prepared data into memory, read-only.
 
@@ -139,7 +152,7 @@ def _cache_key(source: DataSource, recipe: Recipe) -> str:
 
 
 def _digest(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def _read_source_info(file: Path) -> SourceInfo | None:

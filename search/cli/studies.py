@@ -39,6 +39,9 @@ def list_studies(db: Db = None, as_json: Json = False) -> None:
 def show(
     study: Study,
     trial: Annotated[int | None, typer.Option(help="Show this trial in detail.")] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Show all metrics of every architecture.")
+    ] = False,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +49,11 @@ def show(
     with defer_interrupts():
         from ...studies.missing_attentions import missing_note
         from ...studies.outputs.study_json import study_json, trial_json
+        from .metrics import print_metrics
         from .summary import print_summary, print_trial
+
+    if metrics and trial is not None:
+        raise UsageError("show: --trial shows the metrics of that trial; leave out --metrics")
 
     with open_store(db, read_only=True) as store:
         record = store.studies.get(study)
@@ -54,6 +61,8 @@ def show(
         match trial, as_json:
             case None, True:
                 print_json(study_json(store, record))
+            case None, False if metrics:
+                print_metrics(store, record, trials)
             case None, False:
                 print_summary(store, record)
             case _, True:

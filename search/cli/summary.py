@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from ...runners.metrics import METRICS
 from ...studies.analysis import analyse
 from ...studies.analysis.confirmation import Confirmation, Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
@@ -20,6 +21,7 @@ from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
 from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
 from ...studies.outputs.study_list import ListedStudy
+from ...studies.outputs.trial_predictions import trial_metrics
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
 from ...studies.text.confirmation import (
@@ -30,6 +32,8 @@ from ...studies.text.confirmation import (
     p_value,
 )
 from ...studies.text.expected_gain import expected_gain_sentence
+from ...studies.text.predictions import metric_value
+from .metrics import print_classification
 from .shared import out, plain_table, print_line
 
 MAX_FRONT_ROWS = 12
@@ -164,6 +168,8 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("state", trial.state + (f": {trial.note}" if trial.note else "")),
     ]
     facts += [(key, _value(key, value)) for key, value in trial.values.items()]
+    recorded = trial_metrics(store, record, trial)
+    facts += [(METRICS[key].title, metric_value(METRICS[key], v)) for key, v in recorded.items()]
     if trial.seconds is not None:
         facts.append(("time", formatting.duration(trial.seconds)))
     if trial.failure:
@@ -174,6 +180,7 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     for name, value in environment.items():
         table.add_row(Text(name, style="dim"), Text(str(value), style="dim"))
     out.print(table)
+    print_classification(store, record, trial)
     epochs = store.epochs.read(record, trial.number)
     if epochs:
         curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")

@@ -38,7 +38,16 @@ from .cache import ComputationError
 from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guarded_dash import PROBLEM_ID, GuardedDash
-from .pages import attention_maps, compare, confirmation, effects, history, pareto, warnings
+from .pages import (
+    attention_maps,
+    compare,
+    confirmation,
+    effects,
+    history,
+    pareto,
+    predictions,
+    warnings,
+)
 from .pages.trial_card import trial_card
 
 REFRESH_MILLISECONDS = 1000
@@ -61,6 +70,7 @@ PAGES: dict[str, DashboardPage] = {
     "/attention-maps": DashboardPage(
         "Inside the network", attention_maps.page, attention_maps.controls
     ),
+    "/predictions": DashboardPage("Predictions", predictions.page, predictions.controls),
     "/compare": DashboardPage("Compare", compare.page, compare.controls),
     "/confirmation": DashboardPage("Confirmation", confirmation.page),
 }
@@ -87,6 +97,8 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "channels": attention_maps.channels,
     "locations": attention_maps.locations,
     "confirmation": confirmation.gains,
+    "confusion": predictions.confusion,
+    "calibration": predictions.calibration,
 }
 """By name. The figures of the page `compare` are not listed; their names end with an index."""
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
@@ -97,6 +109,10 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "expected-gain-sentence": history.expected_gain_text,
     "failures": history.failures,
     "predictions": attention_maps.predictions,
+    "fixed-and-broken": predictions.fixed_and_broken,
+    "metrics": predictions.metrics,
+    "classes": predictions.classes,
+    "calibration-error": predictions.calibration_error,
     "studies": compare.studies,
     "conclusion": confirmation.conclusion_text,
     "warnings": warnings.warnings,

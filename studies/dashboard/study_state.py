@@ -5,6 +5,7 @@ live_analysis        what follows from the rows, computed once per version
 background_analysis  what follows from the rows and takes seconds to compute
 live_confirmation    what the confirming trials show
 study_records        trials in full, from the database
+live_predictions     what follows from the predictions of trials
 inspected_trials     attention maps
 """
 
@@ -23,6 +24,7 @@ from .cache import VersionedCache
 from .inspected_trials import InspectedTrials
 from .live_analysis import LiveAnalysis
 from .live_confirmation import LiveConfirmation
+from .live_predictions import LivePredictions
 from .live_trials import LiveTrials
 from .study_records import StudyRecords
 
@@ -54,6 +56,7 @@ class StudyState:
             self.trials, self.analysis, cache, process or BackgroundProcess()
         )
         self.confirmation = LiveConfirmation(self.trials, self.analysis, cache)
+        self.predictions = LivePredictions(self.trials, self.records, cache)
         self.inspected = InspectedTrials(self.trials, cache)
         self.refresh()
 

@@ -34,8 +34,10 @@ from ..records import StudyRecord, TrialRecord
 from ..text import captions, formatting
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
+from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
 from .judged_images import read_confirmation, read_study_warnings
+from .report_predictions import MetricsTable, compare_best_with_bare
 from .study_figures import StudyFigure, study_figures
 
 MAX_TRIAL_ROWS, MAX_FRONT_ROWS = 1000, 60
@@ -90,7 +92,12 @@ def render(store: Store, study: StudyRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(formatting=formatting, captions=captions)
+    templates.globals.update(
+        formatting=formatting,
+        captions=captions,
+        describe_comparison=describe_comparison,
+        describe_test=describe_test,
+    )
     templates.filters["breakable"] = _breakable
     return templates.get_template("report.html").render(
         study=study,
@@ -108,6 +115,8 @@ def render(store: Store, study: StudyRecord) -> str:
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
+        metrics=MetricsTable.of(findings, trials, store.metrics.read(study)),
+        compared=compare_best_with_bare(store, study, findings, trials),
         failures=group_failures(trials),
         rejections=store.trials.read_rejections(study),
         environment=_environment(store.trials.read_environments(study)),

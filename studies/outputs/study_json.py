@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ..analysis import analyse
+from ..analysis.classification import mean_metrics
 from ..analysis.confirmation import confirmation_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
@@ -13,6 +16,7 @@ from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
 from .judged_images import read_confirmation, read_study_warnings
 from .study_list import ListedStudy
+from .trial_predictions import read_classification, trial_metrics
 
 
 def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
@@ -26,7 +30,16 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
     fields = analyse.show_json(record, [trial])["trials"][0]
     epochs = [asdict(epoch.report) for epoch in store.epochs.read(record, trial.number)]
     environment = store.trials.read_environments(record).get(trial.environment or "")
-    return {**fields, "curve": epochs, "environment": environment}
+    result = read_classification(store, record, trial)
+    details: dict[str, Any] = dict.fromkeys(("classes", "confusion", "calibration"))
+    return {
+        **fields,
+        "curve": epochs,
+        "environment": environment,
+        "metrics": trial_metrics(store, record, trial),
+        **(details if isinstance(result, str) else result.to_json()),
+        "predictions_missing": result if isinstance(result, str) else None,
+    }
 
 
 def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
@@ -34,6 +47,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     trials = store.trials.read(record)
     rejections = store.trials.read_rejections(record)
     listed = analyse.show_json(record, trials, rejected=len(rejections))
+    _add_metrics(listed, store.metrics.read(record))
     findings = analyse.analyse(record, trials)
     judged = read_confirmation(store, record, findings)
     confirmation = judged and confirmation_json(
@@ -56,6 +70,22 @@ def _expected_gain_json(config: StoredConfig) -> dict[str, Any] | None:
     """The latest forecast of the gain of more trials, and all of them; None without any."""
     forecasts = [asdict(forecast) for forecast in config.expected_gains]
     return {**forecasts[-1], "history": forecasts} if forecasts else None
+
+
+def _add_metrics(listed: dict[str, Any], metrics: Mapping[int, Mapping[str, float]]) -> None:
+    """Add the metrics of each trial, and their means over the complete trials of an architecture.
+
+    Args:
+        listed: the JSON of a study, changed in place.
+        metrics: by the trial's number.
+    """
+    by_key: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for trial in listed["trials"]:
+        trial["metrics"] = dict(metrics.get(trial["number"], {}))
+        if trial["number"] in metrics:
+            by_key[trial["key"]].append(metrics[trial["number"]])
+    for architecture in listed["architectures"]:
+        architecture["metrics"] = mean_metrics(by_key[architecture["key"]])
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:

@@ -28,6 +28,22 @@ EXPECTED_GAIN = (
     "simulated from the model of the study, ± one standard deviation."
 )
 LEARNING_CURVES = "Validation accuracy after every epoch. Dotted: pruned or failed."
+FIXED_AND_BROKEN = (
+    "An image is fixed if the network with attention recognises it and the bare backbone of the "
+    "same seed does not, and broken if it is the other way round. Those that are fixed or broken "
+    "with the most seeds come first."
+)
+METRICS = (
+    "Averages over classes (balanced accuracy, macro F1, AUROC of one class against the rest) are "
+    "taken over the classes that the images have."
+)
+CONFUSION = (
+    "Images by true class (rows) and predicted class (columns). The colour is the share of the row."
+)
+CALIBRATION = (
+    "How often the predicted class is right (accuracy), by how probable the network held it to be "
+    "(confidence). On the dashed line the two agree."
+)
 CONFIRMATION = (
     "Finalists and baselines, retrained with fresh seeds and judged once on the test split, with "
     "95 % intervals. Filled: the difference is significant after the correction for multiple "

@@ -17,6 +17,7 @@ from ...records import TrialRecord
 from ...text import formatting
 from ..components import GRAPH_CONFIG, Component, copyable_text, remark, table
 from ..context import PageContext
+from .predictions import metrics_table
 
 MAX_MESSAGE_LENGTH = 2000
 """Characters of a failure's message."""
@@ -56,6 +57,9 @@ def trial_card(context: PageContext) -> Component:
             dcc.Graph(figure=curves, config=GRAPH_CONFIG),
             html.H3("Compared with the bare backbone"),
             _costs(summary, findings.bare, trial),
+            html.H3("Metrics"),
+            metrics_table(context, trial),
+            dcc.Link("Classes, confusion, and fixed images", href=f"/predictions{address.query}"),
             html.H3("Seeds"),
             _seeds(trials),
             html.H3("Export this model"),

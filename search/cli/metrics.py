@@ -1,0 +1,110 @@
+"""Metrics on the terminal: of all architectures, and of the classes of one trial."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.text import Text
+
+from ...runners.metrics import METRICS
+from ...studies.analysis.classification import Classification, ClassResult, mean_metrics
+from ...studies.database.store import Store
+from ...studies.outputs.trial_predictions import read_classification
+from ...studies.records import StudyRecord, TrialRecord
+from ...studies.text import formatting
+from ...studies.text.predictions import describe_calibration, metric_value
+from .shared import out, plain_table, print_line
+
+MAX_ARCHITECTURES = 40
+"""Rows of the table of all architectures; those with the highest accuracy are shown."""
+MAX_CLASSES = 20
+"""Rows of the table of classes; those with the lowest recall are shown."""
+MAX_CONFUSIONS = 5
+
+
+def print_metrics(store: Store, record: StudyRecord, trials: Iterable[TrialRecord]) -> None:
+    """Print the metrics of every architecture, the most accurate first.
+
+    Args:
+        store: the database.
+        record: the study.
+        trials: of the search.
+    """
+    recorded = store.metrics.read(record)
+    by_key: defaultdict[str, list[TrialRecord]] = defaultdict(list)
+    for trial in trials:
+        if trial.state == "complete" and trial.accuracy is not None:
+            by_key[trial.key].append(trial)
+    rows = [(group, _means(group, recorded)) for group in by_key.values()]
+    if not rows:
+        print_line(f"{record.name} has no complete trial yet.")
+        return
+    shown = [key for key in METRICS if any(key in means for _, means in rows)]
+    table = plain_table(
+        ">trial", ">seeds", *(f">{METRICS[key].short_title}" for key in shown), "architecture"
+    )
+    rows.sort(key=lambda row: -row[1]["accuracy"])
+    for group, means in rows[:MAX_ARCHITECTURES]:
+        values = [metric_value(METRICS[key], means.get(key)) for key in shown]
+        name = Text(formatting.short_architecture(group[0].parsed))
+        table.add_row(f"#{group[0].number}", str(len(group)), *values, name)
+    print_line(f"{record.name}: means over seeds, on validation images")
+    out.print(table)
+    if len(rows) > MAX_ARCHITECTURES:
+        print_line(f"… and {len(rows) - MAX_ARCHITECTURES} more; --json lists all of them")
+    if len(shown) == 1:
+        print_line("The trials have recorded no further metrics.")
+
+
+def _means(
+    trials: Sequence[TrialRecord], recorded: Mapping[int, Mapping[str, float]]
+) -> dict[str, float]:
+    values = [{"accuracy": t.accuracy or 0.0, **recorded.get(t.number, {})} for t in trials]
+    return mean_metrics(values)
+
+
+def print_classification(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
+    """Print how a complete trial classifies: classes, confusions and calibration.
+
+    Args:
+        store: the database.
+        record: the study.
+        trial: of the study.
+    """
+    if trial.state != "complete":
+        return
+    result = read_classification(store, record, trial)
+    out.print()
+    if isinstance(result, str):
+        print_line(f"No classes are shown: {result}")
+        return
+    _print_classes(result)
+    confusions = [f"{a} as {b} ({count})" for a, b, count in result.confused_pairs(MAX_CONFUSIONS)]
+    if confusions:
+        print_line(f"Most frequent confusions: {', '.join(confusions)}.")
+    if result.calibration is not None:
+        print_line(describe_calibration(result.calibration, result.metrics["accuracy"]))
+
+
+def _print_classes(result: Classification) -> None:
+    classes = sorted(result.classes, key=_worst_first) if _is_cut(result) else result.classes
+    table = plain_table("class", ">images", ">recall", ">precision", ">F1", ">AUROC")
+    for entry in classes[:MAX_CLASSES]:
+        fractions = [formatting.percent(v) for v in (entry.recall, entry.precision, entry.f1)]
+        auroc = metric_value(METRICS["auroc"], entry.auroc)
+        table.add_row(Text(entry.name), formatting.integer(entry.images), *fractions, auroc)
+    out.print(table)
+    if _is_cut(result):
+        print_line(
+            f"The {MAX_CLASSES} classes of {len(result.classes)} with the lowest recall; --json "
+            "lists all of them."
+        )
+
+
+def _is_cut(result: Classification) -> bool:
+    return len(result.classes) > MAX_CLASSES
+
+
+def _worst_first(entry: ClassResult) -> float:
+    return 2.0 if entry.recall is None else entry.recall
