@@ -1,9 +1,9 @@
 """Metrics of a trial's predictions.
 
 Every trial computes them at its end. They are written in NumPy because importing scikit-learn takes
-a second, as long as a short trial; tests compare each with scikit-learn's. Averages over classes
-are taken over the classes that the images have: a class without images has no recall, and that it
-was predicted by mistake lowers the precision of no other.
+each worker a second, as long as a short trial; tests compare each with scikit-learn's. Averages
+over classes are taken over the classes that the images have: a class without images has no recall,
+and that it was predicted by mistake lowers the precision of no other.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ def _top5(predictions: Predictions) -> float | None:
 def _auroc(predictions: Predictions) -> float | None:
     """The mean over classes of the area under the ROC curve of one class against the rest.
 
-    With two classes it is the area of the second one, which both have in common. It is the
-    Mann-Whitney statistic of the ranks (Hanley and McNeil, 1982); equal probabilities share a rank.
+    With two classes it is the area of the second one, which both have in common.
     """
     probabilities = predictions.probabilities
     if probabilities is None:
@@ -87,13 +86,19 @@ def _auroc(predictions: Predictions) -> float | None:
         return None
     if predictions.num_classes == 2:
         classes = np.array([1])
-    areas = []
-    for number in classes:
-        positive = predictions.labels == number
-        count, rest = int(images[number]), len(predictions) - int(images[number])
-        rank_sum = _average_ranks(probabilities[:, number])[positive].sum()
-        areas.append((rank_sum - count * (count + 1) / 2) / (count * rest))
+    areas = [area_under_roc(predictions.labels == c, probabilities[:, c]) for c in classes]
     return float(np.mean(areas))
+
+
+def area_under_roc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:
+    """The area under the ROC curve of some scores (n,) for two kinds of images, both present.
+
+    It is the Mann-Whitney statistic of the ranks (Hanley and McNeil, 1982); equal scores share a
+    rank.
+    """
+    count, rest = int(positive.sum()), int((~positive).sum())
+    rank_sum = _average_ranks(scores)[positive].sum()
+    return float((rank_sum - count * (count + 1) / 2) / (count * rest))
 
 
 def _average_ranks(values: Floats) -> Floats:

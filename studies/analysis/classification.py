@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runners.classification_metrics import compute_metrics, confusion_matrix
+from ...runners.classification_metrics import (
+    area_under_roc,
+    compute_metrics,
+    confusion_matrix,
+)
 from ...runners.metrics import METRICS
 from ...runners.predictions import Predictions
 
@@ -141,16 +145,13 @@ def classify(predictions: Predictions, names: tuple[str, ...] | None = None) -> 
 def _class_results(
     predictions: Predictions, names: tuple[str, ...], confusion: npt.NDArray[np.int64]
 ) -> tuple[ClassResult, ...]:
-    from sklearn.metrics import roc_auc_score  # A second, which no other page has to wait for.
-
     images, predicted, correct = confusion.sum(1), confusion.sum(0), confusion.diagonal()
     probabilities = predictions.probabilities
     results = []
     for number, name in enumerate(names):
         auroc = None
         if probabilities is not None and 0 < images[number] < len(predictions):
-            labels = predictions.labels == number
-            auroc = float(roc_auc_score(labels, probabilities[:, number]))
+            auroc = area_under_roc(predictions.labels == number, probabilities[:, number])
         results.append(
             ClassResult(
                 name,

@@ -6,7 +6,7 @@ from functools import partial
 
 from ..analysis.classification import Classification
 from ..outputs.trial_predictions import BareComparison, compare_with_bare, read_classification
-from ..records import CONFIRM, TrialRecord
+from ..records import TrialRecord
 from .cache import VersionedCache
 from .live_trials import LiveTrials
 from .study_records import StudyRecords
@@ -23,9 +23,10 @@ class LivePredictions:
 
     def metrics(self, trial: TrialRecord) -> dict[str, float]:
         """The recorded metrics of a trial besides its accuracy, by key."""
-        confirming = trial.role == CONFIRM
-        read = partial(self._trials.store.metrics.read, self._trials.study, confirming=confirming)
-        recorded = read() if confirming else self._cache.get("metrics", read)
+        read = partial(self._trials.store.metrics.read, self._trials.study)
+        # The version of the cache counts the trials of the search only.
+        in_search = not trial.confirms and trial.alternative is None
+        recorded = self._cache.get("metrics", read) if in_search else read()
         return recorded.get(trial.number, {})
 
     def classification(self, trial: TrialRecord) -> Classification | str | None:
@@ -59,7 +60,7 @@ class LivePredictions:
 
     def _comparable(self, trial: TrialRecord) -> list[TrialRecord]:
         """The trials of an architecture and of the bare backbone, of the role of a trial."""
-        if trial.role == CONFIRM:
+        if trial.confirms:
             trials = self._trials.store.trials.read(self._trials.study, confirming=True)
             return [t for t in trials if t.key == trial.key or t.parsed.bare]
         numbers = [*self._trials.numbers_of(trial.key), *self._trials.bare_numbers()]

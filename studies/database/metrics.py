@@ -10,7 +10,6 @@ from ...runners.metrics import METRICS
 from .connection import Database, retries_lost_connections
 from .schema import MetricRow, TrialRow
 from .studies import Study, StudyRepository
-from .trial_queries import with_role
 
 FIRST_REVISION = "0010"
 """Databases of an earlier revision, which are only read, have no metrics."""
@@ -36,14 +35,10 @@ class MetricRepository:
     def __init__(self, database: Database, studies: StudyRepository) -> None:
         self._database, self._studies = database, studies
 
-    def read(self, study: Study, *, confirming: bool = False) -> dict[int, dict[str, float]]:
-        """The metrics of a study's complete trials by number, each in the order of `METRICS`.
+    def read(self, study: Study) -> dict[int, dict[str, float]]:
+        """The metrics of all complete trials by number, each in the order of `METRICS`.
 
         Trials of earlier versions have none.
-
-        Args:
-            study: by record or name.
-            confirming: those of the confirming trials instead.
         """
         if self._database.revision < FIRST_REVISION:
             return {}
@@ -51,7 +46,7 @@ class MetricRepository:
             select(TrialRow.number, MetricRow.name, MetricRow.value)
             .join(TrialRow, TrialRow.id == MetricRow.trial_id)
             .where(TrialRow.study_id == self._studies.record_of(study).id)
-            .where(TrialRow.state == "complete", with_role(confirming))
+            .where(TrialRow.state == "complete")
             .order_by(TrialRow.number)
         )
         metrics: dict[int, dict[str, float]] = {}

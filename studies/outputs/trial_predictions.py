@@ -25,8 +25,10 @@ from ..analysis.classification import Classification, classify
 from ..analysis.image_comparison import ImageComparison, compare_predictions
 from ..database.predictions import load_predictions
 from ..database.store import Store
-from ..records import CONFIRM, StudyRecord, TrialRecord
+from ..records import StudyRecord, TrialRecord
 
+Pair = tuple[Predictions, Predictions]
+"""Predictions with attention, and of the bare backbone with the same seed."""
 MAX_SIDE_PIXELS = 128
 """Larger images are made smaller before they are shown."""
 MAX_LISTED_CLASSES = 3
@@ -106,7 +108,7 @@ def trial_metrics(store: Store, study: StudyRecord, trial: TrialRecord) -> dict[
         study: the trial's study.
         trial: of the study.
     """
-    return store.metrics.read(study, confirming=trial.role == CONFIRM).get(trial.number, {})
+    return store.metrics.read(study).get(trial.number, {})
 
 
 def explain_missing_predictions(study: StudyRecord, trial: TrialRecord) -> str:
@@ -147,10 +149,10 @@ def compare_with_bare(
     """
     result = BareComparison(trial)
     if trial.parsed.bare:
-        problem = "this is the bare backbone itself; choose an architecture with attention."
+        problem = "this has no attention; choose an architecture that has one."
         return replace(result, problem=problem)
-    confirming = trial.role == CONFIRM
-    complete = [t for t in trials if t.state == "complete" and (t.role == CONFIRM) == confirming]
+    comparable = [t for t in trials if t.confirms == trial.confirms and t.alternative is None]
+    complete = [t for t in comparable if t.state == "complete"]
     bare = {t.seed: t for t in complete if t.parsed.bare}
     common = sorted((t for t in complete if t.key == trial.key and t.seed in bare), key=_seed)
     if not common:
@@ -160,7 +162,7 @@ def compare_with_bare(
         loaded = {t.seed: _load_pair(store, study, t, bare[t.seed]) for t in common}
     except (DamagedFileError, StudyError) as error:
         return replace(result, problem=str(error))
-    pairs = {seed: pair for seed, pair in loaded.items() if pair is not None}
+    pairs = _of_same_images({seed: pair for seed, pair in loaded.items() if pair is not None})
     if not pairs:
         return replace(result, problem=explain_missing_predictions(study, common[0]))
     try:
@@ -169,7 +171,7 @@ def compare_with_bare(
         return replace(result, problem=_OTHER_IMAGES)
     predictions = next(iter(pairs.values()))[0]
     data = _open_images(predictions)
-    gallery = _Gallery(comparison, data, confirming, predictions.num_classes)
+    gallery = _Gallery(comparison, data, trial.confirms, predictions.num_classes)
     return replace(
         result,
         seeds=tuple(pairs),
@@ -197,13 +199,19 @@ def _seed(trial: TrialRecord) -> int:
 
 def _load_pair(
     store: Store, study: StudyRecord, trial: TrialRecord, bare: TrialRecord
-) -> tuple[Predictions, Predictions] | None:
+) -> Pair | None:
     """The predictions of a trial and of the bare trial; None if one of them has none."""
     attentive = load_predictions(store, study, trial)
     without = load_predictions(store, study, bare)
     if attentive is None or without is None:
         return None
     return attentive, without
+
+
+def _of_same_images(pairs: dict[int, Pair]) -> dict[int, Pair]:
+    """The pairs that were judged on the images of the first one; splits have different images."""
+    first = next((pair[0].data_key for pair in pairs.values()), None)
+    return {seed: pair for seed, pair in pairs.items() if pair[0].data_key == first}
 
 
 class _Gallery:

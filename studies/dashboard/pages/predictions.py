@@ -12,7 +12,7 @@ from ...analysis.classification import Classification
 from ...figures.classification import calibration_figure, confusion_figure
 from ...outputs.report_predictions import best_with_attention
 from ...outputs.trial_predictions import BareComparison, JudgedImage
-from ...records import CONFIRM, TrialRecord
+from ...records import TrialRecord
 from ...text import captions, formatting
 from ...text.predictions import (
     describe_calibration,
@@ -122,7 +122,7 @@ def comparison_content(result: BareComparison) -> Component:
     head = html.P([short_architecture(trial.architecture), f", trial {trial.number}"])
     if comparison is None:
         return [head, html.P(_as_sentence(result.problem or ""))]
-    split = "test" if trial.role == CONFIRM else "validation"
+    split = "test" if trial.confirms else "validation"
     return [
         head,
         html.P(describe_comparison(comparison, split), className="summary"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attentune.runners.predictions import Predictions
 from attentune.studies.analysis.classification import classify
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 
 def example(num_images=200, num_classes=5, present=None, seed=0):
@@ -30,6 +30,11 @@ def test_classes_have_the_results_of_scikit_learn():
     assert [result.precision for result in classes] == pytest.approx(precision)
     assert [result.f1 for result in classes] == pytest.approx(f1)
     assert [result.images for result in classes] == images.tolist()
+    areas = [
+        roc_auc_score(predictions.labels == number, predictions.probabilities[:, number])
+        for number in range(5)
+    ]
+    assert [result.auroc for result in classes] == pytest.approx(areas)
 
 
 def test_a_class_without_images_has_no_recall_and_one_never_predicted_no_precision():

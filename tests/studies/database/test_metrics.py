@@ -27,7 +27,6 @@ def test_metrics_are_read_by_trial_in_the_order_of_tables(store, study, finish):
     store.trials.start(study, 2, parse("resnet18"), seed=2)
     assert store.metrics.read(study) == {0: METRICS}
     assert list(store.metrics.read(study)[0]) == list(METRICS)
-    assert store.metrics.read(study, confirming=True) == {}
 
 
 def test_metrics_go_with_their_study(store, study, finish):

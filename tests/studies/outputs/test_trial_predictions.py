@@ -60,7 +60,7 @@ def test_confirming_trials_are_compared_on_test_images(store, study):
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"), [(0, "bare backbone itself"), (5, "no complete trial with a seed of")]
+    ("number", "reason"), [(0, "has no attention"), (5, "no complete trial with a seed of")]
 )
 def test_what_cannot_be_compared_is_a_sentence(store, study, number, reason):
     add_trial(store, study, 5, "test_resnet+eca@s2.post", 9, predictions(0.5, 9))
