@@ -25,7 +25,7 @@ from .files import atomic_write, is_draft
 
 ABANDONED_AFTER_SECONDS = 86_400
 """What is under construction for longer than this was left by a process that was killed."""
-CacheContent = Literal["attention-maps", "data", "downloads", "sites", "sources"]
+CacheContent = Literal["attention-maps", "data", "downloads", "latency", "sites", "sources"]
 
 
 def cache_root() -> Path:

@@ -1,18 +1,15 @@
-"""What a network costs: parameters, multiply-adds, latency, training memory.
+"""What a network costs: parameters, multiply-adds, training memory; and `measure`, of all costs.
 
 Parameters and MACs are counted and add up: those of a network are the bare backbone's plus those of
 each inserted module at its map size. With this, `CostModel` prices a proposal in microseconds,
-without building it. Latency is measured in alternation with the bare backbone, so that the noise of
-the machine affects both equally and cancels in the ratio.
+without building it. `latency` measures the time that a network takes.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +29,8 @@ from ..spaces.backbones.stem import Stem
 from ..spaces.networks.build import build_network
 from ..spaces.networks.canonical import canonicalise
 from ..spaces.networks.placement import Placement, module_arguments, placements
-from .devices import resolve_device, torch_threads
+from .devices import resolve_device
+from .latency import TimedNetwork, measure_latency
 from .recipe import Recipe
 from .results import Costs, Measurement
 
@@ -224,70 +222,6 @@ def count_attention(use: AttentionUse) -> Costs:
         raise AttentionError(f"on a map of {use.shown} it raises {cause}") from error
 
 
-def measure_latency(
-    model: nn.Module,
-    bare: nn.Module,
-    image_size: int,
-    *,
-    batch_size: int = 1,
-    seconds: float = 1.0,
-    rounds: int = 15,
-) -> tuple[float, float]:
-    """Time `model` in alternation with the bare backbone, both in evaluation mode.
-
-    Every round runs blocks of passes in the order A B B A, so that a steady drift of the machine
-    cancels, and gives one ratio. The median over the rounds is returned, which a disturbance
-    affects only if it lasts longer than half of the measurement.
-
-    Args:
-        model: the network to time.
-        bare: the network to compare it with, on the same device.
-        image_size: side of the images, pixels.
-        batch_size: images in one forward pass.
-        seconds: how long to measure.
-        rounds: number of rounds in that time.
-
-    Returns:
-        Milliseconds per forward pass of `model`, and its ratio to that of `bare`.
-    """
-    device = next(model.parameters()).device
-    images = torch.randn(batch_size, 3, image_size, image_size, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    model_timer, bare_timer = _ForwardTimer(model, images), _ForwardTimer(bare, images)
-    model_timer.time_passes(3), bare_timer.time_passes(3)  # The first passes are slower.
-    block_milliseconds = 1e3 * seconds / (4 * rounds)
-    slower = max(model_timer.time_passes(3), bare_timer.time_passes(3))
-    passes = max(1, int(block_milliseconds / slower))
-    ratios, times = [], []
-    for _ in range(rounds):
-        model_time, bare_time = model_timer.time_passes(passes), bare_timer.time_passes(passes)
-        bare_time += bare_timer.time_passes(passes)
-        model_time += model_timer.time_passes(passes)
-        ratios.append(model_time / bare_time)
-        times.append(model_time / 2)
-    return statistics.median(times), statistics.median(ratios)
-
-
-class _ForwardTimer:
-    """Times the forward passes of one network on one batch."""
-
-    def __init__(self, model: nn.Module, images: Tensor) -> None:
-        self.model = model.eval()
-        self.images = images
-        cuda = images.device.type == "cuda"
-        self.wait: Callable[[], None] = torch.cuda.synchronize if cuda else lambda: None
-
-    @torch.inference_mode()
-    def time_passes(self, passes: int) -> float:
-        """Milliseconds per pass, averaged over `passes`."""
-        self.wait()
-        start = time.perf_counter()
-        for _ in range(passes):
-            self.model(self.images)
-        self.wait()
-        return (time.perf_counter() - start) * 1e3 / passes
-
-
 def measure(
     architecture: str | Architecture,
     *,
@@ -326,43 +260,16 @@ def measure(
     architecture = canonicalise(architecture, site_map)
     recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
 
-    def build(architecture: Architecture) -> nn.Module:
-        model = build_network(
-            architecture, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
-        )
-        return model.to(resolve_device(device))
-
-    model = build(architecture)
-    costs = count_costs(model, image_size)
-    milliseconds = ratio = None
-    if latency:
-        bare = build(Architecture(architecture.backbone))
-        with torch_threads(1):
-            milliseconds, ratio = measure_latency(model, bare, image_size)
-    memory = count_training_memory_mib(architecture, recipe, num_classes)
-    return Measurement(architecture, Costs(costs.params, costs.macs, milliseconds, ratio, memory))
-
-
-def measure_reference_latency(
-    backbone: str, recipe: Recipe, num_classes: int, device: torch.device
-) -> float:
-    """Milliseconds per forward pass of the bare backbone, for one image and on one CPU thread.
-
-    Args:
-        backbone: a timm model name.
-        recipe: its image size and stem are used.
-        num_classes: classes of the head.
-        device: where to time it.
-    """
     model = build_network(
-        Architecture(backbone),
-        num_classes=num_classes,
-        stem=recipe.stem,
-        image_size=recipe.image_size,
-        seed=None,
-    ).to(device)
-    with torch_threads(1):
-        return measure_latency(model, model, recipe.image_size)[0]
+        architecture, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
+    )
+    memory = count_training_memory_mib(architecture, recipe, num_classes)
+    costs = replace(count_costs(model, image_size), memory_mib=memory)
+    if not latency:
+        return Measurement(architecture, costs)
+    network = TimedNetwork(architecture, image_size, num_classes, stem)
+    timed = measure_latency(network, resolve_device(device))
+    return Measurement(architecture, timed.add_to(costs), timed.disturbance)
 
 
 def count_training_memory_mib(

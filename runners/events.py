@@ -30,10 +30,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Measured:
-    """The network is built and its costs are measured; training begins."""
+    """The network is built and its costs are measured; training begins.
+
+    `disturbance` says why the machine was not quiet meanwhile; None if it was.
+    """
 
     number: int
     costs: Costs
+    disturbance: str | None = None
 
 
 class Decision(Enum):

@@ -33,9 +33,15 @@ IDENTITY_FORMAT = 1
 """Part of every identity. Raise it when trained weights change their meaning."""
 
 
+MAX_EQUAL_ERRORS = 2.0
+"""Two values are equal if they differ by at most this many standard errors of their difference."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """What a network costs, known before it is trained; None where it was not measured.
+
+    Parameters, multiply-adds and training memory are counted, and so exact. Latency is measured.
 
     Attributes:
         params: parameters.
@@ -44,6 +50,9 @@ class Costs:
         latency_ratio: latency as a multiple of the bare backbone's; the two are measured in
             alternation, so that the machine's noise cancels.
         memory_mib: peak memory of one training step at the recipe's batch size.
+        latency_ms_error, latency_ratio_error: standard errors. That of the milliseconds includes
+            the error of the bare backbone's, which all architectures of a study share; so
+            architectures are compared by their ratios.
     """
 
     params: int
@@ -51,6 +60,20 @@ class Costs:
     latency_ms: float | None = None
     latency_ratio: float | None = None
     memory_mib: float | None = None
+    latency_ms_error: float | None = None
+    latency_ratio_error: float | None = None
+
+    def error_of(self, key: str) -> float:
+        """The standard error of a cost; 0 if it is exact, or if its error is unknown."""
+        return getattr(self, f"{key}_error", None) or 0.0
+
+    def excess(self, key: str, limit: float) -> float | None:
+        """By how much a cost certainly exceeds a limit; negative below it, None if not measured.
+
+        A measured cost exceeds the limit if it is above it by more than its noise.
+        """
+        value: float | None = getattr(self, key)
+        return None if value is None else value - MAX_EQUAL_ERRORS * self.error_of(key) - limit
 
     def exceeded_limit(self, limits: Mapping[str, float]) -> str | None:
         """The first limit that these costs exceed, as a sentence; None if they exceed none.
@@ -58,11 +81,28 @@ class Costs:
         A cost that was not measured exceeds no limit.
         """
         for key, limit in limits.items():
-            value: float | None = getattr(self, key)
-            if value is not None and value > limit:
-                shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-                return f"{key} is {shown}, above the limit of {limit:,.12g}"
+            excess = self.excess(key, limit)
+            if excess is not None and excess > 0:
+                noise = " by more than its noise" if self.error_of(key) else ""
+                return f"{key} is {self._shown(key)}, above the limit of {limit:,.12g}{noise}"
         return None
+
+    def limit_within_noise(self, limits: Mapping[str, float]) -> str | None:
+        """The first limit that a measured cost may exceed or keep, as a sentence; None if none."""
+        for key, limit in limits.items():
+            value, error = getattr(self, key), self.error_of(key)
+            if value is not None and error and abs(value - limit) <= MAX_EQUAL_ERRORS * error:
+                return (
+                    f"{key} is {self._shown(key)}, within its noise of the limit of {limit:,.12g}"
+                )
+        return None
+
+    def _shown(self, key: str) -> str:
+        value = getattr(self, key)
+        if isinstance(value, int):
+            return f"{value:,}"
+        error = self.error_of(key)
+        return f"{value:.4g} ± {error:.2g}" if error else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -72,10 +112,12 @@ class Measurement:
     Attributes:
         architecture: in canonical form.
         costs: parameters, MACs and training memory; latency if it was timed.
+        busy: why the machine was not quiet while the latency was measured; None if it was quiet.
     """
 
     architecture: Architecture
     costs: Costs
+    busy: str | None = None
 
     @property
     def key(self) -> str:
@@ -85,9 +127,10 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """What `attentune measure --json` prints; without latency if it was not timed."""
         fields = {"architecture": str(self.architecture), "key": self.key, **asdict(self.costs)}
-        if self.costs.latency_ms is None:
-            del fields["latency_ms"], fields["latency_ratio"]
-        return fields
+        timed = self.costs.latency_ms is not None
+        if timed:
+            fields["busy"] = self.busy
+        return {name: fields[name] for name in fields if timed or not name.startswith("latency")}
 
 
 @dataclass(frozen=True)
@@ -122,9 +165,11 @@ class Job:
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
         costs: the predicted parameters and MACs, if they are known; also the costs that were
-            measured before, which are not measured again.
-        reference_latency_ms: the bare backbone's latency, measured once for the study; a trial's
-            latency is its ratio to the bare backbone times this.
+            measured before, in this trial or another one of the architecture, which are not
+            measured again.
+        reference_latency_ms, reference_latency_error_ms: the bare backbone's latency and its
+            standard error, measured once for the study; a trial's latency is its ratio to the bare
+            backbone times this.
         test: whether the result is the accuracy of the final weights on the test split, instead of
             the last epoch's on validation data.
         data_key: changes with the prepared images; None if it is not known.
@@ -143,6 +188,7 @@ class Job:
     limits: Mapping[str, float] = field(default_factory=dict)
     costs: Costs | None = None
     reference_latency_ms: float | None = None
+    reference_latency_error_ms: float | None = None
     test: bool = False
     data_key: str | None = None
     micro_batches: int = 1

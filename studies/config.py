@@ -127,6 +127,7 @@ class StudyConfig(BaseModel):
     num_classes: int
     stages: int
     reference_latency_ms: float | None = None
+    reference_latency_error_ms: float | None = None
     tuning: tuple[dict[str, float], ...] = ()
 
     @field_validator("limits")

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal
@@ -46,6 +46,8 @@ FIRST_ALTERNATIVE_NUMBER = 2_000_000
 
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
+COST_ERROR_KEYS = ("latency_ms_error", "latency_ratio_error")
+"""The standard errors of those costs that are measured; the other costs are exact."""
 
 MAX_FACTS = 200
 
@@ -154,6 +156,8 @@ class TrialRecord:
     macs: int | None
     latency_ms: float | None
     latency_ratio: float | None
+    latency_ms_error: float | None
+    latency_ratio_error: float | None
     memory_mib: float | None
     seconds: float | None
     device_seconds: float | None
@@ -188,9 +192,19 @@ class TrialRecord:
         return Costs(self.params, self.macs)
 
     @property
+    def costs(self) -> Costs | None:
+        """All costs that are known; None if they were never recorded."""
+        counted = self.counted_costs
+        if counted is None:
+            return None
+        measured = ("latency_ms", "latency_ratio", "memory_mib", *COST_ERROR_KEYS)
+        return replace(counted, **{name: getattr(self, name) for name in measured})
+
+    @property
     def values(self) -> dict[str, float]:
-        """The accuracy and the costs that are known, by key."""
-        fields = {name: getattr(self, name) for name in ("accuracy", *COST_KEYS)}
+        """The accuracy and the costs that are known, with the costs' standard errors, by key."""
+        names = ("accuracy", *COST_KEYS, *COST_ERROR_KEYS)
+        fields = {name: getattr(self, name) for name in names}
         return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -13,6 +13,7 @@ from attentune.studies.analysis.confirmation import Confirmation, analyse_confir
 from attentune.studies.records import (
     BASELINE,
     CONFIRM,
+    COST_ERROR_KEYS,
     FIRST_CONFIRMING_NUMBER,
     SEARCH,
     StudyRecord,
@@ -36,6 +37,7 @@ def trial(number: int, text: str, accuracy: float | None = None, **fields: Any) 
         "params": 1000,
         "macs": 5000,
         **dict.fromkeys(("latency_ms", "latency_ratio", "memory_mib", "seconds")),
+        **dict.fromkeys(COST_ERROR_KEYS),
         **dict.fromkeys(("device_seconds", "peak_memory_mib", "worker", "note", "environment")),
         "started_at": NOW,
         "finished_at": None,

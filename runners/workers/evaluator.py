@@ -95,6 +95,7 @@ class Trial:
         self._refused_result: str | None = None
         self._costs: Costs | None = None
         self._metrics: Mapping[str, float] = {}
+        self._cost_facts: dict[str, str] = {}
         self._decision = Decision.GO_ON
         self.last_report = earlier.report if earlier else NO_EPOCH
 
@@ -110,8 +111,12 @@ class Trial:
         """Wall time spent on this trial so far, over all its runs."""
         return self._earlier_seconds + time.perf_counter() - self._began
 
-    def report_costs(self, costs: Costs) -> None:
+    def report_costs(self, costs: Costs, disturbance: str | None = None) -> None:
         """Report what the network costs, once, before it is trained.
+
+        Args:
+            costs: counted or measured.
+            disturbance: why the machine was not quiet while they were measured.
 
         Raises:
             CostLimitError: a cost is above its limit in `job.limits`. Evaluators must not catch it,
@@ -120,7 +125,11 @@ class Trial:
         if reason := costs.exceeded_limit(self.job.limits):
             raise CostLimitError(costs, reason)
         self._costs = costs
-        self._send(Measured(self.job.number, costs))
+        if disturbance is not None:
+            self._cost_facts["latency"] = f"measured on a busy machine: {disturbance}"
+        if at_limit := costs.limit_within_noise(self.job.limits):
+            self._cost_facts["limit"] = at_limit
+        self._send(Measured(self.job.number, costs, disturbance))
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
 
@@ -268,7 +277,7 @@ class Trial:
         facts = describe_environment(self.device, self.job.recipe.precision, attentions)
         if self.job.micro_batches > 1:
             facts = {**facts, "micro-batches": str(self.job.micro_batches)}
-        return facts
+        return {**facts, **self._cost_facts}
 
 
 def _check_finite(name: str, value: float, epoch: int) -> None:

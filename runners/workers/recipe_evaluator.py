@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import nn
 
 from ...errors import AttentuneError, TrialError
-from ...spaces.architecture import Architecture
 from ...spaces.backbones.stem import Stem
 from ...spaces.kernels.triton_module import fallback_reasons
-from ...spaces.networks.build import build_network
 from ...spaces.networks.reusable_backbone import ReusableBackbone
-from ..costs import count_costs, count_training_memory_mib, measure_latency
+from ..costs import count_costs, count_training_memory_mib
 from ..data import Dataset, load_data
 from ..events import Decision
+from ..latency import Latency, TimedNetwork, measure_latency
 from ..predictions import what_is_kept
 from ..recipe import Init, Recipe
 from ..results import Costs, EpochReport, Job, KeepPredictions, TrialResult
@@ -49,7 +49,7 @@ class RecipeEvaluator:
             trial.device,
         )
         with backbone.network(job.architecture, job.seed) as model:
-            trial.report_costs(measure_costs(model, job, head_size))
+            trial.report_costs(*measure_costs(model, job, head_size, trial.device))
             return self._train(trial, model, data, head_size)
 
     def _train(
@@ -100,18 +100,24 @@ def _computed(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictio
     return what_is_kept("all", len(images), num_classes, job.max_predictions_mib)
 
 
-def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
+def measure_costs(
+    model: nn.Module, job: Job, num_classes: int, device: torch.device
+) -> tuple[Costs, str | None]:
     """The costs of a network; latency and memory only if the job requires them.
 
     Args:
-        model: the network of `job.architecture`, on its device.
-        job: the costs to measure, and the counts that are known.
+        model: the network of `job.architecture`.
+        job: the costs to measure, and those that are known.
         num_classes: classes of the data.
+        device: where to measure the latency.
+
+    Returns:
+        The costs, and why the machine was not quiet while the latency was measured; None if it was.
 
     Raises:
         AttentuneError: the network has another number of parameters than was predicted.
     """
-    recipe = job.recipe
+    recipe, disturbance = job.recipe, None
     costs = job.costs or count_costs(model, recipe.image_size)
     parameters = sum(p.numel() for p in model.parameters())
     if costs.params != parameters:
@@ -119,21 +125,18 @@ def measure_costs(model: nn.Module, job: Job, num_classes: int) -> Costs:
             f"{job.architecture} has {parameters:,} parameters, but {costs.params:,} were "
             "predicted; please report the architecture"
         )
-    latency, ratio, memory = costs.latency_ms, costs.latency_ratio, costs.memory_mib
-    if "latency_ms" in job.measure:
-        bare = build_network(
-            Architecture(job.architecture.backbone),
-            num_classes=num_classes,
-            stem=recipe.stem,
-            image_size=recipe.image_size,
-            seed=job.seed,
-        ).to(next(model.parameters()).device)
-        latency, ratio = measure_latency(model, bare, recipe.image_size)
+    if "latency_ms" in job.measure and costs.latency_ms is None:
+        network = TimedNetwork(job.architecture, recipe.image_size, num_classes, recipe.stem)
+        latency = measure_latency(network, device)
+        disturbance = latency.disturbance
         if job.reference_latency_ms is not None:
-            latency = ratio * job.reference_latency_ms
+            reference = Latency(job.reference_latency_ms, job.reference_latency_error_ms or 0.0)
+            latency = latency.as_multiple_of(reference)
+        costs = latency.add_to(costs)
     if "memory_mib" in job.measure:
         memory = count_training_memory_mib(job.architecture, recipe, num_classes)
-    return Costs(costs.params, costs.macs, latency, ratio, memory)
+        costs = replace(costs, memory_mib=memory)
+    return costs, disturbance
 
 
 def describe_kernels(device: torch.device) -> dict[str, str]:

@@ -40,6 +40,8 @@ class _Costs(_Facts):
     latency_ms: float | None = Field(ge=0)
     latency_ratio: float | None = Field(ge=0)
     memory_mib: float | None = Field(ge=0)
+    latency_ms_error: float | None = Field(None, ge=0)  # Earlier versions wrote no errors.
+    latency_ratio_error: float | None = Field(None, ge=0)
 
 
 class _Result(_Facts):

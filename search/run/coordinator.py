@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from ...errors import AttentuneError, MachineError, MissingStorageError, StudyError
 from ...runners.events import (
@@ -44,6 +45,7 @@ from ..trial_source import Proposal, TrialSource
 from .alternative_trials import ExtraTrials, NoExtraTrials
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
+from .shared_latencies import SharedLatencies
 from .study_files import StudyFiles
 from .study_lease import StudyLease
 from .study_run import StudyRun
@@ -83,6 +85,8 @@ class Coordinator:
         self.trial_source, self.pruner, self.pool = trial_source, pruner, pool
         self.callbacks = tuple(callbacks)
         self.files = StudyFiles(run)
+        self._latencies = SharedLatencies(self._measured_trials())
+        self._busy_announced = False
         self.earlier = trial_source.recover()
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
@@ -100,6 +104,13 @@ class Coordinator:
         self._error: Exception | None = None
         self._awaiting_decision: set[int] = set()
         self._last_heartbeat = 0.0
+
+    def _measured_trials(self) -> list[TrialRecord]:
+        """The trials of the study whose latency may have been measured."""
+        if "latency_ms" not in self.config.measured:
+            return []
+        trials = self.store.trials
+        return trials.read(self.record) + trials.read(self.record, confirming=True)
 
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
@@ -230,6 +241,9 @@ class Coordinator:
         return self.done + running >= self.plan.trials
 
     def _start(self, proposal: Proposal) -> None:
+        costs = proposal.costs
+        if costs is not None:
+            costs = self._latencies.share(proposal.architecture.key, proposal.role, costs)
         job = Job(
             number=proposal.number,
             architecture=proposal.architecture,
@@ -238,8 +252,9 @@ class Coordinator:
             folder=self.store.trial_folder(self.record, proposal.number),
             measure=self.config.measured,
             limits=self.config.limits,
-            costs=proposal.costs,
+            costs=costs,
             reference_latency_ms=self.config.reference_latency_ms,
+            reference_latency_error_ms=self.config.reference_latency_error_ms,
             test=is_confirming(proposal.role),
             data_key=self.data_key,
             micro_batches=RETRY_MICRO_BATCHES if proposal.number in self.out_of_memory else 1,
@@ -284,12 +299,14 @@ class Coordinator:
                         event.unusable,
                     )
             case Measured():
-                trial.costs = event.costs
-                self.store.trials.set_costs(study, number, event.costs)
+                self._handle_costs(trial, event)
             case EpochDone():
                 self._handle_epoch(trial, event.report)
             case Finished():
-                self.store.trials.finish(study, number, event.result)
+                costs = self._latencies.share(
+                    trial.architecture.key, trial.role, event.result.costs
+                )
+                self.store.trials.finish(study, number, replace(event.result, costs=costs))
                 self._end(trial)
             case Failed():
                 self.store.trials.fail(study, number, event.failure)
@@ -305,6 +322,19 @@ class Coordinator:
                 self._handle_stopped(trial, event)
             case WorkerDied():
                 self._handle_lost_worker(trial, event)
+
+    def _handle_costs(self, trial: RunningTrial, event: Measured) -> None:
+        """Record the costs of a trial; a latency is that of the architecture's first trial."""
+        trial.costs = self._latencies.share(trial.architecture.key, trial.role, event.costs)
+        self.store.trials.set_costs(self.record, trial.number, trial.costs)
+        if event.disturbance is not None and not self._busy_announced:
+            self._busy_announced = True
+            logger.warning(
+                "The machine is busy while latencies are measured, so their errors are larger: "
+                "trial %d, %s.",
+                trial.number,
+                event.disturbance,
+            )
 
     def _handle_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
         """Record an epoch, then let the worker continue, so that no later one is recorded first."""

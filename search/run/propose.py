@@ -414,15 +414,15 @@ class Proposer:
         self.expected_gain()
 
     def _constraints(self, costs: Costs | None) -> dict[str, float]:
-        """By key, how far each known cost is above its limit, as a fraction of the limit.
+        """By key, how far each known cost certainly exceeds its limit, as a fraction of the limit.
 
         Costs are None for an architecture with an attention that cannot be used.
         """
         if costs is None:
             return dict.fromkeys(self.config.limits, UNUSABLE)
-        known = {key: getattr(costs, key) for key in self.config.limits}
         limits = self.config.limits
-        return {key: value / limits[key] - 1 for key, value in known.items() if value is not None}
+        excesses = {key: costs.excess(key, limit) for key, limit in limits.items()}
+        return {key: excess / limits[key] for key, excess in excesses.items() if excess is not None}
 
 
 def _sentence(text: str) -> str:

@@ -14,16 +14,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import AttentuneError, BackboneError
-from ...runners.costs import count_costs, count_training_memory_mib, measure_latency
+from ...runners.costs import count_costs, count_training_memory_mib
 from ...runners.data import inspect_data, prepare_data
-from ...runners.devices import torch_threads
+from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.recipe import Recipe
 from ...runners.results import Costs
 from ...sanitize import clean_error
@@ -261,39 +261,16 @@ def _measure(config: StudyConfig, device: torch.device, backbone: str, recipe: R
     Raises:
         BackboneError: the network cannot be built, or not run on images of that size.
     """
-    counted = _CountedModel.of(backbone, recipe, config.num_classes).costs
-    latency = ratio = memory = None
+    costs = _CountedModel.of(backbone, recipe, config.num_classes).costs
     if "latency_ms" in config.measured and config.reference_latency_ms is not None:
-        ratio = _latency_ratio(config, device, backbone, recipe)
-        latency = ratio * config.reference_latency_ms
+        network, bare = (
+            TimedNetwork(Architecture(name), r.image_size, config.num_classes, r.stem)
+            for name, r in ((backbone, recipe), (config.backbone, config.recipe))
+        )
+        reference = Latency(config.reference_latency_ms, config.reference_latency_error_ms or 0.0)
+        latency = measure_latency(network, device, bare) if network != bare else reference
+        costs = latency.as_multiple_of(reference).add_to(costs)
     if "memory_mib" in config.measured:
         memory = count_training_memory_mib(Architecture(backbone), recipe, config.num_classes)
-    return Costs(counted.params, counted.macs, latency, ratio, memory)
-
-
-def _latency_ratio(
-    config: StudyConfig, device: torch.device, backbone: str, recipe: Recipe
-) -> float:
-    """The latency of an alternative's network as a multiple of the bare backbone's."""
-    if (backbone, recipe.image_size) == (config.backbone, config.recipe.image_size):
-        return 1.0  # It is the same network.
-    bare = _build(config.backbone, config.recipe, config.num_classes, device)
-    network = _build(backbone, recipe, config.num_classes, device)
-    sized = _OnImagesOfSize(network, recipe.image_size, device)
-    with torch_threads(1):
-        return measure_latency(sized, bare, config.recipe.image_size)[1]
-
-
-class _OnImagesOfSize(nn.Module):
-    """A network that is timed on an image of its own size, whatever image it gets."""
-
-    def __init__(self, network: nn.Module, image_size: int, device: torch.device) -> None:
-        super().__init__()
-        self.network = network
-        image = torch.randn(1, 3, image_size, image_size, device=device)
-        self.image = image.contiguous(memory_format=torch.channels_last)
-
-    def forward(self, _: Tensor) -> Tensor:
-        """The network's outputs for its own image."""
-        outputs: Tensor = self.network(self.image)
-        return outputs
+        costs = replace(costs, memory_mib=memory)
+    return costs

@@ -16,10 +16,10 @@ from ...files import find_path
 from ...runners.costs import (
     CostModel,
     count_training_memory_mib,
-    measure_reference_latency,
 )
 from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
+from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.plugin_checks.checker import plugin_checker
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
@@ -36,6 +36,7 @@ from ...studies.config import (
     measured_costs,
     validated,
 )
+from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
@@ -92,7 +93,8 @@ def resolve_request(
         device=device.type,
         num_classes=bare.num_classes,
         stages=bare.stages,
-        reference_latency_ms=latency,
+        reference_latency_ms=latency.milliseconds if latency else None,
+        reference_latency_error_ms=latency.milliseconds_error if latency else None,
     )
     # Set after validation, which would turn the epochs of an attempt into floats: 2.0, not 2.
     return config.model_copy(update={"tuning": attempts})
@@ -207,11 +209,22 @@ def _check_memory(request: SearchRequest, recipe: Recipe, bare: _BareBackbone) -
 
 def _measure_latency(
     request: SearchRequest, recipe: Recipe, bare: _BareBackbone, device: torch.device
-) -> float | None:
-    """Milliseconds per image of the bare backbone; None if no objective or limit needs them."""
+) -> Latency | None:
+    """The latency of the bare backbone; None if no objective or limit needs it."""
     if "latency_ms" not in measured_costs(request.objective, request.limits):
         return None
-    latency = measure_reference_latency(request.backbone, recipe, bare.num_classes, device)
-    _check_limits(request, replace(bare.costs, latency_ms=latency))
-    logger.info("the bare backbone takes %.3g ms per image on %s", latency, device)
+    backbone = Architecture(request.backbone)
+    network = TimedNetwork(backbone, recipe.image_size, bare.num_classes, recipe.stem)
+    latency = measure_latency(network, device)
+    costs = latency.add_to(bare.costs)
+    _check_limits(request, costs)
+    shown = formatting.cost(costs.latency_ms, OBJECTIVES["latency"], costs.latency_ms_error)
+    logger.info("the bare backbone takes %s per image on %s", shown, device)
+    if latency.disturbance is not None:
+        logger.warning(
+            "The latency of the bare backbone was measured on a busy machine: %s.",
+            latency.disturbance,
+        )
+    if at_limit := costs.limit_within_noise(request.limits):
+        logger.warning("Of the bare backbone, %s.", at_limit)
     return latency

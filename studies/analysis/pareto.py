@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ...runners.results import MAX_EQUAL_ERRORS
 from ..objectives import Objective
 from .findings import ArchitectureSummary
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-MAX_EQUAL_ERRORS = 2.0
-"""Two values are equal if they differ by at most this many standard errors of their difference."""
 
 
 def pareto_front(

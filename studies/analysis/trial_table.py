@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import StoreError
-from ..records import BASELINE, COST_KEYS, STATES, State, TrialRecord
+from ..records import BASELINE, COST_ERROR_KEYS, COST_KEYS, STATES, State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+COST_COLUMNS = (*COST_KEYS, *COST_ERROR_KEYS)
 FIELDS = (
     ("id", "i8"), ("number", "i8"), ("architecture", "i4"), ("seed", "i8"), ("baseline", "?"),
-    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_KEYS),
+    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_COLUMNS),
     ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
 """Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1."""
@@ -31,7 +32,7 @@ COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "prun
 _STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
 TRIAL_COLUMNS = (
-    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COST_KEYS,
+    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COST_COLUMNS,
     "seconds", "worker", "started_at", "finished_at",
 )  # fmt: skip
 """The values that `TrialTable.update` takes; times are datetimes, or texts from SQLite."""
@@ -90,7 +91,7 @@ class TrialTable:
         new = np.zeros(len(trials), self._rows.dtype)
         for name in ("id", "number", "seed", "epochs"):
             new[name] = columns[name]
-        for name in ("accuracy", *COST_KEYS, "seconds"):
+        for name in ("accuracy", *COST_COLUMNS, "seconds"):
             new[name] = np.array(columns[name], dtype=float)  # None becomes NaN.
         new["state"] = [_STATE_CODES[state] for state in columns["state"]]
         new["baseline"] = [role == BASELINE for role in columns["role"]]
@@ -143,7 +144,7 @@ class TrialTable:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "number", "seed", "epochs"), (int, np.integer)),
-    **dict.fromkeys(("accuracy", *COST_KEYS, "seconds"), (float, int, type(None))),
+    **dict.fromkeys(("accuracy", *COST_COLUMNS, "seconds"), (float, int, type(None))),
     **dict.fromkeys(("key", "text", "role", "state"), (str,)),
     "worker": (str, type(None)),
 }
@@ -161,7 +162,7 @@ def _check_columns(columns: Mapping[str, Sequence[Any]]) -> None:
             raise _damaged(name)
     if max(columns["epochs"]) > _MAX_NUMBER or not set(columns["state"]) <= set(STATES):
         raise _damaged("epochs or state")
-    for name in ("accuracy", *COST_KEYS, "seconds"):
+    for name in ("accuracy", *COST_COLUMNS, "seconds"):
         numbers = np.array(columns[name], dtype=float)
         most = 1.0 if name == "accuracy" else np.finfo(float).max
         if not np.all(np.isnan(numbers) | ((numbers >= 0) & (numbers <= most))):

@@ -135,6 +135,8 @@ class TrialRow(Base):
     macs: Mapped[int | None] = mapped_column(BigWhole)
     latency_ms: Mapped[float | None] = mapped_column(Real(0))
     latency_ratio: Mapped[float | None] = mapped_column(Real(0))
+    latency_ms_error: Mapped[float | None] = mapped_column(Real(0))
+    latency_ratio_error: Mapped[float | None] = mapped_column(Real(0))
     memory_mib: Mapped[float | None] = mapped_column(Real(0))
     seconds: Mapped[float | None] = mapped_column(Real(0))
     device_seconds: Mapped[float | None] = mapped_column(Real(0))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, RowMapping, null, select, type_coerce
 from sqlalchemy.types import NullType
 
 from ...errors import StudyError
 from ...runners.results import Failure
 from ..alternatives import ALTERNATIVE_ROLES, CONFIRMING_ALTERNATIVE_ROLES
-from ..records import CONFIRM, COST_KEYS, StudyRecord, TrialRecord
+from ..records import CONFIRM, COST_ERROR_KEYS, COST_KEYS, StudyRecord, TrialRecord
 from .column_types import DamagedValueError
 from .schema import ArchitectureRow, FailureRow, TrialRow
 
@@ -28,6 +28,8 @@ RECORD_COLUMNS = (
     TrialRow.macs,
     TrialRow.latency_ms,
     TrialRow.latency_ratio,
+    TrialRow.latency_ms_error,
+    TrialRow.latency_ratio_error,
     TrialRow.memory_mib,
     TrialRow.seconds,
     TrialRow.device_seconds,
@@ -41,33 +43,51 @@ RECORD_COLUMNS = (
     FailureRow.message,
     FailureRow.traceback,
 )
-TABLE_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
-    type_coerce(column, NullType())
-    for column in (
-        TrialRow.id,
-        TrialRow.number,
-        ArchitectureRow.key,
-        ArchitectureRow.text,
-        TrialRow.seed,
-        TrialRow.role,
-        TrialRow.state,
-        TrialRow.epochs,
-        TrialRow.accuracy,
-        *(getattr(TrialRow, cost) for cost in COST_KEYS),
-        TrialRow.seconds,
-        TrialRow.worker,
-        TrialRow.started_at,
-        TrialRow.finished_at,
-    )
+TABLE_COLUMNS = (
+    TrialRow.id,
+    TrialRow.number,
+    ArchitectureRow.key,
+    ArchitectureRow.text,
+    TrialRow.seed,
+    TrialRow.role,
+    TrialRow.state,
+    TrialRow.epochs,
+    TrialRow.accuracy,
+    *(getattr(TrialRow, cost) for cost in (*COST_KEYS, *COST_ERROR_KEYS)),
+    TrialRow.seconds,
+    TrialRow.worker,
+    TrialRow.started_at,
+    TrialRow.finished_at,
 )
-"""`trial_table.TRIAL_COLUMNS`, in that order. The values are as the driver returns them, because
-checking and parsing those of a hundred thousand trials one by one takes a second; the table checks
-whole columns."""
+"""`trial_table.TRIAL_COLUMNS`, in that order."""
+_ADDED_COLUMNS = {"0007": COST_ERROR_KEYS}
+"""Columns of trials by the revision that has added them."""
 
 _REQUIRED_FIELDS = (
     *("number", "architecture", "key", "seed", "role"),
     *("state", "epochs", "started_at"),
 )
+
+
+def record_columns(revision: str) -> tuple[ColumnElement[Any], ...]:
+    """`RECORD_COLUMNS` in a database of some revision; NULL for columns that it lacks."""
+    return tuple(_without_missing(RECORD_COLUMNS, revision))
+
+
+def table_columns(revision: str) -> tuple[ColumnElement[Any], ...]:
+    """`TABLE_COLUMNS` in a database of some revision; NULL for columns that it lacks.
+
+    The values are as the driver returns them, because checking and parsing those of a hundred
+    thousand trials one by one takes a second; the table checks whole columns.
+    """
+    columns = _without_missing(TABLE_COLUMNS, revision)
+    return tuple(type_coerce(column, NullType()) for column in columns)
+
+
+def _without_missing(columns: Iterable[Any], revision: str) -> list[ColumnElement[Any]]:
+    added = [names for first, names in _ADDED_COLUMNS.items() if revision < first]
+    missing = {name for names in added for name in names}
+    return [null().label(c.key) if c.key in missing else c for c in columns]
 
 
 def running_trial_id(connection: Connection, study: StudyRecord, number: int) -> int:

@@ -37,13 +37,13 @@ from .metrics import insert_metrics
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
 from .trial_queries import (
-    RECORD_COLUMNS,
-    TABLE_COLUMNS,
     check_present,
     in_search,
     in_study_by_row_id,
     of_alternative,
+    record_columns,
     running_trial_id,
+    table_columns,
     trial_record,
     with_role,
 )
@@ -263,7 +263,7 @@ class TrialRepository:
             state: only trials in that state; by default all.
             confirming: read the confirming trials instead.
         """
-        query = select(*RECORD_COLUMNS).where(with_role(confirming))
+        query = select(*record_columns(self._database.revision)).where(with_role(confirming))
         if state is not None:
             query = query.where(TrialRow.state == state)
         return self._read(study, query)
@@ -277,12 +277,17 @@ class TrialRepository:
             study: by record or name.
             confirming: read those that are evaluated on the test split instead.
         """
-        return self._read(study, select(*RECORD_COLUMNS).where(of_alternative(confirming)))
+        return self._read(
+            study,
+            select(*record_columns(self._database.revision)).where(of_alternative(confirming)),
+        )
 
     def read_outside_search(self, study: Study) -> list[TrialRecord]:
         """All trials that `read` does not return for a search, by number: confirming trials, and
         those of alternatives."""
-        return self._read(study, select(*RECORD_COLUMNS).where(not_(in_search())))
+        return self._read(
+            study, select(*record_columns(self._database.revision)).where(not_(in_search()))
+        )
 
     def get(self, study: Study, number: int) -> TrialRecord:
         """One trial; StudyError if the study has no such number."""
@@ -297,7 +302,10 @@ class TrialRepository:
     def get_many(self, study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
         """The trials with these numbers, by number; unknown numbers are ignored."""
         possible = [number for number in numbers if 0 <= number <= MAX_COLUMN_INTEGER]
-        return self._read(study, select(*RECORD_COLUMNS).where(TrialRow.number.in_(possible)))
+        return self._read(
+            study,
+            select(*record_columns(self._database.revision)).where(TrialRow.number.in_(possible)),
+        )
 
     def _read(self, study: Study, query: Any) -> list[TrialRecord]:
         query = (
@@ -321,7 +329,7 @@ class TrialRepository:
         """
         record = self._studies.record_of(study)
         query = (
-            select(*TABLE_COLUMNS)
+            select(*table_columns(self._database.revision))
             .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
             .where(in_study_by_row_id(record), with_role(confirming=False))
             .order_by(TrialRow.id)
@@ -335,7 +343,7 @@ class TrialRepository:
     def read_complete(self, study: Study) -> Iterator[Sequence[Row[Any]]]:
         """Rows for `trial_table.TrialTable`, in parts: the complete trials of a search."""
         query = (
-            select(*TABLE_COLUMNS)
+            select(*table_columns(self._database.revision))
             .join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
             .where(TrialRow.study_id == self._studies.record_of(study).id)
             .where(TrialRow.state == "complete", with_role(confirming=False))

@@ -6,6 +6,7 @@ Accuracies, gains and shares go in as fractions, and come out in percent or perc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -77,13 +78,42 @@ def relative_change(value: float, reference: float) -> str:
     return f"{relative:+.{decimals}f} %".replace("-", MINUS)
 
 
-def cost(value: float | None, objective: Objective) -> str:
-    """A cost with its unit: `11.78 M`, `8.21 ms`."""
+def cost(value: float | None, objective: Objective, error: float | None = None) -> str:
+    """A cost with its unit and, if it was measured, its standard error.
+
+    For example `11.78 M`, `8.210 ± 0.052 ms`, and `8.21 ms` if the error is unknown.
+
+    Args:
+        value: None if it is unknown.
+        objective: the cost.
+        error: its standard error; None or 0 if it is exact or unknown.
+    """
     if value is None:
         return MISSING
     if not objective.unit:
         return count(value)
+    if error:
+        return f"{with_error(value, error)} {objective.unit}"
     return f"{value:.3g} {objective.unit}" if value < 1000 else f"{value:,.0f} {objective.unit}"
+
+
+def latency_ratio(ratio: float | None, error: float | None) -> str:
+    """A latency as a multiple of the bare backbone's: `1.041 ± 0.012`, `1`; the unit is ×.
+
+    Args:
+        ratio: None if it was not measured.
+        error: its standard error; 0 for the bare backbone, whose ratio is 1 by definition. None if
+            it is unknown.
+    """
+    if ratio is None:
+        return MISSING
+    return with_error(ratio, error) if error else f"{ratio:.3g}"
+
+
+def with_error(value: float, error: float) -> str:
+    """A value and its standard error, both to two significant digits of the error."""
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", MINUS)
 
 
 def duration(seconds: float | None) -> str:

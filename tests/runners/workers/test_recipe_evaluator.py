@@ -11,7 +11,8 @@ from attentune.errors import AttentuneError
 from attentune.runners.classification_metrics import compute_metrics
 from attentune.runners.costs import count_costs
 from attentune.runners.data import load_data
-from attentune.runners.events import Decision, EpochDone, Failed, Finished
+from attentune.runners.events import Decision, EpochDone, Failed, Finished, Rejected
+from attentune.runners.latency import Latency, TimedNetwork
 from attentune.runners.predictions import read_predictions
 from attentune.runners.results import PREDICTIONS_FILE, Costs
 from attentune.runners.workers import recipe_evaluator
@@ -39,22 +40,66 @@ def run(job):
 
 
 def test_only_counts_are_known_unless_more_is_asked_for(job, model):
-    costs = measure_costs(model, job, 10)
+    costs, disturbance = measure_costs(model, job, 10, CPU)
     assert costs == count_costs(model, 16)
     assert (costs.latency_ms, costs.latency_ratio, costs.memory_mib) == (None, None, None)
+    assert disturbance is None
 
 
-def test_latency_is_the_measured_ratio_times_the_studys_reference(job, model):
-    job = replace(job, measure=("latency_ms", "memory_mib"), reference_latency_ms=100.0)
-    costs = measure_costs(model, job, 10)
-    assert costs.latency_ms == pytest.approx(100.0 * costs.latency_ratio)
-    assert 0.2 < costs.latency_ratio < 5
+@pytest.fixture
+def latencies(monkeypatch):
+    """Simulate measurements, and count them."""
+    measured = []
+
+    def measure_latency(network, _device):
+        measured.append(network)
+        return Latency(6.0, 0.5, 1.25, 0.031, "no core was idle")
+
+    monkeypatch.setattr(recipe_evaluator, "measure_latency", measure_latency)
+    return measured
+
+
+def test_latency_is_the_measured_ratio_times_the_studys_reference(job, model, latencies):
+    job = replace(
+        job,
+        measure=("latency_ms", "memory_mib"),
+        reference_latency_ms=100.0,
+        reference_latency_error_ms=2.0,
+    )
+    costs, disturbance = measure_costs(model, job, 10, CPU)
+    assert latencies == [TimedNetwork(job.architecture, 16, 10)]
+    assert (costs.latency_ms, costs.latency_ratio) == (125.0, 1.25)
+    assert (costs.latency_ms_error, costs.latency_ratio_error) == (4.0, 0.031)
     assert costs.memory_mib > 0
+    assert disturbance == "no core was idle"
+
+
+def test_a_latency_that_the_study_has_measured_is_not_measured_again(job, model, latencies):
+    counted = count_costs(model, 16)
+    known = replace(counted, latency_ms=3.0, latency_ratio=1.5, latency_ratio_error=0.1)
+    job = replace(job, measure=("latency_ms",), costs=known)
+    assert measure_costs(model, job, 10, CPU) == (known, None)
+    assert not latencies
+
+
+def test_what_was_measured_on_a_busy_machine_or_near_a_limit_says_so(job, latencies):
+    job = replace(job, measure=("latency_ms",), limits={"latency_ms": 5.8})
+    facts = run(job).result.environment
+    assert facts["latency"] == "measured on a busy machine: no core was idle"
+    assert facts["limit"] == "latency_ms is 6 ± 0.5, within its noise of the limit of 5.8"
+
+
+def test_a_latency_above_the_limit_by_more_than_its_noise_is_rejected(job, latencies):
+    rejected = run(replace(job, measure=("latency_ms",), limits={"latency_ms": 4.9}))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == (
+        "latency_ms is 6 ± 0.5, above the limit of 4.9 by more than its noise"
+    )
 
 
 def test_a_network_that_was_predicted_otherwise_is_refused(job, model):
     with pytest.raises(AttentuneError, match="1 were predicted"):
-        measure_costs(model, replace(job, costs=Costs(params=1, macs=1)), 10)
+        measure_costs(model, replace(job, costs=Costs(params=1, macs=1)), 10, CPU)
 
 
 def test_a_confirmation_reports_the_accuracy_on_the_test_split(job, tmp_path):
@@ -202,4 +247,4 @@ def test_a_worker_keeps_data_for_trials_of_any_length_but_of_one_image_size(tiny
 def test_costs_that_are_known_already_are_kept(job, model):
     counted = count_costs(model, 16)
     known = Costs(counted.params, counted.macs, 1.5, 1.2, 30.0)
-    assert measure_costs(model, replace(job, costs=known), 10) == known
+    assert measure_costs(model, replace(job, costs=known), 10, CPU) == (known, None)

@@ -74,6 +74,7 @@ def test_a_configuration_holds_what_was_measured_of_data_and_backbone():
     assert (config.num_classes, config.stages, config.device) == (10, 4, "cpu")
     assert config.reference_latency_ms is not None
     assert config.reference_latency_ms > 0
+    assert 0 < config.reference_latency_error_ms < config.reference_latency_ms
     assert config.limits == {"latency_ms": 10_000}
     assert resolved().reference_latency_ms is None
 
