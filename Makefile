@@ -32,7 +32,7 @@ demo: $(VENV)/.installed
 		$(BIN)/attentune search demo --config examples/demo.toml --seed $(SEED) \
 			--db $(DEMO)/attentune.db; \
 	fi
-	@$(BIN)/attentune confirm demo --top 1 --seeds 5 --epochs 5 --db $(DEMO)/attentune.db
+	@$(BIN)/attentune confirm demo --top 2 --seeds 6 --epochs 5 --db $(DEMO)/attentune.db
 	@$(BIN)/attentune report demo --db $(DEMO)/attentune.db --output $(DEMO)/report.html
 	@echo "Open $(abspath $(DEMO))/report.html in a browser."
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 from attentune.runners.workers.pool import POOLS
 from attentune.search.cli import app
-from attentune.search.setup.request import SearchRequest
+from attentune.search.setup.request import SearchRequest, read_request
 from attentune.search.setup.settings_from_fields import search_settings
 from attentune.spaces.search_space.space import Space
 from chaos.attacks import ATTACKS
@@ -125,3 +125,9 @@ def test_the_guarantees_name_tests_and_attacks_that_exist():
         for name in re.findall(r"`([a-z-]+)`", names)
     }
     assert promised == {attack.name for attack in ATTACKS}
+
+
+def test_the_example_is_a_request_that_leaves_nothing_to_be_measured():
+    request = read_request({}, ROOT / "examples" / "demo.toml")
+    measured = ("lr", "precision", "memory_format", "stem")
+    assert not [name for name in measured if request.is_open(name)]
