@@ -27,8 +27,6 @@ import json
 import math
 import multiprocessing
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -68,6 +66,8 @@ IMAGES_SEED = 1
 FIRST_TRUTH_SEED = 5_000_000
 """Neither a search nor a confirmation has this seed or a higher one."""
 LEVEL = 0.05
+SAMPLE_SECONDS = 0.5
+"""Between samples of the machine's load. The time of a process that has ended is lost."""
 VERDICTS = ("right", "wrong", "none")
 
 
@@ -79,32 +79,33 @@ class Claim:
     worse: str
 
 
-def run_study(seed: int, folder: Path) -> Result:
+def run_study(seed: int, folder: Path, monitor: LoadMonitor) -> Result:
     """Run `make demo` once, and return what is kept of the study.
 
     Args:
         seed: of the study.
-        folder: for its database and report; an existing one is deleted.
+        folder: for its database and report.
+        monitor: measures the load of the machine meanwhile.
 
     Raises:
         SystemExit: the command has failed.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     # The environment of this process is used as it is, whatever the dates of its files.
     command = ["make", "--no-print-directory", f"--old-file={sys.prefix}/.installed", "demo"]
     variables = [f"VENV={sys.prefix}", f"DEMO={folder}", f"SEED={seed}"]
     log = folder / "output.txt"
-    cpu_seconds, began = _child_seconds(), time.perf_counter()
+    began = time.perf_counter()
     with log.open("wb") as output:
-        run = subprocess.run([*command, *variables], cwd=ROOT, stdout=output, stderr=output)
+        process = subprocess.Popen([*command, *variables], cwd=ROOT, stdout=output, stderr=output)
+        while process.poll() is None:
+            time.sleep(SAMPLE_SECONDS)
+            monitor.sample()
     seconds = time.perf_counter() - began
-    if run.returncode:
-        raise SystemExit(f"make demo with seed {seed} failed; see {log}")
+    if process.returncode:
+        raise SystemExit(f"make demo with seed {seed} failed:\n{log.read_text('utf-8')}")
     return {
         "seed": seed,
         "seconds": round(seconds, 1),
-        "cpu_seconds": round(_child_seconds() - cpu_seconds, 1),
         **read_study(folder / "attentune.db"),
     }
 
@@ -132,6 +133,8 @@ def summarise_study(shown: Result) -> Result:
         "counts": shown["counts"],
         "sentence": confirmation["sentence"],
         "seeds": confirmation["seeds"],
+        "noise": confirmation["noise"]["deviation"],
+        "detectable": confirmation["detectable"],
         "contenders": [
             {
                 "architecture": contender["architecture"],
@@ -159,12 +162,6 @@ def read_claims(confirmation: Result, bare: str) -> list[Claim]:
         for first, second, difference in differences
         if difference["claimed"]
     ]
-
-
-def _child_seconds() -> float:
-    """CPU seconds of all child processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 @lru_cache(maxsize=1)
@@ -307,6 +304,7 @@ class ResultFile:
         self.result: Result = {
             "what": "studies of `make demo`, and the true accuracy of what they have confirmed",
             "busy": False,
+            "environments": [],
             "studies": [],
             "truth": [],
         }
@@ -318,7 +316,10 @@ class ResultFile:
         """Write the result with its summary."""
         studies = self.result["studies"]
         precision = studies[0]["recipe"]["precision"] if studies else "float32"
-        self.result["environment"] = describe_environment(torch.device("cpu"), precision)
+        environment = describe_environment(torch.device("cpu"), precision)
+        self.result["environment"] = environment
+        if environment not in self.result["environments"]:
+            self.result["environments"].append(environment)
         self.result["summary"] = summarise(self.result)
         if self.path is None:
             return
@@ -344,9 +345,10 @@ def run_studies(file: ResultFile, seeds: int, deadline: float, *, anyway: bool) 
             return
         monitor = LoadMonitor.start(anyway=anyway)
         with tempfile.TemporaryDirectory(prefix="attentune-demo-") as folder:
-            study = run_study(seed, Path(folder) / "demo")
-        monitor.sample()
+            study = run_study(seed, Path(folder), monitor)
         file.result["busy"] |= monitor.finish()
+        if studies and study["recipe"] != studies[0]["recipe"]:
+            raise SystemExit(f"{file.path} was made with another recipe; move it away")
         studies.append(study)
         file.write()
         print(f"seed {seed}, {study['seconds']:.0f} s: {study['sentence']}", flush=True)
