@@ -67,6 +67,35 @@ def render_pruning(result: Result) -> list[str]:
     return format_markdown_table(head, rows)
 
 
+def render_convergence(result: Result) -> list[str]:
+    """Forecasts of the gain of more trials against the real gains, and where searches would end."""
+    rows, stops = [], []
+    for replays in result["results"]:
+        names = [f"`{replays['table']}`", f"`{replays['way']}`"]
+        for count, moment in replays["moments"].items():
+            gain, error = moment["gain"]
+            share = f"{100 * moment['within_two_deviations']:.0f} %"
+            rows.append(
+                [*names, count, f"{moment['forecast']:.2f}", f"{gain:.2f} ± {error:.2f}", share]
+            )
+        for stop in replays["stops"]:
+            stops.append(
+                [
+                    *names,
+                    f"{stop['threshold']:g}",
+                    f"{stop['trials']:.0f}",
+                    f"{stop['regret']:.2f}",
+                    f"{stop['regret_of_all_trials']:.2f}",
+                ]
+            )
+    head = ["table", "way", "after trials", "forecast, points", "real gain, points",
+            "within two deviations"]  # fmt: skip
+    stop_head = ["table", "way", "`--min-gain`", "trials, median", "regret then, points",
+                 f"regret after {result['trials']} trials"]  # fmt: skip
+    return [*format_markdown_table(head, rows), *format_markdown_table(stop_head, stops),
+            f"{result['repetitions']} replays each."]  # fmt: skip
+
+
 def render_live(result: Result) -> list[str]:
     """Searches that trained, and replays of them, after every tenth trial."""
     searches, replays = result["live"], result["replays"]

@@ -21,6 +21,7 @@ from typing import Any
 from attentune.benchmarks.docs_chaos_table import render_chaos
 from attentune.benchmarks.docs_demo_table import render_demo
 from attentune.benchmarks.docs_search_tables import (
+    render_convergence,
     render_live,
     render_proxies,
     render_pruning,
@@ -367,6 +368,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "table": render_ranks,
     "chaos": render_chaos,
     "demo": render_demo,
+    "convergence": render_convergence,
 }
 
 

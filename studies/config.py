@@ -110,6 +110,7 @@ class StudyConfig(BaseModel):
 
     `tuning` holds what was tried on the bare backbone to find the recipe's learning rate. `limits`
     are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
+    `largest_costs` are those of an architecture with the most expensive choices of the space.
     `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
     """
 
@@ -128,6 +129,7 @@ class StudyConfig(BaseModel):
     stages: int
     reference_latency_ms: float | None = None
     reference_latency_error_ms: float | None = None
+    largest_costs: dict[str, float] = {}
     tuning: tuple[dict[str, float], ...] = ()
 
     @field_validator("limits")
@@ -186,7 +188,7 @@ class RunPlan(BaseModel):
         "converged, so that the next 20 trials are expected to add less than --min-gain.",
     )
     min_gain: float = Field(
-        0.2,
+        0.1,
         gt=0,
         le=100,
         description="Expected gain of the next 20 trials, in points, below which the search has "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from collections.abc import Mapping
@@ -182,6 +183,25 @@ class StoredConfig:
             return None
 
     @property
+    def classes(self) -> int | None:
+        """The number of classes of the data."""
+        classes = self._study_field("num_classes")
+        return classes if type(classes) is int and classes > 0 else None
+
+    @property
+    def cost_ceilings(self) -> Mapping[str, float]:
+        """By key, the highest cost that an architecture can have: the lower of the limit and of
+        what the most expensive architecture of the space has, as far as they are known."""
+        limits, largest = (
+            _read_costs(self._study_field(name)) for name in ("limits", "largest_costs")
+        )
+        known = (limits.items(), largest.items())
+        return {
+            key: min(limits.get(key, math.inf), largest.get(key, math.inf))
+            for key, _ in itertools.chain(*known)
+        }
+
+    @property
     def stages(self) -> int | None:
         """The number of stages of the backbone."""
         stages = self._study_field("stages")
@@ -234,6 +254,16 @@ class StoredConfig:
             f"the configuration of {self.study_name!r} cannot be read; it was written by attentune "
             f"{self.version}. Use that version to continue with it."
         )
+
+
+def _read_costs(stored: Any) -> dict[str, float]:
+    """Positive costs by key; empty for what another program has put there."""
+    costs = stored.items() if isinstance(stored, Mapping) else ()
+    return {
+        str(key): float(cost)
+        for key, cost in costs
+        if type(cost) in (int, float) and 0 < cost < math.inf
+    }
 
 
 def _read_forecast(row: Any) -> ExpectedGain | None:

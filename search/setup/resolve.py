@@ -41,7 +41,7 @@ from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .request import SearchRequest
-from .space_check import check_space
+from .space_check import check_space, largest_costs
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +95,7 @@ def resolve_request(
         stages=bare.stages,
         reference_latency_ms=latency.milliseconds if latency else None,
         reference_latency_error_ms=latency.milliseconds_error if latency else None,
+        largest_costs=largest_costs(bare.space, bare.model),
     )
     # Set after validation, which would turn the epochs of an attempt into floats: 2.0, not 2.
     return config.model_copy(update={"tuning": attempts})

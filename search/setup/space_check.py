@@ -69,6 +69,22 @@ def check_space(space: BoundSpace, costs: CostLookup, limits: Mapping[str, float
             raise SpaceError(_nothing_within(space, counted, limited, prices, complete))
 
 
+def largest_costs(space: BoundSpace, costs: CostLookup) -> dict[str, float]:
+    """By key, the parameters and MACs of an architecture with the most expensive choices.
+
+    Args:
+        space: the search space on its backbone.
+        costs: parameters and MACs of any architecture.
+    """
+    keys = tuple(COUNTED_LIMITS)
+    prices = _Prices(space, costs, keys)
+    totals = [prices.most_expensive(columns) for columns in space.scope_choices()]
+    return {
+        key: prices.bare[key] + max(values)
+        for key, values in zip(keys, zip(*totals, strict=True), strict=True)
+    }
+
+
 class _Prices:
     """What the choices of a space add to the costs of the backbone."""
 
@@ -136,6 +152,20 @@ class _Prices:
             inserting = _front([*_sums(inserting, choices), *_sums(empty, something)])
             empty = _front(_sums(empty, nothing))
         return [*empty, *inserting]
+
+    def most_expensive(self, columns: Iterable[Sequence[Architecture]]) -> Values:
+        """What the most expensive choice of every scope adds to each cost, all together."""
+        totals = [0.0] * len(self._keys)
+        for column in columns:
+            added = [self._priced(choice) for choice in column]
+            usable = [values for values in added if values is not None]
+            for position in range(len(totals)):
+                totals[position] += max((values[position] for values in usable), default=0.0)
+        return tuple(totals)
+
+    def _priced(self, choice: Architecture) -> Values | None:
+        self._price(choice)
+        return self._added[choice]
 
     def _choices(
         self, column: Iterable[Architecture], positions: Sequence[int]
