@@ -123,3 +123,17 @@ def test_names_and_commands_of_older_versions_are_clean_when_they_are_read() -> 
     assert config.command == r"attentune search \x1b[2J"
     assert config.plugins == {"wave": r"\xe9"}
     assert config.attentions == ("a b",)
+
+
+def test_the_ceiling_of_a_cost_is_the_lower_of_limit_and_largest_cost() -> None:
+    study = {
+        "num_classes": 5,
+        "limits": {"params": 7, "latency_ms": 2.5, "memory_mib": "x"},
+        "largest_costs": {"params": 9, "macs": 4, "odd": -1},
+    }
+    config = StoredConfig({"study": study})
+    assert config.classes == 5
+    assert config.cost_ceilings == {"params": 7, "latency_ms": 2.5, "macs": 4}
+    for odd in ({}, {"num_classes": True, "limits": [], "largest_costs": 3}):
+        config = StoredConfig({"study": odd})
+        assert (config.classes, config.cost_ceilings) == (None, {})

@@ -11,7 +11,7 @@ from attentune.errors import AttentionError, SpaceError
 from attentune.runners.costs import CostModel
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs
-from attentune.search.setup.space_check import check_space
+from attentune.search.setup.space_check import check_space, largest_costs
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space, load_space
 
@@ -41,6 +41,13 @@ def test_the_cheapest_architecture_is_the_cheapest_of_all(fields, key):
         check_space(space, MODEL, {key: cheapest - 1})
     assert f"--max-{key} {cheapest - 1:,}" in str(caught.value)
     assert f"needs {cheapest:,}" in str(caught.value)
+
+
+@pytest.mark.parametrize("fields", [STAGES, NO_NONE, SHARED], ids=["none", "no none", "shared"])
+def test_the_largest_costs_are_the_largest_of_all(fields):
+    space = bind(**fields)
+    for key, largest in largest_costs(space, MODEL).items():
+        assert largest == max(getattr(costs, key) for costs in all_costs(space)), key
 
 
 def is_cheaper(a: tuple[int, int], b: tuple[int, int]) -> bool:
