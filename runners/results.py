@@ -27,6 +27,9 @@ KeepPredictions = Literal["all", "classes", "none"]
 """What is kept of a trial's predictions: `classes` leaves out the probabilities."""
 DEFAULT_MAX_PREDICTIONS_MIB = 16.0
 """Size of the class probabilities of one trial, MiB, above which they are not kept."""
+UNMOVED_ATTENTIONS = "unmoved attentions"
+"""The fact of an environment that says how many attentions of a trained network, and of how many,
+still are the identity: `3 of 8`. It is missing if none is."""
 RETRY_MICRO_BATCHES = 4
 """Micro-batches per step of a trial for which memory has run out with whole batches."""
 IDENTITY_FORMAT = 1

@@ -48,6 +48,9 @@ class TrialSource(Protocol):
     def next_trial(self) -> Proposal:
         """The next trial to run."""
 
+    def job(self, job: Job) -> Job:
+        """A job with the recipe and the data of its trial, if they are not the study's."""
+
     def write_pending(self) -> None:
         """Write to the database what has been proposed since the last call.
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import StudyError
-from ..runners.recipe import Recipe
+from ..runners.recipe import MAX_SEED, Recipe
 from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .alternatives import AlternativesPlan, alternative_kind
 from .config import RunPlan, StudyConfig
@@ -62,6 +62,19 @@ class ConfirmPlan:
     def seed_of(self, split: int, number: int) -> int:
         """The seed with this number in a split, both counted from 0."""
         return self.first_seed + split * SEEDS_PER_SPLIT + number
+
+    def recipe_of(self, recipe: Recipe, seed: int) -> Recipe:
+        """The recipe of a confirming trial: it chooses the images of the trial's split.
+
+        Args:
+            recipe: of the first split, which is that of the search.
+            seed: of the trial.
+        """
+        split = self.split_of(seed)
+        if not split:
+            return recipe
+        data_seed = (recipe.data_seed + split) % (MAX_SEED + 1)
+        return recipe.model_copy(update={"data_seed": data_seed})
 
     def stored_in(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the JSON of a study in which its confirmation has this plan."""
@@ -151,15 +164,18 @@ class StoredConfig:
         stored = self.json.get("alternatives")
         return AlternativesPlan() if stored is None else self._parse(AlternativesPlan, stored)
 
-    def recipe_of(self, role: str, epochs: int | None = None) -> Recipe:
+    def recipe_of(self, role: str, epochs: int | None = None, seed: int | None = None) -> Recipe:
         """The recipe of a trial of the study.
 
         Args:
             role: of the trial; alternatives have recipes of their own.
             epochs: of the trial, if they are not those of its recipe; confirming trials have more.
+            seed: of the trial, which determines the split of a confirming trial.
         """
         alternative = self.alternatives.get(alternative_kind(role))
         recipe = self.recipe if alternative is None else alternative.recipe(self.recipe)
+        if seed is not None and role.partition(":")[0] == "confirm" and self.confirmation:
+            recipe = self.confirmation.recipe_of(recipe, seed)
         return recipe if epochs is None else recipe.model_copy(update={"epochs": epochs})
 
     @property

@@ -59,7 +59,7 @@ def study(*objectives: str, **config: Any) -> StudyRecord:
 
 
 def example_confirmation(
-    search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: int
+    search: list[TrialRecord], accuracies: dict[str, list[float | None]], **plan: float
 ) -> Confirmation:
     """A confirmation with these test accuracies by architecture, one for each seed."""
     trials = [

@@ -18,11 +18,12 @@ from ..events import Decision
 from ..latency import Latency, TimedNetwork, measure_latency
 from ..predictions import what_is_kept
 from ..recipe import Init, Recipe
-from ..results import Costs, EpochReport, Job, KeepPredictions, TrialResult
+from ..results import UNMOVED_ATTENTIONS, Costs, EpochReport, Job, KeepPredictions, TrialResult
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.evaluation import evaluate
 from ..training.task import task_of
 from ..training.train import SaveCheckpoint, evaluation_batch_size, train
+from ..training.unmoved_attentions import count_unmoved_attentions
 from .evaluator import Trial
 from .trained_weights import save_weights
 from .trial_facts import FinishedTrial
@@ -87,7 +88,11 @@ class RecipeEvaluator:
             )
             evaluation.check_finite("on the test split")
             accuracy, predictions = evaluation.accuracy, evaluation.predictions
-        facts = {"steps": outcome.steps, **describe_kernels(trial.device)}
+        facts = {
+            "steps": outcome.steps,
+            **describe_kernels(trial.device),
+            **describe_unmoved_attentions(outcome.model, data, recipe),
+        }
         if predictions is not None:
             trial.save_predictions(predictions)
         result = trial.result(accuracy, facts)
@@ -137,6 +142,20 @@ def measure_costs(
         memory = count_training_memory_mib(job.architecture, recipe, num_classes)
         costs = replace(costs, memory_mib=memory)
     return costs, disturbance
+
+
+def describe_unmoved_attentions(
+    model: nn.Module, data: DeviceData, recipe: Recipe
+) -> dict[str, str]:
+    """How many attentions still are the identity after training; empty if none is.
+
+    Args:
+        model: the trained network.
+        data: its validation images are used.
+        recipe: of the trial.
+    """
+    unmoved, total = count_unmoved_attentions(model, data, recipe)
+    return {UNMOVED_ATTENTIONS: f"{unmoved} of {total}"} if unmoved else {}
 
 
 def describe_kernels(device: torch.device) -> dict[str, str]:

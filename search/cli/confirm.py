@@ -26,7 +26,15 @@ def confirm(
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=2, help="Fresh seeds per architecture. Default: 5.")
+        int | None, typer.Option(min=2, help="Fresh seeds per architecture and split. Default: 5.")
+    ] = None,
+    splits: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Splits into training, validation and test images, where the data have no test "
+            "split of their own. Default: 1.",
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs per trial. Default: 2.5 times the search's.")
@@ -61,7 +69,7 @@ def confirm(
             outcome = confirm_study(
                 store,
                 store.studies.get(study),
-                ConfirmRequest(top, seeds, epochs, workers, device),
+                ConfirmRequest(top, seeds, splits, epochs, workers, device),
                 [LiveDisplay(console)],
             )
         except KeyboardInterrupt:

@@ -8,12 +8,16 @@ comparisons.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ...errors import StudyError, UsageError
-from ...runners.recipe import MAX_COUNT
+from ...runners.data.dataset import DataInfo
+from ...runners.recipe import MAX_COUNT, Recipe
 from ...runners.results import Costs, EpochReport, Job
 from ...sanitize import quote_value
 from ...spaces.architecture import Architecture
@@ -23,7 +27,12 @@ from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as read_recorded
 from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
-from ...studies.stored_config import ConfirmPlan, ExpectedGain
+from ...studies.stored_config import (
+    MAX_SPLITS,
+    SEEDS_PER_SPLIT,
+    ConfirmPlan,
+    ExpectedGain,
+)
 from ...studies.text.formatting import duration, plural
 from ..trial_source import Proposal, record_starts
 from .next_command import resume_command
@@ -39,7 +48,8 @@ FRESH_SEED_OFFSET = 1_000_000
 
 CONFIRM_RANGES = {
     "top": (1, MAX_COUNT),
-    "seeds": (2, 1000),
+    "seeds": (2, SEEDS_PER_SPLIT),
+    "splits": (1, MAX_SPLITS),
     "epochs": (1, MAX_COUNT),
     "workers": (1, MAX_COUNT),
 }
@@ -52,7 +62,8 @@ class ConfirmRequest:
 
     Attributes:
         top: the number of finalists from the Pareto front.
-        seeds: the number of fresh seeds per architecture.
+        seeds: the number of fresh seeds per architecture, and per split.
+        splits: the number of splits into training, validation and test images.
         epochs: of a confirming trial.
         workers: trials that run at the same time.
         device: as in a `RunPlan`.
@@ -60,6 +71,7 @@ class ConfirmRequest:
 
     top: int | None = None
     seeds: int | None = None
+    splits: int | None = None
     epochs: int | None = None
     workers: int | None = None
     device: str | None = None
@@ -127,12 +139,66 @@ def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmReques
         plan,
         top=plan.top if request.top is None else request.top,
         seeds=plan.seeds if request.seeds is None else request.seeds,
+        splits=_requested_splits(record, plan, trials, request),
+        first_seed=run.config.seed + FRESH_SEED_OFFSET,
         epochs=plan.epochs if request.epochs is None else request.epochs,
     )
     chosen = [*findings.baselines, *finalists(findings, plan.top)]
     kept = plan.architectures if trials.confirming else ()
     texts = dict.fromkeys([*kept, *(str(summary.architecture) for summary in chosen)])
     return replace(plan, architectures=tuple(texts))
+
+
+def _requested_splits(
+    record: StudyRecord, plan: ConfirmPlan, trials: StudyTrials, request: ConfirmRequest
+) -> int:
+    """The number of splits; StudyError if there are trials on more of them already."""
+    if request.splits is None:
+        return plan.splits
+    used = {plan.split_of(trial.seed) for trial in trials.confirming}
+    if used and request.splits <= max(used):
+        raise StudyError(
+            f"{record.name!r} has been confirmed on {plural(max(used) + 1, 'split')} already; "
+            "leaving some out again would be a choice among results. Leave out --splits to "
+            "continue."
+        )
+    return request.splits
+
+
+def prepare_splits(
+    run: StudyRun, plan: ConfirmPlan, prepare: Callable[[Recipe], DataInfo]
+) -> tuple[ConfirmPlan, list[DataInfo]]:
+    """Prepare the images of every split, and note in the plan how many there are.
+
+    Args:
+        run: the study, with the recipe of its confirming trials.
+        plan: of the confirmation.
+        prepare: decodes the images of a recipe, or finds them in the cache.
+
+    Returns:
+        The plan and the data, by split.
+
+    Raises:
+        StudyError: several splits are asked for, and the source has a test split of its own.
+        DataError: the images cannot be used.
+    """
+    recipe = run.config.recipe
+    first = prepare(recipe)
+    if plan.splits > 1 and "test" not in first.held_out:
+        raise StudyError(
+            f"{first.name} has a test split of its own, and it is the only one that nothing was "
+            "chosen on; leave out --splits, and use --seeds for more trials on it."
+        )
+    seeds = [plan.seed_of(split, 0) for split in range(1, plan.splits)]
+    data = [first, *(prepare(plan.recipe_of(recipe, seed)) for seed in seeds)]
+    labels = np.load(first.folder / "test.labels.npy", mmap_mode="r")
+    plan = replace(
+        plan,
+        train_images=first.counts["train"],
+        test_images=first.counts["test"],
+        majority_share=float(np.bincount(labels).max() / len(labels)),
+    )
+    return plan, data
 
 
 def store_confirmation(run: StudyRun, plan: ConfirmPlan) -> StudyRun:
@@ -174,19 +240,21 @@ class ConfirmationSource:
             trials: the study's trials so far.
         """
         self.store, self.record, self.plan = run.store, run.record, plan
-        self._first_seed = run.config.seed + FRESH_SEED_OFFSET
         self._searched = [trial for trial in trials.searched if trial.state == "complete"]
         self._trials = trials.confirming
         self._number = max(
             (trial.number for trial in self._trials), default=FIRST_CONFIRMING_NUMBER - 1
         )
         self._pending: list[Proposal] = []
+        self.data_keys: Sequence[str] = ()
         self.missing = list(self._missing())
 
     def _missing(self) -> Iterator[tuple[Architecture, int]]:
         """The (architecture, seed) pairs that have not run, or only failed."""
         known = {(trial.architecture, trial.seed) for trial in self._trials if not trial.failure}
-        for seed in range(self._first_seed, self._first_seed + self.plan.seeds):
+        rounds = itertools.product(range(self.plan.seeds), range(self.plan.splits))
+        for number, split in rounds:
+            seed = self.plan.seed_of(split, number)
             for text in self.plan.architectures:
                 if (text, seed) not in known:
                     yield Architecture.parse(text), seed
@@ -204,8 +272,9 @@ class ConfirmationSource:
     def announcement(self, workers: int) -> str:
         """A message about the trials to run, and how long they may take at the search's pace."""
         plan = self.plan
+        splits = "" if plan.splits == 1 else f"{plan.splits} splits × "
         line = (
-            f"{len(plan.architectures)} architectures × {plan.seeds} fresh seeds × "
+            f"{len(plan.architectures)} architectures × {splits}{plan.seeds} fresh seeds × "
             f"{plural(plan.epochs, 'epoch')}, judged on the test split; "
             f"{plural(self.unfinished, 'trial')} to run"
         )
@@ -244,6 +313,14 @@ class ConfirmationSource:
 
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Do nothing: the plan does not depend on epochs."""
+
+    def job(self, job: Job) -> Job:
+        """A job with the images of its split."""
+        split = self.plan.split_of(job.seed)
+        if not split:
+            return job
+        recipe = self.plan.recipe_of(job.recipe, job.seed)
+        return replace(job, recipe=recipe, data_key=self.data_keys[split])
 
     def ask_ahead(self, job: Job, accuracy: float) -> None:
         """Do nothing: all trials are planned already."""

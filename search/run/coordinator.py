@@ -265,7 +265,9 @@ class Coordinator:
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
-        if not trial.counts:
+        if trial.counts:
+            trial.job = job = self.trial_source.job(job)
+        else:
             trial.job = job = self.extra_trials.job(job, proposal.role)
         self.running[proposal.number] = trial
         try:

@@ -196,6 +196,10 @@ class Proposer:
         if self._forecasts:
             self._forecasts.histories.on_epoch(number, report)
 
+    def job(self, job: Job) -> Job:
+        """The job unchanged: all trials of a search have the study's recipe and data."""
+        return job
+
     def ask_ahead(self, job: Job, accuracy: float) -> None:
         """Let the sampler select the next architecture, unless a baseline comes first."""
         if not self.lacks_baselines():

@@ -212,8 +212,9 @@ def confirm_study(
         callbacks: called on every event.
 
     Raises:
-        StudyError: nothing can be confirmed yet, the study was confirmed with other epochs, or
-            another process runs it.
+        StudyError: nothing can be confirmed yet, the study was confirmed with other epochs or more
+            splits, splits are asked for where the source has its own test split, or another process
+            runs it.
         TrialError: the first trials all failed.
     """
     from .confirm import (
@@ -222,6 +223,7 @@ def confirm_study(
         StudyTrials,
         configure_confirmation,
         plan_confirmation,
+        prepare_splits,
         store_confirmation,
     )
 
@@ -239,10 +241,11 @@ def confirm_study(
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        data = prepare_data(run.config.recipe, verify=True)
-        run = replace(run, data_key=data.key)
+        confirm_plan, data = prepare_splits(run, confirm_plan, partial(prepare_data, verify=True))
+        trial_source.data_keys = [info.key for info in data]
+        run = replace(run, data_key=data[0].key)
         logger.info(trial_source.announcement(len(devices)))
-        _log_unkept_predictions(run, data.counts["test"])
+        _log_unkept_predictions(run, data[0].counts["test"])
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks)

@@ -226,6 +226,7 @@ class Study:
         *,
         top: int | None = None,
         seeds: int | None = None,
+        splits: int | None = None,
         epochs: int | None = None,
         workers: int | None = None,
         device: str | None = None,
@@ -235,20 +236,22 @@ class Study:
 
         Args:
             top: finalists from the Pareto front, to which the knee is added; None: 3.
-            seeds: fresh seeds per architecture; None: 5.
+            seeds: fresh seeds per architecture and split; None: 5.
+            splits: splits into training, validation and test images, where the data have no test
+                split of their own; None: 1.
             epochs: epochs per trial; None: 2.5 times the search's.
             workers: trials at the same time; None: the search's.
             device: as `--device`; None: the search's.
             callbacks: called on every event.
 
         Raises:
-            StudyError: the bare backbone is not complete yet, or the study was confirmed with
-                another number of epochs.
+            StudyError: the bare backbone is not complete yet, the study was confirmed with another
+                number of epochs, or the data have a test split of their own.
             KeyboardInterrupt: interrupted; another call continues.
         """
         _refuse_in_worker()
         _check_callbacks(callbacks)
-        request = ConfirmRequest(top, seeds, epochs, workers, device)
+        request = ConfirmRequest(top, seeds, splits, epochs, workers, device)
         with Store.open(self.db) as store:
             outcome = confirm_study(store, store.studies.get(self.name), request, callbacks)
             if not outcome.finished:

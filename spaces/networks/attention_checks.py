@@ -34,6 +34,11 @@ def label_attention(module: nn.Module, label: str, *, of_user: bool) -> None:
     module.__dict__[_LABEL], module.__dict__[_IS_PLUGIN] = label, of_user
 
 
+def labelled_attentions(model: nn.Module) -> list[nn.Module]:
+    """The inserted attentions of a network."""
+    return [module for module in model.modules() if _LABEL in module.__dict__]
+
+
 def find_attention_at_fault(error: BaseException) -> str | None:
     """The label of the attention in whose code an exception was raised; None if in none."""
     label: str | None = None

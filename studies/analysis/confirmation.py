@@ -12,7 +12,7 @@ functions here are pure functions of records and of what was judged correctly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -113,6 +113,8 @@ class Confirmation:
         precision: of the gain of the most accurate architecture with attention; None if it cannot
             be estimated.
         agreement: None if too few architectures have trials in both.
+        unmoved: how many attentions of an architecture still are the identity after training, such
+            as `3 of 8`.
     """
 
     contenders: tuple[Contender, ...]
@@ -128,6 +130,7 @@ class Confirmation:
     at_chance: bool
     precision: Precision | None
     agreement: Agreement | None
+    unmoved: Mapping[Architecture, str] = field(default_factory=dict)
 
     @property
     def detectable(self) -> float | None:
@@ -351,7 +354,12 @@ class Judgements:
 
     def _describe_images(self, num_classes: int | None) -> EvaluationImages:
         plan = self._plan
-        numbers = [number for c in self._contenders.values() for number in c.numbers]
+        numbers = [
+            number
+            for c in self._contenders.values()
+            for number, seed in zip(c.numbers, c.seeds, strict=True)
+            if plan.split_of(seed) == 0
+        ]
         kept = bool(numbers) and all(number in self._correct for number in numbers)
         count = next((len(row) for row in self._correct.values()), plan.test_images)
         if count is None:

@@ -22,7 +22,7 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-import scipy
+import scipy.special
 
 Bools = npt.NDArray[np.bool_]
 
@@ -170,8 +170,8 @@ class Precision:
         if seeds != self.seeds:
             freedom = max(1, (self.architectures - 1) * (seeds - 1))
         freedom_of_sum = combined_freedom(trials, freedom, sampled, images)
-        critical = scipy.stats.t.ppf(1 - self.level / 2, freedom_of_sum)
-        margin = scipy.stats.t.ppf(self.power, freedom_of_sum)
+        critical = scipy.special.stdtrit(freedom_of_sum, 1 - self.level / 2)
+        margin = scipy.special.stdtrit(freedom_of_sum, self.power)
         return float((critical + margin) * math.sqrt(trials + sampled))
 
 

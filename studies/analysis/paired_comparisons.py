@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
-import scipy
+import scipy.special
 
 from .image_sampling import ImageError, combined_freedom
 from .least_squares import LEVEL, LeastSquares
@@ -124,7 +124,7 @@ class BlockDesign(Generic[Key]):
         count = None if images is None else images.images
         error = math.sqrt(trials + sampled)
         freedom = combined_freedom(trials, self.freedom, sampled, count)
-        reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+        reach = float(scipy.special.stdtrit(freedom, 1 - LEVEL / 2)) * error
         p = max(_p_value(estimate.mean, error, freedom), _smallest_exact_p_value(images))
         return Difference(
             mean=estimate.mean,
@@ -143,7 +143,7 @@ class BlockDesign(Generic[Key]):
 def _p_value(mean: float, error: float, freedom: float) -> float:
     if error == 0:  # The same network under two names, or a task without any noise.
         return 1.0 if abs(mean) < 1e-12 else 0.0
-    return float(2 * scipy.stats.t.sf(abs(mean) / error, freedom))
+    return float(2 * scipy.special.stdtr(freedom, -abs(mean) / error))
 
 
 def _smallest_exact_p_value(images: ImageError | None) -> float:

@@ -57,6 +57,6 @@ def identity_of(study: StudyRecord, trial: TrialRecord) -> str:
     Raises:
         StudyError: the recipe of the study cannot be read.
     """
-    recipe = study.config.recipe_of(trial.role, trial.epochs)
+    recipe = study.config.recipe_of(trial.role, trial.epochs, trial.seed)
     job = Job(trial.number, trial.parsed, recipe, trial.seed, Path(), test=trial.confirms)
     return job.identity

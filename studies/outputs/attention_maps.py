@@ -101,7 +101,7 @@ def request_for_trial(
     if weights is None:
         raise StoreError(explain_missing_weights(store, record, trial))
     try:
-        recipe = record.config.recipe_of(trial.role).model_dump(mode="json")
+        recipe = record.config.recipe_of(trial.role, seed=trial.seed).model_dump(mode="json")
     except StudyError:
         raise StoreError(
             f"the study {record.name!r} does not record its recipe; choose one that "

@@ -147,7 +147,7 @@ def _unusable(record: StudyRecord, trial: TrialRecord, error: Exception) -> Stor
 
 def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """The contents of `architecture.json`: what is needed to build the network and feed it."""
-    recipe = record.config.recipe_of(trial.role, trial.epochs)  # A confirming trial has more.
+    recipe = record.config.recipe_of(trial.role, trial.epochs, trial.seed)
     data = load_data(recipe)
     return {
         "format": FORMAT,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import AttentuneError
 from ...runners.predictions import Predictions
+from ...runners.results import UNMOVED_ATTENTIONS
+from ...spaces.architecture import Architecture
 from ..analysis.confirmation import Confirmation, analyse_confirmation
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
@@ -42,7 +45,11 @@ def read_confirmation(
     # Several splits have different images, and their spread shows the error of sampling them.
     comparable = [trial for trial in trials if plan.split_of(trial.seed) == 0]
     correct = read_correct_images(store, study, comparable, known)
-    return analyse_confirmation(study, findings, trials, correct)
+    confirmation = analyse_confirmation(study, findings, trials, correct)
+    if confirmation is None:
+        return None
+    numbers = {c.numbers[0]: c.architecture for c in confirmation.alternatives}
+    return replace(confirmation, unmoved=read_unmoved_attentions(store, study, numbers))
 
 
 def read_correct_images(
@@ -99,7 +106,38 @@ def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) ->
         findings: of its search.
     """
     images = read_validation_images(store, study, findings)
-    return study_warnings(study, findings, images, store.studies.spent_seconds(study))
+    shown = [*findings.front, *findings.baselines, findings.best, findings.knee]
+    numbers = {summary.numbers[0]: summary.architecture for summary in shown if summary is not None}
+    return study_warnings(
+        study,
+        findings,
+        images,
+        store.studies.spent_seconds(study),
+        read_unmoved_attentions(store, study, numbers),
+    )
+
+
+def read_unmoved_attentions(
+    store: Store, study: StudyRecord, trials: Mapping[int, Architecture]
+) -> dict[Architecture, str]:
+    """How many attentions still are the identity after training, such as `3 of 8`.
+
+    Args:
+        store: the database.
+        study: the trials' study.
+        trials: architectures by the number of a complete trial; those without such an attention are
+            left out of the result.
+    """
+    environments = store.trials.read_environments(study)
+    if not any(UNMOVED_ATTENTIONS in facts for facts in environments.values()):
+        return {}
+    records = store.trials.get_many(study, list(trials))
+    counts = {t.number: environments.get(t.environment or "", {}) for t in records}
+    return {
+        architecture: counts[number][UNMOVED_ATTENTIONS]
+        for number, architecture in trials.items()
+        if UNMOVED_ATTENTIONS in counts.get(number, {})
+    }
 
 
 def _read_predictions(store: Store, study: StudyRecord, trial: TrialRecord) -> Predictions | None:

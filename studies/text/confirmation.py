@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..analysis.confirmation import Agreement, Confirmation, needed_for_a_claim
 from ..analysis.paired_comparisons import Difference
 from . import formatting
-from .study_warnings import chance_sentence, few_images_warning
+from .study_warnings import chance_sentence, few_images_warning, unmoved_warning
 
 RHO_WELL, RHO_MODERATELY = 0.8, 0.5
 """Spearman's correlations from which ranks agree well, and moderately."""
@@ -42,6 +42,7 @@ def confirmation_warnings(confirmation: Confirmation) -> tuple[str, ...]:
     warnings = (
         _image_warning(confirmation),
         _split_warning(confirmation),
+        unmoved_warning(confirmation.unmoved),
         rank_warning(confirmation),
     )
     return tuple(warning for warning in warnings if warning is not None)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 
 from ...errors import StudyError
+from ...spaces.architecture import Architecture
 from ..analysis.chance import is_above_chance
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
@@ -19,6 +21,8 @@ from . import formatting
 MIN_DISAGREEMENTS = 1 + math.ceil(math.log2(1 / LEVEL))
 """McNemar's exact test of two networks is significant only if at least six images are judged
 differently, all of them in one direction: 2·(1/2)^6 = 0.03."""
+MAX_NAMED = 4
+"""Architectures that a warning names."""
 USUAL_DISAGREEMENT = 0.06
 """The share of images that two networks of one seed judge differently, where it is not known."""
 
@@ -28,6 +32,7 @@ def study_warnings(
     findings: Findings,
     images: EvaluationImages,
     spent_seconds: float | None = None,
+    unmoved: Mapping[Architecture, str] | None = None,
 ) -> tuple[str, ...]:
     """The warnings about a study.
 
@@ -36,6 +41,8 @@ def study_warnings(
         findings: of its search.
         images: the validation images.
         spent_seconds: wall time that the study has run for; None if it is not known.
+        unmoved: how many attentions of an architecture still are the identity after training, such
+            as `3 of 8`.
     """
     warnings = (
         _failed_only(findings),
@@ -43,6 +50,7 @@ def study_warnings(
         _single_architecture(findings),
         _baselines_only(study, findings, spent_seconds),
         None if images.count is None else few_images_warning(images.count, "validation"),
+        unmoved_warning(unmoved or {}),
     )
     return tuple(warning for warning in warnings if warning is not None)
 
@@ -66,6 +74,28 @@ def few_images_warning(
         f"There are too few images for a claim: with {formatting.plural(images, f'{split} image')} "
         f"one image is {step} points, and a difference of two architectures has a sampling error "
         f"of about {error} points, however many seeds there are."
+    )
+
+
+def unmoved_warning(unmoved: Mapping[Architecture, str]) -> str | None:
+    """A warning about attentions that are the identity after training, else None.
+
+    Args:
+        unmoved: how many of them there are in an architecture, such as `3 of 8`.
+    """
+    if not unmoved:
+        return None
+    names = [
+        f"`{formatting.short_architecture(architecture)}` ({count})"
+        for architecture, count in unmoved.items()
+    ]
+    more = len(names) - MAX_NAMED
+    if more > 0:
+        names = [*names[:MAX_NAMED], formatting.plural(more, "other architecture")]
+    return (
+        "After training, these attentions still return their maps unchanged, because their gates "
+        f"have not moved from 1: {formatting.enumeration(names)}. What they gain is noise; train "
+        "for longer, or with a higher learning rate."
     )
 
 

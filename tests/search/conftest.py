@@ -250,6 +250,7 @@ class Bench:
         plan = plan_confirmation(searched, trials, asked)
         searched = store_confirmation(searched, plan)
         source = ConfirmationSource(searched, plan, trials)
+        source.data_keys = [f"split {split}" for split in range(plan.splits)]
         run = configure_confirmation(searched, plan, asked, source.total)
         pool, hooks = self.new_pool(), [EpochHook(on_epoch)]
         with hold_lease(self.store, run.record, counts_time=False) as lease:

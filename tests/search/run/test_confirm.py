@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from attentune.errors import StudyError, UsageError
-from attentune.search.run.confirm import FRESH_SEED_OFFSET, ConfirmRequest
+from attentune.runners.data.dataset import DataInfo
+from attentune.search.run.confirm import (
+    FRESH_SEED_OFFSET,
+    ConfirmRequest,
+    StudyTrials,
+    plan_confirmation,
+    prepare_splits,
+)
 from attentune.studies.config import Pruning
 from attentune.studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER
 
@@ -71,6 +81,57 @@ def test_another_call_adds_only_what_is_new(bench):
     assert {job.seed for job in bench.pool.started} == {FRESH_SEED_OFFSET + 2}
 
 
+def test_every_split_has_images_and_fresh_seeds_of_its_own(bench):
+    bench.run("s", 8, bench.config(seed=5))
+    bench.confirm("s", seeds=2, top=1, epochs=4)
+    before = bench.confirming_rows("s")
+    bench.confirm("s", splits=3)
+    plan = bench.store.studies.get("s").config.confirmation
+    assert len(confirming(bench)) == 3 * len(before)
+    assert bench.confirming_rows("s")[: len(before)] == before
+    first = 5 + FRESH_SEED_OFFSET
+    images = {(job.seed, job.recipe.data_seed, job.data_key) for job in bench.pool.started}
+    assert images == {
+        (first + 1000 * split + seed, bench.config().recipe.data_seed + split, f"split {split}")
+        for split in (1, 2)
+        for seed in (0, 1)
+    }
+    record = bench.store.studies.get("s")
+    for job in bench.pool.started:
+        assert record.config.recipe_of(CONFIRM, job.recipe.epochs, job.seed) == job.recipe
+    assert plan.splits == 3
+    with pytest.raises(StudyError, match="has been confirmed on 3 splits already"):
+        bench.confirm("s", splits=2)
+
+
+def test_splits_are_counted_when_they_are_prepared_and_refused_beside_a_test_split(bench, tmp_path):
+    bench.run("s", 8, bench.config())
+    run = bench._study_run("s")
+    asked = ConfirmRequest(splits=2)
+    plan = plan_confirmation(run, StudyTrials.read(bench.store, run.record), asked)
+    np.save(tmp_path / "test.labels.npy", np.array([0, 1, 1, 1]))
+    info = DataInfo(
+        name="photos",
+        classes=("cat", "dog"),
+        image_size=8,
+        counts={"train": 12, "val": 4, "test": 4},
+        held_out=("val", "test"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        flip=True,
+        crop=1,
+        folder=tmp_path,
+    )
+    recipes = []
+    plan, data = prepare_splits(run, plan, lambda recipe: recipes.append(recipe) or info)
+    assert (plan.train_images, plan.test_images, plan.majority_share) == (12, 4, 0.75)
+    assert len(data) == 2
+    first = run.config.recipe.data_seed
+    assert [recipe.data_seed for recipe in recipes] == [first, first + 1]
+    with pytest.raises(StudyError, match="photos has a test split of its own"):
+        prepare_splits(run, plan, lambda _: replace(info, held_out=("val",)))
+
+
 def test_a_second_confirmation_with_other_epochs_is_refused(bench):
     bench.run("s", 10, bench.config())
     bench.confirm("s", seeds=2, epochs=4)
@@ -129,6 +190,8 @@ def test_in_a_study_that_prunes_no_confirming_trial_is_pruned(bench):
         {"epochs": 0},
         {"workers": -1},
         {"seeds": 10**6},
+        {"splits": 0},
+        {"splits": 10**6},
         {"epochs": 10**23},
     ],
     ids=str,
