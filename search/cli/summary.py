@@ -15,7 +15,8 @@ from rich.text import Text
 
 from ...runners.metrics import METRICS
 from ...studies.analysis import analyse
-from ...studies.analysis.confirmation import Confirmation, Contender
+from ...studies.analysis.confirmation import Confirmation
+from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY

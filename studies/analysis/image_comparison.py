@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runners.predictions import Predictions
+from .chance import is_above_chance
 
 Floats = npt.NDArray[np.float64]
 MAX_EXACT_IMAGES = 1000
@@ -49,6 +50,14 @@ class ImageComparison:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the better of the two is above always naming the most frequent class."""
+        recognised = self.right.sum() + max(self.fixed.sum(), self.broken.sum())
+        accuracy = float(recognised / (self.pairs * len(self)))
+        majority_share = float(np.bincount(self.labels).max() / len(self))
+        return is_above_chance(accuracy, len(self), majority_share, architectures=2)
 
     @property
     def mean_fixed(self) -> float:

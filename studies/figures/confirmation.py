@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ..analysis.confirmation import Confirmation, Contender
+from ..analysis.confirmation import Confirmation
+from ..analysis.contenders import Contender
 from ..text import formatting
 from ..text.confirmation import gain_points, interval_points, p_value
 from .base import escape_html, show_message, styled_figure, wrap_architecture

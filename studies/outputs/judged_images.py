@@ -23,8 +23,9 @@ from ..text.study_warnings import study_warnings
 
 logger = logging.getLogger(__name__)
 
-CorrectImages = MutableMapping[int, Bools | None]
-"""By the number of a complete trial, which images it judges correctly; None if it is not known."""
+CorrectImages = MutableMapping[int, tuple[Bools, str | None] | None]
+"""By the number of a complete trial, which images it judges correctly, and the key of the images;
+None if it is not known."""
 
 
 def read_confirmation(
@@ -70,8 +71,14 @@ def read_correct_images(
     for trial in trials:
         if trial.state == "complete" and trial.number not in known:
             predictions = _read_predictions(store, study, trial)
-            known[trial.number] = None if predictions is None else predictions.correct
-    return {number: correct for number, correct in known.items() if correct is not None}
+            known[trial.number] = (
+                None if predictions is None else (predictions.correct, predictions.data_key)
+            )
+    judged = {number: entry for number, entry in known.items() if entry is not None}
+    # Trials from before the images changed were judged on others.
+    keys = [key for _, key in judged.values()]
+    usual = max(set(keys), key=keys.count, default=None)
+    return {number: correct for number, (correct, key) in judged.items() if key == usual}
 
 
 def read_validation_images(

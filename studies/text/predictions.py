@@ -86,6 +86,8 @@ def describe_test(comparison: ImageComparison) -> str:
     """Whether chance could have made such a difference, by McNemar's test, as a sentence."""
     if not comparison.fixed_images + comparison.broken_images:
         return "No image is judged differently."
+    if not comparison.above_chance:
+        return "Neither network is above chance, so these differences are noise."
     p = p_value(comparison.p)
     if comparison.p < SIGNIFICANT:
         verdict = f"So uneven a split is unlikely to be chance (McNemar's test, {p})"
