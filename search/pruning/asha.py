@@ -35,11 +35,14 @@ class AshaPruner(RungPruner):
         """The trial's rank in words, if it is not among the best 1/η; else None."""
         if self.settings.signal == "expected":
             by_architecture = self._predicted_values(entries)
-            rank, kept = rank_among(by_architecture, trial.architecture.key, self.settings.eta)
+            key, eta = trial.architecture.key, self.settings.eta
+            errors_by_key = {e.architecture.key: (0.0, *e.cost_errors) for e in entries.values()}
+            rank, kept = rank_among(by_architecture, key, eta, errors_by_key)
             count = len(by_architecture)
         else:
             by_trial = {n: (entry.loss, *entry.costs) for n, entry in entries.items()}
-            rank, kept = rank_among(by_trial, trial.number, self.settings.eta)
+            errors = {n: (0.0, *entry.cost_errors) for n, entry in entries.items()}
+            rank, kept = rank_among(by_trial, trial.number, self.settings.eta, errors)
             count = len(by_trial)
         return None if rank <= kept else f"place {rank} of {count}, the best {kept} go on"
 
@@ -55,29 +58,40 @@ class AshaPruner(RungPruner):
         }
 
 
-def rank_among(values: Mapping[Key, Values], key: Key, eta: int) -> tuple[int, int]:
+def rank_among(
+    values: Mapping[Key, Values], key: Key, eta: int, errors: Mapping[Key, Values] | None = None
+) -> tuple[int, int]:
     """The rank of one trial or architecture, 1 for the best, and how many of all continue.
 
     Args:
         values: what each is compared by, all to be minimised.
         key: the trial or architecture to rank.
         eta: one in `eta` continues, but at least one.
+        errors: the standard errors of the values, 0 where they are exact; None if all are.
     """
     keys = list(values)
-    order = best_first(np.array([values[candidate] for candidate in keys]))
+    order = best_first(
+        np.array([values[candidate] for candidate in keys]),
+        None if errors is None else np.array([errors[candidate] for candidate in keys]),
+    )
     rank = [keys[i] for i in order].index(key) + 1
     return rank, max(1, len(keys) // eta)
 
 
-def best_first(values: Matrix) -> list[int]:
+def best_first(values: Matrix, errors: Matrix | None = None) -> list[int]:
     """The indices of (n, k) values, all to be minimised: front by front, the less crowded first.
 
     Equal rows keep their order.
+
+    Args:
+        values: (n, k).
+        errors: (n, k) standard errors, 0 where a value is exact; None if all are.
     """
+    errors = np.zeros_like(values) if errors is None else errors
     order: list[int] = []
     remaining = np.arange(len(values))
     while len(remaining):
-        front = remaining[non_dominated(values[remaining])]
+        front = remaining[non_dominated(values[remaining], errors[remaining])]
         distance = crowding_distance(values[front])
         order += [int(i) for i in front[np.argsort(-distance, kind="stable")]]
         remaining = np.setdiff1d(remaining, front)

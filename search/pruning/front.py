@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...studies.analysis.pareto import Matrix, non_dominated
+from ...studies.analysis.pareto import Matrix, find_front
 from ...studies.estimator.priors import MIN_FITTED_ENDS
 from .base import TrialIdentity
 from .rung_pruner import RungEntry, RungPruner
@@ -35,8 +35,12 @@ class FrontPruner(RungPruner):
         contenders[trial.architecture.key] = entries[trial.number]
         rng = np.random.default_rng((self.seed, trial.number, rung))
         accuracies = self.sample_accuracies(entries, list(contenders.values()), rng)
-        costs = np.array([entry.costs for entry in contenders.values()])
-        probabilities = probability_of_front(accuracies, costs)
+        entries_compared = list(contenders.values())
+        probabilities = probability_of_front(
+            accuracies,
+            np.array([entry.costs for entry in entries_compared]),
+            np.array([entry.cost_errors for entry in entries_compared]),
+        )
         probability = probabilities[list(contenders).index(trial.architecture.key)]
         required = self.settings.chance * probabilities.max()
         if probability >= required:
@@ -62,14 +66,15 @@ class FrontPruner(RungPruner):
 
 
 def probability_of_front(
-    accuracies: Matrix, costs: Matrix
+    accuracies: Matrix, costs: Matrix, cost_errors: Matrix | None = None
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """(n,) the share of the samples in which each architecture is on the front.
 
     Args:
         accuracies: (samples, n).
         costs: (n, k) to be minimised, the same in all samples.
+        cost_errors: (n, k) their standard errors, 0 where a cost is exact; None if all are.
     """
-    on_front = [non_dominated(np.column_stack([-sample, costs])) for sample in accuracies]
+    on_front = [find_front(sample, costs, cost_errors) for sample in accuracies]
     shares: np.ndarray[tuple[int], np.dtype[np.float64]] = np.mean(on_front, axis=0)
     return shares

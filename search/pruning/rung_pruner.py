@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from ...runners.results import Costs, EpochReport
 from ...spaces.architecture import Architecture
+from ...studies.analysis.pareto import comparison_errors
 from ...studies.config import StudyConfig
 from ...studies.estimator.forecaster import Forecaster
 from ...studies.estimator.history import TrialHistory
@@ -32,12 +35,14 @@ class RungEntry:
     Attributes:
         loss: the signal at the rung, to be minimised.
         costs: the other objectives; infinite if unknown.
+        cost_errors: their standard errors, 0 where a cost is exact.
     """
 
     architecture: Architecture
     seed: int
     loss: float
     costs: Values
+    cost_errors: Values
 
 
 class RungPruner(Pruner):
@@ -70,8 +75,7 @@ class RungPruner(Pruner):
             self.on_trial_end(trial)
         for epoch in recorded.epochs:
             if known := trials.get(epoch.number):
-                costs = tuple(getattr(known, key) for key in self.cost_keys)
-                self._enter(known.number, known.parsed, known.seed, epoch.report, costs)
+                self._enter(known.number, known.parsed, known.seed, epoch.report, known)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Add the result of a trial to the model's data."""
@@ -86,8 +90,7 @@ class RungPruner(Pruner):
         """
         if report.epoch not in self.rungs:
             return None
-        values = tuple(getattr(costs, key) for key in self.cost_keys)
-        self._enter(trial.number, trial.architecture, trial.seed, report, values)
+        self._enter(trial.number, trial.architecture, trial.seed, report, costs)
         if role == BASELINE:
             return None
         reason = self.reason_to_stop(trial, self.entries[report.epoch], report.epoch)
@@ -108,12 +111,17 @@ class RungPruner(Pruner):
         architecture: Architecture,
         seed: int,
         report: EpochReport,
-        costs: Sequence[float | None],
+        costs: Costs | TrialRecord,
     ) -> None:
         """Record that a trial has reached an epoch, if that is a rung and not recorded yet."""
         if report.epoch not in self.rungs:
             return
         self.forecaster.histories.on_epoch(number, report)
-        known = tuple(math.inf if cost is None else cost for cost in costs)
-        entry = RungEntry(architecture, seed, rung_loss(report, self.settings.signal), known)
+        values = (getattr(costs, key) for key in self.cost_keys)
+        known = tuple(math.inf if value is None else value for value in values)
+        errors = comparison_errors(
+            lambda key: np.array([getattr(costs, key)], dtype=float), self.cost_keys
+        )
+        loss = rung_loss(report, self.settings.signal)
+        entry = RungEntry(architecture, seed, loss, known, tuple(errors[0].tolist()))
         self.entries.setdefault(report.epoch, {}).setdefault(number, entry)

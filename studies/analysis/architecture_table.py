@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
-from ..records import COST_KEYS, recorded_architecture
+from ..records import recorded_architecture
 from .findings import ArchitectureSummary, Gain, Noise, standard_error
 from .seed_effects import SeedEffects, estimate_seed_effects
-from .trial_table import Floats, Ints, TrialTable, complete_rows
+from .trial_table import COST_COLUMNS, Floats, Ints, TrialTable, complete_rows
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class ArchitectureTable:
             more_keys: further fields of the rows, whose means are added to `values`.
         """
         summaries = []
-        means = {key: self.mean(key) for key in ("accuracy", *COST_KEYS, *more_keys)}
+        means = {key: self.mean(key) for key in ("accuracy", *COST_COLUMNS, *more_keys)}
         for index in indices:
             in_table = slice(self.first_rows[index], self.first_rows[index + 1])
             rows, corrected = self.rows[in_table], self._corrected_accuracies[in_table]

@@ -12,7 +12,7 @@ one stable set. With exact values it is the usual Pareto front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,14 +40,15 @@ def pareto_front(
         return ()
     costs = [o for o in objectives if o.key != "accuracy"]
     bare = next((index for index, p in enumerate(known) if p.architecture.bare), None)
-    cost_values = [[p.values[cost.key] for cost in costs] for p in known]
-    mask = find_front(
-        np.array([point.accuracy for point in known]),
-        np.array(cost_values, dtype=float).reshape(len(known), len(costs)),
-        bare=bare,
-    )
+    keys = [cost.key for cost in costs]
+
+    def column(key: str) -> Vector:
+        return np.array([point.values.get(key, np.nan) for point in known], dtype=float)
+
+    values = np.array([column(key) for key in keys]).reshape(len(keys), len(known)).T
+    mask = find_front(column("accuracy"), values, comparison_errors(column, keys), bare)
     front = [point for point, stays in zip(known, mask, strict=True) if stays]
-    return tuple(sorted(front, key=lambda p: ([p.values[c.key] for c in costs], -p.accuracy)))
+    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in keys], -p.accuracy)))
 
 
 def find_front(
@@ -80,6 +81,26 @@ def find_front(
     front = np.zeros(len(accuracy), dtype=bool)
     front[candidates[non_dominated(values, value_errors)]] = True
     return front
+
+
+def comparison_errors(column: Callable[[str], Vector], keys: Sequence[str]) -> Matrix:
+    """(n, k) the standard errors with which the costs of one study are compared.
+
+    The milliseconds of all architectures are multiples of one measurement of the bare backbone,
+    whose error they share. So they differ as their ratios do.
+
+    Args:
+        column: returns (n,) values of a cost or of its error by key; NaN where it is unknown.
+        keys: of the costs.
+    """
+    errors = np.zeros((len(column("params")), len(keys)))
+    for index, key in enumerate(keys):
+        if key == "latency_ms":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                reference = column("latency_ms") / column("latency_ratio")
+            shared = column("latency_ratio_error") * reference
+            errors[:, index] = np.where(np.isnan(shared), column("latency_ms_error"), shared)
+    return np.nan_to_num(errors)
 
 
 def is_cheaper(costs: Matrix, errors: Matrix, reference: int) -> Mask:

@@ -15,7 +15,7 @@ from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
 from ..analysis.insertion_index import InsertionIndex
-from ..analysis.pareto import find_front, find_knee
+from ..analysis.pareto import comparison_errors, find_front, find_knee
 from ..objectives import OBJECTIVES, Objective, objective
 from .address import Address
 from .cache import VersionedCache
@@ -98,7 +98,8 @@ class LiveAnalysis:
         known = np.flatnonzero(~np.isnan(values).any(axis=1))
         is_bare = np.flatnonzero(known == architectures.bare)
         bare = int(is_bare[0]) if len(is_bare) else None
-        front = known[find_front(values[known, 0], values[known, 1:], bare=bare)]
+        errors = comparison_errors(architectures.mean, costs)[known]
+        front = known[find_front(values[known, 0], values[known, 1:], errors, bare)]
         by_cost = [architectures.mean(key)[front] for key in reversed(costs)]
         order = np.lexsort([-architectures.accuracy[front], *by_cost])
         return [int(index) for index in front[order]]

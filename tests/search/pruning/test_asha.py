@@ -92,3 +92,13 @@ def test_complete_trials_were_better_at_the_rung_than_pruned_ones(bench):
         return sum(accuracies) / len(accuracies)
 
     assert mean("complete") > mean("pruned")
+
+
+def test_ranks_treat_costs_within_their_noise_as_equal():
+    values = {0: (0.1, 5.0), 1: (0.2, 4.9), 2: (0.3, 9.0)}
+    errors = dict.fromkeys(values, (0.0, 0.05))
+    assert [rank_among(values, number, 3)[0] for number in values] == [1, 2, 3]
+    assert [rank_among({0: values[0], 1: values[1]}, n, 2)[0] for n in (0, 1)] == [1, 2]
+    by_noise = {0: (0.2, 4.9), 1: (0.1, 5.0)}
+    assert rank_among(by_noise, 0, 2)[0] == 1  # Both are on the front, in their order.
+    assert rank_among(by_noise, 0, 2, errors)[0] == 2

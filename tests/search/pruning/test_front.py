@@ -28,3 +28,10 @@ def test_the_probability_is_the_share_of_samples_in_which_nothing_dominates():
     samples = np.array([[0.5, 0.6, 0.4], [0.5, 0.4, 0.45], [0.5, 0.7, 0.8], [0.5, 0.5, 0.3]])
     costs = np.array([[1.0], [2.0], [3.0]])
     assert probability_of_front(samples, costs).tolist() == [1.0, 0.5, 0.25]
+
+
+def test_costs_within_their_noise_are_equal():
+    """The second is faster by less than the noise, so the more accurate first one dominates it."""
+    samples, costs = np.array([[0.9, 0.8]]), np.array([[5.0], [4.9]])
+    assert probability_of_front(samples, costs).tolist() == [1.0, 1.0]
+    assert probability_of_front(samples, costs, np.full((2, 1), 0.05)).tolist() == [1.0, 0.0]

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from attentune.studies.analysis.analyse import analyse
-from attentune.studies.analysis.pareto import find_front, is_cheaper, non_dominated
+from attentune.studies.analysis.pareto import (
+    comparison_errors,
+    find_front,
+    is_cheaper,
+    non_dominated,
+)
 from attentune.studies.objectives import OBJECTIVES
 from example_records import BARE, study, trial
 
@@ -168,3 +173,36 @@ def test_an_architecture_that_equals_the_bare_backbone_is_not_on_the_front() -> 
     ]
     assert numbers(analyse(study(), trials).front) == [2, 0]
     assert numbers(analyse(study("accuracy"), trials).front) == [0]
+
+
+def test_latencies_of_one_study_are_compared_by_their_ratios() -> None:
+    """Their milliseconds share the error of the bare backbone, which cancels in the comparison."""
+
+    def timed(number: int, text: str, accuracy: float, ratio: float, error: float) -> Any:
+        fields = {"latency_ms": 5.0 * ratio, "latency_ms_error": 0.5}
+        return trial(
+            number, text, accuracy, latency_ratio=ratio, latency_ratio_error=error, **fields
+        )
+
+    trials = [
+        timed(0, BARE, 0.70, 1.0, 0.0),
+        timed(1, se(4), 0.80, 1.10, 0.01),
+        timed(2, se(8), 0.79, 1.08, 0.01),  # faster than the last one by less than the noise
+        timed(3, se(2), 0.78, 1.03, 0.01),
+        timed(4, se(16), 0.70, 1.0, 0.02),  # equal to the bare backbone
+        timed(5, se(32), 0.69, 0.98, 0.02),  # "faster" than it by less than the noise
+    ]
+    assert numbers(analyse(study("accuracy", "latency"), trials).front) == [0, 3, 1]
+
+
+def test_a_latency_without_a_ratio_has_its_own_error() -> None:
+    """An evaluator of a user may report no ratio; earlier versions recorded no errors."""
+    columns = {
+        "params": [1.0, 1.0, 1.0],
+        "latency_ms": [5.0, 5.0, 5.0],
+        "latency_ms_error": [0.3, np.nan, 0.3],
+        "latency_ratio": [np.nan, 1.0, 1.25],
+        "latency_ratio_error": [np.nan, np.nan, 0.05],
+    }
+    errors = comparison_errors(lambda key: np.array(columns[key]), ("params", "latency_ms"))
+    assert errors.tolist() == [[0.0, 0.3], [0.0, 0.0], [0.0, 0.2]]
