@@ -218,6 +218,11 @@ class StoredConfig:
         }
 
     @property
+    def limits(self) -> Mapping[str, float]:
+        """The upper bounds on costs, by the key of the cost."""
+        return _read_costs(self._study_field("limits"))
+
+    @property
     def stages(self) -> int | None:
         """The number of stages of the backbone."""
         stages = self._study_field("stages")

@@ -1,0 +1,203 @@
+"""What the alternatives to attention gain over the bare backbone, and what they cost.
+
+An alternative is no architecture of the space, so the model of the study does not contain it, and
+its results change nothing about any architecture. It is compared with what the model says about
+the bare backbone. With seed s, an alternative reaches
+
+    accuracy = worth + seed[s] + noise
+
+where the effect of the seed is that of the model, which all trials of this seed share. So its
+accuracy is the mean of what remains without the effects of the seeds, with a flat prior, and its
+gain is that minus the accuracy of the bare backbone. An alternative runs only with seeds with which
+the bare backbone is complete, and both have the noise of a trial, σ. So the standard error of the
+gain is that of n paired differences, σ·√(2/n).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...runners.recipe import Recipe
+from ...runners.results import Failure
+from ..alternatives import Alternative, AlternativeKind
+from ..records import StudyRecord, TrialRecord
+
+
+class SeedModel(Protocol):
+    """The part of the model of a study that alternatives are compared with."""
+
+    @property
+    def bare_accuracy(self) -> float:
+        """Of the bare backbone, for an average seed; a fraction."""
+
+    @property
+    def seed_effects(self) -> Mapping[int, float]:
+        """By seed, how much more accurate its trials are than those of other seeds."""
+
+    @property
+    def trial_deviation(self) -> float:
+        """Standard deviation of an accuracy beyond the effect of its seed, a fraction."""
+
+
+@dataclass(frozen=True)
+class AlternativeSummary:
+    """What the trials of one alternative show.
+
+    Attributes:
+        alternative: what is trained.
+        recipe: with which it is trained.
+        numbers, seeds, accuracies: of its complete trials.
+        running: the number of trials that have not ended.
+        failure: of its last failed trial, if none is complete or running.
+        accuracy: for an average seed, a fraction; None before the first complete trial.
+        gain, gain_error: over the bare backbone, and its standard error; fractions.
+        values: its costs by key; see `Costs`.
+        training_ratio: time for which its epochs keep a device busy, as a multiple of the bare
+            backbone's; None if it was not measured.
+        exceeded_limit: the limit of the study that it exceeds, as a sentence; None if it exceeds
+            none.
+    """
+
+    alternative: Alternative
+    recipe: Recipe
+    numbers: tuple[int, ...]
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    running: int
+    failure: Failure | None
+    accuracy: float | None
+    gain: float | None
+    gain_error: float | None
+    values: Mapping[str, float]
+    training_ratio: float | None
+    exceeded_limit: str | None
+
+
+@dataclass(frozen=True)
+class AlternativesSummary:
+    """What all alternatives of a study show.
+
+    Attributes:
+        alternatives: in the order of `ALTERNATIVE_KINDS`.
+        missing: why there is none of a kind, by the kind.
+        bare_values: costs of the bare backbone, by key; empty if it is not complete.
+        bare_epochs: of its trials.
+    """
+
+    alternatives: tuple[AlternativeSummary, ...]
+    missing: Mapping[AlternativeKind, str]
+    bare_values: Mapping[str, float]
+    bare_epochs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `attentune show --json` about alternatives."""
+        return {
+            "alternatives": [_summary_json(summary) for summary in self.alternatives],
+            "missing": dict(self.missing),
+        }
+
+
+def analyse_alternatives(
+    study: StudyRecord,
+    searched: Iterable[TrialRecord],
+    trials: Sequence[TrialRecord],
+    model: SeedModel | None,
+) -> AlternativesSummary | None:
+    """What the alternatives of a study show; None if none were asked for.
+
+    Args:
+        study: its config holds the alternatives.
+        searched: trials of the search, for the time that the bare backbone takes.
+        trials: those of the alternatives.
+        model: of the study; None if the bare backbone is not complete.
+    """
+    plan = study.config.alternatives
+    if not plan.alternatives and not plan.missing:
+        return None
+    bare = [t for t in searched if t.state == "complete" and t.architecture == study.backbone]
+    bare_seconds = {trial.seed: trial.device_seconds for trial in bare}
+    summaries = (
+        _summarize(study, alternative, trials, bare_seconds, model)
+        for alternative in plan.alternatives
+    )
+    bare_values = bare[0].values if bare else {}
+    return AlternativesSummary(
+        tuple(summaries), plan.missing, bare_values, study.config.recipe.epochs
+    )
+
+
+def _summarize(
+    study: StudyRecord,
+    alternative: Alternative,
+    trials: Iterable[TrialRecord],
+    bare_seconds: Mapping[int, float | None],
+    model: SeedModel | None,
+) -> AlternativeSummary:
+    own_trials = [trial for trial in trials if trial.alternative == alternative.kind]
+    complete = [t for t in own_trials if t.state == "complete" and t.accuracy is not None]
+    running = sum(trial.state == "running" for trial in own_trials)
+    failures = [trial.failure for trial in own_trials if trial.failure is not None]
+    accuracies = [trial.accuracy for trial in complete if trial.accuracy is not None]
+    accuracy = gain = error = None
+    if accuracies:
+        effects = {} if model is None else model.seed_effects
+        accuracy = float(np.mean([t.accuracy - effects.get(t.seed, 0.0) for t in complete]))  # type: ignore[operator]
+    if accuracy is not None and model is not None:
+        gain = accuracy - model.bare_accuracy
+        error = model.trial_deviation * math.sqrt(2 / len(complete))
+    return AlternativeSummary(
+        alternative=alternative,
+        recipe=alternative.recipe(study.config.recipe),
+        numbers=tuple(trial.number for trial in complete),
+        seeds=tuple(trial.seed for trial in complete),
+        accuracies=tuple(accuracies),
+        running=running,
+        failure=failures[-1] if failures and not complete and not running else None,
+        accuracy=accuracy,
+        gain=gain,
+        gain_error=error,
+        values={
+            key: value for key, value in asdict(alternative.costs).items() if value is not None
+        },
+        training_ratio=_training_ratio(complete, bare_seconds),
+        exceeded_limit=alternative.costs.exceeded_limit(study.config.limits),
+    )
+
+
+def _training_ratio(
+    trials: Iterable[TrialRecord], bare_seconds: Mapping[int, float | None]
+) -> float | None:
+    """The median over seeds of how many times as long as the bare backbone trials have trained."""
+    ratios = [
+        trial.device_seconds / seconds
+        for trial in trials
+        if trial.device_seconds and (seconds := bare_seconds.get(trial.seed))
+    ]
+    return float(np.median(ratios)) if ratios else None
+
+
+def _summary_json(summary: AlternativeSummary) -> dict[str, Any]:
+    alternative, failure = summary.alternative, summary.failure
+    return {
+        "kind": alternative.kind,
+        "backbone": alternative.backbone,
+        "epochs": summary.recipe.epochs,
+        "image_size": summary.recipe.image_size,
+        "reason": alternative.reason,
+        "numbers": list(summary.numbers),
+        "seeds": list(summary.seeds),
+        "accuracies": list(summary.accuracies),
+        "accuracy": summary.accuracy,
+        "gain": summary.gain,
+        "gain_error": summary.gain_error,
+        "values": dict(summary.values),
+        "training_ratio": summary.training_ratio,
+        "exceeded_limit": summary.exceeded_limit,
+        "running": summary.running,
+        "failure": failure and {"kind": failure.kind, "message": failure.message},
+    }
