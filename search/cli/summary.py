@@ -15,16 +15,24 @@ from rich.text import Text
 
 from ...runners.metrics import METRICS
 from ...studies.analysis import analyse
+from ...studies.analysis.alternatives import AlternativesSummary
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY
+from ...studies.outputs.alternatives import describe_alternatives, read_alternatives
 from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.outputs.trial_predictions import trial_metrics
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
+from ...studies.text.alternatives import (
+    FAIRNESS,
+    alternatives_header,
+    alternatives_rows,
+    remark_sentences,
+)
 from ...studies.text.confirmation import (
     conclusion,
     confirmation_warnings,
@@ -82,6 +90,8 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     if sentence := expected_gain_sentence(config, findings.counts):
         print_line(sentence)
     _print_warnings(read_study_warnings(store, record, findings), out)
+    if alternatives := read_alternatives(store, record, findings, trials):
+        _print_alternatives(alternatives, findings)
     if confirmation := read_confirmation(store, record, findings):
         print_line(f"\nConfirmation: {conclusion(confirmation)}")
         _print_warnings(confirmation_warnings(confirmation), out)
@@ -93,6 +103,19 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     unusable = Counter(r.reason for r in rejections if not r.exceeds_limit)
     for reason, count in unusable.most_common(MAX_FAILURES):
         print_line(f"{formatting.plural(count, 'architecture')} rejected: {reason}")
+
+
+def _print_alternatives(summary: AlternativesSummary, findings: Findings) -> None:
+    """Print what one would do instead of attention, as a table and in words."""
+    if summary.alternatives:
+        table = plain_table(*alternatives_header(findings.costs))
+        for row in alternatives_rows(summary, findings.costs):
+            table.add_row(*(Text(cell) for cell in row))
+        print_line(f"\nAlternatives to attention. {FAIRNESS}")
+        out.print(table)
+        print_line(describe_alternatives(summary, findings))
+    for sentence in remark_sentences(summary):
+        print_line(sentence)
 
 
 def _no_trials(record: StudyRecord) -> str:

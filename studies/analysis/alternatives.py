@@ -40,8 +40,9 @@ class SeedModel(Protocol):
         """By seed, how much more accurate its trials are than those of other seeds."""
 
     @property
-    def trial_deviation(self) -> float:
-        """Standard deviation of an accuracy beyond the effect of its seed, a fraction."""
+    def trial_deviation(self) -> float | None:
+        """Standard deviation of an accuracy beyond the effect of its seed, a fraction; None if it
+        is not known."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class AlternativeSummary:
         accuracy: for an average seed, a fraction; None before the first complete trial.
         gain, gain_error: over the bare backbone, and its standard error; fractions.
         values: its costs by key; see `Costs`.
-        training_ratio: time for which its epochs keep a device busy, as a multiple of the bare
-            backbone's; None if it was not measured.
+        training_ratio: its training time as a multiple of the bare backbone's: the ratio of the
+            epochs if it is the same network on the same images, else measured as the time for which
+            a device was busy; None if it was not measured.
         exceeded_limit: the limit of the study that it exceeds, as a sentence; None if it exceeds
             none.
     """
@@ -149,7 +151,8 @@ def _summarize(
         accuracy = float(np.mean([t.accuracy - effects.get(t.seed, 0.0) for t in complete]))  # type: ignore[operator]
     if accuracy is not None and model is not None:
         gain = accuracy - model.bare_accuracy
-        error = model.trial_deviation * math.sqrt(2 / len(complete))
+        if model.trial_deviation is not None:
+            error = model.trial_deviation * math.sqrt(2 / len(complete))
     return AlternativeSummary(
         alternative=alternative,
         recipe=alternative.recipe(study.config.recipe),
@@ -164,15 +167,21 @@ def _summarize(
         values={
             key: value for key, value in asdict(alternative.costs).items() if value is not None
         },
-        training_ratio=_training_ratio(complete, bare_seconds),
+        training_ratio=_training_ratio(study, alternative, complete, bare_seconds),
         exceeded_limit=alternative.costs.exceeded_limit(study.config.limits),
     )
 
 
 def _training_ratio(
-    trials: Iterable[TrialRecord], bare_seconds: Mapping[int, float | None]
+    study: StudyRecord,
+    alternative: Alternative,
+    trials: Iterable[TrialRecord],
+    bare_seconds: Mapping[int, float | None],
 ) -> float | None:
-    """The median over seeds of how many times as long as the bare backbone trials have trained."""
+    """See `AlternativeSummary`; of measured ratios, the median over the seeds."""
+    if alternative.kind == "epochs":
+        recipe = study.config.recipe
+        return alternative.recipe(recipe).epochs / recipe.epochs
     ratios = [
         trial.device_seconds / seconds
         for trial in trials

@@ -39,6 +39,7 @@ from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guarded_dash import PROBLEM_ID, GuardedDash
 from .pages import (
+    alternatives,
     attention_maps,
     compare,
     confirmation,
@@ -116,6 +117,7 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "studies": compare.studies,
     "conclusion": confirmation.conclusion_text,
     "warnings": warnings.warnings,
+    "alternatives": alternatives.alternatives,
 }
 
 SLOT_NAMES: dict[str, Collection[str]] = {

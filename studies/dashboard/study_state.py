@@ -4,6 +4,7 @@ live_trials          rows in memory, kept up to date
 live_analysis        what follows from the rows, computed once per version
 background_analysis  what follows from the rows and takes seconds to compute
 live_confirmation    what the confirming trials show
+live_alternatives    what the alternatives to attention show
 study_records        trials in full, from the database
 live_predictions     what follows from the predictions of trials
 inspected_trials     attention maps
@@ -22,6 +23,7 @@ from .background import BackgroundProcess
 from .background_analysis import BackgroundAnalysis
 from .cache import VersionedCache
 from .inspected_trials import InspectedTrials
+from .live_alternatives import LiveAlternatives
 from .live_analysis import LiveAnalysis
 from .live_confirmation import LiveConfirmation
 from .live_predictions import LivePredictions
@@ -57,6 +59,7 @@ class StudyState:
         )
         self.confirmation = LiveConfirmation(self.trials, self.analysis, cache)
         self.predictions = LivePredictions(self.trials, self.records, cache)
+        self.alternatives = LiveAlternatives(self.trials, self.analysis, cache)
         self.inspected = InspectedTrials(self.trials, cache)
         self.refresh()
 

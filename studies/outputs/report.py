@@ -32,10 +32,16 @@ from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
 from ..records import StudyRecord, TrialRecord
 from ..text import captions, formatting
+from ..text.alternatives import (
+    alternatives_header,
+    alternatives_rows,
+    remark_sentences,
+)
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
 from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
+from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
 from .report_predictions import MetricsTable, compare_best_with_bare
 from .study_figures import StudyFigure, study_figures
@@ -117,6 +123,7 @@ def render(store: Store, study: StudyRecord) -> str:
         costs=_shown_costs(findings),
         metrics=MetricsTable.of(findings, trials, store.metrics.read(study)),
         compared=compare_best_with_bare(store, study, findings, trials),
+        alternatives=_alternatives(store, study, findings, trials),
         failures=group_failures(trials),
         rejections=store.trials.read_rejections(study),
         environment=_environment(store.trials.read_environments(study)),
@@ -128,6 +135,22 @@ def render(store: Store, study: StudyRecord) -> str:
         plotly_config=_script_json(dict(PLOTLY_CONFIG)),
         plots=_script_json({figure.name: figure.plots for figure in figures}),
     )
+
+
+def _alternatives(
+    store: Store, study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
+) -> dict[str, Any] | None:
+    """The table of the alternatives to attention, and what it says; None if none were asked for."""
+    summary = read_alternatives(store, study, findings, trials)
+    if summary is None:
+        return None
+    costs = _shown_costs(findings)
+    return {
+        "header": alternatives_header(costs),
+        "rows": list(alternatives_rows(summary, costs)),
+        "sentence": describe_alternatives(summary, findings),
+        "remarks": list(remark_sentences(summary)),
+    }
 
 
 def _readable_json(value: Any) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 from ..analysis import analyse
 from ..analysis.classification import mean_metrics
 from ..analysis.confirmation import confirmation_json
+from ..analysis.findings import Findings
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
+from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
 from .study_list import ListedStudy
 from .trial_predictions import read_classification, trial_metrics
@@ -62,8 +64,19 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
         "rejections": reasons,
         "warnings": list(read_study_warnings(store, record, findings)),
         "confirmation": confirmation,
+        "alternatives": _alternatives_json(store, record, findings, trials),
         "expected_gain": _expected_gain_json(record.config),
     }
+
+
+def _alternatives_json(
+    store: Store, record: StudyRecord, findings: Findings, trials: list[TrialRecord]
+) -> dict[str, Any] | None:
+    """What the alternatives to attention show; None if none were asked for."""
+    summary = read_alternatives(store, record, findings, trials)
+    if summary is None:
+        return None
+    return {**summary.to_json(), "sentence": describe_alternatives(summary, findings)}
 
 
 def _expected_gain_json(config: StoredConfig) -> dict[str, Any] | None:

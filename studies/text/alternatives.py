@@ -17,8 +17,8 @@ KIND_TITLES: dict[AlternativeKind, str] = {
     "images": "larger images",
 }
 FAIRNESS = (
-    "They have the recipe and the seeds of the bare backbone. Its learning rate too, which was not "
-    "tuned for them."
+    "Trained with the recipe and the seeds of the bare backbone, and with its learning rate, which "
+    "was not tuned for them:"
 )
 SURE_ERRORS = 2.0
 """Standard errors by which two gains have to differ before one is said to be larger."""
@@ -57,6 +57,11 @@ def job_title(kind: AlternativeKind, backbone: str, recipe: Recipe) -> str:
             return f"images of {recipe.image_size}×{recipe.image_size}"
 
 
+def summary_title(summary: AlternativeSummary) -> str:
+    """A short name of an alternative whose trials were summarised."""
+    return job_title(summary.alternative.kind, summary.alternative.backbone, summary.recipe)
+
+
 def plan_sentences(plan: AlternativesPlan, recipe: Recipe) -> Iterator[str]:
     """What is trained as alternatives and why, and which kinds of alternatives are missing.
 
@@ -66,48 +71,65 @@ def plan_sentences(plan: AlternativesPlan, recipe: Recipe) -> Iterator[str]:
     """
     for alternative in plan.alternatives:
         yield f"alternative: {alternative_title(alternative, recipe)} ({alternative.reason})"
-    yield from missing_sentences(plan)
-
-
-def missing_sentences(plan: AlternativesPlan | AlternativesSummary) -> Iterator[str]:
-    """Which kinds of alternatives are missing, and why."""
     for kind, reason in plan.missing.items():
-        yield f"no alternative with {KIND_TITLES[kind]}: {reason}"
+        yield _missing_sentence(kind, reason)
 
 
 def alternatives_sentence(
-    summary: AlternativesSummary, attention: str, gain: float | None, gain_error: float | None
+    summary: AlternativesSummary, attention: str | None, gain: float, gain_error: float | None
 ) -> str:
     """What attention gains, and what each alternative gains instead.
 
     Args:
         summary: of the alternatives.
-        attention: the name of the best architecture with attention; empty if the bare backbone is
-            the best.
-        gain: over the bare backbone, a fraction; None if the bare backbone is the best.
-        gain_error: its standard error.
+        attention: the best architecture with attention; None if the bare backbone is the best.
+        gain: over the bare backbone, a fraction; 0 if the bare backbone is the best.
+        gain_error: its standard error; None if it is not known.
     """
-    judged = [a for a in summary.alternatives if a.gain is not None]
+    judged = [alternative for alternative in summary.alternatives if alternative.gain is not None]
     if not judged:
         return "No alternative to attention is complete yet."
-    parts = [_gain_phrase(alternative, summary) for alternative in judged]
-    if gain is None:
-        return f"Instead of attention, {'; '.join(parts)}. {_verdict(judged, 0.0, 0.0)}"
+    phrases = "; ".join(_gain_phrase(alternative, summary) for alternative in judged)
+    best = max(judged, key=lambda alternative: alternative.gain or 0.0)
+    errors = (best.gain_error, 0.0 if attention is None else gain_error)
+    difference = (best.gain or 0.0) - gain
+    rival = "the bare backbone" if attention is None else "attention"
+    verdict = _verdict(summary_title(best), rival, difference, errors)
+    if attention is None:
+        return f"Instead of attention, {phrases}. {verdict}"
     with_attention = f"{attention} gains {formatting.points(gain, gain_error)} points"
-    verdict = _verdict(judged, gain, gain_error or 0.0)
-    return f"{with_attention}; instead, {'; '.join(parts)}. {verdict}"
+    return f"{with_attention}; instead of attention, {phrases}. {verdict}"
 
 
 def _gain_phrase(alternative: AlternativeSummary, summary: AlternativesSummary) -> str:
     """`resnet34 gains +2.1 ± 0.4 points for +90.1 % parameters`."""
     assert alternative.gain is not None
-    kind = alternative.alternative.kind
-    title = job_title(kind, alternative.alternative.backbone, alternative.recipe)
-    verb = "gains" if kind == "backbone" else "gain"
+    verb = "gains" if alternative.alternative.kind == "backbone" else "gain"
     gain = formatting.points(alternative.gain, alternative.gain_error)
     changes = cost_changes(alternative, summary)
     costs = f" for {formatting.enumeration(changes)}" if changes else ""
-    return f"{title} {verb} {gain} points{costs}"
+    return f"{summary_title(alternative)} {verb} {gain} points{costs}"
+
+
+def _verdict(
+    title: str, rival: str, difference: float, errors: tuple[float | None, float | None]
+) -> str:
+    """How the best alternative compares with attention, or with the bare backbone.
+
+    Args:
+        title: of the best alternative.
+        rival: what it is compared with.
+        difference: its gain minus that of the rival.
+        errors: standard errors of the two gains; None if one is not known.
+    """
+    error, rival_error = errors
+    if error is None or rival_error is None:
+        return "How much of these differences is noise is not known yet."
+    if abs(difference) <= SURE_ERRORS * math.hypot(error, rival_error):
+        return f"The best of these, {title}, differs from {rival} by no more than noise."
+    if difference > 0:
+        return f"The best of these, {title}, is better than {rival} by more than noise."
+    return f"None of these is as good as {rival}; the difference exceeds the noise."
 
 
 def cost_changes(alternative: AlternativeSummary, summary: AlternativesSummary) -> list[str]:
@@ -125,29 +147,10 @@ def cost_changes(alternative: AlternativeSummary, summary: AlternativesSummary) 
     return changes
 
 
-def _verdict(judged: Sequence[AlternativeSummary], gain: float, gain_error: float) -> str:
-    """Whether the alternatives gain more than attention, which gains 0 if the bare is the best."""
-    attention = "attention" if gain_error else "the bare backbone"
-    best = max(judged, key=lambda a: a.gain or 0.0)
-    title = job_title(best.alternative.kind, best.alternative.backbone, best.recipe)
-    difference = (best.gain or 0.0) - gain
-    error = math.hypot(best.gain_error or 0.0, gain_error)
-    if abs(difference) <= SURE_ERRORS * error:
-        return f"The best of them, {title}, differs from {attention} by no more than the noise."
-    if difference > 0:
-        return f"The best of them, {title}, is better than {attention} by more than the noise."
-    return f"None of them is as good as {attention}; the differences exceed the noise."
-
-
 def alternatives_header(costs: Sequence[Objective]) -> list[str]:
     """The columns of a table of alternatives; one that begins with `>` is aligned to the right."""
-    return [
-        "instead of attention",
-        *(">accuracy", ">gain", ">seeds"),
-        *(f">{cost.title.lower()}" for cost in costs),
-        ">training time",
-        "",
-    ]
+    names = [f">{cost.name}" for cost in costs]
+    return [">trial", ">accuracy", ">gain", ">seeds", *names, ">training", "alternative"]
 
 
 def alternatives_rows(
@@ -157,48 +160,32 @@ def alternatives_rows(
 
     Args:
         summary: of the alternatives.
-        costs: those to show, each with its change from the bare backbone.
+        costs: those to show.
     """
     for alternative in summary.alternatives:
-        kind, gain = alternative.alternative.kind, alternative.gain
+        gain, ratio = alternative.gain, alternative.training_ratio
         yield [
-            job_title(kind, alternative.alternative.backbone, alternative.recipe),
+            f"#{alternative.numbers[0]}" if alternative.numbers else formatting.MISSING,
             formatting.percent(alternative.accuracy),
             formatting.MISSING if gain is None else formatting.points(gain, alternative.gain_error),
             str(len(alternative.seeds)),
-            *(_cost_cell(alternative, summary, cost) for cost in costs),
-            _training_cell(alternative),
-            _remark(alternative),
+            *(formatting.cost(alternative.values.get(cost.key), cost) for cost in costs),
+            formatting.MISSING if ratio is None else f"× {ratio:.1f}",
+            summary_title(alternative),
         ]
 
 
-def shown_costs(summary: AlternativesSummary) -> list[Objective]:
-    """Parameters, MACs and the other costs that are known of an alternative."""
-    known = {key for alternative in summary.alternatives for key in alternative.values}
-    return [cost for cost in OBJECTIVES.values() if cost.key in known]
+def remark_sentences(summary: AlternativesSummary) -> Iterator[str]:
+    """What has to be known beside the numbers: why there are none, and which limit is exceeded."""
+    for alternative in summary.alternatives:
+        title, failure = summary_title(alternative), alternative.failure
+        if failure is not None:
+            yield f"{title} failed, {failure.kind}: {failure.message}"
+        if alternative.exceeded_limit is not None:
+            yield f"{title} is trained although it exceeds a limit: {alternative.exceeded_limit}."
+    for kind, reason in summary.missing.items():
+        yield _missing_sentence(kind, reason)
 
 
-def _cost_cell(
-    alternative: AlternativeSummary, summary: AlternativesSummary, cost: Objective
-) -> str:
-    value, bare = alternative.values.get(cost.key), summary.bare_values.get(cost.key)
-    if value is None or bare is None or value == bare:
-        return formatting.cost(value, cost)
-    return f"{formatting.cost(value, cost)} ({formatting.relative_change(value, bare)})"
-
-
-def _training_cell(alternative: AlternativeSummary) -> str:
-    ratio = alternative.training_ratio
-    return formatting.MISSING if ratio is None else f"× {ratio:.2f}"
-
-
-def _remark(alternative: AlternativeSummary) -> str:
-    """What has to be known about an alternative beside its numbers."""
-    remarks = []
-    if alternative.failure is not None:
-        remarks.append(f"failed, {alternative.failure.kind}: {alternative.failure.message}")
-    if alternative.running:
-        remarks.append(f"{alternative.running} running")
-    if alternative.exceeded_limit is not None:
-        remarks.append(alternative.exceeded_limit)
-    return "; ".join(remarks)
+def _missing_sentence(kind: AlternativeKind, reason: str) -> str:
+    return f"There is no alternative with {KIND_TITLES[kind]}: {reason.rstrip('.')}."

@@ -49,3 +49,8 @@ CONFIRMATION = (
     "95 % intervals. Filled: the difference is significant after the correction for multiple "
     "comparisons."
 )
+ALTERNATIVES = (
+    "What one would do instead of attention: a larger backbone, more epochs, larger images. They "
+    "are trained with the recipe and the seeds of the bare backbone, and with its learning rate, "
+    "which was not tuned for them. Limits on costs do not apply to them."
+)

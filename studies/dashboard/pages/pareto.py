@@ -44,6 +44,7 @@ def page(_: PageContext) -> Component:
             captions.FRONT,
             text_slot("front"),
         ),
+        text_slot("alternatives"),
         section(
             "Three objectives at once",
             "The colour is the third objective, which the controls at the top select.",
