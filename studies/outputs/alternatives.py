@@ -44,11 +44,11 @@ def _seed_model(findings: Findings) -> SeedModel | None:
         return None
     accuracies = dict(zip(bare.seeds, bare.accuracies, strict=True))
     effects = {seed: accuracy - bare.accuracy for seed, accuracy in accuracies.items()}
-    return _BareBackbone(bare.accuracy, effects, noise.deviation if noise else None)
+    return _BareAccuracies(bare.accuracy, effects, noise.deviation if noise else None)
 
 
 @dataclass(frozen=True)
-class _BareBackbone:
+class _BareAccuracies:
     """See `SeedModel`."""
 
     bare_accuracy: float
