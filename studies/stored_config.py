@@ -17,6 +17,7 @@ from ..runners.recipe import MAX_SEED, Recipe
 from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .alternatives import AlternativesPlan, alternative_kind
 from .config import RunPlan, StudyConfig
+from .objectives import BY_KEY
 
 MAX_STAGES = 1000
 MAX_CLASSES = 10_000_000
@@ -220,7 +221,8 @@ class StoredConfig:
     @property
     def limits(self) -> Mapping[str, float]:
         """The upper bounds on costs, by the key of the cost."""
-        return _read_costs(self._study_field("limits"))
+        limits = _read_costs(self._study_field("limits"))
+        return {key: limit for key, limit in limits.items() if key in BY_KEY}
 
     @property
     def stages(self) -> int | None:
