@@ -156,6 +156,7 @@ FIGURES = ["/", "/effects", "/history", "/compare"]
 MESSAGES = {
     "/attention-maps": "are missing in",
     "/confirmation": "Nothing has been confirmed yet",
+    "/predictions": "has recorded no metrics besides its accuracy",
 }
 """What the other pages show instead."""
 
