@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import attentune
+import numpy as np
 import pandas
 import plotly.graph_objects as go
 import pytest
+from attentune.runners.classification_metrics import compute_metrics
+from attentune.runners.metrics import METRICS
 
 PAGE = Path(attentune.__file__).resolve().parent / "docs" / "api.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M)
@@ -46,6 +49,15 @@ def test_the_examples_run_a_study_from_search_to_a_loaded_model(namespace):
     assert namespace["again"]["counts"]["complete"] == 8
     assert namespace["model"].attentune["study"] == "mine"
     assert (namespace["folder"] / "report.html").stat().st_size > 100_000
+
+
+def test_metrics_of_a_study_follow_from_its_predictions(namespace):
+    predictions, frame = namespace["predictions"], namespace["frame"]
+    number = namespace["study"].trials[0].number
+    best = frame.loc[frame["accuracy"] == predictions.accuracy]
+    assert np.isclose(best["log_loss"], compute_metrics(predictions)["log_loss"]).any()
+    assert set(METRICS) <= set(frame.columns)
+    assert frame.loc[number, "balanced_accuracy"] > 0
 
 
 def test_a_study_answers_as_the_command_line_does(namespace):

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
+from ...runners.metrics import METRICS
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
+from ...studies.database.predictions import load_predictions
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as recorded_confirmation
 from ...studies.outputs.study_json import study_json
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import pandas
 
     from ...runners.data import Progress
+    from ...runners.predictions import Predictions
     from ...studies.outputs.study_figures import Figure
 
 
@@ -162,6 +165,25 @@ class Study:
         with self._reading() as (store, _):
             return read_confirmation(store, self.name)
 
+    def predictions(self, number: int) -> Predictions | None:
+        """The predictions of a trial: labels, predicted classes and probabilities by image.
+
+        Those for the validation images, or for a confirming trial for the test images, in the order
+        of the prepared data.
+
+        Args:
+            number: of the trial.
+
+        Returns:
+            None if they were not kept, or if the trial is not complete.
+
+        Raises:
+            StudyError: there is no such trial.
+            StoreError: the file is damaged, or is not that of this trial.
+        """
+        with self._reading() as (store, record):
+            return load_predictions(store, record, store.trials.get(record, number))
+
     def figures(self) -> dict[str, Figure]:
         """The report's figures by name: `pareto-params`, `heatmap`, `learning-curves`, …."""
         from ...studies.outputs.study_figures import study_figures
@@ -174,7 +196,7 @@ class Study:
         return {figure.name: figure.draw() for figure in figures}
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row per trial, indexed by its number: architecture, seed, state, accuracy, costs.
+        """One row per trial, indexed by its number: architecture, seed, accuracy, metrics, costs.
 
         Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds.
 
@@ -187,8 +209,12 @@ class Study:
             raise AttentuneError(
                 "to_pandas needs pandas, which is not installed; run `pip install pandas`."
             ) from None
-        rows = [_trial_row(trial) for trial in self.trials]
-        return pandas.DataFrame(rows, columns=list(PANDAS_COLUMNS)).set_index("number")
+        with self._reading() as (store, record):
+            metrics = store.metrics.read(record)
+            trials = store.trials.read(record)
+        rows = [{**_trial_row(trial), **metrics.get(trial.number, {})} for trial in trials]
+        further = [key for key in METRICS if key not in PANDAS_COLUMNS]
+        return pandas.DataFrame(rows, columns=[*PANDAS_COLUMNS, *further]).set_index("number")
 
     def to_json(self) -> dict[str, Any]:
         """What `attentune show STUDY --json` prints."""
@@ -353,7 +379,7 @@ PANDAS_COLUMNS = (
     "started_at",
     "finished_at",
 )
-"""Columns of `Study.to_pandas`: the fields of a `TrialRecord`."""
+"""Columns of `Study.to_pandas`: the fields of a `TrialRecord`. Further metrics follow."""
 
 
 def _trial_row(trial: TrialRecord) -> dict[str, Any]:
