@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -160,9 +161,12 @@ def _print_measurement(measurement: Measurement, device: str, batch_size: int) -
     for name, value in (("parameters", costs.params), ("MACs", costs.macs)):
         table.add_row(name, f"{formatting.integer(value)} ({formatting.count(value)})")
     if costs.latency_ms is not None and costs.latency_ratio is not None:
-        bare = f"{costs.latency_ratio:.3f} × the bare backbone"
-        latency = formatting.cost(costs.latency_ms, OBJECTIVES["latency"])
-        table.add_row("latency", f"{latency} per image on {device}, {bare}")
+        values = {key: value for key, value in asdict(costs).items() if value is not None}
+        latency = formatting.cost_of(values, OBJECTIVES["latency"])
+        table.add_row("latency", f"{latency} per image on {device}")
+        table.add_row("", f"{formatting.latency_ratio(values)} × the bare backbone")
+        if measurement.busy is not None:
+            table.add_row("", f"measured on a busy machine: {measurement.busy}")
     memory = formatting.cost(costs.memory_mib, OBJECTIVES["memory"])
     table.add_row("training memory", f"{memory} at batch {batch_size}")
     out.print(table)

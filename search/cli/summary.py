@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +20,12 @@ from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.store import Store
-from ...studies.objectives import BY_KEY
+from ...studies.objectives import BY_KEY, Objective
 from ...studies.outputs.alternatives import describe_alternatives, read_alternatives
 from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.outputs.trial_predictions import trial_metrics
-from ...studies.records import StudyRecord, TrialRecord
+from ...studies.records import COST_ERROR_KEYS, StudyRecord, TrialRecord
 from ...studies.text import formatting
 from ...studies.text.alternatives import (
     FAIRNESS,
@@ -128,7 +128,7 @@ def _no_trials(record: StudyRecord) -> str:
 
 
 def _print_front(findings: Findings) -> None:
-    costs = [f">{cost.name}" for cost in findings.costs]
+    costs = [f">{name}" for cost in findings.costs for name in _cost_names(cost)]
     table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
     front = findings.front[-MAX_FRONT_ROWS:]
     baselines = [b for b in findings.baselines if b not in findings.front]
@@ -157,10 +157,22 @@ def _print_front(findings: Findings) -> None:
         print_line("Every architecture ran with one seed only: small gains may be noise.")
 
 
+def _cost_names(cost: Objective) -> list[str]:
+    """The columns of a cost; latencies of a study are compared by their ratio."""
+    return [cost.name, "× bare"] if cost.key == "latency_ms" else [cost.name]
+
+
+def _cost_cells(summary: ArchitectureSummary, cost: Objective) -> list[str]:
+    cells = [formatting.cost_of(summary.values, cost)]
+    return (
+        [*cells, formatting.latency_ratio(summary.values)] if len(_cost_names(cost)) > 1 else cells
+    )
+
+
 def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | Text]:
     accuracy = formatting.percent(summary.accuracy, summary.standard_error)
     gain = formatting.points(summary.gain.mean) if summary.gain else formatting.MISSING
-    costs = [formatting.cost(summary.values.get(cost.key), cost) for cost in findings.costs]
+    costs = [text for cost in findings.costs for text in _cost_cells(summary, cost)]
     picks = {"best": findings.best, "knee": findings.knee}
     labels = [label for label, pick in picks.items() if pick == summary]
     text = Text(formatting.short_architecture(summary.architecture))
@@ -169,14 +181,16 @@ def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str |
     return [f"#{summary.number}", accuracy, gain, *costs, text]
 
 
-def _value(key: str, value: float) -> str:
-    """A value of a trial with its unit; counts with all their digits."""
+def _value(key: str, values: Mapping[str, float]) -> str:
+    """A value of a trial with its unit and error; counts with all their digits."""
     if key == "accuracy":
-        return formatting.percent(value)
+        return formatting.percent(values[key])
     if key == "latency_ratio":
-        return f"{value:.3f} × the bare backbone"
+        return f"{formatting.latency_ratio(values)} × the bare backbone"
     objective = BY_KEY[key]
-    return formatting.cost(value, objective) if objective.unit else formatting.integer(int(value))
+    if objective.unit:
+        return formatting.cost_of(values, objective)
+    return formatting.integer(int(values[key]))
 
 
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
@@ -191,7 +205,9 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("role", trial.role),
         ("state", trial.state + (f": {trial.note}" if trial.note else "")),
     ]
-    facts += [(key, _value(key, value)) for key, value in trial.values.items()]
+    facts += [
+        (key, _value(key, trial.values)) for key in trial.values if key not in COST_ERROR_KEYS
+    ]
     recorded = trial_metrics(store, record, trial)
     facts += [(METRICS[key].title, metric_value(METRICS[key], v)) for key, v in recorded.items()]
     if trial.seconds is not None:

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from ..analysis.analyse import main_attention
 from ..analysis.findings import ArchitectureSummary, Findings
+from ..analysis.pareto import comparison_errors
 from ..objectives import Objective
 from ..text import formatting
 from .base import escape_html, show_message, styled_figure, wrap_architecture
@@ -256,6 +257,7 @@ def _markers(
             "opacity": 0.9,
             "line": {"width": 1, "color": "rgba(127, 127, 127, 0.5)"},
         },
+        error_x=_cost_error_bars(points if few else (), cost, colour),
         error_y=_error_bars(points if few else (), colour),
         customdata=[p.number for p in points],
         hovertext=[_hover_text(p, findings) for p in points],
@@ -280,6 +282,7 @@ def _baseline_markers(
             "size": 13,
             "line": {"width": 1.5, "color": theme.text},
         },
+        error_x=_cost_error_bars(points, cost, theme.text),
         error_y=_error_bars(points, theme.text),
         customdata=[p.number for p in points],
         hovertext=[_hover_text(p, findings) for p in points],
@@ -355,9 +358,23 @@ def _coordinates(points: Sequence[ArchitectureSummary], cost: Objective) -> dict
 
 def _error_bars(points: Sequence[ArchitectureSummary], colour: str) -> dict[str, Any]:
     errors = [p.standard_error for p in points]
+    return _bars([None if error is None else 100 * error for error in errors], colour)
+
+
+def _cost_error_bars(
+    points: Sequence[ArchitectureSummary], cost: Objective, colour: str
+) -> dict[str, Any]:
+    """The errors with which a measured cost is compared within the study."""
+    errors = comparison_errors(
+        lambda key: np.array([p.values.get(key, np.nan) for p in points]), (cost.key,)
+    )
+    return _bars([float(error) or None for error in errors[:, 0]], colour)
+
+
+def _bars(errors: Sequence[float | None], colour: str) -> dict[str, Any]:
     return {
         "type": "data",
-        "array": [None if error is None else 100 * error for error in errors],
+        "array": list(errors),
         "color": colour,
         "thickness": 1,
         "width": 3,
@@ -374,10 +391,9 @@ def _hover_text(point: ArchitectureSummary, findings: Findings) -> str:
         lines.append(f"{gain} points over the bare backbone")
     for cost in findings.costs:
         if cost.key in point.values:
-            value = point.values[cost.key]
-            line = f"{cost.title.lower()} {formatting.cost(value, cost)}"
-            if findings.bare is not None and cost.key in findings.bare.values:
-                change = formatting.relative_change(value, findings.bare.values[cost.key])
+            line = f"{cost.title.lower()} {formatting.cost_of(point.values, cost)}"
+            bare = {} if findings.bare is None else findings.bare.values
+            if change := formatting.cost_change(point.values, bare, cost):
                 line += f" ({change})"
             lines.append(line)
     more = ", …" if len(point.numbers) > MAX_NUMBERS else ""

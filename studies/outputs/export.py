@@ -185,6 +185,6 @@ def model_card(facts: dict[str, Any]) -> str:
     return templates.get_template("model_card.md").render(
         **facts,
         accuracy=values["accuracy"],
-        latency=formatting.cost(values.get("latency_ms"), OBJECTIVES["latency"]),
+        latency=formatting.cost_of(values, OBJECTIVES["latency"]),
         formatting=formatting,
     )

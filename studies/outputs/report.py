@@ -230,8 +230,8 @@ def _best_accuracy(best: ArchitectureSummary, bare: ArchitectureSummary | None) 
 def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
     cost = findings.costs[0]
     detail = f"trial {knee.number}"
-    if findings.bare and cost.key in knee.values and cost.key in findings.bare.values:
-        change = formatting.relative_change(knee.values[cost.key], findings.bare.values[cost.key])
+    change = findings.bare and formatting.cost_change(knee.values, findings.bare.values, cost)
+    if change is not None:
         detail += f", {change} {cost.title.lower()}"
     value = formatting.percent(knee.accuracy, knee.standard_error)
     return KeyNumber(value, "knee of the front", detail)

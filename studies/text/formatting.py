@@ -7,9 +7,10 @@ Accuracies, gains and shares go in as fractions, and come out in percent or perc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from ...runners.results import MAX_EQUAL_ERRORS
 from ...spaces.architecture import Architecture
 from ..objectives import Objective
 
@@ -97,17 +98,48 @@ def cost(value: float | None, objective: Objective, error: float | None = None) 
     return f"{value:.3g} {objective.unit}" if value < 1000 else f"{value:,.0f} {objective.unit}"
 
 
-def latency_ratio(ratio: float | None, error: float | None) -> str:
-    """A latency as a multiple of the bare backbone's: `1.041 ± 0.012`, `1`; the unit is ×.
+def cost_of(values: Mapping[str, float], objective: Objective) -> str:
+    """A cost among the values of a trial or an architecture, with its standard error if known."""
+    key = objective.key
+    return cost(values.get(key), objective, values.get(f"{key}_error"))
 
-    Args:
-        ratio: None if it was not measured.
-        error: its standard error; 0 for the bare backbone, whose ratio is 1 by definition. None if
-            it is unknown.
+
+def latency_ratio(values: Mapping[str, float]) -> str:
+    """The latency among values as a multiple of the bare backbone's: `1.041 ± 0.012`.
+
+    It is `1` for the bare backbone, by definition, and `1.008 ± 0.012, equal` within the noise.
     """
+    ratio, error = values.get("latency_ratio"), values.get("latency_ratio_error")
     if ratio is None:
         return MISSING
-    return with_error(ratio, error) if error else f"{ratio:.3g}"
+    if not error:
+        return f"{ratio:.3g}"
+    equal = ", equal" if abs(ratio - 1) <= MAX_EQUAL_ERRORS * error else ""
+    return with_error(ratio, error) + equal
+
+
+def cost_change(
+    values: Mapping[str, float], bare_values: Mapping[str, float], objective: Objective
+) -> str | None:
+    """How much more an architecture costs than the bare backbone, in percent; None if unknown.
+
+    For example `+1.4 %`, of a measured latency `+4.1 ± 1.2 %`, and `equal (± 1.2 %)` within the
+    noise. Latencies are compared by their ratio, whose error is smaller than that of milliseconds.
+
+    Args:
+        values: of the architecture, by key.
+        bare_values: of the bare backbone.
+        objective: the cost.
+    """
+    key = objective.key
+    if key not in values or key not in bare_values:
+        return None
+    ratio, error = values.get("latency_ratio"), values.get("latency_ratio_error")
+    if key != "latency_ms" or ratio is None or not error:
+        return relative_change(values[key], bare_values[key])
+    if abs(ratio - 1) <= MAX_EQUAL_ERRORS * error:
+        return f"equal (± {100 * error:.1f} %)"
+    return f"{100 * (ratio - 1):+.1f} ± {100 * error:.1f} %".replace("-", MINUS)
 
 
 def with_error(value: float, error: float) -> str:

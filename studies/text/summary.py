@@ -67,10 +67,8 @@ def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
 def _cost_change(
     cost: Objective, summary: ArchitectureSummary, bare: ArchitectureSummary
 ) -> str | None:
-    if cost.key not in summary.values or cost.key not in bare.values:
-        return None
-    change = formatting.relative_change(summary.values[cost.key], bare.values[cost.key])
-    return f"{change} {cost.title.lower()}"
+    change = formatting.cost_change(summary.values, bare.values, cost)
+    return None if change is None else f"{change} {cost.title.lower()}"
 
 
 def noise_details(noise: Noise) -> str:

@@ -201,7 +201,7 @@ def _row(context: PageContext, findings: Findings, summary: ArchitectureSummary)
         html.Span([link, *_tags(findings, summary)]),
         formatting.percent(summary.accuracy, summary.standard_error),
         gain,
-        *(formatting.cost(summary.values.get(cost.key), cost) for cost in costs),
+        *(formatting.cost_of(summary.values, cost) for cost in costs),
         str(len(summary.seeds)),
     ]
 

@@ -133,10 +133,9 @@ def _costs(
         rows.append(["Validation accuracy", accuracy, gain])
     for cost in OBJECTIVES.values():
         if cost.key in values and cost.key != "accuracy":
-            change = formatting.MISSING
-            if bare is not None and cost.key in bare.values and summary is not bare:
-                change = formatting.relative_change(values[cost.key], bare.values[cost.key])
-            rows.append([cost.title, formatting.cost(values[cost.key], cost), change])
+            bare_values = {} if bare is None or summary is bare else bare.values
+            change = formatting.cost_change(values, bare_values, cost) or formatting.MISSING
+            rows.append([cost.title, formatting.cost_of(values, cost), change])
     if trial.peak_memory_mib is not None:
         memory = formatting.cost(trial.peak_memory_mib, OBJECTIVES["memory"])
         rows.append(["Peak memory", memory, formatting.MISSING])

@@ -61,6 +61,31 @@ def test_differences_have_a_sign_and_a_true_minus() -> None:
     assert formatting.points(0.012, signed=False) == "1.2"
 
 
+def test_a_measured_cost_has_its_error_and_is_equal_within_its_noise() -> None:
+    """The same digits on every surface: two significant ones of the error."""
+    latency = OBJECTIVES["latency"]
+
+    def values(ratio: float, error: float | None) -> dict[str, float]:
+        known = {"latency_ms": 5 * ratio, "latency_ms_error": 0.12, "latency_ratio": ratio}
+        return known if error is None else known | {"latency_ratio_error": error}
+
+    bare = values(1.0, 0.0)
+    assert formatting.cost_of(values(1.041, 0.012), latency) == "5.21 ± 0.12 ms"
+    assert formatting.cost_of({"latency_ms": 5.2}, latency) == "5.2 ms"
+    assert formatting.cost_of({"memory_mib": 88.25}, OBJECTIVES["memory"]) == "88.2 MiB"
+    assert formatting.cost_of({}, latency) == MISSING
+    assert formatting.latency_ratio(values(1.041, 0.012)) == "1.041 ± 0.012"
+    assert formatting.latency_ratio(values(1.008, 0.012)) == "1.008 ± 0.012, equal"
+    assert formatting.latency_ratio(bare) == "1"
+    assert formatting.latency_ratio(values(1.041, None)) == "1.04"
+    assert formatting.cost_change(values(1.041, 0.012), bare, latency) == "+4.1 ± 1.2 %"
+    assert formatting.cost_change(values(0.9, 0.012), bare, latency) == "−10.0 ± 1.2 %"
+    assert formatting.cost_change(values(1.0, 0.012), bare, latency) == "equal (± 1.2 %)"
+    assert formatting.cost_change(values(1.041, None), bare, latency) == "+4.1 %"
+    assert formatting.cost_change({"params": 11}, {"params": 10}, OBJECTIVES["params"]) == "+10.0 %"
+    assert formatting.cost_change({}, bare, latency) is None
+
+
 def test_a_small_relative_change_does_not_read_as_none() -> None:
     assert formatting.relative_change(1014, 1000) == "+1.4 %"
     assert formatting.relative_change(9999, 10_000) == "−0.01 %"
