@@ -137,9 +137,9 @@ def cost_changes(alternative: AlternativeSummary, summary: AlternativesSummary) 
     kind, bare = alternative.alternative.kind, summary.bare_values
     costs = [OBJECTIVES[name] for name in _STATED_COSTS[kind]]
     changes = [
-        f"{formatting.relative_change(alternative.values[c.key], bare[c.key])} {c.title.lower()}"
-        for c in costs
-        if c.key in alternative.values and c.key in bare
+        f"{change} {cost.title.lower()}"
+        for cost in costs
+        if (change := formatting.cost_change(alternative.values, bare, cost)) is not None
     ]
     if kind == "epochs" and summary.bare_epochs:
         change = formatting.relative_change(alternative.recipe.epochs, summary.bare_epochs)
@@ -169,7 +169,7 @@ def alternatives_rows(
             formatting.percent(alternative.accuracy),
             formatting.MISSING if gain is None else formatting.points(gain, alternative.gain_error),
             str(len(alternative.seeds)),
-            *(formatting.cost(alternative.values.get(cost.key), cost) for cost in costs),
+            *(formatting.cost_of(alternative.values, cost) for cost in costs),
             formatting.MISSING if ratio is None else f"× {ratio:.1f}",
             summary_title(alternative),
         ]
