@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 MIN_COST_RATIO = 1.05
 """Parameters or MACs of a larger backbone, at least, as a multiple of those of the bare one."""
+MAX_COST_RATIO = 5.0
+"""The same at most: a backbone above it is no alternative at about the same cost."""
 SIMILAR_PARAMETERS_RATIO = 1.02
 """Of candidates within this factor of the smallest, the one with the most similar name is taken."""
 IMAGE_FACTOR = 1.2
@@ -173,14 +175,22 @@ def next_larger_backbone(backbone: str, recipe: Recipe, num_classes: int) -> _Co
         num_classes: classes of the head.
 
     Raises:
-        BackboneError: there is none.
+        BackboneError: there is none, or the next one is much larger.
     """
     bare = _CountedModel.of(backbone, recipe, num_classes)
+    much_larger: list[_CountedModel] = []
     for names in (family(backbone), extended_family(backbone)):
-        if larger := list(_larger_models(bare, names, recipe, num_classes)):
+        models = list(_larger_models(bare, names, recipe, num_classes))
+        if larger := [m for m in models if _largest_ratio(m, bare) <= MAX_COST_RATIO]:
             return _next_larger(bare, larger)
+        much_larger += models
     weights = " with pretrained weights" if recipe.init == "pretrained" else ""
-    raise BackboneError(f"timm has no larger backbone of the family of {backbone}{weights}")
+    reason = f"timm has no larger backbone of the family of {backbone}{weights}"
+    if much_larger:
+        nearest = min(much_larger, key=lambda model: _largest_ratio(model, bare))
+        ratio = _largest_ratio(nearest, bare)
+        reason += f" at about the same cost; that of {nearest.name} is {ratio:.0f} times as high"
+    raise BackboneError(reason)
 
 
 def _larger_models(
@@ -196,13 +206,19 @@ def _larger_models(
         except BackboneError as error:
             logger.debug("%s", error)
             continue
-        if _is_larger(model.costs, bare.costs):
+        if _is_larger(model, bare):
             yield model
 
 
-def _is_larger(costs: Costs, bare: Costs) -> bool:
-    ratios = costs.params / bare.params, costs.macs / max(1, bare.macs)
-    return min(ratios) > 1 and max(ratios) >= MIN_COST_RATIO
+def _is_larger(model: _CountedModel, bare: _CountedModel) -> bool:
+    more_of_both = model.costs.params > bare.costs.params and model.costs.macs > bare.costs.macs
+    return more_of_both and _largest_ratio(model, bare) >= MIN_COST_RATIO
+
+
+def _largest_ratio(model: _CountedModel, bare: _CountedModel) -> float:
+    """How many times as many parameters, or MACs if that is more, a model has as the bare one."""
+    parameters = model.costs.params / bare.costs.params
+    return max(parameters, model.costs.macs / max(1, bare.costs.macs))
 
 
 def _next_larger(bare: _CountedModel, larger: list[_CountedModel]) -> _CountedModel:
