@@ -106,17 +106,17 @@ def _reason(error: Exception) -> str:
 
 
 def _larger_backbone(config: StudyConfig, device: torch.device) -> Alternative:
-    recipe = config.recipe
-    model = next_larger_backbone(config.backbone, recipe, config.num_classes)
+    recipe, num_classes = config.recipe, config.num_classes
+    backbone = next_larger_backbone(config.backbone, recipe, num_classes).name
     if recipe.init == "pretrained":
-        pretrained_backbone(model.name)  # Downloads them once, and not in every trial.
-    bare = _CountedModel.of(config.backbone, recipe, config.num_classes)
+        pretrained_backbone(backbone)  # Downloads them once, and not in every trial.
+    costs = _measure(config, device, backbone, recipe)
+    bare = _CountedModel.of(config.backbone, recipe, num_classes).costs
     reason = (
-        f"the next larger backbone of its family; {formatting.count(model.costs.params)} "
-        f"parameters instead of {formatting.count(bare.costs.params)}"
+        f"the next larger backbone of its family; {formatting.count(costs.params)} "
+        f"parameters instead of {formatting.count(bare.params)}"
     )
-    costs = _measure(config, device, model.name, recipe)
-    return Alternative("backbone", model.name, recipe.image_size, 1.0, reason, costs)
+    return Alternative("backbone", backbone, recipe.image_size, 1.0, reason, costs)
 
 
 def _more_epochs(config: StudyConfig, device: torch.device) -> Alternative:
@@ -168,15 +168,19 @@ class _CountedModel:
 def next_larger_backbone(backbone: str, recipe: Recipe, num_classes: int) -> _CountedModel:
     """The next larger model of a backbone's family.
 
+    The models are compared with their native stems, because a small stem is made from a trace of
+    the network, which takes longer than all the rest.
+
     Args:
         backbone: a timm model.
-        recipe: its image size and stem are used. If it starts from pretrained weights, only models
-            that have some are considered.
+        recipe: its image size is used. If it starts from pretrained weights, only models that have
+            some are considered.
         num_classes: classes of the head.
 
     Raises:
         BackboneError: there is none, or the next one is much larger.
     """
+    recipe = recipe.model_copy(update={"stem": "native"})
     bare = _CountedModel.of(backbone, recipe, num_classes)
     much_larger: list[_CountedModel] = []
     for names in (family(backbone), extended_family(backbone)):

@@ -34,7 +34,6 @@ def config(**fields: Any) -> StudyConfig:
     ("backbone", "larger"),
     [
         ("resnet18", "resnet34"),  # and not resnet26, which has bottlenecks
-        ("resnet34.a1_in1k", "resnet50.a1_in1k"),
         ("vgg11_bn", "vgg13_bn"),
         ("test_convnext", "test_convnext3"),
     ],
@@ -49,6 +48,7 @@ def test_the_next_larger_backbone_is_the_smallest_larger_one_of_the_family(
 @pytest.mark.parametrize(
     ("backbone", "larger"),
     [
+        ("resnet34.a1_in1k", "resnet50.a1_in1k"),
         ("mobilenetv3_small_050", "mobilenetv3_small_075"),
         ("mobilenetv3_small_100", "mobilenetv3_large_075"),
         ("mobilenetv4_conv_small_050", "mobilenetv4_conv_small"),
