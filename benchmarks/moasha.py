@@ -53,7 +53,7 @@ class Moasha:
             random_seed=repetition,
         )
         self.turns: Counter[str] = Counter()
-        self.finals = FinalAccuracies()
+        self.finals = FinalAccuracies(len(table.bound_space.site_map.blocks))
         self.spent = self.number = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:

@@ -45,7 +45,7 @@ def replay_search(task: tuple[Path, str, int, int]) -> SearchHistory:
 
 def read_history(trials: list[TrialRecord], table: TabularBenchmark) -> SearchHistory:
     """The history of a study that was trained."""
-    finals = FinalAccuracies()
+    finals = FinalAccuracies(len(table.bound_space.site_map.blocks))
     spent, recommendations = 0, []
     for trial in trials:
         spent += trial.epochs

@@ -57,10 +57,21 @@ from attentune.search.run.propose import Proposer
 from attentune.search.trial_source import Proposal
 from attentune.studies.analysis.pareto import Matrix
 from attentune.studies.config import Pruning, SamplerName, StudyConfig
+from attentune.studies.insertion_facts import InsertionFacts
 from attentune.studies.records import State, StudyRecord, TrialRecord
 from attentune.studies.stored_config import StoredConfig
 
 RANDOM = "random/none"
+
+
+class NoInsertions:
+    """A repository of insertions that saves nothing."""
+
+    def read(self, _study: StudyRecord, /) -> tuple[dict[str, InsertionFacts], int]:
+        return {}, 0
+
+    def record(self, *_: Any) -> None:
+        pass
 
 
 class EmptyStore:
@@ -80,6 +91,10 @@ class EmptyStore:
 
     def record_expected_gain(self, *_: Any) -> None:
         pass
+
+    @property
+    def insertions(self) -> NoInsertions:
+        return NoInsertions()
 
     def read(self, _study: StudyRecord, /) -> list[Any]:
         return []
@@ -153,7 +168,7 @@ class Replay:
         )
         self.pruner = Oracle(self.config, table) if self.is_oracle else make_pruner(self.config)
         self.seeds = ShuffledSeeds(table, repetition)
-        self.finals = FinalAccuracies()
+        self.finals = FinalAccuracies(len(table.bound_space.site_map.blocks))
         self.spent = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from attentune.spaces.architecture import Architecture
-from attentune.studies.analysis.best import highest_lower_bound
-from attentune.studies.analysis.findings import Noise
-from attentune.studies.analysis.seed_effects import Floats, Ints, estimate_seed_effects
-from attentune.studies.records import State, TrialRecord
+from attentune.studies.estimator.study_model import StudyModel
+from attentune.studies.records import State, TrialRecord, recorded_architecture
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """The time of all simulated trials, so that a repetition is reproducible."""
@@ -55,34 +52,31 @@ def parse_settings(text: str) -> dict[str, str]:
 
 
 class FinalAccuracies:
-    """Final accuracies of complete trials, and the study's estimates from them."""
+    """Final accuracies of complete trials, and the study's estimates from them.
 
-    def __init__(self) -> None:
-        self._indices: dict[str, int] = {}
-        self._trials: list[tuple[int, int, float]] = []
+    Args:
+        stages: of the backbone.
+    """
+
+    def __init__(self, stages: int) -> None:
+        self._model, self._count = StudyModel(stages), 0
+        self._architectures: dict[str, Architecture] = {}
 
     def add(self, text: str, seed: int, accuracy: float) -> None:
         """Add a complete trial."""
-        index = self._indices.setdefault(text, len(self._indices))
-        self._trials.append((index, seed, accuracy))
+        architecture = self._architectures.setdefault(text, recorded_architecture(text))
+        self._model.add_trial(self._count, architecture, seed, accuracy)
+        self._count += 1
 
     def __bool__(self) -> bool:
-        return bool(self._trials)
+        return bool(self._architectures)
 
     def means(self) -> dict[str, float]:
-        """By architecture, its mean accuracy minus the seed effects."""
-        means, _, _ = self._estimate()
-        return dict(zip(self._indices, means.tolist(), strict=True))
+        """By architecture, its estimated accuracy."""
+        estimate = self._model.estimate(list(self._architectures.values()), None)
+        return dict(zip(self._architectures, estimate.accuracy.tolist(), strict=True))
 
     def recommend(self) -> str:
-        """The architecture that a study would recommend; ties go to the earliest."""
-        texts = list(self._indices)
-        return texts[highest_lower_bound(*self._estimate(), range(len(texts)))]
-
-    def _estimate(self) -> tuple[Floats, Ints, Noise | None]:
-        """Means and numbers of trials by architecture, and the noise of a trial."""
-        architectures, seeds, accuracies = map(np.array, zip(*self._trials, strict=True))
-        effects = estimate_seed_effects(architectures, seeds, accuracies)
-        counts = np.bincount(architectures)
-        means = np.bincount(architectures, accuracies - effects.of(seeds)) / counts
-        return means, counts, effects.noise
+        """The best architecture, as a study shows it; ties go to the earliest."""
+        means = self.means()
+        return max(means, key=lambda text: means[text])

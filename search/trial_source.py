@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
+from ..studies.estimator.study_model import StudyModel
 from ..studies.records import EpochRecord, StudyRecord, TrialRecord
 from ..studies.stored_config import ExpectedGain
 
@@ -41,6 +42,10 @@ class TrialSource(Protocol):
     """
 
     verb: str
+
+    @property
+    def model(self) -> StudyModel:
+        """The model of the study, for the estimates that are shown while it runs."""
 
     def recover(self) -> list[TrialRecord]:
         """Repair what an earlier crash may have left; return all recorded trials, by number."""

@@ -16,7 +16,7 @@ from ..errors import StudyError
 from ..runners.recipe import MAX_SEED, Recipe
 from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .alternatives import AlternativesPlan, alternative_kind
-from .config import RunPlan, StudyConfig
+from .config import Pruning, RunPlan, StudyConfig
 from .objectives import BY_KEY
 
 MAX_STAGES = 1000
@@ -150,6 +150,11 @@ class StoredConfig:
     def recipe(self) -> Recipe:
         """How the trials of the search were trained. No attention need be installed for it."""
         return self._parse(Recipe, self._study_field("recipe"))
+
+    @cached_property
+    def pruning(self) -> Pruning:
+        """When trials are stopped early. No attention need be installed for it."""
+        return self._parse(Pruning, self._study_field("pruning") or {})
 
     @cached_property
     def confirmation(self) -> ConfirmPlan | None:

@@ -42,11 +42,14 @@ def export(
     """Export a trial as a model: weights, architecture, model card."""
     with defer_interrupts():
         from ...studies.outputs.export import export as export_trial
-        from ...studies.outputs.export import pick_trial
+        from ...studies.outputs.export import pick_trial, read_export_note
 
     with open_store(db, read_only=True) as store:
         record = store.studies.get(study)
         trial = pick_trial(store, record, pick)
+        note = read_export_note(store, record, trial)
         folder = export_trial(store, record, trial, output)
     print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")
+    if note is not None:
+        print_line(note)
     print_line(f'Use it with attentune.load("{folder}").')

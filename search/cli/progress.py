@@ -54,7 +54,6 @@ class LiveDisplay(Callback):
         self.console = console
         self.started = time.monotonic()
         self.ended_trials = 0
-        self.baseline: dict[int, float] = {}
         self._trials = TrialTable()
         self._best: ArchitectureSummary | None = None
         self._best_is_known = False
@@ -125,27 +124,18 @@ class LiveDisplay(Callback):
         return left
 
     def _add_result(self, record: TrialRecord) -> None:
-        """Add the accuracy of a complete trial."""
-        if record.state != "complete" or record.accuracy is None:
+        """Add the result of a trial, from which the best so far follows."""
+        if record.state not in ("complete", "pruned"):
             return
-        if record.architecture == self.study.config.backbone:
-            self.baseline[record.seed] = record.accuracy
         self._trials.add([record])
         self._best_is_known = False
 
-    def _gain_text(self, accuracy: float, seed: int) -> str:
-        if seed not in self.baseline:
-            return ""
-        return f" ({formatting.points(accuracy - self.baseline[seed])})"
-
     def _result_text(self, record: TrialRecord) -> str:
-        accuracy, seconds = record.accuracy or 0.0, formatting.duration(record.seconds or 0.0)
+        seconds = formatting.duration(record.seconds or 0.0)
         note = " [dim]baseline[/]" if record.role == BASELINE else ""
         if record.alternative is not None:
             note = " [dim]alternative[/]"
-        bare = record.alternative is None and record.architecture == self.study.config.backbone
-        gain = "" if bare else self._gain_text(accuracy, record.seed)
-        return f"[bold]{formatting.percent(accuracy):>7}[/]{gain} {seconds:>6}{note} "
+        return f"[bold]{formatting.percent(record.accuracy):>7}[/] {seconds:>6}{note} "
 
     def _print(self, trial: RunningTrial, markup: str, message: str = "") -> None:
         done, total = self.study.done, self.study.plan.trials
@@ -189,7 +179,7 @@ class LiveDisplay(Callback):
     def best(self) -> ArchitectureSummary | None:
         """The best architecture so far; None before the first result."""
         if not self._best_is_known:
-            self._best, self._best_is_known = best_of_table(self._trials), True
+            self._best, self._best_is_known = best_of_table(self._trials, self.study.model), True
         return self._best
 
     def _best_line(self) -> RenderableType:
@@ -197,13 +187,13 @@ class LiveDisplay(Callback):
         if best is None:
             return Text("no result yet", style="dim")
         line = Text(
-            f"best {formatting.percent(best.accuracy)}",
+            f"best {formatting.percent(best.accuracy, best.standard_error)}",
             style="bold",
             no_wrap=True,
             overflow="ellipsis",
         )
         if best.gain is not None:
-            gain = formatting.points(best.gain.mean)
+            gain = formatting.points(best.gain, best.gain_error)
             line.append(f"  {gain} over the bare backbone", "not bold green")
         line.append(f"  {formatting.short_architecture(best.architecture)}", "not bold")
         return line

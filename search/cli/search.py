@@ -108,11 +108,13 @@ def _run(
         )
     if not outcome.finished:
         commands.exit_interrupted(outcome.sentence)
-    print_summary(store, record)
+    recommendation = print_summary(store, record)
     trials = store.trials.read(record)
     if not any(trial.state == "complete" for trial in trials):
         raise typer.Exit(1)
-    commands.print_next_steps(len(trials))
+    takes_attention = recommendation is not None and not recommendation.keeps_bare
+    pick = recommendation.pick.number if recommendation and takes_attention else None
+    commands.print_next_steps(len(trials), pick)
 
 
 def _exit_if_being_set_up(store: Store, commands: StudyCommands) -> None:

@@ -148,16 +148,24 @@ class StudyCommands:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 
-    def print_next_steps(self, trials: int) -> None:
-        """Print the commands that usually follow a finished study of so many trials."""
+    def print_next_steps(self, trials: int, pick: int | None) -> None:
+        """Print the commands that help after a finished search.
+
+        Args:
+            trials: that have run.
+            pick: the trial of the recommended architecture; None if that is the bare backbone, or
+                nothing is recommended.
+        """
         from ..run.next_command import larger_total
 
-        steps = (
-            (self.command("report", "-o report.html"), "view the trade-offs"),
-            (self.command("confirm"), "confirm with fresh seeds"),
-            (self.command("export", "--pick knee -o model"), "export a model"),
-            (self.command("resume", f"--trials {larger_total(trials)}"), "continue the search"),
-        )
+        steps = [(self.command("report", "-o report.html"), "view the trade-offs")]
+        if pick is not None:
+            steps += [
+                (self.command("confirm"), "confirm with fresh seeds"),
+                (self.command("export", f"--pick {pick} -o model"), "export the model"),
+            ]
+        larger = f"--trials {larger_total(trials)}"
+        steps.append((self.command("resume", larger), "continue the search"))
         width = max(52, *(len(command) for command, _ in steps))
         lines = [f"  {command:<{width}} {purpose}" for command, purpose in steps]
         if out.is_terminal and max(map(len, lines)) > out.width:

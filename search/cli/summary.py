@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.text import Text
 
 from ...runners.metrics import METRICS
-from ...studies.analysis import analyse
 from ...studies.analysis.alternatives import AlternativesSummary
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
+from ...studies.analysis.recommendation import Recommendation, recommend
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY, Objective
 from ...studies.outputs.alternatives import describe_alternatives, read_alternatives
 from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
+from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.outputs.trial_predictions import trial_metrics
 from ...studies.records import COST_ERROR_KEYS, StudyRecord, TrialRecord
@@ -42,6 +43,7 @@ from ...studies.text.confirmation import (
 )
 from ...studies.text.expected_gain import expected_gain_sentence
 from ...studies.text.predictions import metric_value
+from ...studies.text.summary import caveat, noise_details, summary_sentence
 from .metrics import print_classification
 from .shared import out, plain_table, print_line
 
@@ -75,10 +77,14 @@ def _best_so_far(study: ListedStudy) -> str:
     return formatting.percent(study.best.accuracy if study.best else None)
 
 
-def print_summary(store: Store, record: StudyRecord) -> None:
-    """Print a study's counts, its front with gains over the bare backbone, and its failures."""
+def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
+    """Print a study's counts, its front, what it recommends, and its failures.
+
+    Returns:
+        The recommendation; None if there is none yet.
+    """
     trials = store.trials.read(record)
-    findings = analyse.analyse(record, trials)
+    findings = read_findings(store, record, trials)
     rejections = store.trials.read_rejections(record)
     words = [f"{count} {state}" for state, count in findings.counts.items() if count]
     words += [f"{len(rejections)} rejected before training"] if rejections else []
@@ -86,13 +92,18 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     print_line(f" · {record.backbone} · {', '.join(words) or _no_trials(record)}")
     if findings.front:
         _print_front(findings)
+    confirmation = read_confirmation(store, record, findings)
+    if findings.front:
+        print_line(f"\n{summary_sentence(record, findings, confirmation)}")
+        if doubt := caveat(findings, confirmation):
+            print_line(doubt)
     config = store.studies.get(record.name).config  # The forecasts grow while a study runs.
     if sentence := expected_gain_sentence(config, findings.counts):
         print_line(sentence)
     _print_warnings(read_study_warnings(store, record, findings), out)
     if alternatives := read_alternatives(store, record, findings, trials):
         _print_alternatives(alternatives, findings)
-    if confirmation := read_confirmation(store, record, findings):
+    if confirmation is not None:
         print_line(f"\nConfirmation: {conclusion(confirmation)}")
         _print_warnings(confirmation_warnings(confirmation), out)
     failures = [trial for trial in trials if trial.failure]
@@ -103,6 +114,7 @@ def print_summary(store: Store, record: StudyRecord) -> None:
     unusable = Counter(r.reason for r in rejections if not r.exceeds_limit)
     for reason, count in unusable.most_common(MAX_FAILURES):
         print_line(f"{formatting.plural(count, 'architecture')} rejected: {reason}")
+    return recommend(findings, confirmation)
 
 
 def _print_alternatives(summary: AlternativesSummary, findings: Findings) -> None:
@@ -146,15 +158,7 @@ def _print_front(findings: Findings) -> None:
     out.print(table)
     if findings.noise:
         deviation = formatting.points(findings.noise.deviation, signed=False)
-        print_line(f"One trial has a noise of {deviation} points; smaller gains may be noise.")
-        if findings.noise.shared:
-            shared = formatting.points(findings.noise.shared, signed=False)
-            print_line(
-                f"Effects that all trials of a seed share ({shared} points) are removed from the "
-                "accuracies."
-            )
-    else:
-        print_line("Every architecture ran with one seed only: small gains may be noise.")
+        print_line(f"Noise of one trial: {deviation} points ({noise_details(findings.noise)}).")
 
 
 def _cost_names(cost: Objective) -> list[str]:
@@ -171,7 +175,9 @@ def _cost_cells(summary: ArchitectureSummary, cost: Objective) -> list[str]:
 
 def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | Text]:
     accuracy = formatting.percent(summary.accuracy, summary.standard_error)
-    gain = formatting.points(summary.gain.mean) if summary.gain else formatting.MISSING
+    gain = formatting.MISSING
+    if summary.gain is not None:
+        gain = formatting.points(summary.gain, summary.gain_error)
     costs = [text for cost in findings.costs for text in _cost_cells(summary, cost)]
     picks = {"best": findings.best, "knee": findings.knee}
     labels = [label for label, pick in picks.items() if pick == summary]

@@ -51,7 +51,7 @@ class RungPruner(Pruner):
     def __init__(self, config: StudyConfig) -> None:
         self.settings, self.seed = config.pruning, config.seed
         self.cost_keys = tuple(key for key in config.keys if key != "accuracy")
-        self.rungs = study_rungs(config)
+        self.rungs = study_rungs(config.recipe.epochs, config.pruning)
         self.forecaster = Forecaster(config)
         self.entries: dict[int, dict[int, RungEntry]] = {}
         """By rung and by the trial's number."""

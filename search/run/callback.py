@@ -10,6 +10,7 @@ from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...studies.alternatives import ALTERNATIVE_ROLES
 from ...studies.config import RunPlan, StudyConfig
+from ...studies.estimator.study_model import StudyModel
 from ...studies.records import TrialRecord
 from ...studies.text.formatting import plural
 
@@ -80,6 +81,10 @@ class RunningStudy(Protocol):
     @property
     def earlier(self) -> Sequence[TrialRecord]:
         """The trials that were recorded before this run, by number."""
+
+    @property
+    def model(self) -> StudyModel:
+        """The model of the study, from which the estimates that are shown follow."""
 
     @property
     def running(self) -> Mapping[int, RunningTrial]:

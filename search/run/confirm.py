@@ -21,11 +21,12 @@ from ...runners.recipe import MAX_COUNT, Recipe
 from ...runners.results import Costs, EpochReport, Job
 from ...sanitize import quote_value
 from ...spaces.architecture import Architecture
-from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation, finalists
 from ...studies.config import Pruning, RunPlan, validated
 from ...studies.database.store import Store
+from ...studies.estimator.study_model import StudyModel
 from ...studies.outputs.judged_images import read_confirmation as read_recorded
+from ...studies.outputs.read_findings import read_findings
 from ...studies.records import CONFIRM, FIRST_CONFIRMING_NUMBER, StudyRecord, TrialRecord
 from ...studies.stored_config import (
     MAX_SPLITS,
@@ -123,7 +124,7 @@ def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmReques
     earlier_plan = record.config.confirmation
     if earlier_plan and trials.confirming and request.epochs not in (None, earlier_plan.epochs):
         raise _confirmed_already(record, earlier_plan, request.epochs)
-    findings = analyse(record, trials.searched)
+    findings = read_findings(run.store, record, trials.searched)
     if findings.bare is None:
         command = resume_command(record.name, run.plan.trials, len(trials.searched))
         raise StudyError(
@@ -211,7 +212,7 @@ def store_confirmation(run: StudyRun, plan: ConfirmPlan) -> StudyRun:
 def read_confirmation(store: Store, study: str) -> Confirmation | None:
     """The results of a study's confirming trials so far; None if no confirmation was begun."""
     record = store.studies.get(study)
-    return read_recorded(store, record, analyse(record, store.trials.read(record)))
+    return read_recorded(store, record, read_findings(store, record))
 
 
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:
@@ -248,6 +249,7 @@ class ConfirmationSource:
         self._pending: list[Proposal] = []
         self.data_keys: Sequence[str] = ()
         self.missing = list(self._missing())
+        self.model = StudyModel(run.config.stages)
 
     def _missing(self) -> Iterator[tuple[Architecture, int]]:
         """The (architecture, seed) pairs that have not run, or only failed."""

@@ -37,6 +37,7 @@ from ...runners.workers.pool import Pool
 from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
 from ...studies.database import leases
+from ...studies.estimator.study_model import StudyModel
 from ...studies.records import TrialRecord, is_confirming
 from ...studies.text.expected_gain import is_too_little
 from ...studies.text.formatting import duration
@@ -115,6 +116,11 @@ class Coordinator:
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
         self.stopping = True
+
+    @property
+    def model(self) -> StudyModel:
+        """The model of the study, from which the estimates that are shown follow."""
+        return self.trial_source.model
 
     @property
     def seconds_left(self) -> float:

@@ -45,6 +45,8 @@ from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
+from ...studies.estimator.rungs import observed_epochs
+from ...studies.estimator.study_model import StudyModel
 from ...studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
 from ...studies.stored_config import ExpectedGain
 from ..samplers.base import SamplerContext
@@ -60,6 +62,7 @@ from ..trial_source import (
 )
 from .baselines import study_baselines
 from .gain_forecasts import ForecastWriter, GainForecasts
+from .insertion_recorder import InsertionRecorder, InsertionStore
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
 from .unfruitful_proposals import UnfruitfulProposals
@@ -106,6 +109,10 @@ class ProposalStore(Protocol):
     def studies(self) -> ForecastWriter:
         """Where forecasts are recorded."""
 
+    @property
+    def insertions(self) -> InsertionStore:
+        """The facts of insertions."""
+
 
 class Proposer:
     """The trial source of a search. Only it calls Optuna's ask and tell for the study."""
@@ -148,6 +155,10 @@ class Proposer:
         self.baselines = study_baselines(config.backbone, space)
         self._selection_of = lru_cache(maxsize=1000)(space.selection_of)
         self._pending: list[Proposal] = []
+        observed = observed_epochs(config.recipe.epochs, config.pruning)
+        self.model = StudyModel(config.stages, observed, config.pruning.signal)
+        self.model.add_epochs(recorded.epochs)
+        self._insertions = InsertionRecorder(store.insertions, record, space.site_map, self.model)
         context = SamplerContext(config, space, costs, self.history)
         self.sampler = make_sampler(context)
         self.sampler.replay(recorded)
@@ -192,6 +203,7 @@ class Proposer:
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Tell the sampler about an epoch of trial `number`."""
         self._unfruitful.on_epoch(number)
+        self.model.on_epoch(number, report)
         self.sampler.on_epoch(number, report)
         if self._forecasts:
             self._forecasts.histories.on_epoch(number, report)
@@ -254,6 +266,7 @@ class Proposer:
     def recover(self) -> list[TrialRecord]:
         """Do the writes that a crash has left undone, see above; return all trials by number."""
         trials = self.store.trials.read(self.record)
+        self._insertions.record(trial.parsed for trial in trials)
         recorded = {trial.number: trial for trial in trials}
         rejected = {
             rejection.number: rejection.architecture
@@ -271,6 +284,7 @@ class Proposer:
                 self._recover_start(trial)
         self.study.write()
         if self._pending:
+            self._insertions.record(proposal.architecture for proposal in self._pending)
             record_starts(self.store.trials, self.record, self._pending)
             trials = self.store.trials.read(self.record)
         return trials
@@ -413,6 +427,7 @@ class Proposer:
         After a crash before that, the same trials are proposed again, and `recover` does the rest.
         """
         self.study.write()
+        self._insertions.record(proposal.architecture for proposal in self._pending)
         record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
         self.expected_gain()

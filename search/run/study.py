@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
 from ...runners.metrics import METRICS
-from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.predictions import load_predictions
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as recorded_confirmation
+from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.study_json import study_json
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
@@ -136,7 +136,7 @@ class Study:
     def findings(self) -> Findings:
         """The results: means over seeds, gains, front, best, knee, noise floor."""
         with self._reading() as (store, record):
-            return analyse(record, store.trials.read(record))
+            return read_findings(store, record)
 
     @property
     def front(self) -> tuple[ArchitectureSummary, ...]:
@@ -155,9 +155,11 @@ class Study:
 
     @property
     def summary(self) -> str:
-        """The conclusion in one sentence: the best architecture against the bare backbone."""
+        """The recommendation in one sentence: the architecture to take, or the bare backbone."""
         with self._reading() as (store, record):
-            return summary_sentence(record, analyse(record, store.trials.read(record)))
+            findings = read_findings(store, record)
+            confirmation = recorded_confirmation(store, record, findings)
+            return summary_sentence(record, findings, confirmation)
 
     @property
     def confirmation(self) -> Confirmation | None:
@@ -190,7 +192,7 @@ class Study:
 
         with self._reading() as (store, record):
             trials, epochs = store.trials.read(record), store.epochs.read(record)
-            findings = analyse(record, trials)
+            findings = read_findings(store, record, trials)
             confirmation = recorded_confirmation(store, record, findings)
         figures = study_figures(findings, trials, epochs, record.config, confirmation)
         return {figure.name: figure.draw() for figure in figures}

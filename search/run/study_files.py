@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ...files import is_draft, remove_path
 from ...runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
-from ...studies.analysis.analyse import analyse
 from ...studies.analysis.findings import ArchitectureSummary, Findings
+from ...studies.outputs.read_findings import read_findings
 from ...studies.records import TrialRecord
 from ...studies.text.formatting import plural
 from .study_run import StudyRun
@@ -117,7 +117,7 @@ class StudyFiles:
             return
         trials = self._run.store.trials.read(self._run.record)
         searched = [trial.number for trial in trials if trial.number in self._weights]
-        findings = analyse(self._run.record, trials)
+        findings = read_findings(self._run.store, self._run.record, trials)
         kept = exported_numbers(findings)
         outdated = [number for number in searched if number not in kept]
         if plan.keep_weights == "front":

@@ -69,9 +69,9 @@ class AdditiveSampler(Sampler):
 
     def __init__(self, context: SamplerContext) -> None:
         super().__init__(context)
-        self._tried = context.tried
+        self._tried, config = context.tried, context.config
         self.thompson = ThompsonSampling.of(context)
-        self.histories = TrialHistories(context.config)
+        self.histories = TrialHistories(config.recipe.epochs, config.pruning)
         self._speculation: Speculation | None = None
 
     def replay(self, recorded: RecordedSearch) -> None:

@@ -1,9 +1,8 @@
 """The analysis of a study: pure functions from records to frozen values.
 
-The unit is the architecture: the mean of its complete trials over their seeds, with seed effects
-removed (`seed_effects`), and its standard error. A gain is its accuracy minus that of the bare
-backbone, between trials of the same seed wherever both exist ("paired"). Accuracies are fractions.
-Confirming trials are evaluated on the test split, so the analysis of a search leaves them out.
+The unit is the architecture. Its accuracy and its gain over the bare backbone come from the one
+estimate of the study (`estimator.study_estimate`). Accuracies are fractions. Confirming trials are
+evaluated on the test split, so the analysis of a search leaves them out.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 
 from ...spaces.architecture import Architecture, Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
+from ..estimator.study_model import StudyModel
 from ..objectives import objective
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
 from .architecture_table import ArchitectureTable
@@ -26,7 +26,6 @@ from .findings import (
     FailureGroup,
     Findings,
     MeanGain,
-    gain_error,
     standard_error,
 )
 from .pareto import find_knee, pareto_front
@@ -37,18 +36,18 @@ NONE = "none"
 
 
 def analyse(
-    study: StudyRecord, trials: Sequence[TrialRecord], *, stages: int | None = None
+    study: StudyRecord, trials: Sequence[TrialRecord], model: StudyModel | None = None
 ) -> Findings:
     """All findings of a study.
 
     Args:
         study: its objectives are used, and the number of stages in its config.
         trials: of the study.
-        stages: of the backbone; by default from the study's config, or else the highest stage in
-            any architecture.
+        model: of the study, with its epochs and insertions; by default one that knows neither.
     """
     objectives = tuple(objective(name) for name in study.objectives)
-    table = ArchitectureTable.of(TrialTable.of(t for t in trials if t.role != CONFIRM))
+    searched = TrialTable.of(t for t in trials if t.role != CONFIRM)
+    table = ArchitectureTable.of(searched, StudyModel.of(study) if model is None else model)
     architectures = tuple(table.summaries(range(len(table))))
     front, best = pareto_front(architectures, objectives), find_best(table)
     return Findings(
@@ -60,7 +59,7 @@ def analyse(
         best=None if best is None else architectures[best],
         knee=find_knee(front, objectives),
         noise=table.noise,
-        table=tabulate_gains(architectures, stages or study.config.stages),
+        table=tabulate_gains(architectures, study.config.stages),
     )
 
 
@@ -81,7 +80,7 @@ def tabulate_gains(
         points: the architectures.
         stages: of the backbone; by default the highest in any architecture.
     """
-    known = [(p.architecture, p.gain.mean) for p in points if p.gain is not None]
+    known = [(p.architecture, p.gain) for p in points if p.gain is not None]
     insertions = [i for architecture, _ in known for i in architecture.insertions]
     count = stages or max((place.last for i in insertions for place in i.places), default=0)
     columns = tuple(f"s{stage}" for stage in range(1, count + 1)) or ("all",)
@@ -136,21 +135,27 @@ def main_attention(architecture: Architecture, stages: int = 0) -> str:
 
 
 def show_json(
-    study: StudyRecord, trials: Sequence[TrialRecord], *, rejected: int = 0
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    model: StudyModel | None = None,
+    *,
+    rejected: int = 0,
 ) -> dict[str, Any]:
     """The contract of `attentune show STUDY --json`.
 
     `pareto` has one trial for every architecture on the front, its first complete one. `baseline`
     is the first complete trial of the bare backbone, or its first one while none is complete.
-    `architectures` holds the means without seed effects, from which front, best and knee follow.
-    `gain` is against the bare backbone, a fraction like its error; both are null for itself.
+    `architectures` holds the estimates from which front, best and knee follow, and the accuracies
+    as measured, by seed. `gain` is against the bare backbone, a fraction like its error; both are
+    null for itself.
 
     Args:
         study: the study.
         trials: of the study.
+        model: as in `analyse`.
         rejected: how many architectures a cost limit rejected.
     """
-    findings = analyse(study, trials)
+    findings = analyse(study, trials, model)
     bare = [t for t in trials if t.role != CONFIRM and t.parsed.bare]
     ranked = sorted(bare, key=lambda trial: (trial.state != "complete", trial.number))
     return {
@@ -166,10 +171,11 @@ def show_json(
                 "key": summary.architecture.key,
                 "architecture": str(summary.architecture),
                 "seeds": list(summary.seeds),
+                "measured": list(summary.accuracies),
                 "accuracy": summary.accuracy,
                 "standard_error": summary.standard_error,
-                "gain": summary.gain and summary.gain.mean,
-                "gain_error": summary.gain and gain_error(summary.gain, findings.noise),
+                "gain": summary.gain,
+                "gain_error": summary.gain_error,
                 "front": summary in findings.front,
             }
             for summary in findings.architectures

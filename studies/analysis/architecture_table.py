@@ -1,10 +1,10 @@
-"""The architectures of a search as arrays: means over seeds, seed effects, noise and gains."""
+"""The architectures of a search as arrays: estimated accuracies, gains and mean costs."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,10 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
+from ..estimator.study_estimate import StudyEstimate
+from ..estimator.study_model import StudyModel
 from ..records import recorded_architecture
-from .findings import ArchitectureSummary, Gain, Noise, standard_error
-from .seed_effects import SeedEffects, estimate_seed_effects
-from .trial_table import COST_COLUMNS, Floats, Ints, TrialTable, complete_rows
+from .findings import ArchitectureSummary, Noise
+from .trial_table import (
+    COMPLETE,
+    COST_COLUMNS,
+    Floats,
+    Ints,
+    TrialTable,
+    complete_rows,
+    pruned_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class ArchitectureTable:
         rows: of the complete trials: those of one architecture together, by number.
         first_rows: (n + 1,) the index in `rows` at which each architecture's trials begin.
         baseline: (n,) whether it is one of the study's baselines.
+        model: of the study, with all trials that have ended.
     """
 
     texts: Sequence[str]
@@ -36,12 +46,19 @@ class ArchitectureTable:
     rows: npt.NDArray[Any]
     first_rows: Ints
     baseline: npt.NDArray[np.bool_]
+    model: StudyModel
 
     @classmethod
-    def of(cls, table: TrialTable) -> ArchitectureTable:
-        """The architectures of a table; the result does not change with the table."""
+    def of(cls, table: TrialTable, model: StudyModel) -> ArchitectureTable:
+        """The architectures of a table; the result does not change with the table.
+
+        Args:
+            table: the trials of a search.
+            model: of the study, with its epochs; the trials that it lacks are added to it.
+        """
         rows = table.rows
         complete = complete_rows(rows)
+        _add_trials(model, table.texts, rows[np.concatenate([complete, pruned_rows(rows)])])
         number, architecture = rows["number"][complete], rows["architecture"][complete]
         by_architecture = np.lexsort((number, architecture))
         text_indices, begin = np.unique(architecture[by_architecture], return_index=True)
@@ -58,6 +75,7 @@ class ArchitectureTable:
             rows[complete[by_architecture[sources]]],
             first_rows,
             np.isin(text_indices, baselines),
+            model,
         )
 
     def __len__(self) -> int:
@@ -74,33 +92,36 @@ class ArchitectureTable:
         return self.rows["number"][self.first_rows[:-1]]
 
     def mean(self, key: str) -> Floats:
-        """(n,) means over seeds of `accuracy` or a cost; NaN where a trial lacks it."""
+        """(n,) estimated `accuracy`, or the mean of a cost; NaN where a trial lacks it."""
+        if key == "accuracy":
+            return self.accuracy
         if key not in self._means:
-            self._means[key] = self._sum_by_architecture(self.rows[key]) / np.maximum(
-                self.counts, 1
-            )
+            sums = self._sum_by_architecture(self.rows[key])
+            self._means[key] = sums / np.maximum(self.counts, 1)
         return self._means[key]
 
     @cached_property
     def _means(self) -> dict[str, Floats]:
-        sums = self._sum_by_architecture(self._corrected_accuracies)
-        return {"accuracy": sums / np.maximum(self.counts, 1)}
+        return {}
 
     @cached_property
+    def estimate(self) -> StudyEstimate:
+        """The estimate of all accuracies and gains."""
+        architectures = [self.architecture(index) for index in range(len(self))]
+        return self.model.estimate(architectures, self.bare)
+
+    @property
     def accuracy(self) -> Floats:
-        """(n,) mean accuracies over seeds, with seed effects removed."""
-        return self.mean("accuracy")
+        """(n,) estimated accuracies, for an average seed."""
+        return self.estimate.accuracy
 
-    @cached_property
-    def _seed_effects(self) -> SeedEffects:
-        architectures = np.repeat(np.arange(len(self)), self.counts)
-        return estimate_seed_effects(architectures, self.rows["seed"], self.rows["accuracy"])
+    @property
+    def gain(self) -> Floats:
+        """(n,) accuracy minus that of the bare backbone.
 
-    @cached_property
-    def _corrected_accuracies(self) -> Floats:
-        """The accuracy of every row, with the effect of its seed removed."""
-        corrected: Floats = self.rows["accuracy"] - self._seed_effects.of(self.rows["seed"])
-        return corrected
+        NaN for the bare backbone itself, and for all while it has no complete trial.
+        """
+        return self.estimate.gain
 
     @cached_property
     def bare(self) -> int | None:
@@ -111,30 +132,11 @@ class ArchitectureTable:
 
     @property
     def noise(self) -> Noise | None:
-        """The scatter of a trial beyond seed effects; None while no architecture has two seeds."""
-        return self._seed_effects.noise
-
-    @cached_property
-    def gain(self) -> Floats:
-        """(n,) accuracy minus that of the bare backbone, paired by seed if they share any.
-
-        NaN for the bare backbone itself, and for all while it has no complete trial.
-        """
-        if self.bare is None:
-            return np.full(len(self), np.nan)
-        first, last = self.first_rows[self.bare], self.first_rows[self.bare + 1]
-        bare_rows = self.rows[first:last]
-        order = np.argsort(bare_rows["seed"], kind="stable")
-        seeds, accuracies = bare_rows["seed"][order], bare_rows["accuracy"][order]
-        match = np.minimum(np.searchsorted(seeds, self.rows["seed"]), len(seeds) - 1)
-        paired = seeds[match] == self.rows["seed"]
-        differences = np.where(paired, self.rows["accuracy"] - accuracies[match], 0.0)
-        pairs = self._sum_by_architecture(paired.astype(float))
-        unpaired = self.accuracy - self.accuracy[self.bare]
-        paired_gain = self._sum_by_architecture(differences) / np.maximum(pairs, 1)
-        gain = np.where(pairs > 0, paired_gain, unpaired)
-        gain[self.bare] = np.nan
-        return gain
+        """The scatter of a trial; None while no trial is complete."""
+        if not len(self):
+            return None
+        repeats = len(self.rows) - len(self)
+        return Noise(self.estimate.trial_deviation, self.estimate.seed_deviation, repeats)
 
     def architecture(self, index: int) -> Architecture:
         """An architecture as a value."""
@@ -149,47 +151,23 @@ class ArchitectureTable:
             indices: of the architectures in this table.
             more_keys: further fields of the rows, whose means are added to `values`.
         """
-        summaries = []
         means = {key: self.mean(key) for key in ("accuracy", *COST_COLUMNS, *more_keys)}
-        for index in indices:
-            in_table = slice(self.first_rows[index], self.first_rows[index + 1])
-            rows, corrected = self.rows[in_table], self._corrected_accuracies[in_table]
-            error = standard_error(corrected.tolist())
-            values = {key: float(mean[index]) for key, mean in means.items()}
-            summaries.append(
-                ArchitectureSummary(
-                    architecture=self.architecture(index),
-                    numbers=tuple(rows["number"].tolist()),
-                    seeds=tuple(rows["seed"].tolist()),
-                    accuracies=tuple(rows["accuracy"].tolist()),
-                    values={k: value for k, value in values.items() if not math.isnan(value)},
-                    standard_error=error and error * self._seed_effects.error_inflation,
-                    baseline=bool(self.baseline[index]),
-                    gain=self._gain(index),
-                )
-            )
-        return summaries
+        return [self._summary(index, means) for index in indices]
 
-    def _gain(self, index: int) -> Gain | None:
-        if self.bare is None or index == self.bare:
-            return None
-        accuracies, bare = self._by_seed(index), self._bare_by_seed
-        if accuracies.keys().isdisjoint(bare):
-            accuracies, bare = (
-                self._by_seed(i, self._corrected_accuracies) for i in (index, self.bare)
-            )
-        return Gain.between(accuracies, bare)
-
-    @cached_property
-    def _bare_by_seed(self) -> dict[int, float]:
-        assert self.bare is not None
-        return self._by_seed(self.bare)
-
-    def _by_seed(self, index: int, accuracies: Floats | None = None) -> dict[int, float]:
-        in_table = slice(self.first_rows[index], self.first_rows[index + 1])
-        values = self.rows["accuracy"] if accuracies is None else accuracies
-        return dict(
-            zip(self.rows["seed"][in_table].tolist(), values[in_table].tolist(), strict=True)
+    def _summary(self, index: int, means: Mapping[str, Floats]) -> ArchitectureSummary:
+        rows = self.rows[self.first_rows[index] : self.first_rows[index + 1]]
+        values = {key: float(mean[index]) for key, mean in means.items()}
+        estimate, has_gain = self.estimate, not math.isnan(self.gain[index])
+        return ArchitectureSummary(
+            architecture=self.architecture(index),
+            numbers=tuple(rows["number"].tolist()),
+            seeds=tuple(rows["seed"].tolist()),
+            accuracies=tuple(rows["accuracy"].tolist()),
+            values={key: value for key, value in values.items() if not math.isnan(value)},
+            standard_error=float(estimate.standard_error[index]),
+            gain=float(estimate.gain[index]) if has_gain else None,
+            gain_error=float(estimate.gain_error[index]) if has_gain else None,
+            baseline=bool(self.baseline[index]),
         )
 
     def _sum_by_architecture(self, values: npt.NDArray[Any]) -> Floats:
@@ -199,12 +177,17 @@ class ArchitectureTable:
         return sums
 
 
-def without_seed_effects(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Rows of a `TrialTable`, with seed effects removed from the accuracies of complete trials."""
-    corrected = rows.copy()
-    complete = complete_rows(rows)
-    _, architectures = np.unique(rows["architecture"][complete], return_inverse=True)
-    seeds, accuracies = rows["seed"][complete], rows["accuracy"][complete]
-    effects = estimate_seed_effects(architectures, seeds, accuracies)
-    corrected["accuracy"][complete] = accuracies - effects.of(seeds)
-    return corrected
+def _add_trials(model: StudyModel, texts: Sequence[str], rows: npt.NDArray[Any]) -> None:
+    """Add to a model the trials that it lacks.
+
+    Args:
+        model: of the study.
+        texts: of all architectures of a `TrialTable`.
+        rows: of its trials that are complete or pruned.
+    """
+    rows = rows[model.unknown(rows["number"].tolist())]
+    columns = (rows[name].tolist() for name in ("number", "architecture", "seed", "accuracy"))
+    is_complete = (rows["state"] == COMPLETE).tolist()
+    for complete, number, index, seed, accuracy in zip(is_complete, *columns, strict=True):
+        architecture = recorded_architecture(texts[index])
+        model.add_trial(number, architecture, seed, accuracy if complete else None)

@@ -1,12 +1,11 @@
 """The results of an analysis: frozen values that tables, figures and reports show.
 
-The unit is the architecture: an `ArchitectureSummary` is the mean of its complete trials over their
-seeds, with seed effects removed (`seed_effects`). Accuracies and gains are fractions.
+The unit is the architecture. Its accuracy and gain come from the one estimate of the study
+(`estimator.study_estimate`), and are fractions.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +14,10 @@ import numpy as np
 from ...spaces.architecture import Architecture
 from ..objectives import OBJECTIVES, Objective
 from ..records import State
+
+MIN_ERRORS_OF_A_GAIN = 2.0
+"""An architecture is better than the bare backbone if its gain exceeds this many standard errors.
+By the model of the study, the probability of that is then 98 %."""
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -25,45 +28,19 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """The accuracy of an architecture minus that of the bare backbone.
-
-    Attributes:
-        mean: a fraction.
-        standard_error: a fraction; None with fewer than two pairs, or, without pairs, with fewer
-            than two trials of either.
-        pairs: the number of seeds that both have; 0 if their means were compared instead.
-    """
-
-    mean: float
-    standard_error: float | None
-    pairs: int
-
-    @classmethod
-    def between(cls, accuracies: Mapping[int, float], bare: Mapping[int, float]) -> Gain:
-        """The gain from accuracies by seed: the mean over common seeds, else between the means."""
-        differences = [accuracies[seed] - bare[seed] for seed in accuracies if seed in bare]
-        if differences:
-            mean = float(np.mean(differences))
-            return cls(mean, standard_error(differences), len(differences))
-        values, bare_values = tuple(accuracies.values()), tuple(bare.values())
-        error, bare_error = standard_error(values), standard_error(bare_values)
-        combined = None if error is None or bare_error is None else math.hypot(error, bare_error)
-        return cls(float(np.mean(values) - np.mean(bare_values)), combined, 0)
-
-
-@dataclass(frozen=True)
 class ArchitectureSummary:
-    """One architecture, summarised over its complete trials.
+    """One architecture with a complete trial: what the study's estimate says of it.
 
     Attributes:
-        numbers, seeds, accuracies: of those trials, as measured, by number.
-        values: means by key (`accuracy`, `params`, …) of the values that every trial has; seed
-            effects are removed from the accuracy.
-        standard_error: of the mean accuracy; None with a single seed.
+        numbers, seeds, accuracies: of its complete trials, as measured, by number.
+        values: `accuracy` as estimated for an average seed; the means of all costs that every trial
+            has.
+        standard_error: of the accuracy.
+        gain: the accuracy minus that of the bare backbone; None for the bare backbone itself, and
+            while that has no complete trial.
+        gain_error: standard error of the gain, that of the bare backbone included; None where the
+            gain is.
         baseline: whether it is one of the study's baselines.
-        gain: over the bare backbone; None for the bare backbone itself, and while that has no
-            complete trial.
     """
 
     architecture: Architecture
@@ -71,9 +48,10 @@ class ArchitectureSummary:
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
     values: Mapping[str, float]
-    standard_error: float | None
+    standard_error: float
+    gain: float | None
+    gain_error: float | None
     baseline: bool
-    gain: Gain | None = None
 
     @property
     def number(self) -> int:
@@ -82,23 +60,34 @@ class ArchitectureSummary:
 
     @property
     def accuracy(self) -> float:
-        """The mean over seeds, with seed effects removed."""
+        """The estimate for an average seed."""
         return self.values["accuracy"]
+
+    @property
+    def is_better_than_bare(self) -> bool | None:
+        """Whether its gain is more than the errors of both explain; None without a gain.
+
+        More than `MIN_ERRORS_OF_A_GAIN` standard errors.
+        """
+        if self.gain is None or self.gain_error is None:
+            return None
+        return self.gain > MIN_ERRORS_OF_A_GAIN * self.gain_error
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much accuracy scatters between trials of one architecture, pooled over architectures.
+    """How much the accuracy of a trial scatters, as the study's model estimates it.
 
     Attributes:
-        deviation: standard deviation of a single trial beyond its seed effect, a fraction.
-        freedom: degrees of freedom of this estimate.
-        shared: standard deviation of the seed effects, a fraction; 0 until they are significant.
+        deviation: standard deviation of a single trial beyond the effect of its seed, a fraction.
+        shared: standard deviation of what all trials of a seed have in common, a fraction.
+        repeats: trials beyond the first of their architecture; without any, the estimate is little
+            more than the prior of the model.
     """
 
     deviation: float
-    freedom: int
-    shared: float = 0.0
+    shared: float
+    repeats: int
 
 
 @dataclass(frozen=True)
@@ -144,7 +133,7 @@ class Findings:
         bare: the bare backbone.
         best: see `best`.
         knee: the best compromise on the front.
-        noise: None while no architecture has two seeds.
+        noise: None while no trial is complete.
         table: mean gains by attention and stage.
     """
 
@@ -169,14 +158,3 @@ class Findings:
         """The costs that accuracy is compared with: those of the study, or else parameters."""
         costs = tuple(o for o in self.objectives if o.key != "accuracy")
         return costs or (OBJECTIVES["params"],)
-
-
-def gain_error(gain: Gain, noise: Noise | None) -> float | None:
-    """Standard error of a gain, a fraction; None if it is unknown.
-
-    With three or more pairs of trials it comes from their differences, with fewer from the noise
-    floor.
-    """
-    if gain.pairs >= 3 or noise is None:
-        return gain.standard_error
-    return noise.deviation * math.sqrt(2 / max(1, gain.pairs))

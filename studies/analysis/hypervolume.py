@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objectives import Objective
-from .architecture_table import without_seed_effects
 from .pareto import minimised_columns, non_dominated
 from .trial_table import COMPLETE, RUNNING
 
@@ -46,8 +45,6 @@ def hypervolume_history(
 ) -> tuple[HypervolumeStep, ...]:
     """How the hypervolume grew with training; empty while no trial is complete.
 
-    The accuracies are corrected by the seed effects that are estimated from all trials.
-
     Args:
         rows: of the study's trials, `TrialTable.rows`.
         objectives: of the study.
@@ -55,7 +52,7 @@ def hypervolume_history(
     ended = rows[rows["state"] != RUNNING]
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
-    means = _RunningMeans(without_seed_effects(ended), objectives)
+    means = _RunningMeans(ended, objectives)
     final = means.after(len(ended))
     final = final[~np.isnan(final).any(axis=1)]
     if not len(final):

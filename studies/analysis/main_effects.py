@@ -58,7 +58,7 @@ def estimate_main_effects(
     levels = _levels_tried(rows)
     if not points or not levels["attention"]:
         return ()
-    model = _EffectsModel(rows, levels, [point.accuracy for point in points])
+    model = _EffectsModel(rows, levels, [float(np.mean(point.accuracies)) for point in points])
     effects = []
     for factor in FACTORS:
         for level in levels[factor] if factor == "attention" or len(levels[factor]) > 1 else ():

@@ -181,6 +181,11 @@ def complete_rows(rows: npt.NDArray[Any]) -> Ints:
     return np.flatnonzero((rows["state"] == COMPLETE) & ~np.isnan(rows["accuracy"]))
 
 
+def pruned_rows(rows: npt.NDArray[Any]) -> Ints:
+    """Indices of the rows of pruned trials."""
+    return np.flatnonzero(rows["state"] == PRUNED)
+
+
 def _seconds_since_1970(times: Sequence[datetime | str | None]) -> Floats:
     """(n,) seconds; NaN where a time is unknown."""
     if isinstance(next((t for t in times if t is not None), None), datetime):

@@ -74,7 +74,9 @@ class LiveAnalysis:
     @property
     def architectures(self) -> ArchitectureTable:
         """All architectures with a complete trial."""
-        return self._cache.get("architectures", lambda: ArchitectureTable.of(self._trials.table))
+        return self._cache.get(
+            "architectures", lambda: ArchitectureTable.of(self._trials.table, self._trials.model)
+        )
 
     @property
     def insertions(self) -> InsertionIndex:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ...spaces.architecture import Architecture
 from ..analysis.trial_table import RUNNING, TrialTable
 from ..database.store import Store
+from ..estimator.study_model import StudyModel
 from ..records import EpochRecord, State, StudyRecord
 from .cache import VersionedCache
 
@@ -31,6 +32,7 @@ class LiveTrials:
         store: the database.
         study: whose trials they are.
         table: all trials; read it with the cache's lock held.
+        model: of the study, with the same trials.
         latest_epochs: of the running trials, by number.
         has_coordinator: whether a coordinator runs the study now.
     """
@@ -38,6 +40,10 @@ class LiveTrials:
     def __init__(self, store: Store, study: StudyRecord, cache: VersionedCache) -> None:
         self.store, self.study, self._cache = store, study, cache
         self.table = TrialTable()
+        self.model = StudyModel.of(study)
+        if self.model.observed_epochs:
+            self.model.add_epochs(store.epochs.read(study, at=self.model.observed_epochs))
+        self._last_insertion_id = 0
         self.latest_epochs: dict[int, EpochRecord] = {}
         self.has_coordinator = False
         self._last_epoch_id = store.epochs.last_id()
@@ -48,6 +54,7 @@ class LiveTrials:
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
                 return False
+            self._read_insertions()
             started, changed = self._read_trials()
             changed |= self._read_epochs(started)
             has_coordinator = self.store.leases.holder(self.study) is not None
@@ -75,11 +82,18 @@ class LiveTrials:
         new = table.rows[table.rows["id"] > last_id]
         return new["number"][new["state"] == RUNNING].tolist(), bool(len(new)) or before != after
 
+    def _read_insertions(self) -> None:
+        """Update the model's facts of insertions; those of a trial precede the trial."""
+        facts, last_id = self.store.insertions.read(self.study, self._last_insertion_id)
+        self.model.add_insertions(facts)
+        self._last_insertion_id = last_id
+
     def _read_epochs(self, started: list[int]) -> bool:
         """Update the latest epochs; whether there are new ones."""
         epochs = self.store.epochs.read(self.study, after_id=self._last_epoch_id)
         if epochs:
             self._last_epoch_id = epochs[-1].id
+            self.model.add_epochs(epochs)
         if started:
             epochs = [*self.store.epochs.read_of_trials(self.study, started), *epochs]
         rows = self.table.rows

@@ -76,8 +76,9 @@ class StudyState:
 
     def summary(self) -> tuple[str, str | None]:
         """The summary of the study in one sentence, and its caveat."""
-        findings = self.analysis.findings()
-        return summary_sentence(self.study, findings), caveat(findings)
+        findings, confirmation = self.analysis.findings(), self.confirmation.value
+        sentence = summary_sentence(self.study, findings, confirmation)
+        return sentence, caveat(findings, confirmation)
 
     def warnings(self) -> tuple[str, ...]:
         """What has to be known before believing any number of the study."""

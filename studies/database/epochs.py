@@ -63,6 +63,7 @@ class EpochRepository:
         after_id: int | None = None,
         *,
         confirming: bool = False,
+        at: Sequence[int] | None = None,
     ) -> list[EpochRecord]:
         """Epochs in the order in which they were recorded.
 
@@ -71,6 +72,7 @@ class EpochRepository:
             number: of one trial; by default those of all trials of the search.
             after_id: only epochs with a higher row id, which are new since then.
             confirming: without a number, those of the confirming trials instead.
+            at: only these epochs of every trial, such as the rungs.
         """
         record = self._studies.record_of(study)
         in_study = TrialRow.study_id == record.id
@@ -86,6 +88,8 @@ class EpochRepository:
             query = query.where(with_role(confirming))
         if after_id is not None:
             query = query.where(EpochRow.id > after_id)
+        if at is not None:
+            query = query.where(EpochRow.epoch.in_(at))
         with self._database.begin("read") as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 

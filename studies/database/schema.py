@@ -211,6 +211,18 @@ class RejectionRow(Base):
     rejected_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class InsertionRow(Base):
+    """What the model of a study has to know about an insertion of one of its architectures."""
+
+    __tablename__ = "attentune_insertions"
+    __table_args__ = (Index("attentune_insertions_study", "study_id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
+    text: Mapped[str] = mapped_column(CleanText)
+    facts: Mapped[dict[str, Any]] = mapped_column(Json(dict))
+
+
 class ProbeRow(Base):
     """What was measured once for all studies, such as the fastest precision on a device.
 

@@ -30,6 +30,7 @@ from ..records import StudyRecord
 from .artifacts import ArtifactFolders
 from .connection import Database, Mode
 from .epochs import EpochRepository
+from .insertions import InsertionRepository
 from .leases import LeaseRepository, busy
 from .metrics import MetricRepository
 from .probes import ProbeRepository
@@ -50,6 +51,7 @@ class Store:
         trials: trials, rejected architectures, and environments.
         epochs: the epochs of all trials.
         metrics: metrics of complete trials besides their accuracy.
+        insertions: what the model of a study has to know about the insertions of its architectures.
         leases: the right to run a study.
         probes: measurements that are made once for all studies.
     """
@@ -60,6 +62,7 @@ class Store:
         self.trials = TrialRepository(database, self.studies)
         self.epochs = EpochRepository(database, self.studies)
         self.metrics = MetricRepository(database, self.studies)
+        self.insertions = InsertionRepository(database, self.studies)
         self.leases = LeaseRepository(database, self.studies)
         self.probes = ProbeRepository(database)
 

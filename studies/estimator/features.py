@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.sites import SiteMap
-from .insertion_facts import FactsLookup, facts_of_insertion
+from .find_insertion_facts import FactsLookup, facts_of_insertion
 
 Array = npt.NDArray[np.float64]
 

@@ -29,7 +29,7 @@ class Forecaster:
     """
 
     def __init__(self, config: StudyConfig) -> None:
-        self.config, self.histories = config, TrialHistories(config)
+        self.config, self.histories = config, TrialHistories(config.recipe.epochs, config.pruning)
 
     @cached_property
     def features(self) -> ArchitectureFeatures:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...runners.results import EpochReport, Job
 from ...spaces.architecture import Architecture
-from ..config import StudyConfig
+from ..config import Pruning
 from ..records import EpochRecord, TrialRecord
 from .rungs import observed_epochs, signal_strength
 
@@ -31,8 +31,14 @@ class TrialHistory:
 class TrialHistories:
     """The histories of a study's trials: signals at its observed epochs, and final accuracies."""
 
-    def __init__(self, config: StudyConfig) -> None:
-        self.observed_epochs, self.signal = observed_epochs(config), config.pruning.signal
+    def __init__(self, epochs: int, pruning: Pruning) -> None:
+        """Start without trials.
+
+        Args:
+            epochs: of a whole trial.
+            pruning: of the study.
+        """
+        self.observed_epochs, self.signal = observed_epochs(epochs, pruning), pruning.signal
         self._ended: dict[int, TrialRecord] = {}
         self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def fit_hyperparameters(model: MixedModel) -> Hyperparameters:
     """The most likely variances and slopes; the prior's while there are few final accuracies."""
-    prior = prior_hyperparameters(model.observed.rungs)
+    prior = prior_hyperparameters(model.observed)
     if model.observed.at_end.sum() < MIN_FITTED_ENDS:
         return prior
     names, centre = list(prior), np.log(list(prior.values()))

@@ -104,7 +104,7 @@ class MixedModel:
         ids = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         self.architecture_ids = np.array([ids[key] for key in keys], dtype=int)
         self.designs = features.design_matrices(trained, architectures)
-        self.hyperparameters = prior_hyperparameters(self.observed.rungs) | (
+        self.hyperparameters = prior_hyperparameters(self.observed) | (
             fit_hyperparameters(self) if hyperparameters is None else hyperparameters
         )
         predicted_ids = {key: ids[key] for key in keys[self.count :]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from .observations import PRIOR_DEVIATION, Observations
 
 PRIOR_VARIANCES = {
     "size": 1.0,
@@ -23,6 +23,8 @@ PRIOR_VARIANCES = {
 """Prior median of each variance, as a fraction of the variance of the observations in its channel.
 The prior of the trend over the size of the modules is wide.
 """
+NOISE_KINDS = ("trial", "seed", "noise at the end")
+"""Kinds that make final accuracies of one architecture differ."""
 KINDS_AT_RUNGS = ("attention", "stage")
 """Kinds of effect of which each rung has its own, beside those that it shares with the end."""
 PRIOR_SLOPE = 0.3
@@ -44,6 +46,15 @@ Hyperparameters = dict[str, float]
 """Variances by their kind, as in `PRIOR_VARIANCES`, and slopes as `slope EPOCH`."""
 
 
-def prior_hyperparameters(rungs: Iterable[int]) -> Hyperparameters:
-    """The medians of the prior, for a study with rungs at these epochs."""
-    return PRIOR_VARIANCES | {f"slope {rung}": PRIOR_SLOPE for rung in rungs}
+def prior_hyperparameters(observed: Observations) -> Hyperparameters:
+    """The medians of the prior, for a study with these observations.
+
+    In the tables, where accuracies deviate by `PRIOR_DEVIATION`, a certain share of their variance
+    is noise. Where they deviate more, architectures may differ more or trials may be noisier: the
+    share is assumed to be smaller by the ratio of the deviations, which is midway between equal
+    shares and equal noise.
+    """
+    noise_share = min(1.0, PRIOR_DEVIATION / observed.scale)
+    noise = {kind: noise_share * PRIOR_VARIANCES[kind] for kind in NOISE_KINDS}
+    slopes = {f"slope {rung}": PRIOR_SLOPE for rung in observed.rungs}
+    return PRIOR_VARIANCES | noise | slopes

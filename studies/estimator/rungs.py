@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...runners.results import EpochReport
-from ..config import StudyConfig
+from ..config import Pruning
 
 
 def rung_epochs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple[int, ...]:
@@ -27,24 +27,32 @@ def rung_epochs(epochs: int, first: float, eta: int, earliest: int = 2) -> tuple
     return tuple(rungs)
 
 
-def study_rungs(config: StudyConfig) -> tuple[int, ...]:
-    """The rungs of a study, as epochs; empty without a pruner."""
-    pruning = config.pruning
+def study_rungs(epochs: int, pruning: Pruning) -> tuple[int, ...]:
+    """The rungs of a study, as epochs; empty without a pruner.
+
+    Args:
+        epochs: of a whole trial.
+        pruning: of the study.
+    """
     if pruning.pruner == "none":
         return ()
     # `front` uses a model that predicts an architecture before it trains, so it can judge early.
     earliest = 1 if pruning.pruner == "front" else 2
-    return rung_epochs(config.recipe.epochs, pruning.first, pruning.eta, earliest)
+    return rung_epochs(epochs, pruning.first, pruning.eta, earliest)
 
 
-def observed_epochs(config: StudyConfig) -> tuple[int, ...]:
+def observed_epochs(epochs: int, pruning: Pruning) -> tuple[int, ...]:
     """The epochs whose signal the model observes: the rungs, or half of all without a pruner.
 
     The training loss says something about an architecture that the final accuracy of one trial does
     not (`docs/search.md`), and it is available even if no trial is ever stopped.
+
+    Args:
+        epochs: of a whole trial.
+        pruning: of the study.
     """
-    half = max(2, math.ceil(config.recipe.epochs / 2))
-    return study_rungs(config) or ((half,) if half < config.recipe.epochs else ())
+    half = max(2, math.ceil(epochs / 2))
+    return study_rungs(epochs, pruning) or ((half,) if half < epochs else ())
 
 
 def rung_loss(report: EpochReport, signal: str) -> float:

@@ -387,7 +387,7 @@ def _hover_text(point: ArchitectureSummary, findings: Findings) -> str:
     lines = [f"<b>{wrap_architecture(str(point.architecture))}</b>"]
     lines.append(f"accuracy {formatting.percent(point.accuracy, point.standard_error)} ({seeds})")
     if point.gain is not None:
-        gain = formatting.points(point.gain.mean, point.gain.standard_error)
+        gain = formatting.points(point.gain, point.gain_error)
         lines.append(f"{gain} points over the bare backbone")
     for cost in findings.costs:
         if cost.key in point.values:

@@ -28,15 +28,18 @@ from ...runners.workers.trained_weights import TRIAL_KEY
 from ...sanitize import clean_error, json_text
 from ...spaces.architecture import parse
 from ...spaces.attentions.plugins.register import origins_of
-from ..analysis import analyse
+from ..analysis.recommendation import recommend
 from ..database.predictions import identity_of
 from ..database.store import Store
 from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
 from ..records import StudyRecord, TrialRecord
 from ..text import formatting
+from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
+from .judged_images import read_confirmation
 from .missing_weights import explain_missing_weights
+from .read_findings import read_findings
 
 MODEL_CARD_FILE = "README.md"
 
@@ -60,11 +63,21 @@ def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
         return trial
     if pick not in ("best", "knee"):
         raise UsageError(f"--pick takes best, knee or a trial's number, not {pick!r}")
-    findings = analyse.analyse(record, store.trials.read(record))
+    findings = read_findings(store, record)
     summary = findings.best if pick == "best" else findings.knee
     if summary is None:
         raise StudyError(f"{record.name!r} has no complete trial to export yet.")
     return store.trials.get(record, summary.number)
+
+
+def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> str | None:
+    """What an export of this trial says if it is not better than the bare backbone; else None."""
+    findings = read_findings(store, record)
+    picks = [s for s in findings.architectures if s.architecture.key == trial.key]
+    if not picks:
+        return None
+    recommendation = recommend(findings, read_confirmation(store, record, findings))
+    return export_note(recommendation, picks[0])
 
 
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:

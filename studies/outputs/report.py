@@ -23,7 +23,7 @@ from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
 from ...sanitize import escape_unsafe, replace_non_finite
-from ..analysis.analyse import analyse, group_failures
+from ..analysis.analyse import group_failures
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
 from ..figures.browser import PLOTLY_CONFIG, without_addresses
@@ -43,6 +43,7 @@ from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
 from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
+from .read_findings import read_findings
 from .report_predictions import MetricsTable, compare_best_with_bare
 from .study_figures import StudyFigure, study_figures
 
@@ -87,7 +88,7 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
 def render(store: Store, study: StudyRecord) -> str:
     """The HTML of a study's report."""
     trials = store.trials.read(study)
-    findings = analyse(study, trials)
+    findings = read_findings(store, study, trials)
     confirmation = read_confirmation(store, study, findings)
     undrawn = study_figures(findings, trials, store.epochs.read(study), study.config, confirmation)
     figures = [ReportFigure.draw(figure) for figure in undrawn]
@@ -111,8 +112,8 @@ def render(store: Store, study: StudyRecord) -> str:
         trials=trials[:MAX_TRIAL_ROWS],
         max_front_rows=MAX_FRONT_ROWS,
         omitted=max(0, len(trials) - MAX_TRIAL_ROWS),
-        summary=summary_sentence(study, findings),
-        caveat=caveat(findings),
+        summary=summary_sentence(study, findings, confirmation),
+        caveat=caveat(findings, confirmation),
         conclusion=confirmation and conclusion(confirmation),
         expected_gain=expected_gain_sentence(study.config, findings.counts),
         warnings=read_study_warnings(store, study, findings),
@@ -210,8 +211,6 @@ def _key_numbers(
     if findings.noise is not None:
         deviation = f"{formatting.points(findings.noise.deviation, signed=False)} points"
         numbers.append(KeyNumber(deviation, "noise floor", noise_details(findings.noise)))
-    else:
-        numbers.append(KeyNumber("unknown", "noise floor", "no architecture has two seeds yet"))
     trial_seconds = sum(trial.seconds or 0 for trial in trials)
     wall_seconds = store.studies.spent_seconds(study)
     detail = f"{formatting.duration(trial_seconds)} in trials"

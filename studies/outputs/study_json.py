@@ -11,12 +11,15 @@ from ..analysis import analyse
 from ..analysis.classification import mean_metrics
 from ..analysis.confirmation import confirmation_json
 from ..analysis.findings import Findings
+from ..analysis.recommendation import Recommendation, recommend
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
+from ..text.recommendation import recommendation_sentence
 from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
+from .read_findings import read_model
 from .study_list import ListedStudy
 from .trial_predictions import read_classification, trial_metrics
 
@@ -48,9 +51,10 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and its confirmation."""
     trials = store.trials.read(record)
     rejections = store.trials.read_rejections(record)
-    listed = analyse.show_json(record, trials, rejected=len(rejections))
+    model = read_model(store, record)
+    listed = analyse.show_json(record, trials, model, rejected=len(rejections))
     _add_metrics(listed, store.metrics.read(record))
-    findings = analyse.analyse(record, trials)
+    findings = analyse.analyse(record, trials, model)
     judged = read_confirmation(store, record, findings)
     confirmation = judged and confirmation_json(
         judged, conclusion(judged), confirmation_warnings(judged)
@@ -60,6 +64,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     ]
     return {
         **listed,
+        "recommendation": _recommendation_json(recommend(findings, judged), findings),
         "being_set_up": record.config.is_being_set_up,
         "rejections": reasons,
         "warnings": list(read_study_warnings(store, record, findings)),
@@ -99,6 +104,19 @@ def _add_metrics(listed: dict[str, Any], metrics: Mapping[int, Mapping[str, floa
             by_key[trial["key"]].append(metrics[trial["number"]])
     for architecture in listed["architectures"]:
         architecture["metrics"] = mean_metrics(by_key[architecture["key"]])
+
+def _recommendation_json(
+    recommendation: Recommendation | None, findings: Findings
+) -> dict[str, Any] | None:
+    if recommendation is None:
+        return None
+    return {
+        "number": recommendation.pick.number,
+        "architecture": str(recommendation.pick.architecture),
+        "bare": recommendation.keeps_bare,
+        "basis": recommendation.basis,
+        "sentence": recommendation_sentence(recommendation, findings),
+    }
 
 
 def listed_study_json(listed: ListedStudy) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ..analysis.findings import ArchitectureSummary
 from ..analysis.trial_table import TrialTable
 from ..database.store import Store
 from ..records import StudySummary
+from .read_findings import read_model
 
 
 @dataclass(frozen=True)
@@ -31,4 +32,4 @@ def _best(store: Store, summary: StudySummary) -> ArchitectureSummary | None:
     table = TrialTable()
     for rows in store.trials.read_complete(summary.study):
         table.update(rows)
-    return best_of_table(table)
+    return best_of_table(table, read_model(store, summary.study))

@@ -126,7 +126,7 @@ def _chance_warning(findings: Findings, images: EvaluationImages) -> str | None:
     if not findings.architectures or images.count is None or images.majority_share is None:
         return None
     count = len(findings.architectures)
-    highest = max(summary.accuracy for summary in findings.architectures)
+    highest = max(max(summary.accuracies) for summary in findings.architectures)
     if is_above_chance(highest, images.count, images.majority_share, count):
         return None
     sentence = chance_sentence(highest, images, "validation")

@@ -1,54 +1,60 @@
-"""The result of a study in one sentence, and a caveat: what every report begins with."""
+"""The result of a study in one sentence, and a caveat: what every surface begins with."""
 
 from __future__ import annotations
 
-from ..analysis.findings import ArchitectureSummary, Findings, Noise, gain_error
-from ..objectives import Objective
+from ..analysis.confirmation import Confirmation
+from ..analysis.findings import Findings, Noise
+from ..analysis.recommendation import recommend
 from ..records import StudyRecord
 from . import formatting
+from .recommendation import recommendation_sentence
 
 
-def summary_sentence(study: StudyRecord, findings: Findings) -> str:
-    """The best architecture against the bare backbone, in one sentence."""
-    best, bare = findings.best, findings.bare
+def summary_sentence(
+    study: StudyRecord, findings: Findings, confirmation: Confirmation | None = None
+) -> str:
+    """The recommendation, or why there is none yet.
+
+    Args:
+        study: the study.
+        findings: of the study.
+        confirmation: of the study; None if there is none.
+    """
+    recommendation = recommend(findings, confirmation)
+    if recommendation is not None:
+        return recommendation_sentence(recommendation, findings)
+    best = findings.best
     if best is None:
         return _nothing_yet(study, findings)
     reached = formatting.percent(best.accuracy, best.standard_error)
-    if best is bare:
-        rivals = len(findings.architectures) - 1
-        if not rivals:
-            return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."
-        tried = f"None of {rivals} other architectures" if rivals > 1 else "No other architecture"
-        return f"{tried} beats the bare {study.backbone} so far, which reaches {reached}."
-    sentence = f"{best.architecture} is the best so far, with {reached}"
-    if bare is None or best.gain is None:
-        return f"{sentence}; the bare backbone is not complete yet, so there is no comparison."
-    gain = formatting.points(best.gain.mean, best.gain.standard_error)
-    changes = [change for cost in findings.costs if (change := _cost_change(cost, best, bare))]
-    costs = f" for {' and '.join(changes)}" if changes else ""
-    return f"{sentence}: {gain} points over the bare {study.backbone}{costs}."
+    if best.architecture.bare:
+        return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."
+    return (
+        f"`{best.architecture}` is the best so far, with {reached}; the bare backbone is not "
+        "complete yet, so there is no comparison."
+    )
 
 
-def caveat(findings: Findings) -> str | None:
-    """How reliable the summary is, given the study's noise; None if it claims no gain."""
-    best = findings.best
-    if best is None or best.gain is None:
+def caveat(findings: Findings, confirmation: Confirmation | None = None) -> str | None:
+    """What a recommendation of the search rests on; None if it claims no gain.
+
+    Args:
+        findings: of the study.
+        confirmation: of the study; None if there is none.
+    """
+    recommendation = recommend(findings, confirmation)
+    if recommendation is None or recommendation.keeps_bare:
+        return None
+    if recommendation.basis == "confirmation":
         return None
     tried = formatting.plural(len(findings.architectures), "architecture")
-    hypothesis = (
-        f"The best of {tried} tends to look better than it is, so this is a hypothesis "
-        f"until fresh seeds confirm it."
+    sentence = (
+        f"It was chosen among {tried} on the validation images, so it is a hypothesis until "
+        "`attentune confirm` tests it with fresh seeds."
     )
-    error = gain_error(best.gain, findings.noise)
-    if error is None:
-        return (
-            "How much of this is due to the seed is unknown: no architecture ran with two seeds. "
-            f"{hypothesis}"
-        )
-    spread = f"{formatting.points(error, signed=False)} points"
-    if abs(best.gain.mean) <= 2 * error:
-        return f"Seeds alone make differences of this size (standard error {spread}). {hypothesis}"
-    return f"The standard error of this difference is {spread}. {hypothesis}"
+    if findings.noise is not None and not findings.noise.repeats:
+        sentence += " No architecture has run with two seeds, so the noise of a trial is assumed."
+    return sentence
 
 
 def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
@@ -64,17 +70,12 @@ def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
     return "No trial has run yet."
 
 
-def _cost_change(
-    cost: Objective, summary: ArchitectureSummary, bare: ArchitectureSummary
-) -> str | None:
-    change = formatting.cost_change(summary.values, bare.values, cost)
-    return None if change is None else f"{change} {cost.title.lower()}"
-
-
 def noise_details(noise: Noise) -> str:
     """What a noise floor is based on: `standard deviation of one trial, from 12 repeats`."""
-    details = f"standard deviation of one trial, from {formatting.plural(noise.freedom, 'repeat')}"
-    if noise.shared:
-        shared = formatting.points(noise.shared, signed=False)
-        details += f", without the {shared} points that all trials of a seed share"
-    return details
+    if not noise.repeats:
+        return "standard deviation of one trial, assumed: no architecture has two seeds yet"
+    shared = formatting.points(noise.shared, signed=False)
+    return (
+        f"standard deviation of one trial, from {formatting.plural(noise.repeats, 'repeat')}, "
+        f"without the {shared} points that all trials of a seed share"
+    )

@@ -80,7 +80,6 @@ def _row(state: StudyState) -> list[Component]:
     findings = state.analysis.findings()
     best, bare, noise = findings.best, findings.bare, findings.noise
     recipe = state.records.recipe
-    gain = best.gain if best else None
     missing = formatting.MISSING
     return [
         state.study.name,
@@ -88,7 +87,9 @@ def _row(state: StudyState) -> list[Component]:
         recipe.data.rsplit("/", 1)[-1] if recipe else missing,
         html.Code(formatting.short_architecture(best.architecture)) if best else missing,
         formatting.percent(best.accuracy, best.standard_error) if best else missing,
-        formatting.points(gain.mean, gain.standard_error) if gain else missing,
+        formatting.points(best.gain, best.gain_error)
+        if best and best.gain is not None
+        else missing,
         formatting.percent(bare.accuracy, bare.standard_error) if bare else missing,
         formatting.points(noise.deviation, signed=False) if noise else missing,
         formatting.integer(findings.counts["complete"]),

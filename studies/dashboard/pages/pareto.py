@@ -195,7 +195,7 @@ def _row(context: PageContext, findings: Findings, summary: ArchitectureSummary)
     )
     gain = formatting.MISSING
     if summary.gain is not None:
-        gain = formatting.points(summary.gain.mean, summary.gain.standard_error)
+        gain = formatting.points(summary.gain, summary.gain_error)
     costs = context.state.analysis.costs
     return [
         html.Span([link, *_tags(findings, summary)]),

@@ -128,7 +128,7 @@ def _costs(
     if summary is not None:
         gain = formatting.MISSING
         if summary.gain is not None:
-            gain = f"{formatting.points(summary.gain.mean, summary.gain.standard_error)} points"
+            gain = f"{formatting.points(summary.gain, summary.gain_error)} points"
         accuracy = formatting.percent(summary.accuracy, summary.standard_error)
         rows.append(["Validation accuracy", accuracy, gain])
     for cost in OBJECTIVES.values():

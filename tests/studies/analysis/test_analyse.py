@@ -28,49 +28,54 @@ def numbers(points: Any) -> list[int]:
     return [point.number for point in points]
 
 
-def test_a_gain_is_taken_between_trials_of_one_seed() -> None:
+def test_a_gain_is_the_difference_that_stands_beside_it() -> None:
     trials = [
         trial(0, BARE, 0.60, seed=0),
         trial(1, BARE, 0.50, seed=1),
         trial(2, se(4), 0.65, seed=0),
         trial(3, se(4), 0.57, seed=1),
-        trial(4, se(4), 0.62, seed=2),  # no partner, so it does not count here
+        trial(4, se(4), 0.62, seed=2),
         trial(5, se(8), 0.60, seed=9),
     ]
     points = {p.number: p for p in analyse.analyse(study(), trials).architectures}
-    assert points[0].gain is None
-    paired, apart = points[2].gain, points[5].gain
-    assert paired is not None
-    assert paired.mean == pytest.approx(0.06)
-    assert paired.standard_error == pytest.approx(0.01)
-    assert paired.pairs == 2
-    assert apart is not None
-    assert apart.mean == pytest.approx(0.60 - 0.55)
-    assert (apart.standard_error, apart.pairs) == (None, 0)
+    bare, repeated, once = points[0], points[2], points[5]
+    assert (bare.gain, bare.gain_error) == (None, None)
+    for point in (repeated, once):
+        assert point.gain == point.accuracy - bare.accuracy
+        assert point.gain_error is not None
+    assert repeated.accuracies == (0.65, 0.57, 0.62)
+    assert repeated.gain is not None
+    assert repeated.gain > 0
+    assert once.gain_error > repeated.gain_error
 
 
-def test_unpaired_gains_carry_the_errors_of_both_sides() -> None:
-    trials = [trial(i, BARE, a, seed=i) for i, a in enumerate((0.5, 0.7))]
-    trials += [trial(i, se(4), a, seed=i) for i, a in ((5, 0.8), (6, 0.9))]
-    point = analyse.analyse(study(), trials).architectures[1]
-    assert point.gain is not None
-    assert point.gain.standard_error == pytest.approx(math.hypot(0.1, 0.05))
+def test_the_errors_of_paired_trials_leave_out_what_their_seeds_share() -> None:
+    effects = (-0.06, 0.06, -0.03, 0.03, -0.05, 0.05)
+    trials = [trial(i, BARE, 0.6 + e, seed=i) for i, e in enumerate(effects)]
+    trials += [trial(10 + i, se(4), 0.63 + e, seed=i) for i, e in enumerate(effects)]
+    findings = analyse.analyse(study(), trials)
+    [_, point] = findings.architectures
+    assert point.gain == pytest.approx(0.03, abs=0.004)
+    assert point.gain_error < 0.01 < point.standard_error
+    assert findings.noise is not None
+    assert findings.noise.shared > 2 * findings.noise.deviation
 
 
-def test_the_noise_floor_pools_what_ran_more_than_once() -> None:
-    once = [trial(0, BARE, 0.6)]
-    assert analyse.analyse(study(), once).noise is None
-    groups = {se(4): (0.5, 0.6), se(8): (0.7, 0.7, 0.76)}
+def test_the_noise_is_that_of_what_ran_more_than_once() -> None:
+    assert analyse.analyse(study(), []).noise is None
+    once = analyse.analyse(study(), [trial(0, BARE, 0.6)]).noise
+    assert once is not None
+    assert once.repeats == 0
+    rng = np.random.default_rng(0)
     trials = [
-        trial(10 * i + j, text, accuracy, seed=j)
-        for i, (text, accuracies) in enumerate(groups.items())
-        for j, accuracy in enumerate(accuracies)
+        trial(100 * i + seed, text, 0.6 + 0.03 * rng.standard_normal(), seed=100 * i + seed)
+        for i, text in enumerate((BARE, se(4), se(8)))
+        for seed in range(20)
     ]
     noise = analyse.analyse(study(), trials).noise
     assert noise is not None
-    squares = sum((len(g) - 1) * np.var(g, ddof=1) for g in groups.values())
-    assert noise.deviation == pytest.approx(math.sqrt(squares / 3))
-    assert noise.freedom == 3
+    assert math.hypot(noise.deviation, noise.shared) == pytest.approx(0.03, rel=0.25)
+    assert noise.repeats == 57
 
 
 def test_confirming_trials_do_not_mix_with_the_search() -> None:
@@ -86,20 +91,21 @@ def test_the_table_averages_gains_by_attention_and_stage() -> None:
         trial(2, f"{BARE}+se(r=8)@s2b1.residual+eca@s3.mid", 0.54),
         trial(3, f"{BARE}+cbam(r=4)@all.residual", 0.40),
     ]
-    table = analyse.analyse(study(study={"stages": 4}), trials).table
+    findings = analyse.analyse(study(study={"stages": 4}), trials)
+    table, (_, first, second, third) = findings.table, findings.architectures
     assert table.attentions == ("se", "eca", "cbam", "none")
     assert table.stages == ("s1", "s2", "s3", "s4")
-    means = {where: (round(cell.mean, 6), cell.count) for where, cell in table.cells.items()}
+    means = {where: (cell.mean, cell.count) for where, cell in table.cells.items()}
+    both = (first.gain + second.gain) / 2
     assert means == {
-        ("se", "s1"): (0.10, 1),
-        ("se", "s2"): (0.07, 2),
-        ("eca", "s3"): (0.04, 1),
-        **{("cbam", f"s{stage}"): (-0.10, 1) for stage in (1, 2, 3, 4)},
-        ("none", "s1"): (0.04, 1),
-        ("none", "s3"): (0.10, 1),
-        ("none", "s4"): (0.07, 2),
+        ("se", "s1"): (first.gain, 1),
+        ("se", "s2"): (pytest.approx(both), 2),
+        ("eca", "s3"): (second.gain, 1),
+        **{("cbam", f"s{stage}"): (third.gain, 1) for stage in (1, 2, 3, 4)},
+        ("none", "s1"): (second.gain, 1),
+        ("none", "s3"): (first.gain, 1),
+        ("none", "s4"): (pytest.approx(both), 2),
     }
-    assert table.cells["se", "s2"].standard_error == pytest.approx(0.03)
     assert table.cells["se", "s1"].standard_error is None
 
 
@@ -169,13 +175,14 @@ def test_show_json_keeps_its_contract(store: Store, study: StudyRecord, add: Add
     bare, repeated, se = shown["architectures"]
     assert (bare["architecture"], bare["gain"], bare["gain_error"]) == ("resnet18", None, None)
     assert repeated["architecture"] == "resnet18+eca@all.mid"
-    assert repeated["gain"] == pytest.approx(0.1)  # with seed 0, which both have
-    assert repeated["gain_error"] > 0
+    assert repeated["gain"] == repeated["accuracy"] - bare["accuracy"]
+    assert repeated["gain"] > 2 * repeated["gain_error"] > 0
+    assert repeated["measured"] == [0.7, 0.72]
     assert [each["front"] for each in (bare, repeated, se)] == [True, True, False]
     assert repeated["key"] == parse("resnet18+eca@all.mid").key
     assert (repeated["number"], repeated["seeds"]) == (1, [0, 1])
-    assert repeated["accuracy"] == pytest.approx(0.71)
-    assert repeated["standard_error"] == pytest.approx(0.01)
+    assert repeated["accuracy"] == pytest.approx(0.71, abs=0.015)
+    assert 0 < repeated["standard_error"] < 0.03
     first, second = shown["trials"][:2]
     assert first == {
         "number": 0,

@@ -8,6 +8,7 @@ from attentune.studies.analysis.analyse import analyse, main_attention, tabulate
 from attentune.studies.analysis.architecture_table import ArchitectureTable
 from attentune.studies.analysis.insertion_index import InsertionIndex
 from attentune.studies.analysis.trial_table import TrialTable
+from attentune.studies.estimator.study_model import StudyModel
 from attentune.studies.records import recorded_architecture
 from example_records import BARE, random_search, study
 
@@ -16,13 +17,13 @@ from example_records import BARE, random_search, study
 def test_the_table_of_attention_by_stage_is_that_of_the_records(seed):
     records = random_search(seed)
     columns = TrialTable.of(records)
-    architectures = ArchitectureTable.of(columns)
+    architectures = ArchitectureTable.of(columns, StudyModel.of(study(study={"stages": 3})))
     index = InsertionIndex(3).extend(columns.texts)
     gains = np.full(index.count, np.nan)
     gains[architectures.text_indices] = architectures.gain
     ours, expected = (
         index.stage_table(gains),
-        tabulate_gains(analyse(study(), records).architectures, 3),
+        tabulate_gains(analyse(study(study={"stages": 3}), records).architectures, 3),
     )
     assert ours.attentions == expected.attentions
     assert ours.stages == expected.stages

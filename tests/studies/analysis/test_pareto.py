@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
+from attentune.studies.analysis.findings import ArchitectureSummary
 from attentune.studies.analysis.pareto import (
     comparison_errors,
     find_front,
+    find_knee,
     is_cheaper,
     non_dominated,
+    pareto_front,
 )
 from attentune.studies.objectives import OBJECTIVES
 from example_records import BARE, study, trial
@@ -42,30 +46,34 @@ def test_nothing_has_an_empty_front() -> None:
     assert non_dominated(np.empty((0, 2))).tolist() == []
 
 
-def test_the_front_is_made_of_means_over_seeds() -> None:
+def summary(number: int, text: str, accuracy: float, **costs: float) -> ArchitectureSummary:
+    """An architecture with this estimated accuracy and these costs."""
+    values = {"accuracy": accuracy, **costs}
+    return ArchitectureSummary(
+        parse(text), (number,), (0,), (accuracy,), values, 0.01, None, None, False
+    )
+
+
+def test_the_front_is_made_of_estimates() -> None:
     trials = [
         trial(0, BARE, 0.60, params=100),
-        trial(1, se(4), 0.90, params=200, seed=0),  # lucky: its mean is 0.65
-        trial(2, se(8), 0.70, params=200, seed=0),
+        trial(1, se(4), 0.90, params=200, seed=0),  # A fortunate seed.
+        trial(2, f"{BARE}+eca@s1.residual", 0.75, params=200, seed=0),
         trial(3, se(4), 0.40, params=200, seed=1),
         trial(4, se(2), None, params=50),
     ]
     findings = analyse(study(), trials)
     assert numbers(findings.front) == [0, 2]
-    point = next(p for p in findings.architectures if p.number == 1)
-    assert point.accuracy == pytest.approx(0.65)
-    assert point.standard_error == pytest.approx(0.25)
-    assert (point.numbers, point.seeds) == ((1, 3), (0, 1))
 
 
 def test_equal_architectures_share_the_front_and_missing_values_stay_out() -> None:
-    trials = [
-        trial(0, se(4), 0.7, params=100, latency_ms=5.0),
-        trial(1, se(8), 0.7, params=100, latency_ms=5.0),
-        trial(2, se(2), 0.9, params=100),
+    points = [
+        summary(0, se(4), 0.7, params=100, latency_ms=5.0),
+        summary(1, se(8), 0.7, params=100, latency_ms=5.0),
+        summary(2, se(2), 0.9, params=100),
     ]
-    assert numbers(analyse(study("accuracy", "latency"), trials).front) == [0, 1]
-    assert numbers(analyse(study("accuracy"), trials).front) == [2]
+    assert numbers(pareto_front(points, (ACCURACY, LATENCY))) == [0, 1]
+    assert numbers(pareto_front(points, (ACCURACY,))) == [2]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +91,10 @@ def test_equal_architectures_share_the_front_and_missing_values_stay_out() -> No
 def test_the_knee_is_furthest_from_the_line_between_the_ends(
     points: list[tuple[float, int]], knee: int | None
 ) -> None:
-    trials = [trial(i, se(i + 1), a, params=p) for i, (a, p) in enumerate(points)]
-    findings = analyse(study(), trials)
-    assert (findings.knee and findings.knee.number) == knee
+    objectives = (ACCURACY, PARAMS)
+    summaries = [summary(i, se(i + 1), a, params=p) for i, (a, p) in enumerate(points)]
+    found_knee = find_knee(pareto_front(summaries, objectives), objectives)
+    assert (found_knee and found_knee.number) == knee
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3])

@@ -47,11 +47,12 @@ def test_rungs_lie_between_the_first_epoch_and_the_last(epochs, first, eta, expe
 )
 def test_each_pruner_has_its_first_rung_where_it_knows_enough(pruner, epochs, expected):
     pruning = Pruning.model_validate(Pruning.parse_fields(pruner))
-    assert study_rungs(study_config(pruning=pruning, recipe={"epochs": epochs})) == expected
+    assert study_rungs(epochs, pruning) == expected
 
 
 def test_a_first_rung_that_is_asked_for_stays():
     pruning = Pruning.model_validate(Pruning.parse_fields("front:first=0.5"))
     config = study_config(pruning=pruning, recipe={"epochs": 8})
-    assert study_rungs(config) == (4,)
-    assert study_rungs(type(config).model_validate(config.model_dump(mode="json"))) == (4,)
+    assert study_rungs(8, config.pruning) == (4,)
+    again = type(config).model_validate(config.model_dump(mode="json"))
+    assert study_rungs(8, again.pruning) == (4,)

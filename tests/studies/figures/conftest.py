@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.findings import Findings
 from attentune.studies.database.store import Store
 from attentune.studies.records import BASELINE, StudyRecord
+from attentune.studies.stored_config import StoredConfig
 
 
 @pytest.fixture
@@ -31,7 +33,8 @@ def filled(add: Callable[..., int]) -> None:
 @pytest.fixture
 def findings(store: Store, study: StudyRecord) -> Callable[[], Findings]:
     """What the analysis finds in the study as it is when this is called."""
-    return lambda: analyse(study, store.trials.read(study), stages=4)
+    config = StoredConfig({"study": {"stages": 4}})
+    return lambda: analyse(replace(study, config=config), store.trials.read(study))
 
 
 @pytest.fixture

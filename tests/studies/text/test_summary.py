@@ -20,28 +20,36 @@ def se(r: int) -> str:
         ([], "No trial has run yet.", None),
         ([trial(0, BARE)], "No trial is complete yet; 1 trial running.", None),
         ([trial(0, BARE, state="failed")], "1 failed; the reasons are below", None),
-        ([trial(0, BARE, 0.6)], "bare net reaches 60.0 %; nothing else is complete", None),
-        ([trial(0, BARE, 0.6), trial(1, se(4), 0.5)], "No other architecture beats the bare", None),
+        ([trial(0, BARE, 0.6)], "bare net reaches 60.0 ± ", None),
+        (
+            [trial(0, BARE, 0.6), trial(1, se(4), 0.5)],
+            "Keep the bare `net`: `se(r=4)@all.residual` does not beat it by more than chance "
+            "explains; its gain is −",
+            None,
+        ),
         ([trial(1, se(4), 0.5)], "the bare backbone is not complete yet", None),
         (
             [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)],
-            f"{se(4)} is the best so far, with 70.0 %: +10.0 points over the bare net "
-            "for +1.4 % parameters.",
-            "no architecture ran with two seeds",
+            f"Take `{se(4)}`: +",
+            "No architecture has run with two seeds",
         ),
         (
             [*(trial(s, BARE, 0.6 + s / 50, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
-            "+3.0 points",
-            "Seeds alone make differences of this size (standard error 2.0 points)",
+            "Keep the bare `net`: `se(r=4)@all.residual` does not beat it",
+            None,
         ),
         (
-            [*(trial(s, BARE, 0.6 + s / 500, seed=s) for s in (0, 1)), trial(2, se(4), 0.63)],
-            "+3.0 points",
-            "The standard error of this difference is 0.2 points. The best of 2 architectures",
+            [
+                *(trial(s, BARE, 0.6 + (s % 2) / 500, seed=s) for s in range(5)),
+                *(trial(9 + s, se(4), 0.63 + (s % 2) / 500, seed=s) for s in range(5)),
+                *(trial(20 + s, se(8), 0.54, seed=s) for s in range(5)),
+            ],
+            f"Take `{se(4)}`: +",
+            "chosen among 3 architectures on the validation images, so it is a hypothesis until",
         ),
     ],
 )
-def test_the_summary_names_the_best_and_the_caveat_its_uncertainty(
+def test_the_summary_recommends_and_the_caveat_says_on_what_ground(
     trials: list[TrialRecord], sentence: str, doubt: str | None
 ) -> None:
     findings = analyse(study(), trials)
@@ -52,8 +60,34 @@ def test_the_summary_names_the_best_and_the_caveat_its_uncertainty(
         assert doubt in (caveat(findings) or "")
 
 
+def test_the_sentence_has_the_gain_its_error_and_the_price() -> None:
+    trials = [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)]
+    findings = analyse(study(), trials)
+    best = findings.best
+    assert best is not None
+    assert best.gain is not None
+    assert best.gain_error is not None
+    gain = f"+{100 * best.gain:.1f} ± {100 * best.gain_error:.1f}"
+    assert summary_sentence(study(), findings) == (
+        f"Take `{se(4)}`: {gain} points over the bare backbone for +1.4 % parameters."
+    )
+
+
+def test_of_architectures_that_are_not_told_apart_the_cheapest_is_taken() -> None:
+    eca = f"{BARE}+eca@s1.residual"
+    trials = [
+        *(trial(s, BARE, 0.60, seed=s, params=1000) for s in range(4)),
+        *(trial(10 + s, se(2), 0.72, seed=s, params=2000) for s in range(4)),
+        *(trial(20 + s, eca, 0.718, seed=s, params=1010) for s in range(4)),
+    ]
+    sentence = summary_sentence(study(), analyse(study(), trials))
+    assert sentence.startswith(f"Take `{eca}`: +")
+    assert "the most accurate, `se(r=2)@all.residual`, is not ahead of it by more than" in sentence
+    assert sentence.endswith("and costs +100.0 % parameters.")
+
+
 def test_the_noise_floor_says_what_it_is_based_on() -> None:
-    assert noise_details(Noise(0.01, 1)) == "standard deviation of one trial, from 1 repeat"
-    assert noise_details(Noise(0.01, 12, 0.02)).endswith(
+    assert "assumed" in noise_details(Noise(0.01, 0.02, 0))
+    assert noise_details(Noise(0.01, 0.02, 12)).endswith(
         "from 12 repeats, without the 2.0 points that all trials of a seed share"
     )

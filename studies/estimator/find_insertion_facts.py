@@ -9,30 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from ...spaces.architecture import Insertion
 from ...spaces.attentions.entry import Value
 from ...spaces.backbones.sites import SiteMap
 from ...spaces.networks.placement import Placement
-
-
-@dataclass(frozen=True)
-class InsertionFacts:
-    """Facts of one insertion in one backbone.
-
-    Attributes:
-        shares: by stage, the share of its blocks that are reached; only stages that are reached.
-        octaves: half the binary logarithm of its reduction ratio over 8; None without a ratio.
-        size: log(1 + parameters) of its modules: for each stage the sum over its blocks divided by
-            the number of blocks; added up over all stages.
-    """
-
-    shares: Mapping[int, float]
-    octaves: float | None
-    size: float
-
+from ..insertion_facts import InsertionFacts
 
 FactsLookup = Callable[[Insertion], InsertionFacts]
 """Returns the facts of an insertion."""

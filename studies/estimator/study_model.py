@@ -1,0 +1,143 @@
+"""The model of one study, from what its database holds: the estimate behind every number shown."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+from ...errors import StudyError
+from ...runners.recipe import Recipe
+from ...runners.results import EpochReport
+from ...spaces.architecture import Architecture, Insertion
+from ..config import Pruning
+from ..insertion_facts import InsertionFacts
+from ..records import EpochRecord, StudyRecord
+from .features import ArchitectureFeatures
+from .find_insertion_facts import facts_of_text
+from .history import TrialHistory
+from .hyperparameters import HyperparameterFits
+from .rungs import observed_epochs, signal_strength
+from .study_estimate import StudyEstimate, estimate_study
+
+DEFAULT_STAGES = 4
+"""Stages of a backbone if the study does not say."""
+
+
+class StudyModel:
+    """The trials of a study as its model sees them, and its hyperparameters.
+
+    Trials and epochs are added as they are recorded, in any order. The estimate depends on what was
+    added, not on when.
+    """
+
+    def __init__(
+        self,
+        stages: int,
+        observed_epochs: Sequence[int] = (),
+        signal: str = "",
+        insertions: Mapping[str, InsertionFacts] | None = None,
+    ) -> None:
+        """Start without trials.
+
+        Args:
+            stages: of the backbone.
+            observed_epochs: the epochs whose signal is used.
+            signal: of the study's pruning.
+            insertions: the facts of insertions that are known already, by their text.
+        """
+        self.stages, self.observed_epochs, self.signal = stages, tuple(observed_epochs), signal
+        self._insertions: dict[str, InsertionFacts] = dict(insertions or {})
+        self._rungs: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self._histories: dict[int, TrialHistory] = {}
+        self._numbers: list[int] = []
+
+    @classmethod
+    def of(
+        cls,
+        study: StudyRecord,
+        epochs: Iterable[EpochRecord] = (),
+        insertions: Mapping[str, InsertionFacts] | None = None,
+    ) -> StudyModel:
+        """The model of a recorded study, without its trials.
+
+        Args:
+            study: its recipe and pruning say which epochs are used.
+            epochs: of its trials; those at other epochs are left out.
+            insertions: the facts of insertions, by their text.
+        """
+        observed, signal = observed_by(study)
+        model = cls(study.config.stages or DEFAULT_STAGES, observed, signal, insertions)
+        model.add_epochs(epochs)
+        return model
+
+    def add_epochs(self, epochs: Iterable[EpochRecord]) -> None:
+        """Add epochs of any trials; those that the model does not use are left out."""
+        for epoch in epochs:
+            self.on_epoch(epoch.number, epoch.report)
+
+    def on_epoch(self, number: int, report: EpochReport) -> None:
+        """Add an epoch of trial `number`."""
+        if report.epoch in self.observed_epochs:
+            self._rungs[number][report.epoch] = signal_strength(report, self.signal)
+
+    def add_insertions(self, insertions: Mapping[str, InsertionFacts]) -> None:
+        """Add the facts of insertions by their text, before the first trial that has them."""
+        self._insertions.update(insertions)
+
+    def add_trial(
+        self, number: int, architecture: Architecture, seed: int, end: float | None
+    ) -> None:
+        """Add a trial that has ended; nothing changes if it is known.
+
+        Args:
+            number: in the study.
+            architecture: that was trained.
+            seed: of the trial.
+            end: the final accuracy, a fraction; None if the trial was pruned.
+        """
+        if number not in self._histories:
+            history = TrialHistory(architecture, seed, end, self._rungs[number])
+            self._histories[number] = history
+            insort(self._numbers, number)
+
+    def unknown(self, numbers: Sequence[int]) -> list[int]:
+        """The indices of those trials, by number, that were not added yet."""
+        return [index for index, number in enumerate(numbers) if number not in self._histories]
+
+    def estimate(self, architectures: Sequence[Architecture], bare: int | None) -> StudyEstimate:
+        """The estimate of the accuracies of some architectures, from all trials.
+
+        Args:
+            architectures: (n,) of the study.
+            bare: the index of the bare backbone; None if it is not among them.
+        """
+        return estimate_study(self.fits, self.histories, architectures, bare)
+
+    @property
+    def histories(self) -> list[TrialHistory]:
+        """The histories of the trials that have ended, by number."""
+        return [self._histories[number] for number in self._numbers]
+
+    @cached_property
+    def fits(self) -> HyperparameterFits:
+        """The hyperparameters of the study, and the features of its architectures."""
+        return HyperparameterFits(ArchitectureFeatures(range(1, self.stages + 1), self._facts_of))
+
+    def _facts_of(self, insertion: Insertion) -> InsertionFacts:
+        recorded = self._insertions.get(str(insertion))
+        return facts_of_text(insertion, self.stages) if recorded is None else recorded
+
+
+def observed_by(study: StudyRecord) -> tuple[tuple[int, ...], str]:
+    """The epochs whose signal the model of a study uses, and the name of that signal.
+
+    No epochs if another version of attentune wrote the study in another form.
+    """
+    try:
+        recipe: Recipe = study.config.recipe
+        pruning: Pruning = study.config.pruning
+    except StudyError:
+        return (), ""
+    return observed_epochs(recipe.epochs, pruning), pruning.signal

@@ -1,0 +1,109 @@
+"""The recommendation of a study in one sentence: the same on every surface."""
+
+from __future__ import annotations
+
+from ..analysis.findings import ArchitectureSummary, Findings
+from ..analysis.recommendation import Recommendation
+from ..objectives import Objective
+from . import formatting
+
+
+def recommendation_sentence(recommendation: Recommendation, findings: Findings) -> str:
+    """What to take and why.
+
+    Args:
+        recommendation: of the study.
+        findings: of the study.
+    """
+    if recommendation.basis == "confirmation":
+        return _confirmed(recommendation)
+    if recommendation.keeps_bare:
+        return _keep_bare(recommendation, findings)
+    pick, bare = recommendation.pick, findings.bare
+    sentence = f"Take `{pick.architecture}`: {_gain(pick)} points over the bare backbone"
+    if bare is not None:
+        changes = [change for cost in findings.costs if (change := cost_change(cost, pick, bare))]
+        sentence += f" for {formatting.enumeration(changes)}" if changes else ""
+    if recommendation.rival is not None:
+        sentence += f"; {_rival(recommendation.rival, findings)}"
+    return f"{sentence}."
+
+
+def cost_change(
+    cost: Objective, summary: ArchitectureSummary, bare: ArchitectureSummary
+) -> str | None:
+    """How much more an architecture costs than the bare backbone: `+1.4 % parameters`."""
+    change = formatting.cost_change(summary.values, bare.values, cost)
+    return None if change is None else f"{change} {cost.title.lower()}"
+
+
+def export_note(recommendation: Recommendation | None, pick: ArchitectureSummary) -> str | None:
+    """What an export says if the architecture is not better than the bare backbone; else None.
+
+    Args:
+        recommendation: of the study; None while there is none.
+        pick: the architecture that is exported.
+    """
+    if pick.architecture.bare:
+        return "This is the bare backbone, without any attention."
+    if recommendation is not None and pick.architecture == recommendation.pick.architecture:
+        return None
+    if pick.gain is None:
+        return "The bare backbone has no complete trial, so it is unknown whether attention helps."
+    if not pick.is_better_than_bare:
+        return (
+            "This architecture is not better than the bare backbone by more than chance explains "
+            f"({_gain(pick)} points)."
+        )
+    return None
+
+
+def _keep_bare(recommendation: Recommendation, findings: Findings) -> str:
+    count, rival = len(findings.architectures) - 1, recommendation.rival
+    assert rival is not None  # The bare backbone is recommended over something.
+    name = formatting.short_architecture(rival.architecture)
+    if count > 1:
+        reason = (
+            f"none of {count} architectures beats it by more than chance explains; the best, "
+            f"`{name}`, gains {_gain(rival)} points"
+        )
+    else:
+        reason = (
+            f"`{name}` does not beat it by more than chance explains; its gain is {_gain(rival)} "
+            "points"
+        )
+    return f"Keep the bare `{recommendation.pick.architecture}`: {reason}."
+
+
+def _rival(rival: ArchitectureSummary, findings: Findings) -> str:
+    name = formatting.short_architecture(rival.architecture)
+    costs = [
+        change
+        for cost in findings.costs[:1]
+        if findings.bare and (change := cost_change(cost, rival, findings.bare))
+    ]
+    price = f" and costs {costs[0]}" if costs else ""
+    return f"the most accurate, `{name}`, is not ahead of it by more than one standard error{price}"
+
+
+def _confirmed(recommendation: Recommendation) -> str:
+    contender = recommendation.contender
+    assert contender is not None
+    assert contender.gain is not None
+    gain = formatting.points(contender.gain.mean, contender.gain.standard_error)
+    if recommendation.keeps_bare:
+        name = formatting.short_architecture(contender.architecture)
+        return (
+            f"Keep the bare `{recommendation.pick.architecture}`: with fresh seeds on the test "
+            f"split no architecture can be claimed to beat it; the best, `{name}`, gains {gain} "
+            "points there."
+        )
+    return (
+        f"Take `{recommendation.pick.architecture}`: {gain} points over the bare backbone with "
+        "fresh seeds on the test split."
+    )
+
+
+def _gain(summary: ArchitectureSummary) -> str:
+    assert summary.gain is not None
+    return formatting.points(summary.gain, summary.gain_error)
