@@ -64,7 +64,7 @@ class GainForecasts:
             if isinstance(sampler, AdditiveSampler)
             else ThompsonSampling.of(context)
         )
-        self.histories = TrialHistories(context.config)
+        self.histories = TrialHistories(context.config.recipe.epochs, context.config.pruning)
         recorded = record.config.expected_gains
         self.latest: ExpectedGain | None = recorded[-1] if recorded else None
 

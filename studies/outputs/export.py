@@ -71,7 +71,13 @@ def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
 
 
 def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> str | None:
-    """What an export of this trial says if it is not better than the bare backbone; else None."""
+    """What an export says if its architecture is not better than the bare backbone; else None.
+
+    Args:
+        store: the database.
+        record: the study.
+        trial: that is exported.
+    """
     findings = read_findings(store, record)
     picks = [s for s in findings.architectures if s.architecture.key == trial.key]
     if not picks:

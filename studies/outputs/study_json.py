@@ -105,6 +105,7 @@ def _add_metrics(listed: dict[str, Any], metrics: Mapping[int, Mapping[str, floa
     for architecture in listed["architectures"]:
         architecture["metrics"] = mean_metrics(by_key[architecture["key"]])
 
+
 def _recommendation_json(
     recommendation: Recommendation | None, findings: Findings
 ) -> dict[str, Any] | None:

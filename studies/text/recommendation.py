@@ -32,7 +32,16 @@ def recommendation_sentence(recommendation: Recommendation, findings: Findings) 
 def cost_change(
     cost: Objective, summary: ArchitectureSummary, bare: ArchitectureSummary
 ) -> str | None:
-    """How much more an architecture costs than the bare backbone: `+1.4 % parameters`."""
+    """How much more an architecture costs than the bare backbone: `+1.4 % parameters`.
+
+    Args:
+        cost: an objective.
+        summary: of the architecture.
+        bare: of the bare backbone.
+
+    Returns:
+        None if one of them lacks this cost.
+    """
     change = formatting.cost_change(summary.values, bare.values, cost)
     return None if change is None else f"{change} {cost.title.lower()}"
 

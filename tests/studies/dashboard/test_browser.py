@@ -377,4 +377,4 @@ def test_an_unknown_study_names_those_there_are(writer, browser):
         page.goto(f"{address}/?study=nowhere")
         page.get_by_text("There is no study 'nowhere'").wait_for()
         page.get_by_role("link", name="done").click()
-        page.get_by_text("is the best so far").first.wait_for()
+        page.get_by_text("over the bare backbone").first.wait_for()

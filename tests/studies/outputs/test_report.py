@@ -65,8 +65,8 @@ def test_the_report_has_results_failures_environment_and_command(
     page = written(store, filled, tmp_path)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for expected in (
-        "resnet18+cbam(r=4)@s3.residual is the best so far, with 71.0 ± 1.0 %: +10.0 points",
-        "a hypothesis until fresh seeds confirm it",
+        "Take resnet18+cbam(r=4)@s3.residual: +",
+        "so it is a hypothesis until attentune confirm tests it with fresh seeds",
         "11.69 M",
         "+0.09 %",
         "out_of_memory",
@@ -131,7 +131,7 @@ SMALL = {
     "No trial has run yet.": fill_empty,
     "No trial is complete: 1 failed; the reasons are below.": fill_failed,
     "No trial is complete yet; 1 trial running.": fill_running,
-    "The bare resnet18 reaches 50.0 %; nothing else is complete yet.": fill_single,
+    "The bare resnet18 reaches 50.0 ± 0.9 %; nothing else is complete yet.": fill_single,
 }
 
 

@@ -22,7 +22,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
     )
     op.create_index("attentune_insertions_study", "attentune_insertions", ["study_id"])
 
