@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .confirmation import Confirmation, Contender
+from .confirmation import Confirmation
+from .contenders import Contender
 from .findings import ArchitectureSummary, Findings
 
 Basis = Literal["search", "confirmation"]

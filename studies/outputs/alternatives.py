@@ -34,7 +34,7 @@ def describe_alternatives(summary: AlternativesSummary, findings: Findings) -> s
     if best is None or best.gain is None:
         return alternatives_sentence(summary, None, 0.0, None)
     name = short_architecture(best.architecture)
-    return alternatives_sentence(summary, name, best.gain.mean, best.gain.standard_error)
+    return alternatives_sentence(summary, name, best.gain, best.gain_error)
 
 
 def _seed_model(findings: Findings) -> SeedModel | None:

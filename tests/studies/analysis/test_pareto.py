@@ -188,12 +188,12 @@ def test_latencies_of_one_study_are_compared_by_their_ratios() -> None:
     """Their milliseconds share the error of the bare backbone, which cancels in the comparison."""
 
     def timed(number: int, text: str, accuracy: float, ratio: float, error: float) -> Any:
-        fields = {"latency_ms": 5.0 * ratio, "latency_ms_error": 0.5}
-        return trial(
-            number, text, accuracy, latency_ratio=ratio, latency_ratio_error=error, **fields
+        times = {"latency_ms": 5.0 * ratio, "latency_ms_error": 0.5}
+        return summary(
+            number, text, accuracy, latency_ratio=ratio, latency_ratio_error=error, **times
         )
 
-    trials = [
+    points = [
         timed(0, BARE, 0.70, 1.0, 0.0),
         timed(1, se(4), 0.80, 1.10, 0.01),
         timed(2, se(8), 0.79, 1.08, 0.01),  # faster than the last one by less than the noise
@@ -201,7 +201,7 @@ def test_latencies_of_one_study_are_compared_by_their_ratios() -> None:
         timed(4, se(16), 0.70, 1.0, 0.02),  # equal to the bare backbone
         timed(5, se(32), 0.69, 0.98, 0.02),  # "faster" than it by less than the noise
     ]
-    assert numbers(analyse(study("accuracy", "latency"), trials).front) == [0, 3, 1]
+    assert numbers(pareto_front(points, (ACCURACY, LATENCY))) == [0, 3, 1]
 
 
 def test_a_latency_without_a_ratio_has_its_own_error() -> None:
