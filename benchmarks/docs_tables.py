@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attentune.benchmarks.docs_chaos_table import render_chaos
+from attentune.benchmarks.docs_claims_table import render_claims
 from attentune.benchmarks.docs_demo_table import render_demo
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
@@ -36,7 +37,13 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
 README = DOCS.parent / "README.md"
-PAGES = (README, DOCS / "performance.md", DOCS / "search.md", DOCS / "guarantees.md")
+PAGES = (
+    README,
+    DOCS / "performance.md",
+    DOCS / "search.md",
+    DOCS / "guarantees.md",
+    DOCS / "guide.md",
+)
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 
@@ -367,6 +374,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "pruning": render_pruning,
     "table": render_ranks,
     "chaos": render_chaos,
+    "claims": render_claims,
     "demo": render_demo,
     "convergence": render_convergence,
 }

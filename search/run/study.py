@@ -25,6 +25,7 @@ from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.predictions import load_predictions
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as recorded_confirmation
+from ...studies.outputs.judged_images import read_study_warnings
 from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.study_json import study_json
 from ...studies.records import StudyRecord, TrialRecord
@@ -160,6 +161,12 @@ class Study:
             findings = read_findings(store, record)
             confirmation = recorded_confirmation(store, record, findings)
             return summary_sentence(record, findings, confirmation)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be known before believing a number, such as that nothing is above chance."""
+        with self._reading() as (store, record):
+            return read_study_warnings(store, record, read_findings(store, record))
 
     @property
     def confirmation(self) -> Confirmation | None:

@@ -172,7 +172,10 @@ def analyse_confirming_trials(
     gains = differences.family([(a, bare) for a in weights], weights) if bare else {}
     claimed = any(gain.claimed for gain in gains.values())
     against_bare = {architecture: gain for (architecture, _), gain in gains.items()}
-    judged = tuple(replace(c, gain=against_bare.get(c.architecture)) for c in contenders)
+    judged = tuple(
+        replace(c, gain=against_bare.get(c.architecture), image_error=differences.image_error_of(c))
+        for c in contenders
+    )
     alternatives = [c.architecture for c in judged if not c.architecture.bare]
     first = next((pair for a in alternatives if (pair := (a, bare)) in gains), None)
     comparisons = sum(weights[architecture] for architecture, _ in gains)

@@ -6,6 +6,7 @@ the seeds, `image_sampling` for the images of one test split, and `split_means` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class Contender:
         searched: its summary in the search; None if it has no complete trial there.
         numbers, seeds, accuracies: of its complete confirming trials, on the test split.
         gain: over the bare backbone; None for the bare backbone, and while there are too few seeds.
+        image_error: the part of the standard error that is due to the choice of test images; None
+            if their number is not known, or if the seeds are on several splits.
     """
 
     architecture: Architecture
@@ -53,6 +56,7 @@ class Contender:
     seeds: tuple[int, ...]
     accuracies: tuple[float, ...]
     gain: Difference | None = None
+    image_error: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -61,8 +65,9 @@ class Contender:
 
     @property
     def standard_error(self) -> float | None:
-        """The standard error of the mean accuracy; None with a single seed."""
-        return standard_error(self.accuracies)
+        """The standard error of the mean accuracy, over seeds and images; None with one seed."""
+        of_seeds = standard_error(self.accuracies)
+        return None if of_seeds is None else math.hypot(of_seeds, self.image_error or 0.0)
 
 
 class ContenderDifferences:
@@ -177,6 +182,17 @@ class ContenderDifferences:
             return None
         accuracy, reference = self._contenders[first].accuracy, self._contenders[second].accuracy
         return assume_image_error(accuracy, reference, self.images.count)
+
+    def image_error_of(self, contender: Contender) -> float | None:
+        """What the choice of images adds to the standard error of an accuracy."""
+        if self._splits > 1 or self.images.count is None:
+            return None
+        kept = [self._correct[n] for n in contender.numbers if n in self._correct]
+        if len(kept) > 1:
+            table = np.stack(kept)
+            if (measured := measure_image_error(table, np.zeros_like(table))) is not None:
+                return math.sqrt(measured.squared)
+        return math.sqrt(assume_image_error(contender.accuracy, 0.0, self.images.count).squared)
 
     def _describe_images(self, num_classes: int | None) -> EvaluationImages:
         plan = self._plan

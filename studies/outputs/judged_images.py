@@ -120,6 +120,7 @@ def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) ->
         findings,
         images,
         store.studies.spent_seconds(study),
+        store.studies.device_seconds(study),
         read_unmoved_attentions(store, study, numbers),
     )
 

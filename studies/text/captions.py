@@ -46,8 +46,8 @@ CALIBRATION = (
 )
 CONFIRMATION = (
     "Finalists and baselines, retrained with fresh seeds and judged once on the test split, with "
-    "95 % intervals. Filled: the difference is significant after the correction for multiple "
-    "comparisons."
+    "95 % intervals that cover new seeds and new test images. Filled: the difference is "
+    "significant after the correction for multiple comparisons."
 )
 ALTERNATIVES = (
     "What one would do instead of attention: a larger backbone, more epochs, larger images. They "

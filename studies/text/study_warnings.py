@@ -31,7 +31,8 @@ def study_warnings(
     study: StudyRecord,
     findings: Findings,
     images: EvaluationImages,
-    spent_seconds: float | None = None,
+    spent_seconds: float = 0.0,
+    device_seconds: float = 0.0,
     unmoved: Mapping[Architecture, str] | None = None,
 ) -> tuple[str, ...]:
     """The warnings about a study.
@@ -40,7 +41,8 @@ def study_warnings(
         study: the study.
         findings: of its search.
         images: the validation images.
-        spent_seconds: wall time that the study has run for; None if it is not known.
+        spent_seconds: wall time that the study has run for.
+        device_seconds: busy time of all devices together.
         unmoved: how many attentions of an architecture still are the identity after training, such
             as `3 of 8`.
     """
@@ -48,7 +50,7 @@ def study_warnings(
         _failed_only(findings),
         _chance_warning(findings, images),
         _single_architecture(findings),
-        _baselines_only(study, findings, spent_seconds),
+        _baselines_only(study, findings, spent_seconds, device_seconds),
         None if images.count is None else few_images_warning(images.count, "validation"),
         unmoved_warning(unmoved or {}),
     )
@@ -145,7 +147,7 @@ def _single_architecture(findings: Findings) -> str | None:
 
 
 def _baselines_only(
-    study: StudyRecord, findings: Findings, spent_seconds: float | None
+    study: StudyRecord, findings: Findings, spent_seconds: float, device_seconds: float
 ) -> str | None:
     """A warning if the budget ended before the search proposed anything."""
     counts, trained = findings.counts, findings.architectures
@@ -159,12 +161,15 @@ def _baselines_only(
     if sum(counts.values()) >= plan.trials:
         budget = f"all {formatting.plural(plan.trials, 'trial')}"
         advice = f"`{resume} --trials {max(40, 4 * plan.trials)}` continues"
-    elif plan.budget is not None and spent_seconds is not None and spent_seconds >= plan.budget:
+    elif plan.budget is not None and spent_seconds >= plan.budget:
         budget = f"the whole budget of {formatting.duration(plan.budget)}"
         advice = f"`{resume} --budget {math.ceil(4 * plan.budget)}s` continues"
-    elif plan.device_budget is not None:
-        budget = "the budget"
+    elif plan.device_budget is not None and device_seconds >= plan.device_budget:
+        budget = f"the whole device time of {formatting.duration(plan.device_budget)}"
         advice = f"`{resume} --device-budget {math.ceil(4 * plan.device_budget)}s` continues"
     else:
         return None
-    return f"The baselines took {budget}, so the search itself has tried nothing; {advice}."
+    return (
+        f"The baselines took {budget}, so nothing that the search itself proposed is complete; "
+        f"{advice}."
+    )

@@ -20,7 +20,8 @@ def test_a_confirmation_judges_on_the_test_split_and_says_what_can_be_claimed(fi
     done = attentune(*words, cwd=finished)
     assert "2 fresh seeds × 3 epochs" in done.stdout
     assert "95 % interval" in done.stdout
-    assert re.search(r"better than the bare backbone", done.stdout)
+    claim = r"better than the bare backbone|no accuracy is above chance"
+    assert re.search(claim, done.stdout)
     summary = json.loads(attentune("confirm", "first", "--json", cwd=finished).stdout)
     shown = json.loads(attentune("show", "first", "--json", cwd=finished).stdout)
     assert shown["confirmation"] == summary

@@ -78,6 +78,7 @@ def test_baselines_that_use_up_the_budget_are_named_with_the_way_on() -> None:
     [warning] = warnings(baselines, trials=2)
     assert "The baselines took all 2 trials" in warning
     assert "`attentune resume s --trials 40`" in warning
+    assert warnings(baselines, device_budget=60.0, spent_seconds=99.0) == ()
     [warning] = warnings(baselines, budget=60.0, spent_seconds=61.0)
     assert "the whole budget of 60 s" in warning
     assert warnings(baselines, budget=60.0, spent_seconds=10.0) == ()
