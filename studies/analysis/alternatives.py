@@ -6,11 +6,12 @@ the bare backbone. With seed s, an alternative reaches
 
     accuracy = worth + seed[s] + noise
 
-where the effect of the seed is that of the model, which all trials of this seed share. So its
-accuracy is the mean of what remains without the effects of the seeds, with a flat prior, and its
-gain is that minus the accuracy of the bare backbone. An alternative runs only with seeds with which
-the bare backbone is complete, and both have the noise of a trial, σ. So the standard error of the
-gain is that of n paired differences, σ·√(2/n).
+where the effect of the seed is that of the estimate of the study (`estimator.study_estimate`),
+which all trials of this seed share. So its accuracy is the mean of what remains without the effects
+of the seeds, with a flat prior, and its gain is that minus the accuracy of the bare backbone. An
+alternative runs only with seeds with which the bare backbone is complete, and both have the noise
+of a trial, σ. So the standard error of the gain is that of n paired differences, σ·√(2/n); where
+other architectures have the same seeds, it is rather smaller.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,23 +27,7 @@ from ...runners.recipe import Recipe
 from ...runners.results import Failure
 from ..alternatives import Alternative, AlternativeKind
 from ..records import StudyRecord, TrialRecord
-
-
-class SeedModel(Protocol):
-    """The part of the model of a study that alternatives are compared with."""
-
-    @property
-    def bare_accuracy(self) -> float:
-        """Of the bare backbone, for an average seed; a fraction."""
-
-    @property
-    def seed_effects(self) -> Mapping[int, float]:
-        """By seed, how much more accurate its trials are than those of other seeds."""
-
-    @property
-    def trial_deviation(self) -> float | None:
-        """Standard deviation of an accuracy beyond the effect of its seed, a fraction; None if it
-        is not known."""
+from .findings import Findings
 
 
 @dataclass(frozen=True)
@@ -106,17 +91,17 @@ class AlternativesSummary:
 
 def analyse_alternatives(
     study: StudyRecord,
+    findings: Findings,
     searched: Iterable[TrialRecord],
     trials: Sequence[TrialRecord],
-    model: SeedModel | None,
 ) -> AlternativesSummary | None:
     """What the alternatives of a study show; None if none were asked for.
 
     Args:
         study: its config holds the alternatives.
+        findings: of the search.
         searched: trials of the search, for the time that the bare backbone takes.
         trials: those of the alternatives.
-        model: of the study; None if the bare backbone is not complete.
     """
     plan = study.config.alternatives
     if not plan.alternatives and not plan.missing:
@@ -124,7 +109,7 @@ def analyse_alternatives(
     bare = [t for t in searched if t.state == "complete" and t.architecture == study.backbone]
     bare_seconds = {trial.seed: trial.device_seconds for trial in bare}
     summaries = (
-        _summarize(study, alternative, trials, bare_seconds, model)
+        _summarize(study, alternative, findings, trials, bare_seconds)
         for alternative in plan.alternatives
     )
     bare_values = bare[0].values if bare else {}
@@ -136,29 +121,28 @@ def analyse_alternatives(
 def _summarize(
     study: StudyRecord,
     alternative: Alternative,
+    findings: Findings,
     trials: Iterable[TrialRecord],
     bare_seconds: Mapping[int, float | None],
-    model: SeedModel | None,
 ) -> AlternativeSummary:
     own_trials = [trial for trial in trials if trial.alternative == alternative.kind]
     complete = [t for t in own_trials if t.state == "complete" and t.accuracy is not None]
     running = sum(trial.state == "running" for trial in own_trials)
     failures = [trial.failure for trial in own_trials if trial.failure is not None]
-    accuracies = [trial.accuracy for trial in complete if trial.accuracy is not None]
+    by_seed = {trial.seed: trial.accuracy for trial in complete if trial.accuracy is not None}
     accuracy = gain = error = None
-    if accuracies:
-        effects = {} if model is None else model.seed_effects
-        accuracy = float(np.mean([t.accuracy - effects.get(t.seed, 0.0) for t in complete]))  # type: ignore[operator]
-    if accuracy is not None and model is not None:
-        gain = accuracy - model.bare_accuracy
-        if model.trial_deviation is not None:
-            error = model.trial_deviation * math.sqrt(2 / len(complete))
+    if by_seed:
+        effects = {} if findings.noise is None else findings.noise.seed_effects
+        accuracy = float(np.mean([y - effects.get(seed, 0.0) for seed, y in by_seed.items()]))
+        if findings.bare is not None and findings.noise is not None:
+            gain = accuracy - findings.bare.accuracy
+            error = findings.noise.deviation * math.sqrt(2 / len(by_seed))
     return AlternativeSummary(
         alternative=alternative,
         recipe=alternative.recipe(study.config.recipe),
         numbers=tuple(trial.number for trial in complete),
         seeds=tuple(trial.seed for trial in complete),
-        accuracies=tuple(accuracies),
+        accuracies=tuple(by_seed.values()),
         running=running,
         failure=failures[-1] if failures and not complete and not running else None,
         accuracy=accuracy,

@@ -135,8 +135,10 @@ class ArchitectureTable:
         """The scatter of a trial; None while no trial is complete."""
         if not len(self):
             return None
-        repeats = len(self.rows) - len(self)
-        return Noise(self.estimate.trial_deviation, self.estimate.seed_deviation, repeats)
+        repeats, estimate = len(self.rows) - len(self), self.estimate
+        return Noise(
+            estimate.trial_deviation, estimate.seed_deviation, repeats, estimate.seed_effects
+        )
 
     def architecture(self, index: int) -> Architecture:
         """An architecture as a value."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...runners.recipe import Recipe
 from ..alternatives import Alternative, AlternativeKind, AlternativesPlan
 from ..analysis.alternatives import AlternativesSummary, AlternativeSummary
+from ..analysis.findings import MIN_ERRORS_OF_A_GAIN, ArchitectureSummary
 from ..objectives import OBJECTIVES, Objective
 from . import formatting
 
@@ -20,14 +21,13 @@ FAIRNESS = (
     "Trained with the recipe and the seeds of the bare backbone, and with its learning rate, which "
     "was not tuned for them:"
 )
-SURE_ERRORS = 2.0
-"""Standard errors by which two gains have to differ before one is said to be larger."""
 _STATED_COSTS: dict[AlternativeKind, tuple[str, ...]] = {
     "backbone": ("params", "macs", "latency"),
     "epochs": (),
     "images": ("macs", "latency"),
 }
-"""Names of the objectives that an alternative of a kind changes."""
+_COSTS_OF_ATTENTION = ("params", "latency")
+"""Names of the objectives that an alternative of a kind changes, and attention does."""
 
 
 def alternative_title(alternative: Alternative, recipe: Recipe) -> str:
@@ -76,28 +76,36 @@ def plan_sentences(plan: AlternativesPlan, recipe: Recipe) -> Iterator[str]:
 
 
 def alternatives_sentence(
-    summary: AlternativesSummary, attention: str | None, gain: float, gain_error: float | None
+    summary: AlternativesSummary,
+    attention: ArchitectureSummary | None,
+    *,
+    keeps_bare: bool = True,
 ) -> str:
     """What attention gains, and what each alternative gains instead.
 
     Args:
         summary: of the alternatives.
-        attention: the best architecture with attention; None if the bare backbone is the best.
-        gain: over the bare backbone, a fraction; 0 if the bare backbone is the best.
-        gain_error: its standard error; None if it is not known.
+        attention: the architecture that stands for attention; None if there is none.
+        keeps_bare: whether that is not better than the bare backbone, which the alternatives are
+            then compared with.
     """
     judged = [alternative for alternative in summary.alternatives if alternative.gain is not None]
     if not judged:
         return "No alternative to attention is complete yet."
     phrases = "; ".join(_gain_phrase(alternative, summary) for alternative in judged)
     best = max(judged, key=lambda alternative: alternative.gain or 0.0)
-    errors = (best.gain_error, 0.0 if attention is None else gain_error)
-    difference = (best.gain or 0.0) - gain
-    rival = "the bare backbone" if attention is None else "attention"
-    verdict = _verdict(summary_title(best), rival, difference, errors)
+    gain, error = (0.0, 0.0) if attention is None else (attention.gain or 0.0, attention.gain_error)
+    rival, rival_gain, rival_error = ("attention", gain, error)
+    if attention is None or keeps_bare:
+        rival, rival_gain, rival_error = "the bare backbone", 0.0, 0.0
+    difference = (best.gain or 0.0) - rival_gain
+    verdict = _verdict(summary_title(best), rival, difference, (best.gain_error, rival_error))
     if attention is None:
         return f"Instead of attention, {phrases}. {verdict}"
-    with_attention = f"{attention} gains {formatting.points(gain, gain_error)} points"
+    name = formatting.short_architecture(attention.architecture)
+    changes = _changes(attention.values, summary.bare_values, _COSTS_OF_ATTENTION)
+    costs = f" for {formatting.enumeration(changes)}" if changes else ""
+    with_attention = f"`{name}` gains {formatting.points(gain, error)} points{costs}"
     return f"{with_attention}; instead of attention, {phrases}. {verdict}"
 
 
@@ -109,6 +117,17 @@ def _gain_phrase(alternative: AlternativeSummary, summary: AlternativesSummary) 
     changes = cost_changes(alternative, summary)
     costs = f" for {formatting.enumeration(changes)}" if changes else ""
     return f"{summary_title(alternative)} {verb} {gain} points{costs}"
+
+
+def _changes(
+    values: Mapping[str, float], bare: Mapping[str, float], names: Sequence[str]
+) -> list[str]:
+    """How much higher some costs are than those of the bare backbone, as far as they are known."""
+    return [
+        f"{change} {cost.title.lower()}"
+        for cost in (OBJECTIVES[name] for name in names)
+        if (change := formatting.cost_change(values, bare, cost)) is not None
+    ]
 
 
 def _verdict(
@@ -125,7 +144,7 @@ def _verdict(
     error, rival_error = errors
     if error is None or rival_error is None:
         return "How much of these differences is noise is not known yet."
-    if abs(difference) <= SURE_ERRORS * math.hypot(error, rival_error):
+    if abs(difference) <= MIN_ERRORS_OF_A_GAIN * math.hypot(error, rival_error):
         return f"The best of these, {title}, differs from {rival} by no more than noise."
     if difference > 0:
         return f"The best of these, {title}, is better than {rival} by more than noise."
@@ -134,13 +153,8 @@ def _verdict(
 
 def cost_changes(alternative: AlternativeSummary, summary: AlternativesSummary) -> list[str]:
     """How much an alternative costs more than the bare backbone: `+90.1 % parameters`."""
-    kind, bare = alternative.alternative.kind, summary.bare_values
-    costs = [OBJECTIVES[name] for name in _STATED_COSTS[kind]]
-    changes = [
-        f"{change} {cost.title.lower()}"
-        for cost in costs
-        if (change := formatting.cost_change(alternative.values, bare, cost)) is not None
-    ]
+    kind = alternative.alternative.kind
+    changes = _changes(alternative.values, summary.bare_values, _STATED_COSTS[kind])
     if kind == "epochs" and summary.bare_epochs:
         change = formatting.relative_change(alternative.recipe.epochs, summary.bare_epochs)
         changes.append(f"{change} training time")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from attentune.runners.recipe import Recipe
@@ -16,6 +17,7 @@ from attentune.studies.alternatives import (
     AlternativesPlan,
 )
 from attentune.studies.analysis.alternatives import AlternativesSummary, analyse_alternatives
+from attentune.studies.analysis.findings import Findings, Noise
 from attentune.studies.records import BASELINE, StudyRecord, TrialRecord
 
 from ...example_records import BARE, study, trial
@@ -30,11 +32,13 @@ PLAN = AlternativesPlan(
 )
 
 
-@dataclass(frozen=True)
-class SimulatedModel:
-    bare_accuracy: float = 0.6
-    seed_effects: dict[int, float] = field(default_factory=dict)
-    trial_deviation: float = 0.01
+def estimate(seed_effects: dict[int, float]) -> Findings:
+    """What the search says of the bare backbone and of the seeds."""
+    noise = Noise(0.01, 0.02, 3, seed_effects)
+    return cast(Findings, SimpleNamespace(bare=SimpleNamespace(accuracy=0.6), noise=noise))
+
+
+NOTHING = cast(Findings, SimpleNamespace(bare=None, noise=None))
 
 
 def alternative_trial(
@@ -50,15 +54,17 @@ def record(limits: dict[str, float] | None = None) -> StudyRecord:
     return study(**json.loads(json.dumps(config, default=vars)))
 
 
-def summarize(trials: list[TrialRecord], **model: object) -> AlternativesSummary:
+def summarize(
+    trials: list[TrialRecord], seed_effects: dict[int, float] | None = None
+) -> AlternativesSummary:
     searched = [trial(s, BARE, 0.6, seed=s, role=BASELINE, device_seconds=10.0) for s in range(3)]
-    summary = analyse_alternatives(record(), searched, trials, SimulatedModel(**model))  # type: ignore[arg-type]
+    summary = analyse_alternatives(record(), estimate(seed_effects or {}), searched, trials)
     assert summary is not None
     return summary
 
 
 def test_a_study_that_asked_for_none_has_none() -> None:
-    assert analyse_alternatives(study(), [], [], SimulatedModel()) is None
+    assert analyse_alternatives(study(), NOTHING, [], []) is None
 
 
 def test_the_gain_is_the_difference_of_the_accuracies_without_the_effects_of_seeds() -> None:
@@ -89,7 +95,7 @@ def test_one_without_a_result_has_no_gain_but_a_reason() -> None:
 
 
 def test_costs_above_a_limit_are_shown_with_it() -> None:
-    summary = analyse_alternatives(record({"params": 1500}), [], [], None)
+    summary = analyse_alternatives(record({"params": 1500}), NOTHING, [], [])
     assert summary is not None
     larger, longer = summary.alternatives
     assert larger.exceeded_limit == "params is 2,000, above the limit of 1,500"

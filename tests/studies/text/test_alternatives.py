@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, Failure
+from attentune.spaces.architecture import parse
 from attentune.studies.alternatives import Alternative, AlternativesPlan
 from attentune.studies.analysis.alternatives import AlternativesSummary, AlternativeSummary
+from attentune.studies.analysis.findings import ArchitectureSummary
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.text.alternatives import (
     alternatives_header,
@@ -45,6 +47,14 @@ def summarize(
     )
 
 
+def attention(gain: float | None, error: float | None) -> ArchitectureSummary:
+    costs = {"params": 1020, "macs": 5000}
+    architecture = parse("net18+eca@all.residual")
+    return ArchitectureSummary(
+        architecture, (1,), (0,), (0.6,), costs, 0.003, gain, error, baseline=False
+    )
+
+
 def alternatives(*summaries: AlternativeSummary) -> AlternativesSummary:
     return AlternativesSummary(summaries, {}, {"params": 1000, "macs": 5000}, 8)
 
@@ -53,8 +63,9 @@ def test_the_sentence_has_the_gain_and_the_costs_of_each() -> None:
     summary = alternatives(
         summarize(LARGER, 0.051), summarize(LONGER, 0.02), summarize(IMAGES, -0.003)
     )
-    assert alternatives_sentence(summary, "se(r=16)@all.residual", 0.044, 0.004) == (
-        "se(r=16)@all.residual gains +4.4 ± 0.4 points; instead of attention, net34 gains "
+    assert alternatives_sentence(summary, attention(0.044, 0.004), keeps_bare=False) == (
+        "`eca@all.residual` gains +4.4 ± 0.4 points for +2.0 % parameters; instead of attention, "
+        "net34 gains "
         "+5.1 ± 0.4 points for +100.0 % parameters and +80.0 % multiply-adds; 12 epochs gain "
         "+2.0 ± 0.4 points for +50.0 % training time; images of 40×40 gain −0.3 ± 0.4 points for "
         "+50.0 % multiply-adds. The best of these, net34, differs from attention by no more than "
@@ -76,19 +87,27 @@ def test_the_sentence_has_the_gain_and_the_costs_of_each() -> None:
     ],
 )
 def test_the_verdict_weighs_the_noise(gain: float, error: float | None, verdict: str) -> None:
-    sentence = alternatives_sentence(alternatives(summarize(LONGER, 0.04)), "eca", gain, error)
+    summary = alternatives(summarize(LONGER, 0.04))
+    sentence = alternatives_sentence(summary, attention(gain, error), keeps_bare=False)
     assert sentence.endswith(verdict)
 
 
 def test_without_a_better_attention_they_are_compared_with_the_bare_backbone() -> None:
-    sentence = alternatives_sentence(alternatives(summarize(LONGER, 0.04)), None, 0.0, None)
+    sentence = alternatives_sentence(alternatives(summarize(LONGER, 0.04)), None)
     assert sentence == (
         "Instead of attention, 12 epochs gain +4.0 ± 0.4 points for +50.0 % training time. "
         "The best of these, 12 epochs, is better than the bare backbone by more than noise."
     )
-    assert alternatives_sentence(alternatives(summarize(LONGER, None)), None, 0.0, None) == (
+    assert alternatives_sentence(alternatives(summarize(LONGER, None)), None) == (
         "No alternative to attention is complete yet."
     )
+
+
+def test_attention_that_does_not_help_is_no_rival() -> None:
+    summary = alternatives(summarize(LONGER, 0.04))
+    sentence = alternatives_sentence(summary, attention(0.001, 0.004), keeps_bare=True)
+    assert sentence.startswith("`eca@all.residual` gains +0.1 ± 0.4 points")
+    assert sentence.endswith("12 epochs, is better than the bare backbone by more than noise.")
 
 
 def test_a_table_has_a_row_for_each() -> None:
