@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objectives import Objective
-from .pareto import minimised_columns, non_dominated
+from .pareto import comparison_errors, minimised_columns, non_dominated
 from .trial_table import COMPLETE, RUNNING
 
 MAX_STEPS = 200
@@ -53,6 +53,8 @@ def hypervolume_history(
     moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
     ended = ended[np.lexsort((ended["number"], moment))]
     means = _RunningMeans(ended, objectives)
+    errors = means.errors
+    noisy = bool(errors.any())
     final = means.after(len(ended))
     final = final[~np.isnan(final).any(axis=1)]
     if not len(final):
@@ -68,10 +70,11 @@ def hypervolume_history(
         values = means.after(count)
         touched = np.unique(ended["architecture"][last:count])
         # A dominated architecture stays dominated unless the mean of one on the front has changed.
-        moved = bool(np.isin(front, touched).any())
+        # With noisy costs it also may not, because a new one may dominate the one that did.
+        moved = noisy or bool(np.isin(front, touched).any())
         candidates = np.arange(len(values)) if moved else np.union1d(front, touched)
         candidates = candidates[~np.isnan(values[candidates]).any(axis=1)]
-        front, last = candidates[non_dominated(values[candidates])], count
+        front, last = candidates[non_dominated(values[candidates], errors[candidates])], count
         volume = hypervolume((values[front] - low) / span)
         steps.append(HypervolumeStep(int(epochs[count - 1]), float(seconds[count - 1]), volume))
     return tuple(steps)
@@ -86,6 +89,19 @@ class _RunningMeans:
         self.size = int(self.architecture.max(initial=-1)) + 1
         self.complete = (ended["state"] == COMPLETE) & ~np.isnan(ended["accuracy"])
         self.values = {o.key: ended[o.key] for o in objectives}
+        self._ended = ended
+
+    @property
+    def errors(self) -> Matrix:
+        """(architectures, objectives) standard errors of their costs, 0 where a value is exact.
+
+        All trials of an architecture share one measurement.
+        """
+        rows = self._ended[self.complete]
+        errors = np.zeros((self.size, len(self.objectives)))
+        keys = [objective.key for objective in self.objectives]
+        errors[rows["architecture"]] = comparison_errors(lambda key: rows[key], keys)
+        return errors
 
     def after(self, count: int) -> Matrix:
         """(architectures, objectives) over the first `count` trials; NaN where none is complete."""

@@ -103,6 +103,26 @@ def comparison_errors(column: Callable[[str], Vector], keys: Sequence[str]) -> M
     return np.nan_to_num(errors)
 
 
+def cheapest(points: Sequence[ArchitectureSummary], key: str) -> list[ArchitectureSummary]:
+    """The architectures whose cost equals the least one within the noise; all are if none has it.
+
+    Args:
+        points: the architectures.
+        key: of the cost.
+    """
+    known = [point for point in points if key in point.values]
+    if not known:
+        return list(points)
+    costs = np.array([[point.values[key]] for point in known])
+    errors = comparison_errors(
+        lambda name: np.array([point.values.get(name, np.nan) for point in known]), [key]
+    )
+    least = int(np.argmin(costs[:, 0]))
+    noise = _noise(errors, errors[least])
+    equal = (costs <= costs[least] + noise)[:, 0]
+    return [point for point, is_equal in zip(known, equal, strict=True) if is_equal]
+
+
 def is_cheaper(costs: Matrix, errors: Matrix, reference: int) -> Mask:
     """(n,) whether any cost is below that of the reference by more than the noise.
 

@@ -18,6 +18,7 @@ from typing import Literal
 from .confirmation import Confirmation
 from .contenders import Contender
 from .findings import ArchitectureSummary, Findings
+from .pareto import cheapest
 
 Basis = Literal["search", "confirmation"]
 
@@ -67,8 +68,7 @@ def recommend(
         return Recommendation(bare, best_other)
     best = max(candidates, key=lambda summary: summary.accuracy)
     near = [s for s in candidates if s.accuracy >= best.accuracy - (best.gain_error or 0.0)]
-    cost = findings.costs[0].key
-    pick = min(near, key=lambda s: (s.values.get(cost, 0.0), -s.accuracy, s.number))
+    pick = min(cheapest(near, findings.costs[0].key), key=lambda s: (-s.accuracy, s.number))
     return Recommendation(pick, None if pick is best else best)
 
 

@@ -86,3 +86,29 @@ def test_the_history_grows_with_what_was_trained() -> None:
     assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
     assert volumes[3] == volumes[2]
     assert hypervolume_history(TrialTable().rows, objectives) == ()
+
+
+def test_latencies_within_their_noise_add_nothing() -> None:
+    """The second architecture is less accurate, and faster by less than the noise."""
+
+    def volumes(error: float) -> list[float]:
+        rows = [(0.5, 1.0, 0.0), (0.9, 2.0, error), (0.8, 1.98, error), (0.6, 3.0, error)]
+        trials = [
+            trial(
+                number,
+                "net" if not number else f"net+se(r={number})@all.residual",
+                accuracy,
+                latency_ms=5 * ratio,
+                latency_ratio=ratio,
+                latency_ratio_error=ratio_error,
+            )
+            for number, (accuracy, ratio, ratio_error) in enumerate(rows)
+        ]
+        objectives = (OBJECTIVES["accuracy"], OBJECTIVES["latency"])
+        history = hypervolume_history(TrialTable.of(trials).rows, objectives)
+        return [step.volume for step in history]
+
+    exact, noisy = volumes(0.0), volumes(0.02)
+    assert exact[1] == noisy[1]
+    assert exact[2] > exact[1]
+    assert noisy[2] == noisy[1]

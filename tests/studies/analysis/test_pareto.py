@@ -10,6 +10,7 @@ from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.findings import ArchitectureSummary
 from attentune.studies.analysis.pareto import (
+    cheapest,
     comparison_errors,
     find_front,
     find_knee,
@@ -215,3 +216,15 @@ def test_a_latency_without_a_ratio_has_its_own_error() -> None:
     }
     errors = comparison_errors(lambda key: np.array(columns[key]), ("params", "latency_ms"))
     assert errors.tolist() == [[0.0, 0.3], [0.0, 0.0], [0.0, 0.2]]
+
+
+def test_the_cheapest_are_those_that_equal_the_least_cost_within_the_noise() -> None:
+    def timed(number: int, ratio: float, error: float) -> Any:
+        fields = {"latency_ms": 5.0 * ratio, "latency_ratio": ratio, "latency_ratio_error": error}
+        return trial(number, se(number + 1), 0.7, params=100 + number, **fields)
+
+    trials = [timed(0, 1.20, 0.01), timed(1, 1.02, 0.01), timed(2, 1.00, 0.01)]
+    points = analyse(study(), [*trials, trial(3, BARE, 0.7)]).architectures
+    assert numbers(cheapest(points, "latency_ms")) == [1, 2]
+    assert numbers(cheapest(points, "params")) == [0]
+    assert numbers(cheapest(points, "memory_mib")) == [0, 1, 2, 3]
