@@ -12,8 +12,8 @@ architecture is more accurate than another. The mean of the paired differences j
     wrong      the difference is not positive
     unproven   it is positive, but its interval includes zero
 
-The verdict on a study is `wrong` if one of its claims is wrong, `right` if the first architecture
-that it claims to be better than the bare backbone is better, and otherwise `none`.
+The verdict on a study is `wrong` if one of its claims is wrong. Otherwise it is that on the first
+architecture that it claims to be better than the bare backbone, and `none` if there is none.
 
 Every study and every trial is written when it ends, so the benchmark can be stopped at any time
 (`--minutes`) and continues when it is called again. A study that was interrupted begins anew. The
@@ -68,7 +68,7 @@ FIRST_TRUTH_SEED = 5_000_000
 LEVEL = 0.05
 SAMPLE_SECONDS = 0.5
 """Between samples of the machine's load. The time of a process that has ended is lost."""
-VERDICTS = ("right", "wrong", "none")
+VERDICTS = ("right", "wrong", "unproven", "none")
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def measure_difference(accuracies: Mapping[str, Mapping[int, float]], claim: Cla
 
 
 def judge_study(claims: Sequence[Claim], verdicts: Sequence[str], bare: str) -> str:
-    """`right`, `wrong` or `none`, as the head of this file says.
+    """One of `VERDICTS`, as the head of this file says.
 
     Args:
         claims: of the study, in the order of `read_claims`.
@@ -251,7 +251,7 @@ def judge_study(claims: Sequence[Claim], verdicts: Sequence[str], bare: str) -> 
     if "wrong" in verdicts:
         return "wrong"
     gains = [v for claim, v in zip(claims, verdicts, strict=True) if claim.worse == bare]
-    return "right" if gains and gains[0] == "right" else "none"
+    return gains[0] if gains else "none"
 
 
 def summarise(result: Result) -> Result:

@@ -79,7 +79,7 @@ def test_a_study_needs_a_right_gain_and_no_wrong_claim():
     gain, other = Claim(SE, BARE), Claim(SE, ECA)
     assert judge_study([gain, other], ["right", "unproven"], BARE) == "right"
     assert judge_study([gain, other], ["right", "wrong"], BARE) == "wrong"
-    assert judge_study([gain], ["unproven"], BARE) == "none"
+    assert judge_study([gain], ["unproven"], BARE) == "unproven"
     assert judge_study([Claim(BARE, ECA)], ["right"], BARE) == "none"
     assert judge_study([], [], BARE) == "none"
 
@@ -97,9 +97,9 @@ def test_the_summary_counts_verdicts_and_the_readme_shows_them():
     right, wrong = study(Claim(SE, BARE)), study(Claim(SE, BARE), Claim(ECA, BARE))
     result = {"studies": [right, wrong], "truth": truth(se=3.0, eca=-1.0), "new_images": 100}
     result["summary"] = summarise(result)
-    assert result["summary"]["verdicts"] == {"right": 1, "wrong": 1, "none": 0}
+    assert result["summary"]["verdicts"] == {"right": 1, "wrong": 1, "unproven": 0, "none": 0}
     assert [row["architecture"] for row in result["summary"]["truth"]] == [SE, BARE, ECA]
     text = "\n".join(render_demo(result))
     assert "| 0 | SE is better. | right | 1 of 1 | 4.0 min |" in text
-    assert "Verdicts: 1 right, 1 wrong, 0 none." in text
+    assert "Verdicts: 1 right, 1 wrong, 0 unproven, 0 none." in text
     assert f"| `{SE}` | 20 | 63.0 % | 0.5 | +3.0 ± 0.1 |" in text
