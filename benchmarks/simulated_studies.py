@@ -73,7 +73,7 @@ class FinalAccuracies:
 
     def means(self) -> dict[str, float]:
         """By architecture, its estimated accuracy."""
-        estimate = self._model.estimate(list(self._architectures.values()), None)
+        estimate = self._model.estimate([a.key for a in self._architectures.values()], None)
         return dict(zip(self._architectures, estimate.accuracy.tolist(), strict=True))
 
     def recommend(self) -> str:

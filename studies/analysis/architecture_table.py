@@ -33,7 +33,7 @@ class ArchitectureTable:
     """The architectures that have a complete trial, in the order of their first one.
 
     Attributes:
-        texts: of all architectures in the `TrialTable`.
+        texts, keys: of all architectures in the `TrialTable`.
         text_indices: (n,) the index of each architecture in `texts`.
         rows: of the complete trials: those of one architecture together, by number.
         first_rows: (n + 1,) the index in `rows` at which each architecture's trials begin.
@@ -42,6 +42,7 @@ class ArchitectureTable:
     """
 
     texts: Sequence[str]
+    keys: Sequence[str]
     text_indices: Ints
     rows: npt.NDArray[Any]
     first_rows: Ints
@@ -71,6 +72,7 @@ class ArchitectureTable:
         baselines = np.unique(rows["architecture"][rows["baseline"]])
         return cls(
             list(table.texts),
+            table.keys,
             text_indices,
             rows[complete[by_architecture[sources]]],
             first_rows,
@@ -107,8 +109,7 @@ class ArchitectureTable:
     @cached_property
     def estimate(self) -> StudyEstimate:
         """The estimate of all accuracies and gains."""
-        architectures = [self.architecture(index) for index in range(len(self))]
-        return self.model.estimate(architectures, self.bare)
+        return self.model.estimate([self.keys[i] for i in self.text_indices.tolist()], self.bare)
 
     @property
     def accuracy(self) -> Floats:

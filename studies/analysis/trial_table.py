@@ -132,6 +132,11 @@ class TrialTable:
             self.workers.append(name)
         return self.workers.index(name)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all architectures, in the order of `texts`."""
+        return list(self._index_of_key)
+
     def index_of(self, key: str) -> int:
         """The index in `texts` of the architecture with this key; −1 if no trial has it."""
         return self._index_of_key.get(key, -1)

@@ -45,17 +45,23 @@ class FurtherTrials:
             histories: of the trials.
             numbers: of the architectures, by key; trials of others are left out.
         """
-        trials = [
-            (numbers[key], history.seed, history.end)
-            for history in histories
-            if history.end is not None
-            and math.isfinite(history.end)
-            and (key := history.architecture.key) in numbers
-        ]
-        if not trials:
-            return None
-        architectures, seeds, accuracies = zip(*trials, strict=True)
-        return cls(np.array(architectures), np.array(seeds), np.array(accuracies, dtype=float))
+        chosen = [history for history in histories if history.architecture.key in numbers]
+        indices = [numbers[history.architecture.key] for history in chosen]
+        trials = cls.of_complete(chosen, np.array(indices, dtype=int))
+        return trials if len(trials.seeds) else None
+
+    @classmethod
+    def of_complete(cls, histories: Sequence[TrialHistory], architectures: Ints) -> FurtherTrials:
+        """The complete ones of some trials.
+
+        Args:
+            histories: (t,) of the trials.
+            architectures: (t,) a number of each trial's architecture, from zero.
+        """
+        ends = np.array([math.nan if h.end is None else h.end for h in histories], dtype=float)
+        seeds = np.array([history.seed for history in histories], dtype=int)
+        complete = np.isfinite(ends)
+        return cls(architectures[complete], seeds[complete], ends[complete])
 
     def summarize(
         self, seed_effects: Mapping[int, float], trial_variance: float, seed_variance: float
@@ -67,10 +73,13 @@ class FurtherTrials:
             trial_variance: of an accuracy beyond the effect of its seed.
             seed_variance: of an unknown seed effect.
         """
-        effects = np.array([seed_effects.get(seed, 0.0) for seed in self.seeds.tolist()])
-        is_known = np.array([seed in seed_effects for seed in self.seeds.tolist()])
+        seeds, index = np.unique(self.seeds, return_inverse=True)
+        known = [seed_effects.get(seed, math.nan) for seed in seeds.tolist()]
+        effects = np.array(known, dtype=float)[index]
+        is_known = ~np.isnan(effects)
+        effects = np.nan_to_num(effects)
         precisions = 1 / (trial_variance + np.where(is_known, 0.0, seed_variance))
-        size = int(self.architectures.max()) + 1
+        size = int(self.architectures.max(initial=-1)) + 1
         totals = np.bincount(self.architectures, precisions, size)
         sums = np.bincount(self.architectures, precisions * (self.accuracies - effects), size)
         means = np.divide(sums, totals, out=np.zeros(size), where=totals > 0)

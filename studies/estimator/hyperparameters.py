@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,38 @@ class HyperparameterFits:
                 MixedModel(self.features, subset, []).hyperparameters if count else {}
             )
         return self._fits[count]
+
+
+class CurrentFit:
+    """The hyperparameters of a study as it is now, fitted to its first `step_of` trials.
+
+    Several workers end their trials out of order, so the first trials of a study may change. The
+    fit then changes with them. It depends on what is recorded and not on when it was asked for, so
+    a live page, a report and a later process have the same one.
+    """
+
+    def __init__(self, features: ArchitectureFeatures) -> None:
+        self.features = features
+        self._fitted: list[TrialHistory] = []
+        self._hyperparameters: Hyperparameters = {}
+
+    def fit(self, histories: Sequence[TrialHistory]) -> Hyperparameters:
+        """Hyperparameters of a study; empty while there is too little to fit.
+
+        Args:
+            histories: of the trials that have ended, by number; each the same object every time.
+        """
+        first = list(histories[: step_of(len(histories))])
+        if not are_same(first, self._fitted):
+            subset = _subset(first)
+            self._hyperparameters = MixedModel(self.features, subset, []).hyperparameters
+            self._fitted = first
+        return self._hyperparameters
+
+
+def are_same(first: Sequence[TrialHistory], second: Sequence[TrialHistory]) -> bool:
+    """Whether two sequences hold the same objects."""
+    return len(first) == len(second) and all(map(operator.is_, first, second))
 
 
 def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:

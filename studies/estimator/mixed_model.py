@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -46,8 +45,9 @@ from .features import ArchitectureFeatures
 from .further_trials import FurtherTrials, OwnTrials
 from .history import TrialHistory
 from .marginal_likelihood import fit_hyperparameters
-from .modelled_trials import divide_trials
+from .modelled_trials import divide_histories
 from .observations import END, Array, Ints, Observations
+from .posterior import Posterior
 from .priors import (
     KINDS_AT_RUNGS,
     LEVEL_VARIANCE,
@@ -56,21 +56,6 @@ from .priors import (
     prior_hyperparameters,
 )
 from .woodbury import WoodburyCovariance
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """The posterior of the accuracies of n architectures, for an average seed, in fractions.
-
-    Attributes:
-        mean: (n,) expected accuracies.
-        variance: (n,) of each accuracy.
-        covariance: (n,) of each accuracy with that of the reference.
-    """
-
-    mean: Array
-    variance: Array
-    covariance: Array
 
 
 class MixedModel:
@@ -96,8 +81,7 @@ class MixedModel:
         architectures: Sequence[Architecture],
         hyperparameters: Hyperparameters | None = None,
     ) -> None:
-        rows, further_rows = divide_trials(histories)
-        modelled = [histories[row] for row in rows]
+        modelled, further = divide_histories(histories)
         self.observed, self.count = Observations.of(modelled), len(modelled)
         trained = [history.architecture for history in modelled]
         keys = [architecture.key for architecture in (*trained, *architectures)]
@@ -108,7 +92,7 @@ class MixedModel:
             fit_hyperparameters(self) if hyperparameters is None else hyperparameters
         )
         predicted_ids = {key: ids[key] for key in keys[self.count :]}
-        self._further = FurtherTrials.of([histories[row] for row in further_rows], predicted_ids)
+        self._further = FurtherTrials.of(further, predicted_ids)
 
     def predict_mean(self) -> Array:
         """(n,) the expected accuracy of each architecture, a fraction."""
@@ -123,27 +107,41 @@ class MixedModel:
             reference: the index of that architecture; None if no covariance is needed.
         """
         posterior = self._modelled_posterior(reference)
-        if (own := self._own_trials) is None:
-            return posterior
-        mean, variance = posterior.mean, posterior.variance
-        weights = own.weights(variance)
-        covariance = posterior.covariance * (1 - weights)
-        if reference is not None:
-            covariance = covariance * (1 - weights[reference])
-            covariance[reference] = variance[reference] * (1 - weights[reference])
-        return Posterior(mean + weights * (own.means - mean), variance * (1 - weights), covariance)
+        return posterior if self._own_trials is None else posterior.update(self._own_trials)
 
     def _modelled_posterior(self, reference: int | None = None) -> Posterior:
-        """The posterior without the further trials."""
-        loadings = self._covariance_with_observations()
-        solved = self._covariance.solve(loadings.T)
-        mean = self._to_accuracy(solved.T @ self.observed.y)
-        variance = self._prior_variances() - np.einsum("no,on->n", loadings, solved)
+        """The posterior without the further trials.
+
+        The prior covariances of accuracies and observations are a product: of accuracies with the
+        worths of trials and the level, times the loadings of observations on these. If there are
+        more architectures than trials, the product is not formed.
+        """
+        ones = np.ones((len(self.architecture_ids) - self.count, 1))
+        of_trials = np.hstack([self._prior_worth_covariances(slice(0, self.count)), ones])
+        loadings = np.zeros((self.count + 1, len(self.observed.y)))
+        loadings[self.observed.trials, np.arange(len(self.observed.y))] = self.slopes()
+        loadings[-1] = LEVEL_VARIANCE * self.observed.at_end
+        at = slice(0, 0) if reference is None else slice(reference, reference + 1)
+        if len(of_trials) <= self.count:
+            covariances = of_trials @ loadings
+            solved = self._covariance.solve(covariances.T)
+            mean = solved.T @ self.observed.y
+            explained = np.einsum("no,on->n", covariances, solved)
+            explained_with = covariances @ solved[:, at]
+        else:
+            weights = self._covariance.solve(loadings.T)
+            mean = of_trials @ (weights.T @ self.observed.y)
+            by_trials = of_trials @ (loadings @ weights)
+            explained = np.einsum("nt,nt->n", by_trials, of_trials)
+            explained_with = by_trials @ of_trials[at].T
+        squares = self.observed.scale**2
+        variance = np.maximum(self._prior_variances() - explained, 0.0)
         covariance = np.zeros(len(mean))
         if reference is not None:
-            covariance = self._prior_covariances(reference) - loadings @ solved[:, reference]
-        squares = self.observed.scale**2
-        return Posterior(mean, squares * np.maximum(variance, 0.0), squares * covariance)
+            covariance = self._prior_covariances(reference) - explained_with[:, 0]
+        return Posterior(
+            self._to_accuracy(mean), squares * variance, squares * covariance, reference
+        )
 
     @cached_property
     def _own_trials(self) -> OwnTrials | None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .history import TrialHistory
+from .observations import Ints
 
 MAX_TRIALS = 600
 """Trials from which shared effects are learned."""
@@ -35,26 +38,47 @@ def step_of(trials: int) -> int:
     return count
 
 
-def divide_trials(histories: Sequence[TrialHistory]) -> tuple[list[int], list[int]]:
+def divide_trials(architectures: Ints, keys: Sequence[str], bare: int | None) -> tuple[Ints, Ints]:
     """The rows of the trials that shared effects are learned from, and the other rows.
 
     All trials of a study of up to `MAX_TRIALS`. Of a longer one, those of the bare backbone and of
     architectures in the order of their keys, which are hashes: a random choice that does not depend
-    on accuracies, and changes only with `step_of`.
+    on accuracies.
 
     Args:
-        histories: by number.
+        architectures: (t,) an index in `keys` for each trial, by number.
+        keys: of all architectures.
+        bare: the index of the bare backbone; None if it has no trial.
+    """
+    count = len(architectures)
+    if count <= MAX_TRIALS:
+        return np.arange(count), np.zeros(0, dtype=int)
+    rank = np.empty(len(keys), dtype=int)
+    rank[sorted(range(len(keys)), key=lambda index: (index != bare, keys[index]))] = np.arange(
+        len(keys)
+    )
+    ranks = rank[architectures[: step_of(count)]]
+    order = np.argsort(ranks, kind="stable")
+    begins = np.searchsorted(ranks[order], ranks[order])
+    repeated = np.arange(len(order)) - begins >= MAX_TRIALS_PER_ARCHITECTURE
+    modelled = np.sort(order[~repeated][:MAX_TRIALS])
+    return modelled, np.setdiff1d(np.arange(count), modelled, assume_unique=True)
+
+
+def divide_histories(
+    histories: Sequence[TrialHistory],
+) -> tuple[list[TrialHistory], list[TrialHistory]]:
+    """The trials that shared effects are learned from, and the others; as `divide_trials`.
+
+    Args:
+        histories: of all trials that have ended, by number.
     """
     if len(histories) <= MAX_TRIALS:
-        return list(range(len(histories))), []
-    rows: dict[str, list[int]] = {}
-    for row, history in enumerate(histories[: step_of(len(histories))]):
-        rows.setdefault(history.architecture.key, []).append(row)
-    is_bare = {key: histories[group[0]].architecture.bare for key, group in rows.items()}
-    chosen: list[int] = []
-    for key in sorted(rows, key=lambda key: (not is_bare[key], key)):
-        if len(chosen) >= MAX_TRIALS:
-            break
-        chosen += rows[key][:MAX_TRIALS_PER_ARCHITECTURE]
-    is_chosen = set(chosen)
-    return sorted(chosen), [row for row in range(len(histories)) if row not in is_chosen]
+        return list(histories), []
+    index: dict[str, int] = {}
+    architectures = [index.setdefault(h.architecture.key, len(index)) for h in histories]
+    bare = next((h.architecture.key for h in histories if h.architecture.bare), None)
+    modelled, further = divide_trials(
+        np.array(architectures), list(index), None if bare is None else index[bare]
+    )
+    return [histories[row] for row in modelled], [histories[row] for row in further]

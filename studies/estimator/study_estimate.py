@@ -16,13 +16,10 @@ import numpy as np
 
 from ...spaces.architecture import Architecture
 from .history import TrialHistory
-from .hyperparameters import HyperparameterFits
+from .hyperparameters import CurrentFit
 from .mixed_model import MixedModel
 from .observations import Array
-from .threads import one_thread
-
-MAX_ARCHITECTURES_AT_ONCE = 1000
-"""Architectures whose posterior is computed at once, because it takes memory for each."""
+from .posterior import Posterior
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,33 @@ class StudyEstimate:
     trial_deviation: float
     seed_deviation: float
 
+    @classmethod
+    def of(cls, posterior: Posterior, model: MixedModel) -> StudyEstimate:
+        """The estimate that follows from a posterior whose reference is the bare backbone.
+
+        Args:
+            posterior: of the accuracies of the study's architectures.
+            model: of the study.
+        """
+        bare, accuracy = posterior.reference, posterior.mean
+        gain = np.full(len(accuracy), np.nan)
+        gain_error = gain.copy()
+        if bare is not None:
+            gain, gain_error = accuracy - accuracy[bare], posterior.difference_error
+            gain[bare] = gain_error[bare] = np.nan
+        return cls(
+            accuracy,
+            np.sqrt(posterior.variance),
+            gain,
+            gain_error,
+            model.seed_effects,
+            model.trial_deviation,
+            model.seed_deviation,
+        )
+
 
 def estimate_study(
-    fits: HyperparameterFits,
+    fits: CurrentFit,
     histories: Sequence[TrialHistory],
     architectures: Sequence[Architecture],
     bare: int | None,
@@ -62,39 +83,5 @@ def estimate_study(
         architectures: (n,) whose accuracies to estimate.
         bare: the index of the bare backbone; None if it is not among them.
     """
-    with one_thread():
-        return _estimate(fits, histories, architectures, bare)
-
-
-def _estimate(
-    fits: HyperparameterFits,
-    histories: Sequence[TrialHistory],
-    architectures: Sequence[Architecture],
-    bare: int | None,
-) -> StudyEstimate:
-    hyperparameters = fits.fit(histories)
-    reference = [] if bare is None else [architectures[bare]]
-    accuracy, variance, difference = (np.zeros(len(architectures)) for _ in range(3))
-    for begin in range(0, max(1, len(architectures)), MAX_ARCHITECTURES_AT_ONCE):
-        part = slice(begin, begin + MAX_ARCHITECTURES_AT_ONCE)
-        predicted = [*reference, *architectures[part]]
-        model = MixedModel(fits.features, histories, predicted, hyperparameters)
-        posterior = model.posterior(0 if reference else None)
-        begin_at = len(reference)
-        accuracy[part], variance[part] = posterior.mean[begin_at:], posterior.variance[begin_at:]
-        if reference:
-            differences = posterior.variance + posterior.variance[0] - 2 * posterior.covariance
-            difference[part] = differences[begin_at:]
-    gain, gain_error = (np.full(len(architectures), np.nan) for _ in range(2))
-    if bare is not None:
-        gain, gain_error = accuracy - accuracy[bare], np.sqrt(np.maximum(difference, 0.0))
-        gain[bare] = gain_error[bare] = np.nan
-    return StudyEstimate(
-        accuracy,
-        np.sqrt(variance),
-        gain,
-        gain_error,
-        model.seed_effects,
-        model.trial_deviation,
-        model.seed_deviation,
-    )
+    model = MixedModel(fits.features, histories, architectures, fits.fit(histories))
+    return StudyEstimate.of(model.posterior(bare), model)

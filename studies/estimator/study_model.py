@@ -7,19 +7,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from ...errors import StudyError
+import numpy as np
+
+from ...errors import StoreError, StudyError
 from ...runners.recipe import Recipe
 from ...runners.results import EpochReport
 from ...spaces.architecture import Architecture, Insertion
 from ..config import Pruning
 from ..insertion_facts import InsertionFacts
 from ..records import EpochRecord, StudyRecord
+from . import modelled_trials
 from .features import ArchitectureFeatures
 from .find_insertion_facts import facts_of_text
 from .history import TrialHistory
-from .hyperparameters import HyperparameterFits
+from .hyperparameters import CurrentFit
+from .long_study import EndedTrials, LongStudy
 from .rungs import observed_epochs, signal_strength
 from .study_estimate import StudyEstimate, estimate_study
+from .threads import one_thread
 
 DEFAULT_STAGES = 4
 """Stages of a backbone if the study does not say."""
@@ -52,6 +57,8 @@ class StudyModel:
         self._rungs: defaultdict[int, dict[int, float]] = defaultdict(dict)
         self._histories: dict[int, TrialHistory] = {}
         self._numbers: list[int] = []
+        self._index: dict[str, int] = {}
+        self._architectures: list[Architecture] = []
 
     @classmethod
     def of(
@@ -101,19 +108,39 @@ class StudyModel:
             history = TrialHistory(architecture, seed, end, self._rungs[number])
             self._histories[number] = history
             insort(self._numbers, number)
+            if architecture.key not in self._index:
+                self._index[architecture.key] = len(self._architectures)
+                self._architectures.append(architecture)
 
     def unknown(self, numbers: Sequence[int]) -> list[int]:
         """The indices of those trials, by number, that were not added yet."""
         return [index for index, number in enumerate(numbers) if number not in self._histories]
 
-    def estimate(self, architectures: Sequence[Architecture], bare: int | None) -> StudyEstimate:
+    def estimate(self, keys: Sequence[str], bare: int | None) -> StudyEstimate:
         """The estimate of the accuracies of some architectures, from all trials.
 
         Args:
-            architectures: (n,) of the study.
+            keys: (n,) of architectures that have trials.
             bare: the index of the bare backbone; None if it is not among them.
         """
-        return estimate_study(self.fits, self.histories, architectures, bare)
+        try:
+            indices = [self._index[key] for key in keys]
+        except KeyError as error:
+            raise StoreError(
+                f"the database is damaged: {error} is not the key of any of its architectures. "
+                "Restore a copy of it."
+            ) from None
+        with one_thread():
+            if len(self._numbers) > modelled_trials.MAX_TRIALS:
+                return self._long_study.estimate(self._ended_trials(), np.array(indices))
+            architectures = [self._architectures[index] for index in indices]
+            return estimate_study(self.fits, self.histories, architectures, bare)
+
+    def _ended_trials(self) -> EndedTrials:
+        histories = self.histories
+        index = np.array([self._index[history.architecture.key] for history in histories])
+        bare = (index for index, a in enumerate(self._architectures) if a.bare)
+        return EndedTrials(histories, index, self._architectures, next(bare, None))
 
     @property
     def histories(self) -> list[TrialHistory]:
@@ -121,9 +148,13 @@ class StudyModel:
         return [self._histories[number] for number in self._numbers]
 
     @cached_property
-    def fits(self) -> HyperparameterFits:
+    def fits(self) -> CurrentFit:
         """The hyperparameters of the study, and the features of its architectures."""
-        return HyperparameterFits(ArchitectureFeatures(range(1, self.stages + 1), self._facts_of))
+        return CurrentFit(ArchitectureFeatures(range(1, self.stages + 1), self._facts_of))
+
+    @cached_property
+    def _long_study(self) -> LongStudy:
+        return LongStudy(self.fits)
 
     def _facts_of(self, insertion: Insertion) -> InsertionFacts:
         recorded = self._insertions.get(str(insertion))

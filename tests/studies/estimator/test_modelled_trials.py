@@ -8,7 +8,7 @@ from attentune.spaces.architecture import Architecture
 from attentune.studies.estimator import modelled_trials
 from attentune.studies.estimator.features import ArchitectureFeatures
 from attentune.studies.estimator.mixed_model import MixedModel
-from attentune.studies.estimator.modelled_trials import divide_trials, step_of
+from attentune.studies.estimator.modelled_trials import divide_histories, step_of
 from attentune.studies.estimator.priors import PRIOR_VARIANCES
 from planted_effects import ended_history, planted_space, true_accuracy
 
@@ -38,7 +38,7 @@ def histories(architectures):
 
 
 def test_a_short_study_is_modelled_whole(histories):
-    assert divide_trials(histories) == (list(range(len(histories))), [])
+    assert divide_histories(histories) == (histories, [])
 
 
 def test_a_long_study_has_a_bounded_part_that_does_not_depend_on_accuracies(
@@ -46,14 +46,15 @@ def test_a_long_study_has_a_bounded_part_that_does_not_depend_on_accuracies(
 ):
     histories = [ended_history(a, 0.5, s) for s in range(40) for a in architectures]
     monkeypatch.setattr(modelled_trials, "MAX_TRIALS", 100)
-    modelled, further = divide_trials(histories)
-    assert sorted([*modelled, *further]) == list(range(len(histories)))
-    assert 100 <= len(modelled) < 100 + modelled_trials.MAX_TRIALS_PER_ARCHITECTURE
-    assert any(histories[row].architecture.bare for row in modelled)
+    modelled, further = divide_histories(histories)
+    by_identity = sorted(map(id, [*modelled, *further]))
+    assert by_identity == sorted(map(id, histories))
+    assert len(modelled) == 100
+    assert sum(history.architecture.bare for history in modelled) == 10
     others = [ended_history(h.architecture, 0.9, h.seed) for h in histories]
-    assert divide_trials(others) == (modelled, further)
-    grown = step_of(len(histories))
-    assert divide_trials(histories[:grown])[0] == modelled
+    chosen = [histories.index(history) for history in modelled]
+    assert divide_histories(others)[0] == [others[row] for row in chosen]
+    assert divide_histories(histories[: step_of(len(histories))])[0] == modelled
 
 
 def test_further_trials_tell_about_their_architecture_what_a_whole_model_would(
