@@ -44,6 +44,15 @@ def test_a_command_that_is_shown_exists_with_its_options(line):
     assert {word for word in words if word.startswith("-")} <= known
 
 
+def test_the_commands_of_the_demo_exist_with_their_options():
+    makefile = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    commands = re.findall(r"\$\(BIN\)/attentune (\w+) ([^>;\n]*)", makefile)
+    assert [verb for verb, _ in commands] == ["show", "resume", "search", "confirm", "report"]
+    for verb, words in commands:
+        known = {option for parameter in COMMANDS[verb].params for option in parameter.opts}
+        assert {word for word in words.split() if word.startswith("--")} <= known, verb
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_in_the_readme(name):
     assert f"attentune {name}" in (ROOT / "README.md").read_text("utf-8")
