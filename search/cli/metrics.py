@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-
 from rich.text import Text
 
 from ...runners.metrics import METRICS
 from ...studies.analysis.classification import Classification, ClassResult, mean_metrics
 from ...studies.database.store import Store
+from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.trial_predictions import read_classification
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
@@ -23,45 +21,31 @@ MAX_CLASSES = 20
 MAX_CONFUSIONS = 5
 
 
-def print_metrics(store: Store, record: StudyRecord, trials: Iterable[TrialRecord]) -> None:
-    """Print the metrics of every architecture, the most accurate first.
-
-    Args:
-        store: the database.
-        record: the study.
-        trials: of the search.
-    """
+def print_metrics(store: Store, record: StudyRecord) -> None:
+    """Print the metrics of every architecture, the most accurate first."""
+    findings = read_findings(store, record)
     recorded = store.metrics.read(record)
-    by_key: defaultdict[str, list[TrialRecord]] = defaultdict(list)
-    for trial in trials:
-        if trial.state == "complete" and trial.accuracy is not None:
-            by_key[trial.key].append(trial)
-    rows = [(group, _means(group, recorded)) for group in by_key.values()]
-    if not rows:
+    summaries = sorted(findings.architectures, key=lambda summary: -summary.accuracy)
+    if not summaries:
         print_line(f"{record.name} has no complete trial yet.")
         return
+    rows = [(s, mean_metrics([recorded.get(n, {}) for n in s.numbers])) for s in summaries]
     shown = [key for key in METRICS if any(key in means for _, means in rows)]
-    table = plain_table(
-        ">trial", ">seeds", *(f">{METRICS[key].short_title}" for key in shown), "architecture"
-    )
-    rows.sort(key=lambda row: -row[1]["accuracy"])
-    for group, means in rows[:MAX_ARCHITECTURES]:
-        values = [metric_value(METRICS[key], means.get(key)) for key in shown]
-        name = Text(formatting.short_architecture(group[0].parsed))
-        table.add_row(f"#{group[0].number}", str(len(group)), *values, name)
-    print_line(f"{record.name}: means over seeds, on validation images")
+    titles = (f">{METRICS[key].short_title}" for key in shown)
+    table = plain_table(">trial", ">accuracy", *titles, "architecture")
+    for summary, means in rows[:MAX_ARCHITECTURES]:
+        table.add_row(
+            f"#{summary.number}",
+            formatting.percent(summary.accuracy, summary.standard_error),
+            *(metric_value(METRICS[key], means.get(key)) for key in shown),
+            Text(formatting.short_architecture(summary.architecture)),
+        )
+    print_line(f"{record.name}: accuracies as estimated; the other metrics are means over seeds")
     out.print(table)
     if len(rows) > MAX_ARCHITECTURES:
         print_line(f"… and {len(rows) - MAX_ARCHITECTURES} more; --json lists all of them")
-    if len(shown) == 1:
+    if not shown:
         print_line("The trials have recorded no further metrics.")
-
-
-def _means(
-    trials: Sequence[TrialRecord], recorded: Mapping[int, Mapping[str, float]]
-) -> dict[str, float]:
-    values = [{"accuracy": t.accuracy or 0.0, **recorded.get(t.number, {})} for t in trials]
-    return mean_metrics(values)
 
 
 def print_classification(store: Store, record: StudyRecord, trial: TrialRecord) -> None:

@@ -62,7 +62,7 @@ def show(
             case None, True:
                 print_json(study_json(store, record))
             case None, False if metrics:
-                print_metrics(store, record, trials)
+                print_metrics(store, record)
             case None, False:
                 print_summary(store, record)
             case _, True:

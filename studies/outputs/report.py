@@ -122,7 +122,7 @@ def render(store: Store, study: StudyRecord) -> str:
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
-        metrics=MetricsTable.of(findings, trials, store.metrics.read(study)),
+        metrics=MetricsTable.of(findings, store.metrics.read(study)),
         compared=compare_best_with_bare(store, study, findings, trials),
         alternatives=_alternatives(store, study, findings, trials),
         failures=group_failures(trials),

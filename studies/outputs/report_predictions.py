@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,10 @@ from ...runners.metrics import METRICS
 from ...spaces.architecture import Architecture
 from ..analysis.classification import mean_metrics
 from ..analysis.findings import ArchitectureSummary, Findings
+from ..analysis.recommendation import recommend
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
+from ..text import formatting
 from ..text.predictions import metric_value
 from .trial_predictions import BareComparison, compare_with_bare
 
@@ -37,45 +38,40 @@ class MetricsTable:
     rows: tuple[MetricsRow, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        findings: Findings,
-        trials: Sequence[TrialRecord],
-        recorded: Mapping[int, Mapping[str, float]],
-    ) -> MetricsTable:
-        """The metrics of the front, the best architecture and the baselines: means over seeds.
+    def of(cls, findings: Findings, recorded: Mapping[int, Mapping[str, float]]) -> MetricsTable:
+        """The metrics of the front, the best architecture and the baselines.
+
+        Accuracies are those of the study's estimate, the other metrics means over seeds.
 
         Args:
             findings: of the study.
-            trials: all trials of the search.
             recorded: the metrics of trials besides their accuracy, by number.
         """
-        values: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
-        for trial in trials:
-            if trial.state == "complete" and trial.accuracy is not None:
-                metrics = recorded.get(trial.number, {})
-                values[trial.key].append({"accuracy": trial.accuracy, **metrics})
         best = [findings.best] if findings.best else []
         listed = {s.number: s for s in (*findings.front, *best, *findings.baselines)}
-        means = {n: mean_metrics(values[s.architecture.key]) for n, s in listed.items()}
-        shown = [key for key in METRICS if any(key in row for row in means.values())]
-        if len(shown) < 2:
+        summaries = list(listed.values())[:MAX_METRIC_ROWS]
+        means = [mean_metrics([recorded.get(n, {}) for n in s.numbers]) for s in summaries]
+        shown = [key for key in METRICS if any(key in row for row in means)]
+        if not shown:
             return cls()
         rows = [
             MetricsRow(
-                listed[number].architecture,
-                number,
-                tuple(metric_value(METRICS[key], row.get(key)) for key in shown),
+                summary.architecture,
+                summary.number,
+                (
+                    formatting.percent(summary.accuracy, summary.standard_error),
+                    *(metric_value(METRICS[key], row.get(key)) for key in shown),
+                ),
             )
-            for number, row in list(means.items())[:MAX_METRIC_ROWS]
+            for summary, row in zip(summaries, means, strict=True)
         ]
-        return cls(tuple(METRICS[key].title for key in shown), tuple(rows))
+        return cls(("Accuracy", *(METRICS[key].title for key in shown)), tuple(rows))
 
 
 def compare_best_with_bare(
     store: Store, study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> BareComparison | None:
-    """The best architecture with attention, compared with the bare backbone image by image.
+    """The recommended architecture with attention, compared with the bare backbone by image.
 
     Args:
         store: the database.
@@ -92,14 +88,14 @@ def compare_best_with_bare(
 
 
 def best_with_attention(findings: Findings) -> int | None:
-    """The trial of the best architecture that has an attention; None if there is none.
+    """The trial of the architecture with attention that is recommended, or else the best one.
 
-    It is the study's best unless that is the bare backbone; then it is the one of the front with
-    the highest accuracy, or of all.
+    None if no architecture with attention is complete.
     """
-    ranked = sorted(findings.front, key=_accuracy, reverse=True)
-    rest = sorted(findings.architectures, key=_accuracy, reverse=True)
-    candidates = (findings.best, *ranked, *rest)
+    recommendation = recommend(findings)
+    pick = None if recommendation is None else recommendation.pick
+    ranked = sorted(findings.architectures, key=_accuracy, reverse=True)
+    candidates = (pick, findings.best, *ranked)
     attentive = (s for s in candidates if s is not None and not s.architecture.bare)
     chosen = next(attentive, None)
     return None if chosen is None else chosen.number

@@ -89,7 +89,7 @@ def _confirming_options(context: PageContext) -> list[dict[str, object]]:
 
 
 def trial_number(context: PageContext) -> int | None:
-    """The trial that is shown: the selected one, else the best with attention."""
+    """The trial that is shown: the selected one, else the recommended one with attention."""
     if context.address.trial is not None:
         return context.address.trial
     findings = context.state.analysis.findings()

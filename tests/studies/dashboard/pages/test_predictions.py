@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from attentune.search.cli.metrics import print_metrics
 from attentune.studies.dashboard.address import Address
 from attentune.studies.dashboard.context import PageContext
 from attentune.studies.dashboard.pages import predictions as page
@@ -107,3 +108,13 @@ def test_the_report_shows_metrics_and_images(store, study):
     assert "Balanced accuracy" in html
     empty = render(store, store.studies.get("empty"))
     assert "Images that attention" not in empty
+
+
+def test_every_surface_shows_the_estimated_accuracy(store, study, capsys):
+    listed = study_json(store, study)["architectures"]
+    print_metrics(store, study)
+    printed, html = capsys.readouterr().out, render(store, study)
+    for architecture in listed:
+        accuracy = f"{100 * architecture['accuracy']:.1f} ±"
+        assert accuracy in printed
+        assert accuracy in html or not architecture["front"]
