@@ -2,10 +2,10 @@
 
     python benchmarks/claims.py --json benchmarks/results/claims.json
 
-This is a simulation without training. A repetition is a whole study on new images: 40 random
-architectures of a space of 56 and the textbook baselines with one noisy trial each, then the
-finalists that `attentune confirm` would choose and the baselines with five fresh seeds, judged on
-test images that are drawn anew. A network judges an image correctly if
+This is a simulation without training. A search has 40 random architectures of a space of
+56 and the textbook baselines, with one noisy trial each. A repetition is a confirmation of one:
+the finalists that `attentune confirm` would choose and the baselines with five fresh seeds, judged
+on test images that are drawn anew. A network judges an image correctly if
 
     ability + difficulty[image] + affinity[architecture, image] + noise[trial] + noise[trial, image]
 
@@ -31,7 +31,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +52,7 @@ from attentune.studies.analysis.confirmation import (
     analyse_confirming_trials,
     finalists,
 )
+from attentune.studies.analysis.findings import Findings
 from attentune.studies.records import BASELINE, CONFIRM, SEARCH, StudyRecord, TrialRecord
 from attentune.studies.stored_config import ConfirmPlan, StoredConfig
 
@@ -66,6 +67,8 @@ SPACE = tuple(
     for place in ("s1", "s2", "s3", "s4", "s1-s2", "s2-s3", "s3-s4", "all")
 )
 TRIALS, TOP = 40, 3
+CONFIRMATIONS_PER_SEARCH = 4
+"""Confirmations of one search have new seeds and new images, and take less time than a search."""
 ACCURACY, SEARCH_NOISE = 0.85, 0.012
 """Of every architecture, and the standard deviation of a trial of the search, as fractions."""
 SEED_EFFECT = 0.1
@@ -155,25 +158,58 @@ class SimulatedImages:
         return correct
 
 
-def simulate_confirmation(
-    rng: np.random.Generator,
-    gain: Callable[[str], float] = lambda _: 0.0,
-    setting: ConfirmationSetting = ConfirmationSetting(),  # It is frozen.
-) -> Confirmation:
-    """Simulate one study and its confirmation.
+def simulate_search(
+    rng: np.random.Generator, gain: Callable[[str], float] = lambda _: 0.0
+) -> Findings:
+    """Simulate a search.
 
     Args:
         rng: generates all random numbers.
         gain: true gain of an architecture in accuracy, as a fraction.
-        setting: the kind of confirmation.
     """
     chosen = [*TEXTBOOK, *(SPACE[i] for i in rng.permutation(len(SPACE))[: TRIALS - len(TEXTBOOK)])]
     search = [
         _make_trial(i, text, 0, ACCURACY + gain(text) + SEARCH_NOISE * rng.normal())
         for i, text in enumerate(chosen)
     ]
-    analysis = analyse(STUDY, search)
-    texts = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(analysis, TOP))])
+    return analyse(STUDY, search)
+
+
+def simulate_confirmations(
+    count: int,
+    rng: np.random.Generator,
+    gain: Callable[[str], float] = lambda _: 0.0,
+    setting: ConfirmationSetting = ConfirmationSetting(),  # It is frozen.
+) -> Iterator[Confirmation]:
+    """Simulate searches, and for each of them `CONFIRMATIONS_PER_SEARCH` confirmations.
+
+    Args:
+        count: the number of confirmations.
+        rng: generates all random numbers.
+        gain: true gain of an architecture in accuracy, as a fraction.
+        setting: the kind of confirmation.
+    """
+    for number in range(count):
+        if number % CONFIRMATIONS_PER_SEARCH == 0:
+            findings = simulate_search(rng, gain)
+        yield simulate_confirmation(findings, rng, gain, setting)
+
+
+def simulate_confirmation(
+    findings: Findings,
+    rng: np.random.Generator,
+    gain: Callable[[str], float],
+    setting: ConfirmationSetting,
+) -> Confirmation:
+    """Simulate one confirmation.
+
+    Args:
+        findings: of the search.
+        rng: generates all random numbers.
+        gain: true gain of an architecture in accuracy, as a fraction.
+        setting: the kind of confirmation.
+    """
+    texts = dict.fromkeys([*TEXTBOOK, *(str(p.architecture) for p in finalists(findings, TOP))])
     known = setting.known != "nothing"
     train = round(setting.images * TRAIN_SHARE / TEST_SHARE)
     plan = ConfirmPlan(
@@ -200,7 +236,7 @@ def simulate_confirmation(
             accuracy = float(judged.mean()) + (0.0 if known else 1e-9 * rng.normal())
             confirming.append(_make_trial(len(confirming), text, seed, accuracy, CONFIRM))
     kept = correct if setting.known == "predictions" else {}
-    return analyse_confirming_trials(analysis, confirming, plan, kept)
+    return analyse_confirming_trials(findings, confirming, plan, kept)
 
 
 def true_standard_error(setting: ConfirmationSetting, repetitions: int = 3000) -> float:
@@ -271,7 +307,7 @@ NULL_SETTINGS = {
     "uneven noise": replace(USUAL, unevenness=0.5),
     "100 images": replace(USUAL, images=100),
     "29 images": replace(USUAL, images=29),
-    "5000 images": replace(USUAL, images=5000),
+    "2000 images": replace(USUAL, images=2000),
     "2 seeds": replace(USUAL, seeds=2),
     "10 seeds": replace(USUAL, seeds=10),
     "noisy trials": replace(USUAL, noise=0.6),
@@ -293,14 +329,14 @@ def main() -> None:
     rng = np.random.default_rng(0)
     null = {}
     for name, setting in NULL_SETTINGS.items():
-        repetitions = (simulate_confirmation(rng, setting=setting) for _ in range(count))
+        repetitions = simulate_confirmations(count, rng, setting=setting)
         null[name] = {**vars(setting), **count_repetitions(repetitions)}
         print(name, null[name], flush=True)
     power = {}
     for name, setting in POWER_SETTINGS.items():
         better = [
-            [str(c.architecture) for c in simulate_confirmation(rng, gain_of_se, setting).better]
-            for _ in range(count)
+            [str(c.architecture) for c in result.better]
+            for result in simulate_confirmations(count, rng, gain_of_se, setting)
         ]
         power[name] = {
             "found": share_of(sum(any("+se" in t for t in b) for b in better), count),

@@ -20,6 +20,7 @@ from ..objectives import objective
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
 from .architecture_table import ArchitectureTable
 from .best import find_best
+from .evaluation_images import EvaluationImages
 from .findings import (
     ArchitectureSummary,
     AttentionTable,
@@ -28,6 +29,7 @@ from .findings import (
     MeanGain,
     standard_error,
 )
+from .image_sampling import count_images
 from .pareto import find_knee, pareto_front
 from .trial_table import TrialTable
 
@@ -60,7 +62,23 @@ def analyse(
         knee=find_knee(front, objectives),
         noise=table.noise,
         table=tabulate_gains(architectures, study.config.stages),
+        images=infer_images(study, architectures),
     )
+
+
+def infer_images(
+    study: StudyRecord, architectures: Iterable[ArchitectureSummary]
+) -> EvaluationImages:
+    """The validation images as far as accuracies show them; `read_images` knows more.
+
+    Args:
+        study: its config holds the number of classes.
+        architectures: of the study.
+    """
+    classes = study.config.num_classes
+    accuracies = [accuracy for summary in architectures for accuracy in summary.accuracies]
+    share = None if classes is None else 1 / classes
+    return EvaluationImages(count_images(accuracies), False, share)
 
 
 def count_states(trials: Iterable[TrialRecord]) -> dict[State, int]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from ...spaces.architecture import Architecture
 from ..stored_config import ConfirmPlan
-from .chance import is_above_chance
 from .evaluation_images import EvaluationImages
 from .findings import ArchitectureSummary, standard_error
 from .image_sampling import (
@@ -214,12 +213,7 @@ class ContenderDifferences:
 
     def _is_at_chance(self) -> bool:
         accuracies = [c.accuracy for c in self._contenders.values()]
-        if self.images.count is None or self.images.majority_share is None or not accuracies:
-            return False
-        images = self.images.count
-        return not is_above_chance(
-            max(accuracies), images, self.images.majority_share, len(accuracies)
-        )
+        return bool(accuracies) and self.images.at_chance(max(accuracies), len(accuracies))
 
 
 def _of_one_split(correct: Mapping[int, Bools]) -> dict[int, Bools]:

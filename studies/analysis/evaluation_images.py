@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .chance import is_above_chance
+
 
 @dataclass(frozen=True)
 class EvaluationImages:
@@ -19,3 +21,14 @@ class EvaluationImages:
     count: int | None = None
     predictions_kept: bool = False
     majority_share: float | None = None
+
+    def at_chance(self, accuracy: float, architectures: int) -> bool:
+        """Whether the highest accuracy is not above chance; False if the images are not known.
+
+        Args:
+            accuracy: the highest one.
+            architectures: from which it was taken.
+        """
+        if self.count is None or self.majority_share is None:
+            return False
+        return not is_above_chance(accuracy, self.count, self.majority_share, architectures)

@@ -14,6 +14,7 @@ import numpy as np
 from ...spaces.architecture import Architecture
 from ..objectives import OBJECTIVES, Objective
 from ..records import State
+from .evaluation_images import EvaluationImages
 
 MIN_ERRORS_OF_A_GAIN = 2.0
 """An architecture is better than the bare backbone if its gain exceeds this many standard errors.
@@ -137,6 +138,7 @@ class Findings:
         knee: the best compromise on the front.
         noise: None while no trial is complete.
         table: mean gains by attention and stage.
+        images: the validation images, as far as they are known.
     """
 
     objectives: tuple[Objective, ...]
@@ -148,6 +150,13 @@ class Findings:
     knee: ArchitectureSummary | None
     noise: Noise | None
     table: AttentionTable
+    images: EvaluationImages = field(default_factory=EvaluationImages)
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether it is known that no accuracy is above naming the most frequent class."""
+        accuracies = [a for summary in self.architectures for a in summary.accuracies]
+        return bool(accuracies) and self.images.at_chance(max(accuracies), len(accuracies))
 
     @property
     def baselines(self) -> tuple[ArchitectureSummary, ...]:

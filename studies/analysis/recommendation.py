@@ -51,13 +51,15 @@ def recommend(
 ) -> Recommendation | None:
     """The recommendation; None while there is no complete trial of the bare backbone or of others.
 
+    Where no accuracy is above chance, nothing can be recommended either.
+
     Args:
         findings: of the study.
         confirmation: of the study; None if there is none.
     """
     bare = findings.bare
     others = [s for s in findings.architectures if not s.architecture.bare]
-    if bare is None or not others:
+    if bare is None or not others or no_accuracy_is_above_chance(findings, confirmation):
         return None
     if confirmation is not None and confirmation.bare is not None and _is_decisive(confirmation):
         return _confirmed(findings, bare, confirmation)
@@ -70,6 +72,18 @@ def recommend(
     near = [s for s in candidates if s.accuracy >= best.accuracy - (best.gain_error or 0.0)]
     pick = min(cheapest(near, findings.costs[0].key), key=lambda s: (-s.accuracy, s.number))
     return Recommendation(pick, None if pick is best else best)
+
+
+def no_accuracy_is_above_chance(findings: Findings, confirmation: Confirmation | None) -> bool:
+    """Whether what decides, the search or its confirmation, is at chance level.
+
+    Args:
+        findings: of the study.
+        confirmation: of the study; None if there is none.
+    """
+    if confirmation is not None and confirmation.bare is not None and _is_decisive(confirmation):
+        return confirmation.at_chance
+    return findings.at_chance
 
 
 def _is_decisive(confirmation: Confirmation) -> bool:

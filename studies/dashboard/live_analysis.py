@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
-from ..analysis.analyse import reaches_stage
+from ..analysis.analyse import infer_images, reaches_stage
 from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.findings import AttentionTable, Findings
@@ -149,6 +149,7 @@ class LiveAnalysis:
             knee=find_knee([known[index] for index in self.front], self.objectives),
             noise=architectures.noise,
             table=self.stage_table,
+            images=infer_images(self._trials.study, known.values()),
         )
 
     def _index_of(self, trial: int | None) -> int | None:

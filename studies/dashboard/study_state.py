@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..analysis.findings import Findings
 from ..database.store import Store
-from ..outputs.judged_images import read_study_warnings
+from ..outputs.judged_images import read_study_warnings, read_validation_images
 from ..records import StudyRecord
 from ..text.expected_gain import expected_gain_sentence
 from ..text.summary import caveat, summary_sentence
@@ -76,7 +77,7 @@ class StudyState:
 
     def summary(self) -> tuple[str, str | None]:
         """The summary of the study in one sentence, and its caveat."""
-        findings, confirmation = self.analysis.findings(), self.confirmation.value
+        findings, confirmation = self._findings(), self.confirmation.value
         sentence = summary_sentence(self.study, findings, confirmation)
         return sentence, caveat(findings, confirmation)
 
@@ -86,4 +87,12 @@ class StudyState:
 
     def _warnings(self) -> tuple[str, ...]:
         study = replace(self.study, config=self.records.config)  # `resume` may change the plan.
-        return read_study_warnings(self.store, study, self.analysis.findings())
+        return read_study_warnings(self.store, study, self._findings())
+
+    def _findings(self) -> Findings:
+        """The findings, with what is known about the validation images."""
+        findings = self.analysis.findings()
+        images = self._cache.get(
+            "images", lambda: read_validation_images(self.store, self.study, findings)
+        )
+        return replace(findings, images=images)

@@ -15,7 +15,7 @@ from ...spaces.architecture import Architecture
 from ..analysis.confirmation import Confirmation, analyse_confirmation
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
-from ..analysis.image_sampling import Bools, count_images
+from ..analysis.image_sampling import Bools
 from ..database.predictions import load_predictions
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
@@ -92,16 +92,12 @@ def read_validation_images(
         findings: of its search.
     """
     architectures = sorted(findings.architectures, key=lambda a: not a.architecture.bare)
-    classes = study.config.num_classes
-    share = None if classes is None else 1 / classes
-    if not architectures:
-        return EvaluationImages(majority_share=share)
-    for trial in store.trials.get_many(study, architectures[0].numbers[:1]):
+    numbers = architectures[0].numbers[:1] if architectures else ()
+    for trial in store.trials.get_many(study, numbers):
         if (predictions := _read_predictions(store, study, trial)) is not None:
             largest = float(np.bincount(predictions.labels).max()) / len(predictions)
             return EvaluationImages(len(predictions), True, largest)
-    accuracies = [accuracy for summary in architectures for accuracy in summary.accuracies]
-    return EvaluationImages(count_images(accuracies), False, share)
+    return findings.images
 
 
 def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) -> tuple[str, ...]:
@@ -112,13 +108,11 @@ def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) ->
         study: the study.
         findings: of its search.
     """
-    images = read_validation_images(store, study, findings)
     shown = [*findings.front, *findings.baselines, findings.best, findings.knee]
     numbers = {summary.numbers[0]: summary.architecture for summary in shown if summary is not None}
     return study_warnings(
         study,
         findings,
-        images,
         store.studies.spent_seconds(study),
         store.studies.device_seconds(study),
         read_unmoved_attentions(store, study, numbers),

@@ -19,7 +19,7 @@ from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.recommendation import recommendation_sentence
 from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
-from .read_findings import read_model
+from .read_findings import read_model, with_images
 from .study_list import ListedStudy
 from .trial_predictions import read_classification, trial_metrics
 
@@ -54,7 +54,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     model = read_model(store, record)
     listed = analyse.show_json(record, trials, model, rejected=len(rejections))
     _add_metrics(listed, store.metrics.read(record))
-    findings = analyse.analyse(record, trials, model)
+    findings = with_images(store, record, analyse.analyse(record, trials, model))
     judged = read_confirmation(store, record, findings)
     confirmation = judged and confirmation_json(
         judged, conclusion(judged), confirmation_warnings(judged)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from ...errors import StudyError
 from ...spaces.architecture import Architecture
-from ..analysis.chance import is_above_chance
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
 from ..analysis.least_squares import LEVEL
@@ -30,7 +29,6 @@ USUAL_DISAGREEMENT = 0.06
 def study_warnings(
     study: StudyRecord,
     findings: Findings,
-    images: EvaluationImages,
     spent_seconds: float = 0.0,
     device_seconds: float = 0.0,
     unmoved: Mapping[Architecture, str] | None = None,
@@ -40,7 +38,6 @@ def study_warnings(
     Args:
         study: the study.
         findings: of its search.
-        images: the validation images.
         spent_seconds: wall time that the study has run for.
         device_seconds: busy time of all devices together.
         unmoved: how many attentions of an architecture still are the identity after training, such
@@ -48,10 +45,10 @@ def study_warnings(
     """
     warnings = (
         _failed_only(findings),
-        _chance_warning(findings, images),
+        _chance_warning(findings),
         _single_architecture(findings),
         _baselines_only(study, findings, spent_seconds, device_seconds),
-        None if images.count is None else few_images_warning(images.count, "validation"),
+        _few_images(findings.images),
         unmoved_warning(unmoved or {}),
     )
     return tuple(warning for warning in warnings if warning is not None)
@@ -124,14 +121,15 @@ def _failed_only(findings: Findings) -> str | None:
     return f"{subject} failed, so nothing is known about any architecture."
 
 
-def _chance_warning(findings: Findings, images: EvaluationImages) -> str | None:
-    if not findings.architectures or images.count is None or images.majority_share is None:
+def _few_images(images: EvaluationImages) -> str | None:
+    return None if images.count is None else few_images_warning(images.count, "validation")
+
+
+def _chance_warning(findings: Findings) -> str | None:
+    if not findings.at_chance:
         return None
-    count = len(findings.architectures)
     highest = max(max(summary.accuracies) for summary in findings.architectures)
-    if is_above_chance(highest, images.count, images.majority_share, count):
-        return None
-    sentence = chance_sentence(highest, images, "validation")
+    sentence = chance_sentence(highest, findings.images, "validation")
     return (
         f"{sentence[0].upper()}{sentence[1:]}. The differences are noise: train for longer, or "
         "with another learning rate, before architectures are compared."

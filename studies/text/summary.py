@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings, Noise
-from ..analysis.recommendation import recommend
+from ..analysis.recommendation import no_accuracy_is_above_chance, recommend
 from ..records import StudyRecord
 from . import formatting
 from .recommendation import recommendation_sentence
@@ -26,6 +26,8 @@ def summary_sentence(
     best = findings.best
     if best is None:
         return _nothing_yet(study, findings)
+    if no_accuracy_is_above_chance(findings, confirmation):
+        return "Nothing can be recommended, because no accuracy is above chance."
     reached = formatting.percent(best.accuracy, best.standard_error)
     if best.architecture.bare:
         return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."

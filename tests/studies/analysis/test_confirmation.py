@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attentune.benchmarks.claims import SPACE, count_claims, gain_of_se, simulate_confirmation
+from attentune.benchmarks.claims import SPACE, count_claims, gain_of_se, simulate_confirmations
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import analyse_confirming_trials, finalists
 from attentune.studies.records import BASELINE, CONFIRM
@@ -90,13 +90,13 @@ def test_at_chance_level_there_are_no_p_values() -> None:
 
 def test_one_network_under_many_names_rarely_differs_from_itself() -> None:
     rng = np.random.default_rng(2026)
-    wrong = sum(count_claims(simulate_confirmation(rng)) > 0 for _ in range(200))
+    wrong = sum(count_claims(result) > 0 for result in simulate_confirmations(200, rng))
     assert wrong <= 10  # 5 %
 
 
 def test_an_effect_of_three_standard_errors_is_found() -> None:
     rng = np.random.default_rng(2026)
-    found = [simulate_confirmation(rng, gain_of_se) for _ in range(200)]
+    found = list(simulate_confirmations(200, rng, gain_of_se))
     right = sum(any("+se" in str(c.architecture) for c in f.better) for f in found)
     wrong = sum(any("+se" not in str(c.architecture) for c in f.better) for f in found)
     assert right >= 160  # 80 %

@@ -16,6 +16,7 @@ from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import Confirmation
 from attentune.studies.config import RunPlan
+from attentune.studies.dashboard.study_state import StudyState
 from attentune.studies.database.predictions import identity_of
 from attentune.studies.database.store import Store
 from attentune.studies.outputs.judged_images import (
@@ -23,6 +24,7 @@ from attentune.studies.outputs.judged_images import (
     read_study_warnings,
     read_validation_images,
 )
+from attentune.studies.outputs.read_findings import read_findings
 from attentune.studies.outputs.report import render
 from attentune.studies.outputs.study_json import study_json
 from attentune.studies.records import BASELINE, CONFIRM, FIRST_CONFIRMING_NUMBER, SEARCH
@@ -154,12 +156,18 @@ def test_every_surface_says_what_makes_the_numbers_unreliable(store: Store, add:
     add(BARE, 0, judged(0.2, 29), BASELINE)
     add(SPACE[0], 0, judged(0.25, 29), SEARCH, **{UNMOVED_ATTENTIONS: "8 of 8"})
     record = store.studies.get("s")
-    warnings = read_study_warnings(store, record, analyse(record, store.trials.read(record)))
+    warnings = read_study_warnings(store, record, read_findings(store, record))
     chance, few_images, unmoved = warnings
     assert "No accuracy is above chance" in chance
     assert "29 validation images" in few_images
     assert "`se(r=4)@s1.residual` (8 of 8)" in unmoved
-    assert study_json(store, record)["warnings"] == list(warnings)
+    shown = study_json(store, record)
+    assert shown["warnings"] == list(warnings)
+    assert shown["recommendation"] is None
     report = render(store, record).replace("<code>", "`").replace("</code>", "`")
-    for warning in (chance, few_images):
-        assert warning in report
+    nothing = "Nothing can be recommended, because no accuracy is above chance."
+    for sentence in (chance, few_images, nothing):
+        assert sentence in report
+    state = StudyState(store, record)
+    assert state.warnings() == warnings
+    assert state.summary() == (nothing, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ def warnings(
 ) -> tuple[str, ...]:
     """The warnings about a study with these trials."""
     record = study("accuracy", plan=RunPlan(**plan).model_dump(mode="json"))
-    return study_warnings(record, analyse(record, records), images, spent_seconds)
+    findings = replace(analyse(record, records), images=images)
+    return study_warnings(record, findings, spent_seconds)
 
 
 def pair(first: float, second: float) -> list[TrialRecord]:
