@@ -42,7 +42,8 @@ leaves it out. It also leaves out the trials of alternatives, which have the rol
 FIRST_CONFIRMING_NUMBER = 1_000_000
 """The number of the first confirming trial. Optuna counts the trials of the search from 0."""
 FIRST_ALTERNATIVE_NUMBER = 2_000_000
-"""The number of the first trial of an alternative on validation data."""
+FIRST_CONFIRMING_ALTERNATIVE_NUMBER = 3_000_000
+"""The numbers of the first trials of alternatives, on validation data and on the test split."""
 
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")

@@ -41,6 +41,7 @@ class ConfirmPlan:
         first_seed: of the first split; each further split begins `SEEDS_PER_SPLIT` later.
         train_images, test_images: of a split; None in the plans of older versions.
         majority_share: of the most frequent class among the test images; None likewise.
+        alternatives: whether the alternatives to attention are confirmed too, on the first split.
     """
 
     architectures: tuple[str, ...]
@@ -53,6 +54,7 @@ class ConfirmPlan:
     train_images: Annotated[int, Field(ge=1)] | None = None
     test_images: Annotated[int, Field(ge=1)] | None = None
     majority_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    alternatives: bool = False
 
     def split_of(self, seed: int) -> int:
         """The split that a trial with this seed is trained and evaluated on, counted from 0."""

@@ -47,6 +47,13 @@ def confirm(
         str | None,
         typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps. Default: the search's."),
     ] = None,
+    alternatives: Annotated[
+        bool | None,
+        typer.Option(
+            "--alternatives/--no-alternatives",
+            help="Also confirm the alternatives to attention. Default: if the search trains them.",
+        ),
+    ] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +76,7 @@ def confirm(
             outcome = confirm_study(
                 store,
                 store.studies.get(study),
-                ConfirmRequest(top, seeds, splits, epochs, workers, device),
+                ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives),
                 [LiveDisplay(console)],
             )
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ trial is the next one again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -28,11 +28,17 @@ from ...sanitize import clean_error
 from ...spaces.architecture import Architecture
 from ...studies.alternatives import (
     ALTERNATIVE_ROLES,
+    CONFIRMING_ALTERNATIVE_ROLES,
     Alternative,
     AlternativeKind,
     AlternativesPlan,
 )
-from ...studies.records import FIRST_ALTERNATIVE_NUMBER, TrialRecord
+from ...studies.records import (
+    FIRST_ALTERNATIVE_NUMBER,
+    FIRST_CONFIRMING_ALTERNATIVE_NUMBER,
+    TrialRecord,
+)
+from ...studies.stored_config import ConfirmPlan
 from ...studies.text.alternatives import KIND_TITLES
 from ..trial_source import Proposal, record_starts
 from .study_run import StudyRun
@@ -91,11 +97,13 @@ class AlternativeTrials:
     """Trains the alternatives of a study with the seeds of its bare backbone.
 
     Args:
-        run: the study.
+        run: the study, with the recipe of the bare backbone.
         plan: its alternatives.
         data_keys: of the prepared data of each alternative, by kind. An alternative without one
             cannot be trained in this run.
-        is_due: whether alternatives may start now; no baseline should be missing.
+        is_due: whether alternatives may start now, in a search: no baseline should be missing.
+        confirmation: the plan of the confirmation to which the trials belong; None: they belong to
+            the search. They confirm on the first split, once everything else has started.
     """
 
     def __init__(
@@ -103,23 +111,25 @@ class AlternativeTrials:
         run: StudyRun,
         plan: AlternativesPlan,
         data_keys: Mapping[AlternativeKind, str],
-        is_due: Callable[[], bool],
+        is_due: Callable[[], bool] = lambda: False,
+        confirmation: ConfirmPlan | None = None,
     ) -> None:
         self._trials, self._record, self._recipe = run.store.trials, run.record, run.config.recipe
         self._plan, self._data_keys, self._is_due = plan, data_keys, is_due
+        self._confirmation, confirms = confirmation, confirmation is not None
+        self._roles = CONFIRMING_ALTERNATIVE_ROLES if confirms else ALTERNATIVE_ROLES
+        first_number = FIRST_CONFIRMING_ALTERNATIVE_NUMBER if confirms else FIRST_ALTERNATIVE_NUMBER
         self._bare = str(Architecture(run.config.backbone))
         self._seeds: set[int] = set()
         self._started: set[tuple[AlternativeKind, int]] = set()
         self._failed: set[AlternativeKind] = set()
         self._pending: list[Proposal] = []
-        self._earlier = self._trials.read_alternatives(self._record)
-        self._number = max(
-            (trial.number for trial in self._earlier), default=FIRST_ALTERNATIVE_NUMBER - 1
-        )
+        self._earlier = self._trials.read_alternatives(self._record, confirming=confirms)
+        self._number = max((trial.number for trial in self._earlier), default=first_number - 1)
         for trial in self._earlier:
             if trial.alternative is not None and trial.state != "failed":
                 self._started.add((trial.alternative, trial.seed))
-        for trial in self._trials.read(self._record, state="complete"):
+        for trial in self._trials.read(self._record, state="complete", confirming=confirms):
             self.on_trial_end(trial)
 
     def recover(self) -> list[TrialRecord]:
@@ -142,7 +152,7 @@ class AlternativeTrials:
     def _propose(self, alternative: Alternative, seed: int) -> Proposal:
         self._started.add((alternative.kind, seed))
         self._number += 1
-        role = ALTERNATIVE_ROLES[alternative.kind]
+        role = self._roles[alternative.kind]
         architecture = Architecture(alternative.backbone)
         proposal = Proposal(self._number, architecture, seed, role, alternative.costs)
         self._pending.append(proposal)
@@ -150,7 +160,7 @@ class AlternativeTrials:
 
     def job(self, job: Job, role: str) -> Job:
         """A job with the recipe, data and costs of the alternative, and without limits."""
-        alternative = next(a for a in self._plan.alternatives if ALTERNATIVE_ROLES[a.kind] == role)
+        alternative = next(a for a in self._plan.alternatives if self._roles[a.kind] == role)
         return alternative_job(job, alternative, self._recipe, self._data_keys[alternative.kind])
 
     def write_pending(self) -> None:
@@ -161,7 +171,7 @@ class AlternativeTrials:
         """Note a seed of the bare backbone, or that an alternative cannot be trained."""
         kind = trial.alternative
         if kind is None:
-            if trial.state == "complete" and trial.architecture == self._bare:
+            if trial.state == "complete" and self._is_paired(trial):
                 self._seeds.add(trial.seed)
         elif trial.failure is not None:
             self._failed.add(kind)
@@ -171,6 +181,42 @@ class AlternativeTrials:
                 KIND_TITLES[kind],
                 trial.failure.kind,
             )
+
+    def _is_paired(self, trial: TrialRecord) -> bool:
+        """Whether alternatives are trained with the seed of this trial of the search."""
+        if trial.architecture != self._bare:
+            return False
+        return self._confirmation is None or self._confirmation.split_of(trial.seed) == 0
+
+
+def lack_confirmation(
+    plan: AlternativesPlan,
+    confirmation: ConfirmPlan,
+    confirming: Iterable[TrialRecord],
+    trials: Iterable[TrialRecord],
+    backbone: str,
+) -> bool:
+    """Whether an alternative lacks a complete trial with a seed that it should be confirmed with.
+
+    Args:
+        plan: the alternatives.
+        confirmation: the plan of the confirmation.
+        confirming: its trials of architectures.
+        trials: its trials of alternatives.
+        backbone: that of the study.
+    """
+    complete = {(t.alternative, t.seed) for t in trials if t.state == "complete"}
+    seeds = {
+        trial.seed
+        for trial in confirming
+        if trial.state == "complete" and trial.architecture == backbone
+    }
+    return any(
+        (alternative.kind, seed) not in complete
+        for alternative in plan.alternatives
+        for seed in seeds
+        if confirmation.split_of(seed) == 0
+    )
 
 
 def alternative_job(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
-from ...studies.alternatives import ALTERNATIVE_ROLES
+from ...studies.alternatives import alternative_kind
 from ...studies.config import RunPlan, StudyConfig
 from ...studies.estimator.study_model import StudyModel
 from ...studies.records import TrialRecord
@@ -44,7 +44,7 @@ class RunningTrial:
     @property
     def counts(self) -> bool:
         """Whether it is one of the plan's trials, as all are but those of alternatives."""
-        return self.role not in ALTERNATIVE_ROLES.values()
+        return alternative_kind(self.role) is None
 
     @property
     def architecture(self) -> Architecture:

@@ -68,6 +68,8 @@ class ConfirmRequest:
         epochs: of a confirming trial.
         workers: trials that run at the same time.
         device: as in a `RunPlan`.
+        alternatives: whether to confirm the alternatives to attention too; by default if the study
+            trains them.
     """
 
     top: int | None = None
@@ -76,6 +78,7 @@ class ConfirmRequest:
     epochs: int | None = None
     workers: int | None = None
     device: str | None = None
+    alternatives: bool | None = None
 
     def __post_init__(self) -> None:
         """Raise a UsageError for a number that is out of range."""
@@ -141,6 +144,7 @@ def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmReques
         top=plan.top if request.top is None else request.top,
         seeds=plan.seeds if request.seeds is None else request.seeds,
         splits=_requested_splits(record, plan, trials, request),
+        alternatives=_wants_alternatives(run, earlier_plan, request),
         first_seed=run.config.seed + FRESH_SEED_OFFSET,
         epochs=plan.epochs if request.epochs is None else request.epochs,
     )
@@ -148,6 +152,13 @@ def plan_confirmation(run: StudyRun, trials: StudyTrials, request: ConfirmReques
     kept = plan.architectures if trials.confirming else ()
     texts = dict.fromkeys([*kept, *(str(summary.architecture) for summary in chosen)])
     return replace(plan, architectures=tuple(texts))
+
+
+def _wants_alternatives(run: StudyRun, plan: ConfirmPlan | None, request: ConfirmRequest) -> bool:
+    """Whether to confirm alternatives: as requested, as planned earlier, or as in the search."""
+    if request.alternatives is not None:
+        return request.alternatives
+    return run.plan.alternatives if plan is None else plan.alternatives
 
 
 def _requested_splits(

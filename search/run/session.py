@@ -25,7 +25,7 @@ from ...runners.data import Progress
 from ...runners.workers.pool import make_pool
 from ...runners.workers.processes import warm_up
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
-from ...studies.alternatives import ALTERNATIVE_KINDS
+from ...studies.alternatives import ALTERNATIVE_KINDS, AlternativeKind, AlternativesPlan
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
 from ...studies.stored_config import ExpectedGain
@@ -40,9 +40,10 @@ from .study_run import StudyRun
 from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
+    from ...studies.stored_config import ConfirmPlan
     from ..setup.request import SearchRequest
     from .alternative_trials import AlternativeTrials, ExtraTrials
-    from .confirm import ConfirmRequest
+    from .confirm import ConfirmRequest, StudyTrials
     from .propose import Proposer
 
 logger = logging.getLogger(__name__)
@@ -149,23 +150,61 @@ def run_study(
 
 
 def _alternative_trials(run: StudyRun, proposer: Proposer) -> AlternativeTrials:
-    """The trials of the study's alternatives, which are decided here if they were not before."""
+    """The trials of the study's alternatives beside its search."""
+    from .alternative_trials import AlternativeTrials
+
+    plan, data_keys = _prepare_alternatives(run)
+    return AlternativeTrials(run, plan, data_keys, lambda: not proposer.lacks_baselines())
+
+
+def _lacks_alternatives(run: StudyRun, plan: ConfirmPlan, trials: StudyTrials) -> bool:
+    """Whether a confirmation lacks a trial of an alternative."""
+    from .alternative_trials import lack_confirmation
+
+    if not plan.alternatives:
+        return False
+    confirming = run.store.trials.read_alternatives(run.record, confirming=True)
+    known, backbone = run.record.config.alternatives, run.config.backbone
+    if not known.alternatives and not known.missing:
+        return True  # They are not even decided.
+    return lack_confirmation(known, plan, trials.confirming, confirming, backbone)
+
+
+def _confirming_alternatives(run: StudyRun, plan: ConfirmPlan) -> AlternativeTrials | None:
+    """The trials of the study's alternatives in a confirmation; None if they are not confirmed."""
+    from .alternative_trials import AlternativeTrials
+
+    if not plan.alternatives:
+        return None
+    alternatives, data_keys = _prepare_alternatives(run)
+    return AlternativeTrials(run, alternatives, data_keys, confirmation=plan)
+
+
+def _prepare_alternatives(
+    run: StudyRun,
+) -> tuple[AlternativesPlan, dict[AlternativeKind, str]]:
+    """The alternatives of a study, decided here if they were not before, and their data.
+
+    Returns:
+        The alternatives, and the keys of their data by kind, without those of data that cannot be
+        prepared.
+    """
     from ...runners.devices import resolve_device
     from ..setup.alternatives import plan_alternatives, prepare_alternative_data
-    from .alternative_trials import AlternativeTrials, prepare_alternatives
+    from .alternative_trials import prepare_alternatives
 
-    known = run.record.config.alternatives
-    plan = known
+    config = run.record.config.study  # Of the search, also while it is confirmed.
+    plan = known = run.record.config.alternatives
     if len(known.alternatives) < len(ALTERNATIVE_KINDS):
-        plan = plan_alternatives(run.config, resolve_device(run.plan.device), known)
+        plan = plan_alternatives(config, resolve_device(run.plan.device), known)
     if plan != known:
         run.store.studies.change_config(run.record, plan.stored_in)
-        for sentence in plan_sentences(plan, run.config.recipe):
+        for sentence in plan_sentences(plan, config.recipe):
             logger.info(sentence)
     data_keys, reasons = prepare_alternatives(plan, run.config.recipe, prepare_alternative_data)
     for kind, reason in reasons.items():
         logger.warning("%s: not trained in this run, because %s", KIND_TITLES[kind], reason)
-    return AlternativeTrials(run, plan, data_keys, lambda: not proposer.lacks_baselines())
+    return plan, data_keys
 
 
 def _log_used_up(
@@ -233,7 +272,7 @@ def confirm_study(
         trials = StudyTrials.read(store, record)
         confirm_plan = plan_confirmation(run, trials, request)
         trial_source = ConfirmationSource(run, confirm_plan, trials)
-        if not trial_source.unfinished:
+        if not trial_source.unfinished and not _lacks_alternatives(run, confirm_plan, trials):
             store_confirmation(run, confirm_plan)
             return RunOutcome(True, trial_source.total)
         warm_up()
@@ -248,7 +287,8 @@ def confirm_study(
         _log_unkept_predictions(run, data[0].counts["test"])
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
-        return _coordinate(run, lease, trial_source, pruner, devices, callbacks)
+        alternatives = _confirming_alternatives(run, confirm_plan)
+        return _coordinate(run, lease, trial_source, pruner, devices, callbacks, alternatives)
 
 
 def delete_study(store: Store, name: str) -> None:

@@ -265,6 +265,7 @@ class Study:
         epochs: int | None = None,
         workers: int | None = None,
         device: str | None = None,
+        alternatives: bool | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Confirmation:
         """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
@@ -277,6 +278,8 @@ class Study:
             epochs: epochs per trial; None: 2.5 times the search's.
             workers: trials at the same time; None: the search's.
             device: as `--device`; None: the search's.
+            alternatives: whether to confirm the alternatives to attention; None: if the search
+                trains them.
             callbacks: called on every event.
 
         Raises:
@@ -286,7 +289,7 @@ class Study:
         """
         _refuse_in_worker()
         _check_callbacks(callbacks)
-        request = ConfirmRequest(top, seeds, splits, epochs, workers, device)
+        request = ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives)
         with Store.open(self.db) as store:
             outcome = confirm_study(store, store.studies.get(self.name), request, callbacks)
             if not outcome.finished:

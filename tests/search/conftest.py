@@ -242,6 +242,7 @@ class Bench:
         name: str,
         *,
         on_epoch: Hook = lambda *_: None,
+        alternatives: AlternativesPlan | None = None,
         **request: int,
     ) -> None:
         """Start or continue the study's confirmation, as a new process would."""
@@ -254,7 +255,12 @@ class Bench:
         run = configure_confirmation(searched, plan, asked, source.total)
         pool, hooks = self.new_pool(), [EpochHook(on_epoch)]
         with hold_lease(self.store, run.record, counts_time=False) as lease:
-            Coordinator(run, lease, source, make_pruner(run.config), pool, hooks).run()
+            extra_trials = None
+            if alternatives is not None:
+                keys = {alternative.kind: "key" for alternative in alternatives.alternatives}
+                extra_trials = AlternativeTrials(run, alternatives, keys, confirmation=plan)
+            pruner = make_pruner(run.config)
+            Coordinator(run, lease, source, pruner, pool, hooks, extra_trials).run()
 
     def new_pool(self) -> FormulaPool:
         """The workers of a new process, which find the checkpoints of the earlier one."""

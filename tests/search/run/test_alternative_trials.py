@@ -10,7 +10,11 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Costs, Job
-from attentune.search.run.alternative_trials import alternative_job, prepare_alternatives
+from attentune.search.run.alternative_trials import (
+    alternative_job,
+    lack_confirmation,
+    prepare_alternatives,
+)
 from attentune.spaces.architecture import Architecture
 from attentune.studies.alternatives import ALTERNATIVE_ROLES, Alternative, AlternativesPlan
 from attentune.studies.records import FIRST_ALTERNATIVE_NUMBER
@@ -134,6 +138,31 @@ def test_their_time_counts(bench: Any) -> None:
     bench.run("s", 6, bench.config(sampler="random"), alternatives=PLAN)
     epochs = 6 * 3 + 3 + 5
     assert bench.store.studies.device_seconds("s") == pytest.approx(0.5 * epochs)
+
+
+def test_they_are_confirmed_with_the_fresh_seeds_of_the_bare_backbone(bench: Any) -> None:
+    bench.run("s", 6, bench.config(sampler="random"), alternatives=PLAN)
+    bench.confirm("s", seeds=2, top=1, alternatives=PLAN)
+    trials = bench.store.trials.read_alternatives("s", confirming=True)
+    assert [(t.number, t.role, t.seed) for t in trials] == [
+        (3_000_000, "confirm:backbone", 1_000_000),
+        (3_000_001, "confirm:epochs", 1_000_000),
+        (3_000_002, "confirm:backbone", 1_000_001),
+        (3_000_003, "confirm:epochs", 1_000_001),
+    ]
+    assert {t.epochs for t in trials} == {8, 12}
+    jobs = [job for job in bench.pool.started if job.number >= 3_000_000]
+    assert all(job.test for job in jobs)
+    assert jobs == bench.pool.started[-4:]
+    assert {row[1] for row in bench.confirming_rows("s")} >= {"test_resnet"}
+    record = bench.store.studies.get("s")
+    assert not lack_confirmation(
+        PLAN,
+        record.config.confirmation,
+        bench.store.trials.read("s", confirming=True),
+        trials,
+        "test_resnet",
+    )
 
 
 def test_their_files_are_kept_while_they_run(bench: Any) -> None:
