@@ -279,6 +279,32 @@ def render_epochs(result: Result) -> list[str]:
     ]
 
 
+def render_latency(result: Result) -> list[str]:
+    """A row for each network and load: the errors of repeated measurements beside their scatter."""
+    rows = []
+    for row in result["rows"]:
+        ratio, milliseconds = row["latency_ratio"], row["latency_ms"]
+        rows.append(
+            [
+                f"`{row['architecture']}`",
+                row["load"],
+                f"{ratio['mean']:.3f} ± {ratio['standard_error']:.3f}",
+                f"{ratio['scatter']:.3f}",
+                f"{100 * ratio['within_two_errors']:.0f} %",
+                f"{milliseconds['mean']:.3g} ± {milliseconds['standard_error']:.2g} ms",
+                f"{milliseconds['scatter']:.2g} ms",
+                f"{100 * milliseconds['within_two_errors']:.0f} %",
+            ]
+        )
+    head = ["network", "busy processes", "× bare backbone", "scatter", "within ± 2 errors"]
+    head += ["latency", "scatter", "within ± 2 errors"]
+    return [
+        *format_markdown_table(head, rows),
+        f"{result['repetitions']} measurements of each, in processes of their own, on "
+        f"{result['cores']} cores; ± is the mean of the standard errors that they state.",
+    ]
+
+
 def render_dashboard(result: Result) -> list[str]:
     rest, busy = (result["requests"][name] for name in ("at rest", "while a search writes"))
     rows = [
@@ -360,6 +386,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "accuracy": render_accuracy,
     "convolutions": render_convolutions,
     "startup": render_startup,
+    "latency": render_latency,
     "attention": render_attention,
     "dashboard": render_dashboard,
     "epochs": render_epochs,
