@@ -26,8 +26,6 @@ ONLY = {
     "rich": {"search"},
 }
 """Libraries that belong to one folder."""
-EXCEPT = {"optuna": {"studies/analysis/importance.py"}}
-"""`studies` may ask Optuna for importances, in one place."""
 
 
 def imports(file: Path) -> list[tuple[str, ...]]:
@@ -112,8 +110,6 @@ def test_every_package_belongs_to_a_layer_and_is_declared():
 def test_a_library_stays_in_its_folder(library):
     for folder in set(LAYERS) - ONLY[library]:
         for file in files(folder):
-            if str(file.relative_to(ROOT)) in EXCEPT.get(library, ()):
-                continue
             named = {module[0] for module in imports(file)}
             assert library not in named, f"{file.relative_to(ROOT)} imports {library}"
 

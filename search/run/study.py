@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
 from ...runners.metrics import METRICS
+from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.database.predictions import load_predictions
 from ...studies.database.store import Store
 from ...studies.outputs.judged_images import read_confirmation as recorded_confirmation
 from ...studies.outputs.judged_images import read_study_warnings
-from ...studies.outputs.read_findings import read_findings
+from ...studies.outputs.read_findings import read_findings, read_model
 from ...studies.outputs.study_json import study_json
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
@@ -199,9 +200,10 @@ class Study:
 
         with self._reading() as (store, record):
             trials, epochs = store.trials.read(record), store.epochs.read(record)
-            findings = read_findings(store, record, trials)
+            model = read_model(store, record)
+            findings = analyse(record, trials, model)
             confirmation = recorded_confirmation(store, record, findings)
-        figures = study_figures(findings, trials, epochs, record.config, confirmation)
+        figures = study_figures(findings, trials, epochs, record.config, model, confirmation)
         return {figure.name: figure.draw() for figure in figures}
 
     def to_pandas(self) -> pandas.DataFrame:

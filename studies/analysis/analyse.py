@@ -11,10 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...spaces.architecture import Architecture, Insertion
-from ...spaces.attentions.catalogue import ATTENTIONS
 from ..estimator.study_model import StudyModel
 from ..objectives import objective
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
@@ -22,12 +19,8 @@ from .architecture_table import ArchitectureTable
 from .best import find_best
 from .evaluation_images import EvaluationImages
 from .findings import (
-    ArchitectureSummary,
-    AttentionTable,
     FailureGroup,
     Findings,
-    MeanGain,
-    standard_error,
 )
 from .image_sampling import count_images
 from .pareto import find_knee, pareto_front
@@ -61,7 +54,7 @@ def analyse(
         best=None if best is None else architectures[best],
         knee=find_knee(front, objectives),
         noise=table.noise,
-        table=tabulate_gains(architectures, study.config.stages),
+        stages=study.config.stages or 0,
         images=infer_images(study, architectures),
     )
 
@@ -85,36 +78,6 @@ def count_states(trials: Iterable[TrialRecord]) -> dict[State, int]:
     """The number of trials in each state."""
     counts = Counter(trial.state for trial in trials)
     return {state: counts[state] for state in STATES}
-
-
-def tabulate_gains(
-    points: Sequence[ArchitectureSummary], stages: int | None = None
-) -> AttentionTable:
-    """Mean gain by attention and stage, each architecture counted once.
-
-    The row `none` has the architectures without attention in a stage, except the bare backbone.
-
-    Args:
-        points: the architectures.
-        stages: of the backbone; by default the highest in any architecture.
-    """
-    known = [(p.architecture, p.gain) for p in points if p.gain is not None]
-    insertions = [i for architecture, _ in known for i in architecture.insertions]
-    count = stages or max((place.last for i in insertions for place in i.places), default=0)
-    columns = tuple(f"s{stage}" for stage in range(1, count + 1)) or ("all",)
-    gains: dict[tuple[str, str], list[float]] = {}
-    for architecture, gain in known:
-        for column, names in zip(columns, attentions_by_stage(architecture, count), strict=True):
-            for name in names or (NONE,):
-                gains.setdefault((name, column), []).append(gain)
-    present = {name for name, _ in gains}
-    from_plugins = sorted(present - {*ATTENTIONS, NONE})
-    rows = tuple(name for name in (*ATTENTIONS, *from_plugins, NONE) if name in present)
-    cells = {
-        where: MeanGain(float(np.mean(group)), standard_error(group), len(group))
-        for where, group in gains.items()
-    }
-    return AttentionTable(rows, columns if rows else (), cells)
 
 
 def group_failures(trials: Iterable[TrialRecord]) -> tuple[FailureGroup, ...]:

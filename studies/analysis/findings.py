@@ -7,7 +7,7 @@ The unit is the architecture. Its accuracy and gain come from the one estimate o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -94,28 +94,6 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class MeanGain:
-    """The mean gain of `count` architectures, a fraction."""
-
-    mean: float
-    standard_error: float | None
-    count: int
-
-
-@dataclass(frozen=True)
-class AttentionTable:
-    """Mean gains by attention (rows, `none` last) and stage or position (columns).
-
-    A cell that no architecture was trained for is left out. Architectures also differ elsewhere, so
-    a cell is not the effect of its attention alone.
-    """
-
-    attentions: tuple[str, ...]
-    stages: tuple[str, ...]
-    cells: Mapping[tuple[str, str], MeanGain] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class FailureGroup:
     """Failures of one kind; `messages` maps each distinct message to the numbers of its trials."""
 
@@ -137,7 +115,7 @@ class Findings:
         best: see `best`.
         knee: the best compromise on the front.
         noise: None while no trial is complete.
-        table: mean gains by attention and stage.
+        stages: of the backbone; 0 if the number is unknown.
         images: the validation images, as far as they are known.
     """
 
@@ -149,7 +127,7 @@ class Findings:
     best: ArchitectureSummary | None
     knee: ArchitectureSummary | None
     noise: Noise | None
-    table: AttentionTable
+    stages: int
     images: EvaluationImages = field(default_factory=EvaluationImages)
 
     @property

@@ -3,6 +3,9 @@
 The hypervolume of a front is the volume that it dominates, up to a reference point that is worse
 than all of it (Zitzler & Thiele 1998, doi 10.1007/BFb0056872). It is computed exactly: for up to
 three objectives on the grid that the points span, for more by slices along the last objective.
+
+It is measured as a share of a box whose corners follow from what a study declares, and not from its
+results. So it never exceeds 1, and never changes because a result has moved a corner.
 """
 
 from __future__ import annotations
@@ -15,13 +18,79 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objectives import Objective
+from ..records import recorded_architecture
+from ..stored_config import StoredConfig
+from .architecture_table import ArchitectureTable
 from .pareto import comparison_errors, minimised_columns, non_dominated
-from .trial_table import COMPLETE, RUNNING
+from .trial_table import COMPLETE, RUNNING, complete_rows
 
 MAX_STEPS = 200
 """About how many steps a history has at most."""
+DRAWS = 200
+"""Draws from the posterior from which the band of the hypervolume is read."""
+BAND = (0.025, 0.975)
+"""Quantiles of the hypervolume over draws from the posterior, between which its band is."""
+DEFAULT_COST_RANGE = 2.0
+"""The worst cost of the box as a multiple of that of the bare backbone, where neither a limit nor
+the most expensive architecture of the space says what it is."""
 
 Matrix = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HypervolumeBox:
+    """The corners of the box of which a hypervolume is a share.
+
+    Attributes:
+        best: (k,) the value of each objective, to be minimised, at the best corner.
+        worst: (k,) at the worst corner, the reference point.
+    """
+
+    best: Matrix
+    worst: Matrix
+
+    @classmethod
+    def of(
+        cls, config: StoredConfig, objectives: Sequence[Objective], bare: npt.NDArray[Any]
+    ) -> HypervolumeBox:
+        """The box of a study.
+
+        The accuracy goes from that of chance to 1. A cost goes from that of the bare backbone to
+        its limit, or to that of the most expensive architecture of the space if this is less.
+
+        Args:
+            config: of the study.
+            objectives: of the study.
+            bare: the row of the first complete trial of the bare backbone.
+        """
+        best, worst = [], []
+        for objective in objectives:
+            if objective.key == "accuracy":
+                best.append(-1.0)
+                worst.append(-1.0 / config.classes if config.classes else 0.0)
+                continue
+            cost = float(bare[objective.key])
+            best.append(cost)
+            worst.append(config.cost_ceilings.get(objective.key, DEFAULT_COST_RANGE * cost))
+        return cls(np.array(best), np.array(worst))
+
+    def scale(self, values: Matrix) -> Matrix:
+        """(n, k) values as shares of the box: 0 at the best corner or beyond, 1 at the worst."""
+        columns = [self.scale_column(values[:, i], i) for i in range(len(self.best))]
+        return np.stack(columns, axis=1)
+
+    def scale_errors(self, errors: Matrix) -> Matrix:
+        """(n, k) standard errors of values as shares of the box."""
+        span = self.worst - self.best
+        scaled: Matrix = errors / np.where(span > 0, span, 1.0)
+        return scaled
+
+    def scale_column(self, values: Matrix, column: int) -> Matrix:
+        """Values of one objective, in any shape, as shares of the box."""
+        span = self.worst[column] - self.best[column]
+        scaled: Matrix = (values - self.best[column]) / (span if span > 0 else 1.0)
+        return np.maximum(scaled, 0.0)
 
 
 @dataclass(frozen=True)
@@ -31,89 +100,183 @@ class HypervolumeStep:
     Attributes:
         epochs: trained until then, by all trials together.
         seconds: spent until then, by all trials together.
-        volume: hypervolume of the front, as a share of the box between the best and the worst value
-            of every objective in the whole study.
+        volume: hypervolume of the front, as a share of the box.
+        low, high: its 95 % interval.
     """
 
     epochs: int
     seconds: float
     volume: float
+    low: float
+    high: float
 
 
-def hypervolume_history(
-    rows: npt.NDArray[Any], objectives: Sequence[Objective]
+@dataclass(frozen=True)
+class FrontHistory:
+    """The front of a search as it proceeded.
+
+    Attributes:
+        epochs, seconds: (s,) spent until each step, by all trials together.
+        fronts: (s,) the architectures on the front of each step, as rows of `values`.
+        architectures: (m,) those that were ever on the front, as indices of `TrialTable.texts`.
+        values: (m, objectives) their objectives, to be minimised, as shares of the box.
+        accuracy_column: the objective that is the accuracy.
+        box: of the study.
+    """
+
+    epochs: Ints
+    seconds: Matrix
+    fronts: tuple[Ints, ...]
+    architectures: Ints
+    values: Matrix
+    accuracy_column: int
+    box: HypervolumeBox
+
+    def steps(self, draws: Matrix) -> tuple[HypervolumeStep, ...]:
+        """The hypervolume of every step.
+
+        Args:
+            draws: (draws, m) accuracies of the architectures from their joint posterior, fractions.
+        """
+        volumes: dict[bytes, tuple[float, float, float]] = {}
+        for front in self.fronts:
+            if front.tobytes() not in volumes:
+                volumes[front.tobytes()] = self._volumes(front, draws[:, front])
+        return tuple(
+            HypervolumeStep(int(epochs), float(seconds), *volumes[front.tobytes()])
+            for epochs, seconds, front in zip(self.epochs, self.seconds, self.fronts, strict=True)
+        )
+
+    def _volumes(self, front: Ints, draws: Matrix) -> tuple[float, float, float]:
+        """The hypervolume of a front, and the ends of its interval."""
+        values = self.values[front]
+        volume, drawn = hypervolume(values), []
+        for accuracies in self.box.scale_column(-draws, self.accuracy_column):
+            values[:, self.accuracy_column] = accuracies
+            drawn.append(hypervolume(values))
+        low, high = np.quantile(drawn, BAND)
+        return volume, float(low), float(high)
+
+
+def analyse_hypervolume(
+    table: ArchitectureTable,
+    rows: npt.NDArray[Any],
+    objectives: Sequence[Objective],
+    config: StoredConfig,
 ) -> tuple[HypervolumeStep, ...]:
-    """How the hypervolume grew with training; empty while no trial is complete.
+    """How the hypervolume grew with training; empty while the bare backbone is not complete.
+
+    Args:
+        table: the architectures of the study.
+        rows: its trials, `TrialTable.rows`.
+        objectives: of the study.
+        config: of the study, which determines the box.
+    """
+    box = study_box(table, objectives, config)
+    if box is None:
+        return ()
+    history = find_front_history(rows, objectives, accuracies_by_text(table), box)
+    architectures = [recorded_architecture(table.texts[i]) for i in history.architectures]
+    return history.steps(table.model.draw_accuracies(architectures, DRAWS))
+
+
+def study_box(
+    table: ArchitectureTable, objectives: Sequence[Objective], config: StoredConfig
+) -> HypervolumeBox | None:
+    """The box of a study; None while the bare backbone is not complete."""
+    if table.bare is None:
+        return None
+    return HypervolumeBox.of(config, objectives, table.rows[table.first_rows[table.bare]])
+
+
+def accuracies_by_text(table: ArchitectureTable) -> Matrix:
+    """(texts,) the estimated accuracy of every architecture; NaN without a complete trial."""
+    accuracies = np.full(len(table.texts), np.nan)
+    accuracies[table.text_indices] = table.accuracy
+    return accuracies
+
+
+def find_front_history(
+    rows: npt.NDArray[Any], objectives: Sequence[Objective], accuracies: Matrix, box: HypervolumeBox
+) -> FrontHistory:
+    """The front of every step of a search: of the architectures that were complete by then.
+
+    All accuracies are those that all trials say now, so the hypervolume never falls.
 
     Args:
         rows: of the study's trials, `TrialTable.rows`.
         objectives: of the study.
+        accuracies: (texts,) of its architectures as they are estimated now, fractions; NaN without
+            a complete trial.
+        box: of the study.
     """
-    ended = rows[rows["state"] != RUNNING]
-    moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
-    ended = ended[np.lexsort((ended["number"], moment))]
-    means = _RunningMeans(ended, objectives)
-    errors = means.errors
-    noisy = bool(errors.any())
-    final = means.after(len(ended))
-    final = final[~np.isnan(final).any(axis=1)]
-    if not len(final):
-        return ()
-    low, high = final.min(axis=0), final.max(axis=0)
-    span = np.where(high > low, high - low, 1.0)
+    values = box.scale(_values(rows, objectives, accuracies))
+    errors = box.scale_errors(_errors(rows, objectives, len(accuracies)))
+    known = np.asarray(~np.isnan(values).any(axis=1))
+    complete = np.zeros(0, dtype=np.int64)
+    ended = _in_order(rows[rows["state"] != RUNNING])
     stride = max(1, len(ended) // MAX_STEPS)
-    epochs, seconds = np.cumsum(ended["epochs"]), np.cumsum(np.nan_to_num(ended["seconds"]))
-    steps = []
-    front = np.zeros(0, dtype=np.int64)
-    last = 0
-    for count in sorted({*range(stride, len(ended) + 1, stride), len(ended)}):
-        values = means.after(count)
-        touched = np.unique(ended["architecture"][last:count])
-        # A dominated architecture stays dominated unless the mean of one on the front has changed.
-        # With noisy costs it also may not, because a new one may dominate the one that did.
-        moved = noisy or bool(np.isin(front, touched).any())
-        candidates = np.arange(len(values)) if moved else np.union1d(front, touched)
-        candidates = candidates[~np.isnan(values[candidates]).any(axis=1)]
-        front, last = candidates[non_dominated(values[candidates], errors[candidates])], count
-        volume = hypervolume((values[front] - low) / span)
-        steps.append(HypervolumeStep(int(epochs[count - 1]), float(seconds[count - 1]), volume))
-    return tuple(steps)
+    counts = np.array(sorted({*range(stride, len(ended) + 1, stride), len(ended)}), dtype=int)
+    counts = counts[counts > 0]
+    fronts, front, last = [], np.zeros(0, dtype=np.int64), 0
+    for count in counts.tolist():
+        new = np.unique(ended["architecture"][last:count][ended["state"][last:count] == COMPLETE])
+        new, last = new[known[new]], count
+        # A dominated architecture stays dominated. With noisy costs it may not, because a new one
+        # may dominate the one that did.
+        complete = np.union1d(complete if errors.any() else front, new)
+        better = complete[non_dominated(values[complete], errors[complete])]
+        # With noisy costs, another front may be smaller; then the earlier one remains the best.
+        if hypervolume(values[better]) >= hypervolume(values[front]):
+            front = better
+        fronts.append(front)
+    architectures = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *fronts]))
+    return FrontHistory(
+        np.cumsum(ended["epochs"])[counts - 1],
+        np.cumsum(np.nan_to_num(ended["seconds"]))[counts - 1],
+        tuple(np.searchsorted(architectures, front) for front in fronts),
+        architectures,
+        values[architectures],
+        [objective.key for objective in objectives].index("accuracy"),
+        box,
+    )
 
 
-class _RunningMeans:
-    """The mean objectives of every architecture after a number of trials, to be minimised."""
+def _values(rows: npt.NDArray[Any], objectives: Sequence[Objective], accuracies: Matrix) -> Matrix:
+    """(texts, objectives) the objectives of every architecture, to be minimised; NaN if unknown."""
+    complete = rows[complete_rows(rows)]
+    architecture, size = complete["architecture"], len(accuracies)
+    trials = np.bincount(architecture, minlength=size).astype(float)
+    trials[trials == 0] = np.nan
+    means = {
+        o.key: np.bincount(architecture, complete[o.key], size) / trials
+        for o in objectives
+        if o.key != "accuracy"
+    }
+    return minimised_columns({**means, "accuracy": accuracies}, objectives)
 
-    def __init__(self, ended: npt.NDArray[Any], objectives: Sequence[Objective]) -> None:
-        self.objectives = objectives
-        self.architecture = ended["architecture"]
-        self.size = int(self.architecture.max(initial=-1)) + 1
-        self.complete = (ended["state"] == COMPLETE) & ~np.isnan(ended["accuracy"])
-        self.values = {o.key: ended[o.key] for o in objectives}
-        self._ended = ended
 
-    @property
-    def errors(self) -> Matrix:
-        """(architectures, objectives) standard errors of their costs, 0 where a value is exact.
+def _errors(rows: npt.NDArray[Any], objectives: Sequence[Objective], count: int) -> Matrix:
+    """(count, objectives) standard errors of the costs, 0 where a value is exact.
 
-        All trials of an architecture share one measurement.
-        """
-        rows = self._ended[self.complete]
-        errors = np.zeros((self.size, len(self.objectives)))
-        keys = [objective.key for objective in self.objectives]
-        errors[rows["architecture"]] = comparison_errors(lambda key: rows[key], keys)
-        return errors
+    All trials of an architecture share one measurement.
 
-    def after(self, count: int) -> Matrix:
-        """(architectures, objectives) over the first `count` trials; NaN where none is complete."""
-        chosen = self.complete[:count]
-        architecture = self.architecture[:count][chosen]
-        trials = np.bincount(architecture, minlength=self.size).astype(float)
-        trials[trials == 0] = np.nan
-        means = {
-            key: np.bincount(architecture, values[:count][chosen], self.size) / trials
-            for key, values in self.values.items()
-        }
-        return minimised_columns(means, self.objectives)
+    Args:
+        rows: of the study's trials.
+        objectives: of the study.
+        count: the number of architectures.
+    """
+    complete = rows[complete_rows(rows)]
+    errors = np.zeros((count, len(objectives)))
+    keys = [objective.key for objective in objectives]
+    errors[complete["architecture"]] = comparison_errors(lambda key: complete[key], keys)
+    return errors
+
+
+def _in_order(ended: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Trials in the order in which they ended."""
+    moment = np.where(np.isnan(ended["finished"]), ended["started"], ended["finished"])
+    return ended[np.lexsort((ended["number"], moment))]
 
 
 def hypervolume(values: Matrix) -> float:

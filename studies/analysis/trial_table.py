@@ -191,6 +191,13 @@ def pruned_rows(rows: npt.NDArray[Any]) -> Ints:
     return np.flatnonzero(rows["state"] == PRUNED)
 
 
+def tried_architectures(rows: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:
+    """(count,) whether each architecture of a table has a trial that is complete or pruned."""
+    tried = np.zeros(count, dtype=bool)
+    tried[rows["architecture"][np.isin(rows["state"], (COMPLETE, PRUNED))]] = True
+    return tried
+
+
 def _seconds_since_1970(times: Sequence[datetime | str | None]) -> Floats:
     """(n,) seconds; NaN where a time is unknown."""
     if isinstance(next((t for t in times if t is not None), None), datetime):

@@ -1,27 +1,26 @@
-"""The part of the analysis that takes seconds: computed in the background process."""
+"""The part of the analysis that takes seconds: computed in the background."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
-from ..analysis.findings import ArchitectureSummary
-from ..analysis.hypervolume import HypervolumeStep, hypervolume_history
-from ..analysis.importance import estimate_importances
-from ..analysis.main_effects import MainEffect, estimate_main_effects
+from ..analysis.attention_effects import AttentionEffects, estimate_attention_effects
+from ..analysis.hypervolume import (
+    DRAWS,
+    FrontHistory,
+    HypervolumeStep,
+    accuracies_by_text,
+    find_front_history,
+    study_box,
+)
+from ..analysis.trial_table import tried_architectures
+from ..records import recorded_architecture
 from .background import BackgroundProcess
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
 
-MAX_SAMPLE = 800
-"""Architectures that main effects and importances are estimated from; if there are more, a random
-sample of them is used."""
-
 
 class BackgroundAnalysis:
-    """Main effects, importances and the hypervolume history of a live study.
+    """The effects of attentions and the hypervolume history of a live study.
 
     Each property has the value of an earlier version of the trials while the current one is
     computed, None at first. All methods may be called from any thread.
@@ -46,43 +45,35 @@ class BackgroundAnalysis:
         self._process = process
 
     @property
-    def main_effects(self) -> tuple[MainEffect, ...] | None:
-        """What each attention, stage, position and ratio adds."""
-        return self._cache.get_in_background(
-            "main effects",
-            lambda: self._process.call(
-                estimate_main_effects, self._sample(), self._analysis.stages
-            ),
-        )
+    def effects(self) -> AttentionEffects | None:
+        """What each attention adds."""
+        return self._cache.get_in_background("effects", self._estimate_effects, "ended")
 
-    @property
-    def importances(self) -> Mapping[str, float] | None:
-        """How much of the accuracy's variation each stage explains."""
-        return self._cache.get_in_background(
-            "importances",
-            lambda: self._process.call(estimate_importances, self._sample(), self._analysis.stages),
-        )
+    def _estimate_effects(self) -> AttentionEffects:
+        # The model stays in this process, because copying the trials of a large study to another
+        # one takes longer than the estimate, which is a few large matrix products.
+        with self._cache.lock:
+            table = self._analysis.architectures
+            bare = None if table.bare is None else table.architecture(table.bare)
+            index = self._analysis.insertions.snapshot()
+            tried = tried_architectures(self._trials.table.rows, index.count)
+            histories = table.model.histories
+        return estimate_attention_effects(table.model, histories, index, tried, bare)
 
     @property
     def hypervolume_history(self) -> tuple[HypervolumeStep, ...] | None:
         """The hypervolume of the front as the search proceeded."""
-        return self._cache.get_in_background(
-            "hypervolume history",
-            lambda: self._process.call(
-                hypervolume_history, self._trials.rows(), self._analysis.objectives
-            ),
-            "ended",
-        )
+        return self._cache.get_in_background("hypervolume", self._find_hypervolume, "ended")
 
-    @property
-    def uses_sample(self) -> bool:
-        """Whether there are so many architectures that a sample is used."""
-        return len(self._analysis.architectures) > MAX_SAMPLE
-
-    def _sample(self) -> list[ArchitectureSummary]:
-        architectures = self._analysis.architectures
-        indices = np.arange(len(architectures))
-        if len(indices) > MAX_SAMPLE:
-            rng = np.random.default_rng(0)
-            indices = np.sort(rng.choice(indices, MAX_SAMPLE, replace=False))
-        return architectures.summaries(indices.tolist())
+    def _find_hypervolume(self) -> tuple[HypervolumeStep, ...]:
+        objectives, config = self._analysis.objectives, self._trials.study.config
+        with self._cache.lock:
+            table, rows = self._analysis.architectures, self._trials.rows()
+            box = study_box(table, objectives, config)
+            if box is None:
+                return ()
+            accuracies = accuracies_by_text(table)
+        history = self._process.call(find_front_history, rows, objectives, accuracies, box)
+        architectures = [recorded_architecture(table.texts[i]) for i in history.architectures]
+        draws = table.model.draw_accuracies(architectures, DRAWS)
+        return self._process.call(FrontHistory.steps, history, draws)

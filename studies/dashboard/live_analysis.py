@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from ...spaces.architecture import Insertion
 from ..analysis.analyse import infer_images, reaches_stage
 from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
-from ..analysis.findings import AttentionTable, Findings
+from ..analysis.findings import Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.pareto import comparison_errors, find_front, find_knee
 from ..objectives import OBJECTIVES, Objective, objective
@@ -47,7 +46,7 @@ class LiveAnalysis:
 
     def precompute(self) -> None:
         """Compute what every page needs, so that no request waits for it."""
-        _ = self.front, self.stage_table, self.best
+        _ = self.front, self.best
 
     @property
     def stages(self) -> int:
@@ -148,7 +147,7 @@ class LiveAnalysis:
             best=None if best is None else known[best],
             knee=find_knee([known[index] for index in self.front], self.objectives),
             noise=architectures.noise,
-            table=self.stage_table,
+            stages=self.stages,
             images=infer_images(self._trials.study, known.values()),
         )
 
@@ -199,33 +198,6 @@ class LiveAnalysis:
         cells = _rank_bins(costs, across) * up + _bins(accuracy, up)
         _, first = np.unique(cells[order], return_index=True)
         return [int(index) for index in indices[order[first]][:MAX_MARKERS]]
-
-    @property
-    def stage_table(self) -> AttentionTable:
-        """Gain by attention and stage."""
-        return self._cache.get(
-            "stage table", lambda: self.insertions.stage_table(self._gains_by_text())
-        )
-
-    @property
-    def position_table(self) -> AttentionTable:
-        """Gain by attention and position."""
-        return self._cache.get(
-            "position table", lambda: self.insertions.position_table(self._gains_by_text())
-        )
-
-    @property
-    def ratio_curves(self) -> Mapping[str, Any]:
-        """Gain by attention and reduction ratio."""
-        return self._cache.get(
-            "ratio curves", lambda: self.insertions.ratio_curves(self._gains_by_text())
-        )
-
-    def _gains_by_text(self) -> npt.NDArray[np.float64]:
-        """(texts,) the gain of every architecture of the study; NaN if it has no complete trial."""
-        gains = np.full(self.insertions.count, np.nan)
-        gains[self.architectures.text_indices] = self.architectures.gain
-        return gains
 
 
 def _rank_bins(values: npt.NDArray[np.float64], bins: int) -> Indices:

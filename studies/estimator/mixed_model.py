@@ -69,6 +69,7 @@ class MixedModel:
 
     Attributes:
         observed: the o observations of the t trials that shared effects are learned from.
+        modelled: the t trials.
         architecture_ids: (t + n,) a number for each distinct architecture, of the trials and then
             of `architectures`.
         designs: by kind of effect, (t + n, effects).
@@ -82,6 +83,7 @@ class MixedModel:
         hyperparameters: Hyperparameters | None = None,
     ) -> None:
         modelled, further = divide_histories(histories)
+        self.modelled = modelled
         self.observed, self.count = Observations.of(modelled), len(modelled)
         trained = [history.architecture for history in modelled]
         keys = [architecture.key for architecture in (*trained, *architectures)]
@@ -160,6 +162,11 @@ class MixedModel:
         seeds, group = np.unique(self.observed.seeds[self.observed.at_end], return_inverse=True)
         effects = self.observed.scale * self.hyperparameters["seed"] * np.bincount(group, weights)
         return dict(zip(seeds.tolist(), effects.tolist(), strict=True))
+
+    @property
+    def architecture_variance(self) -> float:
+        """Variance of what an architecture has beyond its features, before any of its trials."""
+        return self.observed.scale**2 * self.hyperparameters["architecture"]
 
     @property
     def trial_deviation(self) -> float:

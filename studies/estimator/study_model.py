@@ -22,6 +22,8 @@ from .find_insertion_facts import facts_of_text
 from .history import TrialHistory
 from .hyperparameters import CurrentFit
 from .long_study import EndedTrials, LongStudy
+from .mixed_model import MixedModel
+from .observations import Array
 from .rungs import observed_epochs, signal_strength
 from .study_estimate import StudyEstimate, estimate_study
 from .threads import one_thread
@@ -142,6 +144,20 @@ class StudyModel:
         bare = (index for index, a in enumerate(self._architectures) if a.bare)
         return EndedTrials(histories, index, self._architectures, next(bare, None))
 
+    def draw_accuracies(self, architectures: Sequence[Architecture], count: int) -> Array:
+        """(count, n) draws of accuracies from their joint posterior; the same at each call.
+
+        Args:
+            architectures: (n,) of the study.
+            count: the number of draws.
+        """
+        histories = self.histories
+        with one_thread():
+            model = MixedModel(
+                self.fits.features, histories, architectures, self.fits.fit(histories)
+            )
+            return model.draw_samples(np.random.default_rng(0), count)
+
     @property
     def histories(self) -> list[TrialHistory]:
         """The histories of the trials that have ended, by number."""
@@ -150,13 +166,14 @@ class StudyModel:
     @cached_property
     def fits(self) -> CurrentFit:
         """The hyperparameters of the study, and the features of its architectures."""
-        return CurrentFit(ArchitectureFeatures(range(1, self.stages + 1), self._facts_of))
+        return CurrentFit(ArchitectureFeatures(range(1, self.stages + 1), self.facts_of))
 
     @cached_property
     def _long_study(self) -> LongStudy:
         return LongStudy(self.fits)
 
-    def _facts_of(self, insertion: Insertion) -> InsertionFacts:
+    def facts_of(self, insertion: Insertion) -> InsertionFacts:
+        """The facts of an insertion; what its text says if they were not recorded."""
         recorded = self._insertions.get(str(insertion))
         return facts_of_text(insertion, self.stages) if recorded is None else recorded
 

@@ -1,38 +1,30 @@
-"""Heat map of gains: attention × stage, or attention × position.
-
-Each cell is the mean gain of all architectures that have this attention there. They also differ
-elsewhere, so a cell is not the effect of the attention alone (see `main_effects`).
-"""
+"""Heat map of effects: attention × stage, or attention × position."""
 
 from __future__ import annotations
 
 import numpy as np
 import plotly.graph_objects as go
 
-from ..analysis.findings import AttentionTable
+from ..analysis.attention_effects import Effect, EffectTable
 from ..text import formatting
 from .base import show_message, styled_figure
 from .themes import LIGHT, Theme
 
-MIN_ARCHITECTURES = 3
-"""A cell with fewer architectures has no colour."""
 ROW_HEIGHT = 62
 """Pixels for each attention."""
 
 
-def heatmap_figure(table: AttentionTable, theme: Theme = LIGHT) -> go.Figure:
-    """Mean accuracy gained over the bare backbone by attention and column, in points.
+def heatmap_figure(table: EffectTable, theme: Theme = LIGHT) -> go.Figure:
+    """What an attention adds to the accuracy of the bare backbone by column, in points.
 
-    The text of a cell has the mean, its standard error and the number of architectures. A cell has
-    no colour if the evidence is weak: few architectures, or a mean within two standard errors of
-    zero. A cell that was not tried is hatched.
+    The text of a cell has the effect, its 95 % interval and the number of architectures. A cell has
+    a colour only if the interval excludes zero. A cell that was not tried is hatched.
     """
     figure = styled_figure(theme, "", "")
     if not table.cells:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
-    rows = table.attentions[::-1]
-    columns = table.stages
-    largest = max(abs(100 * cell.mean) for cell in table.cells.values()) or 1.0
+    rows, columns = table.attentions[::-1], table.columns
+    largest = max(abs(100 * effect.mean) for effect in table.cells.values()) or 1.0
     figure.add_trace(
         go.Heatmap(
             z=[[_coloured_mean(table, row, column) for column in columns] for row in rows],
@@ -78,26 +70,29 @@ def _hatch(figure: go.Figure, x: int, y: int, theme: Theme) -> None:
     figure.add_shape(type="path", path=" ".join(strokes), line=line, opacity=0.3, layer="below")
 
 
-def _mean(table: AttentionTable, row: str, column: str) -> float | None:
-    cell = table.cells.get((row, column))
-    return None if cell is None else 100 * cell.mean
+def _mean(table: EffectTable, row: str, column: str) -> float | None:
+    effect = table.cells.get((row, column))
+    return None if effect is None else 100 * effect.mean
 
 
-def _coloured_mean(table: AttentionTable, row: str, column: str) -> float | None:
-    """The value that colours a cell: its mean, or zero where the evidence is weak."""
-    cell = table.cells.get((row, column))
-    if cell is None:
+def _coloured_mean(table: EffectTable, row: str, column: str) -> float | None:
+    """The value that colours a cell: its effect, or zero if the interval includes zero."""
+    effect = table.cells.get((row, column))
+    if effect is None:
         return None
-    error = cell.standard_error
-    weak = cell.count < MIN_ARCHITECTURES or error is None or abs(cell.mean) < 2 * error
-    return 0.0 if weak else 100 * cell.mean
+    return 100 * effect.mean if effect.excludes_zero else 0.0
 
 
-def _text(table: AttentionTable, row: str, column: str) -> str:
-    cell = table.cells.get((row, column))
-    if cell is None:
+def _text(table: EffectTable, row: str, column: str) -> str:
+    effect = table.cells.get((row, column))
+    if effect is None:
         return ""
-    error = ""
-    if cell.standard_error is not None:
-        error = f"±{formatting.points(cell.standard_error, signed=False)}<br>"
-    return f"<b>{formatting.points(cell.mean)}</b><br>{error}n={cell.count}"
+    return (
+        f"<b>{formatting.points(effect.mean)}</b><br>{interval_text(effect)}<br>"
+        f"n={effect.architectures}"
+    )
+
+
+def interval_text(effect: Effect) -> str:
+    """The 95 % interval of an effect in points: `−0.3 to +1.2`."""
+    return f"{formatting.points(effect.low)} to {formatting.points(effect.high)}"

@@ -1,4 +1,4 @@
-"""How much of the accuracy's variation each stage explains (fANOVA)."""
+"""How much of the accuracy's variation the attentions of each stage explain."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ import plotly.graph_objects as go
 from .base import escape_html, show_message, styled_figure
 from .themes import LIGHT, Theme
 
+UNEXPLAINED = "unexplained"
 
-def importances_figure(importances: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
-    """The share of the accuracy's variation that the attention of each stage explains, as bars."""
-    figure = styled_figure(theme, "Share of the variation explained (%)", "")
-    if not importances:
-        return show_message(figure, theme, "Too few architectures to estimate importances yet")
-    stages = sorted(importances)
+
+def importances_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
+    """The share of the variance of trials that the attentions of each stage explain, as bars.
+
+    The last bar, in grey, is what they do not explain.
+
+    Args:
+        shares: by stage; empty if it is unknown.
+        theme: the colours.
+    """
+    figure = styled_figure(theme, "Share of the variance of trials (%)", "")
+    if not shares:
+        return show_message(figure, theme, "Too few trials to estimate importances yet")
+    stages = list(shares)
+    unexplained = max(0.0, 1.0 - sum(shares.values()))
     figure.add_trace(
         go.Bar(
-            x=[100 * importances[stage] for stage in stages],
-            y=[escape_html(stage) for stage in stages],
+            x=[*(100 * shares[stage] for stage in stages), 100 * unexplained],
+            y=[*map(escape_html, stages), UNEXPLAINED],
             orientation="h",
-            marker={"color": theme.palette[0]},
+            marker={"color": [*[theme.palette[0]] * len(stages), theme.muted]},
             hovertemplate="%{y}: %{x:.0f} %<extra></extra>",
             showlegend=False,
         )
     )
-    figure.update_layout(height=110 + 32 * len(stages), margin={"t": 8})
+    figure.update_layout(height=110 + 32 * (len(stages) + 1), margin={"t": 8})
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True)
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ..analysis.main_effects import MainEffect
+from ..analysis.attention_effects import MainEffect
 from ..analysis.paired_comparisons import Difference
 
 

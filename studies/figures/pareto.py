@@ -67,7 +67,7 @@ def pareto_figure(
     _shade_better(figure, baselines, cost, theme, extent)
     _shade_noise(figure, findings, theme)
     figure.add_trace(_best_at_cost(points, cost, theme, extent))
-    groups = group_architectures(points, colouring, len(findings.table.stages))
+    groups = group_architectures(points, colouring, findings.stages)
     for name, colour in group_colours(groups, colouring, theme).items():
         members = [p for p in points if groups[p.number] == name and not p.baseline]
         if members:

@@ -1,4 +1,4 @@
-"""Gain by reduction ratio, a line for each attention that has one."""
+"""Effect by reduction ratio, a line for each attention that has one."""
 
 from __future__ import annotations
 
@@ -6,51 +6,54 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from ..analysis.findings import MeanGain
+from ..analysis.attention_effects import Effect
 from ..text import formatting
 from .base import escape_html, show_message, styled_figure
+from .heatmap import interval_text
 from .themes import LIGHT, Theme
 
 
 def ratios_figure(
-    curves: Mapping[str, Sequence[tuple[int, MeanGain]]], theme: Theme = LIGHT
+    curves: Mapping[str, Sequence[tuple[int, Effect]]], theme: Theme = LIGHT
 ) -> go.Figure:
-    """Mean gain over the bare backbone by reduction ratio, in points, with standard errors.
+    """Effects over the bare backbone by reduction ratio, in points, with 95 % intervals.
+
+    A marker is hollow if the interval includes zero.
 
     Args:
-        curves: by attention: its ratios, in order, each with the mean gain of the architectures
-            that have this attention with this ratio.
+        curves: by attention: its ratios, in order, each with its effect.
         theme: the colours.
     """
     figure = styled_figure(theme, "Reduction ratio", "Gain over the bare backbone (points)")
     if not curves:
         return show_message(figure, theme, "No attention with a reduction ratio to compare yet")
     figure.add_hline(y=0, line={"color": theme.text, "width": 1})
-    for name, gains in curves.items():
+    for name, effects in curves.items():
         colour = theme.attention_colour(name)
+        symbols = ["circle" if e.excludes_zero else "circle-open" for _, e in effects]
         figure.add_trace(
             go.Scatter(
-                x=[ratio for ratio, _ in gains],
-                y=[100 * gain.mean for _, gain in gains],
+                x=[ratio for ratio, _ in effects],
+                y=[100 * effect.mean for _, effect in effects],
                 name=escape_html(name),
                 mode="lines+markers",
-                marker={"color": colour, "size": 9},
+                marker={"color": colour, "size": 9, "symbol": symbols},
                 line={"color": colour, "width": 1.5},
                 error_y={
                     "type": "data",
-                    "array": [100 * (gain.standard_error or 0) for _, gain in gains],
+                    "array": [100 * (effect.high - effect.mean) for _, effect in effects],
                     "thickness": 1.5,
                     "width": 4,
                 },
                 text=[
-                    f"{formatting.points(gain.mean, gain.standard_error)} points<br>"
-                    f"{formatting.plural(gain.count, 'architecture')}"
-                    for _, gain in gains
+                    f"{formatting.points(effect.mean)} points, {interval_text(effect)}<br>"
+                    f"{formatting.plural(effect.architectures, 'architecture')}"
+                    for _, effect in effects
                 ],
                 hovertemplate="r = %{x}: %{text}<extra></extra>",
             )
         )
-    ratios = sorted({ratio for gains in curves.values() for ratio, _ in gains})
+    ratios = sorted({ratio for effects in curves.values() for ratio, _ in effects})
     figure.update_xaxes(type="log", tickvals=ratios, ticktext=[str(r) for r in ratios])
     figure.update_layout(height=380)
     return figure

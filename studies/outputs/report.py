@@ -23,7 +23,7 @@ from ... import __version__
 from ...errors import StoreError
 from ...files import atomic_write
 from ...sanitize import escape_unsafe, replace_non_finite
-from ..analysis.analyse import group_failures
+from ..analysis.analyse import analyse, group_failures
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
 from ..figures.browser import PLOTLY_CONFIG, without_addresses
@@ -43,7 +43,7 @@ from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
 from .alternatives import describe_alternatives, read_alternatives
 from .judged_images import read_confirmation, read_study_warnings
-from .read_findings import read_findings
+from .read_findings import read_model
 from .report_predictions import MetricsTable, compare_best_with_bare
 from .study_figures import StudyFigure, study_figures
 
@@ -88,9 +88,12 @@ def write_report(store: Store, study: StudyRecord | str, path: str | Path) -> Pa
 def render(store: Store, study: StudyRecord) -> str:
     """The HTML of a study's report."""
     trials = store.trials.read(study)
-    findings = read_findings(store, study, trials)
+    model = read_model(store, study)
+    findings = analyse(study, trials, model)
     confirmation = read_confirmation(store, study, findings)
-    undrawn = study_figures(findings, trials, store.epochs.read(study), study.config, confirmation)
+    undrawn = study_figures(
+        findings, trials, store.epochs.read(study), study.config, model, confirmation
+    )
     figures = [ReportFigure.draw(figure) for figure in undrawn]
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

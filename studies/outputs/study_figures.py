@@ -8,12 +8,13 @@ from functools import partial
 
 from plotly.graph_objects import Figure as Figure
 
+from ..analysis.architecture_table import ArchitectureTable
+from ..analysis.attention_effects import analyse_effects
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings
-from ..analysis.hypervolume import hypervolume_history
-from ..analysis.importance import estimate_importances
-from ..analysis.main_effects import estimate_main_effects
+from ..analysis.hypervolume import analyse_hypervolume
 from ..analysis.trial_table import TrialTable
+from ..estimator.study_model import StudyModel
 from ..figures.confirmation import confirmation_figure
 from ..figures.expected_gain import expected_gain_figure
 from ..figures.heatmap import heatmap_figure
@@ -55,6 +56,7 @@ def study_figures(
     trials: Sequence[TrialRecord],
     epochs: Sequence[EpochRecord],
     config: StoredConfig,
+    model: StudyModel,
     confirmation: Confirmation | None = None,
 ) -> list[StudyFigure]:
     """The figures that a study has, none of them drawn.
@@ -64,32 +66,33 @@ def study_figures(
         trials: all trials of the search.
         epochs: all epochs of these trials, for the learning curves.
         config: of the study.
+        model: of the study, with its epochs.
         confirmation: the results of confirming trials; None leaves their figure out.
     """
-    stages = len(findings.table.stages)
-    effects = estimate_main_effects(findings.architectures, stages)
-    shares = estimate_importances(findings.architectures, stages)
-    history = hypervolume_history(TrialTable.of(trials).rows, findings.objectives)
+    rows = (searched := TrialTable.of(trials)).rows
+    table = ArchitectureTable.of(searched, model)
+    effects = analyse_effects(table, rows)
+    history = analyse_hypervolume(table, rows, findings.objectives, config)
     return [
         *([] if confirmation is None else [_confirmation(confirmation)]),
         *(_pareto(findings, cost) for cost in findings.costs),
         StudyFigure(
             "heatmap",
-            "Gain by attention and stage",
-            captions.GAIN_BY_STAGE,
-            partial(heatmap_figure, findings.table),
+            "Effect by attention and stage",
+            captions.EFFECTS_BY_STAGE,
+            partial(heatmap_figure, effects.by_stage),
         ),
         StudyFigure(
             "main-effects",
             "Main effects",
             captions.MAIN_EFFECTS,
-            partial(main_effects_figure, effects),
+            partial(main_effects_figure, effects.main),
         ),
         StudyFigure(
             "importances",
             "Importance of each stage",
             captions.IMPORTANCES,
-            partial(importances_figure, shares),
+            partial(importances_figure, effects.shares),
         ),
         StudyFigure(
             "hypervolume",

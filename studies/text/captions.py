@@ -7,21 +7,24 @@ FRONT = (
     "An architecture is on the front if no other is at least as good in every objective and better "
     "in one."
 )
-GAIN_BY_STAGE = (
-    "Mean accuracy gained over the bare backbone in percentage points, ± its standard error, and "
-    "the number of architectures. Each cell averages architectures that also differ elsewhere. "
-    "Hatched: not tried."
+EFFECTS_BY_STAGE = (
+    "What the attention in this stage alone adds to the accuracy of the bare backbone, in points, "
+    "with its 95 % interval, from the model of the study, and the number of architectures that "
+    "were tried with it. Coloured: the interval excludes zero. Hatched: not tried."
 )
 MAIN_EFFECTS = (
-    "Accuracy gained per stage over a stage without attention, all else equal, estimated by a "
-    "linear model, with 95 % intervals. Hollow: the interval includes zero."
+    "The same for each attention, stage, position and reduction ratio, in an average stage in "
+    "which it was tried. Hollow: the interval includes zero."
 )
+RATIOS = "The same by attention and reduction ratio. Hollow: the interval includes zero."
 IMPORTANCES = (
-    "The share of the accuracy's variation that the attention of each stage explains (fANOVA)."
+    "The share of the variance of the trials' accuracies, without the effects of seeds, that the "
+    "attentions of each stage explain. Unexplained: noise, and what attentions do together."
 )
 HYPERVOLUME = (
-    "The hypervolume of the front as training went on, as a share of the box between the best and "
-    "worst values."
+    "The hypervolume of the front as training went on, with its 95 % interval: a share of the box "
+    "from the accuracy of chance to 100 %, and from the costs of the bare backbone to their limits "
+    "or to the highest of the space. All accuracies are those that are estimated now."
 )
 EXPECTED_GAIN = (
     "What the next trials were expected to add to the accuracy of the recommended architecture, "

@@ -84,48 +84,6 @@ def test_confirming_trials_do_not_mix_with_the_search() -> None:
     assert point.numbers == (0,)
 
 
-def test_the_table_averages_gains_by_attention_and_stage() -> None:
-    trials = [
-        trial(0, BARE, 0.50),
-        trial(1, f"{BARE}+se(r=4)@s1-s2.residual", 0.60),
-        trial(2, f"{BARE}+se(r=8)@s2b1.residual+eca@s3.mid", 0.54),
-        trial(3, f"{BARE}+cbam(r=4)@all.residual", 0.40),
-    ]
-    findings = analyse.analyse(study(study={"stages": 4}), trials)
-    table, (_, first, second, third) = findings.table, findings.architectures
-    assert table.attentions == ("se", "eca", "cbam", "none")
-    assert table.stages == ("s1", "s2", "s3", "s4")
-    means = {where: (cell.mean, cell.count) for where, cell in table.cells.items()}
-    both = (first.gain + second.gain) / 2
-    assert means == {
-        ("se", "s1"): (first.gain, 1),
-        ("se", "s2"): (pytest.approx(both), 2),
-        ("eca", "s3"): (second.gain, 1),
-        **{("cbam", f"s{stage}"): (third.gain, 1) for stage in (1, 2, 3, 4)},
-        ("none", "s1"): (second.gain, 1),
-        ("none", "s3"): (first.gain, 1),
-        ("none", "s4"): (pytest.approx(both), 2),
-    }
-    assert table.cells["se", "s1"].standard_error is None
-
-
-@pytest.mark.parametrize(
-    ("texts", "config", "stages"),
-    [
-        ((BARE, se(4, "s1"), se(4, "s3")), {}, ("s1", "s2", "s3")),
-        ((BARE, se(4, "s1-s2")), {}, ("s1", "s2")),
-        ((BARE, se(4)), {}, ("all",)),
-        ((BARE, se(4)), {"study": {"stages": 2}, "seed": 7}, ("s1", "s2")),
-        ((BARE,), {}, ()),
-    ],
-)
-def test_the_stages_come_from_the_config_or_from_what_was_tried(
-    texts: tuple[str, ...], config: dict[str, Any], stages: tuple[str, ...]
-) -> None:
-    trials = [trial(i, text, 0.5) for i, text in enumerate(texts)]
-    assert analyse.analyse(study(**config), trials).table.stages == stages
-
-
 @pytest.mark.parametrize(
     ("text", "main"),
     [

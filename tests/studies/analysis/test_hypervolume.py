@@ -6,10 +6,15 @@ import itertools
 
 import numpy as np
 import pytest
-from attentune.studies.analysis.hypervolume import hypervolume, hypervolume_history
+from attentune.studies.analysis.hypervolume import (
+    HypervolumeBox,
+    find_front_history,
+    hypervolume,
+)
 from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.objectives import OBJECTIVES
 from attentune.studies.records import TrialRecord
+from attentune.studies.stored_config import StoredConfig
 from example_records import trial
 
 
@@ -64,28 +69,72 @@ def test_the_hypervolume_of_boxes_worked_by_hand() -> None:
     assert hypervolume(np.array([[1.0, 0.0]])) == 0.0
 
 
+OBJECTIVES_2 = (OBJECTIVES["accuracy"], OBJECTIVES["params"])
+
+
+def ended(number: int, text: str, accuracy: float, params: int) -> TrialRecord:
+    return trial(number, text, accuracy, params=params, seconds=2.0)
+
+
+SEARCH = [
+    ended(0, "net", 0.6, 100),
+    ended(1, "net+se(r=4)@s1.residual", 0.8, 140),
+    ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
+    ended(3, "net+eca@s1.residual", 0.65, 200),
+]
+ACCURACIES = np.array([0.6, 0.8, 0.7, 0.65])
+BOX = HypervolumeBox(np.array([-1.0, 100.0]), np.array([-0.5, 200.0]))
+
+
 def test_the_history_grows_with_what_was_trained() -> None:
-    objectives = [OBJECTIVES["accuracy"], OBJECTIVES["params"]]
-
-    def ended(number: int, text: str, accuracy: float, params: int) -> TrialRecord:
-        return trial(number, text, accuracy, params=params, seconds=2.0)
-
-    trials = [
-        ended(0, "net", 0.6, 100),
-        ended(1, "net+se(r=4)@s1.residual", 0.8, 140),
-        ended(2, "net+se(r=8)@s1.residual", 0.7, 120),
-        ended(3, "net+eca@s1.residual", 0.65, 200),
-    ]
-    steps = hypervolume_history(TrialTable.of(trials).rows, objectives)
+    rows = TrialTable.of(SEARCH).rows
+    history = find_front_history(rows, OBJECTIVES_2, ACCURACIES, BOX)
+    steps = history.steps(np.tile(ACCURACIES[history.architectures], (5, 1)))
     assert [step.epochs for step in steps] == [8, 16, 24, 32]
     assert [step.seconds for step in steps] == [2.0, 4.0, 6.0, 8.0]
-    volumes = [step.volume for step in steps]
+    # In the box from 0.5 to 1 and from 100 to 200 parameters, the bare backbone dominates a fifth.
+    # Trial 1 adds a strip of height 0.4 and width 0.6, and trial 2 one of height 0.2 and width 0.2.
+    assert [step.volume for step in steps] == pytest.approx([0.2, 0.44, 0.48, 0.48])
+    assert [(step.low, step.high) for step in steps] == [
+        pytest.approx((step.volume, step.volume)) for step in steps
+    ]
+    empty = find_front_history(TrialTable().rows, OBJECTIVES_2, np.zeros(0), BOX)
+    assert empty.steps(np.zeros((5, 0))) == ()
+
+
+def test_the_band_has_the_draws_of_the_front() -> None:
+    rng = np.random.default_rng(0)
+    history = find_front_history(TrialTable.of(SEARCH).rows, OBJECTIVES_2, ACCURACIES, BOX)
+    accuracies = ACCURACIES[history.architectures]
+    draws = accuracies + 0.02 * rng.standard_normal((200, len(accuracies)))
+    for step in history.steps(draws):
+        assert step.low < step.volume < step.high
+    first = history.steps(draws)[0]
+    assert first.high - first.low == pytest.approx(2 * 2 * 1.96 * 0.02, rel=0.2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_never_falls_and_never_exceeds_one(seed: int) -> None:
+    """Not even with accuracies and costs beyond the corners of the box."""
+    rng = np.random.default_rng(seed)
+    trials = [ended(0, "net", 0.3, 100)] + [
+        ended(n, f"net+se(r={n + 1})@s1.residual", 0.5, int(rng.integers(20, 400)))
+        for n in range(1, 40)
+    ]
+    accuracies = rng.uniform(0.0, 1.0, 40)
+    history = find_front_history(TrialTable.of(trials).rows, OBJECTIVES_2, accuracies, BOX)
+    volumes = [step.volume for step in history.steps(accuracies[None, history.architectures])]
     assert volumes == sorted(volumes)
-    # Trial 1 alone is at (0, 0.4) of the box from 0.6 to 0.8 and from 100 to 200 parameters.
-    assert volumes[1] == pytest.approx(0.6)
-    assert volumes[2] == pytest.approx(0.6 + 0.5 * 0.2)
-    assert volumes[3] == volumes[2]
-    assert hypervolume_history(TrialTable().rows, objectives) == ()
+    assert 0 <= volumes[0] <= volumes[-1] <= 1
+
+
+def test_the_corners_follow_from_what_the_study_declares() -> None:
+    bare = TrialTable.of([ended(0, "net", 0.6, 100)]).rows[0]
+    study = {"num_classes": 4, "limits": {"params": 300}, "largest_costs": {"params": 150}}
+    box = HypervolumeBox.of(StoredConfig({"study": study}), OBJECTIVES_2, bare)
+    assert (box.best.tolist(), box.worst.tolist()) == ([-1.0, 100.0], [-0.25, 150.0])
+    box = HypervolumeBox.of(StoredConfig({}), OBJECTIVES_2, bare)
+    assert box.worst.tolist() == [0.0, 200.0]
 
 
 def test_latencies_within_their_noise_add_nothing() -> None:
@@ -105,8 +154,11 @@ def test_latencies_within_their_noise_add_nothing() -> None:
             for number, (accuracy, ratio, ratio_error) in enumerate(rows)
         ]
         objectives = (OBJECTIVES["accuracy"], OBJECTIVES["latency"])
-        history = hypervolume_history(TrialTable.of(trials).rows, objectives)
-        return [step.volume for step in history]
+        accuracies = np.array([accuracy for accuracy, _, _ in rows])
+        box = HypervolumeBox(np.array([-1.0, 5.0]), np.array([0.0, 20.0]))
+        history = find_front_history(TrialTable.of(trials).rows, objectives, accuracies, box)
+        draws = accuracies[None, history.architectures]
+        return [step.volume for step in history.steps(draws)]
 
     exact, noisy = volumes(0.0), volumes(0.02)
     assert exact[1] == noisy[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from attentune.studies.analysis.attention_effects import EffectTable
 from attentune.studies.analysis.findings import Findings
 from attentune.studies.figures.base import wrap_architecture
 from attentune.studies.figures.heatmap import heatmap_figure
@@ -23,7 +24,7 @@ def test_every_figure_without_data_shows_a_sentence(
     empty = findings()
     for figure in (
         pareto_figure(empty, PARAMS, theme),
-        heatmap_figure(empty.table, theme),
+        heatmap_figure(EffectTable(), theme),
         learning_curves_figure(empty, [], [], theme),
     ):
         assert not figure.data
