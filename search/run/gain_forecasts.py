@@ -28,8 +28,6 @@ FORECAST_STEP_TRIALS = 5
 """The gain is forecast after every fifth trial; in a larger study after every tenth, and so on."""
 MAX_FORECAST_STEPS = 20
 """The step is doubled while a study has at least twice this many of them."""
-UNINFORMED_SAMPLERS = ("random", "qmc", "grid")
-"""Samplers whose proposals do not depend on the results."""
 
 
 class ForecastWriter(Protocol):
@@ -109,12 +107,13 @@ def model_share(sampler: SamplerName, objectives: int) -> float:
     """The share of a sampler's proposals that count as those of the model; the others as random.
 
     With several objectives, every other proposal of the additive sampler is a trade-off. Optuna's
-    samplers that learn from the results count as half as good.
+    samplers count as random, since on tabular benchmarks their recommendations improve as slowly
+    (`docs/search.md`).
 
     Args:
         sampler: of the study.
         objectives: the number of its objectives.
     """
-    if sampler in UNINFORMED_SAMPLERS:
+    if sampler != "additive":
         return 0.0
-    return 1.0 if sampler == "additive" and objectives == 1 else 0.5
+    return 1.0 if objectives == 1 else 0.5
