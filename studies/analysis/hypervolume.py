@@ -183,7 +183,13 @@ def analyse_hypervolume(
 def study_box(
     table: ArchitectureTable, objectives: Sequence[Objective], config: StoredConfig
 ) -> HypervolumeBox | None:
-    """The box of a study; None while the bare backbone is not complete."""
+    """The box of a study; None while the bare backbone is not complete.
+
+    Args:
+        table: the architectures of the study.
+        objectives: of the study.
+        config: of the study.
+    """
     if table.bare is None:
         return None
     return HypervolumeBox.of(config, objectives, table.rows[table.first_rows[table.bare]])

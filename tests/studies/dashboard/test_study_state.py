@@ -39,7 +39,7 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
     assert state.trials.latest_epochs == {}
     assert state.analysis.findings().best.number == 100
     assert max(rows) == 1
-    expected = analyse(study, reader.trials.read(study), stages=state.analysis.stages)
+    expected = analyse(study, reader.trials.read(study))
     findings = state.analysis.findings()
     assert (findings.counts, findings.noise) == (expected.counts, expected.noise)
     assert [p.numbers for p in findings.architectures] == [
