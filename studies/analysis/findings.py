@@ -7,7 +7,7 @@ The unit is the architecture. Its accuracy and gain come from the one estimate o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
