@@ -18,10 +18,7 @@ from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
 from .architecture_table import ArchitectureTable
 from .best import find_best
 from .evaluation_images import EvaluationImages
-from .findings import (
-    FailureGroup,
-    Findings,
-)
+from .findings import ArchitectureSummary, FailureGroup, Findings
 from .image_sampling import count_images
 from .pareto import find_knee, pareto_front
 from .trial_table import TrialTable
