@@ -157,7 +157,7 @@ def _baselines_only(
         return None
     resume = f"attentune resume {shlex.quote(study.name)}"
     if sum(counts.values()) >= plan.trials:
-        budget = f"all {formatting.plural(plan.trials, 'trial')}"
+        budget = "the only trial" if plan.trials == 1 else f"all {plan.trials:,} trials"
         advice = f"`{resume} --trials {max(40, 4 * plan.trials)}` continues"
     elif plan.budget is not None and spent_seconds >= plan.budget:
         budget = f"the whole budget of {formatting.duration(plan.budget)}"
