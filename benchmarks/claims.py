@@ -41,7 +41,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import numpy.typing as npt
-import scipy
+import scipy.special
 import torch
 from attentune.benchmarks.simulated_studies import NOW, make_trial_record
 from attentune.runners.environment import describe_environment
@@ -107,7 +107,7 @@ class ConfirmationSetting:
         """The ability that leads to an accuracy in the long run, over seeds and images."""
         of_split = SPLIT_NOISE if self.splits > 1 else 0.0
         deviation = math.hypot(self.difficulty, self.affinity, noise, SEED_EFFECT, of_split, 1.0)
-        return float(scipy.stats.norm.ppf(accuracy)) * deviation
+        return float(scipy.special.ndtri(accuracy)) * deviation
 
 
 @dataclass
@@ -322,7 +322,7 @@ POWER_SETTINGS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     count = options.repetitions

@@ -37,6 +37,7 @@ from ...studies.text.alternatives import (
 from ...studies.text.confirmation import (
     conclusion,
     confirmation_warnings,
+    describe_test_images,
     gain_points,
     interval_points,
     p_value,
@@ -247,8 +248,9 @@ def print_confirmation(confirmation: Confirmation, console: Console) -> None:
         table.add_row(*_contender_row(contender), style=style)
     if confirmation.contenders:
         console.print(
-            f"Accuracy on the test split after {confirmation.epochs} epochs, and gain over the "
-            "bare backbone in points, with p corrected for the number of comparisons:",
+            f"Accuracy {describe_test_images(confirmation)} after {confirmation.epochs} epochs, "
+            "and gain over the bare backbone in points, with p corrected for the number of "
+            "comparisons:",
             soft_wrap=True,
         )
         console.print(table)

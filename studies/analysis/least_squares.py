@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy
+import scipy.special
 
 LEVEL = 0.05
 """Level of tests; intervals cover the true value with probability 1 − `LEVEL`."""
@@ -65,5 +65,5 @@ class LeastSquares:
             return None
         mean = float(contrast @ self.coefficients)
         error = self.deviation * float(np.sqrt(contrast @ self._spread @ contrast))
-        reach = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.freedom)) * error
+        reach = float(scipy.special.stdtrit(self.freedom, 1 - LEVEL / 2)) * error
         return Estimate(mean, error, mean - reach, mean + reach)

@@ -9,7 +9,13 @@ import plotly.graph_objects as go
 from ..analysis.confirmation import Confirmation
 from ..analysis.contenders import Contender
 from ..text import formatting
-from ..text.confirmation import gain_points, interval_points, p_value
+from ..text.confirmation import (
+    describe_sample,
+    describe_test_images,
+    gain_points,
+    interval_points,
+    p_value,
+)
 from .base import escape_html, show_message, styled_figure, wrap_architecture
 from .intervals import interval_markers, label_lines
 from .themes import LIGHT, Theme
@@ -21,12 +27,13 @@ LABEL_LENGTH = 34
 
 
 def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.Figure:
-    """Gains on the test split with 95 % intervals, the largest on top.
+    """Gains on the test images with 95 % intervals, the largest on top.
 
     A marker is filled if the difference is significant after the correction, else hollow.
     Finalists are circles, baselines diamonds. The line at zero is the bare backbone.
     """
-    figure = styled_figure(theme, "Gain over the bare backbone on the test split (points)", "")
+    where = describe_test_images(confirmation)
+    figure = styled_figure(theme, f"Gain over the bare backbone {where} (points)", "")
     contenders = [c for c in confirmation.alternatives if c.gain is not None]
     if not contenders:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
@@ -34,14 +41,19 @@ def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.
     for finalist in (True, False):
         lines = [i for i, c in enumerate(contenders) if c.finalist is finalist]
         if lines:
-            figure.add_trace(_markers(contenders, lines, finalist, theme))
+            group = [contenders[line] for line in lines]
+            texts = [_hover_text(confirmation, contender) for contender in group]
+            figure.add_trace(_markers(group, lines, finalist, texts, theme))
     return label_lines(figure, [_label(contender) for contender in contenders], LINE_HEIGHT)
 
 
 def _markers(
-    contenders: Sequence[Contender], lines: Sequence[int], finalist: bool, theme: Theme
+    group: Sequence[Contender],
+    lines: Sequence[int],
+    finalist: bool,
+    texts: Sequence[str],
+    theme: Theme,
 ) -> go.Scatter:
-    group = [contenders[line] for line in lines]
     gains = [contender.gain for contender in group if contender.gain is not None]
     symbol = "circle" if finalist else "diamond"
     return interval_markers(
@@ -50,7 +62,7 @@ def _markers(
         [symbol if gain.claimed else f"{symbol}-open" for gain in gains],
         lines,
         gains,
-        [_hover_text(contender) for contender in group],
+        texts,
     )
 
 
@@ -59,16 +71,16 @@ def _label(contender: Contender) -> str:
     return escape_html(text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…")
 
 
-def _hover_text(contender: Contender) -> str:
+def _hover_text(confirmation: Confirmation, contender: Contender) -> str:
     gain = contender.gain
     assert gain is not None  # contenders without a gain are not drawn
     accuracy = formatting.percent(contender.accuracy, contender.standard_error)
     return "<br>".join(
         [
             wrap_architecture(str(contender.architecture)),
-            f"{accuracy} on the test split",
+            f"{accuracy} {describe_test_images(confirmation)}",
             f"{gain_points(gain)} points, 95 % interval {interval_points(gain)}",
             f"{escape_html(p_value(gain.corrected))} after correction; "
-            f"{formatting.plural(gain.pairs, 'seed')}",
+            f"{describe_sample(confirmation, gain)}",
         ]
     )

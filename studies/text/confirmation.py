@@ -96,6 +96,27 @@ def interval_points(difference: Difference) -> str:
     return " to ".join(formatting.points(end, decimals=_decimals(difference)) for end in ends)
 
 
+def describe_sample(confirmation: Confirmation, difference: Difference) -> str:
+    """What a difference was measured on: `5 seeds and 500 test images`, or `3 splits`.
+
+    Args:
+        confirmation: with the difference.
+        difference: of two of its contenders.
+    """
+    if confirmation.splits > 1:
+        return formatting.plural(difference.pairs, "split")
+    seeds, images = formatting.plural(difference.pairs, "seed"), confirmation.images.count
+    if images is None:
+        return seeds
+    return f"{seeds} and {formatting.plural(images, 'test image')}"
+
+
+def describe_test_images(confirmation: Confirmation) -> str:
+    """Where accuracies were measured: `on the test split`, or `on 3 test splits`."""
+    splits = confirmation.splits
+    return "on the test split" if splits == 1 else f"on {splits} test splits"
+
+
 def _decimals(difference: Difference) -> int:
     return 2 if difference.standard_error < PRECISE_ERROR else 1
 
@@ -139,10 +160,7 @@ def _nothing_better(confirmation: Confirmation) -> str:
 
 def _gain(confirmation: Confirmation, difference: Difference) -> str:
     magnitude = gain_points(difference, signed=False)
-    sample = formatting.plural(difference.pairs, "split" if confirmation.splits > 1 else "seed")
-    images = confirmation.images.count
-    if images is not None and confirmation.splits == 1:
-        sample += f" and {formatting.plural(images, 'test image')}"
+    sample = describe_sample(confirmation, difference)
     return f"{magnitude} points ({sample}, {p_value(difference.corrected)} after correction)"
 
 
