@@ -34,7 +34,7 @@ import torch
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.environment import describe_environment
 from attentune.runners.results import Costs, EpochReport, TrialResult
-from attentune.spaces.architecture import Architecture, parse
+from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.address import Address
 from attentune.studies.database.store import Store
 
@@ -62,11 +62,9 @@ def generate_architectures(draw: random.Random) -> Iterator[str]:
 def make_rows(trials: int, study: int) -> tuple[list[Any], list[Any]]:
     """Rows of the tables of architectures and of trials."""
     draw = random.Random(0)
-    keys: dict[str, str] = {}
     source = generate_architectures(draw)
-    for text in ["resnet18", *(next(source) for _ in range(trials // TRIALS_PER_ARCHITECTURE))]:
-        keys.setdefault(text, Architecture("x").key)
-    architectures = [(format(index, "012x"), text) for index, text in enumerate(keys)]
+    texts = ["resnet18", *(next(source) for _ in range(trials // TRIALS_PER_ARCHITECTURE))]
+    architectures = list({parse(text).key: text for text in texts}.items())
     now = datetime.now(UTC).replace(tzinfo=None)
     seen: set[tuple[str, int]] = set()
     rows: list[Any] = []
