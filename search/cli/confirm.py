@@ -63,6 +63,7 @@ def confirm(
     """
     with defer_interrupts():
         from ...studies.analysis.confirmation import confirmation_json
+        from ...studies.outputs.alternatives import read_confirmed_alternatives
         from ...studies.text.confirmation import conclusion, confirmation_warnings
         from ..run.confirm import ConfirmRequest, read_confirmation
         from ..run.session import confirm_study
@@ -84,12 +85,15 @@ def confirm(
                 "Stopped immediately. Finished trials are saved.", "confirm", console
             )
         confirmation = read_confirmation(store, study)
+        record = store.studies.get(study)
+        confirmed = read_confirmed_alternatives(store, record, confirmation)
     if confirmation is None or not outcome.finished:
         commands.exit_interrupted(outcome.sentence, "confirm", console)
     if as_json:
         warnings = confirmation_warnings(confirmation)
-        print_json(confirmation_json(confirmation, conclusion(confirmation), warnings))
+        printed = confirmation_json(confirmation, conclusion(confirmation), warnings)
+        print_json({**printed, "alternatives": [a.to_json() for a in confirmed]})
     else:
-        print_confirmation(confirmation, console)
+        print_confirmation(confirmation, confirmed, console)
     if not confirmation.contenders:
         raise typer.Exit(1)

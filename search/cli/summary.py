@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,12 +16,17 @@ from rich.text import Text
 from ...runners.metrics import METRICS
 from ...studies.analysis.alternatives import AlternativesSummary
 from ...studies.analysis.confirmation import Confirmation
+from ...studies.analysis.confirmed_alternatives import ConfirmedAlternative
 from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.analysis.recommendation import Recommendation, recommend
 from ...studies.database.store import Store
 from ...studies.objectives import BY_KEY, Objective
-from ...studies.outputs.alternatives import describe_alternatives, read_alternatives
+from ...studies.outputs.alternatives import (
+    describe_alternatives,
+    read_alternatives,
+    read_confirmed_alternatives,
+)
 from ...studies.outputs.judged_images import read_confirmation, read_study_warnings
 from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.study_list import ListedStudy
@@ -32,6 +37,7 @@ from ...studies.text.alternatives import (
     FAIRNESS,
     alternatives_header,
     alternatives_rows,
+    confirmed_sentence,
     remark_sentences,
 )
 from ...studies.text.confirmation import (
@@ -84,6 +90,7 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
     Returns:
         The recommendation; None if there is none yet.
     """
+    record = store.studies.get(record.name)  # A run stores its alternatives and forecasts.
     trials = store.trials.read(record)
     findings = read_findings(store, record, trials)
     rejections = store.trials.read_rejections(record)
@@ -98,14 +105,16 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
         print_line(f"\n{summary_sentence(record, findings, confirmation)}")
         if doubt := caveat(findings, confirmation):
             print_line(doubt)
-    config = store.studies.get(record.name).config  # The forecasts grow while a study runs.
-    if sentence := expected_gain_sentence(config, findings.counts):
+    if sentence := expected_gain_sentence(record.config, findings.counts):
         print_line(sentence)
     _print_warnings(read_study_warnings(store, record, findings), out)
     if alternatives := read_alternatives(store, record, findings, trials):
         _print_alternatives(alternatives, findings)
     if confirmation is not None:
         print_line(f"\nConfirmation: {conclusion(confirmation)}")
+        confirmed = read_confirmed_alternatives(store, record, confirmation)
+        if sentence := confirmed_sentence(confirmed):
+            print_line(sentence)
         _print_warnings(confirmation_warnings(confirmation), out)
     failures = [trial for trial in trials if trial.failure]
     for trial in failures[:MAX_FAILURES]:
@@ -240,8 +249,16 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         out.print(curve)
 
 
-def print_confirmation(confirmation: Confirmation, console: Console) -> None:
-    """Print the contenders with their gains over the bare backbone, and what can be claimed."""
+def print_confirmation(
+    confirmation: Confirmation, alternatives: Sequence[ConfirmedAlternative], console: Console
+) -> None:
+    """Print the contenders with their gains over the bare backbone, and what can be claimed.
+
+    Args:
+        confirmation: of the study.
+        alternatives: to attention that are confirmed too.
+        console: to print to.
+    """
     table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
     for contender in confirmation.contenders:
         style = "" if contender.finalist else "dim"
@@ -256,6 +273,8 @@ def print_confirmation(confirmation: Confirmation, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(Text(conclusion(confirmation)), soft_wrap=True)
+    if sentence := confirmed_sentence(alternatives):
+        console.print(Text(sentence), soft_wrap=True)
     _print_warnings(confirmation_warnings(confirmation), console)
 
 

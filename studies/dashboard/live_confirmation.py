@@ -6,6 +6,8 @@ import math
 import time
 
 from ..analysis.confirmation import Confirmation
+from ..analysis.confirmed_alternatives import ConfirmedAlternative
+from ..outputs.alternatives import read_confirmed_alternatives
 from ..outputs.judged_images import CorrectImages, read_confirmation
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
@@ -21,16 +23,29 @@ class LiveConfirmation:
         self._trials, self._analysis, self._cache = trials, analysis, cache
         self._refreshed_at = -math.inf
         self._value: Confirmation | None = None
-        self._correct: CorrectImages = {}
+        self._alternatives: tuple[ConfirmedAlternative, ...] = ()
+        self._correct: dict[str | None, CorrectImages] = {None: {}}
 
     @property
     def value(self) -> Confirmation | None:
         """The confirmation; None if none was started."""
+        self._refresh()
+        return self._value
+
+    @property
+    def alternatives(self) -> tuple[ConfirmedAlternative, ...]:
+        """The alternatives to attention that are confirmed too."""
+        self._refresh()
+        return self._alternatives
+
+    def _refresh(self) -> None:
         store, study = self._trials.store, self._trials.study
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                 current = store.studies.get(study.name)  # Its config holds the ConfirmPlan.
                 findings = self._analysis.findings()
-                self._value = read_confirmation(store, current, findings, self._correct)
+                self._value = read_confirmation(store, current, findings, self._correct[None])
+                self._alternatives = read_confirmed_alternatives(
+                    store, current, self._value, self._correct
+                )
                 self._refreshed_at = time.monotonic()
-            return self._value

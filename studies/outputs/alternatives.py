@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 
 from ..analysis.alternatives import AlternativesSummary, analyse_alternatives
+from ..analysis.confirmation import Confirmation
+from ..analysis.confirmed_alternatives import ConfirmedAlternative, analyse_confirmed_alternatives
 from ..analysis.findings import Findings
 from ..analysis.recommendation import recommend
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..text.alternatives import alternatives_sentence
+from .judged_images import CorrectImages, read_correct_images
 
 
 def read_alternatives(
@@ -35,7 +38,37 @@ def describe_alternatives(summary: AlternativesSummary, findings: Findings) -> s
     """
     recommendation = recommend(findings)
     if recommendation is None:
-        return alternatives_sentence(summary, None)
+        return alternatives_sentence(summary, None, at_chance=findings.at_chance)
     keeps_bare = recommendation.keeps_bare
     attention = recommendation.rival if keeps_bare else recommendation.pick
     return alternatives_sentence(summary, attention, keeps_bare=keeps_bare)
+
+
+def read_confirmed_alternatives(
+    store: Store,
+    study: StudyRecord,
+    confirmation: Confirmation | None,
+    known: MutableMapping[str | None, CorrectImages] | None = None,
+) -> tuple[ConfirmedAlternative, ...]:
+    """What the confirming trials of alternatives show; empty without complete ones.
+
+    Args:
+        store: the database.
+        study: its config holds the alternatives and the plan of the confirmation.
+        confirmation: of its architectures; None if none was begun.
+        known: what earlier calls have read, by the kind of the alternative, and by None of
+            architectures; what is read now is added.
+    """
+    known = {} if known is None else known
+    trials = store.trials.read_alternatives(study, confirming=True)
+    plan = study.config.confirmation
+    if confirmation is None or plan is None or not trials:
+        return ()
+    searched = store.trials.read(study, confirming=True)
+    comparable = [trial for trial in searched if plan.split_of(trial.seed) == 0]
+    correct = read_correct_images(store, study, comparable, known.setdefault(None, {}))
+    for kind in {trial.alternative for trial in trials}:
+        # Larger images are other files of the same photographs, so they are read apart.
+        own = [trial for trial in trials if trial.alternative == kind]
+        correct |= read_correct_images(store, study, own, known.setdefault(kind, {}))
+    return analyse_confirmed_alternatives(study, confirmation, trials, correct)

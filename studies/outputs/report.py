@@ -35,13 +35,18 @@ from ..text import captions, formatting
 from ..text.alternatives import (
     alternatives_header,
     alternatives_rows,
+    confirmed_sentence,
     remark_sentences,
 )
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
 from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
-from .alternatives import describe_alternatives, read_alternatives
+from .alternatives import (
+    describe_alternatives,
+    read_alternatives,
+    read_confirmed_alternatives,
+)
 from .judged_images import read_confirmation, read_study_warnings
 from .read_findings import read_model
 from .report_predictions import MetricsTable, compare_best_with_bare
@@ -118,6 +123,9 @@ def render(store: Store, study: StudyRecord) -> str:
         summary=summary_sentence(study, findings, confirmation),
         caveat=caveat(findings, confirmation),
         conclusion=confirmation and conclusion(confirmation),
+        confirmed_alternatives=confirmed_sentence(
+            read_confirmed_alternatives(store, study, confirmation)
+        ),
         expected_gain=expected_gain_sentence(study.config, findings.counts),
         warnings=read_study_warnings(store, study, findings),
         confirmation_warnings=() if confirmation is None else confirmation_warnings(confirmation),

@@ -17,7 +17,11 @@ from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.recommendation import recommendation_sentence
-from .alternatives import describe_alternatives, read_alternatives
+from .alternatives import (
+    describe_alternatives,
+    read_alternatives,
+    read_confirmed_alternatives,
+)
 from .judged_images import read_confirmation, read_study_warnings
 from .read_findings import read_model, with_images
 from .study_list import ListedStudy
@@ -56,9 +60,10 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     _add_metrics(listed, store.metrics.read(record))
     findings = with_images(store, record, analyse.analyse(record, trials, model))
     judged = read_confirmation(store, record, findings)
-    confirmation = judged and confirmation_json(
-        judged, conclusion(judged), confirmation_warnings(judged)
-    )
+    confirmation = judged and {
+        **confirmation_json(judged, conclusion(judged), confirmation_warnings(judged)),
+        "alternatives": [a.to_json() for a in read_confirmed_alternatives(store, record, judged)],
+    }
     reasons = [
         {"architecture": r.architecture, "key": r.key, "reason": r.reason} for r in rejections
     ]

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from ...runners.recipe import Recipe
 from ..alternatives import Alternative, AlternativeKind, AlternativesPlan
 from ..analysis.alternatives import AlternativesSummary, AlternativeSummary
+from ..analysis.confirmed_alternatives import ConfirmedAlternative
 from ..analysis.findings import MIN_ERRORS_OF_A_GAIN, ArchitectureSummary
 from ..objectives import OBJECTIVES, Objective
 from . import formatting
+from .confirmation import gain_points, p_value
 
 KIND_TITLES: dict[AlternativeKind, str] = {
     "backbone": "a larger backbone",
@@ -80,6 +82,7 @@ def alternatives_sentence(
     attention: ArchitectureSummary | None,
     *,
     keeps_bare: bool = True,
+    at_chance: bool = False,
 ) -> str:
     """What attention gains, and what each alternative gains instead.
 
@@ -88,6 +91,7 @@ def alternatives_sentence(
         attention: the architecture that stands for attention; None if there is none.
         keeps_bare: whether that is not better than the bare backbone, which the alternatives are
             then compared with.
+        at_chance: whether no architecture of the search is better than guessing.
     """
     judged = [alternative for alternative in summary.alternatives if alternative.gain is not None]
     if not judged:
@@ -100,6 +104,10 @@ def alternatives_sentence(
         rival, rival_gain, rival_error = "the bare backbone", 0.0, 0.0
     difference = (best.gain or 0.0) - rival_gain
     verdict = _verdict(summary_title(best), rival, difference, (best.gain_error, rival_error))
+    if at_chance:
+        verdict = (
+            "The search is at chance level, so this does not tell whether attention is worth it."
+        )
     if attention is None:
         return f"Instead of attention, {phrases}. {verdict}"
     name = formatting.short_architecture(attention.architecture)
@@ -203,3 +211,37 @@ def remark_sentences(summary: AlternativesSummary) -> Iterator[str]:
 
 def _missing_sentence(kind: AlternativeKind, reason: str) -> str:
     return f"There is no alternative with {KIND_TITLES[kind]}: {reason.rstrip('.')}."
+
+
+def confirmed_sentence(confirmed: Sequence[ConfirmedAlternative]) -> str | None:
+    """What the alternatives gain on the test split with fresh seeds; None without any."""
+    judged = [alternative for alternative in confirmed if alternative.gain is not None]
+    if not judged:
+        return None
+    phrases = (_confirmed_phrase(alternative) for alternative in judged)
+    sentence = f"Alternatives to attention, on the test split: {'; '.join(phrases)}."
+    leads = {a: a.lead for a in judged if a.lead is not None}
+    ahead = [_confirmed_title(a) for a, d in leads.items() if d.claimed and d.mean > 0]
+    behind = [_confirmed_title(a) for a, d in leads.items() if d.claimed and d.mean < 0]
+    if ahead:
+        sentence += f" Better than the best attention: {formatting.enumeration(ahead)}."
+    if behind:
+        sentence += f" Worse than the best attention: {formatting.enumeration(behind)}."
+    if leads and not ahead and not behind:
+        sentence += " None of them can be told from the best attention."
+    return sentence
+
+
+def _confirmed_phrase(alternative: ConfirmedAlternative) -> str:
+    """`resnet34 gains +2.1 ± 0.4 points (p < 0.001)`."""
+    gain = alternative.gain
+    assert gain is not None
+    verb = "gains" if alternative.alternative.kind == "backbone" else "gain"
+    p = "" if gain.corrected is None else f" ({p_value(gain.corrected)})"
+    return f"{_confirmed_title(alternative)} {verb} {gain_points(gain)} points{p}"
+
+
+def _confirmed_title(alternative: ConfirmedAlternative) -> str:
+    return job_title(
+        alternative.alternative.kind, alternative.alternative.backbone, alternative.recipe
+    )

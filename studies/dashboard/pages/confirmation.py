@@ -7,6 +7,7 @@ from dash import html
 
 from ...figures.confirmation import confirmation_figure
 from ...text import captions
+from ...text.alternatives import confirmed_sentence
 from ...text.confirmation import conclusion, confirmation_warnings
 from ..components import (
     Component,
@@ -53,5 +54,6 @@ def conclusion_text(context: PageContext) -> Component:
         ]
     return [
         sentence(conclusion(confirmation)),
+        html.P(confirmed_sentence(context.state.confirmation.alternatives)),
         *map(remark, confirmation_warnings(confirmation)),
     ]

@@ -110,6 +110,11 @@ def test_attention_that_does_not_help_is_no_rival() -> None:
     assert sentence.endswith("12 epochs, is better than the bare backbone by more than noise.")
 
 
+def test_at_chance_level_nothing_follows() -> None:
+    summary = alternatives(summarize(LONGER, 0.04))
+    assert "so this does not tell" in alternatives_sentence(summary, None, at_chance=True)
+
+
 def test_a_table_has_a_row_for_each() -> None:
     costs = [OBJECTIVES["params"]]
     rows = list(
