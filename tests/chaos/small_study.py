@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from .attack import Attempt
 from .command import Ended, check_stated
@@ -25,6 +28,7 @@ SETTINGS = (
 )
 """Nothing is left to `auto`, so that a study begins at once."""
 WEIGHTS_FILE, CHECKPOINT_FILE = "model.safetensors", "checkpoint.safetensors"
+PREDICTIONS_FILE = "predictions.npz"
 SECONDS_TO_DIE = 5.0
 """How long a worker may live after its coordinator."""
 
@@ -316,9 +320,29 @@ def check_files(attempt: Attempt, folder: Path, content: StudyContent) -> None:
         weights = list(artifacts.glob(f"trial-{row[0]:05d}/{WEIGHTS_FILE}"))
         if row[4] == "complete" and len(weights) != 1:
             attempt.lost(f"trial {row[0]} is complete and has {len(weights)} files of weights")
+        if row[4] == "complete":
+            check_predictions(attempt, artifacts / f"trial-{row[0]:05d}" / PREDICTIONS_FILE, row)
     left = [path for path in files if path.name == CHECKPOINT_FILE or path.name.startswith(".")]
     if left:
         attempt.wrong(f"files are left: {[str(path.relative_to(artifacts)) for path in left]}")
+
+
+def check_predictions(attempt: Attempt, path: Path, row: Row) -> None:
+    """Report a complete trial whose accuracy does not follow from its predictions.
+
+    Args:
+        attempt: that is checked.
+        path: of the predictions.
+        row: of the trial, as in a `StudyContent`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            accuracy = float((file["predicted"] == file["labels"]).mean())
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        attempt.lost(f"trial {row[0]} is complete and has no predictions: {error}")
+        return
+    if accuracy != row[5]:
+        attempt.wrong(f"trial {row[0]} has accuracy {row[5]}, and {accuracy} by its predictions")
 
 
 def check_no_process(attempt: Attempt, session: int) -> None:
