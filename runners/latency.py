@@ -26,7 +26,7 @@ from ..spaces.attentions.registry import get_attention
 from ..spaces.backbones.stem import Stem
 from ..spaces.networks.build import build_network
 from .devices import torch_threads
-from .measurement_turns import measurement_turn
+from .measurement_turns import OtherProcesses, measurement_turn
 from .results import Costs
 
 REPLICATES = 8
@@ -40,8 +40,9 @@ RATIO_ERROR_QUIET, RATIO_ERROR_BUSY = 0.007, 0.025
 its time to other processes. It covers what differs between processes and from minute to minute, and
 not between the rounds of one measurement: where the code and the weights lie in memory, and the
 caches that other processes use."""
-TIME_ERROR_QUIET, TIME_ERROR_BUSY = 0.03, 0.08
-"""The same for a time, which also varies with the clock frequency of a core."""
+TIME_ERROR_QUIET, TIME_ERROR_BUSY = 0.03, 0.25
+"""The same for a time, which also varies with the clock frequency of a core, and is longer if
+another process uses the other thread of the core."""
 MAX_TIME_LOST = 0.1
 """If other processes take more than this share of the time of a measurement, the machine is
 busy."""
@@ -150,13 +151,18 @@ def measure_latency(
     bare = bare or network.bare
     timers = [timed.timer(device) for timed in dict.fromkeys((network, bare))]
     with torch_threads(1), measurement_turn() as problem:
-        latency = time_networks(timers)
-    latency = replace(latency, disturbance=problem or latency.disturbance)
+        others = OtherProcesses()
+        latency, lost = time_networks(timers)
+        load = max(lost, others.share())
+    latency = add_error_of_repetition(latency, load)
+    if problem is None and lost > MAX_TIME_LOST:
+        problem = f"other processes took {100 * lost:.0f} % of the time"
+    latency = replace(latency, disturbance=problem)
     is_extended = bare == network.bare and only_adds(network.architecture)
     return exclude_savings(latency) if is_extended else latency
 
 
-def time_networks(timers: Sequence[ForwardTimer], seconds: float = 1.0) -> Latency:
+def time_networks(timers: Sequence[ForwardTimer], seconds: float = 1.0) -> tuple[Latency, float]:
     """Time a network in alternation with the bare backbone.
 
     Every round runs blocks of passes in the order A B B A, so that a steady drift cancels, and
@@ -166,6 +172,10 @@ def time_networks(timers: Sequence[ForwardTimer], seconds: float = 1.0) -> Laten
     Args:
         timers: of the network and of the bare backbone; one alone is the bare backbone.
         seconds: about how long to measure, if a pass is short enough.
+
+    Returns:
+        The latency, with the errors that follow from the scatter of the rounds; and the share of
+        the time that this thread has lost to other processes.
     """
     network, bare = timers[0], timers[-1]
     rounds, passes = _plan(timers, seconds)
@@ -183,13 +193,27 @@ def time_networks(timers: Sequence[ForwardTimer], seconds: float = 1.0) -> Laten
             ratios.append([(a1 + a2) / (b1 + b2) for a1, b1, b2, a2 in samples])
     wall_seconds = time.perf_counter() - began_wall
     lost = max(0.0, 1 - (network.clock() - began) / wall_seconds) if wall_seconds else 0.0
-    busy = f"other processes took {100 * lost:.0f} % of the time" if lost > MAX_TIME_LOST else None
-    time_error = TIME_ERROR_QUIET + lost * (TIME_ERROR_BUSY - TIME_ERROR_QUIET)
-    milliseconds = median_with_error(times, time_error)
+    milliseconds = median_with_error(times)
     if network is bare:
-        return Latency(*milliseconds, disturbance=busy)
-    ratio_error = RATIO_ERROR_QUIET + lost * (RATIO_ERROR_BUSY - RATIO_ERROR_QUIET)
-    return Latency(*milliseconds, *median_with_error(ratios, ratio_error), busy)
+        return Latency(*milliseconds), lost
+    return Latency(*milliseconds, *median_with_error(ratios)), lost
+
+
+def add_error_of_repetition(latency: Latency, load: float) -> Latency:
+    """Add to the errors what differs between repetitions and not between the rounds of one.
+
+    Args:
+        latency: with the errors that follow from the scatter of its rounds.
+        load: how busy the machine was with other processes, from 0 to 1.
+    """
+    of_time = TIME_ERROR_QUIET + load * (TIME_ERROR_BUSY - TIME_ERROR_QUIET)
+    of_ratio = RATIO_ERROR_QUIET + load * (RATIO_ERROR_BUSY - RATIO_ERROR_QUIET)
+    is_measured = latency.ratio_error > 0 or latency.ratio != 1  # That of the bare backbone is not.
+    return replace(
+        latency,
+        milliseconds_error=math.hypot(latency.milliseconds_error, of_time * latency.milliseconds),
+        ratio_error=math.hypot(latency.ratio_error, of_ratio * latency.ratio) if is_measured else 0,
+    )
 
 
 def _plan(timers: Sequence[ForwardTimer], seconds: float) -> tuple[int, int]:
@@ -205,9 +229,7 @@ def _plan(timers: Sequence[ForwardTimer], seconds: float) -> tuple[int, int]:
     return rounds, max(1, int(1e3 * seconds / (blocks * rounds * slowest)))
 
 
-def median_with_error(
-    replicates: Sequence[Sequence[float]], relative_error: float
-) -> tuple[float, float]:
+def median_with_error(replicates: Sequence[Sequence[float]]) -> tuple[float, float]:
     """The median of all values, and its standard error.
 
     The error is the greater one of two: that of the median of independent values, from their median
@@ -216,7 +238,6 @@ def median_with_error(
 
     Args:
         replicates: equally many values each.
-        relative_error: is added in quadrature, as a fraction of the median.
     """
     values = [value for replicate in replicates for value in replicate]
     median = statistics.median(values)
@@ -224,7 +245,7 @@ def median_with_error(
     within = math.sqrt(math.pi / 2) * deviation / math.sqrt(len(values))
     medians = [statistics.median(replicate) for replicate in replicates]
     between = statistics.stdev(medians) / math.sqrt(len(medians))
-    return median, math.hypot(max(within, between), relative_error * median)
+    return median, max(within, between)
 
 
 def round_to_error(value: float, error: float) -> tuple[float, float]:

@@ -52,6 +52,27 @@ def _take_turn(stack: contextlib.ExitStack) -> str | None:
     return None
 
 
+class OtherProcesses:
+    """Measures, from its creation on, how much of the machine other processes use."""
+
+    def __init__(self) -> None:
+        self._began = self._clocks()
+
+    @staticmethod
+    def _clocks() -> tuple[float, float]:
+        """Seconds of wall time, and processor seconds of all other processes on all cores."""
+        times = psutil.cpu_times()
+        kinds = ("user", "nice", "system", "irq", "softirq", "steal")
+        machine: float = sum(getattr(times, kind, 0.0) for kind in kinds)
+        return time.perf_counter(), machine - time.process_time()
+
+    def share(self) -> float:
+        """The share of all cores that they have used, from 0 to 1."""
+        (began, before), (now, after) = self._began, self._clocks()
+        cores = psutil.cpu_count() or 1
+        return min(1.0, max(0.0, (after - before) / max((now - began) * cores, 1e-9)))
+
+
 def wait_for_quiet_core() -> bool:
     """Wait until a core that this process may use is quiet; False if that took too long.
 

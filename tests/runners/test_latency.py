@@ -12,6 +12,7 @@ from attentune.runners.latency import (
     ForwardTimer,
     Latency,
     TimedNetwork,
+    add_error_of_repetition,
     exclude_savings,
     measure_latency,
     median_with_error,
@@ -53,7 +54,8 @@ class SimulatedNetwork(torch.nn.Module):
 
 def simulate(machine: Machine, seconds: float, bare_seconds: float = 2e-3) -> Latency:
     networks = [SimulatedNetwork(machine, s) for s in (seconds, bare_seconds)]
-    return time_networks([ForwardTimer(n, IMAGES, lambda: machine.now) for n in networks])
+    latency, _ = time_networks([ForwardTimer(n, IMAGES, lambda: machine.now) for n in networks])
+    return add_error_of_repetition(latency, 0.0)
 
 
 def test_a_drift_of_the_machine_cancels_in_the_ratio() -> None:
@@ -81,7 +83,8 @@ def test_repetitions_under_load_lie_within_their_own_errors(noise: float) -> Non
 def test_the_bare_backbone_is_the_unit_by_definition() -> None:
     machine = Machine(noise=0.2)
     network = SimulatedNetwork(machine, 2e-3)
-    latency = time_networks([ForwardTimer(network, IMAGES, lambda: machine.now)])
+    latency, _ = time_networks([ForwardTimer(network, IMAGES, lambda: machine.now)])
+    latency = add_error_of_repetition(latency, 1.0)
     assert (latency.ratio, latency.ratio_error) == (1.0, 0.0)
     assert latency.milliseconds_error > 0
 
@@ -91,7 +94,7 @@ def test_a_network_is_timed_beside_the_bare_backbone_and_the_bare_one_alone(
 ) -> None:
     timed = []
 
-    def count(timers: list[ForwardTimer]) -> Latency:
+    def count(timers: list[ForwardTimer]) -> tuple[Latency, float]:
         timed.append(len(timers))
         return time_networks(timers, seconds=0.05)
 
@@ -149,10 +152,20 @@ def test_costs_hold_the_digits_that_the_error_leaves() -> None:
     assert round_to_error(1.0, 0.0) == (1.0, 0.0)
 
 
+def test_errors_grow_with_the_load_of_the_machine() -> None:
+    """On a busy machine a repetition differs by more than the rounds of one measurement do."""
+    measured = Latency(10.0, 0.1, 1.2, 0.01)
+    quiet, busy = (add_error_of_repetition(measured, load) for load in (0.0, 1.0))
+    assert quiet.milliseconds_error == pytest.approx(np.hypot(0.1, 0.3))
+    assert busy.milliseconds_error == pytest.approx(np.hypot(0.1, 2.5))
+    assert quiet.ratio_error == pytest.approx(np.hypot(0.01, 1.2 * 0.007))
+    assert busy.ratio_error == pytest.approx(np.hypot(0.01, 1.2 * 0.025))
+
+
 def test_one_disturbed_replicate_does_not_move_the_median_but_widens_the_error() -> None:
     quiet = [[1.0, 1.01, 0.99], [1.0, 1.01, 0.99], [1.0, 1.01, 0.99], [1.0, 1.01, 0.99]]
-    median, error = median_with_error(quiet, 0.001)
-    disturbed, wider = median_with_error([*quiet[:3], [1.5, 1.5, 1.5]], 0.001)
+    median, error = median_with_error(quiet)
+    disturbed, wider = median_with_error([*quiet[:3], [1.5, 1.5, 1.5]])
     assert median == pytest.approx(1.0)
     assert disturbed == pytest.approx(1.0, abs=0.011)
     assert error < 0.01 < 0.1 < wider

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 from attentune.runners import measurement_turns
 from attentune.runners.measurement_turns import (
+    OtherProcesses,
     least_core_usage,
     measurement_turn,
     wait_for_quiet_core,
@@ -70,3 +72,15 @@ def test_the_least_used_core_of_this_process_is_found(monkeypatch):
     monkeypatch.setattr(measurement_turns.psutil, "cpu_percent", lambda *_, **__: [90.0, 5.0, 40.0])
     monkeypatch.setattr(measurement_turns.os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     assert least_core_usage() == pytest.approx(0.4)
+
+
+def test_the_share_of_other_processes_does_not_include_this_one(monkeypatch):
+    clocks = iter([(0.0, 10.0), (2.0, 13.0)])
+    monkeypatch.setattr(OtherProcesses, "_clocks", lambda _: next(clocks))
+    monkeypatch.setattr(measurement_turns.psutil, "cpu_count", lambda: 2)
+    assert OtherProcesses().share() == pytest.approx(0.75)
+    monkeypatch.undo()
+    others, until = OtherProcesses(), time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    assert 0 <= others.share() <= 1
