@@ -17,6 +17,7 @@ from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.recommendation import recommendation_sentence
+from ..text.summary import summary_sentence
 from .alternatives import (
     describe_alternatives,
     read_alternatives,
@@ -69,6 +70,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     ]
     return {
         **listed,
+        "summary": summary_sentence(record, findings, judged),
         "recommendation": _recommendation_json(recommend(findings, judged), findings),
         "being_set_up": record.config.is_being_set_up,
         "rejections": reasons,
