@@ -252,6 +252,7 @@ def round_to_error(value: float, error: float) -> tuple[float, float]:
     """A value and its standard error, both to two significant digits of the error."""
     if not error:
         return value, error
+    error = round(error, 1 - math.floor(math.log10(error)))  # 0.0996 becomes 0.1, not 0.100.
     decimals = 1 - math.floor(math.log10(error))
     return round(value, decimals), round(error, decimals)
 

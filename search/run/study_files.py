@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ...files import is_draft, remove_path
 from ...runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
-from ...studies.analysis.findings import ArchitectureSummary, Findings
+from ...studies.analysis.findings import Findings
+from ...studies.analysis.pareto import costing_no_more
 from ...studies.outputs.read_findings import read_findings
 from ...studies.records import TrialRecord
 from ...studies.text.formatting import plural
@@ -165,13 +166,9 @@ def distances_from_front(findings: Findings) -> dict[int, float]:
     The distance is the accuracy that the best architecture of the front has more at no higher cost.
     """
     costs = [o.key for o in findings.objectives if o.key != "accuracy"]
-
-    def is_no_dearer(other: ArchitectureSummary, than: ArchitectureSummary) -> bool:
-        return all(other.values.get(key, 0) <= than.values.get(key, 0) for key in costs)
-
     distances: dict[int, float] = {}
     for summary in findings.architectures:
-        better = [f.accuracy for f in findings.front if is_no_dearer(f, summary)]
+        better = [f.accuracy for f in costing_no_more(findings.front, summary, costs)]
         distance = max(0.0, max(better, default=summary.accuracy) - summary.accuracy)
         distances |= dict.fromkeys(summary.numbers, distance)
     return distances

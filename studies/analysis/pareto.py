@@ -123,6 +123,28 @@ def cheapest(points: Sequence[ArchitectureSummary], key: str) -> list[Architectu
     return [point for point, is_equal in zip(known, equal, strict=True) if is_equal]
 
 
+def costing_no_more(
+    points: Sequence[ArchitectureSummary], reference: ArchitectureSummary, keys: Sequence[str]
+) -> list[ArchitectureSummary]:
+    """The architectures of which no cost exceeds that of the reference by more than the noise.
+
+    Args:
+        points: the architectures.
+        reference: an architecture.
+        keys: of the costs; one that an architecture lacks counts as 0.
+    """
+    compared = [reference, *points]
+
+    def column(key: str) -> Vector:
+        return np.array([point.values.get(key, np.nan) for point in compared], dtype=float)
+
+    errors = comparison_errors(column, keys)
+    values = np.array([column(key) for key in keys]).reshape(len(keys), len(compared))
+    costs = np.nan_to_num(values.T)
+    stays = (costs[1:] <= costs[0] + _noise(errors[1:], errors[0])).all(axis=1)
+    return [point for point, costs_no_more in zip(points, stays, strict=True) if costs_no_more]
+
+
 def is_cheaper(costs: Matrix, errors: Matrix, reference: int) -> Mask:
     """(n,) whether any cost is below that of the reference by more than the noise.
 

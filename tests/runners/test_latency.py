@@ -150,6 +150,7 @@ def test_costs_hold_the_digits_that_the_error_leaves() -> None:
     assert costs == Costs(1, 2, 5.203, 1.041, None, 0.099, 0.012)
     assert round_to_error(1234.5, 30.0) == (1234.0, 30.0)
     assert round_to_error(1.0, 0.0) == (1.0, 0.0)
+    assert round_to_error(5.2034, 0.0996) == (5.2, 0.1)
 
 
 def test_errors_grow_with_the_load_of_the_machine() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from attentune.runners.results import Costs, Measurement
+from attentune.search.cli import inspect
+from attentune.spaces.architecture import parse
 
 REFUSED = [
     ("measure resnet18+ecca@all.residual", 2, "           ^"),
@@ -13,6 +16,16 @@ REFUSED = [
     ("sites vit_tiny_patch16_224", 1, "tokens"),
     ("attentions ecca", 2, "did you mean 'eca'"),
 ]
+
+
+def test_a_measured_latency_is_shown_with_its_error_and_what_disturbed_it(capsys):
+    costs = Costs(379_834, 4_105_184, 2.24, 1.346, 13.4, 0.18, 0.048)
+    measurement = Measurement(parse("test_resnet+se@all.residual"), costs, "no core was idle")
+    inspect._print_measurement(measurement, "cpu", 32)
+    printed = capsys.readouterr().out
+    assert "2.24 ± 0.18 ms per image on cpu" in printed
+    assert "1.346 ± 0.048 × the bare backbone" in printed
+    assert "measured on a busy machine: no core was idle" in printed
 
 
 @pytest.mark.parametrize(("command", "code", "sentence"), REFUSED, ids=[r[0] for r in REFUSED])

@@ -12,6 +12,7 @@ from attentune.studies.analysis.findings import ArchitectureSummary
 from attentune.studies.analysis.pareto import (
     cheapest,
     comparison_errors,
+    costing_no_more,
     find_front,
     find_knee,
     is_cheaper,
@@ -226,5 +227,9 @@ def test_the_cheapest_are_those_that_equal_the_least_cost_within_the_noise() -> 
     trials = [timed(0, 1.20, 0.01), timed(1, 1.02, 0.01), timed(2, 1.00, 0.01)]
     points = analyse(study(), [*trials, trial(3, BARE, 0.7)]).architectures
     assert numbers(cheapest(points, "latency_ms")) == [1, 2]
+    assert numbers(costing_no_more(points[:3], points[1], ["latency_ms"])) == [1, 2]
+    assert numbers(costing_no_more(points[:3], points[2], ["latency_ms"])) == [1, 2]
+    assert numbers(costing_no_more(points[:3], points[1], ["latency_ms", "params"])) == [1]
+    assert numbers(costing_no_more(points, points[1], [])) == [0, 1, 2, 3]
     assert numbers(cheapest(points, "params")) == [0]
     assert numbers(cheapest(points, "memory_mib")) == [0, 1, 2, 3]
