@@ -18,6 +18,8 @@ MISSING = "–"
 MINUS = "−"
 MIN_SIZE_ROUNDED = 10**9
 """From here on, `size` prints two digits and an exponent."""
+MAX_DECIMALS = 6
+"""A value is printed with at most so many digits after the point, however small its error is."""
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -144,7 +146,7 @@ def cost_change(
 
 def with_error(value: float, error: float) -> str:
     """A value and its standard error, both to two significant digits of the error."""
-    decimals = max(0, 1 - math.floor(math.log10(error)))
+    decimals = min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", MINUS)
 
 

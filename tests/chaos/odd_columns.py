@@ -66,6 +66,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "attentune_trials": {
         **dict.fromkeys(("study_id", "number", "seed", "epochs", "accuracy"), NUMBERS),
         **dict.fromkeys(("params", "macs", "latency_ms", "latency_ratio", "memory_mib"), NUMBERS),
+        **dict.fromkeys(("latency_ms_error", "latency_ratio_error"), NUMBERS),
         **dict.fromkeys(("seconds", "device_seconds", "peak_memory_mib"), NUMBERS),
         **dict.fromkeys(("architecture_key", "role", "state"), TEXTS),
         **dict.fromkeys(("worker", "note", "environment"), TEXTS),

@@ -74,6 +74,8 @@ def test_a_measured_cost_has_its_error_and_is_equal_within_its_noise() -> None:
     assert formatting.cost_of({"latency_ms": 5.2}, latency) == "5.2 ms"
     assert formatting.cost_of({"memory_mib": 88.25}, OBJECTIVES["memory"]) == "88.2 MiB"
     assert formatting.cost_of({}, latency) == MISSING
+    tiny = {"latency_ms": 1.0, "latency_ms_error": 1e-300}
+    assert formatting.cost_of(tiny, latency) == "1.000000 ± 0.000000 ms"
     assert formatting.latency_ratio(values(1.041, 0.012)) == "1.041 ± 0.012"
     assert formatting.latency_ratio(values(1.008, 0.012)) == "1.008 ± 0.012, equal"
     assert formatting.latency_ratio(bare) == "1"
