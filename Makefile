@@ -61,6 +61,7 @@ bench: $(VENV)/.installed
 		--json benchmarks/results/effects_cued_digits.json
 	$(BIN)/python benchmarks/attention_effects.py --data cluttered-digits \
 		--json benchmarks/results/effects_cluttered_digits.json
+	$(BIN)/python benchmarks/estimates.py --json benchmarks/results/estimates.json
 	$(BIN)/python benchmarks/claims.py --json benchmarks/results/claims.json
 	$(BIN)/python benchmarks/dashboard.py --json benchmarks/results/dashboard.json
 	$(BIN)/python benchmarks/docs_tables.py

@@ -96,6 +96,35 @@ def render_convergence(result: Result) -> list[str]:
             f"{result['repetitions']} replays each."]  # fmt: skip
 
 
+def render_estimates(result: Result) -> list[str]:
+    """What the estimate chooses beside plain means, and how often its intervals hold the truth."""
+
+    def format_value(value: Sequence[float], digits: int, sign: str = "") -> str:
+        return f"{value[0]:{sign}.{digits}f} ± {value[1]:.{digits}f}"
+
+    rows = [
+        [
+            f"`{row['table']}`",
+            f"`{row['way']}`",
+            row["trials"],
+            format_value(row["regret_of_means"], 2),
+            format_value(row["regret"], 2),
+            format_value(row["regret_difference"], 2, "+"),
+            format_value(row["volume_of_means"], 3),
+            format_value(row["volume"], 3),
+            f"{100 * row['covered'][0]:.0f} %",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["table", "way", "trials", "regret of means", "of the estimate", "difference",
+            "hypervolume of means", "of the estimate", "95 % intervals that hold"]  # fmt: skip
+    return [
+        *format_markdown_table(head, rows),
+        f"{result['repetitions']} repetitions, the same searches for both; ± standard errors; "
+        "regret in points.",
+    ]
+
+
 def render_live(result: Result) -> list[str]:
     """Searches that trained, and replays of them, after every tenth trial."""
     searches, replays = result["live"], result["replays"]

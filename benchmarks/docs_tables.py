@@ -23,6 +23,7 @@ from attentune.benchmarks.docs_claims_table import render_claims
 from attentune.benchmarks.docs_demo_table import render_demo
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
+    render_estimates,
     render_live,
     render_proxies,
     render_pruning,
@@ -404,6 +405,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "claims": render_claims,
     "demo": render_demo,
     "convergence": render_convergence,
+    "estimates": render_estimates,
 }
 
 

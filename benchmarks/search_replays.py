@@ -133,6 +133,7 @@ class Replay:
         repetition: seed of the search and of the seed effects.
 
     Attributes:
+        records: of the trials that have ended.
         forecasts: whether the gain of more trials is forecast, which takes longer than a proposal.
     """
 
@@ -169,6 +170,7 @@ class Replay:
         self.pruner = Oracle(self.config, table) if self.is_oracle else make_pruner(self.config)
         self.seeds = ShuffledSeeds(table, repetition)
         self.finals = FinalAccuracies(len(table.bound_space.site_map.blocks))
+        self.records: list[TrialRecord] = []
         self.spent = 0
 
     def run(self, budget: int, trials: float = math.inf) -> list[tuple[int, str]]:
@@ -206,6 +208,7 @@ class Replay:
         if state == "complete":
             self.finals.add(text, proposal.seed, report.accuracy)
         record = make_record(proposal, state, report.epoch, report.accuracy)
+        self.records.append(record)
         self.proposer.on_trial_end(record)
         self.pruner.on_trial_end(record)
 
