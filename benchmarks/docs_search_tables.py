@@ -75,9 +75,8 @@ def render_convergence(result: Result) -> list[str]:
         for count, moment in replays["moments"].items():
             gain, error = moment["gain"]
             share = f"{100 * moment['within_two_deviations']:.0f} %"
-            rows.append(
-                [*names, count, f"{moment['forecast']:.2f}", f"{gain:.2f} ± {error:.2f}", share]
-            )
+            forecast, real = f"{moment['forecast']:.2f}", f"{gain:.2f} ± {error:.2f}"
+            rows.append([*names, moment["searches"], count, forecast, real, share])
         for stop in replays["stops"]:
             stops.append(
                 [
@@ -88,12 +87,11 @@ def render_convergence(result: Result) -> list[str]:
                     f"{stop['regret_of_all_trials']:.2f}",
                 ]
             )
-    head = ["table", "way", "after trials", "forecast, points", "real gain, points",
+    head = ["table", "way", "replays", "after trials", "forecast, points", "real gain, points",
             "within two deviations"]  # fmt: skip
     stop_head = ["table", "way", "`--min-gain`", "trials, median", "regret then, points",
                  f"regret after {result['trials']} trials"]  # fmt: skip
-    return [*format_markdown_table(head, rows), *format_markdown_table(stop_head, stops),
-            f"{result['repetitions']} replays each."]  # fmt: skip
+    return [*format_markdown_table(head, rows), *format_markdown_table(stop_head, stops)]
 
 
 def render_estimates(result: Result) -> list[str]:

@@ -114,7 +114,8 @@ def _run(
         raise typer.Exit(1)
     takes_attention = recommendation is not None and not recommendation.keeps_bare
     pick = recommendation.pick.number if recommendation and takes_attention else None
-    commands.print_next_steps(len(trials), pick)
+    until_converged = store.studies.get(record.name).config.plan.until == "converged"
+    commands.print_next_steps(len(trials), pick, until_converged=until_converged)
 
 
 def _exit_if_being_set_up(store: Store, commands: StudyCommands) -> None:

@@ -148,13 +148,16 @@ class StudyCommands:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 
-    def print_next_steps(self, trials: int, pick: int | None) -> None:
+    def print_next_steps(
+        self, trials: int, pick: int | None, *, until_converged: bool = False
+    ) -> None:
         """Print the commands that help after a finished search.
 
         Args:
             trials: that have run.
             pick: the trial of the recommended architecture; None if that is the bare backbone, or
                 nothing is recommended.
+            until_converged: whether the plan ends the search once it has converged.
         """
         from ..run.next_command import larger_total
 
@@ -165,6 +168,8 @@ class StudyCommands:
                 (self.command("export", f"--pick {pick} -o model"), "export the model"),
             ]
         larger = f"--trials {larger_total(trials)}"
+        if until_converged:
+            larger = f"--until trials {larger}"
         steps.append((self.command("resume", larger), "continue the search"))
         width = max(52, *(len(command) for command, _ in steps))
         lines = [f"  {command:<{width}} {purpose}" for command, purpose in steps]

@@ -105,7 +105,7 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
         print_line(f"\n{summary_sentence(record, findings, confirmation)}")
         if doubt := caveat(findings, confirmation):
             print_line(doubt)
-    if sentence := expected_gain_sentence(record.config, findings.counts):
+    if sentence := expected_gain_sentence(record.config, findings):
         print_line(sentence)
     _print_warnings(read_study_warnings(store, record, findings), out)
     if alternatives := read_alternatives(store, record, findings, trials):

@@ -73,7 +73,7 @@ class StudyState:
 
     def expected_gain(self) -> str | None:
         """What more trials are expected to add, in one sentence; None without a forecast."""
-        return expected_gain_sentence(self.records.config, self.trials.counts())
+        return expected_gain_sentence(self.records.config, self.analysis.findings())
 
     def summary(self) -> tuple[str, str | None]:
         """The summary of the study in one sentence, and its caveat."""

@@ -126,7 +126,7 @@ def render(store: Store, study: StudyRecord) -> str:
         confirmed_alternatives=confirmed_sentence(
             read_confirmed_alternatives(store, study, confirmation)
         ),
-        expected_gain=expected_gain_sentence(study.config, findings.counts),
+        expected_gain=expected_gain_sentence(study.config, findings),
         warnings=read_study_warnings(store, study, findings),
         confirmation_warnings=() if confirmation is None else confirmation_warnings(confirmation),
         missing=missing_note(study, trials),

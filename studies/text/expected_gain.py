@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from ..analysis.findings import Findings
 from ..config import RunPlan
-from ..records import State
 from ..stored_config import ExpectedGain, StoredConfig
 from . import formatting
 
 
-def expected_gain_sentence(config: StoredConfig, counts: Mapping[State, int]) -> str | None:
+def expected_gain_sentence(config: StoredConfig, findings: Findings) -> str | None:
     """What more trials are expected to add, and whether the search has converged.
 
     Args:
         config: of the study, with its forecasts and its plan.
-        counts: of its trials by state.
+        findings: of the study.
 
     Returns:
-        The sentence; None for a study without a forecast.
+        The sentence; None for a study without a forecast, and for one at chance level, whose
+        forecast is about noise.
     """
-    if not config.expected_gains:
+    if not config.expected_gains or findings.at_chance:
         return None
     latest = config.expected_gains[-1]
     sentence = forecast_clause(latest)
-    if counts["complete"] + counts["pruned"] > latest.after:
+    if findings.counts["complete"] + findings.counts["pruned"] > latest.after:
         sentence = f"After {formatting.plural(latest.after, 'trial')}, {sentence}"
     plan = config.plan_if_readable
     if plan is not None and is_too_little(plan, latest):

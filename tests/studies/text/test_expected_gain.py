@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from attentune.studies.analysis.analyse import analyse
+from attentune.studies.analysis.evaluation_images import EvaluationImages
 from attentune.studies.config import RunPlan
 from attentune.studies.stored_config import ExpectedGain, StoredConfig
 from attentune.studies.text.expected_gain import (
@@ -9,9 +13,13 @@ from attentune.studies.text.expected_gain import (
     expected_gain_sentence,
     gain_threshold,
 )
+from example_records import BARE, study, trial
 
 GAIN = ExpectedGain(40, 20, 0.0021, 0.0034)
-COUNTS = {"complete": 35, "pruned": 5, "failed": 3, "running": 1}
+FINDINGS = replace(
+    analyse(study(), [trial(0, BARE, 0.6)]),
+    counts={"complete": 35, "pruned": 5, "failed": 3, "running": 1},
+)
 
 
 def config(*forecasts: ExpectedGain, **plan: object) -> StoredConfig:
@@ -22,18 +30,25 @@ def config(*forecasts: ExpectedGain, **plan: object) -> StoredConfig:
 
 
 def test_the_sentence_has_the_gain_and_its_deviation_in_points() -> None:
-    assert expected_gain_sentence(config(), COUNTS) is None
-    sentence = expected_gain_sentence(config(GAIN), COUNTS)
+    assert expected_gain_sentence(config(), FINDINGS) is None
+    sentence = expected_gain_sentence(config(GAIN), FINDINGS)
     assert sentence == "20 more trials are expected to add 0.2 ± 0.3 points."
 
 
 def test_an_older_forecast_says_when_it_was_made() -> None:
-    sentence = expected_gain_sentence(config(GAIN), {**COUNTS, "complete": 38})
+    later = replace(FINDINGS, counts={**FINDINGS.counts, "complete": 38})
+    sentence = expected_gain_sentence(config(GAIN), later)
     assert sentence == "After 40 trials, 20 more trials are expected to add 0.2 ± 0.3 points."
 
 
+def test_at_chance_level_nothing_is_said() -> None:
+    at_chance = replace(FINDINGS, images=EvaluationImages(100, majority_share=0.7))
+    assert at_chance.at_chance
+    assert expected_gain_sentence(config(GAIN), at_chance) is None
+
+
 def test_below_the_threshold_the_search_has_converged() -> None:
-    sentence = expected_gain_sentence(config(GAIN, min_gain=0.5), COUNTS)
+    sentence = expected_gain_sentence(config(GAIN, min_gain=0.5), FINDINGS)
     assert sentence is not None
     assert sentence.endswith("less than the 0.5 of --min-gain: the search has converged.")
     assert gain_threshold(config(GAIN, min_gain=0.5)) is None
@@ -45,7 +60,7 @@ def test_below_the_threshold_the_search_has_converged() -> None:
 
 def test_a_study_of_another_version_can_be_viewed() -> None:
     stored = StoredConfig(GAIN.stored_in({"plan": {"tries": 3}}))
-    assert expected_gain_sentence(stored, COUNTS) is not None
+    assert expected_gain_sentence(stored, FINDINGS) is not None
     assert gain_threshold(stored) is None
 
 
