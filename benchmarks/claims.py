@@ -307,7 +307,7 @@ NULL_SETTINGS = {
     "uneven noise": replace(USUAL, unevenness=0.5),
     "100 images": replace(USUAL, images=100),
     "29 images": replace(USUAL, images=29),
-    "2000 images": replace(USUAL, images=2000),
+    "5000 images": replace(USUAL, images=5000),
     "2 seeds": replace(USUAL, seeds=2),
     "10 seeds": replace(USUAL, seeds=10),
     "noisy trials": replace(USUAL, noise=0.6),
@@ -320,37 +320,55 @@ POWER_SETTINGS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    count = options.repetitions
-    rng = np.random.default_rng(0)
-    null = {}
+def simulate_null(count: int) -> dict[str, Any]:
+    """How often confirmations of equally good architectures claim a difference, by setting."""
+    rows = {}
     for name, setting in NULL_SETTINGS.items():
-        repetitions = simulate_confirmations(count, rng, setting=setting)
-        null[name] = {**vars(setting), **count_repetitions(repetitions)}
-        print(name, null[name], flush=True)
-    power = {}
+        results = simulate_confirmations(count, np.random.default_rng(0), setting=setting)
+        rows[name] = {**vars(setting), **count_repetitions(results)}
+        print(name, rows[name], flush=True)
+    return rows
+
+
+def simulate_power(count: int) -> dict[str, Any]:
+    """How often a true gain of three standard errors is claimed, by setting."""
+    rows = {}
     for name, setting in POWER_SETTINGS.items():
+        rng = np.random.default_rng(0)
         better = [
             [str(c.architecture) for c in result.better]
             for result in simulate_confirmations(count, rng, gain_of_se, setting)
         ]
-        power[name] = {
+        rows[name] = {
             "found": share_of(sum(any("+se" in t for t in b) for b in better), count),
             "wrong": share_of(sum(any("+se" not in t for t in b) for b in better), count),
         }
-        print(name, power[name], flush=True)
+        print(name, rows[name], flush=True)
+    return rows
+
+
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "one network": simulate_null,
+    "one attention": simulate_power,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--only", choices=PARTS, help="keep the other part of the result as it is")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
     result = {
-        "repetitions": count,
+        "repetitions": options.repetitions,
         "environment": describe_environment(torch.device("cpu"), "float32"),
         "settings": {"trials": TRIALS, "top": TOP, "accuracy": ACCURACY, "gain": GAIN},
         "standard error": true_standard_error(USUAL),
-        "one network": null,
-        "one attention": power,
     }
+    earlier = json.loads(options.json.read_text("utf-8")) if options.only else {}
+    for name, simulate in PARTS.items():
+        is_left_out = options.only not in (None, name)
+        result[name] = earlier[name] if is_left_out else simulate(options.repetitions)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 

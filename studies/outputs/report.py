@@ -48,7 +48,7 @@ from .alternatives import (
     read_confirmed_alternatives,
 )
 from .judged_images import read_confirmation, read_study_warnings
-from .read_findings import read_model
+from .read_findings import read_model, with_images
 from .report_predictions import MetricsTable, compare_best_with_bare
 from .study_figures import StudyFigure, study_figures
 
@@ -94,7 +94,7 @@ def render(store: Store, study: StudyRecord) -> str:
     """The HTML of a study's report."""
     trials = store.trials.read(study)
     model = read_model(store, study)
-    findings = analyse(study, trials, model)
+    findings = with_images(store, study, analyse(study, trials, model))
     confirmation = read_confirmation(store, study, findings)
     undrawn = study_figures(
         findings, trials, store.epochs.read(study), study.config, model, confirmation

@@ -9,6 +9,8 @@ from .study_warnings import chance_sentence, few_images_warning, unmoved_warning
 
 RHO_WELL, RHO_MODERATELY = 0.8, 0.5
 """Spearman's correlations from which ranks agree well, and moderately."""
+MIN_ROUNDED = 100
+"""From here on, a needed number of seeds or images has two digits."""
 PRECISE_ERROR = 0.005
 """Gains have two decimals if their standard error is below this fraction, else one."""
 
@@ -181,7 +183,11 @@ def _power(confirmation: Confirmation) -> str:
         ways = [(needed["splits"], "split")]
     else:
         ways = [(needed["seeds"], "seed"), (needed["images"], "test image")]
-    enough = [formatting.plural(number, noun) for number, noun in ways if number is not None]
+    enough = [
+        f"{'about ' if number >= MIN_ROUNDED else ''}{formatting.plural(_round_up(number), noun)}"
+        for number, noun in ways
+        if number is not None
+    ]
     if not enough:
         names = " or ".join(f"{noun}s" for number, noun in ways)
         return f"{sentence}, and no number of {names} alone would detect {size} points"
@@ -194,6 +200,14 @@ def _power(confirmation: Confirmation) -> str:
         f"{sentence}; one of {size} points would take {enough[0]}, and no number of {missing}s "
         "alone would do"
     )
+
+
+def _round_up(number: int) -> int:
+    """The number with two digits, rounded up, if it is large: an estimate has no more."""
+    if number < MIN_ROUNDED:
+        return number
+    unit = 10 ** (len(str(number)) - 2)
+    return int(-(-number // unit) * unit)
 
 
 def _image_warning(confirmation: Confirmation) -> str | None:

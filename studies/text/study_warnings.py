@@ -92,9 +92,10 @@ def unmoved_warning(unmoved: Mapping[Architecture, str]) -> str | None:
     if more > 0:
         names = [*names[:MAX_NAMED], formatting.plural(more, "other architecture")]
     return (
-        "After training, these attentions still return their maps unchanged, because their gates "
-        f"have not moved from 1: {formatting.enumeration(names)}. What they gain is noise; train "
-        "for longer, or with a higher learning rate."
+        "Some attentions still return their maps unchanged after training, because their gates "
+        f"have not moved from 1: {formatting.enumeration(names)}. They do nothing, so if all of an "
+        "architecture are like that, its gain is noise; train for longer, or with a higher "
+        "learning rate."
     )
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from attentune.benchmarks.claims import SPACE, TEXTBOOK
-from attentune.studies.analysis.confirmation import confirmation_json
+from attentune.studies.analysis.confirmation import confirmation_json, needed_for_a_claim
 from attentune.studies.analysis.paired_comparisons import Difference
 from attentune.studies.text.confirmation import (
     conclusion,
@@ -84,3 +84,28 @@ def test_a_difference_is_as_precise_as_it_was_measured() -> None:
     rough = Difference(-0.041, 0.015, -0.071, 0.011, 0.2, 0.2, 5)
     assert (gain_points(rough), interval_points(rough)) == ("−4.1 ± 1.5", "−7.1 to +1.1")
     assert gain_points(rough, signed=False, error=False) == "4.1"
+
+
+def test_more_seeds_or_more_images_are_both_counted() -> None:
+    """Five seeds scatter by 0.3 points, and 500 images are an error of two points."""
+    search = searched({BARE: 0.60, SPACE[0]: 0.66})
+    accuracies = {BARE: spread(0.70), SPACE[0]: spread(0.712)}
+    few_images = example_confirmation(search, accuracies, test_images=500)
+    power = needed_for_a_claim(few_images)
+    assert power is not None
+    assert power["seeds"] is None
+    assert power["images"] > 500
+    assert re.search(
+        r"one of 1\.20 points would take about [\d,]+00 test images, and no number of seeds alone "
+        "would do",
+        conclusion(few_images),
+    )
+    accuracies = {BARE: spread(0.70, 0.01), SPACE[0]: spread(0.712, 0.01)}
+    few_seeds = example_confirmation(search, accuracies)
+    power = needed_for_a_claim(few_seeds)
+    assert power is not None
+    assert power["images"] is None
+    assert re.search(
+        rf"would take {power['seeds']} seeds, and no number of test images alone would do",
+        conclusion(few_seeds),
+    )
