@@ -43,9 +43,8 @@ class AlternativeSummary:
         accuracy: for an average seed, a fraction; None before the first complete trial.
         gain, gain_error: over the bare backbone, and its standard error; fractions.
         values: its costs by key; see `Costs`.
-        training_ratio: its training time as a multiple of the bare backbone's: the ratio of the
-            epochs if it is the same network on the same images, else measured as the time for which
-            a device was busy; None if it was not measured.
+        training_ratio: multiply-adds of its training as a multiple of the bare backbone's; None if
+            the bare backbone is not complete.
         exceeded_limit: the limit of the study that it exceeds, as a sentence; None if it exceeds
             none.
     """
@@ -100,19 +99,18 @@ def analyse_alternatives(
     Args:
         study: its config holds the alternatives.
         findings: of the search.
-        searched: trials of the search, for the time that the bare backbone takes.
+        searched: trials of the search, for the costs of the bare backbone.
         trials: those of the alternatives.
     """
     plan = study.config.alternatives
     if not plan.alternatives and not plan.missing:
         return None
     bare = [t for t in searched if t.state == "complete" and t.architecture == study.backbone]
-    bare_seconds = {trial.seed: trial.device_seconds for trial in bare}
+    bare_values = bare[0].values if bare else {}
     summaries = (
-        _summarize(study, alternative, findings, trials, bare_seconds)
+        _summarize(study, alternative, findings, trials, bare_values)
         for alternative in plan.alternatives
     )
-    bare_values = bare[0].values if bare else {}
     return AlternativesSummary(
         tuple(summaries), plan.missing, bare_values, study.config.recipe.epochs
     )
@@ -123,7 +121,7 @@ def _summarize(
     alternative: Alternative,
     findings: Findings,
     trials: Iterable[TrialRecord],
-    bare_seconds: Mapping[int, float | None],
+    bare_values: Mapping[str, float],
 ) -> AlternativeSummary:
     own_trials = [trial for trial in trials if trial.alternative == alternative.kind]
     complete = [t for t in own_trials if t.state == "complete" and t.accuracy is not None]
@@ -151,27 +149,19 @@ def _summarize(
         values={
             key: value for key, value in asdict(alternative.costs).items() if value is not None
         },
-        training_ratio=_training_ratio(study, alternative, complete, bare_seconds),
+        training_ratio=_training_ratio(study.config.recipe, alternative, bare_values),
         exceeded_limit=alternative.costs.exceeded_limit(study.config.limits),
     )
 
 
 def _training_ratio(
-    study: StudyRecord,
-    alternative: Alternative,
-    trials: Iterable[TrialRecord],
-    bare_seconds: Mapping[int, float | None],
+    recipe: Recipe, alternative: Alternative, bare_values: Mapping[str, float]
 ) -> float | None:
-    """See `AlternativeSummary`; of measured ratios, the median over the seeds."""
-    if alternative.kind == "epochs":
-        recipe = study.config.recipe
-        return alternative.recipe(recipe).epochs / recipe.epochs
-    ratios = [
-        trial.device_seconds / seconds
-        for trial in trials
-        if trial.device_seconds and (seconds := bare_seconds.get(trial.seed))
-    ]
-    return float(np.median(ratios)) if ratios else None
+    """See `AlternativeSummary`. It is exact; measured times depend on what else a machine does."""
+    if not bare_values.get("macs"):
+        return None
+    epochs = alternative.recipe(recipe).epochs / recipe.epochs
+    return epochs * alternative.costs.macs / bare_values["macs"]
 
 
 def _summary_json(summary: AlternativeSummary) -> dict[str, Any]:

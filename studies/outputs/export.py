@@ -78,6 +78,11 @@ def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> s
         record: the study.
         trial: that is exported.
     """
+    if trial.alternative is not None:
+        return (
+            "This is an alternative to attention: the plain backbone, trained in another way than "
+            "the architectures of the study."
+        )
     findings = read_findings(store, record)
     picks = [s for s in findings.architectures if s.architecture.key == trial.key]
     if not picks:

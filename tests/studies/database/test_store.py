@@ -176,6 +176,30 @@ def test_a_pruned_trial_keeps_its_last_accuracy_and_why(
     assert trial.seconds == 4.0, "the time of its epochs"
 
 
+def test_an_alternative_runs_once_with_each_seed_beside_the_bare_backbone(
+    store: Store, study: StudyRecord, result: Result
+) -> None:
+    bare, role = parse("resnet18"), "alternative:epochs"
+    store.trials.start(study, 0, bare, seed=0)
+    store.trials.start(study, 2_000_000, bare, seed=0, role=role)
+    store.trials.start(study, 2_000_001, bare, seed=0, role="alternative:images")
+    with pytest.raises(StudyError, match="has run with seed 0 already"):
+        store.trials.start(study, 2_000_002, bare, seed=0, role=role)
+    with pytest.raises(StudyError, match="has run with seed 0 already"):
+        store.trials.start(study, 1, bare, seed=0)
+    store.trials.finish(study, 2_000_000, result())
+    store.trials.start(study, 3_000_000, bare, seed=0, role="confirm:epochs")
+    assert [t.number for t in store.trials.read(study)] == [0]
+    assert store.trials.read(study, confirming=True) == []
+    assert [t.number for t in store.trials.read_alternatives(study)] == [2_000_000, 2_000_001]
+    confirming = store.trials.read_alternatives(study, confirming=True)
+    assert [(t.number, t.alternative, t.confirms) for t in confirming] == [
+        (3_000_000, "epochs", True)
+    ]
+    assert len(store.trials.read_outside_search(study)) == 3
+    assert sum(store.studies.summarize()[0].counts.values()) == 1
+
+
 def test_a_failed_trial_may_be_tried_again_and_a_finished_one_may_not(
     store: Store, study: StudyRecord, result: Result
 ) -> None:
