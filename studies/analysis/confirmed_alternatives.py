@@ -125,16 +125,16 @@ def _confirmed(study: StudyRecord, trials: Iterable[TrialRecord]) -> list[Confir
     complete = [trial for trial in trials if trial.state == "complete"]
     confirmed = []
     for alternative in study.config.alternatives.alternatives:
-        own = [trial for trial in complete if trial.alternative == alternative.kind]
-        if own:
-            recipe = study.config.recipe_of(own[0].role, own[0].epochs)
+        kind_trials = [trial for trial in complete if trial.alternative == alternative.kind]
+        if kind_trials:
+            recipe = study.config.recipe_of(kind_trials[0].role, kind_trials[0].epochs)
             confirmed.append(
                 ConfirmedAlternative(
                     alternative,
                     recipe,
-                    tuple(trial.number for trial in own),
-                    tuple(trial.seed for trial in own),
-                    tuple(trial.accuracy or 0.0 for trial in own),
+                    tuple(trial.number for trial in kind_trials),
+                    tuple(trial.seed for trial in kind_trials),
+                    tuple(trial.accuracy or 0.0 for trial in kind_trials),
                 )
             )
     return confirmed

@@ -69,6 +69,6 @@ def read_confirmed_alternatives(
     correct = read_correct_images(store, study, comparable, known.setdefault(None, {}))
     for kind in {trial.alternative for trial in trials}:
         # Larger images are other files of the same photographs, so they are read apart.
-        own = [trial for trial in trials if trial.alternative == kind]
-        correct |= read_correct_images(store, study, own, known.setdefault(kind, {}))
+        kind_trials = [trial for trial in trials if trial.alternative == kind]
+        correct |= read_correct_images(store, study, kind_trials, known.setdefault(kind, {}))
     return analyse_confirmed_alternatives(study, confirmation, trials, correct)
