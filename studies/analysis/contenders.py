@@ -44,8 +44,8 @@ class Contender:
         searched: its summary in the search; None if it has no complete trial there.
         numbers, seeds, accuracies: of its complete confirming trials, on the test split.
         gain: over the bare backbone; None for the bare backbone, and while there are too few seeds.
-        image_error: the part of the standard error that is due to the choice of test images; None
-            if their number is not known, or if the seeds are on several splits.
+        image_error: the part of the standard error that is due to the choice of test images, or of
+            splits; None if the number of images is not known.
     """
 
     architecture: Architecture
@@ -184,7 +184,9 @@ class ContenderDifferences:
 
     def image_error_of(self, contender: Contender) -> float | None:
         """What the choice of images adds to the standard error of an accuracy."""
-        if self._splits > 1 or self.images.count is None:
+        if self._splits > 1:
+            return self._split_error_of(contender)
+        if self.images.count is None:
             return None
         kept = [self._correct[n] for n in contender.numbers if n in self._correct]
         if len(kept) > 1:
@@ -192,6 +194,18 @@ class ContenderDifferences:
             if (measured := measure_image_error(table, np.zeros_like(table))) is not None:
                 return math.sqrt(measured.squared)
         return math.sqrt(assume_image_error(contender.accuracy, 0.0, self.images.count).squared)
+
+    def _split_error_of(self, contender: Contender) -> float | None:
+        """What the choice of splits adds to the standard error over all trials."""
+        by_split: dict[int, list[float]] = {}
+        for seed, accuracy in zip(contender.seeds, contender.accuracies, strict=True):
+            by_split.setdefault(self._plan.split_of(seed), []).append(accuracy)
+        of_trials = standard_error(contender.accuracies)
+        if len(by_split) < 2 or of_trials is None:
+            return None
+        variance = float(np.var([np.mean(split) for split in by_split.values()], ddof=1))
+        total = variance * (1 / len(by_split) + overlap_ratio(self._plan))
+        return math.sqrt(max(0.0, total - of_trials**2))
 
     def _describe_images(self, num_classes: int | None) -> EvaluationImages:
         plan = self._plan

@@ -65,6 +65,10 @@ def test_several_splits_are_compared_by_their_means_and_corrected_for_their_over
     # The gains of the splits have a variance of 0.01²; Nadeau and Bengio: (1/K + test/train)·S².
     assert gain.standard_error == pytest.approx(0.01 * (1 / 3 + 100 / 400) ** 0.5)
     assert (gain.pairs, gain.freedom, gain.image_error) == (3, 2, None)
+    bare = result.bare
+    assert bare is not None
+    # The means of the splits are 0.505, 0.605 and 0.705.
+    assert bare.standard_error == pytest.approx(0.1 * (1 / 3 + 100 / 400) ** 0.5)
     assert "(3 splits, " in conclusion(result)
     assert any("the search has trained or selected on" in w for w in confirmation_warnings(result))
 
