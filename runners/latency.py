@@ -35,7 +35,7 @@ lie in memory changes the latency of a network by up to a percent."""
 MIN_ROUNDS, MAX_ROUNDS = 2, 12
 """Rounds for each replicate. Each runs both networks twice."""
 WARM_UP_PASSES = 3
-RATIO_ERROR_QUIET, RATIO_ERROR_BUSY = 0.007, 0.025
+RATIO_ERROR_QUIET, RATIO_ERROR_BUSY = 0.007, 0.03
 """Relative error that is added to that of a ratio, on a quiet machine and on one that gives all of
 its time to other processes. It covers what differs between processes and from minute to minute, and
 not between the rounds of one measurement: where the code and the weights lie in memory, and the
