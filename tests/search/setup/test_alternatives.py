@@ -33,7 +33,6 @@ def config(**fields: Any) -> StudyConfig:
 @pytest.mark.parametrize(
     ("backbone", "larger"),
     [
-        ("resnet18", "resnet34"),  # and not resnet26, which has bottlenecks
         ("vgg11_bn", "vgg13_bn"),
         ("test_convnext", "test_convnext3"),
     ],
@@ -48,6 +47,7 @@ def test_the_next_larger_backbone_is_the_smallest_larger_one_of_the_family(
 @pytest.mark.parametrize(
     ("backbone", "larger"),
     [
+        ("resnet18", "resnet34"),  # and not resnet26, which has bottlenecks
         ("resnet34.a1_in1k", "resnet50.a1_in1k"),
         ("mobilenetv3_small_050", "mobilenetv3_small_075"),
         ("mobilenetv3_small_100", "mobilenetv3_large_075"),
@@ -71,7 +71,9 @@ def test_families_of_many_kinds(backbone: str, larger: str) -> None:
     ("backbone", "reason"),
     [
         ("test_resnet", "timm has no larger backbone of the family of test_resnet"),
-        ("resnet6", "at about the same cost; that of resnet18 is"),
+        pytest.param(
+            "resnet6", "at about the same cost; that of resnet18 is", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_there_may_be_none(backbone: str, reason: str) -> None:
@@ -121,6 +123,7 @@ def test_what_was_decided_stays_and_what_was_missing_is_tried_again(
     assert set(first.missing) | {a.kind for a in first.alternatives} == set(ALTERNATIVE_KINDS)
 
 
+@pytest.mark.slow
 def test_latency_is_measured_against_the_bare_backbone_of_the_study() -> None:
     study = config(
         objectives=("accuracy", "latency"),
