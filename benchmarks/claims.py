@@ -291,7 +291,7 @@ def count_repetitions(results: Iterable[Confirmation]) -> dict[str, Any]:
     claims, inside = [], []
     for result in results:
         claims.append(count_claims(result) > 0)
-        gains = [c.gain for c in result.alternatives if c.gain is not None]
+        gains = [c.gain for c in result.challengers if c.gain is not None]
         inside += [gain.low <= 0 <= gain.high for gain in gains]
     return {
         "any claim": share_of(sum(claims), len(claims)),

@@ -97,26 +97,26 @@ class Confirmation:
         return next((c for c in self.contenders if c.architecture.bare), None)
 
     @property
-    def alternatives(self) -> tuple[Contender, ...]:
+    def challengers(self) -> tuple[Contender, ...]:
         """All but the bare backbone, most accurate first."""
         return tuple(c for c in self.contenders if not c.architecture.bare)
 
     @property
     def better(self) -> tuple[Contender, ...]:
         """Those that are significantly better than the bare backbone."""
-        return tuple(c for c in self.alternatives if c.gain and c.gain.claimed and c.gain.mean > 0)
+        return tuple(c for c in self.challengers if c.gain and c.gain.claimed and c.gain.mean > 0)
 
     @property
     def worse(self) -> tuple[Contender, ...]:
         """Those that are significantly worse than the bare backbone."""
-        return tuple(c for c in self.alternatives if c.gain and c.gain.claimed and c.gain.mean < 0)
+        return tuple(c for c in self.challengers if c.gain and c.gain.claimed and c.gain.mean < 0)
 
     @property
     def tied(self) -> int:
-        """How many of the first `alternatives` do not differ significantly from each other."""
+        """How many of the first `challengers` do not differ significantly from each other."""
         count = 0
-        for contender in self.alternatives:
-            ahead = self.alternatives[:count]
+        for contender in self.challengers:
+            ahead = self.challengers[:count]
             if any(self._differ(better, contender) for better in ahead):
                 break
             count += 1
@@ -224,7 +224,7 @@ def needed_for_a_claim(confirmation: Confirmation) -> dict[str, Any] | None:
         would do; None if the precision is not known.
     """
     precision = confirmation.precision
-    first = next((c.gain for c in confirmation.alternatives if c.gain is not None), None)
+    first = next((c.gain for c in confirmation.challengers if c.gain is not None), None)
     if precision is None or first is None or not first.mean:
         return None
     blocks = precision.seeds_for(first.mean)

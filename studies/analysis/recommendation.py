@@ -87,7 +87,7 @@ def no_accuracy_is_above_chance(findings: Findings, confirmation: Confirmation |
 
 
 def _is_decisive(confirmation: Confirmation) -> bool:
-    return not confirmation.unfinished and any(c.gain for c in confirmation.alternatives)
+    return not confirmation.unfinished and any(c.gain for c in confirmation.challengers)
 
 
 def _confirmed(
@@ -96,7 +96,7 @@ def _confirmed(
     by_key = {summary.architecture.key: summary for summary in findings.architectures}
     claimed = [c for c in confirmation.better if c.architecture.key in by_key]
     if not claimed:
-        contender = next(c for c in confirmation.alternatives if c.gain is not None)
+        contender = next(c for c in confirmation.challengers if c.gain is not None)
         rival = by_key.get(contender.architecture.key)
         return Recommendation(bare, rival, "confirmation", contender)
     first = max(claimed, key=lambda contender: contender.accuracy)

@@ -34,7 +34,7 @@ def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.
     """
     where = describe_test_images(confirmation)
     figure = styled_figure(theme, f"Gain over the bare backbone {where} (points)", "")
-    contenders = [c for c in confirmation.alternatives if c.gain is not None]
+    contenders = [c for c in confirmation.challengers if c.gain is not None]
     if not contenders:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
     figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})

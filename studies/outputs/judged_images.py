@@ -49,7 +49,7 @@ def read_confirmation(
     confirmation = analyse_confirmation(study, findings, trials, correct)
     if confirmation is None:
         return None
-    numbers = {c.numbers[0]: c.architecture for c in confirmation.alternatives}
+    numbers = {c.numbers[0]: c.architecture for c in confirmation.challengers}
     return replace(confirmation, unmoved=read_unmoved_attentions(store, study, numbers))
 
 

@@ -21,7 +21,7 @@ def conclusion(confirmation: Confirmation) -> str:
         return "Nothing is confirmed yet: no confirming trial is complete."
     if confirmation.bare is None:
         return "Nothing can be claimed yet: the bare backbone has no complete confirming trial."
-    if not confirmation.alternatives:
+    if not confirmation.challengers:
         return "Nothing can be claimed yet: only the bare backbone is complete."
     if not confirmation.freedom:
         return (
@@ -39,7 +39,7 @@ def conclusion(confirmation: Confirmation) -> str:
 
 def confirmation_warnings(confirmation: Confirmation) -> tuple[str, ...]:
     """What a reader has to know before believing the conclusion, a sentence or two each."""
-    if not confirmation.freedom or not confirmation.alternatives:
+    if not confirmation.freedom or not confirmation.challengers:
         return ()
     warnings = (
         _image_warning(confirmation),
@@ -55,14 +55,23 @@ def rank_warning(confirmation: Confirmation) -> str | None:
     agreement = confirmation.agreement
     if agreement is None or agreement.rho >= RHO_MODERATELY:
         return None
-    lengths = f"{agreement.searched_epochs} epochs and at {agreement.confirmed_epochs}"
+    is_longer = agreement.searched_epochs != agreement.confirmed_epochs
+    ranks = "The ranks of the search and of the confirmation"
+    if is_longer:
+        lengths = f"{agreement.searched_epochs} epochs and at {agreement.confirmed_epochs}"
+        ranks = f"The ranks at {lengths}"
     if not confirmation.better and not confirmation.worse:
         return (
-            f"The ranks at {lengths} agree poorly (ρ = {_rho(agreement)}), but these "
+            f"{ranks} agree poorly (ρ = {_rho(agreement)}), but these "
             "architectures differ by no more than seeds do, so there is little to rank."
         )
+    if not is_longer:
+        return (
+            f"{ranks} agree poorly (ρ = {_rho(agreement)}): the search had too few trials to rank "
+            "these architectures. Trust the confirmation, or search again with more trials."
+        )
     return (
-        f"The ranks at {lengths} agree poorly (ρ = {_rho(agreement)}): what the search found is "
+        f"{ranks} agree poorly (ρ = {_rho(agreement)}): what the search found is "
         f"no guide to longer training. Search again with more epochs."
     )
 
@@ -146,7 +155,7 @@ def _against_bare(confirmation: Confirmation) -> str:
 
 
 def _nothing_better(confirmation: Confirmation) -> str:
-    best = next((c for c in confirmation.alternatives if c.gain is not None), None)
+    best = next((c for c in confirmation.challengers if c.gain is not None), None)
     if best is None or best.gain is None:
         return "No architecture shares a seed with the bare backbone, so nothing can be claimed"
     name = formatting.short_architecture(best.architecture)
@@ -220,7 +229,7 @@ def _image_warning(confirmation: Confirmation) -> str | None:
             "The number of test images is not known, so the intervals cover new seeds, but not new "
             "images."
         )
-    gains = [c.gain for c in confirmation.alternatives if c.gain is not None]
+    gains = [c.gain for c in confirmation.challengers if c.gain is not None]
     if not images.predictions_kept and not any(gain.disagreement is not None for gain in gains):
         return (
             "The predictions of these trials were not kept. So the intervals assume that two "
@@ -249,11 +258,11 @@ def _worse(confirmation: Confirmation) -> str:
 
 
 def _among_themselves(confirmation: Confirmation) -> str:
-    count = len(confirmation.alternatives)
+    count = len(confirmation.challengers)
     if count == 1:
         return ""
     if confirmation.tied == 1:
-        first = confirmation.better[0] is confirmation.alternatives[0]
+        first = confirmation.better[0] is confirmation.challengers[0]
         return "the first is better than all others" if first and _stands_out(confirmation) else ""
     if confirmation.tied == count:
         return f"the {_number(count)} architectures cannot be told apart"
@@ -261,7 +270,7 @@ def _among_themselves(confirmation: Confirmation) -> str:
 
 
 def _stands_out(confirmation: Confirmation) -> bool:
-    first, *rest = (contender.architecture for contender in confirmation.alternatives)
+    first, *rest = (contender.architecture for contender in confirmation.challengers)
     differences = (confirmation.pairs.get((first, architecture)) for architecture in rest)
     return all(d is not None and d.claimed and d.mean > 0 for d in differences)
 
@@ -278,6 +287,11 @@ def _rank_agreement(agreement: Agreement) -> str:
         degree = "only moderately"
     else:
         degree = "poorly"
+    if agreement.searched_epochs == agreement.confirmed_epochs:
+        return (
+            f"the ranks of the search agree {degree} with those of the confirmation "
+            f"(ρ = {_rho(agreement)})"
+        )
     return (
         f"ranks at {agreement.searched_epochs} epochs agree {degree} with ranks at "
         f"{agreement.confirmed_epochs} (ρ = {_rho(agreement)})"

@@ -59,6 +59,9 @@ def test_a_reversal_of_ranks_is_warned_of() -> None:
     assert confirmation.agreement.rho == pytest.approx(-1.0)
     assert "Search again with more epochs" in (rank_warning(confirmation) or "")
     assert "agree poorly with ranks at 20 (ρ = −1.00)" in conclusion(confirmation)
+    of_equal_length = example_confirmation(search, test, epochs=8)
+    assert "search again with more trials" in (rank_warning(of_equal_length) or "")
+    assert "the ranks of the search agree poorly with those of the" in conclusion(of_equal_length)
 
 
 @pytest.mark.parametrize(
