@@ -3,6 +3,7 @@
     attention-maps/  attention maps of trained networks               studies.outputs.attention_maps
     data/            decoded and split data sets                      runners.data.cache
     downloads/       data sets that timm has downloaded               runners.data.timm_source
+    latency/         the turn to measure latencies on this machine    runners.measurement_turns
     sites/           insertion points of backbones                    spaces.backbones.discover
     sources/         facts about data sources                         runners.data.cache
 

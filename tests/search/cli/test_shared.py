@@ -57,7 +57,16 @@ def test_an_interrupted_command_says_how_to_continue_and_exits_with_130():
 def test_next_steps_fit_the_terminal(monkeypatch, width, lines):
     text = io.StringIO()
     monkeypatch.setattr(shared, "out", Console(file=text, width=width, force_terminal=True))
-    StudyCommands("s", None).print_next_steps(40)
+    StudyCommands("s", None).print_next_steps(40, 7)
     printed = text.getvalue().splitlines()[2:]
     assert len(printed) == lines
-    assert "attentune export s --pick knee -o model" in text.getvalue()
+    assert "attentune export s --pick 7 -o model" in text.getvalue()
+
+
+def test_nothing_is_exported_or_confirmed_where_the_bare_backbone_is_kept(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(shared, "out", Console(file=text, width=200))
+    StudyCommands("s", None).print_next_steps(40, None)
+    assert "attentune export" not in text.getvalue()
+    assert "attentune confirm" not in text.getvalue()
+    assert "attentune resume s --trials 100" in text.getvalue()

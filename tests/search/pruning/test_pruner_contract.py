@@ -7,7 +7,7 @@ from attentune.runners.results import Costs, EpochReport
 from attentune.search.pruning.registry import PRUNER_FACTORIES
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
-from attentune.studies.config import PRUNER_SETTINGS, SAMPLERS, Pruning
+from attentune.studies.config import DEFAULT_SAMPLER, PRUNER_SETTINGS, SAMPLERS, Pruning
 from attentune.studies.records import BASELINE, SEARCH
 
 PRUNINGS = {
@@ -64,7 +64,13 @@ def test_with_several_objectives_the_cheapest_continues(bench, pruning):
         assert judge(pruner, epoch, params=1) is None
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        sampler if sampler == DEFAULT_SAMPLER else pytest.param(sampler, marks=pytest.mark.slow)
+        for sampler in SAMPLERS
+    ],
+)
 def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
     pruning = PRUNINGS["asha by accuracy"]
     config = {"sampler": sampler, "seed": 3, "pruning": pruning, "recipe": {"epochs": 9}}
