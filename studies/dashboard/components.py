@@ -95,14 +95,21 @@ _BREAKABLE = re.compile(r"`([^`]*)`|(\+[a-z][^+\s`]*)")
 
 def sentence(text: str) -> Component:
     """A sentence in large type. Lines break before insertions; text in backticks is code."""
+    return html.P(_marked(text), className="summary")
+
+
+def _marked(text: str) -> str | list[Component]:
+    """A text in parts: insertions, before which lines break, and code where it has backticks."""
+    if not _BREAKABLE.search(text):
+        return text
     children: list[Component] = []
     end = 0
     for match in _BREAKABLE.finditer(text):
         code, insertion = match.groups()
         children.append(text[end : match.start()])
-        children.append(html.Code(code) if insertion is None else _insertion(insertion))
+        children.append(html.Code(_marked(code)) if insertion is None else _insertion(insertion))
         end = match.end()
-    return html.P([*children, text[end:]], className="summary")
+    return [*children, text[end:]]
 
 
 def short_architecture(text: str) -> Component:
@@ -146,5 +153,5 @@ def copyable_text(text: str, what: str) -> Component:
 
 
 def remark(text: str) -> Component:
-    """A paragraph in small, muted type."""
-    return html.P(text, className="caption")
+    """A paragraph in small, muted type; marked as in `sentence`."""
+    return html.P(_marked(text), className="caption")

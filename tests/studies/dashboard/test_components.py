@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attentune.studies.dashboard.components import sentence, short_architecture, table
+from attentune.studies.dashboard.components import remark, sentence, short_architecture, table
 from dash import html
 
 
@@ -16,6 +16,18 @@ def test_a_sentence_breaks_before_insertions_and_shows_backticks_as_code() -> No
     paragraph = sentence("net+se(r=4)@s1.mid is better than `eca@s2.mid`.")
     assert texts(paragraph) == ["net", "+se(r=4)@s1.mid", " is better than ", "eca@s2.mid", "."]
     assert [type(child) for child in paragraph.children[1::2]] == [html.Span, html.Code]
+
+
+def test_code_breaks_before_its_insertions_too() -> None:
+    for paragraph in (sentence("Take `net+se(r=4)@s1.mid`."), remark("Take `net+se(r=4)@s1.mid`.")):
+        first, code, last = paragraph.children
+        assert (first, last) == ("Take ", ".")
+        assert [getattr(part, "children", part) for part in code.children] == [
+            "net",
+            "+se(r=4)@s1.mid",
+            "",
+        ]
+    assert remark("plain").children == "plain"
 
 
 def test_an_architecture_is_its_insertions() -> None:
