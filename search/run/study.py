@@ -136,7 +136,7 @@ class Study:
 
     @property
     def findings(self) -> Findings:
-        """The results: means over seeds, gains, front, best, knee, noise floor."""
+        """The results: estimated accuracies, gains, front, best, knee, noise floor."""
         with self._reading() as (store, record):
             return read_findings(store, record)
 

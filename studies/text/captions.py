@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MARKERS = "Each marker is an architecture: the mean over its seeds with its standard error."
+MARKERS = "Each marker is an architecture: its estimated accuracy with its standard error."
 FRONT = (
     "An architecture is on the front if no other is at least as good in every objective and better "
     "in one."
