@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import StudyError
 from ...spaces.architecture import Architecture
 from ..analysis.trial_table import RUNNING, TrialTable
 from ..database.store import Store
@@ -40,9 +42,7 @@ class LiveTrials:
     def __init__(self, store: Store, study: StudyRecord, cache: VersionedCache) -> None:
         self.store, self.study, self._cache = store, study, cache
         self.table = TrialTable()
-        self.model = StudyModel.of(study)
-        if self.model.observed_epochs:
-            self.model.add_epochs(store.epochs.read(study, at=self.model.observed_epochs))
+        self.model = self._new_model()
         self._last_insertion_id = 0
         self.latest_epochs: dict[int, EpochRecord] = {}
         self.has_coordinator = False
@@ -54,6 +54,7 @@ class LiveTrials:
         with self._cache.lock:
             if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
                 return False
+            self._follow_setup()
             self._read_insertions()
             started, changed = self._read_trials()
             changed |= self._read_epochs(started)
@@ -81,6 +82,22 @@ class LiveTrials:
         after = table.rows[np.isin(table.rows["id"], running)].tobytes()
         new = table.rows[table.rows["id"] > last_id]
         return new["number"][new["state"] == RUNNING].tolist(), bool(len(new)) or before != after
+
+    def _follow_setup(self) -> None:
+        """Use the configuration of a study that was being set up, once it is decided."""
+        if not self.study.config.is_being_set_up:
+            return
+        with suppress(StudyError):  # It may have been removed.
+            self.study = self.store.studies.get(self.study.name)
+            if not self.study.config.is_being_set_up:
+                self.model, self._last_insertion_id = self._new_model(), 0
+
+    def _new_model(self) -> StudyModel:
+        """The model of the study, with the epochs of earlier trials."""
+        model = StudyModel.of(self.study)
+        if model.observed_epochs:
+            model.add_epochs(self.store.epochs.read(self.study, at=model.observed_epochs))
+        return model
 
     def _read_insertions(self) -> None:
         """Update the model's facts of insertions; those of a trial precede the trial."""

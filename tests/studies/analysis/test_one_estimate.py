@@ -32,7 +32,7 @@ OBJECTIVES = (
 CONFIG = {
     "study": {
         "stages": 3,
-        "recipe": {"data": "digits", "epochs": 8},
+        "recipe": {"data": "digits", "epochs": 8, "image_size": 32},
         "pruning": {"pruner": "asha"},
     }
 }
@@ -82,6 +82,12 @@ def random_study(seed: int) -> tuple[StudyRecord, list[TrialRecord], list[EpochR
         )
         epochs.append(EpochRecord(number, number, report))
     return record, trials, epochs
+
+
+def test_the_random_studies_have_rungs() -> None:
+    record, _, epochs = random_study(0)
+    assert StudyModel.of(record).observed_epochs == (2,)
+    assert {epoch.report.epoch for epoch in epochs} == {2}
 
 
 def check_gains(findings: Findings) -> None:
