@@ -32,13 +32,15 @@ QUIET_SECONDS = 5.0
 """Time after a KeyboardInterrupt in which no other is raised."""
 
 _last_raised = float("-inf")
+_is_ending = False
+"""Whether this process has only to leave, so that no interrupt is raised or repeated any more."""
 
 
 def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, unless one was raised in the last seconds. A signal handler."""
     global _last_raised
     now = time.monotonic()
-    if now - _last_raised >= QUIET_SECONDS:
+    if now - _last_raised >= QUIET_SECONDS and not _is_ending:
         _last_raised = now
         raise KeyboardInterrupt
 
@@ -57,9 +59,16 @@ def handle_interrupts() -> None:
 
 def _ignore_interrupts() -> None:
     """Ignore interrupts, for the moment in which Python removes handlers and still runs."""
+    raise_no_more_interrupts()
     for number in SIGNALS:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_IGN)
+
+
+def raise_no_more_interrupts() -> None:
+    """From now on, an interrupt raises nothing and is not repeated: this process is ending."""
+    global _is_ending
+    _is_ending = True
 
 
 def end_on_interrupt(code: int) -> None:
@@ -67,6 +76,7 @@ def end_on_interrupt(code: int) -> None:
 
     For a command that has done its work and only has to leave.
     """
+    raise_no_more_interrupts()
     with suppress(OSError, ValueError):  # What is buffered would be lost.
         sys.stdout.flush()
     for number in SIGNALS:
@@ -143,6 +153,12 @@ def _repeat_lost_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
     global _last_raised
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
-        return
-    _last_raised = float("-inf")
-    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+    elif not _is_ending:
+        _last_raised = float("-inf")
+        threading.Timer(0.01, _interrupt_again).start()
+
+
+def _interrupt_again() -> None:
+    """Send an interrupt to this process, unless it is ending: Python may have removed handlers."""
+    if not _is_ending:
+        os.kill(os.getpid(), signal.SIGINT)

@@ -160,6 +160,32 @@ def test_an_interrupt_that_python_drops_is_raised_again(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
+def test_an_interrupt_that_is_both_raised_and_dropped_ends_the_command_once(tmp_path):
+    """The repetition of the dropped one arrives while the command says that it was interrupted."""
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from attentune import __main__\n"
+        "class Dropped:\n"
+        "    def __del__(self):\n"
+        "        raise KeyboardInterrupt\n"
+        "def work():\n"
+        "    Dropped()\n"
+        "    raise KeyboardInterrupt\n"
+        "def slow_print(*_, **__):\n"
+        "    time.sleep(0.3)\n"
+        "    sys.stderr.write('Interrupted.\\n')\n"
+        "__main__.print = slow_print\n"
+        "from attentune.search import cli\n"
+        "cli.main = work\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
 @pytest.mark.parametrize(
     "when",
     [
