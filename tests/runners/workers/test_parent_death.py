@@ -21,8 +21,16 @@ class HoldsLock:
     def __reduce__(self):
         return hold_lock, ()
 
+def wait_until_idle(pid):
+    # A worker that is stopped before it has asked the kernel for its end proves nothing.
+    process, statuses = psutil.Process(pid), []
+    while set(statuses[-20:]) != {"sleeping"} or len(statuses) < 20:
+        statuses.append(process.status())
+        time.sleep(0.02)
+
 if __name__ == "__main__":
     pool = LocalPool(["cpu"] * 3)
+    wait_until_idle(pool._workers[0].process.pid)
     os.kill(pool._workers[0].process.pid, signal.SIGSTOP)
     pool._workers[1].pipe.send(HoldsLock())
     time.sleep(1)
