@@ -30,6 +30,9 @@ DEFAULT_MAX_PREDICTIONS_MIB = 16.0
 UNMOVED_ATTENTIONS = "unmoved attentions"
 """The fact of an environment that says how many attentions of a trained network, and of how many,
 still are the identity: `3 of 8`. It is missing if none is."""
+EVALUATION_IMAGES = "evaluation images"
+"""The fact of an environment that says how many images a trial was evaluated on, and how many of
+them belong to the most frequent class: `500, 52 of one class`."""
 RETRY_MICRO_BATCHES = 4
 """Micro-batches per step of a trial for which memory has run out with whole batches."""
 IDENTITY_FORMAT = 1

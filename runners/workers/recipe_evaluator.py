@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,9 +17,17 @@ from ..costs import count_costs, count_training_memory_mib
 from ..data import Dataset, load_data
 from ..events import Decision
 from ..latency import Latency, TimedNetwork, measure_latency
-from ..predictions import what_is_kept
+from ..predictions import Predictions, what_is_kept
 from ..recipe import Init, Recipe
-from ..results import UNMOVED_ATTENTIONS, Costs, EpochReport, Job, KeepPredictions, TrialResult
+from ..results import (
+    EVALUATION_IMAGES,
+    UNMOVED_ATTENTIONS,
+    Costs,
+    EpochReport,
+    Job,
+    KeepPredictions,
+    TrialResult,
+)
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
 from ..training.evaluation import evaluate
 from ..training.task import task_of
@@ -92,6 +101,7 @@ class RecipeEvaluator:
             "steps": outcome.steps,
             **describe_kernels(trial.device),
             **describe_unmoved_attentions(outcome.model, data, recipe),
+            **({} if predictions is None else describe_images(predictions)),
         }
         if predictions is not None:
             trial.save_predictions(predictions)
@@ -156,6 +166,12 @@ def describe_unmoved_attentions(
     """
     unmoved, total = count_unmoved_attentions(model, data, recipe)
     return {UNMOVED_ATTENTIONS: f"{unmoved} of {total}"} if unmoved else {}
+
+
+def describe_images(predictions: Predictions) -> dict[str, str]:
+    """How many images were evaluated, and how many of them are of the most frequent class."""
+    largest = int(np.bincount(predictions.labels).max())
+    return {EVALUATION_IMAGES: f"{len(predictions)}, {largest} of one class"}
 
 
 def describe_kernels(device: torch.device) -> dict[str, str]:

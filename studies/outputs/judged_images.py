@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...errors import AttentuneError
 from ...runners.predictions import Predictions
-from ...runners.results import UNMOVED_ATTENTIONS
+from ...runners.results import EVALUATION_IMAGES, UNMOVED_ATTENTIONS
 from ...spaces.architecture import Architecture
 from ..analysis.confirmation import Confirmation, analyse_confirmation
 from ..analysis.evaluation_images import EvaluationImages
@@ -22,6 +23,8 @@ from ..records import StudyRecord, TrialRecord
 from ..text.study_warnings import study_warnings
 
 logger = logging.getLogger(__name__)
+
+_RECORDED_IMAGES = re.compile(r"(\d{1,12}), (\d{1,12}) of one class")
 
 CorrectImages = MutableMapping[int, tuple[Bools, str | None] | None]
 """By the number of a complete trial, which images it judges correctly, and the key of the images;
@@ -84,7 +87,10 @@ def read_correct_images(
 def read_validation_images(
     store: Store, study: StudyRecord, findings: Findings
 ) -> EvaluationImages:
-    """The images that a search selects on, from the predictions of one trial or the accuracies.
+    """The images that a search selects on: from what one trial has recorded, or the accuracies.
+
+    What the database holds comes first, so that a copy of it says the same without its folder of
+    artifacts.
 
     Args:
         store: the database.
@@ -93,10 +99,16 @@ def read_validation_images(
     """
     architectures = sorted(findings.architectures, key=lambda a: not a.architecture.bare)
     numbers = architectures[0].numbers[:1] if architectures else ()
+    environments = store.trials.read_environments(study)
     for trial in store.trials.get_many(study, numbers):
+        facts = environments.get(trial.environment or "", {})
+        if recorded := _RECORDED_IMAGES.fullmatch(facts.get(EVALUATION_IMAGES, "")):
+            count, largest = map(int, recorded.groups())
+            if 0 < largest <= count:
+                return EvaluationImages(count, True, largest / count)
         if (predictions := _read_predictions(store, study, trial)) is not None:
-            largest = float(np.bincount(predictions.labels).max()) / len(predictions)
-            return EvaluationImages(len(predictions), True, largest)
+            share = float(np.bincount(predictions.labels).max()) / len(predictions)
+            return EvaluationImages(len(predictions), True, share)
     return findings.images
 
 

@@ -11,7 +11,12 @@ import pytest
 from attentune.benchmarks.claims import SPACE, TEXTBOOK
 from attentune.runners.predictions import Predictions, write_predictions
 from attentune.runners.recipe import Recipe
-from attentune.runners.results import PREDICTIONS_FILE, UNMOVED_ATTENTIONS, TrialResult
+from attentune.runners.results import (
+    EVALUATION_IMAGES,
+    PREDICTIONS_FILE,
+    UNMOVED_ATTENTIONS,
+    TrialResult,
+)
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import Confirmation
@@ -150,6 +155,20 @@ def test_validation_images_are_counted_from_predictions_or_else_from_accuracies(
     add(BARE, 0, judged(0.5, 29), BASELINE)
     assert (images().count, images().predictions_kept) == (29, True)
     assert images().majority_share == pytest.approx(8 / 29)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "share"), [("29, 9 of one class", 9 / 29), ("29, 30 of one class", 0.25)]
+)
+def test_what_the_database_holds_of_the_images_needs_no_predictions(
+    store: Store, add: Add, recorded: str, share: float
+) -> None:
+    """So a copy of the database alone says the same."""
+    add(BARE, 0, judged(0.5, 29), BASELINE, keep=False, **{EVALUATION_IMAGES: recorded})
+    record = store.studies.get("s")
+    findings = analyse(record, store.trials.read(record))
+    images = read_validation_images(store, record, findings)
+    assert (images.count, images.majority_share) == (29, share)
 
 
 def test_every_surface_says_what_makes_the_numbers_unreliable(store: Store, add: Add) -> None:
