@@ -56,6 +56,7 @@ class StudyModel:
         """
         self.stages, self.observed_epochs, self.signal = stages, tuple(observed_epochs), signal
         self._insertions: dict[str, InsertionFacts] = dict(insertions or {})
+        self._assumed: set[str] = set()
         self._rungs: defaultdict[int, dict[int, float]] = defaultdict(dict)
         self._histories: dict[int, TrialHistory] = {}
         self._numbers: list[int] = []
@@ -92,8 +93,16 @@ class StudyModel:
             self._rungs[number][report.epoch] = signal_strength(report, self.signal)
 
     def add_insertions(self, insertions: Mapping[str, InsertionFacts]) -> None:
-        """Add the facts of insertions by their text, before the first trial that has them."""
+        """Add the facts of insertions by their text.
+
+        A search records them before the first trial that has them. Those of a study of an earlier
+        version are recorded when it is resumed; what was assumed of them until then is forgotten.
+        """
         self._insertions.update(insertions)
+        if not self._assumed.isdisjoint(insertions):
+            self._assumed.clear()
+            for name in ("fits", "_long_study"):
+                self.__dict__.pop(name, None)
 
     def add_trial(
         self, number: int, architecture: Architecture, seed: int, end: float | None
@@ -174,8 +183,11 @@ class StudyModel:
 
     def facts_of(self, insertion: Insertion) -> InsertionFacts:
         """The facts of an insertion; what its text says if they were not recorded."""
-        recorded = self._insertions.get(str(insertion))
-        return facts_of_text(insertion, self.stages) if recorded is None else recorded
+        text = str(insertion)
+        if text not in self._insertions:
+            self._assumed.add(text)
+            return facts_of_text(insertion, self.stages)
+        return self._insertions[text]
 
 
 def observed_by(study: StudyRecord) -> tuple[tuple[int, ...], str]:
