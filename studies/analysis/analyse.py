@@ -115,7 +115,7 @@ def main_attention(architecture: Architecture, stages: int = 0) -> str:
 def show_json(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
-    model: StudyModel | None = None,
+    findings: Findings | None = None,
     *,
     rejected: int = 0,
 ) -> dict[str, Any]:
@@ -130,10 +130,10 @@ def show_json(
     Args:
         study: the study.
         trials: of the study.
-        model: as in `analyse`.
+        findings: of the study; by default those that follow from these trials alone.
         rejected: how many architectures a cost limit rejected.
     """
-    findings = analyse(study, trials, model)
+    findings = analyse(study, trials) if findings is None else findings
     bare = [t for t in trials if t.role != CONFIRM and t.parsed.bare]
     ranked = sorted(bare, key=lambda trial: (trial.state != "complete", trial.number))
     return {
@@ -142,7 +142,7 @@ def show_json(
         "directions": {o.key: o.direction for o in findings.objectives},
         "counts": dict(findings.counts),
         "rejected": rejected,
-        "trials": [_trial_json(trial) for trial in trials],
+        "trials": [trial_json(trial) for trial in trials],
         "architectures": [
             {
                 "number": summary.number,
@@ -165,7 +165,8 @@ def show_json(
     }
 
 
-def _trial_json(trial: TrialRecord) -> dict[str, Any]:
+def trial_json(trial: TrialRecord) -> dict[str, Any]:
+    """One entry of `trials` in `show_json`."""
     failure = trial.failure
     return {
         "number": trial.number,

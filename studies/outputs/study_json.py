@@ -24,7 +24,7 @@ from .alternatives import (
     read_confirmed_alternatives,
 )
 from .judged_images import read_confirmation, read_study_warnings
-from .read_findings import read_model, with_images
+from .read_findings import read_findings
 from .study_list import ListedStudy
 from .trial_predictions import read_classification, trial_metrics
 
@@ -37,7 +37,7 @@ def trial_json(store: Store, record: StudyRecord, trial: TrialRecord) -> dict[st
         record: the study.
         trial: the trial.
     """
-    fields = analyse.show_json(record, [trial])["trials"][0]
+    fields = analyse.trial_json(trial)
     epochs = [asdict(epoch.report) for epoch in store.epochs.read(record, trial.number)]
     environment = store.trials.read_environments(record).get(trial.environment or "")
     result = read_classification(store, record, trial)
@@ -56,10 +56,9 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     """A study for programs: the contract of `show --json`, and its confirmation."""
     trials = store.trials.read(record)
     rejections = store.trials.read_rejections(record)
-    model = read_model(store, record)
-    listed = analyse.show_json(record, trials, model, rejected=len(rejections))
+    findings = read_findings(store, record, trials)
+    listed = analyse.show_json(record, trials, findings, rejected=len(rejections))
     _add_metrics(listed, store.metrics.read(record))
-    findings = with_images(store, record, analyse.analyse(record, trials, model))
     judged = read_confirmation(store, record, findings)
     confirmation = judged and {
         **confirmation_json(judged, conclusion(judged), confirmation_warnings(judged)),

@@ -173,4 +173,7 @@ def test_the_numbers_of_random_studies_agree_with_each_other(seeds: range) -> No
         check_gains(findings)
         check_front(findings)
         check_best_and_recommendation(findings)
-        check_json(show_json(record, trials, StudyModel.of(record, epochs)), findings)
+        check_json(
+            show_json(record, trials, analyse(record, trials, StudyModel.of(record, epochs))),
+            findings,
+        )
