@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import TrialError
+from .metrics import METRICS
 from .predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +26,25 @@ def compute_metrics(predictions: Predictions) -> dict[str, float]:
     """The metrics that are defined for some predictions, by their key in `metrics.METRICS`."""
     values = {key: compute(predictions) for key, compute in _FUNCTIONS.items()}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def metric_score(predictions: Predictions, key: str) -> float | None:
+    """The score of a metric; None for the accuracy, which is recorded by itself.
+
+    Args:
+        predictions: for the images of a split.
+        key: of the metric.
+
+    Raises:
+        TrialError: `invalid` if the metric is not defined for these images.
+    """
+    if key == "accuracy":
+        return None
+    value = _FUNCTIONS[key](predictions)
+    if value is None:
+        title = METRICS[key].title
+        raise TrialError("invalid", f"{title} is not defined for the images of the split")
+    return METRICS[key].score_of(value)
 
 
 def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:

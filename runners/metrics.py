@@ -29,6 +29,14 @@ class Metric:
     needs_probabilities: bool = False
     in_percent: bool = True
 
+    def score_of(self, value: float) -> float:
+        """The value as a score, of which more is always better: a loss changes its sign."""
+        return value if self.higher_is_better else -value
+
+    def value_of(self, score: float) -> float:
+        """The inverse of `score_of`."""
+        return score if self.higher_is_better else -score
+
 
 METRICS: dict[str, Metric] = {
     metric.key: metric

@@ -98,11 +98,12 @@ class Predictions:
         values = np.exp(self.log_probabilities.astype(np.float64))
         return np.asarray(values / values.sum(axis=1, keepdims=True))
 
-    def reduced_to(self, keep: KeepPredictions) -> Predictions | None:
-        """What a setting keeps of these predictions; None for nothing."""
-        if keep == "none":
+    def reduced_to(self, keep: KeepPredictions, max_mib: float) -> Predictions | None:
+        """What a setting keeps of these predictions, with a limit in MiB; None for nothing."""
+        kept = what_is_kept(keep, len(self), self.num_classes, max_mib)
+        if kept == "none":
             return None
-        return self if keep == "all" else replace(self, log_probabilities=None)
+        return self if kept == "all" else replace(self, log_probabilities=None)
 
 
 def probabilities_mib(num_images: int, num_classes: int) -> float:

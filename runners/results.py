@@ -150,6 +150,8 @@ class EpochReport:
             ones, if the recipe averages.
         lr: learning rate of the last step.
         seconds: time for which the epoch and its evaluation kept the device busy.
+        metric_score: the score of the metric that the study searches for; see `Metric.score_of`.
+            None if that is the accuracy.
     """
 
     epoch: int
@@ -158,6 +160,12 @@ class EpochReport:
     val_loss: float
     lr: float
     seconds: float
+    metric_score: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What the study searches for; more is better."""
+        return self.accuracy if self.metric_score is None else self.metric_score
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ class Job:
         memory_limit_mib: maximum memory of the trial, as in `TrialResult`; None: no limit.
         keep_predictions: what to keep of the predictions for the images of the result.
         max_predictions_mib: size of the class probabilities above which they are not kept.
+        metric: the key of the metric that the study searches for.
     """
 
     number: int
@@ -201,6 +210,7 @@ class Job:
     memory_limit_mib: float | None = None
     keep_predictions: KeepPredictions = "all"
     max_predictions_mib: float = DEFAULT_MAX_PREDICTIONS_MIB
+    metric: str = "accuracy"
 
     @property
     def identity(self) -> str:
@@ -222,6 +232,7 @@ class TrialResult:
         peak_memory_mib: highest memory of the worker (CPU) or on the device (GPU).
         environment: versions, device, precision, git commit, host facts.
         metrics: further metrics of the same predictions, by their key in `metrics.METRICS`.
+        metric_score: as in an `EpochReport`.
     """
 
     accuracy: float
@@ -232,6 +243,7 @@ class TrialResult:
     peak_memory_mib: float
     environment: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    metric_score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..errors import UsageError, did_you_mean
 from ..runners.recipe import MAX_COUNT, Recipe, describe_validation_error
 from ..runners.results import DEFAULT_MAX_PREDICTIONS_MIB, KeepPredictions
 from ..spaces.search_space.space import Space
-from .objectives import objective
+from .objectives import Objective, metric_objective, objective
 
 SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -87,15 +87,23 @@ class Pruning(BaseModel):
         return fields
 
 
-def _with_accuracy(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_objectives(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of objectives, each once; ValueError unless exactly one of them is a metric."""
     known = tuple(dict.fromkeys(objective(name).name for name in names))
-    if "accuracy" not in known:
+    metrics = [name for name in known if not objective(name).is_cost]
+    if not metrics:
         raise ValueError("accuracy must be one of the objectives; add --objective accuracy")
+    if len(metrics) > 1:
+        raise ValueError(
+            f"a study searches for one metric, and not for {' and '.join(metrics)}; choose it with "
+            "--metric"
+        )
     return known
 
 
-ObjectiveNames = Annotated[tuple[str, ...], AfterValidator(_with_accuracy)]
-"""Names of objectives, each once; accuracy is one of them."""
+ObjectiveNames = Annotated[tuple[str, ...], AfterValidator(check_objectives)]
+"""Names of objectives, each once; one of them is a metric, the accuracy unless another is named."""
+MetricName = Literal["accuracy", "balanced-accuracy", "macro-f1", "auroc", "log-loss", "top5"]
 DEFAULT_OBJECTIVES = ("accuracy", "params")
 
 
@@ -144,6 +152,11 @@ class StudyConfig(BaseModel):
     def keys(self) -> tuple[str, ...]:
         """The objectives as keys of a trial's values."""
         return tuple(objective(name).key for name in self.objectives)
+
+    @property
+    def metric(self) -> Objective:
+        """The metric that is searched for."""
+        return metric_objective(objective(name) for name in self.objectives)
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Literal
 
 from ..errors import ArchitectureError, StoreError, UsageError
+from ..runners.metrics import METRICS
 from ..runners.results import Costs, EpochReport, Failure
 from ..sanitize import MAX_FACT_LENGTH, MAX_NAME_LENGTH, clean_text
 from ..spaces.architecture import (
@@ -27,6 +28,7 @@ from ..spaces.architecture import (
     parse_recorded,
 )
 from .alternatives import AlternativeKind, alternative_kind
+from .objectives import Objective, metric_objective, objective
 from .stored_config import StoredConfig
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -131,6 +133,11 @@ class StudyRecord:
     config: StoredConfig
     seed: int
 
+    @property
+    def metric(self) -> Objective:
+        """The metric that is searched for."""
+        return metric_objective(map(objective, self.objectives))
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -142,6 +149,8 @@ class TrialRecord:
         epochs: how many are done.
         accuracy: of a complete trial, or of the last epoch of a pruned one; None otherwise.
         note: why it was pruned.
+        metric_score: as in a `TrialResult`; of a pruned trial, that of its last epoch.
+        metric: the key of the metric that its study searches for.
         environment: digest of what it ran on; `TrialRepository.read_environments` reads the facts.
     """
 
@@ -169,6 +178,13 @@ class TrialRecord:
     started_at: datetime
     finished_at: datetime | None
     failure: Failure | None = None
+    metric_score: float | None = None
+    metric: str = "accuracy"
+
+    @property
+    def score(self) -> float | None:
+        """The score of the metric that the study searches for; more is better."""
+        return self.accuracy if self.metric == "accuracy" else self.metric_score
 
     @property
     def parsed(self) -> Architecture:
@@ -203,9 +219,14 @@ class TrialRecord:
 
     @property
     def values(self) -> dict[str, float]:
-        """The accuracy and the costs that are known, with the costs' standard errors, by key."""
+        """What is known of the metric that is searched for, the accuracy and the costs, by key.
+
+        Standard errors of costs are among them.
+        """
         names = ("accuracy", *COST_KEYS, *COST_ERROR_KEYS)
         fields = {name: getattr(self, name) for name in names}
+        if self.metric_score is not None:
+            fields = {self.metric: METRICS[self.metric].value_of(self.metric_score), **fields}
         return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from ...errors import DamagedFileError, TrialError
 from ...spaces.networks.attention_checks import check_maps
+from ..classification_metrics import metric_score
+from ..metrics import METRICS
 from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import EpochReport, KeepPredictions
@@ -84,6 +86,7 @@ def train(
     task: Task | None = None,
     micro_batches: int = 1,
     keep_predictions: KeepPredictions = "none",
+    metric: str = "accuracy",
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
@@ -98,6 +101,7 @@ def train(
         task: default: the recipe's task.
         micro_batches: parts of a batch that are trained one after the other; see `micro_batches`.
         keep_predictions: what the outcome holds of the predictions for the validation images.
+        metric: the key of the metric whose score is reported after every epoch.
 
     Raises:
         TrialError: `diverged` if the training or validation loss is not finite at the end of an
@@ -107,7 +111,7 @@ def train(
     with running_statistics_of_micro_batches(model, micro_batches):
         training = prepare_training(model, data, recipe, seed=seed, task=task)
         training.micro_batches = micro_batches
-        training.keep_predictions = keep_predictions
+        training.keep_predictions, training.metric = keep_predictions, metric
         return _run_epochs(training, resume, on_epoch)
 
 
@@ -205,6 +209,7 @@ class Training:
         self.steps = steps_per_epoch(recipe, data)
         self.micro_batches = 1
         self.keep_predictions: KeepPredictions = "none"
+        self.metric = "accuracy"
         self.predictions: Predictions | None = None
         self.step: TrainingStep | None = None
         self.step_kind = ""
@@ -224,13 +229,21 @@ class Training:
                 self.recipe,
                 task=self.task,
                 images_per_batch=evaluation_batch_size(self.recipe, self.micro_batches),
-                keep=self.keep_predictions if is_last else "none",
+                keep=self._needed_predictions(is_last),
             )
         evaluation.check_finite(f"in epoch {epoch + 1}")
-        self.predictions = evaluation.predictions
+        self.predictions, score = evaluation.predictions, None
+        if self.predictions is not None:
+            score = metric_score(self.predictions, self.metric)
         seconds = time.perf_counter() - began
         accuracy, val_loss = evaluation.accuracy, evaluation.loss
-        return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds)
+        return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds, score)
+
+    def _needed_predictions(self, is_last: bool) -> KeepPredictions:
+        """What an epoch needs of the predictions: for the metric, and the last one to keep them."""
+        if self.metric != "accuracy":
+            return "all" if METRICS[self.metric].needs_probabilities or is_last else "classes"
+        return self.keep_predictions if is_last else "none"
 
     def train_steps(self, epoch: int) -> Iterator[float]:
         """Train one epoch, counted from 0; yields the learning rate after each step."""

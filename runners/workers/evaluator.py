@@ -28,7 +28,7 @@ import psutil
 import torch
 
 from ...errors import AttentuneError, TrialError
-from ..classification_metrics import compute_metrics
+from ..classification_metrics import compute_metrics, metric_score
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
 from ..predictions import Predictions, write_predictions
@@ -95,6 +95,7 @@ class Trial:
         self._refused_result: str | None = None
         self._costs: Costs | None = None
         self._metrics: Mapping[str, float] = {}
+        self._metric_score: float | None = None
         self._cost_facts: dict[str, str] = {}
         self._decision = Decision.GO_ON
         self.last_report = earlier.report if earlier else NO_EPOCH
@@ -182,7 +183,8 @@ class Trial:
         """
         metrics = compute_metrics(predictions)
         self._metrics = {key: value for key, value in metrics.items() if key != "accuracy"}
-        kept = predictions.reduced_to(self.job.keep_predictions)
+        self._metric_score = metric_score(predictions, self.job.metric)
+        kept = predictions.reduced_to(self.job.keep_predictions, self.job.max_predictions_mib)
         if kept is not None:
             path = self.job.folder / PREDICTIONS_FILE
             write_predictions(path, kept, describe_owner(self.job))
@@ -209,6 +211,7 @@ class Trial:
             peak_memory_mib=peak_memory_mib(self.device),
             environment={**self._describe_environment(), **(facts or {})},
             metrics=self._metrics,
+            metric_score=self._metric_score,
         )
 
     # `run_trial` uses the following methods.

@@ -17,6 +17,7 @@ from ..costs import count_costs, count_training_memory_mib
 from ..data import Dataset, load_data
 from ..events import Decision
 from ..latency import Latency, TimedNetwork, measure_latency
+from ..metrics import METRICS
 from ..predictions import Predictions, what_is_kept
 from ..recipe import Init, Recipe
 from ..results import (
@@ -81,6 +82,7 @@ class RecipeEvaluator:
             on_epoch=on_epoch,
             micro_batches=job.micro_batches,
             keep_predictions="none" if job.test else _computed(job, data.val, num_classes),
+            metric=job.metric,
         )
         if outcome.stopped:
             return None
@@ -112,6 +114,8 @@ class RecipeEvaluator:
 
 def _computed(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:
     """What is computed for metrics, whatever is kept of it afterwards."""
+    if METRICS[job.metric].needs_probabilities:
+        return "all"
     return what_is_kept("all", len(images), num_classes, job.max_predictions_mib)
 
 

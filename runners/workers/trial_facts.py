@@ -32,6 +32,7 @@ class _Report(_Facts):
     val_loss: float
     lr: float = Field(ge=0)
     seconds: Seconds
+    metric_score: float | None = None
 
 
 class _Costs(_Facts):
@@ -53,6 +54,7 @@ class _Result(_Facts):
     peak_memory_mib: float = Field(ge=0)
     environment: dict[str, str]
     metrics: dict[str, float] = {}  # Weights of earlier versions have none.
+    metric_score: float | None = None
 
 
 class _Owner(_Facts):
@@ -140,7 +142,8 @@ def read_finished(facts: object, job: Job) -> FinishedTrial:
     report = EpochReport(**finished.report.model_dump())
     fields = finished.result.model_dump()
     result = TrialResult(**{**fields, "costs": Costs(**fields["costs"])})
-    same_accuracy = job.test or result.accuracy == report.accuracy
+    scores = [(each.accuracy, each.metric_score) for each in (result, report)]
+    same_accuracy = job.test or scores[0] == scores[1]
     if not result.epochs == report.epoch == job.recipe.epochs or not same_accuracy:
         raise DamagedFileError("the result is not that of the trial's last epoch.")
     return FinishedTrial(report, result)

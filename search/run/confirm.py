@@ -351,8 +351,8 @@ def configure_confirmation(
 ) -> StudyRun:
     """The configuration with which confirming trials run.
 
-    They have the plan's epochs, accuracy as the only objective, and no limits. None is pruned,
-    because each is evaluated on the test split at its end.
+    They have the plan's epochs, the study's metric as the only objective, and no limits. None is
+    pruned, because each is evaluated on the test split at its end.
 
     Args:
         run: the study with the configuration of its search.
@@ -365,7 +365,7 @@ def configure_confirmation(
     """
     changes = {
         "recipe": run.config.recipe.model_copy(update={"epochs": plan.epochs}),
-        "objectives": ("accuracy",),
+        "objectives": (run.config.metric.name,),
         "limits": {},
         "pruning": Pruning(),
     }

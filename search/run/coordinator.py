@@ -267,6 +267,7 @@ class Coordinator:
             memory_limit_mib=self.plan.trial_memory,
             keep_predictions=self.plan.keep_predictions,
             max_predictions_mib=self.plan.predictions_limit_mib,
+            metric=self.config.metric.key,
         )
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
@@ -355,7 +356,7 @@ class Coordinator:
         trial.last_report = report
         is_last = report.epoch == trial.job.recipe.epochs
         if trial.counts and is_last and not self._all_started():
-            self.trial_source.ask_ahead(trial.job, report.accuracy)
+            self.trial_source.ask_ahead(trial.job, report.score)
         self._notify(lambda callback: callback.on_epoch(trial, report))
 
     def _reply(self, number: int, decision: Decision) -> None:

@@ -165,7 +165,7 @@ def distances_from_front(findings: Findings) -> dict[int, float]:
 
     The distance is the accuracy that the best architecture of the front has more at no higher cost.
     """
-    costs = [o.key for o in findings.objectives if o.key != "accuracy"]
+    costs = [o.key for o in findings.objectives if o.is_cost]
     distances: dict[int, float] = {}
     for summary in findings.architectures:
         better = [f.accuracy for f in costing_no_more(findings.front, summary, costs)]

@@ -60,7 +60,7 @@ def store_request(
     return store.studies.create(
         name,
         backbone=request.backbone,
-        objectives=[objective(each).key for each in request.objective],
+        objectives=[objective(each).key for each in request.objectives],
         config={REQUEST: request_json(request), "command": command},
         seed=request.seed,
     )

@@ -32,6 +32,7 @@ from ...studies.config import (
     DEFAULT_MAX_WEIGHTS_MIB,
     DEFAULT_OBJECTIVES,
     SAMPLERS,
+    MetricName,
     ObjectiveNames,
     Pruning,
     RunPlan,
@@ -39,6 +40,7 @@ from ...studies.config import (
     StudyConfig,
     validated,
 )
+from ...studies.objectives import objective
 from ...toml_files import read_toml
 from . import units
 
@@ -159,6 +161,11 @@ class SearchRequest(_SharedSettings):
         "space's setting.",
     )
 
+    metric: MetricName = Field(
+        "accuracy",
+        description="Metric to search for, in place of the accuracy; averages over classes weigh "
+        "them equally.",
+    )
     objective: ObjectiveNames = Field(
         DEFAULT_OBJECTIVES,
         description="Objective: accuracy (required), params, macs, latency or memory.",
@@ -219,6 +226,20 @@ class SearchRequest(_SharedSettings):
     @classmethod
     def _pruning(cls, value: Any) -> Any:
         return Pruning.parse_fields(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_metric(self) -> SearchRequest:
+        named = [name for name in self.objective if not objective(name).is_cost]
+        if self.metric != "accuracy" and not {"accuracy", self.metric} & {*named}:
+            raise ValueError(
+                f"--metric {self.metric} and --objective {named[0]} exclude each other"
+            )
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives with the metric that is searched for in place of the accuracy."""
+        return tuple(self.metric if name == "accuracy" else name for name in self.objective)
 
     @property
     def limits(self) -> dict[str, float]:

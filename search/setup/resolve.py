@@ -85,7 +85,7 @@ def resolve_request(
         backbone=request.backbone,
         recipe=recipe,
         space=space,
-        objectives=request.objective,
+        objectives=request.objectives,
         limits=request.limits,
         sampler=sampler,
         pruning=request.pruner,
@@ -212,7 +212,7 @@ def _measure_latency(
     request: SearchRequest, recipe: Recipe, bare: _BareBackbone, device: torch.device
 ) -> Latency | None:
     """The latency of the bare backbone; None if no objective or limit needs it."""
-    if "latency_ms" not in measured_costs(request.objective, request.limits):
+    if "latency_ms" not in measured_costs(request.objectives, request.limits):
         return None
     backbone = Architecture(request.backbone)
     network = TimedNetwork(backbone, recipe.image_size, bare.num_classes, recipe.stem)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...spaces.architecture import Architecture
-from ..objectives import OBJECTIVES, Objective
+from ..objectives import OBJECTIVES, Objective, metric_objective
 from ..records import State
 from .evaluation_images import EvaluationImages
 
@@ -143,7 +143,12 @@ class Findings:
         return tuple(sorted(baselines, key=lambda summary: not summary.architecture.bare))
 
     @property
+    def metric(self) -> Objective:
+        """The metric that the study searches for; accuracies and gains are its scores."""
+        return metric_objective(self.objectives)
+
+    @property
     def costs(self) -> tuple[Objective, ...]:
         """The costs that accuracy is compared with: those of the study, or else parameters."""
-        costs = tuple(o for o in self.objectives if o.key != "accuracy")
+        costs = tuple(o for o in self.objectives if o.is_cost)
         return costs or (OBJECTIVES["params"],)

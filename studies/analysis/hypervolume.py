@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..objectives import Objective
+from ..objectives import ACCURACY_COLUMN, Objective
 from ..records import recorded_architecture
 from ..stored_config import StoredConfig
 from .architecture_table import ArchitectureTable
@@ -66,7 +66,7 @@ class HypervolumeBox:
         """
         best, worst = [], []
         for objective in objectives:
-            if objective.key == "accuracy":
+            if not objective.is_cost:
                 best.append(-1.0)
                 worst.append(-1.0 / config.classes if config.classes else 0.0)
                 continue
@@ -243,7 +243,7 @@ def find_front_history(
         tuple(np.searchsorted(architectures, front) for front in fronts),
         architectures,
         values[architectures],
-        [objective.key for objective in objectives].index("accuracy"),
+        [objective.column for objective in objectives].index(ACCURACY_COLUMN),
         box,
     )
 
@@ -257,9 +257,9 @@ def _values(rows: npt.NDArray[Any], objectives: Sequence[Objective], accuracies:
     means = {
         o.key: np.bincount(architecture, complete[o.key], size) / trials
         for o in objectives
-        if o.key != "accuracy"
+        if o.is_cost
     }
-    return minimised_columns({**means, "accuracy": accuracies}, objectives)
+    return minimised_columns({**means, ACCURACY_COLUMN: accuracies}, objectives)
 
 
 def _errors(rows: npt.NDArray[Any], objectives: Sequence[Objective], count: int) -> Matrix:

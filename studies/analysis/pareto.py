@@ -38,7 +38,7 @@ def pareto_front(
     known = [p for p in points if all(o.key in p.values for o in objectives)]
     if not known:
         return ()
-    costs = [o for o in objectives if o.key != "accuracy"]
+    costs = [o for o in objectives if o.is_cost]
     bare = next((index for index, p in enumerate(known) if p.architecture.bare), None)
     keys = [cost.key for cost in costs]
 
@@ -232,6 +232,7 @@ def minimised_values(
 
 
 def minimised_columns(values: Mapping[str, Matrix], objectives: Sequence[Objective]) -> Matrix:
-    """(n, objectives) values from arrays (n,) by key; those to be maximised change their sign."""
-    signs = [-1.0 if o.direction == "maximize" else 1.0 for o in objectives]
-    return np.stack([sign * values[o.key] for sign, o in zip(signs, objectives, strict=True)], 1)
+    """(n, objectives) values from arrays (n,) by column; scores of a metric change their sign."""
+    signs = [1.0 if o.is_cost else -1.0 for o in objectives]
+    columns = zip(signs, objectives, strict=True)
+    return np.stack([sign * values[o.column] for sign, o in columns], 1)

@@ -26,14 +26,17 @@ FIELDS = (
     ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_COLUMNS),
     ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
-"""Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1."""
+"""Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1.
+
+`accuracy` is the score of the metric that the study searches for, if that is another one.
+"""
 COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "pruned", "failed",
                                                                "running"))  # fmt: skip
 _STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
 TRIAL_COLUMNS = (
-    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", *COST_COLUMNS,
-    "seconds", "worker", "started_at", "finished_at",
+    "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", "metric_score",
+    *COST_COLUMNS, "seconds", "worker", "started_at", "finished_at",
 )  # fmt: skip
 """The values that `TrialTable.update` takes; times are datetimes, or texts from SQLite."""
 
@@ -93,6 +96,8 @@ class TrialTable:
             new[name] = columns[name]
         for name in ("accuracy", *COST_COLUMNS, "seconds"):
             new[name] = np.array(columns[name], dtype=float)  # None becomes NaN.
+        scores = np.array(columns["metric_score"], dtype=float)
+        new["accuracy"] = np.where(np.isnan(scores), new["accuracy"], scores)
         new["state"] = [_STATE_CODES[state] for state in columns["state"]]
         new["baseline"] = [role == BASELINE for role in columns["role"]]
         new["worker"] = [self._worker_index(name) for name in columns["worker"]]
@@ -149,7 +154,9 @@ class TrialTable:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "number", "seed", "epochs"), (int, np.integer)),
-    **dict.fromkeys(("accuracy", *COST_COLUMNS, "seconds"), (float, int, type(None))),
+    **dict.fromkeys(
+        ("accuracy", "metric_score", *COST_COLUMNS, "seconds"), (float, int, type(None))
+    ),
     **dict.fromkeys(("key", "text", "role", "state"), (str,)),
     "worker": (str, type(None)),
 }
@@ -172,6 +179,8 @@ def _check_columns(columns: Mapping[str, Sequence[Any]]) -> None:
         most = 1.0 if name == "accuracy" else np.finfo(float).max
         if not np.all(np.isnan(numbers) | ((numbers >= 0) & (numbers <= most))):
             raise _damaged(name)
+    if not np.all(np.isnan(scores := np.array(columns["metric_score"], float)) | (scores <= 1)):
+        raise _damaged("metric_score")
 
 
 def _damaged(column: str) -> StoreError:

@@ -64,9 +64,9 @@ class LiveAnalysis:
         return self._cache.get("costs", self._costs)
 
     def _costs(self) -> list[Objective]:
-        optimised = [o for o in self.objectives if o.key != "accuracy"]
+        optimised = [o for o in self.objectives if o.is_cost]
         rows = self._trials.table.rows
-        candidates = [*(o for o in OBJECTIVES.values() if o.key != "accuracy"), TRAINING_TIME]
+        candidates = [*(o for o in OBJECTIVES.values() if o.is_cost), TRAINING_TIME]
         measured = [o for o in candidates if len(rows) and not np.isnan(rows[o.key]).all()]
         return list(dict.fromkeys([*optimised, *measured])) or [OBJECTIVES["params"]]
 
@@ -94,7 +94,7 @@ class LiveAnalysis:
 
     def _front(self) -> list[int]:
         architectures = self.architectures
-        costs = [o.key for o in self.objectives if o.key != "accuracy"]
+        costs = [o.key for o in self.objectives if o.is_cost]
         values = np.column_stack([architectures.accuracy, *map(architectures.mean, costs)])
         known = np.flatnonzero(~np.isnan(values).any(axis=1))
         is_bare = np.flatnonzero(known == architectures.bare)

@@ -14,7 +14,13 @@ from ..records import EpochRecord
 from .connection import Database, retries_lost_connections
 from .schema import EpochRow, TrialRow
 from .studies import Study, StudyRepository
-from .trial_queries import check_present, in_study_by_row_id, running_trial_id, with_role
+from .trial_queries import (
+    check_present,
+    epoch_columns,
+    in_study_by_row_id,
+    running_trial_id,
+    with_role,
+)
 
 _COLUMNS = (
     EpochRow.id,
@@ -25,6 +31,7 @@ _COLUMNS = (
     EpochRow.val_loss,
     EpochRow.lr,
     EpochRow.seconds,
+    EpochRow.metric_score,
 )
 
 
@@ -77,7 +84,7 @@ class EpochRepository:
         record = self._studies.record_of(study)
         in_study = TrialRow.study_id == record.id
         query = (
-            select(*_COLUMNS)
+            select(*epoch_columns(_COLUMNS, self._database.revision))
             .join(TrialRow, TrialRow.id == EpochRow.trial_id)
             .where(in_study if after_id is None else in_study_by_row_id(record))
             .order_by(EpochRow.id)
@@ -96,7 +103,7 @@ class EpochRepository:
     def read_of_trials(self, study: Study, numbers: Sequence[int]) -> list[EpochRecord]:
         """All epochs of the trials of those numbers, in the order in which they were recorded."""
         query = (
-            select(*_COLUMNS)
+            select(*epoch_columns(_COLUMNS, self._database.revision))
             .join(TrialRow, TrialRow.id == EpochRow.trial_id)
             .where(TrialRow.study_id == self._studies.record_of(study).id)
             .where(TrialRow.number.in_(numbers))
@@ -127,4 +134,5 @@ def _record(row: RowMapping) -> EpochRecord:
     check_present(row, ("id", "number", "epoch"))
     # SQLite stores NaN as NULL.
     fields: dict[str, Any] = {name: math.nan if v is None else v for name, v in row.items()}
+    fields["metric_score"] = row["metric_score"]
     return EpochRecord(fields.pop("id"), fields.pop("number"), EpochReport(**fields))

@@ -39,7 +39,7 @@ VERSION_TABLE = "attentune_alembic_version"
 ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
 ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
 """Conditions of the indexes that let a trial run only once."""
-HEAD = "0010"
+HEAD = "0011"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -131,6 +131,7 @@ class TrialRow(Base):
     state: Mapped[str] = mapped_column(CleanName(10, STATES))
     epochs: Mapped[int] = mapped_column(Whole, default=0)
     accuracy: Mapped[float | None] = mapped_column(Real(0, 1))
+    metric_score: Mapped[float | None]
     params: Mapped[int | None] = mapped_column(BigWhole)
     macs: Mapped[int | None] = mapped_column(BigWhole)
     latency_ms: Mapped[float | None] = mapped_column(Real(0))
@@ -169,6 +170,7 @@ class EpochRow(Base):
     val_loss: Mapped[float | None]
     lr: Mapped[float | None]
     seconds: Mapped[float | None]
+    metric_score: Mapped[float | None]
 
 
 class MetricRow(Base):

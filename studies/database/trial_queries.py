@@ -42,6 +42,7 @@ RECORD_COLUMNS = (
     FailureRow.kind,
     FailureRow.message,
     FailureRow.traceback,
+    TrialRow.metric_score,
 )
 TABLE_COLUMNS = (
     TrialRow.id,
@@ -53,6 +54,7 @@ TABLE_COLUMNS = (
     TrialRow.state,
     TrialRow.epochs,
     TrialRow.accuracy,
+    TrialRow.metric_score,
     *(getattr(TrialRow, cost) for cost in (*COST_KEYS, *COST_ERROR_KEYS)),
     TrialRow.seconds,
     TrialRow.worker,
@@ -60,8 +62,8 @@ TABLE_COLUMNS = (
     TrialRow.finished_at,
 )
 """`trial_table.TRIAL_COLUMNS`, in that order."""
-_ADDED_COLUMNS = {"0007": COST_ERROR_KEYS}
-"""Columns of trials by the revision that has added them."""
+_ADDED_COLUMNS = {"0007": COST_ERROR_KEYS, "0011": ("metric_score",)}
+"""Columns of trials (the last one of epochs too) by the revision that has added them."""
 
 _REQUIRED_FIELDS = (
     *("number", "architecture", "key", "seed", "role"),
@@ -82,6 +84,11 @@ def table_columns(revision: str) -> tuple[ColumnElement[Any], ...]:
     """
     columns = _without_missing(TABLE_COLUMNS, revision)
     return tuple(type_coerce(column, NullType()) for column in columns)
+
+
+def epoch_columns(columns: Iterable[Any], revision: str) -> list[ColumnElement[Any]]:
+    """Columns of epochs in a database of some revision; NULL for those that it lacks."""
+    return _without_missing(columns, revision)
 
 
 def _without_missing(columns: Iterable[Any], revision: str) -> list[ColumnElement[Any]]:
@@ -149,10 +156,10 @@ def check_present(fields: Mapping[Any, Any] | RowMapping, required: Iterable[str
             raise DamagedValueError(f"{name} is missing in a row")
 
 
-def trial_record(row: RowMapping) -> TrialRecord:
-    """The record of a row of `RECORD_COLUMNS`."""
+def trial_record(row: RowMapping, metric: str) -> TrialRecord:
+    """The record of a row of `RECORD_COLUMNS`; `metric` is what its study searches for."""
     fields: dict[str, Any] = dict(row)
     kind, message, traceback = fields.pop("kind"), fields.pop("message"), fields.pop("traceback")
     failure = None if kind is None else Failure(kind, message or "", traceback or "")
     check_present(fields, _REQUIRED_FIELDS)
-    return TrialRecord(**fields, failure=failure)
+    return TrialRecord(**fields, failure=failure, metric=metric)

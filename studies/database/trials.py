@@ -151,7 +151,10 @@ class TrialRepository:
                 f"record it as failed."
             )
         record = self._studies.record_of(study)
-        measured = ("accuracy", "epochs", "seconds", "device_seconds", "peak_memory_mib")
+        measured = (
+            *("accuracy", "metric_score", "epochs"),
+            *("seconds", "device_seconds", "peak_memory_mib"),
+        )
         values = asdict(result.costs) | {name: getattr(result, name) for name in measured}
         with self._database.begin("commit") as connection:
             trial_id = _close(connection, record, number, "complete", result.environment, **values)
@@ -179,11 +182,13 @@ class TrialRepository:
         record = self._studies.record_of(study)
         with self._database.begin("commit") as connection:
             trial_id = running_trial_id(connection, record, number)
-            last = select(EpochRow.accuracy).where(EpochRow.trial_id == trial_id)
-            accuracy = connection.execute(last.order_by(EpochRow.epoch.desc()).limit(1)).scalar()
+            reached = (EpochRow.accuracy, EpochRow.metric_score)
+            last = select(*reached).where(EpochRow.trial_id == trial_id)
+            epoch = connection.execute(last.order_by(EpochRow.epoch.desc()).limit(1)).first()
             values = {
                 "note": reason,
-                "accuracy": None if accuracy is None or math.isnan(accuracy) else accuracy,
+                "accuracy": _finite(epoch and epoch.accuracy),
+                "metric_score": _finite(epoch and epoch.metric_score),
                 "seconds": seconds,
                 "device_seconds": device_seconds,
             }
@@ -308,14 +313,16 @@ class TrialRepository:
         )
 
     def _read(self, study: Study, query: Any) -> list[TrialRecord]:
+        record = self._studies.record_of(study)
         query = (
             query.join(ArchitectureRow, ArchitectureRow.key == TrialRow.architecture_key)
             .outerjoin(FailureRow, FailureRow.trial_id == TrialRow.id)
-            .where(TrialRow.study_id == self._studies.record_of(study).id)
+            .where(TrialRow.study_id == record.id)
             .order_by(TrialRow.number)
         )
+        metric = record.metric.key
         with self._database.begin("read") as connection:
-            return [trial_record(row) for row in connection.execute(query).mappings()]
+            return [trial_record(row, metric) for row in connection.execute(query).mappings()]
 
     def read_changed(
         self, study: Study, after_id: int, running: Sequence[int]
@@ -377,6 +384,11 @@ class TrialRepository:
         query = query.where(EnvironmentRow.digest.in_(used))
         with self._database.begin("read") as connection:
             return {row.digest: clean_facts(row.facts or {}) for row in connection.execute(query)}
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that SQLite may have stored as NULL, or None if it is not a number."""
+    return None if value is None or math.isnan(value) else value
 
 
 def _start(

@@ -81,7 +81,7 @@ class TrialHistories:
             number: TrialHistory(
                 trial.parsed,
                 trial.seed,
-                trial.accuracy if trial.state == "complete" else None,
+                trial.score if trial.state == "complete" else None,
                 self._signals[number],
             )
             for number, trial in self._ended.items()

@@ -62,7 +62,7 @@ def rung_loss(report: EpochReport, signal: str) -> float:
         report: of the epoch.
         signal: `accuracy` for the validation accuracy, anything else for the training loss.
     """
-    value = -report.accuracy if signal == "accuracy" else report.train_loss
+    value = -report.score if signal == "accuracy" else report.train_loss
     return value if math.isfinite(value) else math.inf
 
 
@@ -76,5 +76,5 @@ def signal_strength(report: EpochReport, signal: str) -> float:
         signal: `accuracy` for the validation accuracy, anything else for the training loss.
     """
     if signal == "accuracy":
-        return report.accuracy
+        return report.score
     return -math.log(report.train_loss) if report.train_loss > 0 else math.nan

@@ -250,7 +250,7 @@ def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
 def _shown_costs(findings: Findings) -> list[Objective]:
     """The costs in tables: those of the study, then the others that were measured."""
     measured = {key for point in findings.architectures for key in point.values}
-    measured_costs = (o for o in OBJECTIVES.values() if o.key in measured and o.key != "accuracy")
+    measured_costs = (o for o in OBJECTIVES.values() if o.key in measured and o.is_cost)
     return list(dict.fromkeys([*findings.costs, *measured_costs]))
 
 
