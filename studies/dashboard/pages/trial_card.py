@@ -132,7 +132,7 @@ def _costs(
         accuracy = formatting.percent(summary.accuracy, summary.standard_error)
         rows.append(["Validation accuracy", accuracy, gain])
     for cost in OBJECTIVES.values():
-        if cost.key in values and cost.key != "accuracy":
+        if cost.key in values and cost.is_cost:
             bare_values = {} if bare is None or summary is bare else bare.values
             change = formatting.cost_change(values, bare_values, cost) or formatting.MISSING
             rows.append([cost.title, formatting.cost_of(values, cost), change])
