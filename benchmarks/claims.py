@@ -45,6 +45,7 @@ import scipy.special
 import torch
 from attentune.benchmarks.simulated_studies import NOW, make_trial_record
 from attentune.runners.environment import describe_environment
+from attentune.runners.image_scores import JudgedImages
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import (
@@ -231,7 +232,7 @@ def simulate_confirmation(
     correct = {}
     for text in texts:
         for seed, judged in images.judge(ACCURACY + gain(text), seeds).items():
-            correct[len(confirming)] = judged
+            correct[len(confirming)] = JudgedImages.of_correct(judged)
             # Without a number of images it must not be possible to infer it from the accuracy.
             accuracy = float(judged.mean()) + (0.0 if known else 1e-9 * rng.normal())
             confirming.append(_make_trial(len(confirming), text, seed, accuracy, CONFIRM))

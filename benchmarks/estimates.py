@@ -71,7 +71,7 @@ def replay(table: TabularBenchmark, way: str, repetition: int, trials: int) -> d
         search.run_trial(search.running.popleft())
     rows = ArchitectureTable.of(TrialTable.of(search.records), search.proposer.model)
     texts = [str(rows.architecture(index)) for index in range(len(rows))]
-    estimates = dict(zip(texts, rows.accuracy.tolist(), strict=True))
+    estimates = dict(zip(texts, rows.score.tolist(), strict=True))
     means = means_of(search.records)
     truth = {text: table.rows[text].truth for text in texts}
     top = table.rows[table.ranked[0]].truth

@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TrialError
-from .metrics import METRICS
+from .metrics import METRICS, TOP
 from .predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
-TOP = 5
-"""The top-5 accuracy has a meaning for more than this many classes."""
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, float]:
@@ -60,18 +58,18 @@ def _accuracy(predictions: Predictions) -> float:
 
 def _balanced_accuracy(predictions: Predictions) -> float:
     """The mean recall of the classes that have images."""
-    images, correct, _ = _counts(predictions)
+    images, correct, _ = class_counts(predictions)
     return float(np.mean(correct[images > 0] / images[images > 0]))
 
 
 def _macro_f1(predictions: Predictions) -> float:
     """The mean F1 of the classes that have images; 0 for one that is never predicted."""
-    images, correct, predicted = _counts(predictions)
+    images, correct, predicted = class_counts(predictions)
     present = images > 0
     return float(np.mean(2 * correct[present] / (images + predicted)[present]))
 
 
-def _counts(predictions: Predictions) -> tuple[Floats, Floats, Floats]:
+def class_counts(predictions: Predictions) -> tuple[Floats, Floats, Floats]:
     """Images, correctly predicted images, and predictions of each class, (num_classes,)."""
     size = predictions.num_classes
     images = np.bincount(predictions.labels, minlength=size)
@@ -85,12 +83,20 @@ def _top5(predictions: Predictions) -> float | None:
 
     A class counts if fewer than five are more probable, so that rounding loses no image.
     """
+    ranks = ranks_of_labels(predictions)
+    return None if ranks is None else float(np.mean((ranks < TOP) | predictions.correct))
+
+
+def ranks_of_labels(predictions: Predictions) -> npt.NDArray[np.int64] | None:
+    """(n,) how many classes are more probable than the true one.
+
+    None without probabilities, and with so few classes that the top-5 accuracy has no meaning.
+    """
     logs = predictions.log_probabilities
     if logs is None or predictions.num_classes <= TOP:
         return None
     of_label = logs[np.arange(len(predictions)), predictions.labels]
-    above = (logs > of_label[:, None]).sum(axis=1)
-    return float(np.mean((above < TOP) | predictions.correct))
+    return np.asarray((logs > of_label[:, None]).sum(axis=1))
 
 
 def _auroc(predictions: Predictions) -> float | None:
@@ -98,17 +104,18 @@ def _auroc(predictions: Predictions) -> float | None:
 
     With two classes it is the area of the second one, which both have in common.
     """
-    probabilities = predictions.probabilities
-    if probabilities is None:
+    probabilities, classes = predictions.probabilities, judged_classes(predictions)
+    if probabilities is None or not len(classes):
         return None
-    images = np.bincount(predictions.labels, minlength=predictions.num_classes)
-    classes = np.flatnonzero((images > 0) & (images < len(predictions)))
-    if not len(classes):
-        return None
-    if predictions.num_classes == 2:
-        classes = np.array([1])
     areas = [area_under_roc(predictions.labels == c, probabilities[:, c]) for c in classes]
     return float(np.mean(areas))
+
+
+def judged_classes(predictions: Predictions) -> npt.NDArray[np.int64]:
+    """The classes that an AUROC is averaged over; empty if all images have one class."""
+    images = np.bincount(predictions.labels, minlength=predictions.num_classes)
+    classes = np.flatnonzero((images > 0) & (images < len(predictions)))
+    return np.array([1]) if len(classes) and predictions.num_classes == 2 else classes
 
 
 def area_under_roc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:
@@ -118,11 +125,11 @@ def area_under_roc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:
     rank.
     """
     count, rest = int(positive.sum()), int((~positive).sum())
-    rank_sum = _average_ranks(scores)[positive].sum()
+    rank_sum = average_ranks(scores)[positive].sum()
     return float((rank_sum - count * (count + 1) / 2) / (count * rest))
 
 
-def _average_ranks(values: Floats) -> Floats:
+def average_ranks(values: Floats) -> Floats:
     """The ranks of values (n,), from 1; equal ones have the mean of their ranks."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
@@ -131,13 +138,18 @@ def _average_ranks(values: Floats) -> Floats:
 
 def _log_loss(predictions: Predictions) -> float | None:
     """The mean negative logarithm of the probability of the true class, in nats."""
+    losses = log_losses(predictions)
+    return None if losses is None else max(0.0, float(np.mean(losses)))
+
+
+def log_losses(predictions: Predictions) -> Floats | None:
+    """(n,) the log loss of each image, in nats; None without probabilities."""
     logs = predictions.log_probabilities
     if logs is None:
         return None
     exact = logs.astype(np.float64)
     normalisers = np.log(np.exp(exact).sum(axis=1))
-    of_label = exact[np.arange(len(predictions)), predictions.labels]
-    return max(0.0, float(np.mean(normalisers - of_label)))
+    return np.asarray(normalisers - exact[np.arange(len(predictions)), predictions.labels])
 
 
 _FUNCTIONS: dict[str, Callable[[Predictions], float | None]] = {

@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,7 +20,10 @@ class Metric:
         short_title: where there is little space, on a terminal.
         higher_is_better: False for a loss.
         needs_probabilities: whether predicted classes do not suffice.
-        in_percent: whether it is a fraction of images, which is printed in percent.
+        in_percent: whether it is printed in percent.
+        is_share: whether it is the share of images that are judged correctly, so that it alone
+            tells how much it scatters with the choice of images.
+        gain_unit: of a difference: points, or none for a number that has no unit.
     """
 
     key: str
@@ -28,6 +32,8 @@ class Metric:
     higher_is_better: bool = True
     needs_probabilities: bool = False
     in_percent: bool = True
+    is_share: bool = False
+    gain_unit: str = "points"
 
     def score_of(self, value: float) -> float:
         """The value as a score, of which more is always better: a loss changes its sign."""
@@ -41,11 +47,11 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
-        Metric("accuracy", "Accuracy", "accuracy"),
-        Metric("top5", "Top-5 accuracy", "top-5", needs_probabilities=True),
+        Metric("accuracy", "Accuracy", "accuracy", is_share=True),
+        Metric("top5", "Top-5 accuracy", "top-5", needs_probabilities=True, is_share=True),
         Metric("balanced_accuracy", "Balanced accuracy", "balanced"),
         Metric("macro_f1", "Macro F1", "macro F1"),
-        Metric("auroc", "AUROC", "AUROC", needs_probabilities=True, in_percent=False),
+        Metric("auroc", "AUROC", "AUROC", needs_probabilities=True, in_percent=False, gain_unit=""),
         Metric(
             "log_loss",
             "Log loss",
@@ -53,7 +59,35 @@ METRICS: dict[str, Metric] = {
             higher_is_better=False,
             needs_probabilities=True,
             in_percent=False,
+            gain_unit="nats",
         ),
     )
 }
 """By key, in the order of tables."""
+TOP = 5
+"""The top-5 accuracy has a meaning for more than this many classes."""
+UNKNOWN_CLASSES = 1000
+"""Assumed where a study does not say how many classes its data have."""
+
+
+def perfect_score(key: str) -> float:
+    """The score of a network that makes no error."""
+    return 1.0 if METRICS[key].higher_is_better else 0.0
+
+
+def chance_score(key: str, num_classes: int | None) -> float:
+    """The score of guessing, if all classes are equally frequent.
+
+    Args:
+        key: of the metric.
+        num_classes: of the data; None if it is not known.
+    """
+    classes = num_classes or UNKNOWN_CLASSES
+    match key:
+        case "auroc":
+            return 0.5
+        case "log_loss":
+            return -math.log(classes)
+        case "top5":
+            return min(1.0, TOP / classes)
+    return 0.0 if num_classes is None else 1 / classes

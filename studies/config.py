@@ -204,8 +204,8 @@ class RunPlan(BaseModel):
         0.1,
         gt=0,
         le=100,
-        description="Expected gain of the next 20 trials, in points, below which the search has "
-        "converged.",
+        description="Expected gain of the next 20 trials, in points (of AUROC and log loss in "
+        "hundredths), below which the search has converged.",
     )
     device_budget: float | None = Field(
         None, gt=0, description="Busy time of all devices together, e.g. 8h."

@@ -12,7 +12,7 @@ from ..runners.metrics import METRICS, Metric
 Direction = Literal["maximize", "minimize"]
 
 
-ACCURACY_COLUMN = "accuracy"
+SCORE = "score"
 """The key of the scores of a study's metric in tables and summaries, whichever metric it is."""
 
 
@@ -36,8 +36,8 @@ class Objective:
 
     @property
     def column(self) -> str:
-        """The key of its values in tables: scores of a metric are in the column of accuracies."""
-        return self.key if self.is_cost else ACCURACY_COLUMN
+        """The key of its values in tables and summaries: `SCORE` for a metric."""
+        return self.key if self.is_cost else SCORE
 
     @property
     def noun(self) -> str:
@@ -49,6 +49,10 @@ class Objective:
     def heading(self) -> str:
         """The name as a heading or the title of a column, without the split."""
         return self.title if self.metric is None else self.metric.title
+
+    def value_of(self, score: float) -> float:
+        """A score in the unit of the metric: see `Metric.value_of`."""
+        return score if self.metric is None else self.metric.value_of(score)
 
     @property
     def is_cost(self) -> bool:

@@ -207,12 +207,6 @@ class StoredConfig:
             return None
 
     @property
-    def classes(self) -> int | None:
-        """The number of classes of the data."""
-        classes = self._study_field("num_classes")
-        return classes if type(classes) is int and classes > 0 else None
-
-    @property
     def cost_ceilings(self) -> Mapping[str, float]:
         """By key, the highest cost that an architecture can have: the lower of the limit and of
         what the most expensive architecture of the space has, as far as they are known."""
@@ -241,7 +235,7 @@ class StoredConfig:
     def num_classes(self) -> int | None:
         """The number of classes of the data."""
         classes = self._study_field("num_classes")
-        return classes if isinstance(classes, int) and 0 < classes < MAX_CLASSES else None
+        return classes if type(classes) is int and 0 < classes < MAX_CLASSES else None
 
     @property
     def attentions(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from attentune.runners.classification_metrics import compute_metrics
+from attentune.runners.classification_metrics import compute_metrics, metric_score
 from attentune.runners.data import DataInfo, open_data, prepare_data
 from attentune.runners.predictions import Predictions, write_predictions
 from attentune.runners.recipe import Recipe
@@ -39,13 +39,13 @@ def predictions(accuracy: float, seed: int, *, test: bool = False) -> Prediction
     return Predictions(labels, logs.argmax(1), 10, logs.astype(np.float16))
 
 
-def create_study(store: Store, name: str = "predicted") -> StudyRecord:
-    """A study without trials."""
+def create_study(store: Store, name: str = "predicted", metric: str = "accuracy") -> StudyRecord:
+    """A study without trials, which searches for the metric with this key."""
     config = {
         "study": {"stages": 4, "recipe": RECIPE.model_dump(mode="json")},
         "plan": {"trials": 4},
     }
-    objectives = ("accuracy", "params")
+    objectives = (metric, "params")
     return store.studies.create(name, backbone=BARE, objectives=objectives, config=config, seed=0)
 
 
@@ -62,12 +62,14 @@ def add_trial(
 ) -> None:
     """A complete trial with predictions, and with metrics unless its file is left out."""
     store.trials.start(study, number, parse(text), seed=seed, role=role)
+    score = metric_score(predicted, study.metric.key)
     for epoch in (1, 2, 3):
-        report = EpochReport(epoch, 1.0, predicted.accuracy * epoch / 3, 1.0, 0.1, 1.0)
+        report = EpochReport(epoch, 1.0, predicted.accuracy * epoch / 3, 1.0, 0.1, 1.0, score)
         store.epochs.record(study, number, report)
     metrics = {k: v for k, v in compute_metrics(predicted).items() if k != "accuracy"}
     costs = Costs(1000 + len(text), 10)
-    result = TrialResult(predicted.accuracy, 3, costs, 9.0, 9.0, 9.0, {"torch": "none"})
+    facts = {"torch": "none"}
+    result = TrialResult(predicted.accuracy, 3, costs, 9.0, 9.0, 9.0, facts, metric_score=score)
     store.trials.finish(study, number, replace(result, metrics=metrics if keep else {}))
     if keep:
         trial = store.trials.get(study, number)

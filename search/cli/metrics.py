@@ -11,36 +11,41 @@ from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.trial_predictions import read_classification
 from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text import formatting
+from ...studies.text.metric_format import MetricFormat
 from ...studies.text.predictions import describe_calibration, metric_value
 from .shared import out, plain_table, print_line
 
 MAX_ARCHITECTURES = 40
-"""Rows of the table of all architectures; those with the highest accuracy are shown."""
+"""Rows of the table of all architectures; the best ones are shown."""
 MAX_CLASSES = 20
 """Rows of the table of classes; those with the lowest recall are shown."""
 MAX_CONFUSIONS = 5
 
 
 def print_metrics(store: Store, record: StudyRecord) -> None:
-    """Print the metrics of every architecture, the most accurate first."""
+    """Print the metrics of every architecture, the best first."""
     findings = read_findings(store, record)
     recorded = store.metrics.read(record)
-    summaries = sorted(findings.architectures, key=lambda summary: -summary.accuracy)
+    summaries = sorted(findings.architectures, key=lambda summary: -summary.score)
     if not summaries:
         print_line(f"{record.name} has no complete trial yet.")
         return
-    rows = [(s, mean_metrics([recorded.get(n, {}) for n in s.numbers])) for s in summaries]
-    shown = [key for key in METRICS if any(key in means for _, means in rows)]
+    rows = [(s, mean_metrics(s, recorded)) for s in summaries]
+    searched = findings.metric
+    others = (key for key in METRICS if key != searched.key)
+    shown = [key for key in others if any(key in means for _, means in rows)]
     titles = (f">{METRICS[key].short_title}" for key in shown)
-    table = plain_table(">trial", ">accuracy", *titles, "architecture")
+    table = plain_table(">trial", f">{searched.noun}", *titles, "architecture")
     for summary, means in rows[:MAX_ARCHITECTURES]:
         table.add_row(
             f"#{summary.number}",
-            formatting.percent(summary.accuracy, summary.standard_error),
+            MetricFormat(searched).value(summary.score, summary.standard_error),
             *(metric_value(METRICS[key], means.get(key)) for key in shown),
             Text(formatting.short_architecture(summary.architecture)),
         )
-    print_line(f"{record.name}: accuracies as estimated; the other metrics are means over seeds")
+    print_line(
+        f"{record.name}: {searched.noun} as estimated; the other metrics are means over seeds"
+    )
     out.print(table)
     if len(rows) > MAX_ARCHITECTURES:
         print_line(f"… and {len(rows) - MAX_ARCHITECTURES} more; --json lists all of them")

@@ -25,6 +25,7 @@ from ...studies.analysis.trial_table import TrialTable
 from ...studies.records import BASELINE, TrialRecord, is_confirming
 from ...studies.text import formatting
 from ...studies.text.alternatives import job_title
+from ...studies.text.metric_format import MetricFormat
 from ..run.callback import Callback, RunningStudy, RunningTrial, RunOutcome
 from ..run.confirm import FRESH_SEED_OFFSET
 
@@ -58,10 +59,11 @@ class LiveDisplay(Callback):
         self._best: ArchitectureSummary | None = None
         self._best_is_known = False
         self._live: Live | None = None
+        self._form = MetricFormat()
 
     def on_study_start(self, study: RunningStudy) -> None:
         """Add earlier results, and start the live part if the console is a terminal."""
-        self.study = study
+        self.study, self._form = study, MetricFormat(study.config.metric)
         self.started = time.monotonic()
         for record in study.earlier:
             self._add_result(record)
@@ -135,7 +137,7 @@ class LiveDisplay(Callback):
         note = " [dim]baseline[/]" if record.role == BASELINE else ""
         if record.alternative is not None:
             note = " [dim]alternative[/]"
-        return f"[bold]{formatting.percent(record.accuracy):>7}[/] {seconds:>6}{note} "
+        return f"[bold]{self._form.value(record.score):>7}[/] {seconds:>6}{note} "
 
     def _print(self, trial: RunningTrial, markup: str, message: str = "") -> None:
         done, total = self.study.done, self.study.plan.trials
@@ -187,13 +189,13 @@ class LiveDisplay(Callback):
         if best is None:
             return Text("no result yet", style="dim")
         line = Text(
-            f"best {formatting.percent(best.accuracy, best.standard_error)}",
+            f"best {self._form.value(best.score, best.standard_error)}",
             style="bold",
             no_wrap=True,
             overflow="ellipsis",
         )
         if best.gain is not None:
-            gain = formatting.points(best.gain, best.gain_error)
+            gain = self._form.gain(best.gain, best.gain_error)
             line.append(f"  {gain} over the bare backbone", "not bold green")
         line.append(f"  {formatting.short_architecture(best.architecture)}", "not bold")
         return line
@@ -209,7 +211,7 @@ class LiveDisplay(Callback):
             table.add_row(
                 f"#{number}" if trial.counts and not is_confirming(trial.role) else "",
                 f"epoch {report.epoch if report else 0}/{trial.job.recipe.epochs}",
-                formatting.percent(report.accuracy if report else None),
+                self._form.value(report.score if report else None),
                 Text(self._trial_name(trial), no_wrap=True, overflow="ellipsis"),
             )
         return table

@@ -44,11 +44,12 @@ from ...studies.text.confirmation import (
     conclusion,
     confirmation_warnings,
     describe_test_images,
-    gain_points,
-    interval_points,
+    gain_text,
+    interval_text,
     p_value,
 )
 from ...studies.text.expected_gain import expected_gain_sentence
+from ...studies.text.metric_format import MetricFormat
 from ...studies.text.predictions import metric_value
 from ...studies.text.summary import caveat, noise_details, summary_sentence
 from .metrics import print_classification
@@ -81,7 +82,8 @@ def print_studies(studies: Iterable[ListedStudy]) -> None:
 def _best_so_far(study: ListedStudy) -> str:
     if study.summary.study.config.is_being_set_up:
         return "being set up"
-    return formatting.percent(study.best.accuracy if study.best else None)
+    form = MetricFormat(study.summary.study.metric)
+    return form.value(study.best.score if study.best else None)
 
 
 def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
@@ -130,7 +132,7 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
 def _print_alternatives(summary: AlternativesSummary, findings: Findings) -> None:
     """Print what one would do instead of attention, as a table and in words."""
     if summary.alternatives:
-        table = plain_table(*alternatives_header(findings.costs))
+        table = plain_table(*alternatives_header(findings.metric, findings.costs))
         for row in alternatives_rows(summary, findings.costs):
             table.add_row(*(Text(cell) for cell in row))
         print_line(f"\nAlternatives to attention. {FAIRNESS}")
@@ -151,7 +153,8 @@ def _no_trials(record: StudyRecord) -> str:
 
 def _print_front(findings: Findings) -> None:
     costs = [f">{name}" for cost in findings.costs for name in _cost_names(cost)]
-    table = plain_table(">trial", ">accuracy", ">gain", *costs, "architecture")
+    form = MetricFormat(findings.metric)
+    table = plain_table(">trial", f">{form.metric.noun}", ">gain", *costs, "architecture")
     front = findings.front[-MAX_FRONT_ROWS:]
     baselines = [b for b in findings.baselines if b not in findings.front]
     heading = "Pareto front, then the other baselines"
@@ -164,11 +167,12 @@ def _print_front(findings: Findings) -> None:
         table.add_section()
     for summary in baselines:
         table.add_row(*_summary_row(summary, findings), style="dim")
-    print_line(f"\n{heading}; gain over the bare backbone in points:")
+    print_line(f"\n{heading}; gain over the bare backbone{form.in_unit}:")
     out.print(table)
     if findings.noise:
-        deviation = formatting.points(findings.noise.deviation, signed=False)
-        print_line(f"Noise of one trial: {deviation} points ({noise_details(findings.noise)}).")
+        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        details = noise_details(findings.noise, findings.metric)
+        print_line(f"Noise of one trial: {deviation} ({details}).")
 
 
 def _cost_names(cost: Objective) -> list[str]:
@@ -184,23 +188,24 @@ def _cost_cells(summary: ArchitectureSummary, cost: Objective) -> list[str]:
 
 
 def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | Text]:
-    accuracy = formatting.percent(summary.accuracy, summary.standard_error)
+    form = MetricFormat(findings.metric)
+    reached = form.value(summary.score, summary.standard_error)
     gain = formatting.MISSING
     if summary.gain is not None:
-        gain = formatting.points(summary.gain, summary.gain_error)
+        gain = form.gain(summary.gain, summary.gain_error)
     costs = [text for cost in findings.costs for text in _cost_cells(summary, cost)]
     picks = {"best": findings.best, "knee": findings.knee}
     labels = [label for label, pick in picks.items() if pick == summary]
     text = Text(formatting.short_architecture(summary.architecture))
     if labels:
         text.append(f"  ← {', '.join(labels)}", "bold green")
-    return [f"#{summary.number}", accuracy, gain, *costs, text]
+    return [f"#{summary.number}", reached, gain, *costs, text]
 
 
 def _value(key: str, values: Mapping[str, float]) -> str:
     """A value of a trial with its unit and error; counts with all their digits."""
-    if key == "accuracy":
-        return formatting.percent(values[key])
+    if key in METRICS:
+        return metric_value(METRICS[key], values[key])
     if key == "latency_ratio":
         return f"{formatting.latency_ratio(values)} × the bare backbone"
     objective = BY_KEY[key]
@@ -224,8 +229,11 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     facts += [
         (key, _value(key, trial.values)) for key in trial.values if key not in COST_ERROR_KEYS
     ]
-    recorded = trial_metrics(store, record, trial)
-    facts += [(METRICS[key].title, metric_value(METRICS[key], v)) for key, v in recorded.items()]
+    facts += [
+        (METRICS[key].title, metric_value(METRICS[key], value))
+        for key, value in trial_metrics(store, record, trial).items()
+        if key not in trial.values
+    ]
     if trial.seconds is not None:
         facts.append(("time", formatting.duration(trial.seconds)))
     if trial.failure:
@@ -239,12 +247,15 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     print_classification(store, record, trial)
     epochs = store.epochs.read(record, trial.number)
     if epochs:
-        curve = plain_table(">epoch", ">train loss", ">val loss", ">accuracy", ">seconds")
+        form = MetricFormat(record.metric)
+        curve = plain_table(
+            ">epoch", ">train loss", ">val loss", f">{form.metric.noun}", ">seconds"
+        )
         for epoch in epochs:
             report = epoch.report
             losses = (f"{report.train_loss:.4f}", f"{report.val_loss:.4f}")
-            accuracy = formatting.percent(report.accuracy)
-            curve.add_row(str(report.epoch), *losses, accuracy, f"{report.seconds:.1f}")
+            reached = form.value(report.score)
+            curve.add_row(str(report.epoch), *losses, reached, f"{report.seconds:.1f}")
         out.print()
         out.print(curve)
 
@@ -259,14 +270,16 @@ def print_confirmation(
         alternatives: to attention that are confirmed too.
         console: to print to.
     """
+    form = MetricFormat(confirmation.metric)
     table = plain_table(">test", ">searched", ">gain", ">95 % interval", ">p", "architecture")
     for contender in confirmation.contenders:
         style = "" if contender.finalist else "dim"
-        table.add_row(*_contender_row(contender), style=style)
+        table.add_row(*_contender_row(contender, form), style=style)
     if confirmation.contenders:
         console.print(
-            f"Accuracy {describe_test_images(confirmation)} after {confirmation.epochs} epochs, "
-            "and gain over the bare backbone in points, with p corrected for the number of "
+            f"{form.metric.heading} {describe_test_images(confirmation)} after "
+            f"{confirmation.epochs} epochs, and gain over the bare backbone{form.in_unit}, with p "
+            "corrected for the number of "
             "comparisons:",
             soft_wrap=True,
         )
@@ -283,14 +296,18 @@ def _print_warnings(warnings: Iterable[str], console: Console) -> None:
         console.print(Text(warning, style="yellow"), soft_wrap=True)
 
 
-def _contender_row(contender: Contender) -> list[str | Text]:
-    accuracy = formatting.percent(contender.accuracy, contender.standard_error)
+def _contender_row(contender: Contender, form: MetricFormat) -> list[str | Text]:
+    reached = form.value(contender.score, contender.standard_error)
     searched = contender.searched
-    before = formatting.percent(None if searched is None else searched.accuracy)
+    before = form.value(None if searched is None else searched.score)
     gain = contender.gain
     name = Text(formatting.short_architecture(contender.architecture))
     if gain is None:
-        return [accuracy, before, formatting.MISSING, "", "", name]
+        return [reached, before, formatting.MISSING, "", "", name]
     p = Text(p_value(gain.corrected).removeprefix("p ").removeprefix("= "))
     p.stylize("bold" if gain.claimed else "")
-    return [accuracy, before, gain_points(gain, error=False), interval_points(gain), p, name]
+    gain_cell, interval = (
+        gain_text(gain, form.metric, error=False),
+        interval_text(gain, form.metric),
+    )
+    return [reached, before, gain_cell, interval, p, name]

@@ -139,7 +139,7 @@ def run_study(
         pruner.replay(recorded)
         started = len(recorded.trials)
         expected = proposer.expected_gain()
-        used_up = used_up_sentence(run.plan, record.name, lease, started, expected)
+        used_up = used_up_sentence(run.plan, record, lease, started, expected)
         if used_up is None or started == run.plan.trials:
             run = run.store_plan()
         alternatives = _alternative_trials(run, proposer) if run.plan.alternatives else None
@@ -224,14 +224,14 @@ def _log_used_up(
         started: the number of trials that had started before.
         expected: what more trials are expected to add; None if that is unknown.
     """
-    reason = used_up_sentence(run.plan, run.record.name, lease, outcome.trials, expected)
+    reason = used_up_sentence(run.plan, run.record, lease, outcome.trials, expected)
     ran = outcome.trials > started or outcome.extra_trials > 0
     as_planned = outcome.trials == run.plan.trials and ran
     if reason is not None and not as_planned:
         is_stored = run.plan == run.record.config.plan
         logger.info(reason if is_stored else f"{reason} The stored plan is unchanged.")
     elif run.plan.until == "converged" and expected is not None:
-        logger.info(end_of_plan_sentence(run.plan, expected))
+        logger.info(end_of_plan_sentence(run.plan, expected, run.record.metric))
 
 
 def confirm_study(

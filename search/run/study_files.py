@@ -168,8 +168,8 @@ def distances_from_front(findings: Findings) -> dict[int, float]:
     costs = [o.key for o in findings.objectives if o.is_cost]
     distances: dict[int, float] = {}
     for summary in findings.architectures:
-        better = [f.accuracy for f in costing_no_more(findings.front, summary, costs)]
-        distance = max(0.0, max(better, default=summary.accuracy) - summary.accuracy)
+        better = [f.score for f in costing_no_more(findings.front, summary, costs)]
+        distance = max(0.0, max(better, default=summary.score) - summary.score)
         distances |= dict.fromkeys(summary.numbers, distance)
     return distances
 

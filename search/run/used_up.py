@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from ...studies.config import RunPlan
+from ...studies.records import StudyRecord
 from ...studies.stored_config import ExpectedGain
 from ...studies.text.expected_gain import converged_sentence, is_too_little
 from ...studies.text.formatting import duration, plural
@@ -14,7 +15,7 @@ from .study_lease import StudyLease
 
 def used_up_sentence(
     plan: RunPlan,
-    study: str,
+    study: StudyRecord,
     lease: StudyLease,
     trials: int,
     expected: ExpectedGain | None = None,
@@ -23,7 +24,7 @@ def used_up_sentence(
 
     Args:
         plan: its totals are over all runs.
-        study: the name of the study.
+        study: the study.
         lease: the time that was spent.
         trials: the number of trials that have started.
         expected: what more trials are expected to add; None if that is unknown.
@@ -32,7 +33,7 @@ def used_up_sentence(
         started = f"{plural(trials, 'trial')} {'has' if trials == 1 else 'have'} started"
         return (
             f"{started}, so a total of {plan.trials} starts no more. `"
-            f"{resume_command(study, plan.trials, trials)}` continues."
+            f"{resume_command(study.name, plan.trials, trials)}` continues."
         )
     spent = {
         "budget": ("time", plan.budget, lease.wall_seconds),
@@ -43,11 +44,11 @@ def used_up_sentence(
             return (
                 f"The {noun} budget of {duration(budget)} is used up: {duration(seconds)} over all "
                 f"runs, with {trials} of {plural(plan.trials, 'trial')} started. To continue, give "
-                f"a larger total: `attentune resume {shlex.quote(study)} --{option} …`."
+                f"a larger total: `attentune resume {shlex.quote(study.name)} --{option} …`."
             )
     if plan.until == "converged" and expected is not None and is_too_little(plan, expected):
         return (
-            f"{converged_sentence(plan, expected)} To continue nevertheless: "
-            f"`attentune resume {shlex.quote(study)} --until trials`."
+            f"{converged_sentence(plan, expected, study.metric)} To continue nevertheless: "
+            f"`attentune resume {shlex.quote(study.name)} --until trials`."
         )
     return None

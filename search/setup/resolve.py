@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...errors import SpaceError
+from ...errors import SpaceError, UsageError
 from ...files import find_path
 from ...runners.costs import (
     CostModel,
@@ -20,6 +20,7 @@ from ...runners.costs import (
 from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
+from ...runners.metrics import TOP
 from ...runners.plugin_checks.checker import plugin_checker
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
@@ -72,6 +73,7 @@ def resolve_request(
     recipe = _resolve_recipe(request)
     data = _prepare_data(recipe, progress)
     bare = _examine_backbone(request.backbone, space, recipe, data)
+    _check_metric(request, bare.num_classes)
     sampler = _resolve_sampler(request, bare.architectures)
     _check_limits(request, bare.costs)
     check_space(bare.space, bare.model, request.limits)
@@ -130,6 +132,15 @@ class _BareBackbone:
     space: BoundSpace
     model: CostModel
     num_classes: int
+
+
+def _check_metric(request: SearchRequest, num_classes: int) -> None:
+    """Raise UsageError if all networks would have the same value of the metric."""
+    if "top5" in request.objectives and num_classes <= TOP:
+        raise UsageError(
+            f"with {num_classes} classes the top-5 accuracy is always 100 %, so there is nothing "
+            "to search for; use --metric accuracy"
+        )
 
 
 def _check_backbone_and_device(request: SearchRequest) -> torch.device:

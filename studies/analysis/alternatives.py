@@ -4,11 +4,11 @@ An alternative is no architecture of the space, so the model of the study does n
 its results change nothing about any architecture. It is compared with what the model says about
 the bare backbone. With seed s, an alternative reaches
 
-    accuracy = worth + seed[s] + noise
+    score = worth + seed[s] + noise
 
 where the effect of the seed is that of the estimate of the study (`estimator.study_estimate`),
-which all trials of this seed share. So its accuracy is the mean of what remains without the effects
-of the seeds, with a flat prior, and its gain is that minus the accuracy of the bare backbone. An
+which all trials of this seed share. So its score is the mean of what remains without the effects
+of the seeds, with a flat prior, and its gain is that minus the score of the bare backbone. An
 alternative runs only with seeds with which the bare backbone is complete, and both have the noise
 of a trial, σ. So the standard error of the gain is that of n paired differences, σ·√(2/n); where
 other architectures have the same seeds, it is rather smaller.
@@ -26,8 +26,10 @@ import numpy as np
 from ...runners.recipe import Recipe
 from ...runners.results import Failure
 from ..alternatives import Alternative, AlternativeKind
+from ..objectives import Objective
 from ..records import StudyRecord, TrialRecord
 from .findings import Findings
+from .score_json import score_json
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class AlternativeSummary:
     Attributes:
         alternative: what is trained.
         recipe: with which it is trained.
-        numbers, seeds, accuracies: of its complete trials.
+        numbers, seeds: of its complete trials.
+        scores, accuracies: of these trials, as measured; see `findings`.
         running: the number of trials that have not ended.
         failure: of its last failed trial, if none is complete or running.
-        accuracy: for an average seed, a fraction; None before the first complete trial.
-        gain, gain_error: over the bare backbone, and its standard error; fractions.
+        score: for an average seed; None before the first complete trial.
+        gain, gain_error: over the bare backbone, and its standard error.
         values: its costs by key; see `Costs`.
         training_ratio: multiply-adds of its training as a multiple of the bare backbone's; None if
             the bare backbone is not complete.
@@ -53,10 +56,11 @@ class AlternativeSummary:
     recipe: Recipe
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     accuracies: tuple[float, ...]
     running: int
     failure: Failure | None
-    accuracy: float | None
+    score: float | None
     gain: float | None
     gain_error: float | None
     values: Mapping[str, float]
@@ -70,12 +74,14 @@ class AlternativesSummary:
 
     Attributes:
         alternatives: in the order of `ALTERNATIVE_KINDS`.
+        metric: of their scores.
         missing: why there is none of a kind, by the kind.
         bare_values: costs of the bare backbone, by key; empty if it is not complete.
         bare_epochs: of its trials.
     """
 
     alternatives: tuple[AlternativeSummary, ...]
+    metric: Objective
     missing: Mapping[AlternativeKind, str]
     bare_values: Mapping[str, float]
     bare_epochs: int
@@ -83,7 +89,7 @@ class AlternativesSummary:
     def to_json(self) -> dict[str, Any]:
         """The part of `attentune show --json` about alternatives."""
         return {
-            "alternatives": [_summary_json(summary) for summary in self.alternatives],
+            "alternatives": [_summary_json(summary, self.metric) for summary in self.alternatives],
             "missing": dict(self.missing),
         }
 
@@ -112,7 +118,7 @@ def analyse_alternatives(
         for alternative in plan.alternatives
     )
     return AlternativesSummary(
-        tuple(summaries), plan.missing, bare_values, study.config.recipe.epochs
+        tuple(summaries), findings.metric, plan.missing, bare_values, study.config.recipe.epochs
     )
 
 
@@ -124,26 +130,27 @@ def _summarize(
     bare_values: Mapping[str, float],
 ) -> AlternativeSummary:
     own_trials = [trial for trial in trials if trial.alternative == alternative.kind]
-    complete = [t for t in own_trials if t.state == "complete" and t.accuracy is not None]
+    complete = [t for t in own_trials if t.state == "complete" and t.score is not None]
     running = sum(trial.state == "running" for trial in own_trials)
     failures = [trial.failure for trial in own_trials if trial.failure is not None]
-    by_seed = {trial.seed: trial.accuracy for trial in complete if trial.accuracy is not None}
-    accuracy = gain = error = None
+    by_seed = {trial.seed: trial.score for trial in complete if trial.score is not None}
+    score = gain = error = None
     if by_seed:
         effects = {} if findings.noise is None else findings.noise.seed_effects
-        accuracy = float(np.mean([y - effects.get(seed, 0.0) for seed, y in by_seed.items()]))
+        score = float(np.mean([y - effects.get(seed, 0.0) for seed, y in by_seed.items()]))
         if findings.bare is not None and findings.noise is not None:
-            gain = accuracy - findings.bare.accuracy
+            gain = score - findings.bare.score
             error = findings.noise.deviation * math.sqrt(2 / len(by_seed))
     return AlternativeSummary(
         alternative=alternative,
         recipe=alternative.recipe(study.config.recipe),
         numbers=tuple(trial.number for trial in complete),
         seeds=tuple(trial.seed for trial in complete),
-        accuracies=tuple(by_seed.values()),
+        scores=tuple(by_seed.values()),
+        accuracies=tuple(trial.accuracy or 0.0 for trial in complete),
         running=running,
         failure=failures[-1] if failures and not complete and not running else None,
-        accuracy=accuracy,
+        score=score,
         gain=gain,
         gain_error=error,
         values={
@@ -164,7 +171,7 @@ def _training_ratio(
     return epochs * alternative.costs.macs / bare_values["macs"]
 
 
-def _summary_json(summary: AlternativeSummary) -> dict[str, Any]:
+def _summary_json(summary: AlternativeSummary, metric: Objective) -> dict[str, Any]:
     alternative, failure = summary.alternative, summary.failure
     return {
         "kind": alternative.kind,
@@ -175,7 +182,7 @@ def _summary_json(summary: AlternativeSummary) -> dict[str, Any]:
         "numbers": list(summary.numbers),
         "seeds": list(summary.seeds),
         "accuracies": list(summary.accuracies),
-        "accuracy": summary.accuracy,
+        **score_json(metric, summary.score, summary.scores, summary.accuracies),
         "gain": summary.gain,
         "gain_error": summary.gain_error,
         "values": dict(summary.values),

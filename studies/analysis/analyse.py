@@ -1,7 +1,7 @@
 """The analysis of a study: pure functions from records to frozen values.
 
-The unit is the architecture. Its accuracy and its gain over the bare backbone come from the one
-estimate of the study (`estimator.study_estimate`). Accuracies are fractions. Confirming trials are
+The unit is the architecture. Its score and its gain over the bare backbone come from the one
+estimate of the study (`estimator.study_estimate`). Confirming trials are
 evaluated on the test split, so the analysis of a search leaves them out.
 """
 
@@ -21,6 +21,7 @@ from .evaluation_images import EvaluationImages
 from .findings import ArchitectureSummary, FailureGroup, Findings
 from .image_sampling import count_images
 from .pareto import find_knee, pareto_front
+from .score_json import score_json
 from .trial_table import TrialTable
 
 NONE = "none"
@@ -123,9 +124,9 @@ def show_json(
 
     `pareto` has one trial for every architecture on the front, its first complete one. `baseline`
     is the first complete trial of the bare backbone, or its first one while none is complete.
-    `architectures` holds the estimates from which front, best and knee follow, and the accuracies
-    as measured, by seed. `gain` is against the bare backbone, a fraction like its error; both are
-    null for itself.
+    `architectures` holds the estimates from which front, best and knee follow, and the values as
+    measured, by seed; see `score_json`. `gain` is against the bare backbone and positive if that is
+    worse, also for a loss, a fraction like its error; both are null for itself.
 
     Args:
         study: the study.
@@ -139,6 +140,7 @@ def show_json(
     return {
         "study": study.name,
         "backbone": study.backbone,
+        "metric": findings.metric.key,
         "directions": {o.key: o.direction for o in findings.objectives},
         "counts": dict(findings.counts),
         "rejected": rejected,
@@ -149,8 +151,7 @@ def show_json(
                 "key": summary.architecture.key,
                 "architecture": str(summary.architecture),
                 "seeds": list(summary.seeds),
-                "measured": list(summary.accuracies),
-                "accuracy": summary.accuracy,
+                **score_json(findings.metric, summary.score, summary.scores, summary.accuracies),
                 "standard_error": summary.standard_error,
                 "gain": summary.gain,
                 "gain_error": summary.gain_error,

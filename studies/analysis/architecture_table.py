@@ -1,4 +1,4 @@
-"""The architectures of a search as arrays: estimated accuracies, gains and mean costs."""
+"""The architectures of a search as arrays: estimated scores, gains and mean costs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ...spaces.architecture import Architecture
 from ..estimator.study_estimate import StudyEstimate
 from ..estimator.study_model import StudyModel
+from ..objectives import SCORE
 from ..records import recorded_architecture
 from .findings import ArchitectureSummary, Noise
 from .trial_table import (
@@ -94,9 +95,9 @@ class ArchitectureTable:
         return self.rows["number"][self.first_rows[:-1]]
 
     def mean(self, key: str) -> Floats:
-        """(n,) estimated `accuracy`, or the mean of a cost; NaN where a trial lacks it."""
-        if key == "accuracy":
-            return self.accuracy
+        """(n,) estimated scores for `SCORE`, or the mean of a cost; NaN where a trial lacks it."""
+        if key == SCORE:
+            return self.score
         if key not in self._means:
             sums = self._sum_by_architecture(self.rows[key])
             self._means[key] = sums / np.maximum(self.counts, 1)
@@ -112,13 +113,13 @@ class ArchitectureTable:
         return self.model.estimate([self.keys[i] for i in self.text_indices.tolist()], self.bare)
 
     @property
-    def accuracy(self) -> Floats:
-        """(n,) estimated accuracies, for an average seed."""
+    def score(self) -> Floats:
+        """(n,) estimated scores, for an average seed."""
         return self.estimate.accuracy
 
     @property
     def gain(self) -> Floats:
-        """(n,) accuracy minus that of the bare backbone.
+        """(n,) score minus that of the bare backbone.
 
         NaN for the bare backbone itself, and for all while it has no complete trial.
         """
@@ -154,7 +155,7 @@ class ArchitectureTable:
             indices: of the architectures in this table.
             more_keys: further fields of the rows, whose means are added to `values`.
         """
-        means = {key: self.mean(key) for key in ("accuracy", *COST_COLUMNS, *more_keys)}
+        means = {key: self.mean(key) for key in (SCORE, *COST_COLUMNS, *more_keys)}
         return [self._summary(index, means) for index in indices]
 
     def _summary(self, index: int, means: Mapping[str, Floats]) -> ArchitectureSummary:
@@ -165,6 +166,7 @@ class ArchitectureTable:
             architecture=self.architecture(index),
             numbers=tuple(rows["number"].tolist()),
             seeds=tuple(rows["seed"].tolist()),
+            scores=tuple(rows["score"].tolist()),
             accuracies=tuple(rows["accuracy"].tolist()),
             values={key: value for key, value in values.items() if not math.isnan(value)},
             standard_error=float(estimate.standard_error[index]),
@@ -189,8 +191,8 @@ def _add_trials(model: StudyModel, texts: Sequence[str], rows: npt.NDArray[Any])
         rows: of its trials that are complete or pruned.
     """
     rows = rows[model.unknown(rows["number"].tolist())]
-    columns = (rows[name].tolist() for name in ("number", "architecture", "seed", "accuracy"))
+    columns = (rows[name].tolist() for name in ("number", "architecture", "seed", SCORE))
     is_complete = (rows["state"] == COMPLETE).tolist()
-    for complete, number, index, seed, accuracy in zip(is_complete, *columns, strict=True):
+    for complete, number, index, seed, score in zip(is_complete, *columns, strict=True):
         architecture = recorded_architecture(texts[index])
-        model.add_trial(number, architecture, seed, accuracy if complete else None)
+        model.add_trial(number, architecture, seed, score if complete else None)

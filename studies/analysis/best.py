@@ -1,6 +1,6 @@
 """The best architecture of a study: the only definition of "best".
 
-The best architecture has the highest accuracy by the estimate of the study
+The best architecture has the highest score by the estimate of the study
 (`estimator.study_estimate`). The estimate moves an architecture with one fortunate seed towards
 what is known of similar architectures, so that it does not replace one that was good with several.
 Ties go to the architecture with fewer parameters, then to the one that was trained first. Only
@@ -38,5 +38,5 @@ def find_best(architectures: ArchitectureTable) -> int | None:
     if not len(architectures):
         return None
     params = np.nan_to_num(architectures.mean("params"))
-    keys = (architectures.numbers, params, -architectures.accuracy)
+    keys = (architectures.numbers, params, -architectures.score)
     return int(np.lexsort(keys)[0])

@@ -6,7 +6,7 @@ class without images, the precision of a class that was never predicted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...runners.classification_metrics import (
 )
 from ...runners.metrics import METRICS
 from ...runners.predictions import Predictions
+from .findings import ArchitectureSummary
 
 CALIBRATION_BINS = 15
 """Bins of equal width, as in Guo et al."""
@@ -114,12 +115,20 @@ class Classification:
         }
 
 
-def mean_metrics(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over some trials, of those that have it, in the order of `METRICS`.
+def mean_metrics(
+    summary: ArchitectureSummary, recorded: Mapping[int, Mapping[str, float]]
+) -> dict[str, float]:
+    """The mean of each metric over the trials of an architecture, in the order of `METRICS`.
 
-    These are plain means: effects of seeds are removed from accuracies only.
+    These are plain means: effects of seeds are removed from estimates only.
+
+    Args:
+        summary: of the architecture.
+        recorded: the metrics of trials besides their accuracy, by number.
     """
-    values = {name: [trial[name] for trial in metrics if name in trial] for name in METRICS}
+    trials = [recorded[number] for number in summary.numbers if number in recorded]
+    values = {name: [trial[name] for trial in trials if name in trial] for name in METRICS}
+    values["accuracy"] = list(summary.accuracies)
     return {name: float(np.mean(group)) for name, group in values.items() if group}
 
 

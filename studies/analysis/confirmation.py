@@ -6,7 +6,7 @@ and are evaluated once on the test split. Two questions are asked: which archite
 the bare backbone, and, only if any does, which differ from each other. Each is corrected for its
 number of comparisons by Holm's procedure. A claim is about new seeds and new images, so both are
 part of its error: see `image_sampling`, and `split_means` if there are several test splits. All
-functions here are pure functions of records and of what was judged correctly.
+functions here are pure functions of records and of how images were judged.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import Any
 
 import scipy
 
+from ...runners.image_scores import JudgedImages
 from ...spaces.architecture import Architecture
+from ..objectives import Objective
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import ConfirmPlan
 from .contenders import Contender, ContenderDifferences
 from .evaluation_images import EvaluationImages
 from .findings import ArchitectureSummary, Findings
-from .image_sampling import Bools, Precision
+from .image_sampling import Precision
 from .paired_comparisons import Difference
 from .pareto import pareto_front
+from .score_json import score_json
 
 BASELINE_WEIGHT = 0.25
 """The weight of a baseline in Holm's correction; a finalist has 1. The search proposes the
@@ -52,7 +55,7 @@ class Confirmation:
     """The results of all confirming trials of a study.
 
     Attributes:
-        contenders: those with complete trials, the bare backbone among them, most accurate first.
+        contenders: those with complete trials, the bare backbone among them, best first.
         pairs: differences between architectures with attention, first minus second; empty unless
             one of them differs from the bare backbone.
         epochs: of a confirming trial.
@@ -64,8 +67,9 @@ class Confirmation:
         images: that the trials are judged on.
         at_chance: whether no accuracy is above that of naming the most frequent class; then there
             are no p values.
-        precision: of the gain of the most accurate architecture with attention; None if it cannot
-            be estimated.
+        metric: of the scores.
+        precision: of the gain of the best architecture with attention; None if it cannot be
+            estimated.
         agreement: None if too few architectures have trials in both.
         unmoved: how many attentions of an architecture still are the identity after training, such
             as `3 of 8`.
@@ -81,6 +85,7 @@ class Confirmation:
     deviation: float
     freedom: int
     images: EvaluationImages
+    metric: Objective
     at_chance: bool
     precision: Precision | None
     agreement: Agreement | None
@@ -88,7 +93,7 @@ class Confirmation:
 
     @property
     def detectable(self) -> float | None:
-        """The difference that is found with a probability of 80 %, a fraction."""
+        """The difference of scores that is found with a probability of 80 %."""
         return None if self.precision is None else self.precision.detectable
 
     @property
@@ -98,7 +103,7 @@ class Confirmation:
 
     @property
     def challengers(self) -> tuple[Contender, ...]:
-        """All but the bare backbone, most accurate first."""
+        """All but the bare backbone, best first."""
         return tuple(c for c in self.contenders if not c.architecture.bare)
 
     @property
@@ -128,11 +133,11 @@ class Confirmation:
 
 
 def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
-    """The architectures to confirm: the `top` most accurate of the Pareto front, and its knee.
+    """The architectures to confirm: the `top` best of the Pareto front, and its knee.
 
     Baselines are confirmed in any case and not counted. If the front without them has fewer than
     `top` architectures, those that are on the front once it is removed follow, and so on. If
-    accuracy is the only objective, that is the order of accuracy.
+    the metric is the only objective, that is the order of scores.
     """
     remaining = [point for point in findings.architectures if not point.baseline]
     chosen: list[ArchitectureSummary] = []
@@ -140,7 +145,7 @@ def finalists(findings: Findings, top: int) -> tuple[ArchitectureSummary, ...]:
         front = pareto_front(remaining, findings.objectives)
         if not front:
             break
-        chosen += sorted(front, key=lambda p: -p.accuracy)[: top - len(chosen)]
+        chosen += sorted(front, key=lambda p: -p.score)[: top - len(chosen)]
         remaining = [point for point in remaining if point not in front]
     knee = findings.knee
     if knee is not None and not knee.baseline and knee not in chosen:
@@ -152,7 +157,7 @@ def analyse_confirming_trials(
     findings: Findings,
     trials: Sequence[TrialRecord],
     plan: ConfirmPlan,
-    correct: Mapping[int, Bools] | None = None,
+    judged: Mapping[int, JudgedImages] | None = None,
     num_classes: int | None = None,
 ) -> Confirmation:
     """Analyse confirming trials.
@@ -161,26 +166,28 @@ def analyse_confirming_trials(
         findings: of the search.
         trials: the confirming trials.
         plan: of the confirmation.
-        correct: by the number of a trial, which images (n,) of the test split it judges correctly;
-            trials whose predictions were not kept are missing.
+        judged: by the number of a trial, how it judges the images of the test split; trials whose
+            predictions were not kept are missing.
         num_classes: of the data, if it is known.
     """
     contenders = _contenders(findings, trials)
-    differences = ContenderDifferences(contenders, plan, correct or {}, num_classes)
+    metric = findings.metric
+    assert metric.metric is not None  # It is no cost.
+    differences = ContenderDifferences(contenders, plan, judged or {}, metric.metric, num_classes)
     bare = next((c.architecture for c in contenders if c.architecture.bare), None)
     weights = {c.architecture: 1.0 if c.finalist else BASELINE_WEIGHT for c in contenders}
     gains = differences.family([(a, bare) for a in weights], weights) if bare else {}
     claimed = any(gain.claimed for gain in gains.values())
     against_bare = {architecture: gain for (architecture, _), gain in gains.items()}
-    judged = tuple(
+    compared = tuple(
         replace(c, gain=against_bare.get(c.architecture), image_error=differences.image_error_of(c))
         for c in contenders
     )
-    alternatives = [c.architecture for c in judged if not c.architecture.bare]
+    alternatives = [c.architecture for c in compared if not c.architecture.bare]
     first = next((pair for a in alternatives if (pair := (a, bare)) in gains), None)
     comparisons = sum(weights[architecture] for architecture, _ in gains)
     return Confirmation(
-        contenders=judged,
+        contenders=compared,
         pairs=differences.family(combinations(alternatives, 2)) if claimed else {},
         epochs=plan.epochs,
         seeds=plan.seeds,
@@ -190,9 +197,10 @@ def analyse_confirming_trials(
         deviation=differences.blocks.deviation,
         freedom=differences.blocks.freedom,
         images=differences.images,
+        metric=metric,
         at_chance=differences.at_chance,
         precision=first and differences.precision(first, gains[first], comparisons),
-        agreement=_agreement(judged, plan),
+        agreement=_agreement(compared, plan),
     )
 
 
@@ -200,7 +208,7 @@ def analyse_confirmation(
     study: StudyRecord,
     findings: Findings,
     trials: Sequence[TrialRecord],
-    correct: Mapping[int, Bools] | None = None,
+    judged: Mapping[int, JudgedImages] | None = None,
 ) -> Confirmation | None:
     """Analyse the confirming trials of a study; None if no confirmation was begun.
 
@@ -208,16 +216,16 @@ def analyse_confirmation(
         study: its config holds the plan.
         findings: of the search.
         trials: the confirming trials.
-        correct: as in `analyse_confirming_trials`.
+        judged: as in `analyse_confirming_trials`.
     """
     plan = study.config.confirmation
     if plan is None:
         return None
-    return analyse_confirming_trials(findings, trials, plan, correct, study.config.num_classes)
+    return analyse_confirming_trials(findings, trials, plan, judged, study.config.num_classes)
 
 
 def needed_for_a_claim(confirmation: Confirmation) -> dict[str, Any] | None:
-    """How many seeds, or images, would detect the gain of the most accurate architecture.
+    """How many seeds, or images, would detect the gain of the best architecture.
 
     Returns:
         The gain as `difference`, and `seeds`, `splits` and `images`, each None where no number
@@ -240,7 +248,10 @@ def needed_for_a_claim(confirmation: Confirmation) -> dict[str, Any] | None:
 def confirmation_json(
     confirmation: Confirmation, sentence: str, warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What `attentune confirm --json` prints; accuracies and differences are fractions.
+    """What `attentune confirm --json` prints; accuracies are fractions.
+
+    `value` and `measured` are of the metric that was searched for. Differences are of its scores,
+    so that a positive one is always better.
 
     Args:
         confirmation: the results.
@@ -250,6 +261,7 @@ def confirmation_json(
     agreement = confirmation.agreement
     return {
         "sentence": sentence,
+        "metric": confirmation.metric.key,
         "warnings": list(warnings),
         "epochs": confirmation.epochs,
         "seeds": confirmation.seeds,
@@ -261,7 +273,7 @@ def confirmation_json(
         "at_chance": confirmation.at_chance,
         "detectable": confirmation.detectable,
         "power": needed_for_a_claim(confirmation),
-        "contenders": [_contender_json(c) for c in confirmation.contenders],
+        "contenders": [_contender_json(c, confirmation.metric) for c in confirmation.contenders],
         "pairs": [
             {"one": str(first), "other": str(second), **_difference_json(difference)}
             for (first, second), difference in confirmation.pairs.items()
@@ -270,7 +282,14 @@ def confirmation_json(
     }
 
 
-def _contender_json(contender: Contender) -> dict[str, Any]:
+def _contender_json(contender: Contender, metric: Objective) -> dict[str, Any]:
+    searched = contender.searched
+    before = score_json(
+        metric,
+        searched.score if searched else None,
+        searched.scores if searched else (),
+        searched.accuracies if searched else (),
+    )
     return {
         "architecture": str(contender.architecture),
         "key": contender.architecture.key,
@@ -278,9 +297,10 @@ def _contender_json(contender: Contender) -> dict[str, Any]:
         "trials": list(contender.numbers),
         "seeds": list(contender.seeds),
         "accuracies": list(contender.accuracies),
-        "accuracy": contender.accuracy,
+        **score_json(metric, contender.score, contender.scores, contender.accuracies),
         "standard_error": contender.standard_error,
-        "searched_accuracy": contender.searched and contender.searched.accuracy,
+        "searched_accuracy": before["accuracy"],
+        "searched_value": before["value"],
         "gain": contender.gain and _difference_json(contender.gain),
     }
 
@@ -291,26 +311,28 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
 
 def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Contender]:
     searched = {point.architecture: point for point in findings.architectures}
-    complete: dict[Architecture, list[tuple[TrialRecord, float]]] = {}
+    complete: dict[Architecture, list[tuple[TrialRecord, float, float]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.state == "complete" and trial.accuracy is not None:
-            complete.setdefault(trial.parsed, []).append((trial, trial.accuracy))
+        if trial.state == "complete" and trial.score is not None and trial.accuracy is not None:
+            row = (trial, trial.score, trial.accuracy)
+            complete.setdefault(trial.parsed, []).append(row)
     contenders = [
         Contender(
             architecture=architecture,
             finalist=not (point := searched.get(architecture)) or not point.baseline,
             searched=point,
-            numbers=tuple(trial.number for trial, _ in group),
-            seeds=tuple(trial.seed for trial, _ in group),
-            accuracies=tuple(accuracy for _, accuracy in group),
+            numbers=tuple(trial.number for trial, _, _ in group),
+            seeds=tuple(trial.seed for trial, _, _ in group),
+            scores=tuple(score for _, score, _ in group),
+            accuracies=tuple(accuracy for _, _, accuracy in group),
         )
         for architecture, group in complete.items()
     ]
-    return sorted(contenders, key=lambda contender: -contender.accuracy)
+    return sorted(contenders, key=lambda contender: -contender.score)
 
 
 def _agreement(contenders: Sequence[Contender], plan: ConfirmPlan) -> Agreement | None:
-    both = [(c.searched.accuracy, c.accuracy) for c in contenders if c.searched is not None]
+    both = [(c.searched.score, c.score) for c in contenders if c.searched is not None]
     if len(both) < MIN_RANKED_ARCHITECTURES:
         return None
     before, after = zip(*both, strict=True)

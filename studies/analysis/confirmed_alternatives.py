@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from ...runners.image_scores import JudgedImages
 from ...runners.recipe import Recipe
 from ...spaces.architecture import Architecture
 from ..alternatives import Alternative
+from ..objectives import Objective
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import ConfirmPlan
 from .confirmation import Confirmation
 from .contenders import Contender, ContenderDifferences
-from .image_sampling import Bools
 from .paired_comparisons import Difference
+from .score_json import score_json
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class ConfirmedAlternative:
     Attributes:
         alternative: what is trained.
         recipe: with which it is trained.
-        numbers, seeds, accuracies: of its complete confirming trials, on the test split.
+        numbers, seeds: of its complete confirming trials.
+        scores, accuracies: of these trials, on the test split; see `findings`.
+        metric: of the scores.
         gain: over the bare backbone; None while there are too few seeds.
-        lead: over the most accurate attention that is better than the bare backbone; None likewise,
+        lead: over the best attention that is better than the bare backbone; None likewise,
             and if there is no such attention.
     """
 
@@ -42,14 +46,16 @@ class ConfirmedAlternative:
     recipe: Recipe
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     accuracies: tuple[float, ...]
+    metric: Objective
     gain: Difference | None = None
     lead: Difference | None = None
 
     @property
-    def accuracy(self) -> float:
-        """The mean over seeds, a fraction."""
-        return float(np.mean(self.accuracies))
+    def score(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(self.scores))
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in `attentune confirm --json`."""
@@ -62,7 +68,7 @@ class ConfirmedAlternative:
             "trials": list(self.numbers),
             "seeds": list(self.seeds),
             "accuracies": list(self.accuracies),
-            "accuracy": self.accuracy,
+            **score_json(self.metric, self.score, self.scores, self.accuracies),
             **{
                 name: difference and {**vars(difference), "claimed": difference.claimed}
                 for name, difference in differences.items()
@@ -74,7 +80,7 @@ def analyse_confirmed_alternatives(
     study: StudyRecord,
     confirmation: Confirmation,
     trials: Iterable[TrialRecord],
-    correct: Mapping[int, Bools],
+    judged: Mapping[int, JudgedImages],
 ) -> tuple[ConfirmedAlternative, ...]:
     """What the confirming trials of alternatives show; empty without complete ones.
 
@@ -82,8 +88,8 @@ def analyse_confirmed_alternatives(
         study: its config holds the alternatives and the plan of the confirmation.
         confirmation: of its architectures.
         trials: the confirming trials of alternatives.
-        correct: which test images each trial judges correctly, those of architectures included, by
-            its number.
+        judged: how each trial judges the test images, those of architectures included, by its
+            number.
     """
     plan = study.config.confirmation
     confirmed = _confirmed(study, trials)
@@ -96,7 +102,10 @@ def analyse_confirmed_alternatives(
         *(_contender(names[a.alternative.kind], a) for a in confirmed),
     ]
     one_split = replace(plan, splits=1)
-    differences = ContenderDifferences(contenders, one_split, correct, study.config.num_classes)
+    assert study.metric.metric is not None  # It is no cost.
+    differences = ContenderDifferences(
+        contenders, one_split, judged, study.metric.metric, study.config.num_classes
+    )
     bare = next((c.architecture for c in contenders if str(c.architecture) == study.backbone), None)
     attention = next((c.architecture for c in confirmation.better), None)
     gains, leads = (
@@ -134,24 +143,31 @@ def _confirmed(study: StudyRecord, trials: Iterable[TrialRecord]) -> list[Confir
                     recipe,
                     tuple(trial.number for trial in kind_trials),
                     tuple(trial.seed for trial in kind_trials),
+                    tuple(trial.score or 0.0 for trial in kind_trials),
                     tuple(trial.accuracy or 0.0 for trial in kind_trials),
+                    study.metric,
                 )
             )
     return confirmed
 
 
 def _contender(name: Architecture, confirmed: ConfirmedAlternative) -> Contender:
-    numbers, seeds, accuracies = confirmed.numbers, confirmed.seeds, confirmed.accuracies
-    return Contender(name, False, None, numbers, seeds, accuracies)
+    numbers, seeds = confirmed.numbers, confirmed.seeds
+    return Contender(name, False, None, numbers, seeds, confirmed.scores, confirmed.accuracies)
 
 
 def _of_first_split(contenders: Sequence[Contender], plan: ConfirmPlan) -> list[Contender]:
     """The contenders with their trials of the first split, the only one of alternatives."""
     parts = []
     for contender in contenders:
-        rows = zip(contender.numbers, contender.seeds, contender.accuracies, strict=True)
-        first = [row for row in rows if plan.split_of(row[1]) == 0]
-        if first:
-            numbers, seeds, accuracies = zip(*first, strict=True)
-            parts.append(replace(contender, numbers=numbers, seeds=seeds, accuracies=accuracies))
+        kept = [i for i, seed in enumerate(contender.seeds) if plan.split_of(seed) == 0]
+        if kept:
+            part = replace(
+                contender,
+                numbers=tuple(contender.numbers[i] for i in kept),
+                seeds=tuple(contender.seeds[i] for i in kept),
+                scores=tuple(contender.scores[i] for i in kept),
+                accuracies=tuple(contender.accuracies[i] for i in kept),
+            )
+            parts.append(part)
     return parts

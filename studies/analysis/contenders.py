@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...runners.image_scores import JudgedImages
+from ...runners.metrics import Metric
 from ...spaces.architecture import Architecture
 from ..stored_config import ConfirmPlan
 from .evaluation_images import EvaluationImages
 from .findings import ArchitectureSummary, standard_error
 from .image_sampling import (
-    Bools,
     ImageError,
     Precision,
     assume_image_error,
@@ -42,7 +43,8 @@ class Contender:
     Attributes:
         finalist: whether the search proposed it; otherwise it is one of the study's baselines.
         searched: its summary in the search; None if it has no complete trial there.
-        numbers, seeds, accuracies: of its complete confirming trials, on the test split.
+        numbers, seeds: of its complete confirming trials.
+        scores, accuracies: of these trials, on the test split; see `findings`.
         gain: over the bare backbone; None for the bare backbone, and while there are too few seeds.
         image_error: the part of the standard error that is due to the choice of test images, or of
             splits; None if the number of images is not known.
@@ -53,19 +55,25 @@ class Contender:
     searched: ArchitectureSummary | None
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     accuracies: tuple[float, ...]
     gain: Difference | None = None
     image_error: float | None = None
 
     @property
+    def score(self) -> float:
+        """The mean over seeds; NaN before the first trial is complete."""
+        return float(np.mean(self.scores)) if self.scores else float("nan")
+
+    @property
     def accuracy(self) -> float:
-        """The mean over seeds, a fraction; NaN before the first trial is complete."""
+        """The mean accuracy over seeds, a fraction; NaN before the first trial is complete."""
         return float(np.mean(self.accuracies)) if self.accuracies else float("nan")
 
     @property
     def standard_error(self) -> float | None:
-        """The standard error of the mean accuracy, over seeds and images; None with one seed."""
-        of_seeds = standard_error(self.accuracies)
+        """The standard error of the score, over seeds and images; None with one seed."""
+        of_seeds = standard_error(self.scores)
         return None if of_seeds is None else math.hypot(of_seeds, self.image_error or 0.0)
 
 
@@ -73,7 +81,7 @@ class ContenderDifferences:
     """The differences between contenders, with the error that new seeds and images would have.
 
     Attributes:
-        blocks: the accuracies by seed, or by split if there are several.
+        blocks: the scores by seed, or by split if there are several.
         images: that the contenders are judged on.
         at_chance: as in a `Confirmation`.
     """
@@ -82,20 +90,22 @@ class ContenderDifferences:
         self,
         contenders: Sequence[Contender],
         plan: ConfirmPlan,
-        correct: Mapping[int, Bools],
+        judged: Mapping[int, JudgedImages],
+        metric: Metric,
         num_classes: int | None,
     ) -> None:
-        """Fit the accuracies.
+        """Fit the scores.
 
         Args:
-            contenders: with their accuracies by seed.
+            contenders: with their scores by seed.
             plan: the splits, and the number of images.
-            correct: as in `analyse_confirming_trials`.
+            judged: as in `analyse_confirming_trials`.
+            metric: of the scores.
             num_classes: of the data, if it is known.
         """
-        self._plan = plan
+        self._plan, self._metric = plan, metric
         self._contenders = {c.architecture: c for c in contenders}
-        self._correct = _of_one_split(correct)
+        self._judged = _of_one_split(judged)
         splits = {plan.split_of(seed) for c in contenders for seed in c.seeds}
         by_seed = {c.architecture: _by_seed(c) for c in contenders}
         self._splits = len(splits)
@@ -172,35 +182,37 @@ class ContenderDifferences:
             for a in (first, second)
         ]
         shared = [(numbers[0][seed], numbers[1][seed]) for seed in numbers[0].keys() & numbers[1]]
-        kept = sorted(pair for pair in shared if all(number in self._correct for number in pair))
+        kept = sorted(pair for pair in shared if all(number in self._judged for number in pair))
         if len(kept) > 1:
-            tables = [np.stack([self._correct[pair[side]] for pair in kept]) for side in (0, 1)]
-            if (measured := measure_image_error(*tables)) is not None:
+            judged = [[self._judged[pair[side]] for pair in kept] for side in (0, 1)]
+            if (measured := _measured_error(*judged)) is not None:
                 return measured
-        if self.images.count is None:
+        if self.images.count is None or not self._metric.is_share:
             return None
-        accuracy, reference = self._contenders[first].accuracy, self._contenders[second].accuracy
-        return assume_image_error(accuracy, reference, self.images.count)
+        share, reference = self._contenders[first].score, self._contenders[second].score
+        return assume_image_error(share, reference, self.images.count)
 
     def image_error_of(self, contender: Contender) -> float | None:
-        """What the choice of images adds to the standard error of an accuracy."""
+        """What the choice of images adds to the standard error of a score."""
         if self._splits > 1:
             return self._split_error_of(contender)
         if self.images.count is None:
             return None
-        kept = [self._correct[n] for n in contender.numbers if n in self._correct]
+        kept = [self._judged[n].scores for n in contender.numbers if n in self._judged]
         if len(kept) > 1:
             table = np.stack(kept)
             if (measured := measure_image_error(table, np.zeros_like(table))) is not None:
                 return math.sqrt(measured.squared)
-        return math.sqrt(assume_image_error(contender.accuracy, 0.0, self.images.count).squared)
+        if not self._metric.is_share:
+            return None
+        return math.sqrt(assume_image_error(contender.score, 0.0, self.images.count).squared)
 
     def _split_error_of(self, contender: Contender) -> float | None:
         """What the choice of splits adds to the standard error over all trials."""
         by_split: dict[int, list[float]] = {}
-        for seed, accuracy in zip(contender.seeds, contender.accuracies, strict=True):
-            by_split.setdefault(self._plan.split_of(seed), []).append(accuracy)
-        of_trials = standard_error(contender.accuracies)
+        for seed, score in zip(contender.seeds, contender.scores, strict=True):
+            by_split.setdefault(self._plan.split_of(seed), []).append(score)
+        of_trials = standard_error(contender.scores)
         if len(by_split) < 2 or of_trials is None:
             return None
         variance = float(np.var([np.mean(split) for split in by_split.values()], ddof=1))
@@ -215,8 +227,8 @@ class ContenderDifferences:
             for number, seed in zip(c.numbers, c.seeds, strict=True)
             if plan.split_of(seed) == 0
         ]
-        kept = bool(numbers) and all(number in self._correct for number in numbers)
-        count = next((len(row) for row in self._correct.values()), plan.test_images)
+        kept = bool(numbers) and all(number in self._judged for number in numbers)
+        count = next((len(images) for images in self._judged.values()), plan.test_images)
         if count is None:
             accuracies = [a for c in self._contenders.values() for a in c.accuracies]
             count = count_images(accuracies)
@@ -230,12 +242,27 @@ class ContenderDifferences:
         return bool(accuracies) and self.images.at_chance(max(accuracies), len(accuracies))
 
 
-def _of_one_split(correct: Mapping[int, Bools]) -> dict[int, Bools]:
+def _measured_error(
+    first: Sequence[JudgedImages], second: Sequence[JudgedImages]
+) -> ImageError | None:
+    """The image error of paired trials: those of one architecture, and those of the other."""
+    pairs = zip(first, second, strict=True)
+    shares = [
+        float((one.correct != other.correct).mean())
+        for one, other in pairs
+        if one.correct is not None and other.correct is not None
+    ]
+    disagreement = float(np.mean(shares)) if shares else None
+    tables = [np.stack([images.scores for images in side]) for side in (first, second)]
+    return measure_image_error(tables[0], tables[1], disagreement)
+
+
+def _of_one_split(judged: Mapping[int, JudgedImages]) -> dict[int, JudgedImages]:
     """Those with as many images as most: the others were judged on other images."""
-    lengths = [len(row) for row in correct.values()]
+    lengths = [len(images) for images in judged.values()]
     usual = max(set(lengths), key=lengths.count, default=0)
-    return {number: row for number, row in correct.items() if len(row) == usual}
+    return {number: images for number, images in judged.items() if len(images) == usual}
 
 
 def _by_seed(contender: Contender) -> dict[int, float]:
-    return dict(zip(contender.seeds, contender.accuracies, strict=True))
+    return dict(zip(contender.seeds, contender.scores, strict=True))

@@ -1,7 +1,8 @@
 """The results of an analysis: frozen values that tables, figures and reports show.
 
-The unit is the architecture. Its accuracy and gain come from the one estimate of the study
-(`estimator.study_estimate`), and are fractions.
+The unit is the architecture. Its score and gain come from the one estimate of the study
+(`estimator.study_estimate`). A score is the value of the metric that the study searches for, of
+which more is always better: a fraction for the accuracy, and minus the value of a loss.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...spaces.architecture import Architecture
-from ..objectives import OBJECTIVES, Objective, metric_objective
+from ..objectives import OBJECTIVES, SCORE, Objective, metric_objective
 from ..records import State
 from .evaluation_images import EvaluationImages
 
@@ -33,11 +34,13 @@ class ArchitectureSummary:
     """One architecture with a complete trial: what the study's estimate says of it.
 
     Attributes:
-        numbers, seeds, accuracies: of its complete trials, as measured, by number.
-        values: `accuracy` as estimated for an average seed; the means of all costs that every trial
+        numbers, seeds: of its complete trials, by number.
+        scores, accuracies: of these trials, as measured. They are the same if the accuracy is
+            searched for.
+        values: `SCORE` as estimated for an average seed; the means of all costs that every trial
             has.
-        standard_error: of the accuracy.
-        gain: the accuracy minus that of the bare backbone; None for the bare backbone itself, and
+        standard_error: of the score.
+        gain: the score minus that of the bare backbone; None for the bare backbone itself, and
             while that has no complete trial.
         gain_error: standard error of the gain, that of the bare backbone included; None where the
             gain is.
@@ -47,6 +50,7 @@ class ArchitectureSummary:
     architecture: Architecture
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
+    scores: tuple[float, ...]
     accuracies: tuple[float, ...]
     values: Mapping[str, float]
     standard_error: float
@@ -60,9 +64,9 @@ class ArchitectureSummary:
         return self.numbers[0]
 
     @property
-    def accuracy(self) -> float:
+    def score(self) -> float:
         """The estimate for an average seed."""
-        return self.values["accuracy"]
+        return self.values[SCORE]
 
     @property
     def is_better_than_bare(self) -> bool | None:
@@ -77,14 +81,14 @@ class ArchitectureSummary:
 
 @dataclass(frozen=True)
 class Noise:
-    """How much the accuracy of a trial scatters, as the study's model estimates it.
+    """How much the score of a trial scatters, as the study's model estimates it.
 
     Attributes:
-        deviation: standard deviation of a single trial beyond the effect of its seed, a fraction.
-        shared: standard deviation of what all trials of a seed have in common, a fraction.
+        deviation: standard deviation of a single trial beyond the effect of its seed.
+        shared: standard deviation of what all trials of a seed have in common.
         repeats: trials beyond the first of their architecture; without any, the estimate is little
             more than the prior of the model.
-        seed_effects: by seed, how much more accurate its trials are than those of other seeds.
+        seed_effects: by seed, how much better its trials are than those of other seeds.
     """
 
     deviation: float
@@ -144,11 +148,11 @@ class Findings:
 
     @property
     def metric(self) -> Objective:
-        """The metric that the study searches for; accuracies and gains are its scores."""
+        """The metric that the study searches for."""
         return metric_objective(self.objectives)
 
     @property
     def costs(self) -> tuple[Objective, ...]:
-        """The costs that accuracy is compared with: those of the study, or else parameters."""
+        """The costs that the score is compared with: those of the study, or else parameters."""
         costs = tuple(o for o in self.objectives if o.is_cost)
         return costs or (OBJECTIVES["params"],)

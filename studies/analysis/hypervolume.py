@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..objectives import ACCURACY_COLUMN, Objective
+from ...runners.metrics import chance_score, perfect_score
+from ..objectives import SCORE, Objective
 from ..records import recorded_architecture
 from ..stored_config import StoredConfig
 from .architecture_table import ArchitectureTable
@@ -56,8 +57,8 @@ class HypervolumeBox:
     ) -> HypervolumeBox:
         """The box of a study.
 
-        The accuracy goes from that of chance to 1. A cost goes from that of the bare backbone to
-        its limit, or to that of the most expensive architecture of the space if this is less.
+        The metric goes from chance to a perfect result. A cost goes from that of the bare backbone
+        to its limit, or to that of the most expensive architecture of the space if this is less.
 
         Args:
             config: of the study.
@@ -67,8 +68,8 @@ class HypervolumeBox:
         best, worst = [], []
         for objective in objectives:
             if not objective.is_cost:
-                best.append(-1.0)
-                worst.append(-1.0 / config.classes if config.classes else 0.0)
+                best.append(-perfect_score(objective.key))
+                worst.append(-chance_score(objective.key, config.num_classes))
                 continue
             cost = float(bare[objective.key])
             best.append(cost)
@@ -120,7 +121,7 @@ class FrontHistory:
         fronts: (s,) the architectures on the front of each step, as rows of `values`.
         architectures: (m,) those that were ever on the front, as indices of `TrialTable.texts`.
         values: (m, objectives) their objectives, to be minimised, as shares of the box.
-        accuracy_column: the objective that is the accuracy.
+        metric_column: the objective that is the metric.
         box: of the study.
     """
 
@@ -129,14 +130,14 @@ class FrontHistory:
     fronts: tuple[Ints, ...]
     architectures: Ints
     values: Matrix
-    accuracy_column: int
+    metric_column: int
     box: HypervolumeBox
 
     def steps(self, draws: Matrix) -> tuple[HypervolumeStep, ...]:
         """The hypervolume of every step.
 
         Args:
-            draws: (draws, m) accuracies of the architectures from their joint posterior, fractions.
+            draws: (draws, m) scores of the architectures from their joint posterior.
         """
         volumes: dict[bytes, tuple[float, float, float]] = {}
         for front in self.fronts:
@@ -151,8 +152,8 @@ class FrontHistory:
         """The hypervolume of a front, and the ends of its interval."""
         values = self.values[front]
         volume, drawn = hypervolume(values), []
-        for accuracies in self.box.scale_column(-draws, self.accuracy_column):
-            values[:, self.accuracy_column] = accuracies
+        for scores in self.box.scale_column(-draws, self.metric_column):
+            values[:, self.metric_column] = scores
             drawn.append(hypervolume(values))
         low, high = np.quantile(drawn, BAND)
         return volume, float(low), float(high)
@@ -198,7 +199,7 @@ def study_box(
 def accuracies_by_text(table: ArchitectureTable) -> Matrix:
     """(texts,) the estimated accuracy of every architecture; NaN without a complete trial."""
     accuracies = np.full(len(table.texts), np.nan)
-    accuracies[table.text_indices] = table.accuracy
+    accuracies[table.text_indices] = table.score
     return accuracies
 
 
@@ -243,7 +244,7 @@ def find_front_history(
         tuple(np.searchsorted(architectures, front) for front in fronts),
         architectures,
         values[architectures],
-        [objective.column for objective in objectives].index(ACCURACY_COLUMN),
+        [objective.column for objective in objectives].index(SCORE),
         box,
     )
 
@@ -259,7 +260,7 @@ def _values(rows: npt.NDArray[Any], objectives: Sequence[Objective], accuracies:
         for o in objectives
         if o.is_cost
     }
-    return minimised_columns({**means, ACCURACY_COLUMN: accuracies}, objectives)
+    return minimised_columns({**means, SCORE: accuracies}, objectives)
 
 
 def _errors(rows: npt.NDArray[Any], objectives: Sequence[Objective], count: int) -> Matrix:

@@ -1,7 +1,9 @@
 """The part of a difference's error that comes from the choice of images, and what more would do.
 
-Two architectures are compared on a sample of images, with a sample of seeds. Which of them judges
-image i correctly with seed s is a crossed design with two random factors; the paired difference is
+Two architectures are compared on a sample of images, with a sample of seeds. What image i adds to
+the score of each of them with seed s is a crossed design with two random factors; for the accuracy
+it is whether the image is judged correctly, for other metrics see `runners.image_scores`. The
+paired difference is
 
     d[s, i] = difference + seed[s] + image[i] + residual[s, i]
 
@@ -25,6 +27,7 @@ import numpy.typing as npt
 import scipy.special
 
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 MAX_COUNTED_IMAGES = 100_000
 """`count_images` recognises the accuracies of at most so many images. With more of them, two
@@ -44,7 +47,8 @@ class ImageError:
         variance: V_image, by image; the mean over n images has the n-th part.
         residual: V_residual, by image and seed.
         disagreement: the share of images that only one of two networks of the same seed judges
-            correctly; None if no predictions were kept, and independent judgements were assumed.
+            correctly; None if no predictions were kept, and independent judgements were assumed,
+            and for metrics that do not judge an image either right or wrong.
     """
 
     images: int
@@ -58,12 +62,16 @@ class ImageError:
         return self.variance / self.images
 
 
-def measure_image_error(first: Bools, second: Bools) -> ImageError | None:
+def measure_image_error(
+    first: Floats | Bools, second: Floats | Bools, disagreement: float | None = None
+) -> ImageError | None:
     """Estimate the variance components of d[s, i] by the method of moments.
 
     Args:
-        first: (seeds, images), whether a network judges an image correctly.
+        first: (seeds, images), what an image adds to the score of a network: whether it is judged
+            correctly, for the accuracy.
         second: the same for the other architecture, with the same seeds and images.
+        disagreement: see `ImageError`.
 
     Returns:
         None with fewer than two seeds or images: the components cannot be told apart.
@@ -71,15 +79,15 @@ def measure_image_error(first: Bools, second: Bools) -> ImageError | None:
     seeds, images = first.shape
     if min(seeds, images) < 2:
         return None
-    # The sums are exact: d is -1, 0 or 1, so float64 only rounds the divisions.
-    d = first.astype(np.int8) - second.astype(np.int8)
+    # With the accuracy, d is -1, 0 or 1, and float64 only rounds the divisions.
+    d = first.astype(np.float64) - second.astype(np.float64)
     by_image, by_seed, mean = d.mean(0), d.mean(1), float(d.mean())
-    total = float((d.astype(np.int64) ** 2).sum()) - d.size * mean**2
+    total = float((d**2).sum()) - d.size * mean**2
     squares_seed = images * float(((by_seed - mean) ** 2).sum())
     squares_image = seeds * float(((by_image - mean) ** 2).sum())
     residual = max(0.0, total - squares_seed - squares_image) / ((seeds - 1) * (images - 1))
     variance = max(0.0, squares_image / (images - 1) - residual) / seeds
-    return ImageError(images, variance, residual, float((d != 0).mean()))
+    return ImageError(images, variance, residual, disagreement)
 
 
 def assume_image_error(first: float, second: float, images: int) -> ImageError:
@@ -90,7 +98,7 @@ def assume_image_error(first: float, second: float, images: int) -> ImageError:
     rather too large than too small.
 
     Args:
-        first, second: mean accuracies, as fractions.
+        first, second: the mean share of images that each judges correctly.
         images: on which both were evaluated.
     """
     return ImageError(images, first * (1 - first) + second * (1 - second), 0.0, None)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runners.results import MAX_EQUAL_ERRORS
-from ..objectives import Objective
+from ..objectives import SCORE, Objective
 from .findings import ArchitectureSummary
 
 Matrix = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ def pareto_front(
         points: the architectures; those that lack one of the objectives are left out.
         objectives: of the study.
     """
-    known = [p for p in points if all(o.key in p.values for o in objectives)]
+    known = [p for p in points if all(o.column in p.values for o in objectives)]
     if not known:
         return ()
     costs = [o for o in objectives if o.is_cost]
@@ -46,24 +46,24 @@ def pareto_front(
         return np.array([point.values.get(key, np.nan) for point in known], dtype=float)
 
     values = np.array([column(key) for key in keys]).reshape(len(keys), len(known)).T
-    mask = find_front(column("accuracy"), values, comparison_errors(column, keys), bare)
+    mask = find_front(column(SCORE), values, comparison_errors(column, keys), bare)
     front = [point for point, stays in zip(known, mask, strict=True) if stays]
-    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in keys], -p.accuracy)))
+    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in keys], -p.score)))
 
 
 def find_front(
-    accuracy: Vector,
+    scores: Vector,
     costs: Matrix,
     cost_errors: Matrix | None = None,
     bare: int | None = None,
 ) -> Mask:
     """(n,) whether each architecture is on the Pareto front.
 
-    An architecture that is neither more accurate than the bare backbone nor cheaper in any
+    An architecture that is neither better than the bare backbone nor cheaper in any
     objective is never on the front, also if it equals the bare backbone in all of them.
 
     Args:
-        accuracy: (n,) or another quality, to be maximised.
+        scores: (n,) to be maximised.
         costs: (n, k) to be minimised; k may be 0.
         cost_errors: (n, k) standard errors of the costs, 0 where a cost is exact; None if all are.
         bare: the index of the bare backbone; None if it is not among the architectures.
@@ -72,13 +72,13 @@ def find_front(
         ValueError: more than one cost has errors.
     """
     errors = np.zeros_like(costs) if cost_errors is None else cost_errors
-    candidates = np.arange(len(accuracy))
+    candidates = np.arange(len(scores))
     if bare is not None:
-        gains = accuracy > accuracy[bare]
+        gains = scores > scores[bare]
         candidates = np.flatnonzero(gains | is_cheaper(costs, errors, bare) | (candidates == bare))
-    values = np.column_stack([-accuracy, costs])[candidates]
-    value_errors = np.column_stack([np.zeros(len(accuracy)), errors])[candidates]
-    front = np.zeros(len(accuracy), dtype=bool)
+    values = np.column_stack([-scores, costs])[candidates]
+    value_errors = np.column_stack([np.zeros(len(scores)), errors])[candidates]
+    front = np.zeros(len(scores), dtype=bool)
     front[candidates[non_dominated(values, value_errors)]] = True
     return front
 
@@ -207,7 +207,7 @@ def find_knee(
 
     Every objective is scaled to [0, 1] over the front. With two objectives the plane is the line
     between the two ends. The distance is largest where the scaled values have the smallest sum.
-    Ties, as between the two points of a front of two, go to the most accurate.
+    Ties, as between the two points of a front of two, go to the one with the highest score.
 
     Args:
         front: the architectures on it.
@@ -220,14 +220,15 @@ def find_knee(
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     sums = scaled.sum(axis=1)
     nearest = [p for p, total in zip(front, sums, strict=True) if total <= sums.min() + 1e-9]
-    return max(nearest, key=lambda point: point.accuracy)
+    return max(nearest, key=lambda point: point.score)
 
 
 def minimised_values(
     points: Sequence[ArchitectureSummary], objectives: Sequence[Objective]
 ) -> Matrix:
     """(architectures, objectives) values, with the sign changed if the objective is maximised."""
-    values = {o.key: np.array([p.values[o.key] for p in points], dtype=float) for o in objectives}
+    columns = [objective.column for objective in objectives]
+    values = {key: np.array([p.values[key] for p in points], dtype=float) for key in columns}
     return minimised_columns(values, objectives)
 
 

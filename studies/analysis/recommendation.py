@@ -63,14 +63,14 @@ def recommend(
         return None
     if confirmation is not None and confirmation.bare is not None and _is_decisive(confirmation):
         return _confirmed(findings, bare, confirmation)
-    best_other = max(others, key=lambda summary: summary.accuracy)
+    best_other = max(others, key=lambda summary: summary.score)
     offered = {summary.number: summary for summary in (*findings.front, best_other)}
     candidates = [s for s in offered.values() if s.is_better_than_bare]
     if not candidates:
         return Recommendation(bare, best_other)
-    best = max(candidates, key=lambda summary: summary.accuracy)
-    near = [s for s in candidates if s.accuracy >= best.accuracy - (best.gain_error or 0.0)]
-    pick = min(cheapest(near, findings.costs[0].key), key=lambda s: (-s.accuracy, s.number))
+    best = max(candidates, key=lambda summary: summary.score)
+    near = [s for s in candidates if s.score >= best.score - (best.gain_error or 0.0)]
+    pick = min(cheapest(near, findings.costs[0].key), key=lambda s: (-s.score, s.number))
     return Recommendation(pick, None if pick is best else best)
 
 
@@ -99,5 +99,5 @@ def _confirmed(
         contender = next(c for c in confirmation.challengers if c.gain is not None)
         rival = by_key.get(contender.architecture.key)
         return Recommendation(bare, rival, "confirmation", contender)
-    first = max(claimed, key=lambda contender: contender.accuracy)
+    first = max(claimed, key=lambda contender: contender.score)
     return Recommendation(by_key[first.architecture.key], None, "confirmation", first)

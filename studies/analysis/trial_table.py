@@ -23,12 +23,13 @@ Ints = npt.NDArray[np.int64]
 COST_COLUMNS = (*COST_KEYS, *COST_ERROR_KEYS)
 FIELDS = (
     ("id", "i8"), ("number", "i8"), ("architecture", "i4"), ("seed", "i8"), ("baseline", "?"),
-    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), *((cost, "f8") for cost in COST_COLUMNS),
+    ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), ("score", "f8"),
+    *((cost, "f8") for cost in COST_COLUMNS),
     ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
 """Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1.
 
-`accuracy` is the score of the metric that the study searches for, if that is another one.
+`score` is that of the metric that the study searches for, which may be the accuracy.
 """
 COMPLETE, PRUNED, FAILED, RUNNING = (STATES.index(s) for s in ("complete", "pruned", "failed",
                                                                "running"))  # fmt: skip
@@ -97,7 +98,7 @@ class TrialTable:
         for name in ("accuracy", *COST_COLUMNS, "seconds"):
             new[name] = np.array(columns[name], dtype=float)  # None becomes NaN.
         scores = np.array(columns["metric_score"], dtype=float)
-        new["accuracy"] = np.where(np.isnan(scores), new["accuracy"], scores)
+        new["score"] = np.where(np.isnan(scores), new["accuracy"], scores)
         new["state"] = [_STATE_CODES[state] for state in columns["state"]]
         new["baseline"] = [role == BASELINE for role in columns["role"]]
         new["worker"] = [self._worker_index(name) for name in columns["worker"]]
@@ -192,7 +193,7 @@ def _damaged(column: str) -> StoreError:
 
 def complete_rows(rows: npt.NDArray[Any]) -> Ints:
     """Indices of the rows of complete trials."""
-    return np.flatnonzero((rows["state"] == COMPLETE) & ~np.isnan(rows["accuracy"]))
+    return np.flatnonzero((rows["state"] == COMPLETE) & ~np.isnan(rows["score"]))
 
 
 def pruned_rows(rows: npt.NDArray[Any]) -> Ints:

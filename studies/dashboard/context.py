@@ -55,7 +55,8 @@ class PageContext:
         if key is None:
             return None
         costs = self.state.analysis.costs
-        return next((cost for cost in costs if cost.key == key), BY_KEY.get(key))
+        known = next((cost for cost in costs if cost.key == key), BY_KEY.get(key))
+        return known if known is not None and known.is_cost else None
 
 
 class StudyStates:

@@ -22,9 +22,9 @@ from .live_trials import LiveTrials
 
 MAX_MARKERS = 500
 """Markers of a figure. If there are more architectures, the figure is divided into cells, and the
-most accurate architecture of each cell is drawn."""
+best architecture of each cell is drawn."""
 MARKER_GRID = (32, 15)
-"""Cells of the figure of accuracy against cost: horizontally, vertically."""
+"""Cells of the figure of a metric against a cost: horizontally, vertically."""
 TRAINING_TIME = Objective("time", "seconds", "minimize", "Training time", "s")
 """A cost to draw. No search optimises it, because it depends on the load of the machine."""
 
@@ -95,14 +95,14 @@ class LiveAnalysis:
     def _front(self) -> list[int]:
         architectures = self.architectures
         costs = [o.key for o in self.objectives if o.is_cost]
-        values = np.column_stack([architectures.accuracy, *map(architectures.mean, costs)])
+        values = np.column_stack([architectures.score, *map(architectures.mean, costs)])
         known = np.flatnonzero(~np.isnan(values).any(axis=1))
         is_bare = np.flatnonzero(known == architectures.bare)
         bare = int(is_bare[0]) if len(is_bare) else None
         errors = comparison_errors(architectures.mean, costs)[known]
         front = known[find_front(values[known, 0], values[known, 1:], errors, bare)]
         by_cost = [architectures.mean(key)[front] for key in reversed(costs)]
-        order = np.lexsort([-architectures.accuracy[front], *by_cost])
+        order = np.lexsort([-architectures.score[front], *by_cost])
         return [int(index) for index in front[order]]
 
     @property
@@ -186,16 +186,16 @@ class LiveAnalysis:
             return passed
 
     def _drawn(self, indices: Indices, cost: Objective) -> list[int]:
-        """All of them; if they are too many, the most accurate of each cell of `MARKER_GRID`."""
+        """All of them; if they are too many, the best of each cell of `MARKER_GRID`."""
         if len(indices) <= MAX_MARKERS:
             return [int(index) for index in indices]
         architectures = self.architectures
-        costs, accuracy = architectures.mean(cost.key)[indices], architectures.accuracy[indices]
+        costs, scores = architectures.mean(cost.key)[indices], architectures.score[indices]
         known = ~np.isnan(costs)
-        indices, costs, accuracy = indices[known], costs[known], accuracy[known]
-        order = np.argsort(-accuracy, kind="stable")
+        indices, costs, scores = indices[known], costs[known], scores[known]
+        order = np.argsort(-scores, kind="stable")
         across, up = MARKER_GRID
-        cells = _rank_bins(costs, across) * up + _bins(accuracy, up)
+        cells = _rank_bins(costs, across) * up + _bins(scores, up)
         _, first = np.unique(cells[order], return_index=True)
         return [int(index) for index in indices[order[first]][:MAX_MARKERS]]
 

@@ -8,7 +8,7 @@ import time
 from ..analysis.confirmation import Confirmation
 from ..analysis.confirmed_alternatives import ConfirmedAlternative
 from ..outputs.alternatives import read_confirmed_alternatives
-from ..outputs.judged_images import CorrectImages, read_confirmation
+from ..outputs.judged_images import KnownImages, read_confirmation
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
@@ -24,7 +24,7 @@ class LiveConfirmation:
         self._refreshed_at = -math.inf
         self._value: Confirmation | None = None
         self._alternatives: tuple[ConfirmedAlternative, ...] = ()
-        self._correct: dict[str | None, CorrectImages] = {None: {}}
+        self._judged: dict[str | None, KnownImages] = {None: {}}
 
     @property
     def value(self) -> Confirmation | None:
@@ -44,8 +44,8 @@ class LiveConfirmation:
             if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
                 current = store.studies.get(study.name)  # Its config holds the ConfirmPlan.
                 findings = self._analysis.findings()
-                self._value = read_confirmation(store, current, findings, self._correct[None])
+                self._value = read_confirmation(store, current, findings, self._judged[None])
                 self._alternatives = read_confirmed_alternatives(
-                    store, current, self._value, self._correct
+                    store, current, self._value, self._judged
                 )
                 self._refreshed_at = time.monotonic()

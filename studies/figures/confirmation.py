@@ -12,10 +12,11 @@ from ..text import formatting
 from ..text.confirmation import (
     describe_sample,
     describe_test_images,
-    gain_points,
-    interval_points,
+    gain_text,
+    interval_text,
     p_value,
 )
+from ..text.metric_format import MetricFormat
 from .base import escape_html, show_message, styled_figure, wrap_architecture
 from .intervals import interval_markers, label_lines
 from .themes import LIGHT, Theme
@@ -33,7 +34,8 @@ def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.
     Finalists are circles, baselines diamonds. The line at zero is the bare backbone.
     """
     where = describe_test_images(confirmation)
-    figure = styled_figure(theme, f"Gain over the bare backbone {where} (points)", "")
+    form = MetricFormat(confirmation.metric)
+    figure = styled_figure(theme, form.gain_title(f"Gain over the bare backbone {where}"), "")
     contenders = [c for c in confirmation.challengers if c.gain is not None]
     if not contenders:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
@@ -43,7 +45,7 @@ def confirmation_figure(confirmation: Confirmation, theme: Theme = LIGHT) -> go.
         if lines:
             group = [contenders[line] for line in lines]
             texts = [_hover_text(confirmation, contender) for contender in group]
-            figure.add_trace(_markers(group, lines, finalist, texts, theme))
+            figure.add_trace(_markers(group, lines, finalist, texts, (form, theme)))
     return label_lines(figure, [_label(contender) for contender in contenders], LINE_HEIGHT)
 
 
@@ -52,10 +54,10 @@ def _markers(
     lines: Sequence[int],
     finalist: bool,
     texts: Sequence[str],
-    theme: Theme,
+    style: tuple[MetricFormat, Theme],
 ) -> go.Scatter:
     gains = [contender.gain for contender in group if contender.gain is not None]
-    symbol = "circle" if finalist else "diamond"
+    symbol, (form, theme) = "circle" if finalist else "diamond", style
     return interval_markers(
         "finalists" if finalist else "baselines",
         theme.palette[0] if finalist else theme.muted,
@@ -63,6 +65,7 @@ def _markers(
         lines,
         gains,
         texts,
+        form,
     )
 
 
@@ -74,12 +77,14 @@ def _label(contender: Contender) -> str:
 def _hover_text(confirmation: Confirmation, contender: Contender) -> str:
     gain = contender.gain
     assert gain is not None  # contenders without a gain are not drawn
-    accuracy = formatting.percent(contender.accuracy, contender.standard_error)
+    metric, form = confirmation.metric, MetricFormat(confirmation.metric)
+    reached = form.value(contender.score, contender.standard_error)
     return "<br>".join(
         [
             wrap_architecture(str(contender.architecture)),
-            f"{accuracy} {describe_test_images(confirmation)}",
-            f"{gain_points(gain)} points, 95 % interval {interval_points(gain)}",
+            f"{metric.noun} {reached} {describe_test_images(confirmation)}",
+            f"{form.with_unit(gain_text(gain, metric))}, "
+            f"95 % interval {interval_text(gain, metric)}",
             f"{escape_html(p_value(gain.corrected))} after correction; "
             f"{describe_sample(confirmation, gain)}",
         ]

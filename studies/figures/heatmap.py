@@ -6,7 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..analysis.attention_effects import Effect, EffectTable
-from ..text import formatting
+from ..objectives import Objective
+from ..text.metric_format import MetricFormat
 from .base import show_message, styled_figure
 from .themes import LIGHT, Theme
 
@@ -14,27 +15,28 @@ ROW_HEIGHT = 62
 """Pixels for each attention."""
 
 
-def heatmap_figure(table: EffectTable, theme: Theme = LIGHT) -> go.Figure:
-    """What an attention adds to the accuracy of the bare backbone by column, in points.
+def heatmap_figure(table: EffectTable, metric: Objective, theme: Theme = LIGHT) -> go.Figure:
+    """What an attention gains over the bare backbone by column.
 
     The text of a cell has the effect, its 95 % interval and the number of architectures. A cell has
     a colour only if the interval excludes zero. A cell that was not tried is hatched.
     """
-    figure = styled_figure(theme, "", "")
+    form = MetricFormat(metric)
+    figure = styled_figure(theme, form.gain_title("Gain over the bare backbone"), "")
     if not table.cells:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
     rows, columns = table.attentions[::-1], table.columns
-    largest = max(abs(100 * effect.mean) for effect in table.cells.values()) or 1.0
+    largest = max(abs(form.length(effect.mean)) for effect in table.cells.values()) or 1.0
     figure.add_trace(
         go.Heatmap(
-            z=[[_coloured_mean(table, row, column) for column in columns] for row in rows],
+            z=[[_coloured_mean(table, row, column, form) for column in columns] for row in rows],
             x=list(columns),
             y=list(rows),
-            text=[[_text(table, row, column) for column in columns] for row in rows],
+            text=[[_text(table, row, column, form) for column in columns] for row in rows],
             texttemplate="%{text}",
             textfont={"color": theme.text, "size": 12},
             hovertemplate="%{y} in %{x}<br>%{text}<extra></extra>",
-            customdata=[[_mean(table, row, column) for column in columns] for row in rows],
+            customdata=[[_mean(table, row, column, form) for column in columns] for row in rows],
             hoverongaps=False,
             zmin=-largest,
             zmid=0,
@@ -70,29 +72,29 @@ def _hatch(figure: go.Figure, x: int, y: int, theme: Theme) -> None:
     figure.add_shape(type="path", path=" ".join(strokes), line=line, opacity=0.3, layer="below")
 
 
-def _mean(table: EffectTable, row: str, column: str) -> float | None:
+def _mean(table: EffectTable, row: str, column: str, form: MetricFormat) -> float | None:
     effect = table.cells.get((row, column))
-    return None if effect is None else 100 * effect.mean
+    return None if effect is None else form.length(effect.mean)
 
 
-def _coloured_mean(table: EffectTable, row: str, column: str) -> float | None:
+def _coloured_mean(table: EffectTable, row: str, column: str, form: MetricFormat) -> float | None:
     """The value that colours a cell: its effect, or zero if the interval includes zero."""
     effect = table.cells.get((row, column))
     if effect is None:
         return None
-    return 100 * effect.mean if effect.excludes_zero else 0.0
+    return form.length(effect.mean) if effect.excludes_zero else 0.0
 
 
-def _text(table: EffectTable, row: str, column: str) -> str:
+def _text(table: EffectTable, row: str, column: str, form: MetricFormat) -> str:
     effect = table.cells.get((row, column))
     if effect is None:
         return ""
     return (
-        f"<b>{formatting.points(effect.mean)}</b><br>{interval_text(effect)}<br>"
+        f"<b>{form.gain(effect.mean)}</b><br>{interval_text(effect, form)}<br>"
         f"n={effect.architectures}"
     )
 
 
-def interval_text(effect: Effect) -> str:
-    """The 95 % interval of an effect in points: `−0.3 to +1.2`."""
-    return f"{formatting.points(effect.low)} to {formatting.points(effect.high)}"
+def interval_text(effect: Effect, form: MetricFormat) -> str:
+    """The 95 % interval of an effect, without its unit: `−0.3 to +1.2`."""
+    return f"{form.gain(effect.low)} to {form.gain(effect.high)}"

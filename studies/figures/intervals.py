@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from ..analysis.attention_effects import MainEffect
 from ..analysis.paired_comparisons import Difference
+from ..text.metric_format import MetricFormat
 
 
 def interval_markers(
@@ -17,19 +18,21 @@ def interval_markers(
     lines: Sequence[int],
     intervals: Sequence[Difference | MainEffect],
     texts: Sequence[str],
+    form: MetricFormat,
 ) -> go.Scatter:
-    """Markers with horizontal 95 % intervals, in points.
+    """Markers with horizontal 95 % intervals.
 
     Args:
         name: of the group, for the legend.
         colour: of markers and intervals.
         symbols: Plotly's symbol for each marker.
         lines: the line of each marker, counted from the top.
-        intervals: the values, as fractions.
+        intervals: the values.
         texts: hover texts, as HTML.
+        form: how the values are drawn.
     """
     return go.Scatter(
-        x=[100 * interval.mean for interval in intervals],
+        x=[form.length(interval.mean) for interval in intervals],
         y=list(lines),
         mode="markers",
         name=name,
@@ -42,8 +45,8 @@ def interval_markers(
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [100 * (interval.high - interval.mean) for interval in intervals],
-            "arrayminus": [100 * (interval.mean - interval.low) for interval in intervals],
+            "array": [form.length(interval.high - interval.mean) for interval in intervals],
+            "arrayminus": [form.length(interval.mean - interval.low) for interval in intervals],
             "color": colour,
             "thickness": 2,
             "width": 5,

@@ -1,4 +1,4 @@
-"""Learning curves: validation accuracy by epoch, of a whole study or of one architecture."""
+"""Learning curves: the validation result by epoch, of a whole study or of one architecture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from ..analysis.findings import Findings
+from ..objectives import Objective
 from ..records import BASELINE, EpochRecord, TrialRecord
+from ..text.metric_format import MetricFormat
 from .base import show_message, styled_figure, wrap_architecture
 from .themes import LIGHT, Theme
 
@@ -18,7 +20,7 @@ MAX_CURVES_PER_GROUP = 300
 """If a group has more trials, only every n-th one is drawn."""
 
 LearningCurves = dict[int, dict[int, float]]
-"""Validation accuracy by trial number and epoch."""
+"""Validation score by trial number and epoch."""
 
 
 def learning_curves_figure(
@@ -27,7 +29,7 @@ def learning_curves_figure(
     epochs: Iterable[EpochRecord],
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Validation accuracy by epoch: the bare backbone thick, the front in colour, the rest grey.
+    """Validation result by epoch: the bare backbone thick, the front in colour, the rest grey.
 
     Curves of trials that were pruned or failed are dotted.
 
@@ -37,7 +39,8 @@ def learning_curves_figure(
         epochs: of any trials; a trial without epochs is left out.
         theme: the colours.
     """
-    figure = styled_figure(theme, "Epoch", "Validation accuracy (%)")
+    form = MetricFormat(findings.metric)
+    figure = styled_figure(theme, "Epoch", form.axis_title, y=form.axis)
     curves = _by_trial(epochs)
     drawn = [trial for trial in trials if trial.number in curves]
     if not drawn:
@@ -49,7 +52,7 @@ def learning_curves_figure(
         remaining = [trial for trial in remaining if not group.includes(trial)]
         if members:
             step = math.ceil(len(members) / MAX_CURVES_PER_GROUP)
-            figure.add_trace(_group_trace(group, members[::step], curves))
+            figure.add_trace(_group_trace(group, members[::step], curves, form))
     figure.data = figure.data[::-1]
     longest = max(max(curve) for curve in curves.values())
     padding = 0.02 * (longest - 1) or 0.5
@@ -62,18 +65,21 @@ def architecture_curves_figure(
     architecture: Collection[int],
     bare: Collection[int],
     epochs: Iterable[EpochRecord],
+    metric: Objective,
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Validation accuracy by epoch of one architecture's trials and of the bare backbone's.
+    """Validation result by epoch of one architecture's trials and of the bare backbone's.
 
     Args:
         architecture: numbers of the architecture's trials.
         bare: numbers of the bare backbone's trials.
         epochs: of all of them.
+        metric: of the study.
         theme: the colours.
     """
     margin = {"l": 56, "r": 16, "t": 8, "b": 48}
-    figure = styled_figure(theme, "Epoch", "Accuracy (%)", height=240, margin=margin)
+    form = MetricFormat(metric)
+    figure = styled_figure(theme, "Epoch", form.axis_title, y=form.axis, height=240, margin=margin)
     curves = _by_trial(epochs)
     for numbers, name, colour, width in (
         (bare, "bare backbone", theme.muted, 2),
@@ -84,7 +90,7 @@ def architecture_curves_figure(
         for number in numbers:
             curve = sorted(curves.get(number, {}).items())
             x += [*(epoch for epoch, _ in curve), None]
-            y += [*(100 * accuracy for _, accuracy in curve), None]
+            y += [*(form.on_axis(score) for _, score in curve), None]
         if any(value is not None for value in y):
             line = {"color": colour, "width": width}
             figure.add_trace(
@@ -98,8 +104,8 @@ def architecture_curves_figure(
 def _by_trial(epochs: Iterable[EpochRecord]) -> LearningCurves:
     curves: LearningCurves = {}
     for record in epochs:
-        if not math.isnan(record.report.accuracy):
-            curves.setdefault(record.number, {})[record.report.epoch] = record.report.accuracy
+        if not math.isnan(record.report.score):
+            curves.setdefault(record.number, {})[record.report.epoch] = record.report.score
     return curves
 
 
@@ -146,7 +152,10 @@ def _groups(theme: Theme, front: set[int]) -> list[_CurveGroup]:
 
 
 def _group_trace(
-    group: _CurveGroup, trials: Sequence[TrialRecord], curves: LearningCurves
+    group: _CurveGroup,
+    trials: Sequence[TrialRecord],
+    curves: LearningCurves,
+    form: MetricFormat,
 ) -> go.Scatter:
     """One trace for all curves of a group, with gaps between: a thousand traces would be slow."""
     x: list[int | None] = []
@@ -155,7 +164,7 @@ def _group_trace(
     for trial in trials:
         curve = sorted(curves[trial.number].items())
         x += [epoch for epoch, _ in curve] + [None]
-        y += [100 * accuracy for _, accuracy in curve] + [None]
+        y += [form.on_axis(score) for _, score in curve] + [None]
         architecture = wrap_architecture(trial.architecture)
         label = f"trial {trial.number}, seed {trial.seed}<br>{architecture}"
         texts += [label] * len(curve) + [None]
@@ -168,5 +177,5 @@ def _group_trace(
         mode="lines+markers" if longest == 1 else "lines",
         line=group.line,
         opacity=group.opacity,
-        hovertemplate="epoch %{x}: %{y:.1f} %<br>%{text}<extra></extra>",
+        hovertemplate=f"epoch %{{x}}: {form.hover}<br>%{{text}}<extra></extra>",
     )

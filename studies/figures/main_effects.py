@@ -1,4 +1,4 @@
-"""What each attention, stage, position and ratio adds to the accuracy, with intervals."""
+"""What each attention, stage, position and ratio gains, with intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from ..analysis.attention_effects import FACTORS, MainEffect
+from ..objectives import Objective
 from ..text import formatting
+from ..text.metric_format import MetricFormat
 from .base import escape_html, show_message, styled_figure
 from .heatmap import interval_text
 from .intervals import interval_markers, label_lines
@@ -17,12 +19,15 @@ LINE_HEIGHT = 26
 """Pixels for each effect."""
 
 
-def main_effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> go.Figure:
-    """Main effects with 95 % intervals, in points over the bare backbone.
+def main_effects_figure(
+    effects: Sequence[MainEffect], metric: Objective, theme: Theme = LIGHT
+) -> go.Figure:
+    """Main effects over the bare backbone with 95 % intervals.
 
     A marker is hollow, and grey, if the interval includes zero.
     """
-    figure = styled_figure(theme, "Accuracy gained over the bare backbone (points)", "")
+    form = MetricFormat(metric)
+    figure = styled_figure(theme, form.gain_title("Gain over the bare backbone"), "")
     if not effects:
         return show_message(figure, theme, "Nothing to compare with the bare backbone yet")
     figure.add_vline(x=0, line={"color": theme.text, "width": 1.5})
@@ -36,8 +41,8 @@ def main_effects_figure(effects: Sequence[MainEffect], theme: Theme = LIGHT) -> 
             if lines:
                 group = [effects[line] for line in lines]
                 symbols = ["circle" if is_clear else "circle-open"] * len(group)
-                texts = [_hover_text(effect) for effect in group]
-                markers = interval_markers(factor, shade, symbols, lines, group, texts)
+                texts = [_hover_text(effect, form) for effect in group]
+                markers = interval_markers(factor, shade, symbols, lines, group, texts, form)
                 figure.add_trace(markers.update(legendgroup=factor))
     return label_lines(figure, [escape_html(_level(effect)) for effect in effects], LINE_HEIGHT)
 
@@ -46,8 +51,9 @@ def _level(effect: MainEffect) -> str:
     return f"r = {effect.level}" if effect.factor == "ratio" else effect.level
 
 
-def _hover_text(effect: MainEffect) -> str:
+def _hover_text(effect: MainEffect, form: MetricFormat) -> str:
     return (
-        f"{escape_html(_level(effect))}<br>{formatting.points(effect.mean)} points, "
-        f"{interval_text(effect)}<br>{formatting.plural(effect.architectures, 'architecture')}"
+        f"{escape_html(_level(effect))}<br>{form.gain_with_unit(effect.mean)}, "
+        f"{interval_text(effect, form)}<br>"
+        f"{formatting.plural(effect.architectures, 'architecture')}"
     )

@@ -1,4 +1,4 @@
-"""Accuracy against a cost, with the Pareto front: the main figure of a study.
+"""A metric against a cost, with the Pareto front: the main figure of a study.
 
 One marker is one architecture. For a very large study the caller selects those to draw:
 `Findings.architectures` then holds only some architectures, the front and the baselines among them.
@@ -19,6 +19,7 @@ from ..analysis.findings import ArchitectureSummary, Findings
 from ..analysis.pareto import comparison_errors
 from ..objectives import Objective
 from ..text import formatting
+from ..text.metric_format import MetricFormat
 from .base import escape_html, show_message, styled_figure, wrap_architecture
 from .colouring import Colouring, group_architectures, group_colours
 from .themes import LIGHT, SYMBOLS, Theme
@@ -43,9 +44,9 @@ def pareto_figure(
     log: bool = False,
     selected: int | None = None,
 ) -> go.Figure:
-    """Accuracy against one cost: a marker for every architecture.
+    """The study's metric against one cost: a marker for every architecture.
 
-    The step line is the best accuracy at each cost; rings mark the front over all objectives.
+    The step line is the best result at each cost; rings mark the front over all objectives.
     Baselines are named diamonds, the bare backbone a square. The shaded region is above and left
     of a baseline: better, and no more expensive. The band around the bare backbone is the noise of
     a single trial.
@@ -62,7 +63,8 @@ def pareto_figure(
     points = _with_cost(findings.architectures, cost)
     if not points:
         return show_message(figure, theme, "No complete trial yet")
-    extent = _Extent.of(points, cost, log)
+    form = MetricFormat(findings.metric)
+    extent = _Extent.of(points, cost, form, log)
     baselines = _with_cost(findings.baselines, cost)
     _shade_better(figure, baselines, cost, theme, extent)
     _shade_noise(figure, findings, theme)
@@ -77,9 +79,9 @@ def pareto_figure(
         figure.add_trace(_baseline_markers(baselines, findings, cost, theme))
     if front := _with_cost(findings.front, cost):
         size = 20 if len(points) < MANY_ARCHITECTURES else 11
-        figure.add_trace(_rings(front, cost, theme, "Pareto front", size, 1.5))
+        figure.add_trace(_rings(front, (cost, form), theme, "Pareto front", size, 1.5))
     if ringed := [p for p in points if selected in p.numbers]:
-        figure.add_trace(_rings(ringed, cost, theme, "selected", 26, 3.5))
+        figure.add_trace(_rings(ringed, (cost, form), theme, "selected", 26, 3.5))
     return figure
 
 
@@ -91,7 +93,7 @@ def three_objectives_figure(
     *,
     log: bool = False,
 ) -> go.Figure:
-    """Accuracy against one cost, coloured by another; rings mark the front.
+    """The metric against one cost, coloured by another; rings mark the front.
 
     Args:
         findings: what to draw.
@@ -104,9 +106,10 @@ def three_objectives_figure(
     points = [p for p in _with_cost(findings.architectures, cost) if third.key in p.values]
     if not points:
         return show_message(figure, theme, "No complete trial with these costs yet")
+    form = MetricFormat(findings.metric)
     figure.add_trace(
         go.Scatter(
-            **_coordinates(points, cost),
+            **_coordinates(points, cost, form),
             mode="markers",
             name=third.title,
             marker={
@@ -127,7 +130,7 @@ def three_objectives_figure(
         )
     )
     if front := _with_cost(findings.front, cost):
-        figure.add_trace(_rings(front, cost, theme, "Pareto front", 20, 1.5))
+        figure.add_trace(_rings(front, (cost, form), theme, "Pareto front", 20, 1.5))
     return figure
 
 
@@ -141,15 +144,22 @@ class _Extent:
 
     left: float
     right: float
-    top: float
+    best: float
+    form: MetricFormat
 
     @classmethod
-    def of(cls, points: Sequence[ArchitectureSummary], cost: Objective, log: bool) -> _Extent:
+    def of(
+        cls,
+        points: Sequence[ArchitectureSummary],
+        cost: Objective,
+        form: MetricFormat,
+        log: bool,
+    ) -> _Extent:
         costs = [p.values[cost.key] for p in points]
         log = log and min(costs) > 0
         left, right = _padded_range([math.log10(c) for c in costs] if log else costs)
-        _, top = _padded_range([100 * p.accuracy for p in points])
-        return cls(10**left if log else left, 10**right if log else right, top)
+        _, best = _padded_range([p.score for p in points])
+        return cls(10**left if log else left, 10**right if log else right, best, form)
 
 
 def _padded_range(values: Sequence[float]) -> tuple[float, float]:
@@ -165,7 +175,9 @@ def _empty_figure(findings: Findings, cost: Objective, theme: Theme, log: bool) 
         "tickformat": "" if cost.unit else "~s",
         "nticks": 7,
     }
-    return styled_figure(theme, _axis_title(cost), "Validation accuracy (%)", x=axis, height=470)
+    form = MetricFormat(findings.metric)
+    title = _axis_title(cost)
+    return styled_figure(theme, title, form.axis_title, x=axis, y=form.axis, height=470)
 
 
 def _axis_title(cost: Objective) -> str:
@@ -184,16 +196,16 @@ def _shade_better(
     extent: _Extent,
 ) -> None:
     """Shade what is above and left of a baseline: one path along their staircase."""
-    ordered = sorted(baselines, key=lambda p: (-p.values[cost.key], p.accuracy))
+    ordered = sorted(baselines, key=lambda p: (-p.values[cost.key], p.score))
     if not ordered:
         return
-    height = extent.top
-    corners = [(extent.left, height), (ordered[0].values[cost.key], height)]
+    score, place = extent.best, extent.form.on_axis
+    corners = [(extent.left, place(score)), (ordered[0].values[cost.key], place(score))]
     following = [*(p.values[cost.key] for p in ordered[1:]), extent.left]
     for point, next_cost in zip(ordered, following, strict=True):
         # At each cost, the region above the lowest of the baselines that cost at least as much.
-        height = min(height, 100 * point.accuracy)
-        corners += [(point.values[cost.key], height), (next_cost, height)]
+        score = min(score, point.score)
+        corners += [(point.values[cost.key], place(score)), (next_cost, place(score))]
     path = "M" + " L".join(f"{x},{y}" for x, y in corners) + " Z"
     figure.add_shape(type="path", path=path, line_width=0, fillcolor=theme.shade, layer="below")
     figure.add_annotation(
@@ -213,14 +225,14 @@ def _shade_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     """Shade one standard deviation of a single trial around the bare backbone."""
     if findings.noise is None or findings.bare is None:
         return
-    middle, reach = 100 * findings.bare.accuracy, 100 * findings.noise.deviation
-    deviation = formatting.points(findings.noise.deviation, signed=False)
+    form, score, noise = MetricFormat(findings.metric), findings.bare.score, findings.noise
+    worse, better = (form.on_axis(score + sign * noise.deviation) for sign in (-1, 1))
     figure.add_shape(
         xref="x domain",
         x0=0,
         x1=1,
-        y0=middle - reach,
-        y1=middle + reach,
+        y0=worse,
+        y1=better,
         line_width=0,
         fillcolor=theme.shade,
         layer="below",
@@ -228,10 +240,10 @@ def _shade_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
     figure.add_annotation(
         x=1,
         xref="paper",
-        y=middle + reach,
+        y=better,
         xanchor="right",
         yanchor="bottom",
-        text=f"noise of one trial: ± {deviation} points",
+        text=f"noise of one trial: ± {form.gain_with_unit(noise.deviation, signed=False)}",
         showarrow=False,
         font={"size": 11, "color": theme.muted},
     )
@@ -246,8 +258,9 @@ def _markers(
 ) -> go.Scatter:
     colour, symbol = style
     few = len(findings.architectures) < MANY_ARCHITECTURES
+    form = MetricFormat(findings.metric)
     return go.Scatter(
-        **_coordinates(points, cost),
+        **_coordinates(points, cost, form),
         name=escape_html(name),
         mode="markers",
         marker={
@@ -258,7 +271,7 @@ def _markers(
             "line": {"width": 1, "color": "rgba(127, 127, 127, 0.5)"},
         },
         error_x=_cost_error_bars(points if few else (), cost, colour),
-        error_y=_error_bars(points if few else (), colour),
+        error_y=_error_bars(points if few else (), form, colour),
         customdata=[p.number for p in points],
         hovertext=[_hover_text(p, findings) for p in points],
         hoverinfo="text",
@@ -268,13 +281,14 @@ def _markers(
 def _baseline_markers(
     points: Sequence[ArchitectureSummary], findings: Findings, cost: Objective, theme: Theme
 ) -> go.Scatter:
+    form = MetricFormat(findings.metric)
     return go.Scatter(
-        **_coordinates(points, cost),
+        **_coordinates(points, cost, form),
         name="baselines",
         mode="markers+text",
         cliponaxis=False,
         text=[_baseline_name(p) for p in points],
-        textposition=_label_positions(points, cost),
+        textposition=_label_positions(points, cost, form),
         textfont={"size": 11, "color": theme.text},
         marker={
             "color": [theme.attention_colour(main_attention(p.architecture)) for p in points],
@@ -283,16 +297,18 @@ def _baseline_markers(
             "line": {"width": 1.5, "color": theme.text},
         },
         error_x=_cost_error_bars(points, cost, theme.text),
-        error_y=_error_bars(points, theme.text),
+        error_y=_error_bars(points, form, theme.text),
         customdata=[p.number for p in points],
         hovertext=[_hover_text(p, findings) for p in points],
         hoverinfo="text",
     )
 
 
-def _label_positions(points: Sequence[ArchitectureSummary], cost: Objective) -> list[str]:
+def _label_positions(
+    points: Sequence[ArchitectureSummary], cost: Objective, form: MetricFormat
+) -> list[str]:
     """The position of each name, such that names of neighbours do not overlap."""
-    coordinates = _coordinates(points, cost)
+    coordinates = _coordinates(points, cost, form)
     x, y = coordinates["x"], coordinates["y"]
     width, height = np.ptp(x) or 1.0, np.ptp(y) or 1.0
     positions: dict[int, str] = {}
@@ -310,14 +326,14 @@ def _label_positions(points: Sequence[ArchitectureSummary], cost: Objective) -> 
 
 def _rings(
     points: Sequence[ArchitectureSummary],
-    cost: Objective,
+    axes: tuple[Objective, MetricFormat],
     theme: Theme,
     name: str,
     size: int,
     width: float,
 ) -> go.Scatter:
     return go.Scatter(
-        **_coordinates(points, cost),
+        **_coordinates(points, *axes),
         name=name,
         mode="markers",
         marker={
@@ -334,11 +350,12 @@ def _best_at_cost(
     points: Sequence[ArchitectureSummary], cost: Objective, theme: Theme, extent: _Extent
 ) -> go.Scatter:
     x: list[float] = []
-    y: list[float] = []
-    for point in sorted(points, key=lambda p: (p.values[cost.key], -p.accuracy)):
-        if not y or 100 * point.accuracy > y[-1]:
+    scores: list[float] = []
+    for point in sorted(points, key=lambda p: (p.values[cost.key], -p.score)):
+        if not scores or point.score > scores[-1]:
             x.append(point.values[cost.key])
-            y.append(100 * point.accuracy)
+            scores.append(point.score)
+    y = [extent.form.on_axis(score) for score in scores]
     return go.Scatter(
         x=[*x, extent.right],
         y=[*y, y[-1]],
@@ -349,16 +366,19 @@ def _best_at_cost(
     )
 
 
-def _coordinates(points: Sequence[ArchitectureSummary], cost: Objective) -> dict[str, list[float]]:
+def _coordinates(
+    points: Sequence[ArchitectureSummary], cost: Objective, form: MetricFormat
+) -> dict[str, list[float]]:
     return {
         "x": [p.values[cost.key] for p in points],
-        "y": [100 * p.accuracy for p in points],
+        "y": [form.on_axis(p.score) for p in points],
     }
 
 
-def _error_bars(points: Sequence[ArchitectureSummary], colour: str) -> dict[str, Any]:
-    errors = [p.standard_error for p in points]
-    return _bars([None if error is None else 100 * error for error in errors], colour)
+def _error_bars(
+    points: Sequence[ArchitectureSummary], form: MetricFormat, colour: str
+) -> dict[str, Any]:
+    return _bars([form.length(p.standard_error) for p in points], colour)
 
 
 def _cost_error_bars(
@@ -385,10 +405,12 @@ def _bars(errors: Sequence[float | None], colour: str) -> dict[str, Any]:
 def _hover_text(point: ArchitectureSummary, findings: Findings) -> str:
     seeds = formatting.plural(len(point.seeds), "seed")
     lines = [f"<b>{wrap_architecture(str(point.architecture))}</b>"]
-    lines.append(f"accuracy {formatting.percent(point.accuracy, point.standard_error)} ({seeds})")
+    form = MetricFormat(findings.metric)
+    reached = form.value(point.score, point.standard_error)
+    lines.append(f"{findings.metric.noun} {reached} ({seeds})")
     if point.gain is not None:
-        gain = formatting.points(point.gain, point.gain_error)
-        lines.append(f"{gain} points over the bare backbone")
+        gain = form.gain_with_unit(point.gain, point.gain_error)
+        lines.append(f"{gain} over the bare backbone")
     for cost in findings.costs:
         if cost.key in point.values:
             line = f"{cost.title.lower()} {formatting.cost_of(point.values, cost)}"

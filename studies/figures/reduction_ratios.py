@@ -7,24 +7,31 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from ..analysis.attention_effects import Effect
+from ..objectives import Objective
 from ..text import formatting
+from ..text.metric_format import MetricFormat
 from .base import escape_html, show_message, styled_figure
 from .heatmap import interval_text
 from .themes import LIGHT, Theme
 
 
 def ratios_figure(
-    curves: Mapping[str, Sequence[tuple[int, Effect]]], theme: Theme = LIGHT
+    curves: Mapping[str, Sequence[tuple[int, Effect]]],
+    metric: Objective,
+    theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Effects over the bare backbone by reduction ratio, in points, with 95 % intervals.
+    """Effects over the bare backbone by reduction ratio, with 95 % intervals.
 
     A marker is hollow if the interval includes zero.
 
     Args:
         curves: by attention: its ratios, in order, each with its effect.
+        metric: of the study.
         theme: the colours.
     """
-    figure = styled_figure(theme, "Reduction ratio", "Gain over the bare backbone (points)")
+    form = MetricFormat(metric)
+    title = form.gain_title("Gain over the bare backbone")
+    figure = styled_figure(theme, "Reduction ratio", title)
     if not curves:
         return show_message(figure, theme, "No attention with a reduction ratio to compare yet")
     figure.add_hline(y=0, line={"color": theme.text, "width": 1})
@@ -34,19 +41,19 @@ def ratios_figure(
         figure.add_trace(
             go.Scatter(
                 x=[ratio for ratio, _ in effects],
-                y=[100 * effect.mean for _, effect in effects],
+                y=[form.length(effect.mean) for _, effect in effects],
                 name=escape_html(name),
                 mode="lines+markers",
                 marker={"color": colour, "size": 9, "symbol": symbols},
                 line={"color": colour, "width": 1.5},
                 error_y={
                     "type": "data",
-                    "array": [100 * (effect.high - effect.mean) for _, effect in effects],
+                    "array": [form.length(effect.high - effect.mean) for _, effect in effects],
                     "thickness": 1.5,
                     "width": 4,
                 },
                 text=[
-                    f"{formatting.points(effect.mean)} points, {interval_text(effect)}<br>"
+                    f"{form.gain_with_unit(effect.mean)}, {interval_text(effect, form)}<br>"
                     f"{formatting.plural(effect.architectures, 'architecture')}"
                     for _, effect in effects
                 ],

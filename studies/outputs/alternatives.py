@@ -12,7 +12,7 @@ from ..analysis.recommendation import recommend
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..text.alternatives import alternatives_sentence
-from .judged_images import CorrectImages, read_correct_images
+from .judged_images import KnownImages, read_judged_images
 
 
 def read_alternatives(
@@ -48,7 +48,7 @@ def read_confirmed_alternatives(
     store: Store,
     study: StudyRecord,
     confirmation: Confirmation | None,
-    known: MutableMapping[str | None, CorrectImages] | None = None,
+    known: MutableMapping[str | None, KnownImages] | None = None,
 ) -> tuple[ConfirmedAlternative, ...]:
     """What the confirming trials of alternatives show; empty without complete ones.
 
@@ -66,9 +66,9 @@ def read_confirmed_alternatives(
         return ()
     searched = store.trials.read(study, confirming=True)
     comparable = [trial for trial in searched if plan.split_of(trial.seed) == 0]
-    correct = read_correct_images(store, study, comparable, known.setdefault(None, {}))
+    judged = read_judged_images(store, study, comparable, known.setdefault(None, {}))
     for kind in {trial.alternative for trial in trials}:
         # Larger images are other files of the same photographs, so they are read apart.
         kind_trials = [trial for trial in trials if trial.alternative == kind]
-        correct |= read_correct_images(store, study, kind_trials, known.setdefault(kind, {}))
-    return analyse_confirmed_alternatives(study, confirmation, trials, correct)
+        judged |= read_judged_images(store, study, kind_trials, known.setdefault(kind, {}))
+    return analyse_confirmed_alternatives(study, confirmation, trials, judged)

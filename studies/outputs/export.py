@@ -17,6 +17,7 @@ from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import load_data
+from ...runners.metrics import METRICS
 from ...runners.results import WEIGHTS_FILE
 from ...runners.training.tensor_file import (
     read_metadata,
@@ -35,6 +36,7 @@ from ..missing_attentions import require_attentions
 from ..objectives import OBJECTIVES
 from ..records import StudyRecord, TrialRecord
 from ..text import formatting
+from ..text.predictions import metric_value
 from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .judged_images import read_confirmation
@@ -88,7 +90,7 @@ def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> s
     if not picks:
         return None
     recommendation = recommend(findings, read_confirmation(store, record, findings))
-    return export_note(recommendation, picks[0])
+    return export_note(recommendation, picks[0], record.metric)
 
 
 def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:
@@ -208,7 +210,11 @@ def model_card(facts: dict[str, Any]) -> str:
     values = facts["values"]
     return templates.get_template("model_card.md").render(
         **facts,
-        accuracy=values["accuracy"],
+        results=[
+            (METRICS[key].title, metric_value(METRICS[key], values[key]))
+            for key in METRICS
+            if key in values
+        ],
         latency=formatting.cost_of(values, OBJECTIVES["latency"]),
         formatting=formatting,
     )

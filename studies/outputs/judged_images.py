@@ -1,4 +1,4 @@
-"""Which images the trials of a study judge correctly, read from their predictions."""
+"""How the trials of a study judge their images, read from their predictions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import AttentuneError
+from ...runners.image_scores import JudgedImages, judge_images
 from ...runners.predictions import Predictions
 from ...runners.results import EVALUATION_IMAGES, UNMOVED_ATTENTIONS
 from ...spaces.architecture import Architecture
 from ..analysis.confirmation import Confirmation, analyse_confirmation
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
-from ..analysis.image_sampling import Bools
 from ..database.predictions import load_predictions
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 _RECORDED_IMAGES = re.compile(r"(\d{1,12}), (\d{1,12}) of one class")
 
-CorrectImages = MutableMapping[int, tuple[Bools, str | None] | None]
-"""By the number of a complete trial, which images it judges correctly, and the key of the images;
-None if it is not known."""
+KnownImages = MutableMapping[int, tuple[JudgedImages, str | None] | None]
+"""By the number of a complete trial, how it judges its images, and the key of the images; None if
+that is not known."""
 
 
 def read_confirmation(
-    store: Store, study: StudyRecord, findings: Findings, known: CorrectImages | None = None
+    store: Store, study: StudyRecord, findings: Findings, known: KnownImages | None = None
 ) -> Confirmation | None:
     """What the confirming trials of a study show so far; None if no confirmation was begun.
 
@@ -48,21 +48,21 @@ def read_confirmation(
     trials = store.trials.read(study, confirming=True)
     # Several splits have different images, and their spread shows the error of sampling them.
     comparable = [trial for trial in trials if plan.split_of(trial.seed) == 0]
-    correct = read_correct_images(store, study, comparable, known)
-    confirmation = analyse_confirmation(study, findings, trials, correct)
+    judged = read_judged_images(store, study, comparable, known)
+    confirmation = analyse_confirmation(study, findings, trials, judged)
     if confirmation is None:
         return None
     numbers = {c.numbers[0]: c.architecture for c in confirmation.challengers}
     return replace(confirmation, unmoved=read_unmoved_attentions(store, study, numbers))
 
 
-def read_correct_images(
+def read_judged_images(
     store: Store,
     study: StudyRecord,
     trials: Iterable[TrialRecord],
-    known: CorrectImages | None = None,
-) -> dict[int, Bools]:
-    """Which images each trial judges correctly, by number; without those where it is not known.
+    known: KnownImages | None = None,
+) -> dict[int, JudgedImages]:
+    """How each trial judges its images, by number; without those where it is not known.
 
     Args:
         store: the database.
@@ -74,14 +74,12 @@ def read_correct_images(
     for trial in trials:
         if trial.state == "complete" and trial.number not in known:
             predictions = _read_predictions(store, study, trial)
-            known[trial.number] = (
-                None if predictions is None else (predictions.correct, predictions.data_key)
-            )
-    judged = {number: entry for number, entry in known.items() if entry is not None}
+            known[trial.number] = _judge(predictions, study.metric.key)
+    entries = {number: entry for number, entry in known.items() if entry is not None}
     # Trials from before the images changed were judged on others.
-    keys = [key for _, key in judged.values()]
+    keys = [key for _, key in entries.values()]
     usual = max(set(keys), key=keys.count, default=None)
-    return {number: correct for number, (correct, key) in judged.items() if key == usual}
+    return {number: judged for number, (judged, key) in entries.items() if key == usual}
 
 
 def read_validation_images(
@@ -152,6 +150,11 @@ def read_unmoved_attentions(
         for number, architecture in trials.items()
         if UNMOVED_ATTENTIONS in counts.get(number, {})
     }
+
+
+def _judge(predictions: Predictions | None, metric: str) -> tuple[JudgedImages, str | None] | None:
+    judged = None if predictions is None else judge_images(predictions, metric)
+    return None if predictions is None or judged is None else (judged, predictions.data_key)
 
 
 def _read_predictions(store: Store, study: StudyRecord, trial: TrialRecord) -> Predictions | None:

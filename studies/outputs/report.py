@@ -40,6 +40,7 @@ from ..text.alternatives import (
 )
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
+from ..text.metric_format import MetricFormat
 from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
 from .alternatives import (
@@ -133,6 +134,7 @@ def render(store: Store, study: StudyRecord) -> str:
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
+        form=MetricFormat(findings.metric),
         metrics=MetricsTable.of(findings, store.metrics.read(study)),
         compared=compare_best_with_bare(store, study, findings, trials),
         alternatives=_alternatives(store, study, findings, trials),
@@ -158,7 +160,7 @@ def _alternatives(
         return None
     costs = _shown_costs(findings)
     return {
-        "header": alternatives_header(costs),
+        "header": alternatives_header(findings.metric, costs),
         "rows": list(alternatives_rows(summary, costs)),
         "sentence": describe_alternatives(summary, findings),
         "remarks": list(remark_sentences(summary)),
@@ -204,7 +206,7 @@ class KeyNumber:
 def _key_numbers(
     store: Store, study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> list[KeyNumber]:
-    counts = findings.counts
+    counts, form = findings.counts, MetricFormat(findings.metric)
     rest = [
         f"{counts[state]} {state}" for state in ("pruned", "failed", "running") if counts[state]
     ]
@@ -216,12 +218,13 @@ def _key_numbers(
         )
     ]
     if findings.best is not None:
-        numbers.append(_best_accuracy(findings.best, findings.bare))
+        numbers.append(_best(findings.best, findings))
     if findings.knee is not None and findings.knee != findings.best:
         numbers.append(_knee(findings.knee, findings))
     if findings.noise is not None:
-        deviation = f"{formatting.points(findings.noise.deviation, signed=False)} points"
-        numbers.append(KeyNumber(deviation, "noise floor", noise_details(findings.noise)))
+        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        details = noise_details(findings.noise, findings.metric)
+        numbers.append(KeyNumber(deviation, "noise floor", details))
     trial_seconds = sum(trial.seconds or 0 for trial in trials)
     wall_seconds = store.studies.spent_seconds(study)
     detail = f"{formatting.duration(trial_seconds)} in trials"
@@ -229,12 +232,11 @@ def _key_numbers(
     return numbers
 
 
-def _best_accuracy(best: ArchitectureSummary, bare: ArchitectureSummary | None) -> KeyNumber:
-    value = formatting.percent(best.accuracy, best.standard_error)
-    detail = (
-        f"bare backbone {formatting.percent(bare.accuracy, bare.standard_error)}" if bare else ""
-    )
-    return KeyNumber(value, "best accuracy", detail)
+def _best(best: ArchitectureSummary, findings: Findings) -> KeyNumber:
+    form, bare = MetricFormat(findings.metric), findings.bare
+    detail = f"bare backbone {form.value(bare.score, bare.standard_error)}" if bare else ""
+    value = form.value(best.score, best.standard_error)
+    return KeyNumber(value, f"best {findings.metric.noun}", detail)
 
 
 def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
@@ -243,7 +245,7 @@ def _knee(knee: ArchitectureSummary, findings: Findings) -> KeyNumber:
     change = findings.bare and formatting.cost_change(knee.values, findings.bare.values, cost)
     if change is not None:
         detail += f", {change} {cost.title.lower()}"
-    value = formatting.percent(knee.accuracy, knee.standard_error)
+    value = MetricFormat(findings.metric).value(knee.score, knee.standard_error)
     return KeyNumber(value, "knee of the front", detail)
 
 

@@ -12,7 +12,7 @@ from ..analysis.findings import ArchitectureSummary, Findings
 from ..analysis.recommendation import recommend
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
-from ..text import formatting
+from ..text.metric_format import MetricFormat
 from ..text.predictions import metric_value
 from .trial_predictions import BareComparison, compare_with_bare
 
@@ -41,7 +41,7 @@ class MetricsTable:
     def of(cls, findings: Findings, recorded: Mapping[int, Mapping[str, float]]) -> MetricsTable:
         """The metrics of the front, the best architecture and the baselines.
 
-        Accuracies are those of the study's estimate, the other metrics means over seeds.
+        The metric that is searched for is as estimated, the others are means over seeds.
 
         Args:
             findings: of the study.
@@ -50,8 +50,10 @@ class MetricsTable:
         best = [findings.best] if findings.best else []
         listed = {s.number: s for s in (*findings.front, *best, *findings.baselines)}
         summaries = list(listed.values())[:MAX_METRIC_ROWS]
-        means = [mean_metrics([recorded.get(n, {}) for n in s.numbers]) for s in summaries]
-        shown = [key for key in METRICS if any(key in row for row in means)]
+        means = [mean_metrics(s, recorded) for s in summaries]
+        searched = findings.metric
+        others = (key for key in METRICS if key != searched.key)
+        shown = [key for key in others if any(key in row for row in means)]
         if not shown:
             return cls()
         rows = [
@@ -59,13 +61,13 @@ class MetricsTable:
                 summary.architecture,
                 summary.number,
                 (
-                    formatting.percent(summary.accuracy, summary.standard_error),
+                    MetricFormat(searched).value(summary.score, summary.standard_error),
                     *(metric_value(METRICS[key], row.get(key)) for key in shown),
                 ),
             )
             for summary, row in zip(summaries, means, strict=True)
         ]
-        return cls(("Accuracy", *(METRICS[key].title for key in shown)), tuple(rows))
+        return cls((searched.heading, *(METRICS[key].title for key in shown)), tuple(rows))
 
 
 def compare_best_with_bare(
@@ -94,12 +96,12 @@ def best_with_attention(findings: Findings) -> int | None:
     """
     recommendation = recommend(findings)
     pick = None if recommendation is None else recommendation.pick
-    ranked = sorted(findings.architectures, key=_accuracy, reverse=True)
+    ranked = sorted(findings.architectures, key=_score, reverse=True)
     candidates = (pick, findings.best, *ranked)
     attentive = (s for s in candidates if s is not None and not s.architecture.bare)
     chosen = next(attentive, None)
     return None if chosen is None else chosen.number
 
 
-def _accuracy(summary: ArchitectureSummary) -> float:
-    return summary.accuracy
+def _score(summary: ArchitectureSummary) -> float:
+    return summary.score

@@ -73,6 +73,7 @@ def study_figures(
     table = ArchitectureTable.of(searched, model)
     effects = analyse_effects(table, rows)
     history = analyse_hypervolume(table, rows, findings.objectives, config)
+    metric = findings.metric
     return [
         *([] if confirmation is None else [_confirmation(confirmation)]),
         *(_pareto(findings, cost) for cost in findings.costs),
@@ -80,13 +81,13 @@ def study_figures(
             "heatmap",
             "Effect by attention and stage",
             captions.EFFECTS_BY_STAGE,
-            partial(heatmap_figure, effects.by_stage),
+            partial(heatmap_figure, effects.by_stage, metric),
         ),
         StudyFigure(
             "main-effects",
             "Main effects",
             captions.MAIN_EFFECTS,
-            partial(main_effects_figure, effects.main),
+            partial(main_effects_figure, effects.main, metric),
         ),
         StudyFigure(
             "importances",
@@ -104,7 +105,12 @@ def study_figures(
             "expected-gain",
             "Expected gain of more trials",
             captions.EXPECTED_GAIN,
-            partial(expected_gain_figure, config.expected_gains, threshold=gain_threshold(config)),
+            partial(
+                expected_gain_figure,
+                config.expected_gains,
+                metric,
+                threshold=gain_threshold(config),
+            ),
         ),
         StudyFigure(
             "learning-curves",
@@ -128,7 +134,7 @@ def _confirmation(confirmation: Confirmation) -> StudyFigure:
 def _pareto(findings: Findings, cost: Objective) -> StudyFigure:
     return StudyFigure(
         f"pareto-{cost.key}",
-        f"Accuracy against {cost.title.lower()}",
+        f"{findings.metric.heading} against {cost.title.lower()}",
         f"{captions.MARKERS} Rings mark the Pareto front. Colours show the main attention.",
         partial(pareto_figure, findings, cost),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +11,7 @@ from ..analysis.classification import mean_metrics
 from ..analysis.confirmation import confirmation_json
 from ..analysis.findings import Findings
 from ..analysis.recommendation import Recommendation, recommend
+from ..analysis.score_json import score_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
@@ -58,7 +58,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
     rejections = store.trials.read_rejections(record)
     findings = read_findings(store, record, trials)
     listed = analyse.show_json(record, trials, findings, rejected=len(rejections))
-    _add_metrics(listed, store.metrics.read(record))
+    _add_metrics(listed, findings, store.metrics.read(record))
     judged = read_confirmation(store, record, findings)
     confirmation = judged and {
         **confirmation_json(judged, conclusion(judged), confirmation_warnings(judged)),
@@ -96,20 +96,21 @@ def _expected_gain_json(config: StoredConfig) -> dict[str, Any] | None:
     return {**forecasts[-1], "history": forecasts} if forecasts else None
 
 
-def _add_metrics(listed: dict[str, Any], metrics: Mapping[int, Mapping[str, float]]) -> None:
+def _add_metrics(
+    listed: dict[str, Any], findings: Findings, metrics: Mapping[int, Mapping[str, float]]
+) -> None:
     """Add the metrics of each trial, and their means over the complete trials of an architecture.
 
     Args:
         listed: the JSON of a study, changed in place.
-        metrics: by the trial's number.
+        findings: of the study, whose architectures are listed.
+        metrics: besides the accuracy, by the trial's number.
     """
-    by_key: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
     for trial in listed["trials"]:
         trial["metrics"] = dict(metrics.get(trial["number"], {}))
-        if trial["number"] in metrics:
-            by_key[trial["key"]].append(metrics[trial["number"]])
-    for architecture in listed["architectures"]:
-        architecture["metrics"] = mean_metrics(by_key[architecture["key"]])
+    for entry, summary in zip(listed["architectures"], findings.architectures, strict=True):
+        means = mean_metrics(summary, metrics)
+        entry["metrics"] = {key: mean for key, mean in means.items() if key != "accuracy"}
 
 
 def _recommendation_json(
@@ -135,7 +136,20 @@ def listed_study_json(listed: ListedStudy) -> dict[str, Any]:
         "objectives": list(study.objectives),
         "being_set_up": study.config.is_being_set_up,
         "counts": dict(summary.counts),
-        "best_accuracy": listed.best.accuracy if listed.best else None,
+        "metric": study.metric.key,
+        **_best_json(listed),
         "created": study.created_at.isoformat(),
         "last_activity": summary.last_activity.isoformat(),
     }
+
+
+def _best_json(listed: ListedStudy) -> dict[str, float | None]:
+    """The best result so far: `best` in the unit of the metric, and the accuracy with it."""
+    best = listed.best
+    values = score_json(
+        listed.summary.study.metric,
+        best.score if best else None,
+        best.scores if best else (),
+        best.accuracies if best else (),
+    )
+    return {"best": values["value"], "best_accuracy": values["accuracy"]}

@@ -12,7 +12,8 @@ from ..analysis.confirmed_alternatives import ConfirmedAlternative
 from ..analysis.findings import MIN_ERRORS_OF_A_GAIN, ArchitectureSummary
 from ..objectives import OBJECTIVES, Objective
 from . import formatting
-from .confirmation import gain_points, p_value
+from .confirmation import gain_text, p_value
+from .metric_format import MetricFormat
 
 KIND_TITLES: dict[AlternativeKind, str] = {
     "backbone": "a larger backbone",
@@ -111,9 +112,10 @@ def alternatives_sentence(
     if attention is None:
         return f"Instead of attention, {phrases}. {verdict}"
     name = formatting.short_architecture(attention.architecture)
+    form = MetricFormat(summary.metric)
     changes = _changes(attention.values, summary.bare_values, _COSTS_OF_ATTENTION)
     costs = f" for {formatting.enumeration(changes)}" if changes else ""
-    with_attention = f"`{name}` gains {formatting.points(gain, error)} points{costs}"
+    with_attention = f"`{name}` gains {form.gain_with_unit(gain, error)}{costs}"
     return f"{with_attention}; instead of attention, {phrases}. {verdict}"
 
 
@@ -121,10 +123,10 @@ def _gain_phrase(alternative: AlternativeSummary, summary: AlternativesSummary) 
     """`resnet34 gains +2.1 ± 0.4 points for +90.1 % parameters`."""
     assert alternative.gain is not None
     verb = "gains" if alternative.alternative.kind == "backbone" else "gain"
-    gain = formatting.points(alternative.gain, alternative.gain_error)
+    gain = MetricFormat(summary.metric).gain_with_unit(alternative.gain, alternative.gain_error)
     changes = cost_changes(alternative, summary)
     costs = f" for {formatting.enumeration(changes)}" if changes else ""
-    return f"{summary_title(alternative)} {verb} {gain} points{costs}"
+    return f"{summary_title(alternative)} {verb} {gain}{costs}"
 
 
 def _changes(
@@ -169,10 +171,10 @@ def cost_changes(alternative: AlternativeSummary, summary: AlternativesSummary) 
     return changes
 
 
-def alternatives_header(costs: Sequence[Objective]) -> list[str]:
+def alternatives_header(metric: Objective, costs: Sequence[Objective]) -> list[str]:
     """The columns of a table of alternatives; one that begins with `>` is aligned to the right."""
     names = [f">{cost.name}" for cost in costs]
-    return [">trial", ">accuracy", ">gain", ">seeds", *names, ">training", "alternative"]
+    return [">trial", f">{metric.noun}", ">gain", ">seeds", *names, ">training", "alternative"]
 
 
 def alternatives_rows(
@@ -184,12 +186,13 @@ def alternatives_rows(
         summary: of the alternatives.
         costs: those to show.
     """
+    form = MetricFormat(summary.metric)
     for alternative in summary.alternatives:
         gain, ratio = alternative.gain, alternative.training_ratio
         yield [
             f"#{alternative.numbers[0]}" if alternative.numbers else formatting.MISSING,
-            formatting.percent(alternative.accuracy),
-            formatting.MISSING if gain is None else formatting.points(gain, alternative.gain_error),
+            form.value(alternative.score),
+            formatting.MISSING if gain is None else form.gain(gain, alternative.gain_error),
             str(len(alternative.seeds)),
             *(formatting.cost_of(alternative.values, cost) for cost in costs),
             formatting.MISSING if ratio is None else f"× {ratio:.1f}",
@@ -237,8 +240,9 @@ def _confirmed_phrase(alternative: ConfirmedAlternative) -> str:
     gain = alternative.gain
     assert gain is not None
     verb = "gains" if alternative.alternative.kind == "backbone" else "gain"
+    difference = MetricFormat(alternative.metric).with_unit(gain_text(gain, alternative.metric))
     p = "" if gain.corrected is None else f" ({p_value(gain.corrected)})"
-    return f"{_confirmed_title(alternative)} {verb} {gain_points(gain)} points{p}"
+    return f"{_confirmed_title(alternative)} {verb} {difference}{p}"
 
 
 def _confirmed_title(alternative: ConfirmedAlternative) -> str:

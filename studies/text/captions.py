@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-MARKERS = "Each marker is an architecture: its estimated accuracy with its standard error."
+MARKERS = "Each marker is an architecture: its estimate with its standard error."
 FRONT = (
     "An architecture is on the front if no other is at least as good in every objective and better "
     "in one."
 )
 EFFECTS_BY_STAGE = (
-    "What the attention in this stage alone adds to the accuracy of the bare backbone, in points, "
-    "with its 95 % interval, from the model of the study, and the number of architectures that "
-    "were tried with it. Coloured: the interval excludes zero. Hatched: not tried."
+    "What the attention in this stage alone gains over the bare backbone, with its 95 % interval, "
+    "from the model of the study, and the number of architectures that were tried with it. "
+    "Coloured: the interval excludes zero. Hatched: not tried."
 )
 MAIN_EFFECTS = (
     "The same for each attention, stage, position and reduction ratio, in an average stage in "
@@ -18,19 +18,19 @@ MAIN_EFFECTS = (
 )
 RATIOS = "The same by attention and reduction ratio. Hollow: the interval includes zero."
 IMPORTANCES = (
-    "The share of the variance of the trials' accuracies, without the effects of seeds, that the "
+    "The share of the variance of the trials' results, without the effects of seeds, that the "
     "attentions of each stage explain. Unexplained: noise, and what attentions do together."
 )
 HYPERVOLUME = (
     "The hypervolume of the front as training went on, with its 95 % interval: a share of the box "
-    "from the accuracy of chance to 100 %, and from the costs of the bare backbone to their limits "
-    "or to the highest of the space. All accuracies are those that are estimated now."
+    "from chance to a perfect result, and from the costs of the bare backbone to their limits or "
+    "to the highest of the space. All results are as estimated now."
 )
 EXPECTED_GAIN = (
-    "What the next trials were expected to add to the accuracy of the recommended architecture, "
+    "What the next trials were expected to add to the result of the recommended architecture, "
     "simulated from the model of the study, ± one standard deviation."
 )
-LEARNING_CURVES = "Validation accuracy after every epoch. Dotted: pruned or failed."
+LEARNING_CURVES = "The result on the validation images after every epoch. Dotted: pruned or failed."
 FIXED_AND_BROKEN = (
     "An image is fixed if the network with attention recognises it and the bare backbone of the "
     "same seed does not, and broken if it is the other way round. Those that are fixed or broken "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ..analysis.confirmation import Agreement, Confirmation, needed_for_a_claim
 from ..analysis.paired_comparisons import Difference
+from ..objectives import Objective
 from . import formatting
-from .study_warnings import chance_sentence, few_images_warning, unmoved_warning
+from .metric_format import MetricFormat
+from .study_warnings import USUAL_DISAGREEMENT, chance_sentence, few_images_warning, unmoved_warning
 
 RHO_WELL, RHO_MODERATELY = 0.8, 0.5
 """Spearman's correlations from which ranks agree well, and moderately."""
@@ -29,7 +31,8 @@ def conclusion(confirmation: Confirmation) -> str:
             "difference may be due to the seed."
         )
     if confirmation.at_chance:
-        highest = chance_sentence(confirmation.contenders[0].accuracy, confirmation.images, "test")
+        accuracy = max(contender.accuracy for contender in confirmation.contenders)
+        highest = chance_sentence(accuracy, confirmation.images, "test")
         return (
             f"Nothing can be claimed: {highest}. Train for longer, or with another learning rate, "
             f"before architectures are compared.{_unfinished(confirmation)}"
@@ -85,15 +88,18 @@ def p_value(p: float | None) -> str:
     return f"p = {p:.1g}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def gain_points(difference: Difference, *, signed: bool = True, error: bool = True) -> str:
-    """A difference in percentage points, as precise as it was measured: `+0.41 ± 0.15`.
+def gain_text(
+    difference: Difference, metric: Objective, *, signed: bool = True, error: bool = True
+) -> str:
+    """A difference without its unit, as precise as it was measured: `+0.41 ± 0.15`.
 
     Args:
-        difference: of two mean accuracies.
+        difference: of two scores.
+        metric: of the scores.
         signed: whether to show the sign; the words around an unsigned number give the direction.
         error: whether to add the standard error.
     """
-    return formatting.points(
+    return MetricFormat(metric).gain(
         difference.mean if signed else abs(difference.mean),
         difference.standard_error if error else None,
         signed=signed,
@@ -101,10 +107,10 @@ def gain_points(difference: Difference, *, signed: bool = True, error: bool = Tr
     )
 
 
-def interval_points(difference: Difference) -> str:
-    """The 95 % interval of a difference, in percentage points: `+0.11 to +0.71`."""
-    ends = (difference.low, difference.high)
-    return " to ".join(formatting.points(end, decimals=_decimals(difference)) for end in ends)
+def interval_text(difference: Difference, metric: Objective) -> str:
+    """The 95 % interval of a difference, without its unit: `+0.11 to +0.71`."""
+    ends, form = (difference.low, difference.high), MetricFormat(metric)
+    return " to ".join(form.gain(end, decimals=_decimals(difference)) for end in ends)
 
 
 def describe_sample(confirmation: Confirmation, difference: Difference) -> str:
@@ -170,24 +176,26 @@ def _nothing_better(confirmation: Confirmation) -> str:
 
 
 def _gain(confirmation: Confirmation, difference: Difference) -> str:
-    magnitude = gain_points(difference, signed=False)
+    form = MetricFormat(confirmation.metric)
+    magnitude = form.with_unit(gain_text(difference, confirmation.metric, signed=False))
     sample = describe_sample(confirmation, difference)
-    return f"{magnitude} points ({sample}, {p_value(difference.corrected)} after correction)"
+    return f"{magnitude} ({sample}, {p_value(difference.corrected)} after correction)"
 
 
 def _power(confirmation: Confirmation) -> str:
     """What this confirmation detects, and how many seeds or images the difference would need."""
-    detectable = formatting.points(confirmation.detectable or 0.0, signed=False)
+    form = MetricFormat(confirmation.metric)
+    detectable = form.gain_with_unit(confirmation.detectable or 0.0, signed=False)
     sentence = (
-        f"a confirmation of this size detects a difference of {detectable} points with a power of "
-        "80 %"
+        f"a confirmation of this size detects a difference of {detectable} with a power of 80 %"
     )
     needed = needed_for_a_claim(confirmation)
     if needed is None:
         return sentence
-    size = formatting.points(abs(needed["difference"]), signed=False, decimals=2)
+    size = form.gain(abs(needed["difference"]), signed=False, decimals=2)
     if float(size) == 0:
         return sentence
+    size = form.with_unit(size)
     if confirmation.splits > 1:
         ways = [(needed["splits"], "split")]
     else:
@@ -199,14 +207,14 @@ def _power(confirmation: Confirmation) -> str:
     ]
     if not enough:
         names = " or ".join(f"{noun}s" for number, noun in ways)
-        return f"{sentence}, and no number of {names} alone would detect {size} points"
+        return f"{sentence}, and no number of {names} alone would detect {size}"
     if len(enough) == len(ways):
-        return f"{sentence}; one of {size} points would take {' or '.join(enough)}"
+        return f"{sentence}; one of {size} would take {' or '.join(enough)}"
     missing = next(noun for number, noun in ways if number is None)
     if missing == "test image" and confirmation.images.count is None:
-        return f"{sentence}; one of {size} points would take {enough[0]}"
+        return f"{sentence}; one of {size} would take {enough[0]}"
     return (
-        f"{sentence}; one of {size} points would take {enough[0]}, and no number of {missing}s "
+        f"{sentence}; one of {size} would take {enough[0]}, and no number of {missing}s "
         "alone would do"
     )
 
@@ -230,15 +238,20 @@ def _image_warning(confirmation: Confirmation) -> str | None:
             "images."
         )
     gains = [c.gain for c in confirmation.challengers if c.gain is not None]
+    if gains and all(gain.image_error is None for gain in gains):
+        return (
+            "The predictions of these trials were not kept, so the intervals of the "
+            f"{confirmation.metric.noun} cover new seeds, but not new images."
+        )
     if not images.predictions_kept and not any(gain.disagreement is not None for gain in gains):
         return (
             "The predictions of these trials were not kept. So the intervals assume that two "
             f"networks err on the {formatting.plural(images.count, 'test image')} independently of "
             "each other, which makes them wider than they need be."
         )
-    return few_images_warning(
-        images.count, "test", max((gain.disagreement or 0.0 for gain in gains), default=0.0)
-    )
+    shares = [gain.disagreement for gain in gains if gain.disagreement is not None]
+    disagreement = max(shares, default=USUAL_DISAGREEMENT)
+    return few_images_warning(images.count, "test", confirmation.metric, disagreement)
 
 
 def _split_warning(confirmation: Confirmation) -> str | None:

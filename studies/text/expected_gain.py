@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ..analysis.findings import Findings
 from ..config import RunPlan
+from ..objectives import Objective
 from ..stored_config import ExpectedGain, StoredConfig
 from . import formatting
+from .metric_format import MetricFormat
 
 
 def expected_gain_sentence(config: StoredConfig, findings: Findings) -> str | None:
@@ -22,40 +24,41 @@ def expected_gain_sentence(config: StoredConfig, findings: Findings) -> str | No
     if not config.expected_gains or findings.at_chance:
         return None
     latest = config.expected_gains[-1]
-    sentence = forecast_clause(latest)
+    sentence = forecast_clause(latest, findings.metric)
     if findings.counts["complete"] + findings.counts["pruned"] > latest.after:
         sentence = f"After {formatting.plural(latest.after, 'trial')}, {sentence}"
     plan = config.plan_if_readable
     if plan is not None and is_too_little(plan, latest):
-        sentence += f", less than {_threshold(plan)}: the search has converged"
+        sentence += f", less than {_threshold(plan, findings.metric)}: the search has converged"
     return f"{sentence}."
 
 
-def forecast_clause(expected: ExpectedGain) -> str:
+def forecast_clause(expected: ExpectedGain, metric: Objective) -> str:
     """`20 more trials are expected to add 0.2 ± 0.3 points`."""
-    gain = formatting.points(expected.mean, expected.deviation, signed=False)
-    return f"{formatting.plural(expected.trials, 'more trial')} are expected to add {gain} points"
+    gain = MetricFormat(metric).gain_with_unit(expected.mean, expected.deviation, signed=False)
+    return f"{formatting.plural(expected.trials, 'more trial')} are expected to add {gain}"
 
 
-def converged_sentence(plan: RunPlan, expected: ExpectedGain) -> str:
+def converged_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective) -> str:
     """Why a search has ended before the last trial of its plan."""
-    return f"The search has converged: {forecast_clause(expected)}, less than {_threshold(plan)}."
+    clause = forecast_clause(expected, metric)
+    return f"The search has converged: {clause}, less than {_threshold(plan, metric)}."
 
 
-def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain) -> str:
+def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective) -> str:
     """Whether a search that has ended with the last trial of its plan has converged."""
     if is_too_little(plan, expected):
-        return converged_sentence(plan, expected)
+        return converged_sentence(plan, expected, metric)
     return (
         f"All {plan.trials} trials of the plan have ended before the search has converged: "
-        f"{forecast_clause(expected)}, at least {_threshold(plan)}."
+        f"{forecast_clause(expected, metric)}, at least {_threshold(plan, metric)}."
     )
 
 
 def gain_threshold(config: StoredConfig) -> float | None:
-    """The expected gain below which the search ends, in points; None if it does not end so."""
+    """The expected gain of the score below which the search ends; None if it does not end so."""
     plan = config.plan_if_readable
-    return plan.min_gain if plan is not None and plan.until == "converged" else None
+    return plan.min_gain / 100 if plan is not None and plan.until == "converged" else None
 
 
 def is_too_little(plan: RunPlan, expected: ExpectedGain | None) -> bool:
@@ -63,5 +66,6 @@ def is_too_little(plan: RunPlan, expected: ExpectedGain | None) -> bool:
     return expected is not None and 100 * expected.mean < plan.min_gain
 
 
-def _threshold(plan: RunPlan) -> str:
-    return f"the {plan.min_gain:g} of --min-gain"
+def _threshold(plan: RunPlan, metric: Objective) -> str:
+    hundredths = "" if MetricFormat(metric).in_percent else " hundredths"
+    return f"the {plan.min_gain:g}{hundredths} of --min-gain"

@@ -51,49 +51,6 @@ def percent(fraction: float | None, error: float | None = None) -> str:
     return MISSING if fraction is None else f"{100 * fraction:.1f}{_plus_minus(error, 1)} %"
 
 
-def score(value: float | None, metric: Objective, error: float | None = None) -> str:
-    """A score as its metric is printed: `75.7 ± 0.8 %`, an AUROC `0.953 ± 0.004`, a loss `0.412`.
-
-    Args:
-        value: more is better, also of a loss; None if it is unknown.
-        metric: of the study.
-        error: the standard error of the score.
-    """
-    if value is None or metric.metric is None:
-        return MISSING
-    if metric.metric.in_percent:
-        return percent(value, error)
-    return f"{metric.metric.value_of(value):.3f}{_plain_error(error)}".replace("-", MINUS)
-
-
-def gain(
-    difference: float, metric: Objective, error: float | None = None, *, signed: bool = True
-) -> str:
-    """A difference of two scores without its unit, of which more is always better.
-
-    For example `+9.3 ± 0.8` points, or `+0.031 ± 0.010` of a log loss, which is then lower.
-
-    Args:
-        difference: of two scores.
-        metric: of the study.
-        error: its standard error.
-        signed: whether a positive difference has a plus sign.
-    """
-    if metric.metric is None or metric.metric.in_percent:
-        return points(difference, error, signed=signed)
-    number = f"{difference:{'+' if signed else ''}.3f}".replace("-", MINUS)
-    return number + _plain_error(error)
-
-
-def gain_unit(metric: Objective) -> str:
-    """The unit of `gain` after a space: ` points`; nothing for metrics that have none."""
-    return " points" if metric.metric is None or metric.metric.in_percent else ""
-
-
-def _plain_error(error: float | None) -> str:
-    return "" if error is None else f" ± {error:.3f}"
-
-
 def share(fraction: float) -> str:
     """A fraction as a whole number of percent: `37 %`."""
     return f"{100 * fraction:.0f} %"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..analysis.recommendation import Recommendation
-from ..objectives import Objective
+from ..objectives import ACCURACY, Objective
 from . import formatting
+from .metric_format import MetricFormat
 
 
 def recommendation_sentence(recommendation: Recommendation, findings: Findings) -> str:
@@ -16,11 +17,11 @@ def recommendation_sentence(recommendation: Recommendation, findings: Findings) 
         findings: of the study.
     """
     if recommendation.basis == "confirmation":
-        return _confirmed(recommendation)
+        return _confirmed(recommendation, MetricFormat(findings.metric))
     if recommendation.keeps_bare:
         return _keep_bare(recommendation, findings)
     pick, bare = recommendation.pick, findings.bare
-    sentence = f"Take `{pick.architecture}`: {_gain(pick)} points over the bare backbone"
+    sentence = f"Take `{pick.architecture}`: {_gain(pick, findings)} over the bare backbone"
     if bare is not None:
         changes = [change for cost in findings.costs if (change := cost_change(cost, pick, bare))]
         sentence += f" for {formatting.enumeration(changes)}" if changes else ""
@@ -46,12 +47,15 @@ def cost_change(
     return None if change is None else f"{change} {cost.title.lower()}"
 
 
-def export_note(recommendation: Recommendation | None, pick: ArchitectureSummary) -> str | None:
+def export_note(
+    recommendation: Recommendation | None, pick: ArchitectureSummary, metric: Objective
+) -> str | None:
     """What an export says if the architecture is not better than the bare backbone; else None.
 
     Args:
         recommendation: of the study; None while there is none.
         pick: the architecture that is exported.
+        metric: of the study.
     """
     if pick.architecture.bare:
         return "This is the bare backbone, without any attention."
@@ -60,9 +64,10 @@ def export_note(recommendation: Recommendation | None, pick: ArchitectureSummary
     if pick.gain is None:
         return "The bare backbone has no complete trial, so it is unknown whether attention helps."
     if not pick.is_better_than_bare:
+        gain = MetricFormat(metric).gain_with_unit(pick.gain, pick.gain_error)
         return (
             "This architecture is not better than the bare backbone by more than chance explains "
-            f"({_gain(pick)} points)."
+            f"({gain})."
         )
     return None
 
@@ -74,12 +79,12 @@ def _keep_bare(recommendation: Recommendation, findings: Findings) -> str:
     if count > 1:
         reason = (
             f"none of {count} architectures beats it by more than chance explains; the best, "
-            f"`{name}`, gains {_gain(rival)} points"
+            f"`{name}`, gains {_gain(rival, findings)}"
         )
     else:
         reason = (
-            f"`{name}` does not beat it by more than chance explains; its gain is {_gain(rival)} "
-            "points"
+            f"`{name}` does not beat it by more than chance explains; its gain is "
+            f"{_gain(rival, findings)}"
         )
     return f"Keep the bare `{recommendation.pick.architecture}`: {reason}."
 
@@ -92,27 +97,28 @@ def _rival(rival: ArchitectureSummary, findings: Findings) -> str:
         if findings.bare and (change := cost_change(cost, rival, findings.bare))
     ]
     price = f" and costs {costs[0]}" if costs else ""
-    return f"the most accurate, `{name}`, is not ahead of it by more than one standard error{price}"
+    best = "the most accurate" if findings.metric == ACCURACY else "the best"
+    return f"{best}, `{name}`, is not ahead of it by more than one standard error{price}"
 
 
-def _confirmed(recommendation: Recommendation) -> str:
+def _confirmed(recommendation: Recommendation, form: MetricFormat) -> str:
     contender = recommendation.contender
     assert contender is not None
     assert contender.gain is not None
-    gain = formatting.points(contender.gain.mean, contender.gain.standard_error)
+    gain = form.gain_with_unit(contender.gain.mean, contender.gain.standard_error)
     if recommendation.keeps_bare:
         name = formatting.short_architecture(contender.architecture)
         return (
             f"Keep the bare `{recommendation.pick.architecture}`: with fresh seeds on the test "
             f"split no architecture can be claimed to beat it; the best, `{name}`, gains {gain} "
-            "points there."
+            "there."
         )
     return (
-        f"Take `{recommendation.pick.architecture}`: {gain} points over the bare backbone with "
+        f"Take `{recommendation.pick.architecture}`: {gain} over the bare backbone with "
         "fresh seeds on the test split."
     )
 
 
-def _gain(summary: ArchitectureSummary) -> str:
+def _gain(summary: ArchitectureSummary, findings: Findings) -> str:
     assert summary.gain is not None
-    return formatting.points(summary.gain, summary.gain_error)
+    return MetricFormat(findings.metric).gain_with_unit(summary.gain, summary.gain_error)

@@ -14,6 +14,7 @@ from ...spaces.architecture import Architecture
 from ..analysis.evaluation_images import EvaluationImages
 from ..analysis.findings import Findings
 from ..analysis.least_squares import LEVEL
+from ..objectives import ACCURACY, Objective
 from ..records import StudyRecord
 from . import formatting
 
@@ -48,31 +49,38 @@ def study_warnings(
         _chance_warning(findings),
         _single_architecture(findings),
         _baselines_only(study, findings, spent_seconds, device_seconds),
-        _few_images(findings.images),
+        _few_images(findings),
         unmoved_warning(unmoved or {}),
     )
     return tuple(warning for warning in warnings if warning is not None)
 
 
 def few_images_warning(
-    images: int, split: str, disagreement: float = USUAL_DISAGREEMENT
+    images: int, split: str, metric: Objective, disagreement: float = USUAL_DISAGREEMENT
 ) -> str | None:
     """A warning if a claim needs more images than there are, else None.
 
     Args:
         images: their number.
         split: `validation` or `test`.
+        metric: of the study.
         disagreement: the share of them that two networks judge differently.
     """
     if images * disagreement >= MIN_DISAGREEMENTS:
         return None
+    available = formatting.plural(images, f"{split} image")
+    if metric != ACCURACY:
+        return (
+            f"There are too few images for a claim: {available} say little about the "
+            f"{metric.noun} on others, however many seeds there are."
+        )
     step = formatting.points(1 / images, signed=False)
     share = max(disagreement, 1 / images)
     error = formatting.points(math.sqrt(share / images), signed=False)
     return (
-        f"There are too few images for a claim: with {formatting.plural(images, f'{split} image')} "
-        f"one image is {step} points, and a difference of two architectures has a sampling error "
-        f"of about {error} points, however many seeds there are."
+        f"There are too few images for a claim: with {available} one image is "
+        f"{step} points, and a difference of two architectures has a sampling error of "
+        f"about {error} points, however many seeds there are."
     )
 
 
@@ -122,8 +130,9 @@ def _failed_only(findings: Findings) -> str | None:
     return f"{subject} failed, so nothing is known about any architecture."
 
 
-def _few_images(images: EvaluationImages) -> str | None:
-    return None if images.count is None else few_images_warning(images.count, "validation")
+def _few_images(findings: Findings) -> str | None:
+    count = findings.images.count
+    return None if count is None else few_images_warning(count, "validation", findings.metric)
 
 
 def _chance_warning(findings: Findings) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings, Noise
 from ..analysis.recommendation import no_accuracy_is_above_chance, recommend
+from ..objectives import Objective
 from ..records import StudyRecord
 from . import formatting
+from .metric_format import MetricFormat
 from .recommendation import recommendation_sentence
 
 
@@ -28,7 +30,7 @@ def summary_sentence(
         return _nothing_yet(study, findings)
     if no_accuracy_is_above_chance(findings, confirmation):
         return "Nothing can be recommended, because no accuracy is above chance."
-    reached = formatting.percent(best.accuracy, best.standard_error)
+    reached = MetricFormat(findings.metric).value(best.score, best.standard_error)
     if best.architecture.bare:
         return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."
     return (
@@ -72,12 +74,12 @@ def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
     return "No trial has run yet."
 
 
-def noise_details(noise: Noise) -> str:
+def noise_details(noise: Noise, metric: Objective) -> str:
     """What a noise floor is based on: `standard deviation of one trial, from 12 repeats`."""
     if not noise.repeats:
         return "standard deviation of one trial, assumed: no architecture has two seeds yet"
-    shared = formatting.points(noise.shared, signed=False)
+    shared = MetricFormat(metric).gain_with_unit(noise.shared, signed=False)
     return (
         f"standard deviation of one trial, from {formatting.plural(noise.repeats, 'repeat')}, "
-        f"without the {shared} points that all trials of a seed share"
+        f"without the {shared} that all trials of a seed share"
     )

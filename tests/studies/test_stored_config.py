@@ -132,8 +132,8 @@ def test_the_ceiling_of_a_cost_is_the_lower_of_limit_and_largest_cost() -> None:
         "largest_costs": {"params": 9, "macs": 4, "odd": -1},
     }
     config = StoredConfig({"study": study})
-    assert config.classes == 5
+    assert config.num_classes == 5
     assert config.cost_ceilings == {"params": 7, "latency_ms": 2.5, "macs": 4}
     for odd in ({}, {"num_classes": True, "limits": [], "largest_costs": 3}):
         config = StoredConfig({"study": odd})
-        assert (config.classes, config.cost_ceilings) == (None, {})
+        assert (config.num_classes, config.cost_ceilings) == (None, {})

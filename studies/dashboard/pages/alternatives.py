@@ -25,5 +25,9 @@ def alternatives(context: PageContext) -> Component:
         costs = context.state.analysis.costs
         rows = list(alternatives_rows(summary, costs))
         sentence = describe_alternatives(summary, context.state.analysis.findings())
-        children = [table(alternatives_header(costs), rows), html.P(sentence), *children]
+        children = [
+            table(alternatives_header(summary.metric, costs), rows),
+            html.P(sentence),
+            *children,
+        ]
     return section("Alternatives to attention", captions.ALTERNATIVES, *children)

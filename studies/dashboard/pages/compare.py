@@ -7,6 +7,7 @@ from dash import dcc, html
 
 from ...figures.pareto import pareto_figure
 from ...text import formatting
+from ...text.metric_format import MetricFormat
 from ..components import Component, figure_slot, section, table, text_slot
 from ..context import PageContext, study_names
 from ..study_state import StudyState
@@ -50,7 +51,7 @@ def controls(context: PageContext) -> Component:
 
 
 def study_figure(context: PageContext, index: int) -> go.Figure:
-    """Accuracy against cost in one of the studies, by its index on the page."""
+    """The metric against cost in one of the studies, by its index on the page."""
     states = (context.state, *context.compared)
     state = states[min(index, len(states) - 1)]
     costs = state.analysis.costs
@@ -67,10 +68,11 @@ def studies(context: PageContext) -> Component:
         "Backbone",
         "Data",
         "Best architecture",
-        ">Accuracy",
-        ">Gain, points",
+        "Metric",
+        ">Best",
+        ">Gain",
         ">Bare backbone",
-        ">Noise, points",
+        ">Noise",
         ">Trials",
     ]
     return table(head, [_row(state) for state in (context.state, *context.compared)])
@@ -79,18 +81,19 @@ def studies(context: PageContext) -> Component:
 def _row(state: StudyState) -> list[Component]:
     findings = state.analysis.findings()
     best, bare, noise = findings.best, findings.bare, findings.noise
-    recipe = state.records.recipe
+    recipe, form = state.records.recipe, MetricFormat(findings.metric)
     missing = formatting.MISSING
     return [
         state.study.name,
         state.study.backbone,
         recipe.data.rsplit("/", 1)[-1] if recipe else missing,
         html.Code(formatting.short_architecture(best.architecture)) if best else missing,
-        formatting.percent(best.accuracy, best.standard_error) if best else missing,
-        formatting.points(best.gain, best.gain_error)
+        form.metric.heading,
+        form.value(best.score, best.standard_error) if best else missing,
+        form.gain_with_unit(best.gain, best.gain_error)
         if best and best.gain is not None
         else missing,
-        formatting.percent(bare.accuracy, bare.standard_error) if bare else missing,
-        formatting.points(noise.deviation, signed=False) if noise else missing,
+        form.value(bare.score, bare.standard_error) if bare else missing,
+        form.gain_with_unit(noise.deviation, signed=False) if noise else missing,
         formatting.integer(findings.counts["complete"]),
     ]

@@ -12,6 +12,7 @@ from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
 from ...figures.reduction_ratios import ratios_figure
 from ...figures.themes import Theme
+from ...objectives import Objective
 from ...text import captions
 from ..components import Component, figure_slot, section, waiting_figure
 from ..context import PageContext
@@ -50,33 +51,35 @@ def page(context: PageContext) -> Component:
 
 
 def _figure(
-    context: PageContext, draw: Callable[[AttentionEffects, Theme], go.Figure]
+    context: PageContext, draw: Callable[[AttentionEffects, Objective, Theme], go.Figure]
 ) -> go.Figure:
     """A figure of the effects, or a message while they are computed."""
     effects = context.state.background.effects
-    return waiting_figure(context.theme) if effects is None else draw(effects, context.theme)
+    if effects is None:
+        return waiting_figure(context.theme)
+    return draw(effects, context.state.study.metric, context.theme)
 
 
 def stages(context: PageContext) -> go.Figure:
     """Effects by attention and stage."""
-    return _figure(context, lambda effects, theme: heatmap_figure(effects.by_stage, theme))
+    return _figure(context, lambda effects, *style: heatmap_figure(effects.by_stage, *style))
 
 
 def positions(context: PageContext) -> go.Figure:
     """Effects by attention and position."""
-    return _figure(context, lambda effects, theme: heatmap_figure(effects.by_position, theme))
+    return _figure(context, lambda effects, *style: heatmap_figure(effects.by_position, *style))
 
 
 def main_effects(context: PageContext) -> go.Figure:
     """Main effects with intervals."""
-    return _figure(context, lambda effects, theme: main_effects_figure(effects.main, theme))
+    return _figure(context, lambda effects, *style: main_effects_figure(effects.main, *style))
 
 
 def importances(context: PageContext) -> go.Figure:
     """Importances of the stages."""
-    return _figure(context, lambda effects, theme: importances_figure(effects.shares, theme))
+    return _figure(context, lambda effects, _, theme: importances_figure(effects.shares, theme))
 
 
 def ratios(context: PageContext) -> go.Figure:
     """Effects by reduction ratio."""
-    return _figure(context, lambda effects, theme: ratios_figure(effects.by_ratio, theme))
+    return _figure(context, lambda effects, *style: ratios_figure(effects.by_ratio, *style))

@@ -21,6 +21,7 @@ from ...figures.learning_curves import learning_curves_figure
 from ...figures.timeline import timeline_figure
 from ...text import captions, formatting
 from ...text.expected_gain import gain_threshold
+from ...text.metric_format import MetricFormat
 from ..components import (
     Component,
     figure_slot,
@@ -104,7 +105,8 @@ def expected_gain(context: PageContext) -> go.Figure:
     """What the next trials were expected to add."""
     config = context.state.records.config
     threshold = gain_threshold(config)
-    return expected_gain_figure(config.expected_gains, context.theme, threshold=threshold)
+    metric = context.state.study.metric
+    return expected_gain_figure(config.expected_gains, metric, context.theme, threshold=threshold)
 
 
 def expected_gain_text(context: PageContext) -> Component:
@@ -244,10 +246,10 @@ def status_line(state: StudyState) -> str:
     latest = sorted(state.trials.latest_epochs.items())
     if not latest:
         return f"{done} · {running} starting"
-    clauses = [done]
+    clauses, form = [done], MetricFormat(state.study.metric)
     for number, record in latest[:MAX_RUNNING]:
-        accuracy = record.report.accuracy
-        reached = "" if math.isnan(accuracy) else f", {formatting.percent(accuracy)}"
+        score = record.report.score
+        reached = "" if math.isnan(score) else f", {form.value(score)}"
         clauses.append(f"trial {number}: epoch {record.report.epoch}{reached}")
     if len(latest) > MAX_RUNNING:
         clauses.append(f"{len(latest) - MAX_RUNNING} more running")

@@ -1,4 +1,4 @@
-"""Pareto front, the first page: accuracy against any cost, filters, the front as a table."""
+"""Pareto front, the first page: the metric against any cost, filters, the front as a table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...analysis.findings import ArchitectureSummary, Findings
 from ...figures.colouring import COLOURINGS
 from ...figures.pareto import pareto_figure, three_objectives_figure
 from ...text import captions, formatting
+from ...text.metric_format import MetricFormat
 from ...text.summary import noise_details
 from ..components import (
     Component,
@@ -29,12 +30,12 @@ MAX_FRONT_ROWS = 40
 """Architectures of the front that the table shows, beside the baselines."""
 
 
-def page(_: PageContext) -> Component:
+def page(context: PageContext) -> Component:
     """The page without its figures."""
     return [
         text_slot("summary"),
         section(
-            "Accuracy against cost",
+            f"{context.state.study.metric.heading} against cost",
             f"{captions.MARKERS} Select a marker, or a row of the table below, to see its trial.",
             figure_slot("pareto", 480),
             text_slot("drawn"),
@@ -94,7 +95,7 @@ def _filter(label: str, name: str, options: list[str], values: tuple[str, ...]) 
 
 
 def pareto(context: PageContext) -> go.Figure:
-    """Accuracy against cost. A zoom survives an update as long as `uirevision` stays the same."""
+    """The metric against cost. A zoom survives an update as long as `uirevision` stays the same."""
     cost, address, state = context.cost, context.address, context.state
     figure = pareto_figure(
         state.analysis.findings(address, cost),
@@ -108,7 +109,7 @@ def pareto(context: PageContext) -> go.Figure:
 
 
 def three_objectives(context: PageContext) -> go.Figure:
-    """Accuracy against one cost, coloured by another."""
+    """The metric against one cost, coloured by another."""
     cost, third, state = context.cost, context.third, context.state
     log = context.address.log
     findings = state.analysis.findings(context.address, cost)
@@ -129,20 +130,25 @@ def summary(context: PageContext) -> Component:
 
 
 def _key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
+    form = MetricFormat(findings.metric)
     numbers = [
         (
             title,
-            formatting.percent(summary.accuracy, summary.standard_error),
+            form.value(summary.score, summary.standard_error),
             formatting.plural(len(summary.seeds), "seed"),
         )
-        for title, summary in (("best accuracy", findings.best), ("bare backbone", findings.bare))
+        for title, summary in (
+            (f"best {form.metric.noun}", findings.best),
+            ("bare backbone", findings.bare),
+        )
         if summary is not None
     ]
     if findings.noise is None:
         numbers.append(("noise floor", "unknown", "no architecture has two seeds yet"))
     else:
-        deviation = formatting.points(findings.noise.deviation, signed=False)
-        numbers.append(("noise floor", f"{deviation} points", noise_details(findings.noise)))
+        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        details = noise_details(findings.noise, findings.metric)
+        numbers.append(("noise floor", deviation, details))
     incomplete = [
         f"{formatting.integer(count)} {state}"
         for state, count in findings.counts.items()
@@ -166,7 +172,7 @@ def drawn(context: PageContext) -> Component:
     if matching > shown:
         return remark(
             f"{formatting.integer(shown)} of {total} are drawn: the front, the baselines, and the "
-            "most accurate in each region of the figure. All other numbers are based on all "
+            "best in each region of the figure. All other numbers are based on all "
             "architectures."
         )
     return None
@@ -180,7 +186,9 @@ def front(context: PageContext) -> Component:
     if not rows:
         return remark("No complete trial yet.")
     costs = [f">{cost.title}" for cost in analysis.costs]
-    head = ["Architecture", ">Accuracy", ">Gain, points", *costs, ">Seeds"]
+    form = MetricFormat(findings.metric)
+    gain = f">Gain, {form.unit}" if form.unit else ">Gain"
+    head = ["Architecture", f">{form.metric.heading}", gain, *costs, ">Seeds"]
     more = len(findings.front) - MAX_FRONT_ROWS
     return [
         table(head, [_row(context, findings, summary) for summary in rows.values()]),
@@ -193,13 +201,13 @@ def _row(context: PageContext, findings: Findings, summary: ArchitectureSummary)
         short_architecture(str(summary.architecture)),
         href=context.address.with_changes({"trial": summary.number}).query,
     )
-    gain = formatting.MISSING
+    gain, form = formatting.MISSING, MetricFormat(findings.metric)
     if summary.gain is not None:
-        gain = formatting.points(summary.gain, summary.gain_error)
+        gain = form.gain(summary.gain, summary.gain_error)
     costs = context.state.analysis.costs
     return [
         html.Span([link, *_tags(findings, summary)]),
-        formatting.percent(summary.accuracy, summary.standard_error),
+        form.value(summary.score, summary.standard_error),
         gain,
         *(formatting.cost_of(summary.values, cost) for cost in costs),
         str(len(summary.seeds)),

@@ -15,6 +15,7 @@ from ...figures.themes import Theme
 from ...objectives import OBJECTIVES
 from ...records import TrialRecord
 from ...text import formatting
+from ...text.metric_format import MetricFormat
 from ..components import GRAPH_CONFIG, Component, copyable_text, remark, table
 from ..context import PageContext
 from .predictions import metrics_table
@@ -43,8 +44,9 @@ def trial_card(context: PageContext) -> Component:
     findings = state.analysis.findings(address, context.cost)
     summary = next((s for s in findings.architectures if trial.number in s.numbers), None)
     numbers, bare = [t.number for t in trials], state.trials.bare_numbers()
+    form = MetricFormat(state.study.metric)
     epochs = state.records.epochs([*bare, *numbers])
-    curves = architecture_curves_figure(numbers, bare, epochs, context.theme)
+    curves = architecture_curves_figure(numbers, bare, epochs, state.study.metric, context.theme)
     return html.Div(
         [
             close,
@@ -56,12 +58,12 @@ def trial_card(context: PageContext) -> Component:
             html.H3("Learning curve"),
             dcc.Graph(figure=curves, config=GRAPH_CONFIG),
             html.H3("Compared with the bare backbone"),
-            _costs(summary, findings.bare, trial),
+            _costs(summary, findings.bare, trial, form),
             html.H3("Metrics"),
             metrics_table(context, trial),
             dcc.Link("Classes, confusion, and fixed images", href=f"/predictions{address.query}"),
             html.H3("Seeds"),
-            _seeds(trials),
+            _seeds(trials, form),
             html.H3("Export this model"),
             copyable_text(export_command(context, trial), "the command"),
             html.H3("Environment"),
@@ -121,16 +123,19 @@ def _state(trial: TrialRecord) -> list[Component]:
 
 
 def _costs(
-    summary: ArchitectureSummary | None, bare: ArchitectureSummary | None, trial: TrialRecord
+    summary: ArchitectureSummary | None,
+    bare: ArchitectureSummary | None,
+    trial: TrialRecord,
+    form: MetricFormat,
 ) -> Component:
     values = summary.values if summary is not None else trial.values
     rows: list[list[Component]] = []
     if summary is not None:
         gain = formatting.MISSING
         if summary.gain is not None:
-            gain = f"{formatting.points(summary.gain, summary.gain_error)} points"
-        accuracy = formatting.percent(summary.accuracy, summary.standard_error)
-        rows.append(["Validation accuracy", accuracy, gain])
+            gain = form.gain_with_unit(summary.gain, summary.gain_error)
+        reached = form.value(summary.score, summary.standard_error)
+        rows.append([form.metric.title, reached, gain])
     for cost in OBJECTIVES.values():
         if cost.key in values and cost.is_cost:
             bare_values = {} if bare is None or summary is bare else bare.values
@@ -142,18 +147,18 @@ def _costs(
     return table(["", ">value", ">difference"], rows)
 
 
-def _seeds(trials: Sequence[TrialRecord]) -> Component:
+def _seeds(trials: Sequence[TrialRecord], form: MetricFormat) -> Component:
     rows = [
         [
             str(trial.number),
             str(trial.seed),
             trial.state,
             str(trial.epochs),
-            formatting.percent(trial.accuracy),
+            form.value(trial.score),
         ]
         for trial in trials
     ]
-    return table([">trial", ">seed", "state", ">epochs", ">accuracy"], rows)
+    return table([">trial", ">seed", "state", ">epochs", f">{form.metric.noun}"], rows)
 
 
 def export_command(context: PageContext, trial: TrialRecord) -> str:

@@ -38,5 +38,5 @@ def test_the_best_so_far_is_that_of_an_analysis() -> None:
     assert best is not None
     assert best.gain is not None
     line = console.export_text()
-    assert f"best {100 * best.accuracy:.1f}" in line
+    assert f"best {100 * best.score:.1f}" in line
     assert f"{100 * best.gain:+.1f}" in line.replace("−", "-")

@@ -93,7 +93,7 @@ def test_the_dashboard_the_live_line_and_python_have_the_same_findings(
         live = state.analysis.findings()
         display = LiveDisplay(Console(record=True, width=100))
         running = SimpleNamespace(
-            earlier=store.trials.read(record), model=read_model(store, record), config=None
+            earlier=store.trials.read(record), model=read_model(store, record), config=record
         )
         display.on_study_start(cast(Any, running))
         assert plain(state.summary()[0]) == plain(shown["summary"])
@@ -102,8 +102,8 @@ def test_the_dashboard_the_live_line_and_python_have_the_same_findings(
     for summary, other, fields in zip(
         findings.architectures, live.architectures, shown["architectures"], strict=True
     ):
-        numbers = (summary.accuracy, summary.standard_error, summary.gain, summary.gain_error)
-        assert numbers == (other.accuracy, other.standard_error, other.gain, other.gain_error)
+        numbers = (summary.score, summary.standard_error, summary.gain, summary.gain_error)
+        assert numbers == (other.score, other.standard_error, other.gain, other.gain_error)
         names = ("accuracy", "standard_error", "gain", "gain_error")
         assert numbers == tuple(fields[name] for name in names)
     assert [s.number for s in live.front] == [s.number for s in findings.front]

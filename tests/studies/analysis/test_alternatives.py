@@ -72,10 +72,10 @@ def test_the_gain_is_the_difference_of_the_accuracies_without_the_effects_of_see
         alternative_trial("epochs", s, 0.65 + effect) for s, effect in enumerate((0.02, -0.04))
     ]
     _, longer = summarize(trials, seed_effects={0: 0.02, 1: -0.04}).alternatives
-    assert longer.accuracy == pytest.approx(0.65)
+    assert longer.score == pytest.approx(0.65)
     assert longer.gain == pytest.approx(0.05)
     assert longer.gain_error == pytest.approx(0.01 * math.sqrt(2 / 2))
-    assert longer.accuracies == (0.67, 0.61)
+    assert longer.scores == (0.67, 0.61)
     assert longer.seeds == (0, 1)
 
 
@@ -87,7 +87,7 @@ def test_one_without_a_result_has_no_gain_but_a_reason() -> None:
             alternative_trial("epochs", 0, None),
         ]
     ).alternatives
-    assert larger.accuracy is larger.gain is larger.gain_error is None
+    assert larger.score is larger.gain is larger.gain_error is None
     assert larger.failure == failure
     assert not larger.running
     assert longer.running == 1

@@ -41,9 +41,9 @@ def test_a_gain_is_the_difference_that_stands_beside_it() -> None:
     bare, repeated, once = points[0], points[2], points[5]
     assert (bare.gain, bare.gain_error) == (None, None)
     for point in (repeated, once):
-        assert point.gain == point.accuracy - bare.accuracy
+        assert point.gain == point.score - bare.score
         assert point.gain_error is not None
-    assert repeated.accuracies == (0.65, 0.57, 0.62)
+    assert repeated.scores == (0.65, 0.57, 0.62)
     assert repeated.gain is not None
     assert repeated.gain > 0
     assert once.gain_error > repeated.gain_error

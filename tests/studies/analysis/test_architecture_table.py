@@ -29,7 +29,7 @@ def test_summaries_gains_noise_and_counts_are_those_of_the_records(seed):
     for summary, trials in zip(summaries, by_key.values(), strict=True):
         assert summary.numbers == tuple(t.number for t in trials)
         assert summary.seeds == tuple(t.seed for t in trials)
-        assert summary.accuracies == tuple(t.accuracy for t in trials)
+        assert summary.scores == tuple(t.accuracy for t in trials)
         assert summary.baseline == (trials[0].role == BASELINE)
         assert summary.values["params"] == pytest.approx(np.mean([t.params for t in trials]))
         assert ("latency_ms" in summary.values) == all(t.latency_ms is not None for t in trials)
@@ -38,7 +38,7 @@ def test_summaries_gains_noise_and_counts_are_those_of_the_records(seed):
             assert summary.gain is None
             assert summary.gain_error is None
         else:
-            assert summary.gain == summary.accuracy - bare.accuracy
+            assert summary.gain == summary.score - bare.score
             assert summary.gain_error > 0
     gains = [np.nan if s.gain is None else s.gain for s in summaries]
     np.testing.assert_array_equal(architectures.gain, gains)

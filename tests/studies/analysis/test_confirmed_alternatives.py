@@ -65,7 +65,7 @@ def test_gains_are_over_the_bare_backbone_with_the_same_seeds() -> None:
     assert larger.gain.claimed
     assert longer.gain is not None
     assert not longer.gain.claimed
-    assert larger.accuracy == pytest.approx(np.mean(spread(0.66)))
+    assert larger.score == pytest.approx(np.mean(spread(0.66)))
     assert longer.recipe.epochs == 30
     assert larger.lead is None, "no attention is claimed to be better than the bare backbone"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attentune.benchmarks.claims import SPACE
+from attentune.runners.image_scores import JudgedImages
+from attentune.runners.metrics import METRICS
 from attentune.spaces.architecture import parse
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.confirmation import analyse_confirming_trials
@@ -17,23 +19,28 @@ from example_records import BARE, example_confirmation, study, trial
 
 def test_the_error_of_a_difference_adds_seeds_and_images() -> None:
     """Over three seeds one image of a hundred more or less is recognised, and ten always."""
-    correct = {}
+    judged = {}
     contenders = []
     for row, (text, first) in enumerate(((BARE, 0), (SPACE[0], 10))):
         numbers = tuple(range(10 * row, 10 * row + 3))
         for seed, number in enumerate(numbers):
-            correct[number] = np.arange(100) < 70 + first + (seed - 1) * row
-        accuracies = tuple(float(correct[number].mean()) for number in numbers)
-        contenders.append(Contender(parse(text), True, None, numbers, (0, 1, 2), accuracies))
+            correct = np.arange(100) < 70 + first + (seed - 1) * row
+            judged[number] = JudgedImages.of_correct(correct)
+        shares = tuple(float(judged[number].scores.mean()) for number in numbers)
+        contenders.append(Contender(parse(text), True, None, numbers, (0, 1, 2), shares, shares))
     pair = (parse(SPACE[0]), parse(BARE))
     plan = ConfirmPlan((), 1, 3, 8, 4)
-    with_images = ContenderDifferences(contenders, plan, correct, None).family([pair])[pair]
+    with_images = ContenderDifferences(contenders, plan, judged, METRICS["accuracy"], None).family(
+        [pair]
+    )[pair]
     assert with_images.mean == pytest.approx(0.1)
     assert with_images.image_error == pytest.approx(0.03, abs=0.001)  # √(0.1·0.9 / 99)
     assert with_images.disagreement == pytest.approx(0.1)
     seeds_only = with_images.standard_error**2 - with_images.image_error**2
     assert seeds_only == pytest.approx(0.01**2 / 3)
-    assumed = ContenderDifferences(contenders, plan, {}, None).family([pair])[pair]
+    assumed = ContenderDifferences(contenders, plan, {}, METRICS["accuracy"], None).family([pair])[
+        pair
+    ]
     assert assumed.image_error == pytest.approx(((0.7 * 0.3 + 0.8 * 0.2) / 100) ** 0.5)
     assert assumed.disagreement is None
 

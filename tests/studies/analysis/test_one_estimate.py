@@ -98,7 +98,7 @@ def check_gains(findings: Findings) -> None:
             assert summary.gain is None
             assert summary.gain_error is None
             continue
-        assert summary.gain == summary.accuracy - findings.bare.accuracy
+        assert summary.gain == summary.score - findings.bare.score
         assert summary.gain_error is not None
         assert summary.gain_error > 0
 
@@ -129,7 +129,7 @@ def check_best_and_recommendation(findings: Findings) -> None:
         assert recommend(findings) is None
         return
     assert findings.best is not None
-    assert findings.best.accuracy == max(s.accuracy for s in findings.architectures)
+    assert findings.best.score == max(s.score for s in findings.architectures)
     recommendation = recommend(findings)
     if recommendation is None:
         assert findings.bare is None or len(findings.architectures) == 1
@@ -149,10 +149,10 @@ def check_json(shown: dict[str, Any], findings: Findings) -> None:
     assert len(by_key) == len(findings.architectures)
     for summary in findings.architectures:
         fields = by_key[summary.architecture.key]
-        assert fields["accuracy"] == summary.accuracy
+        assert fields["accuracy"] == summary.score
         assert fields["standard_error"] == summary.standard_error
         assert (fields["gain"], fields["gain_error"]) == (summary.gain, summary.gain_error)
-        assert fields["measured"] == list(summary.accuracies)
+        assert fields["measured"] == list(summary.scores)
         assert fields["front"] == (summary in findings.front)
     assert shown["best"] == (findings.best and findings.best.number)
     assert shown["knee"] == (findings.knee and findings.knee.number)

@@ -48,11 +48,11 @@ def test_nothing_has_an_empty_front() -> None:
     assert non_dominated(np.empty((0, 2))).tolist() == []
 
 
-def summary(number: int, text: str, accuracy: float, **costs: float) -> ArchitectureSummary:
-    """An architecture with this estimated accuracy and these costs."""
-    values = {"accuracy": accuracy, **costs}
+def summary(number: int, text: str, score: float, **costs: float) -> ArchitectureSummary:
+    """An architecture with this estimated score and these costs."""
+    values = {"score": score, **costs}
     return ArchitectureSummary(
-        parse(text), (number,), (0,), (accuracy,), values, 0.01, None, None, False
+        parse(text), (number,), (0,), (score,), (score,), values, 0.01, None, None, False
     )
 
 

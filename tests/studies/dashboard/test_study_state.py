@@ -16,7 +16,7 @@ def test_a_state_follows_a_search_by_reading_only_what_is_new(
     state = StudyState(reader, study)
     mark = state.refresh()
     assert state.refresh() == mark
-    assert state.analysis.findings().best.accuracies == (0.6,)
+    assert state.analysis.findings().best.scores == (0.6,)
 
     rows = []
     whole = reader.trials.read_changed

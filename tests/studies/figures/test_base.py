@@ -12,7 +12,7 @@ from attentune.studies.figures.heatmap import heatmap_figure
 from attentune.studies.figures.learning_curves import learning_curves_figure
 from attentune.studies.figures.pareto import pareto_figure
 from attentune.studies.figures.themes import DARK, LIGHT, Theme
-from attentune.studies.objectives import OBJECTIVES
+from attentune.studies.objectives import ACCURACY, OBJECTIVES
 
 PARAMS = OBJECTIVES["params"]
 
@@ -24,7 +24,7 @@ def test_every_figure_without_data_shows_a_sentence(
     empty = findings()
     for figure in (
         pareto_figure(empty, PARAMS, theme),
-        heatmap_figure(EffectTable(), theme),
+        heatmap_figure(EffectTable(), ACCURACY, theme),
         learning_curves_figure(empty, [], [], theme),
     ):
         assert not figure.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attentune.studies.analysis.attention_effects import Effect, EffectTable
 from attentune.studies.figures.heatmap import heatmap_figure
+from attentune.studies.objectives import ACCURACY
 
 CELLS = {
     ("se", "s1"): Effect(0.02, 0.01, 0.03, 9),
@@ -14,14 +15,14 @@ TABLE = EffectTable(("se", "eca"), ("s1", "s2"), CELLS)
 
 
 def test_only_cells_whose_interval_excludes_zero_are_coloured() -> None:
-    [heat] = heatmap_figure(TABLE).data
+    [heat] = heatmap_figure(TABLE, ACCURACY).data
     rows = dict(zip(heat.y, heat.z, strict=True))
     assert list(rows["se"]) == [2.0, 0.0]
     assert list(rows["eca"]) == [-1.0, None]
 
 
 def test_the_heat_map_has_its_middle_at_zero_and_hatches_what_was_not_tried() -> None:
-    figure = heatmap_figure(TABLE)
+    figure = heatmap_figure(TABLE, ACCURACY)
     [heat] = figure.data
     assert (heat.zmid, heat.zmin, heat.zmax) == (0, -3.0, 3.0)
     texts = dict(zip(heat.y, heat.text, strict=True))

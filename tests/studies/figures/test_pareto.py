@@ -22,7 +22,7 @@ def test_the_figure_shows_means_errors_baselines_and_the_front(
     figure = pareto_figure(result, PARAMS)
     bare, se, best, _ = result.architectures
     cbam = trace(figure, "cbam")
-    assert (list(cbam.x), list(cbam.y)) == ([1050], [100 * best.accuracy])
+    assert (list(cbam.x), list(cbam.y)) == ([1050], [100 * best.score])
     assert list(cbam.error_y.array) == [100 * best.standard_error]
     baselines = trace(figure, "baselines")
     assert list(baselines.text) == ["bare", "se"]
@@ -30,16 +30,16 @@ def test_the_figure_shows_means_errors_baselines_and_the_front(
     assert sorted(trace(figure, "Pareto front").x) == [1000, 1050]
     line = trace(figure, "best at cost")
     assert line.line.shape == "hv"
-    assert list(line.y) == [100 * bare.accuracy, *[100 * best.accuracy] * 2]
+    assert list(line.y) == [100 * bare.score, *[100 * best.score] * 2]
     better, noise = figure.layout.shapes
     expensive = max(baselines.x)
-    low, high = 100 * bare.accuracy, 100 * se.accuracy
+    low, high = 100 * bare.score, 100 * se.score
     staircase = f"L{expensive},{high} L1000.0,{high} L1000.0,{low}"
     assert staircase in better.path
     assert (noise.y0 + noise.y1) / 2 == pytest.approx(low)
     assert (noise.y1 - noise.y0) / 2 == pytest.approx(100 * result.noise.deviation)
     assert "cbam(r=4)@s3.residual" in cbam.hovertext[0]
-    accuracy = f"{100 * best.accuracy:.1f} ± {100 * best.standard_error:.1f} % (2 seeds)"
+    accuracy = f"{100 * best.score:.1f} ± {100 * best.standard_error:.1f} % (2 seeds)"
     assert accuracy in cbam.hovertext[0]
     assert "trials 2, 3" in cbam.hovertext[0]
 

@@ -34,7 +34,7 @@ def test_list_show_export_and_dashboard_name_one_best(
     assert best.number != highest
     listed, idle = list_studies(store)
     assert listed.best == best
-    assert listed_study_json(listed)["best_accuracy"] == best.accuracy
+    assert listed_study_json(listed)["best_accuracy"] == best.score
     assert (idle.best, listed_study_json(idle)["best_accuracy"]) == (None, None)
     assert show_json(study, trials)["best"] == best.number
     assert pick_trial(store, study, "best").number == best.number
@@ -42,4 +42,4 @@ def test_list_show_export_and_dashboard_name_one_best(
 
     live = state.analysis.findings().best
     assert live is not None
-    assert (live.number, live.accuracy) == (best.number, best.accuracy)
+    assert (live.number, live.score) == (best.number, best.score)

@@ -11,7 +11,7 @@ from attentune.spaces.architecture import parse
 from attentune.studies.alternatives import Alternative, AlternativesPlan
 from attentune.studies.analysis.alternatives import AlternativesSummary, AlternativeSummary
 from attentune.studies.analysis.findings import ArchitectureSummary
-from attentune.studies.objectives import OBJECTIVES
+from attentune.studies.objectives import ACCURACY, OBJECTIVES
 from attentune.studies.text.alternatives import (
     alternatives_header,
     alternatives_rows,
@@ -35,10 +35,11 @@ def summarize(
         recipe=alternative.recipe(RECIPE),
         numbers=(2_000_000,) if complete else (),
         seeds=(0,) if complete else (),
+        scores=(0.6 + gain,) if gain is not None else (),
         accuracies=(0.6 + gain,) if gain is not None else (),
         running=0,
         failure=None,
-        accuracy=0.6 + gain if gain is not None else None,
+        score=0.6 + gain if gain is not None else None,
         gain=gain,
         gain_error=error if complete else None,
         values={"params": alternative.costs.params, "macs": alternative.costs.macs},
@@ -51,12 +52,12 @@ def attention(gain: float | None, error: float | None) -> ArchitectureSummary:
     costs = {"params": 1020, "macs": 5000}
     architecture = parse("net18+eca@all.residual")
     return ArchitectureSummary(
-        architecture, (1,), (0,), (0.6,), costs, 0.003, gain, error, baseline=False
+        architecture, (1,), (0,), (0.6,), (0.6,), costs, 0.003, gain, error, baseline=False
     )
 
 
 def alternatives(*summaries: AlternativeSummary) -> AlternativesSummary:
-    return AlternativesSummary(summaries, {}, {"params": 1000, "macs": 5000}, 8)
+    return AlternativesSummary(summaries, ACCURACY, {}, {"params": 1000, "macs": 5000}, 8)
 
 
 def test_the_sentence_has_the_gain_and_the_costs_of_each() -> None:
@@ -120,7 +121,7 @@ def test_a_table_has_a_row_for_each() -> None:
     rows = list(
         alternatives_rows(alternatives(summarize(LARGER, 0.051), summarize(LONGER, None)), costs)
     )
-    assert [len(row) for row in rows] == [len(alternatives_header(costs))] * 2
+    assert [len(row) for row in rows] == [len(alternatives_header(ACCURACY, costs))] * 2
     assert rows[0] == ["#2000000", "65.1 %", "+5.1 ± 0.4", "1", "2.000 k", "× 1.5", "net34"]
     assert rows[1] == ["–", "–", "–", "0", "1.000 k", "× 1.5", "12 epochs"]
 

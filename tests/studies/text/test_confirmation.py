@@ -8,10 +8,11 @@ import pytest
 from attentune.benchmarks.claims import SPACE, TEXTBOOK
 from attentune.studies.analysis.confirmation import confirmation_json, needed_for_a_claim
 from attentune.studies.analysis.paired_comparisons import Difference
+from attentune.studies.objectives import ACCURACY
 from attentune.studies.text.confirmation import (
     conclusion,
-    gain_points,
-    interval_points,
+    gain_text,
+    interval_text,
     rank_warning,
 )
 from example_records import BARE, example_confirmation, searched, spread
@@ -83,10 +84,16 @@ def test_too_few_results_for_a_claim_are_reported_as_such(
 
 def test_a_difference_is_as_precise_as_it_was_measured() -> None:
     precise = Difference(0.0041, 0.0015, 0.0011, 0.0071, 0.01, 0.02, 5)
-    assert (gain_points(precise), interval_points(precise)) == ("+0.41 ± 0.15", "+0.11 to +0.71")
+    assert (gain_text(precise, ACCURACY), interval_text(precise, ACCURACY)) == (
+        "+0.41 ± 0.15",
+        "+0.11 to +0.71",
+    )
     rough = Difference(-0.041, 0.015, -0.071, 0.011, 0.2, 0.2, 5)
-    assert (gain_points(rough), interval_points(rough)) == ("−4.1 ± 1.5", "−7.1 to +1.1")
-    assert gain_points(rough, signed=False, error=False) == "4.1"
+    assert (gain_text(rough, ACCURACY), interval_text(rough, ACCURACY)) == (
+        "−4.1 ± 1.5",
+        "−7.1 to +1.1",
+    )
+    assert gain_text(rough, ACCURACY, signed=False, error=False) == "4.1"
 
 
 def test_more_seeds_or_more_images_are_both_counted() -> None:

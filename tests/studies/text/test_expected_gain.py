@@ -7,6 +7,7 @@ from dataclasses import replace
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.evaluation_images import EvaluationImages
 from attentune.studies.config import RunPlan
+from attentune.studies.objectives import ACCURACY
 from attentune.studies.stored_config import ExpectedGain, StoredConfig
 from attentune.studies.text.expected_gain import (
     end_of_plan_sentence,
@@ -52,10 +53,10 @@ def test_below_the_threshold_the_search_has_converged() -> None:
     assert sentence is not None
     assert sentence.endswith("less than the 0.5 of --min-gain: the search has converged.")
     assert gain_threshold(config(GAIN, min_gain=0.5)) is None
-    assert gain_threshold(config(GAIN, min_gain=0.5, until="converged")) == 0.5
+    assert gain_threshold(config(GAIN, min_gain=0.5, until="converged")) == 0.005
     for least, words in ((0.5, "has converged:"), (0.1, "have ended before the search has")):
         plan = RunPlan(trials=40, until="converged", min_gain=least)
-        assert words in end_of_plan_sentence(plan, GAIN)
+        assert words in end_of_plan_sentence(plan, GAIN, ACCURACY)
 
 
 def test_a_study_of_another_version_can_be_viewed() -> None:

@@ -10,6 +10,7 @@ from attentune.benchmarks.claims import SPACE
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.evaluation_images import EvaluationImages
 from attentune.studies.config import RunPlan
+from attentune.studies.objectives import ACCURACY
 from attentune.studies.records import BASELINE, TrialRecord
 from attentune.studies.text.study_warnings import few_images_warning, study_warnings
 from example_records import BARE, study, trial
@@ -51,9 +52,11 @@ def test_too_few_validation_images_are_counted() -> None:
     [warning] = warnings(pair(0.9, 0.8), EvaluationImages(29, True, 0.1))
     assert "29 validation images one image is 3.4 points" in warning
     assert "sampling error of about 4.5 points" in warning
-    assert few_images_warning(100, "test") is None
-    assert few_images_warning(99, "test") is not None
-    assert few_images_warning(500, "test", 0.01) is not None  # Five images are judged differently.
+    assert few_images_warning(100, "test", ACCURACY) is None
+    assert few_images_warning(99, "test", ACCURACY) is not None
+    assert (
+        few_images_warning(500, "test", ACCURACY, 0.01) is not None
+    )  # Five are judged differently.
 
 
 @pytest.mark.parametrize(("text", "name"), [(BARE, "the bare backbone"), (SPACE[0], SPACE[0])])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.analysis.findings import Noise
+from attentune.studies.objectives import ACCURACY
 from attentune.studies.records import TrialRecord
 from attentune.studies.text.summary import caveat, noise_details, summary_sentence
 from example_records import BARE, study, trial
@@ -87,7 +88,7 @@ def test_of_architectures_that_are_not_told_apart_the_cheapest_is_taken() -> Non
 
 
 def test_the_noise_floor_says_what_it_is_based_on() -> None:
-    assert "assumed" in noise_details(Noise(0.01, 0.02, 0))
-    assert noise_details(Noise(0.01, 0.02, 12)).endswith(
+    assert "assumed" in noise_details(Noise(0.01, 0.02, 0), ACCURACY)
+    assert noise_details(Noise(0.01, 0.02, 12), ACCURACY).endswith(
         "from 12 repeats, without the 2.0 points that all trials of a seed share"
     )
