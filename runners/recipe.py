@@ -32,6 +32,12 @@ MAX_COUNT = 2**31 - 1
 """Of epochs, images, trials or workers; far above what is useful."""
 MAX_SEED = 2**62
 """Of a study. A trial's seed is this plus an offset, and a database has 63 bits for it."""
+FIRST_FIELDS = frozenset(
+    "data image_size stem init train_limit val_fraction data_seed skip_broken epochs batch_size "
+    "optimizer lr weight_decay schedule warmup decay label_smoothing ema flip crop cutout mirror "
+    "precision channels_last cuda_graph".split()
+)
+"""The fields that are part of every identity; see `Recipe.identity_facts`."""
 ONECYCLE_WARMUP = 0.25
 """Fraction of the steps in which a one-cycle schedule rises."""
 
@@ -135,6 +141,18 @@ class Recipe(BaseModel):
         if self.warmup + self.decay > 1:
             raise ValueError("warmup and decay together exceed the whole run")
         return self
+
+    def identity_facts(self) -> dict[str, Any]:
+        """The settings that identify what was trained, for a digest.
+
+        Fields that were added later are left out while they have their default, which is what was
+        done before there was the field. So the files of older trials keep their identity.
+        """
+        facts = self.model_dump(mode="json")
+        added = facts.keys() - FIRST_FIELDS
+        defaults = {name: type(self).model_fields[name].default for name in added}
+        unchanged = {name for name in added if getattr(self, name) == defaults[name]}
+        return {name: value for name, value in facts.items() if name not in unchanged}
 
     @classmethod
     def of(cls, **fields: Any) -> Recipe:

@@ -215,7 +215,7 @@ class Job:
     @property
     def identity(self) -> str:
         """A digest of what is trained and how. A file that has another one is of another trial."""
-        recipe = self.recipe.model_dump(mode="json")
+        recipe = self.recipe.identity_facts()
         facts = [IDENTITY_FORMAT, str(self.architecture), recipe, self.seed, self.test]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
