@@ -32,11 +32,12 @@ MAX_COUNT = 2**31 - 1
 """Of epochs, images, trials or workers; far above what is useful."""
 MAX_SEED = 2**62
 """Of a study. A trial's seed is this plus an offset, and a database has 63 bits for it."""
-FIRST_FIELDS = frozenset(
-    "data image_size stem init train_limit val_fraction data_seed skip_broken epochs batch_size "
-    "optimizer lr weight_decay schedule warmup decay label_smoothing ema flip crop cutout mirror "
-    "precision channels_last cuda_graph".split()
-)
+FIRST_FIELDS = frozenset((
+    "data", "image_size", "stem", "init", "train_limit", "val_fraction", "data_seed",
+    "skip_broken", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule",
+    "warmup", "decay", "label_smoothing", "ema", "flip", "crop", "cutout", "mirror", "precision",
+    "channels_last", "cuda_graph",
+))  # fmt: skip
 """The fields that are part of every identity; see `Recipe.identity_facts`."""
 ONECYCLE_WARMUP = 0.25
 """Fraction of the steps in which a one-cycle schedule rises."""

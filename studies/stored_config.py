@@ -42,6 +42,7 @@ class ConfirmPlan:
         train_images, test_images: of a split; None in the plans of older versions.
         majority_share: of the most frequent class among the test images; None likewise.
         alternatives: whether the alternatives to attention are confirmed too, on the first split.
+        class_counts: test images of each class; None if they are not known, or of many classes.
     """
 
     architectures: tuple[str, ...]
@@ -55,6 +56,7 @@ class ConfirmPlan:
     test_images: Annotated[int, Field(ge=1)] | None = None
     majority_share: Annotated[float, Field(ge=0, le=1)] | None = None
     alternatives: bool = False
+    class_counts: tuple[Annotated[int, Field(ge=0)], ...] | None = None
 
     def split_of(self, seed: int) -> int:
         """The split that a trial with this seed is trained and evaluated on, counted from 0."""

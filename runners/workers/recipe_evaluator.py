@@ -38,6 +38,9 @@ from .evaluator import Trial
 from .trained_weights import save_weights
 from .trial_facts import FinishedTrial
 
+MAX_DESCRIBED_CLASSES = 100
+"""With more classes, the numbers of images of each are not recorded."""
+
 
 class RecipeEvaluator:
     """Trains the network of an architecture with the study's recipe; see `Evaluator`.
@@ -173,9 +176,12 @@ def describe_unmoved_attentions(
 
 
 def describe_images(predictions: Predictions) -> dict[str, str]:
-    """How many images were evaluated, and how many of them are of the most frequent class."""
-    largest = int(np.bincount(predictions.labels).max())
-    return {EVALUATION_IMAGES: f"{len(predictions)}, {largest} of one class"}
+    """How many images were evaluated, and how many of them are of each class."""
+    counts = np.bincount(predictions.labels, minlength=predictions.num_classes)
+    description = f"{len(predictions)}, {counts.max()} of one class"
+    if len(counts) <= MAX_DESCRIBED_CLASSES:
+        description += f", by class {' '.join(map(str, counts.tolist()))}"
+    return {EVALUATION_IMAGES: description}
 
 
 def describe_kernels(device: torch.device) -> dict[str, str]:

@@ -204,11 +204,13 @@ def prepare_splits(
     seeds = [plan.seed_of(split, 0) for split in range(1, plan.splits)]
     data = [first, *(prepare(plan.recipe_of(recipe, seed)) for seed in seeds)]
     labels = np.load(first.folder / "test.labels.npy", mmap_mode="r")
+    counts = np.bincount(labels, minlength=len(first.classes))
     plan = replace(
         plan,
         train_images=first.counts["train"],
         test_images=first.counts["test"],
-        majority_share=float(np.bincount(labels).max() / len(labels)),
+        majority_share=float(counts.max() / len(labels)),
+        class_counts=tuple(counts.tolist()),
     )
     return plan, data
 

@@ -65,8 +65,7 @@ class Confirmation:
         deviation, freedom: of the noise of a trial, as in `BlockDesign`; with several splits, of
             the mean of a split.
         images: that the trials are judged on.
-        at_chance: whether no accuracy is above that of naming the most frequent class; then there
-            are no p values.
+        at_chance: whether no result is above that of guessing; then there are no p values.
         metric: of the scores.
         precision: of the gain of the best architecture with attention; None if it cannot be
             estimated.

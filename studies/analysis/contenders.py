@@ -66,11 +66,6 @@ class Contender:
         return float(np.mean(self.scores)) if self.scores else float("nan")
 
     @property
-    def accuracy(self) -> float:
-        """The mean accuracy over seeds, a fraction; NaN before the first trial is complete."""
-        return float(np.mean(self.accuracies)) if self.accuracies else float("nan")
-
-    @property
     def standard_error(self) -> float | None:
         """The standard error of the score, over seeds and images; None with one seed."""
         of_seeds = standard_error(self.scores)
@@ -235,11 +230,11 @@ class ContenderDifferences:
         share = plan.majority_share
         if share is None and num_classes:
             share = 1 / num_classes
-        return EvaluationImages(count, kept, share)
+        return EvaluationImages(count, kept, share, plan.class_counts)
 
     def _is_at_chance(self) -> bool:
-        accuracies = [c.accuracy for c in self._contenders.values()]
-        return bool(accuracies) and self.images.at_chance(max(accuracies), len(accuracies))
+        scores = [c.score for c in self._contenders.values()]
+        return bool(scores) and self.images.at_chance(self._metric.key, max(scores), len(scores))
 
 
 def _measured_error(

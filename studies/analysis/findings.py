@@ -136,9 +136,9 @@ class Findings:
 
     @property
     def at_chance(self) -> bool:
-        """Whether it is known that no accuracy is above naming the most frequent class."""
-        accuracies = [a for summary in self.architectures for a in summary.accuracies]
-        return bool(accuracies) and self.images.at_chance(max(accuracies), len(accuracies))
+        """Whether it is known that no result is above that of guessing."""
+        scores = [score for summary in self.architectures for score in summary.scores]
+        return bool(scores) and self.images.at_chance(self.metric.key, max(scores), len(scores))
 
     @property
     def baselines(self) -> tuple[ArchitectureSummary, ...]:

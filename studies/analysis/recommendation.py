@@ -51,7 +51,7 @@ def recommend(
 ) -> Recommendation | None:
     """The recommendation; None while there is no complete trial of the bare backbone or of others.
 
-    Where no accuracy is above chance, nothing can be recommended either.
+    Where no result is above chance, nothing can be recommended either.
 
     Args:
         findings: of the study.
@@ -59,7 +59,7 @@ def recommend(
     """
     bare = findings.bare
     others = [s for s in findings.architectures if not s.architecture.bare]
-    if bare is None or not others or no_accuracy_is_above_chance(findings, confirmation):
+    if bare is None or not others or is_at_chance(findings, confirmation):
         return None
     if confirmation is not None and confirmation.bare is not None and _is_decisive(confirmation):
         return _confirmed(findings, bare, confirmation)
@@ -74,7 +74,7 @@ def recommend(
     return Recommendation(pick, None if pick is best else best)
 
 
-def no_accuracy_is_above_chance(findings: Findings, confirmation: Confirmation | None) -> bool:
+def is_at_chance(findings: Findings, confirmation: Confirmation | None) -> bool:
     """Whether what decides, the search or its confirmation, is at chance level.
 
     Args:

@@ -24,7 +24,7 @@ from ..text.study_warnings import study_warnings
 
 logger = logging.getLogger(__name__)
 
-_RECORDED_IMAGES = re.compile(r"(\d{1,12}), (\d{1,12}) of one class")
+_RECORDED_IMAGES = re.compile(r"(\d{1,12}), (\d{1,12}) of one class(?:, by class ([\d ]+))?")
 
 KnownImages = MutableMapping[int, tuple[JudgedImages, str | None] | None]
 """By the number of a complete trial, how it judges its images, and the key of the images; None if
@@ -101,12 +101,15 @@ def read_validation_images(
     for trial in store.trials.get_many(study, numbers):
         facts = environments.get(trial.environment or "", {})
         if recorded := _RECORDED_IMAGES.fullmatch(facts.get(EVALUATION_IMAGES, "")):
-            count, largest = map(int, recorded.groups())
+            count, largest = int(recorded[1]), int(recorded[2])
+            by_class = tuple(map(int, (recorded[3] or "").split()))
             if 0 < largest <= count:
-                return EvaluationImages(count, True, largest / count)
+                counts = by_class if sum(by_class) == count else None
+                return EvaluationImages(count, True, largest / count, counts)
         if (predictions := _read_predictions(store, study, trial)) is not None:
-            share = float(np.bincount(predictions.labels).max()) / len(predictions)
-            return EvaluationImages(len(predictions), True, share)
+            by_class = tuple(np.bincount(predictions.labels).tolist())
+            share = max(by_class) / len(predictions)
+            return EvaluationImages(len(predictions), True, share, by_class)
     return findings.images
 
 

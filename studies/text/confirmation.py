@@ -31,8 +31,8 @@ def conclusion(confirmation: Confirmation) -> str:
             "difference may be due to the seed."
         )
     if confirmation.at_chance:
-        accuracy = max(contender.accuracy for contender in confirmation.contenders)
-        highest = chance_sentence(accuracy, confirmation.images, "test")
+        score, metric = confirmation.contenders[0].score, confirmation.metric
+        highest = chance_sentence(score, confirmation.images, "test", metric)
         return (
             f"Nothing can be claimed: {highest}. Train for longer, or with another learning rate, "
             f"before architectures are compared.{_unfinished(confirmation)}"

@@ -17,6 +17,7 @@ from ..analysis.least_squares import LEVEL
 from ..objectives import ACCURACY, Objective
 from ..records import StudyRecord
 from . import formatting
+from .metric_format import MetricFormat
 
 MIN_DISAGREEMENTS = 1 + math.ceil(math.log2(1 / LEVEL))
 """McNemar's exact test of two networks is significant only if at least six images are judged
@@ -107,18 +108,26 @@ def unmoved_warning(unmoved: Mapping[Architecture, str]) -> str | None:
     )
 
 
-def chance_sentence(accuracy: float, images: EvaluationImages, split: str) -> str:
-    """That the highest accuracy is not above chance, without a full stop.
+def chance_sentence(score: float, images: EvaluationImages, split: str, metric: Objective) -> str:
+    """That the highest score is not above chance, without a full stop.
 
     Args:
-        accuracy: the highest one.
+        score: the highest one.
         images: on which it was measured.
         split: `validation` or `test`.
+        metric: of the score.
     """
+    form, sample = MetricFormat(metric), formatting.plural(images.count or 0, f"{split} image")
+    chance = form.value(images.chance_level(metric.key))
+    if metric == ACCURACY:
+        return (
+            f"no accuracy is above chance: the highest, {form.value(score)} of {sample}, could be "
+            f"reached by always naming the most frequent class ({chance})"
+        )
+    extreme = "lowest" if form.is_reversed else "highest"
     return (
-        f"no accuracy is above chance: the highest, {formatting.percent(accuracy)} of "
-        f"{formatting.plural(images.count or 0, f'{split} image')}, could be reached by always "
-        f"naming the most frequent class ({formatting.percent(images.majority_share)})"
+        f"no {metric.noun} is above chance: the {extreme}, {form.value(score)} on {sample}, could "
+        f"be reached by guessing ({chance})"
     )
 
 
@@ -138,8 +147,8 @@ def _few_images(findings: Findings) -> str | None:
 def _chance_warning(findings: Findings) -> str | None:
     if not findings.at_chance:
         return None
-    highest = max(max(summary.accuracies) for summary in findings.architectures)
-    sentence = chance_sentence(highest, findings.images, "validation")
+    highest = max(max(summary.scores) for summary in findings.architectures)
+    sentence = chance_sentence(highest, findings.images, "validation", findings.metric)
     return (
         f"{sentence[0].upper()}{sentence[1:]}. The differences are noise: train for longer, or "
         "with another learning rate, before architectures are compared."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis.confirmation import Confirmation
 from ..analysis.findings import Findings, Noise
-from ..analysis.recommendation import no_accuracy_is_above_chance, recommend
+from ..analysis.recommendation import is_at_chance, recommend
 from ..objectives import Objective
 from ..records import StudyRecord
 from . import formatting
@@ -28,8 +28,8 @@ def summary_sentence(
     best = findings.best
     if best is None:
         return _nothing_yet(study, findings)
-    if no_accuracy_is_above_chance(findings, confirmation):
-        return "Nothing can be recommended, because no accuracy is above chance."
+    if is_at_chance(findings, confirmation):
+        return f"Nothing can be recommended, because no {findings.metric.noun} is above chance."
     reached = MetricFormat(findings.metric).value(best.score, best.standard_error)
     if best.architecture.bare:
         return f"The bare {study.backbone} reaches {reached}; nothing else is complete yet."

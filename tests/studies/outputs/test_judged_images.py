@@ -158,17 +158,23 @@ def test_validation_images_are_counted_from_predictions_or_else_from_accuracies(
 
 
 @pytest.mark.parametrize(
-    ("recorded", "share"), [("29, 9 of one class", 9 / 29), ("29, 30 of one class", 0.25)]
+    ("recorded", "share", "counts"),
+    [
+        ("29, 9 of one class", 9 / 29, None),
+        ("29, 9 of one class, by class 9 8 7 5", 9 / 29, (9, 8, 7, 5)),
+        ("29, 9 of one class, by class 9 8", 9 / 29, None),
+        ("29, 30 of one class", 0.25, None),
+    ],
 )
 def test_what_the_database_holds_of_the_images_needs_no_predictions(
-    store: Store, add: Add, recorded: str, share: float
+    store: Store, add: Add, recorded: str, share: float, counts: tuple[int, ...] | None
 ) -> None:
     """So a copy of the database alone says the same."""
     add(BARE, 0, judged(0.5, 29), BASELINE, keep=False, **{EVALUATION_IMAGES: recorded})
     record = store.studies.get("s")
     findings = analyse(record, store.trials.read(record))
     images = read_validation_images(store, record, findings)
-    assert (images.count, images.majority_share) == (29, share)
+    assert (images.count, images.majority_share, images.class_counts) == (29, share, counts)
 
 
 def test_every_surface_says_what_makes_the_numbers_unreliable(store: Store, add: Add) -> None:
