@@ -23,18 +23,21 @@ from ..cores import usable_cores
 from .dataset import Images
 
 _SUFFIXES_OF_FORMATS = {
-    "JPEG": "jpg jpeg jpe",
-    "PNG": "png",
+    "JPEG": "jpg jpeg jpe jfif jfi jif",
+    "MPO": "mpo",
+    "PNG": "png apng",
     "BMP": "bmp",
+    "DIB": "dib",
     "GIF": "gif",
     "TIFF": "tif tiff",
     "WEBP": "webp",
-    "PPM": "ppm pgm pbm",
-    "JPEG2000": "jp2",
-    "AVIF": "avif",
+    "PPM": "ppm pgm pbm pnm pfm",
+    "JPEG2000": "jp2 j2k jpc jpf jpx j2c",
+    "AVIF": "avif avifs",
 }
-"""The formats that are read, by Pillow's names. Pillow's other formats are for programs that trust
-their files: it hands an EPS image to Ghostscript."""
+"""The formats that are read, by Pillow's names, with what their files are usually called. Pillow's
+other formats are for programs that trust their files: it hands an EPS image to Ghostscript. `MPO`
+is what Pillow makes of a JPEG with several images, as telephones write it; the first is used."""
 SUFFIXES = frozenset(
     f".{suffix}" for suffixes in _SUFFIXES_OF_FORMATS.values() for suffix in suffixes.split()
 )
@@ -135,7 +138,7 @@ def open_image(content: bytes | Path) -> Image.Image:
 
 def check_format(image: Image.Image) -> Image.Image:
     """The same image; ValueError if other code opened it and its format is not one of ours."""
-    if image.format is not None and image.format not in _formats():
+    if image.format is not None and image.format not in _SUFFIXES_OF_FORMATS:
         raise ValueError(f"{image.format} is not a format that is read")
     return image
 

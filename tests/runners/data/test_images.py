@@ -41,6 +41,12 @@ MODES = [
     ("hole.png", palette_with_hole, (255, 255, 255)),
     ("print.jpg", lambda: Image.new("CMYK", (9, 9), (0, 255, 255, 0)), (255, 0, 0)),
     ("photo.webp", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
+    ("web.jfif", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
+    ("shots.apng", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
+    ("grey.pnm", lambda: Image.new("L", (9, 9), 100), (100, 100, 100)),
+    ("bits.dib", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
+    ("scan.j2k", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
+    ("phone.mpo", lambda: Image.new("RGB", (9, 9), (10, 20, 30)), (10, 20, 30)),
     ("big.jpg", lambda: Image.new("RGB", (900, 700), (10, 20, 30)), (10, 20, 30)),
     ("PHOTO.JPEG", lambda: Image.new("RGB", (1, 1), (10, 20, 30)), (10, 20, 30)),
 ]
