@@ -109,6 +109,16 @@ class Recipe(BaseModel):
         lt=1,
         description="Label smoothing: the share of each label that is spread over all classes.",
     )
+    class_weights: bool = Field(
+        False,
+        description="Weight the loss of each image by the inverse frequency of its class, so that "
+        "all classes count equally.",
+    )
+    balanced_sampling: bool = Field(
+        False,
+        description="Draw the images of each epoch so that all classes are equally frequent; those "
+        "of rare classes are repeated.",
+    )
     ema: float = Field(
         0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0: no average."
     )
@@ -141,6 +151,15 @@ class Recipe(BaseModel):
     def _phases_fit(self) -> Recipe:
         if self.warmup + self.decay > 1:
             raise ValueError("warmup and decay together exceed the whole run")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_balanced_once(self) -> Recipe:
+        if self.class_weights and self.balanced_sampling:
+            raise ValueError(
+                "class_weights and balanced_sampling together would count rare classes twice; use "
+                "one of them"
+            )
         return self
 
     def identity_facts(self) -> dict[str, Any]:

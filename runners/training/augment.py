@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..recipe import Recipe
+from .balanced_sampling import draw_balanced
 from .device_data import DeviceData
 
 MAX_GATHERED_BYTES = 2**27
@@ -44,7 +45,7 @@ class EpochBatches:
         self.split = data.train
         device, count = data.train.labels.device, len(data.train)
         generator = torch.Generator(device).manual_seed(mix_seed(seed, epoch))
-        self.order = torch.randperm(count, generator=generator, device=device)
+        self.order, self.draws = _draw_images(self.split.labels, recipe, generator)
         if recipe.crop:
             low, high = -recipe.crop, recipe.crop + 1
             self.shifts = torch.randint(low, high, (2, count), generator=generator, device=device)
@@ -56,7 +57,7 @@ class EpochBatches:
             self.hole_centres = torch.rand((2, count), generator=generator, device=device)
         gathers_ahead = device.type == "cuda" and isinstance(data.train.images, Tensor)
         self.max_gathered_bytes = MAX_GATHERED_BYTES if gathers_ahead else 0
-        self._gathered = _GatheredImages(0, *self._gather(self.order[:0]))
+        self._gathered = _GatheredImages(0, *self._gather(slice(0, 0)))
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """The images, uint8 (size, H, W, 3), and labels (size,) of a step counted from 0."""
@@ -64,18 +65,18 @@ class EpochBatches:
         if not self._gathered.covers(first, size):
             image_bytes = math.prod(self.split.images.shape[1:])
             count = max(1, self.max_gathered_bytes // (size * image_bytes)) * size
-            index = self.order[first : first + count]
-            self._gathered = _GatheredImages(first, *self._gather(index))
+            self._gathered = _GatheredImages(first, *self._gather(slice(first, first + count)))
         return self._gathered.batch(first, size)
 
-    def _gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The augmented images (n, H, W, 3) and labels of the images numbered `index` (n,)."""
-        images = self._shift_and_mirror(index)
+    def _gather(self, positions: slice) -> tuple[Tensor, Tensor]:
+        """The augmented images (n, H, W, 3) and labels at some positions of the epoch."""
+        index, draws = self.order[positions], self.draws[positions]
+        images = self._shift_and_mirror(index, draws)
         if self.recipe.cutout:
-            images = self._cover(images, index)
+            images = self._cover(images, draws)
         return images, self.split.labels[index]
 
-    def _shift_and_mirror(self, index: Tensor) -> Tensor:
+    def _shift_and_mirror(self, index: Tensor, draws: Tensor) -> Tensor:
         images = self.split.images
         if not (self.recipe.crop or self.recipe.flip):
             return self.split.take(index)
@@ -85,31 +86,50 @@ class EpochBatches:
             numbers = torch.arange(len(index), device=index.device)
             source = self.split.take(index)
         rows, columns = (
-            self._source_coordinates(side, index, axis)
+            self._source_coordinates(side, draws, axis)
             for axis, side in enumerate(source.shape[1:3])
         )
         if self.recipe.flip:
-            columns = torch.where(self.is_mirrored[index, None], columns.flip(1), columns)
+            columns = torch.where(self.is_mirrored[draws, None], columns.flip(1), columns)
         return _gather_pixels(source, numbers, rows, columns)
 
-    def _source_coordinates(self, side: int, index: Tensor, axis: int) -> Tensor:
+    def _source_coordinates(self, side: int, draws: Tensor, axis: int) -> Tensor:
         """The source rows (axis 0) or columns (axis 1) of the shifted images, (n, side)."""
-        coordinates = torch.arange(side, device=index.device)
+        coordinates = torch.arange(side, device=draws.device)
         if not self.recipe.crop:
-            return coordinates.expand(len(index), -1)
-        shifted = coordinates + self.shifts[axis, index, None]
+            return coordinates.expand(len(draws), -1)
+        shifted = coordinates + self.shifts[axis, draws, None]
         # Coordinates beyond an edge are reflected back without repeating the edge itself.
         return (side - 1) - ((side - 1) - shifted.abs()).abs()
 
-    def _cover(self, images: Tensor, index: Tensor) -> Tensor:
+    def _cover(self, images: Tensor, draws: Tensor) -> Tensor:
         covered = []
         for axis, side in enumerate(images.shape[1:3]):
-            centre = (self.hole_centres[axis, index, None] * side).long()
+            centre = (self.hole_centres[axis, draws, None] * side).long()
             first = centre - self.recipe.cutout // 2
-            coordinates = torch.arange(side, device=index.device)
+            coordinates = torch.arange(side, device=draws.device)
             covered.append((coordinates >= first) & (coordinates < first + self.recipe.cutout))
         hole = covered[0][:, :, None, None] & covered[1][:, None, :, None]
         return torch.where(hole, self.data.mean.round().to(torch.uint8), images)
+
+
+def _draw_images(
+    labels: Tensor, recipe: Recipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The image at each position of an epoch, (N,), and which random numbers it has, (N,).
+
+    Every image has random numbers of its own. With balanced sampling an image can be repeated, so
+    every position has its own instead.
+
+    Args:
+        labels: of the training images, (N,).
+        recipe: its `balanced_sampling` is used.
+        generator: of the epoch.
+    """
+    if recipe.balanced_sampling:
+        return draw_balanced(labels, generator), torch.arange(len(labels), device=labels.device)
+    order = torch.randperm(len(labels), generator=generator, device=labels.device)
+    return order, order
 
 
 @dataclass(frozen=True)

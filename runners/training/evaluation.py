@@ -73,7 +73,7 @@ def evaluate(
         keep: what the evaluation holds of the predictions.
     """
     images = images or data.val
-    task = task or task_of(recipe)
+    task = task or task_of(recipe, data)
     device = images.labels.device
     model.eval()
     predictions, logs, num_classes = [], [], 0

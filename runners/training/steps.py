@@ -58,7 +58,7 @@ class EagerStep:
     ) -> None:
         self.model, self.optimizer, self.micro_batches = model, optimizer, micro_batches
         self.data, self.recipe = data, recipe
-        self.task = task or task_of(recipe)
+        self.task = task or task_of(recipe, data)
         self.fast_ops = fast_ops(model, data.train.labels.device)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
 

@@ -7,13 +7,14 @@ the contract in `tests/runners/training/test_task.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..recipe import Recipe
+from .device_data import DeviceData
 
 
 class Task(Protocol):
@@ -32,6 +33,8 @@ class Task(Protocol):
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The validation loss summed over a batch, a scalar; without regularisation.
+
+        Its mean over the images is what training minimises, so settings are tuned by it.
 
         Args:
             outputs: float32 (N, head size).
@@ -63,12 +66,22 @@ class SingleLabelClassification:
 
     Targets are int64 class numbers (N,), outputs are logits (N, classes).
 
+    With class weights, the loss of an image is multiplied by the weight of its class, smoothed
+    label included. PyTorch's own weights would also direct the smoothing towards rare classes, and
+    would divide by the weights of a batch, so that a class counts less where it is frequent.
+
     Args:
         label_smoothing: the fraction of the target probability that is spread over all classes
             (Szegedy et al., arXiv 1512.00567).
+        class_weights: (classes,) on the device, with a mean of 1 over the training images; None if
+            all images count equally.
+        balanced_batches: whether training batches hold all classes equally often already, so that
+            only the validation loss is weighted.
     """
 
     label_smoothing: float = 0.0
+    class_weights: Tensor | None = field(default=None, compare=False, repr=False)
+    balanced_batches: bool = False
 
     def head_size(self, num_classes: int) -> int:
         """One logit for each class."""
@@ -76,11 +89,18 @@ class SingleLabelClassification:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with smoothed labels."""
-        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+        smoothing = self.label_smoothing
+        if self.class_weights is None or self.balanced_batches:
+            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        losses = F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
+        return (losses * self.class_weights.index_select(0, targets)).mean()
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy with the labels as they are."""
-        return F.cross_entropy(outputs, targets, reduction="sum")
+        if self.class_weights is None:
+            return F.cross_entropy(outputs, targets, reduction="sum")
+        losses = F.cross_entropy(outputs, targets, reduction="none")
+        return (losses * self.class_weights.index_select(0, targets)).sum()
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """The most probable class of each image, int64 (N,)."""
@@ -96,6 +116,29 @@ class SingleLabelClassification:
         return {"accuracy": correct / len(targets)}
 
 
-def task_of(recipe: Recipe) -> Task:
-    """The task that a recipe trains for."""
-    return SingleLabelClassification(recipe.label_smoothing)
+def task_of(recipe: Recipe, data: DeviceData | None = None) -> Task:
+    """The task that a recipe trains for.
+
+    Args:
+        recipe: label smoothing, and how classes are balanced.
+        data: has the training images, which decide the weights of classes; without them, the task
+            computes no loss.
+    """
+    weights = None
+    if data is not None and (recipe.class_weights or recipe.balanced_sampling):
+        weights = class_weights(data.train.labels)
+    return SingleLabelClassification(recipe.label_smoothing, weights, recipe.balanced_sampling)
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """Weights (classes,) by which all classes count equally: N / (K · n) for n of N images.
+
+    K is the number of classes that have images. So the mean weight of an image is 1, and the
+    learning rate keeps its meaning.
+
+    Args:
+        labels: of the training images, (N,).
+    """
+    counts = labels.cpu().bincount()  # On a GPU, the order of its additions is not fixed.
+    weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+    return weights.float().to(labels.device)

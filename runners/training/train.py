@@ -177,7 +177,7 @@ def prepare_training(
     average = None
     if recipe.ema:
         average = WeightAverage(flatten_state(model, optimizer.slices), recipe.ema)
-    return Training(model, optimizer, average, data, recipe, seed, task or task_of(recipe))
+    return Training(model, optimizer, average, data, recipe, seed, task or task_of(recipe, data))
 
 
 class Training:

@@ -34,6 +34,10 @@ def test_a_recipe_starts_from_what_is_usual():
     [
         ({"epochs": 0}, r"recipe: epochs: input should be greater than or equal to 1 \(got 0\)"),
         ({"warmup": 0.7}, "recipe: warmup and decay together exceed the whole run"),
+        (
+            {"class_weights": True, "balanced_sampling": True},
+            "recipe: class_weights and balanced_sampling together would count rare classes twice",
+        ),
         ({"momentum": 0.9}, "recipe: momentum: extra inputs are not permitted"),
     ],
 )

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.task import SingleLabelClassification, task_of
+from attentune.runners.training.task import SingleLabelClassification, class_weights, task_of
+
+UNEQUAL = torch.tensor([0.5, 1.0, 0.25, 2.25])
+TASKS = (
+    SingleLabelClassification(),
+    SingleLabelClassification(0.1),
+    SingleLabelClassification(0.1, UNEQUAL),
+    SingleLabelClassification(0.1, UNEQUAL, balanced_batches=True),
+)
 
 
-@pytest.fixture(params=[SingleLabelClassification(), SingleLabelClassification(0.1)], ids=str)
+@pytest.fixture(params=TASKS, ids=("plain", "smooth", "weighted", "balanced"))
 def task(request):
     return request.param
 
@@ -76,3 +84,41 @@ def test_labels_are_smoothed_in_training_only(outputs, targets):
 def test_the_task_of_a_recipe_has_its_label_smoothing(tiny_recipe):
     recipe = tiny_recipe.model_copy(update={"label_smoothing": 0.2})
     assert task_of(recipe) == SingleLabelClassification(0.2)
+
+
+def test_classes_have_equal_weights_in_all_and_images_a_mean_weight_of_one():
+    labels = torch.tensor([0] * 6 + [1] * 3 + [3] * 1)
+    weights = class_weights(labels)[labels]
+    for name in (0, 1, 3):
+        torch.testing.assert_close(weights[labels == name].sum(), torch.tensor(10 / 3))
+
+
+def test_a_weighted_loss_is_that_of_images_repeated_by_their_weight(outputs, targets):
+    task = SingleLabelClassification(0.1, torch.tensor([1.0, 3.0, 1.0, 2.0]))
+    times = torch.tensor([1, 3, 1, 2])[targets]
+    repeated = outputs.repeat_interleave(times, 0), targets.repeat_interleave(times)
+    plain = SingleLabelClassification(0.1)
+    expected = plain.loss(*repeated) * times.sum() / len(targets)
+    torch.testing.assert_close(task.loss(outputs, targets), expected)
+    torch.testing.assert_close(
+        task.summed_validation_loss(outputs, targets), plain.summed_validation_loss(*repeated)
+    )
+
+
+def test_balanced_batches_are_weighted_in_validation_only(outputs, targets):
+    balanced = SingleLabelClassification(0.1, UNEQUAL, balanced_batches=True)
+    assert balanced.loss(outputs, targets) == SingleLabelClassification(0.1).loss(outputs, targets)
+    weighted = SingleLabelClassification(0.0, UNEQUAL)
+    expected = weighted.summed_validation_loss(outputs, targets)
+    assert balanced.summed_validation_loss(outputs, targets) == expected
+
+
+@pytest.mark.parametrize("setting", ["class_weights", "balanced_sampling"])
+def test_the_task_of_a_recipe_balances_the_classes_of_the_training_images(
+    setting, digits, tiny_recipe
+):
+    recipe = tiny_recipe.model_copy(update={setting: True})
+    task = task_of(recipe, digits)
+    assert torch.equal(task.class_weights, class_weights(digits.train.labels))
+    assert task.balanced_batches == (setting == "balanced_sampling")
+    assert task_of(tiny_recipe, digits).class_weights is None

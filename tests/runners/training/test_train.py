@@ -29,12 +29,13 @@ def test_maps_lie_in_memory_as_the_recipe_says(digits, tiny_recipe, channels_las
     assert seen == {(True, True), (False, True)}
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize(("ema", "balance"), [(0.0, "class_weights"), (0.9, "balanced_sampling")])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_continued_training_equals_an_uninterrupted_one_bit_for_bit(
-    tiny_recipe, optimizer, ema, tmp_path, run_training
+    tiny_recipe, optimizer, ema, balance, tmp_path, run_training
 ):
-    recipe = tiny_recipe.model_copy(update={"optimizer": optimizer, "ema": ema, "crop": 2})
+    changes = {"optimizer": optimizer, "ema": ema, "crop": 2, balance: optimizer == "sgd"}
+    recipe = tiny_recipe.model_copy(update=changes)
     whole, reports = run_training(recipe)
     stopped, first = run_training(recipe, stop_after=1, folder=tmp_path)
     assert stopped.stopped
