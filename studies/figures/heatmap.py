@@ -20,6 +20,11 @@ def heatmap_figure(table: EffectTable, metric: Objective, theme: Theme = LIGHT) 
 
     The text of a cell has the effect, its 95 % interval and the number of architectures. A cell has
     a colour only if the interval excludes zero. A cell that was not tried is hatched.
+
+    Args:
+        table: the effects.
+        metric: of the gains.
+        theme: of the figure.
     """
     form = MetricFormat(metric)
     figure = styled_figure(theme, form.gain_title("Gain over the bare backbone"), "")

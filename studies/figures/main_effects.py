@@ -25,6 +25,11 @@ def main_effects_figure(
     """Main effects over the bare backbone with 95 % intervals.
 
     A marker is hollow, and grey, if the interval includes zero.
+
+    Args:
+        effects: of the attentions, ratios and places.
+        metric: of the gains.
+        theme: of the figure.
     """
     form = MetricFormat(metric)
     figure = styled_figure(theme, form.gain_title("Gain over the bare backbone"), "")

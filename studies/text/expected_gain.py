@@ -40,13 +40,25 @@ def forecast_clause(expected: ExpectedGain, metric: Objective) -> str:
 
 
 def converged_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective) -> str:
-    """Why a search has ended before the last trial of its plan."""
+    """Why a search has ended before the last trial of its plan.
+
+    Args:
+        plan: of the search.
+        expected: the latest forecast.
+        metric: that the search is for.
+    """
     clause = forecast_clause(expected, metric)
     return f"The search has converged: {clause}, less than {_threshold(plan, metric)}."
 
 
 def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective) -> str:
-    """Whether a search that has ended with the last trial of its plan has converged."""
+    """Whether a search that has ended with the last trial of its plan has converged.
+
+    Args:
+        plan: of the search.
+        expected: the latest forecast.
+        metric: that the search is for.
+    """
     if is_too_little(plan, expected):
         return converged_sentence(plan, expected, metric)
     return (

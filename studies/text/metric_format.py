@@ -86,7 +86,13 @@ class MetricFormat:
     def gain_with_unit(
         self, difference: float, error: float | None = None, *, signed: bool = True
     ) -> str:
-        """A difference of two scores: `+9.3 ± 0.8 points`, `+0.012 ± 0.004 nats`."""
+        """A difference of two scores: `+9.3 ± 0.8 points`, `+0.012 ± 0.004 nats`.
+
+        Args:
+            difference: of the scores.
+            error: its standard error; None leaves it out.
+            signed: whether a positive difference has a sign.
+        """
         return self.with_unit(self.gain(difference, error, signed=signed))
 
     def with_unit(self, gain: str) -> str:
