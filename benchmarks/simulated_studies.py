@@ -28,7 +28,7 @@ def make_trial_record(
     params: int | None = None,
     macs: int | None = None,
 ) -> TrialRecord:
-    """The record of a trial; all fields that are not arguments are None."""
+    """The record of a trial; all costs and times that are not arguments are None."""
     facts: dict[str, Any] = dict.fromkeys(TrialRecord.__dataclass_fields__)
     facts |= {
         "number": number,
@@ -39,6 +39,7 @@ def make_trial_record(
         "state": state,
         "epochs": epochs,
         "accuracy": accuracy,
+        "metric": "accuracy",
         "params": params,
         "macs": macs,
         "started_at": NOW,

@@ -107,8 +107,10 @@ def test_people_read_the_metric_in_its_unit_everywhere(
         assert form.value(best.score, best.standard_error) in surface
         assert form.gain(best.gain, best.gain_error) in surface
         assert findings.metric.noun in surface
+    [better] = confirmation.better
+    assert better.gain is not None
     for surface in (terminal, report):
-        assert form.with_unit(form.gain(best.gain, best.gain_error)) in surface
+        assert form.gain_with_unit(better.gain.mean, better.gain.standard_error) in surface
     noun = re.escape(findings.metric.noun)
     assert re.search(rf"{noun} on the test split", terminal, re.IGNORECASE)
     if not form.in_percent:

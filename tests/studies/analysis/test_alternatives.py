@@ -18,6 +18,7 @@ from attentune.studies.alternatives import (
 )
 from attentune.studies.analysis.alternatives import AlternativesSummary, analyse_alternatives
 from attentune.studies.analysis.findings import Findings, Noise
+from attentune.studies.objectives import ACCURACY
 from attentune.studies.records import BASELINE, StudyRecord, TrialRecord
 
 from ...example_records import BARE, study, trial
@@ -35,10 +36,12 @@ PLAN = AlternativesPlan(
 def estimate(seed_effects: dict[int, float]) -> Findings:
     """What the search says of the bare backbone and of the seeds."""
     noise = Noise(0.01, 0.02, 3, seed_effects)
-    return cast(Findings, SimpleNamespace(bare=SimpleNamespace(accuracy=0.6), noise=noise))
+    return cast(
+        Findings, SimpleNamespace(bare=SimpleNamespace(score=0.6), noise=noise, metric=ACCURACY)
+    )
 
 
-NOTHING = cast(Findings, SimpleNamespace(bare=None, noise=None))
+NOTHING = cast(Findings, SimpleNamespace(bare=None, noise=None, metric=ACCURACY))
 
 
 def alternative_trial(

@@ -44,6 +44,8 @@ def test_a_database_without_the_table_can_be_read_and_is_migrated(
             connection.execute(text(f"alter table attentune_leases drop column {column}"))
         for column in COST_ERROR_KEYS:
             connection.execute(text(f"alter table attentune_trials drop column {column}"))
+        for table in ("attentune_trials", "attentune_epochs"):
+            connection.execute(text(f"alter table {table} drop column metric_score"))
         connection.execute(text("update attentune_alembic_version set version_num = '0001'"))
     engine.dispose()
     with Store.open(path, read_only=True) as store:
