@@ -47,7 +47,8 @@ from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.benchmarks.network_training import LoadedData, load_on_device, train_network
 from attentune.files import atomic_write
 from attentune.runners.data.embedded import draw_images
-from attentune.runners.data.images import resize_array
+from attentune.runners.data.images import preprocess_array
+from attentune.runners.data.preprocessing import Preprocessing
 from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -167,7 +168,8 @@ def read_claims(confirmation: Result, bare: str) -> list[Claim]:
 @lru_cache(maxsize=1)
 def _draw_new_images(data: str, size: int) -> DeviceImages:
     images, labels = draw_images(data, "test", NEW_IMAGES, IMAGES_SEED)
-    resized = np.stack([resize_array(image, size) for image in images])
+    preprocessing = Preprocessing(size)
+    resized = np.stack([preprocess_array(image, preprocessing) for image in images])
     return DeviceImages(torch.from_numpy(resized), torch.from_numpy(labels))
 
 

@@ -18,6 +18,8 @@ Init = Literal["scratch", "pretrained"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["wsd", "onecycle", "constant"]
 Optimizer = Literal["adamw", "sgd"]
+Fit = Literal["crop", "pad", "squash"]
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 
 class Rates(NamedTuple):
@@ -88,6 +90,20 @@ class Recipe(BaseModel):
     )
     data_seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides which images are held out.")
     skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
+
+    fit: Fit = Field(
+        "crop",
+        description="How images become square: crop keeps the middle, pad adds a white border, "
+        "squash changes their proportions.",
+    )
+    interpolation: Interpolation = Field(
+        "bicubic", description="Filter with which images are resized, by Pillow's name."
+    )
+    value_range: tuple[float, float] | None = Field(
+        None,
+        description="Values that become black and white in images with more than 8 bits, "
+        "e.g. 0,4095.",
+    )
 
     epochs: int = Field(8, ge=1, le=MAX_COUNT, description="Epochs per trial.")
     batch_size: int = Field(128, ge=2, le=MAX_COUNT, description="Images per training step.")
@@ -160,6 +176,12 @@ class Recipe(BaseModel):
                 "class_weights and balanced_sampling together would count rare classes twice; use "
                 "one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> Recipe:
+        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range: the first value must be below the second")
         return self
 
     def identity_facts(self) -> dict[str, Any]:

@@ -4,9 +4,10 @@
     <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass
 
 The key is a digest of the source's fingerprint and of the recipe's fields that determine the
-images. A folder is built under another name and then renamed, so several processes may prepare the
-same data at once. A folder that is damaged is built again: checksums cover all of its files. Those
-of the images, which may be many gigabytes, are verified once for a run of a study.
+images: the preprocessing and the splits. A folder is built under another name and then renamed, so
+several processes may prepare the same data at once. A folder that is damaged is built again:
+checksums cover all of its files. Those of the images, which may be many gigabytes, are verified
+once for a run of a study.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ from .source import DataSource
 
 _FORMAT = 1
 """Part of every key. Raise it when the meaning of prepared data changes."""
+_FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
+_ADDED_FIELDS = ("fit", "interpolation", "value_range")
+"""Fields that are part of a key where they differ from their defaults, with which the images are
+those of the versions before there were these fields."""
 _KEY_DIGITS = 24
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}", re.ASCII)
 
@@ -82,7 +87,7 @@ def prepare_data(
     """Decode and split the recipe's data into the cache, unless it is there already.
 
     Args:
-        recipe: chooses the source, the image size and the splits.
+        recipe: chooses the source, the preprocessing and the splits.
         progress: called with the number of images done and of all images.
         verify: read prepared images to the end, and prepare them again if they are damaged.
 
@@ -133,8 +138,7 @@ def open_data(info: DataInfo) -> Dataset:
         train=train,
         val=val,
         test=test,
-        mean=info.mean,
-        std=info.std,
+        preprocessing=info.preprocessing,
         flip=info.flip,
         crop=info.crop,
         broken=info.broken,
@@ -147,8 +151,16 @@ def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
 
 
 def _cache_key(source: DataSource, recipe: Recipe) -> str:
-    fields = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-    return _digest([_FORMAT, source.fingerprint, *(getattr(recipe, field) for field in fields)])
+    facts = recipe.identity_facts()
+    added = {field: facts[field] for field in _ADDED_FIELDS if field in facts}
+    return _digest(
+        [
+            _FORMAT,
+            source.fingerprint,
+            *(facts[field] for field in _FIRST_FIELDS),
+            *([added] if added else []),
+        ]
+    )
 
 
 def _digest(values: list[Any]) -> str:

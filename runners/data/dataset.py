@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...sanitize import MAX_NAME_LENGTH, clean_text
+from .preprocessing import Channels, Preprocessing
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-Rgb = tuple[float, float, float]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ class Dataset:
     Attributes:
         name: of the data source.
         classes: names of the classes, in the order of the labels.
-        mean, std: of the training images, per channel, in [0, 1].
+        preprocessing: how the images were made, and how they are normalised.
         flip: whether mirroring keeps the meaning of an image, which it does not for digits.
         crop: the usual shift of the random crop for these images, pixels.
         broken: images that were left out because they cannot be decoded.
@@ -56,11 +56,20 @@ class Dataset:
     train: Split
     val: Split
     test: Split | None
-    mean: Rgb
-    std: Rgb
+    preprocessing: Preprocessing
     flip: bool
     crop: int
     broken: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> Channels:
+        """Mean that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> Channels:
+        """Deviation that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.std
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,10 @@ class DataInfo:
     Attributes:
         name: of the data source.
         classes: names of the classes, in the order of the labels.
-        image_size: side of the images, pixels.
         counts: number of images in `train`, `val` and `test`.
         held_out: the splits that the source lacks; they were taken out of its training images.
-        mean, std: of the training images, per channel, in [0, 1].
+        preprocessing: how the images were made; its mean and deviation are those of the training
+            images.
         flip, crop: as in `Dataset`.
         folder: where the arrays are.
         broken: images that were left out because they cannot be decoded.
@@ -107,11 +116,9 @@ class DataInfo:
 
     name: str
     classes: tuple[str, ...]
-    image_size: int
     counts: dict[str, int]
     held_out: tuple[str, ...]
-    mean: Rgb
-    std: Rgb
+    preprocessing: Preprocessing
     flip: bool
     crop: int
     folder: Path
@@ -127,20 +134,39 @@ class DataInfo:
         """A digest of the source's content and of the settings that determine the images."""
         return self.folder.name
 
+    @property
+    def image_size(self) -> int:
+        """Side of the images, pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def mean(self) -> Channels:
+        """Mean that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> Channels:
+        """Deviation that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.std
+
     def to_json(self) -> dict[str, Any]:
         """Plain types only; `from_json` is the inverse."""
-        return {**asdict(self), "folder": str(self.folder)}
+        preprocessing = self.preprocessing.to_json()
+        return {**asdict(self), "folder": str(self.folder), "preprocessing": preprocessing}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, or a version that knew one preprocessing alone.
 
         Raises:
             KeyError, TypeError, ValueError: `data` is something else.
         """
-        lists = ("classes", "held_out", "mean", "std", "broken")
-        fields = {**data, **{name: tuple(data[name]) for name in lists}}
-        return cls(**{**fields, "folder": Path(data["folder"])})
+        fields = dict(data)
+        if "preprocessing" not in fields:
+            fields["preprocessing"] = {n: fields.pop(n) for n in ("image_size", "mean", "std")}
+        fields["preprocessing"] = Preprocessing.from_json(fields["preprocessing"])
+        fields |= {name: tuple(fields[name]) for name in ("classes", "held_out", "broken")}
+        return cls(**{**fields, "folder": Path(fields["folder"])})
 
 
 def _clean_names(info: SourceInfo | DataInfo) -> None:

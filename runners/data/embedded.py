@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .dataset import SPLITS, Images, Labels, Rows, SplitName
-from .images import BrokenImage, resize_array
+from .images import BrokenImage, preprocess_array
+from .preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -75,12 +76,12 @@ class DigitSource:
         return {split: labels for split, (_, labels) in self._splits.items()}
 
     def read_images(
-        self, split: SplitName, rows: Rows, size: int
+        self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """See `DataSource.read_images`."""
         images = self._splits[split][0]
         for index, row in enumerate(rows):
-            yield index, resize_array(images[row], size)
+            yield index, preprocess_array(images[row], preprocessing)
 
 
 def _draw_clean_digits(scans: Scans, count: int, rng: np.random.Generator) -> tuple[Floats, Labels]:

@@ -28,6 +28,7 @@ from .file_stores import (
     raising_data_errors,
 )
 from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
+from .preprocessing import Preprocessing
 from .source import allows_flips, sensible_size
 
 _SPLIT_NAMES: dict[str, SplitName] = {
@@ -184,10 +185,10 @@ class FileSource:
         }
 
     def read_images(
-        self, split: SplitName, rows: Rows, size: int
+        self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """See `DataSource.read_images`."""
-        return decode_images(self._read_encoded(split, rows), size)
+        return decode_images(self._read_encoded(split, rows), preprocessing)
 
     def _read_encoded(self, split: SplitName, rows: Rows) -> Iterator[EncodedImage]:
         files = self._files[split]

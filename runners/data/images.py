@@ -1,8 +1,6 @@
-"""Decode image files of any mode and size to square RGB arrays.
+"""Read image files: which formats are opened, how large they may be, and decoding in threads.
 
-The shorter side is resized, with antialiasing, to the requested size, and the central square is
-kept. Transparent images are composited onto white, 16-bit and floating-point grey is scaled to
-8 bits, and the rotation in the EXIF data is applied.
+What becomes of an image is decided by its `Preprocessing`.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from PIL import EpsImagePlugin, Image, ImageOps, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from ..cores import usable_cores
 from .dataset import Images
+from .preprocessing import Preprocessing
 
 _SUFFIXES_OF_FORMATS = {
     "JPEG": "jpg jpeg jpe jfif jfi jif",
@@ -54,7 +52,7 @@ _SMALL_FILE_BYTES = 16_384
 """Files smaller than this are not decoded in threads, which would mostly wait for the GIL."""
 
 
-# Pillow warns of images above half of its limit. The check in `crop_and_resize` is stricter.
+# Pillow warns of images above half of its limit. The check in `preprocess_image` is stricter.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=r"PIL\.Image")
 
 
@@ -85,37 +83,26 @@ class EncodedImage:
     content: bytes | Path
 
 
-def crop_and_resize(image: Image.Image, size: int) -> Images:
-    """The central square of an image, resized, as uint8 RGB (size, size, 3).
+def preprocess_image(image: Image.Image, preprocessing: Preprocessing) -> Images:
+    """The pixels of an image, uint8 RGB (S, S, 3).
 
     Raises:
         LargeImageError: the image has more pixels than `MAX_PIXELS`.
     """
-    # JPEG files can be decoded at 1/2, 1/4 or 1/8 of their size; at least twice the requested size
-    # is left for the resampling.
-    image.draft(None, (2 * size, 2 * size))
+    preprocessing.draft(image)
     if image.width * image.height > MAX_PIXELS:
         raise LargeImageError(
             f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}"
         )
-    if "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
-    image = _to_rgb(image)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    if side == size:
-        image = image.crop(box)
-    else:
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(image)
+    return preprocessing.apply(image)
 
 
-def resize_array(image: Images, size: int) -> Images:
-    """`crop_and_resize` for an image that is an RGB array (H, W, 3) already."""
+def preprocess_array(image: Images, preprocessing: Preprocessing) -> Images:
+    """The pixels of an image that is an RGB array (H, W, 3) already."""
+    size = preprocessing.image_size
     if image.shape[:2] == (size, size):
         return image
-    return crop_and_resize(Image.fromarray(image), size)
+    return preprocess_image(Image.fromarray(image), preprocessing)
 
 
 def open_image(content: bytes | Path) -> Image.Image:
@@ -165,9 +152,9 @@ def read_shorter_side(content: bytes | Path) -> int | None:
 
 
 def decode_images(
-    encoded: Iterable[EncodedImage], size: int
+    encoded: Iterable[EncodedImage], preprocessing: Preprocessing
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
-    """Decode images; yields the index of each, with an array (size, size, 3) or a `BrokenImage`.
+    """Decode images; yields the index of each, with its pixels (S, S, 3) or a `BrokenImage`.
 
     Decoding runs in threads, except for very small files. Indices come in any order, and the number
     of images in memory is bounded.
@@ -178,9 +165,10 @@ def decode_images(
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         for chunk in chunks:
             if _has_small_files(chunk):
-                yield from _decode_chunk(chunk, size)
+                yield from _decode_chunk(chunk, preprocessing)
                 continue
-            pending.append((pool.submit(_decode_chunk, chunk, size), _bytes_in_memory(chunk)))
+            decoding = pool.submit(_decode_chunk, chunk, preprocessing)
+            pending.append((decoding, _bytes_in_memory(chunk)))
             while len(pending) > 2 * threads or sum(n for _, n in pending) > MAX_PENDING_BYTES:
                 yield from pending.popleft()[0].result()
         while pending:
@@ -203,37 +191,17 @@ def _bytes_in_memory(chunk: list[EncodedImage]) -> int:
     return sum(len(image.content) for image in chunk if isinstance(image.content, bytes))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _to_eight_bits(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        return Image.alpha_composite(white, coloured).convert("RGB")
-    return image.convert("RGB")
+def _decode_chunk(
+    chunk: list[EncodedImage], preprocessing: Preprocessing
+) -> list[tuple[int, Images | BrokenImage]]:
+    return [(encoded.index, _decode(encoded, preprocessing)) for encoded in chunk]
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits scaled to 8, by the range that the largest value implies."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    peak = values.max(initial=0)
-    full = next((top for top in (1, 255, 65_535) if peak <= top), peak)
-    if image.mode != "F":
-        full = max(full, 65_535 if image.mode.startswith("I;16") else 255)
-    return Image.fromarray((np.clip(values / full, 0, 1) * 255 + 0.5).astype(np.uint8))
-
-
-def _decode_chunk(chunk: list[EncodedImage], size: int) -> list[tuple[int, Images | BrokenImage]]:
-    return [(encoded.index, _decode(encoded, size)) for encoded in chunk]
-
-
-def _decode(encoded: EncodedImage, size: int) -> Images | BrokenImage:
+def _decode(encoded: EncodedImage, preprocessing: Preprocessing) -> Images | BrokenImage:
     content = encoded.content
     try:
         with open_image(content) as image:
-            return crop_and_resize(image, size)
+            return preprocess_image(image, preprocessing)
     except Exception as error:  # Decoders raise anything on damaged input.
         return BrokenImage(encoded.label, _reason(error) if content else "empty or damaged")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy.typing as npt
 from ...cache_folders import write_cached_json
 from ...errors import DataError
 from ..recipe import Recipe
-from .dataset import DataInfo, Images, Labels, Rgb, Rows, SplitName
+from .dataset import DataInfo, Images, Labels, Rows, SplitName
 from .images import BrokenImage
+from .preprocessing import Channels, Preprocessing, ValueRange
 from .source import DataSource
 from .splits import plan_splits
 
@@ -31,6 +33,16 @@ _BYTES_PER_WRITE = 2**20
 _BYTES_PER_READ = 2**22
 
 
+def preprocessing_of(recipe: Recipe) -> Preprocessing:
+    """The preprocessing that a recipe asks for, before the mean and deviation are known."""
+    return Preprocessing(
+        image_size=recipe.image_size,
+        fit=recipe.fit,
+        interpolation=recipe.interpolation,
+        value_range=None if recipe.value_range is None else ValueRange(*recipe.value_range),
+    )
+
+
 def prepare_arrays(
     source: DataSource,
     recipe: Recipe,
@@ -42,7 +54,7 @@ def prepare_arrays(
 
     Args:
         source: where the images come from.
-        recipe: chooses the image size and the splits.
+        recipe: chooses the preprocessing and the splits.
         scratch: an empty folder.
         folder: where the caller will put the files.
         progress: called every `_IMAGES_PER_REPORT` images.
@@ -73,11 +85,9 @@ def prepare_arrays(
     info = DataInfo(
         name=source.name,
         classes=source.classes,
-        image_size=recipe.image_size,
         counts=counts,
         held_out=plan.held_out,
-        mean=mean,
-        std=std,
+        preprocessing=replace(preprocessing_of(recipe), mean=mean, std=std),
         flip=source.flip,
         crop=default_crop(source, recipe.image_size),
         folder=folder,
@@ -102,7 +112,7 @@ def default_crop(source: DataSource, size: int) -> int:
     return size // 8 if source.crop is None else source.crop
 
 
-def compute_mean_and_std(images: Images) -> tuple[Rgb, Rgb]:
+def compute_mean_and_std(images: Images) -> tuple[Channels, Channels]:
     """Mean and deviation of every channel of (N, H, W, 3), in [0, 1]; deviations at least 1/255."""
     total, squares = np.zeros(3), np.zeros(3)
     for start in range(0, len(images), _IMAGES_PER_SUM):
@@ -202,7 +212,7 @@ def _decode_split(
     targets = [(writer, index) for writer in writers for index in range(len(writer.rows))]
     broken: list[str] = []
     num_read = 0
-    for position, image in source.read_images(origin, rows, recipe.image_size):
+    for position, image in source.read_images(origin, rows, preprocessing_of(recipe)):
         num_read += 1
         counter.advance()
         if not isinstance(image, BrokenImage):
@@ -220,6 +230,6 @@ def _decode_split(
     return sorted(broken)
 
 
-def _rgb(values: npt.NDArray[np.float64]) -> Rgb:
+def _rgb(values: npt.NDArray[np.float64]) -> Channels:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from .dataset import Images, Labels, Rows, SplitName
 from .images import BrokenImage
+from .preprocessing import Preprocessing
 
 MAX_DEFAULT_SIZE_PIXELS = 224
 
@@ -55,17 +56,17 @@ class DataSource(Protocol):
         """The labels (N,) of each split that the source has; `train` is always among them."""
 
     def read_images(
-        self, split: SplitName, rows: Rows, size: int
+        self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """Read some images of a split, in any order.
 
         Args:
             split: a key of `read_labels`.
             rows: (n,) numbers of different images, which are also positions in the split's labels.
-            size: the side to which images are cropped and resized, pixels.
+            preprocessing: makes images of one size and mode.
 
-        Yields an index into `rows` with its image, uint8 (size, size, 3) in RGB, once for every
-        row. An image that cannot be decoded is a `BrokenImage`.
+        Yields an index into `rows` with its image, uint8 (S, S, 3) in RGB, once for every row. An
+        image that cannot be decoded is a `BrokenImage`.
         """
 
 

@@ -20,7 +20,8 @@ from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, Rows, SplitName
-from .images import BrokenImage, check_format, crop_and_resize, disable_ghostscript
+from .images import BrokenImage, check_format, disable_ghostscript, preprocess_image
+from .preprocessing import Preprocessing
 from .source import allows_flips, sensible_size
 
 TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
@@ -134,29 +135,33 @@ class TimmSource:
         return self._labels
 
     def read_images(
-        self, split: SplitName, rows: Rows, size: int
+        self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """See `DataSource.read_images`."""
         indices = {row: index for index, row in enumerate(rows.tolist())}
         dataset = self._sets[split]
         if hasattr(dataset, "__getitem__"):
             for row in sorted(indices):
-                yield indices[row], self._read_image(split, row, size)
+                yield indices[row], self._read_image(split, row, preprocessing)
             return
         for row, (image, _) in enumerate(_iterate(dataset)):
             if row in indices:
-                yield indices[row], self._resize(split, row, image, size)
+                yield indices[row], self._preprocess(split, row, image, preprocessing)
 
-    def _read_image(self, split: SplitName, row: int, size: int) -> Images | BrokenImage:
+    def _read_image(
+        self, split: SplitName, row: int, preprocessing: Preprocessing
+    ) -> Images | BrokenImage:
         try:
             image = self._sets[split][row][0]
         except Exception as error:  # Decoders raise anything on damaged input.
             return BrokenImage(f"{self.name} {split} image {row}", str(error))
-        return self._resize(split, row, image, size)
+        return self._preprocess(split, row, image, preprocessing)
 
-    def _resize(self, split: SplitName, row: int, image: Any, size: int) -> Images | BrokenImage:
+    def _preprocess(
+        self, split: SplitName, row: int, image: Any, preprocessing: Preprocessing
+    ) -> Images | BrokenImage:
         try:
-            return crop_and_resize(check_format(image), size)
+            return preprocess_image(check_format(image), preprocessing)
         except Exception as error:  # Some data sets decode an image when its pixels are read.
             return BrokenImage(f"{self.name} {split} image {row}", str(error))
 

@@ -50,6 +50,8 @@ Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.parse_millise
 Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.parse_mebibytes)]
 Sizes = BeforeValidator(lambda value: None if value is None else units.parse_mebibytes(value))
 """Reads a size with a unit, such as `20GiB`."""
+Range = BeforeValidator(lambda value: None if value is None else units.parse_range(value))
+"""Reads two numbers, such as `0,4095`."""
 Seconds = BeforeValidator(lambda value: None if value is None else units.parse_seconds(value))
 """Reads a duration with a unit, such as `2h`."""
 
@@ -80,6 +82,7 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "warmup": LeftOpen(
         None, f"{Recipe.model_fields['warmup'].default}, or {ONECYCLE_WARMUP} with onecycle"
     ),
+    "value_range": LeftOpen(None, "the range of the data's values"),
     "flip": LeftOpen(None, "depends on the data"),
     "crop": LeftOpen(None, "depends on the data"),
     "precision": LeftOpen("auto", "the fastest, measured"),
@@ -94,6 +97,7 @@ CONVERGED = "converged"
 """The value of `until`, and of `budget`, with which a search ends once it has converged."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
 _SIZES = {"max_predictions_size", "max_weights_size", "trial_memory"}
+_RANGES = {"value_range"}
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
@@ -105,6 +109,8 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
         kind = Annotated[kind, Seconds]
     if name in _SIZES:
         kind = Annotated[kind, Sizes]
+    if name in _RANGES:
+        kind = Annotated[kind, Range]
     if name not in LEFT_OPEN:
         return kind, Field(field.default, description=field.description)
     value = LEFT_OPEN[name].value

@@ -75,7 +75,7 @@ def search_settings() -> tuple[Setting, ...]:
 
 def _setting(name: str, field: FieldInfo) -> Setting:
     types_of_value = list(_types(field))
-    repeated = any(get_origin(kind) is tuple for kind in types_of_value)
+    repeated = any(... in get_args(kind) for kind in types_of_value)
     return Setting(
         name=name,
         kind=_kind(types_of_value),

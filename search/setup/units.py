@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from ...errors import UsageError
@@ -156,3 +156,20 @@ def parse_seconds(text: str | float) -> float:
 def parse_mebibytes(text: str | float) -> float:
     """`2GiB` → 2048."""
     return parse_quantity(text, MEBIBYTE_UNITS, "2GiB or 500MiB")
+
+
+def parse_range(values: str | Sequence[float]) -> tuple[float, float]:
+    """`0,4095` → (0, 4095).
+
+    Raises:
+        QuantityError: it is not two finite numbers, the smaller one first.
+    """
+    try:
+        low, high = map(float, values.split(",") if isinstance(values, str) else values)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not -math.inf < low < high < math.inf:
+        raise QuantityError(
+            f"cannot read {quote_value(values)}; write the smaller value first, for example 0,4095"
+        )
+    return low, high

@@ -11,6 +11,7 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data.dataset import SPLITS
 from attentune.runners.data.images import BrokenImage
+from attentune.runners.data.preprocessing import Preprocessing
 from attentune.runners.data.resolve import SOURCE_KINDS, open_source
 from attentune.runners.data.source import DataSource, allows_flips, sensible_size
 from attentune.runners.data.splits import plan_splits
@@ -158,7 +159,7 @@ def test_every_split_has_labels_of_known_classes_and_train_has_all(source):
 
 def read(source: DataSource, split: str, rows: list[int], size: int) -> dict[int, np.ndarray]:
     """The images by row; every index must come exactly once."""
-    pairs = list(source.read_images(split, np.array(rows, np.int64), size))
+    pairs = list(source.read_images(split, np.array(rows, np.int64), Preprocessing(size)))
     assert sorted(index for index, _ in pairs) == list(range(len(rows)))
     return {rows[index]: image for index, image in pairs}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from attentune.errors import StudyError, UsageError
 from attentune.runners.data.dataset import DataInfo
+from attentune.runners.data.preprocessing import Preprocessing
 from attentune.search.run.confirm import (
     FRESH_SEED_OFFSET,
     ConfirmRequest,
@@ -113,11 +114,9 @@ def test_splits_are_counted_when_they_are_prepared_and_refused_beside_a_test_spl
     info = DataInfo(
         name="photos",
         classes=("cat", "dog"),
-        image_size=8,
         counts={"train": 12, "val": 4, "test": 4},
         held_out=("val", "test"),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.2, 0.2, 0.2),
+        preprocessing=Preprocessing(8),
         flip=True,
         crop=1,
         folder=tmp_path,
