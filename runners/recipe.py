@@ -107,6 +107,9 @@ class Recipe(BaseModel):
 
     epochs: int = Field(8, ge=1, le=MAX_COUNT, description="Epochs per trial.")
     batch_size: int = Field(128, ge=2, le=MAX_COUNT, description="Images per training step.")
+    drop_last: bool = Field(
+        True, description="Leave out of each epoch the images that do not fill a batch."
+    )
     optimizer: Optimizer = Field("adamw", description="Optimizer of the weights.")
     lr: float = Field(RATES["adamw"].lr, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(RATES["adamw"].weight_decay, ge=0, description="Weight decay.")
@@ -150,6 +153,44 @@ class Recipe(BaseModel):
         ge=0,
         le=MAX_COUNT,
         description="Side of the square covered in each training image, in pixels.",
+    )
+    crop_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Smallest area of a random resized crop, as a fraction of the image; 1: no "
+        "such crop.",
+    )
+    color_jitter: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Random change of brightness, contrast and saturation, as a fraction.",
+    )
+    randaugment: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Magnitude, up to 10, of two random operations on each training image "
+        "(RandAugment); 0: none.",
+    )
+    erasing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Fraction of the training images that lose a rectangle (random erasing).",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="α of mixup, the weighted mean of two training images; 0: none.",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="α of CutMix, a rectangle of one training image in another; 0: none.",
     )
     mirror: bool = Field(
         False, description="Average the predictions for each image and its mirror image."

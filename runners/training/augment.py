@@ -1,10 +1,10 @@
 """The batches of an epoch: order of the images, and augmentation.
 
-All random numbers of an epoch are drawn at its beginning, on the device, from (seed, epoch) alone,
-so that all architectures that are trained with one seed see the same images. On a CPU each batch is
-gathered just before its step, so that it is in the processor's cache. On a GPU many batches are
-gathered at once, because gathering launches two dozen small kernels, which would delay each
-captured step.
+All random numbers of an epoch are drawn on the device from (seed, epoch, image) alone, so that all
+architectures that are trained with one seed see the same images. On a CPU each batch is gathered
+just before its step, so that it is in the processor's cache. On a GPU many batches are gathered at
+once, because gathering launches dozens of small kernels, which would delay each captured step.
+No operation waits for the device, and no shape depends on what was drawn.
 """
 
 from __future__ import annotations
@@ -17,32 +17,50 @@ from torch import Tensor
 
 from ..recipe import Recipe
 from .balanced_sampling import draw_balanced
+from .colours import jitter_colours
 from .device_data import DeviceData
+from .erasing import erase_rectangles
+from .mixing import mix_images, mixes_images, partners_in_batches
+from .randaugment import Layer, change_colours, draw_layers, move_pixels
+from .random_draws import ImageDraws, mix_seed
+from .task import Task, task_of
+from .warps import Warps, random_resized_crops, warp_images
 
 MAX_GATHERED_BYTES = 2**27
 """Bytes of images that a GPU gathers at once; never less than a batch."""
+MAX_RESAMPLED_BYTES = 2**24
+"""The same where images are resampled or recoloured, which needs floats and tables of positions."""
 
 
 class EpochBatches:
-    """The batches of one epoch, augmented by the recipe.
+    """The batches of one epoch, augmented by the recipe, in this order:
 
-    shift   by up to `crop` pixels each way, edges reflected
-    mirror  half of the images in one epoch, the other half in the next, so that in two epochs each
-            image is seen from both sides (Jordan, "94% on CIFAR-10 in 3.29 seconds",
-            arXiv 2404.00498)
-    cover   a square of `cutout` pixels around a point anywhere, with the mean colour (DeVries and
-            Taylor, "Cutout", arXiv 1708.04552)
+    crop      a random resized crop of at least `crop_scale` of the image (`warps`)
+    shift     by up to `crop` pixels each way, edges reflected
+    mirror    half of the images in one epoch, the other half in the next, so that in two epochs
+              each image is seen from both sides (Jordan, "94% on CIFAR-10 in 3.29 seconds",
+              arXiv 2404.00498)
+    colours   jitter by `color_jitter` (`colours`)
+    two random operations of the magnitude `randaugment` (`randaugment`)
+    cover     a square of `cutout` pixels around a point anywhere, with the mean colour (DeVries and
+              Taylor, "Cutout", arXiv 1708.04552)
+    erase     a rectangle in a fraction `erasing` of the images (`erasing`)
+    mix       each image with another of its batch, by `mixup` and `cutmix` (`mixing`)
 
     Args:
         data: the images to train on, and their mean colour.
-        recipe: its `crop`, `flip` and `cutout` are used.
+        recipe: its settings of the augmentation are used.
         seed: the trial's seed.
         epoch: counted from 0.
+        task: says what the targets of mixtures are; default: the recipe's task.
     """
 
-    def __init__(self, data: DeviceData, recipe: Recipe, *, seed: int, epoch: int) -> None:
-        self.data, self.recipe = data, recipe
-        self.split = data.train
+    def __init__(
+        self, data: DeviceData, recipe: Recipe, *, seed: int, epoch: int, task: Task | None = None
+    ) -> None:
+        self.data, self.recipe, self.task = data, recipe, task or task_of(recipe)
+        self.split, self.image_draws = data.train, ImageDraws(seed, epoch)
+        self.colour = data.mean.round().to(torch.uint8)
         device, count = data.train.labels.device, len(data.train)
         generator = torch.Generator(device).manual_seed(mix_seed(seed, epoch))
         self.order, self.draws = _draw_images(self.split.labels, recipe, generator)
@@ -56,25 +74,70 @@ class EpochBatches:
         if recipe.cutout:
             self.hole_centres = torch.rand((2, count), generator=generator, device=device)
         gathers_ahead = device.type == "cuda" and isinstance(data.train.images, Tensor)
-        self.max_gathered_bytes = MAX_GATHERED_BYTES if gathers_ahead else 0
-        self._gathered = _GatheredImages(0, *self._gather(slice(0, 0)))
+        bytes_at_once = MAX_RESAMPLED_BYTES if _computes_colours(recipe) else MAX_GATHERED_BYTES
+        self.max_gathered_bytes = bytes_at_once if gathers_ahead else 0
+        self._gathered: _GatheredImages | None = None
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """The images, uint8 (size, H, W, 3), and labels (size,) of a step counted from 0."""
-        first = step * size
-        if not self._gathered.covers(first, size):
-            image_bytes = math.prod(self.split.images.shape[1:])
-            count = max(1, self.max_gathered_bytes // (size * image_bytes)) * size
-            self._gathered = _GatheredImages(first, *self._gather(slice(first, first + count)))
-        return self._gathered.batch(first, size)
+        """The images and targets of a step, counted from 0, where all steps have `size` images."""
+        return self.take(step * size, size)
 
-    def _gather(self, positions: slice) -> tuple[Tensor, Tensor]:
-        """The augmented images (n, H, W, 3) and labels at some positions of the epoch."""
-        index, draws = self.order[positions], self.draws[positions]
-        images = self._shift_and_mirror(index, draws)
-        if self.recipe.cutout:
+    def take(self, first: int, size: int) -> tuple[Tensor, Tensor]:
+        """The images, uint8 (size, H, W, 3), and targets (size, …) of one batch.
+
+        Args:
+            first: the position of its first image in the order of the epoch.
+            size: images in the batch.
+        """
+        if self._gathered is None or not self._gathered.covers(first, size):
+            image_bytes = math.prod(self.split.images.shape[1:])
+            batches = max(1, self.max_gathered_bytes // (size * image_bytes))
+            batches = min(batches, (len(self.order) - first) // size)
+            positions = slice(first, first + batches * size)
+            self._gathered = _GatheredImages(first, size, *self._gather(positions, size))
+        return self._gathered.batch(first)
+
+    def _gather(self, positions: slice, size: int) -> tuple[Tensor, Tensor]:
+        """The augmented images (n, H, W, 3) and targets of some batches.
+
+        Args:
+            positions: those of their images in the epoch.
+            size: images in each batch.
+        """
+        recipe, index, draws = self.recipe, self.order[positions], self.draws[positions]
+        targets = self.split.labels[index]
+        layers = draw_layers(self.image_draws, draws) if recipe.randaugment else ()
+        images = self._move(index, draws, layers)
+        if recipe.color_jitter:
+            images = jitter_colours(images, self.image_draws, draws, recipe.color_jitter)
+        for layer in layers:
+            images = change_colours(images, layer, recipe.randaugment)
+        if recipe.cutout:
             images = self._cover(images, draws)
-        return images, self.split.labels[index]
+        if recipe.erasing:
+            images = erase_rectangles(images, self.image_draws, draws, recipe.erasing, self.colour)
+        if mixes_images(recipe):
+            images, shares = mix_images(images, self.image_draws, draws, recipe, size)
+            partners = partners_in_batches(targets, size)
+            targets = self.task.mix_targets(targets, partners, shares)
+        return images, targets
+
+    def _move(self, index: Tensor, draws: Tensor, layers: tuple[Layer, ...]) -> Tensor:
+        """The images with their pixels moved; resampled only where pixels are not just copied."""
+        if self.recipe.crop_scale == 1 and not layers:
+            return self._shift_and_mirror(index, draws)
+        warps = Warps.identity(len(index), index.device)
+        if self.recipe.crop_scale < 1:
+            warps = random_resized_crops(self.image_draws, draws, self.recipe.crop_scale)
+        if self.recipe.crop:
+            height, width = self.split.images.shape[1:3]
+            rows, columns = self.shifts[:, draws].float()
+            warps = warps.shifted(2 * columns / width, 2 * rows / height)
+        if self.recipe.flip:
+            warps = warps.mirrored(self.is_mirrored[draws])
+        for layer in layers:
+            warps = warps.after(move_pixels(layer, self.recipe.randaugment))
+        return warp_images(self.split.take(index), warps)
 
     def _shift_and_mirror(self, index: Tensor, draws: Tensor) -> Tensor:
         images = self.split.images
@@ -99,8 +162,10 @@ class EpochBatches:
         if not self.recipe.crop:
             return coordinates.expand(len(draws), -1)
         shifted = coordinates + self.shifts[axis, draws, None]
-        # Coordinates beyond an edge are reflected back without repeating the edge itself.
-        return (side - 1) - ((side - 1) - shifted.abs()).abs()
+        # Coordinates beyond an edge are reflected back without repeating the edge itself, again and
+        # again if the shift is larger than the image.
+        period = max(1, 2 * (side - 1))
+        return (side - 1) - ((side - 1) - shifted.abs() % period).abs()
 
     def _cover(self, images: Tensor, draws: Tensor) -> Tensor:
         covered = []
@@ -110,7 +175,7 @@ class EpochBatches:
             coordinates = torch.arange(side, device=draws.device)
             covered.append((coordinates >= first) & (coordinates < first + self.recipe.cutout))
         hole = covered[0][:, :, None, None] & covered[1][:, None, :, None]
-        return torch.where(hole, self.data.mean.round().to(torch.uint8), images)
+        return torch.where(hole, self.colour, images)
 
 
 def _draw_images(
@@ -134,18 +199,21 @@ def _draw_images(
 
 @dataclass(frozen=True)
 class _GatheredImages:
-    """Images and labels of an epoch, from position `begin` in its order."""
+    """Images and targets of batches of one size, from position `begin` in the epoch's order."""
 
     begin: int
+    size: int
     images: Tensor
-    labels: Tensor
+    targets: Tensor
 
     def covers(self, first: int, size: int) -> bool:
-        return self.begin <= first and first + size <= self.begin + len(self.labels)
+        offset = first - self.begin
+        is_batch = size == self.size and offset % size == 0
+        return is_batch and offset >= 0 and offset + size <= len(self.targets)
 
-    def batch(self, first: int, size: int) -> tuple[Tensor, Tensor]:
-        chosen = slice(first - self.begin, first - self.begin + size)
-        return self.images[chosen], self.labels[chosen]
+    def batch(self, first: int) -> tuple[Tensor, Tensor]:
+        chosen = slice(first - self.begin, first - self.begin + self.size)
+        return self.images[chosen], self.targets[chosen]
 
 
 def _gather_pixels(source: Tensor, numbers: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -166,12 +234,8 @@ def _gather_pixels(source: Tensor, numbers: Tensor, rows: Tensor, columns: Tenso
     return gathered.view(*pixels.shape, channels)
 
 
-def mix_seed(seed: int, epoch: int) -> int:
-    """One 63-bit seed from a seed and an epoch.
-
-    A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014) decorrelates neighbouring seeds and
-    epochs.
-    """
-    z = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (z ^ (z >> 31)) >> 1
+def _computes_colours(recipe: Recipe) -> bool:
+    """Whether images are resampled or recoloured, and not only copied."""
+    return recipe.crop_scale < 1 or bool(
+        recipe.color_jitter or recipe.randaugment or mixes_images(recipe)
+    )

@@ -22,6 +22,8 @@ from .micro_batches import split_batch
 from .optimizer import TrainingOptimizer
 from .task import Task, task_of
 
+CAPTURED = "captured"
+"""What a trial records of its steps where they are captured."""
 WARM_UP_STEPS = 3
 """Steps on another stream before a capture, as PyTorch's notes on CUDA graphs require."""
 
@@ -98,9 +100,13 @@ class GraphStep:
         eager: the step to capture.
         images: a batch, uint8 (N, H, W, 3).
         targets: its targets, (N, …).
+        earlier: a captured step for batches of another shape. Both use the same memory, because
+            they never run at the same time and leave nothing in it.
     """
 
-    def __init__(self, eager: EagerStep, images: Tensor, targets: Tensor) -> None:
+    def __init__(
+        self, eager: EagerStep, images: Tensor, targets: Tensor, earlier: GraphStep | None = None
+    ) -> None:
         self.images, self.targets = images.clone(), targets.clone()
         self.eager, self.loss_sum = eager, eager.loss_sum
         self.graph = torch.cuda.CUDAGraph()
@@ -112,7 +118,7 @@ class GraphStep:
                     eager(self.images, self.targets)
             torch.cuda.current_stream().wait_stream(stream)
             # Gradients are allocated from the graph's own memory, and freed with it.
-            with torch.cuda.graph(self.graph):
+            with torch.cuda.graph(self.graph, pool=earlier.graph.pool() if earlier else None):
                 eager.backward(self.images, self.targets)
                 eager.optimizer.step()
                 eager.optimizer.clear_gradients()
@@ -124,7 +130,9 @@ class GraphStep:
         self.graph.replay()
 
 
-def choose_step(eager: EagerStep, images: Tensor, targets: Tensor) -> tuple[TrainingStep, str]:
+def choose_step(
+    eager: EagerStep, images: Tensor, targets: Tensor, earlier: TrainingStep | None = None
+) -> tuple[TrainingStep, str]:
     """A captured step where that is possible, else `eager`; and a text for the trial's record.
 
     The text is `captured`, or `eager: REASON`. Changes that the capture made to weights, buffers,
@@ -134,13 +142,15 @@ def choose_step(eager: EagerStep, images: Tensor, targets: Tensor) -> tuple[Trai
         eager: the step.
         images: a batch, uint8 (N, H, W, 3).
         targets: its targets, (N, …).
+        earlier: the step for batches of another shape, if there is one.
     """
     if targets.device.type != "cuda":
         return eager, f"eager: no CUDA graphs on {targets.device.type}"
     if not eager.recipe.cuda_graph:
         return eager, "eager: asked for"
     try:
-        return GraphStep(eager, images, targets), "captured"
+        captured = earlier if isinstance(earlier, GraphStep) else None
+        return GraphStep(eager, images, targets, captured), CAPTURED
     except (RuntimeError, NotImplementedError) as error:
         torch.cuda.synchronize()
         if isinstance(error, torch.OutOfMemoryError):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,7 +29,16 @@ class Task(Protocol):
 
         Args:
             outputs: float32 (N, head size).
-            targets: (N, …), as the data holds them.
+            targets: (N, …), as the data holds them, or as `mix_targets` returns them.
+        """
+
+    def mix_targets(self, targets: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
+        """The targets of images that are mixtures of two, (N, …), one tensor of a fixed shape.
+
+        Args:
+            targets: those of the first images, (N, …), as the data holds them.
+            partners: those of the second images, (N, …).
+            shares: what the first image makes up of each mixture, float32 (N,).
         """
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -88,12 +98,26 @@ class SingleLabelClassification:
         return num_classes
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy with smoothed labels."""
-        smoothing = self.label_smoothing
+        """Mean cross-entropy with smoothed labels; of mixtures, the mean for their classes."""
+        if targets.is_floating_point():
+            first, second, shares = targets.unbind(1)
+            losses, partner_losses = (self._losses(outputs, c.long()) for c in (first, second))
+            return (shares * losses + (1 - shares) * partner_losses).mean()
         if self.class_weights is None or self.balanced_batches:
-            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
-        losses = F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
-        return (losses * self.class_weights.index_select(0, targets)).mean()
+            return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+        return self._losses(outputs, targets).mean()
+
+    def _losses(self, outputs: Tensor, classes: Tensor) -> Tensor:
+        """The training loss of each image, (N,)."""
+        smoothing = self.label_smoothing
+        losses = F.cross_entropy(outputs, classes, label_smoothing=smoothing, reduction="none")
+        if self.class_weights is None or self.balanced_batches:
+            return losses
+        return losses * self.class_weights.index_select(0, classes)
+
+    def mix_targets(self, targets: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
+        """Both class numbers and the share of the first, float32 (N, 3)."""
+        return torch.stack((targets.float(), partners.float(), shares), 1)
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy with the labels as they are."""

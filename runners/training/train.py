@@ -29,14 +29,16 @@ from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import EpochReport, KeepPredictions
 from . import checkpoint
-from .augment import EpochBatches, mix_seed
+from .augment import EpochBatches
+from .batch_plan import plan_batches
 from .device_data import DeviceData
 from .evaluation import IMAGES_PER_BATCH, evaluate
 from .micro_batches import running_statistics_of_micro_batches
 from .optimizer import TrainingOptimizer, flatten_parameters, make_optimizer
 from .prepare_network import prepare_network
+from .random_draws import mix_seed
 from .schedule import learning_rate
-from .steps import EagerStep, TrainingStep, choose_step
+from .steps import CAPTURED, EagerStep, TrainingStep, choose_step
 from .task import Task, task_of
 from .weight_average import WeightAverage, flatten_state
 
@@ -134,22 +136,9 @@ def _run_epochs(
     return Outcome(training.model, stopped, training.step_kind, training.predictions)
 
 
-def effective_batch_size(recipe: Recipe, data: DeviceData) -> int:
-    """Images in a step; TrialError `invalid` if there are fewer than two to train on."""
-    batch_size = min(recipe.batch_size, len(data.train))
-    if batch_size < 2:
-        raise TrialError("invalid", "there are fewer than two images to train on")
-    return batch_size
-
-
 def evaluation_batch_size(recipe: Recipe, micro_batches: int) -> int:
     """Images that are evaluated at once, as few as are trained at once if memory has run out."""
     return IMAGES_PER_BATCH if micro_batches == 1 else max(1, recipe.batch_size // micro_batches)
-
-
-def steps_per_epoch(recipe: Recipe, data: DeviceData) -> int:
-    """Steps in an epoch. Images after the last whole batch are left out of it."""
-    return len(data.train) // effective_batch_size(recipe, data)
 
 
 def prepare_training(
@@ -205,20 +194,21 @@ class Training:
     ) -> None:
         self.model, self.optimizer, self.average = model, optimizer, average
         self.data, self.recipe, self.seed, self.task = data, recipe, seed, task
-        self.batch_size = effective_batch_size(recipe, data)
-        self.steps = steps_per_epoch(recipe, data)
+        self.batch_plan = plan_batches(recipe, len(data.train))
+        self.steps = self.batch_plan.steps
         self.micro_batches = 1
         self.keep_predictions: KeepPredictions = "none"
         self.metric = "accuracy"
         self.predictions: Predictions | None = None
-        self.step: TrainingStep | None = None
+        self.loss_sum: Tensor | None = None
+        self.step_of_size: dict[int, TrainingStep] = {}
         self.step_kind = ""
 
     def train_epoch(self, epoch: int) -> EpochReport:
         """Train one epoch, counted from 0, and evaluate."""
         began = time.perf_counter()
         *_, lr = self.train_steps(epoch)
-        train_loss = float(self.step.loss_sum) / self.steps if self.step else math.nan
+        train_loss = math.nan if self.loss_sum is None else float(self.loss_sum) / self.steps
         if not math.isfinite(train_loss):
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
         is_last = epoch + 1 == self.recipe.epochs
@@ -248,32 +238,41 @@ class Training:
     def train_steps(self, epoch: int) -> Iterator[float]:
         """Train one epoch, counted from 0; yields the learning rate after each step."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
-        batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch)
+        batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch, task=self.task)
         self.model.train()
-        # The values of maps are checked for the first batch only, their shapes for every batch. In
-        # a captured step nothing is checked any more: its shapes cannot change.
-        first = epoch == 0
-        with check_maps(self.model, once=first, finite=first):  # Capturing a step runs it.
-            step = self.step = self.step or self._choose_step(*batches.batch(0, self.batch_size))
+        if not self.step_of_size:
+            # The values of maps are checked for the first batch only, their shapes for every batch.
+            # In a captured step nothing is checked any more: its shapes cannot change.
+            first = epoch == 0
+            with check_maps(self.model, once=first, finite=first):  # Capturing a step runs it.
+                self._choose_steps(batches)
         torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
-        step.loss_sum.zero_()
+        if self.loss_sum is not None:
+            self.loss_sum.zero_()
         with check_maps(self.model):
-            for number in range(self.steps):
+            for number, (begin, size) in enumerate(self.batch_plan):
                 lr = learning_rate(recipe, epoch * self.steps + number, total)
                 self.optimizer.set_learning_rate(lr)
                 first = epoch == number == 0
                 with check_maps(self.model, finite=True) if first else nullcontext():
-                    step(*batches.batch(number, self.batch_size))
+                    self.step_of_size[size](*batches.take(begin, size))
                 if self.average:
                     self.average.update()
                 yield lr
 
-    def _choose_step(self, images: Tensor, targets: Tensor) -> TrainingStep:
+    def _choose_steps(self, batches: EpochBatches) -> None:
+        """Choose the step for each size of batch; sizes have a captured step each."""
         eager = EagerStep(
             self.model, self.optimizer, self.data, self.recipe, self.task, self.micro_batches
         )
-        step, self.step_kind = choose_step(eager, images, targets)
-        return step
+        self.loss_sum = eager.loss_sum
+        for begin, size in self.batch_plan:
+            if size not in self.step_of_size:
+                earlier = next(iter(self.step_of_size.values()), None)
+                step, kind = choose_step(eager, *batches.take(begin, size), earlier)
+                self.step_of_size[size] = step
+                if self.step_kind in ("", CAPTURED):
+                    self.step_kind = kind
 
     def save(self, epoch: int, path: Path, facts: dict[str, Any]) -> None:
         """Write a checkpoint.

@@ -1,4 +1,4 @@
-"""Augmentation: images are shifted, mirrored and covered, each once an epoch."""
+"""Augmentation: each image once an epoch, changed as (seed, epoch, image) say and nothing else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,28 @@ import pytest
 import torch
 from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData, DeviceImages
+
+AUGMENTATIONS: dict[str, dict[str, float]] = {
+    "shift": {"crop": 2},
+    "cutout": {"cutout": 4},
+    "crop": {"crop_scale": 0.3},
+    "crop and shift": {"crop_scale": 0.3, "crop": 1, "flip": True},
+    "jitter": {"color_jitter": 0.4},
+    "randaugment": {"randaugment": 9.0},
+    "erasing": {"erasing": 0.5},
+    "mixup": {"mixup": 0.4},
+    "cutmix": {"cutmix": 1.0},
+    "strong": {
+        "crop_scale": 0.3,
+        "flip": True,
+        "color_jitter": 0.2,
+        "randaugment": 7.0,
+        "erasing": 0.25,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+    },
+}
+augmentations = pytest.mark.parametrize("settings", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 
 
 def device_data(images, labels=None) -> DeviceData:
@@ -75,14 +97,64 @@ def test_every_image_is_seen_once_an_epoch_with_its_label(tiny_recipe):
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(50))
 
 
-@pytest.mark.parametrize("max_bytes", [1, 30 * 48, 10**6])
-def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, max_bytes):
-    images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
-    recipe = tiny_recipe.model_copy(update={"crop": 1, "flip": True, "cutout": 2})
-    data = device_data(images, torch.arange(50))
+def numbered_images(count=50, side=12):
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, side, side, 3), generator=draw, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 8])
+def test_shifts_larger_than_an_image_show_that_image_only(tiny_recipe, side):
+    images = torch.arange(40, dtype=torch.uint8)[:, None, None, None].repeat(1, side, side, 3)
+    out = epoch_of(images, tiny_recipe.model_copy(update={"crop": 28, "flip": True}))
+    assert torch.equal(out, images)
+
+
+@augmentations
+@pytest.mark.parametrize("max_bytes", [1, 30 * 432, 10**6])
+def test_batches_gathered_ahead_are_those_of_their_turn(tiny_recipe, settings, max_bytes):
+    recipe = tiny_recipe.model_copy(update=settings)
+    data = device_data(numbered_images(), torch.arange(50))
     usual = EpochBatches(data, recipe, seed=3, epoch=1)
     early = EpochBatches(data, recipe, seed=3, epoch=1)
     early.max_gathered_bytes = max_bytes
-    for step in (0, 1, 2, 3, 4, 2, 0):
-        for expected, gathered in zip(usual.batch(step, 10), early.batch(step, 10), strict=True):
+    for first, size in ((0, 10), (10, 10), (20, 10), (30, 7), (37, 7), (44, 6), (20, 10), (0, 10)):
+        for expected, gathered in zip(
+            usual.take(first, size), early.take(first, size), strict=True
+        ):
             assert torch.equal(expected, gathered)
+
+
+@augmentations
+def test_an_epoch_is_drawn_from_seed_and_epoch(tiny_recipe, settings):
+    recipe = tiny_recipe.model_copy(update=settings)
+    images = numbered_images(16)
+    first = epoch_of(images, recipe, epoch=4, seed=2)
+    assert first.shape == images.shape
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, epoch_of(images, recipe, epoch=4, seed=2))
+    for epoch, seed in ((5, 2), (4, 3)):
+        assert not torch.equal(first, epoch_of(images, recipe, epoch, seed))
+
+
+@augmentations
+def test_images_outside_the_memory_are_augmented_alike(tiny_recipe, settings):
+    recipe = tiny_recipe.model_copy(update=settings)
+    images, labels = numbered_images(), torch.arange(50)
+    on_device = EpochBatches(device_data(images, labels), recipe, seed=0, epoch=0)
+    split = DeviceImages(images.numpy(), labels)
+    streamed_data = DeviceData(split, split, torch.full((3,), 99.0), torch.ones(3))
+    streamed = EpochBatches(streamed_data, recipe, seed=0, epoch=0)
+    for expected, batch in zip(on_device.take(10, 20), streamed.take(10, 20), strict=True):
+        assert torch.equal(expected, batch)
+
+
+def test_targets_of_mixtures_name_both_images_and_the_share_of_the_first(tiny_recipe):
+    images = (4 * torch.arange(50)).to(torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
+    recipe = tiny_recipe.model_copy(update={"mixup": 1.0})
+    epoch = EpochBatches(device_data(images, torch.arange(50)), recipe, seed=0, epoch=0)
+    batch, targets = epoch.take(10, 10)
+    first, second, share = targets.unbind(1)
+    assert torch.equal(first.long(), epoch.order[10:20])
+    assert torch.equal(second.long(), epoch.order[10:20].flip(0))
+    mixed = 4 * (share * first + (1 - share) * second)
+    torch.testing.assert_close(batch[:, 0, 0, 0].float(), mixed, atol=0.51, rtol=0)

@@ -45,6 +45,20 @@ def test_a_step_against_the_gradient_lowers_the_loss(task, outputs, targets):
     assert task.loss(outputs - 0.1 * outputs.grad, targets) < loss
 
 
+def test_mixtures_have_the_losses_of_both_targets_by_share(task, outputs, targets):
+    partners, shares = targets.roll(1), torch.linspace(0, 1, 12)
+    mixed = task.mix_targets(targets, partners, shares)
+    assert len(mixed) == len(targets)
+    losses = [
+        float(share) * task.loss(outputs[[i]], targets[[i]])
+        + float(1 - share) * task.loss(outputs[[i]], partners[[i]])
+        for i, share in enumerate(shares)
+    ]
+    torch.testing.assert_close(task.loss(outputs, mixed), torch.stack(losses).mean())
+    whole = task.mix_targets(targets, partners, torch.ones(12))
+    torch.testing.assert_close(task.loss(outputs, whole), task.loss(outputs, targets))
+
+
 def test_validation_losses_of_batches_add_up(task, outputs, targets):
     batches = zip(outputs.split(5), targets.split(5), strict=True)
     total = sum(task.summed_validation_loss(*batch) for batch in batches)

@@ -46,6 +46,42 @@ def test_a_continued_training_equals_an_uninterrupted_one_bit_for_bit(
         assert torch.equal(value, rest.model.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"crop_scale": 0.3, "flip": True, "color_jitter": 0.4, "drop_last": False},
+        {"randaugment": 9.0, "erasing": 0.5, "batch_size": 60, "drop_last": False},
+        {"mixup": 0.4, "cutmix": 1.0, "batch_size": 60, "drop_last": False},
+    ],
+    ids=str,
+)
+def test_twelve_epochs_are_six_and_six_with_every_augmentation(
+    tiny_recipe, settings, tmp_path, run_training
+):
+    recipe = tiny_recipe.model_copy(update={**settings, "epochs": 4})
+    whole, reports = run_training(recipe, folder=tmp_path)
+    rest, later = run_training(recipe, resume=tmp_path / "2")
+    assert [r.train_loss for r in later] == [r.train_loss for r in reports[2:]]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[name]), name
+
+
+def test_every_image_is_trained_on_in_every_epoch(digits, tiny_recipe, network):
+    seen = []
+
+    def record_size(module, args):
+        if module.training:
+            seen.append(len(args[0]))
+
+    model = network()
+    model.register_forward_pre_hook(record_size)
+    recipe = tiny_recipe.model_copy(update={"epochs": 2, "batch_size": 60, "drop_last": False})
+    train(model, digits, recipe, seed=0)
+    assert sum(seen) == 2 * len(digits.train)
+    assert len(digits.train) % 60
+    assert max(seen) - min(seen) == 1
+
+
 def test_one_seed_gives_one_result_and_another_seed_another(tiny_recipe, run_training):
     losses = [run_training(tiny_recipe, seed=seed)[1][-1].train_loss for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
