@@ -8,12 +8,23 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table
 
 
 def render_demo(result: Result) -> list[str]:
-    """A row per study with its verdict, then the true gains that the verdicts rest on."""
+    """A row per study with its verdict, then the true gains that the verdicts rest on.
+
+    The true gains are those of the architectures that the studies' sentences name first, and of the
+    baselines; the result file has those of all that were confirmed.
+    """
     summary = result["summary"]
+    first = {study["contenders"][0]["architecture"] for study in result["studies"]}
+    finalists = {
+        contender["architecture"]
+        for study in result["studies"]
+        for contender in study["contenders"]
+        if contender["finalist"]
+    }
     rows = [
         [
             judged["seed"],
-            study["sentence"],
+            study["sentence"].partition(";")[0],
             judged["verdict"],
             f"{judged['right']} of {judged['claims']}",
             f"{judged['seconds'] / 60:.1f} min",
@@ -24,13 +35,14 @@ def render_demo(result: Result) -> list[str]:
     lines = format_markdown_table(head, rows)
     rows = [
         [
-            f"`{row['architecture']}`",
+            f"`{_shorten(row['architecture'])}`",
             row["seeds"],
             f"{row['accuracy']:.1f} %",
             "–" if row["deviation"] is None else f"{row['deviation']:.1f}",
             _format_gain(row),
         ]
         for row in summary["truth"]
+        if row["architecture"] in first or row["architecture"] not in finalists
     ]
     head = ["architecture", "seeds", "true accuracy", "deviation of a seed", "true gain, points"]
     lines += format_markdown_table(head, rows)
@@ -42,6 +54,11 @@ def render_demo(result: Result) -> list[str]:
         f"({min(seconds) / 60:.1f} to {max(seconds) / 60:.1f}). The truth was measured on "
         f"{result['new_images']:,} new images; gains are ± their standard error.",
     ]
+
+
+def _shorten(architecture: str) -> str:
+    """An architecture as the sentences name it."""
+    return architecture.replace("(start=identity)", "").replace(",start=identity", "")
 
 
 def _format_gain(row: Result) -> str:

@@ -139,8 +139,7 @@ def main() -> None:
         monitor.sample()
     busy = monitor.finish()
     cores = usable_cores()
-    for load in (cores, 2 * cores):
-        rows += [measure_repeatedly(*network, load, options) for network in networks]
+    rows += [measure_repeatedly(*network, cores, options) for network in networks]
     result = {
         "what": "repeated measurements of latency, with their standard errors",
         "busy": busy,
