@@ -45,6 +45,15 @@ def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
+def interrupted_since(moment: float) -> bool:
+    """Whether an interrupt has raised KeyboardInterrupt since a time of `time.monotonic`.
+
+    Whatever has become of the exception: a library may replace it, as the initialisation of a
+    compiled module that is interrupted raises ImportError.
+    """
+    return _last_raised >= moment
+
+
 def handle_interrupts() -> None:
     """Let every interrupt of this process raise KeyboardInterrupt once. For a command.
 

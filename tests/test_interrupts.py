@@ -60,7 +60,10 @@ def test_nothing_is_deferred_in_other_threads():
 
 
 def a_command_line(at: str):
-    """`attentune measure` that is interrupted while it is imported, or at its work."""
+    """`attentune measure` that is interrupted while it is imported, or at its work.
+
+    Or in a library that takes the interrupt for a failure of its own.
+    """
     if at == "imports":
         return (
             "import signal, sys\n"
@@ -70,6 +73,17 @@ def a_command_line(at: str):
             "            signal.raise_signal(signal.SIGINT)\n"
             "sys.meta_path.insert(0, Interrupting())\n"
         )
+    if at == "library":
+        return (
+            "import signal\n"
+            "from attentune.runners import costs\n"
+            "def measure(*_, **__):\n"
+            "    try:\n"
+            "        signal.raise_signal(signal.SIGINT)\n"
+            "    except KeyboardInterrupt:\n"
+            "        raise ImportError('initialization failed') from None\n"
+            "costs.measure = measure\n"
+        )
     return (
         "import signal\n"
         "from attentune.runners import costs\n"
@@ -77,7 +91,7 @@ def a_command_line(at: str):
     )
 
 
-@pytest.mark.parametrize("at", ["imports", "work"])
+@pytest.mark.parametrize("at", ["imports", "work", "library"])
 def test_an_interrupted_command_says_so_and_exits_with_130(at, tmp_path):
     code = (
         "import signal, sys\n"

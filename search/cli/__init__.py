@@ -10,12 +10,14 @@ import atexit
 import gc
 import os
 import sys
-from typing import Annotated
+import time
+from typing import Annotated, NoReturn
 
 import typer
 
 from ... import __version__
 from ...errors import AttentuneError
+from ...interrupts import interrupted_since
 from ...machine_faults import machine_fault
 from ...sanitize import clean_text
 from ...standard_streams import OutputLostError, discard_output, protect_standard_streams
@@ -51,6 +53,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    began = time.monotonic()
     _collect_garbage_rarely()
     protect_standard_streams()
     try:
@@ -65,18 +68,21 @@ def main() -> None:
             sys.exit(ending.code if isinstance(ending, SystemExit) else 0)
         err.print(f"Error: cannot write the output: {lost}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except AttentuneError as error:
-        if os.environ.get("ATTENTUNE_DEBUG"):
-            raise
-        err.print(f"Error: {clean_text(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
     except Exception as error:
-        reason = machine_fault(error)
-        if reason is None or os.environ.get("ATTENTUNE_DEBUG"):
-            raise
-        message = f"Error: {reason}. Remove the cause, then start the command again."
-        err.print(clean_text(message), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        if interrupted_since(began):
+            raise KeyboardInterrupt from error
+        _state_error(error)
+
+
+def _state_error(error: Exception) -> NoReturn:
+    """Print an error as a sentence and exit; raise it again if nothing can be said about it."""
+    is_stated = isinstance(error, AttentuneError)
+    reason = str(error) if is_stated else machine_fault(error)
+    if reason is None or os.environ.get("ATTENTUNE_DEBUG"):
+        raise error
+    advice = "" if is_stated else ". Remove the cause, then start the command again."
+    err.print(f"Error: {clean_text(reason + advice)}", highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code if isinstance(error, AttentuneError) else 1)
 
 
 def _collect_garbage_rarely() -> None:

@@ -21,7 +21,7 @@ from ...studies.analysis.contenders import Contender
 from ...studies.analysis.findings import ArchitectureSummary, Findings
 from ...studies.analysis.recommendation import Recommendation, recommend
 from ...studies.database.store import Store
-from ...studies.objectives import BY_KEY, Objective
+from ...studies.objectives import ACCURACY, BY_KEY, Objective
 from ...studies.outputs.alternatives import (
     describe_alternatives,
     read_alternatives,
@@ -82,8 +82,9 @@ def print_studies(studies: Iterable[ListedStudy]) -> None:
 def _best_so_far(study: ListedStudy) -> str:
     if study.summary.study.config.is_being_set_up:
         return "being set up"
-    form = MetricFormat(study.summary.study.metric)
-    return form.value(study.best.score if study.best else None)
+    metric = study.summary.study.metric
+    best = MetricFormat(metric).value(study.best.score if study.best else None)
+    return best if metric == ACCURACY or study.best is None else f"{best} {metric.noun}"
 
 
 def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
@@ -227,7 +228,9 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("state", trial.state + (f": {trial.note}" if trial.note else "")),
     ]
     facts += [
-        (key, _value(key, trial.values)) for key in trial.values if key not in COST_ERROR_KEYS
+        (BY_KEY[key].noun if key in METRICS else key, _value(key, trial.values))
+        for key in trial.values
+        if key not in COST_ERROR_KEYS
     ]
     facts += [
         (METRICS[key].title, metric_value(METRICS[key], value))

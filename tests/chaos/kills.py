@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+from attentune.search.run.coordinator import MAX_LOST_WORKERS
+
 from .attack import AttackRun, Attempt
 from .command import check_stated
 from .launcher import Patches, Trap, launcher
@@ -21,7 +23,7 @@ from .small_study import (
 )
 
 MAX_KILLS = 4
-"""Kills of one study before it may end."""
+"""Kills of the coordinator of one study before it may end."""
 
 
 def kill_coordinators(run: AttackRun) -> None:
@@ -79,7 +81,8 @@ def kill_workers(run: AttackRun) -> None:
     for step in run.steps():
         with run.attempt(step) as attempt, Observer(attempt.folder / "attentune.db") as observer:
             command = launcher().start(*study.search, cwd=attempt.folder, patches=patches)
-            for _ in range(attempt.random.randint(1, MAX_KILLS)):
+            # A trial that loses `MAX_LOST_WORKERS` is recorded as failed, which is right.
+            for _ in range(attempt.random.randint(1, MAX_LOST_WORKERS - 1)):
                 time.sleep(attempt.random.uniform(0.3, 1.0))
                 workers = [p for p in command.descendants() if p.ppid() == command.pid]
                 workers = [p for p in workers if "resource_tracker" not in " ".join(p.cmdline())]
