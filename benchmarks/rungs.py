@@ -123,7 +123,7 @@ def _train_schedule_free(text: str, seed: int, recipe: Recipe, loaded: LoadedDat
     ]
     warmup = round(recipe.warmup * run.steps * recipe.epochs)
     optimizer = AdamWScheduleFree(groups, lr=recipe.lr, warmup_steps=warmup)
-    run.optimizer = TrainingOptimizer(optimizer, run.optimizer.slices)
+    run.optimizer = TrainingOptimizer(optimizer, run.optimizer.groups)
     accuracies = []
     for epoch in range(recipe.epochs):
         optimizer.train()

@@ -15,7 +15,7 @@ from ..sanitize import quote_value
 from ..spaces.backbones.stem import Stem
 
 Init = Literal["scratch", "pretrained"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "fp16"]
 Schedule = Literal["wsd", "onecycle", "constant"]
 Optimizer = Literal["adamw", "sgd"]
 Fit = Literal["crop", "pad", "squash"]
@@ -112,6 +112,26 @@ class Recipe(BaseModel):
     )
     optimizer: Optimizer = Field("adamw", description="Optimizer of the weights.")
     lr: float = Field(RATES["adamw"].lr, gt=0, description="Peak learning rate.")
+    attention_lr: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate of attentions and of the head, which pretrained weights do "
+        "not include.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor of the learning rate from each layer of the backbone to the one before "
+        "it; 1: one rate for all layers.",
+    )
+    head_epochs: int = Field(
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="First epochs in which only attentions and the head are trained, and the "
+        "backbone is frozen, the statistics of its batch norms included.",
+    )
     weight_decay: float = Field(RATES["adamw"].weight_decay, ge=0, description="Weight decay.")
     schedule: Schedule = Field(
         "wsd", description="Learning-rate schedule; wsd is warm-up, stable, decay."
@@ -236,6 +256,11 @@ class Recipe(BaseModel):
         defaults = {name: type(self).model_fields[name].default for name in added}
         unchanged = {name for name in added if getattr(self, name) == defaults[name]}
         return {name: value for name, value in facts.items() if name not in unchanged}
+
+    @property
+    def has_one_rate(self) -> bool:
+        """Whether all parameters are trained in the same way from the first epoch on."""
+        return self.attention_lr is None and self.layer_decay == 1 and not self.head_epochs
 
     @classmethod
     def of(cls, **fields: Any) -> Recipe:

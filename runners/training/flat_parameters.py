@@ -70,11 +70,19 @@ def flatten(tensors: Sequence[Tensor]) -> list[Slice]:
     for tensor, view in zip(small, views, strict=True):
         tensor.data = view
     if any(tensor.requires_grad for tensor in small):
-        flat.grad = torch.zeros_like(values)
-        for part in slices:
-            part.tensor.grad = part.view(flat.grad)
+        attach_gradients(slices)
     flattened = {id(part.tensor): part for part in slices}
     return [flattened.get(id(tensor)) or Slice(tensor, tensor) for tensor in tensors]
+
+
+def attach_gradients(slices: Sequence[Slice]) -> None:
+    """Give each flat parameter a gradient of zeros, of which its slices' gradients are views."""
+    for part in slices:
+        if part.flat is part.tensor:
+            continue
+        if part.flat.grad is None:
+            part.flat.grad = torch.zeros_like(part.flat.detach())
+        part.tensor.grad = part.view(part.flat.grad)
 
 
 def flat_tensors(slices: Sequence[Slice]) -> list[Tensor]:

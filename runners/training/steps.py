@@ -86,7 +86,7 @@ class EagerStep:
         loss = self.task.loss(outputs.float(), targets)
         if share is not None:
             loss = loss * share
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.backward(loss)
         self.loss_sum += loss.detach()
 
 
@@ -192,4 +192,5 @@ def _preserved_random_state(device: torch.device) -> Iterator[None]:
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
     """A context that computes in the recipe's precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    dtype = torch.float16 if recipe.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=recipe.precision != "float32")

@@ -35,6 +35,7 @@ from .device_data import DeviceData
 from .evaluation import IMAGES_PER_BATCH, evaluate
 from .micro_batches import running_statistics_of_micro_batches
 from .optimizer import TrainingOptimizer, flatten_parameters, make_optimizer
+from .parameter_rates import backbone_batch_norms
 from .prepare_network import prepare_network
 from .random_draws import mix_seed
 from .schedule import learning_rate
@@ -162,7 +163,7 @@ def prepare_training(
         task: default: the recipe's task.
     """
     prepare_network(model, channels_last=recipe.channels_last)
-    optimizer = make_optimizer(flatten_parameters(model), recipe)
+    optimizer = make_optimizer(flatten_parameters(model, recipe), recipe)
     average = None
     if recipe.ema:
         average = WeightAverage(flatten_state(model, optimizer.slices), recipe.ema)
@@ -203,6 +204,8 @@ class Training:
         self.loss_sum: Tensor | None = None
         self.step_of_size: dict[int, TrainingStep] = {}
         self.step_kind = ""
+        self.is_frozen = False
+        self.frozen_norms = backbone_batch_norms(model) if recipe.head_epochs else []
 
     def train_epoch(self, epoch: int) -> EpochReport:
         """Train one epoch, counted from 0, and evaluate."""
@@ -239,7 +242,7 @@ class Training:
         """Train one epoch, counted from 0; yields the learning rate after each step."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
         batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch, task=self.task)
-        self.model.train()
+        self._freeze_backbone(epoch < recipe.head_epochs)
         if not self.step_of_size:
             # The values of maps are checked for the first batch only, their shapes for every batch.
             # In a captured step nothing is checked any more: its shapes cannot change.
@@ -259,6 +262,17 @@ class Training:
                 if self.average:
                     self.average.update()
                 yield lr
+
+    def _freeze_backbone(self, frozen: bool) -> None:
+        """Put the network into training mode, with its backbone frozen or not."""
+        self.model.train()
+        if frozen:
+            for norm in self.frozen_norms:
+                norm.eval()
+        if frozen != self.is_frozen:
+            self.is_frozen = frozen
+            self.step_of_size.clear()  # Captured steps are of the other kind.
+            self.optimizer.freeze_backbone(frozen)
 
     def _choose_steps(self, batches: EpochBatches) -> None:
         """Choose the step for each size of batch; sizes have a captured step each."""
@@ -285,6 +299,8 @@ class Training:
         steps = self.average.steps if self.average else 0
         names = self.optimizer.state_names()
         training_facts = {"epoch": epoch, "average_steps": steps, "optimizer": names}
+        if (scaler_state := self.optimizer.scaler_state()) is not None:
+            training_facts["scaler"] = scaler_state
         checkpoint.save(path, {**facts, **training_facts}, self.state_tensors())
 
     def restore(self, path: Path) -> int:
@@ -304,6 +320,7 @@ class Training:
         if facts.get("average_steps") != average_steps:
             raise DamagedFileError(f"{path} is of a training with other steps.")
         self.optimizer.allocate_state(facts.get("optimizer"))
+        self.optimizer.load_scaler_state(facts.get("scaler"))
         checkpoint.load(path, self.state_tensors())
         if self.average:
             self.average.steps = average_steps

@@ -76,6 +76,7 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "image_size": LeftOpen(None, "depends on the data"),
     "stem": LeftOpen("auto", "small if the last feature map would be smaller than 4×4"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
+    "attention_lr": LeftOpen("auto", "--lr"),
     "weight_decay": LeftOpen(
         None, " or ".join(f"{rates.weight_decay:g} with {name}" for name, rates in RATES.items())
     ),
@@ -205,7 +206,7 @@ class SearchRequest(_SharedSettings):
     def _budget_of_time(cls, fields: Any) -> Any:
         return _split_budget(fields) if isinstance(fields, dict) else fields
 
-    @field_validator("lr", mode="before")
+    @field_validator("lr", "attention_lr", mode="before")
     @classmethod
     def _learning_rate(cls, value: Any) -> Any:
         try:

@@ -55,7 +55,7 @@ def weights(model: nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 def test_captured_steps_compute_what_eager_ones_do(data, recipe, optimizer, precision):
     changed = {"optimizer": optimizer, "precision": precision, "epochs": 1, "lr": 1e-3}
     recipe = recipe.model_copy(update=changed)

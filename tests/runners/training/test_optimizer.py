@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from attentune.errors import DamagedFileError
 from attentune.runners.training.optimizer import (
+    TrainingOptimizer,
     flatten_parameters,
     group_parameters,
     make_optimizer,
 )
+from attentune.runners.training.train import train
 
 
 def test_weights_are_decayed_and_biases_and_norms_are_not(tiny_recipe, network):
@@ -58,3 +61,93 @@ def test_preserved_state_is_put_back_in_the_same_memory(tiny_recipe, network):
         assert not all(map(torch.equal, optimizer.state_tensors(), before))
     assert all(map(torch.equal, optimizer.state_tensors(), before))
     assert [value.data_ptr() for value in optimizer.state_tensors()] == memory
+
+
+# --- fp16: the loss is scaled, and steps without finite gradients are skipped ---------------------
+
+
+@pytest.fixture
+def fp16(tiny_recipe):
+    return tiny_recipe.model_copy(update={"precision": "fp16", "lr": 0.01, "weight_decay": 0.0})
+
+
+def linear_network() -> torch.nn.Module:
+    """A network that is fast in fp16 on a CPU."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
+
+
+def take_step(optimizer: TrainingOptimizer, weight: torch.Tensor, factor: float) -> None:
+    optimizer.backward(factor * weight.square().sum())
+    optimizer.step()
+    optimizer.clear_gradients()
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_step_that_overflows_changes_nothing_but_the_scale(fp16, name):
+    recipe = fp16.model_copy(update={"optimizer": name})
+    model = linear_network()
+    optimizer = make_optimizer(flatten_parameters(model), recipe)
+    weight = model[1].weight
+    before, scale = weight.detach().clone(), optimizer.scaler.get_scale()
+    take_step(optimizer, weight, 1e38)
+    assert torch.equal(weight, before)
+    assert optimizer.scaler.get_scale() == scale / 2
+    state = [t for t in optimizer.state_tensors() if t.shape == weight.shape]
+    assert state
+    assert all(not tensor.any() for tensor in state)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_after_a_skipped_step_fp16_steps_as_float32_does(fp16, name):
+    """The scale is a power of two, so it changes no bit of a gradient."""
+    weights = {}
+    for precision in ("float32", "fp16"):
+        recipe = fp16.model_copy(update={"optimizer": name, "precision": precision})
+        model = linear_network()
+        optimizer = make_optimizer(flatten_parameters(model), recipe)
+        if precision == "fp16":
+            take_step(optimizer, model[1].weight, 1e38)
+        for _ in range(2):
+            take_step(optimizer, model[1].weight, 1.0)
+        weights[precision] = model[1].weight
+    assert torch.equal(*weights.values())
+
+
+def test_the_scale_is_restored_with_the_state(fp16):
+    model = linear_network()
+    optimizer = make_optimizer(flatten_parameters(model), fp16)
+    before = optimizer.scaler_state()
+    with optimizer.preserved_state():
+        take_step(optimizer, model[1].weight, 1e38)
+        assert optimizer.scaler_state() != before
+    assert optimizer.scaler_state() == before
+
+
+def test_a_training_in_fp16_continues_bit_for_bit_with_its_scale(fp16, digits, tmp_path):
+    scales = []
+
+    def save_all(report, save):
+        scales.append(save.training.optimizer.scaler.get_scale())
+        save(tmp_path / str(report.epoch), {})
+        return True
+
+    whole = train(linear_network(), digits, fp16, seed=0, on_epoch=save_all).model
+    assert scales[-1] < 65536  # Steps were skipped.
+    saved = tmp_path / "1"
+    continued = train(linear_network(), digits, fp16, seed=0, resume=saved, on_epoch=save_all).model
+    assert scales[3:] == scales[1:3]
+    assert torch.equal(whole[1].weight, continued[1].weight)
+    bf16 = fp16.model_copy(update={"precision": "bf16"})
+    with pytest.raises(DamagedFileError):
+        train(linear_network(), digits, bf16, seed=0, resume=saved)
+
+
+@pytest.mark.parametrize("state", [None, {}, {"scale": 1.0}, "scale", [1.0]])
+def test_a_checkpoint_without_a_scale_is_refused(fp16, state):
+    optimizer = make_optimizer(flatten_parameters(linear_network()), fp16)
+    with pytest.raises(DamagedFileError, match="the scale of the loss is missing"):
+        optimizer.load_scaler_state(state)
+    damaged = {**optimizer.scaler_state(), "scale": float("nan")}
+    with pytest.raises(DamagedFileError, match="the scale of the loss is missing"):
+        optimizer.load_scaler_state(damaged)
