@@ -102,7 +102,26 @@ SAMPLE = [
 ]
 
 
-@pytest.mark.parametrize(("backbone", "size", "blocks", "positions"), SAMPLE)
+SLOW = frozenset(
+    (
+        *("res2net50_26w_4s", "skresnet18", "cspresnet50", "xception41", "convmixer_768_32"),
+        *("rexnet_100", "mixnet_s", "dpn68", "selecsls42", "inception_v3", "edgenext_xx_small"),
+        *("mobilevit_xxs", "levit_conv_128s", "swinv2_cr_tiny_ns_224", "gcvit_xxtiny"),
+        *("sam2_hiera_tiny", "volo_d1_224", "tiny_vit_5m_224", "davit_tiny", "caformer_s18"),
+        *("nest_tiny", "gc_efficientnetv2_rw_t", "efficientnet_b0", "tresnet_m"),
+        *("eca_resnext26ts", "gcresnext26ts", "repvit_m0_9", "eca_vovnet39b"),
+    )
+)
+"""Backbones of a kind for which a faster one stands in the tests that always run."""
+
+
+def marked(rows):
+    """Parameters that begin with a backbone, those of `SLOW` marked."""
+    marks = {True: (pytest.mark.slow,), False: ()}
+    return [pytest.param(*row, marks=marks[row[0] in SLOW]) for row in rows]
+
+
+@pytest.mark.parametrize(("backbone", "size", "blocks", "positions"), marked(SAMPLE))
 def test_a_family_has_its_sites_and_attention_works_there(backbone, size, blocks, positions):
     sites = find_sites(backbone, image_size=size)
     assert "+".join(map(str, sites.blocks.values())) == blocks
@@ -211,7 +230,7 @@ OWN = [
 ]
 
 
-@pytest.mark.parametrize(("backbone", "number", "twin"), OWN)
+@pytest.mark.parametrize(("backbone", "number", "twin"), marked(OWN))
 def test_the_backbones_own_attention_is_removed_cleanly(backbone, number, twin):
     own = find_sites(backbone).own_attention
     assert len(own) == number
