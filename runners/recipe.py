@@ -72,7 +72,18 @@ class Recipe(BaseModel):
 
     data: str = Field(
         description="Images: cued-digits, cluttered-digits or digits; a folder of class folders or "
-        "an archive of one; or a timm data set, e.g. torch/cifar10."
+        "an archive of one; a table of paths and labels (.csv, .tsv, .parquet); or a timm data "
+        "set, e.g. torch/cifar10."
+    )
+    data_root: str | None = Field(
+        None,
+        description="Folder or archive that the paths of a table are relative to, in place of the "
+        "table's folder.",
+    )
+    column: tuple[str, ...] | None = Field(
+        None,
+        description="Column of a table by its role (path, label, split, group), e.g. "
+        "label=species; an empty name ignores the role.",
     )
     image_size: int = Field(gt=0, le=4096, description="Side of the square images, in pixels.")
     stem: Stem = Field(
@@ -87,6 +98,12 @@ class Recipe(BaseModel):
     )
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="Fraction of the training images held out for validation."
+    )
+    fold: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,2}/[1-9][0-9]{0,2}$",
+        description="Test images of a cross-validation, e.g. 2/5: the second of five folds. The "
+        "seed decides the folds.",
     )
     data_seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides which images are held out.")
     skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
@@ -229,6 +246,26 @@ class Recipe(BaseModel):
         if self.warmup + self.decay > 1:
             raise ValueError("warmup and decay together exceed the whole run")
         return self
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Recipe:
+        if self.fold is not None and not 1 <= self.fold_number <= self.num_folds >= 2:
+            raise ValueError(f"there is no fold {self.fold}; write for example 2/5")
+        return self
+
+    @property
+    def fold_number(self) -> int:
+        """Which fold is the test split, from 1; without folds 0."""
+        return 0 if self.fold is None else int(self.fold.partition("/")[0])
+
+    @property
+    def num_folds(self) -> int:
+        """The number of folds; without folds 0."""
+        return 0 if self.fold is None else int(self.fold.partition("/")[2])
+
+    def fold_after(self, steps: int) -> str:
+        """The fold so many steps after that of the recipe; after the last one comes the first."""
+        return f"{(self.fold_number - 1 + steps) % self.num_folds + 1}/{self.num_folds}"
 
     @model_validator(mode="after")
     def _classes_are_balanced_once(self) -> Recipe:

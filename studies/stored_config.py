@@ -78,6 +78,8 @@ class ConfirmPlan:
         split = self.split_of(seed)
         if not split:
             return recipe
+        if recipe.fold is not None:
+            return recipe.model_copy(update={"fold": recipe.fold_after(split)})
         data_seed = (recipe.data_seed + split) % (MAX_SEED + 1)
         return recipe.model_copy(update={"data_seed": data_seed})
 

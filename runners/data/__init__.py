@@ -13,12 +13,14 @@ them.
 from .cache import find_prepared_data, inspect_data, load_data, open_data, prepare_data
 from .dataset import DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress
+from .source import SourceOptions
 
 __all__ = [
     "DataInfo",
     "Dataset",
     "Progress",
     "SourceInfo",
+    "SourceOptions",
     "Split",
     "find_prepared_data",
     "inspect_data",

@@ -40,28 +40,29 @@ from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress, compute_checksum, default_crop, prepare_arrays
 from .resolve import open_source
-from .source import DataSource
+from .source import DataSource, SourceOptions
 
 _FORMAT = 1
 """Part of every key. Raise it when the meaning of prepared data changes."""
 _FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-_ADDED_FIELDS = ("fit", "interpolation", "value_range")
+_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold")
 """Fields that are part of a key where they differ from their defaults, with which the images are
 those of the versions before there were these fields."""
 _KEY_DIGITS = 24
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}", re.ASCII)
 
 
-def inspect_data(spec: str) -> SourceInfo:
+def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceInfo:  # noqa: B008
     """Classes, sizes and suitable settings of the data source `spec`, before there is a recipe.
 
     Args:
         spec: the text of `--data`; see `resolve.open_source`.
+        options: how it is read.
 
     Raises:
         DataError: there is no such source, or it has no images to train on.
     """
-    source = open_source(spec)
+    source = open_source(spec, options)
     file = cache_folder("sources") / f"{_digest([_FORMAT, source.fingerprint])}.json"
     info = _read_source_info(file)
     if info is None:
@@ -74,6 +75,7 @@ def inspect_data(spec: str) -> SourceInfo:
             counts=counts,
             flip=source.flip,
             crop=default_crop(source, size),
+            remarks=source.remarks,
         )
         # A cache that cannot be written is reported when the data are prepared.
         with suppress(OSError):
@@ -95,7 +97,7 @@ def prepare_data(
         DataError: the source cannot be used, or an image cannot be decoded and the recipe does not
             have `skip_broken`.
     """
-    source = open_source(recipe.data)
+    source = open_source(recipe.data, SourceOptions.of(recipe))
     folder = cache_folder("data") / _cache_key(source, recipe)
     info = _read_info(folder)
     if info is not None and not (verify and _has_damaged_images(info)):

@@ -19,6 +19,12 @@ from .preprocessing import Channels, Preprocessing
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+SPLIT_NAMES: dict[str, SplitName] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What folders, archives and cells of tables call splits, in lower case."""
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
@@ -83,6 +89,7 @@ class SourceInfo:
         image_size: a sensible side to train at if the user chooses none, pixels.
         counts: number of images in each split that the source itself has.
         flip, crop: suitable augmentation for this data at `image_size`; see `Dataset`.
+        remarks: sentences on how the source was read, which a user should see.
     """
 
     name: str
@@ -92,9 +99,11 @@ class SourceInfo:
     counts: dict[str, int]
     flip: bool
     crop: int
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _clean_names(self)
+        object.__setattr__(self, "remarks", tuple(map(clean_text, self.remarks)))
 
 
 @dataclass(frozen=True)

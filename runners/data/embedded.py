@@ -55,6 +55,7 @@ class DigitSource:
 
     flip = False
     crop = 2
+    remarks = ()
     native_size = SIDE_PIXELS
     default_size = SIDE_PIXELS
     classes = tuple("0123456789")
@@ -74,6 +75,10 @@ class DigitSource:
     def read_labels(self) -> dict[SplitName, Labels]:
         """The digit of every image, by split."""
         return {split: labels for split, (_, labels) in self._splits.items()}
+
+    def read_groups(self) -> dict[SplitName, Rows]:
+        """The splits have no scan in common, so no groups are needed."""
+        return {}
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing

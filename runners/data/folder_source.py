@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 
 from ...errors import DataError
-from .dataset import SPLITS, Images, Labels, Rows, SplitName
+from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
 from .file_stores import (
     ARCHIVE_SUFFIXES,
     FileStore,
@@ -31,11 +31,6 @@ from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
 from .preprocessing import Preprocessing
 from .source import allows_flips, sensible_size
 
-_SPLIT_NAMES: dict[str, SplitName] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _SAMPLED_FILES = 64
 """Images whose size is read to find the typical one."""
 
@@ -71,7 +66,7 @@ def arrange_files(names: Iterable[str]) -> FilesBySplit:
     while len({folders[0] for folders, _ in paths}) == 1 and any(len(p) > 2 for p, _ in paths):
         paths = [(folders[1:], name) for folders, name in paths]
     tops = {folders[0] for folders, _ in paths if len(folders) > 1}
-    splits = {top: _SPLIT_NAMES[top.lower()] for top in tops if top.lower() in _SPLIT_NAMES}
+    splits = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
     if any(splits.get(folders[0]) == "train" and len(folders) > 2 for folders, _ in paths):
         files: FilesBySplit = {}
         for folders, name in paths:
@@ -92,6 +87,11 @@ class FileSource:
     """
 
     crop = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None: everything follows from the folders."""
+        return ()
 
     def __init__(self, path: Path, stores: dict[SplitName, FileStore]) -> None:
         self.path = path
@@ -184,6 +184,10 @@ class FileSource:
             for split, files in self._files.items()
         }
 
+    def read_groups(self) -> dict[SplitName, Rows]:
+        """Folders say nothing about groups."""
+        return {}
+
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
@@ -210,6 +214,6 @@ def _split_archives(folder: Path) -> dict[SplitName, Path]:
     for file in files:
         for suffix in ARCHIVE_SUFFIXES:
             stem = file.name.lower().removesuffix(suffix)
-            if stem != file.name.lower() and stem in _SPLIT_NAMES:
-                archives.setdefault(_SPLIT_NAMES[stem], file)
+            if stem != file.name.lower() and stem in SPLIT_NAMES:
+                archives.setdefault(SPLIT_NAMES[stem], file)
     return archives if "train" in archives else {}

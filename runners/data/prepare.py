@@ -63,7 +63,7 @@ def prepare_arrays(
         DataError: the data cannot be used.
     """
     labels = source.read_labels()
-    plan = plan_splits(labels, source.classes, recipe)
+    plan = plan_splits(labels, source.classes, recipe, source.read_groups())
     writers = {
         split: _SplitWriter(
             scratch, split, labels[selection.split], selection.rows, recipe.image_size

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import DataError, did_you_mean
+from ...errors import DataError, UsageError, did_you_mean
 from ...files import find_path
 from .embedded import EMBEDDED, DigitSource
 from .folder_source import open_file_source
-from .source import DataSource
+from .label_table import TABLE_SUFFIXES
+from .source import DataSource, SourceOptions
+from .table_source import TableSource
 from .timm_source import TIMM_PREFIXES, TimmSource
 
 
@@ -24,20 +26,36 @@ class SourceKind:
     """
 
     matches: Callable[[str], bool]
-    open: Callable[[str], DataSource]
+    open: Callable[[str, SourceOptions], DataSource]
 
 
-def _open_path(spec: str) -> DataSource:
+def _open_path(spec: str, _: SourceOptions) -> DataSource:
+    return open_file_source(_existing_path(spec))
+
+
+def _open_table(spec: str, options: SourceOptions) -> DataSource:
+    return TableSource(_existing_path(spec), options)
+
+
+def _existing_path(spec: str) -> Path:
     path = find_path(spec)
     if path is None:
         raise DataError(f"{spec!r} has been removed")
-    return open_file_source(path)
+    return path
+
+
+def _is_table(spec: str) -> bool:
+    path = find_path(spec)
+    return path is not None and path.is_file() and path.suffix.lower() in TABLE_SUFFIXES
 
 
 SOURCE_KINDS: dict[str, SourceKind] = {
-    "embedded": SourceKind(lambda spec: spec in EMBEDDED, DigitSource),
+    "embedded": SourceKind(lambda spec: spec in EMBEDDED, lambda spec, _: DigitSource(spec)),
+    "table": SourceKind(_is_table, _open_table),
     "files": SourceKind(lambda spec: find_path(spec) is not None, _open_path),
-    "timm": SourceKind(lambda spec: spec.lower().startswith(TIMM_PREFIXES), TimmSource),
+    "timm": SourceKind(
+        lambda spec: spec.lower().startswith(TIMM_PREFIXES), lambda spec, _: TimmSource(spec)
+    ),
 }
 """All kinds; the first that matches is used.
 
@@ -46,15 +64,21 @@ existing path takes precedence over a timm data set.
 """
 
 
-def open_source(spec: str) -> DataSource:
+def open_source(spec: str, options: SourceOptions = SourceOptions()) -> DataSource:  # noqa: B008
     """The source that `--data spec` names.
 
     Raises:
         DataError: there is none; the message names the closest embedded data.
+        UsageError: the options are for tables, and the source is none.
     """
-    for kind in SOURCE_KINDS.values():
+    for name, kind in SOURCE_KINDS.items():
         if kind.matches(spec):
-            return kind.open(spec)
+            if options.are_for_tables and name != "table":
+                raise UsageError(
+                    f"--data-root and --column are for tables ({', '.join(TABLE_SUFFIXES)}), and "
+                    f"{spec!r} is none"
+                )
+            return kind.open(spec, options)
     if len(Path(spec).parts) > 1 or Path(spec).suffix:
         raise DataError(f"there is no file or folder {spec!r}; check the path given as data")
     raise DataError(

@@ -7,13 +7,40 @@ passes the contract suite in `tests/runners/data/test_source.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
+from ..recipe import Recipe
 from .dataset import Images, Labels, Rows, SplitName
 from .images import BrokenImage
 from .preprocessing import Preprocessing
 
 MAX_DEFAULT_SIZE_PIXELS = 224
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is read, besides the text that names it; fields of `Recipe`.
+
+    Attributes:
+        data_root: the folder or archive that the paths of a table are relative to.
+        column: the columns of a table by role, as in `label=species`.
+        skip_broken: whether images that are not there are left out.
+    """
+
+    data_root: str | None = None
+    column: tuple[str, ...] | None = None
+    skip_broken: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> SourceOptions:
+        """Those of a recipe."""
+        return cls(recipe.data_root, recipe.column, recipe.skip_broken)
+
+    @property
+    def are_for_tables(self) -> bool:
+        """Whether an option is set that only a table has."""
+        return self.data_root is not None or self.column is not None
 
 
 class DataSource(Protocol):
@@ -32,6 +59,7 @@ class DataSource(Protocol):
         default_size: a sensible side to train at, pixels.
         flip: whether mirroring keeps the meaning of an image.
         crop: the usual shift in pixels; None for a fraction of the image size.
+        remarks: sentences on how the source was read, which a user should see.
     """
 
     name: str
@@ -48,12 +76,20 @@ class DataSource(Protocol):
     def flip(self) -> bool: ...  # noqa: D102
     @property
     def crop(self) -> int | None: ...  # noqa: D102
+    @property
+    def remarks(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def count_images(self) -> dict[str, int]:
         """The number of images in each split that the source has."""
 
     def read_labels(self) -> Mapping[SplitName, Labels]:
         """The labels (N,) of each split that the source has; `train` is always among them."""
+
+    def read_groups(self) -> Mapping[SplitName, Rows]:
+        """The number of the group (N,) of each image, in each split; empty without groups.
+
+        Images of one group, such as those of one patient, are never held out apart.
+        """
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing

@@ -36,6 +36,7 @@ class TimmSource:
     """A data set that timm opens, as a `DataSource`."""
 
     crop = None
+    remarks = ()
 
     def __init__(self, spec: str) -> None:
         self.name = spec
@@ -133,6 +134,10 @@ class TimmSource:
     def read_labels(self) -> dict[SplitName, Labels]:
         """The labels of each split that the set has."""
         return self._labels
+
+    def read_groups(self) -> dict[SplitName, Rows]:
+        """timm says nothing about groups."""
+        return {}
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing

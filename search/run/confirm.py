@@ -201,6 +201,11 @@ def prepare_splits(
             f"{first.name} has a test split of its own, and it is the only one that nothing was "
             "chosen on; leave out --splits, and use --seeds for more trials on it."
         )
+    if recipe.fold is not None and plan.splits > recipe.num_folds:
+        raise StudyError(
+            f"{run.record.name!r} was searched on fold {recipe.fold}, so there are only "
+            f"{recipe.num_folds} splits; use --splits {recipe.num_folds}."
+        )
     seeds = [plan.seed_of(split, 0) for split in range(1, plan.splits)]
     data = [first, *(prepare(plan.recipe_of(recipe, seed)) for seed in seeds)]
     labels = np.load(first.folder / "test.labels.npy", mmap_mode="r")

@@ -22,7 +22,7 @@ from torch import nn
 
 from ...errors import AttentuneError, BackboneError
 from ...runners.costs import count_costs, count_training_memory_mib
-from ...runners.data import inspect_data, prepare_data
+from ...runners.data import SourceOptions, inspect_data, prepare_data
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.recipe import Recipe
 from ...runners.results import Costs
@@ -130,7 +130,7 @@ def _more_epochs(config: StudyConfig, device: torch.device) -> Alternative:
 def _larger_images(config: StudyConfig, device: torch.device) -> Alternative:
     recipe = config.recipe
     side = next_image_size(config.backbone, recipe)
-    native = inspect_data(recipe.data).native_size
+    native = inspect_data(recipe.data, SourceOptions.of(recipe)).native_size
     reason = f"the next sensible size; {side}×{side} pixels instead of {recipe.image_size}"
     if native < side:
         reason += f", although a typical image of the data has only {native}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import SpaceError, UsageError
@@ -17,7 +18,7 @@ from ...runners.costs import (
     CostModel,
     count_training_memory_mib,
 )
-from ...runners.data import DataInfo, Progress, inspect_data, prepare_data
+from ...runners.data import DataInfo, Progress, SourceOptions, inspect_data, prepare_data
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.metrics import TOP
@@ -156,10 +157,18 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     """The recipe with the requested settings; those left open follow from the data."""
     requested = request.recipe_settings
     spec = requested["data"]
-    source = inspect_data(spec)
+    root = requested.get("data_root")
+    options = SourceOptions(root, requested.get("column"), requested["skip_broken"])
+    source = inspect_data(spec, options)
+    for remark in source.remarks:
+        logger.info(remark)
+    for remark in source.remarks:
+        logger.info("%s", remark)
     path = find_path(spec)
     if spec != source.name and path is not None:
         requested["data"] = str(path.resolve())
+    if root is not None:
+        requested["data_root"] = str(Path(root).expanduser().resolve())
     usual = usual_settings(requested["optimizer"], requested["schedule"], requested["init"])
     from_data = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}
     fields = {**usual, **from_data, **requested}

@@ -114,12 +114,12 @@ REFUSED = {
     "one class": (lambda p: folder(p, files({"cats": 9})), "holds only one class"),
     "one image": (
         lambda p: folder(p, files({"cats": 9, "dogs": 1})),
-        "class 'dogs' has 1 training images; at least 3 are needed",
+        "class 'dogs' has 1 training image; at least 3 are needed",
     ),
     "one image, own splits": (
         lambda p: folder(p, {**files(TWENTY, "train/"), **files({"cats": 1}, "test/"),
                              "train/zebras/1.png": b""}),
-        "class 'zebras' has 1 training images; at least 2 are needed",
+        "class 'zebras' has 1 training image; at least 2 are needed",
     ),
     "class only in test": (
         lambda p: folder(p, {**files({"cats": 5, "dogs": 5}, "train/"),

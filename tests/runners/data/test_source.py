@@ -60,7 +60,22 @@ def damaged_split_archives(where: Path) -> Path:
     return where / "set"
 
 
+def table(where: Path, classes: dict[str, int], header: str = "path,label,patient") -> Path:
+    """A table beside the images that it names, three of each patient."""
+    contents = files(classes)
+    folder(where, contents)
+    rows = [f"{name},{name[:4]},{name[:4]}{n // 3}" for n, name in enumerate(contents)]
+    (where / "pets.csv").write_text("\n".join([header, *rows]), "utf-8")
+    return where / "pets.csv"
+
+
 CASES = {
+    "table": Case(
+        "table",
+        lambda p: table(p, TWENTY),
+        lambda p: table(p, OTHER),
+        lambda p: table(p, TWENTY, header="a,b,c"),
+    ),
     **{
         name: Case("embedded", lambda _, n=name: n, lambda _, o=other: o, lambda _: "digitz")
         for name, other in (
@@ -175,6 +190,17 @@ def test_images_are_rgb_bytes_of_the_wanted_size_whatever_their_order(source, si
         again = read(source, split, [1, last], size)
         for row, image in again.items():
             np.testing.assert_array_equal(image, images[row])
+
+
+def test_groups_are_those_of_the_images_and_in_one_split(source):
+    groups = source.read_groups()
+    if groups:
+        labels = source.read_labels()
+        assert set(groups) == set(labels)
+        assert all(len(groups[split]) == len(labels[split]) for split in groups)
+    numbers = [set(values.tolist()) for values in groups.values()]
+    assert sum(map(len, numbers)) == len(set().union(*numbers))
+    assert all(sentence and len(sentence.splitlines()) == 1 for sentence in source.remarks)
 
 
 def test_images_are_the_same_again(case, source, tmp_path):

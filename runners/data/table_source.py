@@ -1,0 +1,381 @@
+"""Images whose labels are in a table: `photos.csv`, `.tsv` or `.parquet`.
+
+    path,label,split,group
+    a/1.jpg,cat,train,ann
+    a/2.jpg,dog,test,bob
+
+Every row is an image. The columns `split` and `group` are optional; `table_columns` says which
+other names are understood. Paths are relative to the table, or to `--data-root`, which may be an
+archive. Images of one group, such as those of one patient, are never in two splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from ...files import find_path
+from ...sanitize import quote_value
+from .dataset import SPLIT_NAMES, SPLITS, Rows, SplitName
+from .file_stores import FileStore, FolderStore, open_store
+from .folder_source import FilesBySplit, FileSource, ImageFile
+from .label_table import LabelTable, read_label_table
+from .source import SourceOptions
+from .table_columns import Role, choose_columns, parse_columns
+
+MAX_LISTED_ROWS = 3
+"""Rows that a message names."""
+_WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One image: what its row says, as text; None without such a column."""
+
+    path: str
+    label: str
+    split: SplitName | None
+    group: str | None
+    line: int
+
+
+class ListedFolder(FolderStore):
+    """Those files of a folder that a table names.
+
+    Args:
+        path: the folder.
+        names: paths, relative to the folder or absolute.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        super().__init__(path)
+        self._stats = _stat_files(path, names)
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[int, int]]:
+        return {name: (facts.st_size, facts.st_mtime_ns) for name, facts in self._stats.items()}
+
+    def find_same_file(self) -> tuple[str, str] | None:
+        """Two names of one file, for example through a link; None if there are none."""
+        names: dict[tuple[int, int], str] = {}
+        for name, facts in self._stats.items():
+            identity = (facts.st_dev, facts.st_ino)
+            if facts.st_ino and names.setdefault(identity, name) != name:
+                return names[identity], name
+        return None
+
+
+class TableSource(FileSource):
+    """Images that a table names, as a `DataSource`.
+
+    Args:
+        path: the table.
+        options: the folder or archive of the images, and names of columns.
+    """
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        self.options = options
+        self.table = read_label_table(path)
+        self.columns = choose_columns(self.table, parse_columns(options.column or ()))
+        self.root = _find_root(path, options)
+        rows = _read_rows(self.table, self.columns)
+        store, self._rows = _open_files(self.table, rows, self.root, skip=options.skip_broken)
+        self._left_out = len(rows) - len(self._rows)
+        super().__init__(path, {"train": store})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the rows say, and the fingerprint of their files."""
+        said = [(row.path, row.label, row.split, row.group) for row in self._rows]
+        return f"table:{hashlib.sha256(repr(said).encode()).hexdigest()}|{super().fingerprint}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which columns are read, and which are not."""
+        header = self.table.header
+        roles = [f"{role} from {header[number]!r}" for role, number in self.columns.items()]
+        unread = [
+            repr(name)
+            for number, name in enumerate(header)
+            if name and number not in self.columns.values()
+        ]
+        sentence = f"{self.name}: {', '.join(roles)}"
+        if unread:
+            sentence += f"; not read: {', '.join(unread)}"
+        remarks = [sentence]
+        if groups := {row.group for row in self._rows} - {None}:
+            remarks.append(f"{self.name}: no split cuts any of its {len(groups):,} groups")
+        if self._left_out:
+            remarks.append(f"{self.name}: left out {self._left_out:,} images that are not there")
+        return tuple(remarks)
+
+    @cached_property
+    def _files(self) -> FilesBySplit:
+        files: FilesBySplit = {}
+        for row in self._rows:
+            files.setdefault(row.split or "train", []).append(ImageFile(row.label, row.path))
+        if "train" not in files:
+            raise DataError(
+                f"{self.path} has no row with the split 'train'; validation and test images can be "
+                "left to be held out, but training images cannot"
+            )
+        self._check(files)
+        return {split: sorted(split_files) for split, split_files in files.items()}
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, sorted; by value if all are numbers."""
+        names = {file.class_name for file in self._files["train"]}
+        try:
+            return tuple(sorted(names, key=lambda name: (float(name), name)))
+        except ValueError:
+            return tuple(sorted(names))
+
+    def read_groups(self) -> dict[SplitName, Rows]:
+        """The number of each image's group, in each split; empty if the table has no groups."""
+        groups = {row.path: row.group for row in self._rows if row.group is not None}
+        numbers = {group: number for number, group in enumerate(sorted(set(groups.values())))}
+        if not groups:
+            return {}
+        return {
+            split: np.array([numbers[groups[file.path]] for file in files], np.int64)
+            for split, files in self._files.items()
+        }
+
+    def _check(self, files: FilesBySplit) -> None:
+        classes = sorted({file.class_name for file in files["train"]})
+        if len(classes) == 1:
+            raise DataError(
+                f"{self.path} has only one label for training images, {classes[0]!r}; at least two "
+                "are needed"
+            )
+        for split, split_files in files.items():
+            unknown = sorted({file.class_name for file in split_files}.difference(classes))
+            if unknown:
+                raise DataError(
+                    f"{self.path}: {split} has the label {unknown[0]!r}, which no training image "
+                    "has; correct the label, or move images of it to the training split"
+                )
+        spellings: dict[str, str] = {}
+        for name in classes:
+            if (same := spellings.setdefault(name.casefold(), name)) != name:
+                raise DataError(
+                    f"{self.path} has the labels {same!r} and {name!r}, which differ only in case; "
+                    "write one of them everywhere"
+                )
+        fractions = [name for name in classes if re.fullmatch(r"-?\d+\.\d+", name)]
+        if len(fractions) > len(files["train"]) // 4:
+            raise DataError(
+                f"{self.path} has {len(classes):,} different numbers as labels, such as "
+                f"{fractions[0]}, for {len(files['train']):,} training images; measurements are no "
+                "classes, so sort them into some classes first"
+            )
+
+
+def _find_root(path: Path, options: SourceOptions) -> Path:
+    """The folder or archive that paths are relative to."""
+    if options.data_root is None:
+        return path.parent
+    root = find_path(options.data_root)
+    if root is None:
+        raise DataError(f"there is no folder or archive {options.data_root!r} (--data-root)")
+    return root
+
+
+def _read_rows(table: LabelTable, columns: Mapping[Role, int]) -> list[TableRow]:
+    """The rows, after it has been checked that each says what it has to.
+
+    Raises:
+        DataError: cells are empty, a path is named twice, a group is in two splits, and so on.
+    """
+    _check_cells(table, columns)
+    splits = _read_splits(table, columns.get("split"))
+    group = columns.get("group")
+    rows = [
+        TableRow(
+            cells[columns["path"]],
+            _class_name(cells[columns["label"]]),
+            split,
+            None if group is None else _class_name(cells[group]),
+            line,
+        )
+        for cells, line, split in zip(table.rows, table.lines, splits, strict=True)
+    ]
+    _check_groups(table, rows)
+    return rows
+
+
+def _check_cells(table: LabelTable, columns: Mapping[Role, int]) -> None:
+    if "weight" in columns:
+        name = table.header[columns["weight"]]
+        raise DataError(
+            f"{table.path} has weights of images in the column {name!r}, which cannot be used: "
+            "all images count equally. Ignore the column with --column weight="
+        )
+    for role in ("path", "label", "group"):
+        number = columns.get(role)
+        empty = [] if number is None else _lines_where(table, number, lambda cell: not cell)
+        if empty:
+            ignored = ", or ignore the column with --column group=" if role == "group" else ""
+            raise DataError(
+                f"{table.path} has {_count_rows(empty)} without a {role}; fill them in or remove "
+                f"them{ignored}"
+            )
+    path = columns["path"]
+    if urls := _lines_where(table, path, lambda cell: bool(_URL.match(cell))):
+        raise DataError(
+            f"{table.path} names URLs in {_count_rows(urls)}; download the images first, and name "
+            "the files"
+        )
+    if _lines_where(table, path, lambda cell: cell.startswith(("{'bytes'", "b'", 'b"'))):
+        raise DataError(
+            f"{table.path} holds the images themselves in the column {table.header[path]!r}; save "
+            "them as files and name those, or load the set with --data hfds/OWNER/NAME"
+        )
+
+
+def _read_splits(table: LabelTable, column: int | None) -> list[SplitName | None]:
+    """The split of each row; all are None without such a column, or if it is empty."""
+    cells = [""] * len(table.rows) if column is None else [row[column] for row in table.rows]
+    if not any(cells):
+        return [None] * len(cells)
+    unknown = sorted({cell for cell in cells if cell and cell.lower() not in SPLIT_NAMES})
+    if unknown:
+        raise DataError(
+            f"{table.path} has the split {quote_value(unknown[0])}; splits are called "
+            f"{', '.join(SPLITS)}. Rename it, or ignore the column with --column split="
+        )
+    empty = [line for line, cell in zip(table.lines, cells, strict=True) if not cell]
+    if empty:
+        raise DataError(
+            f"{table.path} has {_count_rows(empty)} without a split, while others have one; fill "
+            "them in, or ignore the column with --column split="
+        )
+    return [SPLIT_NAMES[cell.lower()] for cell in cells]
+
+
+def _check_groups(table: LabelTable, rows: Iterable[TableRow]) -> None:
+    splits: dict[str, SplitName | None] = {}
+    for row in rows:
+        if row.group is None:
+            return
+        if splits.setdefault(row.group, row.split) != row.split:
+            raise DataError(
+                f"{table.path}: the group {quote_value(row.group)} is in the splits "
+                f"{splits[row.group]} and {row.split} (line {row.line}), so results would not hold "
+                "for new groups. Give every group one split, or ignore groups with --column group="
+            )
+
+
+def _open_files(
+    table: LabelTable, rows: list[TableRow], root: Path, *, skip: bool
+) -> tuple[FileStore, list[TableRow]]:
+    """The files of a table, and its rows with their names in that store.
+
+    Args:
+        table: for messages.
+        rows: of the table.
+        root: the folder or archive of the images.
+        skip: whether rows of files that do not exist are left out.
+
+    Raises:
+        DataError: files do not exist, or one file is named twice.
+    """
+    if root.is_dir():
+        names = [_name_in_folder(root, row.path) for row in rows]
+        store: FileStore = ListedFolder(root, [name for name in names if name is not None])
+    else:
+        store = open_store(root)
+        members = set(store.names)
+        names = [next((n for n in _spellings(row.path) if n in members), None) for row in rows]
+    missing = [row for row, name in zip(rows, names, strict=True) if name is None]
+    if missing and (len(missing) == len(rows) or not skip):
+        raise DataError(_missing_files(table, missing, len(rows), root))
+    named = [
+        replace(row, path=name) for row, name in zip(rows, names, strict=True) if name is not None
+    ]
+    _check_duplicates(table, named)
+    if isinstance(store, ListedFolder) and (same := store.find_same_file()):
+        raise DataError(f"{table.path} names one file twice, as {same[0]!r} and as {same[1]!r}")
+    return store, named
+
+
+def _missing_files(table: LabelTable, missing: Sequence[TableRow], total: int, root: Path) -> str:
+    """The sentence that says which files there are not."""
+    first = missing[0]
+    names = ", ".join(f"{row.path!r} (line {row.line})" for row in missing[:MAX_LISTED_ROWS])
+    names += ", …" if len(missing) > MAX_LISTED_ROWS else ""
+    count = f"{len(missing):,} of {total:,} images are" if total > 1 else "its image is"
+    sentence = f"{table.path}: {count} not there: {names}, looked for in {root}."
+    if _WINDOWS_DRIVE.match(first.path) and os.name != "nt":
+        return f"{sentence} Make the paths of Windows relative, and say --data-root FOLDER"
+    if not Path(first.path).suffix and (suffix := _find_suffix(root, first.path)):
+        return f"{sentence} There is {first.path + suffix!r}: add the suffix to the paths"
+    if len(missing) == total:
+        return f"{sentence} Say which folder the paths are relative to with --data-root FOLDER"
+    return f"{sentence} Correct the rows, or leave them out with --skip-broken"
+
+
+def _find_suffix(root: Path, name: str) -> str | None:
+    suffixes = (".jpg", ".jpeg", ".png", ".tif", ".JPG", ".PNG")
+    return next((s for s in suffixes if root.is_dir() and Path(root, name + s).is_file()), None)
+
+
+def _check_duplicates(table: LabelTable, rows: Iterable[TableRow]) -> None:
+    first: dict[str, TableRow] = {}
+    for row in rows:
+        same = first.setdefault(row.path, row)
+        if same is row:
+            continue
+        lines = f"lines {same.line} and {row.line}"
+        if same.label != row.label:
+            raise DataError(
+                f"{table.path} gives {row.path!r} the labels {same.label!r} and {row.label!r} "
+                f"({lines}); an image has one label"
+            )
+        raise DataError(f"{table.path} names {row.path!r} twice ({lines}); keep one of the rows")
+
+
+def _name_in_folder(root: Path, name: str) -> str | None:
+    """The normalised name of a file in a folder; None if there is none."""
+    return next((n for n in _spellings(name) if os.path.isfile(os.path.join(root, n))), None)  # noqa: PTH113, PTH118 (a fraction of the time)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Names that a path may mean: as it is, with `/` for `\\`, or in another Unicode form."""
+    for variant in dict.fromkeys((name, name.replace("\\", "/"))):
+        normal = os.path.normpath(variant)
+        yield normal
+        for form in ("NFC", "NFD"):
+            if (other := unicodedata.normalize(form, normal)) != normal:
+                yield other
+
+
+def _stat_files(root: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
+    return {name: os.stat(os.path.join(root, name)) for name in dict.fromkeys(names)}  # noqa: PTH116, PTH118 (a fraction of the time)
+
+
+def _class_name(cell: str) -> str:
+    """A label in one Unicode form; a whole number without its decimals."""
+    match = _WHOLE_NUMBER.fullmatch(cell)
+    return match[1] if match else unicodedata.normalize("NFC", cell)
+
+
+def _lines_where(table: LabelTable, column: int, holds: Callable[[str], bool]) -> list[int]:
+    rows = zip(table.rows, table.lines, strict=True)
+    return [line for cells, line in rows if holds(cells[column])]
+
+
+def _count_rows(lines: Sequence[int]) -> str:
+    return f"{len(lines):,} rows (line {lines[0]}, …)" if len(lines) > 1 else f"line {lines[0]}"
