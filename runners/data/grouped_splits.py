@@ -136,5 +136,5 @@ class _Selection:
                 f"no split of whole groups has images of class {classes[number]!r} in every part; "
                 "add images of other groups, or ignore groups with --column group="
             )
-        fitting = (group for group in allowed if self.change(group) < 0)
-        self.take(next(fitting, min(allowed, key=self.change)))
+        improving = (group for group in allowed if self.change(group) < 0)
+        self.take(next(improving, min(allowed, key=self.change)))

@@ -97,8 +97,8 @@ class TableSource(FileSource):
     @cached_property
     def fingerprint(self) -> str:
         """What the rows say, and the fingerprint of their files."""
-        said = [(row.path, row.label, row.split, row.group) for row in self._rows]
-        return f"table:{hashlib.sha256(repr(said).encode()).hexdigest()}|{super().fingerprint}"
+        cells = [(row.path, row.label, row.split, row.group) for row in self._rows]
+        return f"table:{hashlib.sha256(repr(cells).encode()).hexdigest()}|{super().fingerprint}"
 
     @property
     def remarks(self) -> tuple[str, ...]:
