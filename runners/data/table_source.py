@@ -40,7 +40,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
-class TableRow:
+class LabelledRow:
     """One image: what its row says, as text; None without such a column."""
 
     path: str
@@ -193,7 +193,7 @@ def _find_root(path: Path, options: SourceOptions) -> Path:
     return root
 
 
-def _read_rows(table: LabelTable, columns: Mapping[Role, int]) -> list[TableRow]:
+def _read_rows(table: LabelTable, columns: Mapping[Role, int]) -> list[LabelledRow]:
     """The rows, after it has been checked that each says what it has to.
 
     Raises:
@@ -203,7 +203,7 @@ def _read_rows(table: LabelTable, columns: Mapping[Role, int]) -> list[TableRow]
     splits = _read_splits(table, columns.get("split"))
     group = columns.get("group")
     rows = [
-        TableRow(
+        LabelledRow(
             cells[columns["path"]],
             _class_name(cells[columns["label"]]),
             split,
@@ -265,7 +265,7 @@ def _read_splits(table: LabelTable, column: int | None) -> list[SplitName | None
     return [SPLIT_NAMES[cell.lower()] for cell in cells]
 
 
-def _check_groups(table: LabelTable, rows: Iterable[TableRow]) -> None:
+def _check_groups(table: LabelTable, rows: Iterable[LabelledRow]) -> None:
     splits: dict[str, SplitName | None] = {}
     for row in rows:
         if row.group is None:
@@ -279,8 +279,8 @@ def _check_groups(table: LabelTable, rows: Iterable[TableRow]) -> None:
 
 
 def _open_files(
-    table: LabelTable, rows: list[TableRow], root: Path, *, skip: bool
-) -> tuple[FileStore, list[TableRow]]:
+    table: LabelTable, rows: list[LabelledRow], root: Path, *, skip: bool
+) -> tuple[FileStore, list[LabelledRow]]:
     """The files of a table, and its rows with their names in that store.
 
     Args:
@@ -311,7 +311,9 @@ def _open_files(
     return store, named
 
 
-def _missing_files(table: LabelTable, missing: Sequence[TableRow], total: int, root: Path) -> str:
+def _missing_files(
+    table: LabelTable, missing: Sequence[LabelledRow], total: int, root: Path
+) -> str:
     """The sentence that says which files there are not."""
     first = missing[0]
     names = ", ".join(f"{row.path!r} (line {row.line})" for row in missing[:MAX_LISTED_ROWS])
@@ -332,8 +334,8 @@ def _find_suffix(root: Path, name: str) -> str | None:
     return next((s for s in suffixes if root.is_dir() and Path(root, name + s).is_file()), None)
 
 
-def _check_duplicates(table: LabelTable, rows: Iterable[TableRow]) -> None:
-    first: dict[str, TableRow] = {}
+def _check_duplicates(table: LabelTable, rows: Iterable[LabelledRow]) -> None:
+    first: dict[str, LabelledRow] = {}
     for row in rows:
         same = first.setdefault(row.path, row)
         if same is row:
