@@ -39,6 +39,7 @@ from ...files import make_folder, replace_folder
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress, compute_checksum, default_crop, prepare_arrays
+from .preprocessing import ValueRange
 from .resolve import open_source
 from .source import DataSource, SourceOptions
 
@@ -76,6 +77,7 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
             flip=source.flip,
             crop=default_crop(source, size),
             remarks=source.remarks,
+            value_range=source.measure_value_range(),
         )
         # A cache that cannot be written is reported when the data are prepared.
         with suppress(OSError):
@@ -173,7 +175,9 @@ def _read_source_info(file: Path) -> SourceInfo | None:
     """What the cache has about a source; None if the file is absent or damaged."""
     fields = read_cached_json(file)
     try:
-        return fields and SourceInfo(**{**fields, "classes": tuple(fields["classes"])})
+        value_range = fields["value_range"] and ValueRange(*fields["value_range"])
+        lists = {"classes": tuple(fields["classes"]), "value_range": value_range}
+        return SourceInfo(**{**fields, **lists})
     except (KeyError, TypeError):
         return None
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...sanitize import MAX_NAME_LENGTH, clean_text
-from .preprocessing import Channels, Preprocessing
+from .preprocessing import Channels, Preprocessing, ValueRange
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -90,6 +90,7 @@ class SourceInfo:
         counts: number of images in each split that the source itself has.
         flip, crop: suitable augmentation for this data at `image_size`; see `Dataset`.
         remarks: sentences on how the source was read, which a user should see.
+        value_range: of the values of images with more than 8 bits; None if there are none.
     """
 
     name: str
@@ -100,6 +101,7 @@ class SourceInfo:
     flip: bool
     crop: int
     remarks: tuple[str, ...] = ()
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         _clean_names(self)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .dataset import SPLITS, Images, Labels, Rows, SplitName
 from .images import BrokenImage, preprocess_array
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, ValueRange
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -79,6 +79,10 @@ class DigitSource:
     def read_groups(self) -> dict[SplitName, Rows]:
         """The splits have no scan in common, so no groups are needed."""
         return {}
+
+    def measure_value_range(self) -> ValueRange | None:
+        """None: the images have 8 bits."""
+        return None
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing

@@ -28,8 +28,9 @@ from .file_stores import (
     raising_data_errors,
 )
 from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
+from .value_range import EIGHT_BIT_SUFFIXES, measure_files
 
 _SAMPLED_FILES = 64
 """Images whose size is read to find the typical one."""
@@ -187,6 +188,22 @@ class FileSource:
     def read_groups(self) -> dict[SplitName, Rows]:
         """Folders say nothing about groups."""
         return {}
+
+    def measure_value_range(self) -> ValueRange | None:
+        """See `DataSource.measure_value_range`."""
+        return measure_files(self._read_possibly_deep())
+
+    def _read_possibly_deep(self) -> Iterator[EncodedImage]:
+        """The files of all splits whose formats may have more than 8 bits."""
+        for number, store in enumerate(self.stores):
+            names = [
+                file.path
+                for files in self._files.values()
+                for file in files
+                if file.store == number and not file.path.lower().endswith(EIGHT_BIT_SUFFIXES)
+            ]
+            for index, (name, content) in enumerate(store.read_files(names) if names else ()):
+                yield EncodedImage(index, store.describe(name), content)
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing

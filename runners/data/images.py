@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
@@ -44,6 +45,7 @@ MAX_FILE_BYTES = 128 * 2**20
 MAX_PIXELS = 90_000_000
 """The largest image that is decoded. A JPEG, which can be decoded at an eighth of its size, may be
 twice as large, which is where Pillow stops."""
+Result = TypeVar("Result")
 _IMAGES_PER_TASK = 32
 _BYTES_PER_TASK = 16 * 2**20
 MAX_PENDING_BYTES = 512 * 2**20
@@ -90,11 +92,16 @@ def preprocess_image(image: Image.Image, preprocessing: Preprocessing) -> Images
         LargeImageError: the image has more pixels than `MAX_PIXELS`.
     """
     preprocessing.draft(image)
+    check_pixels(image)
+    return preprocessing.apply(image)
+
+
+def check_pixels(image: Image.Image) -> None:
+    """Raise LargeImageError if an image has more pixels than `MAX_PIXELS`."""
     if image.width * image.height > MAX_PIXELS:
         raise LargeImageError(
             f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}"
         )
-    return preprocessing.apply(image)
 
 
 def preprocess_array(image: Images, preprocessing: Preprocessing) -> Images:
@@ -156,19 +163,27 @@ def decode_images(
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
     """Decode images; yields the index of each, with its pixels (S, S, 3) or a `BrokenImage`.
 
-    Decoding runs in threads, except for very small files. Indices come in any order, and the number
-    of images in memory is bounded.
+    Indices come in any order.
     """
-    chunks = _chunks(encoded)
+    return map_in_threads(encoded, partial(_decode, preprocessing=preprocessing))
+
+
+def map_in_threads(
+    encoded: Iterable[EncodedImage], function: Callable[[EncodedImage], Result]
+) -> Iterator[tuple[int, Result]]:
+    """Apply a function to images; yields the index of each, in any order, with the result.
+
+    It runs in threads, except for very small files, and the number of images in memory is bounded.
+    """
     threads = min(16, usable_cores())
-    pending: deque[tuple[Future[list[tuple[int, Images | BrokenImage]]], int]] = deque()
+    pending: deque[tuple[Future[list[tuple[int, Result]]], int]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        for chunk in chunks:
+        for chunk in _chunks(encoded):
             if _has_small_files(chunk):
-                yield from _decode_chunk(chunk, preprocessing)
+                yield from _map_chunk(chunk, function)
                 continue
-            decoding = pool.submit(_decode_chunk, chunk, preprocessing)
-            pending.append((decoding, _bytes_in_memory(chunk)))
+            results = pool.submit(_map_chunk, chunk, function)
+            pending.append((results, _bytes_in_memory(chunk)))
             while len(pending) > 2 * threads or sum(n for _, n in pending) > MAX_PENDING_BYTES:
                 yield from pending.popleft()[0].result()
         while pending:
@@ -191,10 +206,10 @@ def _bytes_in_memory(chunk: list[EncodedImage]) -> int:
     return sum(len(image.content) for image in chunk if isinstance(image.content, bytes))
 
 
-def _decode_chunk(
-    chunk: list[EncodedImage], preprocessing: Preprocessing
-) -> list[tuple[int, Images | BrokenImage]]:
-    return [(encoded.index, _decode(encoded, preprocessing)) for encoded in chunk]
+def _map_chunk(
+    chunk: list[EncodedImage], function: Callable[[EncodedImage], Result]
+) -> list[tuple[int, Result]]:
+    return [(encoded.index, function(encoded)) for encoded in chunk]
 
 
 def _decode(encoded: EncodedImage, preprocessing: Preprocessing) -> Images | BrokenImage:

@@ -167,7 +167,7 @@ class Preprocessing:
         return self._on_background(scaled)
 
     def _on_background(self, image: Image.Image) -> Image.Image:
-        coloured = image.convert("RGBA")
+        coloured = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         ground = Image.new("RGBA", coloured.size, (*self.background, 255))
         return Image.alpha_composite(ground, coloured).convert("RGB")
 
@@ -205,7 +205,10 @@ FITS: dict[str, Callable[[Preprocessing, Image.Image], Image.Image]] = {
     "pad": _pad,
     "squash": _squash,
 }
-INTERPOLATIONS = {filter.name.lower(): filter for filter in Image.Resampling}
+INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()]
+    for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+}
 _BYTES = frozenset(range(256))
 
 

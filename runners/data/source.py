@@ -13,7 +13,7 @@ from typing import Protocol
 from ..recipe import Recipe
 from .dataset import Images, Labels, Rows, SplitName
 from .images import BrokenImage
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, ValueRange
 
 MAX_DEFAULT_SIZE_PIXELS = 224
 
@@ -89,6 +89,12 @@ class DataSource(Protocol):
         """The number of the group (N,) of each image, in each split; empty without groups.
 
         Images of one group, such as those of one patient, are never held out apart.
+        """
+
+    def measure_value_range(self) -> ValueRange | None:
+        """The range of values if there are images with more than 8 bits; None if there are none.
+
+        Reads these images, and the headers of all that may be such images.
         """
 
     def read_images(

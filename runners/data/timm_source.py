@@ -15,20 +15,24 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
 from .dataset import Images, Labels, Rows, SplitName
-from .images import BrokenImage, check_format, disable_ghostscript, preprocess_image
-from .preprocessing import Preprocessing
+from .images import BrokenImage, check_format, disable_ghostscript, open_image, preprocess_image
+from .preprocessing import Preprocessing, ValueRange, is_deep
 from .source import allows_flips, sensible_size
+from .value_range import combine_values, measure_image
 
 TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
 _SAMPLED_IMAGES = 32
 """Images that are read to find the typical size."""
 _DOWNLOADING_FAMILIES = ("torch", "tfds", "hfids")
 """The families that take the argument `download`."""
+_HUGGING_FACE_FAMILIES = ("hfds", "hfids")
+"""The families whose images are files of any mode, which timm would convert to RGB itself."""
 _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datasets"}
 
 
@@ -64,12 +68,18 @@ class TimmSource:
         root = cache_folder("downloads") / self.name.replace("/", "-")
         try:
             root.mkdir(parents=True, exist_ok=True)
-            return import_timm().data.create_dataset(
+            is_converted = self._family not in _HUGGING_FACE_FAMILIES
+            opened = import_timm().data.create_dataset(
                 self.name,
                 root=str(root),
                 split=split,
                 download=self._family in _DOWNLOADING_FAMILIES,
+                input_img_mode="RGB" if is_converted else "",
             )
+            if hasattr(opened, "load_bytes"):
+                # timm would replace an image that it cannot decode by the next one.
+                opened.load_bytes = True
+            return opened
         except AttentuneError:
             raise
         except ImportError as error:
@@ -104,8 +114,7 @@ class TimmSource:
     @cached_property
     def native_size(self) -> int:
         """Median of the shorter sides of the first images."""
-        first = islice(_iterate(self._sets["train"]), _SAMPLED_IMAGES)
-        sides: list[int] = [min(image.size) for image, _ in first]
+        sides: list[int] = [min(image.size) for image in self._sample()]
         if not sides:
             raise DataError(f"{self.name} holds no images")
         return round(median(sides))
@@ -124,6 +133,10 @@ class TimmSource:
     def _labels(self) -> dict[SplitName, Labels]:
         return {split: _labels_of(dataset) for split, dataset in self._sets.items()}
 
+    def _sample(self) -> Iterator[Image.Image]:
+        for image, _ in islice(_iterate(self._sets["train"]), _SAMPLED_IMAGES):
+            yield _open(image)
+
     def count_images(self) -> dict[str, int]:
         """The number of images in each split that the set has."""
         return {
@@ -138,6 +151,16 @@ class TimmSource:
     def read_groups(self) -> dict[SplitName, Rows]:
         """timm says nothing about groups."""
         return {}
+
+    def measure_value_range(self) -> ValueRange | None:
+        """See `DataSource.measure_value_range`. None if the first images have 8 bits."""
+        if not any(map(is_deep, self._sample())):
+            return None
+        return combine_values(
+            (self._label(split, row), measure_image(_open(image)))
+            for split, dataset in self._sets.items()
+            for row, (image, _) in enumerate(_iterate(dataset))
+        )
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
@@ -159,16 +182,28 @@ class TimmSource:
         try:
             image = self._sets[split][row][0]
         except Exception as error:  # Decoders raise anything on damaged input.
-            return BrokenImage(f"{self.name} {split} image {row}", str(error))
+            return BrokenImage(self._label(split, row), str(error))
         return self._preprocess(split, row, image, preprocessing)
 
     def _preprocess(
         self, split: SplitName, row: int, image: Any, preprocessing: Preprocessing
     ) -> Images | BrokenImage:
         try:
-            return preprocess_image(check_format(image), preprocessing)
+            opened = _open(image)
+            if not is_deep(opened):
+                opened.load()  # So that no JPEG is decoded at a fraction of its size.
+            return preprocess_image(opened, preprocessing)
         except Exception as error:  # Some data sets decode an image when its pixels are read.
-            return BrokenImage(f"{self.name} {split} image {row}", str(error))
+            return BrokenImage(self._label(split, row), str(error))
+
+    def _label(self, split: SplitName, row: int) -> str:
+        """The name of an image in messages."""
+        return f"{self.name} {split} image {row}"
+
+
+def _open(image: bytes | Image.Image) -> Image.Image:
+    """An image of a data set, which may be the content of a file."""
+    return open_image(image) if isinstance(image, bytes) else check_format(image)
 
 
 def _iterate(dataset: Any) -> Iterator[tuple[Any, Any]]:

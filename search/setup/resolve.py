@@ -170,11 +170,28 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     if root is not None:
         requested["data_root"] = str(Path(root).expanduser().resolve())
     usual = usual_settings(requested["optimizer"], requested["schedule"], requested["init"])
-    from_data = {"image_size": source.image_size, "flip": source.flip, "crop": source.crop}
+    from_data = {
+        "image_size": source.image_size,
+        "value_range": source.value_range,
+        "flip": source.flip,
+        "crop": source.crop,
+    }
     fields = {**usual, **from_data, **requested}
     if "stem" not in requested:
         fields["stem"] = choose_stem(request.backbone, fields["image_size"])
+    if source.value_range is not None:
+        _log_value_range(fields["value_range"])
     return Recipe.of(**fields, data_seed=request.seed)
+
+
+def _log_value_range(value_range: tuple[float, float]) -> None:
+    low, high = (f"{value:,g}" for value in value_range)
+    logger.info(
+        "images with more than 8 bits: the values %s to %s become black to white in all of them; "
+        "--value-range overrides this",
+        low,
+        high,
+    )
 
 
 def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
