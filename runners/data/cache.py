@@ -176,8 +176,8 @@ def _read_source_info(file: Path) -> SourceInfo | None:
     fields = read_cached_json(file)
     try:
         value_range = fields["value_range"] and ValueRange(*fields["value_range"])
-        lists = {"classes": tuple(fields["classes"]), "value_range": value_range}
-        return SourceInfo(**{**fields, **lists})
+        lists = {name: tuple(fields[name]) for name in ("classes", "remarks")}
+        return SourceInfo(**{**fields, **lists, "value_range": value_range})
     except (KeyError, TypeError):
         return None
 
