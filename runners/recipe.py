@@ -6,6 +6,7 @@ validated value; it is stored with the study and sent to the workers. This modul
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,12 +15,20 @@ from ..errors import RecipeError
 from ..sanitize import quote_value
 from ..spaces.backbones.stem import Stem
 
-Init = Literal["scratch", "pretrained"]
+Init = str
+"""`scratch`, `pretrained`, or the path of a file of weights."""
 Precision = Literal["float32", "bf16", "fp16"]
 Schedule = Literal["wsd", "onecycle", "constant"]
 Optimizer = Literal["adamw", "sgd"]
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of every channel, for values from 0 to 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 class Rates(NamedTuple):
@@ -45,17 +54,22 @@ ONECYCLE_WARMUP = 0.25
 """Fraction of the steps in which a one-cycle schedule rises."""
 
 
+NEW_MODULE_FACTOR = 4
+"""How many times as fast as pretrained weights new ones usually learn: as in a network that is
+trained from scratch."""
+
+
 def usual_settings(optimizer: Optimizer, schedule: Schedule, init: Init) -> dict[str, float]:
     """The learning rate, weight decay and warm-up that are used unless a user asks for others.
 
     Args:
         optimizer: decides about all three.
         schedule: `onecycle` warms up for longer.
-        init: pretrained weights are trained with a quarter of the learning rate.
+        init: weights that are not random are trained with a quarter of the learning rate.
     """
     settings = RATES[optimizer]._asdict()
-    if init == "pretrained":
-        settings["lr"] /= 4
+    if init != "scratch":
+        settings["lr"] /= NEW_MODULE_FACTOR
     if schedule == "onecycle":
         settings["warmup"] = ONECYCLE_WARMUP
     return settings
@@ -87,9 +101,24 @@ class Recipe(BaseModel):
     )
     image_size: int = Field(gt=0, le=4096, description="Side of the square images, in pixels.")
     stem: Stem = Field(
-        "native", description="Stem of the backbone; small has stride 1 and no pooling."
+        "native",
+        description="Stem of the backbone; small has stride 1, no pooling and 3×3 kernels; stride1 "
+        "keeps the size of the kernels, which pretrained weights require.",
     )
-    init: Init = Field("scratch", description="Initial weights of the backbone.")
+    init: Init = Field(
+        "scratch",
+        min_length=1,
+        description="Initial weights of the backbone: scratch (random), pretrained (those that "
+        "timm publishes), or a file (.safetensors, .pth or .pt).",
+    )
+    init_digest: str | None = Field(
+        None, description="SHA-256 of the file of initial weights, if they are from a file."
+    )
+    normalisation: Normalisation | None = Field(
+        None,
+        description="Mean and deviation per channel with which images are normalised, from 0 to 1; "
+        "none: those of the training images.",
+    )
     train_limit: int | None = Field(
         None,
         gt=0,
@@ -293,6 +322,11 @@ class Recipe(BaseModel):
         defaults = {name: type(self).model_fields[name].default for name in added}
         unchanged = {name for name in added if getattr(self, name) == defaults[name]}
         return {name: value for name, value in facts.items() if name not in unchanged}
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of initial weights; None if they are random or timm's."""
+        return None if self.init in ("scratch", "pretrained") else Path(self.init)
 
     @property
     def has_one_rate(self) -> bool:

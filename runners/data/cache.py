@@ -102,10 +102,18 @@ def prepare_data(
     source = open_source(recipe.data, SourceOptions.of(recipe))
     folder = cache_folder("data") / _cache_key(source, recipe)
     info = _read_info(folder)
-    if info is not None and not (verify and _has_damaged_images(info)):
+    if info is None or (verify and _has_damaged_images(info)):
+        with _scratch_folder(folder) as scratch:
+            info = prepare_arrays(source, recipe, scratch, folder, progress)
+    return _with_normalisation(info, recipe)
+
+
+def _with_normalisation(info: DataInfo, recipe: Recipe) -> DataInfo:
+    """Prepared data with the recipe's mean and deviation in place of those of the images."""
+    if recipe.normalisation is None:
         return info
-    with _scratch_folder(folder) as scratch:
-        return prepare_arrays(source, recipe, scratch, folder, progress)
+    mean, std = recipe.normalisation
+    return replace(info, preprocessing=replace(info.preprocessing, mean=mean, std=std))
 
 
 def find_prepared_data(key: str) -> DataInfo | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class RecipeEvaluator:
             job.architecture.strip_attention,
             recipe.stem,
             recipe.image_size,
-            recipe.init,
+            (recipe.init, recipe.init_digest),
             head_size,
             trial.device,
         )
@@ -234,7 +235,7 @@ def load_backbone(
     strip_attention: bool,
     stem: Stem,
     image_size: int,
-    init: Init,
+    init: tuple[Init, str | None],
     num_classes: int,
     device: torch.device,
 ) -> ReusableBackbone:
@@ -243,9 +244,9 @@ def load_backbone(
     Args:
         backbone: the timm name.
         strip_attention: whether the backbone's own attention is removed.
-        stem: `native` or `small`.
+        stem: `native`, `small` or `stride1`.
         image_size: side of the square image, in pixels.
-        init: whether the weights are drawn or pretrained.
+        init: the recipe's `init`, and the digest of the file that it may name.
         num_classes: outputs of the head.
         device: where it is trained.
     """
@@ -255,6 +256,8 @@ def load_backbone(
         image_size=image_size,
         stem=stem,
         strip_attention=strip_attention,
-        pretrained=init == "pretrained",
+        pretrained=init[0] == "pretrained",
+        weights=Path(init[0]) if init[0] not in ("scratch", "pretrained") else None,
+        weights_digest=init[1],
         device=device,
     )

@@ -116,6 +116,7 @@ def run_study(
         record = set_up(store, record, plan_changes=plan_changes)
     with hold_lease(store, record) as lease:
         run = StudyRun.load(store, store.studies.get(record.name)).with_plan(**plan_changes or {})
+        run.check_initial_weights()
         warm_up()
         with defer_interrupts():
             from ...runners.costs import CostModel
@@ -269,6 +270,7 @@ def confirm_study(
     request = request or ConfirmRequest()
     with hold_lease(store, record, counts_time=False) as lease:
         run = StudyRun.load(store, store.studies.get(record.name))
+        run.check_initial_weights()
         trials = StudyTrials.read(store, record)
         confirm_plan = plan_confirmation(run, trials, request)
         trial_source = ConfirmationSource(run, confirm_plan, trials)

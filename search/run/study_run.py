@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...spaces.backbones.weights_digest import check_digest
 from ...spaces.search_space.space import NONE
 from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
@@ -42,6 +43,11 @@ class StudyRun:
         attentions = inserted_attentions(record.config.attentions)
         require_attentions(record, f"the study {record.name!r}", attentions)
         return cls(store, record, record.config.study, record.config.plan)
+
+    def check_initial_weights(self) -> None:
+        """Raise an AttentuneError if the file of the study's initial weights has changed."""
+        if (file := self.config.recipe.weights_file) is not None:
+            check_digest(file, self.config.recipe.init_digest)
 
     def with_plan(self, **changes: Any) -> StudyRun:
         """The study with a changed plan, which is not stored; fields that are None do not change.

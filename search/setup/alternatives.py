@@ -107,6 +107,8 @@ def _reason(error: Exception) -> str:
 
 def _larger_backbone(config: StudyConfig, device: torch.device) -> Alternative:
     recipe, num_classes = config.recipe, config.num_classes
+    if recipe.weights_file is not None:
+        raise BackboneError(f"the file of initial weights is for {config.backbone} alone")
     backbone = next_larger_backbone(config.backbone, recipe, num_classes).name
     if recipe.init == "pretrained":
         pretrained_backbone(backbone)  # Downloads them once, and not in every trial.

@@ -74,7 +74,13 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "workers": LeftOpen(None, "one per core on a CPU; --workers-per-gpu on each GPU"),
     "workers_per_gpu": LeftOpen("auto", "1, 2 or 4, while the measured throughput rises"),
     "image_size": LeftOpen(None, "depends on the data"),
-    "stem": LeftOpen("auto", "small if the last feature map would be smaller than 4×4"),
+    "stem": LeftOpen(
+        "auto",
+        "small, or stride1 with pretrained weights, if the last feature map would be smaller than "
+        "4×4",
+    ),
+    "init": LeftOpen("auto", "pretrained for photographs where timm has weights, else scratch"),
+    "interpolation": LeftOpen(None, "that of pretrained weights, else bicubic"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
     "attention_lr": LeftOpen("auto", "--lr"),
     "weight_decay": LeftOpen(
@@ -92,8 +98,9 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "max_predictions_size": LeftOpen(None, f"{DEFAULT_MAX_PREDICTIONS_MIB:g} MiB"),
 }
 """Settings that a request may leave open."""
-_DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last"}
-"""Fields of the recipe that follow from other settings: from `seed`, `lr`, or `memory_format`."""
+_DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last", "init_digest", "normalisation"}
+"""Fields of the recipe that follow from other settings: from `seed`, `lr`, `memory_format`, or
+`init`."""
 CONVERGED = "converged"
 """The value of `until`, and of `budget`, with which a search ends once it has converged."""
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}

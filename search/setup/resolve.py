@@ -19,6 +19,7 @@ from ...runners.costs import (
     count_training_memory_mib,
 )
 from ...runners.data import DataInfo, Progress, SourceOptions, inspect_data, prepare_data
+from ...runners.data.photographs import why_no_photographs
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.metrics import TOP
@@ -27,7 +28,6 @@ from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.discover import choose_stem
-from ...spaces.backbones.pretrained import pretrained_backbone
 from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.search_space.bound_space import BoundSpace, bind_space
 from ...spaces.search_space.space import Space
@@ -42,6 +42,7 @@ from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
+from .initial_weights import check_requested_weights, resolve_initial_weights
 from .request import SearchRequest
 from .space_check import check_space, largest_costs
 
@@ -148,8 +149,7 @@ def _check_backbone_and_device(request: SearchRequest) -> torch.device:
     """Check that the backbone, its weights and the device exist; return the device."""
     check_backbone(request.backbone)
     device = resolve_device(request.plan.device)
-    if request.recipe_settings["init"] == "pretrained":
-        pretrained_backbone(request.backbone)  # Downloads them once, and not in every trial.
+    check_requested_weights(request)
     return device
 
 
@@ -161,24 +161,25 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     options = SourceOptions(root, requested.get("column"), requested["skip_broken"])
     source = inspect_data(spec, options)
     for remark in source.remarks:
-        logger.info(remark)
-    for remark in source.remarks:
         logger.info("%s", remark)
     path = find_path(spec)
     if spec != source.name and path is not None:
         requested["data"] = str(path.resolve())
     if root is not None:
         requested["data_root"] = str(Path(root).expanduser().resolve())
-    usual = usual_settings(requested["optimizer"], requested["schedule"], requested["init"])
+    weights = resolve_initial_weights(request, lambda: why_no_photographs(spec, options))
+    usual = usual_settings(requested["optimizer"], requested["schedule"], weights["init"])
     from_data = {
         "image_size": source.image_size,
         "value_range": source.value_range,
         "flip": source.flip,
         "crop": source.crop,
     }
-    fields = {**usual, **from_data, **requested}
+    fields = {**usual, **weights, **from_data, **requested, "init": weights["init"]}
     if "stem" not in requested:
         fields["stem"] = choose_stem(request.backbone, fields["image_size"])
+    if fields["stem"] == "small" and fields["init"] != "scratch":
+        fields["stem"] = "stride1"  # The small stem's kernels are smaller than the weights'.
     if source.value_range is not None:
         _log_value_range(fields["value_range"])
     return Recipe.of(**fields, data_seed=request.seed)

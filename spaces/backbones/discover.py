@@ -154,7 +154,7 @@ def _discover_native(
     backbone: str, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
 ) -> SiteMap:
     """The sites on images of the backbone's own size."""
-    if stem == "small" and has_fixed_size(backbone):
+    if stem != "native" and has_fixed_size(backbone):
         raise BackboneError(
             f"{backbone} has no small stem: its weights depend on the size of the map"
         )
@@ -162,10 +162,9 @@ def _discover_native(
     model, trace = _run(backbone, size, timm_kwargs)
     stages = find_stages(trace)
     own_attention, strides = _own_attention(trace), _stem_strides(trace, stages)
-    if (strip_attention and own_attention) or (stem == "small" and strides):
-        _change_backbone(
-            model, own_attention if strip_attention else (), strides if stem == "small" else ()
-        )
+    stripped = own_attention if strip_attention else ()
+    if stripped or (stem != "native" and strides):
+        _change_backbone(model, stripped, strides, stem)
         trace = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
         stages = find_stages(trace)
     site_list = _list_sites(trace, stages)
@@ -188,10 +187,10 @@ def _resize(
     and it can be ambiguous which tensors are maps.
     """
     own_attention = native.own_attention if strip_attention else ()
-    strides = native.stem_strides if stem == "small" else ()
+    strides = native.stem_strides if stem != "native" else ()
     model, trace = _run(native.backbone, size, timm_kwargs)
     if own_attention or strides:
-        _change_backbone(model, own_attention, strides)
+        _change_backbone(model, own_attention, strides, stem)
         trace = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
     calls = {call.path: call for call in trace.calls}
     sites = []
@@ -204,17 +203,19 @@ def _resize(
 
 
 def _change_backbone(
-    model: nn.Module, own_attention: tuple[str, ...], strides: tuple[str, ...]
+    model: nn.Module, own_attention: tuple[str, ...], strides: tuple[str, ...], stem: Stem
 ) -> None:
-    """Remove a backbone's own attention and shrink its stem, in place.
+    """Remove a backbone's own attention and change its stem, in place.
 
     Args:
         model: the backbone.
         own_attention: paths of the attention modules to remove.
-        strides: paths of the layers of the stem to shrink.
+        strides: paths of the layers of the stem that shrink the map.
+        stem: if it is native, the stem stays as it is.
     """
     strip_own_attention(model, own_attention)
-    shrink_stem(model, strides)
+    if stem != "native":
+        shrink_stem(model, strides, keep_kernels=stem == "stride1")
 
 
 def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[nn.Module, Trace]:
@@ -241,7 +242,7 @@ def _trace_changed_backbone(
     try:
         return _trace_backbone(model, image_size)
     except Exception as error:
-        how = ["without its own attention"] * stripped + ["with a small stem"] * (stem == "small")
+        how = ["without its own attention"] * stripped + ["with a small stem"] * (stem != "native")
         raise BackboneError(
             f"{backbone} does not run {' and '.join(how)}{_error_suffix(error)}"
         ) from error

@@ -7,9 +7,9 @@ stem changes all layers before the first block that shrink the map:
     patch embedding          half the size: 2×2 with stride 2 for 4×4 (any kernel 1 < k ≤ stride)
     any other convolution    stride 1, kernel at most 3×3 (as usual on CIFAR)
 
-With pretrained weights (`keep_kernels`) kernels keep their size, and only strides change. A smaller
-kernel is the centre of the larger one, scaled by the ratio of the sides. It therefore has the
-variance of the backbone's own initialisation, and uses no random numbers.
+The stem `stride1`, for pretrained weights, changes strides only: kernels keep their size. A smaller
+kernel of the small stem is the centre of the larger one, scaled by the ratio of the sides. It
+therefore has the variance of the backbone's own initialisation, and uses no random numbers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Stem = Literal["native", "small"]
+Stem = Literal["native", "small", "stride1"]
 """The stem of a network. This module imports torch only when a stem is changed."""
 
 
 def shrink_stem(model: nn.Module, layers: Iterable[str], *, keep_kernels: bool = False) -> None:
-    """Give `model` the small stem, in place.
+    """Give `model` the small stem, or `stride1`, in place.
 
     Args:
         model: a backbone as timm builds it.

@@ -25,7 +25,7 @@ from ...errors import AttentionError, AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.registry import get_attention
 from ..backbones.discover import discover_sites, find_sites, strip_own_attention
-from ..backbones.pretrained import pretrained_backbone
+from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
@@ -36,7 +36,7 @@ from .placement import Placement, ResolvedOptions, placements
 
 _SITE_PRESERVING_ARGUMENTS = {
     *("in_chans", "drop_rate", "drop_path_rate", "global_pool"),
-    *("features_only", "out_indices", "feature_cls"),
+    *FEATURE_ARGUMENTS,
 }
 """Arguments of `timm.create_model` that change neither a backbone's modules nor its map sizes."""
 
@@ -72,6 +72,7 @@ def create_model(
     architecture: str | Architecture,
     *,
     pretrained: bool = False,
+    weights: str | Path | None = None,
     num_classes: int = 1000,
     stem: Stem = "native",
     image_size: int | None = None,
@@ -86,6 +87,9 @@ def create_model(
     Args:
         architecture: the text, or a parsed `Architecture`.
         pretrained: load timm's published weights of the backbone. Inserted attentions have none.
+        weights: a local file with weights of the plain backbone (.safetensors, .pth or .pt), in
+            place of the published ones. A head for other classes is left out; what else does not
+            fit is logged.
         num_classes: number of outputs of the classifier.
         stem: `native`, or `small` for images much smaller than the backbone was made for.
         image_size: side of the square images in pixels; default: the backbone's own size. It
@@ -97,7 +101,7 @@ def create_model(
     Raises:
         ArchitectureError: the text is wrong, or names a site that this backbone does not have.
         BackboneError: timm does not know the backbone, or it has no sites for attention.
-        AttentuneError: pretrained weights do not exist or cannot be downloaded.
+        AttentuneError: pretrained weights do not exist, cannot be downloaded, or do not fit.
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
@@ -108,6 +112,7 @@ def create_model(
         image_size=image_size,
         seed=seed,
         pretrained=pretrained,
+        weights=None if weights is None else Path(weights),
         **timm_kwargs,
     )
 
@@ -131,7 +136,7 @@ def build_network(
         num_classes: number of outputs of the classifier.
         image_size: side of the square images in pixels; None: the backbone's own size.
         seed: seed of all initial weights; None draws them from torch's global generator.
-        stem: `native` or `small`.
+        stem: `native`, `small` or `stride1`.
         in_chans: channels of the images (N, in_chans, image_size, image_size).
         pretrained: load timm's published weights of the backbone.
         weights: a local file with weights of the plain backbone, instead of the published ones.
@@ -158,9 +163,10 @@ def build_network(
     if site_map is None:
         return model
     locator = ModuleLocator(model, name, timm_kwargs)
-    if stem == "small":
+    if stem != "native":
         strides = locator.find_paths(site_map.stem_strides)
-        shrink_stem(model, strides, keep_kernels=pretrained or weights is not None)
+        keep_kernels = stem == "stride1" or pretrained or weights is not None
+        shrink_stem(model, strides, keep_kernels=keep_kernels)
     if architecture.strip_attention:
         strip_own_attention(model, locator.find_paths(site_map.own_attention))
     insert_all(model, locator, placed, seed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ..architecture import Architecture
 from ..backbones.discover import find_sites
 from ..backbones.stem import Stem
+from ..backbones.weights_digest import check_digest
 from .build import build_network, insert_all
 from .feature_extractor import ModuleLocator
 from .placement import placements
@@ -38,6 +40,8 @@ class ReusableBackbone:
         stem: `native` or `small`.
         strip_attention: remove the attention that the backbone itself has.
         pretrained: load timm's published weights.
+        weights: a local file with weights of the plain backbone, instead of the published ones.
+        weights_digest: the SHA-256 that the file has to have; None: any.
         device: the device of the networks.
     """
 
@@ -49,7 +53,9 @@ class ReusableBackbone:
         image_size: int,
         stem: Stem,
         strip_attention: bool,
-        pretrained: bool,
+        pretrained: bool = False,
+        weights: Path | None = None,
+        weights_digest: str | None = None,
         device: torch.device,
     ) -> None:
         self._plain = Architecture(backbone, (), strip_attention)
@@ -58,7 +64,9 @@ class ReusableBackbone:
             "image_size": image_size,
             "stem": stem,
             "pretrained": pretrained,
+            "weights": weights,
         }
+        self._weights, self._weights_digest = weights, weights_digest
         self._site_map = find_sites(
             backbone, image_size=image_size, stem=stem, strip_attention=strip_attention
         )
@@ -89,6 +97,8 @@ class ReusableBackbone:
     def _reset(self, seed: int) -> nn.Module:
         """The plain network with the initial weights of a seed."""
         if seed not in self._initial_states:
+            if self._weights is not None:
+                check_digest(self._weights, self._weights_digest)
             fresh = build_network(self._plain, seed=seed, **self._options)  # type: ignore[arg-type]
             fresh = fresh.to(self._device)
             self._initial_states[seed] = [tensor.detach().clone() for tensor in _state(fresh)]

@@ -85,7 +85,7 @@ def test_limits_are_read_with_their_units():
         ({"budget": -1}, "budget"),
         ({"pool": "cloud"}, "unknown pool 'cloud'; known: local"),
         ({"workers_per_gpu": "many"}, "workers_per_gpu: must be auto or a number of workers"),
-        ({"stem": "large"}, "stem: input should be 'auto', 'native' or 'small'"),
+        ({"stem": "large"}, "stem: input should be 'auto', 'native', 'small' or 'stride1'"),
         ({"image_size": 5000}, "image_size: input should be less than or equal to 4096"),
     ],
 )

@@ -11,7 +11,7 @@ SETTINGS = {setting.name: setting for setting in search_settings()}
 
 
 def test_every_field_of_recipe_and_plan_is_a_setting_unless_it_follows_from_others():
-    follow = {"data_seed", "decay", "ema", "channels_last"}
+    follow = {"data_seed", "decay", "ema", "channels_last", "init_digest", "normalisation"}
     assert follow <= set(Recipe.model_fields)
     fields = set(Recipe.model_fields) | set(RunPlan.model_fields)
     assert fields - set(SETTINGS) == follow
@@ -40,7 +40,7 @@ def test_description_and_default_are_those_of_the_field():
 
 def test_choices_are_those_of_the_type_and_auto_where_it_is_allowed():
     assert SETTINGS["optimizer"].choices == ("adamw", "sgd")
-    assert SETTINGS["stem"].choices == ("auto", "native", "small")
+    assert SETTINGS["stem"].choices == ("auto", "native", "small", "stride1")
     assert SETTINGS["granularity"].choices == ("network", "stage", "block")
     assert SETTINGS["lr"].choices == ()
 

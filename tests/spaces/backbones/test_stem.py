@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.errors import BackboneError
+from attentune.runners.costs import CostModel, count_costs
+from attentune.runners.recipe import Recipe
 from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.build import build_network
@@ -40,6 +42,18 @@ def test_a_small_stem_keeps_tiny_images_large(backbone, layer, kernel, stride):
     model.get_submodule(last.module).register_forward_hook(lambda _m, _a, y: maps.update(y=y))
     assert model(torch.randn(1, 3, SIZE, SIZE)).shape == (1, 5)
     assert maps["y"].shape[1:] == (last.channels, last.height, last.width)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "convnext_atto", "tf_efficientnet_lite0"])
+def test_stride1_keeps_the_kernels_and_what_is_predicted_of_the_network(backbone):
+    """The kernels of pretrained weights are those that costs are counted with."""
+    native, model = make(backbone), make(backbone, stem="stride1")
+    shapes = [weight.shape for weight in native.state_dict().values()]
+    assert [weight.shape for weight in model.state_dict().values()] == shapes
+    recipe = Recipe.of(data="digits", image_size=SIZE, stem="stride1")
+    costs = CostModel(backbone, recipe, 5).price(parse(backbone))
+    assert costs == count_costs(model, SIZE)
+    assert costs.macs > count_costs(native, SIZE).macs
 
 
 def test_a_cropped_kernel_keeps_the_spread_of_its_initialisation():

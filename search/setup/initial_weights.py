@@ -1,0 +1,99 @@
+"""Decide which weights the backbone begins with, and what follows from them.
+
+Photographs begin with the weights that timm publishes for the backbone, if they can be had here;
+all else begins with random weights. Images are then normalised and resized as the weights expect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...errors import AttentuneError, UsageError, did_you_mean
+from ...runners.recipe import Normalisation
+from ...spaces.backbones.pretrained import (
+    pretrained_backbone,
+    published_preprocessing,
+    why_no_published_weights,
+)
+from ...spaces.backbones.weights_digest import compute_digest
+from .request import SearchRequest
+
+logger = logging.getLogger(__name__)
+
+WORDS = ("auto", "scratch", "pretrained")
+"""The values of `--init` that are no file."""
+
+
+def check_requested_weights(request: SearchRequest) -> None:
+    """Load the weights that a request names, which downloads them once, and not in every trial.
+
+    Raises:
+        UsageError: there is no such file.
+        AttentuneError: there are no weights, or they do not fit.
+    """
+    init = request.recipe_settings.get("init", "auto")
+    if init in ("auto", "scratch"):
+        return
+    if init == "pretrained":
+        pretrained_backbone(request.backbone)
+        return
+    file = Path(init)
+    if not file.is_file():
+        raise UsageError(
+            f"there is no file of weights at {file}; --init takes auto, scratch, pretrained or a "
+            f"file{did_you_mean(init, WORDS)}"
+        )
+    pretrained_backbone(request.backbone, file)
+
+
+def resolve_initial_weights(
+    request: SearchRequest, why_no_photographs: Callable[[], str | None]
+) -> dict[str, Any]:
+    """The fields of the recipe that say what the backbone begins with; logs what was chosen.
+
+    Args:
+        request: names the backbone, and the weights if some were asked for.
+        why_no_photographs: called if that decides; returns why the images are no photographs, and
+            None if they are.
+    """
+    init = request.recipe_settings.get("init") or _choose(request, why_no_photographs)
+    if init == "scratch":
+        return {"init": init}
+    fields: dict[str, Any] = {"init": init}
+    if init != "pretrained":
+        file = Path(init).resolve()
+        fields |= {"init": str(file), "init_digest": compute_digest(file)}
+    expected = published_preprocessing(request.backbone)
+    if expected is not None:
+        mean, std, interpolation = expected
+        fields |= {"normalisation": Normalisation(mean, std), "interpolation": interpolation}
+        logger.info(
+            "images are normalised and resized (%s) as timm says for the weights of %s",
+            interpolation,
+            request.backbone,
+        )
+    return fields
+
+
+def _choose(request: SearchRequest, why_no_photographs: Callable[[], str | None]) -> str:
+    """`pretrained` where that is possible and sensible, else `scratch`."""
+    try:
+        reason = why_no_published_weights(request.backbone, probe_hub=False)
+        reason = reason or why_no_photographs()
+        reason = reason or why_no_published_weights(request.backbone)
+        if reason is None:
+            pretrained_backbone(request.backbone)
+    except AttentuneError as error:
+        reason = str(error)
+    if reason is not None:
+        logger.info("training from random weights: %s; --init overrides this", reason)
+        return "scratch"
+    logger.info(
+        "starting from the weights that timm publishes for %s, since the images are photographs; "
+        "--init scratch starts from random ones",
+        request.backbone,
+    )
+    return "pretrained"
