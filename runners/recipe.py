@@ -99,6 +99,14 @@ class Recipe(BaseModel):
         description="Column of a table by its role (path, label, split, group), e.g. "
         "label=species; an empty name ignores the role.",
     )
+    split_folders: str | None = Field(
+        None,
+        description="Which folders are splits, e.g. train=training_set,test=test_set; none if all "
+        "folders are classes. Folders called train, val and test need not be named.",
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), description="Name or path of a folder or file in the data that is no part of them."
+    )
     image_size: int = Field(gt=0, le=4096, description="Side of the square images, in pixels.")
     stem: Stem = Field(
         "native",

@@ -14,10 +14,12 @@ from .cache import find_prepared_data, inspect_data, load_data, open_data, prepa
 from .dataset import DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress
 from .source import SourceOptions
+from .split_folders import FolderLayout
 
 __all__ = [
     "DataInfo",
     "Dataset",
+    "FolderLayout",
     "Progress",
     "SourceInfo",
     "SourceOptions",

@@ -40,7 +40,7 @@ from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
 from .prepare import Progress, compute_checksum, default_crop, prepare_arrays
 from .preprocessing import ValueRange
-from .resolve import open_source
+from .resolve import describe_choice, open_source
 from .source import DataSource, SourceOptions
 
 _FORMAT = 1
@@ -64,7 +64,7 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
         DataError: there is no such source, or it has no images to train on.
     """
     source = open_source(spec, options)
-    file = cache_folder("sources") / f"{_digest([_FORMAT, source.fingerprint])}.json"
+    file = cache_folder("sources") / f"{_digest([_FORMAT, source.listing_fingerprint])}.json"
     info = _read_source_info(file)
     if info is None:
         counts, size = source.count_images(), source.default_size
@@ -82,7 +82,8 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
         # A cache that cannot be written is reported when the data are prepared.
         with suppress(OSError):
             write_cached_json(file, asdict(info))
-    return info
+    choice = describe_choice(spec)
+    return info if choice is None else replace(info, remarks=(choice, *info.remarks))
 
 
 def prepare_data(

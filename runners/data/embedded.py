@@ -59,10 +59,11 @@ class DigitSource:
     native_size = SIDE_PIXELS
     default_size = SIDE_PIXELS
     classes = tuple("0123456789")
+    left_out = ()
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.fingerprint = f"embedded:{name}:{_VERSION}"
+        self.fingerprint = self.listing_fingerprint = f"embedded:{name}:{_VERSION}"
 
     @cached_property
     def _splits(self) -> dict[SplitName, tuple[Images, Labels]]:

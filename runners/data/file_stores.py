@@ -1,7 +1,8 @@
 """Named image files in a folder, a tar or a zip, read where they are.
 
 Archives are never extracted. Their members are read into memory, so a malicious name
-(`../../etc/passwd`) cannot reach a file. Members with such names are ignored nevertheless.
+(`../../etc/passwd`) cannot reach a file. Members with such names are left out. Links in an archive
+are followed to a file or a folder of the same archive.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from ...errors import DataError
 from ...sanitize import clean_error
-from .images import MAX_FILE_BYTES, SUFFIXES
-from .tar_members import TarMember, expansion_limit, is_tar, read_members
+from .archive_index import ArchiveIndex, IndexedArchive, member_path
+from .file_names import Listing, ListingBuilder, Reason, reason_to_leave_out, reason_to_skip_folder
+from .images import MAX_FILE_BYTES
+from .tar_members import expansion_limit, is_tar, read_members
 
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
@@ -31,10 +35,22 @@ _DAMAGED = (
 )
 """What Python's readers of archives raise on damaged input."""
 MAX_NAME_FOLDERS = 64
-MAX_NAME_CHARACTERS = 4096
 MAX_REPEATED_FOLDERS = 2000
 """How often a folder may be entered again through links. Links among n folders make n! paths."""
+MAX_LINK_BYTES = 4096
+"""Length of the path that a link in a zip may lead to."""
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file that cannot be read from its archive, and why."""
+
+    reason: str
+
+
+FileContent = bytes | Path | UnreadableFile
+"""A file's bytes, or where it is on the disk."""
 
 
 class FileStore(Protocol):
@@ -44,7 +60,15 @@ class FileStore(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes when a file changes; cheap to compute for archives."""
+        """A text that changes when an image file changes; cheap to compute for archives."""
+
+    @property
+    def listing_fingerprint(self) -> str:
+        """A text that changes when any file changes; as cheap as `fingerprint`."""
+
+    @property
+    def listing(self) -> Listing:
+        """All image files, and what else there is."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,8 +77,8 @@ class FileStore(Protocol):
     def describe(self, name: str) -> str:
         """The name of a file in messages."""
 
-    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes | Path]]:
-        """The names of these files with their content or their path, in any order."""
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, FileContent]]:
+        """The names of these files with their content, in any order."""
 
     def sample_names(self, count: int) -> list[str]:
         """Up to `count` names of files that can be read quickly."""
@@ -82,32 +106,46 @@ def open_store(path: Path) -> FileStore:
 
 
 class FolderStore:
-    """A folder on disk. Links to folders are followed; hidden files are ignored."""
+    """A folder on disk. Links to folders are followed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
-    def _files(self) -> dict[str, tuple[int, int]]:
-        """Size and modification time of every image file, by name, sorted."""
-        files: dict[str, tuple[int, int]] = {}
+    def _walked(self) -> tuple[dict[str, tuple[int, int]], Listing]:
+        """Size and modification time of every image file, by name, sorted; and the listing."""
+        builder = ListingBuilder()
         with raising_data_errors(self.path):
-            for prefix, entry in _walk(self.path):
-                if _is_image(entry.name) and entry.is_file():
-                    facts = entry.stat()
-                    files[prefix + entry.name] = (facts.st_size, facts.st_mtime_ns)
-        return dict(sorted(files.items()))
+            files = dict(sorted(_walk(self.path, builder).items()))
+        for name in files:
+            builder.add_image(name)
+        return files, builder.build()
 
     @property
-    def fingerprint(self) -> str:
-        """The folder's path and a digest of the names, sizes and times of its files."""
-        listing = hashlib.sha256(repr(self._files).encode()).hexdigest()
-        return f"folder:{self.path.resolve()}:{listing}"
+    def _files(self) -> dict[str, tuple[int, int]]:
+        return self._walked[0]
+
+    @property
+    def listing(self) -> Listing:
+        """All images, sorted by name, and what else there is."""
+        return self._walked[1]
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
         return tuple(self._files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The folder's path and a digest of the names, sizes and times of its images."""
+        digest = hashlib.sha256(repr(self._files).encode()).hexdigest()
+        return f"folder:{self.path.resolve()}:{digest}"
+
+    @property
+    def listing_fingerprint(self) -> str:
+        """The fingerprint, and a digest of the folders and of what is left out."""
+        listing = (self.listing.left_out, self.listing.folders)
+        return f"{self.fingerprint}:{hashlib.sha256(repr(listing).encode()).hexdigest()}"
 
     def describe(self, name: str) -> str:
         """The file's path."""
@@ -120,14 +158,16 @@ class FolderStore:
 
     def sample_names(self, count: int) -> list[str]:
         """Names at even distances."""
-        return list(self.names[:: max(1, len(self.names) // count)][:count])
+        return _spread_sample(self.names, count)
 
 
-def _walk(top: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All entries below a folder that are not folders, each after the path of its folder and `/`.
+def _walk(top: Path, builder: ListingBuilder) -> dict[str, tuple[int, int]]:
+    """Size and modification time of every image file below a folder, by name.
 
-    Links to folders are followed, but not to a folder above the link.
+    All folders and all other files are recorded in `builder`. Links to folders are followed, but
+    not to a folder above the link.
     """
+    images: dict[str, tuple[int, int]] = {}
     entered: set[tuple[int, int]] = set()
     repeated = 0
     pending: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
@@ -136,6 +176,7 @@ def _walk(top: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         facts = folder.stat()
         inode = (facts.st_dev, facts.st_ino)
         if inode in ancestors:
+            builder.leave_out(prefix.removesuffix("/"), Reason.LINK)
             continue
         repeated += inode in entered
         if repeated > MAX_REPEATED_FOLDERS or len(ancestors) > MAX_NAME_FOLDERS:
@@ -145,15 +186,44 @@ def _walk(top: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 else f"{folder} is inside more than {MAX_NAME_FOLDERS} folders; move it up"
             )
         entered.add(inode)
+        builder.add_folder(prefix.removesuffix("/"))
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _is_hidden(entry.name):
-                    continue
+                name = prefix + entry.name
                 if entry.is_dir():
-                    inside = f"{prefix}{entry.name}/"
-                    pending.append((Path(entry.path), inside, ancestors | {inode}))
+                    reason = reason_to_skip_folder(entry.name)
+                    if reason is None:
+                        pending.append((Path(entry.path), f"{name}/", ancestors | {inode}))
+                    else:
+                        _count_skipped(entry.path, name, reason, builder)
+                elif (reason := _reason_to_leave_out(entry)) is not None:
+                    builder.leave_out(name, reason)
                 else:
-                    yield prefix, entry
+                    facts = entry.stat()
+                    images[name] = (facts.st_size, facts.st_mtime_ns)
+    return images
+
+
+def _reason_to_leave_out(entry: os.DirEntry[str]) -> Reason | None:
+    """Why a file is left out; None for an image."""
+    reason = reason_to_leave_out([entry.name])
+    if reason is not None or entry.is_file():
+        return reason
+    return Reason.LINK if entry.is_symlink() and not Path(entry.path).exists() else Reason.SPECIAL
+
+
+def _count_skipped(folder: str, name: str, reason: Reason, builder: ListingBuilder) -> None:
+    """Count the files of a folder that is no part of the data, as far as they can be read.
+
+    Args:
+        folder: its path.
+        name: its path inside the store.
+        reason: why it is skipped.
+        builder: where they are counted.
+    """
+    for _, _, files in os.walk(folder):
+        for file in files:
+            builder.leave_out(f"{name}/{file}", reason)
 
 
 class TarStore:
@@ -168,43 +238,68 @@ class TarStore:
         return _file_fingerprint(self.path)
 
     @property
+    def listing_fingerprint(self) -> str:
+        """The fingerprint."""
+        return self.fingerprint
+
+    @property
+    def _index(self) -> IndexedArchive:
+        return _index_tar(self.path, self.fingerprint)
+
+    @property
+    def listing(self) -> Listing:
+        """All images, in the archive's order, and what else there is."""
+        return self._index.listing
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All names, in the archive's order."""
-        return _list_tar(self.path, self.fingerprint)
+        return self.listing.images
 
     def describe(self, name: str) -> str:
         """`archive.tar:member`."""
         return f"{self.path}:{name}"
 
-    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, FileContent]]:
         """Read the archive up to the last requested file."""
-        wanted = set(names)
-        for name, member in _tar_members(self.path):
-            if name in wanted:
-                wanted.remove(name)
-                _check_size(self.describe(name), member.size)
-                yield name, member.read()
-            if not wanted:
-                return
+        names_by_member: dict[str, list[str]] = {}
+        for name in names:
+            names_by_member.setdefault(self._index.members[name], []).append(name)
+        with raising_data_errors(self.path):
+            for member in read_members(self.path):
+                if not names_by_member:
+                    return
+                path = member_path(member.name) if member.kind == "file" else None
+                images = names_by_member.pop(path, None) if path is not None else None
+                if images is not None:
+                    too_large = _check_size(member.size)
+                    content = too_large or member.read()
+                    yield from ((name, content) for name in images)
 
     def sample_names(self, count: int) -> list[str]:
         """The first names, which are fastest to read."""
         return list(self.names[:count])
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, TarMember]]:
-    """The image files of a tar with their names in the store, in its order."""
+@lru_cache(maxsize=4)
+def _index_tar(path: Path, fingerprint: str) -> IndexedArchive:
+    """The content of a tar, cached so that inspecting and preparing it list it only once."""
+    del fingerprint
+    index = ArchiveIndex()
     with raising_data_errors(path):
         for member in read_members(path):
-            if name := _member_name(member.name):
-                yield name, member
-
-
-@lru_cache(maxsize=4)
-def _list_tar(path: Path, fingerprint: str) -> tuple[str, ...]:
-    """Names in a tar, cached so that inspecting and preparing it list them only once."""
-    del fingerprint
-    return tuple(dict.fromkeys(name for name, _ in _tar_members(path)))
+            match member.kind:
+                case "file":
+                    index.add_file(member.name)
+                case "folder":
+                    index.add_folder(member.name)
+                case "link":
+                    index.add_link(member.name, member.target)
+                case "hard link":
+                    index.add_hard_link(member.name, member.target)
+                case "special":
+                    index.add_special(member.name)
+        return index.build()
 
 
 class ZipStore:
@@ -218,53 +313,92 @@ class ZipStore:
         """Path, size and time of the archive."""
         return _file_fingerprint(self.path)
 
+    @property
+    def listing_fingerprint(self) -> str:
+        """The fingerprint."""
+        return self.fingerprint
+
     @cached_property
-    def _members(self) -> dict[str, str]:
-        """The members' names in the archive, by their names in the store."""
-        members: dict[str, str] = {}
-        total = 0
+    def _contents(self) -> tuple[IndexedArchive, dict[str, zipfile.ZipInfo]]:
+        """The index, and the archive's entries by the paths of the images."""
+        index, entries = ArchiveIndex(), {}
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
-                name = None if info.is_dir() else _member_name(info.filename)
-                if name and info.flag_bits & 1:
-                    raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
-                if name:
-                    _check_size(self.describe(name), info.file_size)
-                    total += info.file_size
-                    members[name] = info.filename
-            if total > expansion_limit(self.path):
-                raise DataError(
-                    f"{self.path} expands to {total:,} bytes, which is far more than images do. "
-                    "If that is right, unpack it and give the folder"
-                )
-        return members
+                if info.is_dir():
+                    index.add_folder(info.filename)
+                elif stat.S_ISLNK(info.external_attr >> 16):
+                    index.add_link(info.filename, _read_link(archive, info))
+                elif path := index.add_file(info.filename):
+                    entries[path] = info
+            indexed = index.build()
+            used = {path: entries[member] for path, member in indexed.members.items()}
+            _check_entries(self.path, used.values())
+        return indexed, used
+
+    @property
+    def listing(self) -> Listing:
+        """All images, in the archive's order, and what else there is."""
+        return self._contents[0].listing
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names, in the archive's order."""
-        return tuple(self._members)
+        return self.listing.images
 
     def describe(self, name: str) -> str:
         """`archive.zip:member`."""
         return f"{self.path}:{name}"
 
-    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """Read the files in turn. A damaged one is returned without bytes and counts as broken."""
+    def read_files(self, names: Collection[str]) -> Iterator[tuple[str, FileContent]]:
+        """Read the files in turn."""
+        entries = self._contents[1]
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for name in names:
-                try:
-                    content = archive.read(self._members[name])
-                except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):
-                    content = b""
-                except OSError as error:
-                    if error.errno is not None:
-                        raise
-                    content = b""  # bz2 reports damage in this way.
-                yield name, content
+                yield name, _read_entry(archive, entries[name])
 
     def sample_names(self, count: int) -> list[str]:
         """Names at even distances."""
-        return list(self.names[:: max(1, len(self.names) // count)][:count])
+        return _spread_sample(self.names, count)
+
+
+def _check_entries(path: Path, entries: Collection[zipfile.ZipInfo]) -> None:
+    """Raise DataError if images of a zip are encrypted, or expand further than images do."""
+    if any(info.flag_bits & 1 for info in entries):
+        raise DataError(f"{path} is encrypted; unpack it and give the folder")
+    different = {info.filename: info.file_size for info in entries}
+    total = sum(size for size in different.values() if size <= MAX_FILE_BYTES)
+    if total > expansion_limit(path):
+        raise DataError(
+            f"{path} expands to {total:,} bytes, which is far more than images do. "
+            "If that is right, unpack it and give the folder"
+        )
+
+
+def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | UnreadableFile:
+    """The content of a file in a zip; one that is damaged or too large counts as broken."""
+    if too_large := _check_size(info.file_size):
+        return too_large
+    try:
+        return archive.read(info)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        return UnreadableFile(clean_error(error))
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return UnreadableFile(clean_error(error))  # bz2 reports damage in this way.
+
+
+def _read_link(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str | None:
+    """Where a link in a zip leads; None if that cannot be read."""
+    if info.file_size > MAX_LINK_BYTES or info.flag_bits & 1:
+        return None
+    content = _read_entry(archive, info)
+    return content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else None
+
+
+def _spread_sample(names: tuple[str, ...], count: int) -> list[str]:
+    """Up to `count` names at even distances."""
+    return list(names[:: max(1, len(names) // count)][:count])
 
 
 @contextmanager
@@ -290,28 +424,8 @@ def _file_fingerprint(path: Path) -> str:
     return f"file:{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
 
 
-def _member_name(name: str) -> str | None:
-    """A member's name as a relative path; None if it is not an image or points elsewhere."""
-    if len(name) > MAX_NAME_CHARACTERS or name.count("/") > MAX_NAME_FOLDERS:
-        raise ValueError(f"the name of a file has {len(name):,} characters")
-    components = PurePosixPath(name.replace("\\", "/")).parts
-    if not components or components[0] == "/" or ".." in components:
+def _check_size(size: int) -> UnreadableFile | None:
+    """What stands in place of a file of `size` bytes that is too large; None if it is not."""
+    if size <= MAX_FILE_BYTES:
         return None
-    if any(map(_is_hidden, components)) or not _is_image(components[-1]):
-        return None
-    return "/".join(components)
-
-
-def _check_size(label: str, size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise DataError(
-            f"{label} has {size:,} bytes; an image in an archive may have {MAX_FILE_BYTES:,}"
-        )
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return UnreadableFile(f"{size:,} bytes; an image in an archive may have {MAX_FILE_BYTES:,}")

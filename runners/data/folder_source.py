@@ -1,17 +1,11 @@
-"""Class folders, in a folder or an archive, with or without splits.
+"""Class folders, in a folder or an archive, with or without splits; see `class_folders`.
 
-    cats/1.jpg  dogs/2.jpg                      classes; validation and test are held out
-    train/cats/1.jpg  val/cats/2.jpg  test/…    splits of classes (also `validation`, `valid`, …)
-    train.tar.gz  test.tar.gz                   a folder with one archive per split
-
-A single folder around everything is ignored. Images in folders below a class folder belong to that
-class. A split without class folders (such as the unlabelled `test/` of a contest) is left out.
+A folder that holds one archive per split (`train.tar.gz`, `test.zip`) is one data set, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -19,64 +13,52 @@ from statistics import median
 import numpy as np
 
 from ...errors import DataError
+from .class_folders import (
+    Arrangement,
+    FilesBySplit,
+    ImageFile,
+    arrange_files,
+    leave_out_requested,
+)
 from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
+from .file_names import LeftOutFiles, describe_left_out
 from .file_stores import (
     ARCHIVE_SUFFIXES,
     FileStore,
     FolderStore,
+    UnreadableFile,
     open_store,
-    raising_data_errors,
 )
+from .folder_tree import quote_names
 from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
 from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
+from .split_folders import LAYOUT_BY_NAMES, NO_SPLITS, FolderLayout, parse_splits
 from .value_range import EIGHT_BIT_SUFFIXES, measure_files
 
 _SAMPLED_FILES = 64
 """Images whose size is read to find the typical one."""
 
 
-@dataclass(frozen=True, order=True)
-class ImageFile:
-    """One image: the name of its class, its path inside its store, and the store's number."""
-
-    class_name: str
-    path: str
-    store: int = 0
-
-
-FilesBySplit = dict[SplitName, list[ImageFile]]
-
-
-def open_file_source(path: Path) -> FileSource:
+def open_file_source(path: Path, layout: FolderLayout = LAYOUT_BY_NAMES) -> FileSource:
     """The source at a path that exists.
 
+    Args:
+        path: a folder or an archive.
+        layout: what the user says about its folders.
+
     Raises:
-        DataError: it is neither a folder nor an archive of a known format.
+        DataError: it is neither a folder nor an archive of a known format, or holds archives of
+            which it is not clear which splits they are.
     """
-    if path.is_dir():
-        archives = _split_archives(path)
-        if archives and not FolderStore(path).names:
-            return FileSource(path, {split: open_store(file) for split, file in archives.items()})
-    return FileSource(path, {"train": open_store(path)})
-
-
-def arrange_files(names: Iterable[str]) -> FilesBySplit:
-    """Assign images to splits and classes, by the rules at the head of this module."""
-    paths = [(name.split("/"), name) for name in names]
-    while len({folders[0] for folders, _ in paths}) == 1 and any(len(p) > 2 for p, _ in paths):
-        paths = [(folders[1:], name) for folders, name in paths]
-    tops = {folders[0] for folders, _ in paths if len(folders) > 1}
-    splits = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
-    if any(splits.get(folders[0]) == "train" and len(folders) > 2 for folders, _ in paths):
-        files: FilesBySplit = {}
-        for folders, name in paths:
-            if folders[0] in splits and len(folders) > 2:
-                files.setdefault(splits[folders[0]], []).append(ImageFile(folders[1], name))
-        return {split: sorted(split_files) for split, split_files in files.items()}
-    return {
-        "train": sorted(ImageFile(folders[0], name) for folders, name in paths if len(folders) > 1)
-    }
+    store = open_store(path)
+    if isinstance(store, FolderStore) and not store.names:
+        archives = _split_archives(path, layout)
+        if archives:
+            stores = {split: open_store(path / name) for split, name in archives.items()}
+            inside = tuple(name for name in layout.leave_out if not (path / name).is_file())
+            return FileSource(path, stores, FolderLayout(leave_out=inside))
+    return FileSource(path, {"train": store}, layout)
 
 
 class FileSource:
@@ -85,52 +67,89 @@ class FileSource:
     Args:
         path: the folder or archive that the user specified.
         stores: one store with everything, under "train", or one store for each split.
+        layout: what the user says about the folders.
     """
 
     crop = None
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """None: everything follows from the folders."""
-        return ()
-
-    def __init__(self, path: Path, stores: dict[SplitName, FileStore]) -> None:
+    def __init__(
+        self, path: Path, stores: dict[SplitName, FileStore], layout: FolderLayout = LAYOUT_BY_NAMES
+    ) -> None:
         self.path = path
         self.name = path.resolve().name
+        self.layout = layout
         self.stores = list(stores.values())
         self._splits_of_stores = tuple(stores)
 
     @cached_property
     def fingerprint(self) -> str:
-        """The stores' fingerprints."""
-        return "|".join(store.fingerprint for store in self.stores)
+        """The stores' fingerprints, and the layout if the user states one."""
+        return "|".join((*(store.fingerprint for store in self.stores), *self._stated_layout))
+
+    @cached_property
+    def listing_fingerprint(self) -> str:
+        """As `fingerprint`, but of all files and folders."""
+        fingerprints = (store.listing_fingerprint for store in self.stores)
+        return "|".join((*fingerprints, *self._stated_layout))
+
+    @property
+    def _stated_layout(self) -> tuple[str, ...]:
+        return () if self.layout == LAYOUT_BY_NAMES else (repr(self.layout),)
+
+    @cached_property
+    def _arrangements(self) -> list[Arrangement]:
+        """What each store holds."""
+        labels = [self.path] if len(self.stores) == 1 else [store.path for store in self.stores]
+        listings = leave_out_requested(
+            [store.listing for store in self.stores], self.layout.leave_out, str(self.path)
+        )
+        return [
+            arrange_files(listing, self.layout, str(label))
+            for listing, label in zip(listings, labels, strict=True)
+        ]
 
     @cached_property
     def _files(self) -> FilesBySplit:
         files: FilesBySplit = {}
-        stores = zip(self._splits_of_stores, self.stores, strict=True)
-        for number, (split, store) in enumerate(stores):
-            arranged = arrange_files(store.names)
+        for number, arrangement in enumerate(self._arrangements):
+            arranged = arrangement.files
             if len(self.stores) > 1:
-                arranged = {split: arranged["train"]}
-            for name, split_files in arranged.items():
-                files[name] = [ImageFile(f.class_name, f.path, number) for f in split_files]
+                if set(arranged) - {"train"}:
+                    raise DataError(
+                        f"{self.stores[number].path} holds splits of its own; unpack it and give "
+                        "the folder"
+                    )
+                arranged = {self._splits_of_stores[number]: arranged.get("train", [])}
+            for split, split_files in arranged.items():
+                files[split] = [ImageFile(f.class_name, f.path, number) for f in split_files]
         self._check(files)
         return files
+
+    @property
+    def left_out(self) -> tuple[LeftOutFiles, ...]:
+        """All files that are no images of the data, counted."""
+        return tuple(files for arrangement in self._arrangements for files in arrangement.left_out)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is left out, and what a user may not expect."""
+        left_out = describe_left_out(self.left_out)
+        notes = [note for arrangement in self._arrangements for note in arrangement.notes]
+        return (
+            *([f"left out of {self.name}: {left_out}"] if left_out else []),
+            *(f"{self.name}: {note}" for note in notes),
+        )
 
     def _check(self, files: FilesBySplit) -> None:
         classes = {file.class_name for file in files.get("train", [])}
         if not classes:
-            images = sum(len(store.names) for store in self.stores)
-            content = f"{images} images but no class folders" if images else "no images"
-            raise DataError(
-                f"{self.path} holds {content}; put every class into a folder of its own, "
-                "as in cats/1.jpg and dogs/2.jpg"
-            )
+            raise DataError(self._describe_nothing())
         if len(classes) == 1:
+            left_out = describe_left_out(self.left_out)
             raise DataError(
                 f"{self.path} holds only one class, {classes.pop()!r}; "
                 "at least two class folders are needed"
+                + (f" (left out: {left_out})" * bool(left_out))
             )
         for split, split_files in files.items():
             unknown = sorted({file.class_name for file in split_files} - classes)
@@ -139,6 +158,18 @@ class FileSource:
                     f"{self.path}: {split} has a class {unknown[0]!r} that train does not have; "
                     "use the same class folders in every split"
                 )
+
+    def _describe_nothing(self) -> str:
+        """The error for a source without images in class folders."""
+        images = sum(len(store.names) for store in self.stores)
+        content = f"{images} images but no class folders" if images else "no images"
+        others = describe_left_out(
+            files for store in self.stores for files in store.listing.left_out
+        )
+        return (
+            f"{self.path} holds {content}{f' (but {others})' if others else ''}; put every class "
+            "into a folder of its own, as in cats/1.jpg and dogs/2.jpg"
+        )
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -153,8 +184,11 @@ class FileSource:
         store = self.stores[number]
         names = [name for name in store.sample_names(_SAMPLED_FILES) if (number, name) in used]
         names = names or [file.path for file in self._files["train"][:_SAMPLED_FILES]]
+        contents = (content for _, content in store.read_files(names))
         sides = [
-            side for _, content in store.read_files(names) if (side := read_shorter_side(content))
+            side
+            for content in contents
+            if not isinstance(content, UnreadableFile) and (side := read_shorter_side(content))
         ]
         if not sides:
             raise DataError(
@@ -203,15 +237,21 @@ class FileSource:
                 if file.store == number and not file.path.lower().endswith(EIGHT_BIT_SUFFIXES)
             ]
             for index, (name, content) in enumerate(store.read_files(names) if names else ()):
-                yield EncodedImage(index, store.describe(name), content)
+                if not isinstance(content, UnreadableFile):
+                    yield EncodedImage(index, store.describe(name), content)
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """See `DataSource.read_images`."""
-        return decode_images(self._read_encoded(split, rows), preprocessing)
+        unreadable: list[tuple[int, BrokenImage]] = []
+        yield from decode_images(self._read_encoded(split, rows, unreadable), preprocessing)
+        yield from unreadable
 
-    def _read_encoded(self, split: SplitName, rows: Rows) -> Iterator[EncodedImage]:
+    def _read_encoded(
+        self, split: SplitName, rows: Rows, unreadable: list[tuple[int, BrokenImage]]
+    ) -> Iterator[EncodedImage]:
+        """Images to decode; what cannot be read from an archive is appended to `unreadable`."""
         files = self._files[split]
         for number, store in enumerate(self.stores):
             indices = {
@@ -220,17 +260,48 @@ class FileSource:
                 if files[row].store == number
             }
             for name, content in store.read_files(indices):
-                yield EncodedImage(indices[name], store.describe(name), content)
+                index, label = indices[name], store.describe(name)
+                if isinstance(content, UnreadableFile):
+                    unreadable.append((index, BrokenImage(label, content.reason)))
+                else:
+                    yield EncodedImage(index, label, content)
 
 
-def _split_archives(folder: Path) -> dict[SplitName, Path]:
-    """Archives in a folder that are named after splits; none if `train` is not among them."""
-    archives: dict[SplitName, Path] = {}
-    with raising_data_errors(folder):
-        files = sorted(file for file in folder.iterdir() if file.is_file())
-    for file in files:
-        for suffix in ARCHIVE_SUFFIXES:
-            stem = file.name.lower().removesuffix(suffix)
-            if stem != file.name.lower() and stem in SPLIT_NAMES:
-                archives.setdefault(SPLIT_NAMES[stem], file)
-    return archives if "train" in archives else {}
+def _split_archives(folder: Path, layout: FolderLayout) -> dict[SplitName, str]:
+    """The names of the archives in a folder that are splits; none if it holds no archives.
+
+    Raises:
+        DataError: it is not clear which archive is which split.
+    """
+    stems = {
+        file.name: stem
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+        and not file.name.startswith(".")
+        and (stem := _archive_stem(file.name)) is not None
+        and file.name not in layout.leave_out
+    }
+    if not stems or layout.splits == NO_SPLITS:
+        return {}
+    if layout.splits is not None:
+        splits = {split: name for name, split in parse_splits(layout.splits).items()}
+        missing = [name for name in splits.values() if name not in stems]
+    else:
+        splits = {SPLIT_NAMES[stem]: name for name, stem in stems.items() if stem in SPLIT_NAMES}
+        missing = [name for name in stems if name not in splits.values()]
+    if missing or "train" not in splits:
+        raise DataError(
+            f"{folder} holds the archives {quote_names(list(stems))}, and it is not clear which "
+            f"splits they are. Say --split-folders train={next(iter(stems))} or the like for each, "
+            "leave others out with --leave-out NAME, or unpack them and give the folder"
+        )
+    return splits
+
+
+def _archive_stem(name: str) -> str | None:
+    """The name of an archive in lower case, without its suffix; None if it is no archive."""
+    lowered = name.lower()
+    for suffix in ARCHIVE_SUFFIXES:
+        if lowered.endswith(suffix):
+            return lowered.removesuffix(suffix)
+    return None

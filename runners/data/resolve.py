@@ -12,6 +12,7 @@ from .embedded import EMBEDDED, DigitSource
 from .folder_source import open_file_source
 from .label_table import TABLE_SUFFIXES
 from .source import DataSource, SourceOptions
+from .split_folders import LAYOUT_BY_NAMES
 from .table_source import TableSource
 from .timm_source import TIMM_PREFIXES, TimmSource
 
@@ -29,8 +30,8 @@ class SourceKind:
     open: Callable[[str, SourceOptions], DataSource]
 
 
-def _open_path(spec: str, _: SourceOptions) -> DataSource:
-    return open_file_source(_existing_path(spec))
+def _open_path(spec: str, options: SourceOptions) -> DataSource:
+    return open_file_source(_existing_path(spec), options.layout)
 
 
 def _open_table(spec: str, options: SourceOptions) -> DataSource:
@@ -64,12 +65,33 @@ existing path takes precedence over a timm data set.
 """
 
 
+def describe_choice(spec: str) -> str | None:
+    """What a text could mean besides the source that is opened; None if nothing."""
+    path = find_path(spec)
+    if path is None or path.is_absolute():
+        return None
+    if SOURCE_KINDS["embedded"].matches(spec):
+        return (
+            f"{spec} is the embedded data set; the path of that name is used with --data ./{spec}"
+        )
+    if SOURCE_KINDS["timm"].matches(spec):
+        return (
+            f"{spec} is the path here; for timm's data set of that name, start in another folder "
+            "or move the path"
+        )
+    return None
+
+
 def open_source(spec: str, options: SourceOptions = SourceOptions()) -> DataSource:  # noqa: B008
     """The source that `--data spec` names.
 
+    Args:
+        spec: the text.
+        options: how the source is read.
+
     Raises:
         DataError: there is none; the message names the closest embedded data.
-        UsageError: the options are for tables, and the source is none.
+        UsageError: the options are for another kind of source.
     """
     for name, kind in SOURCE_KINDS.items():
         if kind.matches(spec):
@@ -77,6 +99,11 @@ def open_source(spec: str, options: SourceOptions = SourceOptions()) -> DataSour
                 raise UsageError(
                     f"--data-root and --column are for tables ({', '.join(TABLE_SUFFIXES)}), and "
                     f"{spec!r} is none"
+                )
+            if options.layout != LAYOUT_BY_NAMES and name != "files":
+                raise UsageError(
+                    f"--split-folders and --leave-out are for folders and archives, and {spec!r} "
+                    "is none"
                 )
             return kind.open(spec, options)
     if len(Path(spec).parts) > 1 or Path(spec).suffix:

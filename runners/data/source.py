@@ -12,8 +12,10 @@ from typing import Protocol
 
 from ..recipe import Recipe
 from .dataset import Images, Labels, Rows, SplitName
+from .file_names import LeftOutFiles
 from .images import BrokenImage
 from .preprocessing import Preprocessing, ValueRange
+from .split_folders import LAYOUT_BY_NAMES, FolderLayout
 
 MAX_DEFAULT_SIZE_PIXELS = 224
 
@@ -26,16 +28,19 @@ class SourceOptions:
         data_root: the folder or archive that the paths of a table are relative to.
         column: the columns of a table by role, as in `label=species`.
         skip_broken: whether images that are not there are left out.
+        layout: what the user says about the folders of a folder or an archive.
     """
 
     data_root: str | None = None
     column: tuple[str, ...] | None = None
     skip_broken: bool = False
+    layout: FolderLayout = LAYOUT_BY_NAMES
 
     @classmethod
     def of(cls, recipe: Recipe) -> SourceOptions:
         """Those of a recipe."""
-        return cls(recipe.data_root, recipe.column, recipe.skip_broken)
+        layout = FolderLayout(recipe.split_folders, recipe.leave_out)
+        return cls(recipe.data_root, recipe.column, recipe.skip_broken, layout)
 
     @property
     def are_for_tables(self) -> bool:
@@ -59,7 +64,10 @@ class DataSource(Protocol):
         default_size: a sensible side to train at, pixels.
         flip: whether mirroring keeps the meaning of an image.
         crop: the usual shift in pixels; None for a fraction of the image size.
-        remarks: sentences on how the source was read, which a user should see.
+        remarks: sentences on how the source was read and on what is left out, which a user should
+            see.
+        left_out: files of the source that are no images of the data, counted.
+        listing_fingerprint: as `fingerprint`, but it also changes with what is left out.
     """
 
     name: str
@@ -78,6 +86,10 @@ class DataSource(Protocol):
     def crop(self) -> int | None: ...  # noqa: D102
     @property
     def remarks(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def left_out(self) -> tuple[LeftOutFiles, ...]: ...  # noqa: D102
+    @property
+    def listing_fingerprint(self) -> str: ...  # noqa: D102
 
     def count_images(self) -> dict[str, int]:
         """The number of images in each split that the source has."""

@@ -25,9 +25,11 @@ import numpy as np
 from ...errors import DataError
 from ...files import find_path
 from ...sanitize import quote_value
+from .class_folders import FilesBySplit, ImageFile
 from .dataset import SPLIT_NAMES, SPLITS, Rows, SplitName
+from .file_names import LeftOutFiles, Listing
 from .file_stores import FileStore, FolderStore, open_store
-from .folder_source import FilesBySplit, FileSource, ImageFile
+from .folder_source import FileSource
 from .label_table import LabelTable, read_label_table
 from .source import SourceOptions
 from .table_columns import Role, choose_columns, parse_columns
@@ -62,9 +64,14 @@ class ListedFolder(FolderStore):
         super().__init__(path)
         self._stats = _stat_files(path, names)
 
-    @cached_property
+    @property
     def _files(self) -> dict[str, tuple[int, int]]:
         return {name: (facts.st_size, facts.st_mtime_ns) for name, facts in self._stats.items()}
+
+    @property
+    def listing(self) -> Listing:
+        """The files that the table names; all others are not looked for."""
+        return Listing(self.names, (), ())
 
     def find_same_file(self) -> tuple[str, str] | None:
         """Two names of one file, for example through a link; None if there are none."""
@@ -99,6 +106,16 @@ class TableSource(FileSource):
         """What the rows say, and the fingerprint of their files."""
         cells = [(row.path, row.label, row.split, row.group) for row in self._rows]
         return f"table:{hashlib.sha256(repr(cells).encode()).hexdigest()}|{super().fingerprint}"
+
+    @property
+    def listing_fingerprint(self) -> str:
+        """The fingerprint."""
+        return self.fingerprint
+
+    @property
+    def left_out(self) -> tuple[LeftOutFiles, ...]:
+        """None: the table says which files are images of the data."""
+        return ()
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from ...errors import DataError
 
@@ -52,11 +52,21 @@ def expansion_limit(path: Path) -> int:
 
 @dataclass(frozen=True)
 class TarMember:
-    """One file in a tar: its name, its size in bytes, and a function that reads its content."""
+    """One member of a tar.
+
+    Attributes:
+        name: its path as it is written in the tar.
+        kind: what it is; a link is symbolic, and a hard link stands for an earlier file.
+        size: of a file's content, bytes.
+        read: reads the content of a file.
+        target: where a link leads, as it is written in the tar.
+    """
 
     name: str
+    kind: Literal["file", "folder", "link", "hard link", "special"]
     size: int
     read: Callable[[], bytes]
+    target: str = ""
 
 
 def is_tar(path: Path) -> bool:
@@ -70,7 +80,7 @@ def is_tar(path: Path) -> bool:
 
 
 def read_members(path: Path) -> Iterator[TarMember]:
-    """The regular files in a tar, in its order. Each is read before the next one is asked for.
+    """The members of a tar, in its order. Each is read before the next one is asked for.
 
     Raises:
         DataError: it has no end marker, is damaged at a header, or expands too far.
@@ -85,14 +95,23 @@ def read_members(path: Path) -> Iterator[TarMember]:
             archive.members.clear()  # type: ignore[attr-defined]  # All would stay in memory.
             if member.issparse():
                 raise DataError(f"{path}:{member.name} is stored as a sparse file. {PACK_AGAIN}")
-            if member.isreg():
-                read = partial(stream.read_content, member.offset_data, member.size)
-                yield TarMember(member.name, member.size, read)
+            read = partial(stream.read_content, member.offset_data, member.size)
+            yield TarMember(member.name, _kind_of(member), member.size, read, member.linkname)
         if not stream.last_read:
             raise DataError(f"{path} is cut off: it has no mark of a tar's end. {PACK_AGAIN}")
         if any(stream.last_read):
             raise DataError(f"{path} is damaged at byte {archive.offset:,}. {PACK_AGAIN}")
         stream.read_to_end()
+
+
+def _kind_of(member: tarfile.TarInfo) -> Literal["file", "folder", "link", "hard link", "special"]:
+    if member.isreg():
+        return "file"
+    if member.isdir():
+        return "folder"
+    if member.islnk():
+        return "hard link"
+    return "link" if member.issym() else "special"
 
 
 PACK_AGAIN = "Fetch or pack it again"

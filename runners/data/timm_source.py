@@ -41,10 +41,11 @@ class TimmSource:
 
     crop = None
     remarks = ()
+    left_out = ()
 
     def __init__(self, spec: str) -> None:
         self.name = spec
-        self.fingerprint = f"timm:{spec}"
+        self.fingerprint = self.listing_fingerprint = f"timm:{spec}"
         self._family = spec.partition("/")[0].lower()
 
     @cached_property

@@ -18,7 +18,14 @@ from ...runners.costs import (
     CostModel,
     count_training_memory_mib,
 )
-from ...runners.data import DataInfo, Progress, SourceOptions, inspect_data, prepare_data
+from ...runners.data import (
+    DataInfo,
+    FolderLayout,
+    Progress,
+    SourceOptions,
+    inspect_data,
+    prepare_data,
+)
 from ...runners.data.photographs import why_no_photographs
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
@@ -158,7 +165,8 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     requested = request.recipe_settings
     spec = requested["data"]
     root = requested.get("data_root")
-    options = SourceOptions(root, requested.get("column"), requested["skip_broken"])
+    layout = FolderLayout(requested.get("split_folders"), requested["leave_out"])
+    options = SourceOptions(root, requested.get("column"), requested["skip_broken"], layout)
     source = inspect_data(spec, options)
     for remark in source.remarks:
         logger.info("%s", remark)

@@ -135,7 +135,7 @@ def _default(name: str, field: FieldInfo) -> str | None:
         case int() | float() as number:
             return f"{number:g}"
         case tuple() as names:
-            return ", ".join(names)
+            return ", ".join(names) or None
         case Pruning() as pruning:
             return pruning.pruner
         case value:
