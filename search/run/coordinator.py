@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,7 +31,7 @@ from ...runners.events import (
     Stopped,
     WorkerDied,
 )
-from ...runners.results import RETRY_MICRO_BATCHES, EpochReport, Failure, Job
+from ...runners.results import EpochReport, Failure, Job
 from ...runners.workers.pool import Pool
 from ...runners.workers.report_watch import ReportWatch
 from ...spaces.architecture import Architecture
@@ -46,13 +45,11 @@ from ..trial_source import Proposal, TrialSource
 from .alternative_trials import ExtraTrials, NoExtraTrials
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
+from .lost_workers import LostWorkers
 from .shared_latencies import SharedLatencies
 from .study_files import StudyFiles
 from .study_lease import StudyLease
 from .study_run import StudyRun
-
-MAX_LOST_WORKERS = 3
-"""A trial that loses this many workers has failed."""
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +89,7 @@ class Coordinator:
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.extra_trials = extra_trials or NoExtraTrials()
-        self.lost_workers: Counter[int] = Counter()
-        self.out_of_memory: set[int] = set()
+        self._lost_workers = LostWorkers()
         self.done = len(self.earlier) - len(self.waiting)
         self.waiting += self.extra_trials.recover()
         self.ended_extra_trials = 0
@@ -247,28 +243,7 @@ class Coordinator:
         return self.done + running >= self.plan.trials
 
     def _start(self, proposal: Proposal) -> None:
-        costs = proposal.costs
-        if costs is not None:
-            costs = self._latencies.share(proposal.architecture.key, proposal.role, costs)
-        job = Job(
-            number=proposal.number,
-            architecture=proposal.architecture,
-            recipe=self.config.recipe,
-            seed=proposal.seed,
-            folder=self.store.trial_folder(self.record, proposal.number),
-            measure=self.config.measured,
-            limits=self.config.limits,
-            costs=costs,
-            reference_latency_ms=self.config.reference_latency_ms,
-            reference_latency_error_ms=self.config.reference_latency_error_ms,
-            test=is_confirming(proposal.role),
-            data_key=self.data_key,
-            micro_batches=RETRY_MICRO_BATCHES if proposal.number in self.out_of_memory else 1,
-            memory_limit_mib=self.plan.trial_memory,
-            keep_predictions=self.plan.keep_predictions,
-            max_predictions_mib=self.plan.predictions_limit_mib,
-            metric=self.config.metric.key,
-        )
+        job = self._job(proposal)
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
@@ -287,6 +262,31 @@ class Coordinator:
             self.trial_source.write_pending()
             self.extra_trials.write_pending()
         self._notify(lambda callback: callback.on_trial_start(trial))
+
+    def _job(self, proposal: Proposal) -> Job:
+        """What a worker has to do for a proposal, with the settings of the study."""
+        costs = proposal.costs
+        if costs is not None:
+            costs = self._latencies.share(proposal.architecture.key, proposal.role, costs)
+        return Job(
+            number=proposal.number,
+            architecture=proposal.architecture,
+            recipe=self.config.recipe,
+            seed=proposal.seed,
+            folder=self.store.trial_folder(self.record, proposal.number),
+            measure=self.config.measured,
+            limits=self.config.limits,
+            costs=costs,
+            reference_latency_ms=self.config.reference_latency_ms,
+            reference_latency_error_ms=self.config.reference_latency_error_ms,
+            test=is_confirming(proposal.role),
+            data_key=self.data_key,
+            micro_batches=self._lost_workers.micro_batches(proposal.number),
+            memory_limit_mib=self.plan.trial_memory,
+            keep_predictions=self.plan.keep_predictions,
+            max_predictions_mib=self.plan.predictions_limit_mib,
+            metric=self.config.metric.key,
+        )
 
     def _handle(self, event: Event) -> None:
         """Record one event of a running trial, then tell the callbacks."""
@@ -391,25 +391,13 @@ class Coordinator:
         self._end(trial)
 
     def _handle_lost_worker(self, trial: RunningTrial, event: WorkerDied) -> None:
-        """Let another worker resume the trial, unless it has lost too many.
-
-        A trial above its limit of memory is resumed once, with micro-batches.
-        """
-        number, failure = trial.number, None
-        if not event.out_of_memory:
-            self.lost_workers[number] += event.by_trial
-            if self.lost_workers[number] >= MAX_LOST_WORKERS:
-                message = f"{event.reason}; {MAX_LOST_WORKERS} workers were lost over this trial"
-                failure = Failure("worker_died", message)
-        elif number in self.out_of_memory:
-            message = f"{event.reason} (also with {RETRY_MICRO_BATCHES} micro-batches per step)"
-            failure = Failure("out_of_memory", message)
-        self.out_of_memory |= {number} if event.out_of_memory else set()
+        """Let another worker resume the trial, unless it has lost too many."""
+        failure = self._lost_workers.record(event)
         if failure is None:
-            self.waiting.insert(0, self.store.trials.get(self.record, number))
+            self.waiting.insert(0, self.store.trials.get(self.record, trial.number))
             self._leave(trial, event.reason)
         else:
-            self.store.trials.fail(self.record, number, failure)
+            self.store.trials.fail(self.record, trial.number, failure)
             self._end(trial)
 
     def _end(self, trial: RunningTrial) -> None:

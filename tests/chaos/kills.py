@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from attentune.search.run.coordinator import MAX_LOST_WORKERS
+from attentune.search.run.lost_workers import MAX_LOST_WORKERS
 
 from .attack import AttackRun, Attempt
 from .command import check_stated
