@@ -218,10 +218,11 @@ def _decode(encoded: EncodedImage, preprocessing: Preprocessing) -> Images | Bro
         with open_image(content) as image:
             return preprocess_image(image, preprocessing)
     except Exception as error:  # Decoders raise anything on damaged input.
-        return BrokenImage(encoded.label, _reason(error) if content else "empty or damaged")
+        return BrokenImage(encoded.label, describe_error(error) if content else "empty or damaged")
 
 
-def _reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """The reason why an image cannot be decoded, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image in a known format"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

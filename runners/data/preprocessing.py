@@ -140,6 +140,8 @@ class Preprocessing:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Preprocessing:
         """Read what `to_json` wrote; ValueError or TypeError if it is something else."""
+        if not isinstance(fields, Mapping):
+            raise TypeError("it is no JSON object")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()

@@ -1,6 +1,7 @@
 """Export a trial as a model.
 
-An exported folder holds `model.safetensors`, `architecture.json` and a model card, `README.md`.
+An exported folder holds `model.safetensors`, `architecture.json`, a model card, `README.md`, and
+`preprocessing.py`, which makes the model's input of images and needs NumPy and Pillow alone.
 `exported_model.load` builds the network from it; its outputs are those of the trial's model.
 """
 
@@ -16,7 +17,8 @@ import jinja2
 from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
-from ...runners.data import load_data
+from ...runners.data import load_data, preprocessing
+from ...runners.data.preprocessing import Preprocessing
 from ...runners.metrics import METRICS
 from ...runners.results import WEIGHTS_FILE
 from ...runners.training.tensor_file import (
@@ -37,6 +39,7 @@ from ..objectives import OBJECTIVES
 from ..records import StudyRecord, TrialRecord
 from ..text import formatting
 from ..text.predictions import metric_value
+from ..text.preprocessing import describe_preprocessing
 from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .judged_images import read_confirmation
@@ -44,6 +47,7 @@ from .missing_weights import explain_missing_weights
 from .read_findings import read_findings
 
 MODEL_CARD_FILE = "README.md"
+PREPROCESSING_FILE = "preprocessing.py"
 
 
 def pick_trial(store: Store, record: StudyRecord, pick: str) -> TrialRecord:
@@ -123,6 +127,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         make_folder(draft)
         facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
         (draft / ARCHITECTURE_FILE).write_text(json_text(facts, indent=2) + "\n", "utf-8")
+        shutil.copyfile(preprocessing.__file__, draft / PREPROCESSING_FILE)
         (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
         _check_loads(record, trial, draft)
         replace_folder(draft, folder)
@@ -187,6 +192,7 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
         "stem": recipe.stem,
         "mean": list(data.mean),
         "std": list(data.std),
+        "preprocessing": data.preprocessing.to_json(),
         "study": record.name,
         "trial": trial.number,
         "seed": trial.seed,
@@ -210,11 +216,14 @@ def model_card(facts: dict[str, Any]) -> str:
     values = facts["values"]
     return templates.get_template("model_card.md").render(
         **facts,
+        mirror=facts["recipe"].get("mirror", False),
+        precision=facts["recipe"].get("precision", "float32"),
         results=[
             (METRICS[key].title, metric_value(METRICS[key], values[key]))
             for key in METRICS
             if key in values
         ],
+        preprocessing_text=describe_preprocessing(Preprocessing.from_json(facts["preprocessing"])),
         latency=formatting.cost_of(values, OBJECTIVES["latency"]),
         formatting=formatting,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...errors import ArchitectureError, AttentuneError, StoreError
+from ...runners.data.preprocessing import Preprocessing
 from ...runners.results import WEIGHTS_FILE
 from ...sanitize import clean_error, clean_text
 from ...spaces.architecture import Architecture, parse
@@ -22,6 +24,8 @@ from ...spaces.attentions.plugins.register import REMEDY, describe_missing
 from ...spaces.attentions.registry import is_available
 from ...spaces.backbones.stem import Stem
 from ...spaces.networks.build import build_network
+from ..text.preprocessing import describe_preprocessing
+from .model_input import input_maker, read_preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +53,11 @@ def load(folder: str | Path) -> nn.Module:
     """The network of an exported folder, on the CPU in evaluation mode.
 
     It takes normalised images (N, 3, S, S) and returns logits (N, classes). Its attribute
-    `attentune` holds the contents of `architecture.json`: `classes`, `image_size`, `mean`, `std`.
+    `attentune` holds the contents of `architecture.json`: `classes`, `preprocessing` and so on. Its
+    function `preprocess` makes a normalised image (3, S, S) of a file, or of an image of Pillow.
+
+    A UserWarning says what is assumed of an export of a version that did not store the
+    preprocessing.
 
     Raises:
         StoreError: the folder is not an export, needs a plug-in's attention that is not installed,
@@ -64,13 +72,37 @@ def load(folder: str | Path) -> nn.Module:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise _not_exported(folder, f"{field} in {ARCHITECTURE_FILE}: {problem['msg']}") from None
+    preprocessing = _read_preprocessing(folder, facts)
     architecture = _parse(folder, manifest.architecture)
     weights = _read_weights(folder, manifest.weights_sha256)
     model = _build(folder, architecture, manifest)
     _load_weights(folder, model, weights)
     model.eval()
-    model.attentune = facts
+    added: dict[str, Any] = {
+        "attentune": {**facts, "preprocessing": preprocessing.to_json()},
+        "preprocess": input_maker(preprocessing),
+    }
+    for name, value in added.items():
+        setattr(model, name, value)
     return model
+
+
+def _read_preprocessing(folder: Path, facts: Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing of an export; a UserWarning says what is assumed if it is not stored."""
+    try:
+        preprocessing, is_stored = read_preprocessing(facts)
+        if preprocessing.image_size != facts["image_size"]:
+            raise ValueError("its image size is not that of the model")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_exported(folder, f"preprocessing in {ARCHITECTURE_FILE}: {error}") from None
+    if not is_stored:
+        exporter = clean_text(str(facts.get("attentune")), 50)
+        warnings.warn(
+            f"{folder} was exported by attentune {exporter}, which did not store how images were "
+            f"made. What that version did is assumed: {describe_preprocessing(preprocessing)}.",
+            stacklevel=3,
+        )
+    return preprocessing
 
 
 def _read_facts(folder: Path) -> Any:

@@ -12,6 +12,7 @@ import attentune
 import pytest
 import torch
 from attentune.errors import StoreError
+from attentune.runners.data.preprocessing import Preprocessing
 from attentune.runners.results import WEIGHTS_FILE, Costs, EpochReport, Job, TrialResult
 from attentune.runners.training.tensor_file import read_tensors
 from attentune.runners.workers.trained_weights import save_weights
@@ -39,6 +40,8 @@ FACTS: dict[str, Any] = {
     "data": "digits",
     "epochs": 8,
     "judged_on": "validation",
+    "preprocessing": Preprocessing(32).to_json(),
+    "recipe": {},
     "values": {"accuracy": 0.7123, "params": 11_776_552, "macs": 1_820_000_000, "latency_ms": 8.2},
 }
 
