@@ -123,6 +123,7 @@ class DataInfo:
         folder: where the arrays are.
         broken: images that were left out because they cannot be decoded.
         checksums: CRC-32 of the files in `folder`, by name.
+        repeated: how many images of `val` are in `train` too, and of `test` in `train` or `val`.
     """
 
     name: str
@@ -135,6 +136,7 @@ class DataInfo:
     folder: Path
     broken: tuple[str, ...] = ()
     checksums: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _clean_names(self)

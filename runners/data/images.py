@@ -6,6 +6,7 @@ What becomes of an image is decided by its `Preprocessing`.
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -40,11 +41,23 @@ is what Pillow makes of a JPEG with several images, as telephones write it; the 
 SUFFIXES = frozenset(
     f".{suffix}" for suffixes in _SUFFIXES_OF_FORMATS.values() for suffix in suffixes.split()
 )
-MAX_FILE_BYTES = 128 * 2**20
-"""The largest image file that is read into memory."""
-MAX_PIXELS = 90_000_000
+DEFAULT_MAX_PIXELS = 90_000_000
+MAX_PIXELS_VARIABLE = "ATTENTUNE_MAX_PIXELS"
+
+
+def _max_pixels() -> int:
+    """The limit of the environment variable; the default one if it is not set or no number."""
+    text = os.environ.get(MAX_PIXELS_VARIABLE, "").replace("_", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else DEFAULT_MAX_PIXELS
+
+
+MAX_PIXELS = _max_pixels()
 """The largest image that is decoded. A JPEG, which can be decoded at an eighth of its size, may be
 twice as large, which is where Pillow stops."""
+MAX_FILE_BYTES = 128 * 2**20 * max(1, MAX_PIXELS // DEFAULT_MAX_PIXELS)
+"""The largest image file that is read into memory."""
+if MAX_PIXELS > DEFAULT_MAX_PIXELS:
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 Result = TypeVar("Result")
 _IMAGES_PER_TASK = 32
 _BYTES_PER_TASK = 16 * 2**20
@@ -100,7 +113,8 @@ def check_pixels(image: Image.Image) -> None:
     """Raise LargeImageError if an image has more pixels than `MAX_PIXELS`."""
     if image.width * image.height > MAX_PIXELS:
         raise LargeImageError(
-            f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}"
+            f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}, "
+            f"unless {MAX_PIXELS_VARIABLE} is set to more"
         )
 
 
@@ -127,7 +141,10 @@ def open_image(content: bytes | Path) -> Image.Image:
             io.BytesIO(content) if isinstance(content, bytes) else content, formats=_formats()
         )
     except Image.DecompressionBombError as error:
-        raise LargeImageError(f"too many pixels; an image may have {MAX_PIXELS:,}") from error
+        raise LargeImageError(
+            f"too many pixels; an image may have {MAX_PIXELS:,}, unless {MAX_PIXELS_VARIABLE} is "
+            "set to more"
+        ) from error
 
 
 def check_format(image: Image.Image) -> Image.Image:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import numpy.typing as npt
 
 from ...cache_folders import write_cached_json
 from ...errors import DataError
+from ...sanitize import clean_text
 from ..recipe import Recipe
-from .dataset import DataInfo, Images, Labels, Rows, SplitName
+from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName
 from .images import BrokenImage
 from .preprocessing import Channels, Preprocessing, ValueRange
+from .repeated_images import count_repeated, hash_pixels
 from .source import DataSource
 from .splits import plan_splits
 
@@ -31,6 +34,11 @@ _HEADER_BYTES = 128
 """Length of the header that NumPy writes for these arrays."""
 _BYTES_PER_WRITE = 2**20
 _BYTES_PER_READ = 2**22
+MAX_NAMED_BROKEN = 8
+"""Images that an error names; if there are more, all are logged."""
+MAX_LOGGED_BROKEN = 1000
+
+logger = logging.getLogger(__name__)
 
 
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
@@ -71,13 +79,14 @@ def prepare_arrays(
         for split, selection in plan.selections.items()
     }
     counter = _ImageCounter(sum(len(writer.rows) for writer in writers.values()), progress)
-    broken: list[str] = []
+    broken: list[BrokenImage] = []
     for origin in labels:
         # Archives are slow, so each split of the source is read once for all writers.
         split_writers = [
             writers[s] for s, selection in plan.selections.items() if selection.split == origin
         ]
         broken += _decode_split(split_writers, source, origin, recipe, counter)
+    _report_broken(broken, source.name, skip=recipe.skip_broken)
     counts: dict[str, int] = {
         split: writer.close(source.classes) for split, writer in writers.items()
     }
@@ -91,7 +100,8 @@ def prepare_arrays(
         flip=source.flip,
         crop=default_crop(source, recipe.image_size),
         folder=folder,
-        broken=tuple(broken),
+        broken=tuple(image.label for image in broken),
+        repeated=count_repeated({split: writers[split].hashes for split in SPLITS}),
         checksums={file.name: compute_checksum(file) for file in scratch.glob("*.npy")},
     )
     write_cached_json(scratch / "info.json", info.to_json())
@@ -165,6 +175,7 @@ class _SplitWriter:
         self.scratch, self.split, self.rows = scratch, split, rows
         self.labels = labels[rows]
         self.written = np.zeros(len(rows), bool)
+        self.hashes = np.zeros(len(rows), np.uint64)
         self.file = scratch / f"{split}.images.npy"
         shape = (len(rows), side, side, 3)
         self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
@@ -172,6 +183,7 @@ class _SplitWriter:
 
     def write(self, index: int, image: Images) -> None:
         self.images[index] = image
+        self.hashes[index] = hash_pixels(image)
         self.written[index] = True
 
     def close(self, classes: tuple[str, ...]) -> int:
@@ -192,6 +204,7 @@ class _SplitWriter:
         if not self.written.all():
             np.save(self.file, np.load(self.file)[self.written])
         np.save(self.scratch / f"{self.split}.labels.npy", labels)
+        self.hashes = self.hashes[self.written]
         return len(labels)
 
 
@@ -201,33 +214,60 @@ def _decode_split(
     origin: SplitName,
     recipe: Recipe,
     counter: _ImageCounter,
-) -> list[str]:
+) -> list[BrokenImage]:
     """Decode the images of one split of the source that `writers` need.
 
-    Returns the names of the broken images.
+    Returns the broken images, sorted by name.
     """
     if not writers:
         return []
     rows = np.concatenate([writer.rows for writer in writers])
     targets = [(writer, index) for writer in writers for index in range(len(writer.rows))]
-    broken: list[str] = []
+    broken: list[BrokenImage] = []
     num_read = 0
     for position, image in source.read_images(origin, rows, preprocessing_of(recipe)):
         num_read += 1
         counter.advance()
-        if not isinstance(image, BrokenImage):
+        if isinstance(image, BrokenImage):
+            broken.append(image)
+        else:
             writer, index = targets[position]
             writer.write(index, image)
-        elif recipe.skip_broken:
-            broken.append(image.label)
-        else:
-            raise DataError(
-                f"{image.label} cannot be decoded ({image.reason}); repair or remove it, "
-                "or leave such images out with --skip-broken"
-            )
     if num_read != len(rows):
         raise DataError(f"{source.name} changed while it was read; start again")
-    return sorted(broken)
+    return sorted(broken, key=lambda image: image.label)
+
+
+def _report_broken(broken: Sequence[BrokenImage], name: str, *, skip: bool) -> None:
+    """Log the images that cannot be decoded, with reasons; DataError unless they are skipped.
+
+    Args:
+        broken: the images.
+        name: of the source.
+        skip: whether they are left out.
+    """
+    if len(broken) > (0 if skip else MAX_NAMED_BROKEN):
+        for image in broken[:MAX_LOGGED_BROKEN]:
+            logger.warning("%s cannot be decoded (%s)", clean_text(image.label), image.reason)
+        if len(broken) > MAX_LOGGED_BROKEN:
+            logger.warning(
+                "%s more images cannot be decoded; attentune data lists all of them",
+                f"{len(broken) - MAX_LOGGED_BROKEN:,}",
+            )
+    if not broken or skip:
+        return
+    if len(broken) == 1:
+        raise DataError(
+            f"{broken[0].label} cannot be decoded ({broken[0].reason}); repair or remove it, "
+            "or leave such images out with --skip-broken"
+        )
+    named = "; ".join(f"{image.label} ({image.reason})" for image in broken[:MAX_NAMED_BROKEN])
+    rest = len(broken) - MAX_NAMED_BROKEN
+    raise DataError(
+        f"{len(broken):,} images of {name} cannot be decoded: {named}"
+        f"{f'; and {rest:,} more, listed above' if rest > 0 else ''}. Repair or remove them, or "
+        "leave such images out with --skip-broken"
+    )
 
 
 def _rgb(values: npt.NDArray[np.float64]) -> Channels:

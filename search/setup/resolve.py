@@ -207,6 +207,15 @@ def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
     data = prepare_data(recipe, progress, verify=True)
     if data.broken:
         logger.info("left out %s broken images: %s", len(data.broken), ", ".join(data.broken[:5]))
+    for split, count in data.repeated.items():
+        logger.warning(
+            "%s: %s of %s %s images are identical to images of an earlier split, so the network "
+            "has seen them; `attentune data` names them.",
+            data.name,
+            f"{count:,}",
+            f"{data.counts[split]:,}",
+            {"val": "validation"}.get(split, split),
+        )
     return data
 
 

@@ -78,3 +78,30 @@ def test_a_disk_too_small_for_the_images_is_said_in_a_sentence(tmp_path, monkeyp
     monkeypatch.setattr(prepare, "reserve_space", reserve)
     with pytest.raises(DataError, match=r"cannot write prepared data to .* \(No space left"):
         prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
+
+
+def test_all_broken_images_are_named_with_their_reasons_in_one_run(tmp_path, caplog):
+    contents = files(TWENTY)
+    contents |= {"cats/001.png": b"", "dogs/002.png": b"no image", "owls/003.png": b"\x89PNG"}
+    path = folder(tmp_path / "pets", contents)
+    with pytest.raises(DataError) as error:
+        prepare_data(recipe(path))
+    message = str(error.value)
+    assert message.startswith("3 images of pets cannot be decoded: ")
+    assert message.endswith("or leave such images out with --skip-broken")
+    for name in ("cats/001.png (", "dogs/002.png (not an image", "owls/003.png ("):
+        assert name in message
+    contents |= {name: b"broken" for name in contents if name.startswith("cats")}
+    with pytest.raises(DataError, match=r"22 images .* and 14 more, listed above"):
+        prepare_data(recipe(folder(tmp_path / "pets", contents)))
+    logged = [record.getMessage() for record in caplog.records]
+    assert sum("cannot be decoded (" in line for line in logged) == 22
+
+
+def test_images_in_several_splits_are_counted(tmp_path):
+    contents = files({"cats": 8, "dogs": 8})
+    copies = {name.replace(".png", "-copy.png"): content for name, content in contents.items()}
+    info = prepare_data(recipe(folder(tmp_path / "twins", contents | copies), 12))
+    assert info.repeated["test"] > 0
+    assert info.repeated["val"] <= info.counts["val"]
+    assert not prepare_data(recipe(folder(tmp_path / "single", contents), 12)).repeated
