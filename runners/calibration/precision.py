@@ -2,7 +2,8 @@
 
 No fixed choice is always fastest: on one processor bf16 made dense convolutions 1.5 times as fast
 and depthwise ones half as fast. Therefore the bare backbone trains for a second or two, alternating
-between the variants {float32, bf16 autocast} × {contiguous, channels last}. The result is valid for
+between the variants {float32, bf16 autocast} × {contiguous, channels last}; GPUs that only emulate
+bf16 try fp16 in its place. The result is valid for
 one backbone, stem, image size and batch size on one device, and is cached.
 """
 
@@ -41,9 +42,13 @@ VARIANTS: tuple[Variant, ...] = (
     ("bf16", True),
     ("bf16", False),
 )
+FP16_VARIANTS: tuple[Variant, ...] = (("fp16", True), ("fp16", False))
+MIN_CAPABILITY_BF16 = 8
+"""CUDA's compute capability (major) from which GPUs compute in bf16. Below it, on a T4, P100 or
+V100, torch emulates bf16, and `torch.cuda.is_bf16_supported` is true all the same."""
 MIN_SPEEDUP_BF16 = 1.1
-"""bf16 is chosen only if it is at least this many times as fast as float32; a smaller speed-up does
-not justify its rounding."""
+"""bf16 or fp16 is chosen only if it is at least this many times as fast as float32; a smaller
+speed-up does not justify its rounding."""
 MIN_SPEEDUP_CLEAR = 1.2
 """Timing stops once a variant is this many times as fast as every other. Contiguous maps are chosen
 only if they are this many times as fast as channels-last ones: either may be faster by a tenth from
@@ -81,7 +86,8 @@ class PrecisionProbe:
     def variants(self) -> list[Variant]:
         """The variants that can run here and are not much slower than the fastest."""
         limit = MAX_SLOWDOWN_KEPT * min(self.milliseconds.values())
-        return [v for v in VARIANTS if self.milliseconds.get(_name(v), math.inf) <= limit]
+        variants = (*VARIANTS, *FP16_VARIANTS)
+        return [v for v in variants if self.milliseconds.get(_name(v), math.inf) <= limit]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -208,9 +214,10 @@ def _train_variants(
 def _choose(times: Mapping[Variant, float]) -> PrecisionProbe:
     """The variant to use, from the seconds of the fastest step of each."""
     best = {precision: _choose_layout(precision, times) for precision, _ in times}
-    chosen = best.get("float32", best.get("bf16", next(iter(times))))
-    if "bf16" in best and times[best["bf16"]] * MIN_SPEEDUP_BF16 < times[chosen]:
-        chosen = best["bf16"]
+    chosen = best.get("float32", next(iter(best.values())))
+    for variant in best.values():
+        if times[variant] * MIN_SPEEDUP_BF16 < times[chosen]:
+            chosen = variant
     fastest_first = sorted(times.items(), key=lambda item: item[1])
     milliseconds = {_name(variant): round(1e3 * time, 3) for variant, time in fastest_first}
     return PrecisionProbe(chosen[0], chosen[1], milliseconds)
@@ -218,6 +225,33 @@ def _choose(times: Mapping[Variant, float]) -> PrecisionProbe:
 
 def _name(variant: Variant) -> str:
     return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
+
+
+def half_precision(device: torch.device) -> Precision:
+    """The precision of 16 bits that is worth trying on a device: fp16 where bf16 is emulated."""
+    return "fp16" if emulates_bf16(device) else "bf16"
+
+
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether a device is a GPU without bf16 arithmetic."""
+    if device.type != "cuda":
+        return False
+    return torch.cuda.get_device_capability(device)[0] < MIN_CAPABILITY_BF16
+
+
+def why_no_fp16(device: torch.device) -> str | None:
+    """Why torch cannot train in fp16 on a device; None if it can."""
+    try:
+        layer = torch.nn.Conv2d(2, 2, 3).to(device)
+        optimizer = torch.optim.AdamW(layer.parameters())
+        scaler = torch.amp.GradScaler(device.type)
+        with torch.autocast(device.type, torch.float16):
+            outputs = layer(torch.zeros(1, 2, 4, 4, device=device))
+        scaler.scale(outputs.float().sum()).backward()
+        scaler.step(optimizer)
+    except Exception as error:  # Every version and device has other exceptions.
+        return str(error).partition("\n")[0] or type(error).__name__
+    return None
 
 
 def lacks_bf16(device: torch.device) -> bool:

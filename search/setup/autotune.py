@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...errors import UsageError
 from ...runners.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
@@ -54,16 +55,15 @@ def autotune_precision(
         num_classes: classes of the data.
         device: where trials will train.
         probes: results of earlier measurements.
+
+    Raises:
+        UsageError: torch cannot compute in the requested precision on the device.
     """
-    from ...runners.calibration.precision import lacks_bf16, probe_key, probe_precision
+    from ...runners.calibration.precision import half_precision, probe_key, probe_precision
 
     requested_precision = request.recipe_settings.get("precision", "auto")
-    if requested_precision == "bf16" and lacks_bf16(device):
-        logger.info(
-            "this processor has no bf16 instructions: a step may take 10 to 30 times as long as in "
-            "float32; --precision auto takes the fastest"
-        )
-    variants = _variants(requested_precision, request.memory_format)
+    _check_precision(requested_precision, device)
+    variants = _variants(requested_precision, request.memory_format, half_precision(device))
     if len(variants) == 1:
         precision, channels_last = variants[0]
         return recipe.model_copy(update={"precision": precision, "channels_last": channels_last})
@@ -89,9 +89,44 @@ def _is_precision(result: Mapping[str, Any], variants: Sequence[Variant]) -> boo
     return chosen in variants and isinstance(result.get("told"), str)
 
 
-def _variants(precision: Precision | str, memory_format: str) -> tuple[Variant, ...]:
-    """Every combination of the precisions and layouts that a request allows."""
-    precisions: tuple[Any, ...] = ("float32", "bf16") if precision == "auto" else (precision,)
+def _check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that torch does not have on a device, and say where one is slow."""
+    from ...runners.calibration.precision import emulates_bf16, lacks_bf16, why_no_fp16
+
+    if precision == "bf16" and lacks_bf16(device):
+        logger.info(
+            "this processor has no bf16 instructions: a step may take 10 to 30 times as long as in "
+            "float32; --precision auto takes the fastest"
+        )
+    if precision == "bf16" and emulates_bf16(device):
+        logger.info(
+            "this GPU has no bf16 arithmetic, so torch emulates it; --precision fp16 is faster, "
+            "and --precision auto takes the fastest"
+        )
+    if precision == "fp16":
+        if reason := why_no_fp16(device):
+            raise UsageError(
+                f"this version of torch cannot train in fp16 on {device} ({reason}); use "
+                "--precision auto"
+            )
+        if device.type == "cpu":
+            logger.info(
+                "processors have no fast fp16: a step may take 10 to 30 times as long as in "
+                "float32; --precision auto takes the fastest"
+            )
+
+
+def _variants(
+    precision: Precision | str, memory_format: str, half: Precision
+) -> tuple[Variant, ...]:
+    """Every combination of the precisions and layouts that a request allows.
+
+    Args:
+        precision: the requested one, or `auto` for float32 and `half`.
+        memory_format: the requested one, or `auto`.
+        half: the precision of 16 bits.
+    """
+    precisions: tuple[Any, ...] = ("float32", half) if precision == "auto" else (precision,)
     layouts: tuple[bool, ...] = (True, False)
     if memory_format != "auto":
         layouts = (memory_format == "channels_last",)

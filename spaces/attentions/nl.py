@@ -10,6 +10,10 @@ scale begins at zero, so the published block begins as the identity already: bot
 The authors' code divides the similarities by √d, can subsample φ and g by pooling, and draws the
 initial weights from N(0, 0.01²). The paper's equations do none of this, and neither do we. timm's
 `NonLocalAttn` uses d = C/8 and divides by √C. The cost grows with (H·W)².
+
+In bf16 and fp16 the mixture is computed in float32, projections included. Without the division the
+similarities grow to tens and hundreds, where rounding θ and φ to eight bits changes them by whole
+units, and with them the gradients by more than their own size. Training then diverges.
 """
 
 from __future__ import annotations
@@ -20,9 +24,6 @@ from torch.nn import functional as F
 
 from ..kernels.dispatch import can_fuse
 from .gates import SafeBatchNorm2d, Start, zero_parameters
-
-MAX_MATMUL_TOKENS_BF16 = 512
-"""In bf16 on a CPU, matrix products are faster than fused attention up to this many tokens."""
 
 
 class NonLocal(nn.Module):
@@ -45,17 +46,27 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the mixture added."""
+        if _is_autocast(x):
+            with torch.autocast(x.device.type, enabled=False):
+                mixed = self._mix(x.float())
+        else:
+            mixed = self._mix(x)
+        added: Tensor = self.bn(self.out(mixed))
+        return x + added
+
+    def _mix(self, x: Tensor) -> Tensor:
+        """The mixture of all positions, (N, d, H, W)."""
         n, _, height, width = x.shape
         # There is one head, because exporters support fused attention in four dimensions only.
         tokens = self.project(x).flatten(2).transpose(1, 2)[:, None]
-        fast = can_fuse(tokens, adds_operations=True)
-        if fast:
+        if can_fuse(tokens, adds_operations=True):
             tokens = tokens.contiguous()  # as torch's fast kernels require
         theta, phi, g = tokens.split(self.hidden, dim=3)
-        if fast and g.dtype == torch.bfloat16 and g.shape[2] <= MAX_MATMUL_TOKENS_BF16:
-            mixed = ((theta @ phi.transpose(2, 3)).softmax(3).to(g.dtype) @ g)[:, 0]
-        else:
-            mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)[:, 0]
-        mixed = mixed.transpose(1, 2).reshape(n, self.hidden, height, width)
-        added: Tensor = self.bn(self.out(mixed))
-        return x + added
+        mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)[:, 0]
+        return mixed.transpose(1, 2).reshape(n, self.hidden, height, width)
+
+
+def _is_autocast(x: Tensor) -> bool:
+    """Whether operators on `x` are computed in another precision; never for a tool's stand-ins."""
+    is_computed = isinstance(x, Tensor) and x.device.type != "meta"
+    return is_computed and torch.is_autocast_enabled(x.device.type)

@@ -108,3 +108,41 @@ def test_probes_of_different_batches_have_different_keys(tiny_recipe):
     assert key == precision.probe_key("test_resnet", tiny_recipe, CPU)
     larger = tiny_recipe.model_copy(update={"batch_size": 128})
     assert key != precision.probe_key("test_resnet", larger, CPU)
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(
+    ("capability", "half"), [((6, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")]
+)
+def test_gpus_that_emulate_bf16_try_fp16(monkeypatch, capability, half):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert precision.half_precision(CUDA) == half
+    assert precision.half_precision(CPU) == "bf16"
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.008, "fp16"), (0.0095, "float32")])
+def test_fp16_is_taken_where_it_is_clearly_faster(monkeypatch, seconds, chosen):
+    times = {"float32": 0.01, "fp16": seconds}
+
+    def make_step(model, recipe, num_classes):
+        del model, num_classes
+        return lambda: times[recipe.precision]
+
+    monkeypatch.setattr(precision, "_timed_step", make_step)
+    recipe = Recipe.of(data="digits", image_size=16, batch_size=8)
+    variants = (("float32", True), *precision.FP16_VARIANTS)
+    probe = precision.probe_precision(
+        "test_resnet", recipe, 10, CPU, variants=variants, seconds=0.0
+    )
+    assert (probe.precision, probe.channels_last) == (chosen, True)
+    assert ("fp16", True) in probe.variants
+
+
+def test_what_torch_cannot_do_in_fp16_is_a_reason(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no kernel for Half\nand more")
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", fail)
+    assert precision.why_no_fp16(CPU) == "no kernel for Half"

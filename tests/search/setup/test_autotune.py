@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import torch
+from attentune.errors import UsageError
 from attentune.runners.calibration import precision as probing
 from attentune.runners.calibration import workers_per_gpu
 from attentune.runners.calibration.learning_rate import MAX_COST_TRIALS
@@ -105,6 +106,28 @@ def test_bf16_on_a_processor_without_its_instructions_is_warned_of(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
     resolve_request(request(lr=0.01, precision="bf16"), store.probes)
     assert any("no bf16 instructions" in line for line in caplog.messages) == warned
+
+
+def test_fp16_is_refused_where_torch_cannot_train_in_it(store, probed, cache, monkeypatch, caplog):
+    recipe = Recipe.of(data="digits", image_size=16)
+    asked = request(lr=0.01, precision="fp16", memory_format="contiguous")
+    monkeypatch.setattr(probing, "why_no_fp16", lambda _: None)
+    assert autotune_precision(asked, recipe, 10, CPU, store.probes).precision == "fp16"
+    assert "processors have no fast fp16" in caplog.messages[-1]
+    monkeypatch.setattr(probing, "why_no_fp16", lambda _: "no kernel")
+    with pytest.raises(UsageError, match=r"cannot train in fp16 on cpu \(no kernel\); use --prec"):
+        autotune_precision(asked, recipe, 10, CPU, store.probes)
+
+
+def test_a_gpu_that_emulates_bf16_probes_fp16(store, probed, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    monkeypatch.setattr(probing, "probe_key", lambda *_: {"device": "a T4"})
+    recipe = Recipe.of(data="digits", image_size=16)
+    assert autotune_precision(request(), recipe, 10, GPU, store.probes).precision == "fp16"
+    assert {precision for precision, _ in probed[0][2]} == {"float32", "fp16"}
+    slow = request(precision="bf16", memory_format="contiguous")
+    autotune_precision(slow, recipe, 10, GPU, store.probes)
+    assert "torch emulates it; --precision fp16 is faster" in caplog.messages[-1]
 
 
 def test_nothing_is_probed_if_nothing_is_open(store, probed, cache, caplog):
