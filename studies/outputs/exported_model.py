@@ -44,6 +44,7 @@ class _Manifest(BaseModel):
 
     architecture: str
     num_classes: int = Field(ge=1, le=10**6)
+    classes: list[str]
     stem: Stem
     image_size: int = Field(ge=1, le=4096)
     weights_sha256: str | None = None
@@ -72,6 +73,8 @@ def load(folder: str | Path) -> nn.Module:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise _not_exported(folder, f"{field} in {ARCHITECTURE_FILE}: {problem['msg']}") from None
+    if len(manifest.classes) != manifest.num_classes:
+        raise _not_exported(folder, f"{ARCHITECTURE_FILE} names {len(manifest.classes)} classes")
     preprocessing = _read_preprocessing(folder, facts)
     architecture = _parse(folder, manifest.architecture)
     weights = _read_weights(folder, manifest.weights_sha256)
