@@ -20,7 +20,14 @@ def test_the_table_holds_the_names_that_the_setting_offers():
     assert len(set(SAMPLER_CLASSES.values())) == len(SAMPLER_CLASSES)
 
 
-@every_sampler
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        # It fits a Gaussian process for every proposal.
+        pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else [])
+        for name in SAMPLER_CLASSES
+    ],
+)
 def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
     bench.run("whole", 40, bench.config(sampler=sampler, seed=3))
     bench.run("halves", 20, bench.config(sampler=sampler, seed=3))
