@@ -10,6 +10,11 @@ as one if two runs train at once.
 The run with the lowest validation loss wins, which distinguishes runs better than the accuracy on a
 few hundred images. A larger number of shorter runs was tried; they ended on the first plateau and
 could not be distinguished.
+
+With pretrained weights, what is new (attentions and the head) needs a rate of its own, and the bare
+backbone says nothing about attentions. So all attempts use a multiple of the rate for what is new,
+and in the end the backbone with one attention, the probe, is trained with the rate and decay that
+won, at 1 and 4 times the rate for what is new, and at 16 times if 4 is better than 1.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from pathlib import Path
 from ...errors import MachineError, TrialError
 from ...spaces.architecture import Architecture
 from ..events import Aborted, Decision, EpochDone, Failed, Finished, WorkerDied
-from ..recipe import Recipe
+from ..recipe import NEW_MODULE_FACTOR, Recipe
 from ..results import Job
 from ..workers.local_pool import LocalPool
 from ..workers.pool import Pool
@@ -32,6 +37,8 @@ from ..workers.report_watch import ReportWatch
 
 MAX_COST_TRIALS = 2
 """Maximum cost of all attempts together, in epochs of so many trials."""
+MAX_COST_PROBE_TRIALS = 1.5
+"""The same for the attempts with a probe."""
 MAX_PARALLEL_ATTEMPTS = 2
 """Attempts of one round. More workers would have nothing to do."""
 LONG_DECAY = 0.7
@@ -42,14 +49,22 @@ BACK_OFF_FACTOR = 0.1
 
 @dataclass(frozen=True)
 class Attempt:
-    """One short run of the bare backbone. `loss` and `accuracy` are on validation data; the loss is
-    infinite if training diverged, or until it has run."""
+    """One short run of the bare backbone, or of the probe. `loss` and `accuracy` are on validation
+    data; the loss is infinite if training diverged, or until it has run. `attention_lr` is None if
+    it is `lr`."""
 
     lr: float
     decay: float
     epochs: int
     loss: float = math.inf
     accuracy: float = 0.0
+    attention_lr: float | None = None
+    has_probe: bool = False
+
+    def at_rate(self, lr: float) -> Attempt:
+        """The attempt at another rate; that of what is new remains the same multiple of it."""
+        attention_lr = self.attention_lr and self.attention_lr * (lr / self.lr)
+        return replace(self, lr=lr, attention_lr=attention_lr)
 
 
 @dataclass(frozen=True)
@@ -65,14 +80,20 @@ def tune_learning_rate(
     recipe: Recipe,
     devices: Sequence[str],
     *,
+    probe: Architecture | None = None,
+    tune_backbone: bool = True,
     on_attempt: Callable[[Attempt], None] = lambda _: None,
 ) -> Tuning:
     """Find the learning rate and decay with the lowest validation loss of the bare backbone.
+
+    With a probe, also find the rate of what is new with which the probe has the lowest loss.
 
     Args:
         backbone: a timm model.
         recipe: the recipe of the search; attempts begin at its `lr`.
         devices: the devices of the workers.
+        probe: the backbone with an attention; None if the recipe's `attention_lr` stays as it is.
+        tune_backbone: whether `lr` and `decay` are tuned, too.
         on_attempt: called after each attempt.
 
     Raises:
@@ -82,33 +103,58 @@ def tune_learning_rate(
     """
     epochs = max(1, recipe.epochs // 2)
     max_attempts = MAX_COST_TRIALS * recipe.epochs // epochs
+    usual = best = Attempt(recipe.lr, recipe.decay, epochs, attention_lr=recipe.attention_lr)
+    attempts: list[Attempt] = []
     with _start_attempts(backbone, recipe, devices, on_attempt) as run_attempts:
-        usual = Attempt(recipe.lr, recipe.decay, epochs)
-        attempts = run_attempts([usual, replace(usual, lr=2 * recipe.lr)][:max_attempts])
-        best = min(attempts, key=_loss)
-        second_round = _plan_second_round(recipe, attempts, best)
-        attempts += run_attempts(second_round[: max_attempts - len(attempts)])
-    best = min(attempts, key=_loss)
-    if not math.isfinite(best.loss):
+        if tune_backbone:
+            faster = _faster(usual, 2 * recipe.lr, scales=probe is not None)
+            attempts = run_attempts([usual, faster][:max_attempts])
+            best = min(attempts, key=_loss)
+            second_round = _plan_second_round(recipe, attempts, best, scales=probe is not None)
+            attempts += run_attempts(second_round[: max_attempts - len(attempts)])
+            best = min(attempts, key=_loss)
+        if probe is not None and (math.isfinite(best.loss) or not tune_backbone):
+            probed = _probe_attention_rates(best, lambda planned: run_attempts(planned, probe))
+            attempts += probed
+            best = replace(best, attention_lr=min(probed, key=_loss).attention_lr)
+    if tune_backbone and not math.isfinite(best.loss):
         lowest = min(attempt.lr for attempt in attempts)
         raise TrialError(
             "diverged",
             f"the bare backbone diverges at every learning rate down to {lowest:.2g}; set --lr "
             "lower than that, or check the data",
         )
-    tuned = recipe.model_copy(update={"lr": best.lr, "decay": best.decay})
-    return Tuning(tuned, tuple(attempts))
+    fields = {"lr": best.lr, "decay": best.decay, "attention_lr": best.attention_lr}
+    return Tuning(recipe.model_copy(update=fields), tuple(attempts))
+
+
+def _faster(attempt: Attempt, lr: float, *, scales: bool) -> Attempt:
+    """An attempt at another rate; a requested rate of what is new does not scale with it."""
+    return attempt.at_rate(lr) if scales else replace(attempt, lr=lr)
+
+
+def _probe_attention_rates(
+    best: Attempt, run_probe: Callable[[list[Attempt]], list[Attempt]]
+) -> list[Attempt]:
+    """Attempts with the probe at several rates of what is new."""
+    planned = replace(best, loss=math.inf, accuracy=0.0, has_probe=True)
+    factors = (1, NEW_MODULE_FACTOR)
+    attempts = run_probe([replace(planned, attention_lr=n * best.lr) for n in factors])
+    if attempts[1].loss < attempts[0].loss:
+        further = NEW_MODULE_FACTOR**2 * best.lr
+        attempts += run_probe([replace(planned, attention_lr=further)])
+    return attempts
 
 
 def _plan_second_round(
-    recipe: Recipe, first_round: Sequence[Attempt], best: Attempt
+    recipe: Recipe, first_round: Sequence[Attempt], best: Attempt, *, scales: bool
 ) -> list[Attempt]:
     """Lower rates if all diverged; else one step further, and a longer decay where possible."""
     if not math.isfinite(best.loss):
         lower = (BACK_OFF_FACTOR * recipe.lr, BACK_OFF_FACTOR**2 * recipe.lr)
-        return [replace(first_round[0], lr=lr) for lr in lower]
+        return [_faster(first_round[0], lr, scales=scales) for lr in lower]
     further = 2 * best.lr if best.lr > recipe.lr else best.lr / 2
-    planned = [replace(best, lr=further)]
+    planned = [_faster(best, further, scales=scales)]
     if recipe.schedule == "wsd" and recipe.decay < LONG_DECAY and recipe.warmup <= 1 - LONG_DECAY:
         planned.append(replace(best, decay=LONG_DECAY))
     return planned
@@ -120,20 +166,23 @@ def _start_attempts(
     recipe: Recipe,
     devices: Sequence[str],
     on_attempt: Callable[[Attempt], None],
-) -> Iterator[Callable[[list[Attempt]], list[Attempt]]]:
-    """A function that runs attempts, as many at once as there are workers."""
+) -> Iterator[Callable[..., list[Attempt]]]:
+    """A function that runs attempts, as many at once as there are workers. It takes the attempts,
+    and an architecture in place of the bare backbone."""
     pool: Pool = LocalPool(devices[:MAX_PARALLEL_ATTEMPTS])
     number = 0
     with tempfile.TemporaryDirectory(prefix="attentune-tune-") as folder:
 
-        def run_attempts(planned: list[Attempt]) -> list[Attempt]:
+        def run_attempts(
+            planned: list[Attempt], architecture: Architecture | None = None
+        ) -> list[Attempt]:
             nonlocal number
             jobs = {}
             for attempt in planned:
-                changed = {"lr": attempt.lr, "decay": attempt.decay, "epochs": attempt.epochs}
-                job_recipe = recipe.model_copy(update=changed)
+                job_recipe = recipe.model_copy(update=_attempt_fields(attempt, recipe))
                 job_folder = Path(folder, str(number))
-                jobs[number] = Job(number, Architecture(backbone), job_recipe, 0, job_folder)
+                trained = architecture or Architecture(backbone)
+                jobs[number] = Job(number, trained, job_recipe, 0, job_folder)
                 number += 1
             results = _run_jobs(pool, jobs)
             finished = [
@@ -150,6 +199,17 @@ def _start_attempts(
             yield run_attempts
         finally:
             pool.close()
+
+
+def _attempt_fields(attempt: Attempt, recipe: Recipe) -> dict[str, float | None]:
+    """The fields of the recipe that an attempt changes; frozen epochs shrink with all epochs."""
+    return {
+        "lr": attempt.lr,
+        "attention_lr": attempt.attention_lr,
+        "decay": attempt.decay,
+        "epochs": attempt.epochs,
+        "head_epochs": recipe.head_epochs * attempt.epochs // recipe.epochs,
+    }
 
 
 def _run_jobs(pool: Pool, jobs: dict[int, Job]) -> dict[int, tuple[float, float]]:

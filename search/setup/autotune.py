@@ -15,13 +15,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import UsageError
-from ...runners.recipe import Precision, Recipe
+from ...runners.recipe import NEW_MODULE_FACTOR, Precision, Recipe
 
 if TYPE_CHECKING:
     import torch
 
     from ...runners.calibration.learning_rate import Attempt
     from ...runners.calibration.precision import Variant
+    from ...spaces.architecture import Architecture
+    from ...spaces.search_space.bound_space import BoundSpace
     from .request import SearchRequest
 
 logger = logging.getLogger(__name__)
@@ -134,43 +136,95 @@ def _variants(
 
 
 def autotune_learning_rate(
-    request: SearchRequest, recipe: Recipe, device: torch.device
+    request: SearchRequest, recipe: Recipe, device: torch.device, space: BoundSpace
 ) -> tuple[Recipe, tuple[dict[str, float], ...]]:
-    """The recipe with learning rate and decay, and the attempts that were made to tune them.
+    """The recipe with learning rates and decay, and the attempts that were made to tune them.
 
     Args:
         request: names the backbone, the workers, and the learning rate if one was asked for.
         recipe: its learning rate is where tuning begins.
         device: where to train.
+        space: says where the attention is inserted with which the rate of attentions is tuned.
 
     Raises:
         TrialError: training failed, or diverged at every learning rate.
     """
-    if not request.is_open("lr"):
+    probe = None
+    if recipe.init != "scratch" and request.is_open("attention_lr"):
+        probe = probe_architecture(request.backbone, space)
+        recipe = recipe.model_copy(update={"attention_lr": NEW_MODULE_FACTOR * recipe.lr})
+    tunes_backbone = request.is_open("lr")
+    if not tunes_backbone and probe is None:
         return recipe, ()
-    from ...runners.calibration.learning_rate import tune_learning_rate
+    from ...runners.calibration.learning_rate import (
+        MAX_COST_PROBE_TRIALS,
+        MAX_COST_TRIALS,
+        tune_learning_rate,
+    )
     from ...runners.devices import worker_devices
 
-    logger.info("tuning the learning rate on the bare backbone, at the cost of at most two trials")
+    cost = MAX_COST_TRIALS * tunes_backbone + MAX_COST_PROBE_TRIALS * (probe is not None)
+    logger.info(
+        "tuning the learning rate on the bare backbone%s, at the cost of at most %g trials",
+        "" if probe is None else f" and that of attentions and the head on {probe}",
+        cost,
+    )
     devices = worker_devices(device, request.plan.workers, 1)
-    tuning = tune_learning_rate(request.backbone, recipe, devices, on_attempt=_log_attempt)
+    tuning = tune_learning_rate(
+        request.backbone,
+        recipe,
+        devices,
+        probe=probe,
+        tune_backbone=tunes_backbone,
+        on_attempt=_log_attempt,
+    )
     tuned = tuning.recipe
     logger.info(
-        "training with lr %.3g and decay over %.0f%% of the steps; --lr overrides this",
+        "training with lr %.3g%s and decay over %.0f%% of the steps; --lr overrides this",
         tuned.lr,
+        _describe_attention_rate(tuned.attention_lr),
         100 * tuned.decay,
     )
-    attempts = (
-        {name: value for name, value in asdict(attempt).items() if math.isfinite(value)}
-        for attempt in tuning.attempts
-    )
-    return tuned, tuple(attempts)
+    return tuned, tuple(map(_attempt_facts, tuning.attempts))
+
+
+def probe_architecture(backbone: str, space: BoundSpace) -> Architecture | None:
+    """The backbone with a textbook attention in every block, at the space's first position and with
+    its start; None if none fits."""
+    from ...errors import ArchitectureError
+    from ...spaces.architecture import ALL, Architecture, Insertion
+    from ...spaces.networks.canonical import canonicalise
+
+    position = space.scopes[0].positions[0]
+    for name, options in (("se", {"r": 16}), ("eca", {})):
+        settings: dict[str, Any] = {"start": space.space.start, **options}
+        insertion = Insertion.of(name, position, (ALL,), **settings)
+        stripped = space.space.strip_attention
+        try:
+            return canonicalise(Architecture(backbone, (insertion,), stripped), space.site_map)
+        except ArchitectureError:
+            continue
+    return None
+
+
+def _attempt_facts(attempt: Attempt) -> dict[str, float]:
+    """An attempt as it is stored; a loss that is not finite, and what is not set, are left out."""
+    facts = asdict(attempt)
+    if not facts.pop("has_probe"):
+        return {k: v for k, v in facts.items() if v is not None and math.isfinite(v)}
+    return {"has_probe": True, **{k: v for k, v in facts.items() if v and math.isfinite(v)}}
+
+
+def _describe_attention_rate(attention_lr: float | None) -> str:
+    return "" if attention_lr is None else f" (attentions and head: {attention_lr:.3g})"
 
 
 def _log_attempt(attempt: Attempt) -> None:
     logger.info(
-        "  lr %.3g, decay over %.0f%%: validation loss %.3f, accuracy %.1f%%",
+        "  %slr %.3g%s, decay over %.0f%%: validation loss %.3f, accuracy %.1f%%",
+        "with attention: " if attempt.has_probe else "",
         attempt.lr,
+        _describe_attention_rate(attempt.attention_lr),
         100 * attempt.decay,
         attempt.loss,
         100 * attempt.accuracy,

@@ -13,16 +13,20 @@ from typing import Any
 
 from ...errors import AttentuneError, UsageError, did_you_mean
 from ...runners.recipe import Normalisation
+from ...spaces.attentions.initial_scale import measure_initial_scale
 from ...spaces.backbones.pretrained import (
     pretrained_backbone,
     published_preprocessing,
     why_no_published_weights,
 )
 from ...spaces.backbones.weights_digest import compute_digest
+from ...spaces.search_space.space import NONE, Space
 from .request import SearchRequest
 
 logger = logging.getLogger(__name__)
 
+MIN_SCALE_CHANGE = 0.02
+"""Of an attention's initial scale, for it to be said."""
 WORDS = ("auto", "scratch", "pretrained")
 """The values of `--init` that are no file."""
 
@@ -76,6 +80,46 @@ def resolve_initial_weights(
             request.backbone,
         )
     return fields
+
+
+def check_frozen_epochs(request: SearchRequest, init: str) -> dict[str, Any]:
+    """The fields of the recipe that random weights change: none of the backbone is frozen.
+
+    Args:
+        request: may ask for frozen epochs.
+        init: what the backbone begins with.
+
+    Raises:
+        UsageError: random weights and frozen epochs are both asked for.
+    """
+    if init != "scratch" or not request.recipe_settings["head_epochs"]:
+        return {}
+    if not request.is_open("init"):
+        raise UsageError(
+            "--head-epochs freezes the backbone, which makes no sense with random weights; leave "
+            "it out, or use --init pretrained"
+        )
+    logger.info("the backbone begins with random weights, so it is not frozen in the first epochs")
+    return {"head_epochs": 0}
+
+
+def log_initial_scales(space: Space) -> None:
+    """Say what published starts do to pretrained weights, if the space has them."""
+    if space.start != "paper":
+        return
+    names = [name for name in space.attentions if name != NONE]
+    scales = {name: measure_initial_scale(name, "paper") for name in names}
+    changing = [f"{name} ×{scale:.2f}" for name, scale in scales.items() if _changes(scale)]
+    if changing:
+        logger.warning(
+            "attentions start as published, and so change the maps of the pretrained backbone "
+            "before they are trained: %s; --start identity begins with the backbone as it is",
+            ", ".join(changing),
+        )
+
+
+def _changes(scale: float | None) -> bool:
+    return scale is not None and abs(scale - 1) > MIN_SCALE_CHANGE
 
 
 def _choose(request: SearchRequest, why_no_photographs: Callable[[], str | None]) -> str:

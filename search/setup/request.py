@@ -82,7 +82,9 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "init": LeftOpen("auto", "pretrained for photographs where timm has weights, else scratch"),
     "interpolation": LeftOpen(None, "that of pretrained weights, else bicubic"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
-    "attention_lr": LeftOpen("auto", "--lr"),
+    "attention_lr": LeftOpen(
+        "auto", "tuned with pretrained weights on the backbone with one attention, else --lr"
+    ),
     "weight_decay": LeftOpen(
         None, " or ".join(f"{rates.weight_decay:g} with {name}" for name, rates in RATES.items())
     ),

@@ -49,7 +49,12 @@ from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
-from .initial_weights import check_requested_weights, resolve_initial_weights
+from .initial_weights import (
+    check_frozen_epochs,
+    check_requested_weights,
+    log_initial_scales,
+    resolve_initial_weights,
+)
 from .request import SearchRequest
 from .space_check import check_space, largest_costs
 
@@ -81,6 +86,8 @@ def resolve_request(
     device = _check_backbone_and_device(request)
     recipe = _resolve_recipe(request)
     data = _prepare_data(recipe, progress)
+    if recipe.init != "scratch":
+        log_initial_scales(space)
     bare = _examine_backbone(request.backbone, space, recipe, data)
     _check_metric(request, bare.num_classes)
     sampler = _resolve_sampler(request, bare.architectures)
@@ -89,7 +96,7 @@ def resolve_request(
     _check_memory(request, recipe, bare)
     latency = _measure_latency(request, recipe, bare, device)
     recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
-    recipe, attempts = autotune_learning_rate(request, recipe, device)
+    recipe, attempts = autotune_learning_rate(request, recipe, device, bare.space)
     config: StudyConfig = validated(
         StudyConfig,
         "search",
@@ -184,6 +191,7 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
         "crop": source.crop,
     }
     fields = {**usual, **weights, **from_data, **requested, "init": weights["init"]}
+    fields |= check_frozen_epochs(request, weights["init"])
     if "stem" not in requested:
         fields["stem"] = choose_stem(request.backbone, fields["image_size"])
     if fields["stem"] == "small" and fields["init"] != "scratch":

@@ -41,7 +41,9 @@ def formula_pools(bench, monkeypatch):
     """Workers need no time, and no learning rate is tuned."""
     monkeypatch.setattr(session, "make_pool", lambda *_: bench.new_pool())
     monkeypatch.setattr(session, "warm_up", lambda: None)
-    monkeypatch.setattr(resolve, "autotune_learning_rate", lambda _request, recipe, _: (recipe, ()))
+    monkeypatch.setattr(
+        resolve, "autotune_learning_rate", lambda _request, recipe, *_: (recipe, ())
+    )
 
 
 def end_setup_with(monkeypatch, error):

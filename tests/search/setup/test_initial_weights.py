@@ -11,7 +11,9 @@ import torch
 from attentune.errors import AttentuneError, UsageError
 from attentune.search.setup import initial_weights
 from attentune.search.setup.initial_weights import (
+    check_frozen_epochs,
     check_requested_weights,
+    log_initial_scales,
     resolve_initial_weights,
 )
 from attentune.search.setup.request import read_request
@@ -124,3 +126,22 @@ def test_a_search_from_a_file_normalises_images_for_its_weights(photos, cache):
     assert load_data(random).mean != (0.5, 0.5, 0.5)
     other = recipe.model_copy(update={"init_digest": "0" * 64})
     assert other.identity_facts() != recipe.identity_facts()
+
+
+def test_published_starts_are_said_to_change_pretrained_maps(caplog):
+    space = request(space="quick", attention=("none", "se", "nl"), start="paper").resolved_space()
+    log_initial_scales(space)
+    assert "se ×0.5" in caplog.messages[0]
+    assert "nl" not in caplog.messages[0].partition(":")[2].partition(";")[0]
+    assert "--start identity begins with the backbone as it is" in caplog.messages[0]
+    caplog.clear()
+    log_initial_scales(request(start="identity").resolved_space())
+    assert caplog.messages == []
+
+
+def test_a_backbone_with_random_weights_is_not_frozen(caplog):
+    assert check_frozen_epochs(request(head_epochs=1), "pretrained") == {}
+    assert check_frozen_epochs(request(head_epochs=1), "scratch") == {"head_epochs": 0}
+    assert "it is not frozen" in caplog.messages[0]
+    with pytest.raises(UsageError, match="makes no sense with random weights"):
+        check_frozen_epochs(request(head_epochs=1, init="scratch"), "scratch")
