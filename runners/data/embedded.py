@@ -85,6 +85,14 @@ class DigitSource:
         """None: the images have 8 bits."""
         return None
 
+    def describe_image(self, split: SplitName, row: int) -> str:
+        """The name of an image in messages."""
+        return f"{self.name} {split} image {row}"
+
+    def sample_sizes(self) -> list[tuple[int, int]]:
+        """All images have one size."""
+        return [(SIDE_PIXELS, SIDE_PIXELS)]
+
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:

@@ -24,13 +24,14 @@ from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
 from .file_names import LeftOutFiles, describe_left_out
 from .file_stores import (
     ARCHIVE_SUFFIXES,
+    FileContent,
     FileStore,
     FolderStore,
     UnreadableFile,
     open_store,
 )
 from .folder_tree import quote_names
-from .images import BrokenImage, EncodedImage, decode_images, read_shorter_side
+from .images import BrokenImage, EncodedImage, decode_images, read_size
 from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
 from .split_folders import LAYOUT_BY_NAMES, NO_SPLITS, FolderLayout, parse_splits
@@ -176,26 +177,38 @@ class FileSource:
         """Names of the training split's class folders, sorted."""
         return tuple(sorted({file.class_name for file in self._files["train"]}))
 
+    def sample_sizes(self) -> list[tuple[int, int]]:
+        """Width and height of images that can be read quickly, from their headers."""
+        contents = (content for _, content in self._read_sample())
+        return [
+            size
+            for content in contents
+            if not isinstance(content, UnreadableFile) and (size := read_size(content))
+        ]
+
     @cached_property
     def native_size(self) -> int:
         """Median of the shorter sides of a sample."""
+        sizes = self.sample_sizes()
+        if not sizes:
+            first = self.describe_image("train", 0)
+            raise DataError(
+                f"none of the first images of {self.path} can be decoded; check {first}"
+            )
+        return round(median(min(size) for size in sizes))
+
+    def _read_sample(self) -> Iterator[tuple[str, FileContent]]:
         used = {(file.store, file.path) for files in self._files.values() for file in files}
         number = self._files["train"][0].store
         store = self.stores[number]
         names = [name for name in store.sample_names(_SAMPLED_FILES) if (number, name) in used]
         names = names or [file.path for file in self._files["train"][:_SAMPLED_FILES]]
-        contents = (content for _, content in store.read_files(names))
-        sides = [
-            side
-            for content in contents
-            if not isinstance(content, UnreadableFile) and (side := read_shorter_side(content))
-        ]
-        if not sides:
-            raise DataError(
-                f"none of the first images of {self.path} can be decoded; "
-                f"check {store.describe(names[0])}"
-            )
-        return round(median(sides))
+        return store.read_files(names)
+
+    def describe_image(self, split: SplitName, row: int) -> str:
+        """The path of an image; that of its archive before it."""
+        file = self._files[split][row]
+        return self.stores[file.store].describe(file.path)
 
     @property
     def default_size(self) -> int:

@@ -166,11 +166,11 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _SUFFIXES_OF_FORMATS if name in Image.OPEN)
 
 
-def read_shorter_side(content: bytes | Path) -> int | None:
-    """Shorter side in pixels, from the file's header alone; None if it cannot be read."""
+def read_size(content: bytes | Path) -> tuple[int, int] | None:
+    """Width and height in pixels, from the file's header alone; None if it cannot be read."""
     try:
         with open_image(content) as image:
-            return min(image.size)
+            return image.size
     except Exception:  # Decoders raise anything on damaged input.
         return None
 

@@ -7,7 +7,9 @@ discrete cosine transform the 8×8 lowest frequencies without the constant ones 
 their median, which gives 64 bits (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
 Functions", 2010, section 3.2; the mean filter before the reduction is left out, since the images
 are reduced by averaging). Two images are nearly equal if at most `MAX_DIFFERENT_BITS` differ and
-their thumbnails differ by at most `MAX_THUMBNAIL_DIFFERENCE` grey values on average.
+their thumbnails of 16×16 pixels nowhere differ by more than `MAX_GREY_DIFFERENCE` in grey, nor by
+`MAX_MEAN_DIFFERENCE` in colour on average: drawings of one kind have similar low frequencies, and
+different ones are no copies.
 """
 
 from __future__ import annotations
@@ -23,12 +25,17 @@ from .dataset import Images, SplitName
 Hashes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 MAX_DIFFERENT_BITS = 4
-MAX_THUMBNAIL_DIFFERENCE = 8.0
+MAX_GREY_DIFFERENCE = 12
+MAX_MEAN_DIFFERENCE = 5
 MAX_COMPARED_IMAGES = 50_000
 """With more images, nearly equal ones are not searched for: all pairs are compared."""
 _HASH_SIDE_PIXELS = 32
-_THUMBNAIL_SIDE_PIXELS = 8
+_THUMBNAIL_SIDE_PIXELS = 16
+THUMBNAIL_VALUES = 3 * _THUMBNAIL_SIDE_PIXELS**2
 _ROWS_PER_BLOCK = 512
+_GREY = np.array([0.299, 0.587, 0.114])
+"""How much red, green and blue count in grey (ITU-R BT.601)."""
+_PAIRS_PER_BLOCK = 2**14
 EVALUATION_SPLITS: dict[SplitName, tuple[SplitName, ...]] = {
     "val": ("train",),
     "test": ("train", "val"),
@@ -60,18 +67,18 @@ def perceptual_hashes(images: Images) -> Hashes:
     return np.concatenate([_hash_block(block) for block in _blocks(images)])
 
 
-def thumbnails(images: Images) -> Floats:
-    """Images (N, S, S, 3) as (N, 192): 8×8 pixels, each the mean of an area."""
+def thumbnails(images: Images) -> Images:
+    """Images (N, S, S, 3) as (N, 768): 16×16 pixels, each the mean of an area."""
     reduced = [_reduce(block, _THUMBNAIL_SIDE_PIXELS) for block in _blocks(images)]
-    return np.concatenate(reduced).reshape(len(images), -1)
+    return np.concatenate(reduced).round().astype(np.uint8).reshape(len(images), -1)
 
 
-def find_similar_pairs(hashes: Hashes, small: Floats) -> list[tuple[int, int]]:
+def find_similar_pairs(hashes: Hashes, small: Images) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of images that are nearly equal.
 
     Args:
         hashes: perceptual hashes, (N,).
-        small: thumbnails, (N, 192).
+        small: thumbnails, (N, 768).
     """
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(hashes), _ROWS_PER_BLOCK):
@@ -80,10 +87,12 @@ def find_similar_pairs(hashes: Hashes, small: Floats) -> list[tuple[int, int]]:
         first, second = np.nonzero(different <= MAX_DIFFERENT_BITS)
         keep = second > first
         first, second = first[keep] + start, second[keep] + start
-        for begin in range(0, len(first), _ROWS_PER_BLOCK**2):
-            part = slice(begin, begin + _ROWS_PER_BLOCK**2)
-            distances = np.abs(small[first[part]] - small[second[part]]).mean(1)
-            near = distances <= MAX_THUMBNAIL_DIFFERENCE
+        for begin in range(0, len(first), _PAIRS_PER_BLOCK):
+            part = slice(begin, begin + _PAIRS_PER_BLOCK)
+            left, right = (small[side[part]].astype(np.int16) for side in (first, second))
+            differences = (left - right).reshape(len(left), -1, 3)
+            is_near_in_grey = np.abs(differences @ _GREY).max(1) <= MAX_GREY_DIFFERENCE
+            near = is_near_in_grey & (np.abs(differences).mean((1, 2)) <= MAX_MEAN_DIFFERENCE)
             pairs += zip(first[part][near].tolist(), second[part][near].tolist(), strict=True)
     return pairs
 
@@ -102,7 +111,7 @@ def _blocks(images: Images) -> Iterator[Images]:
 
 
 def _hash_block(images: Images) -> Hashes:
-    grey = _reduce(images, _HASH_SIDE_PIXELS) @ np.array([0.299, 0.587, 0.114])
+    grey = _reduce(images, _HASH_SIDE_PIXELS) @ _GREY
     cosines = _cosines(_HASH_SIDE_PIXELS)[1:9]
     frequencies = (cosines @ grey @ cosines.T).reshape(len(images), 64)
     bits = frequencies > np.median(frequencies, axis=1, keepdims=True)

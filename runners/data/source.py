@@ -97,6 +97,12 @@ class DataSource(Protocol):
     def read_labels(self) -> Mapping[SplitName, Labels]:
         """The labels (N,) of each split that the source has; `train` is always among them."""
 
+    def describe_image(self, split: SplitName, row: int) -> str:
+        """The name of an image in messages."""
+
+    def sample_sizes(self) -> list[tuple[int, int]]:
+        """Width and height, in pixels, of some images of the training split."""
+
     def read_groups(self) -> Mapping[SplitName, Rows]:
         """The number of the group (N,) of each image, in each split; empty without groups.
 

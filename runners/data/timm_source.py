@@ -112,13 +112,17 @@ class TimmSource:
         highest = max(int(labels.max(initial=0)) for labels in self._labels.values())
         return tuple(map(str, range(highest + 1)))
 
+    def sample_sizes(self) -> list[tuple[int, int]]:
+        """Width and height of the first images."""
+        return [image.size for image in self._sample()]
+
     @cached_property
     def native_size(self) -> int:
         """Median of the shorter sides of the first images."""
-        sides: list[int] = [min(image.size) for image in self._sample()]
-        if not sides:
+        sizes = self.sample_sizes()
+        if not sizes:
             raise DataError(f"{self.name} holds no images")
-        return round(median(sides))
+        return round(median(min(size) for size in sizes))
 
     @property
     def default_size(self) -> int:
@@ -158,10 +162,14 @@ class TimmSource:
         if not any(map(is_deep, self._sample())):
             return None
         return combine_values(
-            (self._label(split, row), measure_image(_open(image)))
+            (self.describe_image(split, row), measure_image(_open(image)))
             for split, dataset in self._sets.items()
             for row, (image, _) in enumerate(_iterate(dataset))
         )
+
+    def describe_image(self, split: SplitName, row: int) -> str:
+        """The name of an image in messages."""
+        return f"{self.name} {split} image {row}"
 
     def read_images(
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
@@ -183,7 +191,7 @@ class TimmSource:
         try:
             image = self._sets[split][row][0]
         except Exception as error:  # Decoders raise anything on damaged input.
-            return BrokenImage(self._label(split, row), str(error))
+            return BrokenImage(self.describe_image(split, row), str(error))
         return self._preprocess(split, row, image, preprocessing)
 
     def _preprocess(
@@ -195,11 +203,7 @@ class TimmSource:
                 opened.load()  # So that no JPEG is decoded at a fraction of its size.
             return preprocess_image(opened, preprocessing)
         except Exception as error:  # Some data sets decode an image when its pixels are read.
-            return BrokenImage(self._label(split, row), str(error))
-
-    def _label(self, split: SplitName, row: int) -> str:
-        """The name of an image in messages."""
-        return f"{self.name} {split} image {row}"
+            return BrokenImage(self.describe_image(split, row), str(error))
 
 
 def _open(image: bytes | Image.Image) -> Image.Image:

@@ -1,1 +1,1 @@
-"""Attention maps of a trained network, and checks of the installation."""
+"""Attention maps of a trained network, contact sheets of data, checks of the installation."""

@@ -40,6 +40,16 @@ def plan_options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def recipe_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command these settings of a search as options, with the defaults of a search."""
+    settings = {s.name: s for s in search_settings()}
+
+    def decorate(command: Command) -> Command:
+        return _with_options(command, (_option(settings[name]) for name in names))
+
+    return decorate
+
+
 def _with_options(command: Command, options: Iterable[inspect.Parameter]) -> Command:
     """Replace the command's `**settings` by options, which follow its argument."""
     signature = inspect.signature(command, eval_str=True)

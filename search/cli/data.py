@@ -1,0 +1,151 @@
+"""data: what a search would see of a folder, an archive, a table or another data source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ...files import atomic_write
+from ...interrupts import defer_interrupts
+from ...studies.text import formatting
+from ..setup.data_recipe import DATA_SETTINGS, data_recipe, describe_augmentation
+from .options_from_settings import recipe_options
+from .shared import Json, err, out, plain_table, print_json, print_line
+
+if TYPE_CHECKING:
+    from ...runners.data.report import DataReport
+    from ...runners.recipe import Recipe
+
+MAX_SHOWN_CLASSES = 30
+MAX_SHOWN_IMAGES = 10
+"""On a terminal; `--json` has all of them."""
+_SPLIT_TITLES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(data)
+
+
+@recipe_options(*DATA_SETTINGS)
+def data(
+    source: Annotated[
+        str, typer.Argument(help="A folder, an archive, a table, or other data, as for --data.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Write a contact sheet of training images here, e.g. sheet.png."
+        ),
+    ] = None,
+    as_json: Json = False,
+    **settings: Any,
+) -> None:
+    """Show what a search would see of its data: classes, splits, what is left out or repeated."""
+    with defer_interrupts():
+        from ...runners.data.report import report_data
+        from .progress import decoding_progress
+
+    recipe = data_recipe(source, settings)
+    with decoding_progress(err) as progress:
+        report = report_data(recipe, progress)
+    if output is not None:
+        _write_contact_sheet(output, recipe)
+    if as_json:
+        augmentation = describe_augmentation(recipe)
+        print_json({**report.to_json(), "augmentation": augmentation})
+        return
+    _print_report(report, recipe)
+    if output is not None:
+        print_line(f"contact sheet: {output}")
+
+
+def _write_contact_sheet(path: Path, recipe: Recipe) -> None:
+    with defer_interrupts():
+        from ...runners.inspection.contact_sheet import draw_contact_sheet, read_sheet_rows
+
+    title = f"left: as trained on; right: {describe_augmentation(recipe)}"
+    sheet = draw_contact_sheet(read_sheet_rows(recipe), title)
+    with atomic_write(path) as draft:
+        sheet.save(draft, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG")
+
+
+def _print_report(report: DataReport, recipe: Recipe) -> None:
+    _print_counts(report)
+    sizes = report.sizes
+    print_line(
+        f"images: {_size(sizes.smallest)} to {_size(sizes.largest)} pixels in a sample, median "
+        f"shorter side {sizes.median_shorter_side}; trained at "
+        f"{report.image_size}×{report.image_size}, fit {recipe.fit}"
+        + (f", which keeps {sizes.kept:.0%} of them" if recipe.fit == "crop" else "")
+    )
+    print_line(f"augmentation of training images: {describe_augmentation(recipe)}")
+    for remark in report.remarks:
+        print_line(remark)
+    for split, (name, share) in report.majority.items():
+        if split == "val":
+            print_line(
+                f"majority: {share:.1%} of the validation images are {name!r}, so that is the "
+                "accuracy of a network that always says it"
+            )
+    _print_broken(report)
+    _print_repeated(report)
+
+
+def _print_counts(report: DataReport) -> None:
+    splits = list(report.counts)
+    titles = [
+        f">{_SPLIT_TITLES[split]}{' (held out)' if split in report.held_out else ''}"
+        for split in splits
+    ]
+    table = plain_table("class", *titles)
+    for number, name in enumerate(report.classes[:MAX_SHOWN_CLASSES]):
+        counts = [formatting.integer(report.counts[split][number]) for split in splits]
+        table.add_row(Text(name), *counts)
+    if (rest := len(report.classes) - MAX_SHOWN_CLASSES) > 0:
+        table.add_row(
+            f"{rest} more",
+            *(
+                formatting.integer(sum(report.counts[split][MAX_SHOWN_CLASSES:]))
+                for split in splits
+            ),
+        )
+    totals = [formatting.integer(sum(report.counts[split])) for split in splits]
+    table.add_row(Text(f"{len(report.classes)} classes", style="bold"), *totals)
+    out.print(table)
+
+
+def _print_broken(report: DataReport) -> None:
+    if report.broken:
+        print_line(
+            f"{len(report.broken):,} images cannot be decoded; --skip-broken leaves them out:"
+        )
+    for image in report.broken:
+        print_line(f"  {image.label}: {image.reason}")
+
+
+def _print_repeated(report: DataReport) -> None:
+    for split, count in report.repeated_counts.items():
+        total = sum(report.counts[split])
+        print_line(
+            f"{count:,} of {total:,} {_SPLIT_TITLES[split]} images are identical to images of an "
+            "earlier split: results on them say nothing about new images"
+        )
+    for equal, words in ((True, "identical"), (False, "nearly identical")):
+        pairs = [pair for pair in report.repeated if pair.equal == equal]
+        if pairs:
+            print_line(f"{len(pairs):,} pairs of {words} images in two splits or two classes:")
+        for pair in pairs[:MAX_SHOWN_IMAGES]:
+            sides = zip((pair.first, pair.second), pair.splits, pair.classes, strict=True)
+            print_line("  " + "  =  ".join(f"{name} ({split}, {c})" for name, split, c in sides))
+        if len(pairs) > MAX_SHOWN_IMAGES:
+            print_line(f"  and {len(pairs) - MAX_SHOWN_IMAGES:,} more; --json lists all")
+    if not report.is_compared:
+        print_line("nearly identical images were not searched for: there are too many images")
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"

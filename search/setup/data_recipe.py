@@ -1,0 +1,63 @@
+"""The recipe that a search would use for data, before there is a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...runners.data import FolderLayout, SourceOptions, inspect_data
+from ...runners.recipe import Recipe
+
+DATA_SETTINGS = (
+    "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "fit",
+    "train_limit", "val_fraction", "seed",
+)  # fmt: skip
+"""Settings of a search that decide what it sees of its data."""
+_AUGMENTATIONS = {
+    "flip": "mirrored in every other epoch",
+    "crop": "shifted by up to {} pixels",
+    "cutout": "a square of {} pixels covered",
+    "crop_scale": "a random resized crop of at least {:g} of the image",
+    "color_jitter": "colours jittered by {:g}",
+    "randaugment": "RandAugment of magnitude {:g}",
+    "erasing": "a rectangle erased in {:g} of the images",
+    "mixup": "mixup with α = {:g}",
+    "cutmix": "CutMix with α = {:g}",
+}
+
+
+def data_recipe(data: str, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with a search's defaults for this data.
+
+    Args:
+        data: the text of `--data`.
+        settings: some of `DATA_SETTINGS`; None or an empty list means that one is left out.
+
+    Raises:
+        DataError: there is no such data, or it cannot be used.
+        RecipeError: a setting is out of range.
+    """
+    fields = {name: value for name, value in settings.items() if value not in (None, [])}
+    layout = FolderLayout(fields.get("split_folders"), tuple(fields.get("leave_out", ())))
+    column = tuple(fields["column"]) if "column" in fields else None
+    source = inspect_data(data, SourceOptions(fields.get("data_root"), column, True, layout))
+    fields = {
+        "image_size": source.image_size,
+        "value_range": source.value_range,
+        "flip": source.flip,
+        "crop": source.crop,
+        **fields,
+        "data_seed": fields.pop("seed", 0),
+    }
+    return Recipe.of(data=data, skip_broken=True, **fields)
+
+
+def describe_augmentation(recipe: Recipe) -> str:
+    """What a recipe does to training images, as "mirrored in every other epoch, …"."""
+    defaults = {name: Recipe.model_fields[name].default for name in _AUGMENTATIONS}
+    changes = [
+        text.format(getattr(recipe, name))
+        for name, text in _AUGMENTATIONS.items()
+        if getattr(recipe, name) != defaults[name]
+    ]
+    return ", ".join(changes) or "nothing"
