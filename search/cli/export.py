@@ -37,9 +37,12 @@ def export(
     study: Study,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
     pick: Annotated[str, typer.Option(help="Trial to export: best, knee, or a number.")] = "best",
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write model.onnx; needs attentune[onnx].")
+    ] = False,
     db: Db = None,
 ) -> None:
-    """Export a trial as a model: weights, architecture, model card."""
+    """Export a trial as a model: weights, architecture, preprocessing, model card."""
     with defer_interrupts():
         from ...studies.outputs.export import export as export_trial
         from ...studies.outputs.export import pick_trial, read_export_note
@@ -48,7 +51,7 @@ def export(
         record = store.studies.get(study)
         trial = pick_trial(store, record, pick)
         note = read_export_note(store, record, trial)
-        folder = export_trial(store, record, trial, output)
+        folder = export_trial(store, record, trial, output, onnx=onnx)
     print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")
     if note is not None:
         print_line(note)

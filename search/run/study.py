@@ -311,15 +311,16 @@ class Study:
         with self._reading() as (store, record):
             return write_report(store, record, path)
 
-    def export(self, folder: str | Path, pick: str | int = "best") -> Path:
+    def export(self, folder: str | Path, pick: str | int = "best", *, onnx: bool = False) -> Path:
         """Write a trial's model into a new folder that `attentune.load` reads; return the folder.
 
         Args:
             folder: the folder to create; it may exist if it is empty.
             pick: `best`, `knee`, or a trial's number.
+            onnx: whether to write `model.onnx`, too.
 
         Raises:
-            UsageError: `pick` is none of these.
+            UsageError: `pick` is none of these, or a package that writes ONNX is missing.
             StudyError: no trial is complete, or an attention is not installed here.
             StoreError: the folder cannot be written, or the weights are missing.
         """
@@ -327,7 +328,7 @@ class Study:
 
         with self._reading() as (store, record):
             trial = pick_trial(store, record, str(pick))
-            return export(store, record, trial, Path(folder).expanduser())
+            return export(store, record, trial, Path(folder).expanduser(), onnx=onnx)
 
 
 def _run(

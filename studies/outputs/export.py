@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -44,7 +44,11 @@ from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .judged_images import read_confirmation
 from .missing_weights import explain_missing_weights
+from .onnx_model import ONNX_FILE, check_onnx_is_installed, write_onnx
 from .read_findings import read_findings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODEL_CARD_FILE = "README.md"
 PREPROCESSING_FILE = "preprocessing.py"
@@ -97,7 +101,9 @@ def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> s
     return export_note(recommendation, picks[0], record.metric)
 
 
-def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) -> Path:
+def export(
+    store: Store, record: StudyRecord, trial: TrialRecord, folder: Path, *, onnx: bool = False
+) -> Path:
     """Write the model of a complete trial to a new folder, which appears only when it is complete.
 
     Args:
@@ -105,6 +111,7 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         record: the study.
         trial: the trial.
         folder: must not exist, or be empty.
+        onnx: whether to write `model.onnx`, too.
 
     Returns:
         The folder.
@@ -112,8 +119,11 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
     Raises:
         StudyError: the trial has a plug-in's attention that is not installed.
         StoreError: the folder is not empty or cannot be written, or the weights are missing,
-            damaged, or those of another trial.
+            damaged, or those of another trial; or the model cannot be converted to ONNX.
+        UsageError: a package is missing that writing an ONNX file needs.
     """
+    if onnx:
+        check_onnx_is_installed()
     attentions = [insertion.attention for insertion in trial.parsed.insertions]
     require_attentions(record, f"trial {trial.number} of {record.name!r}", attentions)
     weights = store.trial_file(record, trial.number, WEIGHTS_FILE)
@@ -128,8 +138,10 @@ def export(store: Store, record: StudyRecord, trial: TrialRecord, folder: Path) 
         facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
         (draft / ARCHITECTURE_FILE).write_text(json_text(facts, indent=2) + "\n", "utf-8")
         shutil.copyfile(preprocessing.__file__, draft / PREPROCESSING_FILE)
-        (draft / MODEL_CARD_FILE).write_text(model_card(facts), "utf-8")
-        _check_loads(record, trial, draft)
+        (draft / MODEL_CARD_FILE).write_text(model_card(facts, with_onnx=onnx), "utf-8")
+        model = _load_draft(record, trial, draft)
+        if onnx:
+            write_onnx(model, draft / ONNX_FILE)
         replace_folder(draft, folder)
     except OSError as error:
         raise StoreError(
@@ -160,10 +172,10 @@ def _copy_weights(record: StudyRecord, trial: TrialRecord, source: Path, target:
         raise _unusable(record, trial, error) from None
 
 
-def _check_loads(record: StudyRecord, trial: TrialRecord, draft: Path) -> None:
+def _load_draft(record: StudyRecord, trial: TrialRecord, draft: Path) -> nn.Module:
     """Load a model before its export gets its name; StoreError if that fails."""
     try:
-        load(draft)
+        return load(draft)
     except StoreError as error:
         raise _unusable(record, trial, error) from None
 
@@ -204,8 +216,13 @@ def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def model_card(facts: dict[str, Any]) -> str:
-    """The model card of an export, in Markdown, from the contents of `architecture.json`."""
+def model_card(facts: dict[str, Any], *, with_onnx: bool = False) -> str:
+    """The model card of an export, in Markdown.
+
+    Args:
+        facts: the contents of `architecture.json`.
+        with_onnx: whether there is an ONNX file beside it.
+    """
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -216,6 +233,7 @@ def model_card(facts: dict[str, Any]) -> str:
     values = facts["values"]
     return templates.get_template("model_card.md").render(
         **facts,
+        with_onnx=with_onnx,
         mirror=facts["recipe"].get("mirror", False),
         precision=facts["recipe"].get("precision", "float32"),
         results=[
