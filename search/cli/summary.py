@@ -40,6 +40,7 @@ from ...studies.text.alternatives import (
     confirmed_sentence,
     remark_sentences,
 )
+from ...studies.text.chance import chance_line
 from ...studies.text.confirmation import (
     conclusion,
     confirmation_warnings,
@@ -174,6 +175,8 @@ def _print_front(findings: Findings) -> None:
         deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
         details = noise_details(findings.noise, findings.metric)
         print_line(f"Noise of one trial: {deviation} ({details}).")
+    if chance := chance_line(findings.images, "validation", findings.metric):
+        print_line(chance)
 
 
 def _cost_names(cost: Objective) -> list[str]:
@@ -287,6 +290,8 @@ def print_confirmation(
             soft_wrap=True,
         )
         console.print(table)
+        if chance := chance_line(confirmation.images, "test", confirmation.metric):
+            console.print(Text(chance), soft_wrap=True)
         console.print()
     console.print(Text(conclusion(confirmation)), soft_wrap=True)
     if sentence := confirmed_sentence(alternatives):

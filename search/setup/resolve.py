@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...errors import SpaceError, UsageError
 from ...files import find_path
 from ...runners.costs import (
@@ -24,6 +26,7 @@ from ...runners.data import (
     Progress,
     SourceOptions,
     inspect_data,
+    open_data,
     prepare_data,
 )
 from ...runners.data.photographs import why_no_photographs
@@ -62,6 +65,13 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
+
+MIN_RATIO_UNEQUAL = 3
+"""Classes are called unequal if the most frequent one has so many times the images of the rarest."""
+UNEQUAL_ADVICE = (
+    "; --metric balanced-accuracy counts all classes equally, and so does the loss with "
+    "--class-weights"
+)
 
 
 def resolve_request(
@@ -224,7 +234,21 @@ def _prepare_data(recipe: Recipe, progress: Progress | None) -> DataInfo:
             f"{data.counts[split]:,}",
             {"val": "validation"}.get(split, split),
         )
+    _log_class_sizes(recipe, data)
     return data
+
+
+def _log_class_sizes(recipe: Recipe, data: DataInfo) -> None:
+    """Say so if the classes are not equally frequent, and what there is for that."""
+    counts = np.bincount(open_data(data).train.labels, minlength=len(data.classes))
+    rarest, commonest = int(counts.argmin()), int(counts.argmax())
+    if counts[commonest] < MIN_RATIO_UNEQUAL * counts[rarest]:
+        return
+    advice = "" if recipe.class_weights or recipe.balanced_sampling else UNEQUAL_ADVICE
+    logger.info(
+        f"classes have {counts[rarest]:,} ({data.classes[rarest]}) to {counts[commonest]:,} "
+        f"({data.classes[commonest]}) training images{advice}"
+    )
 
 
 def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInfo) -> _BareBackbone:

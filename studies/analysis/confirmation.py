@@ -29,7 +29,7 @@ from .findings import ArchitectureSummary, Findings
 from .image_sampling import Precision
 from .paired_comparisons import Difference
 from .pareto import pareto_front
-from .score_json import score_json
+from .score_json import images_json, score_json
 
 BASELINE_WEIGHT = 0.25
 """The weight of a baseline in Holm's correction; a finalist has 1. The search proposes the
@@ -268,7 +268,7 @@ def confirmation_json(
         "unfinished": confirmation.unfinished,
         "failed": confirmation.failed,
         "noise": {"deviation": confirmation.deviation, "freedom": confirmation.freedom},
-        "images": vars(confirmation.images),
+        "images": images_json(confirmation.images, confirmation.metric),
         "at_chance": confirmation.at_chance,
         "detectable": confirmation.detectable,
         "power": needed_for_a_claim(confirmation),

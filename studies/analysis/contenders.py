@@ -230,7 +230,8 @@ class ContenderDifferences:
         share = plan.majority_share
         if share is None and num_classes:
             share = 1 / num_classes
-        return EvaluationImages(count, kept, share, plan.class_counts)
+        is_counted = plan.majority_share is not None
+        return EvaluationImages(count, kept, share, plan.class_counts, is_counted)
 
     def _is_at_chance(self) -> bool:
         scores = [c.score for c in self._contenders.values()]

@@ -17,12 +17,14 @@ class EvaluationImages:
         majority_share: of the most frequent class; one divided by the number of classes if that is
             not known, and None if nothing is.
         class_counts: images of each class; None if they are not known.
+        majority_is_counted: whether the frequency of the most frequent class is known.
     """
 
     count: int | None = None
     predictions_kept: bool = False
     majority_share: float | None = None
     class_counts: tuple[int, ...] | None = None
+    majority_is_counted: bool = False
 
     def at_chance(self, metric: str, score: float, architectures: int) -> bool:
         """Whether the highest score is not above chance; False if the images are not known.

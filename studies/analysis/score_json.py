@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..objectives import ACCURACY, Objective
+from .evaluation_images import EvaluationImages
 
 
 def score_json(
@@ -30,3 +31,13 @@ def score_json(
         "value": None if score is None else metric.value_of(score),
         "accuracy": score if metric == ACCURACY else mean,
     }
+
+
+def images_json(images: EvaluationImages, metric: Objective) -> dict[str, Any]:
+    """The images of a split: their number, the classes, and what guessing reaches on them.
+
+    Without `majority_is_counted`, the share of the most frequent class is assumed to be that of
+    every class. `chance` is in the unit of the metric, or None.
+    """
+    chance = images.chance_level(metric.key)
+    return {**vars(images), "chance": None if chance is None else metric.value_of(chance)}

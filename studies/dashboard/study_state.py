@@ -18,6 +18,7 @@ from ..analysis.findings import Findings
 from ..database.store import Store
 from ..outputs.judged_images import read_study_warnings, read_validation_images
 from ..records import StudyRecord
+from ..text.chance import chance_and_reason
 from ..text.expected_gain import expected_gain_sentence
 from ..text.summary import caveat, summary_sentence
 from .background import BackgroundProcess
@@ -80,6 +81,11 @@ class StudyState:
         findings, confirmation = self._findings(), self.confirmation.value
         sentence = summary_sentence(self.study, findings, confirmation)
         return sentence, caveat(findings, confirmation)
+
+    def chance(self) -> tuple[str, str] | None:
+        """What guessing reaches on the validation images, and how; None if that is not known."""
+        findings = self._findings()
+        return chance_and_reason(findings.images, "validation", findings.metric)
 
     def warnings(self) -> tuple[str, ...]:
         """What has to be known before believing any number of the study."""

@@ -105,11 +105,11 @@ def read_validation_images(
             by_class = tuple(map(int, (recorded[3] or "").split()))
             if 0 < largest <= count:
                 counts = by_class if sum(by_class) == count else None
-                return EvaluationImages(count, True, largest / count, counts)
+                return EvaluationImages(count, True, largest / count, counts, True)
         if (predictions := _read_predictions(store, study, trial)) is not None:
             by_class = tuple(np.bincount(predictions.labels).tolist())
             share = max(by_class) / len(predictions)
-            return EvaluationImages(len(predictions), True, share, by_class)
+            return EvaluationImages(len(predictions), True, share, by_class, True)
     return findings.images
 
 

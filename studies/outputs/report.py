@@ -38,6 +38,7 @@ from ..text.alternatives import (
     confirmed_sentence,
     remark_sentences,
 )
+from ..text.chance import chance_and_reason, chance_line
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
 from ..text.metric_format import MetricFormat
@@ -124,6 +125,8 @@ def render(store: Store, study: StudyRecord) -> str:
         summary=summary_sentence(study, findings, confirmation),
         caveat=caveat(findings, confirmation),
         conclusion=confirmation and conclusion(confirmation),
+        confirmation_chance=confirmation
+        and chance_line(confirmation.images, "test", confirmation.metric),
         confirmed_alternatives=confirmed_sentence(
             read_confirmed_alternatives(store, study, confirmation)
         ),
@@ -225,6 +228,9 @@ def _key_numbers(
         deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
         details = noise_details(findings.noise, findings.metric)
         numbers.append(KeyNumber(deviation, "noise floor", details))
+    if chance := chance_and_reason(findings.images, "validation", findings.metric):
+        value, reason = chance
+        numbers.append(KeyNumber(value, "by guessing", reason))
     trial_seconds = sum(trial.seconds or 0 for trial in trials)
     wall_seconds = store.studies.spent_seconds(study)
     detail = f"{formatting.duration(trial_seconds)} in trials"

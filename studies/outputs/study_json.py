@@ -11,7 +11,7 @@ from ..analysis.classification import mean_metrics
 from ..analysis.confirmation import confirmation_json
 from ..analysis.findings import Findings
 from ..analysis.recommendation import Recommendation, recommend
-from ..analysis.score_json import score_json
+from ..analysis.score_json import images_json, score_json
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from ..stored_config import StoredConfig
@@ -71,6 +71,7 @@ def study_json(store: Store, record: StudyRecord) -> dict[str, Any]:
         **listed,
         "summary": summary_sentence(record, findings, judged),
         "recommendation": _recommendation_json(recommend(findings, judged), findings),
+        "images": images_json(findings.images, findings.metric),
         "being_set_up": record.config.is_being_set_up,
         "rejections": reasons,
         "warnings": list(read_study_warnings(store, record, findings)),

@@ -8,6 +8,7 @@ from dash import html
 from ...figures.confirmation import confirmation_figure
 from ...text import captions
 from ...text.alternatives import confirmed_sentence
+from ...text.chance import chance_line
 from ...text.confirmation import conclusion, confirmation_warnings
 from ..components import (
     Component,
@@ -52,8 +53,10 @@ def conclusion_text(context: PageContext) -> Component:
             html.P("Nothing has been confirmed yet. What the search found is a hypothesis."),
             remark(f"Test it with: attentune confirm {context.state.study.name}"),
         ]
+    chance = chance_line(confirmation.images, "test", confirmation.metric)
     return [
         sentence(conclusion(confirmation)),
+        html.P(chance) if chance else None,
         html.P(confirmed_sentence(context.state.confirmation.alternatives)),
         *map(remark, confirmation_warnings(confirmation)),
     ]

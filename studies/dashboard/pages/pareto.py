@@ -125,11 +125,11 @@ def summary(context: PageContext) -> Component:
         sentence(text),
         remark(caveat) if caveat else None,
         remark(expected) if expected else None,
-        tiles(_key_numbers(context.state.analysis.findings())),
+        tiles(_key_numbers(context.state.analysis.findings(), context.state.chance())),
     ]
 
 
-def _key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
+def _key_numbers(findings: Findings, chance: tuple[str, str] | None) -> list[tuple[str, str, str]]:
     form = MetricFormat(findings.metric)
     numbers = [
         (
@@ -143,6 +143,9 @@ def _key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
         )
         if summary is not None
     ]
+    if chance is not None:
+        value, reason = chance
+        numbers.append(("by guessing", value, reason))
     if findings.noise is None:
         numbers.append(("noise floor", "unknown", "no architecture has two seeds yet"))
     else:
