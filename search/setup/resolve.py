@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MIN_RATIO_UNEQUAL = 3
-"""Classes are called unequal if the most frequent one has so many times the images of the rarest."""
+"""Classes are unequal if the most frequent one has so many times the images of the rarest."""
 UNEQUAL_ADVICE = (
     "; --metric balanced-accuracy counts all classes equally, and so does the loss with "
     "--class-weights"
