@@ -129,6 +129,15 @@ def test_splits_are_counted_when_they_are_prepared_and_refused_beside_a_test_spl
     assert [recipe.data_seed for recipe in recipes] == [first, first + 1]
     with pytest.raises(StudyError, match="photos has a test split of its own"):
         prepare_splits(run, plan, lambda _: replace(info, held_out=("val",)))
+    # In a cross-validation each split has a fold of its own, after that of the search.
+    recipe = run.config.recipe.model_copy(update={"fold": "2/3"})
+    run = replace(run, config=run.config.model_copy(update={"recipe": recipe}))
+    recipes.clear()
+    prepare_splits(run, replace(plan, splits=3), lambda recipe: recipes.append(recipe) or info)
+    assert [recipe.fold for recipe in recipes] == ["2/3", "3/3", "1/3"]
+    assert {recipe.data_seed for recipe in recipes} == {first}
+    with pytest.raises(StudyError, match="searched on fold 2/3, so there are only 3 splits"):
+        prepare_splits(run, replace(plan, splits=4), lambda _: info)
 
 
 def test_a_second_confirmation_with_other_epochs_is_refused(bench):
