@@ -99,16 +99,16 @@ def load_weights_file(model: nn.Module, file: Path) -> WeightsReport:
     if not state:
         raise AttentuneError(f"{subject}: the file holds no tensors by name")
     state = _adapt_channels(model, expected, _best_fit(model, expected, state))
-    fitting = {key: t for key, t in state.items() if _fits(expected.get(key), t)}
+    matching = {key: t for key, t in state.items() if _fits(expected.get(key), t)}
     head = _head_keys(model)
-    _check_share(subject, type(model).__name__, expected, fitting, head)
-    if broken := [key for key, tensor in fitting.items() if not bool(tensor.isfinite().all())]:
+    _check_share(subject, type(model).__name__, expected, matching, head)
+    if broken := [key for key, tensor in matching.items() if not bool(tensor.isfinite().all())]:
         raise AttentuneError(f"{subject}: {_name_keys(broken)} has values that are not finite")
-    model.load_state_dict(fitting, strict=False)
+    model.load_state_dict(matching, strict=False)
     report = WeightsReport(
-        loaded=len(fitting),
-        head=tuple(key for key in state if key in head and key not in fitting),
-        missing=tuple(key for key in expected if key not in fitting and key not in head),
+        loaded=len(matching),
+        head=tuple(key for key in state if key in head and key not in matching),
+        missing=tuple(key for key in expected if key not in matching and key not in head),
         unexpected=tuple(
             key for key in state if key not in expected and key not in head and _counts(state[key])
         ),
@@ -144,9 +144,9 @@ def _best_fit(model: nn.Module, expected: State, state: State) -> State:
         for prefix in WRAPPER_PREFIXES:
             if any(key.startswith(prefix) for key in state):
                 candidates.append({key.removeprefix(prefix): t for key, t in state.items()})
-    best = max(candidates, key=lambda candidate: _count_fitting(expected, candidate))
-    if _count_fitting(expected, best) < len(expected):
-        best = max((best, _converted(model, best)), key=lambda s: _count_fitting(expected, s))
+    best = max(candidates, key=lambda candidate: _count_matching(expected, candidate))
+    if _count_matching(expected, best) < len(expected):
+        best = max((best, _converted(model, best)), key=lambda s: _count_matching(expected, s))
     return best
 
 
@@ -175,7 +175,7 @@ def _adapt_channels(model: nn.Module, expected: State, state: State) -> State:
     return adapted
 
 
-def _count_fitting(expected: State, state: State) -> int:
+def _count_matching(expected: State, state: State) -> int:
     return sum(_fits(expected.get(key), tensor) for key, tensor in state.items())
 
 
@@ -194,11 +194,11 @@ def _head_keys(model: nn.Module) -> set[str]:
 
 
 def _check_share(
-    subject: str, network: str, expected: State, fitting: State, head: set[str]
+    subject: str, network: str, expected: State, matching: State, head: set[str]
 ) -> None:
     """Raise an AttentuneError if too little of the backbone is in a file."""
     total = sum(tensor.numel() for key, tensor in expected.items() if key not in head)
-    provided = sum(tensor.numel() for key, tensor in fitting.items() if key not in head)
+    provided = sum(tensor.numel() for key, tensor in matching.items() if key not in head)
     if provided < MIN_FITTING_SHARE * total:
         raise AttentuneError(
             f"{subject}: they are those of another network; {provided / max(1, total):.0%} of the "
