@@ -3,6 +3,7 @@
     attention-maps/  attention maps of trained networks               studies.outputs.attention_maps
     data/            decoded and split data sets                      runners.data.cache
     downloads/       data sets that timm has downloaded               runners.data.timm_source
+    hashes/          hashes of the content of images                  runners.data.content_hashes
     latency/         the turn to measure latencies on this machine    runners.measurement_turns
     sites/           insertion points of backbones                    spaces.backbones.discover
     sources/         facts about data sources                         runners.data.cache
@@ -26,7 +27,9 @@ from .files import atomic_write, is_draft
 
 ABANDONED_AFTER_SECONDS = 86_400
 """What is under construction for longer than this was left by a process that was killed."""
-CacheContent = Literal["attention-maps", "data", "downloads", "latency", "sites", "sources"]
+CacheContent = Literal[
+    "attention-maps", "data", "downloads", "hashes", "latency", "sites", "sources"
+]
 
 
 def cache_root() -> Path:

@@ -1,13 +1,18 @@
 """The cache of prepared data: decoded and split once, stored as uint8 arrays for all workers.
 
-    <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  info.json
-    <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass
+    <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  images.npz
+                                 info.json
+    <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass;
+                                 or the key of the data that were prepared from a source
 
-The key is a digest of the source's fingerprint and of the recipe's fields that determine the
-images: the preprocessing and the splits. A folder is built under another name and then renamed, so
-several processes may prepare the same data at once. A folder that is damaged is built again:
-checksums cover all of its files. Those of the images, which may be many gigabytes, are verified
-once for a run of a study.
+The key of prepared data is a digest of the content of the images, of their splits, and of the
+settings that determine what is made of them. So data that were moved have the same key, and images
+that were exchanged have another one. The key of a source is a digest of its fingerprint, which is
+computed from what the system says of its files.
+
+A folder is built under another name and then renamed, so several processes may prepare the same
+data at once. A folder that is damaged is built again: checksums cover all of its files. Those of
+the images, which may be many gigabytes, are verified once for a run of a study.
 """
 
 from __future__ import annotations
@@ -38,19 +43,31 @@ from ...errors import DataError
 from ...files import make_folder, replace_folder
 from ..recipe import Recipe
 from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
-from .prepare import Progress, compute_checksum, default_crop, prepare_arrays
+from .prepare import (
+    KEY_FORMAT,
+    Normalisation,
+    Progress,
+    compute_checksum,
+    data_key,
+    default_crop,
+    list_images,
+    prepare_arrays,
+)
 from .preprocessing import ValueRange
+from .record import IMAGES_FILE, KEY_DIGITS
 from .resolve import describe_choice, open_source
 from .source import DataSource, SourceOptions
+from .splits import SplitPlan, plan_splits
 
-_FORMAT = 1
-"""Part of every key. Raise it when the meaning of prepared data changes."""
+_FORMAT = 2
+"""Part of the names of inspected sources. Raise it when the meaning of a `SourceInfo` changes."""
+_EARLIER_FORMAT = 1
+"""Part of the keys of attentune 0.1."""
 _FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
 _ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold")
 """Fields that are part of a key where they differ from their defaults, with which the images are
 those of the versions before there were these fields."""
-_KEY_DIGITS = 24
-_KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}", re.ASCII)
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}", re.ASCII)
 
 
 def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceInfo:  # noqa: B008
@@ -101,20 +118,104 @@ def prepare_data(
             have `skip_broken`.
     """
     source = open_source(recipe.data, SourceOptions.of(recipe))
-    folder = cache_folder("data") / _cache_key(source, recipe)
-    info = _read_info(folder)
-    if info is None or (verify and _has_damaged_images(info)):
-        with _scratch_folder(folder) as scratch:
-            info = prepare_arrays(source, recipe, scratch, folder, progress)
-    return _with_normalisation(info, recipe)
+    info = _read_pointer(source, recipe)
+    if info is None or (verify and has_damaged_images(info)):
+        plan = plan_source(source, recipe)
+        info = prepare_images(source, plan, recipe, progress, verify=verify)
+        _write_pointer(source, recipe, info)
+    return with_normalisation(info, recipe)
 
 
-def _with_normalisation(info: DataInfo, recipe: Recipe) -> DataInfo:
+def with_normalisation(info: DataInfo, recipe: Recipe) -> DataInfo:
     """Prepared data with the recipe's mean and deviation in place of those of the images."""
     if recipe.normalisation is None:
         return info
     mean, std = recipe.normalisation
     return replace(info, preprocessing=replace(info.preprocessing, mean=mean, std=std))
+
+
+def prepare_images(
+    source: DataSource,
+    plan: SplitPlan,
+    recipe: Recipe,
+    progress: Progress | None = None,
+    *,
+    verify: bool = False,
+    key: str | None = None,
+    normalisation: Normalisation | None = None,
+) -> DataInfo:
+    """Decode images into the cache, unless the same content is there already.
+
+    Args:
+        source: where the images come from.
+        plan: which of them make up the splits.
+        recipe: chooses the image size.
+        progress: called with the number of images done and of all images.
+        verify: read prepared images to the end, and prepare them again if they are damaged.
+        key: of the prepared data; by default it follows from the content.
+        normalisation: mean and deviation, if they are not those of the training images.
+
+    Raises:
+        DataError: as `prepare_data`.
+    """
+    expected = key
+    if key is None and source.hashes.was_read_before:
+        # Few images have changed since then, so that reading them may save decoding all.
+        read_used_hashes(source, plan)
+    if key is None and knows_used_hashes(source, plan):
+        source.hashes.save()
+        expected = data_key(source, list_images(source, plan), recipe)
+    info = None if expected is None else find_prepared_data(expected)
+    if info is not None and not (verify and has_damaged_images(info)):
+        return info
+    with _scratch_folder() as scratch:
+        info = prepare_arrays(source, plan, recipe, scratch, key, progress, normalisation)
+        _move_into_place(scratch, info.folder)
+    source.hashes.save()
+    return info
+
+
+def plan_source(source: DataSource, recipe: Recipe) -> SplitPlan:
+    """The splits of a source that a recipe asks for; raises as `plan_splits`."""
+    return plan_splits(source.read_labels(), source.classes, recipe, source.read_groups())
+
+
+def read_used_hashes(source: DataSource, plan: SplitPlan) -> None:
+    """Read those images of a plan whose content is not known."""
+    for selection in plan.selections.values():
+        unknown = source.hashes.unknown_rows(selection.split, selection.rows)
+        if len(unknown):
+            source.read_hashes(selection.split, np.sort(unknown))
+
+
+def knows_used_hashes(source: DataSource, plan: SplitPlan) -> bool:
+    """Whether the content of all images of a plan is known."""
+    return not any(
+        len(source.hashes.unknown_rows(selection.split, selection.rows))
+        for selection in plan.selections.values()
+    )
+
+
+def prepare_unrecorded_data(
+    recipe: Recipe, progress: Progress | None = None, *, verify: bool = False
+) -> DataInfo:
+    """`prepare_data` for a study of attentune 0.1, under the key that its trials have recorded.
+
+    Args:
+        recipe: of the study.
+        progress: called with the number of images done and of all images.
+        verify: read prepared images to the end, and prepare them again if they are damaged.
+
+    Raises:
+        DataError: as `prepare_data`.
+    """
+    source = open_source(recipe.data, SourceOptions.of(recipe))
+    key = _earlier_key(source, recipe)
+    info = find_prepared_data(key)
+    if info is None or (verify and has_damaged_images(info)):
+        plan = plan_source(source, recipe)
+        info = prepare_images(source, plan, recipe, progress, verify=verify, key=key)
+    return with_normalisation(info, recipe)
 
 
 def find_prepared_data(key: str) -> DataInfo | None:
@@ -158,26 +259,95 @@ def open_data(info: DataInfo) -> Dataset:
     )
 
 
-def load_data(recipe: Recipe, progress: Progress | None = None) -> Dataset:
-    """Prepare the recipe's data if necessary, and open it; raises as `prepare_data`."""
-    return open_data(prepare_data(recipe, progress))
+def load_data(recipe: Recipe, progress: Progress | None = None, key: str | None = None) -> Dataset:
+    """Prepare the recipe's data if necessary, and open it.
+
+    Args:
+        recipe: chooses the source, the image size and the splits.
+        progress: called with the number of images done and of all images.
+        key: of the prepared data, if they were prepared before. The source is opened only if they
+            are no longer in the cache.
+
+    Raises:
+        DataError: as `prepare_data`; or the source has changed since it was prepared.
+    """
+    info = None if key is None else find_prepared_data(key)
+    if info is None:
+        info = prepare_data(recipe, progress)
+        if key not in (None, info.key):
+            raise DataError(
+                f"the prepared images are no longer in the cache, and the images in {recipe.data} "
+                "are not those that the study was searched on; resume the study to see what has "
+                "changed"
+            )
+    return open_data(with_normalisation(info, recipe))
 
 
-def _cache_key(source: DataSource, recipe: Recipe) -> str:
+def _settings(recipe: Recipe) -> list[Any]:
+    """The fields of a recipe that determine prepared data, for a digest."""
     facts = recipe.identity_facts()
     added = {field: facts[field] for field in _ADDED_FIELDS if field in facts}
-    return _digest(
-        [
-            _FORMAT,
-            source.fingerprint,
-            *(facts[field] for field in _FIRST_FIELDS),
-            *([added] if added else []),
-        ]
-    )
+    return [*(facts[field] for field in _FIRST_FIELDS), *([added] if added else [])]
+
+
+def _earlier_key(source: DataSource, recipe: Recipe) -> str:
+    """The key that attentune 0.1 gave to prepared data."""
+    return _digest([_EARLIER_FORMAT, source.earlier_fingerprint, *_settings(recipe)])
+
+
+def _pointer_file(source: DataSource, recipe: Recipe) -> Path:
+    digest = _digest(["prepared", KEY_FORMAT, source.fingerprint, *_settings(recipe)])
+    return cache_folder("sources") / f"{digest}.json"
+
+
+def knows_prepared_data(source: DataSource, recipe: Recipe, key: str) -> bool:
+    """Whether the files of a source, as they are now, are those from which data were prepared.
+
+    Args:
+        source: as it is now.
+        recipe: with which the data were prepared.
+        key: of the prepared data.
+    """
+    return bool(read_cached_json(_pointer_file(source, recipe)) == key)
+
+
+def remember_same_content(source: DataSource, fingerprint: str) -> None:
+    """Remember that a source has the content of a record, so that it need not be read again.
+
+    Args:
+        source: as it is now.
+        fingerprint: of the record.
+    """
+    if source.is_settled:
+        with suppress(OSError):
+            write_cached_json(_comparison_file(source, fingerprint), fingerprint)
+
+
+def has_known_content(source: DataSource, fingerprint: str) -> bool:
+    """Whether a source is known to have the content of the record with this fingerprint."""
+    return bool(read_cached_json(_comparison_file(source, fingerprint)) == fingerprint)
+
+
+def _comparison_file(source: DataSource, fingerprint: str) -> Path:
+    digest = _digest(["compared", KEY_FORMAT, source.fingerprint, fingerprint])
+    return cache_folder("sources") / f"{digest}.json"
+
+
+def _read_pointer(source: DataSource, recipe: Recipe) -> DataInfo | None:
+    """The data that were prepared from the same files with the same settings."""
+    key = read_cached_json(_pointer_file(source, recipe))
+    return find_prepared_data(key) if isinstance(key, str) else None
+
+
+def _write_pointer(source: DataSource, recipe: Recipe, info: DataInfo) -> None:
+    """Remember which data were prepared from these files, so that they need not be read again."""
+    if source.is_settled:
+        with suppress(OSError):
+            write_cached_json(_pointer_file(source, recipe), info.key)
 
 
 def _digest(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:_KEY_DIGITS]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _read_source_info(file: Path) -> SourceInfo | None:
@@ -207,12 +377,15 @@ def _read_info(folder: Path) -> DataInfo | None:
                 return None
             if compute_checksum(labels) != info.checksums[labels.name]:
                 return None
+        image_list = info.checksums.get(IMAGES_FILE)  # Earlier versions wrote none.
+        if image_list not in (None, compute_checksum(folder / IMAGES_FILE)):
+            return None
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return info
 
 
-def _has_damaged_images(info: DataInfo) -> bool:
+def has_damaged_images(info: DataInfo) -> bool:
     """Whether the files of images are not those that were written."""
     try:
         return any(
@@ -230,17 +403,17 @@ def _checksum_of(file: Path, modified: int) -> int:
 
 
 @contextmanager
-def _scratch_folder(folder: Path) -> Iterator[Path]:
-    """A folder to build in. It becomes `folder` if the block succeeds; otherwise it is deleted."""
+def _scratch_folder() -> Iterator[Path]:
+    """A folder to build prepared data in. It is deleted unless the block moves it."""
+    parent = cache_folder("data")
     try:
-        make_folder(folder.parent)
-        _delete_abandoned_folders(folder.parent)
-        scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder.parent))
+        make_folder(parent)
+        _delete_abandoned_folders(parent)
+        scratch = Path(tempfile.mkdtemp(prefix="tmp-", dir=parent))
     except OSError as error:
         raise _unwritable(error) from error
     try:
         yield scratch
-        _move_into_place(scratch, folder)
     except OSError as error:
         raise _unwritable(error) from error
     finally:
@@ -252,7 +425,7 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
         replace_folder(scratch, folder)
     except OSError:
         info = _read_info(folder)
-        if info is not None and not _has_damaged_images(info):
+        if info is not None and not has_damaged_images(info):
             return  # Another process was first, with the same content.
         # The folder there is damaged. It is moved away first, because a rename cannot replace a
         # folder that is not empty.

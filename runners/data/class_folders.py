@@ -47,6 +47,14 @@ class ImageFile:
     path: str
     store: int = 0
 
+    @property
+    def name(self) -> str:
+        """The path from the class folder on, which stays the same if the data are moved."""
+        folders = self.path.split("/")
+        normal = [normal_name(folder) for folder in folders[:-1]]
+        top = normal.index(self.class_name) if self.class_name in normal else 0
+        return "/".join(folders[top:])
+
 
 FilesBySplit = dict[SplitName, list[ImageFile]]
 

@@ -19,6 +19,7 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 
+from .content_hashes import ImageHashes, hash_content
 from .dataset import SPLITS, Images, Labels, Rows, SplitName
 from .images import BrokenImage, preprocess_array
 from .preprocessing import Preprocessing, ValueRange
@@ -62,8 +63,22 @@ class DigitSource:
     left_out = ()
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = self.place = name
         self.fingerprint = self.listing_fingerprint = f"embedded:{name}:{_VERSION}"
+        self.earlier_fingerprint = self.fingerprint
+
+    is_settled = True
+
+    @cached_property
+    def hashes(self) -> ImageHashes:
+        """Those of the version of the data; an image is named by its number in its split."""
+        names = {split: list(map(str, range(COUNTS[split]))) for split in SPLITS}
+        numbers = {
+            split: [hash_content(f"{self.fingerprint}:{split}:{row}".encode()) for row in rows]
+            for split, rows in names.items()
+        }
+        hashes = {split: np.array(values, np.uint64) for split, values in numbers.items()}
+        return ImageHashes.of_known(names, hashes)
 
     @cached_property
     def _splits(self) -> dict[SplitName, tuple[Images, Labels]]:
@@ -100,6 +115,9 @@ class DigitSource:
         images = self._splits[split][0]
         for index, row in enumerate(rows):
             yield index, preprocess_array(images[row], preprocessing)
+
+    def read_hashes(self, split: SplitName, rows: Rows) -> None:
+        """Do nothing: they are known."""
 
 
 def _draw_clean_digits(scans: Scans, count: int, rng: np.random.Generator) -> tuple[Floats, Labels]:

@@ -22,9 +22,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from ...errors import DataError
 from ...sanitize import clean_error
 from .archive_index import ArchiveIndex, IndexedArchive, member_path
+from .content_hashes import NUM_FACTS, Facts, file_facts
 from .file_names import Listing, ListingBuilder, Reason, reason_to_leave_out, reason_to_skip_folder
 from .images import MAX_FILE_BYTES
 from .tar_members import expansion_limit, is_tar, read_members
@@ -71,8 +74,15 @@ class FileStore(Protocol):
         """All image files, and what else there is."""
 
     @property
+    def earlier_fingerprint(self) -> str:
+        """The fingerprint that attentune 0.1 computed, without inodes and status changes."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of all image files, in the order that is fastest to read."""
+
+    def read_facts(self, names: Collection[str]) -> Facts:
+        """What the system says of the files that hold these images, in their order."""
 
     def describe(self, name: str) -> str:
         """The name of a file in messages."""
@@ -112,8 +122,8 @@ class FolderStore:
         self.path = path
 
     @cached_property
-    def _walked(self) -> tuple[dict[str, tuple[int, int]], Listing]:
-        """Size and modification time of every image file, by name, sorted; and the listing."""
+    def _walked(self) -> tuple[dict[str, tuple[int, ...]], Listing]:
+        """The facts of every image file, by name, sorted; and the listing."""
         builder = ListingBuilder()
         with raising_data_errors(self.path):
             files = dict(sorted(_walk(self.path, builder).items()))
@@ -122,7 +132,7 @@ class FolderStore:
         return files, builder.build()
 
     @property
-    def _files(self) -> dict[str, tuple[int, int]]:
+    def _files(self) -> dict[str, tuple[int, ...]]:
         return self._walked[0]
 
     @property
@@ -131,13 +141,25 @@ class FolderStore:
         return self._walked[1]
 
     @property
+    def earlier_fingerprint(self) -> str:
+        """The folder's path and a digest of the names, sizes and times of its files."""
+        files = {name: facts[:2] for name, facts in self._files.items()}
+        listing = hashlib.sha256(repr(files).encode()).hexdigest()
+        return f"folder:{self.path.resolve()}:{listing}"
+
+    def read_facts(self, names: Collection[str]) -> Facts:
+        """Those of each file when the folder was listed."""
+        rows = [self._files[name] for name in names]
+        return np.array(rows, np.int64).reshape(-1, NUM_FACTS)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
         return tuple(self._files)
 
     @cached_property
     def fingerprint(self) -> str:
-        """The folder's path and a digest of the names, sizes and times of its images."""
+        """The folder's path and a digest of the names and facts of its images."""
         digest = hashlib.sha256(repr(self._files).encode()).hexdigest()
         return f"folder:{self.path.resolve()}:{digest}"
 
@@ -161,13 +183,13 @@ class FolderStore:
         return _spread_sample(self.names, count)
 
 
-def _walk(top: Path, builder: ListingBuilder) -> dict[str, tuple[int, int]]:
-    """Size and modification time of every image file below a folder, by name.
+def _walk(top: Path, builder: ListingBuilder) -> dict[str, tuple[int, ...]]:
+    """The facts of every image file below a folder, by name.
 
     All folders and all other files are recorded in `builder`. Links to folders are followed, but
     not to a folder above the link.
     """
-    images: dict[str, tuple[int, int]] = {}
+    images: dict[str, tuple[int, ...]] = {}
     entered: set[tuple[int, int]] = set()
     repeated = 0
     pending: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
@@ -199,8 +221,9 @@ def _walk(top: Path, builder: ListingBuilder) -> dict[str, tuple[int, int]]:
                 elif (reason := _reason_to_leave_out(entry)) is not None:
                     builder.leave_out(name, reason)
                 else:
-                    facts = entry.stat()
-                    images[name] = (facts.st_size, facts.st_mtime_ns)
+                    # On Windows, only a full `stat` gives the inode.
+                    status = entry.stat() if os.name != "nt" else Path(entry.path).stat()
+                    images[name] = file_facts(status)
     return images
 
 
@@ -232,10 +255,25 @@ class TarStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @cached_property
+    def _facts(self) -> tuple[int, ...]:
+        with raising_data_errors(self.path):
+            return file_facts(self.path.stat())
+
     @property
     def fingerprint(self) -> str:
+        """Path and facts of the archive."""
+        return f"file:{self.path.resolve()}:{self._facts}"
+
+    @property
+    def earlier_fingerprint(self) -> str:
         """Path, size and time of the archive."""
-        return _file_fingerprint(self.path)
+        size, modified = self._facts[:2]
+        return f"file:{self.path.resolve()}:{size}:{modified}"
+
+    def read_facts(self, names: Collection[str]) -> Facts:
+        """Those of the archive, for each file."""
+        return np.tile(np.array(self._facts, np.int64), (len(names), 1))
 
     @property
     def listing_fingerprint(self) -> str:
@@ -308,10 +346,25 @@ class ZipStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @cached_property
+    def _facts(self) -> tuple[int, ...]:
+        with raising_data_errors(self.path):
+            return file_facts(self.path.stat())
+
     @property
     def fingerprint(self) -> str:
+        """Path and facts of the archive."""
+        return f"file:{self.path.resolve()}:{self._facts}"
+
+    @property
+    def earlier_fingerprint(self) -> str:
         """Path, size and time of the archive."""
-        return _file_fingerprint(self.path)
+        size, modified = self._facts[:2]
+        return f"file:{self.path.resolve()}:{size}:{modified}"
+
+    def read_facts(self, names: Collection[str]) -> Facts:
+        """Those of the archive, for each file."""
+        return np.tile(np.array(self._facts, np.int64), (len(names), 1))
 
     @property
     def listing_fingerprint(self) -> str:
@@ -416,12 +469,6 @@ def raising_data_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot read {error.filename or path}: {reason}") from error
-
-
-def _file_fingerprint(path: Path) -> str:
-    with raising_data_errors(path):
-        stat = path.stat()
-    return f"file:{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _check_size(size: int) -> UnreadableFile | None:

@@ -5,6 +5,7 @@ A folder that holds one archive per split (`train.tar.gz`, `test.zip`) is one da
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,15 @@ from .class_folders import (
     arrange_files,
     leave_out_requested,
 )
+from .content_hashes import (
+    CLOCK_RESOLUTION_NS,
+    NUM_FACTS,
+    STATUS_CHANGE,
+    UNREADABLE_HASH,
+    ImageHashes,
+    ListedImages,
+    hash_file,
+)
 from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
 from .file_names import LeftOutFiles, describe_left_out
 from .file_stores import (
@@ -31,7 +41,7 @@ from .file_stores import (
     open_store,
 )
 from .folder_tree import quote_names
-from .images import BrokenImage, EncodedImage, decode_images, read_size
+from .images import BrokenImage, EncodedImage, decode_images, map_in_threads, read_size
 from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
 from .split_folders import LAYOUT_BY_NAMES, NO_SPLITS, FolderLayout, parse_splits
@@ -77,8 +87,10 @@ class FileSource:
         self, path: Path, stores: dict[SplitName, FileStore], layout: FolderLayout = LAYOUT_BY_NAMES
     ) -> None:
         self.path = path
+        self.place = str(path.resolve())
         self.name = path.resolve().name
         self.layout = layout
+        self._opened_ns = time.time_ns()
         self.stores = list(stores.values())
         self._splits_of_stores = tuple(stores)
 
@@ -108,6 +120,34 @@ class FileSource:
             arrange_files(listing, self.layout, str(label))
             for listing, label in zip(listings, labels, strict=True)
         ]
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """What attentune 0.1 has computed; see `FileStore.earlier_fingerprint`."""
+        return "|".join(store.earlier_fingerprint for store in self.stores)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no file was changed just before it was listed."""
+        facts = (store.read_facts(store.names) for store in self.stores)
+        newest = max((int(rows[:, STATUS_CHANGE].max(initial=0)) for rows in facts), default=0)
+        return newest + CLOCK_RESOLUTION_NS < self._opened_ns
+
+    @cached_property
+    def hashes(self) -> ImageHashes:
+        """Those of the files; a file is named by its class and its path in the class folder."""
+        images = {}
+        for split, files in self._files.items():
+            facts = np.zeros((len(files), NUM_FACTS), np.int64)
+            for number, store in enumerate(self.stores):
+                rows = [row for row, file in enumerate(files) if file.store == number]
+                facts[rows] = store.read_facts([files[row].path for row in rows])
+            images[split] = ListedImages(list(map(self._image_name, files)), facts)
+        return ImageHashes(self.place, images, self._opened_ns)
+
+    def _image_name(self, file: ImageFile) -> str:
+        """The name of an image in its split, which stays the same if the data are moved."""
+        return file.name
 
     @cached_property
     def _files(self) -> FilesBySplit:
@@ -257,9 +297,27 @@ class FileSource:
         self, split: SplitName, rows: Rows, preprocessing: Preprocessing
     ) -> Iterator[tuple[int, Images | BrokenImage]]:
         """See `DataSource.read_images`."""
+        numbers = rows.tolist()
+
+        def on_hash(index: int, number: int) -> None:
+            self.hashes.record(split, numbers[index], number)
+
         unreadable: list[tuple[int, BrokenImage]] = []
-        yield from decode_images(self._read_encoded(split, rows, unreadable), preprocessing)
-        yield from unreadable
+        encoded = self._read_encoded(split, rows, unreadable)
+        yield from decode_images(encoded, preprocessing, on_hash)
+        for index, image in unreadable:
+            on_hash(index, UNREADABLE_HASH)
+            yield index, image
+
+    def read_hashes(self, split: SplitName, rows: Rows) -> None:
+        """See `DataSource.read_hashes`."""
+        numbers = rows.tolist()
+        unreadable: list[tuple[int, BrokenImage]] = []
+        encoded = self._read_encoded(split, rows, unreadable)
+        for index, number in map_in_threads(encoded, _hash_encoded):
+            self.hashes.record(split, numbers[index], number)
+        for index, _ in unreadable:
+            self.hashes.record(split, numbers[index], UNREADABLE_HASH)
 
     def _read_encoded(
         self, split: SplitName, rows: Rows, unreadable: list[tuple[int, BrokenImage]]
@@ -278,6 +336,10 @@ class FileSource:
                     unreadable.append((index, BrokenImage(label, content.reason)))
                 else:
                     yield EncodedImage(index, label, content)
+
+
+def _hash_encoded(encoded: EncodedImage) -> int:
+    return hash_file(encoded.content)
 
 
 def _split_archives(folder: Path, layout: FolderLayout) -> dict[SplitName, str]:

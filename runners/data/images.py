@@ -19,6 +19,7 @@ from typing import TypeVar
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from ..cores import usable_cores
+from .content_hashes import hash_file
 from .dataset import Images
 from .preprocessing import Preprocessing
 
@@ -66,6 +67,9 @@ MAX_PENDING_BYTES = 512 * 2**20
 _SMALL_FILE_BYTES = 16_384
 """Files smaller than this are not decoded in threads, which would mostly wait for the GIL."""
 
+
+OnHash = Callable[[int, int], None]
+"""Takes the index of an image and the hash of its content."""
 
 # Pillow warns of images above half of its limit. The check in `preprocess_image` is stricter.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=r"PIL\.Image")
@@ -176,13 +180,19 @@ def read_size(content: bytes | Path) -> tuple[int, int] | None:
 
 
 def decode_images(
-    encoded: Iterable[EncodedImage], preprocessing: Preprocessing
+    encoded: Iterable[EncodedImage], preprocessing: Preprocessing, on_hash: OnHash | None = None
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
     """Decode images; yields the index of each, with its pixels (S, S, 3) or a `BrokenImage`.
 
     Indices come in any order.
+
+    Args:
+        encoded: the images.
+        preprocessing: makes images of one size and mode.
+        on_hash: called for each image, in any thread, with its index and the hash of its content.
     """
-    return map_in_threads(encoded, partial(_decode, preprocessing=preprocessing))
+    decode = partial(_decode, preprocessing=preprocessing, on_hash=on_hash)
+    return map_in_threads(encoded, decode)
 
 
 def map_in_threads(
@@ -229,13 +239,25 @@ def _map_chunk(
     return [(encoded.index, function(encoded)) for encoded in chunk]
 
 
-def _decode(encoded: EncodedImage, preprocessing: Preprocessing) -> Images | BrokenImage:
-    content = encoded.content
+def _decode(
+    encoded: EncodedImage, preprocessing: Preprocessing, on_hash: OnHash | None
+) -> Images | BrokenImage:
     try:
+        content = encoded.content if on_hash is None else _read_and_hash(encoded, on_hash)
         with open_image(content) as image:
             return preprocess_image(image, preprocessing)
     except Exception as error:  # Decoders raise anything on damaged input.
-        return BrokenImage(encoded.label, describe_error(error) if content else "empty or damaged")
+        reason = describe_error(error) if encoded.content else "empty or damaged"
+        return BrokenImage(encoded.label, reason)
+
+
+def _read_and_hash(encoded: EncodedImage, on_hash: OnHash) -> bytes | Path:
+    """The content of an image, which is hashed; the path of a file that is too large."""
+    content = encoded.content
+    if isinstance(content, Path) and content.stat().st_size <= MAX_FILE_BYTES:
+        content = content.read_bytes()
+    on_hash(encoded.index, hash_file(content))
+    return content
 
 
 def describe_error(error: Exception) -> str:

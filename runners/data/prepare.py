@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import zlib
@@ -16,16 +18,23 @@ from ...cache_folders import write_cached_json
 from ...errors import DataError
 from ...sanitize import clean_text
 from ..recipe import Recipe
+from .content_hashes import UNKNOWN_HASH, UNREADABLE_HASH
 from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName
 from .images import BrokenImage
 from .preprocessing import Channels, Preprocessing, ValueRange
+from .record import IMAGES_FILE, KEY_DIGITS, ImageList, RecordedImages
 from .repeated_images import count_repeated, hash_pixels
 from .source import DataSource
-from .splits import plan_splits
+from .splits import SplitPlan
 
 Progress = Callable[[int, int], None]
 """Called repeatedly with the number of images done and of all images."""
 
+Normalisation = tuple[Channels, Channels]
+"""Mean and standard deviation of the channels, in [0, 1]."""
+
+KEY_FORMAT = 2
+"""Part of every key. Raise it when the meaning of prepared data changes."""
 _IMAGES_PER_REPORT = 256
 """Images between two calls of progress."""
 _IMAGES_PER_SUM = 256
@@ -53,25 +62,29 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
 
 def prepare_arrays(
     source: DataSource,
+    plan: SplitPlan,
     recipe: Recipe,
     scratch: Path,
-    folder: Path,
+    key: str | None = None,
     progress: Progress | None = None,
+    normalisation: Normalisation | None = None,
 ) -> DataInfo:
-    """Write `<split>.images.npy`, `<split>.labels.npy` and `info.json` into `scratch`.
+    """Write `<split>.images.npy`, `<split>.labels.npy`, `images.npz` and `info.json`.
 
     Args:
         source: where the images come from.
-        recipe: chooses the preprocessing and the splits.
-        scratch: an empty folder.
-        folder: where the caller will put the files.
+        plan: which of them make up the splits.
+        recipe: chooses the preprocessing.
+        scratch: an empty folder to write to; the caller will give it the name of the result's
+            folder, which is beside it.
+        key: the name of that folder; by default it follows from the content of the images.
         progress: called every `_IMAGES_PER_REPORT` images.
+        normalisation: mean and deviation, if they are not those of the training images.
 
     Raises:
         DataError: the data cannot be used.
     """
     labels = source.read_labels()
-    plan = plan_splits(labels, source.classes, recipe, source.read_groups())
     writers = {
         split: _SplitWriter(
             scratch, split, labels[selection.split], selection.rows, recipe.image_size
@@ -90,7 +103,12 @@ def prepare_arrays(
     counts: dict[str, int] = {
         split: writer.close(source.classes) for split, writer in writers.items()
     }
-    mean, std = compute_mean_and_std(np.load(scratch / "train.images.npy", mmap_mode="r"))
+    if normalisation is None:
+        images = np.load(scratch / "train.images.npy", mmap_mode="r")
+        normalisation = compute_mean_and_std(images)
+    mean, std = normalisation
+    image_list = list_images(source, plan)
+    (scratch / IMAGES_FILE).write_bytes(image_list.to_bytes())
     info = DataInfo(
         name=source.name,
         classes=source.classes,
@@ -99,13 +117,51 @@ def prepare_arrays(
         preprocessing=replace(preprocessing_of(recipe), mean=mean, std=std),
         flip=source.flip,
         crop=default_crop(source, recipe.image_size),
-        folder=folder,
+        folder=scratch.parent / (key or data_key(source, image_list, recipe)),
         broken=tuple(image.label for image in broken),
         repeated=count_repeated({split: writers[split].hashes for split in SPLITS}),
-        checksums={file.name: compute_checksum(file) for file in scratch.glob("*.npy")},
+        checksums={file.name: compute_checksum(file) for file in scratch.glob("*.np[yz]")},
     )
     write_cached_json(scratch / "info.json", info.to_json())
     return info
+
+
+def list_images(source: DataSource, plan: SplitPlan) -> ImageList:
+    """All images of a source, with the hashes of those that are used.
+
+    Args:
+        source: of which the used images were read.
+        plan: which images are used.
+    """
+    used = {split: np.zeros(len(labels), bool) for split, labels in source.read_labels().items()}
+    for selection in plan.selections.values():
+        used[selection.split][selection.rows] = True
+    groups = source.read_groups()
+    images = {
+        split: RecordedImages(
+            source.hashes.names(split),
+            labels,
+            np.where(used[split], source.hashes.of(split), np.uint64(UNKNOWN_HASH)),
+            groups.get(split),
+        )
+        for split, labels in source.read_labels().items()
+    }
+    return ImageList(images, plan)
+
+
+def data_key(source: DataSource, image_list: ImageList, recipe: Recipe) -> str:
+    """A digest of all that determines prepared data, among them the content of the images.
+
+    Args:
+        source: gives the name, the classes, and suitable augmentation.
+        image_list: the images with their hashes.
+        recipe: gives the preprocessing, and whether broken images are left out.
+    """
+    crop = default_crop(source, recipe.image_size)
+    facts = [KEY_FORMAT, source.name, source.classes, source.flip, crop, image_list.digest]
+    settings = [preprocessing_of(recipe).to_json(), recipe.skip_broken]
+    text = json.dumps([*facts, *settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def compute_checksum(file: Path) -> int:
@@ -230,6 +286,8 @@ def _decode_split(
         counter.advance()
         if isinstance(image, BrokenImage):
             broken.append(image)
+            if source.hashes.of(origin)[rows[position]] == UNKNOWN_HASH:
+                source.hashes.record(origin, int(rows[position]), UNREADABLE_HASH)
         else:
             writer, index = targets[position]
             writer.write(index, image)

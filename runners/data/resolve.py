@@ -93,19 +93,28 @@ def open_source(spec: str, options: SourceOptions = SourceOptions()) -> DataSour
         DataError: there is none; the message names the closest embedded data.
         UsageError: the options are for another kind of source.
     """
+    kind = source_kind(spec)
+    if options.are_for_tables and kind != "table":
+        raise UsageError(
+            f"--data-root and --column are for tables ({', '.join(TABLE_SUFFIXES)}), and "
+            f"{spec!r} is none"
+        )
+    if options.layout != LAYOUT_BY_NAMES and kind != "files":
+        raise UsageError(
+            f"--split-folders and --leave-out are for folders and archives, and {spec!r} is none"
+        )
+    return SOURCE_KINDS[kind].open(spec, options)
+
+
+def source_kind(spec: str) -> str:
+    """The kind of the source that `--data spec` names, a key of `SOURCE_KINDS`.
+
+    Raises:
+        DataError: there is none; the message names the closest embedded data.
+    """
     for name, kind in SOURCE_KINDS.items():
         if kind.matches(spec):
-            if options.are_for_tables and name != "table":
-                raise UsageError(
-                    f"--data-root and --column are for tables ({', '.join(TABLE_SUFFIXES)}), and "
-                    f"{spec!r} is none"
-                )
-            if options.layout != LAYOUT_BY_NAMES and name != "files":
-                raise UsageError(
-                    f"--split-folders and --leave-out are for folders and archives, and {spec!r} "
-                    "is none"
-                )
-            return kind.open(spec, options)
+            return name
     if len(Path(spec).parts) > 1 or Path(spec).suffix:
         raise DataError(f"there is no file or folder {spec!r}; check the path given as data")
     raise DataError(

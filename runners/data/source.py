@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..recipe import Recipe
+from .content_hashes import ImageHashes
 from .dataset import Images, Labels, Rows, SplitName
 from .file_names import LeftOutFiles
 from .images import BrokenImage
@@ -57,8 +58,13 @@ class DataSource(Protocol):
 
     Attributes:
         name: the name of the data in reports and messages.
-        fingerprint: a text that identifies the content and is part of the cache's key. Two sources
-            with the same fingerprint have the same images; it changes when files change.
+        place: a text that opens the source again, from any folder: an absolute path, or a name.
+        fingerprint: a text that changes when files change, which is cheap to compute: it follows
+            from what the system says of files, without reading them.
+        earlier_fingerprint: what attentune 0.1 has computed, for the keys of its studies.
+        is_settled: whether any later change of a file would change the fingerprint. It would not
+            within the resolution of a file system's clock.
+        hashes: of the content of the images, as far as they were read; see `ImageHashes`.
         classes: names of the classes, in the order of the labels.
         native_size: shorter side of a typical image, pixels.
         default_size: a sensible side to train at, pixels.
@@ -73,7 +79,15 @@ class DataSource(Protocol):
     name: str
 
     @property
+    def place(self) -> str: ...  # noqa: D102
+    @property
     def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def earlier_fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def is_settled(self) -> bool: ...  # noqa: D102
+    @property
+    def hashes(self) -> ImageHashes: ...  # noqa: D102
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -126,7 +140,16 @@ class DataSource(Protocol):
             preprocessing: makes images of one size and mode.
 
         Yields an index into `rows` with its image, uint8 (S, S, 3) in RGB, once for every row. An
-        image that cannot be decoded is a `BrokenImage`.
+        image that cannot be decoded is a `BrokenImage`. The hashes of the images are known
+        afterwards.
+        """
+
+    def read_hashes(self, split: SplitName, rows: Rows) -> None:
+        """Read some images of a split without decoding them, so that their hashes are known.
+
+        Args:
+            split: a key of `read_labels`.
+            rows: (n,) numbers of different images.
         """
 
 

@@ -26,6 +26,7 @@ from ...errors import DataError
 from ...files import find_path
 from ...sanitize import quote_value
 from .class_folders import FilesBySplit, ImageFile
+from .content_hashes import file_facts
 from .dataset import SPLIT_NAMES, SPLITS, Rows, SplitName
 from .file_names import LeftOutFiles, Listing
 from .file_stores import FileStore, FolderStore, open_store
@@ -65,8 +66,8 @@ class ListedFolder(FolderStore):
         self._stats = _stat_files(path, names)
 
     @property
-    def _files(self) -> dict[str, tuple[int, int]]:
-        return {name: (facts.st_size, facts.st_mtime_ns) for name, facts in self._stats.items()}
+    def _files(self) -> dict[str, tuple[int, ...]]:
+        return {name: file_facts(status) for name, status in self._stats.items()}
 
     @property
     def listing(self) -> Listing:
@@ -116,6 +117,14 @@ class TableSource(FileSource):
     def left_out(self) -> tuple[LeftOutFiles, ...]:
         """None: the table says which files are images of the data."""
         return ()
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """The fingerprint: attentune 0.1 read no tables."""
+        return self.fingerprint
+
+    def _image_name(self, file: ImageFile) -> str:
+        return file.path
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -8,9 +8,13 @@ are read twice, for their labels and for their images, so that they need not fit
 
 from __future__ import annotations
 
+import hashlib
+import os
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,6 +24,13 @@ from PIL import Image
 from ...cache_folders import cache_folder
 from ...errors import AttentuneError, DataError
 from ...spaces.backbones.timm_compat import import_timm
+from .content_hashes import (
+    NUM_FACTS,
+    UNREADABLE_HASH,
+    ImageHashes,
+    ListedImages,
+    hash_content,
+)
 from .dataset import Images, Labels, Rows, SplitName
 from .images import BrokenImage, check_format, disable_ghostscript, open_image, preprocess_image
 from .preprocessing import Preprocessing, ValueRange, is_deep
@@ -44,9 +55,53 @@ class TimmSource:
     left_out = ()
 
     def __init__(self, spec: str) -> None:
-        self.name = spec
-        self.fingerprint = self.listing_fingerprint = f"timm:{spec}"
+        self.name = self.place = spec
         self._family = spec.partition("/")[0].lower()
+
+    is_settled = True
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of the set, and a digest of the files that were downloaded for it."""
+        return f"timm:{self.name}{self._describe_downloads()}"
+
+    @property
+    def listing_fingerprint(self) -> str:
+        """The fingerprint."""
+        return self.fingerprint
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """What attentune 0.1 has computed."""
+        return f"timm:{self.name}"
+
+    @property
+    def _download_folder(self) -> Path:
+        return cache_folder("downloads") / self.name.replace("/", "-")
+
+    def _describe_downloads(self) -> str:
+        """A digest of the names, sizes and times of the downloaded files; empty if none are."""
+        files = []
+        for folder, _, names in os.walk(self._download_folder):
+            for name in names:
+                if not name.endswith(".lock"):
+                    path = Path(folder, name)
+                    status = path.lstat()
+                    files.append((str(path), status.st_size, status.st_mtime_ns))
+        return f":{hashlib.sha256(repr(sorted(files)).encode()).hexdigest()}" if files else ""
+
+    @cached_property
+    def hashes(self) -> ImageHashes:
+        """Those of the pixels; an image is named by its number in its split."""
+        facts = np.zeros(NUM_FACTS, np.int64)
+        facts[0] = hash_content(self.fingerprint.encode()) >> 1
+        images = {
+            split: ListedImages(
+                list(map(str, range(len(labels)))), np.tile(facts, (len(labels), 1))
+            )
+            for split, labels in self._labels.items()
+        }
+        return ImageHashes(self.place, images, time.time_ns())
 
     @cached_property
     def _sets(self) -> dict[SplitName, Any]:
@@ -66,7 +121,7 @@ class TimmSource:
     def _open(self, split: str) -> Any | None:
         """timm's data set for one split; None if the set has no such split."""
         disable_ghostscript()  # timm's readers open images of every format of Pillow's.
-        root = cache_folder("downloads") / self.name.replace("/", "-")
+        root = self._download_folder
         try:
             root.mkdir(parents=True, exist_ok=True)
             is_converted = self._family not in _HUGGING_FACE_FAMILIES
@@ -185,6 +240,12 @@ class TimmSource:
             if row in indices:
                 yield indices[row], self._preprocess(split, row, image, preprocessing)
 
+    def read_hashes(self, split: SplitName, rows: Rows) -> None:
+        """See `DataSource.read_hashes`."""
+        for index, image in self.read_images(split, rows, Preprocessing(1)):
+            if isinstance(image, BrokenImage):
+                self.hashes.record(split, int(rows[index]), UNREADABLE_HASH)
+
     def _read_image(
         self, split: SplitName, row: int, preprocessing: Preprocessing
     ) -> Images | BrokenImage:
@@ -198,6 +259,7 @@ class TimmSource:
         self, split: SplitName, row: int, image: Any, preprocessing: Preprocessing
     ) -> Images | BrokenImage:
         try:
+            self.hashes.record(split, row, _hash_image(image))
             opened = _open(image)
             if not is_deep(opened):
                 opened.load()  # So that no JPEG is decoded at a fraction of its size.
@@ -209,6 +271,21 @@ class TimmSource:
 def _open(image: bytes | Image.Image) -> Image.Image:
     """An image of a data set, which may be the content of a file."""
     return open_image(image) if isinstance(image, bytes) else check_format(image)
+
+
+def _hash_image(image: bytes | Image.Image) -> int:
+    """The hash of an image's file, or of its pixels if it was loaded before."""
+    if isinstance(image, bytes):
+        return hash_content(image)
+    file = getattr(image, "fp", None)
+    if file is not None and getattr(image, "tile", None):
+        position = file.tell()
+        file.seek(0)
+        content = file.read()
+        file.seek(position)
+        return hash_content(content)
+    palette = repr(image.getpalette()) if image.mode == "P" else ""
+    return hash_content(f"{image.mode}{image.size}{palette}".encode() + image.tobytes())
 
 
 def _iterate(dataset: Any) -> Iterator[tuple[Any, Any]]:

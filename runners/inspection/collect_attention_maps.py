@@ -52,6 +52,7 @@ def collect_attention_maps(
     *,
     num_images: int = 8,
     seed: int = 0,
+    data_key: str | None = None,
 ) -> AttentionMaps:
     """Compute the attention maps of a trial's network, on one CPU thread and in float32.
 
@@ -64,6 +65,7 @@ def collect_attention_maps(
         weights: the file of the trial's final weights, or a checkpoint.
         num_images: how many validation images, 1 to `MAX_IMAGES`; the whole split if it has fewer.
         seed: chooses the images.
+        data_key: of the images that it was trained on; None if they were not recorded.
 
     Raises:
         UsageError: `num_images` is out of range.
@@ -74,7 +76,7 @@ def collect_attention_maps(
         raise UsageError(
             f"attention maps are computed for 1 to {MAX_IMAGES} images at a time, not {num_images}"
         )
-    data = load_data(recipe)
+    data = load_data(recipe, key=data_key)
     chosen = _choose_images(data.val.labels, num_images, seed)
     images = np.array(data.val.images[chosen])
     normalised = (images / 255 - np.array(data.mean)) / np.array(data.std)
@@ -262,8 +264,9 @@ def _energy(model: nn.Module, features: Tensor, layout: Layout) -> Floats:
 def main(arguments: Sequence[str]) -> int:
     """Compute the attention maps that a JSON file requests, and write them to another.
 
-    The request has `architecture` (text), `recipe` and `weights` (path), and may have `num_images`
-    and `seed`. The result is that of `AttentionMaps.to_json`, or `error` with one sentence.
+    The request has `architecture` (text), `recipe` and `weights` (path), and may have
+    `num_images`, `seed` and `data_key`. The result is that of `AttentionMaps.to_json`, or `error`
+    with one sentence.
 
     Args:
         arguments: the paths of the request and of the result.
@@ -289,7 +292,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _respond(request: dict[str, Any]) -> dict[str, Any]:
     recipe, weights = Recipe.of(**request["recipe"]), Path(request["weights"])
-    options = {name: request[name] for name in ("num_images", "seed") if name in request}
+    names = ("num_images", "seed", "data_key")
+    options = {name: request[name] for name in names if name in request}
     architecture = parse(request["architecture"])
     return collect_attention_maps(architecture, recipe, weights, **options).to_json()
 

@@ -52,7 +52,7 @@ class RecipeEvaluator:
     def evaluate(self, trial: Trial) -> TrialResult | None:
         """The result after the recipe's epochs; None if the trial was paused or pruned."""
         job, recipe = trial.job, trial.job.recipe
-        dataset, data = load_device_data(recipe, trial.device)
+        dataset, data = load_device_data(recipe, trial.device, job.data_key)
         head_size = task_of(recipe).head_size(len(dataset.classes))
         backbone = load_backbone(
             job.architecture.backbone,
@@ -92,7 +92,7 @@ class RecipeEvaluator:
             return None
         accuracy, predictions = trial.last_report.accuracy, outcome.predictions
         if job.test:
-            images = load_test_images(recipe, trial.device)
+            images = load_test_images(recipe, trial.device, job.data_key)
             evaluation = evaluate(
                 outcome.model,
                 data,
@@ -195,16 +195,19 @@ class _DeviceDataCache:
     """The data that a worker keeps on its device."""
 
     def __init__(self) -> None:
-        self._key: tuple[Recipe, torch.device] | None = None
+        self._key: tuple[Recipe, torch.device, str | None] | None = None
         self._data: tuple[Dataset, DeviceData] | None = None
 
-    def get(self, recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
+    def get(
+        self, recipe: Recipe, device: torch.device, data_key: str | None
+    ) -> tuple[Dataset, DeviceData]:
         """The data of a recipe on a device. Other data are freed before they are loaded."""
-        key = (recipe.model_copy(update={"epochs": 1}), device)  # Images are those of any epochs.
+        # Images are those of any epochs.
+        key = (recipe.model_copy(update={"epochs": 1}), device, data_key)
         if self._data is None or key != self._key:
             self._data = None
             load_test_images.cache_clear()
-            dataset = load_data(recipe)
+            dataset = load_data(recipe, key=data_key)
             self._key, self._data = key, (dataset, DeviceData.of(dataset, device))
         return self._data
 
@@ -212,18 +215,33 @@ class _DeviceDataCache:
 _device_data_cache = _DeviceDataCache()
 
 
-def load_device_data(recipe: Recipe, device: torch.device) -> tuple[Dataset, DeviceData]:
+def load_device_data(
+    recipe: Recipe, device: torch.device, data_key: str | None = None
+) -> tuple[Dataset, DeviceData]:
     """The study's data on the device; a worker keeps it for all its trials.
 
     A trial with larger images replaces it, so that the two never fill the memory together.
+
+    Args:
+        recipe: of the trial.
+        device: where to put the images.
+        data_key: of the prepared images; see `Job`.
     """
-    return _device_data_cache.get(recipe, device)
+    return _device_data_cache.get(recipe, device, data_key)
 
 
 @lru_cache(maxsize=1)
-def load_test_images(recipe: Recipe, device: torch.device) -> DeviceImages:
-    """The images of the test split; TrialError `invalid` if the data has none."""
-    test = load_data(recipe).test
+def load_test_images(
+    recipe: Recipe, device: torch.device, data_key: str | None = None
+) -> DeviceImages:
+    """The images of the test split; TrialError `invalid` if the data has none.
+
+    Args:
+        recipe: of the trial.
+        device: where to put the images.
+        data_key: of the prepared images; see `Job`.
+    """
+    test = load_data(recipe, key=data_key).test
     if test is None:
         raise TrialError("invalid", f"{recipe.data} has no test split to evaluate on")
     return DeviceImages.of(test, device, spare_bytes(device) / 2)

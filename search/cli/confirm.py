@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from ...interrupts import defer_interrupts
-from .shared import Db, Json, Study, StudyCommands, err, long_command, open_store, out, print_json
+from .shared import (
+    AllowChangedData,
+    Data,
+    Db,
+    Json,
+    Study,
+    StudyCommands,
+    err,
+    long_command,
+    open_store,
+    out,
+    print_json,
+)
 
 RECORDED = "the confirmation continues and is recorded. Ctrl-C stops it."
 
@@ -54,6 +66,8 @@ def confirm(
             help="Also confirm the alternatives to attention. Default: if the search trains them.",
         ),
     ] = None,
+    data: Data = None,
+    allow_changed_data: AllowChangedData = False,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +80,7 @@ def confirm(
         from ...studies.outputs.alternatives import read_confirmed_alternatives
         from ...studies.text.confirmation import conclusion, confirmation_warnings
         from ..run.confirm import ConfirmRequest, read_confirmation
+        from ..run.data_options import DataOptions
         from ..run.session import confirm_study
         from .progress import LiveDisplay
         from .summary import print_confirmation
@@ -79,6 +94,7 @@ def confirm(
                 store.studies.get(study),
                 ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives),
                 [LiveDisplay(console)],
+                DataOptions(data, allow_changed_data),
             )
         except KeyboardInterrupt:
             commands.exit_interrupted(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...interrupts import defer_interrupts
-from .shared import Db, Study, open_store, print_line
+from .shared import AllowChangedData, Data, Db, Study, err, messages_on, open_store, print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,8 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also write model.onnx; needs attentune[onnx].")
     ] = False,
+    data: Data = None,
+    allow_changed_data: AllowChangedData = False,
     db: Db = None,
 ) -> None:
     """Export a trial as a model: weights, architecture, preprocessing, model card."""
@@ -47,11 +49,19 @@ def export(
         from ...studies.outputs.export import export as export_trial
         from ...studies.outputs.export import pick_trial, read_export_note
 
-    with open_store(db, read_only=True) as store:
+    with messages_on(err), open_store(db, read_only=True) as store:
         record = store.studies.get(study)
         trial = pick_trial(store, record, pick)
         note = read_export_note(store, record, trial)
-        folder = export_trial(store, record, trial, output, onnx=onnx)
+        folder = export_trial(
+            store,
+            record,
+            trial,
+            output,
+            onnx=onnx,
+            data=data,
+            allow_changed_data=allow_changed_data,
+        )
     print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")
     if note is not None:
         print_line(note)

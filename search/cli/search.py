@@ -12,11 +12,21 @@ import typer
 
 from ...interrupts import defer_interrupts
 from .options_from_settings import plan_options, search_options
-from .shared import Db, Study, StudyCommands, long_command, open_store, out
+from .shared import (
+    AllowChangedData,
+    Data,
+    Db,
+    Study,
+    StudyCommands,
+    long_command,
+    open_store,
+    out,
+)
 
 if TYPE_CHECKING:
     from ...studies.database.store import Store
     from ...studies.records import StudyRecord
+    from ..run.data_options import DataOptions
 
 RECORDED = "the search continues and is recorded. Ctrl-C stops it."
 
@@ -71,21 +81,33 @@ def search(
     "max_predictions_size",
     "alternatives",
 )
-def resume(study: Study, db: Db = None, **settings: Any) -> None:
+def resume(
+    study: Study,
+    data: Data = None,
+    allow_changed_data: AllowChangedData = False,
+    db: Db = None,
+    **settings: Any,
+) -> None:
     """Continue a study where it stopped; trials and budgets are totals over all runs.
 
     Unfinished trials continue from their last epoch.
     """
     with defer_interrupts():
+        from ..run.data_options import DataOptions
         from ..setup.request import read_plan_changes
 
     changes = read_plan_changes(settings)
+    options = DataOptions(data, allow_changed_data)
     with long_command(out, RECORDED), open_store(db) as store:
-        _run(store, store.studies.get(study), db, changes)
+        _run(store, store.studies.get(study), db, changes, options)
 
 
 def _run(
-    store: Store, record: StudyRecord, db: str | None, changes: Mapping[str, Any] | None = None
+    store: Store,
+    record: StudyRecord,
+    db: str | None,
+    changes: Mapping[str, Any] | None = None,
+    data_options: DataOptions | None = None,
 ) -> None:
     """Run the study, then print its summary and what to do next."""
     with defer_interrupts():
@@ -98,8 +120,9 @@ def _run(
     try:
         if record.config.is_being_set_up:
             with decoding_progress(out) as progress:
-                record = set_up(store, record, progress, changes)
-        outcome = run_study(store, record, [LiveDisplay(out)], changes)
+                place = None if data_options is None else data_options.data
+                record = set_up(store, record, progress, changes, place)
+        outcome = run_study(store, record, [LiveDisplay(out)], changes, data_options)
     except KeyboardInterrupt:
         _exit_if_being_set_up(store, commands)
         commands.exit_interrupted(

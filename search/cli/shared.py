@@ -31,6 +31,22 @@ Db = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Where the images of the study are now. Default: where they were.",
+    ),
+]
+AllowChangedData = Annotated[
+    bool,
+    typer.Option(
+        "--allow-changed-data",
+        help="Go on although the images are not those that the study was searched on: with those "
+        "that are left, in their classes and splits.",
+    ),
+]
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
 
 

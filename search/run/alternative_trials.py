@@ -244,14 +244,14 @@ def alternative_job(
 
 
 def prepare_alternatives(
-    plan: AlternativesPlan, recipe: Recipe, prepare: Callable[[Alternative, Recipe], str]
+    plan: AlternativesPlan, recipe: Recipe, prepare: Callable[[Recipe], str]
 ) -> tuple[dict[AlternativeKind, str], dict[AlternativeKind, str]]:
     """Prepare the data of all alternatives.
 
     Args:
         plan: the alternatives.
         recipe: of the bare backbone.
-        prepare: prepares the data of an alternative and returns their key.
+        prepare: prepares the data of an alternative's recipe and returns their key.
 
     Returns:
         The keys of the prepared data by kind, and why the other data could not be prepared.
@@ -260,7 +260,7 @@ def prepare_alternatives(
     reasons: dict[AlternativeKind, str] = {}
     for alternative in plan.alternatives:
         try:
-            keys[alternative.kind] = prepare(alternative, recipe)
+            keys[alternative.kind] = prepare(alternative.recipe(recipe))
         except (AttentuneError, OSError) as error:
             reason = machine_fault(error) or clean_error(error)
             reasons[alternative.kind] = reason.partition("\n")[0]

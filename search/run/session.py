@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import StudyError
 from ...interrupts import defer_interrupts, stop_on_interrupt
 from ...runners.data import Progress
+from ...runners.recipe import Recipe
 from ...runners.workers.pool import make_pool
 from ...runners.workers.processes import warm_up
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
     from ..setup.request import SearchRequest
     from .alternative_trials import AlternativeTrials, ExtraTrials
     from .confirm import ConfirmRequest, StudyTrials
+    from .data_options import DataOptions
     from .propose import Proposer
+    from .study_data import StudyData
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ def run_study(
     record: StudyRecord,
     callbacks: Sequence[Callback] = (),
     plan_changes: Mapping[str, Any] | None = None,
+    data_options: DataOptions | None = None,
 ) -> RunOutcome:
     """Run a study to the end of its plan, or until an interrupt; resume it if it was started.
 
@@ -103,9 +107,11 @@ def run_study(
         record: the study.
         callbacks: called on every event.
         plan_changes: fields of the plan to change; those that are None do not change.
+        data_options: where the data are now, and whether they may have changed.
 
     Raises:
         UsageError: a value of the plan is out of range.
+        DataError: the data are not those that the study was searched on.
         StudyError: the study cannot be read or run here, or another process runs it.
         TrialError: the first trials all failed.
         SpaceError: the limits leave nothing to try.
@@ -113,22 +119,24 @@ def run_study(
     if record.config.is_being_set_up:
         with defer_interrupts():
             from .study_setup import set_up
-        record = set_up(store, record, plan_changes=plan_changes)
+        place = None if data_options is None else data_options.data
+        record = set_up(store, record, plan_changes=plan_changes, data=place)
     with hold_lease(store, record) as lease:
         run = StudyRun.load(store, store.studies.get(record.name)).with_plan(**plan_changes or {})
         run.check_initial_weights()
         warm_up()
         with defer_interrupts():
             from ...runners.costs import CostModel
-            from ...runners.data import prepare_data
             from ...runners.plugin_checks.checker import plugin_checker
             from ...spaces.search_space.bound_space import bind_space
             from .optuna_study import OptunaStudy
             from .propose import Proposer
+            from .study_data import StudyData
 
         config, devices = run.config, _worker_devices(run)
         # Workers only open prepared data.
-        data = prepare_data(config.recipe, verify=True)
+        study_data = StudyData(store, run.record, data_options)
+        data = study_data.prepare(config.recipe)
         run = replace(run, data_key=data.key)
         _log_unkept_predictions(run, data.counts["val"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes, plugin_checker())
@@ -143,18 +151,22 @@ def run_study(
         used_up = used_up_sentence(run.plan, record, lease, started, expected)
         if used_up is None or started == run.plan.trials:
             run = run.store_plan()
-        alternatives = _alternative_trials(run, proposer) if run.plan.alternatives else None
+        alternatives = None
+        if run.plan.alternatives:
+            alternatives = _alternative_trials(run, proposer, study_data)
         outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks, alternatives)
         if outcome.finished:
             _log_used_up(run, lease, outcome, started, proposer.expected_gain())
         return outcome
 
 
-def _alternative_trials(run: StudyRun, proposer: Proposer) -> AlternativeTrials:
+def _alternative_trials(
+    run: StudyRun, proposer: Proposer, study_data: StudyData
+) -> AlternativeTrials:
     """The trials of the study's alternatives beside its search."""
     from .alternative_trials import AlternativeTrials
 
-    plan, data_keys = _prepare_alternatives(run)
+    plan, data_keys = _prepare_alternatives(run, study_data)
     return AlternativeTrials(run, plan, data_keys, lambda: not proposer.lacks_baselines())
 
 
@@ -171,18 +183,20 @@ def _lacks_alternatives(run: StudyRun, plan: ConfirmPlan, trials: StudyTrials) -
     return lack_confirmation(known, plan, trials.confirming, confirming, backbone)
 
 
-def _confirming_alternatives(run: StudyRun, plan: ConfirmPlan) -> AlternativeTrials | None:
+def _confirming_alternatives(
+    run: StudyRun, plan: ConfirmPlan, study_data: StudyData
+) -> AlternativeTrials | None:
     """The trials of the study's alternatives in a confirmation; None if they are not confirmed."""
     from .alternative_trials import AlternativeTrials
 
     if not plan.alternatives:
         return None
-    alternatives, data_keys = _prepare_alternatives(run)
+    alternatives, data_keys = _prepare_alternatives(run, study_data)
     return AlternativeTrials(run, alternatives, data_keys, confirmation=plan)
 
 
 def _prepare_alternatives(
-    run: StudyRun,
+    run: StudyRun, study_data: StudyData
 ) -> tuple[AlternativesPlan, dict[AlternativeKind, str]]:
     """The alternatives of a study, decided here if they were not before, and their data.
 
@@ -191,18 +205,23 @@ def _prepare_alternatives(
         prepared.
     """
     from ...runners.devices import resolve_device
-    from ..setup.alternatives import plan_alternatives, prepare_alternative_data
+    from ..setup.alternatives import plan_alternatives
     from .alternative_trials import prepare_alternatives
 
     config = run.record.config.study  # Of the search, also while it is confirmed.
     plan = known = run.record.config.alternatives
     if len(known.alternatives) < len(ALTERNATIVE_KINDS):
-        plan = plan_alternatives(config, resolve_device(run.plan.device), known)
+        native_size = partial(study_data.native_size, config.recipe)
+        plan = plan_alternatives(config, resolve_device(run.plan.device), known, native_size)
     if plan != known:
         run.store.studies.change_config(run.record, plan.stored_in)
         for sentence in plan_sentences(plan, config.recipe):
             logger.info(sentence)
-    data_keys, reasons = prepare_alternatives(plan, run.config.recipe, prepare_alternative_data)
+
+    def prepare(recipe: Recipe) -> str:
+        return study_data.prepare(recipe).key
+
+    data_keys, reasons = prepare_alternatives(plan, run.config.recipe, prepare)
     for kind, reason in reasons.items():
         logger.warning("%s: not trained in this run, because %s", KIND_TITLES[kind], reason)
     return plan, data_keys
@@ -240,6 +259,7 @@ def confirm_study(
     record: StudyRecord,
     request: ConfirmRequest | None = None,
     callbacks: Sequence[Callback] = (),
+    data_options: DataOptions | None = None,
 ) -> RunOutcome:
     """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
 
@@ -250,8 +270,10 @@ def confirm_study(
         record: a study whose bare backbone is complete.
         request: what to confirm and how.
         callbacks: called on every event.
+        data_options: where the data are now, and whether they may have changed.
 
     Raises:
+        DataError: the data are not those that the study was searched on.
         StudyError: nothing can be confirmed yet, the study was confirmed with other epochs or more
             splits, splits are asked for where the source has its own test split, or another process
             runs it.
@@ -278,18 +300,19 @@ def confirm_study(
             store_confirmation(run, confirm_plan)
             return RunOutcome(True, trial_source.total)
         warm_up()
-        from ...runners.data import prepare_data
+        from .study_data import StudyData
 
+        study_data = StudyData(store, run.record, data_options)
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        confirm_plan, data = prepare_splits(run, confirm_plan, partial(prepare_data, verify=True))
+        confirm_plan, data = prepare_splits(run, confirm_plan, study_data.prepare)
         trial_source.data_keys = [info.key for info in data]
         run = replace(run, data_key=data[0].key)
         logger.info(trial_source.announcement(len(devices)))
         _log_unkept_predictions(run, data[0].counts["test"])
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
-        alternatives = _confirming_alternatives(run, confirm_plan)
+        alternatives = _confirming_alternatives(run, confirm_plan, study_data)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks, alternatives)
 
 

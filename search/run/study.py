@@ -33,6 +33,7 @@ from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.summary import summary_sentence
 from .callback import Callback
 from .confirm import ConfirmRequest, read_confirmation
+from .data_options import DataOptions
 from .session import confirm_study, create_study, run_study
 
 if TYPE_CHECKING:
@@ -233,18 +234,27 @@ class Study:
             return study_json(store, record)
 
     def resume(
-        self, *, callbacks: Sequence[Callback] = (), **plan: int | float | str | None
+        self,
+        *,
+        callbacks: Sequence[Callback] = (),
+        data: str | Path | None = None,
+        allow_changed_data: bool = False,
+        **plan: int | float | str | None,
     ) -> Study:
         """Continue where the study stopped; unfinished trials continue from their last epoch.
 
         Args:
             callbacks: called on every event of the study.
+            data: where the images of the study are now; None: where they were.
+            allow_changed_data: go on although they are not those that the study was searched on:
+                with those that are left, in their classes and splits.
             plan: `trials`, `budget`, `device_budget` (totals over all runs), `trial_timeout`,
                 `workers`, `device` and the other settings of `attentune resume`. They are stored
                 once everything else has been checked.
 
         Raises:
             UsageError: a setting is unknown or out of range.
+            DataError: the images are not those that the study was searched on.
             StudyError: another process runs the study, or an attention is not installed here.
             TrialError: all trials failed, or the first ones did.
             KeyboardInterrupt: interrupted; the running epochs are saved.
@@ -255,7 +265,8 @@ class Study:
         _check_callbacks(callbacks)
         changes = read_plan_changes(plan)
         with Store.open(self.db) as store:
-            _run(store, store.studies.get(self.name), callbacks, changes)
+            options = _data_options(data, allow_changed_data)
+            _run(store, store.studies.get(self.name), callbacks, changes, options)
         return self
 
     def confirm(
@@ -268,6 +279,8 @@ class Study:
         workers: int | None = None,
         device: str | None = None,
         alternatives: bool | None = None,
+        data: str | Path | None = None,
+        allow_changed_data: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Confirmation:
         """Retrain finalists and baselines with fresh seeds, and evaluate them on the test split.
@@ -282,9 +295,11 @@ class Study:
             device: as `--device`; None: the search's.
             alternatives: whether to confirm the alternatives to attention; None: if the search
                 trains them.
+            data, allow_changed_data: as in `resume`.
             callbacks: called on every event.
 
         Raises:
+            DataError: the images are not those that the study was searched on.
             StudyError: the bare backbone is not complete yet, the study was confirmed with another
                 number of epochs, or the data have a test split of their own.
             KeyboardInterrupt: interrupted; another call continues.
@@ -293,7 +308,9 @@ class Study:
         _check_callbacks(callbacks)
         request = ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives)
         with Store.open(self.db) as store:
-            outcome = confirm_study(store, store.studies.get(self.name), request, callbacks)
+            options = _data_options(data, allow_changed_data)
+            record = store.studies.get(self.name)
+            outcome = confirm_study(store, record, request, callbacks, options)
             if not outcome.finished:
                 raise KeyboardInterrupt(outcome.sentence)
             confirmation = read_confirmation(store, self.name)
@@ -311,15 +328,27 @@ class Study:
         with self._reading() as (store, record):
             return write_report(store, record, path)
 
-    def export(self, folder: str | Path, pick: str | int = "best", *, onnx: bool = False) -> Path:
+    def export(
+        self,
+        folder: str | Path,
+        pick: str | int = "best",
+        *,
+        onnx: bool = False,
+        data: str | Path | None = None,
+        allow_changed_data: bool = False,
+    ) -> Path:
         """Write a trial's model into a new folder that `attentune.load` reads; return the folder.
 
         Args:
             folder: the folder to create; it may exist if it is empty.
             pick: `best`, `knee`, or a trial's number.
             onnx: whether to write `model.onnx`, too.
+            data: where the images of the study are now; None: where they were.
+            allow_changed_data: go on although they are not those that the study was searched on.
+                The model is described as it was trained in any case.
 
         Raises:
+            DataError: the images are not those that the study was searched on.
             UsageError: `pick` is none of these, or a package that writes ONNX is missing.
             StudyError: no trial is complete, or an attention is not installed here.
             StoreError: the folder cannot be written, or the weights are missing.
@@ -328,7 +357,20 @@ class Study:
 
         with self._reading() as (store, record):
             trial = pick_trial(store, record, str(pick))
-            return export(store, record, trial, Path(folder).expanduser(), onnx=onnx)
+            place = _data_options(data, allow_changed_data).data
+            return export(
+                store,
+                record,
+                trial,
+                Path(folder).expanduser(),
+                onnx=onnx,
+                data=place,
+                allow_changed_data=allow_changed_data,
+            )
+
+
+def _data_options(data: str | Path | None, allow_changed: bool) -> DataOptions:
+    return DataOptions(None if data is None else str(data), allow_changed)
 
 
 def _run(
@@ -336,8 +378,9 @@ def _run(
     record: StudyRecord,
     callbacks: Sequence[Callback],
     plan_changes: Mapping[str, Any] | None = None,
+    data_options: DataOptions | None = None,
 ) -> None:
-    outcome = run_study(store, record, callbacks, plan_changes)
+    outcome = run_study(store, record, callbacks, plan_changes, data_options)
     if not outcome.finished:
         raise KeyboardInterrupt(outcome.sentence)
     trials = store.trials.read(record)

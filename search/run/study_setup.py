@@ -36,8 +36,8 @@ from .study_run import inserted_attentions, stored_settings
 
 REQUEST = "request"
 """The key of the request in the stored config of a study that is being set up."""
-FIELDS_FOR_SETUP = ("device", "workers")
-"""Fields of the plan that a resume may change before the study is set up."""
+FIELDS_FOR_SETUP = ("data", "device", "workers")
+"""Settings that a resume may change before the study is set up."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ def set_up(
     record: StudyRecord,
     progress: Progress | None = None,
     plan_changes: Mapping[str, Any] | None = None,
+    data: str | None = None,
 ) -> StudyRecord:
     """Decide what the request of a study left open, and complete the study; nothing if it is.
 
@@ -79,6 +80,7 @@ def set_up(
         record: the study.
         progress: called while images are decoded, with the number of decoded images and of all.
         plan_changes: fields of the plan that a resume changes; see `FIELDS_FOR_SETUP`.
+        data: where the images are, if a resume says that they are elsewhere now.
 
     Raises:
         StudyError: another process sets it up or runs it, or its request cannot be read.
@@ -91,15 +93,21 @@ def set_up(
         if not record.config.is_being_set_up:
             return record  # Another process was faster.
         with defer_interrupts():
+            from ...runners.data import prepare_data
+            from ...runners.data.recorded_data import record_data
             from ...runners.devices import resolve_device
 
             # Imported here, because it imports torch, which a finished confirmation does not need.
             from ..setup.resolve import resolve_request
-        request = stored_request(record, plan_changes or {})
+        changes = {**(plan_changes or {}), "data": data}
+        request = stored_request(record, changes)
         config = resolve_request(request, store.probes, progress)
         device = resolve_device(request.plan.device)
         workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
         plan = request.plan.model_copy(update={"workers_per_gpu": workers_per_gpu})
+        # Decoded just now; the record is stored before anything depends on it.
+        info = prepare_data(config.recipe)
+        store.data_records.put(record, record_data(config.recipe, info))
         completed = {
             **stored_settings(config, plan),
             "plugins": origins_of(inserted_attentions(config.space.attentions)),

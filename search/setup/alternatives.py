@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,6 @@ from torch import nn
 
 from ...errors import AttentuneError, BackboneError
 from ...runners.costs import count_costs, count_training_memory_mib
-from ...runners.data import SourceOptions, inspect_data, prepare_data
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.recipe import Recipe
 from ...runners.results import Costs
@@ -65,19 +65,23 @@ logger = logging.getLogger(__name__)
 
 
 def plan_alternatives(
-    config: StudyConfig, device: torch.device, known: AlternativesPlan
+    config: StudyConfig,
+    device: torch.device,
+    known: AlternativesPlan,
+    native_size: Callable[[], int],
 ) -> AlternativesPlan:
-    """Decide which alternatives a study has, and prepare their data.
+    """Decide which alternatives a study has.
 
     Args:
         config: of the study.
         device: where its trials run.
         known: alternatives that were decided earlier, which stay as they are.
+        native_size: the shorter side of a typical image of the data, pixels.
     """
     decide: dict[AlternativeKind, Callable[[StudyConfig, torch.device], Alternative]] = {
         "backbone": _larger_backbone,
         "epochs": _more_epochs,
-        "images": _larger_images,
+        "images": partial(_larger_images, native_size),
     }
     alternatives, missing = [], {}
     for kind in ALTERNATIVE_KINDS:
@@ -87,16 +91,6 @@ def plan_alternatives(
             logger.debug("no alternative of kind %s", kind, exc_info=error)
             missing[kind] = _reason(error)
     return AlternativesPlan(tuple(alternatives), missing)
-
-
-def prepare_alternative_data(alternative: Alternative, recipe: Recipe) -> str:
-    """Decode the images of an alternative into their cache; return the key of the data.
-
-    Raises:
-        DataError: an image cannot be decoded, for example.
-        OSError: the disk is full, for example.
-    """
-    return prepare_data(alternative.recipe(recipe), verify=True).key
 
 
 def _reason(error: Exception) -> str:
@@ -129,10 +123,12 @@ def _more_epochs(config: StudyConfig, device: torch.device) -> Alternative:
     return Alternative("epochs", config.backbone, recipe.image_size, EPOCH_FACTOR, reason, costs)
 
 
-def _larger_images(config: StudyConfig, device: torch.device) -> Alternative:
+def _larger_images(
+    native_size: Callable[[], int], config: StudyConfig, device: torch.device
+) -> Alternative:
     recipe = config.recipe
     side = next_image_size(config.backbone, recipe)
-    native = inspect_data(recipe.data, SourceOptions.of(recipe)).native_size
+    native = native_size()
     reason = f"the next sensible size; {side}×{side} pixels instead of {recipe.image_size}"
     if native < side:
         reason += f", although a typical image of the data has only {native}"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import SpaceError, UsageError
-from ...files import find_path
 from ...runners.costs import (
     CostModel,
     count_training_memory_mib,
@@ -30,6 +29,7 @@ from ...runners.data import (
     prepare_data,
 )
 from ...runners.data.photographs import why_no_photographs
+from ...runners.data.resolve import open_source
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.metrics import TOP
@@ -187,9 +187,7 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     source = inspect_data(spec, options)
     for remark in source.remarks:
         logger.info("%s", remark)
-    path = find_path(spec)
-    if spec != source.name and path is not None:
-        requested["data"] = str(path.resolve())
+    requested["data"] = open_source(spec, options).place
     if root is not None:
         requested["data_root"] = str(Path(root).expanduser().resolve())
     weights = resolve_initial_weights(request, lambda: why_no_photographs(spec, options))

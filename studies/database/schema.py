@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     UniqueConstraint,
     text,
@@ -39,7 +40,7 @@ VERSION_TABLE = "attentune_alembic_version"
 ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
 ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
 """Conditions of the indexes that let a trial run only once."""
-HEAD = "0011"
+HEAD = "0012"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -223,6 +224,24 @@ class InsertionRow(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("attentune_studies.id", ondelete="CASCADE"))
     text: Mapped[str] = mapped_column(CleanText)
     facts: Mapped[dict[str, Any]] = mapped_column(Json(dict))
+
+
+class DataRecordRow(Base):
+    """What a study was searched on; see `runners.data.record.DataRecord`.
+
+    `images` is the list of the images, as the content of an `.npz` file.
+    """
+
+    __tablename__ = "attentune_data_records"
+
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("attentune_studies.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    facts: Mapped[dict[str, Any]] = mapped_column(Json(dict))
+    images: Mapped[bytes] = mapped_column(LargeBinary)
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ProbeRow(Base):

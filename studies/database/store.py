@@ -29,6 +29,7 @@ from ...errors import StoreError, UsageError
 from ..records import StudyRecord
 from .artifacts import ArtifactFolders
 from .connection import Database, Mode
+from .data_records import DataRecordRepository
 from .epochs import EpochRepository
 from .insertions import InsertionRepository
 from .leases import LeaseRepository, busy
@@ -52,6 +53,7 @@ class Store:
         epochs: the epochs of all trials.
         metrics: metrics of complete trials besides their accuracy.
         insertions: what the model of a study has to know about the insertions of its architectures.
+        data_records: what studies were searched on.
         leases: the right to run a study.
         probes: measurements that are made once for all studies.
     """
@@ -63,6 +65,7 @@ class Store:
         self.epochs = EpochRepository(database, self.studies)
         self.metrics = MetricRepository(database, self.studies)
         self.insertions = InsertionRepository(database, self.studies)
+        self.data_records = DataRecordRepository(database, self.studies)
         self.leases = LeaseRepository(database, self.studies)
         self.probes = ProbeRepository(database)
 

@@ -50,6 +50,7 @@ class AttentionMapsRequest:
         architecture: its architecture text.
         recipe: the fields of the recipe that it was trained with.
         weights: its final weights or its last checkpoint.
+        data_key: of the images that it was trained on; None if they were not recorded.
         num_images: how many validation images.
         seed: chooses the images.
     """
@@ -60,6 +61,7 @@ class AttentionMapsRequest:
     weights: Path
     num_images: int = NUM_IMAGES
     seed: int = 0
+    data_key: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `runners.inspection.collect_attention_maps` reads."""
@@ -69,6 +71,7 @@ class AttentionMapsRequest:
             "weights": str(self.weights),
             "num_images": self.num_images,
             "seed": self.seed,
+            "data_key": self.data_key,
         }
 
 
@@ -101,12 +104,24 @@ def request_for_trial(
     if weights is None:
         raise StoreError(explain_missing_weights(store, record, trial))
     try:
-        recipe = record.config.recipe_of(trial.role, seed=trial.seed).model_dump(mode="json")
+        trained = record.config.recipe_of(trial.role, seed=trial.seed)
     except StudyError:
         raise StoreError(
             f"the study {record.name!r} does not record its recipe; choose one that "
             "`attentune search` made."
         ) from None
+    recipe = trained.model_dump(mode="json")
+    if (data_record := store.data_records.get(record)) is not None:
+        info = data_record.info_of(trained)
+        return AttentionMapsRequest(
+            label,
+            trial.architecture,
+            {**recipe, "data": data_record.place},
+            weights,
+            num_images,
+            seed,
+            None if info is None else info.key,
+        )
     data = store.artifacts.parent / str(recipe.get("data", ""))
     if data.exists() and not Path(str(recipe["data"])).exists():
         # A relative path refers to where the search ran, most often beside its database.

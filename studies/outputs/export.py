@@ -17,8 +17,10 @@ import jinja2
 from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
-from ...runners.data import load_data, preprocessing
+from ...runners.data import DataInfo, preprocessing
+from ...runners.data.cache import prepare_unrecorded_data
 from ...runners.data.preprocessing import Preprocessing
+from ...runners.data.recorded_data import RecordedData
 from ...runners.metrics import METRICS
 from ...runners.results import WEIGHTS_FILE
 from ...runners.training.tensor_file import (
@@ -102,7 +104,14 @@ def read_export_note(store: Store, record: StudyRecord, trial: TrialRecord) -> s
 
 
 def export(
-    store: Store, record: StudyRecord, trial: TrialRecord, folder: Path, *, onnx: bool = False
+    store: Store,
+    record: StudyRecord,
+    trial: TrialRecord,
+    folder: Path,
+    *,
+    onnx: bool = False,
+    data: str | None = None,
+    allow_changed_data: bool = False,
 ) -> Path:
     """Write the model of a complete trial to a new folder, which appears only when it is complete.
 
@@ -112,11 +121,15 @@ def export(
         trial: the trial.
         folder: must not exist, or be empty.
         onnx: whether to write `model.onnx`, too.
+        data: where the images are now; None: where they were.
+        allow_changed_data: go on if they are not those that the study was searched on. The model
+            is described as it was trained in any case.
 
     Returns:
         The folder.
 
     Raises:
+        DataError: the images are not those that the study was searched on.
         StudyError: the trial has a plug-in's attention that is not installed.
         StoreError: the folder is not empty or cannot be written, or the weights are missing,
             damaged, or those of another trial; or the model cannot be converted to ONNX.
@@ -131,7 +144,8 @@ def export(
         raise StoreError(explain_missing_weights(store, record, trial))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} exists and is not empty; choose another folder.")
-    facts = describe(record, trial)
+    info = read_data_info(store, record, trial, data, allow_changed=allow_changed_data)
+    facts = describe(record, trial, info)
     draft = draft_path(folder.absolute())
     try:
         make_folder(draft)
@@ -188,10 +202,58 @@ def _unusable(record: StudyRecord, trial: TrialRecord, error: Exception) -> Stor
     )
 
 
-def describe(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
-    """The contents of `architecture.json`: what is needed to build the network and feed it."""
+def read_data_info(
+    store: Store,
+    record: StudyRecord,
+    trial: TrialRecord,
+    place: str | None = None,
+    *,
+    allow_changed: bool = False,
+) -> DataInfo:
+    """Classes and normalisation of the data that a trial was trained on.
+
+    They come from the record that the study has of its data. A study of a version that recorded
+    nothing has only its source.
+
+    Args:
+        store: the database.
+        record: the study.
+        trial: of the study.
+        place: where the images are now; None: where they were.
+        allow_changed: go on if they are not those of the record.
+
+    Raises:
+        DataError: the images are not those of the record, or cannot be read.
+        StudyError: the study has no record, and its source has another number of classes.
+    """
     recipe = record.config.recipe_of(trial.role, trial.epochs, trial.seed)
-    data = load_data(recipe)
+    data_record = store.data_records.get(record)
+    if data_record is not None:
+        recorded = RecordedData.open(
+            data_record, place, allow_changed=allow_changed, allow_gone=True
+        )
+        return data_record.info_of(recipe) or recorded.prepare(recipe)
+    if place is not None:
+        recipe = recipe.model_copy(update={"data": place})
+    info = prepare_unrecorded_data(recipe)
+    num_classes = record.config.num_classes
+    if num_classes is not None and len(info.classes) != num_classes:
+        raise StudyError(
+            f"{recipe.data} has {len(info.classes)} classes, and the study {record.name!r} was "
+            f"searched on {num_classes}; restore the class folders."
+        )
+    return info
+
+
+def describe(record: StudyRecord, trial: TrialRecord, data: DataInfo) -> dict[str, Any]:
+    """The contents of `architecture.json`: what is needed to build the network and feed it.
+
+    Args:
+        record: the study.
+        trial: of the study.
+        data: that it was trained on.
+    """
+    recipe = record.config.recipe_of(trial.role, trial.epochs, trial.seed)
     return {
         "format": FORMAT,
         "attentune": __version__,

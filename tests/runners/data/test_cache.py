@@ -135,11 +135,11 @@ def test_data_with_other_images_or_labels_is_prepared_again(name, damage, tmp_pa
 
 def test_prepared_data_is_flushed_to_the_disk_before_it_is_used(tmp_path, cache, monkeypatch):
     flushed = []
-    monkeypatch.setattr("attentune.files.sync_file", lambda path: flushed.append(path.name))
-    monkeypatch.setattr("attentune.files.sync_folder", lambda path: flushed.append(path.name))
+    monkeypatch.setattr("attentune.files.sync_file", flushed.append)
+    monkeypatch.setattr("attentune.files.sync_folder", flushed.append)
     info = prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
-    assert {file.name for file in info.folder.iterdir()} <= set(flushed)
-    assert flushed[-1] == "data"
+    assert {file.name for file in info.folder.iterdir()} <= {path.name for path in flushed}
+    assert [path for path in flushed if path.is_relative_to(cache / "data")][-1] == cache / "data"
 
 
 def test_an_inspected_source_with_a_changed_digit_is_inspected_again(tmp_path, cache):

@@ -56,9 +56,14 @@ def equal_weights(folder, other):
     )
 
 
+OTHER_IMAGES = 24 * "0"
+"""The key of prepared data that no trial has trained on."""
+
+
 @pytest.fixture(scope="module")
 def short_job(cache, tmp_path_factory):
     del cache
+    from attentune.runners.data import prepare_data
     from attentune.runners.recipe import Recipe
     from attentune.runners.results import Job
 
@@ -66,7 +71,10 @@ def short_job(cache, tmp_path_factory):
         data="digits", image_size=16, epochs=2, batch_size=64, train_limit=128, ema=0.9, lr=2e-3
     )
     folder = tmp_path_factory.mktemp("trial") / "whole"
-    return Job(7, parse("test_resnet+eca@all.residual"), recipe, 0, folder, data_key="images")
+    images = prepare_data(recipe).folder
+    shutil.copytree(images, images.with_name(OTHER_IMAGES), dirs_exist_ok=True)
+    architecture = parse("test_resnet+eca@all.residual")
+    return Job(7, architecture, recipe, 0, folder, data_key=images.name)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +162,7 @@ OTHERS = {
     "architecture": {"architecture": parse("test_resnet+se(r=4)@all.residual")},
     "attention's option": {"architecture": parse("test_resnet+eca(k=5)@all.residual")},
     "seed": {"seed": 1},
-    "images": {"data_key": "other images"},
+    "images": {"data_key": OTHER_IMAGES},
     "split": {"test": True},
 }
 

@@ -10,7 +10,7 @@ import torch
 from attentune.errors import AttentuneError
 from attentune.runners.classification_metrics import compute_metrics
 from attentune.runners.costs import count_costs
-from attentune.runners.data import load_data
+from attentune.runners.data import load_data, prepare_data
 from attentune.runners.events import Decision, EpochDone, Failed, Finished, Rejected
 from attentune.runners.latency import Latency, TimedNetwork
 from attentune.runners.predictions import read_predictions
@@ -203,7 +203,7 @@ def network_modules(job):
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_the_accuracy_follows_exactly_from_the_predictions(job, split):
-    job = replace(job, test=split == "test", data_key="images")
+    job = replace(job, test=split == "test", data_key=prepare_data(job.recipe).key)
     finished = run(job)
     predictions, facts = read_predictions(job.folder / PREDICTIONS_FILE)
     labels = getattr(load_data(job.recipe), split).labels
@@ -216,7 +216,7 @@ def test_the_accuracy_follows_exactly_from_the_predictions(job, split):
     most_probable = predictions.log_probabilities.max(1)
     of_predicted = predictions.log_probabilities[range(len(labels)), predictions.predicted]
     assert (of_predicted == most_probable).all()
-    assert (facts["identity"], predictions.data_key) == (job.identity, "images")
+    assert (facts["identity"], predictions.data_key) == (job.identity, job.data_key)
 
 
 def test_no_probabilities_above_the_limit_and_no_predictions_if_none_are_kept(job):

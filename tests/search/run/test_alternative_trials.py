@@ -201,12 +201,12 @@ def test_the_job_of_larger_images_scales_the_augmentation() -> None:
 
 
 def test_data_that_cannot_be_prepared_are_a_reason() -> None:
-    def prepare(alternative: Alternative, _: Recipe) -> str:
-        if alternative.kind == "epochs":
+    def prepare(recipe: Recipe) -> str:
+        if recipe.epochs == 12:
             return "key"
         raise (
             DataError("an image cannot be decoded")
-            if alternative == LARGER
+            if recipe.image_size == 32
             else OSError(28, "No space left on device")
         )
 

@@ -98,7 +98,7 @@ def test_larger_images_are_about_a_fifth_larger(
 
 
 def test_a_plan_has_an_alternative_or_a_reason_for_each_kind() -> None:
-    plan = plan_alternatives(config(), CPU, AlternativesPlan())
+    plan = plan_alternatives(config(), CPU, AlternativesPlan(), lambda: 36)
     assert [a.kind for a in plan.alternatives] == ["epochs", "images"]
     longer, larger = plan.alternatives
     assert longer.recipe(recipe()).epochs == 5
@@ -114,10 +114,10 @@ def test_what_was_decided_stays_and_what_was_missing_is_tried_again(
         raise RuntimeError("CUDA is out of memory")
 
     monkeypatch.setattr(alternatives, "_larger_images", refuse)
-    first = plan_alternatives(config(), CPU, AlternativesPlan())
+    first = plan_alternatives(config(), CPU, AlternativesPlan(), lambda: 36)
     assert first.missing["images"] == "RuntimeError: CUDA is out of memory"
     monkeypatch.undo()
-    second = plan_alternatives(config(), CPU, first)
+    second = plan_alternatives(config(), CPU, first, lambda: 36)
     assert second.get("epochs") is first.get("epochs")
     assert second.get("images") is not None
     assert set(first.missing) | {a.kind for a in first.alternatives} == set(ALTERNATIVE_KINDS)
@@ -130,7 +130,7 @@ def test_latency_is_measured_against_the_bare_backbone_of_the_study() -> None:
         reference_latency_ms=2.0,
         reference_latency_error_ms=0.1,
     )
-    plan = plan_alternatives(study, CPU, AlternativesPlan())
+    plan = plan_alternatives(study, CPU, AlternativesPlan(), lambda: 36)
     longer, larger = plan.alternatives
     assert (longer.costs.latency_ms, longer.costs.latency_ratio) == (2.0, 1.0)
     assert larger.costs.latency_ratio is not None
