@@ -98,6 +98,7 @@ def arrange_files(listing: Listing, layout: FolderLayout, label: str) -> Arrange
         elsewhere, without_class = Reason.NO_SPLIT, Reason.NO_CLASS
     arrangement = _assign(listing, folders, elsewhere, without_class)
     notes += _check_class_folders(listing, folders, arrangement, label)
+    notes += _note_deeper_folders(listing, folders)
     return Arrangement(arrangement.files, arrangement.left_out, tuple(notes))
 
 
@@ -231,6 +232,25 @@ def _class_folders(
                 pattern = pattern[: pattern.index("*")]
             if len(names) == len(pattern) + 1 and SplitFolder(folder.split, pattern).covers(names):
                 yield path, folder.split, names[-1]
+
+
+def _note_deeper_folders(listing: Listing, folders: list[SplitFolder]) -> list[str]:
+    """A note if class folders have several folders with images inside, which could be classes."""
+    inside: dict[str, set[str]] = {}
+    for folder in {path.rpartition("/")[0] for path in listing.images}:
+        names = [normal_name(name) for name in folder.split("/")]
+        for split_folder in folders:
+            depth = len(split_folder.pattern) + ("*" not in split_folder.pattern)
+            if split_folder.covers(names) and len(names) > depth:
+                inside.setdefault("/".join(names[:depth]), set()).add(names[depth])
+    nested = {path: names for path, names in inside.items() if len(names) > 1}
+    if not nested:
+        return []
+    path = min(nested)
+    return [
+        "images in folders below a class folder belong to that class, as those in "
+        f"{quote_names(sorted(nested[path]))} to {path!r}"
+    ]
 
 
 def _check_spelling(classes: Iterable[str], label: str) -> None:

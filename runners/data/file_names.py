@@ -47,7 +47,7 @@ class Reason(StrEnum):
     """Why files are left out; completes "12 files …" in messages."""
 
     FORMAT = "in a format that is not read"
-    NO_IMAGE = "that are no images"
+    NO_IMAGE = "that are not named as images"
     ARCHIVE = "that are archives inside the data"
     HIDDEN = "with a hidden name or in a hidden folder"
     SYSTEM = "of the system or a storage server"

@@ -6,7 +6,7 @@ A folder that holds one archive per split (`train.tar.gz`, `test.zip`) is one da
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,14 @@ from .content_hashes import (
     hash_file,
 )
 from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
-from .file_names import LeftOutFiles, describe_left_out
+from .file_names import (
+    LeftOutFiles,
+    Listing,
+    ListingBuilder,
+    Reason,
+    describe_left_out,
+    reason_to_leave_out,
+)
 from .file_stores import (
     ARCHIVE_SUFFIXES,
     FileContent,
@@ -41,7 +48,14 @@ from .file_stores import (
     open_store,
 )
 from .folder_tree import quote_names
-from .images import BrokenImage, EncodedImage, decode_images, map_in_threads, read_size
+from .images import (
+    BrokenImage,
+    EncodedImage,
+    ImageHeader,
+    decode_images,
+    map_in_threads,
+    read_header,
+)
 from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
 from .split_folders import LAYOUT_BY_NAMES, NO_SPLITS, FolderLayout, parse_splits
@@ -68,7 +82,8 @@ def open_file_source(path: Path, layout: FolderLayout = LAYOUT_BY_NAMES) -> File
         if archives:
             stores = {split: open_store(path / name) for split, name in archives.items()}
             inside = tuple(name for name in layout.leave_out if not (path / name).is_file())
-            return FileSource(path, stores, FolderLayout(leave_out=inside))
+            beside = _files_beside(path, store.listing, archives.values(), layout)
+            return FileSource(path, stores, FolderLayout(leave_out=inside), beside)
     return FileSource(path, {"train": store}, layout)
 
 
@@ -79,13 +94,19 @@ class FileSource:
         path: the folder or archive that the user specified.
         stores: one store with everything, under "train", or one store for each split.
         layout: what the user says about the folders.
+        beside: files beside the stores, which are left out.
     """
 
     crop = None
 
     def __init__(
-        self, path: Path, stores: dict[SplitName, FileStore], layout: FolderLayout = LAYOUT_BY_NAMES
+        self,
+        path: Path,
+        stores: dict[SplitName, FileStore],
+        layout: FolderLayout = LAYOUT_BY_NAMES,
+        beside: tuple[LeftOutFiles, ...] = (),
     ) -> None:
+        self._beside = beside
         self.path = path
         self.place = str(path.resolve())
         self.name = path.resolve().name
@@ -103,7 +124,8 @@ class FileSource:
     def listing_fingerprint(self) -> str:
         """As `fingerprint`, but of all files and folders."""
         fingerprints = (store.listing_fingerprint for store in self.stores)
-        return "|".join((*fingerprints, *self._stated_layout))
+        beside = [repr(self._beside)] if self._beside else []
+        return "|".join((*fingerprints, *self._stated_layout, *beside))
 
     @property
     def _stated_layout(self) -> tuple[str, ...]:
@@ -169,13 +191,19 @@ class FileSource:
     @property
     def left_out(self) -> tuple[LeftOutFiles, ...]:
         """All files that are no images of the data, counted."""
-        return tuple(files for arrangement in self._arrangements for files in arrangement.left_out)
+        inside = (files for arrangement in self._arrangements for files in arrangement.left_out)
+        return (*self._beside, *inside)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is left out, and what a user may not expect."""
         left_out = describe_left_out(self.left_out)
         notes = [note for arrangement in self._arrangements for note in arrangement.notes]
+        if several := sum(header.has_several_frames for header in self._headers):
+            notes.append(
+                f"{several} of {len(self._headers)} sampled images have several frames or pages, "
+                "of which the first is used"
+            )
         return (
             *([f"left out of {self.name}: {left_out}"] if left_out else []),
             *(f"{self.name}: {note}" for note in notes),
@@ -219,12 +247,7 @@ class FileSource:
 
     def sample_sizes(self) -> list[tuple[int, int]]:
         """Width and height of images that can be read quickly, from their headers."""
-        contents = (content for _, content in self._read_sample())
-        return [
-            size
-            for content in contents
-            if not isinstance(content, UnreadableFile) and (size := read_size(content))
-        ]
+        return [header.size for header in self._headers]
 
     @cached_property
     def native_size(self) -> int:
@@ -236,6 +259,16 @@ class FileSource:
                 f"none of the first images of {self.path} can be decoded; check {first}"
             )
         return round(median(min(size) for size in sizes))
+
+    @cached_property
+    def _headers(self) -> list[ImageHeader]:
+        """What the headers of a sample say."""
+        contents = (content for _, content in self._read_sample())
+        return [
+            header
+            for content in contents
+            if not isinstance(content, UnreadableFile) and (header := read_header(content))
+        ]
 
     def _read_sample(self) -> Iterator[tuple[str, FileContent]]:
         used = {(file.store, file.path) for files in self._files.values() for file in files}
@@ -371,6 +404,27 @@ def _split_archives(folder: Path, layout: FolderLayout) -> dict[SplitName, str]:
             "leave others out with --leave-out NAME, or unpack them and give the folder"
         )
     return splits
+
+
+def _files_beside(
+    folder: Path, listing: Listing, used: Collection[str], layout: FolderLayout
+) -> tuple[LeftOutFiles, ...]:
+    """The files beside the archives of a folder that are splits, other archives among them.
+
+    Args:
+        folder: the folder.
+        listing: what it holds.
+        used: the names of the archives that are splits.
+        layout: what the user says.
+    """
+    builder = ListingBuilder()
+    for file in sorted(folder.iterdir()):
+        is_unused = file.is_file() and file.name not in used
+        if is_unused and reason_to_leave_out([file.name]) is Reason.ARCHIVE:
+            is_requested = file.name in layout.leave_out
+            builder.leave_out(file.name, Reason.REQUESTED if is_requested else Reason.NO_SPLIT)
+    others = (f for f in listing.left_out if f.folder or f.reason is not Reason.ARCHIVE)
+    return (*builder.build().left_out, *others)
 
 
 def _archive_stem(name: str) -> str | None:

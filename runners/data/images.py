@@ -170,11 +170,23 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _SUFFIXES_OF_FORMATS if name in Image.OPEN)
 
 
-def read_size(content: bytes | Path) -> tuple[int, int] | None:
-    """Width and height in pixels, from the file's header alone; None if it cannot be read."""
+@dataclass(frozen=True)
+class ImageHeader:
+    """Width and height of an image, pixels, and whether it has several frames or pages.
+
+    The second image of a JPEG of a telephone, a preview or depths, is no frame.
+    """
+
+    size: tuple[int, int]
+    has_several_frames: bool
+
+
+def read_header(content: bytes | Path) -> ImageHeader | None:
+    """What a file's header says, without decoding its pixels; None if it cannot be read."""
     try:
         with open_image(content) as image:
-            return image.size
+            several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+            return ImageHeader(image.size, several)
     except Exception:  # Decoders raise anything on damaged input.
         return None
 

@@ -158,7 +158,7 @@ def recognise_splits(level: Folder, label: str, notes: list[str]) -> list[SplitF
         )
     likely = [top for top in tops if top.likely_split]
     nested_splits = [top for top in likely if top.is_nested and len(top.with_images) > 1]
-    if nested_splits or len(likely) > 1 or (known and len(tops) < 3):
+    if nested_splits or len(likely) > 1 or (likely and len(tops) < 3):
         doubtful = nested_splits or likely
         raise DataError(
             f"{label}: {list_folders(doubtful)} may be splits or classes. "
@@ -166,7 +166,7 @@ def recognise_splits(level: Folder, label: str, notes: list[str]) -> list[SplitF
         )
     notes += [
         f"{top.name}/ is used as a class, because it holds images and no class folders"
-        for top in known
+        for top in likely
     ]
     return None
 

@@ -19,7 +19,7 @@ UNUSABLE = {
         [],
         r"'birds' \(2 .heic in a format that is not read\)",
     ),
-    "only text": ([*PETS, "birds/1.txt"], [], r"'birds' \(1 .txt that are no images\)"),
+    "only text": ([*PETS, "birds/1.txt"], [], r"'birds' \(1 .txt that are not named as images\)"),
     "deep inside": ([*PETS, "birds/2024/1.cr2"], [], r"'birds' \(1 .cr2 "),
     "two": (PETS, ["birds", "ants"], r"class folders 'ants' \(empty\), 'birds' \(empty\)"),
     "in a split": (
@@ -99,3 +99,13 @@ def test_names_that_are_spelt_almost_alike_are_an_error(names):
 def test_images_outside_of_class_folders_are_counted():
     (left_out,) = arrange(*PETS, "cover.jpg", "back.jpg").left_out
     assert (left_out.folder, left_out.reason, left_out.count) == ("", Reason.NO_CLASS, 2)
+
+
+def test_folders_below_class_folders_are_said_where_they_could_be_classes():
+    arrangement = arrange(*images("animals/cats", "animals/dogs", "plants/roses", "plants/oaks"))
+    assert classes(arrangement) == {"train": ["animals", "plants"]}
+    assert arrangement.notes == (
+        "images in folders below a class folder belong to that class, as those in 'cats', 'dogs' "
+        "to 'animals'",
+    )
+    assert not arrange(*images("cats/2024", "dogs/2024")).notes

@@ -50,14 +50,14 @@ def test_what_is_left_out_is_described_by_suffix_and_reason():
     )
     assert describe_left_out(listing.left_out) == (
         "1,200 .heic and 1 .cr2 in a format that is not read, "
-        "1 file without suffix and 1 .txt that are no images, "
+        "1 file without suffix and 1 .txt that are not named as images, "
         "1 .jpg of the system or a storage server"
     )
 
 
 def test_many_suffixes_are_summed_up():
     files = [f"cats/{letter}.{letter}" for letter in "abcdefgh"]
-    assert "3 others that are no images" in describe_left_out(listing_of(*files).left_out)
+    assert "3 others that are not named as images" in describe_left_out(listing_of(*files).left_out)
 
 
 def test_files_of_systems_are_counted_in_one_place_and_make_no_folder():

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import inspect_data, open_data, prepare_data
+from attentune.runners.data import (
+    FolderLayout,
+    SourceOptions,
+    inspect_data,
+    open_data,
+    prepare_data,
+)
+from PIL import Image
 
 from .image_files import PACKINGS, SHADES, TWENTY, archive, files, folder, pack, recipe
 
@@ -142,3 +149,47 @@ def test_unusable_data_is_refused_in_plain_words(case, tmp_path):
         prepare_data(recipe(make(tmp_path / "data")))
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def test_archives_that_are_splits_are_named_by_the_user_and_the_others_are_counted(tmp_path):
+    archive(tmp_path / "set/train2017.zip", files(TWENTY))
+    archive(tmp_path / "set/val2017.tar", files({"cats": 4, "dogs": 4}, first=30))
+    archive(tmp_path / "set/extra.zip", files(TWENTY))
+    (tmp_path / "set/notes.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"'train2017.zip' and|archives .*'train2017.zip'"):
+        inspect_data(str(tmp_path / "set"))
+    layout = FolderLayout("train=train2017.zip,val=val2017.tar")
+    info = inspect_data(str(tmp_path / "set"), SourceOptions(layout=layout))
+    assert info.counts == {"train": 60, "val": 8}
+    assert "1 .txt that are not named as images" in info.remarks[0]
+    assert "1 .zip in folders that --split-folders does not name" in info.remarks[0]
+
+
+def test_two_archives_of_one_split_are_a_question(tmp_path):
+    archive(tmp_path / "set/train.zip", files(TWENTY))
+    archive(tmp_path / "set/train.tar", files(TWENTY))
+    with pytest.raises(DataError, match="not clear which splits"):
+        inspect_data(str(tmp_path / "set"))
+
+
+def test_images_with_several_pages_are_said(tmp_path):
+    path = folder(tmp_path / "pets", files({"cats": 3, "dogs": 3}))
+    pages = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    pages[0].save(path / "cats" / "scan.tif", save_all=True, append_images=pages[1:])
+    (remark,) = inspect_data(str(path)).remarks
+    assert remark.startswith("pets: 1 of 7 sampled images have several frames or pages")
+
+
+def test_what_is_left_out_is_said_again_when_it_changes(tmp_path):
+    path = folder(tmp_path / "pets", files(TWENTY))
+    assert inspect_data(str(path)).remarks == ()
+    (path / "cats" / "1.heic").write_bytes(b"")
+    assert inspect_data(str(path)).remarks == (
+        "left out of pets: 1 .heic in a format that is not read",
+    )
+    (path / "birds").mkdir()
+    with pytest.raises(DataError, match="'birds'"):
+        inspect_data(str(path))
