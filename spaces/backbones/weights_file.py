@@ -33,7 +33,7 @@ CHECKPOINT_KEYS = (
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.", "encoder.")
 """Prefixes that data parallelism, compilation and training frameworks put before all keys."""
 MAX_NESTED_PREFIXES = 4
-MIN_FITTING_SHARE = 0.5
+MIN_MATCHING_SHARE = 0.5
 """The least share of the backbone's values that a file has to provide."""
 MAX_NAMED_KEYS = 3
 """Keys that a report names; it counts the others."""
@@ -199,7 +199,7 @@ def _check_share(
     """Raise an AttentuneError if too little of the backbone is in a file."""
     total = sum(tensor.numel() for key, tensor in expected.items() if key not in head)
     provided = sum(tensor.numel() for key, tensor in matching.items() if key not in head)
-    if provided < MIN_FITTING_SHARE * total:
+    if provided < MIN_MATCHING_SHARE * total:
         raise AttentuneError(
             f"{subject}: they are those of another network; {provided / max(1, total):.0%} of the "
             f"backbone ({network}) is in the file by name and shape"

@@ -96,8 +96,9 @@ def test_every_choice_is_logged(caplog):
     caplog.set_level(logging.INFO, "attentune")
     resolved()
     names = {record.name for record in caplog.records}
-    assert names == {"attentune.search.setup.resolve"}
-    assert "10 classes" in caplog.messages[0]
+    modules = ("resolve", "initial_weights")
+    assert names == {f"attentune.search.setup.{module}" for module in modules}
+    assert any("10 classes" in message for message in caplog.messages[:2])
     assert caplog.messages[-1].endswith("--sampler overrides this")
 
 
