@@ -30,6 +30,7 @@ CARD = {
 }
 
 
+@pytest.mark.slow
 def test_onnxruntime_gives_the_logits_of_the_model_on_files(tmp_path, monkeypatch):
     preprocessing = Preprocessing(
         SIZE, "pad", "bilinear", (9, 9, 9), ValueRange(0, 4095), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
