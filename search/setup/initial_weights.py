@@ -32,11 +32,11 @@ WORDS = ("auto", "scratch", "pretrained")
 
 
 def check_requested_weights(request: SearchRequest) -> None:
-    """Load the weights that a request names, which downloads them once, and not in every trial.
+    """Load published weights, which downloads them once, and not in every trial; or find a file.
 
     Raises:
         UsageError: there is no such file.
-        AttentuneError: there are no weights, or they do not fit.
+        AttentuneError: there are no weights, or they cannot be downloaded.
     """
     init = request.recipe_settings.get("init", "auto")
     if init in ("auto", "scratch"):
@@ -50,18 +50,21 @@ def check_requested_weights(request: SearchRequest) -> None:
             f"there is no file of weights at {file}; --init takes auto, scratch, pretrained or a "
             f"file{did_you_mean(init, WORDS)}"
         )
-    pretrained_backbone(request.backbone, file)
 
 
 def resolve_initial_weights(
-    request: SearchRequest, why_no_photographs: Callable[[], str | None]
+    request: SearchRequest, num_classes: int, why_no_photographs: Callable[[], str | None]
 ) -> dict[str, Any]:
     """The fields of the recipe that say what the backbone begins with; logs what was chosen.
 
     Args:
         request: names the backbone, and the weights if some were asked for.
+        num_classes: classes of the data; a head for as many is taken from a file.
         why_no_photographs: called if that decides; returns why the images are no photographs, and
             None if they are.
+
+    Raises:
+        AttentuneError: a file cannot be read, or does not fit the backbone.
     """
     init = request.recipe_settings.get("init") or _choose(request, why_no_photographs)
     if init == "scratch":
@@ -69,6 +72,7 @@ def resolve_initial_weights(
     fields: dict[str, Any] = {"init": init}
     if init != "pretrained":
         file = Path(init).resolve()
+        pretrained_backbone(request.backbone, file, num_classes=num_classes)
         fields |= {"init": str(file), "init_digest": compute_digest(file)}
     expected = published_preprocessing(request.backbone)
     if expected is not None:

@@ -190,7 +190,9 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     requested["data"] = open_source(spec, options).place
     if root is not None:
         requested["data_root"] = str(Path(root).expanduser().resolve())
-    weights = resolve_initial_weights(request, lambda: why_no_photographs(spec, options))
+    weights = resolve_initial_weights(
+        request, len(source.classes), lambda: why_no_photographs(spec, options)
+    )
     usual = usual_settings(requested["optimizer"], requested["schedule"], weights["init"])
     from_data = {
         "image_size": source.image_size,

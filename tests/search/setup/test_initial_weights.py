@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from attentune.errors import AttentuneError, UsageError
+from attentune.search.run.study_run import StudyRun
 from attentune.search.setup import initial_weights
 from attentune.search.setup.initial_weights import (
     check_frozen_epochs,
@@ -20,6 +21,7 @@ from attentune.search.setup.request import read_request
 from attentune.search.setup.resolve import resolve_request
 from attentune.spaces.backbones import pretrained
 from attentune.spaces.backbones.timm_compat import import_timm
+from attentune.studies.config import RunPlan
 from PIL import Image
 
 PHOTOGRAPHS = lambda: None  # noqa: E731
@@ -44,7 +46,7 @@ def request(**settings):
 
 
 def test_photographs_begin_with_published_weights_and_their_preprocessing(published, caplog):
-    fields = resolve_initial_weights(request(), PHOTOGRAPHS)
+    fields = resolve_initial_weights(request(), 2, PHOTOGRAPHS)
     mean, std = fields["normalisation"]
     assert (fields["init"], fields["interpolation"]) == ("pretrained", "bilinear")
     assert (mean, std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -54,7 +56,7 @@ def test_photographs_begin_with_published_weights_and_their_preprocessing(publis
 
 def test_what_shows_no_photographs_begins_with_random_weights(published, caplog):
     reason = "they are drawings"
-    assert resolve_initial_weights(request(), lambda: reason) == {"init": "scratch"}
+    assert resolve_initial_weights(request(), 2, lambda: reason) == {"init": "scratch"}
     assert caplog.messages == [
         "training from random weights: they are drawings; --init overrides this"
     ]
@@ -63,7 +65,7 @@ def test_what_shows_no_photographs_begins_with_random_weights(published, caplog)
 
 def test_offline_it_begins_with_random_weights_and_says_so(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert resolve_initial_weights(request(), PHOTOGRAPHS) == {"init": "scratch"}
+    assert resolve_initial_weights(request(), 2, PHOTOGRAPHS) == {"init": "scratch"}
     assert "the hub cannot be reached" in caplog.messages[0]
 
 
@@ -74,7 +76,7 @@ def test_a_hub_that_does_not_respond_is_not_waited_for(monkeypatch, tmp_path, ca
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pretrained, "MAX_HUB_SECONDS", 0.05)
-    assert resolve_initial_weights(request(), PHOTOGRAPHS) == {"init": "scratch"}
+    assert resolve_initial_weights(request(), 2, PHOTOGRAPHS) == {"init": "scratch"}
     assert "the hub cannot be reached" in caplog.messages[0]
 
 
@@ -83,12 +85,12 @@ def test_a_download_that_fails_is_no_failure_of_the_search(published, monkeypatc
         raise AttentuneError("the connection was reset")
 
     monkeypatch.setattr(initial_weights, "pretrained_backbone", fail)
-    assert resolve_initial_weights(request(), PHOTOGRAPHS) == {"init": "scratch"}
+    assert resolve_initial_weights(request(), 2, PHOTOGRAPHS) == {"init": "scratch"}
     assert "the connection was reset" in caplog.messages[0]
 
 
 def test_a_backbone_without_published_weights_begins_with_random_ones(caplog):
-    fields = resolve_initial_weights(request(backbone="resnet6"), PHOTOGRAPHS)
+    fields = resolve_initial_weights(request(backbone="resnet6"), 2, PHOTOGRAPHS)
     assert fields == {"init": "scratch"}
     assert "timm publishes no weights for resnet6" in caplog.messages[0]
 
@@ -111,10 +113,12 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_a_search_from_a_file_normalises_images_for_its_weights(photos, cache):
+def test_a_search_from_a_file_normalises_images_for_its_weights(photos, cache, caplog):
     settings = {"data": str(photos / "photos"), "init": str(photos / "w.pth"), "device": "cpu"}
-    settings |= {"lr": 0.01, "precision": "float32", "memory_format": "channels_last"}
+    settings |= {"lr": 0.01, "attention_lr": 0.01}
+    settings |= {"precision": "float32", "memory_format": "channels_last"}
     recipe = resolve_request(request(**settings), None).recipe
+    assert "the head is new" in caplog.messages[0]
     assert recipe.weights_file == photos / "w.pth"
     assert recipe.init_digest
     assert len(recipe.init_digest) == 64
@@ -126,6 +130,18 @@ def test_a_search_from_a_file_normalises_images_for_its_weights(photos, cache):
     assert load_data(random).mean != (0.5, 0.5, 0.5)
     other = recipe.model_copy(update={"init_digest": "0" * 64})
     assert other.identity_facts() != recipe.identity_facts()
+
+
+def test_another_file_of_the_same_name_is_refused_when_a_study_continues(photos, cache):
+    settings = {"data": str(photos / "photos"), "init": str(photos / "w.pth"), "device": "cpu"}
+    settings |= {"lr": 0.01, "attention_lr": 0.01, "precision": "float32"}
+    settings |= {"memory_format": "channels_last", "stem": "native", "space": "where"}
+    config = resolve_request(request(**settings), None)
+    run = StudyRun(None, None, config, RunPlan())
+    run.check_initial_weights()
+    (photos / "w.pth").write_bytes(b"others")
+    with pytest.raises(AttentuneError, match="other weights than those that the study began with"):
+        run.check_initial_weights()
 
 
 def test_published_starts_are_said_to_change_pretrained_maps(caplog):
