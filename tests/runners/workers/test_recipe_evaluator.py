@@ -195,7 +195,7 @@ def test_a_trial_that_runs_out_of_memory_with_micro_batches_too_fails_as_that(jo
 def network_modules(job):
     """The modules of the next network of the job's backbone."""
     backbone = recipe_evaluator.load_backbone(
-        job.architecture.backbone, False, "native", 16, "scratch", 10, CPU
+        job.architecture.backbone, False, "native", 16, ("scratch", None), 10, CPU
     )
     with backbone.network(job.architecture, job.seed) as model:
         return list(model.modules())
