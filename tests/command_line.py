@@ -12,7 +12,7 @@ import pytest
 from attentune.search.cli import main
 
 SMALL = ["--data", "digits", "--image-size", "16", "--train-limit", "256"]
-SMALL += ["--batch-size", "64", "--stem", "native"]
+SMALL += ["--batch-size", "64", "--epochs", "8", "--stem", "native"]
 SMALL += ["--lr", "0.004", "--precision", "float32", "--memory-format", "channels_last"]
 SMALL += ["--workers", "1"]
 NET = ["--backbone", "test_resnet"]

@@ -174,8 +174,13 @@ def compute_checksum(file: Path) -> int:
 
 
 def default_crop(source: DataSource, size: int) -> int:
-    """Shift in pixels: the source's own, or an eighth of the side, as is usual on CIFAR."""
-    return size // 8 if source.crop is None else source.crop
+    """Shift in pixels: an eighth of the side, as is usual on CIFAR, or what the source asks for.
+
+    The latter is for its default size, and follows the size in use.
+    """
+    if source.crop is None:
+        return size // 8
+    return round(source.crop * size / source.default_size)
 
 
 def compute_mean_and_std(images: Images) -> tuple[Channels, Channels]:

@@ -69,7 +69,7 @@ class DataSource(Protocol):
         native_size: shorter side of a typical image, pixels.
         default_size: a sensible side to train at, pixels.
         flip: whether mirroring keeps the meaning of an image.
-        crop: the usual shift in pixels; None for a fraction of the image size.
+        crop: the usual shift in pixels at the default size; None for an eighth of the image.
         remarks: sentences on how the source was read and on what is left out, which a user should
             see.
         left_out: files of the source that are no images of the data, counted.

@@ -56,6 +56,14 @@ Seconds = BeforeValidator(lambda value: None if value is None else units.parse_s
 """Reads a duration with a unit, such as `2h`."""
 
 
+Preset = Literal["none", "light", "standard", "strong"]
+AUGMENTATION_FIELDS = (
+    "flip", "crop", "cutout", "crop_scale", "color_jitter", "randaugment", "erasing", "mixup",
+    "cutmix",
+)  # fmt: skip
+"""The fields of the recipe that `augment` decides."""
+
+
 @dataclass(frozen=True)
 class LeftOpen:
     """How a request leaves a setting open.
@@ -76,11 +84,14 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "image_size": LeftOpen(None, "depends on the data"),
     "stem": LeftOpen(
         "auto",
-        "small, or stride1 with pretrained weights, if the last feature map would be smaller than "
-        "4×4",
+        "small, or stride1 with pretrained weights, if images have at most 48 pixels and the last "
+        "feature map would be smaller than 4×4, or if that would be 1×1",
     ),
     "init": LeftOpen("auto", "pretrained for photographs where timm has weights, else scratch"),
     "interpolation": LeftOpen(None, "that of pretrained weights, else bicubic"),
+    "epochs": LeftOpen(None, "8, or more for at least 200 steps in all"),
+    "batch_size": LeftOpen(None, "128, or down to 16 for at least 16 steps an epoch"),
+    "drop_last": LeftOpen(None, "no"),
     "lr": LeftOpen("auto", "tuned on the bare backbone"),
     "attention_lr": LeftOpen(
         "auto", "tuned with pretrained weights on the backbone with one attention, else --lr"
@@ -92,8 +103,8 @@ LEFT_OPEN: dict[str, LeftOpen] = {
         None, f"{Recipe.model_fields['warmup'].default}, or {ONECYCLE_WARMUP} with onecycle"
     ),
     "value_range": LeftOpen(None, "the range of the data's values"),
-    "flip": LeftOpen(None, "depends on the data"),
-    "crop": LeftOpen(None, "depends on the data"),
+    "flip": LeftOpen(None, "depends on --augment and the data"),
+    **dict.fromkeys(AUGMENTATION_FIELDS[1:], LeftOpen(None, "depends on --augment")),
     "precision": LeftOpen("auto", "the fastest, measured"),
     "memory_format": LeftOpen("auto", "the fastest, measured"),
     "max_weights_size": LeftOpen(None, f"{DEFAULT_MAX_WEIGHTS_MIB / 2**10:g} GiB"),
@@ -177,6 +188,13 @@ class SearchRequest(_SharedSettings):
         "space's setting.",
     )
 
+    augment: Literal["auto"] | Preset = Field(
+        "auto",
+        description="Augmentation of training images: light shifts and mirrors them; standard "
+        "crops, mirrors and changes colours; strong adds RandAugment, random erasing, mixup and "
+        "CutMix. auto is standard for photographs, and light for small images. Each part has an "
+        "option of its own.",
+    )
     metric: MetricName = Field(
         "accuracy",
         description="Metric to search for, in place of the accuracy; averages over classes weigh "

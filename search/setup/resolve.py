@@ -37,7 +37,8 @@ from ...runners.plugin_checks.checker import plugin_checker
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
 from ...spaces.architecture import Architecture
-from ...spaces.backbones.discover import choose_stem
+from ...spaces.backbones.discover import choose_stem, find_last_sites
+from ...spaces.backbones.stem import Stem
 from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.search_space.bound_space import BoundSpace, bind_space
 from ...spaces.search_space.space import Space
@@ -51,6 +52,7 @@ from ...studies.config import (
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
+from .augmentation import resolve_augmentation
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
 from .initial_weights import (
     check_frozen_epochs,
@@ -60,6 +62,7 @@ from .initial_weights import (
 )
 from .request import SearchRequest
 from .space_check import check_space, largest_costs
+from .training_budget import resolve_training_budget
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +99,8 @@ def resolve_request(
     device = _check_backbone_and_device(request)
     recipe = _resolve_recipe(request)
     data = _prepare_data(recipe, progress)
+    recipe = resolve_augmentation(request, recipe, data)
+    recipe = resolve_training_budget(request, recipe, data.counts["train"])
     if recipe.init != "scratch":
         log_initial_scales(space)
     bare = _examine_backbone(request.backbone, space, recipe, data)
@@ -197,18 +202,30 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     from_data = {
         "image_size": source.image_size,
         "value_range": source.value_range,
-        "flip": source.flip,
-        "crop": source.crop,
     }
     fields = {**usual, **weights, **from_data, **requested, "init": weights["init"]}
     fields |= check_frozen_epochs(request, weights["init"])
     if "stem" not in requested:
-        fields["stem"] = choose_stem(request.backbone, fields["image_size"])
+        fields["stem"] = _choose_stem(request.backbone, fields["image_size"])
     if fields["stem"] == "small" and fields["init"] != "scratch":
         fields["stem"] = "stride1"  # The small stem's kernels are smaller than the weights'.
     if source.value_range is not None:
         _log_value_range(fields["value_range"])
     return Recipe.of(**fields, data_seed=request.seed)
+
+
+def _choose_stem(backbone: str, image_size: int) -> Stem:
+    """The stem that suits the size of the images; logs the choice where there is one."""
+    stem = choose_stem(backbone, image_size)
+    native, small = find_last_sites(backbone, image_size)
+    if small is not None:
+        ratio = small.height * small.width / (native.height * native.width)
+        logger.info(
+            f"{stem} stem: the last map of {backbone} has {native.height}×{native.width} locations "
+            f"with the native stem, and {small.height}×{small.width} with the small one, for about "
+            f"{ratio:.0f} times the MACs; --stem overrides this"
+        )
+    return stem
 
 
 def _log_value_range(value_range: tuple[float, float]) -> None:

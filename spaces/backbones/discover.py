@@ -43,8 +43,11 @@ VERSION = 4
 """Version of the cached results. Raise it with every change of the sites that are found."""
 
 
-_MIN_LAST_MAP_LOCATIONS = 16
-"""With fewer locations (H×W) in the map of its last stage, a backbone gets the small stem."""
+MIN_LAST_MAP_LOCATIONS = 16
+"""With fewer locations (H×W) in the map of its last stage, a backbone gets the small stem..."""
+MAX_SMALL_IMAGE_SIDE = 48
+"""...on images of up to so many pixels a side. On larger ones it costs several times the MACs, and
+is only used if the last map would have a single location."""
 
 
 def find_sites(
@@ -95,15 +98,28 @@ def sites(
 
 
 def choose_stem(backbone: str, image_size: int) -> Stem:
-    """`small` if the last stage's map would have fewer than 4×4 locations, else `native`."""
-    last_site = find_sites(backbone, image_size=image_size).sites[-1]
-    if last_site.height * last_site.width >= _MIN_LAST_MAP_LOCATIONS:
-        return "native"
+    """`small` if the last stage's map would have fewer than 4×4 locations, else `native`.
+
+    On images of more than 48 pixels, `small` only if it would have a single one.
+    """
+    native, small = find_last_sites(backbone, image_size)
+    is_small_image = image_size <= MAX_SMALL_IMAGE_SIDE
+    too_few = native.height * native.width < (MIN_LAST_MAP_LOCATIONS if is_small_image else 2)
+    return "small" if too_few and small is not None else "native"
+
+
+def find_last_sites(backbone: str, image_size: int) -> tuple[Site, Site | None]:
+    """The last site with the native stem, and with the small one.
+
+    The latter is None if the small stem is not possible, or the former has 4×4 locations or more.
+    """
+    native = find_sites(backbone, image_size=image_size).sites[-1]
+    if native.height * native.width >= MIN_LAST_MAP_LOCATIONS:
+        return native, None
     try:
-        find_sites(backbone, image_size=image_size, stem="small")
+        return native, find_sites(backbone, image_size=image_size, stem="small").sites[-1]
     except BackboneError:
-        return "native"
-    return "small"
+        return native, None
 
 
 def strip_own_attention(model: nn.Module, paths: tuple[str, ...]) -> None:

@@ -60,8 +60,10 @@ def test_a_budget_of_convergence_is_the_same_as_until_converged():
 
 def test_settings_of_the_recipe_leave_out_what_is_open():
     settings = request().recipe_settings
-    assert settings["epochs"] == 8
+    assert settings["val_fraction"] == 0.2
     for name in ("image_size", "stem", "lr", "weight_decay", "warmup", "flip", "crop", "precision"):
+        assert name not in settings
+    for name in ("epochs", "batch_size", "drop_last", "mixup", "crop_scale"):
         assert name not in settings
     settings = request(lr="0.004", flip=False, stem="small", weight_decay=0.0).recipe_settings
     assert (settings["lr"], settings["flip"], settings["stem"]) == (0.004, False, "small")

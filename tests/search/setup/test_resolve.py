@@ -96,9 +96,10 @@ def test_every_choice_is_logged(caplog):
     caplog.set_level(logging.INFO, "attentune")
     resolved()
     names = {record.name for record in caplog.records}
-    modules = ("resolve", "initial_weights")
+    modules = ("augmentation", "resolve", "training_budget")
     assert names == {f"attentune.search.setup.{module}" for module in modules}
-    assert any("10 classes" in message for message in caplog.messages[:2])
+    assert any("10 classes" in message for message in caplog.messages)
+    assert caplog.messages[0].startswith("small stem: the last map of test_resnet has 1×1")
     assert caplog.messages[-1].endswith("--sampler overrides this")
 
 

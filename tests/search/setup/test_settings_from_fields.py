@@ -30,7 +30,7 @@ def test_description_and_default_are_those_of_the_field():
             assert SETTINGS[name].meaning == field.description
         if name in SETTINGS and name not in LEFT_OPEN:
             assert SearchRequest.model_fields[name].default == field.default
-    assert SETTINGS["epochs"].default == "8"
+    assert SETTINGS["epochs"].default == "8, or more for at least 200 steps in all"
     assert SETTINGS["cuda_graph"].default == "yes"
     assert SETTINGS["objective"].default == "accuracy, params"
     assert SETTINGS["pruner"].default == "none"

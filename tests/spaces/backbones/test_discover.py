@@ -390,7 +390,13 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("backbone", "size", "stem"),
-    [("resnet18", 32, "small"), ("resnet18", 224, "native"), ("vgg11_bn", 64, "native")],
+    [
+        ("resnet18", 32, "small"),
+        ("resnet18", 48, "small"),
+        ("resnet18", 64, "native"),
+        ("resnet18", 224, "native"),
+        ("vgg11_bn", 64, "native"),
+    ],
 )
 def test_the_stem_is_chosen_by_the_size_of_the_last_map(backbone, size, stem):
     assert choose_stem(backbone, size) == stem
