@@ -146,8 +146,10 @@ def open_table(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
     if not path.exists():
         return new
     table: Result = json.loads(path.read_text("utf-8"))
+    # Fields that recipes got later have defaults that mean what was done before.
+    settings = {**table, "recipe": Recipe.of(**table["recipe"]).model_dump(mode="json")}
     for name in ("backbone", "space", "recipe"):
-        if table[name] != new[name]:
+        if settings[name] != new[name]:
             raise SystemExit(
                 f"{path} was trained with another {name} than {config} has; move it away, or give "
                 "another file with --table"

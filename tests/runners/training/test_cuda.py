@@ -70,6 +70,20 @@ def test_captured_steps_compute_what_eager_ones_do(data, recipe, optimizer, prec
     assert difference <= 4 * noise + 1e-4
 
 
+def test_batches_of_both_sizes_are_captured_with_all_augmentations(data, recipe):
+    changed = {"batch_size": 60, "drop_last": False, "epochs": 1, "lr": 1e-3}
+    strong = {"crop_scale": 0.3, "color_jitter": 0.2, "randaugment": 7.0, "erasing": 0.25}
+    recipe = recipe.model_copy(update={**changed, **strong, "mixup": 0.2, "cutmix": 1.0})
+    assert len(data.train) % 60
+    captured = train(network(), data, recipe, seed=1)
+    eager = train(network(), data, recipe.model_copy(update={"cuda_graph": False}), seed=1)
+    again = train(network(), data, recipe.model_copy(update={"cuda_graph": False}), seed=1)
+    assert captured.steps == "captured"
+    noise = (weights(eager.model) - weights(again.model)).abs().max()
+    difference = (weights(captured.model) - weights(eager.model)).abs().max()
+    assert difference <= 4 * noise + 1e-4
+
+
 class ValueInForward(nn.Module):
     """Reads a value in the middle of its forward pass, which cannot be captured."""
 
