@@ -49,8 +49,8 @@ def data(
         from ...runners.data.report import report_data
         from .progress import decoding_progress
 
-    recipe = data_recipe(source, settings)
     with decoding_progress(err) as progress:
+        recipe = data_recipe(source, settings, progress)
         report = report_data(recipe, progress)
     if output is not None:
         _write_contact_sheet(output, recipe)

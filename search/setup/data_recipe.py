@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...runners.data import FolderLayout, SourceOptions, inspect_data
+from ...runners.data import FolderLayout, Progress, SourceOptions, inspect_data, prepare_data
 from ...runners.recipe import Recipe
+from ...studies.config import validated
+from .augmentation import resolve_augmentation
+from .request import SearchRequest
 
 DATA_SETTINGS = (
     "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "fit",
-    "train_limit", "val_fraction", "seed",
+    "train_limit", "val_fraction", "seed", "augment",
 )  # fmt: skip
 """Settings of a search that decide what it sees of its data."""
+_ANY_BACKBONE = "resnet18"
+"""A request needs one; the augmentation does not depend on it."""
 _AUGMENTATIONS = {
     "flip": "mirrored in every other epoch",
     "crop": "shifted by up to {} pixels",
@@ -26,16 +31,17 @@ _AUGMENTATIONS = {
 }
 
 
-def data_recipe(data: str, settings: Mapping[str, Any]) -> Recipe:
+def data_recipe(data: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Recipe:
     """The recipe with a search's defaults for this data.
 
     Args:
         data: the text of `--data`.
         settings: some of `DATA_SETTINGS`; None or an empty list means that one is left out.
+        progress: called while images are decoded, with the number of decoded images and of all.
 
     Raises:
         DataError: there is no such data, or it cannot be used.
-        RecipeError: a setting is out of range.
+        UsageError: a setting is out of range.
     """
     fields = {name: value for name, value in settings.items() if value not in (None, [])}
     layout = FolderLayout(fields.get("split_folders"), tuple(fields.get("leave_out", ())))
@@ -44,12 +50,18 @@ def data_recipe(data: str, settings: Mapping[str, Any]) -> Recipe:
     fields = {
         "image_size": source.image_size,
         "value_range": source.value_range,
-        "flip": source.flip,
-        "crop": source.crop,
         **fields,
         "data_seed": fields.pop("seed", 0),
     }
-    return Recipe.of(data=data, skip_broken=True, **fields)
+    request: SearchRequest = validated(
+        SearchRequest,
+        "data",
+        backbone=_ANY_BACKBONE,
+        data=data,
+        augment=fields.pop("augment", "auto"),
+    )
+    recipe = Recipe.of(data=data, skip_broken=True, **fields)
+    return resolve_augmentation(request, recipe, prepare_data(recipe, progress))
 
 
 def describe_augmentation(recipe: Recipe) -> str:
