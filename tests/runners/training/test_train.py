@@ -12,6 +12,8 @@ from attentune.runners.training.checkpoint import read_facts
 from attentune.runners.training.device_data import DeviceData, DeviceImages
 from attentune.runners.training.evaluation import evaluate
 from attentune.runners.training.train import train
+from attentune.spaces.architecture import parse
+from attentune.spaces.networks.build import build_network
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -158,12 +160,13 @@ def unequal_images(seed: int, common: int = 228, rare: int = 12) -> DeviceImages
 
 
 @pytest.mark.parametrize("balance", [None, "class_weights", "balanced_sampling"])
-def test_a_rare_class_is_recognised_if_classes_count_equally(tiny_recipe, run_training, balance):
+def test_a_rare_class_is_recognised_if_classes_count_equally(tiny_recipe, balance):
     mean, deviation = torch.full((3,), 125.0), torch.full((3,), 6.0)
     data = DeviceData(unequal_images(seed=0), unequal_images(seed=1), mean, deviation)
     changes = {"lr": 1e-3, "batch_size": 40, "ema": 0.0, **({balance: True} if balance else {})}
     recipe = tiny_recipe.model_copy(update=changes)
-    outcome, _ = run_training(recipe, text="test_resnet", data=data)
+    model = build_network(parse("test_resnet"), num_classes=2, image_size=16, seed=0)
+    outcome = train(model, data, recipe, seed=0)
     predictions = evaluate(outcome.model, data, recipe, keep="classes").predictions
     balanced = compute_metrics(predictions)["balanced_accuracy"]
     # Chance is 0.5, and an accuracy of 0.95 is reached by naming the common class.
