@@ -126,7 +126,7 @@ def test_a_test_split_on_which_nothing_is_finite_has_diverged(job, monkeypatch):
 def test_data_without_a_test_split_cannot_be_confirmed(job, monkeypatch):
     recipe = job.recipe.model_copy(update={"epochs": 1, "data_seed": 3})
     dataset = replace(load_data(recipe), test=None)
-    monkeypatch.setattr(recipe_evaluator, "load_data", lambda _: dataset)
+    monkeypatch.setattr(recipe_evaluator, "load_data", lambda *_, **__: dataset)
     failed = run(replace(job, recipe=recipe, test=True))
     assert isinstance(failed, Failed)
     assert failed.failure.kind == "invalid"
