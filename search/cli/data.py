@@ -11,7 +11,6 @@ from rich.text import Text
 from ...files import atomic_write
 from ...interrupts import defer_interrupts
 from ...studies.text import formatting
-from ..setup.data_recipe import DATA_SETTINGS, data_recipe, describe_augmentation
 from .options_from_settings import recipe_options
 from .shared import Json, err, out, plain_table, print_json, print_line
 
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
     from ...runners.data.report import DataReport
     from ...runners.recipe import Recipe
 
+DATA_SETTINGS = (
+    "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "fit",
+    "train_limit", "val_fraction", "seed", "augment",
+)  # fmt: skip
+"""Settings of a search that decide what it sees of its data."""
 MAX_SHOWN_CLASSES = 30
 MAX_SHOWN_IMAGES = 10
 """On a terminal; `--json` has all of them."""
@@ -47,33 +51,34 @@ def data(
     """Show what a search would see of its data: classes, splits, what is left out or repeated."""
     with defer_interrupts():
         from ...runners.data.report import report_data
+        from ..setup.data_recipe import data_recipe, describe_augmentation
         from .progress import decoding_progress
 
     with decoding_progress(err) as progress:
         recipe = data_recipe(source, settings, progress)
         report = report_data(recipe, progress)
+    augmentation = describe_augmentation(recipe)
     if output is not None:
-        _write_contact_sheet(output, recipe)
+        _write_contact_sheet(output, recipe, augmentation)
     if as_json:
-        augmentation = describe_augmentation(recipe)
         print_json({**report.to_json(), "augmentation": augmentation})
         return
-    _print_report(report, recipe)
+    _print_report(report, recipe, augmentation)
     if output is not None:
         print_line(f"contact sheet: {output}")
 
 
-def _write_contact_sheet(path: Path, recipe: Recipe) -> None:
+def _write_contact_sheet(path: Path, recipe: Recipe, augmentation: str) -> None:
     with defer_interrupts():
         from ...runners.inspection.contact_sheet import draw_contact_sheet, read_sheet_rows
 
-    title = f"left: as trained on; right: {describe_augmentation(recipe)}"
+    title = f"left: as trained on; right: {augmentation}"
     sheet = draw_contact_sheet(read_sheet_rows(recipe), title)
     with atomic_write(path) as draft:
         sheet.save(draft, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG")
 
 
-def _print_report(report: DataReport, recipe: Recipe) -> None:
+def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None:
     _print_counts(report)
     sizes = report.sizes
     print_line(
@@ -82,7 +87,7 @@ def _print_report(report: DataReport, recipe: Recipe) -> None:
         f"{report.image_size}×{report.image_size}, fit {recipe.fit}"
         + (f", which keeps {sizes.kept:.0%} of them" if recipe.fit == "crop" else "")
     )
-    print_line(f"augmentation of training images: {describe_augmentation(recipe)}")
+    print_line(f"augmentation of training images: {augmentation}")
     for remark in report.remarks:
         print_line(remark)
     for split, (name, share) in report.majority.items():

@@ -11,11 +11,6 @@ from ...studies.config import validated
 from .augmentation import resolve_augmentation
 from .request import SearchRequest
 
-DATA_SETTINGS = (
-    "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "fit",
-    "train_limit", "val_fraction", "seed", "augment",
-)  # fmt: skip
-"""Settings of a search that decide what it sees of its data."""
 _ANY_BACKBONE = "resnet18"
 """A request needs one; the augmentation does not depend on it."""
 _AUGMENTATIONS = {
@@ -36,7 +31,7 @@ def data_recipe(data: str, settings: Mapping[str, Any], progress: Progress | Non
 
     Args:
         data: the text of `--data`.
-        settings: some of `DATA_SETTINGS`; None or an empty list means that one is left out.
+        settings: some settings of a search; None or an empty list means that one is left out.
         progress: called while images are decoded, with the number of decoded images and of all.
 
     Raises:
