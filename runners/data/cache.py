@@ -318,7 +318,7 @@ def remember_same_content(source: DataSource, fingerprint: str) -> None:
         source: as it is now.
         fingerprint: of the record.
     """
-    if source.is_settled:
+    if source.detects_any_change:
         with suppress(OSError):
             write_cached_json(_comparison_file(source, fingerprint), fingerprint)
 
@@ -341,7 +341,7 @@ def _read_pointer(source: DataSource, recipe: Recipe) -> DataInfo | None:
 
 def _write_pointer(source: DataSource, recipe: Recipe, info: DataInfo) -> None:
     """Remember which data were prepared from these files, so that they need not be read again."""
-    if source.is_settled:
+    if source.detects_any_change:
         with suppress(OSError):
             write_cached_json(_pointer_file(source, recipe), info.key)
 

@@ -148,7 +148,13 @@ class ImageHashes:
         return unknown
 
     def record(self, split: SplitName, row: int, number: int) -> None:
-        """Record the hash of an image that was read after the listing."""
+        """Record the hash of an image that was read after the listing.
+
+        Args:
+            split: of the source.
+            row: of the image in this split.
+            number: the hash.
+        """
         self._hashes[split][row] = number
         self._times[split][row] = self._listed_ns
 
@@ -188,14 +194,16 @@ class ImageHashes:
         except _UNREADABLE_CACHE:
             return False
         # A file that was changed just before it was listed may have been changed once more.
-        is_settled = facts[:, STATUS_CHANGE] + CLOCK_RESOLUTION_NS < times
+        is_past_resolution = facts[:, STATUS_CHANGE] + CLOCK_RESOLUTION_NS < times
         for split, listed in self._images.items():
             stored_rows = np.array(
                 [numbers.get(f"{split}/{name}", -1) for name in listed.names], np.int64
             )
             rows = np.flatnonzero(stored_rows >= 0)
             earlier = stored_rows[rows]
-            is_same = is_settled[earlier] & (facts[earlier] == listed.facts[rows]).all(axis=1)
+            is_same = is_past_resolution[earlier] & (facts[earlier] == listed.facts[rows]).all(
+                axis=1
+            )
             self._hashes[split][rows[is_same]] = hashes[earlier[is_same]]
             self._times[split][rows[is_same]] = times[earlier[is_same]]
         return True

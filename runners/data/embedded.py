@@ -67,7 +67,7 @@ class DigitSource:
         self.fingerprint = self.listing_fingerprint = f"embedded:{name}:{_VERSION}"
         self.earlier_fingerprint = self.fingerprint
 
-    is_settled = True
+    detects_any_change = True
 
     @cached_property
     def hashes(self) -> ImageHashes:

@@ -149,7 +149,7 @@ class FileSource:
         return "|".join(store.earlier_fingerprint for store in self.stores)
 
     @property
-    def is_settled(self) -> bool:
+    def detects_any_change(self) -> bool:
         """Whether no file was changed just before it was listed."""
         facts = (store.read_facts(store.names) for store in self.stores)
         newest = max((int(rows[:, STATUS_CHANGE].max(initial=0)) for rows in facts), default=0)

@@ -216,7 +216,13 @@ class DataRecord:
         return replace(self, further=(*self.further, FurtherData(split_settings(recipe), info)))
 
     def at(self, place: str, kind: str, options: SourceOptions) -> DataRecord:
-        """The record of the same content at another place."""
+        """The record of the same content at another place.
+
+        Args:
+            place: resolved.
+            kind: of the source there; see `SOURCE_KINDS`.
+            options: with which that source is read.
+        """
         return replace(self, place=place, kind=kind, options=options)
 
     def to_json(self) -> dict[str, Any]:

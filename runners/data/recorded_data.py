@@ -339,7 +339,7 @@ class RecordedSource:
         locations: where they are in the source, by recorded split.
     """
 
-    is_settled = False
+    detects_any_change = False
     remarks = left_out = ()
 
     def __init__(

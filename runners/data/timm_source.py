@@ -58,7 +58,7 @@ class TimmSource:
         self.name = self.place = spec
         self._family = spec.partition("/")[0].lower()
 
-    is_settled = True
+    detects_any_change = True
 
     @property
     def fingerprint(self) -> str:
