@@ -62,8 +62,8 @@ class DataSource(Protocol):
         fingerprint: a text that changes when files change, which is cheap to compute: it follows
             from what the system says of files, without reading them.
         earlier_fingerprint: what attentune 0.1 has computed, for the keys of its studies.
-        detects_any_change: whether any later change of a file would change the fingerprint. It would not
-            within the resolution of a file system's clock.
+        detects_any_change: whether any later change of a file would change the fingerprint. It
+            would not within the resolution of a file system's clock.
         hashes: of the content of the images, as far as they were read; see `ImageHashes`.
         classes: names of the classes, in the order of the labels.
         native_size: shorter side of a typical image, pixels.
