@@ -46,7 +46,7 @@ def study(*claims: Claim) -> dict[str, Any]:
         "recipe": {"data": "digits"},
         "sentence": "SE is better.",
         "seconds": 240.0,
-        "contenders": [{"architecture": text} for text in (SE, BARE, ECA)],
+        "contenders": [{"architecture": text, "finalist": text == SE} for text in (SE, BARE, ECA)],
         "claims": [vars(claim) for claim in claims],
     }
 
