@@ -69,6 +69,12 @@ class ArchitectureSummary:
         return self.values[SCORE]
 
     @property
+    def accuracy(self) -> float:
+        """The score if the accuracy is searched for, or else the mean of what was measured."""
+        is_score = self.scores == self.accuracies
+        return self.score if is_score else float(np.mean(self.accuracies))
+
+    @property
     def is_better_than_bare(self) -> bool | None:
         """Whether its gain is more than the errors of both explain; None without a gain.
 
