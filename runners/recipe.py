@@ -258,13 +258,13 @@ class Recipe(BaseModel):
         0.0,
         ge=0,
         le=100,
-        description="α of mixup, the weighted mean of two training images; 0: none.",
+        description="Alpha of mixup, the weighted mean of two training images; 0: none.",
     )
     cutmix: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="α of CutMix, a rectangle of one training image in another; 0: none.",
+        description="Alpha of CutMix, a rectangle of one training image in another; 0: none.",
     )
     mirror: bool = Field(
         False, description="Average the predictions for each image and its mirror image."

@@ -33,6 +33,8 @@ Hashes = npt.NDArray[np.uint64]
 """One number for each image: the first 8 bytes of the SHA-256 of its content."""
 Facts = npt.NDArray[np.int64]
 """(N, 5): size, time of modification, time of the status change (ns), inode and device."""
+MAX_HASHED_BYTES = 2**31
+"""A larger file has no hash: it is no image that can be used, and may have holes of any size."""
 NUM_FACTS = 5
 STATUS_CHANGE = 2
 """The column of `Facts` with the time of the last status change, ns."""
@@ -51,11 +53,16 @@ def hash_content(content: bytes) -> int:
 
 
 def hash_file(content: bytes | Path) -> int:
-    """The hash of an image, from its content or its path; `UNREADABLE_HASH` if it is not there."""
+    """The hash of an image, from its content or its path.
+
+    `UNREADABLE_HASH` if it is not there, or larger than `MAX_HASHED_BYTES`.
+    """
     if isinstance(content, bytes):
         return hash_content(content)
     try:
         with content.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_HASHED_BYTES:
+                return UNREADABLE_HASH
             digest = hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return UNREADABLE_HASH

@@ -139,8 +139,8 @@ def _describe(recipe: Recipe) -> str:
         "randaugment": f"RandAugment of magnitude {recipe.randaugment:g}",
         "cutout": f"a covered square of {recipe.cutout} pixels",
         "erasing": f"random erasing in {100 * recipe.erasing:.0f}% of the images",
-        "mixup": f"mixup with α = {recipe.mixup:g}",
-        "cutmix": f"CutMix with α = {recipe.cutmix:g}",
+        "mixup": f"mixup with alpha {recipe.mixup:g}",
+        "cutmix": f"CutMix with alpha {recipe.cutmix:g}",
     }
     defaults = Recipe.model_fields
     used = [text for name, text in words.items() if getattr(recipe, name) != defaults[name].default]

@@ -21,8 +21,8 @@ _AUGMENTATIONS = {
     "color_jitter": "colours jittered by {:g}",
     "randaugment": "RandAugment of magnitude {:g}",
     "erasing": "a rectangle erased in {:g} of the images",
-    "mixup": "mixup with α = {:g}",
-    "cutmix": "CutMix with α = {:g}",
+    "mixup": "mixup with alpha {:g}",
+    "cutmix": "CutMix with alpha {:g}",
 }
 
 

@@ -213,7 +213,7 @@ def test_images_are_of_the_validation_split_and_of_many_classes(collected, monke
             raise AssertionError("the test split was read")
 
     closed = dataclasses.replace(data, test=Forbidden(), train=Forbidden())
-    monkeypatch.setattr(module, "load_data", lambda _: closed)
+    monkeypatch.setattr(module, "load_data", lambda _, **__: closed)
     again = collected("test_resnet", num_images=10)
     assert again.to_json() == maps.to_json()
 

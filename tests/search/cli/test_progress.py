@@ -8,6 +8,7 @@ from typing import Any, cast
 from attentune.search.cli.progress import LiveDisplay
 from attentune.studies.analysis.analyse import analyse
 from attentune.studies.estimator.study_model import StudyModel
+from attentune.studies.objectives import ACCURACY
 from example_records import BARE, trial
 from example_records import study as made_study
 from rich.console import Console
@@ -25,7 +26,7 @@ def test_the_best_so_far_is_that_of_an_analysis() -> None:
     ]
     console = Console(record=True, width=100)
     display = LiveDisplay(console)
-    config: Any = SimpleNamespace(backbone=BARE)
+    config: Any = SimpleNamespace(backbone=BARE, metric=ACCURACY)
     for count in range(len(trials) + 1):
         study = SimpleNamespace(
             earlier=trials[:count], config=config, model=StudyModel.of(made_study())

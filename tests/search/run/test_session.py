@@ -157,7 +157,7 @@ def test_a_resume_whose_data_has_gone_changes_nothing(bench, stored, monkeypatch
     def fail(*_, **__):
         raise DataError("the images are gone")
 
-    monkeypatch.setattr("attentune.runners.data.prepare_data", fail)
+    monkeypatch.setattr("attentune.search.run.study_data.StudyData.prepare", fail)
     with pytest.raises(DataError, match="images are gone"):
         run_study(bench.store, bench.store.studies.get("s"), [], {"trials": 9})
     assert stored() == before

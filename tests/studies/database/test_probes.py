@@ -39,6 +39,7 @@ def test_a_database_without_the_table_can_be_read_and_is_migrated(
         connection.execute(text("drop table attentune_writers"))
         connection.execute(text("drop table attentune_metrics"))
         connection.execute(text("drop table attentune_insertions"))
+        connection.execute(text("drop table attentune_data_records"))
         connection.execute(text("drop index attentune_trials_alternative_once"))
         for column in ("boot_id", "pid_namespace", "process_start"):
             connection.execute(text(f"alter table attentune_leases drop column {column}"))
