@@ -68,8 +68,8 @@ class TrialSource(Protocol):
     def on_epoch(self, number: int, report: EpochReport) -> None:
         """Trial `number` has finished an epoch."""
 
-    def ask_ahead(self, job: Job, accuracy: float) -> None:
-        """A trial is about to end with this accuracy, a fraction.
+    def ask_ahead(self, job: Job, score: float) -> None:
+        """A trial is about to end with this score.
 
         The next proposal can be computed now, while the trial's worker writes its result.
         """

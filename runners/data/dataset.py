@@ -42,8 +42,24 @@ class Split:
         return len(self.labels)
 
 
+class _Preprocessed:
+    """Data of one preprocessing."""
+
+    preprocessing: Preprocessing
+
+    @property
+    def mean(self) -> Channels:
+        """Mean that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> Channels:
+        """Deviation that images are normalised with, per channel, in [0, 1]."""
+        return self.preprocessing.std
+
+
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(_Preprocessed):
     """The data of a trial.
 
     A search trains on `train` and selects on `val`; only `confirm` uses `test`.
@@ -66,16 +82,6 @@ class Dataset:
     flip: bool
     crop: int
     broken: tuple[str, ...] = ()
-
-    @property
-    def mean(self) -> Channels:
-        """Mean that images are normalised with, per channel, in [0, 1]."""
-        return self.preprocessing.mean
-
-    @property
-    def std(self) -> Channels:
-        """Deviation that images are normalised with, per channel, in [0, 1]."""
-        return self.preprocessing.std
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class SourceInfo:
 
 
 @dataclass(frozen=True)
-class DataInfo:
+class DataInfo(_Preprocessed):
     """Prepared data: decoded, split, and stored in the cache. It can be converted to JSON and back.
 
     Attributes:
@@ -151,16 +157,6 @@ class DataInfo:
     def image_size(self) -> int:
         """Side of the images, pixels."""
         return self.preprocessing.image_size
-
-    @property
-    def mean(self) -> Channels:
-        """Mean that images are normalised with, per channel, in [0, 1]."""
-        return self.preprocessing.mean
-
-    @property
-    def std(self) -> Channels:
-        """Deviation that images are normalised with, per channel, in [0, 1]."""
-        return self.preprocessing.std
 
     def to_json(self) -> dict[str, Any]:
         """Plain types only; `from_json` is the inverse."""

@@ -249,8 +249,8 @@ def _count_skipped(folder: str, name: str, reason: Reason, builder: ListingBuild
             builder.leave_out(f"{name}/{file}", reason)
 
 
-class TarStore:
-    """A tar, compressed or not. It can only be read from its beginning."""
+class _ArchiveStore:
+    """What archives of every format share: one file, whose facts are those of its members."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -279,6 +279,10 @@ class TarStore:
     def listing_fingerprint(self) -> str:
         """The fingerprint."""
         return self.fingerprint
+
+
+class TarStore(_ArchiveStore):
+    """A tar, compressed or not. It can only be read from its beginning."""
 
     @property
     def _index(self) -> IndexedArchive:
@@ -340,36 +344,8 @@ def _index_tar(path: Path, fingerprint: str) -> IndexedArchive:
         return index.build()
 
 
-class ZipStore:
+class ZipStore(_ArchiveStore):
     """A zip without a password."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def _facts(self) -> tuple[int, ...]:
-        with raising_data_errors(self.path):
-            return file_facts(self.path.stat())
-
-    @property
-    def fingerprint(self) -> str:
-        """Path and facts of the archive."""
-        return f"file:{self.path.resolve()}:{self._facts}"
-
-    @property
-    def earlier_fingerprint(self) -> str:
-        """Path, size and time of the archive."""
-        size, modified = self._facts[:2]
-        return f"file:{self.path.resolve()}:{size}:{modified}"
-
-    def read_facts(self, names: Collection[str]) -> Facts:
-        """Those of the archive, for each file."""
-        return np.tile(np.array(self._facts, np.int64), (len(names), 1))
-
-    @property
-    def listing_fingerprint(self) -> str:
-        """The fingerprint."""
-        return self.fingerprint
 
     @cached_property
     def _contents(self) -> tuple[IndexedArchive, dict[str, zipfile.ZipInfo]]:

@@ -342,7 +342,7 @@ class ConfirmationSource:
         recipe = self.plan.recipe_of(job.recipe, job.seed)
         return replace(job, recipe=recipe, data_key=self.data_keys[split])
 
-    def ask_ahead(self, job: Job, accuracy: float) -> None:
+    def ask_ahead(self, job: Job, score: float) -> None:
         """Do nothing: all trials are planned already."""
 
     def on_trial_end(self, trial: TrialRecord) -> None:

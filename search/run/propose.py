@@ -212,10 +212,10 @@ class Proposer:
         """The job unchanged: all trials of a search have the study's recipe and data."""
         return job
 
-    def ask_ahead(self, job: Job, accuracy: float) -> None:
+    def ask_ahead(self, job: Job, score: float) -> None:
         """Let the sampler select the next architecture, unless a baseline comes first."""
         if not self.lacks_baselines():
-            self.sampler.ask_ahead(len(self.study.trials), job, accuracy)
+            self.sampler.ask_ahead(len(self.study.trials), job, score)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Tell the sampler how a trial ended, and Optuna unless it was told before."""

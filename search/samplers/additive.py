@@ -87,12 +87,12 @@ class AdditiveSampler(Sampler):
         """Record how a trial ended."""
         self.histories.on_trial_end(trial)
 
-    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
+    def ask_ahead(self, number: int, ending: Job, score: float) -> None:
         """Compute the selection as if the trial had ended.
 
         `select` uses it if nothing else has changed by then.
         """
-        histories = self.histories.ended_histories(ending, accuracy)
+        histories = self.histories.ended_histories(ending, score)
         selection = self._select(histories, number)
         self._speculation = Speculation(number, histories, self._tried.exclusions, selection)
 

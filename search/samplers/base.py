@@ -101,13 +101,13 @@ class Sampler:
     def on_trial_end(self, trial: TrialRecord) -> None:
         """A trial is complete, pruned or failed."""
 
-    def ask_ahead(self, number: int, ending: Job, accuracy: float) -> None:
+    def ask_ahead(self, number: int, ending: Job, score: float) -> None:
         """Compute the selection for trial `number` in advance.
 
         Args:
             number: the number of the next trial, if nothing else happens before.
             ending: a trial that is about to end.
-            accuracy: the final accuracy of that trial, a fraction.
+            score: the final one of that trial; see `EpochReport.score`.
         """
 
     def prepare(self) -> None:

@@ -69,13 +69,13 @@ class TrialHistories:
         return len(self._ended)
 
     def ended_histories(
-        self, ending: Job | None = None, accuracy: float | None = None
+        self, ending: Job | None = None, score: float | None = None
     ) -> list[TrialHistory]:
         """The histories of the trials that have ended, by number.
 
         Args:
             ending: a trial that is about to end, to be included as if it had.
-            accuracy: the final accuracy of that trial, a fraction.
+            score: the final one of that trial; see `EpochReport.score`.
         """
         histories = {
             number: TrialHistory(
@@ -88,7 +88,7 @@ class TrialHistories:
         }
         if ending:
             histories[ending.number] = TrialHistory(
-                ending.architecture, ending.seed, accuracy, self._signals[ending.number]
+                ending.architecture, ending.seed, score, self._signals[ending.number]
             )
         return [histories[number] for number in sorted(histories)]
 

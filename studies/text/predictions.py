@@ -7,8 +7,10 @@ from ...runners.predictions import probabilities_mib, what_is_kept
 from ..analysis.classification import Calibration
 from ..analysis.image_comparison import ImageComparison
 from ..config import RunPlan
+from ..objectives import BY_KEY
 from .confirmation import p_value
-from .formatting import MISSING, integer, percent, plural
+from .formatting import integer, percent, plural
+from .metric_format import MetricFormat
 
 SIGNIFICANT = 0.05
 WITHOUT_PROBABILITIES = "without top-5, AUROC, log loss and calibration"
@@ -45,9 +47,8 @@ def describe_unkept_predictions(plan: RunPlan, num_images: int, num_classes: int
 
 def metric_value(metric: Metric, value: float | None) -> str:
     """A metric as tables print it: fractions of images in percent, AUROC and losses as numbers."""
-    if value is None:
-        return MISSING
-    return percent(value) if metric.in_percent else f"{value:.3f}"
+    form = MetricFormat(BY_KEY[metric.key])
+    return form.value(None if value is None else metric.score_of(value))
 
 
 def describe_calibration(calibration: Calibration, accuracy: float) -> str:
