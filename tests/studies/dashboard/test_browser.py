@@ -296,13 +296,12 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         writer.trials.finish("young", 0, result(0.5, 1000))
         for number in (1, 2):
             run_trial(writer, "young", number, TEXTS[number])
-        wait_until(
-            page,
-            "(document.querySelector('main .js-plotly-plot') || {data: []}).data.some("
-            "trace => trace.name === 'baselines')",
-        )
-        # Zoomed in, the next trial leaves the zoom alone.
+        # Zoomed in, the next trial leaves the zoom alone. (All three are drawn before: a figure that
+        # is redrawn during the drag itself loses it.)
         graph = "document.querySelector('main .js-plotly-plot')"
+        for name in ("baselines", "cbam"):
+            wait_until(page, f"({graph} || {{data: []}}).data.some(t => t.name === '{name}')")
+        page.get_by_text("3 trials done").wait_for()
         drag = page.locator("main .plot").first.locator(".nsewdrag").bounding_box()
         for place, act in ((0.2, page.mouse.down), (0.7, page.mouse.up)):
             x, y = drag["x"] + place * drag["width"], drag["y"] + place * drag["height"]
