@@ -53,8 +53,8 @@ from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchma
 from attentune.runners.data import load_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
-from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.epoch_batches import EpochBatches
 from attentune.runners.training.train import prepare_training
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network

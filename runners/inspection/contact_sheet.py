@@ -16,8 +16,8 @@ from ..data.resolve import open_source
 from ..data.source import SourceOptions
 from ..data.splits import plan_splits
 from ..recipe import Recipe
-from ..training.augment import EpochBatches
 from ..training.device_data import DeviceData, DeviceImages
+from ..training.epoch_batches import EpochBatches
 
 IMAGES_PER_CLASS = 4
 MAX_SHOWN_CLASSES = 24

@@ -1,1 +1,1 @@
-"""The training of one trial: task, steps, augmentation, optimizer, evaluation, checkpoints."""
+"""The training of one trial: task, batches, steps, optimizer, evaluation, checkpoints."""

@@ -23,21 +23,21 @@ from torch import Tensor, nn
 
 from ...errors import DamagedFileError, TrialError
 from ...spaces.networks.attention_checks import check_maps
+from ..augmentation.random_draws import mix_seed
 from ..classification_metrics import metric_score
 from ..metrics import METRICS
 from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import EpochReport, KeepPredictions
 from . import checkpoint
-from .augment import EpochBatches
 from .batch_plan import plan_batches
 from .device_data import DeviceData
+from .epoch_batches import EpochBatches
 from .evaluation import IMAGES_PER_BATCH, evaluate
 from .micro_batches import running_statistics_of_micro_batches
 from .optimizer import TrainingOptimizer, flatten_parameters, make_optimizer
 from .parameter_rates import backbone_batch_norms
 from .prepare_network import prepare_network
-from .random_draws import mix_seed
 from .schedule import learning_rate
 from .steps import CAPTURED, EagerStep, TrainingStep, choose_step
 from .task import Task, task_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.balanced_sampling import draw_balanced
 from attentune.runners.training.device_data import DeviceData, DeviceImages
+from attentune.runners.training.epoch_batches import EpochBatches
 
 LABELS = torch.tensor([0] * 90 + [2] * 10)[torch.randperm(100)]
 

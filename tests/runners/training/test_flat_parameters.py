@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.augment import EpochBatches
+from attentune.runners.training.epoch_batches import EpochBatches
 from attentune.runners.training.optimizer import (
     flatten_parameters,
     group_parameters,

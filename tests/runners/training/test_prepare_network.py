@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.augment import EpochBatches
+from attentune.runners.training.epoch_batches import EpochBatches
 from attentune.runners.training.optimizer import flatten_parameters, make_optimizer
 from attentune.runners.training.prepare_network import prepare_network
 from attentune.runners.training.steps import EagerStep

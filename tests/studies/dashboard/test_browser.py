@@ -296,8 +296,8 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         writer.trials.finish("young", 0, result(0.5, 1000))
         for number in (1, 2):
             run_trial(writer, "young", number, TEXTS[number])
-        # Zoomed in, the next trial leaves the zoom alone. (All three are drawn before: a figure that
-        # is redrawn during the drag itself loses it.)
+        # Zoomed in, the next trial leaves the zoom alone. (All three are drawn before: a figure
+        # that is redrawn during the drag itself loses it.)
         graph = "document.querySelector('main .js-plotly-plot')"
         for name in ("baselines", "cbam"):
             wait_until(page, f"({graph} || {{data: []}}).data.some(t => t.name === '{name}')")

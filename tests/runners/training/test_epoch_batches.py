@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.augment import EpochBatches
 from attentune.runners.training.device_data import DeviceData, DeviceImages
+from attentune.runners.training.epoch_batches import EpochBatches
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "shift": {"crop": 2},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from attentune.runners.training.random_draws import Draw, ImageDraws
+from attentune.runners.augmentation.random_draws import Draw, ImageDraws
 
 IMAGES = torch.arange(20_000)
 

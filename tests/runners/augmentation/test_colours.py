@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from attentune.runners.training.colours import grey_values, jitter_colours
-from attentune.runners.training.random_draws import Draw, ImageDraws
+from attentune.runners.augmentation.colours import grey_values, jitter_colours
+from attentune.runners.augmentation.random_draws import Draw, ImageDraws
 from PIL import Image, ImageEnhance
 
 DRAWS = ImageDraws(0, 0)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from attentune.runners.training.randaugment import (
+from attentune.runners.augmentation.randaugment import (
     Layer,
     Operation,
     change_colours,
     draw_layers,
     move_pixels,
 )
-from attentune.runners.training.random_draws import ImageDraws
-from attentune.runners.training.warps import warp_images
+from attentune.runners.augmentation.random_draws import ImageDraws
+from attentune.runners.augmentation.warps import warp_images
 from PIL import Image, ImageEnhance, ImageOps
 
 PIXEL_OPERATIONS = [o for o in Operation if Operation.ROTATE != o < Operation.SHEAR_X and o]

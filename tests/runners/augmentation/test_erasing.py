@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from attentune.runners.training.erasing import erase_rectangles
-from attentune.runners.training.random_draws import ImageDraws
+from attentune.runners.augmentation.erasing import erase_rectangles
+from attentune.runners.augmentation.random_draws import ImageDraws
 
 
 def test_rectangles_of_the_right_areas_are_erased_in_a_fraction_of_the_images():

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..augmentation.colours import jitter_colours
+from ..augmentation.erasing import erase_rectangles
+from ..augmentation.mixing import mix_images, mixes_images, partners_in_batches
+from ..augmentation.randaugment import Layer, change_colours, draw_layers, move_pixels
+from ..augmentation.random_draws import ImageDraws, mix_seed
+from ..augmentation.warps import Warps, random_resized_crops, warp_images
 from ..recipe import Recipe
 from .balanced_sampling import draw_balanced
-from .colours import jitter_colours
 from .device_data import DeviceData
-from .erasing import erase_rectangles
-from .mixing import mix_images, mixes_images, partners_in_batches
-from .randaugment import Layer, change_colours, draw_layers, move_pixels
-from .random_draws import ImageDraws, mix_seed
 from .task import Task, task_of
-from .warps import Warps, random_resized_crops, warp_images
 
 MAX_GATHERED_BYTES = 2**27
 """Bytes of images that a GPU gathers at once; never less than a batch."""

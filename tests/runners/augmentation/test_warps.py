@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.random_draws import ImageDraws
-from attentune.runners.training.warps import Warps, random_resized_crops, warp_images
+from attentune.runners.augmentation.random_draws import ImageDraws
+from attentune.runners.augmentation.warps import Warps, random_resized_crops, warp_images
 
 CPU = torch.device("cpu")
 

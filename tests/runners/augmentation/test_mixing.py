@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attentune.runners.training.mixing import mix_images, mixes_images, partners_in_batches
-from attentune.runners.training.random_draws import ImageDraws
+from attentune.runners.augmentation.mixing import mix_images, mixes_images, partners_in_batches
+from attentune.runners.augmentation.random_draws import ImageDraws
 
 
 def mixtures(tiny_recipe, batch_size=10, **settings):

@@ -1,0 +1,1 @@
+"""Augmentation of batches of images, from random numbers that follow from (seed, epoch, image)."""
