@@ -227,6 +227,11 @@ def _round_up(number: int) -> int:
     return int(-(-number // unit) * unit)
 
 
+_MISSING_PREDICTIONS = (
+    "The predictions of these trials were not kept, or are not beside this database"
+)
+
+
 def _image_warning(confirmation: Confirmation) -> str | None:
     """What the claims do not cover because of the test images, or because there are too few."""
     images = confirmation.images
@@ -240,12 +245,12 @@ def _image_warning(confirmation: Confirmation) -> str | None:
     gains = [c.gain for c in confirmation.challengers if c.gain is not None]
     if gains and all(gain.image_error is None for gain in gains):
         return (
-            "The predictions of these trials were not kept, so the intervals of the "
-            f"{confirmation.metric.noun} cover new seeds, but not new images."
+            f"{_MISSING_PREDICTIONS}, so the intervals of the {confirmation.metric.noun} cover new "
+            "seeds, but not new images."
         )
     if not images.predictions_kept and not any(gain.disagreement is not None for gain in gains):
         return (
-            "The predictions of these trials were not kept. So the intervals assume that two "
+            f"{_MISSING_PREDICTIONS}. So the intervals assume that two "
             f"networks err on the {formatting.plural(images.count, 'test image')} independently of "
             "each other, which makes them wider than they need be."
         )

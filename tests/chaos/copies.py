@@ -1,10 +1,17 @@
-"""After every command the database is one file: a copy of it alone holds everything."""
+"""After every command the database is one file: a copy of it alone holds everything.
+
+Only predictions are in files of their own, as weights are. Without them a confirmation has wider
+intervals, and says so; with the artifacts beside it, the copy shows what the original shows.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 from .attack import AttackRun
 from .command import check_stated
@@ -48,10 +55,21 @@ def copy_databases(run: AttackRun) -> None:
                 if beside:
                     attempt.wrong(f"beside the database: {beside}, after {ended.shown}")
                 shutil.copy(folder / "attentune.db", copy)
-                shown = [
-                    launcher().run("show", STUDY, "--json", cwd=place) for place in (folder, copy)
-                ]
-                if shown[0].out != shown[1].out or shown[0].code != 0:
-                    attempt.lost(f"the copy after `{' '.join(words)}` shows {shown[1].shown}")
+                original, alone = _show(folder), _show(copy)
+                original.pop("confirmation"), alone.pop("confirmation")
+                artifacts = folder / "attentune.artifacts"
+                if artifacts.exists():
+                    shutil.copytree(artifacts, copy / artifacts.name)
+                name = f"the copy after `{' '.join(words)}`"
+                if alone != original or not original:
+                    attempt.lost(f"{name} has not all of its content")
+                if _show(copy) != _show(folder):
+                    attempt.lost(f"{name} with its artifacts shows something else")
                 copied = launcher().run("db", "compact", cwd=copy)
                 check_stated(attempt, copied)
+
+
+def _show(folder: Path) -> dict[str, Any]:
+    """What a study in a folder shows; empty if it cannot be shown."""
+    shown = launcher().run("show", STUDY, "--json", cwd=folder)
+    return dict(json.loads(shown.out)) if shown.code == 0 else {"confirmation": None}
