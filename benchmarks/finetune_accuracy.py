@@ -182,7 +182,7 @@ def plain_finetune(part: Part, data: Dataset, weights: Path, seed: int, lr: floa
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(part.recipe.epochs):
         model.train()
-        for index in torch.randperm(len(images)).split(PLAIN_BATCH_SIZE):
+        for index in torch.split(torch.randperm(len(images)), PLAIN_BATCH_SIZE):
             batch = device_data.normalised(images.take(index))
             mirrored = torch.rand(len(index), 1, 1, 1) < 0.5
             loss = F.cross_entropy(
@@ -205,7 +205,7 @@ def accuracies(model: nn.Module, device_data: DeviceData, data: Dataset, recipe:
     return {"accuracy": test.accuracy, "val_accuracy": val.accuracy}
 
 
-class ResultFile:
+class SharedResultFile:
     """The result file, which several processes may add runs to.
 
     Args:
@@ -282,7 +282,9 @@ def summarise(runs: list[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def load_part(result: ResultFile, folder: Path, cifar10: Path, images: int, size: int) -> Part:
+def load_part(
+    result: SharedResultFile, folder: Path, cifar10: Path, images: int, size: int
+) -> Part:
     """Prepare a part: its photographs, and its recipe, which is kept in the result file."""
     photographs, weights = folder / f"photographs-{images}", folder / "weights.pth"
     if not weights.exists():
@@ -306,7 +308,7 @@ def load_part(result: ResultFile, folder: Path, cifar10: Path, images: int, size
     return Part(images, size, recipe)
 
 
-def run_part(result: ResultFile, part: Part, weights: Path, seeds: int) -> None:
+def run_part(result: SharedResultFile, part: Part, weights: Path, seeds: int) -> None:
     """Train what the result file lacks of a part."""
     data = load_data(part.recipe)
     for seed in range(seeds):
@@ -334,7 +336,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     options.folder.mkdir(parents=True, exist_ok=True)
-    result = ResultFile(options.json)
+    result = SharedResultFile(options.json)
     for size in options.sizes:
         for images in options.images:
             part = load_part(result, options.folder, options.cifar10, images, size)
