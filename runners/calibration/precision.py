@@ -3,8 +3,17 @@
 No fixed choice is always fastest: on one processor bf16 made dense convolutions 1.5 times as fast
 and depthwise ones half as fast. Therefore the bare backbone trains for a second or two, alternating
 between the variants {float32, bf16 autocast} × {contiguous, channels last}; GPUs that only emulate
-bf16 try fp16 in its place. The result is valid for
-one backbone, stem, image size and batch size on one device, and is cached.
+bf16 try fp16 in its place (`step_times`). The fastest of all variants is used, with two exceptions:
+
+- 16 bits have to be `MIN_SPEEDUP_16_BIT` times as fast as the fastest variant in float32, in a
+  typical round: a smaller speed-up does not justify their rounding.
+- Contiguous maps have to be `MIN_SPEEDUP_CONTIGUOUS` times as fast as channels-last ones in three
+  quarters of the rounds. Otherwise the two are equally fast within the noise, and attentions and
+  whole batches are faster with channels-last maps.
+
+On a machine that is too busy to tell, float32 with channels-last maps is used, unless another
+variant is clearly faster. The result is valid for one backbone, stem, image size and batch size on
+one device, and is cached unless the machine was too busy.
 """
 
 from __future__ import annotations
@@ -29,11 +38,10 @@ from ..training.device_data import DeviceData, DeviceImages
 from ..training.optimizer import flatten_parameters, make_optimizer
 from ..training.prepare_network import prepare_network
 from ..training.steps import EagerStep, TrainingStep, choose_step
+from .step_times import MIN_SPEEDUP_CLEAR, StepTimes, TimedStep, thread_clock, time_in_turns
 
 Variant = tuple[Precision, bool]
 """A precision, and whether maps are channels-last."""
-TimedStep = Callable[[], float]
-"""Takes a training step and returns its seconds."""
 MakeStep = Callable[[Variant, int], TimedStep]
 """Makes a training step of a variant for a batch size."""
 VARIANTS: tuple[Variant, ...] = (
@@ -46,18 +54,10 @@ FP16_VARIANTS: tuple[Variant, ...] = (("fp16", True), ("fp16", False))
 MIN_CAPABILITY_BF16 = 8
 """CUDA's compute capability (major) from which GPUs compute in bf16. Below it, on a T4, P100 or
 V100, torch emulates bf16, and `torch.cuda.is_bf16_supported` is true all the same."""
-MIN_SPEEDUP_BF16 = 1.1
-"""bf16 or fp16 is chosen only if it is at least this many times as fast as float32; a smaller
-speed-up does not justify its rounding."""
-MIN_SPEEDUP_CLEAR = 1.2
-"""Timing stops once a variant is this many times as fast as every other. Contiguous maps are chosen
-only if they are this many times as fast as channels-last ones: either may be faster by a tenth from
-process to process, and attentions and whole batches are faster with channels-last maps."""
-MIN_ROUNDS = 3
-"""Every variant takes at least this many steps, unless it is clearly slower."""
-MAX_SLOWDOWN_TIMED = 2
-"""A variant whose fastest step takes more than this many times the fastest of all is not timed
-further."""
+MIN_SPEEDUP_16_BIT = 1.1
+"""See the head of this module."""
+MIN_SPEEDUP_CONTIGUOUS = 1.02
+"""See the head of this module."""
 MAX_SLOWDOWN_KEPT = 4
 """A variant that takes more than this many times as long as the fastest counts as not runnable."""
 FIRST_STEP_SECONDS = 0.5
@@ -70,17 +70,19 @@ MAX_STEP_SECONDS = 0.15
 
 @dataclass(frozen=True)
 class PrecisionProbe:
-    """The variant to use, and the milliseconds of the fastest step of each that could run.
+    """The variant to use, and the milliseconds of a typical step of each that could run.
 
     Attributes:
         precision: of the variant to use.
         channels_last: its memory layout.
         milliseconds: by name of the variant, fastest first.
+        disturbance: why the machine was too busy to tell which is fastest; None if it was not.
     """
 
     precision: Precision
     channels_last: bool
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    disturbance: str | None = None
 
     @property
     def variants(self) -> list[Variant]:
@@ -121,8 +123,9 @@ def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, 
     """
     key = {
         # The version of the method. 1 had images channels-last in every variant; 2 chose the faster
-        # layout even if the difference was small.
-        "way": "3",
+        # layout even if the difference was small; 3 kept channels-last maps unless contiguous ones
+        # were much faster, and compared precisions afterwards.
+        "way": "4",
         "backbone": backbone,
         "stem": recipe.stem,
         "image_size": str(recipe.image_size),
@@ -208,19 +211,47 @@ def _train_variants(
     if not steps:
         failure = failures[-1]
         raise AttentuneError(f"{backbone} cannot train on {device}: {failure}") from failure
-    return _choose(_time_in_turns(steps, seconds))
+    return _choose(time_in_turns(steps, seconds))
 
 
-def _choose(times: Mapping[Variant, float]) -> PrecisionProbe:
-    """The variant to use, from the seconds of the fastest step of each."""
-    best = {precision: _choose_layout(precision, times) for precision, _ in times}
-    chosen = best.get("float32", next(iter(best.values())))
-    for variant in best.values():
-        if times[variant] * MIN_SPEEDUP_BF16 < times[chosen]:
-            chosen = variant
-    fastest_first = sorted(times.items(), key=lambda item: item[1])
-    milliseconds = {_name(variant): round(1e3 * time, 3) for variant, time in fastest_first}
-    return PrecisionProbe(chosen[0], chosen[1], milliseconds)
+def _choose(times: StepTimes[Variant]) -> PrecisionProbe:
+    """The variant to use; see the head of this module."""
+    chosen, disturbance = _choose_fastest(times), times.disturbance
+    if disturbance is not None:
+        if times.is_clearly_fastest(chosen):
+            disturbance = None
+        else:
+            chosen = _choose_safest(times)
+    fastest_first = sorted(times.seconds, key=times.median)
+    milliseconds = {
+        _name(variant): round(1e3 * times.median(variant), 3) for variant in fastest_first
+    }
+    return PrecisionProbe(chosen[0], chosen[1], milliseconds, disturbance)
+
+
+def _choose_fastest(times: StepTimes[Variant]) -> Variant:
+    """The variant that is used on a quiet machine."""
+    chosen = times.fastest()
+    in_float32 = [variant for variant in times.seconds if variant[0] == "float32"]
+    if in_float32 and chosen[0] != "float32":
+        rival = times.fastest(in_float32)
+        chosen = chosen if times.speedup(chosen, rival) >= MIN_SPEEDUP_16_BIT else rival
+    channels_last = (chosen[0], True)
+    if channels_last in times.seconds and channels_last != chosen:
+        is_faster = times.sure_speedup(chosen, channels_last) >= MIN_SPEEDUP_CONTIGUOUS
+        chosen = chosen if is_faster else channels_last
+    return chosen
+
+
+def _choose_safest(times: StepTimes[Variant]) -> Variant:
+    """The variant that is used on a busy machine: the default, unless another is clearly faster."""
+    default = min(times.seconds, key=lambda variant: (variant[0] != "float32", not variant[1]))
+    candidates = {
+        variant: seconds
+        for variant, seconds in times.seconds.items()
+        if variant == default or times.sure_speedup(variant, default) >= MIN_SPEEDUP_CLEAR
+    }
+    return _choose_fastest(StepTimes(candidates))
 
 
 def _name(variant: Variant) -> str:
@@ -300,46 +331,6 @@ def _affordable_batch_size(make_step: MakeStep, variant: Variant, max_batch_size
     return max(batch_size, min(max_batch_size, affordable))
 
 
-def _time_in_turns(steps: Mapping[Variant, TimedStep], seconds: float) -> dict[Variant, float]:
-    """The seconds of the fastest step of every variant.
-
-    The variants take steps in turn for `seconds`, or until one is clearly the fastest. A variant
-    that is far slower takes no more steps. The fastest step counts, because a disturbance can only
-    make a step longer, and because the first steps are slower.
-    """
-    deadline = time.perf_counter() + seconds
-    times = {variant: [step()] for variant, step in steps.items()}
-    racing, rounds = list(steps), 1
-    while rounds < MIN_ROUNDS or (time.perf_counter() < deadline and not _is_clear(times, racing)):
-        for variant in racing:
-            times[variant].append(steps[variant]())
-        rounds += 1
-        limit = MAX_SLOWDOWN_TIMED * min(map(min, times.values()))
-        racing = [variant for variant in racing if min(times[variant]) <= limit]
-    return {variant: min(variant_times) for variant, variant_times in times.items()}
-
-
-def _choose_layout(precision: Precision, times: Mapping[Variant, float]) -> Variant:
-    """The variant of a precision with the memory layout to use."""
-    channels_last, contiguous = (precision, True), (precision, False)
-    if channels_last in times and contiguous in times:
-        is_clear = times[contiguous] * MIN_SPEEDUP_CLEAR < times[channels_last]
-        return contiguous if is_clear else channels_last
-    return channels_last if channels_last in times else contiguous
-
-
-def _is_clear(times: Mapping[Variant, Sequence[float]], racing: Sequence[Variant]) -> bool:
-    """Whether one variant was the fastest in every turn, and clearly so overall."""
-    best_times = {variant: min(times[variant]) for variant in racing}
-    first = min(racing, key=best_times.__getitem__)
-    return all(
-        MIN_SPEEDUP_CLEAR * best_times[first] < best_times[rival]
-        and all(a < b for a, b in zip(times[first], times[rival], strict=True))
-        for rival in racing
-        if rival != first
-    )
-
-
 def _timed_step(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> TimedStep:
     """A function that takes a training step on noise and returns its seconds."""
     device = next(model.parameters()).device
@@ -354,11 +345,12 @@ def _timed_step(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Tim
     optimizer = make_optimizer(flatten_parameters(model), recipe)
     eager = EagerStep(model.train(), optimizer, data, recipe)
     step: TrainingStep = choose_step(eager, images, labels)[0]
+    clock = thread_clock() if device.type == "cpu" else time.perf_counter
 
     def timed_step() -> float:
-        began = time.perf_counter()
+        began = clock()
         step(images, labels)
         float(step.loss_sum)  # This waits for the device.
-        return time.perf_counter() - began
+        return clock() - began
 
     return timed_step

@@ -1,9 +1,9 @@
 """Measure what a request left to `auto`: precision, memory layout, learning rate, workers per GPU.
 
 Precision and memory layout are those that train fastest on this device
-(`runners/calibration/precision.py`); the result is cached in the database. Learning rate and decay
-are tuned on the bare backbone (`runners/calibration/learning_rate.py`). All trials of the study
-use the same values.
+(`runners/calibration/precision.py`); the result is cached in the database, unless the machine was
+too busy to measure it. Learning rate and decay are tuned on the bare backbone
+(`runners/calibration/learning_rate.py`). All trials of the study use the same values.
 """
 
 from __future__ import annotations
@@ -72,17 +72,31 @@ def autotune_precision(
     question = probe_key(request.backbone, recipe, device)
     question["variants"] = f"{requested_precision} {request.memory_format}"
     result = probes.get(question)
-    origin = "known from an earlier probe"
+    origin, level = "known from an earlier probe", logging.INFO
     if result is None or not _is_precision(result, variants):
         probe = probe_precision(request.backbone, recipe, num_classes, device, variants=variants)
         milliseconds = dict(probe.milliseconds)
         result = {**probe.settings, "milliseconds": milliseconds, "told": str(probe)}
-        probes.put(question, result)
-        origin = "probed on the bare backbone"
-    logger.info(
-        "computing in %s, %s; --precision and --memory-format override this", result["told"], origin
+        origin, level = "probed on the bare backbone", logging.INFO
+        if probe.disturbance is None:
+            probes.put(question, result)
+        else:
+            origin, level = _describe_busy_machine(probe.disturbance), logging.WARNING
+    logger.log(
+        level,
+        "computing in %s, %s; --precision and --memory-format override this",
+        result["told"],
+        origin,
     )
     return recipe.model_copy(update={key: result[key] for key in ("precision", "channels_last")})
+
+
+def _describe_busy_machine(disturbance: str) -> str:
+    """Why a setting is not the fastest one for sure, and when it is measured again."""
+    return (
+        f"as the machine was too busy to tell what is fastest ({disturbance}), so that the next "
+        "search measures again"
+    )
 
 
 def _is_precision(result: Mapping[str, Any], variants: Sequence[Variant]) -> bool:
@@ -258,6 +272,10 @@ def autotune_workers_per_gpu(
     if result is None or not _is_worker_count(result):
         logger.info("measuring how many workers to run on each GPU")
         measured = measure_workers_per_gpu(request.backbone, recipe, first_gpu)
+        if measured.disturbance is not None:
+            reason = _describe_busy_machine(measured.disturbance)
+            logger.warning("%s, %s; --workers-per-gpu overrides this", measured, reason)
+            return measured.workers
         result = {"workers": measured.workers, "told": str(measured)}
         probes.put(question, result)
     logger.info("%s; --workers-per-gpu overrides this", result["told"])

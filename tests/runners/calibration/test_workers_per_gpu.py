@@ -12,10 +12,13 @@ RECIPE = Recipe.of(data="digits", image_size=16, epochs=8)
 
 
 class SharedDevicePool:
-    """Workers whose epochs take `seconds(workers)`, or that fail where this is None."""
+    """Workers whose epochs take `seconds(workers)`, or that fail where this is None.
 
-    def __init__(self, devices, seconds) -> None:
-        self.seconds = seconds(len(devices))
+    From the second one on, every epoch takes `disturbance` times as long as the one before it.
+    """
+
+    def __init__(self, devices, seconds, disturbance=1.0) -> None:
+        self.seconds, self.disturbance = seconds(len(devices)), disturbance
         self.queue: list = []
         self.epochs: dict[int, int] = {}
         self.max_epochs = 0
@@ -31,7 +34,8 @@ class SharedDevicePool:
             self.queue.append(Failed(number, Failure("out_of_memory", "no room")))
             return
         done = self.epochs[number] = self.epochs[number] + 1
-        slow = 9.0 if done == 1 else self.seconds  # the first epoch captures and warms up
+        # The first epoch captures and warms up.
+        slow = 9.0 if done == 1 else self.seconds * self.disturbance ** (done - 2)
         self.queue.append(EpochDone(number, EpochReport(done, 1.0, 0.5, 1.0, 0.1, slow)))
 
     def events(self, timeout):
@@ -68,3 +72,22 @@ def test_workers_are_added_while_the_throughput_rises(monkeypatch, seconds, work
     assert measured.workers == workers
     assert list(measured.throughput.values()) == pytest.approx(tried, abs=0.01)
     assert str(measured).startswith(f"{workers} workers a GPU (throughput of 1: ×1.00")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "disturbance", "reason"),
+    [
+        ({1: 1.0}, 1.3, "equal epochs differed by 30 %"),
+        ({1: None}, 1.0, "training with a single worker failed"),
+    ],
+)
+def test_one_worker_is_used_where_nothing_can_be_measured(
+    monkeypatch, seconds, disturbance, reason
+):
+    monkeypatch.setattr(
+        workers_per_gpu,
+        "LocalPool",
+        lambda names: SharedDevicePool(names, seconds.get, disturbance),
+    )
+    measured = workers_per_gpu.measure_workers_per_gpu("test_resnet", RECIPE, "cuda:1")
+    assert (measured.workers, measured.disturbance) == (1, reason)

@@ -87,6 +87,22 @@ def test_a_recorded_probe_that_says_nothing_is_made_again(store, probed, changed
     assert len(probed) == 2
 
 
+def test_what_a_busy_machine_measures_is_said_and_not_cached(store, monkeypatch, caplog):
+    reason = "other processes took 45 % of the time"
+    probe = PrecisionProbe("float32", True, {"float32 channels_last": 2.0}, reason)
+    monkeypatch.setattr(probing, "probe_precision", lambda *_, **__: probe)
+    recipe = Recipe.of(data="digits", image_size=16)
+    for _ in range(2):
+        tuned = autotune_precision(request(lr=0.01), recipe, 10, CPU, store.probes)
+        assert (tuned.precision, tuned.channels_last) == ("float32", True)
+        assert caplog.messages[-1] == (
+            "computing in float32 channels_last, as the machine was too busy to tell what is "
+            f"fastest ({reason}), so that the next search measures again; --precision and "
+            "--memory-format override this"
+        )
+    assert len(caplog.messages) == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "variants"),
     [
@@ -173,6 +189,18 @@ def test_workers_per_gpu_are_measured_once_where_they_are_open(store, measured_w
     assert autotune_workers_per_gpu(request(), recipe, GPU, store.probes) == 2
     assert measured_workers == ["cuda:0"]
     assert caplog.messages[-1].endswith("--workers-per-gpu overrides this")
+
+
+def test_workers_measured_on_a_busy_gpu_are_not_cached(
+    store, measured_workers, monkeypatch, caplog
+):
+    busy = WorkersPerGPU(1, {}, "equal epochs differed by 30 %")
+    monkeypatch.setattr(workers_per_gpu, "measure_workers_per_gpu", lambda *_: busy)
+    recipe = Recipe.of(data="digits", image_size=16)
+    assert autotune_workers_per_gpu(request(), recipe, GPU, store.probes) == 1
+    assert "too busy to tell what is fastest (equal epochs differed by 30 %)" in caplog.messages[-1]
+    question = {"device": "a GPU", "packing": recipe.precision}
+    assert store.probes.get(question) is None
 
 
 @pytest.mark.parametrize(
