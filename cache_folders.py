@@ -5,6 +5,7 @@
     downloads/       data sets that timm has downloaded               runners.data.timm_source
     hashes/          hashes of the content of images                  runners.data.content_hashes
     latency/         the turn to measure latencies on this machine    runners.measurement_turns
+    memory/          the turn to load large data on this machine      runners.free_memory
     sites/           insertion points of backbones                    spaces.backbones.discover
     sources/         facts about data sources                         runners.data.cache
 
@@ -28,7 +29,7 @@ from .files import atomic_write, is_draft
 ABANDONED_AFTER_SECONDS = 86_400
 """What is under construction for longer than this was left by a process that was killed."""
 CacheContent = Literal[
-    "attention-maps", "data", "downloads", "hashes", "latency", "sites", "sources"
+    "attention-maps", "data", "downloads", "hashes", "latency", "memory", "sites", "sources"
 ]
 
 

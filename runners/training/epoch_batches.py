@@ -10,6 +10,8 @@ No operation waits for the device, and no shape depends on what was drawn.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +26,7 @@ from ..augmentation.warps import Warps, random_resized_crops, warp_images
 from ..recipe import Recipe
 from .balanced_sampling import draw_balanced
 from .device_data import DeviceData
+from .read_ahead import TakeImages, read_ahead
 from .task import Task, task_of
 
 MAX_GATHERED_BYTES = 2**27
@@ -77,6 +80,26 @@ class EpochBatches:
         bytes_at_once = MAX_RESAMPLED_BYTES if _computes_colours(recipe) else MAX_GATHERED_BYTES
         self.max_gathered_bytes = bytes_at_once if gathers_ahead else 0
         self._gathered: _GatheredImages | None = None
+        self._take_images: TakeImages = self.split.take
+
+    @contextmanager
+    def reading_ahead(self, plan: Iterable[tuple[int, int]]) -> Iterator[None]:
+        """Inside the context, images that are not on the device are read ahead of their batches.
+
+        Args:
+            plan: position of the first image and size of each batch; they are taken in this order.
+        """
+        if isinstance(self.split.images, Tensor):
+            yield
+            return
+        self._gathered = None  # It may be a batch of the plan, which the thread reads too.
+        batches = [self.order[first : first + size] for first, size in plan]
+        with read_ahead(self.split, batches) as take:
+            self._take_images = take
+            try:
+                yield
+            finally:
+                self._take_images = self.split.take
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """The images and targets of a step, counted from 0, where all steps have `size` images."""
@@ -137,17 +160,17 @@ class EpochBatches:
             warps = warps.mirrored(self.is_mirrored[draws])
         for layer in layers:
             warps = warps.after(move_pixels(layer, self.recipe.randaugment))
-        return warp_images(self.split.take(index), warps)
+        return warp_images(self._take_images(index), warps)
 
     def _shift_and_mirror(self, index: Tensor, draws: Tensor) -> Tensor:
         images = self.split.images
         if not (self.recipe.crop or self.recipe.flip):
-            return self.split.take(index)
+            return self._take_images(index)
         if isinstance(images, Tensor):
             numbers, source = index, images
         else:
             numbers = torch.arange(len(index), device=index.device)
-            source = self.split.take(index)
+            source = self._take_images(index)
         rows, columns = (
             self._source_coordinates(side, draws, axis)
             for axis, side in enumerate(source.shape[1:3])

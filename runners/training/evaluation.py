@@ -15,6 +15,7 @@ from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import KeepPredictions
 from .device_data import DeviceData, DeviceImages
+from .read_ahead import read_ahead
 from .steps import autocast
 from .task import Task, task_of
 
@@ -78,10 +79,11 @@ def evaluate(
     model.eval()
     predictions, logs, num_classes = [], [], 0
     loss = torch.zeros((), device=device)
-    with check_maps(model):
-        for index in torch.split(torch.arange(len(images), device=device), images_per_batch):
+    batches = torch.split(torch.arange(len(images), device=device), images_per_batch)
+    with check_maps(model), read_ahead(images, batches) as take:
+        for index in batches:
             targets = images.labels[index]
-            batch = data.normalised(images.take(index), channels_last=recipe.channels_last)
+            batch = data.normalised(take(index), channels_last=recipe.channels_last)
             with autocast(recipe, device):
                 outputs = model(batch).float()
                 if recipe.mirror:

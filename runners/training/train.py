@@ -4,8 +4,9 @@ All random numbers are drawn from (seed, epoch). Therefore a trial that continue
 trains epoch 6 exactly as without the interruption, and two architectures with one seed see the same
 images in the same order with the same augmentation.
 
-The images are on the device as uint8 (N, H, W, 3). A batch is gathered, shifted, mirrored and
-normalised there, and is channels-last without a copy. The host waits for the device once per epoch.
+The images are on the device as uint8 (N, H, W, 3), or are read ahead into it. A batch is gathered,
+augmented and normalised there, and is channels-last without a copy. The host waits for the device
+once per epoch.
 """
 
 from __future__ import annotations
@@ -252,7 +253,7 @@ class Training:
         torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
         if self.loss_sum is not None:
             self.loss_sum.zero_()
-        with check_maps(self.model):
+        with check_maps(self.model), batches.reading_ahead(self.batch_plan):
             for number, (begin, size) in enumerate(self.batch_plan):
                 lr = learning_rate(recipe, epoch * self.steps + number, total)
                 self.optimizer.set_learning_rate(lr)

@@ -17,6 +17,7 @@ from ...spaces.networks.reusable_backbone import ReusableBackbone
 from ..costs import count_costs, count_training_memory_mib
 from ..data import Dataset, load_data
 from ..events import Decision
+from ..free_memory import memory_turn
 from ..latency import Latency, TimedNetwork, measure_latency
 from ..metrics import METRICS
 from ..predictions import Predictions, what_is_kept
@@ -244,7 +245,8 @@ def load_test_images(
     test = load_data(recipe, key=data_key).test
     if test is None:
         raise TrialError("invalid", f"{recipe.data} has no test split to evaluate on")
-    return DeviceImages.of(test, device, spare_bytes(device) / 2)
+    with memory_turn(test.images.nbytes):
+        return DeviceImages.of(test, device, spare_bytes(device) / 2)
 
 
 @lru_cache(maxsize=2)

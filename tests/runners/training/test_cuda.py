@@ -9,8 +9,10 @@ from attentune.runners.data import load_data
 from attentune.runners.events import Decision, EpochDone, Failed, Finished
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
+from attentune.runners.training.batch_plan import plan_batches
 from attentune.runners.training.checkpoint import read_facts
 from attentune.runners.training.device_data import DeviceData
+from attentune.runners.training.epoch_batches import EpochBatches
 from attentune.runners.training.train import train
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
@@ -82,6 +84,25 @@ def test_batches_of_both_sizes_are_captured_with_all_augmentations(data, recipe)
     noise = (weights(eager.model) - weights(again.model)).abs().max()
     difference = (weights(captured.model) - weights(eager.model)).abs().max()
     assert difference <= 4 * noise + 1e-4
+
+
+@pytest.mark.parametrize("settings", [{}, {"crop_scale": 0.3, "mixup": 0.2}])
+def test_images_that_are_read_ahead_are_those_on_the_gpu(cache, data, recipe, settings):
+    recipe = recipe.model_copy(update={"batch_size": 60, "drop_last": False, **settings})
+    streamed = DeviceData.of(load_data(recipe), CUDA, budget=0.0)
+    assert not streamed.train.bytes_on_device
+    plan = plan_batches(recipe, len(data.train))
+    for epoch in range(2):
+        batches = EpochBatches(streamed, recipe, seed=1, epoch=epoch)
+        expected = EpochBatches(data, recipe, seed=1, epoch=epoch)
+        with batches.reading_ahead(plan):
+            for begin, size in plan:
+                for actual, wanted in zip(
+                    batches.take(begin, size), expected.take(begin, size), strict=True
+                ):
+                    assert torch.equal(actual, wanted)
+    outcome = train(network(), streamed, recipe, seed=1)
+    assert outcome.steps == "captured"
 
 
 class ValueInForward(nn.Module):

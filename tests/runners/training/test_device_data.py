@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from attentune.runners.data import load_data
-from attentune.runners.training.device_data import DeviceData
+from attentune.runners.data.dataset import Split
+from attentune.runners.training import device_data as module
+from attentune.runners.training.device_data import DeviceData, DeviceImages
+
+CPU = torch.device("cpu")
 
 
 def test_images_that_do_not_fit_are_read_from_the_cache_to_the_same_end(
     tiny_recipe, run_training, monkeypatch
 ):
-    from attentune.runners.training import device_data as module
-
     monkeypatch.setattr(module, "spare_bytes", lambda _: 0.0)
-    streamed = DeviceData.of(load_data(tiny_recipe), torch.device("cpu"))
+    streamed = DeviceData.of(load_data(tiny_recipe), CPU)
     assert not isinstance(streamed.train.images, torch.Tensor)
-    read = run_training(tiny_recipe, data=streamed)[1][-1].accuracy
-    assert read == run_training(tiny_recipe)[1][-1].accuracy
+    recipe = tiny_recipe.model_copy(update={"epochs": 2, "batch_size": 60, "drop_last": False})
+    outcomes, reports = zip(run_training(recipe), run_training(recipe, data=streamed), strict=True)
+    weights = [outcome.model.state_dict().values() for outcome in outcomes]
+    assert all(map(torch.equal, *weights))
+    assert [report.val_loss for report in reports[0]] == [r.val_loss for r in reports[1]]
+
+
+@pytest.mark.parametrize(
+    ("share", "on_device"),
+    [(2.0, (True, True)), (1.7, (True, False)), (0.9, (False, True)), (0.0, (False, False))],
+)
+def test_both_splits_share_half_of_the_free_memory(tiny_recipe, monkeypatch, share, on_device):
+    data = load_data(tiny_recipe)
+    train, val = (split.images.nbytes for split in (data.train, data.val))
+    assert train > 3 * val
+    free = share * (train + val)
+    monkeypatch.setattr(module, "spare_bytes", lambda _: free)
+    splits = DeviceData.of(data, CPU)
+    assert tuple(split.bytes_on_device > 0 for split in (splits.train, splits.val)) == on_device
+    assert splits.train.bytes_on_device + splits.val.bytes_on_device <= free / 2
+
+
+def test_images_are_put_on_the_device_in_chunks(monkeypatch):
+    monkeypatch.setattr(module, "MAX_CHUNK_BYTES", 100)
+    images = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 3), np.uint8)
+    placed = DeviceImages.of(Split(images, np.arange(11)), CPU)
+    assert np.array_equal(placed.images.numpy(), images)
+    assert np.array_equal(placed.take(torch.tensor([3, 0])).numpy(), images[[3, 0]])
