@@ -1,7 +1,7 @@
 """The cache of prepared data: decoded and split once, stored as uint8 arrays for all workers.
 
     <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  images.npz
-                                 info.json
+                                 info.json  verified.json (see `verified_files`)
     <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass;
                                  or the key of the data that were prepared from a source
 
@@ -12,7 +12,7 @@ computed from what the system says of its files.
 
 A folder is built under another name and then renamed, so several processes may prepare the same
 data at once. A folder that is damaged is built again: checksums cover all of its files. Those of
-the images, which may be many gigabytes, are verified once for a run of a study.
+the images are verified once for a run of a study, and those of many gigabytes less often.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +57,7 @@ from .record import IMAGES_FILE, KEY_DIGITS
 from .resolve import describe_choice, open_source
 from .source import DataSource, SourceOptions
 from .splits import SplitPlan, plan_splits
+from .verified_files import has_damaged_images, record_verified_files
 
 _FORMAT = 2
 """Part of the names of inspected sources. Raise it when the meaning of a `SourceInfo` changes."""
@@ -171,6 +171,7 @@ def prepare_images(
     with _scratch_folder() as scratch:
         info = prepare_arrays(source, plan, recipe, scratch, key, progress, normalisation)
         _move_into_place(scratch, info.folder)
+    record_verified_files(info)
     source.hashes.save()
     return info
 
@@ -383,23 +384,6 @@ def _read_info(folder: Path) -> DataInfo | None:
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return info
-
-
-def has_damaged_images(info: DataInfo) -> bool:
-    """Whether the files of images are not those that were written."""
-    try:
-        return any(
-            _checksum_of(file, file.stat().st_mtime_ns) != info.checksums[file.name]
-            for file in (info.folder / f"{split}.images.npy" for split in SPLITS)
-        )
-    except (OSError, KeyError):
-        return True
-
-
-@lru_cache(maxsize=16)
-def _checksum_of(file: Path, modified: int) -> int:
-    del modified  # It only tells a file from one that replaces it.
-    return compute_checksum(file)
 
 
 @contextmanager

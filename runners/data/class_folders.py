@@ -19,6 +19,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from operator import attrgetter
 
 from ...errors import DataError
 from .dataset import SplitName
@@ -39,7 +41,7 @@ from .split_folders import (
 )
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class ImageFile:
     """One image: the name of its class, its path inside its store, and the store's number."""
 
@@ -50,12 +52,21 @@ class ImageFile:
     @property
     def name(self) -> str:
         """The path from the class folder on, which stays the same if the data are moved."""
-        folders = self.path.split("/")
-        normal = [normal_name(folder) for folder in folders[:-1]]
-        top = normal.index(self.class_name) if self.class_name in normal else 0
-        return "/".join(folders[top:])
+        folder, _, file = self.path.rpartition("/")
+        return _path_from_class(folder, self.class_name) + file
 
 
+@lru_cache(maxsize=2**12)
+def _path_from_class(folder: str, class_name: str) -> str:
+    """The path of a folder from the class folder on, with a `/` at its end; empty at the top."""
+    names = folder.split("/") if folder else []
+    normal = [normal_name(name) for name in names]
+    top = normal.index(class_name) if class_name in normal else 0
+    return "".join(f"{name}/" for name in names[top:])
+
+
+by_class_and_path = attrgetter("class_name", "path", "store")
+"""The order of images, as a key for sorting."""
 FilesBySplit = dict[SplitName, list[ImageFile]]
 
 
@@ -178,7 +189,8 @@ def _assign(
             case (split, class_name):
                 files.setdefault(split, []).append(ImageFile(class_name, path))
     left_out = tuple(sorted((*listing.left_out, *builder.build().left_out)))
-    return Arrangement({split: sorted(rows) for split, rows in files.items()}, left_out, ())
+    in_order = {split: sorted(rows, key=by_class_and_path) for split, rows in files.items()}
+    return Arrangement(in_order, left_out, ())
 
 
 def _place(

@@ -36,6 +36,7 @@ Facts = npt.NDArray[np.int64]
 MAX_HASHED_BYTES = 2**31
 """A larger file has no hash: it is no image that can be used, and may have holes of any size."""
 NUM_FACTS = 5
+_MAX_FACT = 2**63 - 1
 STATUS_CHANGE = 2
 """The column of `Facts` with the time of the last status change, ns."""
 UNKNOWN_HASH = 0
@@ -71,14 +72,13 @@ def hash_file(content: bytes | Path) -> int:
 
 def file_facts(status: os.stat_result) -> tuple[int, ...]:
     """What the system says of a file, as a row of `Facts`."""
-    numbers = (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-        status.st_dev,
+    return (
+        status.st_size & _MAX_FACT,
+        status.st_mtime_ns & _MAX_FACT,
+        status.st_ctime_ns & _MAX_FACT,
+        status.st_ino & _MAX_FACT,
+        status.st_dev & _MAX_FACT,
     )
-    return tuple(number & (2**63 - 1) for number in numbers)
 
 
 @dataclass(frozen=True, eq=False)

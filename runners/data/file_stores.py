@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import os
 import stat
 import struct
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -27,8 +27,9 @@ import numpy as np
 from ...errors import DataError
 from ...sanitize import clean_error
 from .archive_index import ArchiveIndex, IndexedArchive, member_path
-from .content_hashes import NUM_FACTS, Facts, file_facts
-from .file_names import Listing, ListingBuilder, Reason, reason_to_leave_out, reason_to_skip_folder
+from .content_hashes import Facts, file_facts
+from .file_names import Listing
+from .folder_listing import ListedFiles, list_folder
 from .images import MAX_FILE_BYTES
 from .tar_members import expansion_limit, is_tar, read_members
 
@@ -37,9 +38,6 @@ _DAMAGED = (
     *(struct.error, ValueError, TypeError, LookupError, RecursionError),
 )
 """What Python's readers of archives raise on damaged input."""
-MAX_NAME_FOLDERS = 64
-MAX_REPEATED_FOLDERS = 2000
-"""How often a folder may be entered again through links. Links among n folders make n! paths."""
 MAX_LINK_BYTES = 4096
 """Length of the path that a link in a zip may lead to."""
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -80,6 +78,10 @@ class FileStore(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all image files, in the order that is fastest to read."""
+
+    @property
+    def listed_ns(self) -> int:
+        """A time before the facts of the files were read, ns since 1970."""
 
     def read_facts(self, names: Collection[str]) -> Facts:
         """What the system says of the files that hold these images, in their order."""
@@ -122,46 +124,45 @@ class FolderStore:
         self.path = path
 
     @cached_property
-    def _walked(self) -> tuple[dict[str, tuple[int, ...]], Listing]:
-        """The facts of every image file, by name, sorted; and the listing."""
-        builder = ListingBuilder()
+    def _listed(self) -> ListedFiles:
+        """The images of the folder, and what else there is."""
         with raising_data_errors(self.path):
-            files = dict(sorted(_walk(self.path, builder).items()))
-        for name in files:
-            builder.add_image(name)
-        return files, builder.build()
-
-    @property
-    def _files(self) -> dict[str, tuple[int, ...]]:
-        return self._walked[0]
+            return list_folder(self.path)
 
     @property
     def listing(self) -> Listing:
         """All images, sorted by name, and what else there is."""
-        return self._walked[1]
-
-    @property
-    def earlier_fingerprint(self) -> str:
-        """The folder's path and a digest of the names, sizes and times of its files."""
-        files = {name: facts[:2] for name, facts in self._files.items()}
-        listing = hashlib.sha256(repr(files).encode()).hexdigest()
-        return f"folder:{self.path.resolve()}:{listing}"
-
-    def read_facts(self, names: Collection[str]) -> Facts:
-        """Those of each file when the folder was listed."""
-        rows = [self._files[name] for name in names]
-        return np.array(rows, np.int64).reshape(-1, NUM_FACTS)
+        return self._listed.listing
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
-        return tuple(self._files)
+        return self._listed.names
+
+    @property
+    def listed_ns(self) -> int:
+        """When the folder was listed."""
+        return self._listed.listed_ns
+
+    def read_facts(self, names: Collection[str]) -> Facts:
+        """Those of each file when the folder was listed."""
+        if names is self.names:
+            return self._listed.facts
+        facts: Facts = self._listed.facts[[self._listed.rows[name] for name in names]]
+        return facts
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """The folder's path and a digest of the names, sizes and times of its files."""
+        sizes_and_times = map(tuple, self._listed.facts[:, :2].tolist())
+        files = dict(zip(self.names, sizes_and_times, strict=True))
+        listing = hashlib.sha256(repr(files).encode()).hexdigest()
+        return f"folder:{self.path.resolve()}:{listing}"
 
     @cached_property
     def fingerprint(self) -> str:
         """The folder's path and a digest of the names and facts of its images."""
-        digest = hashlib.sha256(repr(self._files).encode()).hexdigest()
-        return f"folder:{self.path.resolve()}:{digest}"
+        return f"folder:{self.path.resolve()}:{self._listed.digest}"
 
     @property
     def listing_fingerprint(self) -> str:
@@ -183,77 +184,12 @@ class FolderStore:
         return _spread_sample(self.names, count)
 
 
-def _walk(top: Path, builder: ListingBuilder) -> dict[str, tuple[int, ...]]:
-    """The facts of every image file below a folder, by name.
-
-    All folders and all other files are recorded in `builder`. Links to folders are followed, but
-    not to a folder above the link.
-    """
-    images: dict[str, tuple[int, ...]] = {}
-    entered: set[tuple[int, int]] = set()
-    repeated = 0
-    pending: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(top, "", frozenset())]
-    while pending:
-        folder, prefix, ancestors = pending.pop()
-        facts = folder.stat()
-        inode = (facts.st_dev, facts.st_ino)
-        if inode in ancestors:
-            builder.leave_out(prefix.removesuffix("/"), Reason.LINK)
-            continue
-        repeated += inode in entered
-        if repeated > MAX_REPEATED_FOLDERS or len(ancestors) > MAX_NAME_FOLDERS:
-            raise DataError(
-                f"the links in {top} lead to the same folders again and again; remove them"
-                if repeated
-                else f"{folder} is inside more than {MAX_NAME_FOLDERS} folders; move it up"
-            )
-        entered.add(inode)
-        builder.add_folder(prefix.removesuffix("/"))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.is_dir():
-                    reason = reason_to_skip_folder(entry.name)
-                    if reason is None:
-                        pending.append((Path(entry.path), f"{name}/", ancestors | {inode}))
-                    else:
-                        _count_skipped(entry.path, name, reason, builder)
-                elif (reason := _reason_to_leave_out(entry)) is not None:
-                    builder.leave_out(name, reason)
-                else:
-                    # On Windows, only a full `stat` gives the inode.
-                    status = entry.stat() if os.name != "nt" else Path(entry.path).stat()
-                    images[name] = file_facts(status)
-    return images
-
-
-def _reason_to_leave_out(entry: os.DirEntry[str]) -> Reason | None:
-    """Why a file is left out; None for an image."""
-    reason = reason_to_leave_out([entry.name])
-    if reason is not None or entry.is_file():
-        return reason
-    return Reason.LINK if entry.is_symlink() and not Path(entry.path).exists() else Reason.SPECIAL
-
-
-def _count_skipped(folder: str, name: str, reason: Reason, builder: ListingBuilder) -> None:
-    """Count the files of a folder that is no part of the data, as far as they can be read.
-
-    Args:
-        folder: its path.
-        name: its path inside the store.
-        reason: why it is skipped.
-        builder: where they are counted.
-    """
-    for _, _, files in os.walk(folder):
-        for file in files:
-            builder.leave_out(f"{name}/{file}", reason)
-
-
 class _ArchiveStore:
     """What archives of every format share: one file, whose facts are those of its members."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.listed_ns = time.time_ns()
 
     @cached_property
     def _facts(self) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ A folder that holds one archive per split (`train.tar.gz`, `test.zip`) is one da
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -111,7 +111,6 @@ class FileSource:
         self.place = str(path.resolve())
         self.name = path.resolve().name
         self.layout = layout
-        self._opened_ns = time.time_ns()
         self.stores = list(stores.values())
         self._splits_of_stores = tuple(stores)
 
@@ -153,7 +152,12 @@ class FileSource:
         """Whether no file was changed just before it was listed."""
         facts = (store.read_facts(store.names) for store in self.stores)
         newest = max((int(rows[:, STATUS_CHANGE].max(initial=0)) for rows in facts), default=0)
-        return newest + CLOCK_RESOLUTION_NS < self._opened_ns
+        return newest + CLOCK_RESOLUTION_NS < self._listed_ns
+
+    @property
+    def _listed_ns(self) -> int:
+        """A time before the facts of all files were read."""
+        return min(store.listed_ns for store in self.stores)
 
     @cached_property
     def hashes(self) -> ImageHashes:
@@ -165,7 +169,7 @@ class FileSource:
                 rows = [row for row, file in enumerate(files) if file.store == number]
                 facts[rows] = store.read_facts([files[row].path for row in rows])
             images[split] = ListedImages(list(map(self._image_name, files)), facts)
-        return ImageHashes(self.place, images, self._opened_ns)
+        return ImageHashes(self.place, images, self._listed_ns)
 
     def _image_name(self, file: ImageFile) -> str:
         """The name of an image in its split, which stays the same if the data are moved."""
@@ -183,8 +187,8 @@ class FileSource:
                         "the folder"
                     )
                 arranged = {self._splits_of_stores[number]: arranged.get("train", [])}
-            for split, split_files in arranged.items():
-                files[split] = [ImageFile(f.class_name, f.path, number) for f in split_files]
+            for split, rows in arranged.items():
+                files[split] = [replace(file, store=number) for file in rows] if number else rows
         self._check(files)
         return files
 

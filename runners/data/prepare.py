@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -263,10 +264,25 @@ class _SplitWriter:
         self.images.flush()
         del self.images
         if not self.written.all():
-            np.save(self.file, np.load(self.file)[self.written])
+            self._move_up()
         np.save(self.scratch / f"{self.split}.labels.npy", labels)
         self.hashes = self.hashes[self.written]
         return len(labels)
+
+    def _move_up(self) -> None:
+        """Leave the images that were not written out of the file, which may exceed the memory."""
+        images = np.load(self.file, mmap_mode="r+")
+        kept = np.flatnonzero(self.written)
+        for first in range(0, len(kept), _IMAGES_PER_SUM):
+            rows = kept[first : first + _IMAGES_PER_SUM]
+            images[first : first + len(rows)] = images[rows]
+        images.flush()
+        shape = (len(kept), *images.shape[1:])
+        del images
+        with self.file.open("r+b") as opened:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(opened, header)
+            opened.truncate(_HEADER_BYTES + math.prod(shape))
 
 
 def _decode_split(

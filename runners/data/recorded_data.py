@@ -22,7 +22,6 @@ from ...files import find_path
 from ..recipe import Recipe
 from .cache import (
     find_prepared_data,
-    has_damaged_images,
     has_known_content,
     knows_prepared_data,
     knows_used_hashes,
@@ -42,6 +41,7 @@ from .record import DataRecord, read_image_list, split_settings
 from .resolve import SOURCE_KINDS, open_source, source_kind
 from .source import DataSource, SourceOptions
 from .splits import RowSelection, SplitPlan
+from .verified_files import has_damaged_images
 
 logger = logging.getLogger(__name__)
 

@@ -138,7 +138,7 @@ def report_data(recipe: Recipe, progress: Progress | None = None) -> DataReport:
         broken=tuple(images.broken),
         repeated=tuple(images.find_repeated()),
         repeated_counts=count_repeated({s: images.hashes[images.split == s] for s in SPLITS}),
-        is_compared=len(images.rows) <= MAX_COMPARED_IMAGES,
+        is_compared=images.is_compared,
     )
 
 
@@ -151,6 +151,7 @@ class _ReadImages:
         labels: its class, (N,).
         hashes: of its pixels, (N,).
         broken: the images that cannot be decoded, which are not among these.
+        is_compared: whether there are few enough images to search for nearly equal ones.
     """
 
     def __init__(
@@ -170,7 +171,9 @@ class _ReadImages:
         self.labels = np.concatenate([labels[sel.split][sel.rows] for _, sel in selections])
         self.hashes: Hashes = np.zeros(len(self.rows), np.uint64)
         self._perceptual: Hashes = np.zeros(len(self.rows), np.uint64)
-        self._thumbnails: Images = np.zeros((len(self.rows), THUMBNAIL_VALUES), np.uint8)
+        self.is_compared = len(self.rows) <= MAX_COMPARED_IMAGES
+        compared = len(self.rows) if self.is_compared else 0
+        self._thumbnails: Images = np.zeros((compared, THUMBNAIL_VALUES), np.uint8)
         self.broken: list[BrokenImage] = []
         self._read(recipe, progress)
 
@@ -180,13 +183,16 @@ class _ReadImages:
         for positions, images in self._blocks(recipe):
             self.hashes[positions] = [hash_pixels(image) for image in images]
             self._perceptual[positions] = perceptual_hashes(images)
-            self._thumbnails[positions] = thumbnails(images)
+            if self.is_compared:
+                self._thumbnails[positions] = thumbnails(images)
             is_read[positions] = True
             done += len(positions)
             if progress:
                 progress(done, len(self.rows))
-        for name in ("split", "origin", "rows", "labels", "hashes", "_perceptual", "_thumbnails"):
+        for name in ("split", "origin", "rows", "labels", "hashes", "_perceptual"):
             setattr(self, name, getattr(self, name)[is_read])
+        if self.is_compared:
+            self._thumbnails = self._thumbnails[is_read]
         self.broken.sort(key=lambda image: image.label)
 
     def _blocks(self, recipe: Recipe) -> Iterator[tuple[list[int], Images]]:
@@ -222,7 +228,7 @@ class _ReadImages:
     def find_repeated(self) -> Iterator[RepeatedImage]:
         """Pairs of images in two splits or classes: first the equal, then the nearly equal ones."""
         pairs = [(pair, True) for pair in equal_pairs(self.hashes.tolist())]
-        if len(self.rows) <= MAX_COMPARED_IMAGES:
+        if self.is_compared:
             similar = find_similar_pairs(self._perceptual, self._thumbnails)
             pairs += [(pair, False) for pair in similar]
         for (first, second), equal in pairs:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,11 +26,11 @@ import numpy as np
 from ...errors import DataError
 from ...files import find_path
 from ...sanitize import quote_value
-from .class_folders import FilesBySplit, ImageFile
-from .content_hashes import file_facts
+from .class_folders import FilesBySplit, ImageFile, by_class_and_path
 from .dataset import SPLIT_NAMES, SPLITS, Rows, SplitName
-from .file_names import LeftOutFiles, Listing
+from .file_names import LeftOutFiles
 from .file_stores import FileStore, FolderStore, open_store
+from .folder_listing import ListedFiles
 from .folder_source import FileSource
 from .label_table import LabelTable, read_label_table
 from .source import SourceOptions
@@ -63,16 +64,13 @@ class ListedFolder(FolderStore):
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         super().__init__(path)
+        self._opened_ns = time.time_ns()
         self._stats = _stat_files(path, names)
 
-    @property
-    def _files(self) -> dict[str, tuple[int, ...]]:
-        return {name: file_facts(status) for name, status in self._stats.items()}
-
-    @property
-    def listing(self) -> Listing:
+    @cached_property
+    def _listed(self) -> ListedFiles:
         """The files that the table names; all others are not looked for."""
-        return Listing(self.names, (), ())
+        return ListedFiles.of(self._stats, self._opened_ns)
 
     def find_same_file(self) -> tuple[str, str] | None:
         """Two names of one file, for example through a link; None if there are none."""
@@ -157,7 +155,7 @@ class TableSource(FileSource):
                 "left to be held out, but training images cannot"
             )
         self._check(files)
-        return {split: sorted(split_files) for split, split_files in files.items()}
+        return {split: sorted(rows, key=by_class_and_path) for split, rows in files.items()}
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

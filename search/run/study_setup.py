@@ -94,6 +94,7 @@ def set_up(
             return record  # Another process was faster.
         with defer_interrupts():
             from ...runners.data import prepare_data
+            from ...runners.data.folder_listing import shared_listings
             from ...runners.data.recorded_data import record_data
             from ...runners.devices import resolve_device
 
@@ -101,13 +102,14 @@ def set_up(
             from ..setup.resolve import resolve_request
         changes = {**(plan_changes or {}), "data": data}
         request = stored_request(record, changes)
-        config = resolve_request(request, store.probes, progress)
-        device = resolve_device(request.plan.device)
-        workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
+        with shared_listings():
+            config = resolve_request(request, store.probes, progress)
+            device = resolve_device(request.plan.device)
+            workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
+            # Decoded just now; the record is stored before anything depends on it.
+            info = prepare_data(config.recipe)
+            store.data_records.put(record, record_data(config.recipe, info))
         plan = request.plan.model_copy(update={"workers_per_gpu": workers_per_gpu})
-        # Decoded just now; the record is stored before anything depends on it.
-        info = prepare_data(config.recipe)
-        store.data_records.put(record, record_data(config.recipe, info))
         completed = {
             **stored_settings(config, plan),
             "plugins": origins_of(inserted_attentions(config.space.attentions)),

@@ -69,7 +69,7 @@ def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     def denied(place: object) -> None:
         raise PermissionError(13, "Permission denied", str(place))
 
-    monkeypatch.setattr("attentune.runners.data.file_stores.os.scandir", denied)
+    monkeypatch.setattr("attentune.runners.data.folder_listing.os.scandir", denied)
     with pytest.raises(DataError, match=r"cannot read .*pets: Permission denied"):
         inspect_data(str(path))
 

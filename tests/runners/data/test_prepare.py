@@ -41,6 +41,16 @@ def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
         assert (red == (split.labels == 0)).all()
 
 
+def test_broken_images_are_left_out_of_files_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("attentune.runners.data.prepare._IMAGES_PER_SUM", 4)
+    path = folder(tmp_path / "pets", files(TWENTY))
+    for number in (0, 3, 4, 19):
+        (path / "dogs" / f"{number:03}.png").write_bytes(b"broken")
+    file = prepare_data(recipe(path, skip_broken=True)).folder / "train.images.npy"
+    np.save(tmp_path / "saved.npy", np.load(file))
+    assert (tmp_path / "saved.npy").read_bytes() == file.read_bytes()
+
+
 def test_a_class_with_nothing_left_is_refused(tmp_path):
     contents = files(TWENTY)
     contents.update({name: b"broken" for name in contents if name.startswith("owls")})

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError, UsageError
-from attentune.runners.data import inspect_data, load_data
+from attentune.runners.data import folder_listing, inspect_data, load_data
 from attentune.runners.data.resolve import open_source
 from attentune.runners.data.source import SourceOptions
 
@@ -107,6 +107,18 @@ def test_other_rows_give_another_fingerprint(tmp_path):
     grouped = [(*row, str(number)) for number, row in enumerate(rows)]
     header = ("path", "label", "group")
     assert open_table(write_table(table, grouped, header)).fingerprint != first
+
+
+def test_the_facts_of_each_file_are_read_once_however_many_there_are(tmp_path, monkeypatch):
+    asked = []
+    plain = folder_listing.file_facts
+    monkeypatch.setattr(
+        folder_listing, "file_facts", lambda status: asked.append(status) or plain(status)
+    )
+    source = open_table(write_table(tmp_path / "pets.csv", pets(tmp_path)))
+    assert len(source.hashes.names("train")) == 60
+    assert source.fingerprint
+    assert len(asked) == 60
 
 
 def test_images_that_are_not_there_are_left_out_if_asked_for_and_that_is_said(tmp_path):
