@@ -50,6 +50,7 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py --json benchmarks/results/loop.json
+	$(BIN)/python benchmarks/finetune.py --json benchmarks/results/finetune.json
 	$(BIN)/python benchmarks/trials.py --json benchmarks/results/trials.json
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/startup.py --json benchmarks/results/startup.json

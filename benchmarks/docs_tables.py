@@ -4,7 +4,7 @@
     python benchmarks/docs_tables.py --check      exit with 1 if the pages would change
 
 A table is written between `<!-- from loop.json -->`, which names a file in `benchmarks/results/`,
-and `<!-- end -->`. The part of the name before the first `_`, `-` or `.` determines which function
+and `<!-- end -->`. The beginning of the name, before a `_`, `-` or `.`, determines which function
 renders it: `loop_gpu.json` is another table of `loop.py`.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 from attentune.benchmarks.docs_chaos_table import render_chaos
 from attentune.benchmarks.docs_claims_table import render_claims
 from attentune.benchmarks.docs_demo_table import render_demo
+from attentune.benchmarks.docs_finetune_table import render_finetune
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
     render_estimates,
@@ -382,6 +383,7 @@ def _format_largest(parts: Mapping[str, float], count: int = 3) -> str:
 
 RENDER: dict[str, Callable[[Result], list[str]]] = {
     "loop": render_loop,
+    "finetune": render_finetune,
     "trials": render_trials,
     "overhead": render_overhead,
     "accuracy": render_accuracy,
@@ -433,8 +435,8 @@ def render_result(file: str, results: Path) -> str:
     if not path.exists():
         return NOT_YET
     result = json.loads(path.read_text("utf-8"))
-    kind = re.split(r"[_.-]", file)[0]
-    return "\n".join([*RENDER[kind](result), describe_circumstances(result)])
+    kinds = (kind for kind in RENDER if re.match(rf"{kind}[_.-]", file))
+    return "\n".join([*RENDER[max(kinds, key=len)](result), describe_circumstances(result)])
 
 
 def fill_page(page: str, results: Path = RESULTS) -> str:

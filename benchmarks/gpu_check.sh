@@ -13,7 +13,7 @@
 #
 # torch and torchvision come from the machine's own Python: they have to fit its driver. Every wheel
 # of the folder is installed as it is, in an environment that sees the machine's packages behind it.
-# Parts, in this order: tests, fused, graphs, bf16, packing, epochs, study, loop, trials, tables. Exit 0 if
+# Parts, in this order: tests, fused, graphs, bf16, packing, epochs, study, loop, finetune, trials, tables. Exit 0 if
 # all parts are there and none failed, 3 if time ran out before, 1 if a part failed.
 set -euo pipefail
 
@@ -97,6 +97,10 @@ part study 60 "$python" benchmarks/gpu_check_parts.py study --data "$data" --jso
 
 part loop 240 "$python" benchmarks/loop.py --anyway --data "$data" --batch-size 512 --images 10000 \
     --rounds 7 --json "$out/loop.json" $quick
+photographs="--images 4000 --rounds 5"
+[ -n "$dry" ] && photographs="--images 40 --rounds 2 --block 0 --device cpu --sizes 32 --batch-size 8
+    --backbones test_resnet --untimed 1"
+part finetune 240 "$python" benchmarks/finetune.py --anyway --json "$out/finetune.json" $photographs
 if [ -n "$dry" ]; then
     part trials 60 "$python" benchmarks/trials.py --anyway --data cued-digits --trials 2 --epochs 1 \
         --backbones test_resnet --images 400 --json "$out/trials.json"

@@ -7,7 +7,8 @@ one time for each. Ratios are computed within a round; their median and quartile
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 TimedRun = Callable[[], float]
@@ -38,6 +39,31 @@ def time_rounds(
             times[name].append(seconds / 2)
         after_round()
     return times
+
+
+def timed_steps(
+    loop: Iterator[object], steps: int, wait: Callable[[], None] = lambda: None, *, untimed: int = 0
+) -> TimedRun:
+    """A run that continues a training loop by some steps.
+
+    Args:
+        loop: takes a step each time that it is advanced.
+        steps: of one run.
+        wait: waits until the device has computed all that is queued.
+        untimed: steps before those, for loops that prepare batches while others are timed.
+    """
+
+    def run() -> float:
+        for _ in range(untimed):
+            next(loop)
+        wait()
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(loop)
+        wait()
+        return time.perf_counter() - began
+
+    return run
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:

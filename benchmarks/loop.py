@@ -25,7 +25,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,6 +37,7 @@ from attentune.benchmarks.interleaved_timing import (
     ratios,
     summarise_rounds,
     time_rounds,
+    timed_steps,
 )
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.runners.calibration.precision import PrecisionProbe, Variant, probe_precision
@@ -132,19 +132,12 @@ class TrainingLoops:
             yield 0.0
 
     def timed(self, loop: Iterator[float], block: int) -> TimedRun:
-        wait: Callable[[], None] = (
-            torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
-        )
+        return timed_steps(loop, block, waiting_for(self.device))
 
-        def run() -> float:
-            wait()
-            began = time.perf_counter()
-            for _ in range(block):
-                next(loop)
-            wait()
-            return time.perf_counter() - began
 
-        return run
+def waiting_for(device: torch.device) -> Callable[[], None]:
+    """A function that waits until the device has computed all that is queued."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 def measure(
@@ -167,8 +160,8 @@ def measure(
         "stem": recipe.stem,
         "batch_size": recipe.batch_size,
         "steps_a_turn": block,
-        "ours": _describe_variant((recipe.precision, recipe.channels_last)),
-        "bare": _describe_variant(loops.bare),
+        "ours": describe_variant((recipe.precision, recipe.channels_last)),
+        "bare": describe_variant(loops.bare),
         "usual": "float32 contiguous",
         "pictures_per_second": {
             name: summarise_rounds([images_per_turn / t for t in seconds], 1)
@@ -183,7 +176,7 @@ def _repeated(run: TimedRun, times: int) -> TimedRun:
     return lambda: sum(run() for _ in range(times))
 
 
-def _describe_variant(variant: Variant) -> str:
+def describe_variant(variant: Variant) -> str:
     return f"{variant[0]} {'channels_last' if variant[1] else 'contiguous'}"
 
 

@@ -42,6 +42,31 @@ def test_a_page_is_filled_from_a_result_and_filling_it_again_changes_nothing(tmp
     assert docs_tables.fill_page(filled, tmp_path) == filled
 
 
+def test_the_table_of_fine_tuning_has_a_row_per_network_and_size():
+    def summary(median: float) -> dict:
+        return {"median": median, "quartiles": [median - 0.1, median + 0.1], "rounds": 7}
+
+    speed = {name: summary(1000.0 * n) for n, name in enumerate(("ours", "read ahead", "bare"), 1)}
+    ratios = {"ours / bare": 0.97, "read ahead / bare": 0.96, "ours / timm": 2.5}
+    row = {
+        "backbone": "resnet18",
+        "image_size": 224,
+        "batch_size": 32,
+        "threads": 1,
+        "augmentation": "standard",
+        "ours": "bf16 channels_last",
+        "timm": "float32 contiguous, 0 loader processes",
+        "images_per_second": {**speed, "timm": summary(400.0)},
+        **{name: summary(ratio) for name, ratio in ratios.items()},
+    }
+    lines = docs_tables.RENDER["finetune"]({"rows": [row]})
+    assert lines[2] == (
+        "| `resnet18` | 224 | 1,000 | 2,000 | 3,000 | 400 | 0.970 (0.870 to 1.070) | "
+        "0.960 (0.860 to 1.060) | 2.50 (2.40 to 2.60) | bf16 channels_last |"
+    )
+    assert "of 7 rounds" in lines[-1]
+
+
 @pytest.mark.parametrize(
     ("ours", "void"),
     [

@@ -10,7 +10,8 @@ import pytest
 from attentune.benchmarks.gpu_check_parts import list_unfinished_tables
 
 ROOT = Path(__file__).parents[2]
-PARTS = {"tests", "fused", "graphs", "bf16", "loop", "trials", "packing", "epochs", "study"}
+PARTS = {"tests", "fused", "graphs", "bf16", "packing", "epochs", "study"}
+PARTS |= {"loop", "finetune", "trials"}
 NAMES = [path.stem for path, _ in list_unfinished_tables()]
 TABLES = {"tables"} | {f"{name}{more}_table" for name in NAMES for more in ("", "_longer")}
 

@@ -1,0 +1,42 @@
+"""Render the result of `finetune.py` for the page on performance."""
+
+from __future__ import annotations
+
+from attentune.benchmarks.interleaved_timing import format_summary
+from attentune.benchmarks.markdown_table import Result, format_markdown_table
+
+
+def render_finetune(result: Result) -> list[str]:
+    """A row per network and image size: images per second of each loop, and ratios."""
+    rows = []
+    for row in result["rows"]:
+        speed = row["images_per_second"]
+        names = ("ours", "read ahead", "bare", "timm")
+        rows.append(
+            [
+                f"`{row['backbone']}`",
+                row["image_size"],
+                *(f"{speed[name]['median']:,.0f}" for name in names),
+                format_summary(row["ours / bare"], 3),
+                format_summary(row["read ahead / bare"], 3),
+                format_summary(row["ours / timm"]),
+                row["ours"],
+            ]
+        )
+    head = [
+        "network",
+        "pixels",
+        "ours, images/s",
+        "reading ahead",
+        "best bare loop",
+        "timm's script",
+    ]
+    head += ["ours / bare", "reading ahead / bare", "ours / timm", "ours in"]
+    first = result["rows"][0]
+    rounds = sorted({row["ours / bare"]["rounds"] for row in result["rows"]})
+    return [
+        *format_markdown_table(head, rows),
+        f"Batches of {first['batch_size']}, {first['threads']} thread(s), augmentation "
+        f"{first['augmentation']}; timm's in {first['timm']}; ratios within a round, median "
+        f"(quartiles) of {' or '.join(map(str, rounds))} rounds.",
+    ]
