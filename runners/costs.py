@@ -97,7 +97,7 @@ class CostModel:
 
     Args:
         backbone: a timm model name.
-        recipe: its image size and stem decide the sizes of the maps.
+        recipe: its image size and stem decide the sizes of the maps. Its channels are used, too.
         num_classes: classes of the head.
         count_plugin: counts the costs of users' attentions; by default in this process, where one
             that does not return is never noticed.
@@ -161,9 +161,12 @@ class CostModel:
                         num_classes=self.num_classes,
                         stem=self.recipe.stem,
                         image_size=self.recipe.image_size,
+                        in_chans=self.recipe.in_chans,
                         seed=None,
                     )
-                self._bare[strip_attention] = count_costs(model, self.recipe.image_size)
+                self._bare[strip_attention] = count_costs(
+                    model, self.recipe.image_size, self.recipe.in_chans
+                )
             except AttentuneError:
                 raise
             except Exception as error:
@@ -176,11 +179,17 @@ class CostModel:
         return self._bare[strip_attention]
 
 
-def count_costs(model: nn.Module, image_size: int) -> Costs:
-    """Parameters and MACs for one image (3, image_size, image_size), on the model's device."""
+def count_costs(model: nn.Module, image_size: int, in_chans: int = 3) -> Costs:
+    """Parameters and MACs for one image (in_chans, image_size, image_size).
+
+    Args:
+        model: the network, on any device.
+        image_size: side of the image, pixels.
+        in_chans: channels of the image.
+    """
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
-    image = torch.zeros(1, 3, image_size, image_size, device=device)
+    image = torch.zeros(1, in_chans, image_size, image_size, device=device)
     return Costs(params, count_macs(model, image))
 
 
@@ -228,6 +237,7 @@ def measure(
     image_size: int | None = None,
     num_classes: int = 1000,
     stem: Stem = "native",
+    in_chans: int = 3,
     batch_size: int = 32,
     device: str = "cpu",
     latency: bool = True,
@@ -242,6 +252,7 @@ def measure(
         image_size: side of the images, pixels; 224 if it is None.
         num_classes: classes of the head.
         stem: `native`, or `small` for tiny images.
+        in_chans: channels of the images.
         batch_size: images in the training step whose memory is counted.
         device: where to time it; `auto` or a torch device, as for `--device`.
         latency: whether to measure the latency, which takes a second or two.
@@ -258,16 +269,22 @@ def measure(
     image_size = image_size or DEFAULT_IMAGE_SIZE_PIXELS
     site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
     architecture = canonicalise(architecture, site_map)
-    recipe = Recipe.of(data="", image_size=image_size, stem=stem, batch_size=batch_size)
-
+    recipe = Recipe.of(
+        data="", image_size=image_size, stem=stem, batch_size=batch_size, in_chans=in_chans
+    )
     model = build_network(
-        architecture, num_classes=num_classes, stem=stem, image_size=image_size, seed=0
+        architecture,
+        num_classes=num_classes,
+        stem=stem,
+        image_size=image_size,
+        in_chans=in_chans,
+        seed=0,
     )
     memory = count_training_memory_mib(architecture, recipe, num_classes)
-    costs = replace(count_costs(model, image_size), memory_mib=memory)
+    costs = replace(count_costs(model, image_size, in_chans), memory_mib=memory)
     if not latency:
         return Measurement(architecture, costs)
-    network = TimedNetwork(architecture, image_size, num_classes, stem)
+    network = TimedNetwork(architecture, image_size, num_classes, stem, in_chans)
     timed = measure_latency(network, resolve_device(device))
     return Measurement(architecture, timed.add_to(costs), timed.disturbance)
 
@@ -283,7 +300,7 @@ def count_training_memory_mib(
 
     Args:
         architecture: what is trained.
-        recipe: its image size, stem, batch size and optimizer are used.
+        recipe: its image size, channels, stem, batch size and optimizer are used.
         num_classes: classes of the head.
     """
     with torch.device("meta"):
@@ -292,9 +309,11 @@ def count_training_memory_mib(
             num_classes=num_classes,
             stem=recipe.stem,
             image_size=recipe.image_size,
+            in_chans=recipe.in_chans,
             seed=None,
         ).train()
-        images = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size)
+        shape = (recipe.batch_size, recipe.in_chans, recipe.image_size, recipe.image_size)
+        images = torch.zeros(shape)
         with _LiveBytes() as live_bytes:
             loss = model(images).float().sum()
             loss.backward()

@@ -112,12 +112,14 @@ class TimedNetwork:
         image_size: side of the image, pixels.
         num_classes: classes of the head.
         stem: `native` or `small`.
+        in_chans: channels of the image.
     """
 
     architecture: Architecture
     image_size: int
     num_classes: int
     stem: Stem = "native"
+    in_chans: int = 3
 
     @property
     def bare(self) -> TimedNetwork:
@@ -131,11 +133,14 @@ class TimedNetwork:
             num_classes=self.num_classes,
             image_size=self.image_size,
             stem=self.stem,
+            in_chans=self.in_chans,
             seed=0,
         )
-        image = torch.randn(1, 3, self.image_size, self.image_size, device=device)
-        image = image.contiguous(memory_format=torch.channels_last)
-        return ForwardTimer(network.to(device), image)
+        noise = torch.randn(1, self.in_chans, self.image_size, self.image_size, device=device)
+        # `contiguous` leaves images of one channel as they are, which convolutions then take for
+        # contiguous ones.
+        image = torch.empty(noise.shape, device=device, memory_format=torch.channels_last)
+        return ForwardTimer(network.to(device), image.copy_(noise))
 
 
 def measure_latency(

@@ -27,8 +27,8 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 class Normalisation(NamedTuple):
     """Mean and standard deviation of every channel, for values from 0 to 1."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Rates(NamedTuple):
@@ -39,6 +39,8 @@ class Rates(NamedTuple):
 
 
 RATES: dict[Optimizer, Rates] = {"adamw": Rates(4e-3, 0.05), "sgd": Rates(0.1, 5e-4)}
+RGB_CHANNELS = 3
+MAX_CHANNELS = 1024
 MAX_COUNT = 2**31 - 1
 """Of epochs, images, trials or workers; far above what is useful."""
 MAX_SEED = 2**62
@@ -96,7 +98,7 @@ class Recipe(BaseModel):
     )
     column: tuple[str, ...] | None = Field(
         None,
-        description="Column of a table by its role (path, label, split, group), e.g. "
+        description="Column of a table by its role (path, label, split, group, weight), e.g. "
         "label=species; an empty name ignores the role.",
     )
     split_folders: str | None = Field(
@@ -145,6 +147,13 @@ class Recipe(BaseModel):
     data_seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides which images are held out.")
     skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
 
+    in_chans: int = Field(
+        RGB_CHANNELS,
+        ge=1,
+        le=MAX_CHANNELS,
+        description="Channels of the images that the network takes: image files are converted to 3 "
+        "(RGB) or 1 (grey); arrays (.npy) have as many as they have.",
+    )
     fit: Fit = Field(
         "crop",
         description="How images become square: crop keeps the middle, pad adds a white border, "
@@ -206,6 +215,13 @@ class Recipe(BaseModel):
         False,
         description="Weight the loss of each image by the inverse frequency of its class, so that "
         "all classes count equally.",
+    )
+    class_weight_power: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Power of the inverse frequency for --class-weights: 1 counts all classes "
+        "equally; 0.5, the square root, is between that and no weights.",
     )
     balanced_sampling: bool = Field(
         False,
@@ -314,9 +330,26 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _power_is_of_class_weights(self) -> Recipe:
+        if self.class_weight_power != 1 and not self.class_weights:
+            raise ValueError(
+                "class_weight_power changes the class weights, which are off; set class_weights too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _range_is_not_empty(self) -> Recipe:
         if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range: the first value must be below the second")
+        return self
+
+    @model_validator(mode="after")
+    def _normalisation_is_of_all_channels(self) -> Recipe:
+        for values in self.normalisation or ():
+            if len(values) != self.in_chans:
+                raise ValueError(
+                    f"normalisation: it has {len(values)} numbers for {self.in_chans} channels"
+                )
         return self
 
     def identity_facts(self) -> dict[str, Any]:

@@ -54,12 +54,18 @@ def _save_float(shape: Image.Image, file: Path, rng: np.random.Generator) -> Non
     Image.fromarray(grey).save(file.with_suffix(".tif"))
 
 
+def _save_array(shape: Image.Image, file: Path, rng: np.random.Generator) -> None:
+    colours = np.asarray(shape, dtype=np.float32) / 255
+    np.save(file.with_suffix(".npy"), np.concatenate((colours, 1 - colours[..., :2]), axis=2))
+
+
 UNUSUAL: dict[str, Callable[[Image.Image, Path, np.random.Generator], None]] = {
     "wide": _save_wide,
     "turned": _save_turned,
     "transparent": _save_transparent,
     "deep": _save_deep,
     "float": _save_float,
+    "array": _save_array,
 }
 
 

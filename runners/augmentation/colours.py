@@ -19,10 +19,11 @@ LEVELS = 256
 def jitter_colours(images: Tensor, draws: ImageDraws, index: Tensor, strength: float) -> Tensor:
     """Change brightness, contrast and saturation, each by a factor of 1 ± `strength` at most.
 
-    The factors are those of torchvision's `ColorJitter`, applied in this order.
+    The factors are those of torchvision's `ColorJitter`, applied in this order. Only images in RGB
+    have a saturation.
 
     Args:
-        images: uint8 (n, H, W, 3).
+        images: uint8 (n, H, W, C).
         draws: of the epoch.
         index: numbers of the images, (n,).
         strength: at most 1, where an image may become black.
@@ -32,6 +33,8 @@ def jitter_colours(images: Tensor, draws: ImageDraws, index: Tensor, strength: f
         draws.uniform(kind, index, 1 - strength, 1 + strength)[:, None, None, None]
         for kind in kinds
     )
+    if not has_colours(images):
+        saturation = torch.ones_like(saturation)
     grey = grey_values(images)
     mean = mean_grey(grey)[:, None, None, None]
     factor = brightness * contrast
@@ -40,8 +43,19 @@ def jitter_colours(images: Tensor, draws: ImageDraws, index: Tensor, strength: f
     return to_uint8(factor * saturation * images.float() + greyish)
 
 
+def has_colours(images: Tensor) -> bool:
+    """Whether images (n, H, W, C) are RGB; other channels have no hue and no saturation."""
+    return images.shape[3] == len(GREY_WEIGHTS)
+
+
 def grey_values(images: Tensor) -> Tensor:
-    """Grey values, float32 whole numbers (n, H, W), of images uint8 (n, H, W, 3)."""
+    """Grey values, float32 whole numbers (n, H, W), of images uint8 (n, H, W, C).
+
+    Those of other images than RGB are the rounded means of their channels.
+    """
+    if not has_colours(images):
+        channels = images.shape[3]
+        return ((2 * images.int().sum(3) + channels) // (2 * channels)).float()
     red, green, blue = (images[..., channel].int() for channel in range(3))
     weighted = red * GREY_WEIGHTS[0] + green * GREY_WEIGHTS[1] + blue * GREY_WEIGHTS[2]
     return ((weighted + 2**15) >> 16).float()

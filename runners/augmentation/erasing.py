@@ -24,11 +24,11 @@ def erase_rectangles(
     """Fill a rectangle that lies inside the image, in some of the images.
 
     Args:
-        images: uint8 (n, H, W, 3).
+        images: uint8 (n, H, W, C).
         draws: of the epoch.
         index: numbers of the images, (n,).
         probability: the fraction of the images that lose a rectangle.
-        colour: what the rectangle is filled with, uint8 (3,).
+        colour: what the rectangle is filled with, uint8 (C,).
     """
     area = draws.uniform(Draw.ERASED_AREA, index, MIN_AREA, MAX_AREA)
     log_ratio = draws.uniform(Draw.ERASED_RATIO, index, -MAX_LOG_RATIO, MAX_LOG_RATIO)

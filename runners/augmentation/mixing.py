@@ -45,14 +45,14 @@ def mix_images(
     """Mix each image with its partner.
 
     Args:
-        images: whole batches, uint8 (n, H, W, 3).
+        images: whole batches, uint8 (n, H, W, C).
         draws: of the epoch.
         index: numbers of the images, (n,).
         recipe: its `mixup` and `cutmix` are α; with both, either is used with equal probability.
         batch_size: images in each batch.
 
     Returns:
-        The mixtures, uint8 (n, H, W, 3), and the share of the first image in each, float32 (n,).
+        The mixtures, uint8 (n, H, W, C), and the share of the first image in each, float32 (n,).
     """
     partners = partners_in_batches(images, batch_size)
     position = draws.choice(Draw.MIXING_SHARE, index, QUANTILES)

@@ -16,7 +16,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from .colours import LEVELS, grey_values, mean_grey, to_uint8
+from .colours import LEVELS, grey_values, has_colours, mean_grey, to_uint8
 from .random_draws import Draw, ImageDraws
 from .warps import Warps
 
@@ -98,7 +98,7 @@ def change_colours(images: Tensor, layer: Layer, magnitude: float) -> Tensor:
     """The images with the layer's operation on colours; unchanged where it moves pixels.
 
     Args:
-        images: uint8 (n, H, W, 3).
+        images: uint8 (n, H, W, C). Only those in RGB have a saturation.
         layer: the operation of each.
         magnitude: from 0 to 10.
     """
@@ -108,7 +108,9 @@ def change_colours(images: Tensor, layer: Layer, magnitude: float) -> Tensor:
     enhancement = strength * MAX_ENHANCEMENT
     saturation = 1 + layer.amounts(Operation.SATURATION, enhancement)
     sharpness = 1 + layer.amounts(Operation.SHARPNESS, enhancement)
-    pixels = _blend(grey[..., None], images.float(), saturation)
+    pixels = images.float()
+    if has_colours(images):
+        pixels = _blend(grey[..., None], pixels, saturation)
     return to_uint8(_blend(_smoothed(pixels), pixels, sharpness))
 
 
@@ -131,9 +133,9 @@ def _smoothed(pixels: Tensor) -> Tensor:
 
 
 def _tables(images: Tensor, grey: Tensor, layer: Layer, strength: float) -> Tensor:
-    """What each value becomes, uint8 (n, 3, 256)."""
-    count = len(images)
-    levels = torch.arange(LEVELS, device=images.device).float().expand(count, 3, LEVELS)
+    """What each value becomes, uint8 (n, C, 256)."""
+    shape = (len(images), images.shape[3], LEVELS)
+    levels = torch.arange(LEVELS, device=images.device).float().expand(shape)
     histogram = _histogram(images)
 
     def of_images(values: Tensor) -> Tensor:
@@ -158,10 +160,10 @@ def _tables(images: Tensor, grey: Tensor, layer: Layer, strength: float) -> Tens
 
 
 def _histogram(images: Tensor) -> Tensor:
-    """How many pixels have each value, int32 (n, 3, 256)."""
-    count = len(images)
+    """How many pixels have each value, int32 (n, C, 256)."""
+    shape = (len(images), images.shape[3], LEVELS)
     values = images.flatten(1, 2).permute(0, 2, 1).long()
-    histogram = torch.zeros(count, 3, LEVELS, dtype=torch.int32, device=images.device)
+    histogram = torch.zeros(shape, dtype=torch.int32, device=images.device)
     ones = torch.ones((), dtype=torch.int32, device=images.device).expand(values.shape)
     return histogram.scatter_add_(2, values, ones)
 
@@ -189,7 +191,7 @@ def _equalised(histogram: Tensor) -> Tensor:
 
 
 def _look_up(images: Tensor, tables: Tensor) -> Tensor:
-    """The table's entry for each value: images uint8 (n, H, W, 3), tables uint8 (n, 3, 256)."""
+    """The table's entry for each value: images uint8 (n, H, W, C), tables uint8 (n, C, 256)."""
     count, channels = len(images), images.shape[3]
     first = torch.arange(count * channels, device=images.device).view(count, 1, 1, channels)
     positions = first * LEVELS + images

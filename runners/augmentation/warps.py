@@ -84,7 +84,7 @@ def random_resized_crops(draws: ImageDraws, index: Tensor, min_area: float) -> W
 
 
 def warp_images(images: Tensor, warps: Warps) -> Tensor:
-    """Resample images, uint8 (n, H, W, 3), bilinearly."""
+    """Resample images, uint8 (n, H, W, C), bilinearly."""
     height, width = images.shape[1:3]
     x = _pixel_centres(width, images.device)[None, None, :]
     y = _pixel_centres(height, images.device)[None, :, None]

@@ -33,7 +33,7 @@ from ...spaces.architecture import Architecture
 from ...spaces.networks.build import build_network
 from ..devices import keep_freed_memory, torch_threads
 from ..environment import device_name
-from ..recipe import Precision, Recipe
+from ..recipe import RGB_CHANNELS, Precision, Recipe
 from ..training.device_data import DeviceData, DeviceImages
 from ..training.optimizer import flatten_parameters, make_optimizer
 from ..training.prepare_network import prepare_network
@@ -134,6 +134,8 @@ def probe_key(backbone: str, recipe: Recipe, device: torch.device) -> dict[str, 
         "device": device_name(device),
         "torch": torch.__version__,
     }
+    if recipe.in_chans != RGB_CHANNELS:
+        key["in_chans"] = str(recipe.in_chans)
     if device.type == "cpu":
         # In virtual machines, processors of several generations can have the same name.
         key["instructions"] = torch.backends.cpu.get_cpu_capability()
@@ -180,9 +182,10 @@ def _train_variants(
 ) -> PrecisionProbe:
     size, stem = recipe.image_size, recipe.stem
     plain = Architecture(backbone)
-    model = build_network(plain, num_classes=num_classes, stem=stem, image_size=size, seed=0).to(
-        device
-    )
+    channels = recipe.in_chans
+    model = build_network(
+        plain, num_classes=num_classes, stem=stem, image_size=size, in_chans=channels, seed=0
+    ).to(device)
 
     def make_step(variant: Variant, batch_size: int) -> TimedStep:
         precision, channels_last = variant
@@ -336,11 +339,11 @@ def _timed_step(model: torch.nn.Module, recipe: Recipe, num_classes: int) -> Tim
     device = next(model.parameters()).device
     prepare_network(model, channels_last=recipe.channels_last)
     generator = torch.Generator().manual_seed(0)
-    shape = (recipe.batch_size, recipe.image_size, recipe.image_size, 3)
+    shape = (recipe.batch_size, recipe.image_size, recipe.image_size, recipe.in_chans)
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     labels = torch.randint(0, num_classes, shape[:1], generator=generator).to(device)
     split = DeviceImages(images, labels)
-    mean = torch.full((3,), 128.0, device=device)
+    mean = torch.full((recipe.in_chans,), 128.0, device=device)
     data = DeviceData(split, split, mean, mean / 2)
     optimizer = make_optimizer(flatten_parameters(model), recipe)
     eager = EagerStep(model.train(), optimizer, data, recipe)

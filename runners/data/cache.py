@@ -41,7 +41,7 @@ from ...cache_folders import (
 from ...errors import DataError
 from ...files import make_folder, replace_folder
 from ..recipe import Recipe
-from .dataset import SPLITS, DataInfo, Dataset, SourceInfo, Split
+from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Dataset, SourceInfo, Split
 from .prepare import (
     KEY_FORMAT,
     Normalisation,
@@ -64,7 +64,7 @@ _FORMAT = 2
 _EARLIER_FORMAT = 1
 """Part of the keys of attentune 0.1."""
 _FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold")
+_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold", "in_chans")
 """Fields that are part of a key where they differ from their defaults, with which the images are
 those of the versions before there were these fields."""
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}", re.ASCII)
@@ -84,7 +84,8 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
     file = cache_folder("sources") / f"{_digest([_FORMAT, source.listing_fingerprint])}.json"
     info = _read_source_info(file)
     if info is None:
-        counts, size = source.count_images(), source.default_size
+        counts, channels = source.count_images(), source.count_channels()
+        size = source.default_size
         info = SourceInfo(
             name=source.name,
             classes=source.classes,
@@ -95,6 +96,7 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
             crop=default_crop(source, size),
             remarks=source.remarks,
             value_range=source.measure_value_range(),
+            channels=channels,
         )
         # A cache that cannot be written is reported when the data are prepared.
         with suppress(OSError):
@@ -243,6 +245,8 @@ def open_data(info: DataInfo) -> Dataset:
             )
             for split in SPLITS
         )
+        if WEIGHTS_FILE in info.checksums:
+            train = replace(train, weights=np.load(info.folder / WEIGHTS_FILE))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"the prepared data in {info.folder} is gone or damaged; start again, it is rebuilt"
@@ -369,18 +373,21 @@ def _read_info(folder: Path) -> DataInfo | None:
         info = replace(DataInfo.from_json(content), folder=folder)  # The cache may have been moved.
         data = open_data(info)
         splits = zip(SPLITS, (data.train, data.val, data.test), strict=True)
-        shape = (info.image_size, info.image_size, 3)
         for name, split in splits:
             labels = folder / f"{name}.labels.npy"
-            if split is None or split.images.shape != (info.counts[name], *shape):
+            if split is None or split.images.shape != (
+                info.counts[name],
+                *info.preprocessing.shape,
+            ):
                 return None
             if split.labels.shape != (info.counts[name],) or split.images.dtype != np.uint8:
                 return None
             if compute_checksum(labels) != info.checksums[labels.name]:
                 return None
-        image_list = info.checksums.get(IMAGES_FILE)  # Earlier versions wrote none.
-        if image_list not in (None, compute_checksum(folder / IMAGES_FILE)):
-            return None
+        for file in (folder / IMAGES_FILE, folder / WEIGHTS_FILE):
+            checksum = info.checksums.get(file.name)  # Neither is always there.
+            if checksum is not None and checksum != compute_checksum(file):
+                return None
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return info

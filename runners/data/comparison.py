@@ -211,7 +211,7 @@ class _Matching:
             for row in np.flatnonzero(~assigned).tolist()
         ]
         changes += _describe_names("was added", "were added", added)
-        return changes + self._describe_groups()
+        return changes + self._describe_groups() + self._describe_weights()
 
     def _describe_groups(self) -> list[str]:
         """Whether images that are still there are in other groups than before."""
@@ -230,6 +230,23 @@ class _Matching:
                 pairs.update(zip(before[rows].tolist(), after.tolist(), strict=True))
         sizes = {len(pairs), *(len({pair[side] for pair in pairs}) for side in (0, 1))}
         return ["there are other groups of images"] if len(sizes) > 1 else []
+
+    def _describe_weights(self) -> list[str]:
+        """Which images that are still there have other weights than before."""
+        changed: list[str] = []
+        weights_now = self.source.read_weights()
+        for split, images in self.recorded.items():
+            location = self.locations[split]
+            for number, origin in enumerate(SPLITS):
+                rows = np.flatnonzero((location.splits == number) & (location.rows != MISSING))
+                before, now = images.weights, weights_now.get(origin)
+                if not len(rows) or (before is None and now is None):
+                    continue
+                if before is None or now is None:
+                    return [f"the images have {'weights' if before is None else 'no weights'} now"]
+                is_other = before[rows] != now[location.rows[rows]]
+                changed += [images.names[row] for row in rows[is_other].tolist()]
+        return _describe_names("has another weight", "have other weights", changed)
 
     def _renamed_classes(self, gone: Iterable[str], new: Iterable[str]) -> dict[str, str]:
         """The new names of classes most of whose images are in a new class."""

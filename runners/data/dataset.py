@@ -1,6 +1,6 @@
 """Images in memory and facts about them, as values for the rest of the package.
 
-Images are uint8 arrays (N, H, W, 3), where H = W is the recipe's image size. They are usually
+Images are uint8 arrays (N, H, W, C), where H = W is the recipe's image size. They are usually
 memory-mapped from the cache, so many workers share one copy and opening takes milliseconds. Means
 and standard deviations are those of the training images, per channel, in [0, 1].
 """
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...sanitize import MAX_NAME_LENGTH, clean_text
+from ..recipe import RGB_CHANNELS
 from .preprocessing import Channels, Preprocessing, ValueRange
 
 SplitName = Literal["train", "val", "test"]
@@ -25,18 +26,30 @@ SPLIT_NAMES: dict[str, SplitName] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """What folders, archives and cells of tables call splits, in lower case."""
+WEIGHTS_FILE = "train.weights.npy"
+"""The file beside prepared images that has the weights of the training images, if they have any."""
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 """Numbers of images in a split."""
+Weights = npt.NDArray[np.float64]
+"""How much images count in the training loss."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled images: `images` uint8 (N, H, W, 3), mapped read-only, and `labels` int64 (N,)."""
+    """Labelled images.
+
+    Attributes:
+        images: uint8 (N, H, W, C), mapped read-only.
+        labels: int64 (N,).
+        weights: by which the training loss of each image is multiplied, (N,), with a mean of 1;
+            None if all images count equally.
+    """
 
     images: Images
     labels: Labels
+    weights: Weights | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,6 +110,7 @@ class SourceInfo:
         flip, crop: suitable augmentation for this data at `image_size`; see `Dataset`.
         remarks: sentences on how the source was read, which a user should see.
         value_range: of the values of images with more than 8 bits; None if there are none.
+        channels: of images that are arrays; None for images of files, which become grey or RGB.
     """
 
     name: str
@@ -108,6 +122,12 @@ class SourceInfo:
     crop: int
     remarks: tuple[str, ...] = ()
     value_range: ValueRange | None = None
+    channels: int | None = None
+
+    @property
+    def default_channels(self) -> int:
+        """Channels of a network's input: 3, or those of arrays that are neither grey nor RGB."""
+        return RGB_CHANNELS if self.channels is None or self.channels == 1 else self.channels
 
     def __post_init__(self) -> None:
         _clean_names(self)
@@ -176,6 +196,14 @@ class DataInfo(_Preprocessed):
         fields["preprocessing"] = Preprocessing.from_json(fields["preprocessing"])
         fields |= {name: tuple(fields[name]) for name in ("classes", "held_out", "broken")}
         return cls(**{**fields, "folder": Path(fields["folder"])})
+
+
+def to_rgb(images: Images) -> Images:
+    """Images (…, C) as they are shown, (…, 3): three channels, or the first one in grey."""
+    channels = images.shape[-1]
+    if channels < RGB_CHANNELS:
+        return np.repeat(images[..., :1], RGB_CHANNELS, axis=-1)
+    return images if channels == RGB_CHANNELS else images[..., :RGB_CHANNELS]
 
 
 def _clean_names(info: SourceInfo | DataInfo) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .content_hashes import ImageHashes, hash_content
-from .dataset import SPLITS, Images, Labels, Rows, SplitName
+from .dataset import SPLITS, Images, Labels, Rows, SplitName, Weights
 from .images import BrokenImage, preprocess_array
 from .preprocessing import Preprocessing, ValueRange
 
@@ -95,6 +95,13 @@ class DigitSource:
     def read_groups(self) -> dict[SplitName, Rows]:
         """The splits have no scan in common, so no groups are needed."""
         return {}
+
+    def read_weights(self) -> dict[SplitName, Weights]:
+        """All images count equally."""
+        return {}
+
+    def count_channels(self) -> None:
+        """None: the images are RGB."""
 
     def measure_value_range(self) -> ValueRange | None:
         """None: the images have 8 bits."""

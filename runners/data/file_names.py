@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .array_files import ARRAY_SUFFIXES
 from .images import SUFFIXES
 
 SYSTEM_FOLDERS = frozenset((
@@ -31,7 +32,7 @@ _SYSTEM_FILE_PREFIXES = ("synofile_thumb_", "synophoto_thumb_", "~$")
 _UNREAD = """
 heic heif hif avci jxl dng cr2 cr3 crw nef nrw arw srf sr2 raf orf rw2 pef srw raw x3f 3fr fff iiq
 erf mef mos mrw kdc dcr psd psb xcf svg svgz ai eps ps pdf tga icb vda vst ico icns cur exr hdr pcx
-dcx dds qoi xbm xpm sgi rgb rgba bw ras wmf emf fit fits dcm dicom nii npy npz mat h5 hdf hdf5 czi
+dcx dds qoi xbm xpm sgi rgb rgba bw ras wmf emf fit fits dcm dicom nii npz mat h5 hdf hdf5 czi
 nd2 svs ndpi lif mrxs jxr wdp jbig2 jng flif bpg mp4 mov avi mkv webm m4v flv mpg mpeg wmv 3gp
 """
 UNREAD_SUFFIXES = frozenset(f".{suffix}" for suffix in _UNREAD.split())
@@ -47,6 +48,7 @@ class Reason(StrEnum):
 
     FORMAT = "in a format that is not read"
     NO_IMAGE = "that are not named as images"
+    ARRAY = "that are arrays beside image files"
     ARCHIVE = "that are archives inside the data"
     HIDDEN = "with a hidden name or in a hidden folder"
     SYSTEM = "of the system or a storage server"
@@ -133,6 +135,9 @@ class ListingBuilder:
 
     def build(self) -> Listing:
         """The listing, with the images in the order in which they were recorded."""
+        for path in arrays_beside_images(self._images):
+            del self._images[path]
+            self.leave_out(path, Reason.ARRAY)
         left_out = (LeftOutFiles(*key, *facts) for key, facts in self._left_out.items())
         return Listing(tuple(self._images), tuple(sorted(left_out)), tuple(sorted(self._folders)))
 
@@ -153,11 +158,26 @@ def reason_to_leave_out(components: Sequence[str]) -> Reason | None:
     if name.startswith("."):
         return Reason.HIDDEN
     suffix = _suffix(lowered)
-    if suffix in SUFFIXES:
+    if suffix in SUFFIXES or suffix in ARRAY_SUFFIXES:
         return None
     if suffix in UNREAD_SUFFIXES:
         return Reason.FORMAT
     return Reason.ARCHIVE if suffix in _ARCHIVES else Reason.NO_IMAGE
+
+
+def is_array(path: str) -> bool:
+    """Whether a file is an array, by its name."""
+    return path.lower().endswith(ARRAY_SUFFIXES)
+
+
+def arrays_beside_images(paths: Collection[str]) -> set[str]:
+    """The arrays among images; none if all are arrays.
+
+    Arrays are images only where there are no image files: beside these they usually are masks or
+    features.
+    """
+    arrays = {path for path in paths if is_array(path)}
+    return arrays if len(arrays) < len(paths) else set()
 
 
 def reason_to_skip_folder(name: str) -> Reason | None:

@@ -22,7 +22,14 @@ import numpy as np
 
 from ...errors import DataError
 from .content_hashes import NUM_FACTS, Facts, encode_names, file_facts
-from .file_names import Listing, ListingBuilder, Reason, reason_to_leave_out, reason_to_skip_folder
+from .file_names import (
+    Listing,
+    ListingBuilder,
+    Reason,
+    arrays_beside_images,
+    reason_to_leave_out,
+    reason_to_skip_folder,
+)
 
 MAX_NESTED_FOLDERS = 64
 MAX_REPEATED_FOLDERS = 2000
@@ -128,7 +135,11 @@ def walk_folder(top: Path) -> ListedFiles:
         builder.add_folder(prefix.removesuffix("/"))
         inside = _list_entries(folder, prefix, builder, names, facts)
         pending += [(path, f"{name}/", ancestors | {inode}) for path, name in inside]
-    order = sorted(range(len(names)), key=names.__getitem__)
+    arrays = arrays_beside_images(names)
+    for name in arrays:
+        builder.leave_out(name, Reason.ARRAY)
+    order = [row for row, name in enumerate(names) if name not in arrays]
+    order.sort(key=names.__getitem__)
     listing = replace(builder.build(), images=tuple(names[row] for row in order))
     rows = np.array(facts, np.int64).reshape(-1, NUM_FACTS)[order]
     return ListedFiles(listing, rows, listed_ns)

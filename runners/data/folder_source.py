@@ -1,11 +1,11 @@
 """Class folders, in a folder or an archive, with or without splits; see `class_folders`.
 
-A folder that holds one archive per split (`train.tar.gz`, `test.zip`) is one data set, too.
+A folder that holds one archive per split is one data set, too; see `split_archives`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 
 from ...errors import DataError
+from .array_files import count_channels
 from .class_folders import (
     Arrangement,
     FilesBySplit,
@@ -30,24 +31,19 @@ from .content_hashes import (
     ListedImages,
     hash_file,
 )
-from .dataset import SPLIT_NAMES, SPLITS, Images, Labels, Rows, SplitName
+from .dataset import SPLITS, Images, Labels, Rows, SplitName, Weights
 from .file_names import (
     LeftOutFiles,
-    Listing,
-    ListingBuilder,
-    Reason,
     describe_left_out,
-    reason_to_leave_out,
+    is_array,
 )
 from .file_stores import (
-    ARCHIVE_SUFFIXES,
     FileContent,
     FileStore,
     FolderStore,
     UnreadableFile,
     open_store,
 )
-from .folder_tree import quote_names
 from .images import (
     BrokenImage,
     EncodedImage,
@@ -58,7 +54,8 @@ from .images import (
 )
 from .preprocessing import Preprocessing, ValueRange
 from .source import allows_flips, sensible_size
-from .split_folders import LAYOUT_BY_NAMES, NO_SPLITS, FolderLayout, parse_splits
+from .split_archives import find_split_archives, list_files_beside
+from .split_folders import LAYOUT_BY_NAMES, FolderLayout
 from .value_range import EIGHT_BIT_SUFFIXES, measure_files
 
 _SAMPLED_FILES = 64
@@ -78,11 +75,11 @@ def open_file_source(path: Path, layout: FolderLayout = LAYOUT_BY_NAMES) -> File
     """
     store = open_store(path)
     if isinstance(store, FolderStore) and not store.names:
-        archives = _split_archives(path, layout)
+        archives = find_split_archives(path, layout)
         if archives:
             stores = {split: open_store(path / name) for split, name in archives.items()}
             inside = tuple(name for name in layout.leave_out if not (path / name).is_file())
-            beside = _files_beside(path, store.listing, archives.values(), layout)
+            beside = list_files_beside(path, store.listing, archives.values(), layout)
             return FileSource(path, stores, FolderLayout(leave_out=inside), beside)
     return FileSource(path, {"train": store}, layout)
 
@@ -313,6 +310,17 @@ class FileSource:
         """Folders say nothing about groups."""
         return {}
 
+    def read_weights(self) -> dict[SplitName, Weights]:
+        """None: folders say nothing about weights."""
+        return {}
+
+    def count_channels(self) -> int | None:
+        """See `DataSource.count_channels`; None if there are image files."""
+        if not all(is_array(file.path) for files in self._files.values() for file in files):
+            return None
+        arrays = ((encoded.label, encoded.content) for encoded in self._read_possibly_deep())
+        return count_channels(self.name, arrays)
+
     def measure_value_range(self) -> ValueRange | None:
         """See `DataSource.measure_value_range`."""
         return measure_files(self._read_possibly_deep())
@@ -377,64 +385,3 @@ class FileSource:
 
 def _hash_encoded(encoded: EncodedImage) -> int:
     return hash_file(encoded.content)
-
-
-def _split_archives(folder: Path, layout: FolderLayout) -> dict[SplitName, str]:
-    """The names of the archives in a folder that are splits; none if it holds no archives.
-
-    Raises:
-        DataError: it is not clear which archive is which split.
-    """
-    stems = {
-        file.name: stem
-        for file in sorted(folder.iterdir())
-        if file.is_file()
-        and not file.name.startswith(".")
-        and (stem := _archive_stem(file.name)) is not None
-        and file.name not in layout.leave_out
-    }
-    if not stems or layout.splits == NO_SPLITS:
-        return {}
-    if layout.splits is not None:
-        splits = {split: name for name, split in parse_splits(layout.splits).items()}
-        missing = [name for name in splits.values() if name not in stems]
-    else:
-        splits = {SPLIT_NAMES[stem]: name for name, stem in stems.items() if stem in SPLIT_NAMES}
-        missing = [name for name in stems if name not in splits.values()]
-    if missing or "train" not in splits:
-        raise DataError(
-            f"{folder} holds the archives {quote_names(list(stems))}, and it is not clear which "
-            f"splits they are. Say --split-folders train={next(iter(stems))} or the like for each, "
-            "leave others out with --leave-out NAME, or unpack them and give the folder"
-        )
-    return splits
-
-
-def _files_beside(
-    folder: Path, listing: Listing, used: Collection[str], layout: FolderLayout
-) -> tuple[LeftOutFiles, ...]:
-    """The files beside the archives of a folder that are splits, other archives among them.
-
-    Args:
-        folder: the folder.
-        listing: what it holds.
-        used: the names of the archives that are splits.
-        layout: what the user says.
-    """
-    builder = ListingBuilder()
-    for file in sorted(folder.iterdir()):
-        is_unused = file.is_file() and file.name not in used
-        if is_unused and reason_to_leave_out([file.name]) is Reason.ARCHIVE:
-            is_requested = file.name in layout.leave_out
-            builder.leave_out(file.name, Reason.REQUESTED if is_requested else Reason.NO_SPLIT)
-    others = (f for f in listing.left_out if f.folder or f.reason is not Reason.ARCHIVE)
-    return (*builder.build().left_out, *others)
-
-
-def _archive_stem(name: str) -> str | None:
-    """The name of an archive in lower case, without its suffix; None if it is no archive."""
-    lowered = name.lower()
-    for suffix in ARCHIVE_SUFFIXES:
-        if lowered.endswith(suffix):
-            return lowered.removesuffix(suffix)
-    return None

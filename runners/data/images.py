@@ -11,17 +11,20 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from ..cores import usable_cores
+from .array_files import is_array_file, read_array, read_array_shape
 from .content_hashes import hash_file
 from .dataset import Images
-from .preprocessing import Preprocessing
+from .preprocessing import Array, Preprocessing
 
 _SUFFIXES_OF_FORMATS = {
     "JPEG": "jpg jpeg jpe jfif jfi jif",
@@ -59,6 +62,8 @@ MAX_FILE_BYTES = 128 * 2**20 * max(1, MAX_PIXELS // DEFAULT_MAX_PIXELS)
 """The largest image file that is read into memory."""
 if MAX_PIXELS > DEFAULT_MAX_PIXELS:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MARK_BYTES = 4
 Result = TypeVar("Result")
 _IMAGES_PER_TASK = 32
 _BYTES_PER_TASK = 16 * 2**20
@@ -102,22 +107,24 @@ class EncodedImage:
     content: bytes | Path
 
 
-def preprocess_image(image: Image.Image, preprocessing: Preprocessing) -> Images:
-    """The pixels of an image, uint8 RGB (S, S, 3).
+def preprocess_image(image: Image.Image | Array, preprocessing: Preprocessing) -> Images:
+    """The pixels of an image, uint8 (S, S, channels).
 
     Raises:
         LargeImageError: the image has more pixels than `MAX_PIXELS`.
     """
-    preprocessing.draft(image)
+    if isinstance(image, Image.Image):
+        preprocessing.draft(image)
     check_pixels(image)
     return preprocessing.apply(image)
 
 
-def check_pixels(image: Image.Image) -> None:
+def check_pixels(image: Image.Image | Array) -> None:
     """Raise LargeImageError if an image has more pixels than `MAX_PIXELS`."""
-    if image.width * image.height > MAX_PIXELS:
+    width, height = image.shape[1::-1] if isinstance(image, np.ndarray) else image.size
+    if width * height > MAX_PIXELS:
         raise LargeImageError(
-            f"{image.width:,} × {image.height:,} pixels; an image may have {MAX_PIXELS:,}, "
+            f"{width:,} × {height:,} pixels; an image may have {MAX_PIXELS:,}, "
             f"unless {MAX_PIXELS_VARIABLE} is set to more"
         )
 
@@ -125,21 +132,32 @@ def check_pixels(image: Image.Image) -> None:
 def preprocess_array(image: Images, preprocessing: Preprocessing) -> Images:
     """The pixels of an image that is an RGB array (H, W, 3) already."""
     size = preprocessing.image_size
-    if image.shape[:2] == (size, size):
+    if image.shape == (size, size, preprocessing.channels):
         return image
     return preprocess_image(Image.fromarray(image), preprocessing)
 
 
-def open_image(content: bytes | Path) -> Image.Image:
-    """Open an image of one of the formats that are read; its content decides which one it is.
+@contextmanager
+def open_image(content: bytes | Path) -> Iterator[Image.Image | Array]:
+    """Open an image file: an array, or an image of Pillow's that is not decoded yet.
+
+    Its content decides which of the formats that are read it has.
 
     Raises:
         LargeImageError: the file has more bytes than `MAX_FILE_BYTES`.
-        Exception: Pillow's decoders raise anything on damaged input.
+        Exception: decoders raise anything on damaged input.
     """
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise LargeImageError(f"{size:,} bytes; a file may have {MAX_FILE_BYTES:,}")
+    if is_array_file(content):
+        _check_bytes(content)
+        yield read_array(content)
+        return
+    with open_pillow_image(content) as image:
+        yield image
+
+
+def open_pillow_image(content: bytes | Path) -> Image.Image:
+    """As `open_image`, of a file that is no array."""
+    _check_bytes(content)
     try:
         return Image.open(
             io.BytesIO(content) if isinstance(content, bytes) else content, formats=_formats()
@@ -149,6 +167,27 @@ def open_image(content: bytes | Path) -> Image.Image:
             f"too many pixels; an image may have {MAX_PIXELS:,}, unless {MAX_PIXELS_VARIABLE} is "
             "set to more"
         ) from error
+    except UnidentifiedImageError as error:
+        if _read_beginning(content).startswith(_TIFF_MARKS):
+            raise ValueError(
+                "a TIFF that is damaged or has channels that Pillow cannot read; arrays (.npy) may "
+                "have any channels"
+            ) from error
+        raise
+
+
+def _read_beginning(content: bytes | Path) -> bytes:
+    """The first bytes of a file, which tell its format."""
+    if isinstance(content, bytes):
+        return content[:_MARK_BYTES]
+    with content.open("rb") as file:
+        return file.read(_MARK_BYTES)
+
+
+def _check_bytes(content: bytes | Path) -> None:
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise LargeImageError(f"{size:,} bytes; a file may have {MAX_FILE_BYTES:,}")
 
 
 def check_format(image: Image.Image) -> Image.Image:
@@ -184,7 +223,10 @@ class ImageHeader:
 def read_header(content: bytes | Path) -> ImageHeader | None:
     """What a file's header says, without decoding its pixels; None if it cannot be read."""
     try:
-        with open_image(content) as image:
+        if is_array_file(content):
+            height, width, _ = read_array_shape(content)
+            return ImageHeader((width, height), False)
+        with open_pillow_image(content) as image:
             several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             return ImageHeader(image.size, several)
     except Exception:  # Decoders raise anything on damaged input.

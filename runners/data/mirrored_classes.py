@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.stats import norm
 
-from .dataset import Images, Labels, Rows
+from .dataset import Images, Labels, Rows, to_rgb
 
 MAX_IMAGES = 1600
 """Images that are used, equally many of each class where possible."""
@@ -72,7 +72,7 @@ def find_mirrored_classes(
     """The pairs of classes that are each other's mirror image; usually none.
 
     Args:
-        images: of the training split, uint8 (N, H, W, 3).
+        images: of the training split, uint8 (N, H, W, C), of which three channels at most are used.
         labels: (N,).
         num_classes: number of classes.
     """
@@ -204,7 +204,7 @@ def _thumbnails(images: Images, rows: Rows) -> Floats:
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     thumbnails = np.empty((len(rows), *side, 3), np.float32)
     for thumbnail, row in zip(thumbnails, rows, strict=True):
-        resized = Image.fromarray(images[row]).resize(side, Image.Resampling.BOX)
+        resized = Image.fromarray(to_rgb(images[row])).resize(side, Image.Resampling.BOX)
         thumbnail[:] = np.asarray(resized)
     return thumbnails / np.float32(255)
 

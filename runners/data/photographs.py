@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..recipe import RGB_CHANNELS
 from .dataset import Images
 from .embedded import EMBEDDED
 from .preprocessing import Preprocessing
@@ -43,6 +44,9 @@ def why_no_photographs(spec: str, options: SourceOptions = SourceOptions()) -> s
     source = open_source(spec, options)
     if any(word in source.name.lower() for word in DRAWING_WORDS):
         return f"{source.name} is no set of photographs, to judge by its name"
+    channels = source.count_channels()
+    if channels not in (None, 1, RGB_CHANNELS):
+        return f"the images of {source.name} have {channels} channels"
     # timm's sets may be streams, of which a sample takes a whole pass.
     if isinstance(source, TimmSource):
         return None

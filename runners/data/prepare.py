@@ -13,14 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ...cache_folders import write_cached_json
 from ...errors import DataError
 from ...sanitize import clean_text
 from ..recipe import Recipe
 from .content_hashes import UNKNOWN_HASH, UNREADABLE_HASH
-from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName
+from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Images, Labels, Rows, SplitName, Weights
 from .images import BrokenImage
 from .preprocessing import Channels, Preprocessing, ValueRange
 from .record import IMAGES_FILE, KEY_DIGITS, ImageList, RecordedImages
@@ -58,6 +57,9 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
         fit=recipe.fit,
         interpolation=recipe.interpolation,
         value_range=None if recipe.value_range is None else ValueRange(*recipe.value_range),
+        mean=(0.0,) * recipe.in_chans,
+        std=(1.0,) * recipe.in_chans,
+        channels=recipe.in_chans,
     )
 
 
@@ -71,6 +73,8 @@ def prepare_arrays(
     normalisation: Normalisation | None = None,
 ) -> DataInfo:
     """Write `<split>.images.npy`, `<split>.labels.npy`, `images.npz` and `info.json`.
+
+    If images have weights, those of the training images are written to `train.weights.npy`.
 
     Args:
         source: where the images come from.
@@ -88,7 +92,7 @@ def prepare_arrays(
     labels = source.read_labels()
     writers = {
         split: _SplitWriter(
-            scratch, split, labels[selection.split], selection.rows, recipe.image_size
+            scratch, split, labels[selection.split], selection.rows, preprocessing_of(recipe)
         )
         for split, selection in plan.selections.items()
     }
@@ -104,6 +108,9 @@ def prepare_arrays(
     counts: dict[str, int] = {
         split: writer.close(source.classes) for split, writer in writers.items()
     }
+    origin = plan.selections["train"].split
+    if (weights := source.read_weights().get(origin)) is not None:
+        writers["train"].write_weights(weights, source.classes)
     if normalisation is None:
         images = np.load(scratch / "train.images.npy", mmap_mode="r")
         normalisation = compute_mean_and_std(images)
@@ -137,13 +144,14 @@ def list_images(source: DataSource, plan: SplitPlan) -> ImageList:
     used = {split: np.zeros(len(labels), bool) for split, labels in source.read_labels().items()}
     for selection in plan.selections.values():
         used[selection.split][selection.rows] = True
-    groups = source.read_groups()
+    groups, weights = source.read_groups(), source.read_weights()
     images = {
         split: RecordedImages(
             source.hashes.names(split),
             labels,
             np.where(used[split], source.hashes.of(split), np.uint64(UNKNOWN_HASH)),
             groups.get(split),
+            weights.get(split),
         )
         for split, labels in source.read_labels().items()
     }
@@ -185,16 +193,17 @@ def default_crop(source: DataSource, size: int) -> int:
 
 
 def compute_mean_and_std(images: Images) -> tuple[Channels, Channels]:
-    """Mean and deviation of every channel of (N, H, W, 3), in [0, 1]; deviations at least 1/255."""
-    total, squares = np.zeros(3), np.zeros(3)
+    """Mean and deviation of every channel of (N, H, W, C), in [0, 1]; deviations at least 1/255."""
+    channels = images.shape[3]
+    total, squares = np.zeros(channels), np.zeros(channels)
     for start in range(0, len(images), _IMAGES_PER_SUM):
-        pixels = images[start : start + _IMAGES_PER_SUM].reshape(-1, 3).astype(np.float32)
+        pixels = images[start : start + _IMAGES_PER_SUM].reshape(-1, channels).astype(np.float32)
         total += pixels.sum(0, dtype=np.float64)
         squares += np.square(pixels).sum(0, dtype=np.float64)
-    count = max(1, images.size // 3)
+    count = max(1, images.size // channels)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1))
-    return _rgb(mean / 255), _rgb(std / 255)
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
 def reserve_space(file: Path) -> None:
@@ -233,13 +242,15 @@ class _ImageCounter:
 class _SplitWriter:
     """Writes the arrays of one split."""
 
-    def __init__(self, scratch: Path, split: str, labels: Labels, rows: Rows, side: int) -> None:
+    def __init__(
+        self, scratch: Path, split: str, labels: Labels, rows: Rows, preprocessing: Preprocessing
+    ) -> None:
         self.scratch, self.split, self.rows = scratch, split, rows
         self.labels = labels[rows]
         self.written = np.zeros(len(rows), bool)
         self.hashes = np.zeros(len(rows), np.uint64)
         self.file = scratch / f"{split}.images.npy"
-        shape = (len(rows), side, side, 3)
+        shape = (len(rows), *preprocessing.shape)
         self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
         reserve_space(self.file)
 
@@ -283,6 +294,26 @@ class _SplitWriter:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(opened, header)
             opened.truncate(_HEADER_BYTES + math.prod(shape))
+
+    def write_weights(self, weights: Weights, classes: tuple[str, ...]) -> None:
+        """Save the weights of the images that were written, with a mean of 1.
+
+        Args:
+            weights: of all images of the source's split.
+            classes: names of the classes.
+
+        Raises:
+            DataError: a class has no image whose weight is above 0.
+        """
+        chosen = weights[self.rows[self.written]]
+        by_class = np.bincount(self.labels[self.written], chosen, len(classes))
+        if not by_class.all():
+            name = classes[int(np.argmin(by_class))]
+            raise DataError(
+                f"all training images of class {name!r} have the weight 0, so that it could not be "
+                "learned; give some of them a weight above 0"
+            )
+        np.save(self.scratch / WEIGHTS_FILE, chosen / chosen.mean())
 
 
 def _decode_split(
@@ -347,8 +378,3 @@ def _report_broken(broken: Sequence[BrokenImage], name: str, *, skip: bool) -> N
         f"{f'; and {rest:,} more, listed above' if rest > 0 else ''}. Repair or remove them, or "
         "leave such images out with --skip-broken"
     )
-
-
-def _rgb(values: npt.NDArray[np.float64]) -> Channels:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue

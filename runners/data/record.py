@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ...errors import DataError
 from ..recipe import Recipe
 from .content_hashes import Hashes, decode_names, encode_names
-from .dataset import SPLITS, DataInfo, Labels, Rows, SplitName
+from .dataset import SPLITS, DataInfo, Labels, Rows, SplitName, Weights
 from .source import SourceOptions
 from .split_folders import FolderLayout
 from .splits import RowSelection, SplitPlan
@@ -51,12 +51,14 @@ class RecordedImages:
         labels: (N,) numbers of classes.
         hashes: (N,) of their content; `UNKNOWN_HASH` for images that were not used.
         groups: (N,) numbers of groups that no split cuts; None if there are none.
+        weights: (N,) factors of the training loss; None if all images count equally.
     """
 
     names: Sequence[str]
     labels: Labels
     hashes: Hashes
     groups: Rows | None = None
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,8 @@ class ImageList:
             arrays[f"{split}.hashes"] = listed.hashes
             if listed.groups is not None:
                 arrays[f"{split}.groups"] = listed.groups.astype(np.int32)
+            if listed.weights is not None:
+                arrays[f"{split}.weights"] = listed.weights.astype(np.float64)
         for split, selection in self.plan.selections.items():
             arrays[f"{split}.rows.{selection.split}"] = selection.rows.astype(np.int32)
         arrays["held_out"] = encode_names(self.plan.held_out)
@@ -110,10 +114,11 @@ class ImageList:
                 hashes = arrays[f"{split}.hashes"].astype(np.uint64)
                 stored = arrays.get(f"{split}.groups")
                 groups = None if stored is None else stored.astype(np.int64)
-                lengths = {len(names), len(labels), len(hashes)}
-                if len(lengths) != 1 or (groups is not None and len(groups) not in lengths):
+                weights = arrays.get(f"{split}.weights")
+                columns = (names, labels, hashes, groups, weights)
+                if len({len(column) for column in columns if column is not None}) != 1:
                     raise ValueError("the images of a split do not fit one another")
-                images[split] = RecordedImages(names, labels, hashes, groups)
+                images[split] = RecordedImages(names, labels, hashes, groups, weights)
         for split in SPLITS:
             (name,) = (name for name in arrays if name.startswith(f"{split}.rows."))
             origin = next(each for each in SPLITS if name.endswith(f".{each}"))
@@ -271,7 +276,9 @@ def _is_preprocessed(info: DataInfo, recipe: Recipe) -> bool:
     """Whether data were preprocessed as a recipe asks for."""
     made = info.preprocessing
     settings = (recipe.image_size, recipe.fit, recipe.interpolation, recipe.value_range)
-    return (made.image_size, made.fit, made.interpolation, made.value_range) == settings
+    if (made.image_size, made.fit, made.interpolation, made.value_range) != settings:
+        return False
+    return made.channels == recipe.in_chans
 
 
 def _info_to_json(info: DataInfo) -> dict[str, Any]:

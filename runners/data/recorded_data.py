@@ -33,7 +33,7 @@ from .cache import (
 )
 from .comparison import MISSING, DataComparison, Location, compare_with_record
 from .content_hashes import ImageHashes
-from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName
+from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName, Weights
 from .images import BrokenImage
 from .prepare import Progress, data_key, list_images
 from .preprocessing import Preprocessing, ValueRange
@@ -355,6 +355,7 @@ class RecordedSource:
         self.listing_fingerprint = self.fingerprint
         self.classes, self.flip, self.crop = record.classes, record.info.flip, record.crop
         self._value_range = record.info.preprocessing.value_range
+        self._channels = record.info.preprocessing.channels
         self.native_size = self.default_size = record.info.image_size
         self.hashes = ImageHashes.of_known(
             {split: listed.names for split, listed in images.items()},
@@ -381,6 +382,15 @@ class RecordedSource:
         """The recorded groups."""
         groups = {split: listed.groups for split, listed in self._images.items()}
         return {split: numbers for split, numbers in groups.items() if numbers is not None}
+
+    def read_weights(self) -> dict[SplitName, Weights]:
+        """The recorded weights."""
+        weights = {split: listed.weights for split, listed in self._images.items()}
+        return {split: values for split, values in weights.items() if values is not None}
+
+    def count_channels(self) -> int:
+        """The recorded number."""
+        return self._channels
 
     def measure_value_range(self) -> ValueRange | None:
         """The recorded range."""

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..recipe import RGB_CHANNELS
 from .dataset import Images, SplitName
 
 Hashes = npt.NDArray[np.uint64]
@@ -63,12 +64,12 @@ def count_repeated(hashes: Mapping[SplitName, Hashes]) -> dict[str, int]:
 
 
 def perceptual_hashes(images: Images) -> Hashes:
-    """The perceptual hashes (N,) of images (N, S, S, 3)."""
+    """The perceptual hashes (N,) of images (N, S, S, C)."""
     return np.concatenate([_hash_block(block) for block in _blocks(images)])
 
 
 def thumbnails(images: Images) -> Images:
-    """Images (N, S, S, 3) as (N, 768): 16×16 pixels, each the mean of an area."""
+    """Images (N, S, S, C) as (N, 768): 16×16 pixels, each the mean of an area in RGB."""
     reduced = [_reduce(block, _THUMBNAIL_SIDE_PIXELS) for block in _blocks(images)]
     return np.concatenate(reduced).round().astype(np.uint8).reshape(len(images), -1)
 
@@ -125,10 +126,20 @@ def _cosines(side: int) -> Floats:
 
 
 def _reduce(images: Images, side: int) -> Floats:
-    """Images (N, S, S, 3) as (N, side, side, 3), each pixel the mean of an area."""
+    """Images (N, S, S, C) as (N, side, side, 3), each pixel the mean of an area.
+
+    Of other images than RGB, each of the three values is the mean of every third channel, so that
+    all channels count.
+    """
     weights = _area_weights(images.shape[1], side)
     rows = np.einsum("is,nstc->nitc", weights, images.astype(np.float64), optimize=True)
-    return np.asarray(np.einsum("jt,nitc->nijc", weights, rows, optimize=True), np.float64)
+    reduced = np.asarray(np.einsum("jt,nitc->nijc", weights, rows, optimize=True), np.float64)
+    channels = images.shape[3]
+    if channels == RGB_CHANNELS:
+        return reduced
+    is_used = np.arange(channels)[:, None] % RGB_CHANNELS == np.arange(RGB_CHANNELS)
+    is_used[:, ~is_used.any(0)] = True
+    return np.asarray(reduced @ (is_used / is_used.sum(0)), np.float64)
 
 
 def _area_weights(source: int, target: int) -> Floats:

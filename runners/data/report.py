@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..recipe import Recipe
+from ..recipe import RGB_CHANNELS, Recipe
 from .dataset import SPLITS, Images, Labels, SplitName
 from .file_names import LeftOutFiles
 from .images import BrokenImage
@@ -73,6 +73,8 @@ class DataReport:
         counts: the number of images of each class that can be decoded, by split.
         held_out: the splits that are taken out of the training images.
         image_size: the side that images are trained at, pixels.
+        channels: of the images that are trained on.
+        is_grey: whether all images are grey, although they are trained on in RGB.
         sizes: of a sample of the images.
         remarks: sentences that a search begins with.
         left_out: files that are no images of the data, counted.
@@ -87,6 +89,8 @@ class DataReport:
     counts: dict[str, tuple[int, ...]]
     held_out: tuple[str, ...]
     image_size: int
+    channels: int
+    is_grey: bool
     sizes: ImageSizes
     remarks: tuple[str, ...]
     left_out: tuple[LeftOutFiles, ...]
@@ -132,6 +136,8 @@ def report_data(recipe: Recipe, progress: Progress | None = None) -> DataReport:
         counts=images.count_classes(),
         held_out=plan.held_out,
         image_size=recipe.image_size,
+        channels=recipe.in_chans,
+        is_grey=recipe.in_chans == RGB_CHANNELS and images.are_equal_in_all_channels,
         sizes=_describe_sizes(source.sample_sizes()),
         remarks=(*([choice] if choice else []), *source.remarks),
         left_out=source.left_out,
@@ -152,6 +158,7 @@ class _ReadImages:
         hashes: of its pixels, (N,).
         broken: the images that cannot be decoded, which are not among these.
         is_compared: whether there are few enough images to search for nearly equal ones.
+        are_equal_in_all_channels: whether the channels of each image are equal.
     """
 
     def __init__(
@@ -175,6 +182,7 @@ class _ReadImages:
         compared = len(self.rows) if self.is_compared else 0
         self._thumbnails: Images = np.zeros((compared, THUMBNAIL_VALUES), np.uint8)
         self.broken: list[BrokenImage] = []
+        self.are_equal_in_all_channels = True
         self._read(recipe, progress)
 
     def _read(self, recipe: Recipe, progress: Progress | None) -> None:
@@ -185,6 +193,8 @@ class _ReadImages:
             self._perceptual[positions] = perceptual_hashes(images)
             if self.is_compared:
                 self._thumbnails[positions] = thumbnails(images)
+            if self.are_equal_in_all_channels:
+                self.are_equal_in_all_channels = bool((images == images[..., :1]).all())
             is_read[positions] = True
             done += len(positions)
             if progress:
@@ -196,7 +206,7 @@ class _ReadImages:
         self.broken.sort(key=lambda image: image.label)
 
     def _blocks(self, recipe: Recipe) -> Iterator[tuple[list[int], Images]]:
-        """Positions of some images with their pixels (n, S, S, 3), until all are read."""
+        """Positions of some images with their pixels (n, S, S, C), until all are read."""
         preprocessing = preprocessing_of(recipe)
         positions: list[int] = []
         images: list[Images] = []

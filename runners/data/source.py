@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..recipe import Recipe
 from .content_hashes import ImageHashes
-from .dataset import Images, Labels, Rows, SplitName
+from .dataset import Images, Labels, Rows, SplitName, Weights
 from .file_names import LeftOutFiles
 from .images import BrokenImage
 from .preprocessing import Preprocessing, ValueRange
@@ -123,6 +123,19 @@ class DataSource(Protocol):
         Images of one group, such as those of one patient, are never held out apart.
         """
 
+    def read_weights(self) -> Mapping[SplitName, Weights]:
+        """The weight (N,) of each image, from 0 on, in each split; empty without weights.
+
+        The training loss of an image is multiplied by its weight.
+        """
+
+    def count_channels(self) -> int | None:
+        """The number of channels of images that are arrays; None for other images.
+
+        Raises:
+            DataError: it is not the same for all images.
+        """
+
     def measure_value_range(self) -> ValueRange | None:
         """The range of values if there are images with more than 8 bits; None if there are none.
 
@@ -139,7 +152,7 @@ class DataSource(Protocol):
             rows: (n,) numbers of different images, which are also positions in the split's labels.
             preprocessing: makes images of one size and mode.
 
-        Yields an index into `rows` with its image, uint8 (S, S, 3) in RGB, once for every row. An
+        Yields an index into `rows` with its image, uint8 (S, S, channels), once for every row. An
         image that cannot be decoded is a `BrokenImage`. The hashes of the images are known
         afterwards.
         """

@@ -36,6 +36,14 @@ NAMES_OF_ROLES: dict[Role, frozenset[str]] = {
 """Names of columns, in lower case and without anything but letters and digits."""
 
 
+_NUMBERED_LABEL = re.compile(rf"({'|'.join(sorted(NAMES_OF_ROLES['label']))})\d+")
+"""One of several columns of labels, as `label_2`."""
+_INDICATORS = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"})
+"""The values of a column that says whether images are of one class."""
+MAX_LISTED_COLUMNS = 3
+"""In one sentence."""
+
+
 def choose_columns(table: LabelTable, requested: Mapping[Role, str]) -> dict[Role, int]:
     """The number of the column of each role; roles without a column are left out.
 
@@ -57,6 +65,8 @@ def choose_columns(table: LabelTable, requested: Mapping[Role, str]) -> dict[Rol
         )
         if number is not None:
             columns[role] = number
+    if "label" not in columns:
+        _check_indicators(table, columns)
     for role in ("path", "label"):
         if role not in columns:
             raise DataError(
@@ -105,6 +115,8 @@ def _find_by_role(table: LabelTable, role: Role) -> int | None:
     # A column that is called like its role comes before those with similar names.
     numbers = [number for number, word in enumerate(words) if word == role]
     numbers = numbers or [n for n, word in enumerate(words) if word in NAMES_OF_ROLES[role]]
+    if role == "label":
+        numbers += [n for n, word in enumerate(words) if _NUMBERED_LABEL.fullmatch(word)]
     if len(numbers) > 1:
         candidates = _listed([table.header[number] for number in numbers])
         raise DataError(
@@ -112,6 +124,20 @@ def _find_by_role(table: LabelTable, role: Role) -> int | None:
             f"one it is with --column {role}=NAME"
         )
     return numbers[0] if numbers else None
+
+
+def _check_indicators(table: LabelTable, columns: Mapping[Role, int]) -> None:
+    """Raise DataError if classes are columns of zeros and ones, one for each class."""
+    numbers = [n for n in range(len(table.header)) if n not in columns.values()]
+    values = {n: {row[n].lower() for row in table.rows} for n in numbers}
+    indicators = [table.header[n] for n in numbers if values[n] in _INDICATORS]
+    if len(indicators) > 1:
+        raise DataError(
+            f"{table.path} has no column of labels, but {len(indicators):,} columns of zeros and "
+            f"ones ({_listed(indicators[:MAX_LISTED_COLUMNS])}). attentune trains for one class an "
+            "image: if every row has a single one, write the name of its column into a column "
+            "'label'; several labels an image are not supported"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,12 +1,13 @@
 """Images whose labels are in a table: `photos.csv`, `.tsv` or `.parquet`.
 
-    path,label,split,group
-    a/1.jpg,cat,train,ann
-    a/2.jpg,dog,test,bob
+    path,label,split,group,weight
+    a/1.jpg,cat,train,ann,1
+    a/2.jpg,dog,test,bob,0.5
 
-Every row is an image. The columns `split` and `group` are optional; `table_columns` says which
-other names are understood. Paths are relative to the table, or to `--data-root`, which may be an
-archive. Images of one group, such as those of one patient, are never in two splits.
+Every row is an image. The columns after `label` are optional; `table_columns` says which other
+names are understood. Paths are relative to the table, or to `--data-root`, which may be an
+archive. Images of one group, such as those of one patient, are never in two splits. The training
+loss of an image is multiplied by its weight.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,33 +26,21 @@ import numpy as np
 
 from ...errors import DataError
 from ...files import find_path
-from ...sanitize import quote_value
 from .class_folders import FilesBySplit, ImageFile, by_class_and_path
-from .dataset import SPLIT_NAMES, SPLITS, Rows, SplitName
+from .dataset import Rows, SplitName, Weights
 from .file_names import LeftOutFiles
 from .file_stores import FileStore, FolderStore, open_store
 from .folder_listing import ListedFiles
 from .folder_source import FileSource
 from .label_table import LabelTable, read_label_table
 from .source import SourceOptions
-from .table_columns import Role, choose_columns, parse_columns
+from .table_columns import choose_columns, parse_columns
+from .table_labels import check_labels, describe_numbers
+from .table_rows import LabelledRow, read_rows
 
 MAX_LISTED_ROWS = 3
 """Rows that a message names."""
-_WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
-@dataclass(frozen=True)
-class LabelledRow:
-    """One image: what its row says, as text; None without such a column."""
-
-    path: str
-    label: str
-    split: SplitName | None
-    group: str | None
-    line: int
 
 
 class ListedFolder(FolderStore):
@@ -95,7 +84,7 @@ class TableSource(FileSource):
         self.table = read_label_table(path)
         self.columns = choose_columns(self.table, parse_columns(options.column or ()))
         self.root = _find_root(path, options)
-        rows = _read_rows(self.table, self.columns)
+        rows = read_rows(self.table, self.columns)
         store, self._rows = _open_files(self.table, rows, self.root, skip=options.skip_broken)
         self._left_out = len(rows) - len(self._rows)
         super().__init__(path, {"train": store})
@@ -103,7 +92,11 @@ class TableSource(FileSource):
     @cached_property
     def fingerprint(self) -> str:
         """What the rows say, and the fingerprint of their files."""
-        cells = [(row.path, row.label, row.split, row.group) for row in self._rows]
+        cells: list[tuple[object, ...]] = [
+            (row.path, row.label, row.split, row.group) for row in self._rows
+        ]
+        if weights := [row.weight for row in self._rows if row.weight is not None]:
+            cells.append(tuple(weights))
         return f"table:{hashlib.sha256(repr(cells).encode()).hexdigest()}|{super().fingerprint}"
 
     @property
@@ -140,6 +133,13 @@ class TableSource(FileSource):
         remarks = [sentence]
         if groups := {row.group for row in self._rows} - {None}:
             remarks.append(f"{self.name}: no split cuts any of its {len(groups):,} groups")
+        if weights := [row.weight for row in self._rows if row.weight is not None]:
+            remarks.append(
+                f"{self.name}: the training loss of an image is multiplied by its weight, from "
+                f"{min(weights):g} to {max(weights):g}"
+            )
+        if numbers := describe_numbers(self.classes):
+            remarks.append(f"{self.name}: {numbers}")
         if self._left_out:
             remarks.append(f"{self.name}: left out {self._left_out:,} images that are not there")
         return tuple(remarks)
@@ -177,6 +177,16 @@ class TableSource(FileSource):
             for split, files in self._files.items()
         }
 
+    def read_weights(self) -> dict[SplitName, Weights]:
+        """The weight of each image, in each split; empty if the table has none."""
+        weights = {row.path: row.weight for row in self._rows if row.weight is not None}
+        if not weights:
+            return {}
+        return {
+            split: np.array([weights[file.path] for file in files], np.float64)
+            for split, files in self._files.items()
+        }
+
     def _check(self, files: FilesBySplit) -> None:
         classes = sorted({file.class_name for file in files["train"]})
         if len(classes) == 1:
@@ -191,20 +201,7 @@ class TableSource(FileSource):
                     f"{self.path}: {split} has the label {unknown[0]!r}, which no training image "
                     "has; correct the label, or move images of it to the training split"
                 )
-        spellings: dict[str, str] = {}
-        for name in classes:
-            if (same := spellings.setdefault(name.casefold(), name)) != name:
-                raise DataError(
-                    f"{self.path} has the labels {same!r} and {name!r}, which differ only in case; "
-                    "write one of them everywhere"
-                )
-        fractions = [name for name in classes if re.fullmatch(r"-?\d+\.\d+", name)]
-        if len(fractions) > len(files["train"]) // 4:
-            raise DataError(
-                f"{self.path} has {len(classes):,} different numbers as labels, such as "
-                f"{fractions[0]}, for {len(files['train']):,} training images; measurements are no "
-                "classes, so sort them into some classes first"
-            )
+        check_labels(self.path, classes, len(files["train"]))
 
 
 def _find_root(path: Path, options: SourceOptions) -> Path:
@@ -215,91 +212,6 @@ def _find_root(path: Path, options: SourceOptions) -> Path:
     if root is None:
         raise DataError(f"there is no folder or archive {options.data_root!r} (--data-root)")
     return root
-
-
-def _read_rows(table: LabelTable, columns: Mapping[Role, int]) -> list[LabelledRow]:
-    """The rows, after it has been checked that each says what it has to.
-
-    Raises:
-        DataError: cells are empty, a path is named twice, a group is in two splits, and so on.
-    """
-    _check_cells(table, columns)
-    splits = _read_splits(table, columns.get("split"))
-    group = columns.get("group")
-    rows = [
-        LabelledRow(
-            cells[columns["path"]],
-            _class_name(cells[columns["label"]]),
-            split,
-            None if group is None else _class_name(cells[group]),
-            line,
-        )
-        for cells, line, split in zip(table.rows, table.lines, splits, strict=True)
-    ]
-    _check_groups(table, rows)
-    return rows
-
-
-def _check_cells(table: LabelTable, columns: Mapping[Role, int]) -> None:
-    if "weight" in columns:
-        name = table.header[columns["weight"]]
-        raise DataError(
-            f"{table.path} has weights of images in the column {name!r}, which cannot be used: "
-            "all images count equally. Ignore the column with --column weight="
-        )
-    for role in ("path", "label", "group"):
-        number = columns.get(role)
-        empty = [] if number is None else _lines_where(table, number, lambda cell: not cell)
-        if empty:
-            ignored = ", or ignore the column with --column group=" if role == "group" else ""
-            raise DataError(
-                f"{table.path} has {_count_rows(empty)} without a {role}; fill them in or remove "
-                f"them{ignored}"
-            )
-    path = columns["path"]
-    if urls := _lines_where(table, path, lambda cell: bool(_URL.match(cell))):
-        raise DataError(
-            f"{table.path} names URLs in {_count_rows(urls)}; download the images first, and name "
-            "the files"
-        )
-    if _lines_where(table, path, lambda cell: cell.startswith(("{'bytes'", "b'", 'b"'))):
-        raise DataError(
-            f"{table.path} holds the images themselves in the column {table.header[path]!r}; save "
-            "them as files and name those, or load the set with --data hfds/OWNER/NAME"
-        )
-
-
-def _read_splits(table: LabelTable, column: int | None) -> list[SplitName | None]:
-    """The split of each row; all are None without such a column, or if it is empty."""
-    cells = [""] * len(table.rows) if column is None else [row[column] for row in table.rows]
-    if not any(cells):
-        return [None] * len(cells)
-    unknown = sorted({cell for cell in cells if cell and cell.lower() not in SPLIT_NAMES})
-    if unknown:
-        raise DataError(
-            f"{table.path} has the split {quote_value(unknown[0])}; splits are called "
-            f"{', '.join(SPLITS)}. Rename it, or ignore the column with --column split="
-        )
-    empty = [line for line, cell in zip(table.lines, cells, strict=True) if not cell]
-    if empty:
-        raise DataError(
-            f"{table.path} has {_count_rows(empty)} without a split, while others have one; fill "
-            "them in, or ignore the column with --column split="
-        )
-    return [SPLIT_NAMES[cell.lower()] for cell in cells]
-
-
-def _check_groups(table: LabelTable, rows: Iterable[LabelledRow]) -> None:
-    splits: dict[str, SplitName | None] = {}
-    for row in rows:
-        if row.group is None:
-            return
-        if splits.setdefault(row.group, row.split) != row.split:
-            raise DataError(
-                f"{table.path}: the group {quote_value(row.group)} is in the splits "
-                f"{splits[row.group]} and {row.split} (line {row.line}), so results would not hold "
-                "for new groups. Give every group one split, or ignore groups with --column group="
-            )
 
 
 def _open_files(
@@ -390,18 +302,3 @@ def _spellings(name: str) -> Iterator[str]:
 
 def _stat_files(root: Path, names: Iterable[str]) -> dict[str, os.stat_result]:
     return {name: os.stat(os.path.join(root, name)) for name in dict.fromkeys(names)}  # noqa: PTH116, PTH118 (a fraction of the time)
-
-
-def _class_name(cell: str) -> str:
-    """A label in one Unicode form; a whole number without its decimals."""
-    match = _WHOLE_NUMBER.fullmatch(cell)
-    return match[1] if match else unicodedata.normalize("NFC", cell)
-
-
-def _lines_where(table: LabelTable, column: int, holds: Callable[[str], bool]) -> list[int]:
-    rows = zip(table.rows, table.lines, strict=True)
-    return [line for cells, line in rows if holds(cells[column])]
-
-
-def _count_rows(lines: Sequence[int]) -> str:
-    return f"{len(lines):,} rows (line {lines[0]}, …)" if len(lines) > 1 else f"line {lines[0]}"

@@ -31,8 +31,14 @@ from .content_hashes import (
     ListedImages,
     hash_content,
 )
-from .dataset import Images, Labels, Rows, SplitName
-from .images import BrokenImage, check_format, disable_ghostscript, open_image, preprocess_image
+from .dataset import Images, Labels, Rows, SplitName, Weights
+from .images import (
+    BrokenImage,
+    check_format,
+    disable_ghostscript,
+    open_pillow_image,
+    preprocess_image,
+)
 from .preprocessing import Preprocessing, ValueRange, is_deep
 from .source import allows_flips, sensible_size
 from .value_range import combine_values, measure_image
@@ -191,7 +197,7 @@ class TimmSource:
 
     @cached_property
     def _labels(self) -> dict[SplitName, Labels]:
-        return {split: _labels_of(dataset) for split, dataset in self._sets.items()}
+        return {split: _labels_of(self.name, dataset) for split, dataset in self._sets.items()}
 
     def _sample(self) -> Iterator[Image.Image]:
         for image, _ in islice(_iterate(self._sets["train"]), _SAMPLED_IMAGES):
@@ -211,6 +217,13 @@ class TimmSource:
     def read_groups(self) -> dict[SplitName, Rows]:
         """timm says nothing about groups."""
         return {}
+
+    def read_weights(self) -> dict[SplitName, Weights]:
+        """timm says nothing about weights."""
+        return {}
+
+    def count_channels(self) -> None:
+        """None: timm opens image files."""
 
     def measure_value_range(self) -> ValueRange | None:
         """See `DataSource.measure_value_range`. None if the first images have 8 bits."""
@@ -270,7 +283,7 @@ class TimmSource:
 
 def _open(image: bytes | Image.Image) -> Image.Image:
     """An image of a data set, which may be the content of a file."""
-    return open_image(image) if isinstance(image, bytes) else check_format(image)
+    return open_pillow_image(image) if isinstance(image, bytes) else check_format(image)
 
 
 def _hash_image(image: bytes | Image.Image) -> int:
@@ -295,14 +308,35 @@ def _iterate(dataset: Any) -> Iterator[tuple[Any, Any]]:
     return iter(dataset)
 
 
-def _labels_of(dataset: Any) -> Labels:
-    """Labels of a split, without decoding its images if the data set stores labels separately."""
+def _labels_of(source: str, dataset: Any) -> Labels:
+    """Labels of a split, without decoding its images if the data set stores labels separately.
+
+    Raises:
+        DataError: they are no classes, of which every image has one.
+    """
     for name in ("targets", "_labels"):
         labels = getattr(dataset, name, None)
         if labels is not None:
-            return np.asarray(labels, np.int64)
+            return _as_classes(source, labels)
     reader = getattr(dataset, "reader", None)
     table, key = getattr(reader, "dataset", None), getattr(reader, "label_key", None)
     if table is not None and key is not None and hasattr(table, "column_names"):
-        return np.asarray(table[key], np.int64)
-    return np.fromiter((int(label) for _, label in _iterate(dataset)), np.int64)
+        return _as_classes(source, table[key])
+    return _as_classes(source, [label for _, label in _iterate(dataset)])
+
+
+def _as_classes(source: str, labels: Any) -> Labels:
+    """The labels as numbers of classes; DataError if they are something else."""
+    try:
+        values = np.asarray(labels)
+        numbers = values.astype(np.int64)
+        is_right = values.dtype.kind in "biuf" and values.ndim == 1
+        is_right = is_right and bool((numbers == values).all() and (numbers >= 0).all())
+    except (TypeError, ValueError):  # Images have different numbers of labels, or texts.
+        is_right = False
+    if not is_right:
+        raise DataError(
+            f"the labels of {source} are not one class for each image, numbered from 0; attentune "
+            "trains for nothing else"
+        )
+    return numbers

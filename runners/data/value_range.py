@@ -19,7 +19,7 @@ from PIL import Image
 
 from ...errors import DataError
 from .images import EncodedImage, check_pixels, map_in_threads, open_image
-from .preprocessing import ValueRange, is_deep, read_deep_values
+from .preprocessing import Array, ValueRange, is_deep, read_deep_values
 
 EIGHT_BIT_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".gif", ".bmp", ".webp")
 """Of files that are not examined, because their formats have no more than 8 bits."""
@@ -84,18 +84,23 @@ def choose_value_range(low: float, high: float, *, is_float: bool) -> ValueRange
     return ValueRange(low, high if high > low else low + 1)
 
 
-def measure_image(image: Image.Image) -> ImageValues | None:
-    """The values of an image that is not loaded yet; None if it has 8 bits, or no finite value.
+def measure_image(image: Image.Image | Array) -> ImageValues | None:
+    """The values of an array, or of an image that is not loaded yet.
+
+    None if it has 8 bits, or no finite value.
 
     Raises:
         LargeImageError: the image has more pixels than are decoded.
         Exception: Pillow's decoders raise anything on damaged input.
     """
-    if not is_deep(image):
+    if isinstance(image, np.ndarray):
+        is_of_bytes, is_float = image.dtype == np.uint8, image.dtype.kind == "f"
+    else:
+        is_of_bytes, is_float = not is_deep(image), image.mode == "F"
+    if is_of_bytes:
         return None
     check_pixels(image)
-    is_float = image.mode == "F"
-    values, _ = read_deep_values(image)
+    values = image if isinstance(image, np.ndarray) else read_deep_values(image)[0]
     finite = values[np.isfinite(values)]
     return ImageValues(float(finite.min()), float(finite.max()), is_float) if finite.size else None
 

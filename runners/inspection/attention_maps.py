@@ -62,7 +62,7 @@ class AttentionMaps:
         architecture: the network's architecture text.
         epochs: epochs trained so far if the trial is still running; None if it has ended.
         classes: names of the classes, in the order of the labels.
-        images: uint8 (N, S, S, 3).
+        images: uint8 (N, S, S, C).
         indices: (N,) numbers of the images in the validation split.
         labels, predicted: (N,) numbers of the true class and of the most probable one.
         probabilities: (N,) of the most probable class, in [0, 1].

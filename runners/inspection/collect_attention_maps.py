@@ -121,6 +121,7 @@ class _MapRecorder:
             num_classes=num_classes,
             image_size=recipe.image_size,
             stem=recipe.stem,
+            in_chans=recipe.in_chans,
             seed=0,
         )
         self.inserted = insert_all(
@@ -162,7 +163,7 @@ class _MapRecorder:
         """Run the network once and record the maps.
 
         Args:
-            images: (N, H, W, 3), normalised.
+            images: (N, H, W, C), normalised.
 
         Returns:
             The probabilities (N, classes), computed as in a trial's evaluation: averaged with those

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ...sanitize import clean_text
-from ..data.dataset import Images, Labels, Split
+from ..data.dataset import Images, Labels, Split, to_rgb
 from ..data.images import BrokenImage
 from ..data.prepare import preprocessing_of
 from ..data.resolve import open_source
@@ -32,7 +32,7 @@ _GROUND = (255, 255, 255)
 
 @dataclass(frozen=True)
 class SheetRow:
-    """Images of one class: `plain` and `augmented`, both uint8 (n, S, S, 3)."""
+    """Images of one class: `plain` and `augmented`, both uint8 (n, S, S, C)."""
 
     class_name: str
     plain: Images
@@ -96,7 +96,7 @@ def draw_contact_sheet(rows: list[SheetRow], description: str) -> Image.Image:
         for images, left in ((row.plain, _GAP_PIXELS), (row.augmented, 0)):
             begin = left or IMAGES_PER_CLASS * step + 3 * _GAP_PIXELS
             for column, image in enumerate(images):
-                enlarged = Image.fromarray(image).resize(
+                enlarged = Image.fromarray(to_rgb(image)).resize(
                     (size * scale, size * scale), Image.Resampling.NEAREST
                 )
                 sheet.paste(enlarged, (begin + column * step, top + _CAPTION_PIXELS))
@@ -118,10 +118,10 @@ def _write(
 
 
 def _augment(images: Images, labels: Labels, recipe: Recipe) -> Images:
-    """Images (N, S, S, 3) as a trial with seed 0 sees them in its first epoch."""
+    """Images (N, S, S, C) as a trial with seed 0 sees them in its first epoch."""
     device = torch.device("cpu")
     split = DeviceImages.of(Split(images, labels), device)
-    pixels = images.reshape(-1, 3).astype(np.float64)
+    pixels = images.reshape(-1, images.shape[3]).astype(np.float64)
     mean, std = (torch.from_numpy(v).float() for v in (pixels.mean(0), pixels.std(0)))
     batches = EpochBatches(DeviceData(split, split, mean, std), recipe, seed=0, epoch=0)
     augmented, _ = batches.take(0, len(images))

@@ -22,14 +22,16 @@ MAX_CHUNK_BYTES = 2**26
 
 @dataclass(frozen=True)
 class DeviceImages:
-    """One split: int64 labels (N,) on the device, and uint8 images (N, H, W, 3).
+    """One split: int64 labels (N,) on the device, and uint8 images (N, H, W, C).
 
     The images are on the device too if they fit there, else in the cache, from which batches are
-    read; `read_ahead` reads them before they are needed.
+    read; `read_ahead` reads them before they are needed. `weights` float32 (N,) multiply the
+    training loss of each image; None if all count equally.
     """
 
     images: Tensor | Images
     labels: Tensor
+    weights: Tensor | None = None
 
     @classmethod
     def of(cls, split: Split, device: torch.device, budget: float = math.inf) -> DeviceImages:
@@ -44,9 +46,12 @@ class DeviceImages:
             DataError: the images cannot be read; see `read_images`.
         """
         labels = torch.from_numpy(np.array(split.labels)).to(device)
+        weights = None
+        if split.weights is not None:
+            weights = torch.from_numpy(split.weights).float().to(device)
         if split.images.nbytes > budget:
-            return cls(split.images, labels)
-        return cls(_copy_to_device(split.images, device), labels)
+            return cls(split.images, labels, weights)
+        return cls(_copy_to_device(split.images, device), labels, weights)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +62,7 @@ class DeviceImages:
         return self.images.nbytes if isinstance(self.images, Tensor) else 0
 
     def take(self, index: Tensor) -> Tensor:
-        """The images numbered `index` (n,), uint8 (n, H, W, 3) on the device."""
+        """The images numbered `index` (n,), uint8 (n, H, W, C) on the device."""
         if isinstance(self.images, Tensor):
             return self.images.index_select(0, index)  # far faster than `[index]` on a CPU
         return _read_images(self.images, index.cpu().numpy()).to(index.device)
@@ -83,7 +88,7 @@ def _read_images(images: Images, numbers: Rows) -> Tensor:
 class DeviceData:
     """The training and validation images of a trial, and how they are normalised.
 
-    `mean` and `std` (3,) are those of the training images, on the scale from 0 to 255.
+    `mean` and `std` (C,) are those of the training images, on the scale from 0 to 255.
     """
 
     train: DeviceImages
@@ -118,15 +123,17 @@ class DeviceData:
         )
 
     def normalised(self, images: Tensor, *, channels_last: bool = True) -> Tensor:
-        """uint8 (N, H, W, 3) → float32 (N, 3, H, W), normalised.
+        """uint8 (N, H, W, C) → float32 (N, C, H, W), normalised.
 
         `channels_last` decides the memory format of the images, and thereby of all maps of the
         network, independently of the format of its weights.
         """
-        # Mean and deviation are repeated to whole rows, because broadcasting over three values
+        # Mean and deviation are repeated to whole rows, because broadcasting over few values
         # takes four times as long on a CPU.
         width = images.shape[2]
         rows = images.flatten(2).float().sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
+        if images.shape[3] == 1 and not channels_last:  # `contiguous` would change no strides.
+            return rows.view(len(images), 1, *images.shape[1:3])
         maps = rows.view(images.shape).permute(0, 3, 1, 2)
         return maps if channels_last else maps.contiguous()
 

@@ -106,7 +106,7 @@ class EpochBatches:
         return self.take(step * size, size)
 
     def take(self, first: int, size: int) -> tuple[Tensor, Tensor]:
-        """The images, uint8 (size, H, W, 3), and targets (size, …) of one batch.
+        """The images, uint8 (size, H, W, C), and targets (size, …) of one batch.
 
         Args:
             first: the position of its first image in the order of the epoch.
@@ -121,7 +121,7 @@ class EpochBatches:
         return self._gathered.batch(first)
 
     def _gather(self, positions: slice, size: int) -> tuple[Tensor, Tensor]:
-        """The augmented images (n, H, W, 3) and targets of some batches.
+        """The augmented images (n, H, W, C) and targets of some batches.
 
         Args:
             positions: those of their images in the epoch.
@@ -129,6 +129,8 @@ class EpochBatches:
         """
         recipe, index, draws = self.recipe, self.order[positions], self.draws[positions]
         targets = self.split.labels[index]
+        if self.split.weights is not None:
+            targets = self.task.weight_targets(targets, self.split.weights[index])
         layers = draw_layers(self.image_draws, draws) if recipe.randaugment else ()
         images = self._move(index, draws, layers)
         if recipe.color_jitter:
@@ -240,10 +242,10 @@ class _GatheredImages:
 
 
 def _gather_pixels(source: Tensor, numbers: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Rows and columns of some images, (n, H, W, 3).
+    """Rows and columns of some images, (n, H, W, C).
 
     Args:
-        source: images, uint8 (N, H, W, 3).
+        source: images, uint8 (N, H, W, C).
         numbers: which images, (n,).
         rows: which rows of each, (n, H).
         columns: which columns of each, (n, W).

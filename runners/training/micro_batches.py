@@ -25,7 +25,7 @@ def split_batch(
     """The micro-batches of a batch, each with its share of the images of the batch.
 
     Args:
-        images: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, C).
         targets: (N, …).
         micro_batches: how many; fewer if they would have fewer than two images.
     """

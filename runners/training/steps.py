@@ -34,7 +34,7 @@ class TrainingStep(Protocol):
     loss_sum: Tensor
 
     def __call__(self, images: Tensor, targets: Tensor) -> None:
-        """Take the step with `images` uint8 (N, H, W, 3) and `targets` (N, …)."""
+        """Take the step with `images` uint8 (N, H, W, C) and `targets` (N, …)."""
 
 
 class EagerStep:
@@ -98,7 +98,7 @@ class GraphStep:
 
     Args:
         eager: the step to capture.
-        images: a batch, uint8 (N, H, W, 3).
+        images: a batch, uint8 (N, H, W, C).
         targets: its targets, (N, …).
         earlier: a captured step for batches of another shape. Both use the same memory, because
             they never run at the same time and leave nothing in it.
@@ -140,7 +140,7 @@ def choose_step(
 
     Args:
         eager: the step.
-        images: a batch, uint8 (N, H, W, 3).
+        images: a batch, uint8 (N, H, W, C).
         targets: its targets, (N, …).
         earlier: the step for batches of another shape, if there is one.
     """

@@ -29,15 +29,25 @@ class Task(Protocol):
 
         Args:
             outputs: float32 (N, head size).
-            targets: (N, …), as the data holds them, or as `mix_targets` returns them.
+            targets: (N, …), as the data holds them, or as `weight_targets` or `mix_targets` returns
+                them.
+        """
+
+    def weight_targets(self, targets: Tensor, weights: Tensor) -> Tensor:
+        """The targets of images that do not count equally, (N, …), one tensor of a fixed shape.
+
+        Args:
+            targets: (N, …), as the data holds them.
+            weights: what the training loss of each image is multiplied by, float32 (N,).
         """
 
     def mix_targets(self, targets: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
         """The targets of images that are mixtures of two, (N, …), one tensor of a fixed shape.
 
         Args:
-            targets: those of the first images, (N, …), as the data holds them.
-            partners: those of the second images, (N, …).
+            targets: those of the first images, (N, …), as the data holds them, or as
+                `weight_targets` returns them.
+            partners: those of the second images, likewise.
             shares: what the first image makes up of each mixture, float32 (N,).
         """
 
@@ -74,11 +84,14 @@ class Task(Protocol):
 class SingleLabelClassification:
     """Every image belongs to exactly one class; the loss is cross-entropy.
 
-    Targets are int64 class numbers (N,), outputs are logits (N, classes).
+    Targets are int64 class numbers (N,), outputs are logits (N, classes). Where the loss of an
+    image is a sum of weighted terms, its targets are the class and the weight of each term: float32
+    (N, 2) of images with weights, [class, weight]; (N, 4) of mixtures, [two classes, two weights].
 
     With class weights, the loss of an image is multiplied by the weight of its class, smoothed
-    label included. PyTorch's own weights would also direct the smoothing towards rare classes, and
-    would divide by the weights of a batch, so that a class counts less where it is frequent.
+    label included, and by its own weight if it has one. PyTorch's own weights would also direct the
+    smoothing towards rare classes, and would divide by the weights of a batch, so that a class
+    counts less where it is frequent.
 
     Args:
         label_smoothing: the fraction of the target probability that is spread over all classes
@@ -100,9 +113,11 @@ class SingleLabelClassification:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with smoothed labels; of mixtures, the mean for their classes."""
         if targets.is_floating_point():
-            first, second, shares = targets.unbind(1)
-            losses, partner_losses = (self._losses(outputs, c.long()) for c in (first, second))
-            return (shares * losses + (1 - shares) * partner_losses).mean()
+            classes, weights = (half.unbind(1) for half in targets.chunk(2, 1))
+            losses = weights[0] * self._losses(outputs, classes[0].long())
+            if len(classes) > 1:
+                losses = losses + weights[1] * self._losses(outputs, classes[1].long())
+            return losses.mean()
         if self.class_weights is None or self.balanced_batches:
             return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
         return self._losses(outputs, targets).mean()
@@ -115,9 +130,20 @@ class SingleLabelClassification:
             return losses
         return losses * self.class_weights.index_select(0, classes)
 
+    def weight_targets(self, targets: Tensor, weights: Tensor) -> Tensor:
+        """Class numbers and weights, float32 (N, 2)."""
+        return torch.stack((targets.float(), weights), 1)
+
     def mix_targets(self, targets: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
-        """Both class numbers and the share of the first, float32 (N, 3)."""
-        return torch.stack((targets.float(), partners.float(), shares), 1)
+        """Both class numbers and their weights, float32 (N, 4); the weights are often the shares.
+
+        The loss of an image with a weight is multiplied by it, so each share is, too.
+        """
+        weights, partner_weights = shares, 1 - shares
+        if targets.is_floating_point():
+            (targets, of_images), (partners, of_partners) = targets.unbind(1), partners.unbind(1)
+            weights, partner_weights = weights * of_images, partner_weights * of_partners
+        return torch.stack((targets.float(), partners.float(), weights, partner_weights), 1)
 
     def summed_validation_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy with the labels as they are."""
@@ -150,19 +176,24 @@ def task_of(recipe: Recipe, data: DeviceData | None = None) -> Task:
     """
     weights = None
     if data is not None and (recipe.class_weights or recipe.balanced_sampling):
-        weights = class_weights(data.train.labels)
+        weights = class_weights(data.train.labels, recipe.class_weight_power)
     return SingleLabelClassification(recipe.label_smoothing, weights, recipe.balanced_sampling)
 
 
-def class_weights(labels: Tensor) -> Tensor:
+def class_weights(labels: Tensor, power: float = 1.0) -> Tensor:
     """Weights (classes,) by which all classes count equally: N / (K · n) for n of N images.
 
-    K is the number of classes that have images. So the mean weight of an image is 1, and the
+    K is the number of classes that have images. With a power below 1, weights are proportional to
+    that power of these, and rare classes count less. The mean weight of an image is 1, so the
     learning rate keeps its meaning.
 
     Args:
         labels: of the training images, (N,).
+        power: above 0, at most 1.
     """
     counts = labels.cpu().bincount()  # On a GPU, the order of its additions is not fixed.
     weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+    if power != 1:
+        softened = weights**power * (counts > 0)
+        weights = softened * (len(labels) / (softened * counts).sum())
     return weights.float().to(labels.device)

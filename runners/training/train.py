@@ -4,7 +4,7 @@ All random numbers are drawn from (seed, epoch). Therefore a trial that continue
 trains epoch 6 exactly as without the interruption, and two architectures with one seed see the same
 images in the same order with the same augmentation.
 
-The images are on the device as uint8 (N, H, W, 3), or are read ahead into it. A batch is gathered,
+The images are on the device as uint8 (N, H, W, C), or are read ahead into it. A batch is gathered,
 augmented and normalised there, and is channels-last without a copy. The host waits for the device
 once per epoch.
 """

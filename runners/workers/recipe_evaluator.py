@@ -61,6 +61,7 @@ class RecipeEvaluator:
             recipe.stem,
             recipe.image_size,
             (recipe.init, recipe.init_digest),
+            recipe.in_chans,
             head_size,
             trial.device,
         )
@@ -142,7 +143,7 @@ def measure_costs(
         AttentuneError: the network has another number of parameters than was predicted.
     """
     recipe, disturbance = job.recipe, None
-    costs = job.costs or count_costs(model, recipe.image_size)
+    costs = job.costs or count_costs(model, recipe.image_size, recipe.in_chans)
     parameters = sum(p.numel() for p in model.parameters())
     if costs.params != parameters:
         raise AttentuneError(
@@ -150,7 +151,9 @@ def measure_costs(
             "predicted; please report the architecture"
         )
     if "latency_ms" in job.measure and costs.latency_ms is None:
-        network = TimedNetwork(job.architecture, recipe.image_size, num_classes, recipe.stem)
+        network = TimedNetwork(
+            job.architecture, recipe.image_size, num_classes, recipe.stem, recipe.in_chans
+        )
         latency = measure_latency(network, device)
         disturbance = latency.disturbance
         if job.reference_latency_ms is not None:
@@ -256,6 +259,7 @@ def load_backbone(
     stem: Stem,
     image_size: int,
     init: tuple[Init, str | None],
+    in_chans: int,
     num_classes: int,
     device: torch.device,
 ) -> ReusableBackbone:
@@ -267,6 +271,7 @@ def load_backbone(
         stem: `native`, `small` or `stride1`.
         image_size: side of the square image, in pixels.
         init: the recipe's `init`, and the digest of the file that it may name.
+        in_chans: channels of the images.
         num_classes: outputs of the head.
         device: where it is trained.
     """
@@ -275,6 +280,7 @@ def load_backbone(
         num_classes=num_classes,
         image_size=image_size,
         stem=stem,
+        in_chans=in_chans,
         strip_attention=strip_attention,
         pretrained=init[0] == "pretrained",
         weights=Path(init[0]) if init[0] not in ("scratch", "pretrained") else None,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ...files import atomic_write
 from ...interrupts import defer_interrupts
+from ...runners.recipe import RGB_CHANNELS
 from ...studies.text import formatting
 from .options_from_settings import recipe_options
 from .shared import Json, err, out, plain_table, print_json, print_line
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ...runners.recipe import Recipe
 
 DATA_SETTINGS = (
-    "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "fit",
+    "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "in_chans", "fit",
     "train_limit", "val_fraction", "seed", "augment",
 )  # fmt: skip
 """Settings of a search that decide what it sees of its data."""
@@ -87,6 +88,12 @@ def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None
         f"{report.image_size}×{report.image_size}, fit {recipe.fit}"
         + (f", which keeps {sizes.kept:.0%} of them" if recipe.fit == "crop" else "")
     )
+    if report.is_grey:
+        print_line(
+            "all images are grey, and are trained on in RGB; --in-chans 1 trains on one channel"
+        )
+    elif report.channels != RGB_CHANNELS:
+        print_line(f"channels: {report.channels}")
     print_line(f"augmentation of training images: {augmentation}")
     for remark in report.remarks:
         print_line(remark)

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ...interrupts import defer_interrupts
+from ...runners.recipe import MAX_CHANNELS, RGB_CHANNELS
 from ...runners.results import Measurement
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
@@ -124,6 +125,9 @@ def measure(
     ] = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 1000,
     stem: StemOption = "native",
+    in_chans: Annotated[
+        int, typer.Option(min=1, max=MAX_CHANNELS, help="Channels of the images.")
+    ] = RGB_CHANNELS,
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images in the training step whose memory is measured.")
     ] = 32,
@@ -142,6 +146,7 @@ def measure(
         image_size=image_size,
         num_classes=num_classes,
         stem=stem,
+        in_chans=in_chans,
         batch_size=batch_size,
         device=device,
         latency=not no_latency,

@@ -154,7 +154,7 @@ class _CountedModel:
         """
         try:
             model = _build(name, recipe, num_classes, torch.device("meta"))
-            costs = count_costs(model, recipe.image_size)
+            costs = count_costs(model, recipe.image_size, recipe.in_chans)
         except Exception as error:
             raise BackboneError(f"{name} cannot be built: {clean_error(error)}") from error
         modules = (module for module in model.modules() if any(module.children()))
@@ -263,6 +263,7 @@ def _build(backbone: str, recipe: Recipe, num_classes: int, device: torch.device
             num_classes=num_classes,
             stem=recipe.stem,
             image_size=recipe.image_size,
+            in_chans=recipe.in_chans,
             seed=None,
         )
 
@@ -282,7 +283,7 @@ def _measure(config: StudyConfig, device: torch.device, backbone: str, recipe: R
     costs = _CountedModel.of(backbone, recipe, config.num_classes).costs
     if "latency_ms" in config.measured and config.reference_latency_ms is not None:
         network, bare = (
-            TimedNetwork(Architecture(name), r.image_size, config.num_classes, r.stem)
+            TimedNetwork(Architecture(name), r.image_size, config.num_classes, r.stem, r.in_chans)
             for name, r in ((backbone, recipe), (config.backbone, config.recipe))
         )
         reference = Latency(config.reference_latency_ms, config.reference_latency_error_ms or 0.0)

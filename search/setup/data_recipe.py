@@ -9,6 +9,7 @@ from ...runners.data import FolderLayout, Progress, SourceOptions, inspect_data,
 from ...runners.recipe import Recipe
 from ...studies.config import validated
 from .augmentation import resolve_augmentation
+from .image_channels import choose_channels
 from .request import SearchRequest
 
 _ANY_BACKBONE = "resnet18"
@@ -39,22 +40,23 @@ def data_recipe(data: str, settings: Mapping[str, Any], progress: Progress | Non
         UsageError: a setting is out of range.
     """
     fields = {name: value for name, value in settings.items() if value not in (None, [])}
+    request: SearchRequest = validated(
+        SearchRequest,
+        "data",
+        backbone=_ANY_BACKBONE,
+        data=data,
+        **{name: fields.pop(name, "auto") for name in ("augment", "in_chans")},
+    )
     layout = FolderLayout(fields.get("split_folders"), tuple(fields.get("leave_out", ())))
     column = tuple(fields["column"]) if "column" in fields else None
     source = inspect_data(data, SourceOptions(fields.get("data_root"), column, True, layout))
     fields = {
         "image_size": source.image_size,
         "value_range": source.value_range,
-        **fields,
         "data_seed": fields.pop("seed", 0),
+        **fields,
+        "in_chans": choose_channels(request.recipe_settings.get("in_chans"), source),
     }
-    request: SearchRequest = validated(
-        SearchRequest,
-        "data",
-        backbone=_ANY_BACKBONE,
-        data=data,
-        augment=fields.pop("augment", "auto"),
-    )
     recipe = Recipe.of(data=data, skip_broken=True, **fields)
     return resolve_augmentation(request, recipe, prepare_data(recipe, progress))
 

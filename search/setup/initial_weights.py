@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AttentuneError, UsageError, did_you_mean
-from ...runners.recipe import Normalisation
+from ...runners.recipe import RGB_CHANNELS, Normalisation
 from ...spaces.attentions.initial_scale import measure_initial_scale
 from ...spaces.backbones.pretrained import (
     pretrained_backbone,
@@ -53,7 +53,10 @@ def check_requested_weights(request: SearchRequest) -> None:
 
 
 def resolve_initial_weights(
-    request: SearchRequest, num_classes: int, why_no_photographs: Callable[[], str | None]
+    request: SearchRequest,
+    num_classes: int,
+    why_no_photographs: Callable[[], str | None],
+    channels: int = RGB_CHANNELS,
 ) -> dict[str, Any]:
     """The fields of the recipe that say what the backbone begins with; logs what was chosen.
 
@@ -62,6 +65,7 @@ def resolve_initial_weights(
         num_classes: classes of the data; a head for as many is taken from a file.
         why_no_photographs: called if that decides; returns why the images are no photographs, and
             None if they are.
+        channels: of the images; the first convolution is adapted to them.
 
     Raises:
         AttentuneError: a file cannot be read, or does not fit the backbone.
@@ -72,18 +76,41 @@ def resolve_initial_weights(
     fields: dict[str, Any] = {"init": init}
     if init != "pretrained":
         file = Path(init).resolve()
-        pretrained_backbone(request.backbone, file, num_classes=num_classes)
+        pretrained_backbone(request.backbone, file, num_classes=num_classes, in_chans=channels)
         fields |= {"init": str(file), "init_digest": compute_digest(file)}
     expected = published_preprocessing(request.backbone)
     if expected is not None:
         mean, std, interpolation = expected
-        fields |= {"normalisation": Normalisation(mean, std), "interpolation": interpolation}
+        normalisation = _adapt_normalisation(Normalisation(mean, std), channels)
+        fields |= {"normalisation": normalisation, "interpolation": interpolation}
         logger.info(
-            "images are normalised and resized (%s) as timm says for the weights of %s",
+            "images are %sresized (%s) as timm says for the weights of %s",
+            "" if normalisation is None else "normalised and ",
             interpolation,
             request.backbone,
         )
+    if channels != RGB_CHANNELS:
+        logger.info(
+            "the first convolution of %s is adapted to %s channels as timm does it%s",
+            request.backbone,
+            channels,
+            "; images are normalised by their own statistics" if channels != 1 else "",
+        )
     return fields
+
+
+def _adapt_normalisation(published: Normalisation, channels: int) -> Normalisation | None:
+    """The normalisation of images in RGB for others: the mean for grey ones, else none.
+
+    timm adds up the weights of the three channels for one channel, so that a grey image has the
+    features that it had in RGB.
+    """
+    if channels == RGB_CHANNELS:
+        return published
+    if channels != 1:
+        return None
+    mean, std = (sum(values) / RGB_CHANNELS for values in published)
+    return Normalisation((mean,), (std,))
 
 
 def check_frozen_epochs(request: SearchRequest, init: str) -> dict[str, Any]:

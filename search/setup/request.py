@@ -102,6 +102,7 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     "warmup": LeftOpen(
         None, f"{Recipe.model_fields['warmup'].default}, or {ONECYCLE_WARMUP} with onecycle"
     ),
+    "in_chans": LeftOpen("auto", "3, or what arrays have that are neither grey nor RGB"),
     "value_range": LeftOpen(None, "the range of the data's values"),
     "flip": LeftOpen(None, "depends on --augment and the data"),
     **dict.fromkeys(AUGMENTATION_FIELDS[1:], LeftOpen(None, "depends on --augment")),
@@ -246,6 +247,13 @@ class SearchRequest(_SharedSettings):
     def _worker_count(cls, value: Any) -> Any:
         if value != "auto" and not (str(value).isdecimal() and int(value) > 0):
             raise ValueError("must be auto or a number of workers, e.g. 2")
+        return value if value == "auto" else int(value)
+
+    @field_validator("in_chans", mode="before")
+    @classmethod
+    def _channel_count(cls, value: Any) -> Any:
+        if value != "auto" and not (str(value).isdecimal() and int(value) > 0):
+            raise ValueError("must be auto or a number of channels, e.g. 1")
         return value if value == "auto" else int(value)
 
     @field_validator("sampler", mode="before")

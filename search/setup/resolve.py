@@ -54,6 +54,7 @@ from ...studies.text import formatting
 from ..samplers.grid import check_grid_size
 from .augmentation import resolve_augmentation
 from .autotune import ProbeCache, autotune_learning_rate, autotune_precision
+from .image_channels import choose_channels
 from .initial_weights import (
     check_frozen_epochs,
     check_requested_weights,
@@ -195,13 +196,15 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     requested["data"] = open_source(spec, options).place
     if root is not None:
         requested["data_root"] = str(Path(root).expanduser().resolve())
+    channels = choose_channels(requested.get("in_chans"), source)
     weights = resolve_initial_weights(
-        request, len(source.classes), lambda: why_no_photographs(spec, options)
+        request, len(source.classes), lambda: why_no_photographs(spec, options), channels
     )
     usual = usual_settings(requested["optimizer"], requested["schedule"], weights["init"])
     from_data = {
         "image_size": source.image_size,
         "value_range": source.value_range,
+        "in_chans": channels,
     }
     fields = {**usual, **weights, **from_data, **requested, "init": weights["init"]}
     fields |= check_frozen_epochs(request, weights["init"])
@@ -319,7 +322,9 @@ def _measure_latency(
     if "latency_ms" not in measured_costs(request.objectives, request.limits):
         return None
     backbone = Architecture(request.backbone)
-    network = TimedNetwork(backbone, recipe.image_size, bare.num_classes, recipe.stem)
+    network = TimedNetwork(
+        backbone, recipe.image_size, bare.num_classes, recipe.stem, recipe.in_chans
+    )
     latency = measure_latency(network, device)
     costs = latency.add_to(bare.costs)
     _check_limits(request, costs)

@@ -33,6 +33,7 @@ CHECKPOINT_KEYS = (
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.", "encoder.")
 """Prefixes that data parallelism, compilation and training frameworks put before all keys."""
 MAX_NESTED_PREFIXES = 4
+RGB_CHANNELS = 3
 MIN_MATCHING_SHARE = 0.5
 """The least share of the backbone's values that a file has to provide."""
 MAX_NAMED_KEYS = 3
@@ -163,14 +164,17 @@ def _converted(model: nn.Module, state: State) -> State:
 
 
 def _adapt_channels(model: nn.Module, expected: State, state: State) -> State:
-    """The state with first convolutions for as many channels as images have, as timm does it."""
+    """The state with first convolutions for as many channels as images have, as timm does it.
+
+    timm adapts convolutions of RGB images alone; others are then reported as of another shape.
+    """
     names = getattr(model, "pretrained_cfg", {}).get("first_conv") or ()
     adapted = dict(state)
     for name in (names,) if isinstance(names, str) else names:
         key = f"{name}.weight"
         if key in adapted and key in expected and adapted[key].ndim == 4:
             channels = expected[key].shape[1]
-            if adapted[key].shape[1] != channels:
+            if adapted[key].shape[1] == RGB_CHANNELS != channels:
                 adapted[key] = import_timm().models.adapt_input_conv(channels, adapted[key])
     return adapted
 

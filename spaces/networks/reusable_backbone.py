@@ -38,6 +38,7 @@ class ReusableBackbone:
         num_classes: number of outputs of the classifier.
         image_size: side of the square images in pixels.
         stem: `native` or `small`.
+        in_chans: channels of the images.
         strip_attention: remove the attention that the backbone itself has.
         pretrained: load timm's published weights.
         weights: a local file with weights of the plain backbone, instead of the published ones.
@@ -52,6 +53,7 @@ class ReusableBackbone:
         num_classes: int,
         image_size: int,
         stem: Stem,
+        in_chans: int = 3,
         strip_attention: bool,
         pretrained: bool = False,
         weights: Path | None = None,
@@ -63,6 +65,7 @@ class ReusableBackbone:
             "num_classes": num_classes,
             "image_size": image_size,
             "stem": stem,
+            "in_chans": in_chans,
             "pretrained": pretrained,
             "weights": weights,
         }

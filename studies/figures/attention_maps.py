@@ -16,7 +16,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from PIL import Image
 
-from ...runners.data.dataset import Images
+from ...runners.data.dataset import Images, to_rgb
 from ...runners.inspection.attention_maps import AttentionMap, AttentionMaps, Floats
 from .base import escape_html, show_message, styled_figure
 from .themes import LIGHT, Theme
@@ -315,5 +315,5 @@ def _class_name(maps: AttentionMaps, number: int) -> str:
 
 def _data_url(image: Images) -> str:
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    Image.fromarray(to_rgb(image)).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -292,7 +292,7 @@ def model_card(facts: dict[str, Any], *, with_onnx: bool = False) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    values = facts["values"]
+    values, preprocessing = facts["values"], Preprocessing.from_json(facts["preprocessing"])
     return templates.get_template("model_card.md").render(
         **facts,
         with_onnx=with_onnx,
@@ -303,7 +303,9 @@ def model_card(facts: dict[str, Any], *, with_onnx: bool = False) -> str:
             for key in METRICS
             if key in values
         ],
-        preprocessing_text=describe_preprocessing(Preprocessing.from_json(facts["preprocessing"])),
+        preprocessing_text=describe_preprocessing(preprocessing),
+        channels=preprocessing.channels,
+        reads_arrays=not preprocessing.reads_image_files,
         latency=formatting.cost_of(values, OBJECTIVES["latency"]),
         formatting=formatting,
     )

@@ -53,9 +53,10 @@ class _Manifest(BaseModel):
 def load(folder: str | Path) -> nn.Module:
     """The network of an exported folder, on the CPU in evaluation mode.
 
-    It takes normalised images (N, 3, S, S) and returns logits (N, classes). Its attribute
+    It takes normalised images (N, C, S, S) and returns logits (N, classes). Its attribute
     `attentune` holds the contents of `architecture.json`: `classes`, `preprocessing` and so on. Its
-    function `preprocess` makes a normalised image (3, S, S) of a file, or of an image of Pillow.
+    function `preprocess` makes a normalised image (C, S, S) of a file, of an image of Pillow, or of
+    an array (H, W, C).
 
     A UserWarning says what is assumed of an export of a version that did not store the
     preprocessing.
@@ -78,7 +79,7 @@ def load(folder: str | Path) -> nn.Module:
     preprocessing = _read_preprocessing(folder, facts)
     architecture = _parse(folder, manifest.architecture)
     weights = _read_weights(folder, manifest.weights_sha256)
-    model = _build(folder, architecture, manifest)
+    model = _build(folder, architecture, manifest, preprocessing.channels)
     _load_weights(folder, model, weights)
     model.eval()
     added: dict[str, Any] = {
@@ -172,7 +173,9 @@ def compute_sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _build(folder: Path, architecture: Architecture, manifest: _Manifest) -> nn.Module:
+def _build(
+    folder: Path, architecture: Architecture, manifest: _Manifest, channels: int
+) -> nn.Module:
     try:
         return build_network(
             architecture,
@@ -180,6 +183,7 @@ def _build(folder: Path, architecture: Architecture, manifest: _Manifest) -> nn.
             num_classes=manifest.num_classes,
             stem=manifest.stem,
             image_size=manifest.image_size,
+            in_chans=channels,
         )
     except AttentuneError as error:
         reason = clean_error(error).splitlines()[0]

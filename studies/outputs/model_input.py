@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from ...errors import DataError
 from ...runners.data.images import describe_error, open_image
-from ...runners.data.preprocessing import Preprocessing
+from ...runners.data.preprocessing import Array, Preprocessing
 from ...sanitize import clean_text
 
 if TYPE_CHECKING:
@@ -35,24 +36,27 @@ def read_preprocessing(facts: Mapping[str, Any]) -> tuple[Preprocessing, bool]:
     return Preprocessing.from_json(known), False
 
 
-def input_maker(preprocessing: Preprocessing) -> Callable[[Image.Image | str | Path], Tensor]:
+def input_maker(
+    preprocessing: Preprocessing,
+) -> Callable[[Image.Image | Array | str | Path], Tensor]:
     """The function `preprocess` of an exported model; it can be pickled."""
     return partial(make_input, preprocessing)
 
 
-def make_input(preprocessing: Preprocessing, image: Image.Image | str | Path) -> Tensor:
-    """A normalised image, float32 (3, S, S).
+def make_input(preprocessing: Preprocessing, image: Image.Image | Array | str | Path) -> Tensor:
+    """A normalised image, float32 (C, S, S).
 
     Args:
         preprocessing: that of the model.
-        image: a file, or an image of any mode and size as `PIL.Image.open` returns it.
+        image: a file, an image of any mode and size as `PIL.Image.open` returns it, or an array
+            (H, W) or (H, W, C).
 
     Raises:
         DataError: the file cannot be read or decoded.
     """
     import torch
 
-    if isinstance(image, Image.Image):
+    if isinstance(image, Image.Image | np.ndarray):
         return torch.from_numpy(preprocessing.normalise(image))
     path = Path(image)
     try:

@@ -32,7 +32,7 @@ _RELATIVE_TOLERANCE = 1e-3
 
 
 class MirrorAverage(nn.Module):
-    """The mean of a network's outputs for images (N, 3, S, S) and for their mirror images."""
+    """The mean of a network's outputs for images (N, C, S, S) and for their mirror images."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -73,9 +73,10 @@ def write_onnx(model: nn.Module, file: Path) -> None:
     mirrors = bool(facts.get("recipe", {}).get("mirror"))
     network = MirrorAverage(model).eval() if mirrors else model
     side = facts["image_size"]
+    channels = facts["preprocessing"].get("channels", 3)  # Left out where it is 3.
     noise = torch.Generator().manual_seed(0)
     example, images = (
-        torch.randn(count, 3, side, side, generator=noise)
+        torch.randn(count, channels, side, side, generator=noise)
         for count in (_TRACED_IMAGES, _CHECKED_IMAGES)
     )
     try:
@@ -107,7 +108,7 @@ def metadata(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_onnx(file: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The logits (N, classes) of normalised images, float32 (N, 3, S, S), by onnxruntime."""
+    """The logits (N, classes) of normalised images, float32 (N, C, S, S), by onnxruntime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

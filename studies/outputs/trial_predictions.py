@@ -19,7 +19,7 @@ from PIL import Image
 
 from ...errors import DamagedFileError, DataError, StudyError
 from ...runners.data import Dataset, find_prepared_data, open_data
-from ...runners.data.dataset import Images
+from ...runners.data.dataset import Images, to_rgb
 from ...runners.predictions import Predictions
 from ..analysis.classification import Classification, classify
 from ..analysis.image_comparison import ImageComparison, compare_predictions
@@ -262,8 +262,8 @@ class _Gallery:
 
 
 def image_url(image: Images) -> str:
-    """An image (H, W, 3), uint8, as a `data:` URL: PNG, or JPEG if it had to be made smaller."""
-    drawn = Image.fromarray(image)
+    """An image (H, W, C), uint8, as a `data:` URL: PNG, or JPEG if it had to be made smaller."""
+    drawn = Image.fromarray(to_rgb(image))
     file = io.BytesIO()
     kind = "png" if max(drawn.size) <= MAX_SIDE_PIXELS else "jpeg"
     drawn.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))

@@ -14,12 +14,22 @@ _FITS = {
 def describe_preprocessing(preprocessing: Preprocessing) -> str:
     """What becomes of an image, as a sentence without its full stop."""
     size = preprocessing.image_size
+    resized = (
+        f"{_FITS[preprocessing.fit]} is resized to {size}×{size} pixels "
+        f"({preprocessing.interpolation})"
+    )
+    if not preprocessing.reads_image_files:
+        return (
+            f"images are arrays of {preprocessing.channels} channels, "
+            f"{_describe_values(preprocessing)}, and {resized}"
+        )
+    if preprocessing.channels == 1:
+        resized += " in grey"
     background = preprocessing.background
     ground = "white" if background == WHITE else "rgb({}, {}, {})".format(*background)
     return (
         "images are turned upright by their EXIF data, transparent ones are put on "
-        f"{ground}, {_describe_values(preprocessing)}, and {_FITS[preprocessing.fit]} is resized "
-        f"to {size}×{size} pixels ({preprocessing.interpolation})"
+        f"{ground}, {_describe_values(preprocessing)}, and {resized}"
     )
 
 

@@ -30,6 +30,17 @@ TEXTS = [
 ]
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_costs_are_those_of_images_with_other_numbers_of_channels(channels):
+    architecture = parse("test_resnet+se(r=4)@all.residual")
+    recipe = Recipe.of(data="", image_size=64, in_chans=channels)
+    priced = CostModel("test_resnet", recipe, 10).price(architecture)
+    built = build_network(architecture, num_classes=10, image_size=64, in_chans=channels, seed=0)
+    assert priced == count_costs(built, 64, channels)
+    usual = CostModel("test_resnet", recipe.model_copy(update={"in_chans": 3}), 10)
+    assert (priced.macs < usual.price(architecture).macs) == (channels < 3)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("stem", ["native", "small"])
 def test_a_price_without_building_equals_the_count_of_the_built_network(text, stem):

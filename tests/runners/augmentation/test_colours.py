@@ -45,6 +45,20 @@ def test_jitter_is_that_of_pillow_but_for_rounding():
         assert difference.abs().max() <= 3
 
 
+def test_one_channel_is_changed_as_grey_images_are_and_many_have_no_saturation():
+    grey = photographs()[..., :1]
+    jittered = jitter_colours(grey, DRAWS, INDEX, 0.3).int()
+    in_rgb = jitter_colours(grey.repeat(1, 1, 1, 3), DRAWS, INDEX, 0.3).int()
+    assert (jittered - in_rgb).abs().max() <= 1
+    many = photographs().repeat(1, 1, 1, 2)[..., :5]
+    changed = jitter_colours(many, DRAWS, INDEX, 0.3)
+    # The same values stay the same in all channels.
+    for image, result in zip(many, changed, strict=True):
+        table = torch.full((256,), -1)
+        table[image.long().flatten()] = result.long().flatten()
+        assert torch.equal(table[image.long()], result.long())
+
+
 def test_images_are_changed_differently_and_stay_in_range():
     images = photographs()[:1].expand(6, -1, -1, -1)
     jittered = jitter_colours(images, DRAWS, INDEX, 1.0)

@@ -64,6 +64,15 @@ def test_operations_on_colours_are_those_of_pillow(sign):
     assert torch.equal(changed[others], images[others])
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_operations_on_colours_change_each_channel_of_other_images(channels):
+    images = photographs()[..., :1].repeat(1, 1, 1, channels)
+    changed = change_colours(images, layer_of_all(), 6.0)
+    in_rgb = change_colours(images[..., :1].repeat(1, 1, 1, 3), layer_of_all(), 6.0)
+    assert torch.equal(changed, in_rgb[..., :1].repeat(1, 1, 1, channels))
+    assert torch.equal(changed[Operation.SATURATION], images[Operation.SATURATION])
+
+
 def test_operations_on_pixels_move_their_own_image_only():
     images = photographs()
     moved = warp_images(images, move_pixels(layer_of_all(), 6.0))

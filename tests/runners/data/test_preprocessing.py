@@ -73,9 +73,38 @@ def test_it_survives_json():
     for preprocessing in (
         Preprocessing(16),
         Preprocessing(16, "pad", "bilinear", (1, 2, 3), TWELVE_BITS, (0.1, 0.2, 0.3), (1, 2, 3)),
+        Preprocessing(16, mean=(0.5,), std=(0.2,), channels=1),
     ):
         text = json.dumps(preprocessing.to_json())
         assert Preprocessing.from_json(json.loads(text)) == preprocessing
+
+
+def test_three_channels_are_not_stored_as_in_earlier_versions():
+    assert "channels" not in Preprocessing(16).to_json()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_one_channel_is_that_of_grey_images_in_rgb(fit):
+    grey = noise(40, 30, 1)
+    one = Preprocessing(16, fit, mean=(0.5,), std=(0.2,), channels=1)
+    expected = Preprocessing(16, fit).apply(grey)
+    for image in (grey, np.asarray(grey), np.asarray(grey)[..., None], grey.convert("RGB")):
+        np.testing.assert_array_equal(one.apply(image).repeat(3, 2), expected)
+    assert one.normalise(grey).shape == (1, 16, 16)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_each_channel_of_an_array_is_resized_as_those_of_an_image(fit):
+    image = noise(40, 30)
+    two = np.concatenate([np.asarray(image)] * 2, axis=2)
+    six = Preprocessing(16, fit, mean=(0.5,) * 6, std=(0.2,) * 6, channels=6)
+    expected = Preprocessing(16, fit).apply(image)
+    np.testing.assert_array_equal(six.apply(two), np.concatenate([expected] * 2, axis=2))
+    np.testing.assert_array_equal(Preprocessing(16, fit).apply(np.asarray(image)), expected)
+    with pytest.raises(ValueError, match="has 1 or 3 channels, not 6"):
+        six.apply(image)
+    with pytest.raises(ValueError, match="it has 6 channels, not 3"):
+        Preprocessing(16, fit).apply(two)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +118,9 @@ def test_it_survives_json():
         {"value_range": (1, 1)},
         {"value_range": (0, float("inf"))},
         {"mean": (0, 0)},
+        {"mean": (0, 0, 0), "channels": 1},
+        {"channels": 0},
+        {"channels": True},
         {"std": (1, 1, 0)},
         {"std": (1, 1, float("nan"))},
     ],

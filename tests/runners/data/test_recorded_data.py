@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,28 @@ def test_what_is_left_keeps_its_class_and_split(name, is_cached, pets, cache):
     if is_cached or name in STILL_COMPLETE:
         assert (after, info.key) == (before, record.info.key)
         assert info == replace(record.info, broken=info.broken)
+
+
+def test_other_weights_of_a_table_are_said_and_the_recorded_ones_are_used(pets, cache):
+    names = [f"{name}/{number:03}.png" for name in TWENTY for number in range(20)]
+
+    def write(*weights: str) -> Path:
+        rows = [f"{name},{name[:4]},{weights[n % 2]}" for n, name in enumerate(names)]
+        table = pets / "pets.csv"
+        table.write_text("\n".join(["path,label,weight", *rows]), "utf-8")
+        return table
+
+    table = write("1", "2")
+    record, weights = recorded(table), load_data(recipe(table)).train.weights
+    write("1", "3")
+    with pytest.raises(DataError, match=r"30 images have other weights \(cats/001.png, "):
+        RecordedData.open(record)
+    write("1", "1")
+    with pytest.raises(DataError, match="the images have no weights now"):
+        RecordedData.open(record)
+    forget(cache)
+    info = RecordedData.open(record, allow_changed=True).prepare(recipe(table))
+    np.testing.assert_array_equal(open_data(info).train.weights, weights)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

@@ -79,4 +79,19 @@ def test_the_majority_is_the_accuracy_of_always_saying_one_class(tmp_path):
     contents["val/b/0.png"] = photograph(40)
     report = report_data(recipe(folder(tmp_path / "pets", contents), 16))
     assert report.majority["val"] == ("a", 0.9)
+    assert not report.is_grey
+    assert not report.repeated
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_that_all_images_are_grey_is_said_where_they_become_rgb(channels, tmp_path):
+    contents = {}
+    for name, count in (("a", 6), ("b", 6)):
+        for number in range(count):
+            with Image.open(io.BytesIO(photograph(number + 10 * len(contents)))) as image:
+                file = io.BytesIO()
+                image.convert("L").save(file, "PNG")
+            contents[f"{name}/{number}.png"] = file.getvalue()
+    report = report_data(recipe(folder(tmp_path / "pets", contents), 16, in_chans=channels))
+    assert (report.channels, report.is_grey) == (channels, channels == 3)
     assert not report.repeated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from attentune.runners.data.preprocessing import Preprocessing
 from attentune.runners.data.resolve import SOURCE_KINDS, open_source
 from attentune.runners.data.source import DataSource, allows_flips, sensible_size
 from attentune.runners.data.splits import plan_splits
+from PIL import Image
 
 from .image_files import PACKINGS, TWENTY, archive, files, folder, pack, recipe
 from .timm_stand_ins import IndexedSet, StreamedSet, TableSet
@@ -60,11 +62,21 @@ def damaged_split_archives(where: Path) -> Path:
     return where / "set"
 
 
-def table(where: Path, classes: dict[str, int], header: str = "path,label,patient") -> Path:
+def as_arrays(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """The same images in files of NumPy."""
+    arrays = {}
+    for name, content in contents.items():
+        file = io.BytesIO()
+        np.save(file, np.asarray(Image.open(io.BytesIO(content))))
+        arrays[name.replace(".png", ".npy")] = file.getvalue()
+    return arrays
+
+
+def table(where: Path, classes: dict[str, int], header: str = "path,label,patient,weight") -> Path:
     """A table beside the images that it names, three of each patient."""
     contents = files(classes)
     folder(where, contents)
-    rows = [f"{name},{name[:4]},{name[:4]}{n // 3}" for n, name in enumerate(contents)]
+    rows = [f"{name},{name[:4]},{name[:4]}{n // 3},{n % 5}" for n, name in enumerate(contents)]
     (where / "pets.csv").write_text("\n".join([header, *rows]), "utf-8")
     return where / "pets.csv"
 
@@ -74,7 +86,7 @@ CASES = {
         "table",
         lambda p: table(p, TWENTY),
         lambda p: table(p, OTHER),
-        lambda p: table(p, TWENTY, header="a,b,c"),
+        lambda p: table(p, TWENTY, header="a,b,c,d"),
     ),
     **{
         name: Case("embedded", lambda _, n=name: n, lambda _, o=other: o, lambda _: "digitz")
@@ -95,6 +107,12 @@ CASES = {
         lambda p: folder(p / "pets", SPLIT_FILES),
         lambda p: folder(p / "pets", files({"dogs": 6}, "test/", first=30)),
         lambda p: folder(p / "loose", {"1.png": b"", "2.png": b""}),
+    ),
+    "arrays": Case(
+        "files",
+        lambda p: folder(p / "pets", as_arrays(files(TWENTY))),
+        lambda p: folder(p / "pets", as_arrays(files(OTHER))),
+        lambda p: folder(p / "loose", {"1.npy": b"", "2.npy": b""}),
     ),
     "archive per split": Case(
         "files",
@@ -201,6 +219,15 @@ def test_groups_are_those_of_the_images_and_in_one_split(source):
     numbers = [set(values.tolist()) for values in groups.values()]
     assert sum(map(len, numbers)) == len(set().union(*numbers))
     assert all(sentence and len(sentence.splitlines()) == 1 for sentence in source.remarks)
+
+
+def test_weights_are_those_of_the_images(source):
+    labels, weights = source.read_labels(), source.read_weights()
+    assert weights.keys() in (set(), labels.keys())
+    for split, values in weights.items():
+        assert values.shape == labels[split].shape
+        assert values.dtype == np.float64
+        assert (values >= 0).all()
 
 
 def test_images_are_the_same_again(case, source, tmp_path):

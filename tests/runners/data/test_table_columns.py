@@ -46,11 +46,23 @@ def test_a_user_names_columns_or_ignores_them():
         (("path", "species"), (), "none of which is called 'label'.*--column label=NAME"),
         (("path", "species"), ("label=specie",), "no column 'specie'.*did you mean 'species'"),
         (("path", "x", "x"), ("label=x",), "2 columns 'x'"),
+        (("path", "label", "label_2"), (), "'label', 'label_2', any of which may be the label"),
+        (("path", "class1", "class2"), (), "'class1', 'class2', any of which may be the label"),
     ],
 )
 def test_what_is_not_clear_is_asked(header, column, message):
     with pytest.raises(DataError, match=message):
         choose(*header, column=column)
+
+
+@pytest.mark.parametrize("words", [("0", "1"), ("False", "True")])
+def test_a_column_for_each_class_is_no_column_of_labels(words):
+    header = ("path", "cat", "dog", "age")
+    rows = tuple((f"{n}.png", words[n % 2], words[1 - n % 2], str(n)) for n in range(4))
+    table = LabelTable(Path("photos.csv"), header, rows, (2, 3, 4, 5))
+    with pytest.raises(DataError, match=r"2 columns of zeros and ones \('cat', 'dog'\).*one class"):
+        choose_columns(table, {})
+    assert choose_columns(table, {"label": "cat"}) == {"path": 0, "label": 1}
 
 
 @pytest.mark.parametrize("text", ["label", "colour=x", "=x"])

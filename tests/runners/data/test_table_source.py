@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError, UsageError
-from attentune.runners.data import folder_listing, inspect_data, load_data
+from attentune.runners.data import folder_listing, inspect_data, load_data, prepare_data
+from attentune.runners.data.record import read_image_list
 from attentune.runners.data.resolve import open_source
 from attentune.runners.data.source import SourceOptions
 
@@ -131,9 +132,35 @@ def test_images_that_are_not_there_are_left_out_if_asked_for_and_that_is_said(tm
     assert source.remarks[-1] == "pets.csv: left out 1 images that are not there"
 
 
+def test_weights_go_with_their_images_into_the_training_split_with_a_mean_of_one(tmp_path):
+    rows = [(*row, str(int(row[0][-7:-4]) % 4)) for row in pets(tmp_path)]
+    table = write_table(tmp_path / "pets.csv", rows, WEIGHT)
+    source = open_table(table)
+    assert source.remarks[-1].endswith("multiplied by its weight, from 0 to 3")
+    data = load_data(recipe(table))
+    shades = np.array([SHADES[data.classes[label]][2] for label in data.train.labels])
+    weights = (data.train.images[:, 0, 0, 2] - shades) % 256 % 4
+    np.testing.assert_allclose(data.train.weights, weights / weights.mean())
+    assert data.train.weights.mean() == pytest.approx(1)
+    assert data.val.weights is data.test.weights is None
+
+
+def test_equal_weights_are_none_and_others_are_other_data(tmp_path):
+    rows = pets(tmp_path)
+    plain = recipe(write_table(tmp_path / "plain.csv", rows))
+    same = recipe(write_table(tmp_path / "same.csv", [(*row, "2") for row in rows], WEIGHT))
+    assert load_data(same).train.weights is None
+    weighted = [(*row, str(1 + number % 2)) for number, row in enumerate(rows)]
+    other = recipe(write_table(tmp_path / "other.csv", weighted, WEIGHT))
+    digests = [read_image_list(prepare_data(each)).digest for each in (plain, same, other)]
+    assert digests[0] == digests[1] != digests[2]
+    assert open_table(tmp_path / "other.csv", column=("weight=",)).read_weights() == {}
+
+
 PLAIN = ("path", "label")
 SPLIT = ("path", "label", "split")
 GROUP = ("path", "label", "group")
+WEIGHT = ("path", "label", "weight")
 
 
 def added(*row: str):
@@ -193,7 +220,22 @@ WRONG = {
         GROUP,
         "class 'cats' is in too few groups .1.",
     ),
-    "weights": (with_cell("2"), ("path", "label", "weight"), "--column weight="),
+    "no weight": (first_is_empty, WEIGHT, r"line 2 without a weight.*--column weight="),
+    "text as weight": (with_cell("high"), WEIGHT, "the weight 'high' in line 2.*from 0 on"),
+    "nan as weight": (with_cell("nan"), WEIGHT, "the weight 'nan' in line 2"),
+    "infinite weight": (with_cell("inf"), WEIGHT, "the weight 'inf' in line 2"),
+    "negative weight": (with_cell("-0.5"), WEIGHT, "the weight '-0.5' in line 2"),
+    "no weight above 0": (with_cell("0"), WEIGHT, "no weight above 0 in the column 'weight'"),
+    "class without weight": (
+        lambda rows: [(*row, "0" if row[1] == "owls" else "1") for row in rows],
+        WEIGHT,
+        "all training images of class 'owls' have the weight 0",
+    ),
+    "several labels": (
+        lambda rows: [(row[0], "cats|dogs") if n % 3 else row for n, row in enumerate(rows)],
+        PLAIN,
+        r"several labels in one cell, such as 'cats\|dogs'",
+    ),
     "group in two splits": (
         lambda rows: [(*r, ("train", "test")[n % 2], str(n // 2)) for n, r in enumerate(rows)],
         (*SPLIT, "group"),

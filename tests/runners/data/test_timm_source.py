@@ -63,6 +63,20 @@ def test_a_set_that_cannot_be_loaded_says_why(spec, error, words, timm_sets):
         prepare_data(recipe(spec))
 
 
+@pytest.mark.parametrize(
+    "labels", [[0.37, 1.92] * 15, [[0, 1], [1]] * 15, [[0, 1]] * 30, [-1, 1] * 15, ["a"] * 30]
+)
+def test_labels_that_are_no_classes_are_refused(labels, timm_sets):
+    def create(name, split):
+        opened = IndexedSet(30, 0)
+        opened.targets = labels
+        return opened
+
+    timm_sets(create)
+    with pytest.raises(DataError, match="labels of torch/pets are not one class for each image"):
+        prepare_data(recipe("torch/pets"))
+
+
 def test_a_set_of_characters_is_not_mirrored(timm_sets):
     timm_sets(lambda *_: IndexedSet(30, 0))
     assert not inspect_data("torch/mnist").flip

@@ -47,3 +47,26 @@ def test_images_are_put_on_the_device_in_chunks(monkeypatch):
     placed = DeviceImages.of(Split(images, np.arange(11)), CPU)
     assert np.array_equal(placed.images.numpy(), images)
     assert np.array_equal(placed.take(torch.tensor([3, 0])).numpy(), images[[3, 0]])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_of_any_number_of_channels_are_normalised_in_the_layout_asked_for(
+    channels, channels_last
+):
+    images = torch.randint(0, 256, (4, 6, 7, channels), dtype=torch.uint8)
+    split = DeviceImages(images, torch.zeros(4, dtype=torch.int64))
+    mean, std = torch.linspace(90, 160, channels), torch.linspace(20, 60, channels)
+    maps = DeviceData(split, split, mean, std).normalised(images, channels_last=channels_last)
+    torch.testing.assert_close(maps, ((images.float() - mean) / std).permute(0, 3, 1, 2))
+    order = (7 * 6 * channels, 1, 7 * channels, channels)
+    assert maps.stride() == (order if channels_last else (42 * channels, 42, 7, 1))
+
+
+def test_weights_are_on_the_device_wherever_the_images_are():
+    images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.array([0, 1, 0])
+    weights = np.array([0.5, 1.0, 1.5])
+    for budget in (0.0, 1e6):
+        split = DeviceImages.of(Split(images, labels, weights), torch.device("cpu"), budget)
+        assert torch.equal(split.weights, torch.tensor([0.5, 1.0, 1.5]))
+        assert DeviceImages.of(Split(images, labels), torch.device("cpu"), budget).weights is None

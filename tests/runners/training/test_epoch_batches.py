@@ -148,12 +148,30 @@ def test_images_outside_the_memory_are_augmented_alike(tiny_recipe, settings):
         assert torch.equal(expected, batch)
 
 
+def test_targets_of_images_with_weights_name_class_and_weight_also_in_mixtures(tiny_recipe):
+    images, labels = numbered_images(), torch.arange(50)
+    weights = torch.linspace(0.5, 1.5, 50)
+    split = DeviceImages(images, labels, weights)
+    data = DeviceData(split, split, torch.full((3,), 99.0), torch.ones(3))
+    epoch = EpochBatches(data, tiny_recipe, seed=0, epoch=0)
+    _, targets = epoch.take(10, 10)
+    assert torch.equal(
+        targets, torch.stack((epoch.order[10:20].float(), weights[epoch.order[10:20]]), 1)
+    )
+    recipe = tiny_recipe.model_copy(update={"mixup": 1.0})
+    _, mixed = EpochBatches(data, recipe, seed=0, epoch=0).take(10, 10)
+    _, plain = EpochBatches(device_data(images, labels), recipe, seed=0, epoch=0).take(10, 10)
+    assert torch.equal(mixed[:, :2], plain[:, :2])
+    assert torch.equal(mixed[:, 2:], plain[:, 2:] * weights[plain[:, :2].long()])
+
+
 def test_targets_of_mixtures_name_both_images_and_the_share_of_the_first(tiny_recipe):
     images = (4 * torch.arange(50)).to(torch.uint8)[:, None, None, None].repeat(1, 4, 4, 3)
     recipe = tiny_recipe.model_copy(update={"mixup": 1.0})
     epoch = EpochBatches(device_data(images, torch.arange(50)), recipe, seed=0, epoch=0)
     batch, targets = epoch.take(10, 10)
-    first, second, share = targets.unbind(1)
+    first, second, share, partner_share = targets.unbind(1)
+    assert torch.equal(partner_share, 1 - share)
     assert torch.equal(first.long(), epoch.order[10:20])
     assert torch.equal(second.long(), epoch.order[10:20].flip(0))
     mixed = 4 * (share * first + (1 - share) * second)

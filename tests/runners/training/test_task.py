@@ -59,6 +59,22 @@ def test_mixtures_have_the_losses_of_both_targets_by_share(task, outputs, target
     torch.testing.assert_close(task.loss(outputs, whole), task.loss(outputs, targets))
 
 
+def test_the_loss_of_an_image_is_multiplied_by_its_weight_also_in_mixtures(task, outputs, targets):
+    weights, partners = torch.linspace(0.5, 1.5, 12), targets.roll(1)
+    losses = torch.stack([task.loss(outputs[[i]], targets[[i]]) for i in range(12)])
+    weighted = task.weight_targets(targets, weights)
+    assert len(weighted) == len(targets)
+    torch.testing.assert_close(task.loss(outputs, weighted), (weights * losses).mean())
+    shares = torch.linspace(0, 1, 12)
+    partner_losses = torch.stack([task.loss(outputs[[i]], partners[[i]]) for i in range(12)])
+    of_partners = weights.flip(0)
+    mixed = task.mix_targets(weighted, task.weight_targets(partners, of_partners), shares)
+    expected = shares * weights * losses + (1 - shares) * of_partners * partner_losses
+    torch.testing.assert_close(task.loss(outputs, mixed), expected.mean())
+    whole = task.mix_targets(weighted, weighted, torch.ones(12))
+    torch.testing.assert_close(task.loss(outputs, whole), task.loss(outputs, weighted))
+
+
 def test_validation_losses_of_batches_add_up(task, outputs, targets):
     batches = zip(outputs.split(5), targets.split(5), strict=True)
     total = sum(task.summed_validation_loss(*batch) for batch in batches)
@@ -105,6 +121,14 @@ def test_classes_have_equal_weights_in_all_and_images_a_mean_weight_of_one():
     weights = class_weights(labels)[labels]
     for name in (0, 1, 3):
         torch.testing.assert_close(weights[labels == name].sum(), torch.tensor(10 / 3))
+
+
+def test_a_power_of_class_weights_is_between_equal_and_full_ones():
+    labels = torch.tensor([0] * 8 + [1] * 2 + [3] * 1)
+    half, full = class_weights(labels, 0.5), class_weights(labels)
+    torch.testing.assert_close(half[labels].mean(), torch.tensor(1.0))
+    torch.testing.assert_close(half[1] / half[0], torch.tensor(2.0))  # The root of 8 / 2.
+    assert 1 < half[3] / half[0] < full[3] / full[0]
 
 
 def test_a_weighted_loss_is_that_of_images_repeated_by_their_weight(outputs, targets):

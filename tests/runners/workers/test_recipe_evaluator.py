@@ -192,10 +192,17 @@ def test_a_trial_that_runs_out_of_memory_with_micro_batches_too_fails_as_that(jo
     assert failed.failure.message.endswith("(also with 4 micro-batches per step)")
 
 
+def test_a_network_of_one_channel_is_trained_on_grey_images(job):
+    settings = {"epochs": 1, "in_chans": 1, "color_jitter": 0.2, "randaugment": 5.0}
+    finished = run(replace(job, recipe=job.recipe.model_copy(update=settings)))
+    grey = build_network(job.architecture, num_classes=10, image_size=16, in_chans=1, seed=0)
+    assert finished.result.costs == count_costs(grey, 16, 1)
+
+
 def network_modules(job):
     """The modules of the next network of the job's backbone."""
     backbone = recipe_evaluator.load_backbone(
-        job.architecture.backbone, False, "native", 16, ("scratch", None), 10, CPU
+        job.architecture.backbone, False, "native", 16, ("scratch", None), 3, 10, CPU
     )
     with backbone.network(job.architecture, job.seed) as model:
         return list(model.modules())

@@ -40,13 +40,15 @@ def test_the_data_are_shown_with_what_is_left_out(run_here, photos, tmp_path):
 
 def test_json_has_everything(run_here, photos):
     (photos / "birds" / "bad.png").write_bytes(b"no image")
-    code, printed = run_here("data", str(photos), "--json", "--image-size", "12")
+    options = ("--image-size", "12", "--seed", "3", "--in-chans", "1")
+    code, printed = run_here("data", str(photos), "--json", *options)
     assert code == 0, printed
     report = json.loads(printed)
     assert report["classes"] == ["birds", "cats", "dogs"]
     assert sum(map(sum, report["counts"].values())) == 31
     assert report["held_out"] == ["val", "test"]
     assert report["image_size"] == 12
+    assert (report["channels"], report["is_grey"]) == (1, False)
     assert report["left_out"][0] == {
         "folder": "cats",
         "reason": "in a format that is not read",

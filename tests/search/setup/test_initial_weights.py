@@ -54,6 +54,13 @@ def test_photographs_begin_with_published_weights_and_their_preprocessing(publis
     assert "starting from the weights that timm publishes for test_resnet" in caplog.messages[0]
 
 
+def test_the_normalisation_is_adapted_to_grey_images_and_left_to_those_of_many_channels(published):
+    grey, many = (resolve_initial_weights(request(), 2, PHOTOGRAPHS, c) for c in (1, 5))
+    assert grey["normalisation"] == ((0.5,), (0.5,))
+    assert many["normalisation"] is None
+    assert grey["init"] == many["init"] == "pretrained"
+
+
 def test_what_shows_no_photographs_begins_with_random_weights(published, caplog):
     reason = "they are drawings"
     assert resolve_initial_weights(request(), 2, lambda: reason) == {"init": "scratch"}

@@ -27,6 +27,7 @@ def made_record() -> DataRecord:
         np.array([0, 0, 0, 1, 1, 1]),
         np.arange(1, 7, dtype=np.uint64) << np.uint64(40),
         np.array([0, 0, 1, 1, 2, 2]),
+        np.array([0, 0.1, 1, 1, 2, 0.5]),
     )
     rows = {"train": [3, 0], "val": [1, 4], "test": [2, 5]}
     selections = {split: RowSelection("train", np.array(each)) for split, each in rows.items()}
@@ -56,6 +57,7 @@ def test_a_record_is_stored_changed_and_removed_with_its_study(store):
     assert stored.to_json() == record.to_json()
     assert stored.options == record.options
     assert stored.image_list.images["train"].groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert stored.image_list.images["train"].weights.tolist() == [0, 0.1, 1, 1, 2, 0.5]
     assert stored.image_list.plan.selections["val"].rows.tolist() == [1, 4]
     store.data_records.change_facts("s", record.at("/elsewhere.csv", "table", record.options))
     assert store.data_records.get("s").place == "/elsewhere.csv"

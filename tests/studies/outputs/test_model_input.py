@@ -76,38 +76,47 @@ def run_card(code: str, file: Path) -> dict[str, Any]:
     names: dict[str, Any] = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(code.replace('"image.png"', repr(str(file))), names)
+        exec(re.sub(r'"image\.\w+"', repr(str(file)), code), names)
     return {**names, "printed": printed.getvalue().strip()}
 
 
-def biased_network(seed: int = 0) -> torch.nn.Module:
+def biased_network(in_chans: int = 3, seed: int = 0) -> torch.nn.Module:
     """A network that is not trained, but whose two classes are about equally frequent."""
-    return build_network(parse(TEXT), num_classes=2, image_size=SIZE, seed=seed).eval()
+    architecture = parse(TEXT)
+    return build_network(
+        architecture, num_classes=2, image_size=SIZE, in_chans=in_chans, seed=seed
+    ).eval()
 
 
 @pytest.mark.parametrize(
-    ("kind", "fit", "mirror"),
+    ("kind", "fit", "mirror", "in_chans"),
     [
-        ("wide", "crop", False),
-        ("wide", "pad", True),
-        ("wide", "squash", False),
-        ("turned", "crop", False),
-        ("transparent", "pad", False),
-        ("deep", "squash", True),
-        ("float", "crop", False),
+        ("wide", "crop", False, 3),
+        ("wide", "pad", True, 3),
+        ("wide", "squash", False, 3),
+        ("turned", "crop", False, 3),
+        ("transparent", "pad", False, 1),
+        ("deep", "squash", True, 3),
+        ("float", "crop", False, 1),
+        ("array", "crop", True, 5),
     ],
 )
 def test_the_cards_own_code_gives_the_class_of_every_validation_image(
-    kind, fit, mirror, tmp_path, monkeypatch
+    kind, fit, mirror, in_chans, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(attentune, "load", cache(attentune.load))
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / "cache"))
     photos = write_unusual_images(tmp_path / "photos", kind, 6)
     value_range = inspect_data(str(photos)).value_range
     recipe = Recipe.of(
-        data=str(photos), image_size=SIZE, fit=fit, mirror=mirror, value_range=value_range
+        data=str(photos),
+        image_size=SIZE,
+        fit=fit,
+        mirror=mirror,
+        value_range=value_range,
+        in_chans=in_chans,
     )
-    model = biased_network()
+    model = biased_network(in_chans)
     folder = tmp_path / "model"
     write_export(folder, recipe, model)
     trained = DeviceData.of(load_data(recipe), torch.device("cpu"))
