@@ -34,7 +34,7 @@ MAX_BATCHES_AHEAD = 3
 MAX_BUFFER_BYTES = 2**28
 
 TakeImages = Callable[[Tensor], Tensor]
-"""Takes the numbers of images (n,) and returns the images, uint8 (n, H, W, 3), on their device."""
+"""Takes the numbers of images (n,) and returns the images, uint8 (n, H, W, C), on their device."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ class BatchReader:
     """Reads batches of images in a thread, which runs inside of its context.
 
     Args:
-        images: uint8 (N, H, W, 3), in the cache.
+        images: uint8 (N, H, W, C), in the cache.
         batches: the numbers of the images of each batch, (n,), on the device that needs them.
     """
 
@@ -95,7 +95,7 @@ class BatchReader:
         self._buffers.close()
 
     def take(self, index: Tensor) -> Tensor:
-        """The images of the next batch, uint8 (n, H, W, 3), valid until the next is taken.
+        """The images of the next batch, uint8 (n, H, W, C), valid until the next is taken.
 
         Args:
             index: the next of the batches; the same memory, because comparing values would wait
@@ -153,7 +153,7 @@ class BatchBuffers(Protocol):
     """Buffers of one batch each, by number. A thread fills them and the trial uses them."""
 
     def begin(self, number: int, size: int) -> Images:
-        """The array (size, H, W, 3) to fill, once the buffer is not in use any more. (Thread.)"""
+        """The array (size, H, W, C) to fill, once the buffer is not in use any more. (Thread.)"""
 
     def send(self, number: int, size: int) -> None:
         """Begin to copy a filled buffer to the device. (Thread.)"""
@@ -173,7 +173,7 @@ def allocate_buffers(count: int, shape: tuple[int, ...], device: torch.device) -
 
     Args:
         count: how many.
-        shape: of the largest batch, (n, H, W, 3).
+        shape: of the largest batch, (n, H, W, C).
         device: where batches are needed.
     """
     kind = PinnedBuffers if device.type == "cuda" else HostBuffers
@@ -185,7 +185,7 @@ class HostBuffers:
 
     Args:
         count: how many.
-        shape: of the largest batch, (n, H, W, 3).
+        shape: of the largest batch, (n, H, W, C).
         device: where batches are needed.
     """
 
@@ -220,7 +220,7 @@ class PinnedBuffers:
 
     Args:
         count: how many.
-        shape: of the largest batch, (n, H, W, 3).
+        shape: of the largest batch, (n, H, W, C).
         device: the GPU.
     """
 
