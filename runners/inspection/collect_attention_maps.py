@@ -25,6 +25,7 @@ from ...spaces.architecture import Architecture, parse
 from ...spaces.backbones.discover import find_sites
 from ...spaces.backbones.hiera import token_order
 from ...spaces.backbones.trace import NCHW, NLC, Layout, layout_of
+from ...spaces.networks.attended_module import unwrapped
 from ...spaces.networks.build import build_network, insert_all
 from ...spaces.networks.feature_extractor import ModuleLocator
 from ...spaces.networks.placement import Placement, placements
@@ -228,6 +229,7 @@ class _MapRecorder:
 
         if kind == "out":
             return [module.register_forward_hook(lambda _, __, output: record_energy(output))]
+        module = unwrapped(module)  # Its input, after an attention there.
         return [module.register_forward_pre_hook(lambda _, args: record_energy(args[0]))]
 
 

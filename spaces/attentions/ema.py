@@ -46,16 +46,16 @@ class EfficientMultiscaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with every position of every group scaled."""
-        groups, height = self.groups, x.shape[2]
+        groups, (height, width) = self.groups, x.shape[2:]
         x, *pooled = pool_map(x, mean(3), mean(2))
         mixed = F.conv1d(torch.cat(pooled, dim=2), *self._repeated(self.conv1), groups=groups)
-        rows, columns = mixed.sigmoid().tensor_split((height,), dim=2)
+        rows, columns = mixed.sigmoid().split((height, width), dim=2)  # type: ignore[no-untyped-call]
         by_strips = scale_map(x, rows.unsqueeze(3), columns.unsqueeze(2))
         by_strips, means, variances = pool_map(by_strips, mean(2, 3), variance(2, 3))
         weight, bias = self._repeated(self.norm)
         convolved = F.conv2d(x, *self._repeated(self.conv3), padding=1, groups=groups)
         convolved, logits = pool_map(convolved, mean(2, 3))
-        strip_weights = self.norm.bias.softmax(0).repeat(groups).expand_as(logits)
+        strip_weights = _repeat(self.norm.bias.softmax(0), groups).expand_as(logits)
         convolved_weights = torch.unflatten(logits, 1, (groups, -1)).softmax(2).flatten(1)
         # The norm's scale and shift are folded into the weights of the sum over channels.
         slopes = convolved_weights * weight * (variances + self.norm.eps).rsqrt()
@@ -70,4 +70,12 @@ class EfficientMultiscaleAttention(nn.Module):
     def _repeated(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """Weight and bias once per group, so that the map need not be split and copied."""
         weight, bias = (tensor for _, tensor in layer.named_parameters())
-        return weight.repeat(self.groups, *[1] * (weight.ndim - 1)), bias.repeat(self.groups)
+        return _repeat(weight, self.groups), _repeat(bias, self.groups)
+
+
+def _repeat(tensor: Tensor, times: int) -> Tensor:
+    """The tensor so many times along its first axis.
+
+    Of `repeat` on a vector, torch's older ONNX exporter makes an invalid file.
+    """
+    return tensor.expand(times, *tensor.shape).flatten(0, 1)

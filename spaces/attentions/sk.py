@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import normalise
 from ..kernels.pooling import mean
 from .entry import Convolution
 from .formulas import sk_branch
@@ -68,7 +69,7 @@ class SelectiveKernel(nn.Module):
         dilated = self.branch(x if source is None else source)
         x, means = pool_map(x, mean(2, 3))
         dilated, dilated_means = pool_map(dilated, mean(2, 3))
-        z = F.relu(self.bn(self.squeeze(means + dilated_means)))
+        z = F.relu(normalise(self.bn, self.squeeze(means + dilated_means)))
         # A softmax over two values is the sigmoid of their difference.
         first, second = self.select(z).chunk(2, dim=1)
         share = (first - second).sigmoid()[:, :, None, None].to(dilated.dtype)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.pool_scale import pool_map, scale_map
+from ..kernels.pooled_convolutions import normalise
 from ..kernels.pooling import mean, variance
 from .gates import SafeBatchNorm1d, SigmoidGate, Start, zero_parameters
 
@@ -40,5 +41,5 @@ class StyleRecalibration(nn.Module):
         """The map with every channel scaled."""
         x, means, variances = pool_map(x, mean(2, 3), variance(2, 3))
         style = torch.stack((means, (variances + 1e-5).sqrt()), dim=2)
-        scale: Tensor = self.gate(self.bn(self.mix(style)))
+        scale: Tensor = self.gate(normalise(self.bn, self.mix(style)))
         return scale_map(x, scale.unsqueeze(3))

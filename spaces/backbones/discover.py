@@ -25,7 +25,7 @@ from torch import nn
 from ...cache_folders import cache_folder, read_cached_json, write_cached_json
 from ...errors import BackboneError
 from .hiera import mark_maps
-from .positions import BlockPositions, HookPointFinder
+from .positions import BlockPositions, InsertionPointFinder
 from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
 from .stages import BackboneStages, find_stages
 from .stem import Stem, shrink_stem
@@ -279,7 +279,7 @@ def _trace_backbone(model: nn.Module, image_size: int) -> Trace:
 
 
 def _list_sites(trace: Trace, stages: BackboneStages) -> tuple[Site, ...]:
-    finder = HookPointFinder(trace, stages)
+    finder = InsertionPointFinder(trace, stages)
     last_blocks = {block.stage: block for block in stages.blocks}
     sites = []
     for block in stages.blocks:

@@ -1,4 +1,4 @@
-"""Find the positions of a block, as anchors that `networks/insert.py` can hook.
+"""Find the positions of a block, as anchors for `networks/insert.py`.
 
     ("out", path)                 the output of the module `path`
     ("in", path)                  the input of the module `path`
@@ -51,8 +51,8 @@ _SCALING_OPERATORS = ("mul", "mul_", "div", "div_", "clone", "contiguous", "alia
 
 
 @dataclass(frozen=True)
-class HookPoint:
-    """A map of the trace that an attention can be hooked to.
+class InsertionPoint:
+    """A map of the trace that an attention can be inserted at.
 
     Attributes:
         value: number of the map in the trace.
@@ -65,7 +65,7 @@ class HookPoint:
     convolution: Convolution | None = None
 
 
-class HookPointFinder:
+class InsertionPointFinder:
     """Finds the module whose output or input is a value, for all operators that read it.
 
     The result depends on the value alone, not on the block, so that one point has one anchor.
@@ -80,8 +80,8 @@ class HookPointFinder:
         self.block_paths = {block.call.path for block in stages.blocks}
         self.outer_paths = {parent for path in self.block_paths for parent in parents(path)}
 
-    def find_point(self, value: int) -> HookPoint | None:
-        """The output of a module or, if none can be hooked, the input of the only reader.
+    def find_point(self, value: int) -> InsertionPoint | None:
+        """The output of a module or, if none can be used, the input of the only reader.
 
         None if the value is no map, or no module returns or receives it.
         """
@@ -96,10 +96,10 @@ class HookPointFinder:
                 return self.make_point(aliases[0], "in", receiver.path)
         return None
 
-    def make_point(self, value: int, kind: str, *paths: str) -> HookPoint:
+    def make_point(self, value: int, kind: str, *paths: str) -> InsertionPoint:
         """The point of a value, with the layout of its map in the anchor unless it is NCHW."""
         layout = self.trace.values[value].layout
-        return HookPoint(value, (kind, *paths, *([layout] if layout != NCHW else [])))
+        return InsertionPoint(value, (kind, *paths, *([layout] if layout != NCHW else [])))
 
     def find_receiver(
         self, value: int, readers: Iterable[int], inside: ModuleCall | None = None
@@ -120,15 +120,15 @@ class HookPointFinder:
         )
 
     def _preferred(self, calls: Iterable[ModuleCall]) -> ModuleCall | None:
-        """The best of these modules for a hook; None if none can be hooked."""
-        hookable = [
+        """The best of these modules for an attention; None if none can be used."""
+        usable = [
             call
             for call in calls
             if not isinstance(call.module, CONTAINERS)
             and self.trace.times_called[call.path] == 1
             and call.path
         ]
-        return min(hookable, key=self._rank, default=None)
+        return min(usable, key=self._rank, default=None)
 
     def _rank(self, call: ModuleCall) -> tuple[object, ...]:
         """Blocks come first, modules that contain blocks last, outer modules before inner ones."""
@@ -139,11 +139,11 @@ class HookPointFinder:
 class BlockPositions:
     """Finds the points of one block."""
 
-    def __init__(self, trace: Trace, block: Block, finder: HookPointFinder) -> None:
+    def __init__(self, trace: Trace, block: Block, finder: InsertionPointFinder) -> None:
         self.trace, self.block, self.finder = trace, block, finder
         self.call = block.call
 
-    def find_points(self) -> dict[str, HookPoint]:
+    def find_points(self) -> dict[str, InsertionPoint]:
         """The points by position; only positions that exist in this block."""
         if self.block.modules.works_on_tokens:
             return {"post": self.post} if self.post else {}
@@ -220,7 +220,7 @@ class BlockPositions:
         return None if receiver is None else (value, receiver)
 
     @property
-    def residual(self) -> HookPoint | None:
+    def residual(self) -> InsertionPoint | None:
         """The end of the branch, or the point before a scaling (layer scale, skip gain) that no
         module returns."""
         if not self._branch:
@@ -238,7 +238,7 @@ class BlockPositions:
         return point
 
     @property
-    def mid(self) -> HookPoint | None:
+    def mid(self) -> InsertionPoint | None:
         """After the branch's spatial convolution, and its norm and activation."""
         if self.block.modules.tail is not None:
             ops = self.trace.ops[self.call.start : self.call.end]
@@ -260,7 +260,7 @@ class BlockPositions:
         _, op, after = min(candidates, key=lambda candidate: candidate[0])
         return replace(after, convolution=self._convolution(op, after))
 
-    def _convolution(self, op: Operator, after: HookPoint) -> Convolution | None:
+    def _convolution(self, op: Operator, after: InsertionPoint) -> Convolution | None:
         """The layer that ran `op`, if the point is its output after norm and activation.
 
         None unless the layer has an odd square kernel, a stride of 1 or 2 and padding, so that a
@@ -285,7 +285,7 @@ class BlockPositions:
             return None
         return Convolution(layer.path, module.in_channels, max(kernels), stride, module.groups)
 
-    def _after(self, op: Operator, inside: set[int]) -> HookPoint | None:
+    def _after(self, op: Operator, inside: set[int]) -> InsertionPoint | None:
         """The point after a convolution; for parallel ones, after the module that joins them."""
         after = None
         call = self.trace.calls[op.call]
@@ -322,7 +322,7 @@ class BlockPositions:
         ]
 
     @property
-    def pre(self) -> HookPoint | None:
+    def pre(self) -> InsertionPoint | None:
         """The one map that enters the branch."""
         if self._entry is None:
             return None
@@ -333,7 +333,7 @@ class BlockPositions:
         return self.finder.make_point(value, "in", receiver.path)
 
     @property
-    def identity(self) -> HookPoint | None:
+    def identity(self) -> InsertionPoint | None:
         """The shortcut: the output of its last module, or the input of the block."""
         if self._operands is None:
             return None
@@ -345,7 +345,7 @@ class BlockPositions:
         return self.finder.make_point(shortcut, "shortcut", self.call.path, self._entry[1].path)
 
     @property
-    def post(self) -> HookPoint | None:
+    def post(self) -> InsertionPoint | None:
         """The block's output."""
         return self.finder.find_point(self.block.output)
 

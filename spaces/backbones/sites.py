@@ -17,7 +17,7 @@ from ..attentions.entry import Convolution
 from ..attentions.registry import get_attention
 
 Anchor = tuple[str, ...]
-"""How to hook a point of the network; see `positions.py`."""
+"""How to reach a point of the network; see `positions.py`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Site:
         position: one of `POSITIONS`.
         channels, height, width: size of the map (C, H, W) there, at the site map's image size.
         module: path of the module whose output or input is attended to.
-        anchor: how to hook the point. Sites with equal anchors are aliases of one point (`post` of
+        anchor: how to reach the point. Sites with equal anchors are aliases of one point (`post` of
             a block without addition is its `residual`, the last `post` of a stage is its `stage`).
         convolution: the layer whose output, after norm and activation, the map is; only at `mid`,
             and only where there is a single such layer.
@@ -134,7 +134,7 @@ class SiteMap:
         Raises:
             ArchitectureError: a place does not exist in this backbone or does not have the
                 position, the attention is defined for other positions only, or its reduction ratio
-                exceeds the channels of a site.
+                exceeds the channels of a site, unless its paper sets a least hidden width.
         """
         selected: dict[Anchor, Site] = {}
         for place in insertion.places:
@@ -144,7 +144,8 @@ class SiteMap:
             selected.update({site.anchor: self._accepting_alias(insertion, site) for site in sites})
         r = insertion.settings.get("r")
         narrowest = min(selected.values(), key=lambda site: site.channels)
-        if isinstance(r, int) and not isinstance(r, bool) and r > narrowest.channels:
+        has_floor = get_attention(insertion.attention).floor > 1
+        if type(r) is int and r > narrowest.channels and not has_floor:
             raise ArchitectureError(
                 f"{insertion.attention}(r={r}) needs at least {r} channels, but "
                 f"{narrowest.label} of {self.backbone} has {narrowest.channels}; "

@@ -61,12 +61,22 @@ def concatenate_strips(*strips: Tensor) -> Tensor:
     return torch.cat([strip.mT for strip in strips], dim=1).mT
 
 
-def normalise_strips(norm: nn.BatchNorm1d, strips: Tensor) -> Tensor:
-    """The output of `norm` for strips (N, C, L): the same shape."""
+def normalise_strips(norm: nn.Module, strips: Tensor) -> Tensor:
+    """The output of a batch norm for strips (N, C, L): the same shape."""
     rows = strips.mT
     if not (can_fuse(strips) and rows.is_contiguous()):
-        return _run(norm, strips)
-    return _run(norm, rows.flatten(0, 1)).view_as(rows).mT
+        return normalise(norm, strips)
+    return normalise(norm, rows.flatten(0, 1)).view_as(rows).mT
+
+
+def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+    """The output of a batch norm for (N, C) or (N, C, L): the same shape.
+
+    The norm may have been converted to one of maps, such as timm's split batch norm.
+    """
+    if isinstance(norm, nn.BatchNorm2d):
+        return _run(norm, x.reshape(*x.shape[:2], -1, 1)).view_as(x)
+    return _run(norm, x)
 
 
 def convolve_vectors(layer: nn.Conv1d, vectors: Tensor) -> Tensor:

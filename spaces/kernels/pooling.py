@@ -75,7 +75,10 @@ def pool_by_formula(x: Tensor, pooling: Pooling, *, needs_gradient: bool = True)
         if axes == (1,):
             return x.max(1).values
         kept_lengths = [1 if axis in axes else x.shape[axis] for axis in (2, 3)]
-        return F.adaptive_max_pool2d(x, kept_lengths).squeeze(axes)
+        pooled = F.adaptive_max_pool2d(x, kept_lengths)
+        for axis in sorted(axes, reverse=True):  # torch's older ONNX exporter takes one at a time.
+            pooled = pooled.squeeze(axis)
+        return pooled
     if kind == "variance":
         # On a channels_last map this takes an eighth of the time of `var` forwards.
         return x.sub(x.mean(axes, keepdim=True)).square().mean(axes)

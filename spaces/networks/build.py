@@ -29,6 +29,7 @@ from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
+from .attended_module import visible_name
 from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
@@ -73,7 +74,7 @@ def create_model(
     *,
     pretrained: bool = False,
     weights: str | Path | None = None,
-    num_classes: int = 1000,
+    num_classes: int | None = None,
     stem: Stem = "native",
     image_size: int | None = None,
     seed: int | None = None,
@@ -90,7 +91,7 @@ def create_model(
         weights: a local file with weights of the plain backbone (.safetensors, .pth or .pt), in
             place of the published ones. A head for other classes is left out; what else does not
             fit is logged.
-        num_classes: number of outputs of the classifier.
+        num_classes: number of outputs of the classifier; default: that of timm for the backbone.
         stem: `native`, or `small` for images much smaller than the backbone was made for.
         image_size: side of the square images in pixels; default: the backbone's own size. It
             matters to backbones and attentions whose weights depend on it.
@@ -120,7 +121,7 @@ def create_model(
 def build_network(
     architecture: Architecture,
     *,
-    num_classes: int,
+    num_classes: int | None,
     image_size: int | None,
     seed: int | None,
     stem: Stem = "native",
@@ -133,7 +134,7 @@ def build_network(
 
     Args:
         architecture: backbone and insertions.
-        num_classes: number of outputs of the classifier.
+        num_classes: number of outputs of the classifier; None: timm's number for the backbone.
         image_size: side of the square images in pixels; None: the backbone's own size.
         seed: seed of all initial weights; None draws them from torch's global generator.
         stem: `native`, `small` or `stride1`.
@@ -154,7 +155,7 @@ def build_network(
     with _seeded_generator(seed):
         name = architecture.backbone
         options = {"in_chans": in_chans, **size_options(name, image_size), **timm_kwargs}
-        if not requests_features(timm_kwargs):
+        if num_classes is not None and not requests_features(timm_kwargs):
             options["num_classes"] = num_classes
         if pretrained or weights is not None:
             model = pretrained_backbone(name, weights, **options)
@@ -304,9 +305,10 @@ def _seeded_generator(seed: int | None, *key: object) -> Iterator[None]:
 
 
 def _state_sizes(model: nn.Module) -> dict[str, int]:
-    """Number of values of all parameters by name, and 0 for all buffers."""
-    sizes = dict.fromkeys((name for name, _ in model.named_buffers()), 0)
-    return sizes | {name: parameter.numel() for name, parameter in model.named_parameters()}
+    """Number of values of all parameters by their keys in a state dict, and 0 for all buffers."""
+    sizes = {visible_name(name): 0 for name, _ in model.named_buffers()}
+    named = model.named_parameters()
+    return sizes | {visible_name(name): parameter.numel() for name, parameter in named}
 
 
 def _count_parameters(module: nn.Module) -> int:

@@ -3,7 +3,7 @@
 With `features_only=True` timm builds the plain network and moves its modules into a wrapper. They
 keep their names, or the first level of nesting is flattened (`layer1.0` becomes `layer1_0`), or the
 whole network becomes one child of the wrapper. The modules are the same objects, so attention can
-be hooked into them; only their paths differ, and modules that the features do not need (the head,
+be inserted at them; only their paths differ, and modules that the features do not need (the head,
 the last norm) are missing.
 """
 
@@ -18,6 +18,7 @@ from ...errors import ArchitectureError
 from ..backbones.sites import Anchor
 from ..backbones.timm_compat import import_timm
 from ..backbones.trace import NCHW, layout_of
+from .attended_module import unwrapped
 
 _WRAPPED_PATHS = ("{}", "model.{}", "body.{}")
 
@@ -54,7 +55,7 @@ class ModuleLocator:
         """The same point in `model`; None if it is behind the last feature.
 
         Raises:
-            ArchitectureError: an attention there would not affect the features, because its hook
+            ArchitectureError: an attention there would not affect the features, because it
                 belongs to a module behind the last one, or because timm builds this part of a
                 feature extractor differently.
         """
@@ -73,7 +74,8 @@ class ModuleLocator:
     def _same_class(self, plain_path: str, path: str) -> bool:
         if self.plain is None:
             return True
-        return type(self.plain.get_submodule(plain_path)) is type(self.model.get_submodule(path))
+        module = unwrapped(self.model.get_submodule(path))
+        return type(self.plain.get_submodule(plain_path)) is type(module)
 
     def _find_path(self, plain_path: str) -> str | None:
         flat = plain_path.replace(".", "_", 1)

@@ -1,17 +1,17 @@
 """Insert attention modules into a finished network, at an anchor of its site map.
 
-The attention becomes a child of the module whose output or input it changes, and a hook calls it.
-The hook is a function of this file, not a closure. Therefore all classes, and the keys of all other
-weights, stay the same, and the network can be copied, pickled, traced, exported and compiled.
+The module at the anchor is replaced by an `AttendedModule`, whose children are that module and the
+attentions at its input or output. The keys of all other weights stay the same, and the network can
+be copied, pickled, traced, exported, compiled and converted.
 
-    anchor                        child of the anchor's module    hook
-    ("out", path)                 attention                       forward hook
-    ("in", path)                  attention_in                    forward pre-hook
-    ("shortcut", block, branch)   attention_shortcut              forward pre-hooks of both: the
-                                  block receives the attended map, its branch the original one
+    anchor                        the attention is called
+    ("out", path)                 with the output of the module
+    ("in", path)                  with its input
+    ("shortcut", block, branch)   with the input of the block, which receives the attended map;
+                                  its branch receives the original one, from a `MapSlot`
 
-An attention that replaces a convolution (`sk`) also needs the input of that convolution. It is
-wrapped in a `ConvolutionAwareAttention`, and a pre-hook on the convolution stores the input there.
+An attention that replaces a convolution (`sk`) also needs the input of that convolution, which
+becomes an `AttendedModule` too, and passes its input on in a `MapSlot`.
 
 Weights have keys such as `layer3.0.bn2.attention.se.fc1.weight`. Several attentions at one anchor
 are applied in the order of the architecture text; the second `se` there is called `se_2`.
@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -31,6 +29,8 @@ from ..backbones.hiera import token_order
 from ..backbones.sites import Anchor
 from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
+from .attended_module import attend, unwrap_if_bare, unwrapped
+from .map_slot import MapSlot
 
 Remover = Callable[[], None]
 """Undoes one change of a network."""
@@ -39,7 +39,7 @@ Remover = Callable[[], None]
 def insert_attentions(
     model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]
 ) -> tuple[str, list[Remover]]:
-    """Hook attention modules into `model` at one anchor, in place.
+    """Insert attention modules into `model` at one anchor, in place.
 
     Args:
         model: the network.
@@ -52,80 +52,113 @@ def insert_attentions(
         functions that remove them, to be called in any order.
     """
     kind, path, *branch = anchor
-    module = model.get_submodule(path)
+    for attention in attentions.values():
+        if isinstance(attention, ConvolutionAwareAttention):
+            attention = attention.attention
+        _make_leaf(attention)
     sequence = _sequence_for_layout(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
-        name = container = _add_child(module, "attention", sequence)
-        attend = _attend_summand if _is_summand(model, path) else _attend_output
-        hooks = [module.register_forward_hook(partial(attend, name))]
-    elif kind == "in":
-        name = container = _add_child(module, "attention_in", sequence)
-        hooks = [module.register_forward_pre_hook(partial(_attend_input, name))]
-    else:
-        shortcut = ShortcutAttention(sequence)
-        name = _add_child(module, "attention_shortcut", shortcut)
-        container = f"{name}.attention"
-        # The second hook runs before the branch's own attention (`pre`), which needs the original.
-        branch_module = model.get_submodule(branch[0])
-        restore = partial(_restore_input, shortcut)
-        hooks = [
-            module.register_forward_pre_hook(partial(_attend_input, name)),
-            branch_module.register_forward_pre_hook(restore, prepend=True),
-        ]
-    removers: list[Remover] = [partial(delattr, module, name), *(hook.remove for hook in hooks)]
-    return f"{path}.{container}", removers
-
-
-class _InputStoringAttention(nn.Module):
-    """An attention with a slot for one tensor: `keep` stores it, `recall` returns and clears it.
-
-    Both are identity modules with a hook. Tracing tools treat them as leaves, so that the tensor is
-    stored whenever the traced network runs, and not only when it is traced.
-    """
-
-    def __init__(self, attention: nn.Module) -> None:
-        super().__init__()
-        self.attention = attention
-        self.keep = nn.Identity()
-        self.recall = nn.Identity()
-        self.keep.register_forward_hook(_store_output)
-        self.recall.register_forward_hook(partial(_take_stored, self.keep))
-
-
-class ConvolutionAwareAttention(_InputStoringAttention):
-    """An attention that also receives the input of a convolution; see `connect_convolution`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend to a map (N, C, H, W); the result has the same shape."""
-        attended: Tensor = self.attention(x, self.recall(x))
-        return attended
-
-
-class ShortcutAttention(_InputStoringAttention):
-    """Attends to the map on the shortcut, and stores the original map for the branch."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend to a map (N, C, H, W); the result, for the shortcut, has the same shape."""
-        attended: Tensor = self.attention(self.keep(x))
-        return attended
+        if _is_summand(model, path) and type(sequence) is nn.Sequential:
+            sequence = SummandAttentions(OrderedDict(attentions))
+        return f"{path}.attention", [_set(model, path, "attention", sequence)]
+    if kind == "in":
+        return f"{path}.attention_in", [_set(model, path, "attention_in", sequence)]
+    slot = MapSlot()
+    shortcut = ShortcutAttention(sequence, slot)
+    removers = [
+        _set(model, path, "attention_shortcut", shortcut),
+        _set(model, branch[0], "restored", slot),
+    ]
+    return f"{path}.attention_shortcut.attention", removers
 
 
 def connect_convolution(
     model: nn.Module, convolution: str, attention: ConvolutionAwareAttention
 ) -> Remover:
-    """Hook a convolution of `model`, so that `attention` receives its input.
+    """Let `attention` receive the input of a convolution of `model`.
 
     Args:
         model: the network.
         convolution: path of the layer.
-        attention: the module that stores the input.
+        attention: has the slot in which the input is stored.
     """
-    module = model.get_submodule(convolution)
-    return module.register_forward_pre_hook(partial(_store_input, attention)).remove
+    attended = attend(model, convolution)
+    attended.stored.append(attention.slot)
+
+    def remove() -> None:
+        attended.stored = nn.ModuleList(s for s in attended.stored if s is not attention.slot)
+        unwrap_if_bare(model, attended)
+
+    return remove
 
 
-class ChannelsLastAttentions(nn.Sequential):
+def _set(model: nn.Module, path: str, part: str, module: nn.Module) -> Remover:
+    """Give the module at `path` a part of an `AttendedModule`; returns what takes it away."""
+    attended = attend(model, path)
+    setattr(attended, part, module)
+
+    def remove() -> None:
+        setattr(attended, part, None)
+        unwrap_if_bare(model, attended)
+
+    return remove
+
+
+def _make_leaf(module: nn.Module) -> None:
+    """Let torch.fx call a module in the programs that it traces, and not trace into it.
+
+    Attentions choose what to compute by the shape of a map, which is not known while a network is
+    traced. torch.fx decides by `__module__`.
+    """
+    module.__dict__["__module__"] = "torch.nn"
+
+
+class ConvolutionAwareAttention(nn.Module):
+    """An attention that also receives the input of a convolution; see `connect_convolution`."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+        self.slot = MapSlot()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to a map (N, C, H, W); the result has the same shape."""
+        attended: Tensor = self.attention(x, self.slot.recall())
+        return attended
+
+
+class ShortcutAttention(nn.Module):
+    """Attends to the map on the shortcut, and keeps the original map in `slot` for the branch."""
+
+    def __init__(self, attention: nn.Module, slot: MapSlot) -> None:
+        super().__init__()
+        self.attention = attention
+        self.slot = slot
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to a map (N, C, H, W); the result, for the shortcut, has the same shape."""
+        attended: Tensor = self.attention(self.slot.keep(x))
+        return attended
+
+
+class SummandAttentions(nn.Sequential):
+    """Attentions on a map to which the block adds its shortcut; the products of their gates may be
+    deferred until then."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to a map (N, C, H, W); the result has the same shape."""
+        with defer_products():
+            attended: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return attended
+
+
+class ChannelsLastAttentions(nn.Module):
     """Attentions on a map of layout (N, H, W, C): each receives it as (N, C, H, W)."""
+
+    def __init__(self, attentions: OrderedDict[str, nn.Module]) -> None:
+        super().__init__()
+        for name, attention in attentions.items():
+            self.add_module(name, attention)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to a map (N, H, W, C); the result has the same shape.
@@ -134,7 +167,7 @@ class ChannelsLastAttentions(nn.Sequential):
         without a copy.
         """
         y = x.permute(0, 3, 1, 2)
-        for attention in self:
+        for attention in self.children():
             y = attention(y)
         y = y.permute(0, 2, 3, 1)
         return y.contiguous() if x.is_contiguous() else y
@@ -173,61 +206,26 @@ class TokenAttentions(ChannelsLastAttentions):
 
 def _sequence_for_layout(
     model: nn.Module, layout: Layout, attentions: OrderedDict[str, nn.Module]
-) -> nn.Sequential:
+) -> nn.Module:
     """The attentions in sequence, for a map of this layout."""
+    sequence: nn.Module
     if layout.startswith(NLC):
-        return TokenAttentions(attentions, token_order(model, layout))
-    return ChannelsLastAttentions(attentions) if layout == NHWC else nn.Sequential(attentions)
-
-
-def _add_child(module: nn.Module, name: str, child: nn.Module) -> str:
-    """Add a child under the first free name of `name`, `name_`, …; returns that name."""
-    while hasattr(module, name):
-        name += "_"
-    module.add_module(name, child)
-    return name
-
-
-def _attend_output(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
-    return getattr(module, name)(output)
-
-
-def _attend_summand(name: str, module: nn.Module, _args: Any, output: Tensor) -> Any:
-    with defer_products():
-        return getattr(module, name)(output)
+        sequence = TokenAttentions(attentions, token_order(model, layout))
+    elif layout == NHWC:
+        sequence = ChannelsLastAttentions(attentions)
+    else:
+        return nn.Sequential(attentions)
+    _make_leaf(sequence)
+    return sequence
 
 
 def _is_summand(model: nn.Module, path: str) -> bool:
     """Whether a block of timm's ResNets adds its shortcut to the output of this module and applies
     ReLU to the sum, without any other operation."""
     parent, _, name = path.rpartition(".")
-    block = model.get_submodule(parent)
+    block = unwrapped(model.get_submodule(parent))
     kind = type(block).__name__ if type(block).__module__ == "timm.models.resnet" else ""
     norm, act = {"BasicBlock": ("bn2", "act2"), "Bottleneck": ("bn3", "act3")}.get(kind, ("", ""))
     between = [getattr(block, attribute, None) for attribute in ("se", "drop_path")]
     nothing_between = all(module is None or type(module) is nn.Identity for module in between)
     return name == norm and nothing_between and type(getattr(block, act)) is nn.ReLU
-
-
-def _attend_input(name: str, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (getattr(module, name)(args[0]), *args[1:])
-
-
-def _restore_input(
-    shortcut: ShortcutAttention, _module: nn.Module, args: tuple[Any, ...]
-) -> tuple[Any, ...]:
-    return (shortcut.recall(args[0]), *args[1:])
-
-
-def _store_input(
-    attention: ConvolutionAwareAttention, _module: nn.Module, args: tuple[Any, ...]
-) -> tuple[Any, ...]:
-    return (attention.keep(args[0]), *args[1:])
-
-
-def _store_output(module: nn.Module, _args: Any, output: Tensor) -> None:
-    module.__dict__["kept"] = output
-
-
-def _take_stored(keep: nn.Module, _module: nn.Module, _args: Any, _output: Tensor) -> Any:
-    return keep.__dict__.pop("kept")

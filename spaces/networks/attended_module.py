@@ -1,0 +1,243 @@
+"""A module of the backbone with attentions at its input and output: `AttendedModule`.
+
+It takes the module's place in the module around it. So everything that walks through a network and
+replaces layers (`SyncBatchNorm.convert_sync_batchnorm`, timm's `freeze` and split batch norm,
+fusion and quantisation with torch.fx, `reparameterize_model`) finds the module inside, replaces it
+there, and leaves the attention where it is. A forward hook on the module would be lost.
+
+A state dict does not show the level that this adds to the tree of modules: the keys of the weights
+stay those of the backbone. The level has the name that torch gives to wrappers of this kind, so
+FSDP and distributed checkpoints leave it out of their names as well.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from types import MethodType, new_class
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from .map_slot import MapSlot
+
+HIDDEN_LEVEL = "_checkpoint_wrapped_module"
+"""Name of the child that is the backbone's module."""
+_ATTENTIONS = ("attention_in", "attention_shortcut", "attention")
+_OWN_ATTRIBUTES = {"restored", "stored", "training", *_ATTENTIONS}
+_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+class AttendedModule(nn.Module):
+    """A module of the backbone that receives one map, and attentions at its input and output.
+
+    Data and children of the module are found here too (`block.conv1`, `norm.weight`), because the
+    network around it may read them. Its methods are not: timm's `reparameterize_model` would
+    replace the module together with its attentions by what the module's own `fuse` returns.
+    Subclasses for single blocks are made by `_class_for`, so every call of what they override names
+    `nn.Module`, not the block's class.
+
+    Args:
+        module: the module of the backbone.
+
+    Attributes:
+        _block_class: the class of the module if it is a block, whose instance the wrapper is too.
+        restored: a slot whose map enters the module in place of its input.
+        stored: slots that keep the input of the module.
+        attention_in: attends to the input.
+        attention_shortcut: attends to the input, and keeps the original for a `restored` slot.
+        attention: attends to the output.
+    """
+
+    _block_class: type[nn.Module] | None = None
+
+    def __init__(self, module: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.add_module(HIDDEN_LEVEL, module)
+        self.restored: MapSlot | None = None
+        self.stored = nn.ModuleList()
+        self.attention_in: nn.Module | None = None
+        self.attention_shortcut: nn.Module | None = None
+        self.attention: nn.Module | None = None
+        self.training = module.training
+        self._key_names = {name: _free_name(module, name) for name in _ATTENTIONS}
+        self.register_load_state_dict_post_hook(_hide_level_in_messages)  # type: ignore[no-untyped-call]
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """The module's output for the input `x`, with all attentions."""
+        if self.restored is not None:
+            x = self.restored.recall()
+        for slot in self.stored:
+            x = slot.keep(x)  # type: ignore[operator]
+        if self.attention_in is not None:
+            x = self.attention_in(x)
+        if self.attention_shortcut is not None:
+            x = self.attention_shortcut(x)
+        y = self._checkpoint_wrapped_module(x, *args, **kwargs)
+        return y if self.attention is None else self.attention(y)
+
+    @property
+    def wrapped(self) -> nn.Module:
+        """The module of the backbone."""
+        module = self._modules[HIDDEN_LEVEL]
+        assert module is not None
+        return module
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether all attentions have been removed."""
+        parts = (self.restored, self.attention_in, self.attention_shortcut, self.attention)
+        return not self.stored and all(part is None for part in parts)
+
+    # --- the module appears in the wrapper's place ------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """Data and children of the module; AttributeError for its methods."""
+        try:
+            return nn.Module.__getattr__(self, name)
+        except AttributeError:
+            module = self.__dict__.get("_modules", {}).get(HIDDEN_LEVEL)
+            if module is None or isinstance(value := getattr(module, name), MethodType):
+                raise
+            return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set what belongs to the module on the module."""
+        module = self.__dict__.get("_modules", {}).get(HIDDEN_LEVEL)
+        if module is None or self._has_attribute(name) or not hasattr(module, name):
+            nn.Module.__setattr__(self, name, value)
+        else:
+            setattr(module, name, value)
+
+    def _has_attribute(self, name: str) -> bool:
+        """Whether an attribute is the wrapper's own."""
+        return name.startswith("_") or name in _OWN_ATTRIBUTES or hasattr(type(self), name)
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        """Copy and pickle without a reference to a class that `_class_for` has made."""
+        return _new_module, (self._block_class,), self.__dict__
+
+    # --- state dicts ------------------------------------------------------------------------------
+
+    def state_dict(self, *args: Any, prefix: str = "", **kwargs: Any) -> Any:
+        """As of every module, without the level that the wrapper adds."""
+        state = nn.Module.state_dict(self, *args, prefix=prefix, **kwargs)
+        shown = {f"{prefix}{HIDDEN_LEVEL}.": prefix}
+        shown |= {f"{prefix}{name}.": f"{prefix}{key}." for name, key in self._key_names.items()}
+        _rename_keys(state, prefix, shown)
+        versions = getattr(state, "_metadata", None)  # Torch keeps the versions of modules in it.
+        if versions is not None:
+            _rename_keys(versions, prefix, shown)
+            versions[prefix[:-1]] = versions.pop(f"{prefix}{HIDDEN_LEVEL}", {})
+        return state
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Give the level to the keys of the module, before torch hands them to the children."""
+        keys = {f"{prefix}{key}.": f"{prefix}{name}." for name, key in self._key_names.items()}
+        _rename_keys(state_dict, prefix, {**keys, prefix: f"{prefix}{HIDDEN_LEVEL}."})
+        nn.Module._load_from_state_dict(self, state_dict, prefix, *args, **kwargs)
+
+
+def attend(model: nn.Module, path: str) -> AttendedModule:
+    """The `AttendedModule` at `path`; one is put there, without attentions, if there is none."""
+    module = model.get_submodule(path)
+    if isinstance(module, AttendedModule):
+        return module
+    attended = _class_for(type(module) if _is_block(module) else None)(module)  # type: ignore[arg-type]
+    _replace(model, module, attended)
+    return attended
+
+
+def unwrap_if_bare(model: nn.Module, attended: AttendedModule) -> None:
+    """Put the module of the backbone back into its place, if no attention is left there."""
+    if attended.is_bare:
+        _replace(model, attended, attended.wrapped)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module of the backbone in an `AttendedModule`; any other module as it is."""
+    return module.wrapped if isinstance(module, AttendedModule) else module
+
+
+def visible_name(path: str) -> str:
+    """The name of a parameter or module as in a state dict."""
+    return path.replace(f"{HIDDEN_LEVEL}.", "")
+
+
+def _replace(model: nn.Module, module: nn.Module, replacement: nn.Module) -> None:
+    """Put a replacement everywhere in `model` where `module` is a child."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is module:
+                parent._modules[name] = replacement
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether `isinstance` has to see the module's class: timm looks for some blocks by their
+    class. For layers it must not, because conversions look for them to replace them."""
+    return next(module.children(), None) is not None and not isinstance(module, _NORMS)
+
+
+class _HiddenMethod:
+    """A method that instances do not have."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise AttributeError
+
+
+@cache
+def _class_for(block_class: type[nn.Module] | None) -> type[AttendedModule]:
+    """`AttendedModule`, or a subclass whose instances also are instances of a class of blocks.
+
+    They have no methods of that class.
+    """
+    if block_class is None:
+        return AttendedModule
+    members = {name: inspect.getattr_static(block_class, name) for name in dir(block_class)}
+    namespace: dict[str, Any] = {
+        name: _HiddenMethod()
+        for name, member in members.items()
+        if inspect.isfunction(member) and not hasattr(AttendedModule, name)
+    }
+    namespace |= {"__module__": __name__, "_block_class": block_class}
+    name = f"Attended{block_class.__name__}"
+    return new_class(name, (AttendedModule, block_class), exec_body=lambda ns: ns.update(namespace))
+
+
+def _free_name(module: nn.Module, name: str) -> str:
+    """The first of `name`, `name_`, … that the module has no attribute of."""
+    while hasattr(module, name):
+        name += "_"
+    return name
+
+
+def _new_module(block_class: type[nn.Module] | None) -> AttendedModule:
+    """An empty object, which `copy` and `pickle` fill."""
+    cls = _class_for(block_class)  # type: ignore[arg-type]
+    return cls.__new__(cls)
+
+
+def _rename_keys(state: dict[str, Any], prefix: str, renamed: dict[str, str]) -> None:
+    """Rename the keys that begin with `prefix`, in place, and keep their order.
+
+    Args:
+        state: the dictionary.
+        prefix: of the keys that are renamed.
+        renamed: new prefixes by old ones, in the order in which they are tried.
+    """
+    for key in [key for key in state if key.startswith(prefix)]:
+        value = state.pop(key)
+        old = next((old for old in renamed if key.startswith(old)), None)
+        state[key if old is None else renamed[old] + key[len(old) :]] = value
+
+
+def _hide_level_in_messages(_module: nn.Module, incompatible_keys: Any) -> None:
+    """After loading, name missing and unexpected keys as they are in state dicts."""
+    for keys in incompatible_keys:
+        keys[:] = map(visible_name, keys)
