@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DamagedFileError
+from ...spaces.networks.attended_module import visible_parameters
 from ..recipe import Recipe
 from .flat_parameters import FlatParameter, Slice, attach_gradients, flat_tensors, flatten
 from .parameter_rates import SINGLE_RATE, ParameterRate, parameter_rates
@@ -57,7 +58,7 @@ def _split_parameters(
     rates = {} if recipe is None or recipe.has_one_rate else parameter_rates(model, recipe)
     groups: dict[tuple[bool, ParameterRate], list[Tensor]] = {}
     for is_decayed in (True, False):
-        for name, parameter in model.named_parameters():
+        for name, parameter in visible_parameters(model):
             if parameter.requires_grad and (parameter.ndim > 1) == is_decayed:
                 rate = rates.get(name, SINGLE_RATE)
                 groups.setdefault((is_decayed, rate), []).append(parameter)

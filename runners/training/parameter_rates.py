@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...spaces.backbones.layers import count_layers_behind, find_head
-from ...spaces.networks.attended_module import visible_name
+from ...spaces.networks.attended_module import visible_parameters
 from ...spaces.networks.attention_checks import labelled_attentions
 from ..recipe import Recipe
 
@@ -51,17 +51,17 @@ def parameter_rates(model: nn.Module, recipe: Recipe) -> dict[str, ParameterRate
     attentions = _parameters_of(labelled_attentions(model))
     new = attentions | _parameters_of(find_head(model))
     new_factor = 1.0 if recipe.attention_lr is None else recipe.attention_lr / recipe.lr
-    names = {name: id(parameter) for name, parameter in model.named_parameters()}
+    names = {name: id(parameter) for name, parameter in visible_parameters(model)}
     behind = {}
     if recipe.layer_decay < 1:
         # The layers are those of the backbone alone, so that they are the same in all networks.
         behind = count_layers_behind(
-            model, [visible_name(n) for n, key in names.items() if key not in attentions]
+            model, [n for n, key in names.items() if key not in attentions]
         )
     return {
         name: ParameterRate(new_factor, is_new=True)
         if key in new
-        else ParameterRate(recipe.layer_decay ** behind.get(visible_name(name), 0), is_new=False)
+        else ParameterRate(recipe.layer_decay ** behind.get(name, 0), is_new=False)
         for name, key in names.items()
     }
 

@@ -13,6 +13,7 @@ FSDP and distributed checkpoints leave it out of their names as well.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from functools import cache
 from types import MethodType, new_class
 from typing import Any
@@ -166,6 +167,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def visible_name(path: str) -> str:
     """The name of a parameter or module as in a state dict."""
     return path.replace(f"{HIDDEN_LEVEL}.", "")
+
+
+def visible_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of a network by their keys in a state dict."""
+    return ((visible_name(name), parameter) for name, parameter in model.named_parameters())
 
 
 def _replace(model: nn.Module, module: nn.Module, replacement: nn.Module) -> None:

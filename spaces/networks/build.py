@@ -29,7 +29,7 @@ from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
-from .attended_module import visible_name
+from .attended_module import visible_name, visible_parameters
 from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
@@ -307,8 +307,7 @@ def _seeded_generator(seed: int | None, *key: object) -> Iterator[None]:
 def _state_sizes(model: nn.Module) -> dict[str, int]:
     """Number of values of all parameters by their keys in a state dict, and 0 for all buffers."""
     sizes = {visible_name(name): 0 for name, _ in model.named_buffers()}
-    named = model.named_parameters()
-    return sizes | {visible_name(name): parameter.numel() for name, parameter in named}
+    return sizes | {name: parameter.numel() for name, parameter in visible_parameters(model)}
 
 
 def _count_parameters(module: nn.Module) -> int:

@@ -12,6 +12,7 @@ from attentune.spaces.architecture import POSITIONS, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks import placement
+from attentune.spaces.networks.attended_module import visible_name
 from attentune.spaces.networks.build import build_network, create_model, insert_all
 from attentune.spaces.networks.feature_extractor import ModuleLocator
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def roughened(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.dim() == 1 and "attention" not in key:
-                generator = torch.Generator().manual_seed(crc32(key.encode()))
+                generator = torch.Generator().manual_seed(crc32(visible_name(key).encode()))
                 parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
     return model
 
