@@ -16,6 +16,7 @@ from ...spaces.architecture import Architecture
 from ..objectives import OBJECTIVES, SCORE, Objective, metric_objective
 from ..records import State
 from .evaluation_images import EvaluationImages
+from .score_json import accuracy_beside
 
 MIN_ERRORS_OF_A_GAIN = 2.0
 """An architecture is better than the bare backbone if its gain exceeds this many standard errors.
@@ -70,9 +71,10 @@ class ArchitectureSummary:
 
     @property
     def accuracy(self) -> float:
-        """The score if the accuracy is searched for, or else the mean of what was measured."""
-        is_score = self.scores == self.accuracies
-        return self.score if is_score else float(np.mean(self.accuracies))
+        """That of `accuracy_beside`; an architecture has a complete trial."""
+        accuracy = accuracy_beside(self.score, self.scores, self.accuracies)
+        assert accuracy is not None
+        return accuracy
 
     @property
     def is_better_than_bare(self) -> bool | None:

@@ -7,8 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from ..objectives import ACCURACY, Objective
+from ..objectives import Objective
 from .evaluation_images import EvaluationImages
+
+
+def accuracy_beside(
+    score: float | None, scores: Sequence[float], accuracies: Sequence[float]
+) -> float | None:
+    """The accuracy that stands beside a score; None before a complete trial.
+
+    If the accuracy is searched for, the scores are accuracies, and it is the score itself.
+    Otherwise it is the mean of the recorded accuracies.
+
+    Args:
+        score: the estimate, or the mean.
+        scores, accuracies: of the complete trials.
+    """
+    if tuple(scores) == tuple(accuracies):
+        return score
+    return float(np.mean(accuracies))
 
 
 def score_json(
@@ -17,19 +34,17 @@ def score_json(
     """The values of one architecture or alternative, all None or empty before a complete trial.
 
     `value` is in the unit of the metric, so that a loss is positive, and `measured` holds it by
-    seed. `accuracy` equals `value` if the accuracy is searched for; otherwise it is the mean of the
-    recorded accuracies.
+    seed. `accuracy` follows from `accuracy_beside`.
 
     Args:
         metric: of the study.
         score: the estimate, or the mean.
         scores, accuracies: of the complete trials.
     """
-    mean = float(np.mean(accuracies)) if accuracies else None
     return {
         "measured": [metric.value_of(each) for each in scores],
         "value": None if score is None else metric.value_of(score),
-        "accuracy": score if metric == ACCURACY else mean,
+        "accuracy": accuracy_beside(score, scores, accuracies),
     }
 
 
