@@ -10,7 +10,6 @@ from their last epoch, also after a crash.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,13 +30,10 @@ from ...runners.events import (
     Stopped,
     WorkerDied,
 )
-from ...runners.results import EpochReport, Failure, Job
+from ...runners.results import EpochReport, Failure
 from ...runners.workers.pool import Pool
 from ...runners.workers.report_watch import ReportWatch
-from ...spaces.architecture import Architecture
-from ...studies.database import leases
 from ...studies.estimator.study_model import StudyModel
-from ...studies.records import TrialRecord, is_confirming
 from ...studies.text.expected_gain import is_too_little
 from ...studies.text.formatting import duration
 from ..pruning.base import Pruner
@@ -46,10 +42,11 @@ from .alternative_trials import ExtraTrials, NoExtraTrials
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
 from .lost_workers import LostWorkers
-from .shared_latencies import SharedLatencies
 from .study_files import StudyFiles
+from .study_jobs import StudyJobs, propose_resumed
 from .study_lease import StudyLease
 from .study_run import StudyRun
+from .trial_timeout import why_overdue
 
 logger = logging.getLogger(__name__)
 
@@ -79,17 +76,17 @@ class Coordinator:
             extra_trials: trials that run beside those of the source and do not count.
         """
         self.store, self.record, self.lease = run.store, run.record, lease
-        self.config, self.plan, self.data_key = run.config, run.plan, run.data_key
+        self.config, self.plan = run.config, run.plan
         self.trial_source, self.pruner, self.pool = trial_source, pruner, pool
         self.callbacks = tuple(callbacks)
         self.files = StudyFiles(run)
-        self._latencies = SharedLatencies(self._measured_trials())
         self._busy_announced = False
         self.earlier = trial_source.recover()
         self.running: dict[int, RunningTrial] = {}
         self.waiting = [trial for trial in self.earlier if trial.state == "running"]
         self.extra_trials = extra_trials or NoExtraTrials()
         self._lost_workers = LostWorkers()
+        self._jobs = StudyJobs(run, self._lost_workers)
         self.done = len(self.earlier) - len(self.waiting)
         self.waiting += self.extra_trials.recover()
         self.ended_extra_trials = 0
@@ -100,14 +97,6 @@ class Coordinator:
         self.stopping = False
         self._error: Exception | None = None
         self._awaiting_decision: set[int] = set()
-        self._last_heartbeat = 0.0
-
-    def _measured_trials(self) -> list[TrialRecord]:
-        """The trials of the study whose latency may have been measured."""
-        if "latency_ms" not in self.config.measured:
-            return []
-        trials = self.store.trials
-        return trials.read(self.record) + trials.read(self.record, confirming=True)
 
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
@@ -121,13 +110,7 @@ class Coordinator:
     @property
     def seconds_left(self) -> float:
         """Seconds until the first time budget is used up, if as many workers stay busy as now."""
-        budgets = [math.inf]
-        if self.plan.budget is not None:
-            budgets.append(self.plan.budget - self.lease.wall_seconds)
-        if self.plan.device_budget is not None:
-            device_seconds = self.plan.device_budget - self.lease.device_seconds
-            budgets.append(device_seconds / max(1, len(self.running)))
-        return max(0.0, min(budgets))
+        return self.lease.seconds_left(self.plan, len(self.running))
 
     def run(self) -> RunOutcome:
         """Run to the end of the plan, or until stopped.
@@ -146,11 +129,11 @@ class Coordinator:
             self._run()
             with self._stopping_on_error():
                 self.files.on_study_end()
-                self._heartbeat(force=True)
+                self.lease.renew()
             completed = not self.stopping
         except BaseException:
             with suppress(AttentuneError):  # What ends the run is what has to be reported.
-                self._heartbeat(force=True)
+                self.lease.renew()
             raise
         finally:
             outcome = RunOutcome(completed, self.done, self.ended_extra_trials)
@@ -171,7 +154,7 @@ class Coordinator:
                 self._handle_or_leave(event)
             self._end_overdue_trials()
             with self._stopping_on_error():
-                self._heartbeat()
+                self.lease.renew_when_due()
             if self.stopping and not stop_announced:
                 stop_announced = True
                 self._notify(lambda callback: callback.on_stop_requested())
@@ -223,7 +206,7 @@ class Coordinator:
         """Give every idle worker a trial, unfinished ones first."""
         while self.pool.idle and not self.stopping and self.seconds_left:
             if self.waiting:
-                self._start(_resumed(self.waiting.pop(0)))
+                self._start(propose_resumed(self.waiting.pop(0)))
                 continue
             all_started = self._all_started() or self._has_converged()
             if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
@@ -243,7 +226,7 @@ class Coordinator:
         return self.done + running >= self.plan.trials
 
     def _start(self, proposal: Proposal) -> None:
-        job = self._job(proposal)
+        job = self._jobs.make_job(proposal)
         trial = RunningTrial(
             job, proposal.role, time.monotonic(), recorded_epochs=proposal.recorded_epochs
         )
@@ -262,31 +245,6 @@ class Coordinator:
             self.trial_source.write_pending()
             self.extra_trials.write_pending()
         self._notify(lambda callback: callback.on_trial_start(trial))
-
-    def _job(self, proposal: Proposal) -> Job:
-        """What a worker has to do for a proposal, with the settings of the study."""
-        costs = proposal.costs
-        if costs is not None:
-            costs = self._latencies.share(proposal.architecture.key, proposal.role, costs)
-        return Job(
-            number=proposal.number,
-            architecture=proposal.architecture,
-            recipe=self.config.recipe,
-            seed=proposal.seed,
-            folder=self.store.trial_folder(self.record, proposal.number),
-            measure=self.config.measured,
-            limits=self.config.limits,
-            costs=costs,
-            reference_latency_ms=self.config.reference_latency_ms,
-            reference_latency_error_ms=self.config.reference_latency_error_ms,
-            test=is_confirming(proposal.role),
-            data_key=self.data_key,
-            micro_batches=self._lost_workers.micro_batches(proposal.number),
-            memory_limit_mib=self.plan.trial_memory,
-            keep_predictions=self.plan.keep_predictions,
-            max_predictions_mib=self.plan.predictions_limit_mib,
-            metric=self.config.metric.key,
-        )
 
     def _handle(self, event: Event) -> None:
         """Record one event of a running trial, then tell the callbacks."""
@@ -312,9 +270,7 @@ class Coordinator:
             case EpochDone():
                 self._handle_epoch(trial, event.report)
             case Finished():
-                costs = self._latencies.share(
-                    trial.architecture.key, trial.role, event.result.costs
-                )
+                costs = self._jobs.share_latency(trial.architecture, trial.role, event.result.costs)
                 self.store.trials.finish(study, number, replace(event.result, costs=costs))
                 self._end(trial)
             case Failed():
@@ -334,7 +290,7 @@ class Coordinator:
 
     def _handle_costs(self, trial: RunningTrial, event: Measured) -> None:
         """Record the costs of a trial; a latency is that of the architecture's first trial."""
-        trial.costs = self._latencies.share(trial.architecture.key, trial.role, event.costs)
+        trial.costs = self._jobs.share_latency(trial.architecture, trial.role, event.costs)
         self.store.trials.set_costs(self.record, trial.number, trial.costs)
         if event.disturbance is not None and not self._busy_announced:
             self._busy_announced = True
@@ -419,7 +375,8 @@ class Coordinator:
         """Fail the trials that take too long; while the study is being stopped, leave them."""
         self.watch.advance(stopping=self.stopping)
         for trial in list(self.running.values()):
-            if (reason := self._overdue(trial)) is not None:
+            reason = why_overdue(self.watch, trial.number, self.plan.trial_timeout)
+            if reason is not None:
                 self.pool.kill(trial.number)
                 self._handle_or_leave(Failed(trial.number, Failure("timeout", reason)))
             elif self.watch.delays_stop(trial.number):
@@ -436,36 +393,3 @@ class Coordinator:
         """Leave a trial as one to resume; with a reason if that happens in this run."""
         del self.running[trial.number]
         self._notify(lambda callback: callback.on_trial_interrupted(trial, reason))
-
-    def _overdue(self, trial: RunningTrial) -> str | None:
-        """Why a trial has taken too long; None if it has not."""
-        limit = self.plan.trial_timeout
-        if limit is not None:
-            overdue = self.watch.run_seconds(trial.number) > limit
-            return f"the trial took longer than {limit:g} s" if overdue else None
-        if not self.watch.is_silent(trial.number):
-            return None
-        return (
-            f"its worker has reported nothing for {duration(self.watch.max_silence)}; if an epoch "
-            "can take that long, set --trial-timeout"
-        )
-
-    def _heartbeat(self, *, force: bool = False) -> None:
-        """Renew the lease, if it is time."""
-        now = time.monotonic()
-        if force or now - self._last_heartbeat >= leases.HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            self.lease.renew()
-
-
-def _resumed(trial: TrialRecord) -> Proposal:
-    """The proposal of a recorded trial. Its costs are None if they were not recorded."""
-    architecture = Architecture.parse(trial.architecture)
-    return Proposal(
-        trial.number,
-        architecture,
-        trial.seed,
-        trial.role,
-        trial.counted_costs,
-        recorded_epochs=trial.epochs,
-    )

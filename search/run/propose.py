@@ -34,12 +34,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
-from typing import Protocol, cast
+from typing import cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import AttentionError, SpaceError
+from ...errors import SpaceError
 from ...runners.results import Costs, EpochReport, Job
 from ...spaces.architecture import Architecture
 from ...spaces.attentions.entry import Value
@@ -47,71 +47,29 @@ from ...spaces.search_space.bound_space import BoundSpace, Chooser
 from ...studies.config import StudyConfig
 from ...studies.estimator.rungs import observed_epochs
 from ...studies.estimator.study_model import StudyModel
-from ...studies.records import BASELINE, SEARCH, RejectionRecord, StudyRecord, TrialRecord
+from ...studies.records import BASELINE, SEARCH, StudyRecord, TrialRecord
 from ...studies.stored_config import ExpectedGain
 from ..samplers.base import SamplerContext
 from ..samplers.registry import make_sampler
 from ..trial_source import (
     CostLookup,
-    EpochReader,
     Proposal,
     RecordedSearch,
-    TrialReader,
-    TrialWriter,
     record_starts,
 )
+from .admission import Admission
 from .baselines import study_baselines
-from .gain_forecasts import ForecastWriter, GainForecasts
-from .insertion_recorder import InsertionRecorder, InsertionStore
+from .gain_forecasts import GainForecasts
+from .insertion_recorder import InsertionRecorder
 from .optuna_study import OptunaStudy
 from .proposal_history import ProposalHistory
+from .proposal_store import ProposalStore
 from .unfruitful_proposals import UnfruitfulProposals
 
 logger = logging.getLogger(__name__)
 
 ARCHITECTURE_ATTRIBUTE, SEED_ATTRIBUTE, ROLE_ATTRIBUTE = "architecture", "seed", "role"
 """User attributes of a trial in Optuna, from which its start can be recorded after a crash."""
-UNUSABLE = 1.0
-"""The constraint of an architecture without costs, for every limit: as if it were twice as large as
-allowed."""
-
-
-class ProposalTrials(TrialReader, TrialWriter, Protocol):
-    """The part of a `TrialRepository` that a proposer uses."""
-
-    def read_rejections(self, study: StudyRecord, /) -> list[RejectionRecord]:
-        """Architectures that exceeded a limit."""
-
-    def reject(
-        self,
-        study: StudyRecord,
-        architecture: Architecture,
-        reason: str,
-        /,
-        *,
-        number: int | None,
-    ) -> None:
-        """Record that a cost exceeds its limit."""
-
-
-class ProposalStore(Protocol):
-    """The part of a `Store` that a proposer uses."""
-
-    @property
-    def trials(self) -> ProposalTrials:
-        """Where proposals and rejections are recorded."""
-
-    @property
-    def epochs(self) -> EpochReader:
-        """The epochs of the search."""
-
-    @property
-    def studies(self) -> ForecastWriter:
-        """Where forecasts are recorded."""
-
-    @property
-    def insertions(self) -> InsertionStore:
-        """The facts of insertions."""
 
 
 class Proposer:
@@ -166,8 +124,8 @@ class Proposer:
         if forecasts:
             self._forecasts = GainForecasts(store.studies, record, context, self.sampler)
             self._forecasts.histories.replay(recorded.trials, recorded.epochs)
+        self._admission = Admission(costs, config.limits, self.history)
         self._unfruitful = UnfruitfulProposals(space, config.limits, costs, self.history)
-        self._announced: set[str] = set()
 
     def expected_gain(self) -> ExpectedGain | None:
         """What more trials will add, as last forecast; None if that is unknown."""
@@ -248,7 +206,7 @@ class Proposer:
         Raises:
             SpaceError: it is the bare backbone, so no architecture is within the limits.
         """
-        self._record_rejection(number, architecture, self._constraints(costs), reason)
+        self._record_rejection(number, architecture, self._admission.constraints(costs), reason)
         if architecture == self.bare:
             raise SpaceError(f"the bare {architecture} exceeds a limit itself: {reason}")
         self._unfruitful.on_measured_rejection(reason)
@@ -311,7 +269,8 @@ class Proposer:
             record = recorded.get(number)
             text = record.architecture if record else rejected.get(number)
             architecture = self.bare if text is None else Architecture.parse(text)
-            trial, (costs, _) = self._ask_for(architecture), self._examine(architecture, BASELINE)
+            trial = self._ask_for(architecture)
+            costs, _ = self._admission.examine(architecture, BASELINE)
             if record is not None:
                 self._save(trial, architecture, record.seed, record.role, costs)
             else:  # It was rejected, or nothing is known about it.
@@ -327,7 +286,7 @@ class Proposer:
         try:
             architecture = Architecture.parse(attributes[ARCHITECTURE_ATTRIBUTE])
             seed, role = int(attributes[SEED_ATTRIBUTE]), str(attributes[ROLE_ATTRIBUTE])
-            costs, reason = self._examine(architecture, role)
+            costs, reason = self._admission.examine(architecture, role)
         except (KeyError, TypeError, ValueError):
             self.study.tell(trial.number, state=TrialState.FAIL)
             return
@@ -364,7 +323,7 @@ class Proposer:
         self, trial: optuna.Trial, architecture: Architecture, seed: int, role: str
     ) -> Proposal | None:
         """The proposal; None if the architecture was rejected."""
-        costs, reason = self._examine(architecture, role)
+        costs, reason = self._admission.examine(architecture, role)
         if reason is None and role == SEARCH:
             self._unfruitful.on_proposal(trial.number, architecture)
         self._save(trial, architecture, seed, role, costs)
@@ -389,7 +348,7 @@ class Proposer:
         trial.set_user_attr("key", architecture.key)
         trial.set_user_attr(SEED_ATTRIBUTE, seed)
         trial.set_user_attr(ROLE_ATTRIBUTE, role)
-        self.study.save(trial, self._constraints(costs))
+        self.study.save(trial, self._admission.constraints(costs))
 
     def _reject_unbuilt(self, proposal: Proposal, reason: str) -> None:
         """Reject a trial that Optuna has, without building its network.
@@ -397,7 +356,7 @@ class Proposer:
         Raises:
             SpaceError: it is the bare backbone, so no architecture is within the limits.
         """
-        constraints = self._constraints(proposal.costs)
+        constraints = self._admission.constraints(proposal.costs)
         self._record_rejection(proposal.number, proposal.architecture, constraints, reason)
         if proposal.architecture == self.bare:
             raise SpaceError(f"the bare {self.bare} exceeds a limit itself: {reason}")
@@ -406,19 +365,6 @@ class Proposer:
         self.history.record_start(proposal.architecture.key, proposal.seed)
         self._pending.append(proposal)
         return proposal
-
-    def _examine(self, architecture: Architecture, role: str) -> tuple[Costs | None, str | None]:
-        """The costs of an architecture; and why it is rejected, None if it may run."""
-        try:
-            costs = self.costs.price(architecture)
-        except AttentionError as error:
-            reason = str(error)
-            if reason not in self._announced:
-                self._announced.add(reason)
-                logger.warning("%s Architectures with it there are rejected.", _sentence(reason))
-            return None, reason
-        reason_against = self.history.reason_against(architecture) if role == SEARCH else None
-        return costs, costs.exceeded_limit(self.config.limits) or reason_against
 
     def write_pending(self) -> None:
         """Write to the database the proposals, and to Optuna's tables the results, since the last
@@ -431,21 +377,6 @@ class Proposer:
         record_starts(self.store.trials, self.record, self._pending)
         self.sampler.prepare()
         self.expected_gain()
-
-    def _constraints(self, costs: Costs | None) -> dict[str, float]:
-        """By key, how far each known cost certainly exceeds its limit, as a fraction of the limit.
-
-        Costs are None for an architecture with an attention that cannot be used.
-        """
-        if costs is None:
-            return dict.fromkeys(self.config.limits, UNUSABLE)
-        limits = self.config.limits
-        excesses = {key: costs.excess(key, limit) for key, limit in limits.items()}
-        return {key: excess / limits[key] for key, excess in excesses.items() if excess is not None}
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
 
 
 def _suggest(trial: optuna.Trial) -> Chooser:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import AttentuneError, StoreError
+from ...studies.config import RunPlan
 from ...studies.database import leases
 from ...studies.database.artifacts import FolderWatch
 from ...studies.database.store import Store
@@ -36,6 +38,7 @@ class StudyLease:
     def __post_init__(self) -> None:
         self._folder = FolderWatch(self.store.artifact_folders, self.record)
         self._started = time.monotonic()
+        self._renewed_at = 0.0
         self._earlier_seconds = (
             self.store.studies.spent_seconds(self.record) if self.counts_time else 0.0
         )
@@ -48,6 +51,25 @@ class StudyLease:
         """Wall time over all runs."""
         return self._earlier_seconds + time.monotonic() - self._started
 
+    def seconds_left(self, plan: RunPlan, busy_workers: int) -> float:
+        """Seconds until the first time budget of a plan is used up, if as many workers stay busy.
+
+        Args:
+            plan: of the run.
+            busy_workers: their number.
+        """
+        budgets = [math.inf]
+        if plan.budget is not None:
+            budgets.append(plan.budget - self.wall_seconds)
+        if plan.device_budget is not None:
+            budgets.append((plan.device_budget - self.device_seconds) / max(1, busy_workers))
+        return max(0.0, min(budgets))
+
+    def renew_when_due(self) -> None:
+        """Renew the lease if the last time is long enough ago; raises as `renew`."""
+        if time.monotonic() - self._renewed_at >= leases.HEARTBEAT_SECONDS:
+            self.renew()
+
     def renew(self) -> None:
         """Record that this process is alive, and the time spent so far.
 
@@ -55,6 +77,7 @@ class StudyLease:
             StudyError: another process has taken over the study.
             MissingStorageError: the database or the folder of the study is gone.
         """
+        self._renewed_at = time.monotonic()
         self.store.leases.heartbeat(self.lease)
         self._folder.check()
         if self.counts_time:

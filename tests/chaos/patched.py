@@ -97,12 +97,11 @@ def shift_clock(seconds: float) -> None:
 
 def shorten_leases(stale_seconds: float) -> None:
     """Let leases end sooner, and a locked database be given up sooner, so that nobody waits."""
-    from attentune.search.run import coordinator
     from attentune.studies.database import connection, leases
 
     leases.STALE_SECONDS = stale_seconds
     leases.POLL_SECONDS = stale_seconds / 20
-    leases.HEARTBEAT_SECONDS = coordinator.HEARTBEAT_SECONDS = stale_seconds / 8
+    leases.HEARTBEAT_SECONDS = stale_seconds / 8
     connection.BUSY_SECONDS = 5
 
 
