@@ -280,20 +280,47 @@ class RecordedData:
         return replace(plan, selections=selections)
 
     def _checked(self, recipe: Recipe, info: DataInfo) -> DataInfo:
-        """The prepared data, if they are normalised as those of the record."""
+        """The prepared data, normalised by the recipe, if they are those of the record.
+
+        Another version of Pillow or of its JPEG library may decode the same files to slightly other
+        values. That is said, and the study goes on.
+        """
         info, recorded = with_normalisation(info, recipe), self.record.info_of(recipe)
-        if recorded is None or _image_checksums(info) == _image_checksums(recorded):
+        if recorded is None or _checksums(info, "images") == _checksums(recorded, "images"):
             return info
-        sentence = (
-            f"the images of {info.name} are decoded to other values than those that the study was "
-            f"searched on"
-        )
-        if not self._allow_changed:
-            raise DataError(
-                f"{sentence}; use the version of Pillow that it was searched with. {_ADVICE}"
+        if self._has_same_content(recipe, info, recorded):
+            logger.warning(
+                "The files of %s are those that the study was searched on, but they are decoded to "
+                "slightly other values, as by another version of Pillow. The study goes on with "
+                "these values.",
+                info.name,
             )
+            return info
+        sentence = f"the images of {info.name} are not those that the study was searched on"
+        if not self._allow_changed:
+            raise DataError(f"{sentence}. {_ADVICE}")
         logger.warning("%s.", sentence)
         return info
+
+    def _has_same_content(self, recipe: Recipe, info: DataInfo, recorded: DataInfo) -> bool:
+        """Whether data were prepared from the same files as recorded ones, in the same order.
+
+        Args:
+            recipe: of the data.
+            info: of the data.
+            recorded: the recorded ones, which were prepared with the same recipe.
+        """
+        if _checksums(info, "labels") != _checksums(recorded, "labels"):
+            return False  # Other images were left out because they cannot be decoded.
+        try:
+            image_list = read_image_list(info)
+        except DataError:
+            return False
+        if split_settings(recipe) == self.record.settings:
+            return image_list.digest == self.record.image_list.digest
+        # The record does not list the content of images that are in further data alone.
+        view = RecordedSource(self.record, None, {})
+        return data_key(view, image_list, recipe) == recorded.key
 
 
 _ADVICE = (
@@ -308,9 +335,10 @@ def describe_changes(place: str, changes: tuple[str, ...]) -> str:
     return f"the data in {place} have changed since the study was searched on them: {listed}"
 
 
-def _image_checksums(info: DataInfo) -> dict[str, int]:
+def _checksums(info: DataInfo, kind: str) -> dict[str, int]:
+    """Those of the files of one kind, `images` or `labels`."""
     checksums = info.checksums.items()
-    return {name: number for name, number in checksums if name.endswith(".images.npy")}
+    return {name: number for name, number in checksums if name.endswith(f".{kind}.npy")}
 
 
 def _options_at(record: DataRecord, place: str) -> SourceOptions:
