@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, insert, select, update
 
+from ...runners.data.dataset import DataInfo
 from ...runners.data.record import DataRecord
 from .column_types import DamagedValueError
 from .connection import Database, retries_lost_connections
@@ -39,6 +40,25 @@ class DataRecordRepository:
         try:
             return DataRecord.from_stored(row.facts, bytes(row.images))
         except (ValueError, TypeError) as error:
+            raise DamagedValueError.of(str(error), "the record of a study's data") from None
+
+    def read_classes(self, study: Study) -> tuple[str, ...] | None:
+        """The names of the classes of a study, without its images; None without a record.
+
+        Raises:
+            DamagedValueError: the record is damaged.
+        """
+        if self._database.revision < _FIRST_REVISION:
+            return None
+        study_id = self._studies.record_of(study).id
+        query = select(DataRecordRow.facts).where(DataRecordRow.study_id == study_id)
+        with self._database.begin("read") as connection:
+            facts = connection.execute(query).scalar_one_or_none()
+        if facts is None:
+            return None
+        try:
+            return DataInfo.from_json(dict(facts["info"])).classes
+        except (ValueError, TypeError, KeyError) as error:
             raise DamagedValueError.of(str(error), "the record of a study's data") from None
 
     def put(self, study: Study, record: DataRecord) -> None:

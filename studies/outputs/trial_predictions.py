@@ -97,7 +97,7 @@ def read_classification(
     if predictions is None:
         return explain_missing_predictions(study, trial)
     data = _open_images(predictions)
-    return classify(predictions, None if data is None else data.classes)
+    return classify(predictions, _class_names(store, study, data, predictions.num_classes))
 
 
 def trial_metrics(store: Store, study: StudyRecord, trial: TrialRecord) -> dict[str, float]:
@@ -171,7 +171,8 @@ def compare_with_bare(
         return replace(result, problem=_OTHER_IMAGES)
     predictions = next(iter(pairs.values()))[0]
     data = _open_images(predictions)
-    gallery = _Gallery(comparison, data, trial.confirms, predictions.num_classes)
+    names = _class_names(store, study, data, predictions.num_classes)
+    gallery = _Gallery(comparison, data, trial.confirms, names)
     return replace(
         result,
         seeds=tuple(pairs),
@@ -219,19 +220,17 @@ class _Gallery:
 
     Args:
         comparison: the networks' predictions.
-        data: has the images and the names of the classes; None if they are not known.
+        data: has the images; None if they are not in the cache.
         test: whether they are test images.
-        num_classes: of the data.
+        names: of the classes.
     """
 
     def __init__(
-        self, comparison: ImageComparison, data: Dataset | None, test: bool, num_classes: int
+        self, comparison: ImageComparison, data: Dataset | None, test: bool, names: Sequence[str]
     ) -> None:
-        self._comparison = comparison
+        self._comparison, self._names = comparison, names
         self._images: Images | None = None
-        self._names: Sequence[str] = list(map(str, range(num_classes)))
-        if data is not None and len(data.classes) == num_classes:
-            self._names = data.classes
+        if data is not None and len(data.classes) == len(names):
             split = data.test if test else data.val
             if split is not None and np.array_equal(split.labels, comparison.labels):
                 self._images = split.images
@@ -269,6 +268,21 @@ def image_url(image: Images) -> str:
     drawn.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
     drawn.save(file, kind.upper())
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _class_names(
+    store: Store, study: StudyRecord, data: Dataset | None, num_classes: int
+) -> tuple[str, ...]:
+    """The names of the classes as they were searched on, or else as they are in the cache.
+
+    Args:
+        store: the database.
+        study: whose data they are.
+        data: from the cache; None if they are not there.
+        num_classes: without names, classes are numbered.
+    """
+    names = store.data_records.read_classes(study) or (data.classes if data else ())
+    return names if len(names) == num_classes else tuple(map(str, range(num_classes)))
 
 
 def _open_images(predictions: Predictions) -> Dataset | None:

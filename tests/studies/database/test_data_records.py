@@ -51,8 +51,10 @@ def store(tmp_path):
 
 def test_a_record_is_stored_changed_and_removed_with_its_study(store):
     assert store.data_records.get("s") is None
+    assert store.data_records.read_classes("s") is None
     record = made_record()
     store.data_records.put("s", record)
+    assert store.data_records.read_classes("s") == record.classes
     stored = store.data_records.get("s")
     assert stored.to_json() == record.to_json()
     assert stored.options == record.options
@@ -76,3 +78,6 @@ def test_a_damaged_record_is_a_sentence(damage, store):
         connection.execute(update(DataRecordRow).values(**damage))
     with pytest.raises(StoreError, match="record of a study's data"):
         store.data_records.get("s")
+    if "facts" in damage:
+        with pytest.raises(StoreError, match="record of a study's data"):
+            store.data_records.read_classes("s")

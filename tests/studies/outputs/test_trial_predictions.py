@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from attentune.runners.data.recorded_data import record_data
 from attentune.runners.results import PREDICTIONS_FILE
 from attentune.studies.analysis.classification import Classification
 from attentune.studies.database.store import Store
@@ -13,7 +16,15 @@ from attentune.studies.outputs.trial_predictions import (
     image_url,
     read_classification,
 )
-from predicted_study import add_trial, create_study, fill_confirmation, fill_study, predictions
+from predicted_study import (
+    RECIPE,
+    add_trial,
+    create_study,
+    fill_confirmation,
+    fill_study,
+    predictions,
+    prepared,
+)
 
 
 @pytest.fixture
@@ -78,6 +89,22 @@ def test_without_the_cache_the_numbers_stay_and_the_images_are_missed(store, stu
     assert [c.name for c in read_classification(store, study, result.trial).classes] == list(
         "0123456789"
     )
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_classes_are_called_as_they_were_searched_on(is_cached, store, study, monkeypatch):
+    """The folders of classes may have been renamed since, and their images prepared again."""
+    record = record_data(RECIPE, prepared())
+    names = tuple(f"searched {number}" for number in range(10))
+    record = replace(record, info=replace(record.info, classes=names))
+    store.data_records.put(study, record)
+    if not is_cached:
+        monkeypatch.setattr(trial_predictions, "find_prepared_data", lambda _: None)
+    result = compare(store, study, 1)
+    assert {image.label for image in result.fixed} <= {*names}
+    assert (result.fixed[0].url is not None) == is_cached
+    classification = read_classification(store, study, result.trial)
+    assert tuple(c.name for c in classification.classes) == names
 
 
 def test_a_trial_without_predictions_says_why(store, study):
