@@ -48,6 +48,9 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_package.py tests/test_vocabulary.py -k "vocabulary or import or folder"
 
+# No benchmark needs a file of the hub, and none depends on whether it can be reached.
+bench bench-demo: export HF_HUB_OFFLINE := 1
+
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py --json benchmarks/results/loop.json
 	$(BIN)/python benchmarks/finetune.py --json benchmarks/results/finetune.json

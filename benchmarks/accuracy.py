@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attentune.benchmarks.network_training import load_on_device, train_network
+from attentune.benchmarks.network_training import (
+    load_on_device,
+    train_network,
+    with_light_augmentation,
+)
 from attentune.benchmarks.pytorch_baseline import BaselineSettings
 from attentune.runners.calibration.precision import probe_precision
 from attentune.runners.data import inspect_data, load_data
@@ -77,14 +81,14 @@ def main() -> None:
     recipes, runs = {}, list(previous.get("runs", []))
     for backbone in options.backbones:
         size = min(32, source.image_size)
-        recipe = Recipe.of(
-            data=options.data,
-            image_size=size,
-            stem=choose_stem(backbone, size),
-            train_limit=options.images,
-            epochs=options.epochs,
-            crop=source.crop,
-            flip=source.flip,
+        recipe = with_light_augmentation(
+            Recipe.of(
+                data=options.data,
+                image_size=size,
+                stem=choose_stem(backbone, size),
+                train_limit=options.images,
+                epochs=options.epochs,
+            )
         )
         probe = probe_precision(backbone, recipe, len(load_data(recipe).classes), device)
         recipes[backbone] = recipe.model_copy(update=probe.settings)

@@ -21,8 +21,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from attentune.benchmarks.network_training import LoadedData, load_on_device, train_network
-from attentune.runners.data import inspect_data
+from attentune.benchmarks.network_training import (
+    LoadedData,
+    load_on_device,
+    train_network,
+    with_light_augmentation,
+)
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
 
@@ -77,14 +81,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Recipe.of(
-        data=options.data,
-        image_size=36,
-        train_limit=6000,
-        epochs=options.epochs,
-        batch_size=64,
-        lr=6e-3,
-        crop=inspect_data(options.data).crop,
+    recipe = with_light_augmentation(
+        Recipe.of(
+            data=options.data,
+            image_size=36,
+            train_limit=6000,
+            epochs=options.epochs,
+            batch_size=64,
+            lr=6e-3,
+        )
     )
     loaded = load_on_device(recipe, torch.device("cpu"))
     previous = json.loads(options.json.read_text()) if options.json.exists() else {}

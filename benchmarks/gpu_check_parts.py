@@ -34,7 +34,11 @@ from typing import Any
 
 import torch
 from attentune.benchmarks.gpu_check_searches import ROOT, ResumableSearch, time_search, train_table
-from attentune.benchmarks.network_training import load_on_device, train_network
+from attentune.benchmarks.network_training import (
+    load_on_device,
+    train_network,
+    with_light_augmentation,
+)
 from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.calibration.workers_per_gpu import measure_workers_per_gpu
 from attentune.runners.data import inspect_data
@@ -65,14 +69,11 @@ class GPUBench:
         self.device = resolve_device("cpu" if self.dry else "cuda")
         self.backbone = "test_resnet" if self.dry else "resnet18"
         name = "digits" if self.dry else str(options.data)
-        source = inspect_data(name)
         settings: dict[str, Any] = {**RECIPE, "precision": "float32" if self.dry else "bf16"}
         if self.dry:
             settings |= {"batch_size": 32, "train_limit": 128, "epochs": 2, "stem": "native"}
-        size = min(32, source.image_size)
-        self.recipe = Recipe.of(
-            data=name, image_size=size, flip=source.flip, crop=source.crop, **settings
-        )
+        size = min(32, inspect_data(name).image_size)
+        self.recipe = with_light_augmentation(Recipe.of(data=name, image_size=size, **settings))
 
     @property
     def seconds(self) -> float:
@@ -244,7 +245,7 @@ def run_study(bench: GPUBench) -> Result:
     words += ["--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
     words += ["--stem", recipe.stem, "--image-size", str(recipe.image_size)]
     words += ["--device", bench.device.type, "--trials", "2" if bench.dry else "1000"]
-    words += ["--lr", str(recipe.lr), "--precision", recipe.precision]
+    words += ["--lr", str(recipe.lr), "--precision", recipe.precision, "--init", recipe.init]
     if bench.dry:
         words += ["--train-limit", "128"]
     if workers := best_workers_per_gpu(folder / "packing.json", bench.backbone):

@@ -40,6 +40,7 @@ from attentune.benchmarks.interleaved_timing import (
     timed_steps,
 )
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
+from attentune.benchmarks.network_training import with_light_augmentation
 from attentune.runners.calibration.precision import PrecisionProbe, Variant, probe_precision
 from attentune.runners.data import Dataset, inspect_data, load_data
 from attentune.runners.devices import keep_freed_memory, resolve_device
@@ -191,17 +192,16 @@ def insert_everywhere(attention: str, backbone: str, recipe: Recipe) -> str:
 
 def recipe_for(backbone: str, options: argparse.Namespace) -> Recipe:
     """The default recipe for these images."""
-    source = inspect_data(options.data)
-    size = options.image_size or source.image_size
-    return Recipe.of(
-        data=options.data,
-        image_size=size,
-        stem=choose_stem(backbone, size),
-        crop=source.crop,
-        flip=source.flip,
-        batch_size=options.batch_size,
-        epochs=EPOCHS,
-        train_limit=options.images,
+    size = options.image_size or inspect_data(options.data).image_size
+    return with_light_augmentation(
+        Recipe.of(
+            data=options.data,
+            image_size=size,
+            stem=choose_stem(backbone, size),
+            batch_size=options.batch_size,
+            epochs=EPOCHS,
+            train_limit=options.images,
+        )
     )
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from attentune.runners.data import load_data
+from attentune.runners.data import load_data, prepare_data
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import EpochReport
 from attentune.runners.training.device_data import DeviceData
 from attentune.runners.training.train import Outcome, SaveCheckpoint, train
+from attentune.search.setup.augmentation import resolve_augmentation
+from attentune.search.setup.request import read_request
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network
 from torch import nn
@@ -58,6 +60,12 @@ def _load(recipe: Recipe, device: torch.device) -> LoadedData:
 def load_on_device(recipe: Recipe, device: torch.device) -> LoadedData:
     """Load the recipe's data; cached for recipes that differ in their number of epochs only."""
     return _load(recipe.model_copy(update={"epochs": 1}), device)
+
+
+def with_light_augmentation(recipe: Recipe) -> Recipe:
+    """The recipe with the shifts and the mirroring of `--augment light` for its data and size."""
+    settings = {"backbone": "resnet18", "data": recipe.data, "augment": "light"}
+    return resolve_augmentation(read_request(settings, None), recipe, prepare_data(recipe))
 
 
 def build_seeded_network(text: str, seed: int, recipe: Recipe, loaded: LoadedData) -> nn.Module:

@@ -34,8 +34,8 @@ from attentune.benchmarks.network_training import (
     build_seeded_network,
     load_on_device,
     train_network,
+    with_light_augmentation,
 )
-from attentune.runners.data import inspect_data
 from attentune.runners.devices import keep_freed_memory, resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -225,11 +225,12 @@ def list_missing(options: argparse.Namespace, done: Iterable[dict[str, Any]]) ->
     ]
     tasks = []
     for seed, data, backbone in itertools.product(range(options.seeds), TASKS, BACKBONES):
+        recipe = with_light_augmentation(Recipe.of(data=data, image_size=36))
         fields = {
             "data": data,
-            "image_size": 36,
+            "image_size": recipe.image_size,
             "epochs": options.epochs,
-            "crop": inspect_data(data).crop,
+            "crop": recipe.crop,
         }
         for text, kind in itertools.product(list_architectures(backbone), kinds):
             if (data, text, seed, kind) not in trained:

@@ -15,30 +15,9 @@ from attentune.spaces.networks.build import build_network
 from attentune.studies.database.store import Store
 from PIL import Image
 
-SEARCH = [
-    "search",
-    "s",
-    "--backbone",
-    "test_resnet",
-    "--data",
-    "photos",
-    "--image-size",
-    "16",
-    "--trials",
-    "2",
-    "--epochs",
-    "2",
-    "--workers",
-    "1",
-    "--device",
-    "cpu",
-    "--precision",
-    "float32",
-    "--memory-format",
-    "channels_last",
-    "--stem",
-    "native",
-]
+SEARCH = ["search", "s", "--backbone", "test_resnet", "--data", "photos", "--image-size", "16"]
+SEARCH += ["--trials", "2", "--epochs", "2", "--workers", "1", "--device", "cpu"]
+SEARCH += ["--precision", "float32", "--memory-format", "channels_last", "--stem", "native"]
 CONFIRM = ["confirm", "s", "--top", "1", "--seeds", "2"]
 EXPORT = ["export", "s", "--pick", "0", "-o", "model"]
 
