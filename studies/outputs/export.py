@@ -44,7 +44,7 @@ from ..text.predictions import metric_value
 from ..text.preprocessing import describe_preprocessing
 from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
-from .judged_images import read_confirmation
+from .judged_images import read_confirmation, read_evaluation_images
 from .missing_weights import explain_missing_weights
 from .onnx_model import ONNX_FILE, check_onnx_is_installed, write_onnx
 from .read_findings import read_findings
@@ -146,6 +146,9 @@ def export(
         raise StoreError(f"{folder} exists and is not empty; choose another folder.")
     info = read_data_info(store, record, trial, data, allow_changed=allow_changed_data)
     facts = describe(record, trial, info)
+    images = read_evaluation_images(store, record, trial)
+    if images is not None:
+        facts["evaluated_on"] = {"images": images.count, "majority_share": images.majority_share}
     draft = draft_path(folder.absolute())
     try:
         make_folder(draft)
@@ -303,9 +306,18 @@ def model_card(facts: dict[str, Any], *, with_onnx: bool = False) -> str:
             for key in METRICS
             if key in values
         ],
+        majority=_describe_majority(facts),
         preprocessing_text=describe_preprocessing(preprocessing),
         channels=preprocessing.channels,
         reads_arrays=not preprocessing.reads_image_files,
         latency=formatting.cost_of(values, OBJECTIVES["latency"]),
         formatting=formatting,
     )
+
+
+def _describe_majority(facts: dict[str, Any]) -> str | None:
+    """The share of the most frequent class, which guessing reaches; None if it is not known."""
+    if (images := facts.get("evaluated_on")) is None:
+        return None
+    sample = formatting.plural(images["images"], f"{facts['judged_on']} image")
+    return f"{formatting.percent(images['majority_share'])} of {sample}"

@@ -97,20 +97,34 @@ def read_validation_images(
     """
     architectures = sorted(findings.architectures, key=lambda a: not a.architecture.bare)
     numbers = architectures[0].numbers[:1] if architectures else ()
-    environments = store.trials.read_environments(study)
     for trial in store.trials.get_many(study, numbers):
-        facts = environments.get(trial.environment or "", {})
-        if recorded := _RECORDED_IMAGES.fullmatch(facts.get(EVALUATION_IMAGES, "")):
-            count, largest = int(recorded[1]), int(recorded[2])
-            by_class = tuple(map(int, (recorded[3] or "").split()))
-            if 0 < largest <= count:
-                counts = by_class if sum(by_class) == count else None
-                return EvaluationImages(count, True, largest / count, counts, True)
-        if (predictions := _read_predictions(store, study, trial)) is not None:
-            by_class = tuple(np.bincount(predictions.labels).tolist())
-            share = max(by_class) / len(predictions)
-            return EvaluationImages(len(predictions), True, share, by_class, True)
+        if (images := read_evaluation_images(store, study, trial)) is not None:
+            return images
     return findings.images
+
+
+def read_evaluation_images(
+    store: Store, study: StudyRecord, trial: TrialRecord
+) -> EvaluationImages | None:
+    """The images that a trial was evaluated on; None if that is not known.
+
+    Args:
+        store: the database.
+        study: the trial's study.
+        trial: a complete one.
+    """
+    facts = store.trials.read_environments(study).get(trial.environment or "", {})
+    if recorded := _RECORDED_IMAGES.fullmatch(facts.get(EVALUATION_IMAGES, "")):
+        count, largest = int(recorded[1]), int(recorded[2])
+        by_class = tuple(map(int, (recorded[3] or "").split()))
+        if 0 < largest <= count:
+            counts = by_class if sum(by_class) == count else None
+            return EvaluationImages(count, True, largest / count, counts, True)
+    if (predictions := _read_predictions(store, study, trial)) is not None:
+        by_class = tuple(np.bincount(predictions.labels).tolist())
+        share = max(by_class) / len(predictions)
+        return EvaluationImages(len(predictions), True, share, by_class, True)
+    return None
 
 
 def read_study_warnings(store: Store, study: StudyRecord, findings: Findings) -> tuple[str, ...]:

@@ -54,6 +54,12 @@ def test_the_card_has_the_numbers_of_the_report() -> None:
     assert card.endswith('num_classes=10, stem="small")`.\n')
 
 
+def test_the_share_of_the_most_frequent_class_stands_beside_the_accuracy() -> None:
+    card = model_card({**FACTS, "evaluated_on": {"images": 200, "majority_share": 0.65}})
+    assert "after 8 epochs |\n| most frequent class | 65.0 % of 200 validation images |\n" in card
+    assert "most frequent class" not in model_card(FACTS)
+
+
 def test_without_a_latency_its_row_is_left_out() -> None:
     values = {key: value for key, value in FACTS["values"].items() if key != "latency_ms"}
     card = model_card({**FACTS, "values": values, "stem": "native"})
