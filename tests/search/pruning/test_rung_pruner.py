@@ -11,8 +11,15 @@ EXPECTED = Pruning(pruner="asha", eta=2, signal="expected")
 FRONT = Pruning(pruner="front", eta=2, chance=0.3)
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive"])
-@pytest.mark.parametrize("pruning", [EXPECTED, FRONT], ids=["asha", "front"])
+@pytest.mark.parametrize(
+    ("pruning", "sampler"),
+    [
+        pytest.param(EXPECTED, "random", id="asha-random", marks=pytest.mark.slow),
+        pytest.param(EXPECTED, "additive", id="asha-additive"),
+        pytest.param(FRONT, "random", id="front-random"),
+        pytest.param(FRONT, "additive", id="front-additive", marks=pytest.mark.slow),
+    ],
+)
 def test_with_the_model_at_the_rungs_too(bench, sampler, pruning):
     config = {"sampler": sampler, "seed": 3, "pruning": pruning, "recipe": {"epochs": 6}}
     bench.run("whole", 24, bench.config(**config))

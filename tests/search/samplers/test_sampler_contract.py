@@ -28,12 +28,22 @@ def test_the_table_holds_the_names_that_the_setting_offers():
         for name in SAMPLER_CLASSES
     ],
 )
+def test_a_search_equals_its_first_half_and_a_resume(bench, sampler):
+    check_halves(bench, sampler, trials=24)
+
+
+@pytest.mark.slow
+@every_sampler
 def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
-    bench.run("whole", 40, bench.config(sampler=sampler, seed=3))
-    bench.run("halves", 20, bench.config(sampler=sampler, seed=3))
-    bench.run("halves", 40)
+    check_halves(bench, sampler, trials=40)
+
+
+def check_halves(bench, sampler: str, trials: int) -> None:
+    bench.run("whole", trials, bench.config(sampler=sampler, seed=3))
+    bench.run("halves", trials // 2, bench.config(sampler=sampler, seed=3))
+    bench.run("halves", trials)
     assert bench.rows("halves") == bench.rows("whole")
-    assert len(bench.rows("whole")) == 40
+    assert len(bench.rows("whole")) == trials
 
 
 @every_sampler

@@ -320,3 +320,26 @@ def test_create_model_takes_timms_own_arguments():
     model = create_model("resnet18+se@all.residual", num_classes=7, in_chans=1, output_stride=16)
     assert model.eval()(torch.randn(1, 1, 64, 64)).shape == (1, 7)
     assert model.layer4[0].conv1.stride == (1, 1)
+
+
+def test_the_number_of_classes_is_timms_unless_it_is_given():
+    assert create_model("test_resnet+eca@all.residual").num_classes == 1000
+    few = create_model("test_resnet+eca@all.residual", num_classes=7)
+    assert few.get_classifier().out_features == 7
+    assert (
+        build_network(
+            parse("resnetv2_50x1_bit.goog_in21k+eca@s1.post"),
+            num_classes=None,
+            image_size=64,
+            seed=0,
+        ).num_classes
+        == 21_843
+    )
+
+
+def test_a_ratio_above_the_channels_is_accepted_where_the_paper_sets_a_least_width():
+    model = make("mobilenetv2_050+ca(r=32)@all.residual")
+    widths = {module.conv1.out_channels for module in attentions(model).values()}
+    assert widths == {8}
+    with pytest.raises(ArchitectureError, match=r"se\(r=32\) needs at least 32 channels"):
+        make("mobilenetv2_050+se(r=32)@all.residual")

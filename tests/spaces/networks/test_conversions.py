@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -126,8 +127,22 @@ def check(text: str, conversion: str) -> None:
         torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("conversion", CONVERSIONS)
-@pytest.mark.parametrize("network", NETWORKS)
+QUICK = [
+    *(("resnet", conversion) for conversion in CONVERSIONS),
+    ("inverted residuals", "frozen batch norm"),
+    ("maps with channels last", "split batch norm"),
+    ("maps with channels last", "traced"),
+    ("branches to merge", "merged branches"),
+]
+
+
+@pytest.mark.parametrize(
+    ("network", "conversion"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
+        for pair in product(NETWORKS, CONVERSIONS)
+    ],
+)
 def test_attention_stays_in_a_converted_network(network, conversion):
     check(NETWORKS[network], conversion)
 
