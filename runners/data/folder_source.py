@@ -205,6 +205,11 @@ class FileSource:
                 f"{several} of {len(self._headers)} sampled images have several frames or pages, "
                 "of which the first is used"
             )
+        if unused := sum(header.has_unused_channels for header in self._headers):
+            notes.append(
+                f"{unused} of {len(self._headers)} sampled images have more channels than RGB, "
+                "which are not used; arrays (.npy) may have any number of channels"
+            )
         return (
             *([f"left out of {self.name}: {left_out}"] if left_out else []),
             *(f"{self.name}: {note}" for note in notes),

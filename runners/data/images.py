@@ -211,13 +211,18 @@ def _formats() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Width and height of an image, pixels, and whether it has several frames or pages.
+    """What is known of an image before it is decoded.
 
-    The second image of a JPEG of a telephone, a preview or depths, is no frame.
+    Attributes:
+        size: width and height, pixels.
+        has_several_frames: or pages. The second image of a JPEG of a telephone, a preview or
+            depths, is no frame.
+        has_unused_channels: whether Pillow leaves out channels that are neither RGB nor opacity.
     """
 
     size: tuple[int, int]
     has_several_frames: bool
+    has_unused_channels: bool = False
 
 
 def read_header(content: bytes | Path) -> ImageHeader | None:
@@ -228,9 +233,16 @@ def read_header(content: bytes | Path) -> ImageHeader | None:
             return ImageHeader((width, height), False)
         with open_pillow_image(content) as image:
             several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-            return ImageHeader(image.size, several)
+            return ImageHeader(image.size, several, _has_unused_channels(image))
     except Exception:  # Decoders raise anything on damaged input.
         return None
+
+
+def _has_unused_channels(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet is a TIFF with channels that Pillow calls X."""
+    arguments = (tile[3] for tile in getattr(image, "tile", None) or [])
+    raw_modes = (a[0] for a in arguments if isinstance(a, tuple) and a and isinstance(a[0], str))
+    return image.format == "TIFF" and any("X" in raw_mode for raw_mode in raw_modes)
 
 
 def decode_images(

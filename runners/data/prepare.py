@@ -306,6 +306,7 @@ class _SplitWriter:
             DataError: a class has no image whose weight is above 0.
         """
         chosen = weights[self.rows[self.written]]
+        chosen = chosen / (chosen.max() or 1)  # The sum of very large ones would be infinite.
         by_class = np.bincount(self.labels[self.written], chosen, len(classes))
         if not by_class.all():
             name = classes[int(np.argmin(by_class))]

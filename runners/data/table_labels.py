@@ -95,8 +95,8 @@ def _several_labels(path: Path, example: str) -> DataError:
 
 
 def _is_list(cell: str) -> bool:
-    """Whether a cell is a list as Python, JSON or Parquet writes it."""
-    return len(cell) > 1 and _BRACKETS.get(cell[0]) == cell[-1]
+    """Whether a cell is a list as Python, JSON or Parquet writes it, perhaps shortened."""
+    return len(cell) > 1 and cell[-1] in (_BRACKETS.get(cell[0]), "…") and cell[0] in _BRACKETS
 
 
 def _find_combination(classes: Sequence[str], separator: str) -> str | None:

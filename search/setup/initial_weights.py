@@ -84,17 +84,17 @@ def resolve_initial_weights(
         normalisation = _adapt_normalisation(Normalisation(mean, std), channels)
         fields |= {"normalisation": normalisation, "interpolation": interpolation}
         logger.info(
-            "images are %sresized (%s) as timm says for the weights of %s",
+            "images are %sresized (%s) as timm says for the weights of %s%s",
             "" if normalisation is None else "normalised and ",
             interpolation,
             request.backbone,
+            "" if normalisation else ", and normalised by their own statistics",
         )
     if channels != RGB_CHANNELS:
         logger.info(
-            "the first convolution of %s is adapted to %s channels as timm does it%s",
+            "the first convolution of %s is adapted to %s as timm does it",
             request.backbone,
-            channels,
-            "; images are normalised by their own statistics" if channels != 1 else "",
+            "one channel" if channels == 1 else f"{channels} channels",
         )
     return fields
 

@@ -183,6 +183,14 @@ def test_images_with_several_pages_are_said(tmp_path):
     assert remark.startswith("pets: 1 of 7 sampled images have several frames or pages")
 
 
+def test_channels_that_are_not_used_are_said(tmp_path):
+    path = folder(tmp_path / "pets", files({"cats": 3, "dogs": 3}))
+    Image.new("RGBX", (9, 9)).save(path / "cats" / "infrared.tif")
+    Image.new("RGBA", (9, 9)).save(path / "cats" / "transparent.tif")
+    (remark,) = inspect_data(str(path)).remarks
+    assert remark.startswith("pets: 1 of 8 sampled images have more channels than RGB, which are")
+
+
 def test_what_is_left_out_is_said_again_when_it_changes(tmp_path):
     path = folder(tmp_path / "pets", files(TWENTY))
     assert inspect_data(str(path)).remarks == ()

@@ -29,6 +29,7 @@ SEVERAL = {
         *("clear road water", "haze road", "haze road water", "road water"),
     ],
     "lists": ["['cat', 'dog']", "['dog']"],
+    "long lists": ["['cat', 'dog']", "['cat', 'dog', 'ow…"],
     "JSON": ['["cat"]', '["dog"]'],
     "records": ["{'name': 'cat'}", "{'name': 'dog'}"],
 }
