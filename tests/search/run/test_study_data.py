@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError, StudyError
-from attentune.runners.data import find_prepared_data, open_data
+from attentune.runners.data import find_prepared_data, folder_listing, open_data
 from attentune.search.run import session
 from attentune.search.run.confirm import ConfirmRequest
 from attentune.search.run.data_options import DataOptions
 from attentune.search.run.session import confirm_study, create_study, run_study
+from attentune.search.run.study_setup import set_up
 from attentune.search.setup import resolve
 from attentune.search.setup.request import read_request
 from attentune.studies.database.schema import DataRecordRow
@@ -240,3 +241,15 @@ def test_a_study_that_is_being_set_up_takes_a_new_place(bench, photos, tmp_path,
     record = bench.store.studies.get("s")
     run_study(bench.store, record, data_options=DataOptions(str(moved)))
     assert bench.store.studies.get("s").config.recipe.data == str(moved)
+
+
+def test_the_folder_is_listed_once_for_the_whole_set_up(bench, photos, monkeypatch):
+    walks = []
+    plain = folder_listing.walk_folder
+    monkeypatch.setattr(folder_listing, "walk_folder", lambda top: walks.append(top) or plain(top))
+    request = read_request({**REQUEST, "data": str(photos), "trials": 1}, None)
+    record = create_study(bench.store, "s", request)
+    set_up(bench.store, record)
+    assert walks == [photos]
+    run_study(bench.store, bench.store.studies.get("s"))
+    assert len(walks) == 2, "and once to compare it with the record"
