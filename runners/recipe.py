@@ -146,6 +146,12 @@ class Recipe(BaseModel):
     )
     data_seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides which images are held out.")
     skip_broken: bool = Field(False, description="Leave out images that cannot be decoded.")
+    max_pixels: int | None = Field(
+        None,
+        gt=0,
+        le=MAX_COUNT,
+        description="Maximum number of pixels of an image, e.g. 200M; larger ones are not decoded.",
+    )
 
     in_chans: int = Field(
         RGB_CHANNELS,

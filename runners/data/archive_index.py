@@ -3,7 +3,7 @@
 A hard link in a tar stands for the content of an earlier file: a folder in
 which a photograph lies twice under one inode is packed in this way. Symbolic links are followed to
 a file or a folder of the same archive, through at most `MAX_LINKS_IN_CHAIN` further links. What
-leads elsewhere is left out.
+leads elsewhere, or beyond the limits, is left out and counted.
 """
 
 from __future__ import annotations
@@ -114,7 +114,11 @@ class ArchiveIndex:
             self._add(path, target, members)
             return
         inside = [] if target is None else self._files_below(target)
-        if not inside or len(members) + len(inside) > len(self._files) + MAX_FILES_THROUGH_LINKS:
+        num_images = len(members) + len(inside)
+        if target in self._links or num_images > len(self._files) + MAX_FILES_THROUGH_LINKS:
+            self._builder.leave_out(path, Reason.LINK_LIMIT)
+            return
+        if not inside:
             self._builder.leave_out(path, Reason.LINK)
         for file in inside:
             self._add(path + file.removeprefix(target or ""), file, members)

@@ -55,7 +55,7 @@ from .prepare import (
 from .preprocessing import ValueRange
 from .record import IMAGES_FILE, KEY_DIGITS
 from .resolve import describe_choice, open_source
-from .source import DataSource, SourceOptions
+from .source import DEFAULT_OPTIONS, DataSource, SourceOptions
 from .splits import SplitPlan, plan_splits
 from .verified_files import has_damaged_images, record_verified_files
 
@@ -64,13 +64,13 @@ _FORMAT = 2
 _EARLIER_FORMAT = 1
 """Part of the keys of attentune 0.1."""
 _FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold", "in_chans")
+_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold", "in_chans", "max_pixels")
 """Fields that are part of a key where they differ from their defaults, with which the images are
 those of the versions before there were these fields."""
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}", re.ASCII)
 
 
-def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceInfo:  # noqa: B008
+def inspect_data(spec: str, options: SourceOptions = DEFAULT_OPTIONS) -> SourceInfo:
     """Classes, sizes and suitable settings of the data source `spec`, before there is a recipe.
 
     Args:
@@ -81,7 +81,10 @@ def inspect_data(spec: str, options: SourceOptions = SourceOptions()) -> SourceI
         DataError: there is no such source, or it has no images to train on.
     """
     source = open_source(spec, options)
-    file = cache_folder("sources") / f"{_digest([_FORMAT, source.listing_fingerprint])}.json"
+    facts = [_FORMAT, source.listing_fingerprint]
+    if options.max_pixels is not None:
+        facts.append(options.max_pixels)
+    file = cache_folder("sources") / f"{_digest(facts)}.json"
     info = _read_source_info(file)
     if info is None:
         counts, channels = source.count_images(), source.count_channels()

@@ -53,6 +53,10 @@ class Reason(StrEnum):
     HIDDEN = "with a hidden name or in a hidden folder"
     SYSTEM = "of the system or a storage server"
     LINK = "that are links to nothing, to a folder above, or out of the archive"
+    LINK_LIMIT = (
+        "that are links in an archive through more than 8 further links, or to more than 1,000,000 "
+        "images (unpack it and give the folder)"
+    )
     SPECIAL = "that are pipes, sockets or devices"
     OUTSIDE_NAME = "with a name that leads out of the archive"
     REPEATED = "with the name of another file in the archive"

@@ -30,7 +30,7 @@ from .archive_index import ArchiveIndex, IndexedArchive, member_path
 from .content_hashes import Facts, file_facts
 from .file_names import Listing
 from .folder_listing import ListedFiles, list_folder
-from .images import MAX_FILE_BYTES
+from .image_limits import DEFAULT_LIMITS, ImageLimits, LargeImageError
 from .tar_members import expansion_limit, is_tar, read_members
 
 _DAMAGED = (
@@ -96,7 +96,7 @@ class FileStore(Protocol):
         """Up to `count` names of files that can be read quickly."""
 
 
-def open_store(path: Path) -> FileStore:
+def open_store(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> FileStore:
     """The store at a path.
 
     Raises:
@@ -108,9 +108,9 @@ def open_store(path: Path) -> FileStore:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"{path} is a device or a pipe; data can be a folder or an archive")
         if zipfile.is_zipfile(path):
-            return ZipStore(path)
+            return ZipStore(path, limits)
         if is_tar(path):
-            return TarStore(path)
+            return TarStore(path, limits)
     raise DataError(
         f"{path} is neither a folder nor a readable archive; "
         f"data can be a folder, {', '.join(ARCHIVE_SUFFIXES[:3])} or .zip"
@@ -187,8 +187,8 @@ class FolderStore:
 class _ArchiveStore:
     """What archives of every format share: one file, whose facts are those of its members."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, limits: ImageLimits) -> None:
+        self.path, self.limits = path, limits
         self.listed_ns = time.time_ns()
 
     @cached_property
@@ -250,7 +250,7 @@ class TarStore(_ArchiveStore):
                 path = member_path(member.name) if member.kind == "file" else None
                 images = names_by_member.pop(path, None) if path is not None else None
                 if images is not None:
-                    too_large = _check_size(member.size)
+                    too_large = _check_size(member.size, self.limits)
                     content = too_large or member.read()
                     yield from ((name, content) for name in images)
 
@@ -297,7 +297,7 @@ class ZipStore(_ArchiveStore):
                     entries[path] = info
             indexed = index.build()
             used = {path: entries[member] for path, member in indexed.members.items()}
-            _check_entries(self.path, used.values())
+            _check_entries(self.path, used.values(), self.limits)
         return indexed, used
 
     @property
@@ -319,19 +319,19 @@ class ZipStore(_ArchiveStore):
         entries = self._contents[1]
         with raising_data_errors(self.path), zipfile.ZipFile(self.path) as archive:
             for name in names:
-                yield name, _read_entry(archive, entries[name])
+                yield name, _read_entry(archive, entries[name], self.limits)
 
     def sample_names(self, count: int) -> list[str]:
         """Names at even distances."""
         return _spread_sample(self.names, count)
 
 
-def _check_entries(path: Path, entries: Collection[zipfile.ZipInfo]) -> None:
+def _check_entries(path: Path, entries: Collection[zipfile.ZipInfo], limits: ImageLimits) -> None:
     """Raise DataError if images of a zip are encrypted, or expand further than images do."""
     if any(info.flag_bits & 1 for info in entries):
         raise DataError(f"{path} is encrypted; unpack it and give the folder")
     different = {info.filename: info.file_size for info in entries}
-    total = sum(size for size in different.values() if size <= MAX_FILE_BYTES)
+    total = sum(size for size in different.values() if size <= limits.max_file_bytes)
     if total > expansion_limit(path):
         raise DataError(
             f"{path} expands to {total:,} bytes, which is far more than images do. "
@@ -339,9 +339,11 @@ def _check_entries(path: Path, entries: Collection[zipfile.ZipInfo]) -> None:
         )
 
 
-def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | UnreadableFile:
+def _read_entry(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: ImageLimits
+) -> bytes | UnreadableFile:
     """The content of a file in a zip; one that is damaged or too large counts as broken."""
-    if too_large := _check_size(info.file_size):
+    if too_large := _check_size(info.file_size, limits):
         return too_large
     try:
         return archive.read(info)
@@ -357,7 +359,7 @@ def _read_link(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str | None:
     """Where a link in a zip leads; None if that cannot be read."""
     if info.file_size > MAX_LINK_BYTES or info.flag_bits & 1:
         return None
-    content = _read_entry(archive, info)
+    content = _read_entry(archive, info, DEFAULT_LIMITS)
     return content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else None
 
 
@@ -383,8 +385,10 @@ def raising_data_errors(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {error.filename or path}: {reason}") from error
 
 
-def _check_size(size: int) -> UnreadableFile | None:
+def _check_size(size: int, limits: ImageLimits) -> UnreadableFile | None:
     """What stands in place of a file of `size` bytes that is too large; None if it is not."""
-    if size <= MAX_FILE_BYTES:
-        return None
-    return UnreadableFile(f"{size:,} bytes; an image in an archive may have {MAX_FILE_BYTES:,}")
+    try:
+        limits.check_bytes(size)
+    except LargeImageError as error:
+        return UnreadableFile(str(error))
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +53,7 @@ from .images import (
     read_header,
 )
 from .preprocessing import Preprocessing, ValueRange
-from .source import allows_flips, sensible_size
+from .source import DEFAULT_OPTIONS, SourceOptions, allows_flips, sensible_size
 from .split_archives import find_split_archives, list_files_beside
 from .split_folders import LAYOUT_BY_NAMES, FolderLayout
 from .value_range import EIGHT_BIT_SUFFIXES, measure_files
@@ -62,26 +62,28 @@ _SAMPLED_FILES = 64
 """Images whose size is read to find the typical one."""
 
 
-def open_file_source(path: Path, layout: FolderLayout = LAYOUT_BY_NAMES) -> FileSource:
+def open_file_source(path: Path, options: SourceOptions = DEFAULT_OPTIONS) -> FileSource:
     """The source at a path that exists.
 
     Args:
         path: a folder or an archive.
-        layout: what the user says about its folders.
+        options: how it is read.
 
     Raises:
         DataError: it is neither a folder nor an archive of a known format, or holds archives of
             which it is not clear which splits they are.
     """
-    store = open_store(path)
+    layout, limits = options.layout, options.limits
+    store = open_store(path, limits)
     if isinstance(store, FolderStore) and not store.names:
         archives = find_split_archives(path, layout)
         if archives:
-            stores = {split: open_store(path / name) for split, name in archives.items()}
+            stores = {split: open_store(path / name, limits) for split, name in archives.items()}
             inside = tuple(name for name in layout.leave_out if not (path / name).is_file())
             beside = list_files_beside(path, store.listing, archives.values(), layout)
-            return FileSource(path, stores, FolderLayout(leave_out=inside), beside)
-    return FileSource(path, {"train": store}, layout)
+            options = replace(options, layout=FolderLayout(leave_out=inside))
+            return FileSource(path, stores, options, beside)
+    return FileSource(path, {"train": store}, options)
 
 
 class FileSource:
@@ -90,7 +92,7 @@ class FileSource:
     Args:
         path: the folder or archive that the user specified.
         stores: one store with everything, under "train", or one store for each split.
-        layout: what the user says about the folders.
+        options: how they are read.
         beside: files beside the stores, which are left out.
     """
 
@@ -100,14 +102,14 @@ class FileSource:
         self,
         path: Path,
         stores: dict[SplitName, FileStore],
-        layout: FolderLayout = LAYOUT_BY_NAMES,
+        options: SourceOptions = DEFAULT_OPTIONS,
         beside: tuple[LeftOutFiles, ...] = (),
     ) -> None:
         self._beside = beside
         self.path = path
         self.place = str(path.resolve())
         self.name = path.resolve().name
-        self.layout = layout
+        self.layout, self.limits = options.layout, options.limits
         self.stores = list(stores.values())
         self._splits_of_stores = tuple(stores)
 
@@ -270,10 +272,11 @@ class FileSource:
     def _headers(self) -> list[ImageHeader]:
         """What the headers of a sample say."""
         contents = (content for _, content in self._read_sample())
+        read = partial(read_header, limits=self.limits)
         return [
             header
             for content in contents
-            if not isinstance(content, UnreadableFile) and (header := read_header(content))
+            if not isinstance(content, UnreadableFile) and (header := read(content))
         ]
 
     def _read_sample(self) -> Iterator[tuple[str, FileContent]]:
@@ -328,7 +331,7 @@ class FileSource:
 
     def measure_value_range(self) -> ValueRange | None:
         """See `DataSource.measure_value_range`."""
-        return measure_files(self._read_possibly_deep())
+        return measure_files(self._read_possibly_deep(), self.limits)
 
     def _read_possibly_deep(self) -> Iterator[EncodedImage]:
         """The files of all splits whose formats may have more than 8 bits."""
@@ -354,7 +357,7 @@ class FileSource:
 
         unreadable: list[tuple[int, BrokenImage]] = []
         encoded = self._read_encoded(split, rows, unreadable)
-        yield from decode_images(encoded, preprocessing, on_hash)
+        yield from decode_images(encoded, preprocessing, self.limits, on_hash)
         for index, image in unreadable:
             on_hash(index, UNREADABLE_HASH)
             yield index, image

@@ -1,4 +1,4 @@
-"""Read image files: which formats are opened, how large they may be, and decoding in threads.
+"""Read image files: which formats are opened, and decoding in threads.
 
 What becomes of an image is decided by its `Preprocessing`.
 """
@@ -6,8 +6,6 @@ What becomes of an image is decided by its `Preprocessing`.
 from __future__ import annotations
 
 import io
-import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +15,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from ..cores import usable_cores
 from .array_files import is_array_file, read_array, read_array_shape
 from .content_hashes import hash_file
 from .dataset import Images
+from .image_limits import DEFAULT_LIMITS, ImageLimits, LargeImageError
 from .preprocessing import Array, Preprocessing
 
 _SUFFIXES_OF_FORMATS = {
@@ -45,23 +43,6 @@ is what Pillow makes of a JPEG with several images, as telephones write it; the 
 SUFFIXES = frozenset(
     f".{suffix}" for suffixes in _SUFFIXES_OF_FORMATS.values() for suffix in suffixes.split()
 )
-DEFAULT_MAX_PIXELS = 90_000_000
-MAX_PIXELS_VARIABLE = "ATTENTUNE_MAX_PIXELS"
-
-
-def _max_pixels() -> int:
-    """The limit of the environment variable; the default one if it is not set or no number."""
-    text = os.environ.get(MAX_PIXELS_VARIABLE, "").replace("_", "")
-    return int(text) if text.isdecimal() and int(text) > 0 else DEFAULT_MAX_PIXELS
-
-
-MAX_PIXELS = _max_pixels()
-"""The largest image that is decoded. A JPEG, which can be decoded at an eighth of its size, may be
-twice as large, which is where Pillow stops."""
-MAX_FILE_BYTES = 128 * 2**20 * max(1, MAX_PIXELS // DEFAULT_MAX_PIXELS)
-"""The largest image file that is read into memory."""
-if MAX_PIXELS > DEFAULT_MAX_PIXELS:
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MARK_BYTES = 4
 Result = TypeVar("Result")
@@ -75,13 +56,6 @@ _SMALL_FILE_BYTES = 16_384
 
 OnHash = Callable[[int, int], None]
 """Takes the index of an image and the hash of its content."""
-
-# Pillow warns of images above half of its limit. The check in `preprocess_image` is stricter.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=r"PIL\.Image")
-
-
-class LargeImageError(ValueError):
-    """An image file with too many bytes or pixels to be decoded."""
 
 
 @dataclass(frozen=True)
@@ -107,26 +81,23 @@ class EncodedImage:
     content: bytes | Path
 
 
-def preprocess_image(image: Image.Image | Array, preprocessing: Preprocessing) -> Images:
+def preprocess_image(
+    image: Image.Image | Array, preprocessing: Preprocessing, limits: ImageLimits = DEFAULT_LIMITS
+) -> Images:
     """The pixels of an image, uint8 (S, S, channels).
 
+    Args:
+        image: opened, but not loaded.
+        preprocessing: makes images of one size and mode.
+        limits: how large it may be.
+
     Raises:
-        LargeImageError: the image has more pixels than `MAX_PIXELS`.
+        LargeImageError: the image has too many pixels.
     """
     if isinstance(image, Image.Image):
         preprocessing.draft(image)
-    check_pixels(image)
+    limits.check_pixels(image)
     return preprocessing.apply(image)
-
-
-def check_pixels(image: Image.Image | Array) -> None:
-    """Raise LargeImageError if an image has more pixels than `MAX_PIXELS`."""
-    width, height = image.shape[1::-1] if isinstance(image, np.ndarray) else image.size
-    if width * height > MAX_PIXELS:
-        raise LargeImageError(
-            f"{width:,} × {height:,} pixels; an image may have {MAX_PIXELS:,}, "
-            f"unless {MAX_PIXELS_VARIABLE} is set to more"
-        )
 
 
 def preprocess_array(image: Images, preprocessing: Preprocessing) -> Images:
@@ -138,35 +109,35 @@ def preprocess_array(image: Images, preprocessing: Preprocessing) -> Images:
 
 
 @contextmanager
-def open_image(content: bytes | Path) -> Iterator[Image.Image | Array]:
+def open_image(
+    content: bytes | Path, limits: ImageLimits = DEFAULT_LIMITS
+) -> Iterator[Image.Image | Array]:
     """Open an image file: an array, or an image of Pillow's that is not decoded yet.
 
     Its content decides which of the formats that are read it has.
 
     Raises:
-        LargeImageError: the file has more bytes than `MAX_FILE_BYTES`.
+        LargeImageError: the file has too many bytes, or Pillow refuses to open so many pixels.
         Exception: decoders raise anything on damaged input.
     """
     if is_array_file(content):
-        _check_bytes(content)
+        limits.check_bytes(_count_bytes(content))
         yield read_array(content)
         return
-    with open_pillow_image(content) as image:
+    with open_pillow_image(content, limits) as image:
         yield image
 
 
-def open_pillow_image(content: bytes | Path) -> Image.Image:
+def open_pillow_image(content: bytes | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """As `open_image`, of a file that is no array."""
-    _check_bytes(content)
+    limits.check_bytes(_count_bytes(content))
+    limits.raise_pillow_limit()
     try:
         return Image.open(
             io.BytesIO(content) if isinstance(content, bytes) else content, formats=_formats()
         )
     except Image.DecompressionBombError as error:
-        raise LargeImageError(
-            f"too many pixels; an image may have {MAX_PIXELS:,}, unless {MAX_PIXELS_VARIABLE} is "
-            "set to more"
-        ) from error
+        raise LargeImageError(limits.describe_bomb()) from error
     except UnidentifiedImageError as error:
         if _read_beginning(content).startswith(_TIFF_MARKS):
             raise ValueError(
@@ -184,10 +155,8 @@ def _read_beginning(content: bytes | Path) -> bytes:
         return file.read(_MARK_BYTES)
 
 
-def _check_bytes(content: bytes | Path) -> None:
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise LargeImageError(f"{size:,} bytes; a file may have {MAX_FILE_BYTES:,}")
+def _count_bytes(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def check_format(image: Image.Image) -> Image.Image:
@@ -225,13 +194,13 @@ class ImageHeader:
     has_unused_channels: bool = False
 
 
-def read_header(content: bytes | Path) -> ImageHeader | None:
+def read_header(content: bytes | Path, limits: ImageLimits = DEFAULT_LIMITS) -> ImageHeader | None:
     """What a file's header says, without decoding its pixels; None if it cannot be read."""
     try:
         if is_array_file(content):
             height, width, _ = read_array_shape(content)
             return ImageHeader((width, height), False)
-        with open_pillow_image(content) as image:
+        with open_pillow_image(content, limits) as image:
             several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"
             return ImageHeader(image.size, several, _has_unused_channels(image))
     except Exception:  # Decoders raise anything on damaged input.
@@ -246,7 +215,10 @@ def _has_unused_channels(image: Image.Image) -> bool:
 
 
 def decode_images(
-    encoded: Iterable[EncodedImage], preprocessing: Preprocessing, on_hash: OnHash | None = None
+    encoded: Iterable[EncodedImage],
+    preprocessing: Preprocessing,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    on_hash: OnHash | None = None,
 ) -> Iterator[tuple[int, Images | BrokenImage]]:
     """Decode images; yields the index of each, with its pixels (S, S, 3) or a `BrokenImage`.
 
@@ -255,9 +227,10 @@ def decode_images(
     Args:
         encoded: the images.
         preprocessing: makes images of one size and mode.
+        limits: how large an image may be.
         on_hash: called for each image, in any thread, with its index and the hash of its content.
     """
-    decode = partial(_decode, preprocessing=preprocessing, on_hash=on_hash)
+    decode = partial(_decode, preprocessing=preprocessing, limits=limits, on_hash=on_hash)
     return map_in_threads(encoded, decode)
 
 
@@ -306,21 +279,26 @@ def _map_chunk(
 
 
 def _decode(
-    encoded: EncodedImage, preprocessing: Preprocessing, on_hash: OnHash | None
+    encoded: EncodedImage,
+    preprocessing: Preprocessing,
+    limits: ImageLimits,
+    on_hash: OnHash | None,
 ) -> Images | BrokenImage:
     try:
-        content = encoded.content if on_hash is None else _read_and_hash(encoded, on_hash)
-        with open_image(content) as image:
-            return preprocess_image(image, preprocessing)
+        content = encoded.content
+        if on_hash is not None:
+            content = _read_and_hash(encoded, limits.max_file_bytes, on_hash)
+        with open_image(content, limits) as image:
+            return preprocess_image(image, preprocessing, limits)
     except Exception as error:  # Decoders raise anything on damaged input.
         reason = describe_error(error) if encoded.content else "empty or damaged"
         return BrokenImage(encoded.label, reason)
 
 
-def _read_and_hash(encoded: EncodedImage, on_hash: OnHash) -> bytes | Path:
+def _read_and_hash(encoded: EncodedImage, max_bytes: int, on_hash: OnHash) -> bytes | Path:
     """The content of an image, which is hashed; the path of a file that is too large."""
     content = encoded.content
-    if isinstance(content, Path) and content.stat().st_size <= MAX_FILE_BYTES:
+    if isinstance(content, Path) and content.stat().st_size <= max_bytes:
         content = content.read_bytes()
     on_hash(encoded.index, hash_file(content))
     return content

@@ -14,7 +14,7 @@ from .dataset import Images
 from .embedded import EMBEDDED
 from .preprocessing import Preprocessing
 from .resolve import open_source
-from .source import DataSource, SourceOptions
+from .source import DEFAULT_OPTIONS, DataSource, SourceOptions
 from .timm_source import TimmSource
 
 DRAWING_WORDS = ("mnist", "digit", "omniglot", "letters", "usps", "quickdraw", "emnist")
@@ -29,7 +29,7 @@ MIN_GREY_SHARE = 0.9
 """The share of the sample that has to be grey."""
 
 
-def why_no_photographs(spec: str, options: SourceOptions = SourceOptions()) -> str | None:  # noqa: B008
+def why_no_photographs(spec: str, options: SourceOptions = DEFAULT_OPTIONS) -> str | None:
     """Why the images of a source are taken for something else than photographs; None if not.
 
     Args:

@@ -164,11 +164,13 @@ def data_key(source: DataSource, image_list: ImageList, recipe: Recipe) -> str:
     Args:
         source: gives the name, the classes, and suitable augmentation.
         image_list: the images with their hashes.
-        recipe: gives the preprocessing, and whether broken images are left out.
+        recipe: gives the preprocessing, and which images are left out as broken.
     """
     crop = default_crop(source, recipe.image_size)
     facts = [KEY_FORMAT, source.name, source.classes, source.flip, crop, image_list.digest]
     settings = [preprocessing_of(recipe).to_json(), recipe.skip_broken]
+    if recipe.max_pixels is not None:  # It decides which images are left out.
+        settings.append(recipe.max_pixels)
     text = json.dumps([*facts, *settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 

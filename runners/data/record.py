@@ -293,6 +293,7 @@ def _read_options(facts: Mapping[str, Any]) -> SourceOptions:
         None if column is None else tuple(column),
         bool(facts["skip_broken"]),
         FolderLayout(layout["splits"], tuple(layout["leave_out"])),
+        facts.get("max_pixels"),
     )
 
 

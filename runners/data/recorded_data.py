@@ -348,7 +348,8 @@ def _options_at(record: DataRecord, place: str) -> SourceOptions:
     same way from the table.
     """
     if (kind := source_kind(place)) != record.kind:
-        return SourceOptions(skip_broken=record.options.skip_broken)
+        options = record.options
+        return SourceOptions(skip_broken=options.skip_broken, max_pixels=options.max_pixels)
     if kind != "table":
         return record.options
     root = record.options.data_root

@@ -75,6 +75,7 @@ class DataReport:
         image_size: the side that images are trained at, pixels.
         channels: of the images that are trained on.
         is_grey: whether all images are grey, although they are trained on in RGB.
+        max_pixels: of the largest image that is decoded.
         sizes: of a sample of the images.
         remarks: sentences that a search begins with.
         left_out: files that are no images of the data, counted.
@@ -91,6 +92,7 @@ class DataReport:
     image_size: int
     channels: int
     is_grey: bool
+    max_pixels: int
     sizes: ImageSizes
     remarks: tuple[str, ...]
     left_out: tuple[LeftOutFiles, ...]
@@ -125,7 +127,8 @@ def report_data(recipe: Recipe, progress: Progress | None = None) -> DataReport:
     Raises:
         DataError: there is no such source, or it has no images to train on.
     """
-    source = open_source(recipe.data, SourceOptions.of(recipe))
+    options = SourceOptions.of(recipe)
+    source = open_source(recipe.data, options)
     labels = source.read_labels()
     plan = plan_splits(labels, source.classes, recipe, source.read_groups())
     images = _ReadImages(source, recipe, plan, labels, progress)
@@ -138,6 +141,7 @@ def report_data(recipe: Recipe, progress: Progress | None = None) -> DataReport:
         image_size=recipe.image_size,
         channels=recipe.in_chans,
         is_grey=recipe.in_chans == RGB_CHANNELS and images.are_equal_in_all_channels,
+        max_pixels=options.limits.max_pixels,
         sizes=_describe_sizes(source.sample_sizes()),
         remarks=(*([choice] if choice else []), *source.remarks),
         left_out=source.left_out,

@@ -11,7 +11,7 @@ from ...files import find_path
 from .embedded import EMBEDDED, DigitSource
 from .folder_source import open_file_source
 from .label_table import TABLE_SUFFIXES
-from .source import DataSource, SourceOptions
+from .source import DEFAULT_OPTIONS, DataSource, SourceOptions
 from .split_folders import LAYOUT_BY_NAMES
 from .table_source import TableSource
 from .timm_source import TIMM_PREFIXES, TimmSource
@@ -31,7 +31,7 @@ class SourceKind:
 
 
 def _open_path(spec: str, options: SourceOptions) -> DataSource:
-    return open_file_source(_existing_path(spec), options.layout)
+    return open_file_source(_existing_path(spec), options)
 
 
 def _open_table(spec: str, options: SourceOptions) -> DataSource:
@@ -54,9 +54,7 @@ SOURCE_KINDS: dict[str, SourceKind] = {
     "embedded": SourceKind(lambda spec: spec in EMBEDDED, lambda spec, _: DigitSource(spec)),
     "table": SourceKind(_is_table, _open_table),
     "files": SourceKind(lambda spec: find_path(spec) is not None, _open_path),
-    "timm": SourceKind(
-        lambda spec: spec.lower().startswith(TIMM_PREFIXES), lambda spec, _: TimmSource(spec)
-    ),
+    "timm": SourceKind(lambda spec: spec.lower().startswith(TIMM_PREFIXES), TimmSource),
 }
 """All kinds; the first that matches is used.
 
@@ -82,7 +80,7 @@ def describe_choice(spec: str) -> str | None:
     return None
 
 
-def open_source(spec: str, options: SourceOptions = SourceOptions()) -> DataSource:  # noqa: B008
+def open_source(spec: str, options: SourceOptions = DEFAULT_OPTIONS) -> DataSource:
     """The source that `--data spec` names.
 
     Args:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..recipe import Recipe
 from .content_hashes import ImageHashes
 from .dataset import Images, Labels, Rows, SplitName, Weights
 from .file_names import LeftOutFiles
+from .image_limits import ImageLimits
 from .images import BrokenImage
 from .preprocessing import Preprocessing, ValueRange
 from .split_folders import LAYOUT_BY_NAMES, FolderLayout
@@ -30,23 +31,43 @@ class SourceOptions:
         column: the columns of a table by role, as in `label=species`.
         skip_broken: whether images that are not there are left out.
         layout: what the user says about the folders of a folder or an archive.
+        max_pixels: of the largest image that is decoded; None: the default.
     """
 
     data_root: str | None = None
     column: tuple[str, ...] | None = None
     skip_broken: bool = False
     layout: FolderLayout = LAYOUT_BY_NAMES
+    max_pixels: int | None = None
 
     @classmethod
     def of(cls, recipe: Recipe) -> SourceOptions:
         """Those of a recipe."""
-        layout = FolderLayout(recipe.split_folders, recipe.leave_out)
-        return cls(recipe.data_root, recipe.column, recipe.skip_broken, layout)
+        return cls.of_settings(dict(recipe))
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> SourceOptions:
+        """Those among some settings of a recipe; others have their defaults."""
+        return cls(
+            data_root=settings.get("data_root"),
+            column=settings.get("column"),
+            skip_broken=settings.get("skip_broken", False),
+            layout=FolderLayout(settings.get("split_folders"), settings.get("leave_out", ())),
+            max_pixels=settings.get("max_pixels"),
+        )
+
+    @property
+    def limits(self) -> ImageLimits:
+        """How large an image may be."""
+        return ImageLimits.of(self.max_pixels)
 
     @property
     def are_for_tables(self) -> bool:
         """Whether an option is set that only a table has."""
         return self.data_root is not None or self.column is not None
+
+
+DEFAULT_OPTIONS = SourceOptions()
 
 
 class DataSource(Protocol):

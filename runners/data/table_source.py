@@ -85,9 +85,9 @@ class TableSource(FileSource):
         self.columns = choose_columns(self.table, parse_columns(options.column or ()))
         self.root = _find_root(path, options)
         rows = read_rows(self.table, self.columns)
-        store, self._rows = _open_files(self.table, rows, self.root, skip=options.skip_broken)
+        store, self._rows = _open_files(self.table, rows, self.root, options)
         self._left_out = len(rows) - len(self._rows)
-        super().__init__(path, {"train": store})
+        super().__init__(path, {"train": store}, options)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -215,7 +215,7 @@ def _find_root(path: Path, options: SourceOptions) -> Path:
 
 
 def _open_files(
-    table: LabelTable, rows: list[LabelledRow], root: Path, *, skip: bool
+    table: LabelTable, rows: list[LabelledRow], root: Path, options: SourceOptions
 ) -> tuple[FileStore, list[LabelledRow]]:
     """The files of a table, and its rows with their names in that store.
 
@@ -223,7 +223,7 @@ def _open_files(
         table: for messages.
         rows: of the table.
         root: the folder or archive of the images.
-        skip: whether rows of files that do not exist are left out.
+        options: with `skip_broken`, rows of files that do not exist are left out.
 
     Raises:
         DataError: files do not exist, or one file is named twice.
@@ -232,11 +232,11 @@ def _open_files(
         names = [_name_in_folder(root, row.path) for row in rows]
         store: FileStore = ListedFolder(root, [name for name in names if name is not None])
     else:
-        store = open_store(root)
+        store = open_store(root, options.limits)
         members = set(store.names)
         names = [next((n for n in _spellings(row.path) if n in members), None) for row in rows]
     missing = [row for row, name in zip(rows, names, strict=True) if name is None]
-    if missing and (len(missing) == len(rows) or not skip):
+    if missing and (len(missing) == len(rows) or not options.skip_broken):
         raise DataError(_missing_files(table, missing, len(rows), root))
     named = [
         replace(row, path=name) for row, name in zip(rows, names, strict=True) if name is not None

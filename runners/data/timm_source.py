@@ -32,6 +32,7 @@ from .content_hashes import (
     hash_content,
 )
 from .dataset import Images, Labels, Rows, SplitName, Weights
+from .image_limits import ImageLimits
 from .images import (
     BrokenImage,
     check_format,
@@ -40,8 +41,8 @@ from .images import (
     preprocess_image,
 )
 from .preprocessing import Preprocessing, ValueRange, is_deep
-from .source import allows_flips, sensible_size
-from .value_range import combine_values, measure_image
+from .source import DEFAULT_OPTIONS, SourceOptions, allows_flips, sensible_size
+from .value_range import ImageValues, combine_values, measure_image
 
 TIMM_PREFIXES = ("torch/", "hfds/", "hfids/", "tfds/")
 _SAMPLED_IMAGES = 32
@@ -54,14 +55,21 @@ _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datase
 
 
 class TimmSource:
-    """A data set that timm opens, as a `DataSource`."""
+    """A data set that timm opens, as a `DataSource`.
+
+    Args:
+        spec: its name.
+        options: how it is read.
+    """
 
     crop = None
     remarks = ()
     left_out = ()
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, options: SourceOptions = DEFAULT_OPTIONS) -> None:
         self.name = self.place = spec
+        self._limits = options.limits
+        self._limits.raise_pillow_limit()  # torchvision opens images itself.
         self._family = spec.partition("/")[0].lower()
 
     detects_any_change = True
@@ -201,7 +209,7 @@ class TimmSource:
 
     def _sample(self) -> Iterator[Image.Image]:
         for image, _ in islice(_iterate(self._sets["train"]), _SAMPLED_IMAGES):
-            yield _open(image)
+            yield _open(image, self._limits)
 
     def count_images(self) -> dict[str, int]:
         """The number of images in each split that the set has."""
@@ -230,10 +238,13 @@ class TimmSource:
         if not any(map(is_deep, self._sample())):
             return None
         return combine_values(
-            (self.describe_image(split, row), measure_image(_open(image)))
+            (self.describe_image(split, row), self._measure(image))
             for split, dataset in self._sets.items()
             for row, (image, _) in enumerate(_iterate(dataset))
         )
+
+    def _measure(self, image: bytes | Image.Image) -> ImageValues | None:
+        return measure_image(_open(image, self._limits), self._limits)
 
     def describe_image(self, split: SplitName, row: int) -> str:
         """The name of an image in messages."""
@@ -273,17 +284,17 @@ class TimmSource:
     ) -> Images | BrokenImage:
         try:
             self.hashes.record(split, row, _hash_image(image))
-            opened = _open(image)
+            opened = _open(image, self._limits)
             if not is_deep(opened):
                 opened.load()  # So that no JPEG is decoded at a fraction of its size.
-            return preprocess_image(opened, preprocessing)
+            return preprocess_image(opened, preprocessing, self._limits)
         except Exception as error:  # Some data sets decode an image when its pixels are read.
             return BrokenImage(self.describe_image(split, row), str(error))
 
 
-def _open(image: bytes | Image.Image) -> Image.Image:
+def _open(image: bytes | Image.Image, limits: ImageLimits) -> Image.Image:
     """An image of a data set, which may be the content of a file."""
-    return open_pillow_image(image) if isinstance(image, bytes) else check_format(image)
+    return open_pillow_image(image, limits) if isinstance(image, bytes) else check_format(image)
 
 
 def _hash_image(image: bytes | Image.Image) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
-from .images import EncodedImage, check_pixels, map_in_threads, open_image
+from .image_limits import DEFAULT_LIMITS, ImageLimits
+from .images import EncodedImage, map_in_threads, open_image
 from .preprocessing import Array, ValueRange, is_deep, read_deep_values
 
 EIGHT_BIT_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".gif", ".bmp", ".webp")
@@ -39,13 +41,16 @@ class ImageValues(NamedTuple):
     is_float: bool
 
 
-def measure_files(encoded: Iterable[EncodedImage]) -> ValueRange | None:
+def measure_files(
+    encoded: Iterable[EncodedImage], limits: ImageLimits = DEFAULT_LIMITS
+) -> ValueRange | None:
     """The range of a data set in files; None if no image has more than 8 bits.
 
     Raises:
         DataError: some images have integers and others floating-point numbers.
     """
-    return combine_values(measured for _, measured in map_in_threads(encoded, _measure_file))
+    measure = partial(_measure_file, limits=limits)
+    return combine_values(measured for _, measured in map_in_threads(encoded, measure))
 
 
 def combine_values(measured: Iterable[tuple[str, ImageValues | None]]) -> ValueRange | None:
@@ -84,13 +89,15 @@ def choose_value_range(low: float, high: float, *, is_float: bool) -> ValueRange
     return ValueRange(low, high if high > low else low + 1)
 
 
-def measure_image(image: Image.Image | Array) -> ImageValues | None:
+def measure_image(
+    image: Image.Image | Array, limits: ImageLimits = DEFAULT_LIMITS
+) -> ImageValues | None:
     """The values of an array, or of an image that is not loaded yet.
 
     None if it has 8 bits, or no finite value.
 
     Raises:
-        LargeImageError: the image has more pixels than are decoded.
+        LargeImageError: the image has too many pixels.
         Exception: Pillow's decoders raise anything on damaged input.
     """
     if isinstance(image, np.ndarray):
@@ -99,19 +106,19 @@ def measure_image(image: Image.Image | Array) -> ImageValues | None:
         is_of_bytes, is_float = not is_deep(image), image.mode == "F"
     if is_of_bytes:
         return None
-    check_pixels(image)
+    limits.check_pixels(image)
     values = image if isinstance(image, np.ndarray) else read_deep_values(image)[0]
     finite = values[np.isfinite(values)]
     return ImageValues(float(finite.min()), float(finite.max()), is_float) if finite.size else None
 
 
-def _measure_file(encoded: EncodedImage) -> tuple[str, ImageValues | None]:
+def _measure_file(encoded: EncodedImage, limits: ImageLimits) -> tuple[str, ImageValues | None]:
     """The name and the values of an image. Broken ones have none: decoding reports them."""
     try:
         if _is_shallow_png(encoded.content):
             return encoded.label, None
-        with open_image(encoded.content) as image:
-            return encoded.label, measure_image(image)
+        with open_image(encoded.content, limits) as image:
+            return encoded.label, measure_image(image, limits)
     except Exception:  # Decoders raise anything on damaged input.
         return encoded.label, None
 

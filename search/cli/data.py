@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DATA_SETTINGS = (
     "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "in_chans", "fit",
-    "train_limit", "val_fraction", "seed", "augment",
+    "max_pixels", "train_limit", "val_fraction", "seed", "augment",
 )  # fmt: skip
 """Settings of a search that decide what it sees of its data."""
 MAX_SHOWN_CLASSES = 30
@@ -87,6 +87,7 @@ def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None
         f"shorter side {sizes.median_shorter_side}; trained at "
         f"{report.image_size}×{report.image_size}, fit {recipe.fit}"
         + (f", which keeps {sizes.kept:.0%} of them" if recipe.fit == "crop" else "")
+        + f"; of more than {report.max_pixels:,} pixels, none is read (--max-pixels)"
     )
     if report.is_grey:
         print_line(

@@ -10,6 +10,7 @@ import typer
 
 from ...interrupts import defer_interrupts
 from ...sanitize import clean_text
+from ..setup.units import parse_whole
 from .shared import Json, err, print_json, print_line, print_note
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Folder of `attentune export`.")],
     images: Annotated[list[Path], typer.Argument(help="Images, and folders of images.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    max_pixels: Annotated[
+        str | None,
+        typer.Option(help="Maximum number of pixels of an image, e.g. 200M. Default: 90M."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict the classes of images with an exported model, and their probabilities."""
@@ -40,7 +45,7 @@ def predict(
         print_note(remark)
     with warnings.catch_warnings(record=True) as assumptions:
         warnings.simplefilter("always", UserWarning)
-        network = load(model)
+        network = load(model, max_pixels=None if max_pixels is None else parse_whole(max_pixels))
     for assumption in assumptions:
         if issubclass(assumption.category, UserWarning):
             print_note(str(assumption.message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...runners.data import FolderLayout, Progress, SourceOptions, inspect_data, prepare_data
+from ...runners.data import Progress, SourceOptions, inspect_data, prepare_data
 from ...runners.recipe import Recipe
 from ...studies.config import validated
 from .augmentation import resolve_augmentation
@@ -40,24 +40,13 @@ def data_recipe(data: str, settings: Mapping[str, Any], progress: Progress | Non
         UsageError: a setting is out of range.
     """
     fields = {name: value for name, value in settings.items() if value not in (None, [])}
-    request: SearchRequest = validated(
-        SearchRequest,
-        "data",
-        backbone=_ANY_BACKBONE,
-        data=data,
-        **{name: fields.pop(name, "auto") for name in ("augment", "in_chans")},
-    )
-    layout = FolderLayout(fields.get("split_folders"), tuple(fields.get("leave_out", ())))
-    column = tuple(fields["column"]) if "column" in fields else None
-    source = inspect_data(data, SourceOptions(fields.get("data_root"), column, True, layout))
-    fields = {
-        "image_size": source.image_size,
-        "value_range": source.value_range,
-        "data_seed": fields.pop("seed", 0),
-        **fields,
-        "in_chans": choose_channels(request.recipe_settings.get("in_chans"), source),
-    }
-    recipe = Recipe.of(data=data, skip_broken=True, **fields)
+    fields |= {"backbone": _ANY_BACKBONE, "data": data, "skip_broken": True}
+    request: SearchRequest = validated(SearchRequest, "data", **fields)
+    requested = request.recipe_settings
+    source = inspect_data(data, SourceOptions.of_settings(requested))
+    from_data = {"image_size": source.image_size, "value_range": source.value_range}
+    channels = {"in_chans": choose_channels(requested.get("in_chans"), source)}
+    recipe = Recipe.of(**{**from_data, **requested, **channels}, data_seed=request.seed)
     return resolve_augmentation(request, recipe, prepare_data(recipe, progress))
 
 

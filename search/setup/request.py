@@ -46,6 +46,8 @@ from . import units
 
 Names = tuple[str, ...]
 Count = Annotated[float, Field(gt=0), BeforeValidator(units.parse_count)]
+Whole = BeforeValidator(lambda value: None if value is None else units.parse_whole(value))
+"""Reads a whole number with a unit, such as `200M`."""
 Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.parse_milliseconds)]
 Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.parse_mebibytes)]
 Sizes = BeforeValidator(lambda value: None if value is None else units.parse_mebibytes(value))
@@ -104,6 +106,7 @@ LEFT_OPEN: dict[str, LeftOpen] = {
     ),
     "in_chans": LeftOpen("auto", "3, or what arrays have that are neither grey nor RGB"),
     "value_range": LeftOpen(None, "the range of the data's values"),
+    "max_pixels": LeftOpen(None, "90M"),
     "flip": LeftOpen(None, "depends on --augment and the data"),
     **dict.fromkeys(AUGMENTATION_FIELDS[1:], LeftOpen(None, "depends on --augment")),
     "precision": LeftOpen("auto", "the fastest, measured"),
@@ -120,6 +123,7 @@ CONVERGED = "converged"
 _DURATIONS = {"budget", "device_budget", "trial_timeout"}
 _SIZES = {"max_predictions_size", "max_weights_size", "trial_memory"}
 _RANGES = {"value_range"}
+_COUNTS = {"max_pixels"}
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
@@ -133,6 +137,8 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
         kind = Annotated[kind, Sizes]
     if name in _RANGES:
         kind = Annotated[kind, Range]
+    if name in _COUNTS:
+        kind = Annotated[kind, Whole]
     if name not in LEFT_OPEN:
         return kind, Field(field.default, description=field.description)
     value = LEFT_OPEN[name].value

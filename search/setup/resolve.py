@@ -21,7 +21,6 @@ from ...runners.costs import (
 )
 from ...runners.data import (
     DataInfo,
-    FolderLayout,
     Progress,
     SourceOptions,
     inspect_data,
@@ -187,15 +186,13 @@ def _resolve_recipe(request: SearchRequest) -> Recipe:
     """The recipe with the requested settings; those left open follow from the data."""
     requested = request.recipe_settings
     spec = requested["data"]
-    root = requested.get("data_root")
-    layout = FolderLayout(requested.get("split_folders"), requested["leave_out"])
-    options = SourceOptions(root, requested.get("column"), requested["skip_broken"], layout)
+    options = SourceOptions.of_settings(requested)
     source = inspect_data(spec, options)
     for remark in source.remarks:
         logger.info("%s", remark)
     requested["data"] = open_source(spec, options).place
-    if root is not None:
-        requested["data_root"] = str(Path(root).expanduser().resolve())
+    if options.data_root is not None:
+        requested["data_root"] = str(Path(options.data_root).expanduser().resolve())
     channels = choose_channels(requested.get("in_chans"), source)
     weights = resolve_initial_weights(
         request, len(source.classes), lambda: why_no_photographs(spec, options), channels

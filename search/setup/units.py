@@ -143,6 +143,11 @@ def parse_count(text: str | float) -> float:
     return parse_quantity(text, COUNT_UNITS, "5M or 250k")
 
 
+def parse_whole(text: str | float) -> int:
+    """`200M` → 200 000 000, rounded to a whole number."""
+    return round(parse_count(text))
+
+
 def parse_milliseconds(text: str | float) -> float:
     """`8ms` → 8."""
     return parse_quantity(text, MILLISECOND_UNITS, "8ms")

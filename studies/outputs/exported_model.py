@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...errors import ArchitectureError, AttentuneError, StoreError
+from ...runners.data.image_limits import ImageLimits
 from ...runners.data.preprocessing import Preprocessing
 from ...runners.results import WEIGHTS_FILE
 from ...sanitize import clean_error, clean_text
@@ -50,7 +51,7 @@ class _Manifest(BaseModel):
     weights_sha256: str | None = None
 
 
-def load(folder: str | Path) -> nn.Module:
+def load(folder: str | Path, *, max_pixels: int | None = None) -> nn.Module:
     """The network of an exported folder, on the CPU in evaluation mode.
 
     It takes normalised images (N, C, S, S) and returns logits (N, classes). Its attribute
@@ -60,6 +61,10 @@ def load(folder: str | Path) -> nn.Module:
 
     A UserWarning says what is assumed of an export of a version that did not store the
     preprocessing.
+
+    Args:
+        folder: of the export.
+        max_pixels: of the largest image file that `preprocess` reads; default: 90 million.
 
     Raises:
         StoreError: the folder is not an export, needs a plug-in's attention that is not installed,
@@ -84,7 +89,7 @@ def load(folder: str | Path) -> nn.Module:
     model.eval()
     added: dict[str, Any] = {
         "attentune": {**facts, "preprocessing": preprocessing.to_json()},
-        "preprocess": input_maker(preprocessing),
+        "preprocess": input_maker(preprocessing, ImageLimits.of(max_pixels)),
     }
     for name, value in added.items():
         setattr(model, name, value)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from ...runners.data.image_limits import ImageLimits
 from ...runners.data.images import describe_error, open_image
 from ...runners.data.preprocessing import Array, Preprocessing
 from ...sanitize import clean_text
@@ -37,17 +38,22 @@ def read_preprocessing(facts: Mapping[str, Any]) -> tuple[Preprocessing, bool]:
 
 
 def input_maker(
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing, limits: ImageLimits
 ) -> Callable[[Image.Image | Array | str | Path], Tensor]:
     """The function `preprocess` of an exported model; it can be pickled."""
-    return partial(make_input, preprocessing)
+    return partial(make_input, preprocessing, limits)
 
 
-def make_input(preprocessing: Preprocessing, image: Image.Image | Array | str | Path) -> Tensor:
+def make_input(
+    preprocessing: Preprocessing,
+    limits: ImageLimits,
+    image: Image.Image | Array | str | Path,
+) -> Tensor:
     """A normalised image, float32 (C, S, S).
 
     Args:
         preprocessing: that of the model.
+        limits: how large a file may be.
         image: a file, an image of any mode and size as `PIL.Image.open` returns it, or an array
             (H, W) or (H, W, C).
 
@@ -60,7 +66,7 @@ def make_input(preprocessing: Preprocessing, image: Image.Image | Array | str | 
         return torch.from_numpy(preprocessing.normalise(image))
     path = Path(image)
     try:
-        with open_image(path) as opened:
+        with open_image(path, limits) as opened:
             return torch.from_numpy(preprocessing.normalise(opened))
     except OSError as error:
         reason = error.strerror or describe_error(error)

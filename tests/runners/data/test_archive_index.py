@@ -9,7 +9,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from attentune.runners.data.archive_index import MAX_LINKS_IN_CHAIN, ArchiveIndex, IndexedArchive
+from attentune.runners.data import archive_index
+from attentune.runners.data.archive_index import (
+    MAX_FILES_THROUGH_LINKS,
+    MAX_LINKS_IN_CHAIN,
+    ArchiveIndex,
+    IndexedArchive,
+)
 from attentune.runners.data.file_names import Reason
 from attentune.runners.data.file_stores import open_store
 
@@ -54,15 +60,33 @@ CHAIN = {f"{n}.png": f"{n + 1}.png" for n in range(MAX_LINKS_IN_CHAIN + 2)}
         {"a.png": "/etc/passwd"},
         {"a.png": "gone.png"},
         {"a.png": "."},
-        {"a.png": "b.png", "b.png": "a.png"},
-        CHAIN,
     ],
 )
 def test_a_link_that_leads_nowhere_is_counted(links):
+    (left_out,) = index_of(["cats/1.png"], links).listing.left_out
+    assert (left_out.reason, left_out.count) == (Reason.LINK, 1)
+
+
+@pytest.mark.parametrize("links", [{"a.png": "b.png", "b.png": "a.png"}, CHAIN])
+def test_links_beyond_the_limit_of_a_chain_are_counted(links):
     indexed = index_of(["cats/1.png", f"{MAX_LINKS_IN_CHAIN + 2}.png"], links)
     (left_out,) = indexed.listing.left_out
-    assert left_out.reason is Reason.LINK
+    assert left_out.reason is Reason.LINK_LIMIT
     assert left_out.count == len(links) + 2 - len(indexed.members) > 0
+
+
+def test_links_to_folders_add_no_more_images_than_the_limit(monkeypatch):
+    monkeypatch.setattr(archive_index, "MAX_FILES_THROUGH_LINKS", 5)
+    files = [f"all/{number}.png" for number in range(4)]
+    indexed = index_of(files, {"a": "all", "b": "all", "c": "all"})
+    assert len(indexed.members) == 8
+    (left_out,) = indexed.listing.left_out
+    assert (left_out.reason, left_out.count) == (Reason.LINK_LIMIT, 2)
+
+
+def test_the_limits_are_said():
+    assert f"{MAX_LINKS_IN_CHAIN} further links" in Reason.LINK_LIMIT
+    assert f"{MAX_FILES_THROUGH_LINKS:,} images" in Reason.LINK_LIMIT
 
 
 def tar_with_links(path: Path) -> Path:
