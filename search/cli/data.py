@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
+from ...errors import DataError
 from ...files import atomic_write
 from ...interrupts import defer_interrupts
 from ...runners.recipe import RGB_CHANNELS
@@ -16,6 +18,7 @@ from .options_from_settings import recipe_options
 from .shared import Json, err, out, plain_table, print_json, print_line
 
 if TYPE_CHECKING:
+    from ...runners.data.contents import DataContents
     from ...runners.data.report import DataReport
     from ...runners.recipe import Recipe
 
@@ -49,24 +52,70 @@ def data(
     as_json: Json = False,
     **settings: Any,
 ) -> None:
-    """Show what a search would see of its data: classes, splits, what is left out or repeated."""
+    """Show what a search would see of its data: classes, splits, what is left out or repeated.
+
+    If a search would refuse the data, what there is, and why; then the exit code is 1.
+    """
     with defer_interrupts():
         from ...runners.data.report import report_data
-        from ..setup.data_recipe import data_recipe, describe_augmentation
+        from ..setup.data_recipe import data_recipe, data_request, describe_augmentation
         from .progress import decoding_progress
 
-    with decoding_progress(err) as progress:
-        recipe = data_recipe(source, settings, progress)
-        report = report_data(recipe, progress)
+    request = data_request(source, settings)
+    try:
+        with decoding_progress(err) as progress:
+            recipe = data_recipe(request, progress)
+            report = report_data(recipe, progress)
+    except DataError as error:
+        _show_refused(request.recipe_settings, error, as_json=as_json)
+        raise
     augmentation = describe_augmentation(recipe)
     if output is not None:
         _write_contact_sheet(output, recipe, augmentation)
     if as_json:
-        print_json({**report.to_json(), "augmentation": augmentation})
+        print_json({**report.to_json(), "augmentation": augmentation, "refused": None})
         return
     _print_report(report, recipe, augmentation)
     if output is not None:
         print_line(f"contact sheet: {output}")
+
+
+def _show_refused(settings: Mapping[str, Any], error: DataError, *, as_json: bool) -> None:
+    """Show what data hold that a search refuses.
+
+    Args:
+        settings: of the recipe, by name.
+        error: why they are refused.
+        as_json: print JSON for programs.
+    """
+    from ...runners.data.contents import read_contents
+    from ...runners.data.source import SourceOptions
+
+    contents = read_contents(settings["data"], SourceOptions.of_settings(settings))
+    if as_json:
+        facts = {} if contents is None else contents.to_json()
+        print_json({**facts, "refused": str(error)})
+    elif contents is not None:
+        _print_contents(contents)
+
+
+def _print_contents(contents: DataContents) -> None:
+    from ...runners.data.file_names import describe_left_out
+
+    print_line(f"{contents.name}, which a search would refuse:")
+    if contents.classes is not None and contents.counts is not None:
+        _print_class_counts(contents.classes, contents.counts)
+    if contents.folders:
+        table = plain_table("folder", ">images")
+        for path, count in contents.folders[:MAX_SHOWN_CLASSES]:
+            table.add_row(Text(path or "."), formatting.integer(count))
+        if rest := contents.folders[MAX_SHOWN_CLASSES:]:
+            table.add_row(f"{len(rest)} more", formatting.integer(sum(n for _, n in rest)))
+        out.print(table)
+    if contents.left_out:
+        print_line(f"left out: {describe_left_out(contents.left_out)}")
+    for remark in contents.remarks:
+        print_line(remark)
 
 
 def _write_contact_sheet(path: Path, recipe: Recipe, augmentation: str) -> None:
@@ -80,7 +129,7 @@ def _write_contact_sheet(path: Path, recipe: Recipe, augmentation: str) -> None:
 
 
 def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None:
-    _print_counts(report)
+    _print_class_counts(report.classes, report.counts, report.held_out)
     sizes = report.sizes
     print_line(
         f"images: {_size(sizes.smallest)} to {_size(sizes.largest)} pixels in a sample, median "
@@ -108,26 +157,29 @@ def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None
     _print_repeated(report)
 
 
-def _print_counts(report: DataReport) -> None:
-    splits = list(report.counts)
+def _print_class_counts(
+    classes: Sequence[str],
+    counts_by_split: Mapping[str, Sequence[int]],
+    held_out: Sequence[str] = (),
+) -> None:
+    splits = list(counts_by_split)
     titles = [
-        f">{_SPLIT_TITLES[split]}{' (held out)' if split in report.held_out else ''}"
-        for split in splits
+        f">{_SPLIT_TITLES[split]}{' (held out)' if split in held_out else ''}" for split in splits
     ]
     table = plain_table("class", *titles)
-    for number, name in enumerate(report.classes[:MAX_SHOWN_CLASSES]):
-        counts = [formatting.integer(report.counts[split][number]) for split in splits]
+    for number, name in enumerate(classes[:MAX_SHOWN_CLASSES]):
+        counts = [formatting.integer(counts_by_split[split][number]) for split in splits]
         table.add_row(Text(name), *counts)
-    if (rest := len(report.classes) - MAX_SHOWN_CLASSES) > 0:
+    if (rest := len(classes) - MAX_SHOWN_CLASSES) > 0:
         table.add_row(
             f"{rest} more",
             *(
-                formatting.integer(sum(report.counts[split][MAX_SHOWN_CLASSES:]))
+                formatting.integer(sum(counts_by_split[split][MAX_SHOWN_CLASSES:]))
                 for split in splits
             ),
         )
-    totals = [formatting.integer(sum(report.counts[split])) for split in splits]
-    table.add_row(Text(f"{len(report.classes)} classes", style="bold"), *totals)
+    totals = [formatting.integer(sum(counts_by_split[split])) for split in splits]
+    table.add_row(Text(f"{len(classes)} classes", style="bold"), *totals)
     out.print(table)
 
 

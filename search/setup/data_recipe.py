@@ -27,23 +27,34 @@ _AUGMENTATIONS = {
 }
 
 
-def data_recipe(data: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Recipe:
-    """The recipe with a search's defaults for this data.
+def data_request(data: str, settings: Mapping[str, Any]) -> SearchRequest:
+    """A search's request for this data.
 
     Args:
         data: the text of `--data`.
         settings: some settings of a search; None or an empty list means that one is left out.
-        progress: called while images are decoded, with the number of decoded images and of all.
 
     Raises:
-        DataError: there is no such data, or it cannot be used.
         UsageError: a setting is out of range.
     """
     fields = {name: value for name, value in settings.items() if value not in (None, [])}
     fields |= {"backbone": _ANY_BACKBONE, "data": data, "skip_broken": True}
     request: SearchRequest = validated(SearchRequest, "data", **fields)
+    return request
+
+
+def data_recipe(request: SearchRequest, progress: Progress | None = None) -> Recipe:
+    """The recipe with a search's defaults for the requested data.
+
+    Args:
+        request: names the data.
+        progress: called while images are decoded, with the number of decoded images and of all.
+
+    Raises:
+        DataError: there is no such data, or it cannot be used.
+    """
     requested = request.recipe_settings
-    source = inspect_data(data, SourceOptions.of_settings(requested))
+    source = inspect_data(requested["data"], SourceOptions.of_settings(requested))
     from_data = {"image_size": source.image_size, "value_range": source.value_range}
     channels = {"in_chans": choose_channels(requested.get("in_chans"), source)}
     recipe = Recipe.of(**{**from_data, **requested, **channels}, data_seed=request.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -60,6 +61,42 @@ def test_json_has_everything(run_here, photos):
     assert broken["label"].endswith("bad.png")
     assert report["repeated"][0]["equal"]
     assert {"augmentation", "majority", "remarks", "sizes"} <= report.keys()
+    assert report["refused"] is None
+
+
+def test_what_a_search_refuses_is_shown_with_the_reason(run_here, photos):
+    for file in (photos / "birds").glob("*"):
+        if file.stem != "0":
+            file.unlink()
+    code, printed = run_here("data", "photos")
+    assert code == 1
+    assert re.search(r"birds +1\n", printed)
+    assert re.search(r"3 classes +22\n", printed)
+    assert "Error: " in printed
+    code, printed = run_here("data", "photos", "--json")
+    shown, end = json.JSONDecoder().raw_decode(printed)
+    assert (code, shown["classes"]) == (1, ["birds", "cats", "dogs"])
+    assert shown["counts"] == {"train": [1, 10, 11]}
+    assert shown["left_out"][0]["count"] == 20
+    assert shown["refused"] in " ".join(printed[end:].split())
+
+
+def test_a_refused_folder_and_table_show_what_they_hold(run_here, photos, tmp_path):
+    (photos / "empty").mkdir()
+    code, printed = run_here("data", "photos", "--json")
+    shown, _ = json.JSONDecoder().raw_decode(printed)
+    assert (code, shown["classes"]) == (1, None)
+    assert shown["folders"] == {"birds": 10, "cats": 10, "dogs": 11, "empty": 0}
+    (tmp_path / "labels.csv").write_text("what,which\na,b\nc,d\n", "utf-8")
+    code, printed = run_here("data", "labels.csv")
+    assert code == 1
+    assert "2 rows with the columns 'what', 'which'" in printed
+
+
+def test_data_that_are_not_there_are_an_error_alone(run_here):
+    code, printed = run_here("data", "gone", "--json")
+    shown, _ = json.JSONDecoder().raw_decode(printed)
+    assert (code, list(shown)) == (1, ["refused"])
 
 
 def test_a_question_about_splits_is_answered_with_an_option(run_here, photos, tmp_path):
@@ -70,6 +107,8 @@ def test_a_question_about_splits_is_answered_with_an_option(run_here, photos, tm
     code, printed = run_here("data", "splits")
     assert code == 1
     assert "--split-folders train=training_set,test=test_set" in printed
+    assert re.search(r"test_set/dogs +11\n", printed)
+    assert "left out: 40 .heic in a format that is not read" in printed
     code, printed = run_here("data", "splits", "--split-folders", "train=training_set")
     assert code == 0, printed
     assert "in folders that --split-folders does not name" in printed
