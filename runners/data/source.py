@@ -6,6 +6,7 @@ passes the contract suite in `tests/runners/data/test_source.py`.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -198,4 +199,15 @@ def allows_flips(name: str, classes: tuple[str, ...]) -> bool:
     lowered = name.lower()
     if any(word in lowered for word in ("mnist", "svhn", "digit", "omniglot", "letters")):
         return False
-    return not all(len(class_name) == 1 for class_name in classes)
+    return not all(map(_is_character, classes))
+
+
+def _is_character(name: str) -> bool:
+    """Whether a class is called by a digit, a letter or a sign of any script.
+
+    A Chinese character (猫, a cat) and an emoji are words, and say what an image shows.
+    """
+    if len(name) != 1:
+        return False
+    is_word = unicodedata.name(name, "").startswith("CJK") or unicodedata.category(name) == "So"
+    return not is_word

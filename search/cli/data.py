@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...runners.data.contents import DataContents
     from ...runners.data.report import DataReport
     from ...runners.recipe import Recipe
+    from ..setup.augmentation import AugmentationChoice
 
 DATA_SETTINGS = (
     "split_folders", "leave_out", "data_root", "column", "fold", "image_size", "in_chans", "fit",
@@ -58,24 +59,27 @@ def data(
     """
     with defer_interrupts():
         from ...runners.data.report import report_data
-        from ..setup.data_recipe import data_recipe, data_request, describe_augmentation
+        from ..setup.augmentation import describe_augmentation
+        from ..setup.data_recipe import choose_data_recipe, read_data_request
         from .progress import decoding_progress
 
-    request = data_request(source, settings)
+    request = read_data_request(source, settings)
     try:
         with decoding_progress(err) as progress:
-            recipe = data_recipe(request, progress)
-            report = report_data(recipe, progress)
+            choice = choose_data_recipe(request, progress)
+            report = report_data(choice.recipe, progress)
     except DataError as error:
         _show_refused(request.recipe_settings, error, as_json=as_json)
         raise
-    augmentation = describe_augmentation(recipe)
+    augmentation = describe_augmentation(choice.recipe)
     if output is not None:
-        _write_contact_sheet(output, recipe, augmentation)
+        _write_contact_sheet(output, choice.recipe, augmentation)
     if as_json:
-        print_json({**report.to_json(), "augmentation": augmentation, "refused": None})
+        remarks = [*report.remarks, *choice.remarks]
+        facts = {"augmentation": augmentation, "remarks": remarks, "refused": None}
+        print_json({**report.to_json(), **facts})
         return
-    _print_report(report, recipe, augmentation)
+    _print_report(report, choice)
     if output is not None:
         print_line(f"contact sheet: {output}")
 
@@ -128,14 +132,14 @@ def _write_contact_sheet(path: Path, recipe: Recipe, augmentation: str) -> None:
         sheet.save(draft, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG")
 
 
-def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None:
+def _print_report(report: DataReport, choice: AugmentationChoice) -> None:
     _print_class_counts(report.classes, report.counts, report.held_out)
     sizes = report.sizes
     print_line(
         f"images: {_size(sizes.smallest)} to {_size(sizes.largest)} pixels in a sample, median "
         f"shorter side {sizes.median_shorter_side}; trained at "
-        f"{report.image_size}×{report.image_size}, fit {recipe.fit}"
-        + (f", which keeps {sizes.kept:.0%} of them" if recipe.fit == "crop" else "")
+        f"{report.image_size}×{report.image_size}, fit {choice.recipe.fit}"
+        + (f", which keeps {sizes.kept:.0%} of them" if choice.recipe.fit == "crop" else "")
         + f"; of more than {report.max_pixels:,} pixels, none is read (--max-pixels)"
     )
     if report.is_grey:
@@ -144,8 +148,7 @@ def _print_report(report: DataReport, recipe: Recipe, augmentation: str) -> None
         )
     elif report.channels != RGB_CHANNELS:
         print_line(f"channels: {report.channels}")
-    print_line(f"augmentation of training images: {augmentation}")
-    for remark in report.remarks:
+    for remark in (*choice.remarks, *report.remarks):
         print_line(remark)
     for split, (name, share) in report.majority.items():
         if split == "val":

@@ -8,6 +8,7 @@ their names, and for classes that are each other's mirror image, which are found
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
@@ -39,8 +40,26 @@ PRESETS: dict[Preset, dict[str, float]] = {
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class AugmentationChoice:
+    """A recipe with its augmentation, and sentences that say what was chosen, and why."""
+
+    recipe: Recipe
+    remarks: tuple[str, ...]
+
+
 def resolve_augmentation(request: SearchRequest, recipe: Recipe, data: DataInfo) -> Recipe:
-    """The recipe with the augmentation of the request; logs what was chosen, and why.
+    """The recipe that `choose_augmentation` chooses, with the same arguments; logs the remarks."""
+    choice = choose_augmentation(request, recipe, data)
+    for remark in choice.remarks:
+        logger.info("%s", remark)
+    return choice.recipe
+
+
+def choose_augmentation(
+    request: SearchRequest, recipe: Recipe, data: DataInfo
+) -> AugmentationChoice:
+    """The recipe with the augmentation of the request.
 
     Args:
         request: its preset, and the fields that it sets itself.
@@ -60,16 +79,16 @@ def resolve_augmentation(request: SearchRequest, recipe: Recipe, data: DataInfo)
     flip, why_not = _decide_mirroring(fields.get("flip"), preset, recipe, data)
     recipe = recipe.model_copy(update={**fields, "flip": flip})
     _check_sizes(recipe)
-    words = _describe(recipe)
-    logger.info("augmentation %s%s: %s; --augment overrides this", preset, reason, words)
+    words = describe_augmentation(recipe)
+    remarks = [f"augmentation {preset}{reason}: {words}; --augment overrides this"]
     if why_not:
-        logger.info("images are not mirrored: %s; --flip overrides this", why_not)
+        remarks.append(f"images are not mirrored: {why_not}; --flip overrides this")
     elif flip and not requested.get("flip"):
-        logger.info(
+        remarks.append(
             "images are mirrored: no two classes are each other's mirror image; --no-flip "
             "overrides this"
         )
-    return recipe
+    return AugmentationChoice(recipe, tuple(remarks))
 
 
 def _choose_preset(request: SearchRequest, recipe: Recipe) -> tuple[Preset, str]:
@@ -129,8 +148,8 @@ def _check_sizes(recipe: Recipe) -> None:
             )
 
 
-def _describe(recipe: Recipe) -> str:
-    """The augmentation in words, in the order in which it is applied."""
+def describe_augmentation(recipe: Recipe) -> str:
+    """What a recipe does to training images in words, in the order in which it is applied."""
     words = {
         "crop_scale": f"random crops of at least {100 * recipe.crop_scale:.0f}% of the area",
         "crop": f"shifts of up to {recipe.crop} pixels",

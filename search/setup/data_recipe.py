@@ -8,26 +8,15 @@ from typing import Any
 from ...runners.data import Progress, SourceOptions, inspect_data, prepare_data
 from ...runners.recipe import Recipe
 from ...studies.config import validated
-from .augmentation import resolve_augmentation
+from .augmentation import AugmentationChoice, choose_augmentation
 from .image_channels import choose_channels
 from .request import SearchRequest
 
 _ANY_BACKBONE = "resnet18"
 """A request needs one; the augmentation does not depend on it."""
-_AUGMENTATIONS = {
-    "flip": "mirrored in every other epoch",
-    "crop": "shifted by up to {} pixels",
-    "cutout": "a square of {} pixels covered",
-    "crop_scale": "a random resized crop of at least {:g} of the image",
-    "color_jitter": "colours jittered by {:g}",
-    "randaugment": "RandAugment of magnitude {:g}",
-    "erasing": "a rectangle erased in {:g} of the images",
-    "mixup": "mixup with alpha {:g}",
-    "cutmix": "CutMix with alpha {:g}",
-}
 
 
-def data_request(data: str, settings: Mapping[str, Any]) -> SearchRequest:
+def read_data_request(data: str, settings: Mapping[str, Any]) -> SearchRequest:
     """A search's request for this data.
 
     Args:
@@ -43,8 +32,10 @@ def data_request(data: str, settings: Mapping[str, Any]) -> SearchRequest:
     return request
 
 
-def data_recipe(request: SearchRequest, progress: Progress | None = None) -> Recipe:
-    """The recipe with a search's defaults for the requested data.
+def choose_data_recipe(
+    request: SearchRequest, progress: Progress | None = None
+) -> AugmentationChoice:
+    """The recipe with a search's defaults for the requested data, and how it was chosen.
 
     Args:
         request: names the data.
@@ -58,15 +49,4 @@ def data_recipe(request: SearchRequest, progress: Progress | None = None) -> Rec
     from_data = {"image_size": source.image_size, "value_range": source.value_range}
     channels = {"in_chans": choose_channels(requested.get("in_chans"), source)}
     recipe = Recipe.of(**{**from_data, **requested, **channels}, data_seed=request.seed)
-    return resolve_augmentation(request, recipe, prepare_data(recipe, progress))
-
-
-def describe_augmentation(recipe: Recipe) -> str:
-    """What a recipe does to training images, as "mirrored in every other epoch, …"."""
-    defaults = {name: Recipe.model_fields[name].default for name in _AUGMENTATIONS}
-    changes = [
-        text.format(getattr(recipe, name))
-        for name, text in _AUGMENTATIONS.items()
-        if getattr(recipe, name) != defaults[name]
-    ]
-    return ", ".join(changes) or "nothing"
+    return choose_augmentation(request, recipe, prepare_data(recipe, progress))

@@ -258,6 +258,23 @@ def test_sizes_and_augmentation_suit_the_images(source):
     assert source.crop is None or 0 <= source.crop < source.default_size
 
 
+@pytest.mark.parametrize(
+    ("classes", "allowed"),
+    [
+        ("bd", False),
+        ("25", False),
+        ("٢٥", False),
+        ("あい", False),
+        ("<>", False),
+        ("猫狗", True),
+        ("🐱🐶", True),
+        (("b", "dog"), True),
+    ],
+)
+def test_classes_that_are_called_by_single_characters_are_not_mirrored(classes, allowed):
+    assert allows_flips("photos", tuple(classes)) == allowed
+
+
 def test_a_source_that_cannot_be_read_raises_data_error(case, tmp_path):
     with pytest.raises(DataError) as caught:
         open_source(str(case.damage(tmp_path))).read_labels()

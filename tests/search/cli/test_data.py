@@ -34,7 +34,8 @@ def test_the_data_are_shown_with_what_is_left_out(run_here, photos, tmp_path):
     assert "validation (held out)" in printed
     assert "left out of photos: 20 .heic in a format that is not read" in printed
     assert "1 pairs of identical images in two splits or two classes" in printed
-    assert "augmentation of training images: mirrored" in printed
+    assert "augmentation light (images of 16 pixels are small): shifts of up to 2" in printed
+    assert "images are mirrored: no two classes" in printed
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 400
 
