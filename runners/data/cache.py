@@ -44,12 +44,10 @@ from ..recipe import Recipe
 from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Dataset, SourceInfo, Split
 from .prepare import (
     KEY_FORMAT,
-    Normalisation,
+    Preparation,
     Progress,
     compute_checksum,
-    data_key,
     default_crop,
-    list_images,
     prepare_arrays,
 )
 from .preprocessing import ValueRange
@@ -125,8 +123,8 @@ def prepare_data(
     source = open_source(recipe.data, SourceOptions.of(recipe))
     info = _read_pointer(source, recipe)
     if info is None or (verify and has_damaged_images(info)):
-        plan = plan_source(source, recipe)
-        info = prepare_images(source, plan, recipe, progress, verify=verify)
+        preparation = Preparation(source, plan_source(source, recipe), recipe)
+        info = prepare_images(preparation, progress, verify=verify)
         _write_pointer(source, recipe, info)
     return with_normalisation(info, recipe)
 
@@ -140,66 +138,39 @@ def with_normalisation(info: DataInfo, recipe: Recipe) -> DataInfo:
 
 
 def prepare_images(
-    source: DataSource,
-    plan: SplitPlan,
-    recipe: Recipe,
-    progress: Progress | None = None,
-    *,
-    verify: bool = False,
-    key: str | None = None,
-    normalisation: Normalisation | None = None,
+    preparation: Preparation, progress: Progress | None = None, *, verify: bool = False
 ) -> DataInfo:
     """Decode images into the cache, unless the same content is there already.
 
     Args:
-        source: where the images come from.
-        plan: which of them make up the splits.
-        recipe: chooses the image size.
+        preparation: which images, and how.
         progress: called with the number of images done and of all images.
         verify: read prepared images to the end, and prepare them again if they are damaged.
-        key: of the prepared data; by default it follows from the content.
-        normalisation: mean and deviation, if they are not those of the training images.
 
     Raises:
         DataError: as `prepare_data`.
     """
-    expected = key
-    if key is None and source.hashes.was_read_before:
+    expected, hashes = preparation.key, preparation.source.hashes
+    if preparation.key is None and hashes.was_read_before:
         # Few images have changed since then, so that reading them may save decoding all.
-        read_used_hashes(source, plan)
-    if key is None and knows_used_hashes(source, plan):
-        source.hashes.save()
-        expected = data_key(source, list_images(source, plan), recipe)
+        preparation.read_hashes()
+    if preparation.key is None and preparation.knows_hashes:
+        hashes.save()
+        expected = preparation.content_key
     info = None if expected is None else find_prepared_data(expected)
     if info is not None and not (verify and has_damaged_images(info)):
         return info
     with _scratch_folder() as scratch:
-        info = prepare_arrays(source, plan, recipe, scratch, key, progress, normalisation)
+        info = prepare_arrays(preparation, scratch, progress)
         _move_into_place(scratch, info.folder)
     record_verified_files(info)
-    source.hashes.save()
+    hashes.save()
     return info
 
 
 def plan_source(source: DataSource, recipe: Recipe) -> SplitPlan:
     """The splits of a source that a recipe asks for; raises as `plan_splits`."""
     return plan_splits(source.read_labels(), source.classes, recipe, source.read_groups())
-
-
-def read_used_hashes(source: DataSource, plan: SplitPlan) -> None:
-    """Read those images of a plan whose content is not known."""
-    for selection in plan.selections.values():
-        unknown = source.hashes.unknown_rows(selection.split, selection.rows)
-        if len(unknown):
-            source.read_hashes(selection.split, np.sort(unknown))
-
-
-def knows_used_hashes(source: DataSource, plan: SplitPlan) -> bool:
-    """Whether the content of all images of a plan is known."""
-    return not any(
-        len(source.hashes.unknown_rows(selection.split, selection.rows))
-        for selection in plan.selections.values()
-    )
 
 
 def prepare_unrecorded_data(
@@ -219,8 +190,8 @@ def prepare_unrecorded_data(
     key = _earlier_key(source, recipe)
     info = find_prepared_data(key)
     if info is None or (verify and has_damaged_images(info)):
-        plan = plan_source(source, recipe)
-        info = prepare_images(source, plan, recipe, progress, verify=verify, key=key)
+        preparation = Preparation(source, plan_source(source, recipe), recipe, key)
+        info = prepare_images(preparation, progress, verify=verify)
     return with_normalisation(info, recipe)
 
 

@@ -8,8 +8,8 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,32 +63,83 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
     )
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """Which images are prepared, and how.
+
+    Attributes:
+        source: where the images come from.
+        plan: which of them make up the splits.
+        recipe: chooses the preprocessing.
+        key: of the prepared data; None: it follows from the content of the images.
+        normalisation: mean and deviation; None: those of the training images.
+    """
+
+    source: DataSource
+    plan: SplitPlan
+    recipe: Recipe
+    key: str | None = None
+    normalisation: Normalisation | None = None
+
+    def read_hashes(self) -> None:
+        """Read those of the used images whose content is not known."""
+        hashes = self.source.hashes
+        for selection in self.plan.selections.values():
+            unknown = hashes.unknown_rows(selection.split, selection.rows)
+            if len(unknown):
+                self.source.read_hashes(selection.split, np.sort(unknown))
+
+    @property
+    def knows_hashes(self) -> bool:
+        """Whether the content of all used images is known."""
+        hashes = self.source.hashes
+        return not any(
+            len(hashes.unknown_rows(selection.split, selection.rows))
+            for selection in self.plan.selections.values()
+        )
+
+    def list_images(self) -> ImageList:
+        """All images of the source, with the hashes of those that are used, as far as known."""
+        all_labels, groups = self.source.read_labels(), self.source.read_groups()
+        weights, hashes = self.source.read_weights(), self.source.hashes
+        used = {split: np.zeros(len(labels), bool) for split, labels in all_labels.items()}
+        for selection in self.plan.selections.values():
+            used[selection.split][selection.rows] = True
+        images = {
+            split: RecordedImages(
+                hashes.names(split),
+                labels,
+                np.where(used[split], hashes.of(split), np.uint64(UNKNOWN_HASH)),
+                groups.get(split),
+                weights.get(split),
+            )
+            for split, labels in all_labels.items()
+        }
+        return ImageList(images, self.plan)
+
+    @property
+    def content_key(self) -> str:
+        """The key that follows from the content of the images, all of which has to be known."""
+        return data_key(self.source, self.list_images(), self.recipe)
+
+
 def prepare_arrays(
-    source: DataSource,
-    plan: SplitPlan,
-    recipe: Recipe,
-    scratch: Path,
-    key: str | None = None,
-    progress: Progress | None = None,
-    normalisation: Normalisation | None = None,
+    preparation: Preparation, scratch: Path, progress: Progress | None = None
 ) -> DataInfo:
     """Write `<split>.images.npy`, `<split>.labels.npy`, `images.npz` and `info.json`.
 
     If images have weights, those of the training images are written to `train.weights.npy`.
 
     Args:
-        source: where the images come from.
-        plan: which of them make up the splits.
-        recipe: chooses the preprocessing.
+        preparation: which images, and how.
         scratch: an empty folder to write to; the caller will give it the name of the result's
             folder, which is beside it.
-        key: the name of that folder; by default it follows from the content of the images.
         progress: called every `_IMAGES_PER_REPORT` images.
-        normalisation: mean and deviation, if they are not those of the training images.
 
     Raises:
         DataError: the data cannot be used.
     """
+    source, plan, recipe = preparation.source, preparation.plan, preparation.recipe
     labels = source.read_labels()
     writers = {
         split: _SplitWriter(
@@ -96,14 +147,7 @@ def prepare_arrays(
         )
         for split, selection in plan.selections.items()
     }
-    counter = _ImageCounter(sum(len(writer.rows) for writer in writers.values()), progress)
-    broken: list[BrokenImage] = []
-    for origin in labels:
-        # Archives are slow, so each split of the source is read once for all writers.
-        split_writers = [
-            writers[s] for s, selection in plan.selections.items() if selection.split == origin
-        ]
-        broken += _decode_split(split_writers, source, origin, recipe, counter)
+    broken = _decode_splits(preparation, writers, progress)
     _report_broken(broken, source.name, skip=recipe.skip_broken)
     counts: dict[str, int] = {
         split: writer.close(source.classes) for split, writer in writers.items()
@@ -111,11 +155,10 @@ def prepare_arrays(
     origin = plan.selections["train"].split
     if (weights := source.read_weights().get(origin)) is not None:
         writers["train"].write_weights(weights, source.classes)
-    if normalisation is None:
-        images = np.load(scratch / "train.images.npy", mmap_mode="r")
-        normalisation = compute_mean_and_std(images)
-    mean, std = normalisation
-    image_list = list_images(source, plan)
+    mean, std = preparation.normalisation or compute_mean_and_std(
+        np.load(scratch / "train.images.npy", mmap_mode="r")
+    )
+    image_list = preparation.list_images()
     (scratch / IMAGES_FILE).write_bytes(image_list.to_bytes())
     info = DataInfo(
         name=source.name,
@@ -125,37 +168,13 @@ def prepare_arrays(
         preprocessing=replace(preprocessing_of(recipe), mean=mean, std=std),
         flip=source.flip,
         crop=default_crop(source, recipe.image_size),
-        folder=scratch.parent / (key or data_key(source, image_list, recipe)),
+        folder=scratch.parent / (preparation.key or data_key(source, image_list, recipe)),
         broken=tuple(image.label for image in broken),
         repeated=count_repeated({split: writers[split].hashes for split in SPLITS}),
         checksums={file.name: compute_checksum(file) for file in scratch.glob("*.np[yz]")},
     )
     write_cached_json(scratch / "info.json", info.to_json())
     return info
-
-
-def list_images(source: DataSource, plan: SplitPlan) -> ImageList:
-    """All images of a source, with the hashes of those that are used.
-
-    Args:
-        source: of which the used images were read.
-        plan: which images are used.
-    """
-    used = {split: np.zeros(len(labels), bool) for split, labels in source.read_labels().items()}
-    for selection in plan.selections.values():
-        used[selection.split][selection.rows] = True
-    groups, weights = source.read_groups(), source.read_weights()
-    images = {
-        split: RecordedImages(
-            source.hashes.names(split),
-            labels,
-            np.where(used[split], source.hashes.of(split), np.uint64(UNKNOWN_HASH)),
-            groups.get(split),
-            weights.get(split),
-        )
-        for split, labels in source.read_labels().items()
-    }
-    return ImageList(images, plan)
 
 
 def data_key(source: DataSource, image_list: ImageList, recipe: Recipe) -> str:
@@ -317,6 +336,26 @@ class _SplitWriter:
                 "learned; give some of them a weight above 0"
             )
         np.save(self.scratch / WEIGHTS_FILE, chosen / chosen.mean())
+
+
+def _decode_splits(
+    preparation: Preparation, writers: Mapping[SplitName, _SplitWriter], progress: Progress | None
+) -> list[BrokenImage]:
+    """Decode all images of a preparation; returns the broken ones.
+
+    Args:
+        preparation: which images, and how.
+        writers: of the splits.
+        progress: called every `_IMAGES_PER_REPORT` images.
+    """
+    source, selections = preparation.source, preparation.plan.selections
+    counter = _ImageCounter(sum(len(writer.rows) for writer in writers.values()), progress)
+    broken: list[BrokenImage] = []
+    for origin in source.read_labels():
+        # Archives are slow, so each split of the source is read once for all writers.
+        split_writers = [writers[s] for s in selections if selections[s].split == origin]
+        broken += _decode_split(split_writers, source, origin, preparation.recipe, counter)
+    return broken
 
 
 def _decode_split(

@@ -24,10 +24,8 @@ from .cache import (
     find_prepared_data,
     has_known_content,
     knows_prepared_data,
-    knows_used_hashes,
     plan_source,
     prepare_images,
-    read_used_hashes,
     remember_same_content,
     with_normalisation,
 )
@@ -35,7 +33,7 @@ from .comparison import MISSING, DataComparison, Location, compare_with_record
 from .content_hashes import ImageHashes
 from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName, Weights
 from .images import BrokenImage
-from .prepare import Progress, data_key, list_images
+from .prepare import Preparation, Progress, data_key
 from .preprocessing import Preprocessing, ValueRange
 from .record import DataRecord, read_image_list, split_settings
 from .resolve import SOURCE_KINDS, open_source, source_kind
@@ -100,9 +98,10 @@ def record_unrecorded_data(recipe: Recipe, info: DataInfo) -> DataRecord | None:
             return None
     if len(source.classes) != len(info.classes):
         return None
-    read_used_hashes(source, plan)
+    preparation = Preparation(source, plan, recipe)
+    preparation.read_hashes()
     source.hashes.save()
-    image_list, settings = list_images(source, plan), split_settings(recipe)
+    image_list, settings = preparation.list_images(), split_settings(recipe)
     return DataRecord(kind, source.place, info, settings, options, source.crop, image_list)
 
 
@@ -207,10 +206,10 @@ class RecordedData:
         if (recorded := self.record.info_of(recipe)) is not None:
             return find_prepared_data(recorded.key)
         view = RecordedSource(self.record, None, {})
-        plan = self._plan(recipe)
-        if not knows_used_hashes(view, plan):
+        preparation = Preparation(view, self._plan(recipe), recipe)
+        if not preparation.knows_hashes:
             return None
-        return find_prepared_data(data_key(view, list_images(view, plan), recipe))
+        return find_prepared_data(preparation.content_key)
 
     def prepare(
         self, recipe: Recipe, progress: Progress | None = None, *, verify: bool = False
@@ -233,18 +232,16 @@ class RecordedData:
         view = RecordedSource(self.record, self.source, self._comparison.locations)
         plan = self._plan(recipe)
         remaining = self._without_missing(plan)
-        is_complete = remaining is plan
         recorded = self.record.info_of(recipe)
-        if is_complete:
+        if remaining is plan:
             key = None if recorded is None else recorded.key
-            info = prepare_images(view, plan, recipe, progress, verify=verify, key=key)
+            info = prepare_images(Preparation(view, plan, recipe, key), progress, verify=verify)
             return self._checked(recipe, info)
         # Trials of fewer images are still normalised as the record says.
         known = recorded or self.record.info
         normalisation = known.mean, known.std
-        return prepare_images(
-            view, remaining, recipe, progress, verify=verify, normalisation=normalisation
-        )
+        preparation = Preparation(view, remaining, recipe, None, normalisation)
+        return prepare_images(preparation, progress, verify=verify)
 
     def _plan(self, recipe: Recipe) -> SplitPlan:
         """The splits of a recipe: the recorded ones, or others of the recorded images."""
