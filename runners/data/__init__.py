@@ -10,8 +10,9 @@ These modules do not import torch. They import scikit-learn and timm only for a 
 them.
 """
 
-from .cache import find_prepared_data, inspect_data, load_data, open_data, prepare_data
+from .cache import find_prepared_data, load_data, open_data, prepare_data
 from .dataset import DataInfo, Dataset, SourceInfo, Split
+from .known_sources import inspect_data
 from .prepare import Progress
 from .source import SourceOptions
 from .split_folders import FolderLayout

@@ -2,13 +2,10 @@
 
     <cache>/data/<key>/          train.images.npy  train.labels.npy  val.…  test.…  images.npz
                                  info.json  verified.json (see `verified_files`)
-    <cache>/sources/<key>.json   the `SourceInfo` of a source, which for a tar takes a whole pass;
-                                 or the key of the data that were prepared from a source
 
 The key of prepared data is a digest of the content of the images, of their splits, and of the
 settings that determine what is made of them. So data that were moved have the same key, and images
-that were exchanged have another one. The key of a source is a digest of its fingerprint, which is
-computed from what the system says of its files.
+that were exchanged have another one.
 
 A folder is built under another name and then renamed, so several processes may prepare the same
 data at once. A folder that is damaged is built again: checksums cover all of its files. Those of
@@ -17,17 +14,14 @@ the images are verified once for a run of a study, and those of many gigabytes l
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,74 +30,25 @@ from ...cache_folders import (
     cache_folder,
     cache_root,
     read_cached_json,
-    write_cached_json,
 )
 from ...errors import DataError
 from ...files import make_folder, replace_folder
 from ..recipe import Recipe
-from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Dataset, SourceInfo, Split
+from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Dataset, Split
+from .known_sources import earlier_key, recall_prepared_key, remember_prepared_key
 from .prepare import (
-    KEY_FORMAT,
     Preparation,
     Progress,
     compute_checksum,
-    default_crop,
     prepare_arrays,
 )
-from .preprocessing import ValueRange
 from .record import IMAGES_FILE, KEY_DIGITS
-from .resolve import describe_choice, open_source
-from .source import DEFAULT_OPTIONS, DataSource, SourceOptions
+from .resolve import open_source
+from .source import DataSource, SourceOptions
 from .splits import SplitPlan, plan_splits
 from .verified_files import has_damaged_images, record_verified_files
 
-_FORMAT = 2
-"""Part of the names of inspected sources. Raise it when the meaning of a `SourceInfo` changes."""
-_EARLIER_FORMAT = 1
-"""Part of the keys of attentune 0.1."""
-_FIRST_FIELDS = ("image_size", "train_limit", "val_fraction", "data_seed", "skip_broken")
-_ADDED_FIELDS = ("fit", "interpolation", "value_range", "fold", "in_chans", "max_pixels")
-"""Fields that are part of a key where they differ from their defaults, with which the images are
-those of the versions before there were these fields."""
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}", re.ASCII)
-
-
-def inspect_data(spec: str, options: SourceOptions = DEFAULT_OPTIONS) -> SourceInfo:
-    """Classes, sizes and suitable settings of the data source `spec`, before there is a recipe.
-
-    Args:
-        spec: the text of `--data`; see `resolve.open_source`.
-        options: how it is read.
-
-    Raises:
-        DataError: there is no such source, or it has no images to train on.
-    """
-    source = open_source(spec, options)
-    facts = [_FORMAT, source.listing_fingerprint]
-    if options.max_pixels is not None:
-        facts.append(options.max_pixels)
-    file = cache_folder("sources") / f"{_digest(facts)}.json"
-    info = _read_source_info(file)
-    if info is None:
-        counts, channels = source.count_images(), source.count_channels()
-        size = source.default_size
-        info = SourceInfo(
-            name=source.name,
-            classes=source.classes,
-            native_size=source.native_size,
-            image_size=size,
-            counts=counts,
-            flip=source.flip,
-            crop=default_crop(source, size),
-            remarks=source.remarks,
-            value_range=source.measure_value_range(),
-            channels=channels,
-        )
-        # A cache that cannot be written is reported when the data are prepared.
-        with suppress(OSError):
-            write_cached_json(file, asdict(info))
-    choice = describe_choice(spec)
-    return info if choice is None else replace(info, remarks=(choice, *info.remarks))
 
 
 def prepare_data(
@@ -121,11 +66,12 @@ def prepare_data(
             have `skip_broken`.
     """
     source = open_source(recipe.data, SourceOptions.of(recipe))
-    info = _read_pointer(source, recipe)
+    known_key = recall_prepared_key(source, recipe)
+    info = None if known_key is None else find_prepared_data(known_key)
     if info is None or (verify and has_damaged_images(info)):
         preparation = Preparation(source, plan_source(source, recipe), recipe)
         info = prepare_images(preparation, progress, verify=verify)
-        _write_pointer(source, recipe, info)
+        remember_prepared_key(source, recipe, info.key)
     return with_normalisation(info, recipe)
 
 
@@ -187,7 +133,7 @@ def prepare_unrecorded_data(
         DataError: as `prepare_data`.
     """
     source = open_source(recipe.data, SourceOptions.of(recipe))
-    key = _earlier_key(source, recipe)
+    key = earlier_key(source, recipe)
     info = find_prepared_data(key)
     if info is None or (verify and has_damaged_images(info)):
         preparation = Preparation(source, plan_source(source, recipe), recipe, key)
@@ -260,84 +206,6 @@ def load_data(recipe: Recipe, progress: Progress | None = None, key: str | None 
                 "changed"
             )
     return open_data(with_normalisation(info, recipe))
-
-
-def _settings(recipe: Recipe) -> list[Any]:
-    """The fields of a recipe that determine prepared data, for a digest."""
-    facts = recipe.identity_facts()
-    added = {field: facts[field] for field in _ADDED_FIELDS if field in facts}
-    return [*(facts[field] for field in _FIRST_FIELDS), *([added] if added else [])]
-
-
-def _earlier_key(source: DataSource, recipe: Recipe) -> str:
-    """The key that attentune 0.1 gave to prepared data."""
-    return _digest([_EARLIER_FORMAT, source.earlier_fingerprint, *_settings(recipe)])
-
-
-def _pointer_file(source: DataSource, recipe: Recipe) -> Path:
-    digest = _digest(["prepared", KEY_FORMAT, source.fingerprint, *_settings(recipe)])
-    return cache_folder("sources") / f"{digest}.json"
-
-
-def knows_prepared_data(source: DataSource, recipe: Recipe, key: str) -> bool:
-    """Whether the files of a source, as they are now, are those from which data were prepared.
-
-    Args:
-        source: as it is now.
-        recipe: with which the data were prepared.
-        key: of the prepared data.
-    """
-    return bool(read_cached_json(_pointer_file(source, recipe)) == key)
-
-
-def remember_same_content(source: DataSource, fingerprint: str) -> None:
-    """Remember that a source has the content of a record, so that it need not be read again.
-
-    Args:
-        source: as it is now.
-        fingerprint: of the record.
-    """
-    if source.detects_any_change:
-        with suppress(OSError):
-            write_cached_json(_comparison_file(source, fingerprint), fingerprint)
-
-
-def has_known_content(source: DataSource, fingerprint: str) -> bool:
-    """Whether a source is known to have the content of the record with this fingerprint."""
-    return bool(read_cached_json(_comparison_file(source, fingerprint)) == fingerprint)
-
-
-def _comparison_file(source: DataSource, fingerprint: str) -> Path:
-    digest = _digest(["compared", KEY_FORMAT, source.fingerprint, fingerprint])
-    return cache_folder("sources") / f"{digest}.json"
-
-
-def _read_pointer(source: DataSource, recipe: Recipe) -> DataInfo | None:
-    """The data that were prepared from the same files with the same settings."""
-    key = read_cached_json(_pointer_file(source, recipe))
-    return find_prepared_data(key) if isinstance(key, str) else None
-
-
-def _write_pointer(source: DataSource, recipe: Recipe, info: DataInfo) -> None:
-    """Remember which data were prepared from these files, so that they need not be read again."""
-    if source.detects_any_change:
-        with suppress(OSError):
-            write_cached_json(_pointer_file(source, recipe), info.key)
-
-
-def _digest(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:KEY_DIGITS]
-
-
-def _read_source_info(file: Path) -> SourceInfo | None:
-    """What the cache has about a source; None if the file is absent or damaged."""
-    fields = read_cached_json(file)
-    try:
-        value_range = fields["value_range"] and ValueRange(*fields["value_range"])
-        lists = {name: tuple(fields[name]) for name in ("classes", "remarks")}
-        return SourceInfo(**{**fields, **lists, "value_range": value_range})
-    except (KeyError, TypeError):
-        return None
 
 
 def _read_info(folder: Path) -> DataInfo | None:

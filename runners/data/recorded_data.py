@@ -22,17 +22,15 @@ from ...files import find_path
 from ..recipe import Recipe
 from .cache import (
     find_prepared_data,
-    has_known_content,
-    knows_prepared_data,
     plan_source,
     prepare_images,
-    remember_same_content,
     with_normalisation,
 )
 from .comparison import MISSING, DataComparison, Location, compare_with_record
 from .content_hashes import ImageHashes
 from .dataset import SPLITS, DataInfo, Images, Labels, Rows, SplitName, Weights
 from .images import BrokenImage
+from .known_sources import has_known_content, knows_prepared_data, remember_same_content
 from .prepare import Preparation, Progress, data_key
 from .preprocessing import Preprocessing, ValueRange
 from .record import DataRecord, read_image_list, split_settings

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import DataInfo, inspect_data, load_data, open_data, prepare_data
+from attentune.runners.data import DataInfo, load_data, open_data, prepare_data
 
-from .image_files import PACKINGS, SHADES, TWENTY, files, folder, pack, plain_image, recipe
+from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
 
 
 def test_prepared_data_is_decoded_once_and_mapped(tmp_path, cache, monkeypatch):
@@ -52,21 +52,6 @@ def test_a_changed_source_is_prepared_again(packing, tmp_path):
     after = prepare_data(recipe(path)).counts
     assert sum(before.values()) == 60
     assert sum(after.values()) == 70
-
-
-@pytest.mark.parametrize("packing", PACKINGS)
-def test_a_source_is_inspected_once_until_it_changes(packing, tmp_path, cache, monkeypatch):
-    path = pack(tmp_path, packing, files(TWENTY))
-    info = inspect_data(str(path))
-    inspected = [*cache.rglob("sources/*")]
-    with monkeypatch.context() as patch:
-        patch.setattr("attentune.runners.data.folder_source.FileSource.count_images", None)
-        assert inspect_data(str(path)) == info
-    inspected[0].write_text("{")
-    assert inspect_data(str(path)) == info
-    assert [*cache.rglob("sources/*")] == inspected
-    pack(tmp_path, packing, files({"cats": 30, "dogs": 20, "owls": 20}))
-    assert sum(inspect_data(str(path)).counts.values()) == 70
 
 
 def truncate(file: Path) -> None:
@@ -142,17 +127,6 @@ def test_prepared_data_is_flushed_to_the_disk_before_it_is_used(tmp_path, cache,
     assert [path for path in flushed if path.is_relative_to(cache / "data")][-1] == cache / "data"
 
 
-def test_an_inspected_source_with_a_changed_digit_is_inspected_again(tmp_path, cache):
-    path = folder(tmp_path / "pets", files(TWENTY))
-    before = {*cache.rglob("sources/*")}
-    info = inspect_data(str(path))
-    (file,) = {*cache.rglob("sources/*")} - before
-    whole = file.read_text("utf-8")
-    file.write_text(whole.replace('"image_size": ', '"image_size": 1'))
-    assert file.read_text("utf-8") != whole
-    assert inspect_data(str(path)) == info
-
-
 def test_deleted_data_is_refused_with_advice(tmp_path):
     info = prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
     (info.folder / "train.images.npy").unlink()
@@ -205,20 +179,3 @@ def test_preparing_needs_no_torch(tmp_path):
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("size", "native", "sensible"),
-    [((28, 28), 28, 28), ((32, 40), 32, 32), ((70, 66), 66, 64), ((500, 375), 375, 224)],
-)
-def test_inspecting_proposes_a_sensible_size(size, native, sensible, tmp_path):
-    for label in ("cats", "dogs"):
-        for number in range(4):
-            file = tmp_path / "pets" / label / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            plain_image(SHADES[label], number, size).save(file)
-    info = inspect_data(str(tmp_path / "pets"))
-    assert (info.native_size, info.image_size) == (native, sensible)
-    assert info.flip
-    assert info.crop == sensible // 8
-    assert info.counts == {"train": 8}
