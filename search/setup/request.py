@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -46,17 +47,8 @@ from . import units
 
 Names = tuple[str, ...]
 Count = Annotated[float, Field(gt=0), BeforeValidator(units.parse_count)]
-Whole = BeforeValidator(lambda value: None if value is None else units.parse_whole(value))
-"""Reads a whole number with a unit, such as `200M`."""
 Milliseconds = Annotated[float, Field(gt=0), BeforeValidator(units.parse_milliseconds)]
 Mebibytes = Annotated[float, Field(gt=0), BeforeValidator(units.parse_mebibytes)]
-Sizes = BeforeValidator(lambda value: None if value is None else units.parse_mebibytes(value))
-"""Reads a size with a unit, such as `20GiB`."""
-Range = BeforeValidator(lambda value: None if value is None else units.parse_range(value))
-"""Reads two numbers, such as `0,4095`."""
-Seconds = BeforeValidator(lambda value: None if value is None else units.parse_seconds(value))
-"""Reads a duration with a unit, such as `2h`."""
-
 
 Preset = Literal["none", "light", "standard", "strong"]
 AUGMENTATION_FIELDS = (
@@ -120,10 +112,15 @@ _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last", "init_digest", 
 `init`."""
 CONVERGED = "converged"
 """The value of `until`, and of `budget`, with which a search ends once it has converged."""
-_DURATIONS = {"budget", "device_budget", "trial_timeout"}
-_SIZES = {"max_predictions_size", "max_weights_size", "trial_memory"}
-_RANGES = {"value_range"}
-_COUNTS = {"max_pixels"}
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("budget", "device_budget", "trial_timeout"), units.parse_seconds),
+    **dict.fromkeys(
+        ("max_predictions_size", "max_weights_size", "trial_memory"), units.parse_mebibytes
+    ),
+    "value_range": units.parse_range,
+    "max_pixels": units.parse_whole,
+}
+"""Read the settings of `RunPlan` and `Recipe` that have a unit, or are two numbers."""
 
 
 def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
@@ -131,14 +128,8 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
     kind: Any = (
         Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     )
-    if name in _DURATIONS:
-        kind = Annotated[kind, Seconds]
-    if name in _SIZES:
-        kind = Annotated[kind, Sizes]
-    if name in _RANGES:
-        kind = Annotated[kind, Range]
-    if name in _COUNTS:
-        kind = Annotated[kind, Whole]
+    if (parse := _PARSERS.get(name)) is not None:
+        kind = Annotated[kind, BeforeValidator(partial(_parse_unless_none, parse))]
     if name not in LEFT_OPEN:
         return kind, Field(field.default, description=field.description)
     value = LEFT_OPEN[name].value
@@ -149,6 +140,10 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
     else:
         kind = kind | Literal[value]
     return kind, Field(value, description=field.description)
+
+
+def _parse_unless_none(parse: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else parse(value)
 
 
 if TYPE_CHECKING:
@@ -394,10 +389,8 @@ def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
         options = _split_budget(options)
     except ValueError as error:
         raise UsageError(f"resume: budget: {error}") from None
-    parsers = dict.fromkeys(_DURATIONS, units.parse_seconds)
-    parsers |= dict.fromkeys(_SIZES, units.parse_mebibytes)
     return {
-        name: _read_change(name, parsers[name], value) if name in parsers else value
+        name: _read_change(name, _PARSERS[name], value) if name in _PARSERS else value
         for name, value in options.items()
         if value is not None
     }
