@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
-from ...runners.data.image_limits import ImageLimits
+from ...runners.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from ...runners.data.images import describe_error, open_image
 from ...runners.data.preprocessing import Array, Preprocessing
 from ...sanitize import clean_text
@@ -41,21 +41,21 @@ def input_maker(
     preprocessing: Preprocessing, limits: ImageLimits
 ) -> Callable[[Image.Image | Array | str | Path], Tensor]:
     """The function `preprocess` of an exported model; it can be pickled."""
-    return partial(make_input, preprocessing, limits)
+    return partial(make_input, preprocessing, limits=limits)
 
 
 def make_input(
     preprocessing: Preprocessing,
-    limits: ImageLimits,
     image: Image.Image | Array | str | Path,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Tensor:
     """A normalised image, float32 (C, S, S).
 
     Args:
         preprocessing: that of the model.
-        limits: how large a file may be.
         image: a file, an image of any mode and size as `PIL.Image.open` returns it, or an array
             (H, W) or (H, W, C).
+        limits: how large a file may be.
 
     Raises:
         DataError: the file cannot be read or decoded.

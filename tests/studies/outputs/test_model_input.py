@@ -21,6 +21,7 @@ import pytest
 import torch
 from attentune.errors import DataError
 from attentune.runners.data import inspect_data, load_data
+from attentune.runners.data.image_limits import DEFAULT_LIMITS, ImageLimits
 from attentune.runners.data.preprocessing import Preprocessing, ValueRange
 from attentune.runners.recipe import Recipe
 from attentune.runners.training.device_data import DeviceData
@@ -30,6 +31,7 @@ from attentune.sanitize import json_text
 from attentune.spaces.architecture import parse
 from attentune.spaces.networks.build import build_network
 from attentune.studies.outputs import export
+from attentune.studies.outputs.model_input import input_maker
 from PIL import Image
 from unusual_images import write_unusual_images
 
@@ -225,3 +227,12 @@ def test_a_preprocessing_that_is_damaged_is_refused(old_export):
         (old_export / "architecture.json").write_text(json_text(facts))
         with pytest.raises(attentune.AttentuneError, match="is not an exported model"):
             attentune.load(old_export)
+
+
+def test_a_larger_image_is_read_if_that_is_asked_for(tmp_path, monkeypatch):
+    file = tmp_path / "large.png"
+    Image.new("1", (400, 300)).save(file)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
+    with pytest.raises(DataError, match="--max-pixels"):
+        input_maker(Preprocessing(8), DEFAULT_LIMITS)(file)
+    assert input_maker(Preprocessing(8), ImageLimits(10**8))(file).shape == (3, 8, 8)
