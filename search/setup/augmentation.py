@@ -49,7 +49,13 @@ class AugmentationChoice:
 
 
 def resolve_augmentation(request: SearchRequest, recipe: Recipe, data: DataInfo) -> Recipe:
-    """The recipe that `choose_augmentation` chooses, with the same arguments; logs the remarks."""
+    """The recipe that `choose_augmentation` chooses; logs its remarks.
+
+    Args:
+        request: its preset, and the fields that it sets itself.
+        recipe: names the data and the image size.
+        data: the prepared images.
+    """
     choice = choose_augmentation(request, recipe, data)
     for remark in choice.remarks:
         logger.info("%s", remark)
