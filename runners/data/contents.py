@@ -58,7 +58,7 @@ def read_contents(spec: str, options: SourceOptions) -> DataContents | None:
     try:
         labels = source.read_labels()
         classes = source.classes
-        counts = {
+        counts: dict[str, tuple[int, ...]] = {
             split: tuple(np.bincount(numbers, minlength=len(classes)).tolist())
             for split, numbers in labels.items()
         }
