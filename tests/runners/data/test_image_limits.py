@@ -8,7 +8,7 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data import SourceOptions, inspect_data, prepare_data
 from attentune.runners.data.image_limits import DEFAULT_LIMITS, ImageLimits, LargeImageError
-from attentune.runners.data.images import open_image
+from attentune.runners.data.images import open_pillow_image
 from PIL import Image
 
 from .image_files import TWENTY, files, pack, recipe
@@ -65,6 +65,6 @@ def test_a_larger_limit_lets_pillow_open_what_it_refuses(monkeypatch):
     with pytest.raises(
         LargeImageError, match=r"more than 100,000 pixels; .* a larger --max-pixels"
     ):
-        open_image(buffer.getvalue())
-    with open_image(buffer.getvalue(), ImageLimits(100_000_000)) as image:
+        open_pillow_image(buffer.getvalue())
+    with open_pillow_image(buffer.getvalue(), ImageLimits(100_000_000)) as image:
         assert image.size == (400, 300)
