@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 
 import pytest
 import torch
 from attentune.errors import ArchitectureError, TrialError
-from attentune.runners.events import Decision, EpochDone, Failed
+from attentune.runners.data import prepare_data
+from attentune.runners.events import Aborted, Decision, EpochDone, Failed
 from attentune.runners.results import Job
+from attentune.runners.training import device_data
+from attentune.runners.workers import recipe_evaluator
 from attentune.runners.workers.trial import classify_failure, run_trial
 from attentune.spaces.architecture import parse
 from attentune.spaces.attentions.plugins import register as registration
@@ -105,3 +110,27 @@ def test_what_an_attention_does_in_a_later_epoch_is_its_fault(
     assert events[-1].failure.kind == "invalid"
     assert events[-1].failure.message.startswith(message)
     assert torch.nn.functional.relu is relu
+
+
+def test_images_that_are_cut_off_while_they_are_read_end_a_trial_with_one_sentence(
+    tiny_recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(device_data, "spare_bytes", lambda _: 0.0)
+    fresh = recipe_evaluator._DeviceDataCache()
+    monkeypatch.setattr(recipe_evaluator, "_device_data_cache", fresh)
+    recipe = tiny_recipe.model_copy(update={"train_limit": 150, "batch_size": 16})
+    file = prepare_data(recipe).folder / "train.images.npy"
+    events = []
+
+    def send(event):
+        events.append(event)
+        if isinstance(event, EpochDone):
+            os.truncate(file, 1000)
+        return Decision.GO_ON
+
+    job = Job(0, parse("test_resnet"), recipe, 0, tmp_path / "trial")
+    run_trial(job, send, device=torch.device("cpu"))
+    assert isinstance(events[-1], Aborted)
+    assert "train.images.npy cannot be read (the file has been cut off)" in events[-1].reason
+    assert "read-ahead" not in {thread.name for thread in threading.enumerate()}
