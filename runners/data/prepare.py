@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
-import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +17,13 @@ from ...errors import DataError
 from ...sanitize import clean_text
 from ..recipe import Recipe
 from .content_hashes import UNKNOWN_HASH, UNREADABLE_HASH
-from .dataset import SPLITS, WEIGHTS_FILE, DataInfo, Images, Labels, Rows, SplitName, Weights
+from .dataset import SPLITS, DataInfo, Images, SplitName
 from .images import BrokenImage
 from .preprocessing import Channels, Preprocessing, ValueRange
 from .record import IMAGES_FILE, KEY_DIGITS, ImageList, RecordedImages
-from .repeated_images import count_repeated, hash_pixels
+from .repeated_images import count_repeated
 from .source import DataSource
+from .split_writer import SplitWriter
 from .splits import SplitPlan
 
 Progress = Callable[[int, int], None]
@@ -39,9 +38,6 @@ _IMAGES_PER_REPORT = 256
 """Images between two calls of progress."""
 _IMAGES_PER_SUM = 256
 """Images whose pixels are summed at once."""
-_HEADER_BYTES = 128
-"""Length of the header that NumPy writes for these arrays."""
-_BYTES_PER_WRITE = 2**20
 _BYTES_PER_READ = 2**22
 MAX_NAMED_BROKEN = 8
 """Images that an error names; if there are more, all are logged."""
@@ -142,7 +138,7 @@ def prepare_arrays(
     source, plan, recipe = preparation.source, preparation.plan, preparation.recipe
     labels = source.read_labels()
     writers = {
-        split: _SplitWriter(
+        split: SplitWriter(
             scratch, split, labels[selection.split], selection.rows, preprocessing_of(recipe)
         )
         for split, selection in plan.selections.items()
@@ -227,26 +223,6 @@ def compute_mean_and_std(images: Images) -> tuple[Channels, Channels]:
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
-def reserve_space(file: Path) -> None:
-    """Allocate the disk space of a file that was created with its final size.
-
-    Writing through a memory map to a file with holes ends the process with SIGBUS once the disk is
-    full, where no exception can be raised.
-
-    Raises:
-        OSError: the disk is full, for example.
-    """
-    size = file.stat().st_size
-    with file.open("r+b") as opened:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(opened.fileno(), 0, size)
-            return
-        # The beginning has NumPy's header already.
-        opened.seek(_HEADER_BYTES)
-        while opened.tell() < size:
-            opened.write(bytes(min(_BYTES_PER_WRITE, size - opened.tell())))
-
-
 class _ImageCounter:
     """Counts images and reports the progress."""
 
@@ -260,86 +236,8 @@ class _ImageCounter:
             self.progress(self.done, self.total)
 
 
-class _SplitWriter:
-    """Writes the arrays of one split."""
-
-    def __init__(
-        self, scratch: Path, split: str, labels: Labels, rows: Rows, preprocessing: Preprocessing
-    ) -> None:
-        self.scratch, self.split, self.rows = scratch, split, rows
-        self.labels = labels[rows]
-        self.written = np.zeros(len(rows), bool)
-        self.hashes = np.zeros(len(rows), np.uint64)
-        self.file = scratch / f"{split}.images.npy"
-        shape = (len(rows), *preprocessing.shape)
-        self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
-        reserve_space(self.file)
-
-    def write(self, index: int, image: Images) -> None:
-        self.images[index] = image
-        self.hashes[index] = hash_pixels(image)
-        self.written[index] = True
-
-    def close(self, classes: tuple[str, ...]) -> int:
-        """Save the images that were written, and return their number.
-
-        Raises:
-            DataError: the split, or a class of the training split, has no image.
-        """
-        labels = self.labels[self.written]
-        counts = np.bincount(labels, minlength=len(classes))
-        if not counts.any():
-            raise DataError(f"no image of the {self.split} split can be decoded; repair them")
-        if self.split == "train" and not counts.all():
-            name = classes[int(np.argmin(counts))]
-            raise DataError(f"no training image of class {name!r} can be decoded; repair them")
-        self.images.flush()
-        del self.images
-        if not self.written.all():
-            self._move_up()
-        np.save(self.scratch / f"{self.split}.labels.npy", labels)
-        self.hashes = self.hashes[self.written]
-        return len(labels)
-
-    def _move_up(self) -> None:
-        """Leave the images that were not written out of the file, which may exceed the memory."""
-        images = np.load(self.file, mmap_mode="r+")
-        kept = np.flatnonzero(self.written)
-        for first in range(0, len(kept), _IMAGES_PER_SUM):
-            rows = kept[first : first + _IMAGES_PER_SUM]
-            images[first : first + len(rows)] = images[rows]
-        images.flush()
-        shape = (len(kept), *images.shape[1:])
-        del images
-        with self.file.open("r+b") as opened:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(opened, header)
-            opened.truncate(_HEADER_BYTES + math.prod(shape))
-
-    def write_weights(self, weights: Weights, classes: tuple[str, ...]) -> None:
-        """Save the weights of the images that were written, with a mean of 1.
-
-        Args:
-            weights: of all images of the source's split.
-            classes: names of the classes.
-
-        Raises:
-            DataError: a class has no image whose weight is above 0.
-        """
-        chosen = weights[self.rows[self.written]]
-        chosen = chosen / (chosen.max() or 1)  # The sum of very large ones would be infinite.
-        by_class = np.bincount(self.labels[self.written], chosen, len(classes))
-        if not by_class.all():
-            name = classes[int(np.argmin(by_class))]
-            raise DataError(
-                f"all training images of class {name!r} have the weight 0, so that it could not be "
-                "learned; give some of them a weight above 0"
-            )
-        np.save(self.scratch / WEIGHTS_FILE, chosen / chosen.mean())
-
-
 def _decode_splits(
-    preparation: Preparation, writers: Mapping[SplitName, _SplitWriter], progress: Progress | None
+    preparation: Preparation, writers: Mapping[SplitName, SplitWriter], progress: Progress | None
 ) -> list[BrokenImage]:
     """Decode all images of a preparation; returns the broken ones.
 
@@ -359,7 +257,7 @@ def _decode_splits(
 
 
 def _decode_split(
-    writers: list[_SplitWriter],
+    writers: list[SplitWriter],
     source: DataSource,
     origin: SplitName,
     recipe: Recipe,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 import numpy as np
 import pytest
 from attentune.errors import DataError
-from attentune.runners.data import load_data, prepare, prepare_data
-from attentune.runners.data.prepare import reserve_space
+from attentune.runners.data import load_data, prepare_data
 from PIL import Image
 
 from .image_files import TWENTY, files, folder, recipe
@@ -41,16 +37,6 @@ def test_the_others_keep_their_labels_when_broken_ones_are_left_out(tmp_path):
         assert (red == (split.labels == 0)).all()
 
 
-def test_broken_images_are_left_out_of_files_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("attentune.runners.data.prepare._IMAGES_PER_SUM", 4)
-    path = folder(tmp_path / "pets", files(TWENTY))
-    for number in (0, 3, 4, 19):
-        (path / "dogs" / f"{number:03}.png").write_bytes(b"broken")
-    file = prepare_data(recipe(path, skip_broken=True)).folder / "train.images.npy"
-    np.save(tmp_path / "saved.npy", np.load(file))
-    assert (tmp_path / "saved.npy").read_bytes() == file.read_bytes()
-
-
 def test_a_class_with_nothing_left_is_refused(tmp_path):
     contents = files(TWENTY)
     contents.update({name: b"broken" for name in contents if name.startswith("owls")})
@@ -64,30 +50,6 @@ def test_progress_ends_at_the_number_of_images(tmp_path):
     prepare_data(recipe(path), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (60, 60)
     assert seen == sorted(seen)
-
-
-def test_space_is_reserved_before_images_are_written_through_a_memory_map(tmp_path, monkeypatch):
-    """Else a full disk would end the process with SIGBUS."""
-    file = tmp_path / "images.npy"
-    for reserve in ("by the system", "by writing"):
-        if reserve == "by writing":
-            monkeypatch.delattr(os, "posix_fallocate", raising=False)
-        np.lib.format.open_memmap(file, "w+", np.uint8, (500, 16, 16, 3))
-        reserve_space(file)
-        assert file.stat().st_blocks * 512 >= 500 * 16 * 16 * 3
-        images = np.load(file)
-        assert images.shape == (500, 16, 16, 3)
-        assert not images.any()
-        file.unlink()
-
-
-def test_a_disk_too_small_for_the_images_is_said_in_a_sentence(tmp_path, monkeypatch):
-    def reserve(_file):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(prepare, "reserve_space", reserve)
-    with pytest.raises(DataError, match=r"cannot write prepared data to .* \(No space left"):
-        prepare_data(recipe(folder(tmp_path / "pets", files(TWENTY))))
 
 
 def test_all_broken_images_are_named_with_their_reasons_in_one_run(tmp_path, caplog):
