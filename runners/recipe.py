@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import RecipeError
-from ..sanitize import quote_value
 from ..spaces.backbones.stem import Stem
+from .validation_errors import describe_validation_error
 
 Init = str
 """`scratch`, `pretrained`, or the path of a file of weights."""
@@ -387,16 +387,3 @@ class Recipe(BaseModel):
             return cls(**fields)
         except ValidationError as error:
             raise RecipeError(describe_validation_error(error, "recipe")) from None
-
-
-def describe_validation_error(error: ValidationError, subject: str) -> str:
-    """The first problem of a pydantic error as one sentence that begins with `subject`."""
-    problem = error.errors()[0]
-    field = ".".join(map(str, problem["loc"]))
-    message = problem["msg"].removeprefix("Value error, ")
-    value = problem.get("input")
-    quoted = quote_value(value)
-    is_redundant = not field or isinstance(value, dict) or quoted in message
-    got = "" if is_redundant else f" (got {quoted})"
-    prefix = f"{subject}: {field}: " if field else f"{subject}: "
-    return f"{prefix}{message[:1].lower()}{message[1:]}{got}"

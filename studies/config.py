@@ -16,8 +16,9 @@ from pydantic import (
 )
 
 from ..errors import UsageError, did_you_mean
-from ..runners.recipe import MAX_COUNT, Recipe, describe_validation_error
+from ..runners.recipe import MAX_COUNT, Recipe
 from ..runners.results import DEFAULT_MAX_PREDICTIONS_MIB, KeepPredictions
+from ..runners.validation_errors import describe_validation_error
 from ..spaces.search_space.space import Space
 from .objectives import Objective, metric_objective, objective
 

@@ -94,7 +94,7 @@ def resume(
     """
     with defer_interrupts():
         from ..run.data_options import DataOptions
-        from ..setup.request import read_plan_changes
+        from ..setup.plan_changes import read_plan_changes
 
     changes = read_plan_changes(settings)
     options = DataOptions(data, allow_changed_data)

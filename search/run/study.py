@@ -259,7 +259,7 @@ class Study:
             TrialError: all trials failed, or the first ones did.
             KeyboardInterrupt: interrupted; the running epochs are saved.
         """
-        from ..setup.request import read_plan_changes
+        from ..setup.plan_changes import read_plan_changes
 
         _refuse_in_worker()
         _check_callbacks(callbacks)

@@ -112,7 +112,7 @@ _DERIVED_FIELDS = {"data_seed", "decay", "ema", "channels_last", "init_digest", 
 `init`."""
 CONVERGED = "converged"
 """The value of `until`, and of `budget`, with which a search ends once it has converged."""
-_PARSERS: dict[str, Callable[[Any], Any]] = {
+PARSERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("budget", "device_budget", "trial_timeout"), units.parse_seconds),
     **dict.fromkeys(
         ("max_predictions_size", "max_weights_size", "trial_memory"), units.parse_mebibytes
@@ -128,7 +128,7 @@ def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
     kind: Any = (
         Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     )
-    if (parse := _PARSERS.get(name)) is not None:
+    if (parse := PARSERS.get(name)) is not None:
         kind = Annotated[kind, BeforeValidator(partial(_parse_unless_none, parse))]
     if name not in LEFT_OPEN:
         return kind, Field(field.default, description=field.description)
@@ -233,7 +233,7 @@ class SearchRequest(_SharedSettings):
     @model_validator(mode="before")
     @classmethod
     def _budget_of_time(cls, fields: Any) -> Any:
-        return _split_budget(fields) if isinstance(fields, dict) else fields
+        return split_budget(fields) if isinstance(fields, dict) else fields
 
     @field_validator("lr", "attention_lr", mode="before")
     @classmethod
@@ -328,7 +328,7 @@ class SearchRequest(_SharedSettings):
         )
 
 
-def _split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:
+def split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which `budget` is a time: `--budget converged` means `--until converged`.
 
     Raises:
@@ -351,7 +351,7 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
     Raises:
         UsageError: the file cannot be read, a setting is unknown, or a value is invalid.
     """
-    _check_names(options, SearchRequest.model_fields)
+    check_names(options, SearchRequest.model_fields)
     fields = {} if config is None else _read_file(config)
     fields |= {name: value for name, value in options.items() if value not in (None, [])}
     for name in ("backbone", "data"):
@@ -367,37 +367,19 @@ def _read_file(config: Path) -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, dict):
             raise UsageError(f"{config}: settings need no table; remove the line [{name}]")
-    _check_names(fields, SearchRequest.model_fields, f"{config}: ")
+    check_names(fields, SearchRequest.model_fields, f"{config}: ")
     return fields
 
 
-def _check_names(names: Iterable[str], known: Collection[str], source: str = "") -> None:
+def check_names(names: Iterable[str], known: Collection[str], source: str = "") -> None:
+    """Raise UsageError for a name that is no setting.
+
+    Args:
+        names: of settings.
+        known: the names that there are.
+        source: where they are from, as the beginning of the message.
+    """
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)
             raise UsageError(f"{source}unknown setting {name!r}{hint}")
-
-
-def read_plan_changes(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes to a `RunPlan` that `resume` makes; settings that are None are left out.
-
-    Raises:
-        UsageError: an unknown setting, or a duration or size that cannot be read.
-    """
-    _check_names(options, RunPlan.model_fields)
-    try:
-        options = _split_budget(options)
-    except ValueError as error:
-        raise UsageError(f"resume: budget: {error}") from None
-    return {
-        name: _read_change(name, _PARSERS[name], value) if name in _PARSERS else value
-        for name, value in options.items()
-        if value is not None
-    }
-
-
-def _read_change(name: str, parse: Callable[[str | float], float], value: str | float) -> float:
-    try:
-        return parse(value)
-    except units.QuantityError as error:
-        raise UsageError(f"resume: {name}: {error}") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from attentune.errors import SpaceError, UsageError
 from attentune.runners.recipe import Recipe
-from attentune.search.setup.request import SearchRequest, read_plan_changes, read_request
+from attentune.search.setup.plan_changes import read_plan_changes
+from attentune.search.setup.request import SearchRequest, read_request
 from attentune.studies.config import Pruning, RunPlan
 from chaos.odd_settings import BROKEN_TOML, TOML_VALUES
 
@@ -108,18 +109,6 @@ def test_a_space_is_changed_by_what_was_asked_for():
     assert space.fallback_positions == ()
     with pytest.raises(SpaceError, match="unknown search space"):
         request(space="nowhere").resolved_space()
-
-
-def test_changes_of_a_plan_are_read_with_their_units():
-    assert read_plan_changes({"trials": 9, "budget": "2h", "workers": None}) == {
-        "trials": 9,
-        "budget": 7200,
-    }
-
-
-def test_an_unknown_change_of_the_plan_names_the_closest_setting():
-    with pytest.raises(UsageError, match="unknown setting 'trial'; did you mean 'trials'"):
-        read_plan_changes({"trial": 9})
 
 
 @pytest.mark.parametrize(
