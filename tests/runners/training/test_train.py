@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,23 @@ def test_a_continued_training_equals_an_uninterrupted_one_bit_for_bit(
     assert [r.accuracy for r in later] == [r.accuracy for r in reports[1:]]
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, rest.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_labels_of_images_without_weight_change_nothing(mixup, tiny_recipe, digits, run_training):
+    recipe = tiny_recipe.model_copy(update={"epochs": 1, "mixup": mixup, "label_smoothing": 0.1})
+    weights = torch.arange(len(digits.train)) % 3 / 1.0
+    labels = digits.train.labels
+    wrong = torch.where(weights > 0, labels, (labels + 1) % 10)
+    models = []
+    for chosen in (labels, wrong):
+        train_images = replace(digits.train, labels=chosen, weights=weights)
+        outcome, _ = run_training(recipe, data=replace(digits, train=train_images))
+        models.append(outcome.model.state_dict())
+    assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
+    unweighted, _ = run_training(recipe)
+    differing = unweighted.model.state_dict()
+    assert any(not torch.equal(value, differing[name]) for name, value in models[0].items())
 
 
 @pytest.mark.parametrize(
