@@ -23,7 +23,7 @@ MIN_BYTES_TURN = 2**28
 MAX_TURN_SECONDS = 300.0
 """How long a process waits for its turn. Then it goes on, because the one before it may hang."""
 CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
+PROCESS_CGROUPS = Path("/proc/self/cgroup")
 _FILES_BY_VERSION = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
@@ -33,16 +33,18 @@ _FILES_BY_VERSION = {
 
 
 @contextlib.contextmanager
-def memory_turn(num_bytes: int) -> Iterator[None]:
+def memory_turn(num_bytes: int, device: str) -> Iterator[None]:
     """Take much memory inside this context, one process of this machine after the other.
 
     Args:
         num_bytes: about how much.
+        device: whose memory, such as `cpu` or `cuda:0`; each has turns of its own.
     """
     with contextlib.ExitStack() as stack:
         if num_bytes >= MIN_BYTES_TURN:
             host = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-            file = cache_folder("memory") / f"turn-{host}.lock"
+            name = f"turn-{host}-{device.replace(':', '-')}.lock"
+            file = cache_folder("memory") / name
             with contextlib.suppress(Timeout, OSError, NotImplementedError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(file).acquire(timeout=MAX_TURN_SECONDS))
@@ -57,7 +59,7 @@ def available_bytes() -> float:
 def _bytes_within_limits() -> Iterator[float]:
     """What is left of each limit of this process's cgroups; a container has one."""
     try:
-        lines = OWN_CGROUPS.read_text("utf-8").splitlines()
+        lines = PROCESS_CGROUPS.read_text("utf-8").splitlines()
     except OSError:
         return
     for line in lines:

@@ -111,7 +111,7 @@ class DeviceData:
         """
         scale = 255.0
         num_bytes = data.train.images.nbytes + data.val.images.nbytes
-        with nullcontext() if budget is not None else memory_turn(num_bytes):
+        with nullcontext() if budget is not None else memory_turn(num_bytes, str(device)):
             budget = spare_bytes(device) / 2 if budget is None else budget
             train = DeviceImages.of(data.train, device, budget)
             val = DeviceImages.of(data.val, device, budget - train.bytes_on_device)

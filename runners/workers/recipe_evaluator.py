@@ -248,7 +248,7 @@ def load_test_images(
     test = load_data(recipe, key=data_key).test
     if test is None:
         raise TrialError("invalid", f"{recipe.data} has no test split to evaluate on")
-    with memory_turn(test.images.nbytes):
+    with memory_turn(test.images.nbytes, str(device)):
         return DeviceImages.of(test, device, spare_bytes(device) / 2)
 
 

@@ -17,7 +17,7 @@ def cgroups(tmp_path, monkeypatch):
     """A folder of cgroups, in which this process has the group `box/job` of both versions."""
     own = tmp_path / "own"
     own.write_text("12:cpu,cpuacct:/box\n4:memory:/box/job\n0::/box/job\n", "utf-8")
-    monkeypatch.setattr(free_memory, "OWN_CGROUPS", own)
+    monkeypatch.setattr(free_memory, "PROCESS_CGROUPS", own)
     monkeypatch.setattr(free_memory, "CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("M", (), {"available": 64 * GIB}))
     return tmp_path / "cgroup"
@@ -53,19 +53,22 @@ def test_limits_of_the_first_version_count_too(cgroups):
     assert available_bytes() == 5.5 * GIB
 
 
-def test_processes_with_large_data_take_turns(cache):
+def test_processes_with_large_data_take_turns_for_each_device(cache):
     del cache
     order = []
 
-    def load(number_of_bytes: int) -> None:
-        with memory_turn(number_of_bytes):
-            order.append(number_of_bytes)
+    def load(number_of_bytes: int, device: str) -> None:
+        with memory_turn(number_of_bytes, device):
+            order.append((number_of_bytes, device))
 
-    with memory_turn(MIN_BYTES_TURN):
-        large, small = (threading.Thread(target=load, args=(n,)) for n in (MIN_BYTES_TURN, 1))
-        large.start()
-        small.start()
-        small.join()
-        assert order == [1]
-    large.join()
-    assert order == [1, MIN_BYTES_TURN]
+    large, small, elsewhere = (MIN_BYTES_TURN, "cpu"), (1, "cpu"), (MIN_BYTES_TURN, "cuda:0")
+    with memory_turn(*large):
+        waiting = threading.Thread(target=load, args=large)
+        waiting.start()
+        for arguments in (small, elsewhere):
+            thread = threading.Thread(target=load, args=arguments)
+            thread.start()
+            thread.join()
+        assert order == [small, elsewhere]
+    waiting.join()
+    assert order == [small, elsewhere, large]
