@@ -41,30 +41,31 @@ def read_array(content: bytes | Path) -> Array:
         ValueError: it is damaged, or no image.
         OSError: it cannot be read.
     """
-    read_array_shape(content)  # NumPy allocates what the header says before it reads.
+    read_array_header(content)  # NumPy allocates what the header says before it reads.
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     return as_channels_last(np.load(file, allow_pickle=False))
 
 
-def read_array_shape(content: bytes | Path) -> tuple[int, int, int]:
-    """Height, width and channels of an array, from the header of its file; see `read_array`."""
+def read_array_header(content: bytes | Path) -> Array:
+    """An array (H, W, C) of the shape and type of that of a file, which takes no memory.
+
+    Raises as `read_array`.
+    """
     if isinstance(content, bytes):
-        return _read_shape(io.BytesIO(content), len(content))
+        return _read_header(io.BytesIO(content), len(content))
     with content.open("rb") as file:
-        return _read_shape(file, content.stat().st_size)
+        return _read_header(file, content.stat().st_size)
 
 
-def _read_shape(file: BinaryIO, size: int) -> tuple[int, int, int]:
+def _read_header(file: BinaryIO, size: int) -> Array:
     version = np.lib.format.read_magic(file)
     if version not in _READERS:
         raise ValueError(f"a file of version {version} of NumPy's format")
     shape, _, dtype = _READERS[version](file)
-    # An array of the same shape that takes no memory.
     array = as_channels_last(np.broadcast_to(np.zeros((), dtype), shape))
     if array.size * array.itemsize > size - file.tell():
         raise ValueError("the file is shorter than its header says")
-    height, width, channels = array.shape
-    return height, width, channels
+    return array
 
 
 def count_channels(name: str, arrays: Iterable[tuple[str, bytes | Path]]) -> int | None:
@@ -82,7 +83,7 @@ def count_channels(name: str, arrays: Iterable[tuple[str, bytes | Path]]) -> int
     broken: list[str] = []
     for label, content in arrays:
         try:
-            channels = read_array_shape(content)[2]
+            channels = read_array_header(content).shape[2]
         except Exception as error:  # Damaged files raise anything.
             broken.append(f"{label} ({clean_error(error)})")
             continue

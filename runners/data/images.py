@@ -18,7 +18,7 @@ from typing import TypeVar
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from ..cores import usable_cores
-from .array_files import is_array_file, read_array, read_array_shape
+from .array_files import is_array_file, read_array, read_array_header
 from .content_hashes import hash_file
 from .dataset import Images
 from .image_limits import DEFAULT_LIMITS, ImageLimits, LargeImageError
@@ -198,7 +198,7 @@ def read_header(content: bytes | Path, limits: ImageLimits = DEFAULT_LIMITS) -> 
     """What a file's header says, without decoding its pixels; None if it cannot be read."""
     try:
         if is_array_file(content):
-            height, width, _ = read_array_shape(content)
+            height, width, _ = read_array_header(content).shape
             return ImageHeader((width, height), False)
         with open_pillow_image(content, limits) as image:
             several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"

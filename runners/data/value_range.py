@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from .array_files import is_array_file, read_array_header
 from .image_limits import DEFAULT_LIMITS, ImageLimits
 from .images import EncodedImage, map_in_threads, open_image
 from .preprocessing import Array, ValueRange, is_deep, read_deep_values
@@ -115,7 +116,7 @@ def measure_image(
 def _measure_file(encoded: EncodedImage, limits: ImageLimits) -> tuple[str, ImageValues | None]:
     """The name and the values of an image. Broken ones have none: decoding reports them."""
     try:
-        if _is_shallow_png(encoded.content):
+        if _is_shallow_png(encoded.content) or _is_array_of_bytes(encoded.content):
             return encoded.label, None
         with open_image(encoded.content, limits) as image:
             return encoded.label, measure_image(image, limits)
@@ -132,3 +133,8 @@ def _is_shallow_png(content: bytes | Path) -> bool:
             header = file.read(_PNG_DEPTH_BYTE + 1)
     is_png = header.startswith(_PNG) and len(header) > _PNG_DEPTH_BYTE
     return is_png and header[_PNG_DEPTH_BYTE] <= 8
+
+
+def _is_array_of_bytes(content: bytes | Path) -> bool:
+    """Whether a file is an array of 8 bits a value, by its header."""
+    return is_array_file(content) and read_array_header(content).dtype == np.uint8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attentune.errors import DataError
 from attentune.runners.data import inspect_data, load_data
-from attentune.runners.data.array_files import read_array, read_array_shape
+from attentune.runners.data.array_files import read_array, read_array_header
 from attentune.runners.data.photographs import why_no_photographs
 from attentune.runners.data.preprocessing import Preprocessing, ValueRange
 
@@ -93,7 +93,7 @@ NO_IMAGES = {
 @pytest.mark.parametrize("name", NO_IMAGES)
 def test_an_array_that_is_no_image_is_refused_by_its_shape(name, tmp_path):
     array, message = NO_IMAGES[name]
-    for read in (read_array, read_array_shape):
+    for read in (read_array, read_array_header):
         with pytest.raises(ValueError, match=message):
             read(encode(array))
     contents = dict.fromkeys(arrays(3), encode(array))
