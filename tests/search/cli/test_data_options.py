@@ -52,8 +52,14 @@ def photos(run_here, bench, tmp_path, monkeypatch):
 
 
 def test_changed_images_stop_each_command_until_that_is_allowed(run_here, photos, tmp_path):
+    commands = (["resume", "s", "--trials", "3"], CONFIRM, EXPORT)
+    draw(tmp_path / "other", ("cats", "dogs"), first=50)
+    for words in commands:
+        code, printed = run_here(*words, "--data", "other")
+        assert (code, "24 images are gone" in printed) == (1, True), printed
+    assert not (tmp_path / "model").exists()
     (photos / "cats").rename(photos / "felines")
-    for words in (["resume", "s", "--trials", "3"], CONFIRM, EXPORT):
+    for words in commands:
         code, printed = run_here(*words)
         assert code == 1
         assert "the class 'cats' is called 'felines' now" in printed
@@ -75,12 +81,3 @@ def test_a_new_place_of_the_same_images_is_named_once(run_here, photos, tmp_path
     (tmp_path / "elsewhere").rename(tmp_path / "again")
     assert run_here(*CONFIRM, "--data", "again")[0] == 0
     assert run_here(*EXPORT, "--data", "again")[0] == 0
-
-
-def test_other_images_in_the_named_place_are_refused(run_here, photos, tmp_path):
-    draw(tmp_path / "other", ("cats", "dogs"), first=50)
-    for words in (["resume", "s", "--trials", "3"], CONFIRM, EXPORT):
-        code, printed = run_here(*words, "--data", "other")
-        assert (code, "24 images are gone" in printed) == (1, True), printed
-    assert not (tmp_path / "model").exists()
-    assert run_here(*EXPORT)[0] == 0, "the recorded place is as it was"
