@@ -32,18 +32,14 @@ from .content_hashes import (
     hash_file,
 )
 from .dataset import SPLITS, Images, Labels, Rows, SplitName, Weights
+from .file_content import FileContent, UnreadableFile
 from .file_names import (
     LeftOutFiles,
     describe_left_out,
     is_array,
 )
-from .file_stores import (
-    FileContent,
-    FileStore,
-    FolderStore,
-    UnreadableFile,
-    open_store,
-)
+from .file_stores import FileStore, open_store
+from .folder_store import FolderStore
 from .images import (
     BrokenImage,
     EncodedImage,

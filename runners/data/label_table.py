@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import DataError
 from ...sanitize import clean_error, quote_value
-from .file_stores import raising_data_errors
+from .file_content import raising_data_errors
 
 DELIMITED_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet", ".pq")

@@ -29,9 +29,10 @@ from ...files import find_path
 from .class_folders import FilesBySplit, ImageFile, by_class_and_path
 from .dataset import Rows, SplitName, Weights
 from .file_names import LeftOutFiles
-from .file_stores import FileStore, FolderStore, open_store
+from .file_stores import FileStore, open_store
 from .folder_listing import ListedFiles
 from .folder_source import FileSource
+from .folder_store import FolderStore
 from .label_table import LabelTable, read_label_table
 from .source import SourceOptions
 from .table_columns import choose_columns, parse_columns

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from ...runners.data.file_names import describe_left_out
-from ...runners.data.file_stores import FolderStore
+from ...runners.data.folder_store import FolderStore
 from ...sanitize import clean_text
 
 if TYPE_CHECKING:
