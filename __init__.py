@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .spaces.attentions.plugins.register import register_attention as register_attention
     from .spaces.backbones.discover import sites as sites
     from .spaces.networks.build import create_model as create_model
+    from .spaces.networks.own_network import insert as insert
+    from .spaces.networks.timm_alias import register as register
     from .studies.outputs.exported_model import load as load
 
 # A program that uses the library decides where its messages go: `logging.getLogger("attentune")`.
@@ -32,9 +34,11 @@ _HOMES = {
     "AttentuneError": ".errors",
     "Callback": ".search.run.callback",
     "create_model": ".spaces.networks.build",
+    "insert": ".spaces.networks.own_network",
     "load": ".studies.outputs.exported_model",
     "measure": ".runners.costs",
     "open_study": ".search.run.study",
+    "register": ".spaces.networks.timm_alias",
     "register_attention": ".spaces.attentions.plugins.register",
     "sites": ".spaces.backbones.discover",
 }
@@ -44,9 +48,11 @@ __all__ = [
     "AttentuneError",
     "Callback",
     "create_model",
+    "insert",
     "load",
     "measure",
     "open_study",
+    "register",
     "register_attention",
     "search",
     "sites",

@@ -5,7 +5,8 @@
     efficientnet_b0(attention=none)+eca@all.mid
 
 `backbone[(attention=none)]`, then `+NAME[(key=value,…)]@PLACE[,PLACE…].POSITION` any number of
-times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1.
+times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1. In a network of
+one's own (`attentune.insert`) it may also be the path of a module, `{model.6}`.
 
 These are plain frozen values, independent of any network. `parse` normalises a text: options in
 order, defaults left out, places merged. `canonical.canonicalise` also uses the backbone's sites, so
@@ -42,13 +43,17 @@ class Place:
     Attributes:
         first, last: stages, counted from 1; both 0 for all blocks.
         block: counted from 1 in its stage, with `first` equal to `last`; 0 for whole stages.
+        module: path of a module of the network, in place of blocks; else empty.
     """
 
     first: int = 0
     last: int = 0
     block: int = 0
+    module: str = ""
 
     def __str__(self) -> str:
+        if self.module:
+            return f"{{{self.module}}}"
         if not self.first:
             return "all"
         if self.block:
@@ -57,6 +62,8 @@ class Place:
 
     def covers(self, stage: int, block: int) -> bool:
         """Whether this place includes block `block` of stage `stage`."""
+        if self.module:
+            return False
         if not self.first:
             return True
         return self.first <= stage <= self.last and self.block in (0, block)
@@ -68,8 +75,10 @@ ALL = Place()
 def merge_places(places: Iterable[Place]) -> tuple[Place, ...]:
     """The same blocks as few places: ranges joined, single blocks inside them dropped."""
     places = set(places)
+    modules = sorted(place for place in places if place.module)
+    places -= set(modules)
     if ALL in places:
-        return (ALL,)
+        return (ALL, *modules)
     ranges: list[Place] = []
     for place in sorted(place for place in places if not place.block):
         if ranges and place.first <= ranges[-1].last + 1:
@@ -82,7 +91,7 @@ def merge_places(places: Iterable[Place]) -> tuple[Place, ...]:
         number = bisect_right(begins, place.first) - 1
         if place.block and (number < 0 or ranges[number].last < place.first):
             blocks.append(place)
-    return tuple(sorted(ranges + blocks))
+    return (*sorted(ranges + blocks), *modules)
 
 
 @dataclass(frozen=True)
@@ -247,7 +256,7 @@ class _Parser:
     _NAME = re.compile(r"[A-Za-z_][\w.\-/:]*")
     _WORD = re.compile(r"[A-Za-z_]\w*")
     _VALUE = re.compile(r"[\w.\-]+")
-    _PLACE = re.compile(r"all\b|s(\d+)b(\d+)|s(\d+)-s(\d+)|s(\d+)")
+    _PLACE = re.compile(r"all\b|\{([\w.]+)\}|s(\d+)b(\d+)|s(\d+)-s(\d+)|s(\d+)")
 
     def __init__(self, text: str, *, check_names: bool = True) -> None:
         self.text = text
@@ -368,13 +377,15 @@ class _Parser:
         match = self.match(self._PLACE, "a place: all, s3, s2-s4 or s3b2")
         if match[0] == "all":
             return ALL
+        if match[1] is not None:
+            return Place(module=match[1])
         digits = [group for group in match.groups() if group is not None]
         if any(len(number) > MAX_PLACE_DIGITS for number in digits):
             raise self.error(f"a stage or block has at most {MAX_PLACE_DIGITS} digits", start)
         numbers = [int(number) for number in digits]
         if 0 in numbers:
             raise self.error("stages and blocks are counted from 1", start)
-        if match[2]:
+        if match[3]:
             return Place(numbers[0], numbers[0], numbers[1])
         first, last = numbers[0], numbers[-1]
         if first > last:

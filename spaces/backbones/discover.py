@@ -177,16 +177,16 @@ def _discover_native(
     size = native_size(backbone)
     model, trace = _run(backbone, size, timm_kwargs)
     stages = find_stages(trace)
-    own_attention, strides = _own_attention(trace), _stem_strides(trace, stages)
+    own_attention, strides = find_own_attention(trace), _stem_strides(trace, stages)
     stripped = own_attention if strip_attention else ()
     if stripped or (stem != "native" and strides):
         _change_backbone(model, stripped, strides, stem)
         trace = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
         stages = find_stages(trace)
-    site_list = _list_sites(trace, stages)
+    site_list = list_sites(trace, stages)
     if not site_list:
         raise BackboneError(
-            f"{backbone} has no site for an attention: {_explain_no_sites(trace, stages)}; choose "
+            f"{backbone} has no site for an attention: {explain_no_sites(trace, stages)}; choose "
             "a backbone that works on feature maps, such as resnet18"
         )
     with_sites = {(site.stage, site.block) for site in site_list}
@@ -278,7 +278,8 @@ def _trace_backbone(model: nn.Module, image_size: int) -> Trace:
     return trace
 
 
-def _list_sites(trace: Trace, stages: BackboneStages) -> tuple[Site, ...]:
+def list_sites(trace: Trace, stages: BackboneStages) -> tuple[Site, ...]:
+    """The sites of all blocks, in the order of the network."""
     finder = InsertionPointFinder(trace, stages)
     last_blocks = {block.stage: block for block in stages.blocks}
     sites = []
@@ -312,7 +313,8 @@ def _returns_one_value(call: ModuleCall) -> bool:
     return len(call.outputs) == 1
 
 
-def _explain_no_sites(trace: Trace, stages: BackboneStages) -> str:
+def explain_no_sites(trace: Trace, stages: BackboneStages) -> str:
+    """Why a traced network has no site, as the end of a sentence."""
     if stages.blocks:
         return "its blocks run several times in one pass, or their maps are no module's output"
     shapes = [trace.values[c.outputs[0]].shape for c in trace.calls if _returns_one_value(c)]
@@ -350,7 +352,7 @@ _POOLING_OPERATORS = (
 )
 
 
-def _own_attention(trace: Trace) -> tuple[str, ...]:
+def find_own_attention(trace: Trace) -> tuple[str, ...]:
     """Paths of modules that multiply their input by a gate, or add to it a smaller map, that was
     computed from the pooled input; outermost ones only."""
     gates = [

@@ -25,7 +25,8 @@ class Site:
     """A point of a backbone where an attention can be inserted.
 
     Attributes:
-        stage, block: counted from 1; a site at position `stage` has its stage's last block.
+        stage, block: counted from 1; a site at position `stage` has its stage's last block. Both
+            are 0 for a module that is named by its path.
         position: one of `POSITIONS`.
         channels, height, width: size of the map (C, H, W) there, at the site map's image size.
         module: path of the module whose output or input is attended to.
@@ -62,8 +63,9 @@ class Site:
 
     @property
     def label(self) -> str:
-        """`s3b2.residual`, as in an architecture text."""
-        return f"s{self.stage}b{self.block}.{self.position}"
+        """`s3b2.residual`, as in an architecture text; `{model.6}.post` for a module."""
+        where = f"s{self.stage}b{self.block}" if self.stage else f"{{{self.module}}}"
+        return f"{where}.{self.position}"
 
     def to_json(self) -> dict[str, Any]:
         """One entry of `attentune sites --json`: all but `anchor` and `convolution`."""
@@ -83,6 +85,8 @@ class SiteMap:
         own_attention: paths of the backbone's own attention modules.
         stem_strides: paths of the layers before the first block that shrink the map.
         block_paths: paths of all blocks, in the order of the network.
+        module_sites: the inputs (`pre`) and outputs (`post`) of modules, in a network that is not
+            one of timm's by name.
     """
 
     backbone: str
@@ -91,6 +95,7 @@ class SiteMap:
     own_attention: tuple[str, ...] = ()
     stem_strides: tuple[str, ...] = ()
     block_paths: tuple[str, ...] = ()
+    module_sites: tuple[Site, ...] = ()
 
     @cached_property
     def blocks(self) -> dict[int, int]:
@@ -113,6 +118,9 @@ class SiteMap:
 
     def sites_at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
+        if place.module:
+            sites = (site for site in self.module_sites if site.module == place.module)
+            return [site for site in sites if site.position == position]
         return [
             s for s in self._sites_by_position.get(position, ()) if place.covers(s.stage, s.block)
         ]
@@ -126,7 +134,8 @@ class SiteMap:
 
     @cached_property
     def _order(self) -> dict[Anchor, int]:
-        return {site.anchor: index for index, site in enumerate(self.sites)}
+        modules = {site.anchor: index for index, site in enumerate(self.module_sites)}
+        return modules | {site.anchor: index for index, site in enumerate(self.sites)}
 
     def select_sites(self, insertion: Insertion) -> list[Site]:
         """The sites that an insertion names, in the order of the network.
@@ -174,6 +183,14 @@ class SiteMap:
             self.select_sites(insertion)
 
     def _explain_missing(self, place: Place, position: str) -> str:
+        if place.module:
+            return self._explain_missing_module(place, position)
+        if not self.sites:
+            module = self.module_sites[0].module if self.module_sites else "stem"
+            return (
+                f"{self.backbone} has no stages and blocks; name its modules by their paths, such as "
+                f"@{{{module}}}.post"
+            )
         stages = self.blocks
         if place.first and (place.first not in stages or place.last not in stages):
             return f"{self.backbone} has no {place}; its stages are s1 to s{max(stages)}"
@@ -185,6 +202,21 @@ class SiteMap:
         existing = {s.position for s in self.sites if place.covers(s.stage, s.block)}
         positions = [p for p in POSITIONS if p in existing]
         return f"{self.backbone} has no {position} at {place}{did_you_mean(position, positions)}"
+
+    def _explain_missing_module(self, place: Place, position: str) -> str:
+        if not self.module_sites:
+            return (
+                f"{place} names a module, which only attentune.insert can look up; name stages or "
+                f"blocks of {self.backbone}, such as s1 or s1b1"
+            )
+        paths = {site.module for site in self.module_sites}
+        if place.module in paths:
+            return f"modules have the positions pre and post, so there is no {place}.{position}"
+        hint = did_you_mean(place.module, sorted(paths))
+        return (
+            f"{self.backbone} has no module {place.module} that runs once in a pass, and receives "
+            f"and returns maps{hint}"
+        )
 
 
 def site_map_to_json(site_map: SiteMap) -> dict[str, Any]:

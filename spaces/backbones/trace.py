@@ -228,8 +228,14 @@ class Trace:
             yield value
 
 
-def trace_model(model: nn.Module, image: torch.Tensor) -> Trace:
-    """Run `model` on `image` (N, C, H, W) once, in its current mode and without gradients."""
+def trace_model(model: nn.Module, image: torch.Tensor, *further: Any) -> Trace:
+    """Run `model` on `image` (N, C, H, W) once, in its current mode and without gradients.
+
+    Args:
+        model: the network.
+        image: its first argument.
+        *further: its further arguments.
+    """
     recorder = _Recorder()
     with ExitStack() as stack:
         for path, module in model.named_modules():
@@ -242,7 +248,7 @@ def trace_model(model: nn.Module, image: torch.Tensor) -> Trace:
         stack.enter_context(torch.no_grad())
         recorder.add_value(image, None, NCHW, tuple(image.shape[2:]))
         with recorder:
-            model(image)
+            model(image, *further)
     return recorder.trace
 
 

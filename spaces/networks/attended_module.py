@@ -13,7 +13,7 @@ FSDP and distributed checkpoints leave it out of their names as well.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import MethodType, new_class
 from typing import Any
@@ -27,6 +27,7 @@ from .map_slot import MapSlot
 HIDDEN_LEVEL = "_checkpoint_wrapped_module"
 """Name of the child that is the backbone's module."""
 _ATTENTIONS = ("attention_in", "attention_shortcut", "attention")
+_CONTAINER_METHODS = ("__len__", "__iter__", "__getitem__", "__contains__")
 _OWN_ATTRIBUTES = {"restored", "stored", "training", *_ATTENTIONS}
 _NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -197,11 +198,18 @@ class _HiddenMethod:
         raise AttributeError
 
 
+def _forwarded(name: str) -> Callable[..., Any]:
+    def method(self: AttendedModule, *args: Any) -> Any:
+        return getattr(self.wrapped, name)(*args)
+
+    return method
+
+
 @cache
 def _class_for(block_class: type[nn.Module] | None) -> type[AttendedModule]:
     """`AttendedModule`, or a subclass whose instances also are instances of a class of blocks.
 
-    They have no methods of that class.
+    They have no methods of that class, apart from those of a container.
     """
     if block_class is None:
         return AttendedModule
@@ -210,6 +218,9 @@ def _class_for(block_class: type[nn.Module] | None) -> type[AttendedModule]:
         name: _HiddenMethod()
         for name, member in members.items()
         if inspect.isfunction(member) and not hasattr(AttendedModule, name)
+    }
+    namespace |= {
+        name: _forwarded(name) for name in _CONTAINER_METHODS if hasattr(block_class, name)
     }
     namespace |= {"__module__": __name__, "_block_class": block_class}
     name = f"Attended{block_class.__name__}"

@@ -1,0 +1,98 @@
+"""Find the sites for attention in a network of one's own, by running it once on an example.
+
+Stages, blocks and positions are found as in timm's backbones (`discover.py`). Besides, every module
+that runs once, and receives or returns a map, is a site under its own path: its input is `pre`, its
+output `post`. So attention can also be inserted where there are no blocks, as in the neck of a
+detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...errors import BackboneError, UsageError
+from .discover import explain_no_sites, find_own_attention, list_sites, strip_own_attention
+from .positions import InsertionPointFinder
+from .sites import Site, SiteMap
+from .stages import BackboneStages, find_stages
+from .trace import Trace, trace_model
+
+
+def find_network_sites(
+    model: nn.Module, example: Tensor | Sequence[Any], *, strip_attention: bool = False
+) -> SiteMap:
+    """All sites of a network.
+
+    It runs once, in evaluation mode and without gradients; its modes are restored.
+
+    Args:
+        model: the network.
+        example: its input: images (N, C, H, W), or all its arguments, the first of them images.
+        strip_attention: remove the network's own attention first; changes `model`.
+
+    Raises:
+        UsageError: the example is no batch of images.
+        BackboneError: the network does not run on it, or computes no maps.
+    """
+    name = type(model).__name__
+    arguments = tuple(example) if isinstance(example, tuple | list) else (example,)
+    image = arguments[0] if arguments else None
+    if not isinstance(image, Tensor) or image.ndim != 4:
+        shape = tuple(image.shape) if isinstance(image, Tensor) else f"a {type(image).__name__}"
+        raise UsageError(
+            f"the example is {shape}; attentune needs images (N, C, H, W) to run {name} on, such "
+            "as torch.zeros(1, 3, 224, 224)"
+        )
+    trace = _trace(model, name, arguments)
+    own_attention = find_own_attention(trace)
+    if strip_attention:
+        strip_own_attention(model, own_attention)
+        trace = _trace(model, name, arguments)
+    stages = find_stages(trace)
+    sites, modules = list_sites(trace, stages), tuple(_module_sites(trace, stages))
+    if not sites and not modules:
+        raise BackboneError(
+            f"{name} has no site for an attention: {explain_no_sites(trace, stages)}"
+        )
+    with_sites = {(site.stage, site.block) for site in sites}
+    paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
+    size = (int(image.shape[2]), int(image.shape[3]))
+    return SiteMap(name, size, sites, own_attention, (), paths, modules)
+
+
+def _trace(model: nn.Module, name: str, arguments: tuple[Any, ...]) -> Trace:
+    with _evaluation_mode(model):
+        try:
+            return trace_model(model, *arguments)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise BackboneError(f"{name} does not run on the example: {reason}") from error
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Inside the context all modules are in evaluation mode."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _module_sites(trace: Trace, stages: BackboneStages) -> Iterator[Site]:
+    """Inputs and outputs of modules that run once."""
+    finder = InsertionPointFinder(trace, stages)
+    for call in trace.calls:
+        if not call.path or trace.times_called[call.path] > 1:
+            continue
+        ends = (("pre", "in", call.inputs[:1]), ("post", "out", call.outputs))
+        for position, kind, values in ends:
+            if len(values) == 1 and trace.is_map(values[0]):
+                anchor = finder.make_point(values[0], kind, call.path).anchor
+                yield Site(0, 0, position, *trace.map_shape(values[0]), call.path, anchor)
