@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,13 +10,16 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from ...errors import UsageError
 from ...interrupts import defer_interrupts
+from ...named_objects import load_named_object
 from ...runners.recipe import MAX_CHANNELS, RGB_CHANNELS
 from ...runners.results import Measurement
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
 from ...spaces.attentions.registry import describe_attentions, get_attention
+from ...spaces.backbones.sites import SiteMap
 from ...spaces.backbones.stem import Stem
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
@@ -36,21 +40,69 @@ def register(app: typer.Typer) -> None:
 
 
 def sites(
-    backbone: Annotated[str, typer.Argument(help="timm model, e.g. resnet18.")],
+    backbone: Annotated[
+        str,
+        typer.Argument(
+            help="timm model, e.g. resnet18; or a function that makes a network, e.g. "
+            "my_module:make_model."
+        ),
+    ],
     image_size: ImageSize = None,
     stem: StemOption = "native",
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Channels, height and width of an image for a network of your own, e.g. "
+            "3x640x640.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show where attention can be inserted into a backbone."""
+    """Show where attention can be inserted into a backbone, or into a network of your own."""
     with defer_interrupts():
         from ...spaces.backbones.discover import find_sites
         from ...spaces.backbones.site_diagram import draw_sites
 
-    site_map = find_sites(backbone, image_size=image_size, stem=stem)
+    if ":" in backbone:
+        site_map = _sites_of_own_network(backbone, input_shape, image_size, stem)
+    elif input_shape is not None:
+        raise UsageError(
+            "--input is for a function that makes a network, such as my_module:make_model; for "
+            "timm's models use --image-size"
+        )
+    else:
+        site_map = find_sites(backbone, image_size=image_size, stem=stem)
     if as_json:
-        print_json([site.to_json() for site in site_map.sites])
+        print_json([site.to_json() for site in (*site_map.sites, *site_map.module_sites)])
     else:
         out.print(Text(draw_sites(site_map)), soft_wrap=True)
+
+
+def _sites_of_own_network(
+    reference: str, input_shape: str | None, image_size: int | None, stem: Stem
+) -> SiteMap:
+    """The sites of the network that a function makes; see `sites`."""
+    import torch
+
+    from ...spaces.backbones.network_sites import find_network_sites
+
+    shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", input_shape or "3x224x224")
+    if shape is None or "0" in shape.groups():
+        raise UsageError(f"--input {input_shape} is no shape; write for example 3x640x640")
+    if image_size is not None or stem != "native":
+        raise UsageError("--image-size and --stem are for timm's models; use --input")
+    make = load_named_object(reference)
+    try:
+        model = make() if callable(make) and not isinstance(make, torch.nn.Module) else make
+    except Exception as error:
+        raise UsageError(f"{reference} raised {type(error).__name__}: {error}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise UsageError(
+            f"{reference} is no network and returns none, but a {type(model).__name__}; name a "
+            "function that returns a torch.nn.Module"
+        )
+    return find_network_sites(model, torch.zeros(1, *map(int, shape.groups())))
 
 
 def attentions(

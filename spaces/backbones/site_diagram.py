@@ -31,6 +31,8 @@ Row = tuple[str, ...]
 
 def draw_sites(site_map: SiteMap) -> str:
     """The drawing, with lines of at most 80 columns for all but the widest backbones."""
+    if not site_map.sites:
+        return "\n".join((_module_note(site_map), "", *_module_lines(site_map)))
     blocks = [(stage, block) for stage, n in site_map.blocks.items() for block in range(1, n + 1)]
     size = "×".join(map(str, site_map.image_size))
     title = (
@@ -48,7 +50,29 @@ def draw_sites(site_map: SiteMap) -> str:
     for stage, name in names.items():
         lines.append(f"s{stage} {name}")
         lines += [_format_row(row, widths) for row in rows[stage]]
-    return "\n".join([*lines, "", *_legend(site_map, lines)])
+    note = ["", _module_note(site_map)] if site_map.module_sites else []
+    return "\n".join([*lines, "", *_legend(site_map, lines), *note])
+
+
+def _module_note(site_map: SiteMap) -> str:
+    """How to name modules by their paths."""
+    modules = dict.fromkeys(site.module for site in site_map.module_sites)
+    stages = "no stages and blocks; " if not site_map.sites else ""
+    return fill(
+        f"{site_map.backbone} has {stages}{_pluralise(len(modules), 'module')} that attention can "
+        f"follow (post) or precede (pre), named by its path: @{{{list(modules)[-1]}}}.post; --json "
+        "lists them",
+        _MAX_COLUMNS,
+    )
+
+
+def _module_lines(site_map: SiteMap) -> list[str]:
+    """A line for the output of each module."""
+    outputs = [site for site in site_map.module_sites if site.position == "post"]
+    rows = [(s.module, str(s.channels), f"{s.height}×{s.width}") for s in outputs]
+    header = ("module", "C", "H×W")
+    widths = _column_widths([header, *rows])
+    return [_format_row(row, widths) for row in (header, *rows)]
 
 
 def _pluralise(number: int, noun: str) -> str:

@@ -188,8 +188,8 @@ class SiteMap:
         if not self.sites:
             module = self.module_sites[0].module if self.module_sites else "stem"
             return (
-                f"{self.backbone} has no stages and blocks; name its modules by their paths, such as "
-                f"@{{{module}}}.post"
+                f"{self.backbone} has no stages and blocks; name its modules by their paths, such "
+                f"as @{{{module}}}.post"
             )
         stages = self.blocks
         if place.first and (place.first not in stages or place.last not in stages):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 from attentune.runners.results import Costs, Measurement
 from attentune.search.cli import inspect
@@ -34,3 +37,57 @@ def test_bad_input_gets_a_sentence_and_an_exit_code(run_here, tmp_path, command,
     assert exit_code == code, printed
     assert sentence in printed
     assert not list(tmp_path.glob("*.artifacts/*"))
+
+
+NETWORKS = """
+import torch
+
+def make():
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 8, 3))
+
+def broken():
+    raise ValueError("no file")
+
+def nothing():
+    pass
+"""
+
+
+@pytest.fixture
+def networks(tmp_path, monkeypatch):
+    """A module in the current folder."""
+    (tmp_path / "my_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_networks", raising=False)
+    yield
+    sys.modules.pop("my_networks", None)
+
+
+def test_sites_of_a_network_of_ones_own_are_listed(run_here, networks):
+    code, printed = run_here("sites", "my_networks:make", "--input", "1x32x32", "--json")
+    assert code == 0, printed
+    sites = {(site["module"], site["position"]): site for site in json.loads(printed)}
+    assert (sites["2", "post"]["channels"], sites["2", "post"]["height"]) == (8, 28)
+    code, printed = run_here("sites", "my_networks:make", "--input", "1x32x32")
+    assert code == 0, printed
+    assert "@{2}.post" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("sites my_networks:broken", "my_networks:broken raised ValueError: no file"),
+        ("sites my_networks:nothing", "returns none, but a NoneType"),
+        ("sites my_networks:mak", "did you mean 'make'"),
+        ("sites no_such_module:make", "which cannot be imported"),
+        ("sites my_networks:make --input 3x6", "--input 3x6 is no shape"),
+        ("sites my_networks:make --input 0x6x6", "is no shape"),
+        ("sites my_networks:make", "does not run on the example"),
+        ("sites my_networks:make --image-size 3", "use --input"),
+        ("sites resnet18 --input 3x6x6", "for timm's models use --image-size"),
+    ],
+)
+def test_what_is_wrong_with_a_network_of_ones_own_is_said(run_here, networks, command, sentence):
+    code, printed = run_here(*command.split(" "))
+    assert code in (1, 2), printed
+    assert sentence in " ".join(printed.split())
