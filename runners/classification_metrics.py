@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TrialError
-from .metrics import METRICS, TOP
+from .metrics import CALIBRATED_LOG_LOSS, REPORTED_METRICS, TOP
 from .predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
+MAX_INVERSE_TEMPERATURE = 8.0
+INVERSE_TEMPERATURE_STEP = 1e-4
+"""Bounds of the search for the temperature of `calibrated_log_loss`."""
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, float]:
@@ -38,11 +41,12 @@ def metric_score(predictions: Predictions, key: str) -> float | None:
     """
     if key == "accuracy":
         return None
-    value = _FUNCTIONS[key](predictions)
+    metric = REPORTED_METRICS[key]
+    compute = calibrated_log_loss if metric is CALIBRATED_LOG_LOSS else _FUNCTIONS[key]
+    value = compute(predictions)
     if value is None:
-        title = METRICS[key].title
-        raise TrialError("invalid", f"{title} is not defined for the images of the split")
-    return METRICS[key].score_of(value)
+        raise TrialError("invalid", f"{metric.title} is not defined for the images of the split")
+    return metric.score_of(value)
 
 
 def confusion_matrix(predictions: Predictions) -> npt.NDArray[np.int64]:
@@ -150,6 +154,36 @@ def log_losses(predictions: Predictions) -> Floats | None:
     exact = logs.astype(np.float64)
     normalisers = np.log(np.exp(exact).sum(axis=1))
     return np.asarray(normalisers - exact[np.arange(len(predictions)), predictions.labels])
+
+
+def calibrated_log_loss(predictions: Predictions) -> float | None:
+    """The mean log loss at the temperature with which it is lowest, in nats; None without
+    probabilities.
+
+    The outputs are divided by one temperature (Guo et al., arXiv 1706.04599), so that networks
+    which are too sure of themselves are judged by what they tell apart. It is at most the logarithm
+    of the number of classes.
+    """
+    logs = predictions.log_probabilities
+    if logs is None:
+        return None
+    outputs = logs.astype(np.float64)
+    of_label = outputs[np.arange(len(predictions)), predictions.labels]
+
+    def mean_loss(inverse_temperature: float) -> float:
+        scaled = inverse_temperature * (outputs - of_label[:, None])
+        largest = scaled.max(axis=1)
+        return float(np.mean(largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))))
+
+    # The loss is convex in the inverse temperature, so a ternary search finds its minimum.
+    low, high = 0.0, MAX_INVERSE_TEMPERATURE
+    while high - low > INVERSE_TEMPERATURE_STEP:
+        first, second = low + (high - low) / 3, high - (high - low) / 3
+        if mean_loss(first) <= mean_loss(second):
+            high = second
+        else:
+            low = first
+    return mean_loss((low + high) / 2)
 
 
 _FUNCTIONS: dict[str, Callable[[Predictions], float | None]] = {

@@ -64,6 +64,18 @@ METRICS: dict[str, Metric] = {
     )
 }
 """By key, in the order of tables."""
+CALIBRATED_LOG_LOSS = Metric(
+    "calibrated_log_loss",
+    "Calibrated log loss",
+    "calibrated loss",
+    higher_is_better=False,
+    needs_probabilities=True,
+    in_percent=False,
+    gain_unit="nats",
+)
+"""The log loss at the temperature with which it is lowest. Learning rates are tuned by it."""
+REPORTED_METRICS = {**METRICS, CALIBRATED_LOG_LOSS.key: CALIBRATED_LOG_LOSS}
+"""By key, those whose score a training can report after each epoch."""
 TOP = 5
 """The top-5 accuracy has a meaning for more than this many classes."""
 UNKNOWN_CLASSES = 1000

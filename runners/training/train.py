@@ -26,7 +26,7 @@ from ...errors import DamagedFileError, TrialError
 from ...spaces.networks.attention_checks import check_maps
 from ..augmentation.random_draws import mix_seed
 from ..classification_metrics import metric_score
-from ..metrics import METRICS
+from ..metrics import REPORTED_METRICS
 from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import EpochReport, KeepPredictions
@@ -236,7 +236,9 @@ class Training:
     def _needed_predictions(self, is_last: bool) -> KeepPredictions:
         """What an epoch needs of the predictions: for the metric, and the last one to keep them."""
         if self.metric != "accuracy":
-            return "all" if METRICS[self.metric].needs_probabilities or is_last else "classes"
+            return (
+                "all" if REPORTED_METRICS[self.metric].needs_probabilities or is_last else "classes"
+            )
         return self.keep_predictions if is_last else "none"
 
     def train_steps(self, epoch: int) -> Iterator[float]:

@@ -19,7 +19,7 @@ from ..data import Dataset, load_data
 from ..events import Decision
 from ..free_memory import memory_turn
 from ..latency import Latency, TimedNetwork, measure_latency
-from ..metrics import METRICS
+from ..metrics import REPORTED_METRICS
 from ..predictions import Predictions, what_is_kept
 from ..recipe import Init, Recipe
 from ..results import (
@@ -120,7 +120,7 @@ class RecipeEvaluator:
 
 def _computed(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:
     """What is computed for metrics, whatever is kept of it afterwards."""
-    if METRICS[job.metric].needs_probabilities:
+    if REPORTED_METRICS[job.metric].needs_probabilities:
         return "all"
     return what_is_kept("all", len(images), num_classes, job.max_predictions_mib)
 
