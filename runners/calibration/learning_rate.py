@@ -8,10 +8,10 @@ of the two rates with a longer decay. Together this costs as much as two trials,
 as one if two runs train at once.
 
 The run with the lowest validation loss wins, which distinguishes runs better than the accuracy on a
-few hundred images. With pretrained weights it is the loss at the best temperature: they soon become
-so sure of themselves that the plain loss is lowest at a rate that is far too low (on 4 classes of 60
-images, at a fifth of the rate with the best accuracy). A larger number of shorter runs was tried; they ended on the first plateau and
-could not be distinguished.
+few hundred images. A larger number of shorter runs was tried; they ended on the first plateau and
+could not be distinguished. With pretrained weights it is the loss at the best temperature: networks
+that begin with them soon become so sure of themselves that the plain loss is lowest at a rate that
+is far too low.
 
 With pretrained weights, what is new (attentions and the head) needs a rate of its own, and the bare
 backbone says nothing about attentions. So all attempts use a multiple of the rate for what is new,

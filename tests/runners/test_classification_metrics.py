@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attentune.runners.classification_metrics import compute_metrics, confusion_matrix
+from attentune.runners.classification_metrics import (
+    calibrated_log_loss,
+    compute_metrics,
+    confusion_matrix,
+    metric_score,
+)
 from attentune.runners.metrics import METRICS
 from attentune.runners.predictions import Predictions
+from scipy import optimize, special
 from sklearn import metrics as sklearn_metrics
 
 EXACT = {"rel": 1e-9, "abs": 1e-12}
@@ -112,3 +118,34 @@ def test_the_confusion_matrix_is_that_of_scikit_learn():
         predictions.labels, predictions.predicted, labels=range(6)
     )
     assert np.array_equal(confusion_matrix(predictions), matrix)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_calibrated_loss_is_that_of_the_best_temperature(seed):
+    predictions = random_predictions(np.random.default_rng(seed))
+    logs = predictions.log_probabilities.astype(float)
+
+    def loss(temperature):
+        return sklearn_metrics.log_loss(
+            predictions.labels, special.softmax(logs / temperature, axis=1), labels=range(7)
+        )
+
+    best = optimize.minimize_scalar(loss, bounds=(0.2, 50), method="bounded").fun
+    assert calibrated_log_loss(predictions) == pytest.approx(best, abs=1e-5)
+
+
+def test_being_too_sure_does_not_raise_the_calibrated_loss():
+    predictions = random_predictions(np.random.default_rng(0))
+    logits = 20 * predictions.log_probabilities.astype(float)
+    sure = Predictions(
+        predictions.labels,
+        predictions.predicted,
+        7,
+        (logits - special.logsumexp(logits, axis=1, keepdims=True)).astype(np.float16),
+    )
+    plain = compute_metrics(predictions)["log_loss"]
+    assert compute_metrics(sure)["log_loss"] > 2 * plain
+    assert calibrated_log_loss(sure) == pytest.approx(calibrated_log_loss(predictions), abs=0.01)
+    assert calibrated_log_loss(sure) <= np.log(7)
+    assert metric_score(sure, "calibrated_log_loss") == -calibrated_log_loss(sure)
+    assert "calibrated_log_loss" not in compute_metrics(sure)

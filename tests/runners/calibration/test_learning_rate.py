@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from attentune.errors import TrialError
@@ -33,6 +34,8 @@ class LossLandscapePool:
             return
         for epoch in range(job.recipe.epochs):
             report = EpochReport(epoch + 1, 1.0, 0.5, value, job.recipe.lr, 1.0)
+            if job.metric == "calibrated_log_loss":
+                report = replace(report, val_loss=1 / (1 + value), metric_score=-value)
             self.queue.append(EpochDone(job.number, report))
         self.queue.append(Finished(job.number, None))
 
@@ -64,6 +67,13 @@ def landscape(monkeypatch):
 
 def valley(bottom):
     return lambda lr, decay: abs(math.log2(lr / bottom)) + abs(decay - 0.4)
+
+
+def test_pretrained_weights_are_tuned_by_the_calibrated_loss(landscape):
+    recipe, _ = landscape(valley(1.0), lr=0.01, init="pretrained", attention_lr=0.04)
+    assert recipe.lr == 0.04
+    recipe, _ = landscape(valley(0.001), lr=0.01, init="pretrained", attention_lr=0.04)
+    assert recipe.lr == 0.005
 
 
 def test_tuning_goes_on_in_the_better_direction_and_tries_a_longer_decay(landscape):
