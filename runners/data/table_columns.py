@@ -31,7 +31,9 @@ NAMES_OF_ROLES: dict[Role, frozenset[str]] = {
         "group", "groups", "groupid", "patient", "patientid", "subject", "subjectid",
         "participant", "participantid", "individual", "individualid",
     )),
-    "weight": frozenset(("weight", "sampleweight", "imageweight")),
+    "weight": frozenset((
+        "weight", "weights", "sampleweight", "sampleweights", "imageweight", "imageweights",
+    )),
 }  # fmt: skip
 """Names of columns, in lower case and without anything but letters and digits."""
 

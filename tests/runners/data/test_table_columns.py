@@ -25,6 +25,10 @@ def choose(*header: str, column: tuple[str, ...] = ()) -> dict[str, str]:
             {"path": "File Name", "label": "CLASS", "split": "subset", "group": "patient_id"},
         ),
         (("image_path", "path", "target", "label"), {"path": "path", "label": "label"}),
+        (
+            ("path", "label", "Sample Weights"),
+            {"path": "path", "label": "label", "weight": "Sample Weights"},
+        ),
     ],
 )
 def test_usual_names_are_understood(header, expected):
