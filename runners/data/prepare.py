@@ -145,9 +145,7 @@ def prepare_arrays(
     }
     broken = _decode_splits(preparation, writers, progress)
     _report_broken(broken, source.name, skip=recipe.skip_broken)
-    counts: dict[str, int] = {
-        split: writer.close(source.classes) for split, writer in writers.items()
-    }
+    counts = _close_writers(writers, source.classes, broken)
     origin = plan.selections["train"].split
     if (weights := source.read_weights().get(origin)) is not None:
         writers["train"].write_weights(weights, source.classes)
@@ -254,6 +252,25 @@ def _decode_splits(
         split_writers = [writers[s] for s in selections if selections[s].split == origin]
         broken += _decode_split(split_writers, source, origin, preparation.recipe, counter)
     return broken
+
+
+def _close_writers(
+    writers: Mapping[SplitName, SplitWriter], classes: tuple[str, ...], broken: list[BrokenImage]
+) -> dict[str, int]:
+    """Save what was written; returns the number of images in each split.
+
+    Raises:
+        DataError: nothing is left of a split or class; the message names a broken image.
+    """
+    try:
+        return {split: writer.close(classes) for split, writer in writers.items()}
+    except DataError as error:
+        if not broken:
+            raise
+        example = f"{broken[0].label} ({broken[0].reason})"
+        raise DataError(
+            f"{error}. {len(broken):,} images cannot be decoded, such as {example}"
+        ) from None
 
 
 def _decode_split(

@@ -140,7 +140,7 @@ def _print_report(report: DataReport, choice: AugmentationChoice) -> None:
         f"shorter side {sizes.median_shorter_side}; trained at "
         f"{report.image_size}×{report.image_size}, fit {choice.recipe.fit}"
         + (f", which keeps {sizes.kept:.0%} of them" if choice.recipe.fit == "crop" else "")
-        + f"; of more than {report.max_pixels:,} pixels, none is read (--max-pixels)"
+        + f"; those of more than {report.max_pixels:,} pixels are not read (--max-pixels)"
     )
     if report.is_grey:
         print_line(
