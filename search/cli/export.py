@@ -1,4 +1,4 @@
-"""report, export: write a study as a file, a trial as a model."""
+"""report, export-table, export: write a study as a file, a trial as a model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from ...interrupts import defer_interrupts
+from ...studies.text import formatting
 from .shared import AllowChangedData, Data, Db, Study, err, messages_on, open_store, print_line
 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(report)
+    app.command("export-table")(export_table)
     app.command()(export)
 
 
@@ -31,6 +33,22 @@ def report(
     with open_store(db, read_only=True) as store:
         path = write_report(store, store.studies.get(study), output)
     print_line(f"Wrote {path}")
+
+
+def export_table(
+    study: Study,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .csv, .tsv or .parquet.")
+    ],
+    db: Db = None,
+) -> None:
+    """Write a study's trials as a table: one row a trial, one column a choice."""
+    with defer_interrupts():
+        from ...studies.outputs.trials_table import write_trials_table
+
+    with open_store(db, read_only=True) as store:
+        count = write_trials_table(store, store.studies.get(study), output)
+    print_line(f"Wrote {formatting.plural(count, 'trial')} to {output}")
 
 
 def export(

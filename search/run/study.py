@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
-from ...runners.metrics import METRICS
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
@@ -208,9 +207,10 @@ class Study:
         return {figure.name: figure.draw() for figure in figures}
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row per trial, indexed by its number: architecture, seed, accuracy, metrics, costs.
+        """One row per trial, indexed by its number: what `attentune export-table` writes.
 
-        Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds.
+        Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds; the choices of
+        the architecture have a column each, such as `s1.attention`.
 
         Raises:
             AttentuneError: pandas is not installed.
@@ -221,12 +221,11 @@ class Study:
             raise AttentuneError(
                 "to_pandas needs pandas, which is not installed; run `pip install pandas`."
             ) from None
+        from ...studies.outputs.trials_table import trials_table
+
         with self._reading() as (store, record):
-            metrics = store.metrics.read(record)
-            trials = store.trials.read(record)
-        rows = [{**_trial_row(trial), **metrics.get(trial.number, {})} for trial in trials]
-        further = [key for key in METRICS if key not in PANDAS_COLUMNS]
-        return pandas.DataFrame(rows, columns=[*PANDAS_COLUMNS, *further]).set_index("number")
+            columns, rows = trials_table(store, record)
+        return pandas.DataFrame(rows, columns=columns).set_index("number")
 
     def to_json(self) -> dict[str, Any]:
         """What `attentune show STUDY --json` prints."""
@@ -412,36 +411,3 @@ def _refuse_in_worker() -> None:
             "a worker process imports this script, and the script starts a search again; put the "
             'search under `if __name__ == "__main__":`.'
         )
-
-
-PANDAS_COLUMNS = (
-    "number",
-    "architecture",
-    "key",
-    "seed",
-    "role",
-    "state",
-    "epochs",
-    "accuracy",
-    "params",
-    "macs",
-    "latency_ms",
-    "latency_ms_error",
-    "latency_ratio",
-    "latency_ratio_error",
-    "memory_mib",
-    "seconds",
-    "device_seconds",
-    "peak_memory_mib",
-    "worker",
-    "note",
-    "failure",
-    "started_at",
-    "finished_at",
-)
-"""Columns of `Study.to_pandas`: the fields of a `TrialRecord`. Further metrics follow."""
-
-
-def _trial_row(trial: TrialRecord) -> dict[str, Any]:
-    failure = trial.failure and f"{trial.failure.kind}: {trial.failure.message}"
-    return {name: getattr(trial, name) for name in PANDAS_COLUMNS} | {"failure": failure}

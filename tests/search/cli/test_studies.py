@@ -44,3 +44,16 @@ def test_bad_input_gets_a_sentence_and_an_exit_code(run_here, tmp_path, command,
     assert exit_code == code, printed
     assert sentence in printed
     assert not list(tmp_path.glob("*.artifacts/*"))
+
+
+def test_the_trials_are_written_as_a_table(finished, tmp_path):
+    path = tmp_path / "trials.csv"
+    printed = attentune("export-table", "first", "-o", str(path), cwd=finished).stdout
+    assert "Wrote 9 trials to" in printed
+    header, *rows = path.read_text("utf-8").splitlines()
+    assert header.startswith("number,architecture,key,seed,")
+    assert "s1.attention" in header.split(",")
+    assert len(rows) == 9
+    assert (
+        "use .csv" in attentune("export-table", "first", "-o", "x.y", cwd=finished, check=2).stderr
+    )

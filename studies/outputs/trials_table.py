@@ -1,0 +1,174 @@
+"""A study as a table: one row a trial, one column a choice, in CSV, TSV or Parquet.
+
+Names of columns end in their unit (`latency_ms`, `memory_mib`). The choices are those of the
+architecture: for each stage its attentions, their positions and their ratios; for single blocks
+too, where a study has chosen for blocks. Several attentions in one place are joined by `+`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...errors import UsageError
+from ...files import atomic_write
+from ...runners.metrics import METRICS
+from ...spaces.architecture import Architecture, Place
+from ..database.store import Store
+from ..records import StudyRecord, TrialRecord
+
+TRIAL_COLUMNS = (
+    "number",
+    "architecture",
+    "key",
+    "seed",
+    "role",
+    "state",
+    "epochs",
+    "accuracy",
+    "params",
+    "macs",
+    "latency_ms",
+    "latency_ms_error",
+    "latency_ratio",
+    "latency_ratio_error",
+    "memory_mib",
+    "seconds",
+    "device_seconds",
+    "peak_memory_mib",
+    "worker",
+    "note",
+    "failure",
+    "started_at",
+    "finished_at",
+)
+"""Fields of a `TrialRecord`, in the order of the columns. Further metrics follow, then choices."""
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+Row = dict[str, Any]
+
+
+def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]]:
+    """The columns of a study's table, and a row for each trial of the search.
+
+    Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds.
+
+    Args:
+        store: the database.
+        study: of that database.
+    """
+    metrics = store.metrics.read(study)
+    trials = store.trials.read(study)
+    stages = study.config.stages or _last_stage(trials)
+    choices = [_choices(trial.parsed, stages) for trial in trials]
+    rows = [
+        {**_trial_fields(trial), **metrics.get(trial.number, {}), **choice}
+        for trial, choice in zip(trials, choices, strict=True)
+    ]
+    further = [key for key in METRICS if key not in TRIAL_COLUMNS]
+    return [*TRIAL_COLUMNS, *further, *_choice_columns(choices, stages)], rows
+
+
+def write_trials_table(store: Store, study: StudyRecord, path: Path) -> int:
+    """Write the table into a file whose suffix decides its format; returns the number of rows.
+
+    Args:
+        store: the database.
+        study: of that database.
+        path: ends in `.csv`, `.tsv` or `.parquet`.
+
+    Raises:
+        UsageError: the suffix is another one, or Parquet cannot be written here.
+    """
+    columns, rows = trials_table(store, study)
+    suffix = path.suffix.lower()
+    if suffix in SEPARATORS:
+        with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns, delimiter=SEPARATORS[suffix], restval="")
+            writer.writeheader()
+            writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
+    elif suffix == ".parquet":
+        _write_parquet(columns, rows, path)
+    else:
+        raise UsageError(
+            f"{path.name} has no suffix that says what to write; use .csv, .tsv or .parquet"
+        )
+    return len(rows)
+
+
+def _write_parquet(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UsageError(
+            "Parquet files need pyarrow, which is not installed; run `pip install "
+            "'attentune[parquet]'`, or write a .csv"
+        ) from error
+    arrays = {name: [row.get(name) for row in rows] for name in columns}
+    with atomic_write(path) as draft:
+        parquet.write_table(pyarrow.table(arrays), draft)
+
+
+def _trial_fields(trial: TrialRecord) -> Row:
+    failure = trial.failure and f"{trial.failure.kind}: {trial.failure.message}"
+    return {name: getattr(trial, name) for name in TRIAL_COLUMNS} | {"failure": failure}
+
+
+def _last_stage(trials: Iterable[TrialRecord]) -> int:
+    """The last stage that an architecture names, for a study that has not recorded how many
+    there are."""
+    insertions = (insertion for trial in trials for insertion in trial.parsed.insertions)
+    return max((place.last for insertion in insertions for place in insertion.places), default=0)
+
+
+def _choices(architecture: Architecture, stages: int) -> dict[str, str]:
+    """What an architecture has chosen, by the name of a column.
+
+    Args:
+        architecture: of a trial.
+        stages: the number of stages of its backbone.
+    """
+    chosen: dict[str, list[str]] = {}
+    for insertion in architecture.insertions:
+        ratio = dict(insertion.options).get("r", "")
+        settings = {
+            "attention": insertion.attention,
+            "position": insertion.position,
+            "ratio": str(ratio),
+        }
+        for place in insertion.places:
+            for where in _stages_or_block(place, stages):
+                for name, value in settings.items():
+                    chosen.setdefault(f"{where}.{name}", []).append(value)
+    return {column: "+".join(values) for column, values in chosen.items()}
+
+
+def _stages_or_block(place: Place, stages: int) -> Iterable[str]:
+    """The stages that a place covers, or its block."""
+    if place.block:
+        return (f"s{place.first}b{place.block}",)
+    first, last = (place.first, place.last) if place.first else (1, stages)
+    return (f"s{stage}" for stage in range(first, last + 1))
+
+
+def _choice_columns(choices: Iterable[Mapping[str, str]], stages: int) -> list[str]:
+    """The columns of all choices, in the order of the network."""
+    places = {column.partition(".")[0] for choice in choices for column in choice}
+    places |= {f"s{stage}" for stage in range(1, stages + 1)}
+    ordered = sorted(places, key=_position_in_network)
+    return [f"{place}.{name}" for place in ordered for name in ("attention", "position", "ratio")]
+
+
+def _position_in_network(place: str) -> tuple[int, int]:
+    stage, _, block = place.removeprefix("s").partition("b")
+    return int(stage), int(block or 0)
+
+
+def _as_text(value: Any) -> Any:
+    """A value as CSV has it: times in UTC by ISO 8601, and nothing for what is not known."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    return "" if value is None else value

@@ -1,0 +1,68 @@
+"""A study as a table: one row a trial, one column a choice."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from attentune.errors import UsageError
+from attentune.runners.results import Failure
+from attentune.spaces.architecture import parse
+from attentune.studies.outputs.trials_table import trials_table, write_trials_table
+
+TEXTS = (
+    "resnet18",
+    "resnet18+se(r=16)@all.residual",
+    "resnet18+cbam(r=4)@s1,s3-s4.post+eca@s3.residual",
+    "resnet18+eca@s2b1.mid",
+)
+
+
+@pytest.fixture
+def table(store, study, add):
+    for number, text in enumerate(TEXTS):
+        add(text, 0.5 + number / 10, 1000 + number, seed=number)
+    store.trials.start(study, 4, parse(TEXTS[1]), seed=9)
+    store.trials.fail(study, 4, Failure("error", "=boom\nbang", "trace"))
+    return trials_table(store, study)
+
+
+def test_a_choice_has_a_column_and_a_trial_a_row(table):
+    columns, rows = table
+    assert [row["number"] for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[2]["accuracy"] == pytest.approx(0.7)
+    choices = [name for name in columns if name.endswith(".attention")]
+    assert choices == [f"{place}.attention" for place in ("s1", "s2", "s2b1", "s3", "s4")]
+    assert not any(name in rows[0] for name in choices)
+    assert [rows[1].get(name) for name in choices] == ["se", "se", None, "se", "se"]
+    assert [rows[2].get(name) for name in choices] == ["cbam", None, None, "cbam+eca", "cbam"]
+    assert (rows[2]["s3.position"], rows[2]["s3.ratio"]) == ("post+residual", "4+")
+    assert rows[3]["s2b1.attention"] == "eca"
+    assert rows[4]["failure"] == "error: =boom\nbang"
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".TSV", "\t")])
+def test_a_file_holds_the_table(store, study, table, tmp_path, suffix, separator):
+    path = tmp_path / f"trials{suffix}"
+    assert write_trials_table(store, study, path) == 5
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=separator))
+    assert list(rows[0]) == table[0]
+    assert rows[1]["s4.ratio"] == "16"
+    assert rows[0]["s4.attention"] == rows[0]["latency_ms"] == ""
+    assert rows[0]["started_at"].endswith("+00:00")
+
+
+def test_parquet_keeps_types(store, study, table, tmp_path):
+    from pyarrow import parquet
+
+    write_trials_table(store, study, tmp_path / "trials.parquet")
+    rows = parquet.read_table(tmp_path / "trials.parquet").to_pylist()
+    assert rows[1]["params"] == 1001
+    assert rows[0]["s1.attention"] is None
+
+
+def test_another_suffix_and_a_missing_folder_are_stated(store, study, table, tmp_path):
+    with pytest.raises(UsageError, match=r"trials\.xlsx has no suffix .* use \.csv, \.tsv or"):
+        write_trials_table(store, study, tmp_path / "trials.xlsx")
+    assert not list(tmp_path.glob("trials*"))
