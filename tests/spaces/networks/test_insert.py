@@ -11,8 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from attentune.spaces.architecture import parse
+from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.networks.build import build_network
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.state_dict import get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 SIZE = 32
@@ -149,6 +153,29 @@ def test_distributed_training_gives_the_same_gradients(hooked, image, gloo):
     parallel = DistributedDataParallel(copy.deepcopy(hooked))
     for gradient, expected_gradient in zip(gradients(parallel, image), expected, strict=True):
         torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_sharded_training_gives_the_same_gradients_and_keys(hooked, image, gloo):
+    plain, model = copy.deepcopy(hooked), copy.deepcopy(hooked)
+    expected = gradients(plain, image)
+    keys = list(plain.state_dict())
+    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+    for gradient, expected_gradient in zip(gradients(model, image), expected, strict=True):
+        torch.testing.assert_close(gradient.full_tensor(), expected_gradient)
+    assert list(model.state_dict()) == keys
+    assert set(get_model_state_dict(model)) == set(keys)  # as distributed checkpoints name them
+
+
+def test_an_average_of_weights_follows_the_network(hooked, image):
+    model = copy.deepcopy(hooked)
+    average = import_timm().utils.ModelEmaV3(model, decay=0.5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+    average.update(model)
+    weight, averaged = next(model.parameters()), next(average.module.parameters())
+    torch.testing.assert_close(averaged, 1.5 * weight)
+    assert average.module.eval()(image).shape == (2, 5)
 
 
 def test_autocast_reaches_every_parameter(hooked, image):
