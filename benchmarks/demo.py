@@ -46,9 +46,9 @@ import torch
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.benchmarks.network_training import LoadedData, load_on_device, train_network
 from attentune.files import atomic_write
-from attentune.runners.data.embedded import draw_images
 from attentune.runners.data.images import preprocess_array
 from attentune.runners.data.preprocessing import Preprocessing
+from attentune.runners.data.sources.embedded import draw_images
 from attentune.runners.devices import keep_freed_memory
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe

@@ -42,7 +42,7 @@ from attentune.benchmarks.network_training import (
 from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.calibration.workers_per_gpu import measure_workers_per_gpu
 from attentune.runners.data import inspect_data
-from attentune.runners.data.embedded import EMBEDDED
+from attentune.runners.data.sources.embedded import EMBEDDED
 from attentune.runners.devices import resolve_device
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe

@@ -93,6 +93,20 @@ def test_groups_import_one_another_without_a_cycle():
         pytest.fail(f"groups import one another in a circle: {' -> '.join(error.args[1])}")
 
 
+DATA_GROUPS = ("", "files", "sources", "prepared", "examination")
+"""The groups of runners/data; its own modules are values."""
+
+
+def test_the_groups_of_data_import_one_way():
+    folder = ROOT / "runners" / "data"
+    for number, name in enumerate(DATA_GROUPS):
+        later = {("attentune", "runners", "data", other) for other in DATA_GROUPS[number + 1 :]}
+        for file in (folder / name).glob("*.py"):
+            if file.name != "__init__.py":
+                wrong = {module[:4] for module in imports(file)} & later
+                assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
 def test_every_package_belongs_to_a_layer_and_is_declared():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     packages = {

@@ -10,12 +10,12 @@ These modules do not import torch. They import scikit-learn and timm only for a 
 them.
 """
 
-from .cache import find_prepared_data, load_data, open_data, prepare_data
 from .dataset import DataInfo, Dataset, SourceInfo, Split
-from .known_sources import inspect_data
-from .prepare import Progress
-from .source import SourceOptions
-from .split_folders import FolderLayout
+from .prepared.cache import find_prepared_data, load_data, open_data, prepare_data
+from .prepared.known_sources import inspect_data
+from .prepared.prepare import Progress
+from .sources.source import SourceOptions
+from .sources.split_folders import FolderLayout
 
 __all__ = [
     "DataInfo",

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ...sanitize import clean_text
 from ..data.dataset import Images, Labels, Split, to_rgb
 from ..data.images import BrokenImage
-from ..data.prepare import preprocessing_of
-from ..data.resolve import open_source
-from ..data.source import SourceOptions
-from ..data.splits import plan_splits
+from ..data.prepared.prepare import preprocessing_of
+from ..data.prepared.splits import plan_splits
+from ..data.sources.resolve import open_source
+from ..data.sources.source import SourceOptions
 from ..recipe import Recipe
 from ..training.device_data import DeviceData, DeviceImages
 from ..training.epoch_batches import EpochBatches

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cores import usable_cores
 from ..data import Dataset, Split
 from ..data.dataset import Images, Rows
-from ..data.stored_images import read_images
+from ..data.prepared.stored_images import read_images
 from ..free_memory import available_bytes, memory_turn
 
 MAX_CHUNK_BYTES = 2**26

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Images
-from ..data.stored_images import read_images
+from ..data.prepared.stored_images import read_images
 from .device_data import DeviceImages
 
 MAX_BATCHES_AHEAD = 3

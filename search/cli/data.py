@@ -18,8 +18,8 @@ from .options_from_settings import recipe_options
 from .shared import Json, err, out, plain_table, print_json, print_line
 
 if TYPE_CHECKING:
-    from ...runners.data.contents import DataContents
-    from ...runners.data.report import DataReport
+    from ...runners.data.examination.contents import DataContents
+    from ...runners.data.examination.report import DataReport
     from ...runners.recipe import Recipe
     from ..setup.augmentation import AugmentationChoice
 
@@ -58,7 +58,7 @@ def data(
     If a search would refuse the data, what there is, and why; then the exit code is 1.
     """
     with defer_interrupts():
-        from ...runners.data.report import report_data
+        from ...runners.data.examination.report import report_data
         from ..setup.augmentation import describe_augmentation
         from ..setup.data_recipe import choose_data_recipe, read_data_request
         from .progress import decoding_progress
@@ -92,8 +92,8 @@ def _show_refused(settings: Mapping[str, Any], error: DataError, *, as_json: boo
         error: why they are refused.
         as_json: print JSON for programs.
     """
-    from ...runners.data.contents import read_contents
-    from ...runners.data.source import SourceOptions
+    from ...runners.data.examination.contents import read_contents
+    from ...runners.data.sources.source import SourceOptions
 
     contents = read_contents(settings["data"], SourceOptions.of_settings(settings))
     if as_json:
@@ -104,7 +104,7 @@ def _show_refused(settings: Mapping[str, Any], error: DataError, *, as_json: boo
 
 
 def _print_contents(contents: DataContents) -> None:
-    from ...runners.data.file_names import describe_left_out
+    from ...runners.data.files.file_names import describe_left_out
 
     print_line(f"{contents.name}, which a search would refuse:")
     if contents.classes is not None and contents.counts is not None:

@@ -1,7 +1,7 @@
 """The data of a study that runs: as they were searched on, or an error that says what has changed.
 
-A study has a record of its data (`runners/data/record.py`) from its setup on. One of a version that
-recorded nothing goes on as it did, and gets its record when it is continued.
+A study has a record of its data (`runners/data/prepared/record.py`) from its setup on. One of a
+version that recorded nothing goes on as it did, and gets its record when it is continued.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import logging
 
 from ...errors import AttentuneError, StudyError
 from ...runners.data import DataInfo, Progress
-from ...runners.data.cache import prepare_unrecorded_data
-from ...runners.data.recorded_data import RecordedData, record_unrecorded_data
-from ...runners.data.resolve import open_source
-from ...runners.data.source import SourceOptions
+from ...runners.data.prepared.cache import prepare_unrecorded_data
+from ...runners.data.prepared.recorded_data import RecordedData, record_unrecorded_data
+from ...runners.data.sources.resolve import open_source
+from ...runners.data.sources.source import SourceOptions
 from ...runners.recipe import Recipe
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord

@@ -94,8 +94,8 @@ def set_up(
             return record  # Another process was faster.
         with defer_interrupts():
             from ...runners.data import prepare_data
-            from ...runners.data.folder_listing import shared_listings
-            from ...runners.data.recorded_data import record_data
+            from ...runners.data.files.folder_listing import shared_listings
+            from ...runners.data.prepared.recorded_data import record_data
             from ...runners.devices import resolve_device
 
             # Imported here, because it imports torch, which a finished confirmation does not need.
@@ -140,7 +140,7 @@ def removed_if_refused(store: Store, record: StudyRecord) -> Iterator[None]:
 
 def request_json(request: SearchRequest) -> dict[str, Any]:
     """A request as JSON, with absolute paths: `resume` may be called from another folder."""
-    from ...runners.data.embedded import EMBEDDED
+    from ...runners.data.sources.embedded import EMBEDDED
     from ...spaces.search_space.space import preset_names
 
     fields: dict[str, Any] = request.model_dump(mode="json", exclude_none=True)

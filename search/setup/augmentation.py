@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from ...runners.data import DataInfo, SourceOptions, inspect_data, open_data
-from ...runners.data.embedded import EMBEDDED
-from ...runners.data.mirrored_classes import MirroredClasses, find_mirrored_classes
+from ...runners.data.examination.mirrored_classes import MirroredClasses, find_mirrored_classes
+from ...runners.data.sources.embedded import EMBEDDED
 from ...runners.recipe import Recipe
 from .request import AUGMENTATION_FIELDS, Preset
 

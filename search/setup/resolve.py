@@ -27,8 +27,8 @@ from ...runners.data import (
     open_data,
     prepare_data,
 )
-from ...runners.data.photographs import why_no_photographs
-from ...runners.data.resolve import open_source
+from ...runners.data.sources.photographs import why_no_photographs
+from ...runners.data.sources.resolve import open_source
 from ...runners.devices import resolve_device
 from ...runners.latency import Latency, TimedNetwork, measure_latency
 from ...runners.metrics import TOP

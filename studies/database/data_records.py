@@ -1,4 +1,4 @@
-"""What studies were searched on, one record a study; see `runners/data/record.py`."""
+"""What studies were searched on, one record a study; see `runners/data/prepared/record.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, select, update
 
 from ...runners.data.dataset import DataInfo
-from ...runners.data.record import DataRecord
+from ...runners.data.prepared.record import DataRecord
 from .column_types import DamagedValueError
 from .connection import Database, retries_lost_connections
 from .schema import DataRecordRow

@@ -227,7 +227,7 @@ class InsertionRow(Base):
 
 
 class DataRecordRow(Base):
-    """What a study was searched on; see `runners.data.record.DataRecord`.
+    """What a study was searched on; see `runners.data.prepared.record.DataRecord`.
 
     `images` is the list of the images, as the content of an `.npz` file.
     """

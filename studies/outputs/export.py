@@ -18,9 +18,9 @@ from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
 from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import DataInfo, preprocessing
-from ...runners.data.cache import prepare_unrecorded_data
+from ...runners.data.prepared.cache import prepare_unrecorded_data
+from ...runners.data.prepared.recorded_data import RecordedData
 from ...runners.data.preprocessing import Preprocessing
-from ...runners.data.recorded_data import RecordedData
 from ...runners.metrics import METRICS
 from ...runners.results import WEIGHTS_FILE
 from ...runners.training.tensor_file import (

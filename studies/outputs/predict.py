@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
-from ...runners.data.file_names import describe_left_out
-from ...runners.data.folder_store import FolderStore
+from ...runners.data.files.file_names import describe_left_out
+from ...runners.data.files.folder_store import FolderStore
 from ...sanitize import clean_text
 
 if TYPE_CHECKING:

@@ -25,7 +25,9 @@ def timm_sets(monkeypatch):
             return create(name, arguments["split"])
 
         module = SimpleNamespace(data=SimpleNamespace(create_dataset=recorded))
-        monkeypatch.setattr("attentune.runners.data.timm_source.import_timm", lambda: module)
+        monkeypatch.setattr(
+            "attentune.runners.data.sources.timm_source.import_timm", lambda: module
+        )
         return calls
 
     return install

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attentune.runners.data.archive_index import ArchiveIndex
-from attentune.runners.data.class_folders import Arrangement, arrange_files, leave_out_requested
-from attentune.runners.data.file_names import Listing
-from attentune.runners.data.split_folders import FolderLayout
+from attentune.runners.data.files.archive_index import ArchiveIndex
+from attentune.runners.data.files.file_names import Listing
+from attentune.runners.data.sources.class_folders import (
+    Arrangement,
+    arrange_files,
+    leave_out_requested,
+)
+from attentune.runners.data.sources.split_folders import FolderLayout
 
 
 def listing_of(*files: str, folders: Iterable[str] = ()) -> Listing:

@@ -9,8 +9,8 @@ import pytest
 from attentune.errors import DataError
 from attentune.runners.data import inspect_data, load_data
 from attentune.runners.data.array_files import read_array, read_array_header
-from attentune.runners.data.photographs import why_no_photographs
 from attentune.runners.data.preprocessing import Preprocessing, ValueRange
+from attentune.runners.data.sources.photographs import why_no_photographs
 
 from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
 

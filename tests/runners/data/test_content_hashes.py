@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attentune.runners.data import content_hashes, folder_source, images, prepare_data
+from attentune.runners.data import content_hashes, images, prepare_data
 from attentune.runners.data.content_hashes import (
     UNREADABLE_HASH,
     decode_names,
@@ -15,7 +15,8 @@ from attentune.runners.data.content_hashes import (
     hash_content,
     hash_file,
 )
-from attentune.runners.data.resolve import open_source
+from attentune.runners.data.sources import folder_source
+from attentune.runners.data.sources.resolve import open_source
 
 from .image_files import PACKINGS, TWENTY, files, folder, pack, recipe
 

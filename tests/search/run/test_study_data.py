@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.errors import DataError, StudyError
-from attentune.runners.data import find_prepared_data, folder_listing, open_data
+from attentune.runners.data import find_prepared_data, open_data
+from attentune.runners.data.files import folder_listing
 from attentune.search.run import session
 from attentune.search.run.confirm import ConfirmRequest
 from attentune.search.run.data_options import DataOptions

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from attentune.errors import StoreError
 from attentune.runners.data.dataset import DataInfo
+from attentune.runners.data.prepared.record import DataRecord, ImageList, RecordedImages
+from attentune.runners.data.prepared.splits import RowSelection, SplitPlan
 from attentune.runners.data.preprocessing import Preprocessing
-from attentune.runners.data.record import DataRecord, ImageList, RecordedImages
-from attentune.runners.data.source import SourceOptions
-from attentune.runners.data.split_folders import FolderLayout
-from attentune.runners.data.splits import RowSelection, SplitPlan
+from attentune.runners.data.sources.source import SourceOptions
+from attentune.runners.data.sources.split_folders import FolderLayout
 from attentune.studies.database.schema import DataRecordRow
 from attentune.studies.database.store import Store
 from sqlalchemy import select, update

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from attentune.runners.data.recorded_data import record_data
+from attentune.runners.data.prepared.recorded_data import record_data
 from attentune.runners.results import PREDICTIONS_FILE
 from attentune.studies.analysis.classification import Classification
 from attentune.studies.database.store import Store

@@ -1,0 +1,1 @@
+"""Sources of images: class folders, tables, timm's data sets and the embedded digits."""
