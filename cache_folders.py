@@ -7,7 +7,7 @@
     latency/         the turn to measure latencies on this machine runners.measurement_turns
     memory/          the turn to load large data on this machine   runners.free_memory
     sites/           insertion points of backbones                 spaces.backbones.discover
-    sources/         facts about data sources                      runners.data.prepared.cache
+    sources/         facts about data sources                      runners.data.prepared.known_sources
 
 Each folder belongs to one module; only that module writes and deletes its files. JSON files hold a
 checksum of their content, so that a damaged one is computed again instead of being believed.

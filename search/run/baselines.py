@@ -34,7 +34,11 @@ def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
         insertion = Insertion.of(name, position, (ALL,), **settings)
         architecture = Architecture(backbone, (insertion,), stripped)
         try:
-            baselines.append(canonicalise(architecture, space.site_map))
+            sites = space.site_map.select_sites(insertion)
+            fitting = canonicalise(architecture, space.site_map)
         except ArchitectureError:
-            continue  # It does not fit, for example because its ratio exceeds the channels.
+            continue  # It does not fit.
+        # Where a ratio exceeds the channels, the width is the paper's least one, not its ratio.
+        if int(options.get("r", 1)) <= min(site.channels for site in sites):
+            baselines.append(fitting)
     return list(dict.fromkeys(baselines))

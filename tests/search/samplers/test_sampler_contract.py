@@ -98,7 +98,14 @@ def test_what_has_not_completed_changes_no_proposal(bench, sampler):
     assert proposals == [restarted.next_trial() for _ in range(3)]
 
 
-@pytest.mark.parametrize("sampler", [name for name in SAMPLER_CLASSES if name != "random"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else [])
+        for name in SAMPLER_CLASSES
+        if name != "random"
+    ],
+)
 def test_it_proposes_something_else_than_random_search(bench, sampler):
     # Textbook baselines are outside this space, so their trials have no parameters.
     space = Space.of(attentions=("none", "se", "eca"), ratios=(4,), granularity="stage")

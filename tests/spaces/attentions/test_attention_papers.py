@@ -313,7 +313,7 @@ def strip(x, w, options, start):
         return norm(sum(taps), w, f"bn_{which}")
 
     y = along(x.mean(3), "h")[:, :, :, None] + along(x.mean(2), "w")[:, :, None, :]
-    return x * gated(pointwise(y.clamp(min=0), w, "fuse"), start)
+    return x * gated(pointwise(y.clamp(min=0), w, "mix"), start)
 
 
 def ge(x, w, options, start):

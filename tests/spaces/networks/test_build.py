@@ -182,7 +182,13 @@ def test_pre_and_identity_of_one_block_both_see_its_input():
 FAMILIES = ["test_resnet", "mobilenetv3_small_050", "test_convnext", "regnety_002", "densenet121"]
 
 
-@pytest.mark.parametrize("backbone", FAMILIES)
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        family if family.startswith("test_") else pytest.param(family, marks=pytest.mark.slow)
+        for family in FAMILIES
+    ],
+)
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_an_identity_start_leaves_the_output_as_it_was(backbone, name):
     plain, x = make(backbone), torch.randn(3, 3, SIZE, SIZE)
