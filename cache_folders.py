@@ -1,13 +1,13 @@
 """Folders of the cache, for files that can be computed or downloaded again; one per content.
 
-    attention-maps/  attention maps of trained networks            studies.outputs.attention_maps
-    data/            decoded and split data sets                   runners.data.prepared.cache
-    downloads/       data sets that timm has downloaded            runners.data.sources.timm_source
-    hashes/          hashes of the content of images               runners.data.content_hashes
-    latency/         the turn to measure latencies on this machine runners.measurement_turns
-    memory/          the turn to load large data on this machine   runners.free_memory
-    sites/           insertion points of backbones                 spaces.backbones.discover
-    sources/         facts about data sources                      runners.data.prepared.known_sources
+    attention-maps/  attention maps of trained networks    studies.outputs.attention_maps
+    data/            decoded and split data sets           runners.data.prepared.cache
+    downloads/       data sets that timm has downloaded    runners.data.sources.timm_source
+    hashes/          hashes of the content of images       runners.data.content_hashes
+    latency/         the turn to measure latencies here    runners.measurement_turns
+    memory/          the turn to load large data here      runners.free_memory
+    sites/           insertion points of backbones         spaces.backbones.discover
+    sources/         facts about data sources              runners.data.prepared.known_sources
 
 Each folder belongs to one module; only that module writes and deletes its files. JSON files hold a
 checksum of their content, so that a damaged one is computed again instead of being believed.
