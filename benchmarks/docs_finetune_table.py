@@ -1,4 +1,4 @@
-"""Render the result of `finetune.py` for the page on performance."""
+"""Render the results of `finetune.py` and `finetune_accuracy.py`."""
 
 from __future__ import annotations
 
@@ -40,3 +40,29 @@ def render_finetune(result: Result) -> list[str]:
         f"{first['augmentation']}; timm's in {first['timm']}; ratios within a round, median "
         f"(quartiles) of {' or '.join(map(str, rounds))} rounds.",
     ]
+
+
+def render_finetune_accuracy(result: Result) -> list[str]:
+    """A row per part of the data: the accuracy with the defaults, and of the plain loop."""
+    rows = [
+        [
+            row["images"],
+            row["size"],
+            _mean_and_deviation(row, "defaults"),
+            _mean_and_deviation(row, "plain"),
+            f"{row['difference']:+.1f} ± {row['standard_error']:.1f}",
+            row["plain_lr"],
+            row["seeds"],
+        ]
+        for row in result["summary"]
+    ]
+    head = ["images a class", "pixels", "defaults, %", "plain loop, %", "difference, points"]
+    return [
+        *format_markdown_table([*head, "its rate", "seeds"], rows),
+        "Accuracy on 2,000 test images, mean ± deviation of seeds; the difference with its standard "
+        "error. Both train for as many epochs.",
+    ]
+
+
+def _mean_and_deviation(row: Result, loop: str) -> str:
+    return f"{row[loop]:.1f} ± {row[f'{loop}_deviation']:.1f}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from attentune.benchmarks.docs_chaos_table import render_chaos
 from attentune.benchmarks.docs_claims_table import render_claims
 from attentune.benchmarks.docs_demo_table import render_demo
-from attentune.benchmarks.docs_finetune_table import render_finetune
+from attentune.benchmarks.docs_finetune_table import render_finetune, render_finetune_accuracy
 from attentune.benchmarks.docs_gpu_tables import (
     render_bf16,
     render_epochs,
@@ -229,6 +229,7 @@ def _format_largest(parts: Mapping[str, float], count: int = 3) -> str:
 RENDER: dict[str, Callable[[Result], list[str]]] = {
     "loop": render_loop,
     "finetune": render_finetune,
+    "finetune_accuracy": render_finetune_accuracy,
     "trials": render_trials,
     "overhead": render_overhead,
     "accuracy": render_accuracy,
