@@ -59,8 +59,8 @@ def render_finetune_accuracy(result: Result) -> list[str]:
     head = ["images a class", "pixels", "defaults, %", "plain loop, %", "difference, points"]
     return [
         *format_markdown_table([*head, "its rate", "seeds"], rows),
-        "Accuracy on 2,000 test images, mean ± deviation of seeds; the difference with its standard "
-        "error. Both train for as many epochs.",
+        "Accuracy on 2,000 test images, mean ± deviation of seeds; differences with their standard "
+        "errors. Both train for as many epochs.",
     ]
 
 
