@@ -24,10 +24,22 @@ def dashboard(
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8050,
+    base_path: Annotated[
+        str,
+        typer.Option(
+            help="Path under which a proxy serves it, as in Jupyter: /user/me/proxy/8050/."
+        ),
+    ] = "/",
+    proxy_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host name of a proxy by which it may be addressed; repeatable."),
+    ] = None,
     db: Db = None,
 ) -> None:
     """Show studies in the browser, live while a search runs."""
+    from ...studies.dashboard.base_path import BasePath
     from ...studies.dashboard.serve import serve
 
+    base = BasePath.of(base_path)
     with continue_without_output("the dashboard continues. Ctrl-C stops it."):
-        serve(db, study, host, port, print_line)
+        serve(db, study, host, port, print_line, base=base, proxy_hosts=proxy_host or ())

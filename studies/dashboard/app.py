@@ -34,6 +34,7 @@ from ..database.store import Store
 from ..figures.base import escape_html
 from ..figures.themes import LIGHT
 from .address import Address
+from .base_path import ROOT, BasePath
 from .cache import ComputationError
 from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
@@ -128,21 +129,33 @@ SLOT_NAMES["graph"] = SLOT_NAMES["figure"]
 """The names that a slot of each kind may have."""
 
 
-def make_app(store: Store, first: str | None = None) -> Dash:
-    """The application for an open database; `first` is the study that it shows first."""
+def make_app(
+    store: Store,
+    first: str | None = None,
+    base: BasePath = ROOT,
+) -> Dash:
+    """The application for an open database.
+
+    Args:
+        store: the database.
+        first: the study that it shows first; None: the newest.
+        base: the path before those of all pages in the browser.
+    """
     app = GuardedDash(
         __name__,
         assets_folder=str(Path(__file__).parent / "assets"),
         title="attentune",
         update_title=None,
         serve_locally=True,
+        requests_pathname_prefix=base.path,
+        routes_pathname_prefix="/",
         suppress_callback_exceptions=True,
         compress=False,
         slot_names=SLOT_NAMES,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout
-    states = StudyStates(store, first)
+    states = StudyStates(store, first, base)
     _add_refresh(app, states)
     _add_pages(app, states)
     _add_figures_and_texts(app, states)
@@ -230,9 +243,10 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
         )
 
 
-def _path(pathname: str) -> str:
+def _path(states: StudyStates, pathname: str) -> str:
     """The path of the page to show: the first page for an unknown one."""
-    path = FORMER_PATHS.get(pathname, pathname)
+    page = states.base.page_of(pathname)
+    path = FORMER_PATHS.get(page, page)
     return path if path in PAGES else "/"
 
 
@@ -247,9 +261,13 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
     def navigation(pathname: str, study: str, query: str) -> Any:
         address = Address.from_query(query)
         shared = Address(study=address.study, compared=address.compared).query
-        current = _path(pathname)
+        current = _path(states, pathname)
         links = [
-            dcc.Link(page.title, href=path + shared, className="here" if path == current else "")
+            dcc.Link(
+                page.title,
+                href=states.base.address_of(path + shared),
+                className="here" if path == current else "",
+            )
             for path, page in PAGES.items()
         ]
         names = study_names(states.store)
@@ -276,7 +294,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
             raise PreventUpdate
         if not study:
             return _missing_study(states, Address.from_query(query).study), None
-        page = PAGES[_path(pathname)].content(states.context(query, theme or LIGHT.name))
+        page = PAGES[_path(states, pathname)].content(states.context(query, theme or LIGHT.name))
         return [text_slot("warnings"), *page], None
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
@@ -289,7 +307,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
     def controls(pathname: str, study: str, query: str, written: str) -> Any:
         if ctx.triggered_id == "url" and query == written:
             raise PreventUpdate  # The controls wrote this address, so they already show it.
-        make_controls = PAGES[_path(pathname)].controls
+        make_controls = PAGES[_path(states, pathname)].controls
         if not study or make_controls is None:
             return None
         return make_controls(states.context(query, LIGHT.name))
@@ -336,7 +354,7 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
 
     @app.callback(Output("card", "children"), *inputs, State("url", "pathname"))  # type: ignore[untyped-decorator, unused-ignore]
     def card(_: str, query: str, theme: str, pathname: str) -> Component:
-        return trial_card(states.context(query, theme)) if _path(pathname) == "/" else None
+        return trial_card(states.context(query, theme)) if _path(states, pathname) == "/" else None
 
 
 def _add_address(app: Dash, states: StudyStates) -> None:

@@ -13,6 +13,7 @@ from ..figures.themes import DARK, LIGHT, Theme
 from ..objectives import BY_KEY, Objective
 from .address import Address
 from .background import BackgroundProcess
+from .base_path import ROOT, BasePath
 from .study_state import StudyState
 
 MAX_COMPARED = 4
@@ -28,12 +29,14 @@ class PageContext:
         address: filters and selection.
         theme: colours of figures.
         compared: other studies to show beside it.
+        base: the path before those of all pages in the browser.
     """
 
     state: StudyState
     address: Address
     theme: Theme
     compared: tuple[StudyState, ...] = ()
+    base: BasePath = ROOT
 
     @property
     def database(self) -> str:
@@ -60,11 +63,21 @@ class PageContext:
 
 
 class StudyStates:
-    """The states of a database's studies, each made when it is first asked for."""
+    """The states of a database's studies, each made when it is first asked for.
 
-    def __init__(self, store: Store, first: str | None) -> None:
-        """Use a database; `first` is the study of an address that names none."""
-        self.store, self.first = store, first
+    Args:
+        store: the database.
+        first: the study of an address that names none.
+        base: the path before those of all pages in the browser.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        first: str | None,
+        base: BasePath = ROOT,
+    ) -> None:
+        self.store, self.first, self.base = store, first, base
         self._states: dict[int, StudyState] = {}
         self._process = BackgroundProcess()
         self._lock = threading.Lock()
@@ -100,7 +113,8 @@ class StudyStates:
             raise PreventUpdate
         named = (self.get(name) for name in address.compared[:MAX_COMPARED])
         compared = tuple(s for s in named if s is not None and s is not state)
-        return PageContext(state, address, DARK if theme == DARK.name else LIGHT, compared)
+        colours = DARK if theme == DARK.name else LIGHT
+        return PageContext(state, address, colours, compared, self.base)
 
 
 def study_names(store: Store) -> list[str]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from .base_path import ROOT, Application, BasePath
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_BODY_BYTES = 2**20
 """Of a request. The largest one that the pages send has a few thousand."""
@@ -22,7 +24,6 @@ MAX_PORT_DIGITS = 5
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def new_token() -> str:
@@ -38,12 +39,19 @@ class Guard:
         hosts: host names by which it may be addressed, without port; empty: any.
         token: what the address must contain; None: nothing.
         policy: the Content-Security-Policy of all responses.
+        base: the path under which a proxy serves it.
     """
 
     def __init__(
-        self, inner: Application, hosts: Iterable[str], token: str | None, policy: str
+        self,
+        inner: Application,
+        hosts: Iterable[str],
+        token: str | None,
+        policy: str,
+        base: BasePath = ROOT,
     ) -> None:
         self.inner, self.hosts, self.token = inner, frozenset(hosts), token
+        self.base = base
         self.headers = [
             ("Content-Security-Policy", policy),
             ("X-Content-Type-Options", "nosniff"),
@@ -77,7 +85,10 @@ class Guard:
         if not str(environ.get("QUERY_STRING", "")).isascii():
             return "400 Bad Request", "The address contains characters that have to be encoded."
         if self.hosts and host_of(environ) not in self.hosts:
-            return "403 Forbidden", "This dashboard is not served under that host name."
+            return "403 Forbidden", (
+                "This dashboard is not served under that host name. Behind a proxy, start it with "
+                "--proxy-host NAME."
+            )
         if self.token and not (
             self._has_token_in_address(environ)
             or _equal(_cookie(environ, cookie_name(environ)), self.token)
@@ -96,11 +107,13 @@ class Guard:
         query = _query(environ)
         query.pop("token")
         # "//host" and "/\\host" would redirect to another host; a line break would end the header.
-        path = "/" + environ.get("PATH_INFO", "/").lstrip("/")
+        path = self.base.address_of(self.base.page_of(environ.get("PATH_INFO", "/")))
         target = quote(path, encoding="latin-1") + (
             f"?{urlencode(query, doseq=True)}" if query else ""
         )
-        cookie = f"{cookie_name(environ)}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = (
+            f"{cookie_name(environ)}={self.token}; Path={self.base.path}; HttpOnly; SameSite=Strict"
+        )
         start_response(
             "303 See Other", [("Location", target), ("Set-Cookie", cookie), *self.headers]
         )

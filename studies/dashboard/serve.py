@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
 from ..database.store import Store
-from .guard import LOOPBACK, MAX_BODY_BYTES, Application, Guard, new_token
+from .base_path import ROOT, Application, BasePath, WithoutPrefix
+from .guard import LOOPBACK, MAX_BODY_BYTES, Guard, new_token
 
 THREADS = 8
 MAX_HEADER_BYTES = 2**16
@@ -29,6 +30,7 @@ def application(
     *,
     hosts: tuple[str, ...] = LOOPBACK,
     token: str | None = None,
+    base: BasePath = ROOT,
 ) -> Application:
     """The guarded WSGI application.
 
@@ -37,17 +39,18 @@ def application(
         study: the study to show first; None: the newest.
         hosts: host names by which it may be addressed; empty: any.
         token: what the address must contain; None: no token is required.
+        base: the path under which a proxy serves it.
     """
     from .app import make_app
 
-    app = make_app(store, study)
+    app = make_app(store, study, base)
     scripts = " ".join(app.csp_hashes())
     policy = (
         f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )
-    return Guard(app.server, hosts, token, policy)
+    return Guard(WithoutPrefix(app.server, base), hosts, token, policy, base)
 
 
 def make_server(guarded: Application, host: str, port: int) -> Any:
@@ -81,6 +84,9 @@ def serve(
     host: str,
     port: int,
     say: Callable[[str], None],
+    *,
+    base: BasePath = ROOT,
+    proxy_hosts: Sequence[str] = (),
 ) -> None:
     """Serve until interrupted.
 
@@ -90,6 +96,8 @@ def serve(
         host: the interface to listen on.
         port: 0: any free port.
         say: called with each line for the user.
+        base: the path under which a proxy serves it.
+        proxy_hosts: further host names by which it may be addressed, those of proxies.
 
     Raises:
         StoreError: the database cannot be opened.
@@ -102,7 +110,8 @@ def serve(
             store.studies.get(study)
         local = host in LOOPBACK
         token = None if local else new_token()
-        guarded = application(store, study, hosts=LOOPBACK if local else (), token=token)
+        hosts = (*LOOPBACK, *(name.lower() for name in proxy_hosts)) if local else ()
+        guarded = application(store, study, hosts=hosts, token=token, base=base)
         try:
             server = make_server(guarded, host, port)
         except (OSError, ValueError) as error:
@@ -115,7 +124,8 @@ def serve(
                 f"Warning: anyone who can reach {host}:{port} and has this address can see all "
                 "studies of this database."
             )
-        say(f"http://{shown}:{server.effective_port}/" + (f"?token={token}" if token else ""))
+        address = f"http://{shown}:{server.effective_port}{base.path}"
+        say(address + (f"?token={token}" if token else ""))
         say("Press Ctrl-C to stop.")
         gc.freeze()  # The objects that exist now are never freed.
         try:

@@ -61,7 +61,10 @@ def trial_card(context: PageContext) -> Component:
             _costs(summary, findings.bare, trial, form),
             html.H3("Metrics"),
             metrics_table(context, trial),
-            dcc.Link("Classes, confusion, and fixed images", href=f"/predictions{address.query}"),
+            dcc.Link(
+                "Classes, confusion, and fixed images",
+                href=context.base.address_of(f"/predictions{address.query}"),
+            ),
             html.H3("Seeds"),
             _seeds(trials, form),
             html.H3("Export this model"),

@@ -18,6 +18,7 @@ from attentune.errors import StoreError
 from attentune.runners.results import Costs, EpochReport, Failure, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.app import PAGES
+from attentune.studies.dashboard.base_path import ROOT, BasePath
 from attentune.studies.dashboard.serve import application
 from attentune.studies.database.schema import StudyRow
 from attentune.studies.database.store import Store
@@ -83,11 +84,13 @@ def writer(tmp_path) -> Iterator[Store]:
 
 
 @contextmanager
-def served(path: Any, study: str | None = None, token: str | None = None) -> Iterator[str]:
+def served(
+    path: Any, study: str | None = None, token: str | None = None, base: BasePath = ROOT
+) -> Iterator[str]:
     from waitress import create_server
 
     with Store.open(path, read_only=True) as reader:
-        guarded = application(reader, study, token=token)
+        guarded = application(reader, study, token=token, base=base)
         server = create_server(guarded, host="127.0.0.1", port=0, threads=6)
 
         def run() -> None:
@@ -96,7 +99,7 @@ def served(path: Any, study: str | None = None, token: str | None = None) -> Ite
 
         threading.Thread(target=run, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.effective_port}"
+            yield f"http://127.0.0.1:{server.effective_port}{base.path}".rstrip("/")
         finally:
             server.close()
             server.task_dispatcher.shutdown()
@@ -313,6 +316,19 @@ def test_new_epochs_and_trials_appear_without_a_reload(writer, browser):
         wait_until(page, f"{graph}.data.some(trace => trace.name === 'eca')")
         assert page.evaluate(f"{graph}.layout.xaxis.range") == zoomed
         assert page.evaluate("window.loadedOnce")
+        assert complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_pages_are_reached_behind_the_path_of_a_proxy(writer, browser):
+    base = BasePath.of("/user/me/proxy/1/")
+    with served(writer.name, "done", base=base) as address, opened(browser) as (page, complaints):
+        page.goto(f"{address}/?trial=10")
+        page.locator(".trial-card").wait_for()
+        page.get_by_role("link", name="Effects").click()
+        wait_for_figures(page)
+        assert page.url.partition("?")[0] == f"{address}/effects"
+        assert page.locator("nav .here").inner_text() == "Effects"
         assert complaints == []
 
 
