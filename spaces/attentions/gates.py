@@ -66,7 +66,7 @@ class BlendedGate(nn.Module):
 
 def split_groups(x: Tensor, groups: int) -> Tensor:
     """(N, C, H, W) as (N, groups, C / groups, H, W), without a copy in any memory format."""
-    return x.view(x.shape[0], groups, -1, *x.shape[2:])
+    return torch.unflatten(x, 1, (groups, -1))
 
 
 def zero_parameters(layer: nn.Module) -> None:

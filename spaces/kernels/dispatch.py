@@ -47,6 +47,7 @@ def can_fuse(*tensors: Tensor, adds_operations: bool = False) -> bool:
     return (
         operators_hidden(*tensors)
         and all(tensor.device.type in ("cpu", "meta") for tensor in tensors)
+        and all(tensor.numel() for tensor in tensors)  # The formulas know empty batches.
         and not (adds_operations and has_dispatch_mode())
     )
 

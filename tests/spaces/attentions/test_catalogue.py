@@ -162,6 +162,18 @@ def test_awkward_maps_give_finite_results_and_gradients(name, options, start, sh
 
 
 @every_case
+@pytest.mark.parametrize("train", [True, False])
+def test_an_empty_batch_gives_an_empty_batch(name, options, train, make):
+    module = make(name, 16, options).train(train)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.zeros(0, 16, 8, 6, requires_grad=True)
+        y = module(x.contiguous(memory_format=layout))
+        assert y.shape == x.shape
+        y.sum().backward()
+        assert x.grad is not None
+
+
+@every_case
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_few_channels_are_enough(name, options, channels, make):
     x = torch.randn(2, channels, 4, 4)
