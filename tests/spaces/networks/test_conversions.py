@@ -147,9 +147,12 @@ def test_attention_stays_in_a_converted_network(network, conversion):
     check(NETWORKS[network], conversion)
 
 
+# timm's split batch norm takes no vectors, which the head of repvit normalises.
+SLOW_PAIRS = set(product(SLOW_NETWORKS, CONVERSIONS)) - {("repvit", "split batch norm")}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("conversion", CONVERSIONS)
-@pytest.mark.parametrize("network", SLOW_NETWORKS)
+@pytest.mark.parametrize(("network", "conversion"), sorted(SLOW_PAIRS))
 def test_attention_stays_in_converted_networks_of_other_families(network, conversion):
     check(SLOW_NETWORKS[network], conversion)
 
