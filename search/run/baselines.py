@@ -35,10 +35,10 @@ def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
         architecture = Architecture(backbone, (insertion,), stripped)
         try:
             sites = space.site_map.select_sites(insertion)
-            fitting = canonicalise(architecture, space.site_map)
+            canonical = canonicalise(architecture, space.site_map)
         except ArchitectureError:
             continue  # It does not fit.
         # Where a ratio exceeds the channels, the width is the paper's least one, not its ratio.
         if int(options.get("r", 1)) <= min(site.channels for site in sites):
-            baselines.append(fitting)
+            baselines.append(canonical)
     return list(dict.fromkeys(baselines))
