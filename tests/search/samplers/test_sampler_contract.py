@@ -101,7 +101,7 @@ def test_what_has_not_completed_changes_no_proposal(bench, sampler):
 @pytest.mark.parametrize(
     "sampler",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else [])
+        pytest.param(name, marks=[] if name in ("additive", "tpe", "grid") else [pytest.mark.slow])
         for name in SAMPLER_CLASSES
         if name != "random"
     ],
