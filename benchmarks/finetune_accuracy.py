@@ -28,7 +28,6 @@ import logging
 import random
 import statistics
 import tarfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,20 +160,17 @@ def build(weights: Path, recipe: Recipe, seed: int) -> nn.Module:
 
 
 def finetune_with_defaults(part: Part, data: Dataset, weights: Path, seed: int) -> Run:
-    """Train in the loop of a trial; test and validation accuracy, and seconds of training."""
+    """Train in the loop of a trial; test and validation accuracy."""
     device_data = DeviceData.of(data, CPU)
     model = build(weights, part.recipe, seed)
-    began = time.perf_counter()
     outcome = train(model, device_data, part.recipe, seed=seed)
-    seconds = time.perf_counter() - began
-    return accuracies(outcome.model, device_data, data, part.recipe) | {"seconds": seconds}
+    return accuracies(outcome.model, device_data, data, part.recipe)
 
 
 def plain_finetune(part: Part, data: Dataset, weights: Path, seed: int, lr: float) -> Run:
     """Train in the loop that people write: AdamW with one rate, a cosine, mirrored images."""
     device_data = DeviceData.of(data, CPU)
     model = build(weights, part.recipe, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    began = time.perf_counter()
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     images = device_data.train
@@ -192,9 +188,8 @@ def plain_finetune(part: Part, data: Dataset, weights: Path, seed: int, lr: floa
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    seconds = time.perf_counter() - began
     recipe = part.recipe.model_copy(update={"precision": "float32", "channels_last": True})
-    return accuracies(model, device_data, data, recipe) | {"seconds": seconds}
+    return accuracies(model, device_data, data, recipe)
 
 
 def accuracies(model: nn.Module, device_data: DeviceData, data: Dataset, recipe: Recipe) -> Run:
@@ -258,7 +253,7 @@ def best_plain_rate(runs: list[Run]) -> float:
 
 
 def summarise(runs: list[Run]) -> list[dict[str, Any]]:
-    """A row for each part that both loops have trained with all rates: points, and seconds."""
+    """A row for each part that both loops have trained with all rates, in points."""
     rows = []
     for images, size in sorted({(run["images"], run["size"]) for run in runs}):
         facts = {"images": images, "size": size}
@@ -272,7 +267,6 @@ def summarise(runs: list[Run]) -> list[dict[str, Any]]:
         for loop, chosen in (("defaults", defaults), ("plain", plain)):
             values = [100 * run["accuracy"] for run in chosen]
             row[loop] = round(statistics.mean(values), 2)
-            row[f"{loop}_seconds"] = round(statistics.mean(run["seconds"] for run in chosen), 1)
             if values[1:]:
                 row[f"{loop}_deviation"] = round(statistics.stdev(values), 2)
                 variance += statistics.variance(values) / len(values)
@@ -296,15 +290,11 @@ def load_part(
         if facts.items() <= entry.items():
             places = {"data": str(photographs.resolve()), "init": str(weights.resolve())}
             return Part(images, size, Recipe.of(**{**entry["recipe"], **places}))
-    began = time.perf_counter()
     recipe = choose_recipe(photographs, weights, size)
-    seconds = time.perf_counter() - began
     fields = recipe.model_dump(mode="json")
     places = {"data": photographs.name, "init": weights.name}
     with result.changed() as content:
-        content["recipes"].append(
-            {**facts, "tuning_seconds": round(seconds, 1), "recipe": {**fields, **places}}
-        )
+        content["recipes"].append({**facts, "recipe": {**fields, **places}})
     return Part(images, size, recipe)
 
 
