@@ -189,9 +189,14 @@ def _discover_native(
             f"{backbone} has no site for an attention: {explain_no_sites(trace, stages)}; choose "
             "a backbone that works on feature maps, such as resnet18"
         )
-    with_sites = {(site.stage, site.block) for site in site_list}
-    paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
+    paths = list_block_paths(stages, site_list)
     return SiteMap(backbone, (size, size), site_list, own_attention, strides, paths)
+
+
+def list_block_paths(stages: BackboneStages, sites: tuple[Site, ...]) -> tuple[str, ...]:
+    """The paths of the blocks that have sites, in the order of the network."""
+    with_sites = {(site.stage, site.block) for site in sites}
+    return tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
 
 
 def _resize(

@@ -15,7 +15,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...errors import BackboneError, UsageError
-from .discover import explain_no_sites, find_own_attention, list_sites, strip_own_attention
+from .discover import (
+    explain_no_sites,
+    find_own_attention,
+    list_block_paths,
+    list_sites,
+    strip_own_attention,
+)
 from .positions import InsertionPointFinder
 from .sites import Site, SiteMap
 from .stages import BackboneStages, find_stages
@@ -58,8 +64,7 @@ def find_network_sites(
         raise BackboneError(
             f"{name} has no site for an attention: {explain_no_sites(trace, stages)}"
         )
-    with_sites = {(site.stage, site.block) for site in sites}
-    paths = tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
+    paths = list_block_paths(stages, sites)
     size = (int(image.shape[2]), int(image.shape[3]))
     return SiteMap(name, size, sites, own_attention, (), paths, modules)
 

@@ -144,20 +144,45 @@ class AttendedModule(nn.Module):
         nn.Module._load_from_state_dict(self, state_dict, prefix, *args, **kwargs)
 
 
-def attend(model: nn.Module, path: str) -> AttendedModule:
-    """The `AttendedModule` at `path`; one is put there, without attentions, if there is none."""
+Slots = dict[nn.Module, list[tuple[nn.Module, str]]]
+"""Where each module of a network is a child: the modules around it, and its name there."""
+
+
+def find_slots(model: nn.Module) -> Slots:
+    """The slots of all modules of a network; a module that it shares has several."""
+    slots: Slots = {}
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                slots.setdefault(child, []).append((parent, name))
+    return slots
+
+
+def attend(model: nn.Module, path: str, slots: Slots) -> AttendedModule:
+    """The `AttendedModule` at `path`; one is put there, without attentions, if there is none.
+
+    Args:
+        model: the network.
+        path: of a module.
+        slots: those of the network, which are kept up to date.
+    """
     module = model.get_submodule(path)
     if isinstance(module, AttendedModule):
         return module
     attended = _class_for(type(module) if _is_block(module) else None)(module)  # type: ignore[arg-type]
-    _replace(model, module, attended)
+    _replace(module, attended, slots)
     return attended
 
 
-def unwrap_if_bare(model: nn.Module, attended: AttendedModule) -> None:
-    """Put the module of the backbone back into its place, if no attention is left there."""
+def unwrap_if_bare(attended: AttendedModule, slots: Slots) -> None:
+    """Put the module of the backbone back into its place, if no attention is left there.
+
+    Args:
+        attended: the module around it.
+        slots: those of the network, which are kept up to date.
+    """
     if attended.is_bare:
-        _replace(model, attended, attended.wrapped)
+        _replace(attended, attended.wrapped, slots)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -175,12 +200,11 @@ def visible_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((visible_name(name), parameter) for name, parameter in model.named_parameters())
 
 
-def _replace(model: nn.Module, module: nn.Module, replacement: nn.Module) -> None:
-    """Put a replacement everywhere in `model` where `module` is a child."""
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child is module:
-                parent._modules[name] = replacement
+def _replace(module: nn.Module, replacement: nn.Module, slots: Slots) -> None:
+    """Put a replacement everywhere where `module` is a child."""
+    slots[replacement] = slots.pop(module)
+    for parent, name in slots[replacement]:
+        parent._modules[name] = replacement
 
 
 def _is_block(module: nn.Module) -> bool:

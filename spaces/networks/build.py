@@ -29,7 +29,7 @@ from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
 from ..backbones.sites import Anchor, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
-from .attended_module import visible_name, visible_parameters
+from .attended_module import find_slots, visible_name, visible_parameters
 from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
@@ -209,6 +209,7 @@ def insert_all(
             backbone have changed.
     """
     removers: list[Remover] = []
+    slots = find_slots(model)
     sizes_before = _state_sizes(model)
     expected = sum(sizes_before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
@@ -219,12 +220,14 @@ def insert_all(
         if get_attention(placement.insertion.attention).needs_convolution and convolution:
             module = ConvolutionAwareAttention(module)
             for path in locator.find_paths((convolution.module,)):
-                removers.append(connect_convolution(model, path, module))
+                removers.append(connect_convolution(model, path, module, slots))
         groups.setdefault(placement.site.anchor, {})[name] = module
     containers: dict[Anchor, str] = {}
     for anchor, group in groups.items():
         if model_anchor := locator.find_anchor(anchor):
-            containers[anchor], group_removers = insert_attentions(model, model_anchor, group)
+            containers[anchor], group_removers = insert_attentions(
+                model, model_anchor, group, slots
+            )
             removers += group_removers
             expected += sum(map(_count_parameters, group.values()))
     sizes_after = _state_sizes(model)

@@ -29,7 +29,7 @@ from ..backbones.hiera import token_order
 from ..backbones.sites import Anchor
 from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
-from .attended_module import attend, unwrap_if_bare, unwrapped
+from .attended_module import Slots, attend, find_slots, unwrap_if_bare, unwrapped
 from .map_slot import MapSlot
 
 Remover = Callable[[], None]
@@ -37,7 +37,10 @@ Remover = Callable[[], None]
 
 
 def insert_attentions(
-    model: nn.Module, anchor: Anchor, attentions: dict[str, nn.Module]
+    model: nn.Module,
+    anchor: Anchor,
+    attentions: dict[str, nn.Module],
+    slots: Slots | None = None,
 ) -> tuple[str, list[Remover]]:
     """Insert attention modules into `model` at one anchor, in place.
 
@@ -46,12 +49,14 @@ def insert_attentions(
         anchor: where, as in a site map of this network.
         attentions: modules by the name that each gets, in the order in which they are applied.
             Each maps (N, C, H, W) to the same shape.
+        slots: those of the network, if attentions are inserted at several anchors.
 
     Returns:
         The path of the module that contains the attentions (`layer3.0.bn2.attention`), and
         functions that remove them, to be called in any order.
     """
     kind, path, *branch = anchor
+    slots = find_slots(model) if slots is None else slots
     for attention in attentions.values():
         if isinstance(attention, ConvolutionAwareAttention):
             attention = attention.attention
@@ -60,20 +65,20 @@ def insert_attentions(
     if kind == "out":
         if _is_summand(model, path) and type(sequence) is nn.Sequential:
             sequence = SummandAttentions(OrderedDict(attentions))
-        return f"{path}.attention", [_set(model, path, "attention", sequence)]
+        return f"{path}.attention", [_set(model, path, "attention", sequence, slots)]
     if kind == "in":
-        return f"{path}.attention_in", [_set(model, path, "attention_in", sequence)]
+        return f"{path}.attention_in", [_set(model, path, "attention_in", sequence, slots)]
     slot = MapSlot()
     shortcut = ShortcutAttention(sequence, slot)
     removers = [
-        _set(model, path, "attention_shortcut", shortcut),
-        _set(model, branch[0], "restored", slot),
+        _set(model, path, "attention_shortcut", shortcut, slots),
+        _set(model, branch[0], "restored", slot, slots),
     ]
     return f"{path}.attention_shortcut.attention", removers
 
 
 def connect_convolution(
-    model: nn.Module, convolution: str, attention: ConvolutionAwareAttention
+    model: nn.Module, convolution: str, attention: ConvolutionAwareAttention, slots: Slots
 ) -> Remover:
     """Let `attention` receive the input of a convolution of `model`.
 
@@ -81,25 +86,26 @@ def connect_convolution(
         model: the network.
         convolution: path of the layer.
         attention: has the slot in which the input is stored.
+        slots: those of the network.
     """
-    attended = attend(model, convolution)
+    attended = attend(model, convolution, slots)
     attended.stored.append(attention.slot)
 
     def remove() -> None:
         attended.stored = nn.ModuleList(s for s in attended.stored if s is not attention.slot)
-        unwrap_if_bare(model, attended)
+        unwrap_if_bare(attended, slots)
 
     return remove
 
 
-def _set(model: nn.Module, path: str, part: str, module: nn.Module) -> Remover:
+def _set(model: nn.Module, path: str, part: str, module: nn.Module, slots: Slots) -> Remover:
     """Give the module at `path` a part of an `AttendedModule`; returns what takes it away."""
-    attended = attend(model, path)
+    attended = attend(model, path, slots)
     setattr(attended, part, module)
 
     def remove() -> None:
         setattr(attended, part, None)
-        unwrap_if_bare(model, attended)
+        unwrap_if_bare(attended, slots)
 
     return remove
 
