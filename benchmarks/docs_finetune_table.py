@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attentune.benchmarks.interleaved_timing import format_summary
-from attentune.benchmarks.markdown_table import Result, format_markdown_table
+from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
 
 
 def render_finetune(result: Result) -> list[str]:
@@ -48,8 +48,7 @@ def render_finetune_accuracy(result: Result) -> list[str]:
         [
             row["images"],
             row["size"],
-            _mean_and_deviation(row, "defaults"),
-            _mean_and_deviation(row, "plain"),
+            *(format_mean(row[loop], row[f"{loop}_deviation"]) for loop in ("defaults", "plain")),
             f"{row['difference']:+.1f} ± {row['standard_error']:.1f}",
             row["plain_lr"],
             row["seeds"],
@@ -62,7 +61,3 @@ def render_finetune_accuracy(result: Result) -> list[str]:
         "Accuracy on 2,000 test images, mean ± deviation of seeds; differences with their standard "
         "errors. Both train for as many epochs.",
     ]
-
-
-def _mean_and_deviation(row: Result, loop: str) -> str:
-    return f"{row[loop]:.1f} ± {row[f'{loop}_deviation']:.1f}"

@@ -39,7 +39,7 @@ from attentune.benchmarks.docs_search_tables import (
     render_search,
 )
 from attentune.benchmarks.interleaved_timing import format_summary
-from attentune.benchmarks.markdown_table import Result, format_markdown_table
+from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -153,7 +153,7 @@ def render_accuracy(result: Result) -> list[str]:
     rows = [
         [
             f"`{row['backbone']}`",
-            *(_format_mean(row[way], row[f"{way}_deviation"]) for way in ("ours", "usual")),
+            *(format_mean(row[way], row[f"{way}_deviation"]) for way in ("ours", "usual")),
             f"{row['difference']:+.1f} ± {row['standard_error']:.1f}",
             row["seeds"],
         ]
@@ -215,10 +215,6 @@ def render_dashboard(result: Result) -> list[str]:
         f"{result['trials']:,} synthetic trials; {rest['count']} requests of figures and texts at "
         f"rest, and {busy['count']} while another process adds trials and epochs.",
     ]
-
-
-def _format_mean(mean: float, deviation: float | None) -> str:
-    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
 
 def _format_largest(parts: Mapping[str, float], count: int = 3) -> str:

@@ -36,6 +36,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from attentune.benchmarks.empty_probe_cache import EmptyProbeCache
 from attentune.files import atomic_write
 from attentune.runners.data import Dataset, load_data
 from attentune.runners.devices import keep_freed_memory
@@ -60,16 +61,6 @@ PLAIN_RATES = (3e-4, 1e-3, 3e-3)
 PLAIN_BATCH_SIZE = 32
 CPU = torch.device("cpu")
 Run = dict[str, Any]
-
-
-class EmptyProbeCache:
-    """A probe cache that stays empty."""
-
-    def get(self, _question: Mapping[str, str]) -> None:
-        return None
-
-    def put(self, _question: Mapping[str, str], _result: Mapping[str, Any]) -> None:
-        pass
 
 
 @dataclass(frozen=True)

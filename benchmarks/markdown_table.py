@@ -14,3 +14,8 @@ def format_markdown_table(head: Iterable[str], rows: Iterable[Iterable[Any]]) ->
     head = list(head)
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def format_mean(mean: float, deviation: float | None) -> str:
+    """A mean in tenths, with the deviation of several runs."""
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"

@@ -28,6 +28,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from attentune.benchmarks.empty_probe_cache import EmptyProbeCache
 from attentune.benchmarks.network_training import load_on_device, train_network
 from attentune.benchmarks.tabular_benchmark import missing_trials
 from attentune.runners.costs import CostModel
@@ -47,19 +48,9 @@ Trial = tuple[str, int, list[EpochReport], str]
 """An architecture, a seed, the learning curve, and how steps were run (eager or captured)."""
 
 
-class _EmptyProbeCache:
-    """A probe cache that stays empty; the settings leave nothing to be probed."""
-
-    def get(self, _question: Mapping[str, str]) -> None:
-        return None
-
-    def put(self, _question: Mapping[str, str], _result: Mapping[str, Any]) -> None:
-        pass
-
-
 def make_table(config: Path, changes: Mapping[str, Any]) -> Result:
     """A table for these settings, without trials."""
-    study = resolve_request(read_request(changes, config), _EmptyProbeCache())
+    study = resolve_request(read_request(changes, config), EmptyProbeCache())
     recipe = study.recipe
     costs = CostModel(study.backbone, recipe, study.num_classes)
     bound_space = bind_space(study.space, costs.site_map)
