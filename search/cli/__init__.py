@@ -21,7 +21,18 @@ from ...interrupts import interrupted_since
 from ...machine_faults import machine_fault
 from ...sanitize import clean_text
 from ...standard_streams import OutputLostError, discard_output, protect_standard_streams
-from . import confirm, dashboard, data, database, export, inspect, predict, search, studies
+from . import (
+    confirm,
+    dashboard,
+    data,
+    database,
+    export,
+    inspect,
+    paste_in,
+    predict,
+    search,
+    studies,
+)
 from .console import CommandGroup
 from .shared import err
 
@@ -35,7 +46,18 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (search, confirm, studies, dashboard, export, predict, data, inspect, database):
+for group in (
+    search,
+    confirm,
+    studies,
+    dashboard,
+    export,
+    predict,
+    data,
+    inspect,
+    paste_in,
+    database,
+):
     group.register(app)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from rich.text import Text
 
 from ...errors import UsageError
 from ...interrupts import defer_interrupts
-from ...named_objects import load_named_object
 from ...runners.recipe import MAX_CHANNELS, RGB_CHANNELS
 from ...runners.results import Measurement
 from ...spaces.attentions.catalogue import ATTENTIONS
@@ -23,6 +21,7 @@ from ...spaces.backbones.sites import SiteMap
 from ...spaces.backbones.stem import Stem
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
+from .own_networks import example_images, make_network
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[
@@ -83,26 +82,12 @@ def _sites_of_own_network(
     reference: str, input_shape: str | None, image_size: int | None, stem: Stem
 ) -> SiteMap:
     """The sites of the network that a function makes; see `sites`."""
-    import torch
-
     from ...spaces.backbones.network_sites import find_network_sites
 
-    shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", input_shape or "3x224x224")
-    if shape is None or "0" in shape.groups():
-        raise UsageError(f"--input {input_shape} is no shape; write for example 3x640x640")
+    example = example_images(input_shape)
     if image_size is not None or stem != "native":
         raise UsageError("--image-size and --stem are for timm's models; use --input")
-    make = load_named_object(reference)
-    try:
-        model = make() if callable(make) and not isinstance(make, torch.nn.Module) else make
-    except Exception as error:
-        raise UsageError(f"{reference} raised {type(error).__name__}: {error}") from error
-    if not isinstance(model, torch.nn.Module):
-        raise UsageError(
-            f"{reference} is no network and returns none, but a {type(model).__name__}; name a "
-            "function that returns a torch.nn.Module"
-        )
-    return find_network_sites(model, torch.zeros(1, *map(int, shape.groups())))
+    return find_network_sites(make_network(reference), example)
 
 
 def attentions(

@@ -1,7 +1,7 @@
 """CBAM's first half alone: a gate for every channel, from the mean and the maximum of the map.
 
 Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, arXiv 1807.06521,
-eq. 2; the paper compares it with the whole module in table 1. See `cbam.py` for the details:
+eq. 2; the paper compares it with the whole module in table 1. The details are those of `cbam`:
 
     y = x · σ(MLP(mean_HW x) + MLP(max_HW x)),  MLP(s) = W1 ReLU(W0 s),  C → d → C, d = C // r
 

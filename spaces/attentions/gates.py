@@ -76,13 +76,18 @@ def zero_parameters(layer: nn.Module) -> None:
 
 
 def _use_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
+    """The output of a batch norm in evaluation."""
     return F.batch_norm(
         input, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )
 
 
 class SafeBatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of (N, C) or (N, C, L) that accepts one value a channel; see `SafeBatchNorm2d`."""
+    """Batch norm of (N, C) or (N, C, L) that accepts one value a channel.
+
+    Such a batch has no variance, and torch refuses to train on it. It is normalised with the
+    running statistics.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""

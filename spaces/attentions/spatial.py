@@ -1,7 +1,7 @@
 """CBAM's second half alone: a gate for every position, from the mean and maximum over channels.
 
 Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, arXiv 1807.06521,
-eq. 3. See `cbam.py` for the batch norm and the start:
+eq. 3. Batch norm and start are those of `cbam`:
 
     y = x · σ(BN(conv_k([mean_C x; max_C x])))
 

@@ -9,7 +9,7 @@ Each branch has its own convolution (without bias) and batch norm (of one channe
 rotates the map for each branch; here the two pooled planes are made without rotating it, and the
 map is multiplied once. The authors' batch norm has a momentum of 0.01; here it is the usual 0.1.
 Their code has the third plane as H × C and ours as C × H, so the kernels are transposed.
-At the identity start the batch norms' scales are zero; see `cbam.py`.
+At the identity start the batch norms' scales are zero, as in `cbam`.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ def insert_all(
     sizes_before = _state_sizes(model)
     expected = sum(sizes_before.values())
     groups: dict[Anchor, dict[str, nn.Module]] = {}
-    names = _name_children(placed)
+    names = name_attentions(placed)
     for placement, name, copy in zip(placed, names, _number_copies(placed), strict=True):
         module = _make_attention(placement, copy, seed)
         convolution = placement.site.convolution
@@ -243,7 +243,7 @@ def insert_all(
     return InsertedAttentions(tuple(inserted), tuple(removers))
 
 
-def _name_children(placed: list[Placement]) -> list[str]:
+def name_attentions(placed: list[Placement]) -> list[str]:
     """The name of each attention among those at its anchor: `se`, and `se_2` for a second one."""
     counts: Counter[tuple[Anchor, str]] = Counter()
     names = []

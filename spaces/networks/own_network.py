@@ -54,7 +54,7 @@ def insert(
         UsageError: the example is no batch of images, or the network has attention already.
     """
     if isinstance(architecture, str):
-        architecture = _parse_insertions(architecture, type(model).__name__)
+        architecture = parse_insertions(architecture, type(model).__name__)
     if any(isinstance(module, AttendedModule) for module in model.modules()):
         raise UsageError(
             "attention has been inserted into this network already; write all of it in one text, "
@@ -71,7 +71,7 @@ def insert(
     return model
 
 
-def _parse_insertions(text: str, name: str) -> Architecture:
+def parse_insertions(text: str, name: str) -> Architecture:
     """Parse a text with or without a backbone, in place of which `name` stands in messages."""
     text = text.strip().removeprefix("+")
     first = re.split(r"[(@+]", text, maxsplit=1)[0].strip()
