@@ -171,6 +171,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "cache_folders.py",
         "errors.py",
         "files.py",
+        "followers.py",
         "interrupts.py",
         "named_objects.py",
         "machine_faults.py",

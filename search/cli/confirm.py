@@ -11,10 +11,12 @@ from .shared import (
     AllowChangedData,
     Data,
     Db,
+    Follow,
     Json,
     Study,
     StudyCommands,
     err,
+    followers_of,
     long_command,
     open_store,
     out,
@@ -68,6 +70,7 @@ def confirm(
     ] = None,
     data: Data = None,
     allow_changed_data: AllowChangedData = False,
+    follow: Follow = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
@@ -85,6 +88,7 @@ def confirm(
         from .progress import LiveDisplay
         from .summary import print_confirmation
 
+    followers = followers_of(follow)
     console = err if as_json else out
     commands = StudyCommands(study, db)
     with long_command(console, RECORDED), open_store(db) as store:
@@ -93,7 +97,7 @@ def confirm(
                 store,
                 store.studies.get(study),
                 ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives),
-                [LiveDisplay(console)],
+                [LiveDisplay(console), *followers],
                 DataOptions(data, allow_changed_data),
             )
         except KeyboardInterrupt:

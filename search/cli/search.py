@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,10 @@ from .shared import (
     AllowChangedData,
     Data,
     Db,
+    Follow,
     Study,
     StudyCommands,
+    followers_of,
     long_command,
     open_store,
     out,
@@ -26,6 +28,7 @@ from .shared import (
 if TYPE_CHECKING:
     from ...studies.database.store import Store
     from ...studies.records import StudyRecord
+    from ..run.callback import Callback
     from ..run.data_options import DataOptions
 
 RECORDED = "the search continues and is recorded. Ctrl-C stops it."
@@ -44,6 +47,7 @@ def search(
         Path | None,
         typer.Option(help="TOML file with any of these settings; options take precedence."),
     ] = None,
+    follow: Follow = None,
     db: Db = None,
     **settings: Any,
 ) -> None:
@@ -54,6 +58,7 @@ def search(
         from .progress import decoding_progress
 
     request = read_request(settings, config)
+    followers = followers_of(follow)
     with long_command(out, RECORDED), open_store(db, create=True) as store:
         command = shlex.join(["attentune", *sys.argv[1:]])
         try:
@@ -62,7 +67,7 @@ def search(
         except KeyboardInterrupt:
             _exit_if_being_set_up(store, StudyCommands(study, db))
             raise
-        _run(store, record, db)
+        _run(store, record, db, followers)
 
 
 @plan_options(
@@ -85,6 +90,7 @@ def resume(
     study: Study,
     data: Data = None,
     allow_changed_data: AllowChangedData = False,
+    follow: Follow = None,
     db: Db = None,
     **settings: Any,
 ) -> None:
@@ -98,14 +104,16 @@ def resume(
 
     changes = read_plan_changes(settings)
     options = DataOptions(data, allow_changed_data)
+    followers = followers_of(follow)
     with long_command(out, RECORDED), open_store(db) as store:
-        _run(store, store.studies.get(study), db, changes, options)
+        _run(store, store.studies.get(study), db, followers, changes, options)
 
 
 def _run(
     store: Store,
     record: StudyRecord,
     db: str | None,
+    followers: Sequence[Callback],
     changes: Mapping[str, Any] | None = None,
     data_options: DataOptions | None = None,
 ) -> None:
@@ -122,7 +130,7 @@ def _run(
             with decoding_progress(out) as progress:
                 place = None if data_options is None else data_options.data
                 record = set_up(store, record, progress, changes, place)
-        outcome = run_study(store, record, [LiveDisplay(out)], changes, data_options)
+        outcome = run_study(store, record, [LiveDisplay(out), *followers], changes, data_options)
     except KeyboardInterrupt:
         _exit_if_being_set_up(store, commands)
         commands.exit_interrupted(

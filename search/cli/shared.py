@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ from .console import TerminalConsole
 
 if TYPE_CHECKING:
     from ...studies.database.store import Store
+    from ..run.callback import Callback
 
 out = TerminalConsole()
 err = TerminalConsole(stderr=True)
@@ -47,6 +48,15 @@ AllowChangedData = Annotated[
         "that are left, in their classes and splits.",
     ),
 ]
+Follow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--follow",
+        metavar="TRACKER",
+        help="Also log every trial to an experiment tracker: tensorboard:FOLDER, mlflow[:URI] or "
+        "wandb[:PROJECT]. Repeatable.",
+    ),
+]
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
 
 
@@ -64,6 +74,19 @@ def open_store(db: str | None, *, create: bool = False, read_only: bool = False)
         from ...studies.database.store import Store
 
     return Store.open(db, create=create, read_only=read_only)
+
+
+def followers_of(trackers: Sequence[str] | None) -> list[Callback]:
+    """The callbacks that log a study to these experiment trackers, each once.
+
+    Raises:
+        UsageError: a tracker is unknown, or its package is not installed.
+    """
+    if not trackers:
+        return []
+    from ..run.followers import Follower
+
+    return [Follower(text) for text in dict.fromkeys(trackers)]
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from ...spaces.architecture import Architecture
 from ...studies.alternatives import alternative_kind
 from ...studies.config import RunPlan, StudyConfig
 from ...studies.estimator.study_model import StudyModel
-from ...studies.records import TrialRecord
+from ...studies.records import StudyRecord, TrialRecord
 from ...studies.text.formatting import plural
 
 
@@ -77,6 +77,11 @@ class RunningStudy(Protocol):
 
     config: StudyConfig
     plan: RunPlan
+    record: StudyRecord
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, password included, for a process that reads it."""
 
     @property
     def earlier(self) -> Sequence[TrialRecord]:

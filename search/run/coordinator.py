@@ -108,6 +108,11 @@ class Coordinator:
         return self.trial_source.model
 
     @property
+    def database(self) -> str:
+        """The URL of the database, password included."""
+        return self.store.url
+
+    @property
     def seconds_left(self) -> float:
         """Seconds until the first time budget is used up, if as many workers stay busy as now."""
         return self.lease.seconds_left(self.plan, len(self.running))

@@ -62,7 +62,7 @@ def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]
     metrics = store.metrics.read(study)
     trials = store.trials.read(study)
     stages = study.config.stages or _last_stage(trials)
-    choices = [_choices(trial.parsed, stages) for trial in trials]
+    choices = [architecture_choices(trial.parsed, stages) for trial in trials]
     rows = [
         {**_trial_fields(trial), **metrics.get(trial.number, {}), **choice}
         for trial, choice in zip(trials, choices, strict=True)
@@ -124,7 +124,7 @@ def _last_stage(trials: Iterable[TrialRecord]) -> int:
     return max((place.last for insertion in insertions for place in insertion.places), default=0)
 
 
-def _choices(architecture: Architecture, stages: int) -> dict[str, str]:
+def architecture_choices(architecture: Architecture, stages: int) -> dict[str, str]:
     """What an architecture has chosen, by the name of a column.
 
     Args:
