@@ -161,11 +161,11 @@ def check_stripped(sites: SiteMap) -> str:
     if not sites.own_attention:
         return "-"
     name, size = sites.backbone, sites.image_size[0]
-    discover.find_sites(name, image_size=size, strip_attention=True)
+    assert discover.find_sites(name, image_size=size).stripped_sites, "does not run without it"
     with torch.device("meta"):
         full, bare = build(Architecture(name), size), build(Architecture(name), size)
-    removed = sum(count_parameters(full.get_submodule(path)) for path in sites.own_attention)
-    discover.strip_own_attention(bare, sites.own_attention)
+    removed = sum(count_parameters(full.get_submodule(own.module)) for own in sites.own_attention)
+    discover.remove_own_attention(bare, [own.module for own in sites.own_attention])
     return (
         f"{removed}"
         if count_parameters(full) - count_parameters(bare) == removed

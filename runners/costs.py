@@ -1,16 +1,17 @@
 """What a network costs: parameters, multiply-adds, training memory; and `measure`, of all costs.
 
 Parameters and MACs are counted and add up: those of a network are the bare backbone's plus those of
-each inserted module at its map size. With this, `CostModel` prices a proposal in microseconds,
-without building it. `latency` measures the time that a network takes.
+each inserted module at its map size, minus those of its own attention that is removed. With this,
+`CostModel` prices a proposal in microseconds, without building it. `latency` measures the time that
+a network takes.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ AttentionCounter = Callable[[AttentionUse], Costs]
 class CostModel:
     """Counts the costs of architectures of one backbone, without building them.
 
-    The bare backbone is built once on the meta device (once more for `attention=none`).
+    The bare backbone is built once on the meta device.
 
     Args:
         backbone: a timm model name.
@@ -117,7 +118,6 @@ class CostModel:
         self.num_classes = num_classes
         self._count_plugin = count_plugin or count_attention
         self._uses: dict[AttentionUse, Costs | str] = {}
-        self._bare: dict[bool, Costs] = {}
         self.backbone = backbone
         self.site_map: SiteMap = find_sites(
             backbone, image_size=recipe.image_size, stem=recipe.stem
@@ -127,12 +127,14 @@ class CostModel:
         """Parameters and MACs of one forward pass of one image.
 
         Raises:
-            ArchitectureError: it names insertion points that the backbone does not have.
+            ArchitectureError: it names insertion points, or own attention, that the backbone does
+                not have.
             AttentionError: an attention raises, or cannot be used at its site for another reason.
                 The message names both.
         """
-        bare = self._bare_costs(architecture.strip_attention)
-        params, macs = bare.params, bare.macs
+        params, macs = self._bare.costs.params, self._bare.costs.macs
+        for own in self.site_map.own_attention_at(architecture.removed):
+            params, macs = params - own.parameters, macs - self._bare.own_macs[own.module]
         for placement in placements(architecture, self.site_map):
             costs = self._attention_costs(placement)
             params, macs = params + costs.params, macs + costs.macs
@@ -151,32 +153,39 @@ class CostModel:
             raise AttentionError(f"{placement.label} cannot be used: {costs}")
         return costs
 
-    def _bare_costs(self, strip_attention: bool) -> Costs:
-        if strip_attention not in self._bare:
-            bare = Architecture(self.backbone, (), strip_attention)
-            try:
-                with torch.device("meta"):
-                    model = build_network(
-                        bare,
-                        num_classes=self.num_classes,
-                        stem=self.recipe.stem,
-                        image_size=self.recipe.image_size,
-                        in_chans=self.recipe.in_chans,
-                        seed=None,
-                    )
-                self._bare[strip_attention] = count_costs(
-                    model, self.recipe.image_size, self.recipe.in_chans
+    @cached_property
+    def _bare(self) -> _BareCosts:
+        bare, side = Architecture(self.backbone), self.recipe.image_size
+        try:
+            with torch.device("meta"):
+                model = build_network(
+                    bare,
+                    num_classes=self.num_classes,
+                    stem=self.recipe.stem,
+                    image_size=side,
+                    in_chans=self.recipe.in_chans,
+                    seed=None,
                 )
-            except AttentuneError:
-                raise
-            except Exception as error:
-                side = self.recipe.image_size
-                raise BackboneError(
-                    f"the backbone {bare} cannot be run on images of {side}×{side} "
-                    f"({type(error).__name__}: {clean_error(error)}); choose another backbone or "
-                    "--image-size"
-                ) from error
-        return self._bare[strip_attention]
+                image = torch.zeros(1, self.recipe.in_chans, side, side)
+                paths = [own.module for own in self.site_map.own_attention]
+                macs, own_macs = count_macs_of(model, paths, image)
+            return _BareCosts(Costs(sum(p.numel() for p in model.parameters()), macs), own_macs)
+        except AttentuneError:
+            raise
+        except Exception as error:
+            raise BackboneError(
+                f"the backbone {bare} cannot be run on images of {side}×{side} "
+                f"({type(error).__name__}: {clean_error(error)}); choose another backbone or "
+                "--image-size"
+            ) from error
+
+
+@dataclass(frozen=True)
+class _BareCosts:
+    """Parameters and MACs of a backbone, and MACs of its own attention by the path of a module."""
+
+    costs: Costs
+    own_macs: dict[str, int]
 
 
 def count_costs(model: nn.Module, image_size: int, in_chans: int = 3) -> Costs:
@@ -193,15 +202,31 @@ def count_costs(model: nn.Module, image_size: int, in_chans: int = 3) -> Costs:
     return Costs(params, count_macs(model, image))
 
 
-@torch.no_grad()
 def count_macs(model: nn.Module, *inputs: Tensor) -> int:
     """MACs of a forward pass in evaluation mode; the inputs are on the model's device."""
+    return count_macs_of(model, (), *inputs)[0]
+
+
+@torch.no_grad()
+def count_macs_of(
+    model: nn.Module, paths: Sequence[str], *inputs: Tensor
+) -> tuple[int, dict[str, int]]:
+    """MACs of a forward pass in evaluation mode, and those of some modules by their paths.
+
+    Args:
+        model: the network.
+        paths: of the modules.
+        *inputs: of the network, on its device.
+    """
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter:
         model(*inputs)
     model.train(was_training)
-    return int(counter.get_total_flops()) // 2
+    by_module = counter.get_flop_counts() if paths else {}
+    root = type(model).__name__
+    macs = {path: sum(by_module.get(f"{root}.{path}", {}).values()) // 2 for path in paths}
+    return int(counter.get_total_flops()) // 2, macs
 
 
 @lru_cache(maxsize=4096)

@@ -265,7 +265,7 @@ def round_to_error(value: float, error: float) -> tuple[float, float]:
 def only_adds(architecture: Architecture) -> bool:
     """Whether the network computes all that the bare backbone computes, and more."""
     names = (insertion.attention for insertion in architecture.insertions)
-    return not architecture.strip_attention and not any(
+    return not architecture.removed and not any(
         get_attention(name).needs_convolution for name in names
     )
 

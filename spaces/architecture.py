@@ -3,10 +3,12 @@
     resnet50+se(r=16)@all.residual
     resnet18+cbam(r=8)@s3-s4.post+eca@s2b1.mid
     efficientnet_b0(attention=none)+eca@all.mid
+    efficientnet_b0(attention=none@s3-s4)
 
-`backbone[(attention=none)]`, then `+NAME[(key=value,…)]@PLACE[,PLACE…].POSITION` any number of
-times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1. In a network of
-one's own (`attentune.insert`) it may also be the path of a module, `{model.6}`.
+`backbone[(attention=none[@PLACE[,PLACE…]])]`, then `+NAME[(key=value,…)]@PLACE[,PLACE…].POSITION`
+any number of times; PLACE is `all`, `sN`, `sN-sM` or `sNbM`, stages and blocks counted from 1. In a
+network of one's own (`attentune.insert`) an insertion may also be at the path of a module,
+`{model.6}`. `attention=none` removes the backbone's own attention, everywhere or at some places.
 
 These are plain frozen values, independent of any network. `parse` normalises a text: options in
 order, defaults left out, places merged. `canonical.canonicalise` also uses the backbone's sites, so
@@ -34,6 +36,10 @@ MAX_PLACE_DIGITS = 4
 """Limits of an architecture text. A longer one is a mistake, or meant to keep a program busy."""
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
 """Where in a block an attention can be inserted, in canonical order."""
+OWN_REMOVED, OWN = "own removed", "own"
+"""Names of an attention and of its position, by which results show that the backbone's own
+attention is removed; see `Architecture.changes`. No attention has the first name, because of the
+space in it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -154,13 +160,13 @@ class Architecture:
     Attributes:
         backbone: a timm model.
         insertions: in the order in which they are applied.
-        strip_attention: the backbone's own attention is removed first.
+        removed: where the backbone's own attention is removed first; `(ALL,)` is everywhere.
         key: the first 12 hexadecimal digits of the SHA-256 of the text.
     """
 
     backbone: str
     insertions: tuple[Insertion, ...] = ()
-    strip_attention: bool = False
+    removed: tuple[Place, ...] = ()
     key: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -175,11 +181,25 @@ class Architecture:
     @property
     def bare(self) -> bool:
         """Whether this is the backbone as timm builds it, the baseline of every study."""
-        return not self.insertions and not self.strip_attention
+        return not self.insertions and not self.removed
+
+    @property
+    def changes(self) -> tuple[Insertion, ...]:
+        """All that differs from the bare backbone, as insertions.
+
+        The removal of own attention is the first of them, an insertion of `OWN_REMOVED` at the
+        position `OWN`. So what is learned of insertions is learned of removals, too.
+        """
+        if not self.removed:
+            return self.insertions
+        return (Insertion(OWN_REMOVED, (), self.removed, OWN), *self.insertions)
 
     def __str__(self) -> str:
-        strip = "(attention=none)" if self.strip_attention else ""
-        return f"{self.backbone}{strip}" + "".join(f"+{i}" for i in self.insertions)
+        return (
+            self.backbone
+            + _format_removal(self.removed)
+            + "".join(f"+{insertion}" for insertion in self.insertions)
+        )
 
 
 def parse(text: str) -> Architecture:
@@ -228,6 +248,13 @@ def _format_value(value: Value) -> str:
         return text.lower()
     # In an architecture text, the + of 1e+20 would start an insertion.
     return text.replace("e+", "e") if isinstance(value, float) else text
+
+
+def _format_removal(places: tuple[Place, ...]) -> str:
+    """`(attention=none)`, or with places; empty if nothing is removed."""
+    if not places or places == (ALL,):
+        return "(attention=none)" if places else ""
+    return f"(attention=none@{','.join(map(str, places))})"
 
 
 def _infer_value(text: str) -> Value:
@@ -298,7 +325,7 @@ class _Parser:
         if not self.text.strip():
             raise ArchitectureError("an architecture starts with a backbone, such as resnet18")
         backbone = self.match(self._NAME, "the name of a timm backbone")[0]
-        strip = self.strip_clause()
+        removed = self.removal()
         insertions: list[Insertion] = []
         while self.accept("+"):
             if len(insertions) == MAX_INSERTIONS:
@@ -307,11 +334,11 @@ class _Parser:
         self.skip_spaces()
         if self.offset < len(self.text):
             raise self.error("expected '+' and another insertion, or the end of the text")
-        return Architecture(backbone, tuple(insertions), strip)
+        return Architecture(backbone, tuple(insertions), removed)
 
-    def strip_clause(self) -> bool:
+    def removal(self) -> tuple[Place, ...]:
         if not self.accept("("):
-            return False
+            return ()
         start = self.offset
         word = self.match(self._WORD, "attention=none")
         if word[0] != "attention":
@@ -320,8 +347,14 @@ class _Parser:
         start = self.offset
         if self.match(self._VALUE, "none")[0] != "none":
             raise self.error("attention can only be none: the backbone's own is removed", start)
-        self.expect(")", "after attention=none")
-        return True
+        places = [ALL]
+        if self.accept("@"):
+            start = self.offset
+            places = self.places()
+            if any(place.module for place in places):
+                raise self.error("own attention is removed by stage or block, as s3 or s3b2", start)
+        self.expect(")", "after attention=none, or '@' and a place, as in attention=none@s3-s4")
+        return merge_places(places)
 
     def insertion(self) -> Insertion:
         self.skip_spaces()
@@ -330,9 +363,7 @@ class _Parser:
         entry = self.look_up(get_attention, name, start) if self.check_names else None
         options = self.options(entry) if self.accept("(") else {}
         self.expect("@", f"and a place after {name}, as in {name}@all.residual")
-        places = [self.place()]
-        while self.accept(","):
-            places.append(self.place())
+        places = self.places()
         self.expect(".", "and a position after the place, as in @all.residual")
         self.skip_spaces()
         start = self.offset
@@ -370,6 +401,12 @@ class _Parser:
             if self.accept(")"):
                 return options
             self.expect(",", "or ')' after an option")
+
+    def places(self) -> list[Place]:
+        places = [self.place()]
+        while self.accept(","):
+            places.append(self.place())
+        return places
 
     def place(self) -> Place:
         self.skip_spaces()

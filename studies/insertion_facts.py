@@ -16,7 +16,7 @@ class InsertionFacts:
         shares: by stage, the share of its blocks that are reached; only stages that are reached.
         octaves: half the binary logarithm of its reduction ratio over 8; None without a ratio.
         size: log(1 + parameters) of its modules: for each stage the sum over its blocks divided by
-            the number of blocks; added up over all stages.
+            the number of blocks; added up over all stages. Negative if it removes modules.
     """
 
     shares: Mapping[int, float]

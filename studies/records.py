@@ -25,6 +25,7 @@ from ..spaces.architecture import (
     MAX_TEXT_LENGTH,
     Architecture,
     Insertion,
+    Place,
     parse_recorded,
 )
 from .alternatives import AlternativeKind, alternative_kind
@@ -69,10 +70,12 @@ def recorded_architecture(text: str) -> Architecture:
         StoreError: the text is no architecture; the database was damaged or changed.
     """
     try:
-        backbone, *insertions = text.split("+", MAX_INSERTIONS + 1)
+        head, *insertions = text.split("+", MAX_INSERTIONS + 1)
+        backbone, bracket, setting = head.partition("(")
         simple = len(text) <= MAX_TEXT_LENGTH and len(insertions) <= MAX_INSERTIONS
         if simple and _BACKBONE.fullmatch(backbone):
-            return Architecture(backbone, tuple(map(recorded_insertion, insertions)))
+            removed = _recorded_removal(bracket + setting) if bracket else ()
+            return Architecture(backbone, tuple(map(recorded_insertion, insertions)), removed)
         return parse_recorded(text)
     except ArchitectureError as error:
         reason = str(error).partition("\n")[0]
@@ -80,9 +83,29 @@ def recorded_architecture(text: str) -> Architecture:
 
 
 @lru_cache(maxsize=20_000)
+def _recorded_removal(text: str) -> tuple[Place, ...]:
+    """Parse the removal of own attention in a recorded text, with its brackets."""
+    return parse_recorded(f"{_ANY_BACKBONE}{text}").removed
+
+
+@lru_cache(maxsize=20_000)
 def recorded_insertion(text: str) -> Insertion:
     """Parse one insertion of a recorded text, without its `+`."""
     return parse_recorded(f"{_ANY_BACKBONE}+{text}").insertions[0]
+
+
+def split_changes(text: str) -> list[str]:
+    """The texts of an architecture's insertions, after that of its removal if it has one."""
+    head, *insertions = text.split("+")
+    _, bracket, setting = head.partition("(")
+    return [bracket + setting, *insertions] if bracket else insertions
+
+
+def recorded_change(text: str) -> Insertion:
+    """Parse a text of `split_changes`; a removal becomes that of `Architecture.changes`."""
+    if not text.startswith("("):
+        return recorded_insertion(text)
+    return Architecture(_ANY_BACKBONE, (), _recorded_removal(text)).changes[0]
 
 
 def check_study_name(name: str) -> str:

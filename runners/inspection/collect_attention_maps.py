@@ -114,9 +114,8 @@ class _MapRecorder:
             architecture.backbone,
             image_size=recipe.image_size,
             stem=recipe.stem,
-            strip_attention=architecture.strip_attention,
         )
-        plain = Architecture(architecture.backbone, (), architecture.strip_attention)
+        plain = Architecture(architecture.backbone, (), architecture.removed)
         self.model = build_network(
             plain,
             num_classes=num_classes,

@@ -57,7 +57,6 @@ class RecipeEvaluator:
         head_size = task_of(recipe).head_size(len(dataset.classes))
         backbone = load_backbone(
             job.architecture.backbone,
-            job.architecture.strip_attention,
             recipe.stem,
             recipe.image_size,
             (recipe.init, recipe.init_digest),
@@ -255,7 +254,6 @@ def load_test_images(
 @lru_cache(maxsize=2)
 def load_backbone(
     backbone: str,
-    strip_attention: bool,
     stem: Stem,
     image_size: int,
     init: tuple[Init, str | None],
@@ -267,7 +265,6 @@ def load_backbone(
 
     Args:
         backbone: the timm name.
-        strip_attention: whether the backbone's own attention is removed.
         stem: `native`, `small` or `stride1`.
         image_size: side of the square image, in pixels.
         init: the recipe's `init`, and the digest of the file that it may name.
@@ -281,7 +278,6 @@ def load_backbone(
         image_size=image_size,
         stem=stem,
         in_chans=in_chans,
-        strip_attention=strip_attention,
         pretrained=init[0] == "pretrained",
         weights=Path(init[0]) if init[0] not in ("scratch", "pretrained") else None,
         weights_digest=init[1],

@@ -20,19 +20,19 @@ TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
 def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
     """The bare backbone and the textbook attentions that fit it.
 
-    If the space removes the backbone's own attention, the backbone without it is a baseline too,
-    and the textbook attentions are inserted into that one. They have the space's first position
-    and its start.
+    If the space removes the backbone's own attention, or searches where to remove it, the backbone
+    without any of it is a baseline too. The textbook attentions are inserted into what the space
+    changes, with its first position and its start; not if it inserts nothing.
     """
     baselines = [Architecture(backbone)]
-    stripped = space.space.strip_attention
-    if stripped:
-        baselines.append(canonicalise(Architecture(backbone, (), True), space.site_map))
-    position = space.scopes[0].positions[0]
-    for name, options in TEXTBOOK_ATTENTIONS:
+    if space.space.own_attention != "keep":
+        stripped = Architecture(backbone, (), (ALL,))
+        baselines.append(canonicalise(stripped, space.site_map))
+    position = space.first_position
+    for name, options in TEXTBOOK_ATTENTIONS if position else ():
         settings = {"start": space.space.start, **options}
-        insertion = Insertion.of(name, position, (ALL,), **settings)
-        architecture = Architecture(backbone, (insertion,), stripped)
+        insertion = Insertion.of(name, str(position), (ALL,), **settings)
+        architecture = Architecture(backbone, (insertion,), space.plain.removed)
         try:
             sites = space.site_map.select_sites(insertion)
             canonical = canonicalise(architecture, space.site_map)

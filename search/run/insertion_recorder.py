@@ -47,7 +47,7 @@ class InsertionRecorder:
 
     def record(self, architectures: Iterable[Architecture]) -> None:
         """Record the insertions of some architectures that are not recorded yet."""
-        insertions = {str(i): i for architecture in architectures for i in architecture.insertions}
+        insertions = {str(i): i for architecture in architectures for i in architecture.changes}
         facts: dict[str, InsertionFacts] = {}
         for text in insertions.keys() - self._recorded:
             with suppress(AttentuneError):  # An attention of an earlier trial is not installed.

@@ -209,13 +209,13 @@ def probe_architecture(backbone: str, space: BoundSpace) -> Architecture | None:
     from ...spaces.architecture import ALL, Architecture, Insertion
     from ...spaces.networks.canonical import canonicalise
 
-    position = space.scopes[0].positions[0]
-    for name, options in (("se", {"r": 16}), ("eca", {})):
+    position = space.first_position
+    for name, options in (("se", {"r": 16}), ("eca", {})) if position else ():
         settings: dict[str, Any] = {"start": space.space.start, **options}
-        insertion = Insertion.of(name, position, (ALL,), **settings)
-        stripped = space.space.strip_attention
+        insertion = Insertion.of(name, str(position), (ALL,), **settings)
+        architecture = Architecture(backbone, (insertion,), space.plain.removed)
         try:
-            return canonicalise(Architecture(backbone, (insertion,), stripped), space.site_map)
+            return canonicalise(architecture, space.site_map)
         except ArchitectureError:
             continue
     return None

@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from ...errors import UsageError, did_you_mean
 from ...runners.recipe import MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
 from ...runners.results import DEFAULT_MAX_PREDICTIONS_MIB
-from ...spaces.search_space.space import Space, load_space
+from ...spaces.search_space.space import OwnAttentionPolicy, Space, load_space
 from ...studies.config import (
     DEFAULT_MAX_WEIGHTS_MIB,
     DEFAULT_OBJECTIVES,
@@ -184,6 +184,12 @@ class SearchRequest(_SharedSettings):
     granularity: Literal["network", "stage", "block"] | None = Field(
         None, description="Level at which attentions are chosen, in place of the space's."
     )
+    own_attention: OwnAttentionPolicy | None = Field(
+        None,
+        description="What to do with attention that the backbone itself has, as SE in "
+        "efficientnet_b0: keep it, remove all of it first, or search where it can be removed, in "
+        "place of the space's setting. With --attention none, nothing else is searched.",
+    )
     start: Literal["paper", "identity"] | None = Field(
         None,
         description="How a module begins, as published (paper) or as the identity, in place of the "
@@ -325,6 +331,7 @@ class SearchRequest(_SharedSettings):
             fallback_positions=() if self.position else None,  # No other than the requested ones.
             granularity=self.granularity,
             start=self.start,
+            own_attention=self.own_attention,
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...errors import AttentionError, SpaceError
 from ...runners.results import Costs
-from ...spaces.architecture import Architecture
+from ...spaces.architecture import Architecture, merge_places
 from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.search_space.bound_space import BoundSpace
 from ..trial_source import CostLookup
@@ -32,11 +32,11 @@ class _Partial:
 
     Attributes:
         values: the added costs, by limit.
-        insertions: the choices that insert something.
+        changes: the choices that insert or remove something.
     """
 
     values: Values
-    insertions: tuple[Architecture, ...] = ()
+    changes: tuple[Architecture, ...] = ()
 
 
 def check_space(space: BoundSpace, costs: CostLookup, limits: Mapping[str, float]) -> None:
@@ -60,7 +60,7 @@ def check_space(space: BoundSpace, costs: CostLookup, limits: Mapping[str, float
             partial
             for columns in shared_choices
             for partial in prices.cheapest(columns, positions)
-            if partial.insertions
+            if partial.changes
         ]
         if not complete:
             raise SpaceError(_nothing_usable(space, prices.unusable))
@@ -90,7 +90,7 @@ class _Prices:
 
     def __init__(self, space: BoundSpace, costs: CostLookup, keys: tuple[str, ...]) -> None:
         self._costs, self._keys = costs, keys
-        self._plain = Architecture(space.site_map.backbone, (), space.space.strip_attention)
+        self._plain = space.plain
         self.bare = self._by_key(costs.price(self._plain))
         self._added: dict[Architecture, Values | None] = {}
         self.unusable: list[str] = []
@@ -125,33 +125,34 @@ class _Prices:
         self._added[choice] = tuple(values[key] - self.bare[key] for key in self._keys)
 
     def total(self, partial: _Partial) -> Costs:
-        """The costs of an architecture with these insertions."""
+        """The costs of an architecture with these changes."""
         return self._costs.price(self.architecture(partial))
 
     def architecture(self, partial: _Partial) -> Architecture:
-        """The architecture with these insertions."""
-        insertions = tuple(i for choice in partial.insertions for i in choice.insertions)
-        return Architecture(self._plain.backbone, insertions, self._plain.strip_attention)
+        """The architecture with these changes."""
+        insertions = tuple(i for choice in partial.changes for i in choice.insertions)
+        removed = (*self._plain.removed, *(p for choice in partial.changes for p in choice.removed))
+        return Architecture(self._plain.backbone, insertions, merge_places(removed))
 
     def cheapest(
         self, columns: Sequence[Sequence[Architecture]], positions: Sequence[int]
     ) -> list[_Partial]:
         """The architectures that are cheapest in some trade-off of costs, with and without any
-        insertion; none if a scope has no choice that can be used.
+        change; none if a scope has no choice that can be used.
 
         Args:
             columns: the choices of every scope.
             positions: which of the costs are compared.
         """
         start = _Partial((0.0,) * len(positions))
-        empty, inserting = [start], list[_Partial]()
+        unchanged, changed = [start], list[_Partial]()
         for column in columns:
             choices = list(self._choices(column, positions))
-            nothing = [choice for choice in choices if not choice.insertions]
-            something = [choice for choice in choices if choice.insertions]
-            inserting = _front([*_sums(inserting, choices), *_sums(empty, something)])
-            empty = _front(_sums(empty, nothing))
-        return [*empty, *inserting]
+            nothing = [choice for choice in choices if not choice.changes]
+            something = [choice for choice in choices if choice.changes]
+            changed = _front([*_sums(changed, choices), *_sums(unchanged, something)])
+            unchanged = _front(_sums(unchanged, nothing))
+        return [*unchanged, *changed]
 
     def most_expensive(self, columns: Iterable[Sequence[Architecture]]) -> Values:
         """What the most expensive choice of every scope adds to each cost, all together."""
@@ -174,7 +175,7 @@ class _Prices:
             added = self._added[choice]
             if added is not None:
                 values = tuple(added[position] for position in positions)
-                yield _Partial(values, (choice,) if choice.insertions else ())
+                yield _Partial(values, (choice,) if choice != self._plain else ())
 
 
 def _has_plugin(architecture: Architecture) -> bool:
@@ -185,7 +186,7 @@ def _sums(partials: Iterable[_Partial], choices: Sequence[_Partial]) -> Iterator
     for partial in partials:
         for choice in choices:
             values = tuple(a + b for a, b in zip(partial.values, choice.values, strict=True))
-            yield _Partial(values, (*partial.insertions, *choice.insertions))
+            yield _Partial(values, (*partial.changes, *choice.changes))
 
 
 def _front(partials: Iterable[_Partial]) -> list[_Partial]:

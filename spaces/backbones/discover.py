@@ -13,6 +13,7 @@ A pass takes up to a second, so results are cached, in the process and on disk (
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -24,9 +25,10 @@ from torch import nn
 
 from ...cache_folders import cache_folder, read_cached_json, write_cached_json
 from ...errors import BackboneError
+from .blocks import parents
 from .hiera import mark_maps
 from .positions import BlockPositions, InsertionPointFinder
-from .sites import Site, SiteMap, site_map_from_json, site_map_to_json
+from .sites import OwnAttention, Site, SiteMap, site_map_from_json, site_map_to_json
 from .stages import BackboneStages, find_stages
 from .stem import Stem, shrink_stem
 from .timm_compat import (
@@ -39,7 +41,7 @@ from .timm_compat import (
 )
 from .trace import ModuleCall, Operator, Trace, layout_of, map_shape, trace_model
 
-VERSION = 4
+VERSION = 5
 """Version of the cached results. Raise it with every change of the sites that are found."""
 
 
@@ -55,7 +57,6 @@ def find_sites(
     *,
     image_size: int | None = None,
     stem: Stem = "native",
-    strip_attention: bool = False,
 ) -> SiteMap:
     """All sites of a backbone, with its stages, blocks and own attention, from a cache if possible.
 
@@ -63,14 +64,13 @@ def find_sites(
         backbone: a timm model.
         image_size: side of the square images in pixels; default: the backbone's own size.
         stem: `native` or `small`.
-        strip_attention: describe the backbone after its own attention has been removed.
 
     Raises:
         BackboneError: timm does not know the backbone, it cannot be run, or it has no site for an
             attention.
     """
     check_backbone(backbone)
-    return _find_sites(backbone, image_size or native_size(backbone), stem, strip_attention)
+    return _find_sites(backbone, image_size or native_size(backbone), stem)
 
 
 def sites(
@@ -122,23 +122,38 @@ def find_last_sites(backbone: str, image_size: int) -> tuple[Site, Site | None]:
         return native, None
 
 
-def strip_own_attention(model: nn.Module, paths: tuple[str, ...]) -> None:
-    """Replace the backbone's own attention (a site map's `own_attention`) by the identity."""
-    for path in paths:
+def remove_own_attention(model: nn.Module, paths: Iterable[str]) -> Callable[[], None]:
+    """Replace attention of the backbone itself by the identity.
+
+    Args:
+        model: the backbone.
+        paths: of the attention modules.
+
+    Returns:
+        A function that puts them back.
+    """
+    removed = {path: model.get_submodule(path) for path in paths}
+    for path in removed:
         model.set_submodule(path, nn.Identity())
+
+    def restore() -> None:
+        for path, module in removed.items():
+            model.set_submodule(path, module)
+
+    return restore
 
 
 @cache
-def _find_sites(backbone: str, image_size: int, stem: Stem, strip_attention: bool) -> SiteMap:
+def _find_sites(backbone: str, image_size: int, stem: Stem) -> SiteMap:
     name = backbone.partition(".")[0]
-    file = _cache_file(name, image_size, stem, strip_attention)
+    file = _cache_file(name, image_size, stem)
     if (cached := _read_cache(file, backbone)) is not None:
         return cached
     if image_size == native_size(backbone):
-        site_map = _discover_native(backbone, stem, strip_attention, {})
+        site_map = _discover_native(backbone, stem, {})
     else:
-        native = _find_sites(backbone, native_size(backbone), stem, strip_attention)
-        site_map = _resize(native, image_size, stem, strip_attention, {})
+        native = _find_sites(backbone, native_size(backbone), stem)
+        site_map = _resize(native, image_size, stem, {})
     _write_cache(file, site_map)
     return site_map
 
@@ -148,7 +163,6 @@ def discover_sites(
     *,
     image_size: int | None = None,
     stem: Stem = "native",
-    strip_attention: bool = False,
     **timm_kwargs: Any,
 ) -> SiteMap:
     """As `find_sites`, but without a cache, and for a backbone built with further arguments.
@@ -157,18 +171,15 @@ def discover_sites(
         backbone: a timm model.
         image_size: side of the square images in pixels; default: the backbone's own size.
         stem: `native` or `small`.
-        strip_attention: describe the backbone after its own attention has been removed.
         **timm_kwargs: further arguments of `timm.create_model`.
     """
-    native = _discover_native(backbone, stem, strip_attention, timm_kwargs)
+    native = _discover_native(backbone, stem, timm_kwargs)
     if image_size in (None, native.image_size[0]):
         return native
-    return _resize(native, image_size, stem, strip_attention, timm_kwargs)
+    return _resize(native, image_size, stem, timm_kwargs)
 
 
-def _discover_native(
-    backbone: str, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
-) -> SiteMap:
+def _discover_native(backbone: str, stem: Stem, timm_kwargs: dict[str, Any]) -> SiteMap:
     """The sites on images of the backbone's own size."""
     if stem != "native" and has_fixed_size(backbone):
         raise BackboneError(
@@ -177,11 +188,10 @@ def _discover_native(
     size = native_size(backbone)
     model, trace = _run(backbone, size, timm_kwargs)
     stages = find_stages(trace)
-    own_attention, strides = find_own_attention(trace), _stem_strides(trace, stages)
-    stripped = own_attention if strip_attention else ()
-    if stripped or (stem != "native" and strides):
-        _change_backbone(model, stripped, strides, stem)
-        trace = _trace_changed_backbone(model, backbone, size, stem, strip_attention)
+    own_paths, strides = find_own_attention(trace), _stem_strides(trace, stages)
+    if stem != "native" and strides:
+        shrink_stem(model, strides, keep_kernels=stem == "stride1")
+        trace = _trace_small_stem(model, backbone, size)
         stages = find_stages(trace)
     site_list = list_sites(trace, stages)
     if not site_list:
@@ -190,7 +200,17 @@ def _discover_native(
             "a backbone that works on feature maps, such as resnet18"
         )
     paths = list_block_paths(stages, site_list)
-    return SiteMap(backbone, (size, size), site_list, own_attention, strides, paths)
+    own_attention = locate_own_attention(own_paths, trace, stages)
+    stripped = list_stripped_sites(model, own_paths, lambda: _trace_backbone(model, size))
+    return SiteMap(
+        backbone,
+        (size, size),
+        site_list,
+        own_attention,
+        strides,
+        paths,
+        stripped_sites=stripped,
+    )
 
 
 def list_block_paths(stages: BackboneStages, sites: tuple[Site, ...]) -> tuple[str, ...]:
@@ -199,44 +219,83 @@ def list_block_paths(stages: BackboneStages, sites: tuple[Site, ...]) -> tuple[s
     return tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
 
 
-def _resize(
-    native: SiteMap, size: int, stem: Stem, strip_attention: bool, timm_kwargs: dict[str, Any]
-) -> SiteMap:
+def locate_own_attention(
+    paths: Sequence[str], trace: Trace, stages: BackboneStages
+) -> tuple[OwnAttention, ...]:
+    """The stages and blocks of the backbone's own attention modules.
+
+    Args:
+        paths: of these modules.
+        trace: of the backbone.
+        stages: of the backbone.
+    """
+    modules = {call.path: call.module for call in trace.calls}
+    owners = {block.call.path: (block.stage, block.number) for block in stages.blocks}
+    for stage, call in stages.stage_calls.items():
+        if call is not None:
+            owners.setdefault(call.path, (stage, 0))
+    located = []
+    for path in paths:
+        around = (owners[outer] for outer in (path, *parents(path)) if outer in owners)
+        parameters = sum(parameter.numel() for parameter in modules[path].parameters())
+        located.append(OwnAttention(*next(around, (0, 0)), path, parameters))
+    return tuple(located)
+
+
+def list_stripped_sites(
+    model: nn.Module, paths: Sequence[str], trace_network: Callable[[], Trace]
+) -> tuple[Site, ...]:
+    """The sites of a network without its own attention, which it has again afterwards.
+
+    Args:
+        model: the network.
+        paths: of its own attention modules.
+        trace_network: traces the network.
+
+    Returns:
+        Empty without own attention, and if the network does not run without it.
+    """
+    if not paths:
+        return ()
+    restore = remove_own_attention(model, paths)
+    try:
+        trace = trace_network()
+        return list_sites(trace, find_stages(trace))
+    except Exception:
+        # The network can be used as it is, and a text that removes its attention is refused.
+        return ()
+    finally:
+        restore()
+
+
+def _resize(native: SiteMap, size: int, stem: Stem, timm_kwargs: dict[str, Any]) -> SiteMap:
     """The same sites on images of another size, where only the sizes of the maps differ.
 
     They are not discovered again, because on tiny images several stages can have maps of one size,
     and it can be ambiguous which tensors are maps.
     """
-    own_attention = native.own_attention if strip_attention else ()
-    strides = native.stem_strides if stem != "native" else ()
     model, trace = _run(native.backbone, size, timm_kwargs)
-    if own_attention or strides:
-        _change_backbone(model, own_attention, strides, stem)
-        trace = _trace_changed_backbone(model, native.backbone, size, stem, strip_attention)
+    if stem != "native" and native.stem_strides:
+        shrink_stem(model, native.stem_strides, keep_kernels=stem == "stride1")
+        trace = _trace_small_stem(model, native.backbone, size)
+    return replace(
+        native,
+        image_size=(size, size),
+        sites=_resize_sites(native.sites, trace),
+        stripped_sites=_resize_sites(native.stripped_sites, trace),
+    )
+
+
+def _resize_sites(native: Iterable[Site], trace: Trace) -> tuple[Site, ...]:
+    """Sites with the sizes that their maps have in a trace."""
     calls = {call.path: call for call in trace.calls}
     sites = []
-    for site in native.sites:
+    for site in native:
         call = calls[site.module]
         value = trace.values[(call.outputs if site.anchor[0] == "out" else call.inputs)[0]]
         shape = map_shape(value.shape, layout_of(site.anchor), value.grid)
         sites.append(replace(site, channels=shape[0], height=shape[1], width=shape[2]))
-    return replace(native, image_size=(size, size), sites=tuple(sites))
-
-
-def _change_backbone(
-    model: nn.Module, own_attention: tuple[str, ...], strides: tuple[str, ...], stem: Stem
-) -> None:
-    """Remove a backbone's own attention and change its stem, in place.
-
-    Args:
-        model: the backbone.
-        own_attention: paths of the attention modules to remove.
-        strides: paths of the layers of the stem that shrink the map.
-        stem: if it is native, the stem stays as it is.
-    """
-    strip_own_attention(model, own_attention)
-    if stem != "native":
-        shrink_stem(model, strides, keep_kernels=stem == "stride1")
+    return tuple(sites)
 
 
 def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[nn.Module, Trace]:
@@ -257,15 +316,12 @@ def _run(backbone: str, image_size: int, timm_kwargs: dict[str, Any]) -> tuple[n
     ) from failure
 
 
-def _trace_changed_backbone(
-    model: nn.Module, backbone: str, image_size: int, stem: Stem, stripped: bool
-) -> Trace:
+def _trace_small_stem(model: nn.Module, backbone: str, image_size: int) -> Trace:
     try:
         return _trace_backbone(model, image_size)
     except Exception as error:
-        how = ["without its own attention"] * stripped + ["with a small stem"] * (stem != "native")
         raise BackboneError(
-            f"{backbone} does not run {' and '.join(how)}{_error_suffix(error)}"
+            f"{backbone} does not run with a small stem{_error_suffix(error)}"
         ) from error
 
 

@@ -20,7 +20,8 @@ from .discover import (
     find_own_attention,
     list_block_paths,
     list_sites,
-    strip_own_attention,
+    list_stripped_sites,
+    locate_own_attention,
 )
 from .positions import InsertionPointFinder
 from .sites import Site, SiteMap
@@ -28,17 +29,15 @@ from .stages import BackboneStages, find_stages
 from .trace import Trace, trace_model
 
 
-def find_network_sites(
-    model: nn.Module, example: Tensor | Sequence[Any], *, strip_attention: bool = False
-) -> SiteMap:
+def find_network_sites(model: nn.Module, example: Tensor | Sequence[Any]) -> SiteMap:
     """All sites of a network.
 
-    It runs once, in evaluation mode and without gradients; its modes are restored.
+    It runs once, in evaluation mode and without gradients, and once more without its own attention,
+    if it has any. Its modes and modules are restored.
 
     Args:
         model: the network.
         example: its input: images (N, C, H, W), or all its arguments, the first of them images.
-        strip_attention: remove the network's own attention first; changes `model`.
 
     Raises:
         UsageError: the example is no batch of images.
@@ -54,10 +53,7 @@ def find_network_sites(
             "as torch.zeros(1, 3, 224, 224)"
         )
     trace = _trace(model, name, arguments)
-    own_attention = find_own_attention(trace)
-    if strip_attention:
-        strip_own_attention(model, own_attention)
-        trace = _trace(model, name, arguments)
+    own_paths = find_own_attention(trace)
     stages = find_stages(trace)
     sites, modules = list_sites(trace, stages), tuple(_module_sites(trace, stages))
     if not sites and not modules:
@@ -66,7 +62,9 @@ def find_network_sites(
         )
     paths = list_block_paths(stages, sites)
     size = (int(image.shape[2]), int(image.shape[3]))
-    return SiteMap(name, size, sites, own_attention, (), paths, modules)
+    own_attention = locate_own_attention(own_paths, trace, stages)
+    stripped = list_stripped_sites(model, own_paths, lambda: _trace(model, name, arguments))
+    return SiteMap(name, size, sites, own_attention, (), paths, modules, stripped)
 
 
 def _trace(model: nn.Module, name: str, arguments: tuple[Any, ...]) -> Trace:

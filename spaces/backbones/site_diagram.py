@@ -151,9 +151,8 @@ def _block_row(site_map: SiteMap, stage: int, block: int, points: dict[str, Site
         for position in _POSITIONS_IN_ORDER
         if position in site_map.positions
     ]
-    block_path = site_map.block_path(stage, block)
-    own_paths = [path for path in site_map.own_attention if _is_inside(path, block_path)]
-    name = [own_paths[0].rpartition(".")[2] if own_paths else ""] * bool(site_map.own_attention)
+    own = [o.module for o in site_map.own_attention if (o.stage, o.block) == (stage, block)]
+    name = [own[0].rpartition(".")[2] if own else ""] * bool(site_map.own_attention)
     return (str(output.channels), f"{output.height}×{output.width}", *symbols, *name)
 
 
@@ -161,10 +160,6 @@ def _symbol(site: Site, output: Site) -> str:
     number = "" if site.channels == output.channels else f" {site.channels}"
     larger = "↑" if site.height > output.height else ""
     return f"{'○' if site.degenerate else '●'}{number}{larger}"
-
-
-def _is_inside(path: str, module: str) -> bool:
-    return path == module or path.startswith(f"{module}.")
 
 
 def _format_blocks(blocks: Sequence[int]) -> str:
@@ -203,14 +198,14 @@ def _legend(site_map: SiteMap, lines: Sequence[str]) -> Iterator[str]:
         yield fill(
             f"The stem shrinks the image at {', '.join(site_map.stem_strides)}.", _MAX_COLUMNS
         )
-    if own_paths := site_map.own_attention:
-        blocks = site_map.block_paths
-        outside = [
-            path for path in own_paths if not any(_is_inside(path, block) for block in blocks)
-        ]
-        outside_note = f", {len(outside)} outside the blocks" if outside else ""
+    if own_attention := site_map.own_attention:
+        outside = sum(not own.block for own in own_attention)
+        outside_note = f", {outside} outside the blocks" if outside else ""
+        name, stages = site_map.backbone, [own.stage for own in own_attention if own.stage]
         yield (
-            f"own: the backbone's own attention, {_pluralise(len(own_paths), 'module')}"
+            f"own: the backbone's own attention, {_pluralise(len(own_attention), 'module')}"
             f"{outside_note};\n"
-            f"     {site_map.backbone}(attention=none) removes it."
+            f"     {name}(attention=none) removes it."
         )
+        if stages:
+            yield f"     {name}(attention=none@s{stages[0]}) removes that of s{stages[0]}."

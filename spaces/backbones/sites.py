@@ -6,13 +6,13 @@ plain data: canonical texts, search spaces and the `sites` command use it withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ...errors import ArchitectureError, did_you_mean
-from ..architecture import POSITIONS, Architecture, Insertion, Place
+from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, merge_places
 from ..attentions.entry import Convolution
 from ..attentions.registry import get_attention
 
@@ -75,6 +75,23 @@ class Site:
 
 
 @dataclass(frozen=True)
+class OwnAttention:
+    """An attention that the backbone itself has, such as the SE of EfficientNet.
+
+    Attributes:
+        stage, block: where it is, counted from 1. `block` is 0 if it belongs to its stage but to no
+            block, and both are 0 outside the stages.
+        module: its path.
+        parameters: their number.
+    """
+
+    stage: int
+    block: int
+    module: str
+    parameters: int
+
+
+@dataclass(frozen=True)
 class SiteMap:
     """All sites of one backbone at one image size.
 
@@ -82,7 +99,9 @@ class SiteMap:
         backbone: a timm model.
         image_size: (height, width) of the images in pixels.
         sites: in the order of the network.
-        own_attention: paths of the backbone's own attention modules.
+        own_attention: the backbone's own attention modules, in the order of the network.
+        stripped_sites: the sites once all own attention is removed; empty if there is none, or if
+            the backbone does not run without it.
         stem_strides: paths of the layers before the first block that shrink the map.
         block_paths: paths of all blocks, in the order of the network.
         module_sites: the inputs (`pre`) and outputs (`post`) of modules, in a network that is not
@@ -92,10 +111,11 @@ class SiteMap:
     backbone: str
     image_size: tuple[int, int]
     sites: tuple[Site, ...]
-    own_attention: tuple[str, ...] = ()
+    own_attention: tuple[OwnAttention, ...] = ()
     stem_strides: tuple[str, ...] = ()
     block_paths: tuple[str, ...] = ()
     module_sites: tuple[Site, ...] = ()
+    stripped_sites: tuple[Site, ...] = ()
 
     @cached_property
     def blocks(self) -> dict[int, int]:
@@ -115,6 +135,54 @@ class SiteMap:
         """Path of the module of a block."""
         preceding = sum(count for number, count in self.blocks.items() if number < stage)
         return self.block_paths[preceding + block - 1]
+
+    def own_attention_at(self, places: Iterable[Place]) -> tuple[OwnAttention, ...]:
+        """The backbone's own attention at some places, in the order of the network.
+
+        Raises:
+            ArchitectureError: a place does not exist in this backbone, or has no attention of its
+                own. That `ALL` has none is no error.
+        """
+        chosen: set[OwnAttention] = set()
+        for place in places:
+            there = {own for own in self.own_attention if place.covers(own.stage, own.block)}
+            if not there and place != ALL:
+                raise ArchitectureError(self._explain_no_own_attention(place))
+            chosen |= there
+        return tuple(own for own in self.own_attention if own in chosen)
+
+    def without_own_attention(self, places: tuple[Place, ...]) -> SiteMap:
+        """The site map of the backbone whose own attention at some places is removed.
+
+        Removing an attention changes the sites of its own block only. For an attention outside
+        blocks, these are the sites of its stage.
+
+        Raises:
+            ArchitectureError: as `own_attention_at`, or the backbone does not run without it.
+        """
+        removed = self.own_attention_at(places)
+        if not removed:
+            return self
+        if not self.stripped_sites:
+            raise ArchitectureError(f"{self.backbone} does not run without its own attention")
+        changed = frozenset((own.stage, own.block) for own in removed)
+        if changed not in self._maps_after_removal:
+            self._maps_after_removal[changed] = replace(self, sites=self._sites_after(changed))
+        return self._maps_after_removal[changed]
+
+    @cached_property
+    def _maps_after_removal(self) -> dict[frozenset[tuple[int, int]], SiteMap]:
+        return {}
+
+    def _sites_after(self, changed: frozenset[tuple[int, int]]) -> tuple[Site, ...]:
+        """The sites once own attention is removed from blocks, or from stages with the block 0."""
+        stripped = _group_by_block(self.stripped_sites)
+        is_changed = {*changed, *((stage, n) for stage, n in stripped if (stage, 0) in changed)}
+        return tuple(
+            site
+            for block, sites in _group_by_block(self.sites).items()
+            for site in (stripped.get(block, ()) if block in is_changed else sites)
+        )
 
     def sites_at(self, place: Place, position: str) -> list[Site]:
         """The sites of one place and position; empty if there are none."""
@@ -178,9 +246,11 @@ class SiteMap:
         )
 
     def check_architecture(self, architecture: Architecture) -> None:
-        """Raise ArchitectureError if an insertion names a site that this backbone does not have."""
+        """Raise ArchitectureError if an insertion names a site that this backbone does not have, or
+        a removal a place without own attention."""
+        sites = self.without_own_attention(architecture.removed)
         for insertion in architecture.insertions:
-            self.select_sites(insertion)
+            sites.select_sites(insertion)
 
     def _explain_missing(self, place: Place, position: str) -> str:
         if place.module:
@@ -191,6 +261,14 @@ class SiteMap:
                 f"{self.backbone} has no stages and blocks; name its modules by their paths, such "
                 f"as @{{{module}}}.post"
             )
+        if missing := self._explain_missing_place(place):
+            return missing
+        existing = {s.position for s in self.sites if place.covers(s.stage, s.block)}
+        positions = [p for p in POSITIONS if p in existing]
+        return f"{self.backbone} has no {position} at {place}{did_you_mean(position, positions)}"
+
+    def _explain_missing_place(self, place: Place) -> str | None:
+        """What is wrong with a place that names a stage or block that does not exist; else None."""
         stages = self.blocks
         if place.first and (place.first not in stages or place.last not in stages):
             return f"{self.backbone} has no {place}; its stages are s1 to s{max(stages)}"
@@ -199,9 +277,29 @@ class SiteMap:
                 f"{self.backbone} has no {place}; its s{place.first} has blocks "
                 f"b1 to b{stages[place.first]}"
             )
-        existing = {s.position for s in self.sites if place.covers(s.stage, s.block)}
-        positions = [p for p in POSITIONS if p in existing]
-        return f"{self.backbone} has no {position} at {place}{did_you_mean(position, positions)}"
+        return None
+
+    def _explain_no_own_attention(self, place: Place) -> str:
+        if not self.own_attention:
+            return f"{self.backbone} has no attention of its own to remove"
+        if missing := self._explain_missing_place(place):
+            return missing
+        stages = dict.fromkeys(f"s{own.stage}" for own in self.own_attention if own.stage)
+        blocks = dict.fromkeys(
+            f"s{own.stage}b{own.block}"
+            for own in self.own_attention
+            if own.stage == place.first and own.block and place.block
+        )
+        there = "outside its stages, where attention=none removes it"
+        if names := blocks or stages:
+            there = f"in {', '.join(names)}"
+        return f"{self.backbone} has no attention of its own in {place}, but {there}"
+
+    def name_own_attention(self, removed: Iterable[OwnAttention]) -> tuple[Place, ...]:
+        """The places that hold exactly this own attention of the backbone, as few as possible."""
+        chosen = {(own.stage, own.block) for own in removed}
+        blocks = [(own.stage, own.block) for own in self.own_attention]
+        return merge_places(write_places(blocks, chosen))
 
     def _explain_missing_module(self, place: Place, position: str) -> str:
         if not self.module_sites:
@@ -219,6 +317,49 @@ class SiteMap:
         )
 
 
+def _group_by_block(sites: Iterable[Site]) -> dict[tuple[int, int], list[Site]]:
+    groups: dict[tuple[int, int], list[Site]] = {}
+    for site in sites:
+        groups.setdefault((site.stage, site.block), []).append(site)
+    return groups
+
+
+def write_places(
+    blocks: Sequence[tuple[int, int]], chosen: Collection[tuple[int, int]]
+) -> tuple[Place, ...]:
+    """The places that hold exactly the chosen ones of some blocks, as few as possible.
+
+    Args:
+        blocks: (stage, block) of all that could be chosen, in the order of the network.
+        chosen: some of them.
+    """
+    if all(block in chosen for block in blocks):
+        return (ALL,)
+    partial = {stage for stage, block in blocks if (stage, block) not in chosen}
+    whole = sorted({stage for stage, _ in blocks} - partial)
+    single = [
+        Place(stage, stage, block)
+        for stage, block in dict.fromkeys(blocks)
+        if stage in partial and (stage, block) in chosen
+    ]
+    return (*_stage_ranges(whole, partial), *single)
+
+
+def _stage_ranges(stages: Iterable[int], partial: set[int]) -> Iterator[Place]:
+    """Merge stages into ranges. A range may include stages that have none of the blocks, but none
+    of `partial`, of which some blocks are not chosen."""
+    first = last = 0
+    for stage in stages:
+        if first and not any(last < other < stage for other in partial):
+            last = stage
+            continue
+        if first:
+            yield Place(first, last)
+        first = last = stage
+    if first:
+        yield Place(first, last)
+
+
 def site_map_to_json(site_map: SiteMap) -> dict[str, Any]:
     """A site map as JSON, for the cache on disk."""
     return asdict(site_map)
@@ -231,9 +372,10 @@ def site_map_from_json(data: dict[str, Any]) -> SiteMap:
         data["backbone"],
         (data["image_size"][0], data["image_size"][1]),
         tuple(map(_site_from_json, sites)),
-        tuple(data["own_attention"]),
+        tuple(OwnAttention(**own) for own in data["own_attention"]),
         tuple(data["stem_strides"]),
         tuple(data["block_paths"]),
+        stripped_sites=tuple(map(_site_from_json, data["stripped_sites"])),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ from torch import nn
 from ...errors import AttentionError, AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.registry import get_attention
-from ..backbones.discover import discover_sites, find_sites, strip_own_attention
+from ..backbones.discover import discover_sites, find_sites, remove_own_attention
 from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
-from ..backbones.sites import Anchor, SiteMap
+from ..backbones.sites import Anchor, OwnAttention, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
 from .attended_module import find_slots, visible_name, visible_parameters
@@ -168,8 +168,7 @@ def build_network(
         strides = locator.find_paths(site_map.stem_strides)
         keep_kernels = stem == "stride1" or pretrained or weights is not None
         shrink_stem(model, strides, keep_kernels=keep_kernels)
-    if architecture.strip_attention:
-        strip_own_attention(model, locator.find_paths(site_map.own_attention))
+    remove_own(model, locator, site_map.own_attention_at(architecture.removed))
     insert_all(model, locator, placed, seed)
     return model
 
@@ -184,13 +183,34 @@ def _required_site_map(
         name: value for name, value in timm_kwargs.items() if name not in _SITE_PRESERVING_ARGUMENTS
     }
     find = discover_sites if special else find_sites
-    return find(
-        architecture.backbone,
-        image_size=image_size,
-        stem=stem,
-        strip_attention=architecture.strip_attention,
-        **special,
-    )
+    return find(architecture.backbone, image_size=image_size, stem=stem, **special)
+
+
+def remove_own(
+    model: nn.Module, locator: ModuleLocator, removed: Sequence[OwnAttention]
+) -> Remover:
+    """Remove attention of the backbone itself, in place.
+
+    Args:
+        model: the backbone.
+        locator: finds the modules of the backbone's site map in `model`.
+        removed: what to remove; what is behind the last feature of a feature extractor is absent.
+
+    Returns:
+        A function that puts it back.
+
+    Raises:
+        AttentuneError: the number of parameters did not fall by that of the site map.
+    """
+    before = _count_parameters(model) if removed else 0
+    paths = {path: own for own in removed for path in locator.find_paths((own.module,))}
+    restore = remove_own_attention(model, paths)
+    if removed and before - _count_parameters(model) != sum(o.parameters for o in paths.values()):
+        raise AttentuneError(
+            "removing the backbone's own attention changed the rest of it; please report the "
+            "architecture"
+        )
+    return restore
 
 
 def insert_all(

@@ -13,6 +13,9 @@ that alone it writes a short text:
    at the least cost (`all` 1, stages 2, a block 3), then one for the remaining anchors. Ties go to
    the order of POSITIONS.
 4. Order. Insertions are sorted by layer, then by their first anchor in the network.
+
+Own attention that is removed is written like the places of a position that every block with own
+attention has.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
 from ..attentions.entry import Attention, Value
 from ..attentions.registry import get_attention
 from ..backbones.discover import find_sites
-from ..backbones.sites import Anchor, Site, SiteMap
+from ..backbones.sites import Anchor, Site, SiteMap, write_places
 from ..backbones.stem import Stem
 from .placement import ResolvedOptions, placements, resolve_options
 
@@ -39,16 +42,18 @@ def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
 
     Args:
         architecture: backbone and insertions.
-        site_map: of the backbone, with its own attention removed if the architecture removes it.
+        site_map: of the backbone as timm builds it.
 
     Raises:
-        ArchitectureError: an insertion names a site that the backbone does not have.
+        ArchitectureError: an insertion names a site that the backbone does not have, or a removal
+            a place without own attention.
     """
+    removed = site_map.own_attention_at(architecture.removed)
     layers: dict[tuple[int, str], dict[Anchor, ResolvedOptions]] = {}
     for placement in placements(architecture, site_map):
         layer = layers.setdefault((placement.order, placement.insertion.attention), {})
         layer[placement.site.anchor] = placement.resolved_options
-    writer = _place_writer(site_map)
+    writer = _place_writer(site_map.without_own_attention(architecture.removed))
     insertions = []
     for (order, name), options in layers.items():
         for settings, anchors in _group_by_settings(get_attention(name), options, writer.channels):
@@ -59,7 +64,7 @@ def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
     return replace(
         architecture,
         insertions=tuple(insertion for _, insertion in insertions),
-        strip_attention=architecture.strip_attention and bool(site_map.own_attention),
+        removed=site_map.name_own_attention(removed) if removed else (),
     )
 
 
@@ -79,12 +84,7 @@ def resolve_architecture(
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
-    site_map = find_sites(
-        architecture.backbone,
-        image_size=image_size,
-        stem=stem,
-        strip_attention=architecture.strip_attention,
-    )
+    site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
     return canonicalise(architecture, site_map), site_map
 
 
@@ -205,31 +205,8 @@ class _PlaceWriter:
     def _write_places(self, position: str, anchors: set[Anchor]) -> tuple[Place, ...]:
         """The places that hold exactly these anchors at a position."""
         sites = self.sites_at[position]
-        if all(site.anchor in anchors for site in sites):
-            return (ALL,)
-        partial = {site.stage for site in sites if site.anchor not in anchors}
-        whole = sorted({site.stage for site in sites} - partial)
-        single = [
-            Place(site.stage, site.stage, site.block)
-            for site in sites
-            if site.stage in partial and site.anchor in anchors
-        ]
-        return (*_stage_ranges(whole, partial), *single)
-
-
-def _stage_ranges(stages: Iterable[int], partial: set[int]) -> Iterator[Place]:
-    """Merge stages into ranges. A range may include stages that do not have the position, but none
-    of `partial`, which also have it at other anchors."""
-    first = last = 0
-    for stage in stages:
-        if first and not any(last < other < stage for other in partial):
-            last = stage
-            continue
-        if first:
-            yield Place(first, last)
-        first = last = stage
-    if first:
-        yield Place(first, last)
+        chosen = {(site.stage, site.block) for site in sites if site.anchor in anchors}
+        return write_places([(site.stage, site.block) for site in sites], chosen)
 
 
 def _cost(places: Iterable[Place]) -> int:

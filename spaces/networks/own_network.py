@@ -17,7 +17,7 @@ from ..architecture import Architecture, parse
 from ..attentions.registry import is_available
 from ..backbones.network_sites import find_network_sites
 from .attended_module import AttendedModule
-from .build import insert_all
+from .build import insert_all, remove_own
 from .feature_extractor import ModuleLocator
 from .placement import placements
 
@@ -60,9 +60,11 @@ def insert(
             "attention has been inserted into this network already; write all of it in one text, "
             "and insert it into a new network"
         )
-    site_map = find_network_sites(model, example, strip_attention=architecture.strip_attention)
+    site_map = find_network_sites(model, example)
     placed = placements(architecture, site_map)
-    inserted = insert_all(model, ModuleLocator(model, site_map.backbone), placed, seed)
+    locator = ModuleLocator(model, site_map.backbone)
+    remove_own(model, locator, site_map.own_attention_at(architecture.removed))
+    inserted = insert_all(model, locator, placed, seed)
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     for attention in inserted.attentions:
         module = model.get_submodule(attention.module)
@@ -75,6 +77,7 @@ def parse_insertions(text: str, name: str) -> Architecture:
     """Parse a text with or without a backbone, in place of which `name` stands in messages."""
     text = text.strip().removeprefix("+")
     first = re.split(r"[(@+]", text, maxsplit=1)[0].strip()
-    if "@" in text.partition("+")[0] or is_available(first):
+    begins_with_insertion = re.match(r"\w+\s*(\([^)]*\)\s*)?@", text) is not None
+    if begins_with_insertion or is_available(first):
         text = f"{name}+{text}"
     return parse(text)

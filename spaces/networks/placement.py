@@ -89,9 +89,14 @@ def module_arguments(settings: ResolvedOptions, convolution: Convolution | None)
 def placements(architecture: Architecture, site_map: SiteMap) -> list[Placement]:
     """All attentions of `architecture` at all sites that it names, in the order of the text.
 
+    Args:
+        architecture: backbone and insertions.
+        site_map: of the backbone as timm builds it.
+
     Raises:
-        ArchitectureError: as `SiteMap.select_sites`.
+        ArchitectureError: as `SiteMap.select_sites` and `SiteMap.without_own_attention`.
     """
+    site_map = site_map.without_own_attention(architecture.removed)
     placed: list[Placement] = []
     counts: dict[Anchor, int] = {}
     for insertion in architecture.insertions:

@@ -1,9 +1,9 @@
 """One plain backbone that is reused for the architectures of many trials.
 
 In a short trial, only training takes longer than building a backbone and drawing its initial
-weights. A `ReusableBackbone` builds it once. For each trial, the attention of the architecture is
-inserted and later removed, and the weights are reset to those of the seed, so that each network
-equals the one that `build_network` would have built.
+weights. A `ReusableBackbone` builds it once. For each trial, the changes of the architecture are
+made and later undone, and the weights are reset to those of the seed, so that each network equals
+the one that `build_network` would have built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..architecture import Architecture
 from ..backbones.discover import find_sites
 from ..backbones.stem import Stem
 from ..backbones.weights_digest import check_digest
-from .build import build_network, insert_all
+from .build import build_network, insert_all, remove_own
 from .feature_extractor import ModuleLocator
 from .placement import placements
 
@@ -29,7 +29,7 @@ MAX_CACHED_SEEDS = 4
 
 
 class ReusableBackbone:
-    """A plain backbone on a device, with or without its own attention.
+    """A plain backbone on a device.
 
     It is built when the first network is requested, which raises as `build_network` does.
 
@@ -39,7 +39,6 @@ class ReusableBackbone:
         image_size: side of the square images in pixels.
         stem: `native` or `small`.
         in_chans: channels of the images.
-        strip_attention: remove the attention that the backbone itself has.
         pretrained: load timm's published weights.
         weights: a local file with weights of the plain backbone, instead of the published ones.
         weights_digest: the SHA-256 that the file has to have; None: any.
@@ -54,13 +53,12 @@ class ReusableBackbone:
         image_size: int,
         stem: Stem,
         in_chans: int = 3,
-        strip_attention: bool,
         pretrained: bool = False,
         weights: Path | None = None,
         weights_digest: str | None = None,
         device: torch.device,
     ) -> None:
-        self._plain = Architecture(backbone, (), strip_attention)
+        self._plain = Architecture(backbone)
         self._options = {
             "num_classes": num_classes,
             "image_size": image_size,
@@ -70,9 +68,7 @@ class ReusableBackbone:
             "weights": weights,
         }
         self._weights, self._weights_digest = weights, weights_digest
-        self._site_map = find_sites(
-            backbone, image_size=image_size, stem=stem, strip_attention=strip_attention
-        )
+        self._site_map = find_sites(backbone, image_size=image_size, stem=stem)
         self._device = device
         self._model: nn.Module | None = None
         self._initial_states: OrderedDict[int, list[Tensor]] = OrderedDict()
@@ -87,8 +83,10 @@ class ReusableBackbone:
             ArchitectureError: the architecture names a site that this backbone does not have.
         """
         placed = placements(architecture, self._site_map)
+        removed = self._site_map.own_attention_at(architecture.removed)
         model = self._reset(seed)
         locator = ModuleLocator(model, self._plain.backbone)
+        restore_own = remove_own(model, locator, removed)
         inserted = insert_all(model, locator, placed, seed)
         try:
             if self._device.type != "cpu":  # On a CPU this would visit all modules for nothing.
@@ -96,6 +94,7 @@ class ReusableBackbone:
             yield model
         finally:
             inserted.remove()
+            restore_own()
 
     def _reset(self, seed: int) -> nn.Module:
         """The plain network with the initial weights of a seed."""

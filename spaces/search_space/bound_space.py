@@ -13,19 +13,19 @@ depends on earlier choices: an attention without a ratio has no parameter for on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import TypeVar
 
 from ...errors import SpaceError
-from ..architecture import ALL, Architecture, Insertion, Place
+from ..architecture import ALL, Architecture, Insertion, Place, merge_places
 from ..attentions.entry import Value
 from ..attentions.registry import get_attention
-from ..backbones.sites import SiteMap
+from ..backbones.sites import OwnAttention, Site, SiteMap
 from ..networks.canonical import canonicalise
-from .space import NONE, Space
+from .space import KEEP, NONE, REMOVE, Space
 
 Chooser = Callable[[str, Sequence[Value]], Value]
 """Chooses a value: called with the name of a parameter and its possible values."""
@@ -45,9 +45,25 @@ def bind_space(space: Space, site_map: SiteMap) -> BoundSpace:
         for place in _list_places(space, site_map)
         if (scope := _make_scope(space, place, site_map))
     )
+    searches_own = space.own_attention == "search"
+    if searches_own and not any(scope.has_own for scope in scopes):
+        raise SpaceError(_explain_no_own_attention(space, site_map))
     if not scopes:
         raise SpaceError(_explain_empty(space, site_map))
     return BoundSpace(space, site_map, scopes)
+
+
+def _explain_no_own_attention(space: Space, site_map: SiteMap) -> str:
+    if not site_map.own_attention:
+        return (
+            f"{site_map.backbone} has no attention of its own that could be removed; leave out "
+            "--own-attention search"
+        )
+    there = ", ".join(map(str, site_map.name_own_attention(site_map.own_attention)))
+    return (
+        f"the space {space.name!r} cannot remove the attention that {site_map.backbone} itself has "
+        f"({there}) by {space.granularity}; choose another --granularity, or other stages"
+    )
 
 
 def _explain_empty(space: Space, site_map: SiteMap) -> str:
@@ -82,30 +98,42 @@ def _list_places(space: Space, site_map: SiteMap) -> Iterator[Place]:
 
 def _make_scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
     """What can be chosen at a place; None if nothing can."""
-    existing = [p for p in space.positions if site_map.sites_at(place, p)]
+    own = [own for own in site_map.own_attention if place.covers(own.stage, own.block)]
+    has_own = space.own_attention == "search" and bool(own)
+    maps = [site_map] if space.own_attention != "remove" else []
+    if has_own or space.own_attention == "remove":
+        maps.append(site_map.without_own_attention((place,) if has_own else (ALL,)))
+
+    def exists(position: str) -> bool:
+        return all(sites.sites_at(place, position) for sites in maps)
+
+    existing = [p for p in space.positions if exists(p)]
     if not existing:
-        existing = [p for p in space.fallback_positions if site_map.sites_at(place, p)][:1]
+        existing = [p for p in space.fallback_positions if exists(p)][:1]
     positions, seen = [], set()
     for position in existing:  # Of several names for the same points, keep the first.
-        anchors = tuple(site.anchor for site in site_map.sites_at(place, position))
+        anchors = tuple(site.anchor for site in maps[0].sites_at(place, position))
         if anchors not in seen:
             seen.add(anchors)
             positions.append(position)
-    channels = [s.channels for p in positions for s in site_map.sites_at(place, p)]
+    channels = [s.channels for p in positions for s in maps[0].sites_at(place, p)]
     ratios: dict[str, tuple[int, ...]] = {}
     attention_positions: dict[str, tuple[str, ...]] = {}
     for name in space.attentions:
         if name == NONE:
             continue
         accepting = tuple(
-            p for p in positions if all(s.accepts(name) for s in site_map.sites_at(place, p))
+            p
+            for p in positions
+            if all(s.accepts(name) for sites in maps for s in sites.sites_at(place, p))
         )
         choices = _distinct_ratios(name, space.ratios, channels)
         if accepting and (choices or not get_attention(name).has_ratio):
             ratios[name], attention_positions[name] = choices, accepting
-    if not ratios:
+    if not ratios and not has_own:
         return None
-    return Scope(place, tuple(positions), attention_positions, ratios, min(channels))
+    least = min(channels, default=0)
+    return Scope(place, tuple(positions), attention_positions, ratios, least, has_own)
 
 
 def _distinct_ratios(name: str, ratios: Sequence[int], channels: Sequence[int]) -> tuple[int, ...]:
@@ -137,6 +165,7 @@ class Scope:
         attention_positions: by attention that fits there, the positions that it is defined for.
         ratios: by attention that fits there, its reduction ratios; empty if it has none.
         min_channels: the smallest number of channels at the sites of the place.
+        has_own: whether it is chosen there if the backbone's own attention is removed.
     """
 
     place: Place
@@ -144,11 +173,25 @@ class Scope:
     attention_positions: Mapping[str, tuple[str, ...]]
     ratios: Mapping[str, tuple[int, ...]]
     min_channels: int
+    has_own: bool = False
 
     def accepts(self, choice: AttentionChoice) -> bool:
         """Whether an attention that was chosen for the whole network fits here."""
         r = dict(choice.options).get("r", 1)
         return choice.name in self.ratios and int(r) <= self.min_channels
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What is chosen in one scope.
+
+    Attributes:
+        removed: where the backbone's own attention is removed.
+        insertion: what is inserted; None for nothing.
+    """
+
+    removed: tuple[Place, ...] = ()
+    insertion: Insertion | None = None
 
 
 @dataclass(frozen=True)
@@ -177,10 +220,21 @@ class BoundSpace:
         It is not called for parameters with a single possible value.
         """
         shared = None
-        if self.space.shared:
+        if self._is_shared:
             shared = self._choose_attention(self._shared_scope, "", choose)
-        insertions = [self._choose_insertion(scope, shared, choose) for scope in self.scopes]
-        return self._canonicalise([insertion for insertion in insertions if insertion])
+        return self._canonicalise(
+            [self._choose_change(scope, shared, choose) for scope in self.scopes]
+        )
+
+    @property
+    def plain(self) -> Architecture:
+        """What the space changes: the backbone, or the backbone without its own attention."""
+        return self._canonicalise(())
+
+    @property
+    def first_position(self) -> str | None:
+        """The first position at which anything can be inserted; None if nothing can."""
+        return next((scope.positions[0] for scope in self.scopes if scope.ratios), None)
 
     def count(self) -> int:
         """The number of architectures in the space.
@@ -225,8 +279,8 @@ class BoundSpace:
             selection = dict(shared_selection)
             for scope in self.scopes:
                 wanted = self._restrict(architecture, scope)
-                for scope_selection, insertion in self._scope_outcomes(scope, shared):
-                    if self._canonicalise([insertion] if insertion else []) == wanted:
+                for scope_selection, change in self._scope_outcomes(scope, shared):
+                    if self._canonicalise([change]) == wanted:
                         selection.update(scope_selection)
                         break
                 else:
@@ -239,14 +293,14 @@ class BoundSpace:
     def scope_choices(self) -> Iterator[list[list[Architecture]]]:
         """For each attention that can be shared (once if none can), the choices of every scope.
 
-        A choice is an architecture that has the insertion of that scope alone. The costs of an
+        A choice is an architecture that has the change of that scope alone. The costs of an
         architecture are those of its choices, one of each scope, with the backbone counted once.
         """
         for _, shared in self._shared_outcomes():
             columns = []
             for scope in self.scopes:
-                outcomes = [insertion for _, insertion in self._scope_outcomes(scope, shared)]
-                architectures = (self._canonicalise([i] if i else []) for i in outcomes)
+                outcomes = [change for _, change in self._scope_outcomes(scope, shared)]
+                architectures = (self._canonicalise([change]) for change in outcomes)
                 columns.append(list(dict.fromkeys(architectures)))
             yield columns
 
@@ -258,20 +312,24 @@ class BoundSpace:
             columns = []
             for scope in self.scopes:
                 by_text: dict[str, Selection] = {}
-                for selection, insertion in self._scope_outcomes(scope, shared):
-                    text = str(self._canonicalise([insertion] if insertion else []))
+                for selection, change in self._scope_outcomes(scope, shared):
+                    text = str(self._canonicalise([change]))
                     by_text.setdefault(text, selection)
                 columns.append(list(by_text.values()))
             products.append(_Product(shared_selection, columns))
-        return _count_bare_once(products) if self.space.shared else products
+        return _count_bare_once(products) if self._is_shared else products
 
     def _scope_outcomes(
         self, scope: Scope, shared: AttentionChoice | None
-    ) -> list[tuple[Selection, Insertion | None]]:
-        return _enumerate_outcomes(lambda choose: self._choose_insertion(scope, shared, choose))
+    ) -> list[tuple[Selection, _Change]]:
+        return _enumerate_outcomes(lambda choose: self._choose_change(scope, shared, choose))
+
+    @property
+    def _is_shared(self) -> bool:
+        return bool(self.space.shared) and any(scope.ratios for scope in self.scopes)
 
     def _shared_outcomes(self) -> list[tuple[Selection, AttentionChoice | None]]:
-        if not self.space.shared:
+        if not self._is_shared:
             return [({}, None)]
         return _enumerate_outcomes(
             lambda choose: self._choose_attention(self._shared_scope, "", choose)
@@ -306,10 +364,17 @@ class BoundSpace:
             options[key] = _choose_value(choose, f"{prefix}{name}.{key}", choices)
         return AttentionChoice(name, tuple(options.items()))
 
-    def _choose_insertion(
+    def _choose_change(
         self, scope: Scope, shared: AttentionChoice | None, choose: Chooser
-    ) -> Insertion | None:
+    ) -> _Change:
         prefix = "" if scope.place == ALL else f"{scope.place}."
+        is_removed = scope.has_own and choose(f"{prefix}own", (KEEP, REMOVE)) == REMOVE
+        insertion = self._choose_insertion(scope, prefix, shared, choose) if scope.ratios else None
+        return _Change((scope.place,) if is_removed else (), insertion)
+
+    def _choose_insertion(
+        self, scope: Scope, prefix: str, shared: AttentionChoice | None, choose: Chooser
+    ) -> Insertion | None:
         choice: AttentionChoice | None = None
         if shared is None:
             allow_none = NONE in self.space.attentions
@@ -324,35 +389,41 @@ class BoundSpace:
 
     def _restrict(self, architecture: Architecture, scope: Scope) -> Architecture:
         """The part of an architecture that lies inside one scope."""
-        insertions = []
+        own = self.site_map.own_attention_at(architecture.removed)
+        changes = [_Change(tuple(_places_inside(scope, own)))]
+        sites = self.site_map.without_own_attention(architecture.removed)
         for insertion in architecture.insertions:
-            places = {
-                Place(site.stage, site.stage, site.block)
-                for site in self.site_map.select_sites(insertion)
-                if scope.place.covers(site.stage, site.block)
-            }
+            places = set(_places_inside(scope, sites.select_sites(insertion)))
             if places:
                 options = dict(insertion.options)
-                insertions.append(
-                    Insertion.of(insertion.attention, insertion.position, places, **options)
-                )
-        return self._canonicalise(insertions)
+                part = Insertion.of(insertion.attention, insertion.position, places, **options)
+                changes.append(_Change((), part))
+        return self._canonicalise(changes)
 
-    def _canonicalise(self, insertions: Sequence[Insertion]) -> Architecture:
-        architecture = Architecture(
-            self.site_map.backbone, tuple(insertions), self.space.strip_attention
-        )
+    def _canonicalise(self, changes: Sequence[_Change]) -> Architecture:
+        removed = [place for change in changes for place in change.removed]
+        if self.space.own_attention == "remove":
+            removed = [ALL]
+        insertions = tuple(change.insertion for change in changes if change.insertion)
+        architecture = Architecture(self.site_map.backbone, insertions, merge_places(removed))
         return canonicalise(architecture, self.site_map)
 
 
-def _count_bare_once(products: list[_Product]) -> list[_Product]:
-    """Remove repetitions of the architecture without insertions.
+def _places_inside(scope: Scope, points: Iterable[Site | OwnAttention]) -> Iterator[Place]:
+    """The blocks of sites, or of own attention, that lie inside a scope."""
+    for point in points:
+        if scope.place.covers(point.stage, point.block):
+            yield Place(point.stage, point.stage, point.block)
 
-    Every product contains it: no scope inserts the shared attention. The first product of the
-    result contains it alone. The others are split by the first scope that inserts the attention.
+
+def _count_bare_once(products: list[_Product]) -> list[_Product]:
+    """Remove repetitions of the architectures without insertions.
+
+    Every product contains them: no scope inserts the shared attention. The first product of the
+    result contains them alone. The others are split by the first scope that inserts the attention.
     """
     bare_columns: list[list[Selection]] = [
-        [selection for selection in column if not _inserts(selection)][:1] or [{}]
+        [selection for selection in column if not _inserts(selection)] or [{}]
         for column in products[0].columns
     ]
     split = [_Product(products[0].shared, bare_columns)]

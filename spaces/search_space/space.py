@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     StrictInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,6 +29,9 @@ from ..attentions.registry import get_attention
 
 NONE = "none"
 """In a space's attentions: nothing may be inserted."""
+KEEP, REMOVE = "keep", "remove"
+"""What can be done with the backbone's own attention at a place."""
+OwnAttentionPolicy = Literal["keep", "remove", "search"]
 
 
 class Space(BaseModel):
@@ -48,7 +52,8 @@ class Space(BaseModel):
         start: what modules do before training: `paper` is the published form, `identity` begins
             as the identity.
         options: by attention, further options with their choices.
-        strip_attention: remove the backbone's own attention first.
+        own_attention: `keep` the backbone's own attention, `remove` all of it first, or `search`
+            where to remove it; at the places of `granularity`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -57,6 +62,7 @@ class Space(BaseModel):
     about: str = ""
     granularity: Literal["network", "stage", "block"] = "stage"
     stages: tuple[int, ...] = ()
+    own_attention: OwnAttentionPolicy = "keep"
     attentions: tuple[str, ...]
     ratios: tuple[StrictInt, ...] = (4, 8, 16)
     positions: tuple[str, ...] = ("residual",)
@@ -64,16 +70,28 @@ class Space(BaseModel):
     shared: tuple[Literal["attention"], ...] = ()
     start: Literal["paper", "identity"] = "identity"
     options: dict[str, dict[str, tuple[bool | int | float | str, ...]]] = {}
-    strip_attention: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_form(cls, fields: Any) -> Any:
+        """Earlier versions stored `strip_attention`, whether all own attention is removed."""
+        if not isinstance(fields, dict) or "strip_attention" not in fields:
+            return fields
+        policy = REMOVE if fields["strip_attention"] else KEEP
+        others = {name: value for name, value in fields.items() if name != "strip_attention"}
+        return {"own_attention": policy, **others}
 
     @field_validator("attentions")
     @classmethod
-    def _known_attentions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_attentions(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for name in names:
             if name != NONE:
                 get_attention(name)
-        if not set(names) - {NONE}:
-            raise ValueError("needs at least one attention beside none")
+        if not set(names) - {NONE} and info.data.get("own_attention") != "search":
+            raise ValueError(
+                "needs at least one attention beside none, unless own attention is searched "
+                '(own_attention = "search")'
+            )
         return tuple(dict.fromkeys(names))
 
     @field_validator("ratios")

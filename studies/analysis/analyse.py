@@ -106,7 +106,7 @@ def main_attention(architecture: Architecture, stages: int = 0) -> str:
     """
     counts = Counter(
         name for names in attentions_by_stage(architecture, stages) for name in names
-    ) or Counter(i.attention for i in architecture.insertions)
+    ) or Counter(i.attention for i in architecture.changes)
     if not counts:
         return NONE
     (first, most), *rest = counts.most_common()
@@ -186,9 +186,9 @@ def trial_json(trial: TrialRecord) -> dict[str, Any]:
 def attentions_by_stage(architecture: Architecture, stages: int) -> list[list[str]]:
     """The attentions of each stage; if `stages` is 0, the whole network counts as one stage."""
     if not stages:
-        return [list(dict.fromkeys(i.attention for i in architecture.insertions))]
+        return [list(dict.fromkeys(i.attention for i in architecture.changes))]
     return [
-        list(dict.fromkeys(i.attention for i in architecture.insertions if reaches_stage(i, stage)))
+        list(dict.fromkeys(i.attention for i in architecture.changes if reaches_stage(i, stage)))
         for stage in range(1, stages + 1)
     ]
 

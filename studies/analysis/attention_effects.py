@@ -131,7 +131,7 @@ def estimate_attention_effects(
         tried: (architectures of the index,) whether each has a complete or pruned trial.
         bare: the bare backbone; None while it has no complete trial.
     """
-    units = _units(index, tried, model.stages)
+    units = _units(index, tried, model)
     if bare is None or not units:
         return AttentionEffects()
     with one_thread():
@@ -184,14 +184,14 @@ class _Unit:
         return InsertionFacts({self.stage: share}, facts.octaves, size)
 
 
-def _units(index: InsertionIndex, tried: Flags, stages: int) -> list[_Unit]:
+def _units(index: InsertionIndex, tried: Flags, model: StudyModel) -> list[_Unit]:
     """The insertions in stages of the architectures that were tried, the most frequent first."""
     counts = index.count_architectures(tried)
     units = [
         _Unit(number, insertion, stage, int(counts[number]))
         for number, insertion in enumerate(index.insertions)
         if counts[number]
-        for stage in range(1, stages + 1)
+        for stage in sorted(model.facts_of(insertion).shares)
         if any(not p.first or p.first <= stage <= p.last for p in insertion.places)
     ]
     return sorted(units, key=lambda unit: -unit.architectures)[:MAX_UNITS]
@@ -316,7 +316,9 @@ class _Tables:
             for column in columns
             if (effect := self._effect(**{"attention": attention, factor: column})) is not None
         }
-        return EffectTable(tuple(attentions), tuple(columns), cells)
+        # A removal has a stage, but none of the positions.
+        rows = dict.fromkeys(attention for attention, _ in cells)
+        return EffectTable(tuple(rows), tuple(columns), cells)
 
     def _by_ratio(self) -> dict[str, list[tuple[int, Effect]]]:
         curves: dict[str, list[tuple[int, Effect]]] = {}
@@ -341,7 +343,7 @@ class _Tables:
             contributions.setdefault(unit.insertion, {})[unit.stage] = float(contribution)
         by_trial = np.zeros((len(self.posterior.trials), len(self.stages)))
         for row, architecture in enumerate(self.posterior.trials):
-            for insertion in architecture.insertions:
+            for insertion in architecture.changes:
                 for stage, contribution in contributions.get(insertion, {}).items():
                     by_trial[row, stage - 1] += contribution
         if len(by_trial) < 2 or self.posterior.variance <= 0:

@@ -53,17 +53,24 @@ class HypervolumeBox:
 
     @classmethod
     def of(
-        cls, config: StoredConfig, objectives: Sequence[Objective], bare: npt.NDArray[Any]
+        cls,
+        config: StoredConfig,
+        objectives: Sequence[Objective],
+        bare: npt.NDArray[Any],
+        *stripped: npt.NDArray[Any],
     ) -> HypervolumeBox:
         """The box of a study.
 
         The metric goes from chance to a perfect result. A cost goes from that of the bare backbone
-        to its limit, or to that of the most expensive architecture of the space if this is less.
+        to its limit, or to that of the most expensive architecture of the space if this is less. If
+        the backbone's own attention can be removed, a cost begins at that of the backbone without
+        it, and ends no closer to that of the bare backbone.
 
         Args:
             config: of the study.
             objectives: of the study.
             bare: the row of the first complete trial of the bare backbone.
+            *stripped: the row of that of the backbone without its own attention, if there is one.
         """
         best, worst = [], []
         for objective in objectives:
@@ -72,8 +79,10 @@ class HypervolumeBox:
                 worst.append(-chance_score(objective.key, config.num_classes))
                 continue
             cost = float(bare[objective.key])
-            best.append(cost)
-            worst.append(config.cost_ceilings.get(objective.key, DEFAULT_COST_RANGE * cost))
+            least = min([cost, *(float(row[objective.key]) for row in stripped)])
+            ceiling = config.cost_ceilings.get(objective.key, DEFAULT_COST_RANGE * cost)
+            best.append(least)
+            worst.append(max(ceiling, 2 * cost - least) if least < cost else ceiling)
         return cls(np.array(best), np.array(worst))
 
     def scale(self, values: Matrix) -> Matrix:
@@ -193,7 +202,10 @@ def study_box(
     """
     if table.bare is None:
         return None
-    return HypervolumeBox.of(config, objectives, table.rows[table.first_rows[table.bare]])
+    baselines = np.flatnonzero(table.baseline).tolist()
+    plain = [i for i in baselines if i != table.bare and not table.architecture(i).insertions]
+    bare, *stripped = (table.rows[table.first_rows[index]] for index in (table.bare, *plain))
+    return HypervolumeBox.of(config, objectives, bare, *stripped)
 
 
 def accuracies_by_text(table: ArchitectureTable) -> Matrix:

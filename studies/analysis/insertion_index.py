@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...spaces.architecture import Insertion
 from ...spaces.attentions.catalogue import ATTENTIONS
-from ..records import recorded_insertion
+from ..records import recorded_change, split_changes
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -29,7 +29,8 @@ class InsertionIndex:
 
     Attributes:
         count: architectures in the index.
-        insertions: all distinct ones.
+        insertions: all distinct ones, removals of own attention among them; see
+            `Architecture.changes`.
     """
 
     def __init__(self, stages: int) -> None:
@@ -43,12 +44,12 @@ class InsertionIndex:
 
     def extend(self, texts: Sequence[str]) -> InsertionIndex:
         """Add all texts but the first `count`, which the index has already; return the index."""
-        known, parts = self._index_of_text, [text.split("+")[1:] for text in texts[self.count :]]
+        known, parts = self._index_of_text, [split_changes(text) for text in texts[self.count :]]
         architecture = np.repeat(np.arange(self.count, len(texts)), [len(part) for part in parts])
         flat = itertools.chain.from_iterable(parts)
         indices = (known.setdefault(text, len(known)) for text in flat)
         insertion = np.fromiter(indices, np.int64, len(architecture))
-        self.insertions += map(recorded_insertion, list(known)[len(self.insertions) :])
+        self.insertions += map(recorded_change, list(known)[len(self.insertions) :])
         self._architecture = np.concatenate([self._architecture, architecture])
         self._insertion = np.concatenate([self._insertion, insertion])
         self.count = len(texts)

@@ -101,7 +101,7 @@ class ArchitectureFeatures:
         """The amount of each effect by kind and name: shares of blocks, averaged over stages."""
         amounts: dict[str, defaultdict[Any, float]] = {kind: defaultdict(float) for kind in KINDS}
         by_stage: dict[int, defaultdict[str, float]] = {s: defaultdict(float) for s in self.stages}
-        for insertion in architecture.insertions:
+        for insertion in architecture.changes:
             name, facts = insertion.attention, self._facts(insertion)
             octaves = facts.octaves or 0.0
             for stage in self.stages:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ...spaces.architecture import Insertion
+from ...spaces.architecture import OWN_REMOVED, Insertion
 from ...spaces.attentions.entry import Value
-from ...spaces.backbones.sites import SiteMap
+from ...spaces.backbones.sites import OwnAttention, SiteMap
 from ...spaces.networks.placement import Placement
 from ..insertion_facts import InsertionFacts
 
@@ -25,12 +25,14 @@ def facts_of_insertion(insertion: Insertion, site_map: SiteMap) -> InsertionFact
     """The facts of an insertion in a backbone.
 
     Args:
-        insertion: its attention has to be installed here.
+        insertion: its attention has to be installed here; or a removal, see `Architecture.changes`.
         site_map: all sites of the backbone.
 
     Raises:
-        ArchitectureError: as `SiteMap.select_sites`.
+        ArchitectureError: as `SiteMap.select_sites` and `SiteMap.own_attention_at`.
     """
+    if insertion.attention == OWN_REMOVED:
+        return _facts_of_removal(site_map.own_attention_at(insertion.places), site_map)
     sites = site_map.select_sites(insertion)
     blocks = {(site.stage, site.block) for site in sites}
     reached: defaultdict[int, int] = defaultdict(int)
@@ -40,6 +42,21 @@ def facts_of_insertion(insertion: Insertion, site_map: SiteMap) -> InsertionFact
     size = sum(math.log1p(number) / site_map.blocks[stage] for stage, number in parameters)
     shares = {stage: count / site_map.blocks[stage] for stage, count in reached.items()}
     return InsertionFacts(shares, _octaves(dict(insertion.options).get("r")), size)
+
+
+def _facts_of_removal(removed: Iterable[OwnAttention], site_map: SiteMap) -> InsertionFacts:
+    """The facts of a removal: its size is negative. Attention outside the stages does not count."""
+    by_stage: defaultdict[int, set[int]] = defaultdict(set)
+    size = 0.0
+    for own in removed:
+        if own.stage:
+            by_stage[own.stage].add(own.block)
+            size -= math.log1p(own.parameters) / site_map.blocks[own.stage]
+    shares = {
+        stage: 1.0 if 0 in blocks else min(1.0, len(blocks) / site_map.blocks[stage])
+        for stage, blocks in by_stage.items()
+    }
+    return InsertionFacts(shares, None, size)
 
 
 def facts_of_text(insertion: Insertion, stages: int) -> InsertionFacts:

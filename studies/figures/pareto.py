@@ -427,5 +427,5 @@ def _hover_text(point: ArchitectureSummary, findings: Findings) -> str:
 def _baseline_name(point: ArchitectureSummary) -> str:
     if point.architecture.bare:
         return "bare"
-    names = dict.fromkeys(i.attention for i in point.architecture.insertions)
-    return escape_html("+".join(names) or "no attention")
+    names = dict.fromkeys(i.attention for i in point.architecture.changes)
+    return escape_html("+".join(names))

@@ -39,7 +39,7 @@ def describe_alternatives(summary: AlternativesSummary, findings: Findings) -> s
     recommendation = recommend(findings)
     if recommendation is None:
         return alternatives_sentence(summary, None, at_chance=findings.at_chance)
-    keeps_bare = recommendation.keeps_bare
+    keeps_bare = recommendation.keeps_bare or recommendation.is_saving
     attention = recommendation.rival if keeps_bare else recommendation.pick
     return alternatives_sentence(summary, attention, keeps_bare=keeps_bare)
 

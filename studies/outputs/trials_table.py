@@ -1,14 +1,15 @@
 """A study as a table: one row a trial, one column a choice, in CSV, TSV or Parquet.
 
 Names of columns end in their unit (`latency_ms`, `memory_mib`). The choices are those of the
-architecture: for each stage its attentions, their positions and their ratios; for single blocks
-too, where a study has chosen for blocks. Several attentions in one place are joined by `+`.
+architecture: for each stage its attentions, their positions and their ratios, and whether its own
+attention is removed; for single blocks too, where a study has chosen for blocks. Several attentions
+in one place are joined by `+`.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ TRIAL_COLUMNS = (
     "finished_at",
 )
 """Fields of a `TrialRecord`, in the order of the columns. Further metrics follow, then choices."""
+REMOVED = "removed"
+"""In the column `s3.own`: the backbone's own attention of that stage is removed."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 Row = dict[str, Any]
 
@@ -62,7 +65,9 @@ def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]
     metrics = store.metrics.read(study)
     trials = store.trials.read(study)
     stages = study.config.stages or _last_stage(trials)
-    choices = [architecture_choices(trial.parsed, stages) for trial in trials]
+    facts, _ = store.insertions.read(study)
+    shares = {text: recorded.shares.keys() for text, recorded in facts.items()}
+    choices = [architecture_choices(trial.parsed, stages, shares) for trial in trials]
     rows = [
         {**_trial_fields(trial), **metrics.get(trial.number, {}), **choice}
         for trial, choice in zip(trials, choices, strict=True)
@@ -120,18 +125,29 @@ def _trial_fields(trial: TrialRecord) -> Row:
 def _last_stage(trials: Iterable[TrialRecord]) -> int:
     """The last stage that an architecture names, for a study that has not recorded how many
     there are."""
-    insertions = (insertion for trial in trials for insertion in trial.parsed.insertions)
-    return max((place.last for insertion in insertions for place in insertion.places), default=0)
+    changes = (change for trial in trials for change in trial.parsed.changes)
+    return max((place.last for change in changes for place in change.places), default=0)
 
 
-def architecture_choices(architecture: Architecture, stages: int) -> dict[str, str]:
+def architecture_choices(
+    architecture: Architecture,
+    stages: int,
+    reached: Mapping[str, Collection[int]] | None = None,
+) -> dict[str, str]:
     """What an architecture has chosen, by the name of a column.
 
     Args:
         architecture: of a trial.
         stages: the number of stages of its backbone.
+        reached: the stages with own attention among those of a removal, by the text of the change;
+            those that the removal names if this is not known.
     """
     chosen: dict[str, list[str]] = {}
+    for place in architecture.removed:
+        with_own = (reached or {}).get(str(architecture.changes[0]), range(1, stages + 1))
+        for where in _stages_or_block(place, stages):
+            if place.block or int(where.removeprefix("s")) in with_own:
+                chosen[f"{where}.own"] = [REMOVED]
     for insertion in architecture.insertions:
         ratio = dict(insertion.options).get("r", "")
         settings = {
@@ -154,12 +170,14 @@ def _stages_or_block(place: Place, stages: int) -> Iterable[str]:
     return (f"s{stage}" for stage in range(first, last + 1))
 
 
-def _choice_columns(choices: Iterable[Mapping[str, str]], stages: int) -> list[str]:
+def _choice_columns(choices: Sequence[Mapping[str, str]], stages: int) -> list[str]:
     """The columns of all choices, in the order of the network."""
     places = {column.partition(".")[0] for choice in choices for column in choice}
     places |= {f"s{stage}" for stage in range(1, stages + 1)}
     ordered = sorted(places, key=_position_in_network)
-    return [f"{place}.{name}" for place in ordered for name in ("attention", "position", "ratio")]
+    names = ["own"] if any(column.endswith(".own") for c in choices for column in c) else []
+    names += ["attention", "position", "ratio"]
+    return [f"{place}.{name}" for place in ordered for name in names]
 
 
 def _position_in_network(place: str) -> tuple[int, int]:

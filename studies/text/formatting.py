@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ...runners.results import MAX_EQUAL_ERRORS
-from ...spaces.architecture import Architecture
+from ...spaces.architecture import ALL, Architecture, Place
 from ..objectives import Objective
 
 MISSING = "–"
@@ -173,6 +173,22 @@ def enumeration(names: Sequence[str]) -> str:
     """Names as a phrase: `a`, `a and b`, `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def removal_phrase(places: Sequence[Place]) -> str:
+    """Where own attention is removed: `everywhere`, `in stages 3 to 5`, `in s2b1 and s2b2`."""
+    if ALL in places:
+        return "everywhere"
+    if any(place.block for place in places):
+        return f"in {enumeration([str(place) for place in places])}"
+    stages: list[str] = []
+    for place in places:
+        if place.last > place.first + 1:
+            stages.append(f"{place.first} to {place.last}")
+        else:
+            stages += map(str, range(place.first, place.last + 1))
+    is_single = stages == [str(places[0].first)]
+    return f"in stage{'' if is_single else 's'} {enumeration(stages)}"
 
 
 def short_architecture(architecture: Architecture) -> str:

@@ -16,15 +16,16 @@ def recommendation_sentence(recommendation: Recommendation, findings: Findings) 
         recommendation: of the study.
         findings: of the study.
     """
+    if recommendation.is_saving:
+        return _save(recommendation, findings)
     if recommendation.basis == "confirmation":
         return _confirmed(recommendation, MetricFormat(findings.metric))
     if recommendation.keeps_bare:
         return _keep_bare(recommendation, findings)
-    pick, bare = recommendation.pick, findings.bare
+    pick = recommendation.pick
     sentence = f"Take `{pick.architecture}`: {_gain(pick, findings)} over the bare backbone"
-    if bare is not None:
-        changes = [change for cost in findings.costs if (change := cost_change(cost, pick, bare))]
-        sentence += f" for {formatting.enumeration(changes)}" if changes else ""
+    changes = _cost_changes(pick, findings)
+    sentence += f" for {formatting.enumeration(changes)}" if changes else ""
     if recommendation.rival is not None:
         sentence += f"; {_rival(recommendation.rival, findings)}"
     return f"{sentence}."
@@ -87,6 +88,33 @@ def _keep_bare(recommendation: Recommendation, findings: Findings) -> str:
             f"{_gain(rival, findings)}"
         )
     return f"Keep the bare `{recommendation.pick.architecture}`: {reason}."
+
+
+def _save(recommendation: Recommendation, findings: Findings) -> str:
+    """What to take because it is cheaper than the bare backbone, and loses nothing."""
+    pick, contender = recommendation.pick, recommendation.contender
+    architecture = pick.architecture
+    action = f"Take `{architecture}`"
+    if architecture.removed and not architecture.insertions:
+        where = formatting.removal_phrase(architecture.removed)
+        action = (
+            f"Remove the attention that `{architecture.backbone}` itself has {where} "
+            f"(`{architecture}`)"
+        )
+    gain, sample = _gain(pick, findings), ""
+    if contender is not None and contender.gain is not None:
+        form, difference = MetricFormat(findings.metric), contender.gain
+        gain = form.gain_with_unit(difference.mean, difference.standard_error)
+        sample = " with fresh seeds on the test split"
+    changes = formatting.enumeration(_cost_changes(pick, findings))
+    return f"{action}: {changes}, at no measurable loss ({gain} against the bare backbone{sample})."
+
+
+def _cost_changes(pick: ArchitectureSummary, findings: Findings) -> list[str]:
+    bare = findings.bare
+    if bare is None:
+        return []
+    return [change for cost in findings.costs if (change := cost_change(cost, pick, bare))]
 
 
 def _rival(rival: ArchitectureSummary, findings: Findings) -> str:

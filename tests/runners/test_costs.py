@@ -26,6 +26,8 @@ TEXTS = [
     "test_resnet+ca@s1b1.identity+nl@s4.stage",
     "test_efficientnet",
     "test_efficientnet(attention=none)+se(r=4,bias=true)@all.mid",
+    "mobilenetv3_small_050(attention=none@s3,s4b2)+eca@s4.mid",
+    "ecaresnet26t(attention=none@s2)",
     "vgg11_bn+cbam(r=16)@all.post",
 ]
 

@@ -58,8 +58,9 @@ def insertions(draw: st.DrawFn) -> Insertion:
 
 def architectures() -> st.SearchStrategy[Architecture]:
     backbones = st.from_regex(r"[a-z][a-z0-9_]{0,20}(\.[a-z0-9_]+)?", fullmatch=True)
+    removed = st.lists(places(), max_size=4).map(merge_places)
     return st.builds(
-        Architecture, backbones, st.lists(insertions(), max_size=4).map(tuple), st.booleans()
+        Architecture, backbones, st.lists(insertions(), max_size=4).map(tuple), removed
     )
 
 
@@ -83,6 +84,7 @@ def test_recorded_text_says_the_same_without_the_catalogue(architecture):
     )
     parts = [(i.attention, i.places, i.position) for i in architecture.insertions]
     assert [(i.attention, i.places, i.position) for i in found.insertions] == parts
+    assert found.removed == architecture.removed
 
 
 @given(architectures(), st.sampled_from(["+", "@", "(", ")", ",", ".", "=", " ", "§", "s0", "x"]))
@@ -121,6 +123,7 @@ EXAMPLES = [
     "resnet18+cbam(r=8)@s3-s4.post+eca@s2b1.mid",
     "resnet18+se(r=16,start=identity)@all.residual",
     "efficientnet_b0(attention=none)+eca@all.mid",
+    "efficientnet_b0(attention=none@s1b2,s3-s4,s6)+eca@s3-s4.mid",
     "resnet50.a1_in1k+nl(r=2)@s3b2,s3b4.post",
     "resnet18+cbam(r=16,k=3,bias=true,start=identity)@s1.stage",
 ]
@@ -173,6 +176,12 @@ def test_regular_text_stays_as_it_is(text):
         ("resnet18+eca@s1b10,s1b9.mid", "resnet18+eca@s1b9,s1b10.mid"),
         (" resnet18 + se ( r = 4 ) @ s1 , s2 . mid ", "resnet18+se(r=4)@s1-s2.mid"),
         ("resnet18+se(r=016)@s01.mid", "resnet18+se(r=16)@s1.mid"),
+        (
+            "r18( attention = none @ s2 , s1b3,s1 )+eca@s1.mid",
+            "r18(attention=none@s1-s2)+eca@s1.mid",
+        ),
+        ("r18(attention=none@all)", "r18(attention=none)"),
+        ("r18(attention=none@s3,all)", "r18(attention=none)"),
     ],
 )
 def test_text_is_made_regular(text, regular):
@@ -186,12 +195,20 @@ def test_parts_are_what_the_text_says():
     assert architecture == Architecture(
         "efficientnet_b0",
         (Insertion.of("cbam", "post", [Place(1, 1), Place(3, 3, 2)], r=8, k=5),),
-        strip_attention=True,
+        removed=(ALL,),
     )
     (insertion,) = architecture.insertions
     assert insertion.settings == {"r": 8, "k": 5, "bias": False, "start": "paper"}
     assert not architecture.bare
+    assert not parse("efficientnet_b0(attention=none@s3)").bare
     assert parse("resnet18").bare
+
+
+def test_the_changes_begin_with_the_removal():
+    removal, insertion = parse("r18(attention=none@s2-s3)+eca@s1.mid").changes
+    assert (removal.attention, removal.position) == ("own removed", "own")
+    assert removal.places == (Place(2, 3),)
+    assert parse("r18+eca@s1.mid").changes == (insertion,)
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
@@ -277,6 +294,11 @@ WRONG = [
     ("resnet18(attn=none)", 9, "the only setting of a backbone is attention=none"),
     ("resnet18(attention=se)", 19, "attention can only be none"),
     ("resnet18(attention=none", 23, "expected ')'"),
+    ("resnet18(attention=none@", 24, "a place: all, s3, s2-s4 or s3b2"),
+    ("resnet18(attention=none@s4-s3)", 24, "s4-s3 runs backwards; write s3-s4"),
+    ("resnet18(attention=none@s3", 26, "expected ')'"),
+    ("resnet18(attention=none@s3.mid)", 26, "expected ')'"),
+    ("resnet18(attention=none@{layer1})", 24, "is removed by stage or block, as s3 or s3b2"),
     ("resnet18+eca@s1.mid)", 19, "expected '+'"),
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dash import dcc, html
 
-from ....spaces.architecture import Architecture, Insertion
+from ....spaces.architecture import OWN, Architecture, Insertion
 from ...analysis.analyse import reaches_stage
 from ...analysis.findings import ArchitectureSummary
 from ...figures.learning_curves import architecture_curves_figure
@@ -94,7 +94,7 @@ def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) 
                 className="inserted",
                 style={"borderColor": theme.attention_colour(insertion.attention)},
             )
-            for insertion in architecture.insertions
+            for insertion in architecture.changes
             if reaches_stage(insertion, stage)
         ] or [html.Div(formatting.MISSING, className="unchanged")]
         boxes.append(html.Div([html.B(f"s{stage}"), *insertions], className="stage"))
@@ -104,12 +104,12 @@ def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) 
 
 def _insertion(insertion: Insertion, stage: int) -> list[Component]:
     blocks = sorted({p.block for p in insertion.places if p.first <= stage <= p.last and p.block})
-    where = insertion.position
+    where = [insertion.position] if insertion.position != OWN else []
     if blocks:
-        where += f", {'block' if len(blocks) == 1 else 'blocks'} {', '.join(map(str, blocks))}"
+        where.append(f"{'block' if len(blocks) == 1 else 'blocks'} {', '.join(map(str, blocks))}")
     options = ", ".join(f"{k}={v}" for k, v in insertion.options if (k, v) != ("start", "identity"))
     name = [html.Strong(insertion.attention), *([f" {options}"] if options else [])]
-    return [*name, html.Br(), html.Small(where)]
+    return [*name, html.Br(), html.Small(", ".join(where))]
 
 
 def _state(trial: TrialRecord) -> list[Component]:

@@ -25,9 +25,18 @@ def test_they_have_the_start_and_the_first_position_of_the_space():
 
 
 def test_where_the_backbones_own_attention_is_removed_there_are_two_bare_ones():
-    texts = baselines("mobilenetv3_small_050", strip_attention=True, positions=("mid",))
+    texts = baselines("mobilenetv3_small_050", own_attention="remove", positions=("mid",))
     assert texts[:2] == ["mobilenetv3_small_050", "mobilenetv3_small_050(attention=none)"]
     assert all(text.startswith("mobilenetv3_small_050(attention=none)+") for text in texts[2:])
+
+
+def test_where_own_attention_is_searched_the_textbook_attentions_are_added_to_the_backbone():
+    texts = baselines("mobilenetv3_small_050", own_attention="search", positions=("mid",))
+    assert texts[:2] == ["mobilenetv3_small_050", "mobilenetv3_small_050(attention=none)"]
+    assert texts[2:]
+    assert not any("none" in text for text in texts[2:])
+    alone = baselines("mobilenetv3_small_050", own_attention="search", attentions=("none",))
+    assert alone == texts[:2]
 
 
 def test_a_ratio_above_the_number_of_channels_is_no_baseline():

@@ -67,7 +67,7 @@ def test_mobilenets_blocks_without_a_shortcut_have_no_identity():
 
 
 def test_without_its_own_attention_the_branch_ends_at_the_norm():
-    stripped = find_sites("seresnet50", strip_attention=True)
+    stripped = find_sites("seresnet50").without_own_attention((ALL,))
     assert at(stripped, "s1b1.residual").anchor == ("out", "layer1.0.bn3")
     assert stripped.own_attention == find_sites("seresnet50").own_attention
 

@@ -107,6 +107,10 @@ def test_weights_go_in_before_the_backbones_own_attention_goes_out(hub, offline)
     kept = {key: value for key, value in state.items() if ".se." not in key}
     assert len(kept) < len(state)
     assert_carries(model, kept, head="classifier.")
+    model = make("test_efficientnet(attention=none@s4)", pretrained=True)
+    kept = {key: value for key, value in state.items() if "blocks.3.0.se." not in key}
+    assert len(kept) < len(state)
+    assert_carries(model, kept, head="classifier.")
 
 
 def test_weights_for_three_channels_serve_one(hub, offline):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from zlib import crc32
 
 import pytest
@@ -13,7 +14,7 @@ from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks import placement
 from attentune.spaces.networks.attended_module import visible_name
-from attentune.spaces.networks.build import build_network, create_model, insert_all
+from attentune.spaces.networks.build import build_network, create_model, insert_all, remove_own
 from attentune.spaces.networks.feature_extractor import ModuleLocator
 from torch import Tensor, nn
 
@@ -349,3 +350,60 @@ def test_a_ratio_above_the_channels_is_accepted_where_the_paper_sets_a_least_wid
     assert widths == {8}
     with pytest.raises(ArchitectureError, match=r"se\(r=32\) needs at least 32 channels"):
         make("mobilenetv2_050+se(r=32)@all.residual")
+
+
+# --- the backbone's own attention -----------------------------------------------------------------
+
+REMOVALS = {
+    "efficientnet_b0": "s2-s3,s5b2",
+    "mobilenetv3_small_050": "s4",
+    "seresnet18": "s1,s3b1",
+    "regnety_002": "s3",
+    "ecaresnet26t": "s2-s3",
+}
+
+
+@pytest.mark.parametrize(("backbone", "places"), REMOVALS.items())
+def test_removing_own_attention_leaves_the_network_with_the_identity_there(backbone, places):
+    text = f"{backbone}(attention=none@{places})"
+    removed = find_sites(backbone, image_size=SIZE).own_attention_at(parse(text).removed)
+    full, part = roughened(make(backbone)), make(text)
+    expected = {
+        key: value
+        for key, value in full.state_dict().items()
+        if not any(key.startswith(f"{own.module}.") for own in removed)
+    }
+    assert list(part.state_dict()) == list(expected)
+    part.load_state_dict(full.state_dict(), strict=False)
+    assert count(full) - count(part) == sum(own.parameters for own in removed) > 0
+    for own in removed:
+        full.set_submodule(own.module, nn.Identity())
+    x = torch.randn(2, 3, SIZE, SIZE)
+    assert torch.equal(part(x), full(x))
+
+
+def test_attention_takes_the_place_of_own_attention_that_is_removed():
+    model = make("seresnet18(attention=none@s2)+eca@s2.residual")
+    assert isinstance(model.layer2[0].se, nn.Identity)
+    assert list(attentions(model)) == [f"layer2.{block}.bn2.attention.eca" for block in (0, 1)]
+    assert hasattr(model.layer1[0].se, "fc1")
+
+
+def test_a_feature_extractor_is_without_the_removed_attention_too():
+    full, part = (
+        create_model(text, features_only=True)
+        for text in ("mobilenetv3_small_050", "mobilenetv3_small_050(attention=none@s4)")
+    )
+    removed = find_sites("mobilenetv3_small_050").own_attention_at(
+        parse("x(attention=none@s4)").removed
+    )
+    assert count(full) - count(part) == sum(own.parameters for own in removed)
+
+
+def test_a_wrong_number_of_removed_parameters_is_refused():
+    site_map = find_sites("seresnet18", image_size=SIZE)
+    (own,) = site_map.own_attention_at(parse("x(attention=none@s2b1)").removed)
+    wrong = replace(own, parameters=own.parameters + 1)
+    model = make("seresnet18")
+    with pytest.raises(AttentuneError, match="changed the rest of it"):
+        remove_own(model, ModuleLocator(model, "seresnet18"), [wrong])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.errors import ArchitectureError
-from attentune.spaces.architecture import Architecture, Insertion, Place, parse
+from attentune.spaces.architecture import Architecture, Insertion, Place, merge_places, parse
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.networks.build import build_network
@@ -45,6 +45,19 @@ from hypothesis import strategies as st
         # the backbone's own attention
         ("resnet18(attention=none)+eca@all.mid", "resnet18+eca@all.mid"),
         ("seresnet18(attention=none)", "seresnet18(attention=none)"),
+        ("seresnet18(attention=none@s1-s4)", "seresnet18(attention=none)"),
+        ("seresnet18(attention=none@s4,s1b2,s1b1)", "seresnet18(attention=none@s1,s4)"),
+        ("seresnet18(attention=none@s1b2,s3)", "seresnet18(attention=none@s1b2,s3)"),
+        ("test_efficientnet(attention=none@s1-s4)", "test_efficientnet(attention=none@s4)"),
+        ("test_efficientnet(attention=none@s4-s5)", "test_efficientnet(attention=none)"),
+        (
+            "mobilenetv3_small_050(attention=none@s1,s3)",
+            "mobilenetv3_small_050(attention=none@s1-s3)",
+        ),
+        (  # Where the SE goes that ends the block, its output becomes that of the convolution.
+            "test_byobnet(attention=none@s3)+eca@s3.residual",
+            "test_byobnet(attention=none@s3)+eca@s3.residual",
+        ),
         # sequences
         ("resnet18+se@s1.mid+eca@s1.mid", "resnet18+se(r=16)@s1.mid+eca@s1.mid"),
         ("resnet18+eca@s2.mid+se@s1.mid", "resnet18+se(r=16)@s1.mid+eca@s2.mid"),
@@ -97,7 +110,10 @@ def architectures(draw: st.DrawFn, backbone: str) -> Architecture:
         places = [place for place in places if sites.sites_at(place, position)]
         assume(places)
         insertions.append(Insertion.of(name, position, places, **options))
-    return Architecture(backbone, tuple(insertions), draw(st.booleans()))
+    removed = draw(st.lists(st.sampled_from(_places(backbone)), max_size=2))
+    own = [(own.stage, own.block) for own in sites.own_attention]
+    removed = [p for p in removed if p == Place() or any(p.covers(*where) for where in own)]
+    return Architecture(backbone, tuple(insertions), merge_places(removed))
 
 
 def _places(backbone: str) -> list[Place]:
@@ -147,11 +163,10 @@ def test_one_canonical_form_if_and_only_if_one_network(backbone, data):
 
 @st.composite
 def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
-    """The same insertions in second words: split at their sites, under any alias, in any order
-    that leaves the sequence at every point."""
-    sites = find_sites(
-        architecture.backbone, image_size=SIZE, strip_attention=architecture.strip_attention
-    )
+    """The same changes in second words: split at their sites, under any alias, in any order that
+    leaves the sequence at every point."""
+    sites = find_sites(architecture.backbone, image_size=SIZE)
+    sites = sites.without_own_attention(architecture.removed)
     insertions = []
     for insertion in architecture.insertions:
         chosen = draw(st.permutations(sites.select_sites(insertion)))
@@ -161,7 +176,9 @@ def _respelled(draw: st.DrawFn, architecture: Architecture) -> Architecture:
             place = Place(alias.stage, alias.stage, alias.block)
             options = dict(insertion.settings)
             insertions.append(Insertion.of(insertion.attention, alias.position, [place], **options))
-    return Architecture(architecture.backbone, tuple(insertions), architecture.strip_attention)
+    own = sites.own_attention_at(architecture.removed)
+    removed = [Place(one.stage, one.stage, one.block) for one in draw(st.permutations(own))]
+    return Architecture(architecture.backbone, tuple(insertions), merge_places(removed))
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -133,6 +133,10 @@ def test_the_own_attention_of_a_network_is_removed():
     model = attentune.insert(torchvision_network(), "net(attention=none)+eca@all.residual", EXAMPLE)
     fewer = sum(p.numel() for p in model.parameters())
     assert fewer < sum(p.numel() for p in torchvision_network().parameters())
+    some = attentune.insert(torchvision_network(), "net(attention=none@s3)", EXAMPLE)
+    assert fewer < sum(p.numel() for p in some.parameters())
+    with pytest.raises(ArchitectureError, match="has no s99; its stages are s1"):
+        attentune.insert(torchvision_network(), "net(attention=none@s99)", EXAMPLE)
 
 
 def test_sites_of_modules_are_their_inputs_and_outputs():

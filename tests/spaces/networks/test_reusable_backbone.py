@@ -20,6 +20,8 @@ ARCHITECTURES = {
     "test_mambaout": ("test_mambaout+se(r=4)@all.residual+eca@all.identity", "test_mambaout"),
     "test_efficientnet": (
         "test_efficientnet(attention=none)+eca@all.mid",
+        "test_efficientnet",
+        "test_efficientnet(attention=none@s5)+se(r=4)@s5.mid",
         "test_efficientnet(attention=none)",
     ),
 }
@@ -32,7 +34,6 @@ def make_backbone(text: str) -> ReusableBackbone:
         num_classes=5,
         image_size=64,
         stem="native",
-        strip_attention=architecture.strip_attention,
         pretrained=False,
         device=CPU,
     )

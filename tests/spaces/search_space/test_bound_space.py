@@ -18,6 +18,13 @@ SMALL = [
     {"attentions": ("none", "nl"), "ratios": (2,), "positions": ("post", "stage", "mid")},
     {"attentions": ("eca",), "granularity": "block", "positions": ("residual", "post")},
 ]
+OWN = [
+    {"attentions": ("none",)},
+    {"attentions": ("none",), "granularity": "network"},
+    {"attentions": ("none", "eca"), "positions": ("mid",)},
+    {"attentions": ("se", "eca"), "ratios": (4, 8), "shared": ("attention",)},
+    {"attentions": ("none", "eca"), "granularity": "block", "stages": (4, 5)},
+]
 
 
 def bound(backbone="test_resnet", **fields):
@@ -95,3 +102,64 @@ def test_every_preset_fits_every_family(name, backbone):
     rng = random.Random(1)
     architecture = space.choose_architecture(lambda _, choices: rng.choice(choices))
     find_sites(backbone, image_size=64).check_architecture(architecture)
+
+
+# --- the backbone's own attention -----------------------------------------------------------------
+
+
+def own_space(backbone="test_efficientnet", policy="search", **fields):
+    return bound(backbone, own_attention=policy, **fields)
+
+
+@pytest.mark.parametrize("fields", OWN)
+def test_a_search_of_own_attention_holds_different_networks_that_can_be_found_again(fields):
+    space = own_space(**fields)
+    architectures = [space.architecture_at(index) for index in range(space.count())]
+    assert len(set(architectures)) == space.count()
+    assert any(a.removed and not a.insertions for a in architectures) == (
+        "none" in fields["attentions"] or "shared" in fields
+    )
+    for architecture in random.Random(0).sample(architectures, min(20, len(architectures))):
+        assert space.architecture_of(space.selection_of(architecture)) == architecture
+
+
+def test_it_asks_for_stages_that_have_own_attention_only():
+    space = own_space(attentions=("none",))
+    texts = {str(space.architecture_at(index)) for index in range(space.count())}
+    removals = ("", "(attention=none@s4)", "(attention=none@s5)", "(attention=none)")
+    assert texts == {f"test_efficientnet{removal}" for removal in removals}
+    assert space.selection_at(0) == {"s4.own": "keep", "s5.own": "keep"}
+    assert space.first_position is None
+
+
+def test_a_choice_holds_what_a_scope_removes_and_inserts():
+    space = own_space(attentions=("none", "eca"), stages=(3, 5))
+    (columns,) = space.scope_choices()
+    assert [[str(choice).removeprefix("test_efficientnet") for choice in c] for c in columns] == [
+        ["", "+eca(start=identity)@s3.residual"],
+        [
+            "",
+            "+eca(start=identity)@s5.residual",
+            "(attention=none@s5)",
+            "(attention=none@s5)+eca(start=identity)@s5.residual",
+        ],
+    ]
+
+
+def test_where_all_own_attention_is_removed_every_architecture_is_without_it():
+    space = own_space(policy="remove", attentions=("none", "eca"))
+    assert str(space.plain) == "test_efficientnet(attention=none)"
+    assert all(space.architecture_at(i).removed for i in range(space.count()))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "fields", "words"),
+    [
+        ("test_resnet", {}, "test_resnet has no attention of its own that could be removed"),
+        ("test_efficientnet", {"stages": (1,)}, r"itself has \(all\) by stage"),
+        ("ese_vovnet19b_slim", {"granularity": "block"}, "choose another --granularity"),
+    ],
+)
+def test_a_search_of_own_attention_that_is_not_there_is_refused(backbone, fields, words):
+    with pytest.raises(SpaceError, match=words):
+        own_space(backbone, attentions=("none", "eca"), **fields)

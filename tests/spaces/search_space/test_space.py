@@ -78,3 +78,16 @@ def test_a_file_that_is_no_toml_in_utf_8_is_refused(content, tmp_path):
     (tmp_path / "mine.toml").write_bytes(content)
     with pytest.raises(SpaceError, match=r"mine\.toml is not"):
         load_space(str(tmp_path / "mine.toml"))
+
+
+def test_own_attention_is_kept_unless_a_space_says_otherwise():
+    assert load_space("quick").own_attention == "keep"
+    assert load_space("quick", own_attention="search").own_attention == "search"
+    assert Space.of(own_attention="search", attentions=("none",)).attentions == ("none",)
+    with pytest.raises(SpaceError, match=r"beside none, unless own attention is searched"):
+        Space.of(own_attention="remove", attentions=("none",))
+
+
+@pytest.mark.parametrize(("strips", "policy"), [(False, "keep"), (True, "remove")])
+def test_a_space_of_an_earlier_version_is_read(strips, policy):
+    assert Space.of(attentions=("se",), strip_attention=strips).own_attention == policy

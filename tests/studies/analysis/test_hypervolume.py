@@ -137,6 +137,17 @@ def test_the_corners_follow_from_what_the_study_declares() -> None:
     assert box.worst.tolist() == [0.0, 200.0]
 
 
+def test_where_own_attention_can_go_the_box_begins_at_the_backbone_without_it() -> None:
+    bare, stripped = TrialTable.of(
+        [ended(0, "net", 0.6, 100), ended(1, "net(attention=none)", 0.6, 70)]
+    ).rows
+    box = HypervolumeBox.of(StoredConfig({}), OBJECTIVES_2, bare, stripped)
+    assert (box.best[1], box.worst[1]) == (70.0, 200.0)
+    study = {"largest_costs": {"params": 100}}  # Nothing costs more than the bare backbone.
+    box = HypervolumeBox.of(StoredConfig({"study": study}), OBJECTIVES_2, bare, stripped)
+    assert (box.best[1], box.worst[1]) == (70.0, 130.0)
+
+
 def test_latencies_within_their_noise_add_nothing() -> None:
     """The second architecture is less accurate, and faster by less than the noise."""
 

@@ -8,6 +8,7 @@ import pytest
 from attentune.errors import UsageError
 from attentune.runners.results import Failure
 from attentune.spaces.architecture import parse
+from attentune.studies.insertion_facts import InsertionFacts
 from attentune.studies.outputs.trials_table import trials_table, write_trials_table
 
 TEXTS = (
@@ -66,3 +67,20 @@ def test_another_suffix_and_a_missing_folder_are_stated(store, study, table, tmp
     with pytest.raises(UsageError, match=r"trials\.xlsx has no suffix .* use \.csv, \.tsv or"):
         write_trials_table(store, study, tmp_path / "trials.xlsx")
     assert not list(tmp_path.glob("trials*"))
+
+
+def test_removed_own_attention_has_a_column_where_a_study_removes_it(store, study, add):
+    add("resnet18", 0.5, 1000)
+    add("resnet18(attention=none@s2,s3b1)+eca@s2.mid", 0.6, 900, seed=1)
+    columns, rows = trials_table(store, study)
+    assert [name for name in columns if name.endswith(".own")] == [
+        f"{place}.own" for place in ("s1", "s2", "s3", "s3b1")
+    ]
+    removed = {name for name, value in rows[1].items() if value == "removed"}
+    assert removed == {"s2.own", "s3b1.own"}
+    assert not any(name.endswith(".own") for name in rows[0])
+    add("resnet18(attention=none)", 0.6, 900, seed=2)
+    store.insertions.record(study, {"own removed@all.own": InsertionFacts({2: 1.0}, None, -5.0)})
+    assert [name for name in trials_table(store, study)[1][2] if name.endswith(".own")] == [
+        "s2.own"
+    ]

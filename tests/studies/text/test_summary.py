@@ -61,6 +61,33 @@ def test_the_summary_recommends_and_the_caveat_says_on_what_ground(
         assert doubt in (caveat(findings) or "")
 
 
+def removal_trials(accuracy: float, params: int) -> list[TrialRecord]:
+    text = f"{BARE}(attention=none@s2)"
+    return [
+        *(trial(s, BARE, 0.6 + (s % 2) / 500, params=1000, seed=s) for s in range(5)),
+        *(trial(9 + s, text, accuracy + (s % 2) / 500, params=params, seed=s) for s in range(5)),
+        *(trial(20 + s, se(8), 0.54, params=1100, seed=s) for s in range(5)),
+    ]
+
+
+def test_a_cheaper_network_that_loses_nothing_is_recommended() -> None:
+    findings = analyse(study(), removal_trials(0.6, 900))
+    sentence = summary_sentence(study(), findings)
+    assert sentence.startswith(
+        "Remove the attention that `net` itself has in stage 2 (`net(attention=none@s2)`): "
+        "−10.0 % parameters, at no measurable loss ("
+    )
+    assert "is a hypothesis until" in (caveat(findings) or "")
+
+
+@pytest.mark.parametrize(("accuracy", "params"), [(0.57, 900), (0.6, 1000)])
+def test_the_bare_backbone_stays_if_the_rest_loses_something_or_saves_nothing(
+    accuracy: float, params: int
+) -> None:
+    findings = analyse(study(), removal_trials(accuracy, params))
+    assert summary_sentence(study(), findings).startswith("Keep the bare `net`: ")
+
+
 def test_the_sentence_has_the_gain_its_error_and_the_price() -> None:
     trials = [trial(0, BARE, 0.6, params=1000), trial(1, se(4), 0.7, params=1014)]
     findings = analyse(study(), trials)
