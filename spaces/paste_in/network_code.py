@@ -70,8 +70,9 @@ def network_code(architecture: Architecture) -> str:
         ArchitectureError: the text names no attention or a site that the backbone does not have,
             or attends to tokens.
     """
-    site_map = find_sites(architecture.backbone, strip_attention=architecture.strip_attention)
-    if not architecture.insertions and not site_map.own_attention:
+    site_map = find_sites(architecture.backbone)
+    removed = site_map.own_attention_at(architecture.removed)
+    if not architecture.insertions and not removed:
         raise ArchitectureError(
             f"{architecture} inserts no attention and removes none; write for example "
             f"{architecture.backbone}+se(r=16)@all.residual, or an attention alone, se(r=16)"
@@ -92,7 +93,7 @@ def own_network_code(model: nn.Module, text: str, example: Sequence[Any] | Any) 
     """
     name = type(model).__name__
     architecture = parse_insertions(text, name)
-    site_map = find_network_sites(model, example, strip_attention=architecture.strip_attention)
+    site_map = find_network_sites(model, example)
     return _render(architecture, site_map, str(architecture), of_timm=False)
 
 
@@ -104,8 +105,8 @@ def _render(architecture: Architecture, site_map: SiteMap, text: str, *, of_timm
     steps = list(_make_steps(listing, placed))
     if steps:
         listing.add(wrap)
-    removed = site_map.own_attention if architecture.strip_attention else ()
-    listing.add_text(_insertion_function(steps, removed))
+    removed = site_map.own_attention_at(architecture.removed)
+    listing.add_text(_insertion_function(steps, [own.module for own in removed]))
     if of_timm:
         listing.add_import("timm")
         listing.add_import("typing", "Any")

@@ -21,6 +21,7 @@ ARCHITECTURES = [
     "test_resnet+ca@all.identity+se(r=4)@s2.pre+simam@all.stage",
     "test_resnet+sk@s2-s3.mid+sk(r=8)@s3.mid",
     "test_efficientnet(attention=none)+ca@all.mid+srm@all.post",
+    "test_efficientnet(attention=none@s4)+eca@s4.mid",
     "test_convnext+gc(r=4)@all.residual+lct@s1.identity",
     "test_mambaout+se(r=4)@s1.residual+eca@s2.post",
 ]
