@@ -14,6 +14,7 @@ import time
 def main() -> None:
     study, target, follows = sys.argv[1:]
     print(f"I{study} {target} {follows} {os.environ['ATTENTUNE_DB']}", flush=True)
+    print(f"Itimeout {os.environ.get('MLFLOW_HTTP_REQUEST_TIMEOUT')}", flush=True)
     match study:
         case "hangs":
             if hasattr(signal, "SIGTERM"):

@@ -52,6 +52,7 @@ class FollowerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={
+                **target.environment,
                 **os.environ,
                 # Not among the arguments, which other users of the machine can read.
                 DATABASE_VARIABLE: database,

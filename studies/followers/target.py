@@ -71,6 +71,14 @@ class TrackerTarget:
                 return "mlflow ui" + (f" --backend-store-uri {place}" if place else "")
         return None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Defaults of environment variables for the process that logs: the follower tries again
+        itself, so a tool should soon say that its server is gone."""
+        if self.tool != "mlflow":
+            return {}
+        return {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+
     def require_package(self) -> None:
         """Raise a UsageError if the package of the tool is not installed."""
         spec = importlib.util.find_spec(self.tool)

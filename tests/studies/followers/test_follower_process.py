@@ -43,6 +43,16 @@ def test_messages_are_logged_and_the_database_is_no_argument(start, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize(("set_by_user", "used"), [(None, "20"), ("7", "7")])
+def test_a_server_that_is_gone_is_soon_noticed_unless_the_user_waits(
+    start, caplog, monkeypatch, set_by_user, used
+):
+    if set_by_user is not None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", set_by_user)
+    assert start("ends").end(10)
+    assert f"timeout {used}" in caplog.messages
+
+
 def test_a_tracker_that_hangs_is_killed_after_a_bounded_time(start, caplog):
     process = start("hangs")
     began = time.monotonic()
