@@ -36,6 +36,8 @@ def start(monkeypatch, caplog):
 
 def test_messages_are_logged_and_the_database_is_no_argument(start, caplog):
     process = start("ends")
+    while not caplog.messages:  # Then it runs, and the system knows its arguments.
+        time.sleep(0.01)
     (child,) = [c for c in psutil.Process().children() if "hanging_followers" in c.cmdline()]
     assert URL not in child.cmdline()
     assert process.end(10)
