@@ -106,13 +106,16 @@ class StudyFollower:
                 self._complete.add(trial.number)
             else:
                 pending.append(trial)
-        metrics = None
+        metrics = reached = None
         for trial, epochs in self._with_epochs(study, pending):
             if should_stop():
                 return
             last = self._started.get(trial.number)
             if last is None:
-                last = tracker.start_trial(trial_start(study, trial))
+                if reached is None:
+                    facts, _ = self._store.insertions.read(study)
+                    reached = {text: recorded.shares.keys() for text, recorded in facts.items()}
+                last = tracker.start_trial(trial_start(study, trial, reached))
             new = [e for e in logged_epochs(study.metric, trial, epochs) if e.epoch > last]
             if new:
                 tracker.log_epochs(trial.number, new)

@@ -8,7 +8,7 @@ keys that JSON has too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,19 +101,23 @@ class StudyProgress:
     time: float
 
 
-def trial_start(study: StudyRecord, trial: TrialRecord) -> TrialStart:
+def trial_start(
+    study: StudyRecord, trial: TrialRecord, reached: Mapping[str, Collection[int]] | None = None
+) -> TrialStart:
     """What is logged when a trial begins.
 
     Args:
         study: of the trial.
         trial: as the database holds it.
+        reached: as in `architecture_choices`.
     """
     architecture = trial.parsed
     # Tables and figures count stages from 1; a stage without attention is a choice, too.
     choices: dict[str, Parameter] = {
         f"s{stage}.attention": "none" for stage in range(1, (study.config.stages or 0) + 1)
     }
-    for column, choice in architecture_choices(architecture, study.config.stages or 0).items():
+    stages = study.config.stages or 0
+    for column, choice in architecture_choices(architecture, stages, reached).items():
         if choice:
             choices[column] = int(choice) if choice.isdecimal() else choice
     parameters: dict[str, Parameter] = {

@@ -28,7 +28,7 @@ MAX_METRICS_PER_CALL = 1000
 MAX_PARAMETERS_PER_CALL = 100
 MAX_TAG_LENGTH = 5000
 """Limits of MLflow's server."""
-_NOT_IN_METRIC_NAMES = re.compile(r"[^\w\-./ ]")
+_NOT_IN_NAMES = re.compile(r"[^\w\-./ ]")
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -171,7 +171,11 @@ class MLflowTracker:
 
     def _log_parameters(self, run: str, parameters: Mapping[str, Parameter]) -> None:
         """Log parameters; MLflow accepts one twice if its value is the same."""
-        params = [Param(name, str(value)) for name, value in parameters.items() if value != ""]
+        params = [
+            Param(_NOT_IN_NAMES.sub("_", name), str(value))
+            for name, value in parameters.items()
+            if value != ""
+        ]
         for first in range(0, len(params), MAX_PARAMETERS_PER_CALL):
             part = params[first : first + MAX_PARAMETERS_PER_CALL]
             self._client.log_batch(run, params=part)
@@ -183,7 +187,7 @@ class MLflowTracker:
 
 def _metrics(metrics: Mapping[str, float], time: float, step: int) -> list[Metric]:
     return [
-        Metric(_NOT_IN_METRIC_NAMES.sub("_", name), value, _milliseconds(time), step)
+        Metric(_NOT_IN_NAMES.sub("_", name), value, _milliseconds(time), step)
         for name, value in metrics.items()
     ]
 

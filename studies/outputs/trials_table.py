@@ -9,6 +9,7 @@ in one place are joined by `+`.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,7 +164,9 @@ def architecture_choices(
 
 
 def _stages_or_block(place: Place, stages: int) -> Iterable[str]:
-    """The stages that a place covers, or its block."""
+    """The stages that a place covers, or its block, or its module such as `{model.6}`."""
+    if place.module:
+        return (str(place),)
     if place.block:
         return (f"s{place.first}b{place.block}",)
     first, last = (place.first, place.last) if place.first else (1, stages)
@@ -172,7 +175,7 @@ def _stages_or_block(place: Place, stages: int) -> Iterable[str]:
 
 def _choice_columns(choices: Sequence[Mapping[str, str]], stages: int) -> list[str]:
     """The columns of all choices, in the order of the network."""
-    places = {column.partition(".")[0] for choice in choices for column in choice}
+    places = {column.rpartition(".")[0] for choice in choices for column in choice}
     places |= {f"s{stage}" for stage in range(1, stages + 1)}
     ordered = sorted(places, key=_position_in_network)
     names = ["own"] if any(column.endswith(".own") for c in choices for column in c) else []
@@ -180,9 +183,12 @@ def _choice_columns(choices: Sequence[Mapping[str, str]], stages: int) -> list[s
     return [f"{place}.{name}" for place in ordered for name in names]
 
 
-def _position_in_network(place: str) -> tuple[int, int]:
+def _position_in_network(place: str) -> tuple[float, int, str]:
+    """The order of columns: stages and blocks, then modules by their path."""
+    if place.startswith("{"):
+        return math.inf, 0, place
     stage, _, block = place.removeprefix("s").partition("b")
-    return int(stage), int(block or 0)
+    return int(stage), int(block or 0), ""
 
 
 def _as_text(value: Any) -> Any:

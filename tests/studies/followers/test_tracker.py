@@ -239,3 +239,9 @@ def test_studies_of_one_name_do_not_mix(reader, store, study, add):
         assert not tracker.is_complete(0)
         assert not tracker.last_progress()
         tracker.close()
+
+
+def test_a_module_path_can_be_a_parameter(follow, add):
+    add("net+cbam(r=16)@{model.6}.post", 0.5)
+    parameters = follow()["0000"].parameters
+    assert "cbam" in (parameters.get("{model.6}.attention"), parameters.get("_model.6_.attention"))

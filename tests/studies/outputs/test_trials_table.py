@@ -84,3 +84,12 @@ def test_removed_own_attention_has_a_column_where_a_study_removes_it(store, stud
     assert [name for name in trials_table(store, study)[1][2] if name.endswith(".own")] == [
         "s2.own"
     ]
+
+
+def test_a_module_of_a_network_of_ones_own_is_a_place_of_its_own(store, study, add):
+    add("net+cbam(r=16)@{model.6}.post+se(r=4)@s2.residual", 0.5)
+    columns, (row,) = trials_table(store, study)
+    choices = [name for name in columns if name.endswith(".attention")]
+    assert choices == ["s1.attention", "s2.attention", "{model.6}.attention"]
+    assert (row["{model.6}.attention"], row["{model.6}.ratio"]) == ("cbam", "16")
+    assert "s1.attention" not in row
