@@ -28,6 +28,7 @@ from . import (
     database,
     export,
     follow,
+    implementations,
     inspect,
     paste_in,
     predict,
@@ -58,6 +59,7 @@ for group in (
     data,
     inspect,
     paste_in,
+    implementations,
     database,
 ):
     group.register(app)

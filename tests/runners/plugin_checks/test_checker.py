@@ -10,7 +10,7 @@ import psutil
 import pytest
 from attentune.errors import AttentionError
 from attentune.runners.costs import AttentionUse, count_attention
-from attentune.runners.plugin_checks import checker
+from attentune.runners.plugin_checks import checker, isolated_process
 from attentune.runners.plugin_checks.checker import PluginChecker
 from attentune.runners.results import Costs
 from chaos.hostile_plugins import BY_NAME, HOSTILE, HostilePlugin, hostile
@@ -57,9 +57,9 @@ def test_what_works_here_costs_what_it_has(check, plugin):
 
 def test_an_attention_that_ends_its_process_is_not_tried_for_ever(check, monkeypatch):
     started = []
-    start = checker.start_process
+    start = isolated_process.start_process
     monkeypatch.setattr(
-        checker, "start_process", lambda *a, **k: started.append(1) or start(*a, **k)
+        isolated_process, "start_process", lambda *a, **k: started.append(1) or start(*a, **k)
     )
     with pytest.raises(AttentionError, match="exit code 3"):
         check(BY_NAME["ends_its_process"])

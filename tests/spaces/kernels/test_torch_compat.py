@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from attentune.spaces.kernels.torch_compat import (
@@ -57,3 +60,21 @@ def test_many_tensors_are_copied_and_interpolated_in_place():
     assert torch.equal(targets[1], torch.ones(2, 2))
     copy_tensors(targets, sources)
     assert all(map(torch.equal, targets, sources))
+
+
+def test_a_dispatch_mode_sees_operators_without_importing_the_compiler():
+    code = (
+        "import sys, torch\n"
+        "from attentune.spaces.kernels.torch_compat import EagerDispatchMode\n"
+        "class Names(EagerDispatchMode):\n"
+        "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+        "        print(func)\n"
+        "        return func(*args, **(kwargs or {}))\n"
+        "x = torch.ones(2)\n"
+        "with Names():\n"
+        "    x.mean()\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "aten.mean" in done.stdout

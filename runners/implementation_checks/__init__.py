@@ -1,0 +1,1 @@
+"""Compare somebody's implementation of an attention with its paper's."""
