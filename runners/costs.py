@@ -9,7 +9,7 @@ a network takes.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -25,7 +25,8 @@ from ..spaces.architecture import Architecture
 from ..spaces.attentions.entry import Convolution, Value
 from ..spaces.attentions.registry import get_attention
 from ..spaces.backbones.discover import find_sites
-from ..spaces.backbones.sites import SiteMap
+from ..spaces.backbones.own_backbone import is_own_backbone
+from ..spaces.backbones.sites import ImageSize, SiteMap, height_and_width
 from ..spaces.backbones.stem import Stem
 from ..spaces.networks.build import build_network
 from ..spaces.networks.canonical import canonicalise
@@ -120,7 +121,7 @@ class CostModel:
         self._uses: dict[AttentionUse, Costs | str] = {}
         self.backbone = backbone
         self.site_map: SiteMap = find_sites(
-            backbone, image_size=recipe.image_size, stem=recipe.stem
+            backbone, image_size=recipe.size, stem=recipe.stem, in_chans=recipe.in_chans
         )
 
     def price(self, architecture: Architecture) -> Costs:
@@ -155,18 +156,19 @@ class CostModel:
 
     @cached_property
     def _bare(self) -> _BareCosts:
-        bare, side = Architecture(self.backbone), self.recipe.image_size
+        bare, recipe = Architecture(self.backbone), self.recipe
+        height, width = height_and_width(recipe.size)
         try:
-            with torch.device("meta"):
+            with torch.device(counting_device(self.backbone)):
                 model = build_network(
                     bare,
-                    num_classes=self.num_classes,
-                    stem=self.recipe.stem,
-                    image_size=side,
-                    in_chans=self.recipe.in_chans,
+                    num_classes=self.num_classes or None,
+                    stem=recipe.stem,
+                    image_size=recipe.size,
+                    in_chans=recipe.in_chans,
                     seed=None,
                 )
-                image = torch.zeros(1, self.recipe.in_chans, side, side)
+                image = torch.zeros(1, recipe.in_chans, height, width)
                 paths = [own.module for own in self.site_map.own_attention]
                 macs, own_macs = count_macs_of(model, paths, image)
             return _BareCosts(Costs(sum(p.numel() for p in model.parameters()), macs), own_macs)
@@ -174,7 +176,7 @@ class CostModel:
             raise
         except Exception as error:
             raise BackboneError(
-                f"the backbone {bare} cannot be run on images of {side}×{side} "
+                f"the backbone {bare} cannot be run on images of {height}×{width} "
                 f"({type(error).__name__}: {clean_error(error)}); choose another backbone or "
                 "--image-size"
             ) from error
@@ -188,17 +190,22 @@ class _BareCosts:
     own_macs: dict[str, int]
 
 
-def count_costs(model: nn.Module, image_size: int, in_chans: int = 3) -> Costs:
-    """Parameters and MACs for one image (in_chans, image_size, image_size).
+def counting_device(backbone: str) -> str:
+    """Where a network is counted: on the meta device, unless its code is a user's own."""
+    return "cpu" if is_own_backbone(backbone) else "meta"
+
+
+def count_costs(model: nn.Module, image_size: ImageSize, in_chans: int = 3) -> Costs:
+    """Parameters and MACs for one image.
 
     Args:
         model: the network, on any device.
-        image_size: side of the image, pixels.
+        image_size: side of the image, or (height, width), pixels.
         in_chans: channels of the image.
     """
     params = sum(p.numel() for p in model.parameters())
     device = next(model.parameters()).device
-    image = torch.zeros(1, in_chans, image_size, image_size, device=device)
+    image = torch.zeros(1, in_chans, *height_and_width(image_size), device=device)
     return Costs(params, count_macs(model, image))
 
 
@@ -259,7 +266,7 @@ def count_attention(use: AttentionUse) -> Costs:
 def measure(
     architecture: str | Architecture,
     *,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     num_classes: int = 1000,
     stem: Stem = "native",
     in_chans: int = 3,
@@ -274,7 +281,8 @@ def measure(
 
     Args:
         architecture: an architecture, or its text.
-        image_size: side of the images, pixels; 224 if it is None.
+        image_size: side of the images, or (height, width) for a network of one's own, pixels; 224
+            if it is None.
         num_classes: classes of the head.
         stem: `native`, or `small` for tiny images.
         in_chans: channels of the images.
@@ -292,10 +300,18 @@ def measure(
     if isinstance(architecture, str):
         architecture = Architecture.parse(architecture)
     image_size = image_size or DEFAULT_IMAGE_SIZE_PIXELS
-    site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
+    site_map = find_sites(
+        architecture.backbone, image_size=image_size, stem=stem, in_chans=in_chans
+    )
     architecture = canonicalise(architecture, site_map)
+    height, width = height_and_width(image_size)
     recipe = Recipe.of(
-        data="", image_size=image_size, stem=stem, batch_size=batch_size, in_chans=in_chans
+        data="",
+        image_size=height,
+        input=None if height == width else (in_chans, height, width),
+        stem=stem,
+        batch_size=batch_size,
+        in_chans=in_chans,
     )
     model = build_network(
         architecture,
@@ -328,25 +344,37 @@ def count_training_memory_mib(
         recipe: its image size, channels, stem, batch size and optimizer are used.
         num_classes: classes of the head.
     """
-    with torch.device("meta"):
+    with torch.device(counting_device(architecture.backbone)):
         model = build_network(
             architecture,
-            num_classes=num_classes,
+            num_classes=num_classes or None,
             stem=recipe.stem,
-            image_size=recipe.image_size,
+            image_size=recipe.size,
             in_chans=recipe.in_chans,
             seed=None,
         ).train()
-        shape = (recipe.batch_size, recipe.in_chans, recipe.image_size, recipe.image_size)
-        images = torch.zeros(shape)
+        images = torch.zeros(recipe.batch_size, recipe.in_chans, *height_and_width(recipe.size))
         with _LiveBytes() as live_bytes:
-            loss = model(images).float().sum()
-            loss.backward()
+            losses = [output.float().sum() for output in _tensors(model(images))]
+            torch.autograd.backward(losses)
     weights: int = sum(p.numel() * p.element_size() for p in model.parameters())
     states = _OPTIMIZER_STATES[recipe.optimizer]
     # Gradients are created under the mode and are part of its peak.
     resident = weights * (1 + states) + images.numel() * images.element_size()
     return float(live_bytes.peak + resident) / BYTES_PER_MIB
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors with a gradient in what a network returns, which may be nested."""
+    if isinstance(output, Tensor):
+        if output.requires_grad:
+            yield output
+        return
+    if isinstance(output, Mapping):
+        output = output.values()
+    if isinstance(output, Iterable) and not isinstance(output, str):
+        for part in output:
+            yield from _tensors(part)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

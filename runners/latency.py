@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..spaces.architecture import Architecture
 from ..spaces.attentions.registry import get_attention
+from ..spaces.backbones.sites import ImageSize, height_and_width
 from ..spaces.backbones.stem import Stem
 from ..spaces.networks.build import build_network
 from .devices import torch_threads
@@ -109,14 +110,14 @@ class TimedNetwork:
 
     Attributes:
         architecture: in canonical form.
-        image_size: side of the image, pixels.
-        num_classes: classes of the head.
+        image_size: side of the image, or (height, width), pixels.
+        num_classes: classes of the head; 0 for the backbone's own number.
         stem: `native` or `small`.
         in_chans: channels of the image.
     """
 
     architecture: Architecture
-    image_size: int
+    image_size: ImageSize
     num_classes: int
     stem: Stem = "native"
     in_chans: int = 3
@@ -130,13 +131,14 @@ class TimedNetwork:
         """Build the network on a device, with an image."""
         network = build_network(
             self.architecture,
-            num_classes=self.num_classes,
+            num_classes=self.num_classes or None,
             image_size=self.image_size,
             stem=self.stem,
             in_chans=self.in_chans,
             seed=0,
         )
-        noise = torch.randn(1, self.in_chans, self.image_size, self.image_size, device=device)
+        shape = (1, self.in_chans, *height_and_width(self.image_size))
+        noise = torch.randn(shape, device=device)
         # `contiguous` leaves images of one channel as they are, which convolutions then take for
         # contiguous ones.
         image = torch.empty(noise.shape, device=device, memory_format=torch.channels_last)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import RecipeError
+from ..spaces.backbones.sites import ImageSize
 from ..spaces.backbones.stem import Stem
 from .validation_errors import describe_validation_error
 
@@ -159,6 +160,11 @@ class Recipe(BaseModel):
         le=MAX_CHANNELS,
         description="Channels of the images that the network takes: image files are converted to 3 "
         "(RGB) or 1 (grey); arrays (.npy) have as many as they have.",
+    )
+    input: tuple[int, int, int] | None = Field(
+        None,
+        description="Channels, height and width of an image for a network of your own, e.g. "
+        "3x640x640.",
     )
     fit: Fit = Field(
         "crop",
@@ -357,6 +363,11 @@ class Recipe(BaseModel):
                     f"normalisation: it has {len(values)} numbers for {self.in_chans} channels"
                 )
         return self
+
+    @property
+    def size(self) -> ImageSize:
+        """Side of the square images, or (height, width), in pixels."""
+        return self.image_size if self.input is None else self.input[1:]
 
     def identity_facts(self) -> dict[str, Any]:
         """The settings that identify what was trained, for a digest.

@@ -18,11 +18,19 @@ from ..errors import FailureKind
 from ..sanitize import MAX_TRACEBACK_LENGTH, clean_text
 from ..spaces.architecture import Architecture
 from .recipe import Recipe
+from .user_evaluation import UserEvaluation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "model.safetensors"
 PREDICTIONS_FILE = "predictions.npz"
 """Files that a worker writes to the folder of a trial: while it runs, and when it has finished."""
+RESULT_FILE = "result.json"
+USER_FILES_FOLDER = "files"
+USER_STATE_FILE = "state.pt"
+USER_OUTPUT_FILE = "output.txt"
+"""Of a trial that a user's own evaluation trains: its result, until that is recorded; the folder of
+the user's files; in that folder, what `UserTrial.save` has written, and what the code has printed.
+"""
 KeepPredictions = Literal["all", "classes", "none"]
 """What is kept of a trial's predictions: `classes` leaves out the probabilities."""
 DEFAULT_MAX_PREDICTIONS_MIB = 16.0
@@ -147,7 +155,8 @@ class EpochReport:
         epoch: counted from 1.
         train_loss: mean over the steps of the epoch.
         accuracy, val_loss: on validation data, of the weights that would be kept: the averaged
-            ones, if the recipe averages.
+            ones, if the recipe averages. These, the training loss and the learning rate are NaN
+            where a user's own evaluation does not report them.
         lr: learning rate of the last step.
         seconds: time for which the epoch and its evaluation kept the device busy.
         metric_score: the score of the metric that the study searches for; see `Metric.score_of`.
@@ -192,6 +201,9 @@ class Job:
         keep_predictions: what to keep of the predictions for the images of the result.
         max_predictions_mib: size of the class probabilities above which they are not kept.
         metric: the key of the metric that the study searches for.
+        evaluation: a user's own evaluation that trains in place of the recipe; None: the recipe.
+        num_classes: outputs of the head of a network that a user's evaluation trains; 0: as many as
+            the backbone has by itself.
     """
 
     number: int
@@ -211,12 +223,16 @@ class Job:
     keep_predictions: KeepPredictions = "all"
     max_predictions_mib: float = DEFAULT_MAX_PREDICTIONS_MIB
     metric: str = "accuracy"
+    evaluation: UserEvaluation | None = None
+    num_classes: int = 0
 
     @property
     def identity(self) -> str:
         """A digest of what is trained and how. A file that has another one is of another trial."""
         recipe = self.recipe.identity_facts()
         facts = [IDENTITY_FORMAT, str(self.architecture), recipe, self.seed, self.test]
+        if self.evaluation is not None:
+            facts += [self.evaluation.target, list(self.evaluation.metrics), self.num_classes]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -225,7 +241,8 @@ class TrialResult:
     """A finished trial.
 
     Attributes:
-        accuracy: of the weights that were kept, on validation data (`Job.test`: on the test split).
+        accuracy: of the weights that were kept, on validation data (`Job.test`: on the test split);
+            NaN where a user's own evaluation does not report it.
         epochs: how many were trained.
         costs: what the network costs.
         seconds, device_seconds: wall time, and time for which the device was busy, over all runs.

@@ -18,9 +18,10 @@ from pydantic import (
 from ..errors import UsageError, did_you_mean
 from ..runners.recipe import MAX_COUNT, Recipe
 from ..runners.results import DEFAULT_MAX_PREDICTIONS_MIB, KeepPredictions
+from ..runners.user_evaluation import UserEvaluation
 from ..runners.validation_errors import describe_validation_error
 from ..spaces.search_space.space import Space
-from .objectives import Objective, metric_objective, objective
+from .objectives import OBJECTIVES, Objective, metric_objective, objective
 
 SamplerName = Literal["additive", "tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
@@ -104,7 +105,24 @@ def check_objectives(names: tuple[str, ...]) -> tuple[str, ...]:
 
 ObjectiveNames = Annotated[tuple[str, ...], AfterValidator(check_objectives)]
 """Names of objectives, each once; one of them is a metric, the accuracy unless another is named."""
-MetricName = Literal["accuracy", "balanced-accuracy", "macro-f1", "auroc", "log-loss", "top5"]
+
+
+def check_metric(name: str) -> str:
+    """The name of a metric; ValueError if there is none of that name."""
+    try:
+        metric = objective(name)
+    except UsageError:
+        names = [o.name for o in OBJECTIVES.values() if not o.is_cost]
+        hint = f"; one of your own needs its direction: {name}:max or {name}:min"
+        own = hint if name.isidentifier() else ""
+        raise ValueError(f"unknown metric {name!r}{did_you_mean(name, names)}{own}") from None
+    if metric.is_cost:
+        raise ValueError(f"{name} is a cost; choose it with --objective {name}")
+    return metric.name
+
+
+MetricName = Annotated[str, AfterValidator(check_metric)]
+"""The name of a metric, or of a user's own one with its direction and unit: `miou:max:%`."""
 DEFAULT_OBJECTIVES = ("accuracy", "params")
 
 
@@ -120,6 +138,8 @@ class StudyConfig(BaseModel):
     `tuning` holds what was tried on the bare backbone to find the recipe's learning rate. `limits`
     are upper bounds on costs by their key (`params`, `macs`, `latency_ms`, `memory_mib`).
     `largest_costs` are those of an architecture with the most expensive choices of the space.
+    `evaluation` trains the trials if it is a user's own; without it the recipe does.
+    `num_classes` are those of the data, or 0 if a user's own evaluation does not say.
     `device` is a kind (`cpu`, `cuda`, `mps`), because results on another kind do not compare.
     """
 
@@ -135,6 +155,7 @@ class StudyConfig(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of the study.")
     device: str = "cpu"
     num_classes: int
+    evaluation: UserEvaluation | None = None
     stages: int
     reference_latency_ms: float | None = None
     reference_latency_error_ms: float | None = None
@@ -206,7 +227,7 @@ class RunPlan(BaseModel):
         gt=0,
         le=100,
         description="Expected gain of the next 20 trials, in points (of AUROC and log loss in "
-        "hundredths), below which the search has converged.",
+        "hundredths, of a metric of your own in its unit), below which the search has converged.",
     )
     device_budget: float | None = Field(
         None, gt=0, description="Busy time of all devices together, e.g. 8h."

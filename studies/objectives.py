@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import UsageError, did_you_mean
-from ..runners.metrics import METRICS, Metric
+from ..runners.metrics import METRICS, Metric, own_metric
 
 Direction = Literal["maximize", "minimize"]
 
@@ -21,7 +21,7 @@ class Objective:
     """One objective.
 
     Attributes:
-        name: on the command line.
+        name: on the command line; of an own metric with its direction, `miou:max:%`.
         key: in a trial's `values`.
         title, unit: as figures print them.
         metric: of predictions, such as the accuracy; None for a cost.
@@ -33,6 +33,11 @@ class Objective:
     title: str
     unit: str = ""
     metric: Metric | None = None
+
+    @property
+    def stored_name(self) -> str:
+        """What a study's row in the database calls it; `objective` reads it."""
+        return self.key if self.metric is None else self.metric.text
 
     @property
     def column(self) -> str:
@@ -60,18 +65,18 @@ class Objective:
         return self.metric is None
 
 
-def _objective_of(metric: Metric) -> Objective:
+def objective_of(metric: Metric) -> Objective:
+    """The objective that a metric is."""
     direction: Direction = "maximize" if metric.higher_is_better else "minimize"
-    objective = Objective(
-        metric.key.replace("_", "-"), metric.key, direction, metric.title, metric=metric
-    )
+    name = metric.text if metric.is_own else metric.key.replace("_", "-")
+    objective = Objective(name, metric.key, direction, metric.title, metric=metric)
     return replace(objective, title=f"Validation {objective.noun}")
 
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        *map(_objective_of, METRICS.values()),
+        *map(objective_of, METRICS.values()),
         Objective("params", "params", "minimize", "Parameters"),
         Objective("macs", "macs", "minimize", "Multiply-adds"),
         Objective("latency", "latency_ms", "minimize", "Latency", "ms"),
@@ -90,8 +95,34 @@ def metric_objective(objectives: Iterable[Objective]) -> Objective:
 
 
 def objective(name: str) -> Objective:
-    """The objective of that name or key; UsageError names the closest."""
-    objective = OBJECTIVES.get(name) or BY_KEY.get(name)
-    if objective is None:
+    """The objective of that name or key, or of the own metric that the text describes.
+
+    Raises:
+        UsageError: there is none; the message names the closest.
+    """
+    known = OBJECTIVES.get(name) or BY_KEY.get(name)
+    if known is not None:
+        return known
+    metric = own_metric(name)
+    if metric is None:
         raise UsageError(f"unknown objective {name!r}{did_you_mean(name, OBJECTIVES)}")
-    return objective
+    if metric.key in BY_KEY or metric.key in OBJECTIVES:
+        raise UsageError(
+            f"{name!r}: {metric.key} has a meaning of its own; write {metric.key} alone, or choose "
+            "another name"
+        )
+    return objective_of(metric)
+
+
+def is_objective(name: str) -> bool:
+    """Whether `objective` knows the name."""
+    try:
+        objective(name)
+    except UsageError:
+        return False
+    return True
+
+
+def is_cost(key: str) -> bool:
+    """Whether a key of a trial's values is that of a cost."""
+    return key in BY_KEY and BY_KEY[key].is_cost

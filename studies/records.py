@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Literal
 
 from ..errors import ArchitectureError, StoreError, UsageError
-from ..runners.metrics import METRICS
 from ..runners.results import Costs, EpochReport, Failure
 from ..sanitize import MAX_FACT_LENGTH, MAX_NAME_LENGTH, clean_text
 from ..spaces.architecture import (
@@ -249,7 +248,8 @@ class TrialRecord:
         names = ("accuracy", *COST_KEYS, *COST_ERROR_KEYS)
         fields = {name: getattr(self, name) for name in names}
         if self.metric_score is not None:
-            fields = {self.metric: METRICS[self.metric].value_of(self.metric_score), **fields}
+            searched = objective(self.metric)
+            fields = {searched.key: searched.value_of(self.metric_score), **fields}
         return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -95,8 +95,8 @@ class ExpectedGain:
     Attributes:
         after: the number of complete and pruned trials when it was made.
         trials: the number of further trials.
-        mean: the expected gain, a fraction; never negative.
-        deviation: standard deviation of the gain, a fraction.
+        mean: the expected gain of the score, a fraction of an accuracy; never negative.
+        deviation: standard deviation of the gain.
     """
 
     after: int
@@ -242,6 +242,13 @@ class StoredConfig:
         return classes if type(classes) is int and 0 < classes < MAX_CLASSES else None
 
     @property
+    def evaluation(self) -> str | None:
+        """The user's own function or command that trains the trials; None: the recipe does."""
+        evaluation = self._study_field("evaluation")
+        target = evaluation.get("target") if isinstance(evaluation, Mapping) else None
+        return clean_text(target, one_line=True) if isinstance(target, str) else None
+
+    @property
     def attentions(self) -> tuple[str, ...]:
         """The names in the study's space, `none` among them, whether they are installed or not."""
         space = self._study_field("space")
@@ -301,6 +308,6 @@ def _read_forecast(row: Any) -> ExpectedGain | None:
     if not all(type(value) in (int, float) and math.isfinite(value) for value in row):
         return None
     after, trials, mean, deviation = row
-    if min(row) < 0 or max(mean, deviation) > 1 or not float(after + trials).is_integer():
+    if min(row) < 0 or not float(after + trials).is_integer():
         return None
     return ExpectedGain(int(after), int(trials), float(mean), float(deviation))

@@ -155,8 +155,9 @@ class Trial:
         Raises:
             TrialError: `diverged` if the accuracy or a loss is not finite.
         """
-        for name in ("train_loss", "accuracy", "val_loss"):
-            _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
+        if self.job.evaluation is None:
+            for name in ("train_loss", "accuracy", "val_loss"):
+                _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
         self._device_seconds += report.seconds
         self.last_report = report
         is_last = report.epoch == self.job.recipe.epochs
@@ -199,7 +200,8 @@ class Trial:
         Raises:
             TrialError: `diverged` if the accuracy is not finite.
         """
-        _check_finite("accuracy", accuracy, self.last_report.epoch)
+        if self.job.evaluation is None:
+            _check_finite("accuracy", accuracy, self.last_report.epoch)
         if self._costs is None:
             raise RuntimeError("an evaluator has to report the costs before it makes a result")
         return TrialResult(

@@ -91,6 +91,22 @@ _SETTINGS = (
 )
 
 
+@contextmanager
+def restored_settings() -> Iterator[None]:
+    """Restore afterwards what code inside the context changes in the settings of this process.
+
+    Environment variables stay, because modules set some when they are imported, which is only once.
+    """
+    settings = [setting for setting in _SETTINGS if setting.name != "environment variables"]
+    before = [setting.read() for setting in settings]
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            if setting.read() != value:
+                setting.write(value)
+
+
 def _owners_of_functions() -> Iterator[tuple[str, Any]]:
     """What holds the functions that networks and their training consist of, with its name."""
     yield from (

@@ -15,8 +15,11 @@ from ...sanitize import clean_error, clean_text
 from ...spaces.networks.attention_checks import find_attention_at_fault
 from ..events import Aborted, Failed
 from ..results import RETRY_MICRO_BATCHES, Failure, Job
+from .command_evaluator import CommandEvaluator
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
+from .function_evaluator import FunctionEvaluator
 from .memory_limit import limit_memory
+from .own_evaluation import read_own_result
 from .process_state import refuse_changes
 from .recipe_evaluator import RecipeEvaluator
 from .trained_weights import read_result
@@ -40,11 +43,13 @@ def run_trial(
         send: sends an event to the coordinator; see `SendEvent`.
         device: where the network is trained.
         worker: the name of the worker, for the record.
-        evaluator: trains the network; default: a `RecipeEvaluator`.
+        evaluator: trains the network; default: that of the job, see `make_evaluator`.
     """
-    evaluator = evaluator or RecipeEvaluator()
+    evaluator = evaluator or make_evaluator(job)
     end = _try_trial(job, send, device, worker, evaluator)
-    if job.micro_batches == 1 and isinstance(end, Failed) and end.failure.kind == "out_of_memory":
+    # A user's own training has no micro-batches.
+    may_retry = job.micro_batches == 1 and job.evaluation is None
+    if may_retry and isinstance(end, Failed) and end.failure.kind == "out_of_memory":
         gc.collect()  # Networks are cycles of objects.
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -52,6 +57,15 @@ def run_trial(
         end = _try_trial(job, send, device, worker, evaluator)
     if end is not None:
         send(end)
+
+
+def make_evaluator(job: Job) -> Evaluator:
+    """The evaluator that trains a job: the recipe's, or that of a user's own evaluation."""
+    if job.evaluation is None:
+        return RecipeEvaluator()
+    if job.evaluation.kind == "function":
+        return FunctionEvaluator(job.evaluation)
+    return CommandEvaluator(job.evaluation)
 
 
 def _try_trial(
@@ -72,7 +86,8 @@ def _try_trial(
 def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
     """Run a trial, continue it, or report the result that an earlier run has left."""
     try:
-        finished = read_result(trial.job)
+        own = trial.job.evaluation is not None
+        finished = read_own_result(trial.job) if own else read_result(trial.job)
     except DamagedFileError as error:
         finished = None
         trial.refuse_result(str(error))

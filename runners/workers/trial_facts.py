@@ -6,6 +6,7 @@ written are refused, so that no odd number becomes a result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -82,6 +83,24 @@ class _FinishedTrial(_Owner):
     result: _Result
 
 
+class _OwnReport(_Report):
+    """An epoch that a user's own evaluation reports, which may leave out most values."""
+
+    train_loss: float | None  # type: ignore[assignment]
+    accuracy: Fraction | None  # type: ignore[assignment]
+    val_loss: float | None  # type: ignore[assignment]
+    lr: float | None  # type: ignore[assignment]
+
+
+class _OwnResult(_Result):
+    accuracy: Fraction | None  # type: ignore[assignment]
+
+
+class _OwnFinishedTrial(_Owner):
+    report: _OwnReport
+    result: _OwnResult
+
+
 @dataclass(frozen=True)
 class Progress:
     """The last epoch of a trial, the seconds spent over all its runs, and `Job.micro_batches`."""
@@ -147,6 +166,42 @@ def read_finished(facts: object, job: Job) -> FinishedTrial:
     if not result.epochs == report.epoch == job.recipe.epochs or not same_accuracy:
         raise DamagedFileError("the result is not that of the trial's last epoch.")
     return FinishedTrial(report, result)
+
+
+def own_finished_json(finished: FinishedTrial, job: Job) -> dict[str, Any]:
+    """What is recorded of a trial that a user's own evaluation has trained; NaN is None in it."""
+    facts = finished.to_json(job)
+    for part in ("report", "result"):
+        facts[part] = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in facts[part].items()
+        }
+    return facts
+
+
+def read_own_finished(facts: object, job: Job) -> FinishedTrial:
+    """The inverse of `own_finished_json`.
+
+    Args:
+        facts: what it returned.
+        job: the trial.
+
+    Raises:
+        DamagedFileError: the facts are of another trial, or cannot be true.
+    """
+    finished: _OwnFinishedTrial = _validated(_OwnFinishedTrial, facts)
+    finished.check(job)
+    report: dict[str, Any] = {
+        name: math.nan if value is None and name != "metric_score" else value
+        for name, value in finished.report.model_dump().items()
+    }
+    result = finished.result.model_dump()
+    result |= {"costs": Costs(**result["costs"])}
+    if result["accuracy"] is None:
+        result["accuracy"] = math.nan
+    if not result["epochs"] == report["epoch"] <= job.recipe.epochs:
+        raise DamagedFileError("the result is not that of the trial's last epoch.")
+    return FinishedTrial(EpochReport(**report), TrialResult(**result))
 
 
 def describe_owner(job: Job) -> dict[str, Any]:

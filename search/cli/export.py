@@ -83,4 +83,7 @@ def export(
     print_line(f"Exported trial {trial.number}, {trial.architecture}, to {folder}")
     if note is not None:
         print_line(note)
+    if record.config.evaluation is not None:
+        print_line(f"{folder / 'README.md'} says how to build its network.")
+        return
     print_line(f'Use it with attentune.load("{folder}").')

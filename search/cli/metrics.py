@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from ...runners.metrics import METRICS
+from ...runners.metrics import METRICS, in_order, recorded_metric
 from ...studies.analysis.classification import Classification, ClassResult, mean_metrics
 from ...studies.database.store import Store
 from ...studies.outputs.read_findings import read_findings
@@ -32,15 +32,15 @@ def print_metrics(store: Store, record: StudyRecord) -> None:
         return
     rows = [(s, mean_metrics(s, recorded)) for s in summaries]
     searched = findings.metric
-    others = (key for key in METRICS if key != searched.key)
-    shown = [key for key in others if any(key in means for _, means in rows)]
-    titles = (f">{METRICS[key].short_title}" for key in shown)
+    keys = in_order(key for _, means in rows for key in means)
+    shown = [key for key in keys if key != searched.key]
+    titles = (f">{recorded_metric(key).short_title}" for key in shown)
     table = plain_table(">trial", f">{searched.noun}", *titles, "architecture")
     for summary, means in rows[:MAX_ARCHITECTURES]:
         table.add_row(
             f"#{summary.number}",
             MetricFormat(searched).value(summary.score, summary.standard_error),
-            *(metric_value(METRICS[key], means.get(key)) for key in shown),
+            *(metric_value(recorded_metric(key), means.get(key)) for key in shown),
             Text(formatting.short_architecture(summary.architecture)),
         )
     print_line(

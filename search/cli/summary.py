@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ...runners.metrics import METRICS
+from ...runners.metrics import METRICS, Metric, recorded_metric
 from ...studies.analysis.alternatives import AlternativesSummary
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.confirmed_alternatives import ConfirmedAlternative
@@ -206,16 +206,33 @@ def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str |
     return [f"#{summary.number}", reached, gain, *costs, text]
 
 
-def _value(key: str, values: Mapping[str, float]) -> str:
-    """A value of a trial with its unit and error; counts with all their digits."""
-    if key in METRICS:
-        return metric_value(METRICS[key], values[key])
+def _value(key: str, values: Mapping[str, float], searched: Objective) -> str:
+    """A value of a trial with its unit and error; counts with all their digits.
+
+    Args:
+        key: of the value.
+        values: of the trial.
+        searched: the metric of the study.
+    """
+    if (metric := _metric_of(key, searched)) is not None:
+        return metric_value(metric, values[key])
     if key == "latency_ratio":
         return f"{formatting.latency_ratio(values)} × the bare backbone"
     objective = BY_KEY[key]
     if objective.unit:
         return formatting.cost_of(values, objective)
     return formatting.integer(int(values[key]))
+
+
+def _metric_of(key: str, searched: Objective) -> Metric | None:
+    """The metric with a key among a trial's values; None if it is a cost."""
+    return searched.metric if key == searched.key else METRICS.get(key)
+
+
+def _name_of(key: str, searched: Objective) -> str:
+    if key == searched.key:
+        return searched.noun
+    return BY_KEY[key].noun if key in METRICS else key
 
 
 def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
@@ -231,12 +248,12 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("state", trial.state + (f": {trial.note}" if trial.note else "")),
     ]
     facts += [
-        (BY_KEY[key].noun if key in METRICS else key, _value(key, trial.values))
+        (_name_of(key, record.metric), _value(key, trial.values, record.metric))
         for key in trial.values
         if key not in COST_ERROR_KEYS
     ]
     facts += [
-        (METRICS[key].title, metric_value(METRICS[key], value))
+        (recorded_metric(key).title, metric_value(recorded_metric(key), value))
         for key, value in trial_metrics(store, record, trial).items()
         if key not in trial.values
     ]

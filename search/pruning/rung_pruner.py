@@ -20,7 +20,7 @@ from ...studies.config import StudyConfig
 from ...studies.estimator.forecaster import Forecaster
 from ...studies.estimator.history import TrialHistory
 from ...studies.estimator.rungs import rung_loss, study_rungs
-from ...studies.objectives import BY_KEY
+from ...studies.objectives import is_cost
 from ...studies.records import BASELINE, TrialRecord
 from ..trial_source import RecordedSearch
 from .base import Pruner, TrialIdentity
@@ -51,7 +51,7 @@ class RungPruner(Pruner):
 
     def __init__(self, config: StudyConfig) -> None:
         self.settings, self.seed = config.pruning, config.seed
-        self.cost_keys = tuple(key for key in config.keys if BY_KEY[key].is_cost)
+        self.cost_keys = tuple(key for key in config.keys if is_cost(key))
         self.rungs = study_rungs(config.recipe.epochs, config.pruning)
         self.forecaster = Forecaster(config)
         self.entries: dict[int, dict[int, RungEntry]] = {}

@@ -167,6 +167,11 @@ def _requested_splits(
     """The number of splits; StudyError if there are trials on more of them already."""
     if request.splits is None:
         return plan.splits
+    if request.splits > 1 and record.config.study.evaluation is not None:
+        raise StudyError(
+            f"{record.name!r} is trained by your own code, which splits its data itself; leave out "
+            "--splits"
+        )
     used = {plan.split_of(trial.seed) for trial in trials.confirming}
     if used and request.splits <= max(used):
         raise StudyError(

@@ -224,7 +224,8 @@ class Coordinator:
     def _has_converged(self) -> bool:
         """Whether the plan ends with convergence, and little is expected of further trials."""
         converging = self.plan.until == "converged"
-        return converging and is_too_little(self.plan, self.trial_source.expected_gain())
+        expected = self.trial_source.expected_gain()
+        return converging and is_too_little(self.plan, expected, self.record.metric)
 
     def _all_started(self) -> bool:
         running = sum(trial.counts for trial in self.running.values())

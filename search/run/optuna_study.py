@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ...errors import StudyError
 from ...spaces.attentions.entry import Value
 from ...studies.database.store import Store
-from ...studies.objectives import BY_KEY
+from ...studies.objectives import objective
 from ...studies.records import StudyRecord
 from .optuna_tables import (
     MARK,
@@ -41,12 +41,15 @@ class OptunaStudy:
     """The trials of one study as Optuna sees them."""
 
     def __init__(
-        self, keys: Sequence[str], store: Store | None = None, record: StudyRecord | None = None
+        self,
+        objectives: Sequence[str],
+        store: Store | None = None,
+        record: StudyRecord | None = None,
     ) -> None:
         """Load the study, or create it.
 
         Args:
-            keys: the objectives.
+            objectives: their names or keys.
             store: the database to write to; without one, the study is in memory only.
             record: the study in that database.
 
@@ -54,7 +57,7 @@ class OptunaStudy:
             StudyError: the database holds an Optuna study of that name that is the user's own.
         """
         storage = optuna.storages.InMemoryStorage()
-        directions = [BY_KEY[key].direction for key in keys]
+        directions = [objective(name).direction for name in objectives]
         self._memory = optuna.create_study(storage=storage, directions=directions)
         self._trial_ids = partial(
             storage.get_trial_id_from_study_id_trial_number,
@@ -62,7 +65,7 @@ class OptunaStudy:
         )
         self._stored: _StoredStudy | None = None
         if store is not None and record is not None:
-            self._stored = _StoredStudy(store, record, keys)
+            self._stored = _StoredStudy(store, record, objectives)
             for trial in self._stored.open():
                 self._memory.add_trial(_for_samplers(trial))
 
@@ -133,8 +136,8 @@ class OptunaStudy:
 class _StoredStudy:
     """The study in the database. Changes are queued until `write`."""
 
-    def __init__(self, store: Store, record: StudyRecord, keys: Sequence[str]) -> None:
-        self._store, self._record, self._keys = store, record, keys
+    def __init__(self, store: Store, record: StudyRecord, objectives: Sequence[str]) -> None:
+        self._store, self._record, self._objectives = store, record, objectives
         self._tables = OptunaTables(store)
         self._trial_ids: dict[int, int] = {}
         self._queue: list[Callable[[RDBStorage], None]] = []
@@ -148,7 +151,7 @@ class _StoredStudy:
         with self._tables.begin("commit") as storage:
             study = find_study(storage, self._record.name)
             if study is None:
-                create_study(storage, self._record, self._keys)
+                create_study(storage, self._record, self._objectives)
             elif not belongs_to(study, self._record, self._store):
                 raise foreign_study_error(
                     self._record.name,

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial
 from ...errors import AttentuneError, StoreError, StudyError
 from ...sanitize import clean_error
 from ...studies.database.store import Store
-from ...studies.objectives import BY_KEY
+from ...studies.objectives import objective
 from ...studies.records import StudyRecord
 
 MARK = "attentune"
@@ -108,19 +108,20 @@ def _open_storage(url: str, arguments: dict[str, Any]) -> RDBStorage:
     return storage
 
 
-def create_study(storage: RDBStorage, record: StudyRecord, keys: Sequence[str]) -> None:
+def create_study(storage: RDBStorage, record: StudyRecord, objectives: Sequence[str]) -> None:
     """Create Optuna's part of a study, with its mark.
 
     Args:
         storage: inside a transaction, so that no study without its mark is ever seen.
         record: the study.
-        keys: its objectives.
+        objectives: their names or keys.
     """
-    directions = [BY_KEY[key].direction for key in keys]
+    declared = [objective(name) for name in objectives]
+    directions = [each.direction for each in declared]
     study = optuna.create_study(study_name=record.name, storage=storage, directions=directions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(list(keys))
+        study.set_metric_names([each.key for each in declared])
     mark_study(study, record)
 
 

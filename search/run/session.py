@@ -124,6 +124,7 @@ def run_study(
     with hold_lease(store, record) as lease:
         run = StudyRun.load(store, store.studies.get(record.name)).with_plan(**plan_changes or {})
         run.check_initial_weights()
+        run.check_evaluation()
         warm_up()
         with defer_interrupts():
             from ...runners.costs import CostModel
@@ -134,13 +135,14 @@ def run_study(
             from .study_data import StudyData
 
         config, devices = run.config, _worker_devices(run)
-        # Workers only open prepared data.
-        study_data = StudyData(store, run.record, data_options)
-        data = study_data.prepare(config.recipe)
-        run = replace(run, data_key=data.key)
-        _log_unkept_predictions(run, data.counts["val"])
+        if config.evaluation is None:
+            # Workers only open prepared data.
+            study_data = StudyData(store, run.record, data_options)
+            data = study_data.prepare(config.recipe)
+            run = replace(run, data_key=data.key)
+            _log_unkept_predictions(run, data.counts["val"])
         costs = CostModel(config.backbone, config.recipe, config.num_classes, plugin_checker())
-        study = OptunaStudy(config.keys, store, record)
+        study = OptunaStudy(config.objectives, store, record)
         space = bind_space(config.space, costs.site_map)
         proposer = Proposer(store, run.record, config, space, costs, study)
         pruner = make_pruner(config)
@@ -152,7 +154,7 @@ def run_study(
         if used_up is None or started == run.plan.trials:
             run = run.store_plan()
         alternatives = None
-        if run.plan.alternatives:
+        if run.plan.alternatives and config.evaluation is None:
             alternatives = _alternative_trials(run, proposer, study_data)
         outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks, alternatives)
         if outcome.finished:
@@ -293,6 +295,7 @@ def confirm_study(
     with hold_lease(store, record, counts_time=False) as lease:
         run = StudyRun.load(store, store.studies.get(record.name))
         run.check_initial_weights()
+        run.check_evaluation()
         trials = StudyTrials.read(store, record)
         confirm_plan = plan_confirmation(run, trials, request)
         trial_source = ConfirmationSource(run, confirm_plan, trials)
@@ -302,17 +305,21 @@ def confirm_study(
         warm_up()
         from .study_data import StudyData
 
-        study_data = StudyData(store, run.record, data_options)
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         devices = _worker_devices(run)
-        confirm_plan, data = prepare_splits(run, confirm_plan, study_data.prepare)
-        trial_source.data_keys = [info.key for info in data]
-        run = replace(run, data_key=data[0].key)
+        study_data: StudyData | None = None
+        if run.config.evaluation is None:
+            study_data = StudyData(store, run.record, data_options)
+            confirm_plan, data = prepare_splits(run, confirm_plan, study_data.prepare)
+            trial_source.data_keys = [info.key for info in data]
+            run = replace(run, data_key=data[0].key)
+            _log_unkept_predictions(run, data[0].counts["test"])
         logger.info(trial_source.announcement(len(devices)))
-        _log_unkept_predictions(run, data[0].counts["test"])
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
-        alternatives = _confirming_alternatives(run, confirm_plan, study_data)
+        alternatives = None
+        if study_data is not None:
+            alternatives = _confirming_alternatives(run, confirm_plan, study_data)
         return _coordinate(run, lease, trial_source, pruner, devices, callbacks, alternatives)
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AttentuneError, TrialError, UsageError
+from ...named_objects import name_of_object
 from ...studies.analysis.analyse import analyse
 from ...studies.analysis.confirmation import Confirmation
 from ...studies.analysis.findings import ArchitectureSummary, Findings
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ...runners.data import Progress
     from ...runners.predictions import Predictions
+    from ...runners.workers.user_trial import UserTrial
     from ...studies.outputs.study_figures import Figure
 
 
@@ -48,6 +50,7 @@ def search(
     *,
     backbone: str | None = None,
     data: str | Path | None = None,
+    evaluate: str | Callable[[UserTrial], Any] | None = None,
     config: str | Path | None = None,
     db: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
@@ -63,6 +66,9 @@ def search(
         name: a new name in the database.
         backbone: a timm model, such as `resnet18`.
         data: an embedded task, a folder of class folders, an archive, or a timm data set name.
+        evaluate: your own training in place of the built-in one, which then needs no data: a
+            function of a module, or `my_module:train`, or a command as text. It gets a
+            `UserTrial`, and returns its metrics.
         config: a TOML file with settings; arguments take precedence over it.
         db: path or URL of the database; by default $ATTENTUNE_DB, else `attentune.db`.
         callbacks: called on every event of the study.
@@ -83,6 +89,8 @@ def search(
     _check_callbacks(callbacks)
     if data is not None:
         settings["data"] = str(data)
+    if evaluate is not None:
+        settings["evaluate"] = evaluate if isinstance(evaluate, str) else name_of_object(evaluate)
     request = read_request(
         {"backbone": backbone, **settings}, None if config is None else Path(config)
     )

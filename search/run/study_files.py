@@ -15,7 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...files import is_draft, remove_path
-from ...runners.results import CHECKPOINT_FILE, PREDICTIONS_FILE, WEIGHTS_FILE
+from ...runners.results import (
+    CHECKPOINT_FILE,
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    USER_FILES_FOLDER,
+    USER_OUTPUT_FILE,
+    WEIGHTS_FILE,
+)
 from ...studies.analysis.findings import Findings
 from ...studies.analysis.pareto import costing_no_more
 from ...studies.outputs.read_findings import read_findings
@@ -27,6 +34,8 @@ UNJUDGED_WEIGHTS = 10
 """So many weights of new trials gather before those that are not on the front are deleted."""
 FREED_FRACTION = 0.1
 """Fraction of the limit that is freed at once when the weights exceed it."""
+UNTIL_RECORDED = (CHECKPOINT_FILE, RESULT_FILE)
+"""Files of a trial that are of no use once its end is recorded."""
 _TRIAL_FOLDER = re.compile(r"trial-(\d+)")
 
 logger = logging.getLogger(__name__)
@@ -64,9 +73,10 @@ class StudyFiles:
         self._apply_plan()
 
     def _clean_up_trial(self, folder: Path, number: int, state: str | None) -> None:
-        outdated = set() if state == "running" else {CHECKPOINT_FILE}
+        outdated = set() if state == "running" else {*UNTIL_RECORDED}
         if state in ("pruned", "failed"):
             outdated |= {WEIGHTS_FILE, PREDICTIONS_FILE}
+            _delete_user_files(folder)
         if state == "complete" and self._run.plan.keep_predictions == "none":
             outdated.add(PREDICTIONS_FILE)
         for path in _entries(folder):
@@ -84,13 +94,14 @@ class StudyFiles:
         """
         folder = self._run.store.trial_folder(self._run.record, trial.number)
         for path in _entries(folder):
-            if is_draft(path) or path.name == CHECKPOINT_FILE:
+            if is_draft(path) or path.name in UNTIL_RECORDED:
                 _delete(path)
         if trial.state == "complete":
             self._add_weights(folder, trial.number)
         else:
             _delete(folder / WEIGHTS_FILE)
             _delete(folder / PREDICTIONS_FILE)
+            _delete_user_files(folder)
             with suppress(OSError):
                 folder.rmdir()
         self._unjudged += 1
@@ -105,6 +116,8 @@ class StudyFiles:
     def _add_weights(self, folder: Path, number: int) -> None:
         with suppress(OSError):
             self._weights[number] = (folder / WEIGHTS_FILE).stat().st_size
+        if size := sum(_size(path) for path in (folder / USER_FILES_FOLDER).rglob("*")):
+            self._weights[number] = self._weights.get(number, 0) + size
 
     def _apply_plan(self) -> None:
         self._unjudged = 0
@@ -136,6 +149,7 @@ class StudyFiles:
         for number in numbers:
             folder = self._run.store.trial_folder(self._run.record, number)
             _delete(folder / WEIGHTS_FILE)
+            _delete_user_files(folder)
             with suppress(OSError):
                 folder.rmdir()
             del self._weights[number]
@@ -186,3 +200,23 @@ def _delete(path: Path) -> None:
     """Delete a file or folder. What cannot be deleted costs space, and no result."""
     with suppress(OSError):
         remove_path(path)
+
+
+def _delete_user_files(folder: Path) -> None:
+    """Delete what a user's own evaluation has written for a trial, but not what it has printed."""
+    files = folder / USER_FILES_FOLDER
+    if files.is_symlink():
+        return
+    for path in _entries(files):
+        if path.name != USER_OUTPUT_FILE:
+            _delete(path)
+    with suppress(OSError):
+        files.rmdir()
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file; 0 for anything else."""
+    with suppress(OSError):
+        if path.is_file() and not path.is_symlink():
+            return path.stat().st_size
+    return 0

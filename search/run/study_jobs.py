@@ -60,6 +60,8 @@ class StudyJobs:
             keep_predictions=plan.keep_predictions,
             max_predictions_mib=plan.predictions_limit_mib,
             metric=config.metric.key,
+            evaluation=config.evaluation,
+            num_classes=config.num_classes,
         )
 
 

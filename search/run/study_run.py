@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from ...named_objects import add_import_folder
 from ...spaces.backbones.weights_digest import check_digest
 from ...spaces.search_space.space import NONE
 from ...studies.config import RunPlan, StudyConfig, validated
 from ...studies.database.store import Store
 from ...studies.missing_attentions import require_attentions
 from ...studies.records import StudyRecord
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,27 @@ class StudyRun:
         """Raise an AttentuneError if the file of the study's initial weights has changed."""
         if (file := self.config.recipe.weights_file) is not None:
             check_digest(file, self.config.recipe.init_digest)
+
+    def check_evaluation(self) -> None:
+        """Check that a user's own evaluation is there; log a warning if its code has changed.
+
+        Raises:
+            UsageError: it cannot be imported.
+        """
+        evaluation = self.config.evaluation
+        if evaluation is None:
+            return
+        add_import_folder(Path(evaluation.folder))
+        if evaluation.kind != "function":
+            return
+        from ..setup.own_evaluation import evaluation_digest  # Imports torch.
+
+        if evaluation_digest(evaluation) != evaluation.digest:
+            logger.warning(
+                "The file of %s has changed since the study began; if the change concerns its "
+                "results, trials before and after it do not compare.",
+                evaluation.target,
+            )
 
     def with_plan(self, **changes: Any) -> StudyRun:
         """The study with a changed plan, which is not stored; fields that are None do not change.

@@ -60,7 +60,7 @@ def store_request(
     return store.studies.create(
         name,
         backbone=request.backbone,
-        objectives=[objective(each).key for each in request.objectives],
+        objectives=[objective(each).stored_name for each in request.objectives],
         config={REQUEST: request_json(request), "command": command},
         seed=request.seed,
     )
@@ -106,9 +106,10 @@ def set_up(
             config = resolve_request(request, store.probes, progress)
             device = resolve_device(request.plan.device)
             workers_per_gpu = autotune_workers_per_gpu(request, config.recipe, device, store.probes)
-            # Decoded just now; the record is stored before anything depends on it.
-            info = prepare_data(config.recipe)
-            store.data_records.put(record, record_data(config.recipe, info))
+            if config.evaluation is None:
+                # Decoded just now; the record is stored before anything depends on it.
+                info = prepare_data(config.recipe)
+                store.data_records.put(record, record_data(config.recipe, info))
         plan = request.plan.model_copy(update={"workers_per_gpu": workers_per_gpu})
         completed = {
             **stored_settings(config, plan),
@@ -146,7 +147,7 @@ def request_json(request: SearchRequest) -> dict[str, Any]:
     fields: dict[str, Any] = request.model_dump(mode="json", exclude_none=True)
     for name, names in (("data", EMBEDDED), ("space", preset_names())):
         path = find_path(fields[name])
-        if fields[name] not in names and path is not None:
+        if fields[name] and fields[name] not in names and path is not None:
             fields[name] = str(path.resolve())
     return fields
 

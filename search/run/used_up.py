@@ -46,7 +46,8 @@ def used_up_sentence(
                 f"runs, with {trials} of {plural(plan.trials, 'trial')} started. To continue, give "
                 f"a larger total: `attentune resume {shlex.quote(study.name)} --{option} …`."
             )
-    if plan.until == "converged" and expected is not None and is_too_little(plan, expected):
+    converges = plan.until == "converged"
+    if converges and expected is not None and is_too_little(plan, expected, study.metric):
         return (
             f"{converged_sentence(plan, expected, study.metric)} To continue nevertheless: "
             f"`attentune resume {shlex.quote(study.name)} --until trials`."

@@ -31,7 +31,7 @@ from ...studies.estimator.hyperparameters import HyperparameterFits
 from ...studies.estimator.mixed_model import MixedModel
 from ...studies.estimator.modelled_trials import step_of
 from ...studies.estimator.threads import one_thread
-from ...studies.objectives import BY_KEY
+from ...studies.objectives import is_cost
 from ...studies.records import TrialRecord
 from ..trial_source import CostLookup, RecordedSearch
 from .base import Sampler, SamplerContext, Selection
@@ -137,7 +137,7 @@ class ThompsonSampling:
         """
         self.space, self.limits, self.costs = space, limits, costs
         self.may_propose = may_propose
-        self.cost_keys = [key for key in keys if BY_KEY[key].is_cost]
+        self.cost_keys = [key for key in keys if is_cost(key)]
         self.features = ArchitectureFeatures.of_backbone(space.site_map)
         self.fits = HyperparameterFits(self.features)
         self._all_candidates: list[Candidate] | None = None

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
-from ...runners.recipe import MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
+from ...runners.recipe import MAX_COUNT, MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
 from ...runners.results import DEFAULT_MAX_PREDICTIONS_MIB
 from ...spaces.search_space.space import OwnAttentionPolicy, Space, load_space
 from ...studies.config import (
@@ -119,6 +119,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     ),
     "value_range": units.parse_range,
     "max_pixels": units.parse_whole,
+    "input": units.parse_shape,
 }
 """Read the settings of `RunPlan` and `Recipe` that have a unit, or are two numbers."""
 
@@ -203,10 +204,23 @@ class SearchRequest(_SharedSettings):
         "CutMix. auto is standard for photographs, and light for small images. Each part has an "
         "option of its own.",
     )
+    evaluate: str | None = Field(
+        None,
+        min_length=1,
+        description="Your own training in place of the built-in one: a function, e.g. "
+        "my_module:train, or a command, e.g. 'python train.py'. It reads its own data.",
+    )
+    num_classes: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="Outputs of the head of the networks that --evaluate trains.",
+    )
     metric: MetricName = Field(
         "accuracy",
-        description="Metric to search for, in place of the accuracy; averages over classes weigh "
-        "them equally.",
+        description="Metric to search for: accuracy, balanced-accuracy, macro-f1, auroc, log-loss "
+        "or top5; averages over classes weigh them equally. With --evaluate also one of your own, "
+        "with its direction and perhaps a unit: miou:max:%, error:min:mm.",
     )
     objective: ObjectiveNames = Field(
         DEFAULT_OBJECTIVES,
@@ -335,6 +349,41 @@ class SearchRequest(_SharedSettings):
         )
 
 
+EVALUATION_SETTINGS = {
+    *("image_size", "in_chans", "input", "stem", "init", "epochs", "batch_size"),
+}
+"""Fields of the recipe that have a meaning for a user's own evaluation: what networks are made, and
+how long they are trained."""
+
+
+def check_evaluation(request: SearchRequest, settings: Collection[str]) -> None:
+    """Raise UsageError for settings that contradict who trains the networks.
+
+    Args:
+        request: what is asked for.
+        settings: the names of those that were given.
+    """
+    option = {name: f"--{name.replace('_', '-')}" for name in settings}
+    if request.evaluate is None:
+        if objective(request.metric).stored_name != objective(request.metric).key:
+            raise UsageError(
+                f"{request.metric} is a metric of your own, which the built-in training does not "
+                "measure; add --evaluate my_module:train, or choose another --metric"
+            )
+        if "num_classes" in settings:
+            raise UsageError("the data say how many classes there are; leave out --num-classes")
+        return
+    of_training = {*Recipe.model_fields, *AUGMENTATION_FIELDS, "augment", "memory_format"}
+    for name in settings:
+        if name in of_training - EVALUATION_SETTINGS and getattr(request, name) not in ("", None):
+            raise UsageError(
+                f"{option[name]} is a setting of the built-in training, and with --evaluate "
+                f"{request.evaluate} your own code decides it; leave it out"
+            )
+    if request.plan.alternatives:
+        raise UsageError("--alternatives are trained by the built-in training; leave it out")
+
+
 def split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which `budget` is a time: `--budget converged` means `--until converged`.
 
@@ -361,10 +410,13 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
     check_names(options, SearchRequest.model_fields)
     fields = {} if config is None else _read_file(config)
     fields |= {name: value for name, value in options.items() if value not in (None, [])}
+    if fields.get("evaluate") is not None:
+        fields.setdefault("data", "")
     for name in ("backbone", "data"):
         if name not in fields:
             raise UsageError(f"--{name} is missing; see attentune search --help")
     request: SearchRequest = validated(SearchRequest, "search", **fields)
+    check_evaluation(request, fields)
     return request
 
 

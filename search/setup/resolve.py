@@ -35,8 +35,11 @@ from ...runners.metrics import TOP
 from ...runners.plugin_checks.checker import plugin_checker
 from ...runners.recipe import Recipe, usual_settings
 from ...runners.results import Costs
+from ...runners.user_evaluation import UserEvaluation
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.discover import choose_stem, find_last_sites
+from ...spaces.backbones.own_backbone import is_own_backbone
+from ...spaces.backbones.sites import height_and_width
 from ...spaces.backbones.stem import Stem
 from ...spaces.backbones.timm_compat import check_backbone
 from ...spaces.search_space.bound_space import BoundSpace, bind_space
@@ -60,6 +63,7 @@ from .initial_weights import (
     log_initial_scales,
     resolve_initial_weights,
 )
+from .own_evaluation import check_own_backbone, resolve_evaluation
 from .request import SearchRequest
 from .space_check import check_space, largest_costs
 from .training_budget import resolve_training_budget
@@ -97,21 +101,29 @@ def resolve_request(
     """
     space = request.resolved_space()
     device = _check_backbone_and_device(request)
-    recipe = _resolve_recipe(request)
-    data = _prepare_data(recipe, progress)
-    recipe = resolve_augmentation(request, recipe, data)
-    recipe = resolve_training_budget(request, recipe, data.counts["train"])
+    evaluation: UserEvaluation | None = None
+    if request.evaluate is None:
+        recipe = _resolve_recipe(request)
+        data = _prepare_data(recipe, progress)
+        recipe = resolve_augmentation(request, recipe, data)
+        recipe = resolve_training_budget(request, recipe, data.counts["train"])
+        num_classes, described = len(data.classes), _describe_data(data)
+    else:
+        recipe, evaluation = resolve_evaluation(request)
+        num_classes, described = request.num_classes or 0, ""
     if recipe.init != "scratch":
         log_initial_scales(space)
-    bare = _examine_backbone(request.backbone, space, recipe, data)
+    bare = _examine_backbone(request.backbone, space, recipe, num_classes, described)
     _check_metric(request, bare.num_classes)
     sampler = _resolve_sampler(request, bare.architectures)
     _check_limits(request, bare.costs)
     check_space(bare.space, bare.model, request.limits)
     _check_memory(request, recipe, bare)
     latency = _measure_latency(request, recipe, bare, device)
-    recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
-    recipe, attempts = autotune_learning_rate(request, recipe, device, bare.space)
+    attempts: tuple[dict[str, float], ...] = ()
+    if evaluation is None:
+        recipe = autotune_precision(request, recipe, bare.num_classes, device, probes)
+        recipe, attempts = autotune_learning_rate(request, recipe, device, bare.space)
     config: StudyConfig = validated(
         StudyConfig,
         "search",
@@ -125,6 +137,7 @@ def resolve_request(
         seed=request.seed,
         device=device.type,
         num_classes=bare.num_classes,
+        evaluation=evaluation,
         stages=bare.stages,
         reference_latency_ms=latency.milliseconds if latency else None,
         reference_latency_error_ms=latency.milliseconds_error if latency else None,
@@ -154,7 +167,7 @@ class _BareBackbone:
         architectures: the number of architectures in the search space.
         space: the search space on it.
         model: the costs of its architectures.
-        num_classes: classes of the data.
+        num_classes: classes of the data; 0 if a user's own evaluation does not say.
     """
 
     costs: Costs
@@ -167,7 +180,7 @@ class _BareBackbone:
 
 def _check_metric(request: SearchRequest, num_classes: int) -> None:
     """Raise UsageError if all networks would have the same value of the metric."""
-    if "top5" in request.objectives and num_classes <= TOP:
+    if "top5" in request.objectives and 0 < num_classes <= TOP:
         raise UsageError(
             f"with {num_classes} classes the top-5 accuracy is always 100 %, so there is nothing "
             "to search for; use --metric accuracy"
@@ -176,10 +189,12 @@ def _check_metric(request: SearchRequest, num_classes: int) -> None:
 
 def _check_backbone_and_device(request: SearchRequest) -> torch.device:
     """Check that the backbone, its weights and the device exist; return the device."""
-    check_backbone(request.backbone)
-    device = resolve_device(request.plan.device)
-    check_requested_weights(request)
-    return device
+    if is_own_backbone(request.backbone):
+        check_own_backbone(request)
+    else:
+        check_backbone(request.backbone)
+        check_requested_weights(request)
+    return resolve_device(request.plan.device)
 
 
 def _resolve_recipe(request: SearchRequest) -> Recipe:
@@ -268,19 +283,36 @@ def _log_class_sizes(recipe: Recipe, data: DataInfo) -> None:
     )
 
 
-def _examine_backbone(backbone: str, space: Space, recipe: Recipe, data: DataInfo) -> _BareBackbone:
-    """Costs and stages of the bare backbone, and the size of the space on it."""
-    num_classes = len(data.classes)
+def _describe_data(data: DataInfo) -> str:
+    """The data as part of a line of the log."""
+    return (
+        f"{data.name}: {data.counts['train']:,} training and {data.counts['val']:,} validation "
+        f"images, {len(data.classes)} classes; "
+    )
+
+
+def _examine_backbone(
+    backbone: str, space: Space, recipe: Recipe, num_classes: int, described: str
+) -> _BareBackbone:
+    """Costs and stages of the bare backbone, and the size of the space on it; logs them.
+
+    Args:
+        backbone: its name, or the reference of a network of one's own.
+        space: the search space.
+        recipe: decides the sizes of maps.
+        num_classes: of the head; 0: as many as the backbone has by itself.
+        described: the data, for the log.
+    """
     model = CostModel(backbone, recipe, num_classes, plugin_checker())
     bound = bind_space(space, model.site_map)
     size = bound.count()
     costs = model.price(Architecture(backbone))
+    height, width = height_and_width(recipe.size)
+    stem = "" if is_own_backbone(backbone) else f", {recipe.stem} stem"
     logger.info(
         f"{backbone}: {formatting.count(costs.params)} parameters, "
         f"{formatting.count(costs.macs)} MACs "
-        f"at {recipe.image_size}×{recipe.image_size}, {recipe.stem} stem; "
-        f"{data.name}: {data.counts['train']:,} training and {data.counts['val']:,} validation "
-        f"images, {num_classes} classes; space {space.name}: "
+        f"at {height}×{width}{stem}; {described}space {space.name}: "
         f"{formatting.size(size)} architectures"
     )
     return _BareBackbone(costs, len(model.site_map.blocks), size, bound, model, num_classes)
@@ -319,9 +351,7 @@ def _measure_latency(
     if "latency_ms" not in measured_costs(request.objectives, request.limits):
         return None
     backbone = Architecture(request.backbone)
-    network = TimedNetwork(
-        backbone, recipe.image_size, bare.num_classes, recipe.stem, recipe.in_chans
-    )
+    network = TimedNetwork(backbone, recipe.size, bare.num_classes, recipe.stem, recipe.in_chans)
     latency = measure_latency(network, device)
     costs = latency.add_to(bare.costs)
     _check_limits(request, costs)

@@ -31,6 +31,7 @@ MEBIBYTE_UNITS = {
     "gib": 2**10,
     "gb": 1e9 / 2**20,
 }
+MAX_SHAPE_DIGITS = 5
 SMALLER_UNIT = {"d": "h", "h": "m", "m": "s", "min": "s"}
 """The unit that a number without one probably has, after a number with this unit."""
 
@@ -178,3 +179,24 @@ def parse_range(values: str | Sequence[float]) -> tuple[float, float]:
             f"cannot read {quote_value(values)}; write the smaller value first, for example 0,4095"
         )
     return low, high
+
+
+def parse_shape(values: str | Sequence[int | str]) -> tuple[int, int, int]:
+    """`3x640x640` → (3, 640, 640): channels, height and width.
+
+    Raises:
+        QuantityError: it is not three whole numbers above zero.
+    """
+    if isinstance(values, str):
+        values = values.replace("×", "x").split("x")
+    digits = [str(part).strip() for part in values] if isinstance(values, Sequence) else []
+    is_shape = len(digits) == 3 and all(
+        part.isdecimal() and 0 < len(part) <= MAX_SHAPE_DIGITS and int(part) for part in digits
+    )
+    if not is_shape:
+        raise QuantityError(
+            f"cannot read {quote_value(values)}; write channels, height and width, for example "
+            "3x640x640"
+        )
+    channels, height, width = map(int, digits)
+    return channels, height, width

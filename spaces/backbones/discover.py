@@ -27,8 +27,9 @@ from ...cache_folders import cache_folder, read_cached_json, write_cached_json
 from ...errors import BackboneError
 from .blocks import parents
 from .hiera import mark_maps
+from .own_backbone import check_own_stem, is_own_backbone, square_side
 from .positions import BlockPositions, InsertionPointFinder
-from .sites import OwnAttention, Site, SiteMap, site_map_from_json, site_map_to_json
+from .sites import ImageSize, OwnAttention, Site, SiteMap, site_map_from_json, site_map_to_json
 from .stages import BackboneStages, find_stages
 from .stem import Stem, shrink_stem
 from .timm_compat import (
@@ -55,22 +56,31 @@ is only used if the last map would have a single location."""
 def find_sites(
     backbone: str,
     *,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     stem: Stem = "native",
+    in_chans: int = 3,
 ) -> SiteMap:
     """All sites of a backbone, with its stages, blocks and own attention, from a cache if possible.
 
     Args:
-        backbone: a timm model.
+        backbone: a timm model, or a reference to a network of one's own.
         image_size: side of the square images in pixels; default: the backbone's own size.
         stem: `native` or `small`.
+        in_chans: channels of the images, for a network of one's own.
 
     Raises:
         BackboneError: timm does not know the backbone, it cannot be run, or it has no site for an
             attention.
     """
+    if is_own_backbone(backbone):
+        # Imported here, because it finds sites with the functions below.
+        from .network_sites import find_own_sites
+
+        check_own_stem(backbone, stem)
+        return find_own_sites(backbone, image_size, in_chans)
     check_backbone(backbone)
-    return _find_sites(backbone, image_size or native_size(backbone), stem)
+    side = square_side(image_size, backbone) or native_size(backbone)
+    return _find_sites(backbone, side, stem)
 
 
 def sites(

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...errors import BackboneError, UsageError
@@ -23,8 +26,9 @@ from .discover import (
     list_stripped_sites,
     locate_own_attention,
 )
+from .own_backbone import DEFAULT_SIZE_PIXELS, make_own_network
 from .positions import InsertionPointFinder
-from .sites import Site, SiteMap
+from .sites import ImageSize, Site, SiteMap, height_and_width
 from .stages import BackboneStages, find_stages
 from .trace import Trace, trace_model
 
@@ -65,6 +69,34 @@ def find_network_sites(model: nn.Module, example: Tensor | Sequence[Any]) -> Sit
     own_attention = locate_own_attention(own_paths, trace, stages)
     stripped = list_stripped_sites(model, own_paths, lambda: _trace(model, name, arguments))
     return SiteMap(name, size, sites, own_attention, (), paths, modules, stripped)
+
+
+@cache
+def find_own_sites(
+    reference: str,
+    image_size: ImageSize | None = None,
+    in_chans: int = 3,
+) -> SiteMap:
+    """All sites of a network of one's own.
+
+    Args:
+        reference: `my_module:make_model`.
+        image_size: side of square images, or (height, width), in pixels; None: 224.
+        in_chans: channels of the images.
+
+    Raises:
+        UsageError: the reference cannot be imported.
+        BackboneError: it makes no network, or the network cannot be run or has no site.
+    """
+    height, width = height_and_width(image_size or DEFAULT_SIZE_PIXELS)
+    with torch.random.fork_rng(devices=[]):
+        model = make_own_network(reference, in_chans=in_chans)
+        example = torch.zeros(1, in_chans, height, width)
+        try:
+            site_map = find_network_sites(model, example)
+        except UsageError as error:
+            raise BackboneError(str(error)) from error
+    return replace(site_map, backbone=reference)
 
 
 def _trace(model: nn.Module, name: str, arguments: tuple[Any, ...]) -> Trace:

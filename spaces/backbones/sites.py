@@ -16,8 +16,15 @@ from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, merge
 from ..attentions.entry import Convolution
 from ..attentions.registry import get_attention
 
+ImageSize = int | tuple[int, int]
+"""Side of square images, or (height, width), in pixels; timm's backbones take square ones."""
 Anchor = tuple[str, ...]
 """How to reach a point of the network; see `positions.py`."""
+
+
+def height_and_width(image_size: ImageSize) -> tuple[int, int]:
+    """The height and the width of images of a size, in pixels."""
+    return image_size if isinstance(image_size, tuple) else (image_size, image_size)
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,12 @@ class AttendedModule(nn.Module):
         nn.Module._load_from_state_dict(self, state_dict, prefix, *args, **kwargs)
 
 
+def attentions_of(module: AttendedModule) -> list[nn.Module]:
+    """The attentions at the input and the output of a module."""
+    children = (module._modules.get(name) for name in _ATTENTIONS)
+    return [child for child in children if child is not None]
+
+
 Slots = dict[nn.Module, list[tuple[nn.Module, str]]]
 """Where each module of a network is a child: the modules around it, and its name there."""
 

@@ -25,8 +25,9 @@ from ...errors import AttentionError, AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.registry import get_attention
 from ..backbones.discover import discover_sites, find_sites, remove_own_attention
+from ..backbones.own_backbone import is_own_backbone, make_own_network, square_side
 from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
-from ..backbones.sites import Anchor, OwnAttention, SiteMap
+from ..backbones.sites import Anchor, ImageSize, OwnAttention, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
 from .attended_module import find_slots, visible_name, visible_parameters
@@ -122,7 +123,7 @@ def build_network(
     architecture: Architecture,
     *,
     num_classes: int | None,
-    image_size: int | None,
+    image_size: ImageSize | None,
     seed: int | None,
     stem: Stem = "native",
     in_chans: int = 3,
@@ -134,7 +135,8 @@ def build_network(
 
     Args:
         architecture: backbone and insertions.
-        num_classes: number of outputs of the classifier; None: timm's number for the backbone.
+        num_classes: number of outputs of the classifier; None: timm's number for the backbone. A
+            network of one's own has its own number, unless its function takes `num_classes`.
         image_size: side of the square images in pixels; None: the backbone's own size.
         seed: seed of all initial weights; None draws them from torch's global generator.
         stem: `native`, `small` or `stride1`.
@@ -148,8 +150,11 @@ def build_network(
         AttentuneError: weights cannot be loaded; or the number of parameters of an insertion
             differs from its formula, which would be a bug.
     """
+    if is_own_backbone(architecture.backbone):
+        return _build_own_network(architecture, num_classes, image_size, in_chans, seed)
     check_backbone(architecture.backbone)
-    image_size = image_size or native_size(architecture.backbone)
+    side = square_side(image_size, architecture.backbone)
+    image_size = side or native_size(architecture.backbone)
     site_map = _required_site_map(architecture, image_size, stem, timm_kwargs)
     placed = placements(architecture, site_map) if site_map else []
     with _seeded_generator(seed):
@@ -168,6 +173,32 @@ def build_network(
         strides = locator.find_paths(site_map.stem_strides)
         keep_kernels = stem == "stride1" or pretrained or weights is not None
         shrink_stem(model, strides, keep_kernels=keep_kernels)
+    remove_own(model, locator, site_map.own_attention_at(architecture.removed))
+    insert_all(model, locator, placed, seed)
+    return model
+
+
+def _build_own_network(
+    architecture: Architecture,
+    num_classes: int | None,
+    image_size: ImageSize | None,
+    in_chans: int,
+    seed: int | None,
+) -> nn.Module:
+    """The network of an architecture whose backbone is a network of one's own.
+
+    Args:
+        architecture: its backbone is a reference such as `my_module:make_model`.
+        num_classes: passed to the function if it takes them.
+        image_size: side of the images, or (height, width), in pixels.
+        in_chans: channels of the images; passed to the function if it takes them.
+        seed: of all initial weights.
+    """
+    site_map = find_sites(architecture.backbone, image_size=image_size, in_chans=in_chans)
+    placed = placements(architecture, site_map)
+    with _seeded_generator(seed):
+        model = make_own_network(architecture.backbone, num_classes=num_classes, in_chans=in_chans)
+    locator = ModuleLocator(model, architecture.backbone)
     remove_own(model, locator, site_map.own_attention_at(architecture.removed))
     insert_all(model, locator, placed, seed)
     return model

@@ -9,7 +9,8 @@ that alone it writes a short text:
 2. Options. For each attention of a layer, choose the options that resolve correctly at the most
    anchors, then those for the remaining anchors. Ties go to `auto`, then to the smallest power of
    two for `r`, then to the smallest `r`.
-3. Places. For the anchors of one set of options, choose the position that covers the most of them,
+3. Places. Anchors that no block has are written as modules, at `post` or else at `pre`. For the
+   other anchors of one set of options, choose the position that covers the most of them,
    at the least cost (`all` 1, stages 2, a block 3), then one for the remaining anchors. Ties go to
    the order of POSITIONS.
 4. Order. Insertions are sorted by layer, then by their first anchor in the network.
@@ -29,7 +30,7 @@ from ..architecture import ALL, POSITIONS, Architecture, Insertion, Place, parse
 from ..attentions.entry import Attention, Value
 from ..attentions.registry import get_attention
 from ..backbones.discover import find_sites
-from ..backbones.sites import Anchor, Site, SiteMap, write_places
+from ..backbones.sites import Anchor, ImageSize, Site, SiteMap, write_places
 from ..backbones.stem import Stem
 from .placement import ResolvedOptions, placements, resolve_options
 
@@ -69,7 +70,11 @@ def canonicalise(architecture: Architecture, site_map: SiteMap) -> Architecture:
 
 
 def resolve_architecture(
-    architecture: str | Architecture, *, image_size: int | None = None, stem: Stem = "native"
+    architecture: str | Architecture,
+    *,
+    image_size: ImageSize | None = None,
+    stem: Stem = "native",
+    in_chans: int = 3,
 ) -> tuple[Architecture, SiteMap]:
     """The canonical form of an architecture, and the site map of its backbone.
 
@@ -77,6 +82,7 @@ def resolve_architecture(
         architecture: a text, or a parsed `Architecture`.
         image_size: side of the square images in pixels; default: the backbone's own size.
         stem: `native` or `small`.
+        in_chans: channels of the images, for a network of one's own.
 
     Raises:
         ArchitectureError: the text is wrong, or names a site that the backbone does not have.
@@ -84,7 +90,9 @@ def resolve_architecture(
     """
     if isinstance(architecture, str):
         architecture = parse(architecture)
-    site_map = find_sites(architecture.backbone, image_size=image_size, stem=stem)
+    site_map = find_sites(
+        architecture.backbone, image_size=image_size, stem=stem, in_chans=in_chans
+    )
     return canonicalise(architecture, site_map), site_map
 
 
@@ -176,6 +184,14 @@ class _PlaceWriter:
         for site in site_map.sites:
             self.rank.setdefault(site.anchor, len(self.rank))
             self.sites_at[site.position].append(site)
+        self.modules_at: dict[str, dict[Anchor, Place]] = {"post": {}, "pre": {}}
+        for site in sorted(site_map.module_sites, key=lambda site: len(site.module)):
+            if site.anchor not in self.rank:
+                place = Place(module=site.module)
+                self.modules_at[site.position].setdefault(site.anchor, place)
+        for site in site_map.module_sites:
+            self.channels.setdefault(site.anchor, site.channels)
+            self.rank.setdefault(site.anchor, len(self.rank))
 
     def cover(
         self, anchors: set[Anchor], allowed_positions: tuple[str, ...]
@@ -190,6 +206,10 @@ class _PlaceWriter:
             A position, the anchors that it covers, and their places.
         """
         rest = set(anchors)
+        for position, places_of in self.modules_at.items():  # Of those that no block has.
+            if covered := places_of.keys() & rest:
+                yield position, covered, tuple(places_of[anchor] for anchor in covered)
+                rest -= covered
         while rest:
             options = [
                 (-len(covered), _cost(places), index, places, covered)

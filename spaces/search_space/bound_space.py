@@ -73,6 +73,11 @@ def _explain_empty(space: Space, site_map: SiteMap) -> str:
         return (
             f"{empty}: it asks for stages {', '.join(map(str, space.stages))}; there are {stages}"
         )
+    if not site_map.sites:
+        return (
+            f"{empty}: it has no stages and blocks in which attention could be inserted; see "
+            f"`attentune sites {site_map.backbone}`"
+        )
     if not {*space.positions, *space.fallback_positions} & set(site_map.positions):
         return (
             f"{empty}: it asks for {', '.join(space.positions)}; "

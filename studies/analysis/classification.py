@@ -18,7 +18,7 @@ from ...runners.classification_metrics import (
     compute_metrics,
     confusion_matrix,
 )
-from ...runners.metrics import METRICS
+from ...runners.metrics import in_order
 from ...runners.predictions import Predictions
 from .findings import ArchitectureSummary
 
@@ -127,8 +127,12 @@ def mean_metrics(
         recorded: the metrics of trials besides their accuracy, by number.
     """
     trials = [recorded[number] for number in summary.numbers if number in recorded]
-    values = {name: [trial[name] for trial in trials if name in trial] for name in METRICS}
-    values["accuracy"] = list(summary.accuracies)
+    values = {
+        name: [trial[name] for trial in trials if name in trial]
+        for name in in_order(name for trial in trials for name in trial)
+    }
+    if not np.isnan(summary.accuracies).any():
+        values = {"accuracy": list(summary.accuracies), **values}
     return {name: float(np.mean(group)) for name, group in values.items() if group}
 
 

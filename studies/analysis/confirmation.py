@@ -11,6 +11,7 @@ functions here are pure functions of records and of how images were judged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -295,7 +296,7 @@ def _contender_json(contender: Contender, metric: Objective) -> dict[str, Any]:
         "finalist": contender.finalist,
         "trials": list(contender.numbers),
         "seeds": list(contender.seeds),
-        "accuracies": list(contender.accuracies),
+        "accuracies": [a for a in contender.accuracies if not math.isnan(a)],
         **score_json(metric, contender.score, contender.scores, contender.accuracies),
         "standard_error": contender.standard_error,
         "searched_accuracy": before["accuracy"],
@@ -312,8 +313,8 @@ def _contenders(findings: Findings, trials: Iterable[TrialRecord]) -> list[Conte
     searched = {point.architecture: point for point in findings.architectures}
     complete: dict[Architecture, list[tuple[TrialRecord, float, float]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.state == "complete" and trial.score is not None and trial.accuracy is not None:
-            row = (trial, trial.score, trial.accuracy)
+        if trial.state == "complete" and trial.score is not None:
+            row = (trial, trial.score, math.nan if trial.accuracy is None else trial.accuracy)
             complete.setdefault(trial.parsed, []).append(row)
     contenders = [
         Contender(

@@ -70,11 +70,9 @@ class ArchitectureSummary:
         return self.values[SCORE]
 
     @property
-    def accuracy(self) -> float:
-        """That of `accuracy_beside`; an architecture has a complete trial."""
-        accuracy = accuracy_beside(self.score, self.scores, self.accuracies)
-        assert accuracy is not None
-        return accuracy
+    def accuracy(self) -> float | None:
+        """That of `accuracy_beside`; None if a user's own evaluation does not report it."""
+        return accuracy_beside(self.score, self.scores, self.accuracies)
 
     @property
     def is_better_than_bare(self) -> bool | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runners.metrics import chance_score, perfect_score
+from ...runners.metrics import Metric, chance_score, perfect_score
 from ..objectives import SCORE, Objective
 from ..records import recorded_architecture
 from ..stored_config import StoredConfig
@@ -61,10 +61,11 @@ class HypervolumeBox:
     ) -> HypervolumeBox:
         """The box of a study.
 
-        The metric goes from chance to a perfect result. A cost goes from that of the bare backbone
-        to its limit, or to that of the most expensive architecture of the space if this is less. If
-        the backbone's own attention can be removed, a cost begins at that of the backbone without
-        it, and ends no closer to that of the bare backbone.
+        The metric goes from chance to a perfect result; where a user's own metric has none, as far
+        above and below the bare backbone as that is from zero. A cost goes from that of the bare
+        backbone to its limit, or to that of the most expensive architecture of the space if this
+        is less. If the backbone's own attention can be removed, a cost begins at that of the
+        backbone without it, and ends no closer to that of the bare backbone.
 
         Args:
             config: of the study.
@@ -74,9 +75,10 @@ class HypervolumeBox:
         """
         best, worst = [], []
         for objective in objectives:
-            if not objective.is_cost:
-                best.append(-perfect_score(objective.key))
-                worst.append(-chance_score(objective.key, config.num_classes))
+            if objective.metric is not None:
+                low, high = _metric_range(objective.metric, config.num_classes, float(bare[SCORE]))
+                best.append(-high)
+                worst.append(-low)
                 continue
             cost = float(bare[objective.key])
             least = min([cost, *(float(row[objective.key]) for row in stripped)])
@@ -101,6 +103,21 @@ class HypervolumeBox:
         span = self.worst[column] - self.best[column]
         scaled: Matrix = (values - self.best[column]) / (span if span > 0 else 1.0)
         return np.maximum(scaled, 0.0)
+
+
+def _metric_range(metric: Metric, num_classes: int | None, bare: float) -> tuple[float, float]:
+    """The scores at the worst and at the best corner of the box.
+
+    Args:
+        metric: of the study.
+        num_classes: of its data; None if it is not known.
+        bare: the score of the first complete trial of the bare backbone.
+    """
+    low, high = chance_score(metric, num_classes), perfect_score(metric)
+    return (
+        low if np.isfinite(low) else bare - abs(bare),
+        high if np.isfinite(high) else bare + abs(bare),
+    )
 
 
 @dataclass(frozen=True)

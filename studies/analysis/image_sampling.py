@@ -112,6 +112,8 @@ def count_images(accuracies: Iterable[float]) -> int | None:
     """
     images = 1
     for accuracy in set(accuracies):
+        if math.isnan(accuracy):  # A user's own evaluation does not report it.
+            return None
         fraction = Fraction(accuracy).limit_denominator(MAX_COUNTED_IMAGES)
         if abs(fraction - Fraction(accuracy)) > FRACTION_TOLERANCE:
             return None

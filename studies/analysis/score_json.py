@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from .evaluation_images import EvaluationImages
 def accuracy_beside(
     score: float | None, scores: Sequence[float], accuracies: Sequence[float]
 ) -> float | None:
-    """The accuracy that stands beside a score; None before a complete trial.
+    """The accuracy that stands beside a score; None before a complete trial, or if it is unknown.
 
     If the accuracy is searched for, the scores are accuracies, and it is the score itself.
     Otherwise it is the mean of the recorded accuracies.
@@ -25,7 +26,8 @@ def accuracy_beside(
     """
     if tuple(scores) == tuple(accuracies):
         return score
-    return float(np.mean(accuracies))
+    mean = float(np.mean(accuracies))
+    return None if math.isnan(mean) else mean
 
 
 def score_json(

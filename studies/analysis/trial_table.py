@@ -180,7 +180,7 @@ def _check_columns(columns: Mapping[str, Sequence[Any]]) -> None:
         most = 1.0 if name == "accuracy" else np.finfo(float).max
         if not np.all(np.isnan(numbers) | ((numbers >= 0) & (numbers <= most))):
             raise _damaged(name)
-    if not np.all(np.isnan(scores := np.array(columns["metric_score"], float)) | (scores <= 1)):
+    if np.any(np.isinf(np.array(columns["metric_score"], float))):
         raise _damaged("metric_score")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, insert, select
 
-from ...runners.metrics import METRICS
+from ...runners.metrics import in_order
 from .connection import Database, retries_lost_connections
 from .schema import MetricRow, TrialRow
 from .studies import Study, StudyRepository
@@ -38,7 +38,7 @@ class MetricRepository:
     def read(self, study: Study) -> dict[int, dict[str, float]]:
         """The metrics of all complete trials by number, each in the order of `METRICS`.
 
-        Trials of earlier versions have none.
+        Those of a user's own evaluation follow. Trials of earlier versions have none.
         """
         if self._database.revision < FIRST_REVISION:
             return {}
@@ -52,9 +52,9 @@ class MetricRepository:
         metrics: dict[int, dict[str, float]] = {}
         with self._database.begin("read") as connection:
             for number, name, value in connection.execute(query):
-                if name in METRICS and value is not None:
+                if value is not None:
                     metrics.setdefault(number, {})[name] = value
         return {
-            number: {name: values[name] for name in METRICS if name in values}
+            number: {name: values[name] for name in in_order(values)}
             for number, values in metrics.items()
         }

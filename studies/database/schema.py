@@ -175,7 +175,7 @@ class EpochRow(Base):
 
 
 class MetricRow(Base):
-    """A metric of a complete trial besides its accuracy, by its key in `runners.metrics`."""
+    """A metric of a complete trial besides its accuracy, by its key."""
 
     __tablename__ = "attentune_metrics"
 
@@ -183,7 +183,7 @@ class MetricRow(Base):
         ForeignKey("attentune_trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     name: Mapped[str] = mapped_column(CleanName(40), primary_key=True)
-    value: Mapped[float | None] = mapped_column(Real(0))
+    value: Mapped[float | None]
 
 
 class FailureRow(Base):

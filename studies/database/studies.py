@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ... import __version__
 from ...errors import StoreError, StudyError, did_you_mean
-from ..objectives import BY_KEY, OBJECTIVES
+from ..objectives import is_objective
 from ..records import STATES, State, StudyRecord, StudySummary, check_study_name
 from ..stored_config import ExpectedGain, StoredConfig
 from .column_types import DamagedValueError
@@ -233,7 +233,7 @@ def _record(row: Row[Any]) -> StudyRecord:
     if not row.objectives or len(set(map(str, row.objectives))) < len(row.objectives):
         raise DamagedValueError.of(row.objectives, "a list of objectives")
     for key in row.objectives:
-        if not isinstance(key, str) or (key not in BY_KEY and key not in OBJECTIVES):
+        if not isinstance(key, str) or not is_objective(key):
             raise DamagedValueError.of(key, "an objective")
     return StudyRecord(
         id=row.id,

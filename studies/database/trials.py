@@ -145,7 +145,8 @@ class TrialRepository:
         Raises:
             StoreError: the accuracy is not a fraction, so the trial has to be recorded as failed.
         """
-        if not 0 <= result.accuracy <= 1:
+        has_accuracy = not math.isnan(result.accuracy) or result.metric_score is None
+        if has_accuracy and not 0 <= result.accuracy <= 1:
             raise StoreError(
                 f"trial {number} ended with accuracy {result.accuracy}, which is no fraction; "
                 f"record it as failed."
@@ -320,7 +321,7 @@ class TrialRepository:
             .where(TrialRow.study_id == record.id)
             .order_by(TrialRow.number)
         )
-        metric = record.metric.key
+        metric = record.metric.stored_name
         with self._database.begin("read") as connection:
             return [trial_record(row, metric) for row in connection.execute(query).mappings()]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from ...spaces.architecture import OWN_REMOVED, Insertion
 from ...spaces.attentions.entry import Value
-from ...spaces.backbones.sites import OwnAttention, SiteMap
+from ...spaces.backbones.sites import OwnAttention, Site, SiteMap
 from ...spaces.networks.placement import Placement
 from ..insertion_facts import InsertionFacts
 
@@ -23,6 +23,8 @@ FactsLookup = Callable[[Insertion], InsertionFacts]
 
 def facts_of_insertion(insertion: Insertion, site_map: SiteMap) -> InsertionFacts:
     """The facts of an insertion in a backbone.
+
+    A module that is named by its path counts as a stage of its own, after those of the network.
 
     Args:
         insertion: its attention has to be installed here; or a removal, see `Architecture.changes`.
@@ -34,13 +36,19 @@ def facts_of_insertion(insertion: Insertion, site_map: SiteMap) -> InsertionFact
     if insertion.attention == OWN_REMOVED:
         return _facts_of_removal(site_map.own_attention_at(insertion.places), site_map)
     sites = site_map.select_sites(insertion)
-    blocks = {(site.stage, site.block) for site in sites}
+    modules = {site.module: number for number, site in enumerate(site_map.module_sites, 1)}
+    stages = max(site_map.blocks, default=0)
+
+    def group_of(site: Site) -> int:
+        return site.stage or stages + modules[site.module]
+
+    blocks = {(group_of(site), site.block) for site in sites}
     reached: defaultdict[int, int] = defaultdict(int)
     for stage, _ in sorted(blocks):
         reached[stage] += 1
-    parameters = ((site.stage, Placement(site, insertion, 0).parameters) for site in sites)
-    size = sum(math.log1p(number) / site_map.blocks[stage] for stage, number in parameters)
-    shares = {stage: count / site_map.blocks[stage] for stage, count in reached.items()}
+    parameters = ((group_of(site), Placement(site, insertion, 0).parameters) for site in sites)
+    size = sum(math.log1p(number) / site_map.blocks.get(stage, 1) for stage, number in parameters)
+    shares = {stage: count / site_map.blocks.get(stage, 1) for stage, count in reached.items()}
     return InsertionFacts(shares, _octaves(dict(insertion.options).get("r")), size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .observations import PRIOR_DEVIATION, Observations
+from .observations import Observations
 
 PRIOR_VARIANCES = {
     "size": 1.0,
@@ -49,12 +49,12 @@ Hyperparameters = dict[str, float]
 def prior_hyperparameters(observed: Observations) -> Hyperparameters:
     """The medians of the prior, for a study with these observations.
 
-    In the tables, where accuracies deviate by `PRIOR_DEVIATION`, a certain share of their variance
-    is noise. Where they deviate more, architectures may differ more or trials may be noisier: the
-    share is assumed to be smaller by the ratio of the deviations, which is midway between equal
-    shares and equal noise.
+    In the tables, where accuracies deviate by the prior deviation, a certain share of their
+    variance is noise. Where they deviate more, architectures may differ more or trials may be
+    noisier: the share is assumed to be smaller by the ratio of the deviations, which is midway
+    between equal shares and equal noise.
     """
-    noise_share = min(1.0, PRIOR_DEVIATION / observed.scale)
+    noise_share = min(1.0, observed.prior_deviation / observed.scale)
     noise = {kind: noise_share * PRIOR_VARIANCES[kind] for kind in NOISE_KINDS}
     slopes = {f"slope {rung}": PRIOR_SLOPE for rung in observed.rungs}
     return PRIOR_VARIANCES | noise | slopes

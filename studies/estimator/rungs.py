@@ -60,9 +60,11 @@ def rung_loss(report: EpochReport, signal: str) -> float:
 
     Args:
         report: of the epoch.
-        signal: `accuracy` for the validation accuracy, anything else for the training loss.
+        signal: `accuracy` for the validation accuracy, anything else for the training loss. The
+            former is used if the latter was not reported.
     """
-    value = -report.score if signal == "accuracy" else report.train_loss
+    takes_score = signal == "accuracy" or math.isnan(report.train_loss)
+    value = -report.score if takes_score else report.train_loss
     return value if math.isfinite(value) else math.inf
 
 
@@ -73,8 +75,9 @@ def signal_strength(report: EpochReport, signal: str) -> float:
 
     Args:
         report: of the epoch.
-        signal: `accuracy` for the validation accuracy, anything else for the training loss.
+        signal: `accuracy` for the validation accuracy, anything else for the training loss. The
+            former is used if the latter was not reported.
     """
-    if signal == "accuracy":
+    if signal == "accuracy" or math.isnan(report.train_loss):
         return report.score
     return -math.log(report.train_loss) if report.train_loss > 0 else math.nan

@@ -47,6 +47,7 @@ from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .judged_images import read_confirmation, read_evaluation_images
 from .missing_weights import explain_missing_weights
 from .onnx_model import ONNX_FILE, check_onnx_is_installed, write_onnx
+from .own_export import export_own
 from .read_findings import read_findings
 
 if TYPE_CHECKING:
@@ -135,6 +136,13 @@ def export(
             damaged, or those of another trial; or the model cannot be converted to ONNX.
         UsageError: a package is missing that writing an ONNX file needs.
     """
+    if record.config.evaluation is not None:
+        if onnx:
+            raise UsageError(
+                f"{record.name!r} is trained by {record.config.evaluation}, and only that knows "
+                "the inputs and outputs of its network; leave out --onnx, and export it there"
+            )
+        return export_own(store, record, trial, folder)
     if onnx:
         check_onnx_is_installed()
     attentions = [insertion.attention for insertion in trial.parsed.insertions]

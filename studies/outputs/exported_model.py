@@ -72,6 +72,11 @@ def load(folder: str | Path, *, max_pixels: int | None = None) -> nn.Module:
     """
     folder = Path(folder)
     facts = _read_facts(folder)
+    if "evaluation" in facts:
+        raise StoreError(
+            f"{folder} holds a network that your own code has trained, and only that knows what it "
+            f"takes and returns; {folder / 'README.md'} says how to build it."
+        )
     _require_plugins(folder, facts)
     try:
         manifest = _Manifest.model_validate(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...runners.metrics import METRICS
+from ...runners.metrics import in_order, recorded_metric
 from ...spaces.architecture import Architecture
 from ..analysis.classification import mean_metrics
 from ..analysis.findings import ArchitectureSummary, Findings
@@ -52,8 +52,8 @@ class MetricsTable:
         summaries = list(listed.values())[:MAX_METRIC_ROWS]
         means = [mean_metrics(s, recorded) for s in summaries]
         searched = findings.metric
-        others = (key for key in METRICS if key != searched.key)
-        shown = [key for key in others if any(key in row for row in means)]
+        keys = in_order(key for row in means for key in row)
+        shown = [key for key in keys if key != searched.key]
         if not shown:
             return cls()
         rows = [
@@ -62,12 +62,12 @@ class MetricsTable:
                 summary.number,
                 (
                     MetricFormat(searched).value(summary.score, summary.standard_error),
-                    *(metric_value(METRICS[key], row.get(key)) for key in shown),
+                    *(metric_value(recorded_metric(key), row.get(key)) for key in shown),
                 ),
             )
             for summary, row in zip(summaries, means, strict=True)
         ]
-        return cls((searched.heading, *(METRICS[key].title for key in shown)), tuple(rows))
+        return cls((searched.heading, *(recorded_metric(key).title for key in shown)), tuple(rows))
 
 
 def compare_best_with_bare(

@@ -109,7 +109,7 @@ def study_figures(
                 expected_gain_figure,
                 config.expected_gains,
                 metric,
-                threshold=gain_threshold(config),
+                threshold=gain_threshold(config, findings.metric),
             ),
         ),
         StudyFigure(

@@ -116,6 +116,8 @@ def explain_missing_predictions(study: StudyRecord, trial: TrialRecord) -> str:
     label = f"trial {trial.number} of {study.name!r}"
     if trial.state != "complete":
         return f"{label} is {trial.state}; only complete trials have predictions."
+    if study.config.evaluation is not None:
+        return f"{label} was trained by {study.config.evaluation}, which keeps no predictions."
     try:
         keeps_none = study.config.plan.keep_predictions == "none"
     except StudyError:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...files import atomic_write
-from ...runners.metrics import METRICS
+from ...runners.metrics import METRICS, in_order
 from ...spaces.architecture import Architecture, Place
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
@@ -73,7 +73,8 @@ def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]
         {**_trial_fields(trial), **metrics.get(trial.number, {}), **choice}
         for trial, choice in zip(trials, choices, strict=True)
     ]
-    further = [key for key in METRICS if key not in TRIAL_COLUMNS]
+    recorded = (key for values in metrics.values() for key in values)
+    further = [key for key in in_order([*METRICS, *recorded]) if key not in TRIAL_COLUMNS]
     return [*TRIAL_COLUMNS, *further, *_choice_columns(choices, stages)], rows
 
 

@@ -28,7 +28,7 @@ def expected_gain_sentence(config: StoredConfig, findings: Findings) -> str | No
     if findings.counts["complete"] + findings.counts["pruned"] > latest.after:
         sentence = f"After {formatting.plural(latest.after, 'trial')}, {sentence}"
     plan = config.plan_if_readable
-    if plan is not None and is_too_little(plan, latest):
+    if plan is not None and is_too_little(plan, latest, findings.metric):
         sentence += f", less than {_threshold(plan, findings.metric)}: the search has converged"
     return f"{sentence}."
 
@@ -59,7 +59,7 @@ def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objectiv
         expected: the latest forecast.
         metric: that the search is for.
     """
-    if is_too_little(plan, expected):
+    if is_too_little(plan, expected, metric):
         return converged_sentence(plan, expected, metric)
     return (
         f"All {plan.trials} trials of the plan have ended before the search has converged: "
@@ -67,17 +67,38 @@ def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objectiv
     )
 
 
-def gain_threshold(config: StoredConfig) -> float | None:
-    """The expected gain of the score below which the search ends; None if it does not end so."""
+def gain_threshold(config: StoredConfig, metric: Objective) -> float | None:
+    """The expected gain of the score below which the search ends; None if it does not end so.
+
+    Args:
+        config: of the study.
+        metric: that it searches for.
+    """
     plan = config.plan_if_readable
-    return plan.min_gain / 100 if plan is not None and plan.until == "converged" else None
+    return _min_gain(plan, metric) if plan is not None and plan.until == "converged" else None
 
 
-def is_too_little(plan: RunPlan, expected: ExpectedGain | None) -> bool:
-    """Whether a forecast is below the threshold of a plan; False while there is none."""
-    return expected is not None and 100 * expected.mean < plan.min_gain
+def is_too_little(plan: RunPlan, expected: ExpectedGain | None, metric: Objective) -> bool:
+    """Whether a forecast is below the threshold of a plan; False while there is none.
+
+    Args:
+        plan: of the search.
+        expected: the latest forecast.
+        metric: that the search is for.
+    """
+    return expected is not None and expected.mean < _min_gain(plan, metric)
+
+
+def _min_gain(plan: RunPlan, metric: Objective) -> float:
+    """`--min-gain` as a difference of scores: it is in points, of AUROC and log loss in hundredths,
+    and in the unit of a user's own metric."""
+    form = MetricFormat(metric)
+    return plan.min_gain if form.is_own and not form.in_percent else plan.min_gain / 100
 
 
 def _threshold(plan: RunPlan, metric: Objective) -> str:
-    hundredths = "" if MetricFormat(metric).in_percent else " hundredths"
+    form = MetricFormat(metric)
+    if form.is_own:
+        return f"the {form.with_unit(f'{plan.min_gain:g}')} of --min-gain"
+    hundredths = "" if form.in_percent else " hundredths"
     return f"the {plan.min_gain:g}{hundredths} of --min-gain"

@@ -20,6 +20,10 @@ MIN_SIZE_ROUNDED = 10**9
 """From here on, `size` prints two digits and an exponent."""
 MAX_DECIMALS = 6
 """A value is printed with at most so many digits after the point, however small its error is."""
+MIN_EXPONENT_DECIMALS = 3
+"""A value below 10 to minus this power has an exponent if its error needs more decimals."""
+SMALL_VALUE_DIGITS = 4
+"""Significant digits of such a value."""
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -146,7 +150,10 @@ def cost_change(
 
 def with_error(value: float, error: float) -> str:
     """A value and its standard error, both to two significant digits of the error."""
-    decimals = min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(error))))
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    if decimals > MAX_DECIMALS and abs(value) < 10**-MIN_EXPONENT_DECIMALS:
+        return f"{value:.{SMALL_VALUE_DIGITS}g} ± {error:.1e}".replace("-", MINUS)
+    decimals = min(MAX_DECIMALS, decimals)
     return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", MINUS)
 
 

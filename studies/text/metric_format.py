@@ -15,6 +15,8 @@ from . import formatting
 
 DECIMALS = 3
 """Of metrics that are not printed in percent."""
+SIGNIFICANT_DIGITS = 4
+"""Of a user's own metrics, which have any magnitude, where no error says how many digits count."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class MetricFormat:
     def in_percent(self) -> bool:
         """Whether values are printed in percent, and gains in points."""
         return self.metric.metric is None or self.metric.metric.in_percent
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a user's evaluation defines the metric, so that values have any magnitude."""
+        return self.metric.metric is not None and self.metric.metric.is_own
 
     @property
     def is_reversed(self) -> bool:
@@ -58,6 +65,8 @@ class MetricFormat:
         """
         if self.in_percent or score is None:
             return formatting.percent(score, error)
+        if self.is_own:
+            return self.with_unit(_significant(self.metric.value_of(score), error))
         number = f"{self.metric.value_of(score):.{DECIMALS}f}".replace("-", formatting.MINUS)
         return number + _plus_minus(error)
 
@@ -80,6 +89,8 @@ class MetricFormat:
         if self.in_percent:
             places = 1 if decimals is None else decimals
             return formatting.points(difference, error, signed=signed, decimals=places)
+        if self.is_own:
+            return ("+" if signed and difference >= 0 else "") + _significant(difference, error)
         number = f"{difference:{'+' if signed else ''}.{DECIMALS}f}"
         return number.replace("-", formatting.MINUS) + _plus_minus(error)
 
@@ -117,12 +128,16 @@ class MetricFormat:
     @property
     def axis_title(self) -> str:
         """The title of an axis of scores: `Validation accuracy (%)`."""
-        return f"{self.metric.title} (%)" if self.in_percent else self.metric.title
+        if self.in_percent:
+            return f"{self.metric.title} (%)"
+        return self.gain_title(self.metric.title) if self.is_own else self.metric.title
 
     @property
     def hover(self) -> str:
         """Plotly's format of a value on the vertical axis."""
-        return "%{y:.1f} %" if self.in_percent else f"%{{y:.{DECIMALS}f}}"
+        if self.in_percent:
+            return "%{y:.1f} %"
+        return f"%{{y:.{SIGNIFICANT_DIGITS}g}}" if self.is_own else f"%{{y:.{DECIMALS}f}}"
 
     def gain_title(self, text: str) -> str:
         """The title of an axis of gains: `Gain over the bare backbone (points)`."""
@@ -135,3 +150,10 @@ def _plus_minus(error: float | None) -> str:
     # An error that would be rounded to zero is printed with one more digit.
     reads_as_zero = 0 < error < 0.5 * 10**-DECIMALS
     return f" ± {error:.{DECIMALS + reads_as_zero}f}"
+
+
+def _significant(value: float, error: float | None) -> str:
+    """A value of any magnitude, to two digits of its error or to `SIGNIFICANT_DIGITS`."""
+    if error:
+        return formatting.with_error(value, error)
+    return f"{value:.{SIGNIFICANT_DIGITS}g}".replace("-", formatting.MINUS) + _plus_minus(error)

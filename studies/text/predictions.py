@@ -7,7 +7,7 @@ from ...runners.predictions import probabilities_mib, what_is_kept
 from ..analysis.classification import Calibration
 from ..analysis.image_comparison import ImageComparison
 from ..config import RunPlan
-from ..objectives import BY_KEY
+from ..objectives import objective_of
 from .confirmation import p_value
 from .formatting import integer, percent, plural
 from .metric_format import MetricFormat
@@ -47,7 +47,7 @@ def describe_unkept_predictions(plan: RunPlan, num_images: int, num_classes: int
 
 def metric_value(metric: Metric, value: float | None) -> str:
     """A metric as tables print it: fractions of images in percent, AUROC and losses as numbers."""
-    form = MetricFormat(BY_KEY[metric.key])
+    form = MetricFormat(objective_of(metric))
     return form.value(None if value is None else metric.score_of(value))
 
 

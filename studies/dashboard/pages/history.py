@@ -104,7 +104,7 @@ def _hypervolume(context: PageContext, *, over_time: bool) -> go.Figure:
 def expected_gain(context: PageContext) -> go.Figure:
     """What the next trials were expected to add."""
     config = context.state.records.config
-    threshold = gain_threshold(config)
+    threshold = gain_threshold(config, context.state.study.metric)
     metric = context.state.study.metric
     return expected_gain_figure(config.expected_gains, metric, context.theme, threshold=threshold)
 

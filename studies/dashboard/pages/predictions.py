@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ....runners.metrics import METRICS
+from ....runners.metrics import METRICS, recorded_metric
 from ...analysis.classification import Classification
 from ...figures.classification import calibration_figure, confusion_figure
 from ...outputs.report_predictions import best_with_attention
@@ -188,7 +188,7 @@ def metrics_table(context: PageContext, trial: TrialRecord) -> Component:
         bare_values = {"accuracy": bare.accuracy, **predictions.metrics(bare)}
     rows = []
     for key, value in values.items():
-        metric = METRICS[key]
+        metric = recorded_metric(key)
         row = [metric.title, metric_value(metric, value)]
         rows.append([*row, metric_value(metric, bare_values.get(key))] if bare else row)
     return table(head, rows)

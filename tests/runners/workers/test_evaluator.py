@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,11 +22,15 @@ from attentune.runners.events import (
     Stopped,
 )
 from attentune.runners.results import CHECKPOINT_FILE, Costs, EpochReport
+from attentune.runners.user_evaluation import UserEvaluation
+from attentune.runners.workers.command_evaluator import CommandEvaluator
+from attentune.runners.workers.function_evaluator import FunctionEvaluator
 from attentune.runners.workers.recipe_evaluator import RecipeEvaluator
 from attentune.runners.workers.trial import run_trial
 from attentune.spaces.architecture import parse
 
 CPU = torch.device("cpu")
+TESTS = Path(__file__).parents[2]
 
 
 class FormulaEvaluator:
@@ -47,7 +54,34 @@ class ForgetfulEvaluator:
         trial.report_costs(Costs(params=10, macs=20))
 
 
-@pytest.fixture(params=[FormulaEvaluator, RecipeEvaluator])
+def function_evaluator():
+    return FunctionEvaluator(
+        UserEvaluation(
+            target="own_training:by_formula",
+            kind="function",
+            folder=str(TESTS),
+            metrics=("accuracy",),
+        )
+    )
+
+
+def command_evaluator():
+    lines = "".join(
+        f'print("ATTENTUNE", json.dumps(dict(epoch={epoch}, accuracy={epoch / 10})), flush=True);'
+        for epoch in (1, 2, 3)
+    )
+    code = f"import json, time; {lines} time.sleep(0.2)"
+    return CommandEvaluator(
+        UserEvaluation(
+            target=shlex.join([sys.executable, "-c", code]),
+            kind="command",
+            folder=str(TESTS),
+            metrics=("accuracy",),
+        )
+    )
+
+
+@pytest.fixture(params=[FormulaEvaluator, RecipeEvaluator, function_evaluator, command_evaluator])
 def evaluator(request):
     return request.param()
 
@@ -63,6 +97,7 @@ def play(evaluator):
             epoch = event.report.epoch if isinstance(event, EpochDone) else None
             return (decisions or {}).get(epoch, Decision.GO_ON)
 
+        job = replace(job, evaluation=getattr(evaluator, "evaluation", None))
         run_trial(job, send, device=CPU, evaluator=evaluator)
         return events
 

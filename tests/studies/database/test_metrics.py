@@ -39,11 +39,12 @@ def test_metrics_go_with_their_study(store, study, finish):
 def test_a_value_that_does_not_belong_there_is_a_sentence(store, study, finish):
     finish(0, **METRICS)
     with store.begin("write") as connection:
-        connection.execute(text("update attentune_metrics set value = -1"))
+        connection.execute(text("update attentune_metrics set value = 'high'"))
     with pytest.raises(StoreError, match="stored where"):
         store.metrics.read(study)
 
 
-def test_metrics_that_this_version_does_not_know_are_left_out(store, study, finish):
-    finish(0, **METRICS, unknown=0.5)
-    assert store.metrics.read(study) == {0: METRICS}
+def test_metrics_of_a_users_own_follow_those_that_are_known(store, study, finish):
+    finish(0, **{"psnr": -1.5, **METRICS})
+    assert store.metrics.read(study) == {0: {**METRICS, "psnr": -1.5}}
+    assert list(store.metrics.read(study)[0]) == [*METRICS, "psnr"]

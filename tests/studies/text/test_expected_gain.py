@@ -52,8 +52,8 @@ def test_below_the_threshold_the_search_has_converged() -> None:
     sentence = expected_gain_sentence(config(GAIN, min_gain=0.5), FINDINGS)
     assert sentence is not None
     assert sentence.endswith("less than the 0.5 of --min-gain: the search has converged.")
-    assert gain_threshold(config(GAIN, min_gain=0.5)) is None
-    assert gain_threshold(config(GAIN, min_gain=0.5, until="converged")) == 0.005
+    assert gain_threshold(config(GAIN, min_gain=0.5), ACCURACY) is None
+    assert gain_threshold(config(GAIN, min_gain=0.5, until="converged"), ACCURACY) == 0.005
     for least, words in ((0.5, "has converged:"), (0.1, "have ended before the search has")):
         plan = RunPlan(trials=40, until="converged", min_gain=least)
         assert words in end_of_plan_sentence(plan, GAIN, ACCURACY)
@@ -62,7 +62,7 @@ def test_below_the_threshold_the_search_has_converged() -> None:
 def test_a_study_of_another_version_can_be_viewed() -> None:
     stored = StoredConfig(GAIN.stored_in({"plan": {"tries": 3}}))
     assert expected_gain_sentence(stored, FINDINGS) is not None
-    assert gain_threshold(stored) is None
+    assert gain_threshold(stored, ACCURACY) is None
 
 
 def test_what_another_program_has_put_in_place_of_forecasts_is_left_out() -> None:
@@ -72,7 +72,8 @@ def test_what_another_program_has_put_in_place_of_forecasts_is_left_out() -> Non
         [1, 2, "a", 0.1],
         [20, 20, float("nan"), 0.1],
         [-1, 20, 0.1, 0.1],
-        [1, 1, 2, 0],
+        [1, 1.5, 2, 0],
+        [1, 1, float("inf"), 0],
     ]
     assert StoredConfig({"expected_gains": odd}).expected_gains == ()
     assert StoredConfig({"expected_gains": 7}).expected_gains == ()

@@ -1,0 +1,131 @@
+"""What evaluators of a user's own training share: costs, the folder of a trial, its result.
+
+The result of a trial is on the disk before it is reported, as that of the built-in training is, so
+that a kill before it is recorded trains nothing again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ...errors import DamagedFileError, TrialError
+from ...files import atomic_write
+from ...spaces.networks.build import build_network
+from ..costs import count_costs, count_training_memory_mib, counting_device
+from ..latency import Latency, TimedNetwork, measure_latency
+from ..results import RESULT_FILE, USER_FILES_FOLDER, Costs, Job, TrialResult
+from ..user_evaluation import UserEvaluation
+from .evaluator import Trial
+from .reported_metrics import ReportedMetrics
+from .trial_facts import FinishedTrial, own_finished_json, read_own_finished
+
+
+def files_folder(job: Job) -> Path:
+    """The folder for the user's files of a trial."""
+    folder = job.folder / USER_FILES_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None]:
+    """The costs of the network of a trial, before the user's code trains it.
+
+    Args:
+        job: the costs to measure, and those that are known.
+        device: where to measure the latency.
+
+    Returns:
+        The costs, and why the machine was not quiet while the latency was measured; None if it was.
+    """
+    recipe, costs, disturbance = job.recipe, job.costs, None
+    if costs is None:
+        with torch.device(counting_device(job.architecture.backbone)):
+            model = build_network(
+                job.architecture,
+                num_classes=job.num_classes or None,
+                image_size=recipe.size,
+                stem=recipe.stem,
+                in_chans=recipe.in_chans,
+                seed=None,
+            )
+        costs = count_costs(model, recipe.size, recipe.in_chans)
+    if "latency_ms" in job.measure and costs.latency_ms is None:
+        shape = (recipe.size, job.num_classes, recipe.stem, recipe.in_chans)
+        latency = measure_latency(TimedNetwork(job.architecture, *shape), device)
+        disturbance = latency.disturbance
+        if job.reference_latency_ms is not None:
+            reference = Latency(job.reference_latency_ms, job.reference_latency_error_ms or 0.0)
+            latency = latency.as_multiple_of(reference)
+        costs = latency.add_to(costs)
+    if "memory_mib" in job.measure:
+        memory = count_training_memory_mib(job.architecture, recipe, job.num_classes)
+        costs = replace(costs, memory_mib=memory)
+    return costs, disturbance
+
+
+def finish_evaluation(
+    trial: Trial,
+    evaluation: UserEvaluation,
+    metrics: ReportedMetrics,
+    facts: Mapping[str, str] | None = None,
+) -> TrialResult:
+    """The result of a trial with these metrics, which is written to the disk first.
+
+    Args:
+        trial: of the worker.
+        evaluation: names the metrics that are expected.
+        metrics: of the trained network.
+        facts: further facts to record with the environment, by name.
+
+    Raises:
+        TrialError: `invalid` if a metric of the study is missing.
+    """
+    if missing := [key for key in _expected(evaluation) if key not in metrics.metrics]:
+        example = ", ".join(f'"{key}": …' for key in _expected(evaluation))
+        raise TrialError(
+            "invalid",
+            f"{evaluation.target} has measured no {' and no '.join(missing)}; it has to return "
+            f"{{{example}}}",
+        )
+    searched = evaluation.searched
+    if trial.last_report.epoch == 0:
+        trial.report(metrics.epoch_report(trial.job.recipe.epochs, searched, trial.seconds))
+    further = {name: value for name, value in metrics.metrics.items() if name != "accuracy"}
+    result = replace(
+        trial.result(metrics.accuracy, facts),
+        metrics=further,
+        metric_score=metrics.score(searched),
+    )
+    write_own_result(trial.job, FinishedTrial(trial.last_report, result))
+    return result
+
+
+def _expected(evaluation: UserEvaluation) -> list[str]:
+    return [text.partition(":")[0] for text in evaluation.metrics]
+
+
+def write_own_result(job: Job, finished: FinishedTrial) -> None:
+    """Write the result of a trial to its folder."""
+    with atomic_write(job.folder / RESULT_FILE) as draft:
+        draft.write_text(json.dumps(own_finished_json(finished, job)), encoding="utf-8")
+
+
+def read_own_result(job: Job) -> FinishedTrial | None:
+    """The result of an earlier run of a trial; None if there is none.
+
+    Raises:
+        DamagedFileError: the file is damaged, or of another trial.
+    """
+    path = job.folder / RESULT_FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
+    return read_own_finished(facts, job)
