@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import time
 
 import torch
@@ -303,6 +305,30 @@ class SEExits(SEBlock):
 class SEEndsItsProcess(SEBlock):
     def forward(self, x: Tensor) -> Tensor:
         os._exit(x.ndim - 1)
+
+
+class SELeavesAProcess(SEBlock):
+    def forward(self, x: Tensor) -> Tensor:
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        return super().forward(x)
+
+
+class SEPositional(SEBlock):
+    def __init__(self, channels: int, /, reduction: int = 16) -> None:
+        super().__init__(channels, reduction)
+
+
+class SEForOneWidth(SEBlock):
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        assert channels == 64, "only 64"
+        super().__init__(channels, reduction)
+
+
+class ECAWithoutChannels(ECAWithFixedKernel):
+    """Works for every number of channels, with one kernel."""
+
+    def __init__(self, k_size: int = 3) -> None:
+        super().__init__(1, k_size)
 
 
 class SEChangesThreads(SEBlock):

@@ -105,8 +105,13 @@ class Construction:
         if isinstance(self.make, nn.Module):
             return copy.deepcopy(self.make)
         arguments = self._arguments(channels, ratio)
+        positional = [
+            arguments.pop(p.name)
+            for p in self._parameters()
+            if p.kind is p.POSITIONAL_ONLY and p.name in arguments
+        ]
         try:
-            module = self.make(**arguments)
+            module = self.make(*positional, **arguments)
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {clean_error(error)}"
             raise AttentionError(f"{self.describe(channels, ratio)} raises {cause}") from error

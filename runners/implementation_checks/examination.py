@@ -6,8 +6,11 @@ named, and then what was seen.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import psutil
 
 from ..workers.process_state import ProcessState
 from .function_aspects import examine_function, examine_layers, examine_output, examine_start
@@ -30,6 +33,23 @@ class Identified:
 Event = AspectEvent | Identified
 
 
+@dataclass(frozen=True)
+class _Surroundings:
+    """What code of a user may change around it: settings of the process, and its children."""
+
+    state: ProcessState
+    children: tuple[psutil.Process, ...]
+
+    @classmethod
+    def capture(cls) -> _Surroundings:
+        return cls(ProcessState.capture(), tuple(_children()))
+
+
+def _children() -> list[psutil.Process]:
+    children: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return children
+
+
 def examine(check: ImplementationCheck) -> Iterator[Event]:
     """Everything about an implementation, in order.
 
@@ -37,7 +57,7 @@ def examine(check: ImplementationCheck) -> Iterator[Event]:
         AttentuneError: it cannot be examined at all.
     """
     yield "importing it"
-    before = ProcessState.capture()
+    before = _Surroundings.capture()
     implementation = identify(check)
     entry = implementation.entry
     yield Identified(
@@ -52,7 +72,7 @@ def examine(check: ImplementationCheck) -> Iterator[Event]:
     yield from examine_parameters(implementation)
     yield from examine_ratio(implementation)
     yield "output"
-    before = ProcessState.capture()
+    before = _Surroundings.capture()
     output, reads_gate = examine_output(implementation)
     yield output
     yield from _side_effects("a forward pass", before)
@@ -60,22 +80,30 @@ def examine(check: ImplementationCheck) -> Iterator[Event]:
         return
     yield "function"
     function = examine_function(implementation, reads_gate=reads_gate)
-    before.restore()  # What it changes in every pass must not decide about the other aspects.
+    before.state.restore()  # What it changes in every pass must not decide about the other aspects.
     yield function
     yield from examine_layers(implementation)
     yield "start"
     if not reads_gate:
         yield examine_start(implementation, is_paper=function.outcome in ("same", "deviation"))
     for aspect, examine_aspect in ROBUSTNESS.items():
-        before.restore()
+        before.state.restore()
         yield aspect
         yield examine_robustness(aspect, examine_aspect, implementation)
-    before.restore()
+    before.state.restore()
 
 
-def _side_effects(cause: str, before: ProcessState) -> Iterator[Event]:
+def _side_effects(cause: str, before: _Surroundings) -> Iterator[Event]:
     """What has been changed in the process; it is undone."""
-    if changes := before.restore():
+    children = [child for child in _children() if child not in before.children]
+    if children:
+        names = ", ".join(dict.fromkeys(child.name() for child in children))
+        sentence = f"{cause} leaves processes running ({names})"
+        yield CheckedAspect("side effects", "fails", sentence)
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    if changes := before.state.restore():
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
         sentence = f"{cause} changes {changes[0]}{more}, for everything else in the process"
         yield CheckedAspect("side effects", "fails", sentence)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from .implementation import Implementation, listed, show_shape
+from ...errors import AttentionError
+from .implementation import Implementation, listed, random_map, show_shape
 from .references import MAP_SIZE, PaperModule, paper_modules
 from .report import AspectEvent, CheckedAspect
 from .weight_mapping import parameter_shapes
@@ -22,14 +23,13 @@ RATIO_PROBES = ((256, 4), (256, 8))
 def examine_parameters(implementation: Implementation) -> Iterator[AspectEvent]:
     """Their number and shapes, for several channels if the class takes them."""
     yield "parameters"
-    widths = [implementation.channels]
-    if not implementation.construction.is_fixed:
-        widths += [width for width in WIDTHS if width != implementation.channels]
     accepted: dict[str, None] = {}
     sentences: list[str] = []
     counts = []
-    for width in widths:
-        module = _make_without_memory(implementation, width)
+    for width in (implementation.channels, *WIDTHS):
+        module = _make_for_width(implementation, width)
+        if module is None:
+            continue
         count = sum(parameter.numel() for parameter in module.parameters())
         expected = implementation.entry.parameters(width, implementation.settings, MAP_SIZE)
         counts.append((width, count, expected))
@@ -58,12 +58,37 @@ def _repeats(sentence: str, sentences: list[str]) -> bool:
     return any(other.split()[:3] == words for other in sentences)
 
 
-def _make_without_memory(implementation: Implementation, channels: int) -> nn.Module:
+def _make_for_width(implementation: Implementation, channels: int) -> nn.Module | None:
+    """A module for so many channels; None if there is none, or if it has been counted already."""
+    if channels == implementation.channels:
+        return implementation.make()
+    if implementation.construction.is_fixed:
+        module = implementation.make().eval()
+        return module if _accepts(module, channels) else None
+    try:
+        return _make_without_memory(implementation, channels)
+    except AttentionError:  # It is for certain channels only.
+        return None
+
+
+def _accepts(module: nn.Module, channels: int) -> bool:
+    """Whether a module that is made without a number of channels works for this one."""
+    try:
+        with torch.no_grad():
+            module(random_map(channels))
+    except (Exception, SystemExit):
+        return False
+    return True
+
+
+def _make_without_memory(
+    implementation: Implementation, channels: int, ratio: int | None = None
+) -> nn.Module:
     try:
         with torch.device("meta"):
-            return implementation.make(channels)
+            return implementation.make(channels, ratio)
     except Exception:  # The constructor may read the values of tensors.
-        return implementation.make(channels)
+        return implementation.make(channels, ratio)
 
 
 def _describe_counts(counts: list[tuple[int, int, int]]) -> str:
@@ -129,10 +154,10 @@ def examine_ratio(implementation: Implementation) -> Iterator[AspectEvent]:
     shapes = []
     for channels, ratio in RATIO_PROBES:
         try:
-            with torch.device("meta"):
-                module = implementation.make(channels, ratio)
-        except Exception:
-            module = implementation.make(channels, ratio)
+            module = _make_without_memory(implementation, channels, ratio)
+        except AttentionError as error:
+            yield CheckedAspect("ratio", "note", f"not checked: {error}")
+            return
         shapes.append(parameter_shapes(module))
     (channels, low), (_, high) = RATIO_PROBES
     if shapes[0] == shapes[1]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...errors import UsageError
+from ...errors import AttentuneError, UsageError
 from ...files import atomic_write
 from ...interrupts import defer_interrupts
 from .shared import print_line
@@ -59,6 +59,14 @@ def code(
     if output is None:
         typer.echo(listing, nl=False)
         return
-    with atomic_write(output) as draft:
-        draft.write_text(listing, "utf-8")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'code.py'}")
+    try:
+        with atomic_write(output) as draft:
+            draft.write_text(listing, "utf-8")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise AttentuneError(
+            f"cannot write {output} ({reason}); name a file in a folder that you can write to"
+        ) from error
     print_line(f"Wrote {output}")

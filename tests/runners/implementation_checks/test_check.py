@@ -27,10 +27,10 @@ def test_the_report_of_a_right_implementation(capfd):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("SEHangs", "did not return within 2 s"), ("SEEndsItsProcess", "exit code 3")],
+    [("SEHangs", "did not return within 1 s"), ("SEEndsItsProcess", "exit code 3")],
 )
 def test_the_aspect_at_which_it_is_lost_is_named(name, words):
-    report = check_implementation(reference(name), "se", seconds=2.0)
+    report = check_implementation(reference(name), "se", seconds=1.0)
     assert report.aspects_at_fault == ("output",)
     assert words in report.aspects[-1].sentence
 

@@ -53,6 +53,8 @@ WRONG = [
     ("SEWithRatioAsWidth=se", "parameters", "the hidden width 16 where the paper has C // r = 4"),
     ("SEWithUnusedRatio=se", "ratio", "the argument 'reduction' has no effect"),
     ("ECAWithFixedKernel=eca", "parameters", "a kernel of 3 where the paper has 5 at C = 256"),
+    ("ECAWithoutChannels=eca", "parameters", "a kernel of 3 where the paper has 5 at C = 256"),
+    ("SELeavesAProcess=se", "side effects", "a forward pass leaves processes running"),
     ("SEThatReturnsItsGate=se", "output", "returns its gate 2×64×1×1, not the map"),
     ("SEThatReturnsItsGateAsMap=se", "output", "returns its gate 2×64×7×5, not the map"),
     ("SEWithReLUAfterSigmoid=se", "layers", "a ReLU after the sigmoid has no effect"),
@@ -85,7 +87,13 @@ def test_what_fails_in_use_is_named_with_the_consequence(monkeypatch, reference,
     assert words in faults(aspects_of(reference))[aspect]
 
 
-@pytest.mark.parametrize("reference", ["SELayer", "CoordAtt", "EcaLayer", "NonLocalBlock"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("SELayer", "CoordAtt", "EcaLayer", "NonLocalBlock"),
+        *("SEPositional=se", "SEForOneWidth=se"),
+    ],
+)
 @pytest.mark.usefixtures("without_robustness")
 def test_a_right_implementation_agrees_whatever_its_arguments_and_layers_are_called(reference):
     aspects = aspects_of(reference)

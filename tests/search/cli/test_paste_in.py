@@ -34,6 +34,7 @@ def test_attention_goes_into_a_network_of_ones_own(run_here, tmp_path):
         (["cban"], "did you mean 'cbam'"),
         (["resnet18"], "for a network, write resnet18+se"),
         (["se", "--input", "3x8x8"], "--model"),
+        (["se", "-o", "."], ". is a folder; name a file in it, such as code.py"),
         (["se@{0}.post", "--model", "nothing:make"], "cannot be imported"),
         (["resnet18+se@s9.residual"], "its stages are s1 to s4"),
     ],
