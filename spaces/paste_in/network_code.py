@@ -269,12 +269,13 @@ def _docstring(
         if of_timm
         else "`insert_attention(model)` inserts"
     )
+    modules = f"{len(placed)} attention module{'' if len(placed) == 1 else 's'}"
     named = ", ".join(dict.fromkeys(entry.title for entry in entries)) or "no attention"
     about = [
         fill(text),
         *papers,
         fill(
-            f"{makes} {len(placed)} attention modules with {added:,} parameters by the paths of "
+            f"{makes} {modules} with {added:,} parameters by the paths of "
             "modules. The keys of all other weights stay those of the plain network, and all keys "
             "are those of attentune. Load pretrained weights before or after (`strict=False` "
             "after: attention has none). Insert before the network is compiled, converted or "
