@@ -34,6 +34,8 @@ MAX_TEXT_LENGTH = 20_000
 MAX_INSERTIONS = 250
 MAX_PLACE_DIGITS = 4
 """Limits of an architecture text. A longer one is a mistake, or meant to keep a program busy."""
+MODULE_PATH = re.compile(r"[\w.]+")
+"""The path of a module in a network, as in a state dict."""
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
 """Where in a block an attention can be inserted, in canonical order."""
 OWN_REMOVED, OWN = "own removed", "own"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import ArchitectureError
-from ...spaces.architecture import ALL, Architecture, Insertion
+from ...spaces.architecture import ALL, Architecture, Insertion, Place
 from ...spaces.attentions.entry import Value
 from ...spaces.networks.canonical import canonicalise
 from ...spaces.search_space.bound_space import BoundSpace
@@ -14,7 +14,8 @@ TEXTBOOK_ATTENTIONS: tuple[tuple[str, dict[str, Value]], ...] = (
     ("cbam", {"r": 16}),
     ("ca", {"r": 32}),
 )
-"""The attentions with the ratios of their papers, which are inserted in every block."""
+"""The attentions with the ratios of their papers, which are inserted in every block, or at every
+module that the space names."""
 
 
 def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
@@ -29,9 +30,10 @@ def study_baselines(backbone: str, space: BoundSpace) -> list[Architecture]:
         stripped = Architecture(backbone, (), (ALL,))
         baselines.append(canonicalise(stripped, space.site_map))
     position = space.first_position
+    places = tuple(Place(module=module) for module in space.space.modules) or (ALL,)
     for name, options in TEXTBOOK_ATTENTIONS if position else ():
         settings = {"start": space.space.start, **options}
-        insertion = Insertion.of(name, str(position), (ALL,), **settings)
+        insertion = Insertion.of(name, str(position), places, **settings)
         architecture = Architecture(backbone, (insertion,), space.plain.removed)
         try:
             sites = space.site_map.select_sites(insertion)

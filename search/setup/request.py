@@ -182,6 +182,11 @@ class SearchRequest(_SharedSettings):
     position: Names | None = Field(
         None, description="Position to choose from, in place of the space's."
     )
+    module: Names | None = Field(
+        None,
+        description="Module of a network of your own to choose for, by its path, in place of its "
+        "stages, e.g. model.6.",
+    )
     granularity: Literal["network", "stage", "block"] | None = Field(
         None, description="Level at which attentions are chosen, in place of the space's."
     )
@@ -343,6 +348,7 @@ class SearchRequest(_SharedSettings):
             ratios=self.ratio,
             positions=self.position,
             fallback_positions=() if self.position else None,  # No other than the requested ones.
+            modules=self.module,
             granularity=self.granularity,
             start=self.start,
             own_attention=self.own_attention,

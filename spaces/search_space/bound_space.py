@@ -19,7 +19,7 @@ from functools import cached_property
 from math import prod
 from typing import TypeVar
 
-from ...errors import SpaceError
+from ...errors import SpaceError, did_you_mean
 from ..architecture import ALL, Architecture, Insertion, Place, merge_places
 from ..attentions.entry import Value
 from ..attentions.registry import get_attention
@@ -27,6 +27,8 @@ from ..backbones.sites import OwnAttention, Site, SiteMap
 from ..networks.canonical import canonicalise
 from .space import KEEP, NONE, REMOVE, Space
 
+MODULE_POSITIONS = ("post", "pre")
+"""Where attention goes at a module that is named by its path, if the space asks for neither."""
 Chooser = Callable[[str, Sequence[Value]], Value]
 """Chooses a value: called with the name of a parameter and its possible values."""
 Selection = dict[str, Value]
@@ -40,6 +42,7 @@ def bind_space(space: Space, site_map: SiteMap) -> BoundSpace:
     Raises:
         SpaceError: the space has no choice that fits the backbone.
     """
+    _check_modules(space, site_map)
     scopes = tuple(
         scope
         for place in _list_places(space, site_map)
@@ -90,6 +93,9 @@ def _explain_empty(space: Space, site_map: SiteMap) -> str:
 
 def _list_places(space: Space, site_map: SiteMap) -> Iterator[Place]:
     """The places for which the space chooses separately."""
+    if space.modules:
+        yield from (Place(module=module) for module in space.modules)
+        return
     if space.granularity == "network":
         yield ALL
     for stage, blocks in site_map.blocks.items() if space.granularity != "network" else ():
@@ -113,6 +119,8 @@ def _make_scope(space: Space, place: Place, site_map: SiteMap) -> Scope | None:
         return all(sites.sites_at(place, position) for sites in maps)
 
     existing = [p for p in space.positions if exists(p)]
+    if not existing and place.module:
+        existing = [p for p in MODULE_POSITIONS if exists(p)][:1]
     if not existing:
         existing = [p for p in space.fallback_positions if exists(p)][:1]
     positions, seen = [], set()
@@ -398,12 +406,26 @@ class BoundSpace:
         changes = [_Change(tuple(_places_inside(scope, own)))]
         sites = self.site_map.without_own_attention(architecture.removed)
         for insertion in architecture.insertions:
-            places = set(_places_inside(scope, sites.select_sites(insertion)))
+            selected = sites.select_sites(insertion)
+            places = set(
+                self._modules_inside(scope, selected)
+                if scope.place.module
+                else _places_inside(scope, selected)
+            )
             if places:
                 options = dict(insertion.options)
                 part = Insertion.of(insertion.attention, insertion.position, places, **options)
                 changes.append(_Change((), part))
         return self._canonicalise(changes)
+
+    def _modules_inside(self, scope: Scope, sites: Iterable[Site]) -> Iterator[Place]:
+        """The places of sites at the module of a scope, under whichever name they go."""
+        points = (self.site_map.sites_at(scope.place, position) for position in scope.positions)
+        anchors = {site.anchor for group in points for site in group}
+        for site in sites:
+            if site.anchor in anchors:
+                block = Place(site.stage, site.stage, site.block)
+                yield block if site.stage else Place(module=site.module)
 
     def _canonicalise(self, changes: Sequence[_Change]) -> Architecture:
         removed = [place for change in changes for place in change.removed]
@@ -419,6 +441,22 @@ def _places_inside(scope: Scope, points: Iterable[Site | OwnAttention]) -> Itera
     for point in points:
         if scope.place.covers(point.stage, point.block):
             yield Place(point.stage, point.stage, point.block)
+
+
+def _check_modules(space: Space, site_map: SiteMap) -> None:
+    """Raise SpaceError if a module of a space does not exist, or has no map to attend to."""
+    known = {site.module for site in site_map.module_sites}
+    if space.modules and not known:
+        raise SpaceError(
+            f"modules are named in a network of your own, and {site_map.backbone} is one of timm; "
+            "leave them out, and choose stages or blocks"
+        )
+    for module in space.modules:
+        if module not in known:
+            raise SpaceError(
+                f"{site_map.backbone} has no module {module} that runs once in a pass, and "
+                f"receives and returns maps{did_you_mean(module, sorted(known))}"
+            )
 
 
 def _count_bare_once(products: list[_Product]) -> list[_Product]:

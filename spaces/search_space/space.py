@@ -23,7 +23,7 @@ from pydantic import (
 from ...errors import ArchitectureError, SpaceError, did_you_mean
 from ...files import find_path
 from ...toml_files import parse_toml, read_toml
-from ..architecture import POSITIONS
+from ..architecture import MODULE_PATH, POSITIONS
 from ..attentions.entry import Value
 from ..attentions.registry import get_attention
 
@@ -52,6 +52,8 @@ class Space(BaseModel):
         start: what modules do before training: `paper` is the published form, `identity` begins
             as the identity.
         options: by attention, further options with their choices.
+        modules: choose for each of these modules, by its path, in place of stages and blocks; only
+            in a network of one's own. Their positions are `post` and `pre`.
         own_attention: `keep` the backbone's own attention, `remove` all of it first, or `search`
             where to remove it; at the places of `granularity`.
     """
@@ -62,6 +64,7 @@ class Space(BaseModel):
     about: str = ""
     granularity: Literal["network", "stage", "block"] = "stage"
     stages: tuple[int, ...] = ()
+    modules: tuple[str, ...] = ()
     own_attention: OwnAttentionPolicy = "keep"
     attentions: tuple[str, ...]
     ratios: tuple[StrictInt, ...] = (4, 8, 16)
@@ -93,6 +96,14 @@ class Space(BaseModel):
                 '(own_attention = "search")'
             )
         return tuple(dict.fromkeys(names))
+
+    @field_validator("modules")
+    @classmethod
+    def _module_paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if not MODULE_PATH.fullmatch(path):
+                raise ValueError(f"{path!r} is no path of a module, such as model.6")
+        return tuple(dict.fromkeys(paths))
 
     @field_validator("ratios")
     @classmethod
@@ -128,6 +139,10 @@ class Space(BaseModel):
     def _check_stages(self) -> Space:
         if self.stages and self.granularity == "network":
             raise ValueError("stages: needs granularity stage or block")
+        if self.stages and self.modules:
+            raise ValueError("stages and modules: choose for one of the two")
+        if self.modules and self.own_attention != "keep":
+            raise ValueError("modules: own attention is removed by stage or block; leave out one")
         return self
 
     @classmethod
