@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ..errors import UsageError, did_you_mean
+from ..runners.metrics import own_metric
 from ..runners.recipe import MAX_COUNT, Recipe
 from ..runners.results import DEFAULT_MAX_PREDICTIONS_MIB, KeepPredictions
 from ..runners.user_evaluation import UserEvaluation
@@ -90,28 +91,25 @@ class Pruning(BaseModel):
 
 
 def check_objectives(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of objectives, each once; ValueError unless exactly one of them is a metric."""
+    """The names of objectives, each once; ValueError unless one of them is a metric."""
     known = tuple(dict.fromkeys(objective(name).name for name in names))
-    metrics = [name for name in known if not objective(name).is_cost]
-    if not metrics:
+    if all(objective(name).is_cost for name in known):
         raise ValueError("accuracy must be one of the objectives; add --objective accuracy")
-    if len(metrics) > 1:
-        raise ValueError(
-            f"a study searches for one metric, and not for {' and '.join(metrics)}; choose it with "
-            "--metric"
-        )
     return known
 
 
 ObjectiveNames = Annotated[tuple[str, ...], AfterValidator(check_objectives)]
-"""Names of objectives, each once; one of them is a metric, the accuracy unless another is named."""
+"""Names of objectives, each once. The first metric among them is the one that is searched for; a
+user's own evaluation can have further ones."""
 
 
 def check_metric(name: str) -> str:
     """The name of a metric; ValueError if there is none of that name."""
     try:
         metric = objective(name)
-    except UsageError:
+    except UsageError as error:
+        if own_metric(name) is not None:
+            raise ValueError(str(error)) from None
         names = [o.name for o in OBJECTIVES.values() if not o.is_cost]
         hint = f"; one of your own needs its direction: {name}:max or {name}:min"
         own = hint if name.isidentifier() else ""

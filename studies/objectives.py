@@ -25,6 +25,7 @@ class Objective:
         key: in a trial's `values`.
         title, unit: as figures print them.
         metric: of predictions, such as the accuracy; None for a cost.
+        is_further: whether it is a metric that is an objective beside the one that is searched for.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Objective:
     title: str
     unit: str = ""
     metric: Metric | None = None
+    is_further: bool = False
 
     @property
     def stored_name(self) -> str:
@@ -41,7 +43,10 @@ class Objective:
 
     @property
     def column(self) -> str:
-        """The key of its values in tables and summaries: `SCORE` for a metric."""
+        """The key of its values in tables and summaries, `SCORE` for the metric that is searched
+        for. Those of metrics are scores, of which more is always better."""
+        if self.is_further:
+            return f"{SCORE} of {self.key}"
         return self.key if self.is_cost else SCORE
 
     @property
@@ -58,6 +63,10 @@ class Objective:
     def value_of(self, score: float) -> float:
         """A score in the unit of the metric: see `Metric.value_of`."""
         return score if self.metric is None else self.metric.value_of(score)
+
+    def score_of(self, value: float) -> float:
+        """The inverse of `value_of`."""
+        return value if self.metric is None else self.metric.score_of(value)
 
     @property
     def is_cost(self) -> bool:
@@ -87,6 +96,23 @@ BY_KEY = {objective.key: objective for objective in OBJECTIVES.values()}
 
 
 ACCURACY = OBJECTIVES["accuracy"]
+
+
+def objectives_of(names: Iterable[str]) -> tuple[Objective, ...]:
+    """The objectives of a study; the first metric is the one that is searched for.
+
+    Args:
+        names: their names or keys.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    objectives: list[Objective] = []
+    for each in map(objective, names):
+        has_metric = any(not o.is_cost for o in objectives)
+        is_further = has_metric and not each.is_cost
+        objectives.append(replace(each, is_further=True) if is_further else each)
+    return tuple(objectives)
 
 
 def metric_objective(objectives: Iterable[Objective]) -> Objective:

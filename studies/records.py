@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal
@@ -28,7 +28,7 @@ from ..spaces.architecture import (
     parse_recorded,
 )
 from .alternatives import AlternativeKind, alternative_kind
-from .objectives import Objective, metric_objective, objective
+from .objectives import Objective, metric_objective, objective, objectives_of
 from .stored_config import StoredConfig
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -160,6 +160,11 @@ class StudyRecord:
         """The metric that is searched for."""
         return metric_objective(map(objective, self.objectives))
 
+    @property
+    def further_metrics(self) -> tuple[Objective, ...]:
+        """The metrics that are objectives beside it."""
+        return tuple(each for each in objectives_of(self.objectives) if each.is_further)
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -172,7 +177,8 @@ class TrialRecord:
         accuracy: of a complete trial, or of the last epoch of a pruned one; None otherwise.
         note: why it was pruned.
         metric_score: as in a `TrialResult`; of a pruned trial, that of its last epoch.
-        metric: the key of the metric that its study searches for.
+        metric: what names the metric that its study searches for.
+        further: the values of the study's further metrics that are objectives, by their key.
         environment: digest of what it ran on; `TrialRepository.read_environments` reads the facts.
     """
 
@@ -202,6 +208,7 @@ class TrialRecord:
     failure: Failure | None = None
     metric_score: float | None = None
     metric: str = "accuracy"
+    further: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -249,7 +256,7 @@ class TrialRecord:
         fields = {name: getattr(self, name) for name in names}
         if self.metric_score is not None:
             searched = objective(self.metric)
-            fields = {searched.key: searched.value_of(self.metric_score), **fields}
+            fields = {searched.key: searched.value_of(self.metric_score), **self.further, **fields}
         return {name: value for name, value in fields.items() if value is not None}
 
 

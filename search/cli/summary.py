@@ -50,7 +50,7 @@ from ...studies.text.confirmation import (
     p_value,
 )
 from ...studies.text.expected_gain import expected_gain_sentence
-from ...studies.text.metric_format import MetricFormat
+from ...studies.text.metric_format import MetricFormat, objective_value
 from ...studies.text.predictions import metric_value
 from ...studies.text.summary import caveat, noise_details, summary_sentence
 from .metrics import print_classification
@@ -154,7 +154,7 @@ def _no_trials(record: StudyRecord) -> str:
 
 
 def _print_front(findings: Findings) -> None:
-    costs = [f">{name}" for cost in findings.costs for name in _cost_names(cost)]
+    costs = [f">{name}" for cost in findings.compared for name in _cost_names(cost)]
     form = MetricFormat(findings.metric)
     table = plain_table(">trial", f">{form.metric.noun}", ">gain", *costs, "architecture")
     front = findings.front[-MAX_FRONT_ROWS:]
@@ -181,11 +181,13 @@ def _print_front(findings: Findings) -> None:
 
 def _cost_names(cost: Objective) -> list[str]:
     """The columns of a cost; latencies of a study are compared by their ratio."""
+    if cost.is_further:
+        return [cost.noun]
     return [cost.name, "× bare"] if cost.key == "latency_ms" else [cost.name]
 
 
 def _cost_cells(summary: ArchitectureSummary, cost: Objective) -> list[str]:
-    cells = [formatting.cost_of(summary.values, cost)]
+    cells = [objective_value(summary.values, cost)]
     return (
         [*cells, formatting.latency_ratio(summary.values)] if len(_cost_names(cost)) > 1 else cells
     )
@@ -197,7 +199,7 @@ def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str |
     gain = formatting.MISSING
     if summary.gain is not None:
         gain = form.gain(summary.gain, summary.gain_error)
-    costs = [text for cost in findings.costs for text in _cost_cells(summary, cost)]
+    costs = [text for cost in findings.compared for text in _cost_cells(summary, cost)]
     picks = {"best": findings.best, "knee": findings.knee}
     labels = [label for label, pick in picks.items() if pick == summary]
     text = Text(formatting.short_architecture(summary.architecture))

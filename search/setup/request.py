@@ -310,6 +310,11 @@ class SearchRequest(_SharedSettings):
         return tuple(self.metric if name == "accuracy" else name for name in self.objective)
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The objectives that are metrics, the one that is searched for first."""
+        return tuple(name for name in self.objectives if not objective(name).is_cost)
+
+    @property
     def limits(self) -> dict[str, float]:
         """The cost limits by key: a number, MACs, milliseconds or MiB."""
         limits = {
@@ -370,6 +375,8 @@ def check_evaluation(request: SearchRequest, settings: Collection[str]) -> None:
         settings: the names of those that were given.
     """
     option = {name: f"--{name.replace('_', '-')}" for name in settings}
+    if len(request.metrics) > 1:
+        _check_several_metrics(request)
     if request.evaluate is None:
         if objective(request.metric).stored_name != objective(request.metric).key:
             raise UsageError(
@@ -388,6 +395,26 @@ def check_evaluation(request: SearchRequest, settings: Collection[str]) -> None:
             )
     if request.plan.alternatives:
         raise UsageError("--alternatives are trained by the built-in training; leave it out")
+
+
+def _check_several_metrics(request: SearchRequest) -> None:
+    """Raise UsageError for what knows a single metric only."""
+    names = " and ".join(request.metrics)
+    if request.evaluate is None:
+        raise UsageError(
+            f"the built-in training searches for one metric, and not for {names}; choose it with "
+            "--metric"
+        )
+    if request.sampler == "additive":
+        raise UsageError(
+            f"--sampler additive models one metric, and not {names}; leave it out, or choose tpe, "
+            "nsga2 or another of Optuna's samplers"
+        )
+    if request.pruner.pruner != "none":
+        raise UsageError(
+            f"--pruner {request.pruner.pruner} judges trials by one metric, and one that is poor "
+            f"in {request.metrics[0]} may be the best in {request.metrics[1]}; leave it out"
+        )
 
 
 def split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SAMPLER_OF_SEVERAL_METRICS: SamplerName = "tpe"
+"""The default sampler models a single metric."""
 MIN_RATIO_UNEQUAL = 3
 """Classes are unequal if the most frequent one has so many times the images of the rarest."""
 UNEQUAL_ADVICE = (
@@ -324,6 +326,8 @@ def _resolve_sampler(request: SearchRequest, architectures: int) -> SamplerName:
     if request.sampler != "auto":
         return request.sampler
     sampler, reason = choose_sampler(architectures, request.plan.trials)
+    if sampler == DEFAULT_SAMPLER and len(request.metrics) > 1:
+        sampler, reason = SAMPLER_OF_SEVERAL_METRICS, f"there are {len(request.metrics)} metrics"
     logger.info("sampler %s: %s; --sampler overrides this", sampler, reason)
     return sampler
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...spaces.architecture import Architecture, Insertion
 from ..estimator.study_model import StudyModel
-from ..objectives import objective
+from ..objectives import objectives_of
 from ..records import CONFIRM, STATES, State, StudyRecord, TrialRecord
 from .architecture_table import ArchitectureTable
 from .best import find_best
@@ -38,9 +38,15 @@ def analyse(
         trials: of the study.
         model: of the study, with its epochs and insertions; by default one that knows neither.
     """
-    objectives = tuple(objective(name) for name in study.objectives)
-    searched = TrialTable.of(t for t in trials if t.role != CONFIRM)
-    table = ArchitectureTable.of(searched, StudyModel.of(study) if model is None else model)
+    objectives = objectives_of(study.objectives)
+    counted = [trial for trial in trials if trial.role != CONFIRM]
+    further = {
+        o.column: {t.number: o.score_of(t.further[o.key]) for t in counted if o.key in t.further}
+        for o in objectives
+        if o.is_further
+    }
+    model = StudyModel.of(study) if model is None else model
+    table = ArchitectureTable.of(TrialTable.of(counted), model, further)
     architectures = tuple(table.summaries(range(len(table))))
     front, best = pareto_front(architectures, objectives), find_best(table)
     return Findings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,7 @@ class ArchitectureTable:
         first_rows: (n + 1,) the index in `rows` at which each architecture's trials begin.
         baseline: (n,) whether it is one of the study's baselines.
         model: of the study, with all trials that have ended.
+        further: scores of further metrics that are objectives, by `Objective.column` and number.
     """
 
     texts: Sequence[str]
@@ -49,14 +50,21 @@ class ArchitectureTable:
     first_rows: Ints
     baseline: npt.NDArray[np.bool_]
     model: StudyModel
+    further: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: TrialTable, model: StudyModel) -> ArchitectureTable:
+    def of(
+        cls,
+        table: TrialTable,
+        model: StudyModel,
+        further: Mapping[str, Mapping[int, float]] | None = None,
+    ) -> ArchitectureTable:
         """The architectures of a table; the result does not change with the table.
 
         Args:
             table: the trials of a search.
             model: of the study, with its epochs; the trials that it lacks are added to it.
+            further: see the attribute.
         """
         rows = table.rows
         complete = complete_rows(rows)
@@ -79,6 +87,7 @@ class ArchitectureTable:
             first_rows,
             np.isin(text_indices, baselines),
             model,
+            further or {},
         )
 
     def __len__(self) -> int:
@@ -95,9 +104,14 @@ class ArchitectureTable:
         return self.rows["number"][self.first_rows[:-1]]
 
     def mean(self, key: str) -> Floats:
-        """(n,) estimated scores for `SCORE`, or the mean of a cost; NaN where a trial lacks it."""
+        """(n,) estimated scores for `SCORE` and further metrics, or the mean of a cost.
+
+        NaN where a trial lacks it.
+        """
         if key == SCORE:
             return self.score
+        if key in self.further and key not in self._means:
+            self._means[key] = self._estimate_further(self.further[key])
         if key not in self._means:
             sums = self._sum_by_architecture(self.rows[key])
             self._means[key] = sums / np.maximum(self.counts, 1)
@@ -111,6 +125,29 @@ class ArchitectureTable:
     def estimate(self) -> StudyEstimate:
         """The estimate of all accuracies and gains."""
         return self.model.estimate([self.keys[i] for i in self.text_indices.tolist()], self.bare)
+
+    def _estimate_further(self, scores: Mapping[int, float]) -> Floats:
+        """(n,) the scores of a further metric, estimated by a model of its own, as those of the
+        metric that is searched for are; NaN without any.
+
+        Args:
+            scores: by the number of the trial.
+        """
+        model = self.model.without_trials()
+        keys = [self.keys[i] for i in self.text_indices.tolist()]
+        known: set[int] = set()
+        for row, index in zip(self.rows, np.repeat(np.arange(len(self)), self.counts), strict=True):
+            if (score := scores.get(int(row["number"]))) is not None:
+                architecture = self.architecture(int(index))
+                model.add_trial(int(row["number"]), architecture, int(row["seed"]), score)
+                known.add(int(index))
+        estimates = np.full(len(self), np.nan)
+        if known:
+            indices = sorted(known)
+            bare = indices.index(self.bare) if self.bare in known else None
+            estimate = model.estimate([keys[i] for i in indices], bare)
+            estimates[indices] = estimate.accuracy
+        return estimates
 
     @property
     def score(self) -> Floats:
@@ -155,7 +192,7 @@ class ArchitectureTable:
             indices: of the architectures in this table.
             more_keys: further fields of the rows, whose means are added to `values`.
         """
-        means = {key: self.mean(key) for key in (SCORE, *COST_COLUMNS, *more_keys)}
+        means = {key: self.mean(key) for key in (SCORE, *COST_COLUMNS, *self.further, *more_keys)}
         return [self._summary(index, means) for index in indices]
 
     def _summary(self, index: int, means: Mapping[str, Floats]) -> ArchitectureSummary:

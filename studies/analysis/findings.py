@@ -158,6 +158,16 @@ class Findings:
         return metric_objective(self.objectives)
 
     @property
+    def further_metrics(self) -> tuple[Objective, ...]:
+        """The metrics that are objectives beside the one that the study searches for."""
+        return tuple(o for o in self.objectives if o.is_further)
+
+    @property
+    def compared(self) -> tuple[Objective, ...]:
+        """What stands beside the score in tables: further metrics, then costs."""
+        return (*self.further_metrics, *self.costs)
+
+    @property
     def costs(self) -> tuple[Objective, ...]:
         """The costs that the score is compared with: those of the study, or else parameters."""
         costs = tuple(o for o in self.objectives if o.is_cost)

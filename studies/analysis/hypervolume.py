@@ -193,12 +193,15 @@ def analyse_hypervolume(
 ) -> tuple[HypervolumeStep, ...]:
     """How the hypervolume grew with training; empty while the bare backbone is not complete.
 
+    It is that of the metric that is searched for and of the costs, without further metrics.
+
     Args:
         table: the architectures of the study.
         rows: its trials, `TrialTable.rows`.
         objectives: of the study.
         config: of the study, which determines the box.
     """
+    objectives = [o for o in objectives if not o.is_further]
     box = study_box(table, objectives, config)
     if box is None:
         return ()

@@ -38,17 +38,18 @@ def pareto_front(
     known = [p for p in points if all(o.column in p.values for o in objectives)]
     if not known:
         return ()
-    costs = [o for o in objectives if o.is_cost]
+    others = [o for o in objectives if o.column != SCORE]
     bare = next((index for index, p in enumerate(known) if p.architecture.bare), None)
-    keys = [cost.key for cost in costs]
 
     def column(key: str) -> Vector:
         return np.array([point.values.get(key, np.nan) for point in known], dtype=float)
 
-    values = np.array([column(key) for key in keys]).reshape(len(keys), len(known)).T
-    mask = find_front(column(SCORE), values, comparison_errors(column, keys), bare)
+    values = minimised_columns({o.column: column(o.column) for o in others}, others)
+    errors = comparison_errors(column, [o.column for o in others])
+    mask = find_front(column(SCORE), values.reshape(len(known), len(others)), errors, bare)
     front = [point for point, stays in zip(known, mask, strict=True) if stays]
-    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in keys], -p.score)))
+    costs = [o.key for o in others if o.is_cost]
+    return tuple(sorted(front, key=lambda p: ([p.values[key] for key in costs], -p.score)))
 
 
 def find_front(
@@ -236,4 +237,6 @@ def minimised_columns(values: Mapping[str, Matrix], objectives: Sequence[Objecti
     """(n, objectives) values from arrays (n,) by column; scores of a metric change their sign."""
     signs = [1.0 if o.is_cost else -1.0 for o in objectives]
     columns = zip(signs, objectives, strict=True)
+    if not objectives:
+        return np.zeros((0, 0))
     return np.stack([sign * values[o.column] for sign, o in columns], 1)

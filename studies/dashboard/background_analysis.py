@@ -66,7 +66,8 @@ class BackgroundAnalysis:
         return self._cache.get_in_background("hypervolume", self._find_hypervolume, "ended")
 
     def _find_hypervolume(self) -> tuple[HypervolumeStep, ...]:
-        objectives, config = self._analysis.objectives, self._trials.study.config
+        objectives = [o for o in self._analysis.objectives if not o.is_further]
+        config = self._trials.study.config
         with self._cache.lock:
             table, rows = self._analysis.architectures, self._trials.rows()
             box = study_box(table, objectives, config)

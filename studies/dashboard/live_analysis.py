@@ -15,7 +15,7 @@ from ..analysis.best import find_best
 from ..analysis.findings import Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.pareto import comparison_errors, find_front, find_knee
-from ..objectives import OBJECTIVES, Objective, objective
+from ..objectives import OBJECTIVES, SCORE, Objective, objectives_of
 from .address import Address
 from .cache import VersionedCache
 from .live_trials import LiveTrials
@@ -42,7 +42,7 @@ class LiveAnalysis:
     def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
         self._trials, self._cache = trials, cache
         self._insertions: InsertionIndex | None = None
-        self.objectives = tuple(objective(name) for name in trials.study.objectives)
+        self.objectives = objectives_of(trials.study.objectives)
 
     def precompute(self) -> None:
         """Compute what every page needs, so that no request waits for it."""
@@ -73,9 +73,16 @@ class LiveAnalysis:
     @property
     def architectures(self) -> ArchitectureTable:
         """All architectures with a complete trial."""
-        return self._cache.get(
-            "architectures", lambda: ArchitectureTable.of(self._trials.table, self._trials.model)
-        )
+        return self._cache.get("architectures", self._architectures)
+
+    def _architectures(self) -> ArchitectureTable:
+        trials, metrics = self._trials, [o for o in self.objectives if o.is_further]
+        recorded = trials.store.metrics.read(trials.study) if metrics else {}
+        further = {
+            o.column: {n: o.score_of(row[o.key]) for n, row in recorded.items() if o.key in row}
+            for o in metrics
+        }
+        return ArchitectureTable.of(trials.table, trials.model, further)
 
     @property
     def insertions(self) -> InsertionIndex:
@@ -95,11 +102,13 @@ class LiveAnalysis:
     def _front(self) -> list[int]:
         architectures = self.architectures
         costs = [o.key for o in self.objectives if o.is_cost]
-        values = np.column_stack([architectures.score, *map(architectures.mean, costs)])
+        others = [o for o in self.objectives if o.column != SCORE]
+        signed = [(1 if o.is_cost else -1) * architectures.mean(o.column) for o in others]
+        values = np.column_stack([architectures.score, *signed])
         known = np.flatnonzero(~np.isnan(values).any(axis=1))
         is_bare = np.flatnonzero(known == architectures.bare)
         bare = int(is_bare[0]) if len(is_bare) else None
-        errors = comparison_errors(architectures.mean, costs)[known]
+        errors = comparison_errors(architectures.mean, [o.column for o in others])[known]
         front = known[find_front(values[known, 0], values[known, 1:], errors, bare)]
         by_cost = [architectures.mean(key)[front] for key in reversed(costs)]
         order = np.lexsort([-architectures.score[front], *by_cost])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, insert, select
 
 from ...runners.metrics import in_order
+from ..records import StudyRecord
 from .connection import Database, retries_lost_connections
 from .schema import MetricRow, TrialRow
 from .studies import Study, StudyRepository
@@ -28,6 +29,29 @@ def insert_metrics(connection: Connection, trial_id: int, metrics: Mapping[str, 
         connection.execute(insert(MetricRow), rows)
 
 
+def read_metrics(connection: Connection, study: StudyRecord) -> dict[int, dict[str, float]]:
+    """The metrics of all complete trials of a study by number; see `MetricRepository.read`.
+
+    Args:
+        connection: inside a transaction.
+        study: whose trials they are.
+    """
+    query = (
+        select(TrialRow.number, MetricRow.name, MetricRow.value)
+        .join(TrialRow, TrialRow.id == MetricRow.trial_id)
+        .where(TrialRow.study_id == study.id, TrialRow.state == "complete")
+        .order_by(TrialRow.number)
+    )
+    metrics: dict[int, dict[str, float]] = {}
+    for number, name, value in connection.execute(query):
+        if value is not None:
+            metrics.setdefault(number, {})[name] = value
+    return {
+        number: {name: values[name] for name in in_order(values)}
+        for number, values in metrics.items()
+    }
+
+
 @retries_lost_connections
 class MetricRepository:
     """The metrics of one database."""
@@ -42,19 +66,6 @@ class MetricRepository:
         """
         if self._database.revision < FIRST_REVISION:
             return {}
-        query = (
-            select(TrialRow.number, MetricRow.name, MetricRow.value)
-            .join(TrialRow, TrialRow.id == MetricRow.trial_id)
-            .where(TrialRow.study_id == self._studies.record_of(study).id)
-            .where(TrialRow.state == "complete")
-            .order_by(TrialRow.number)
-        )
-        metrics: dict[int, dict[str, float]] = {}
+        record = self._studies.record_of(study)
         with self._database.begin("read") as connection:
-            for number, name, value in connection.execute(query):
-                if value is not None:
-                    metrics.setdefault(number, {})[name] = value
-        return {
-            number: {name: values[name] for name in in_order(values)}
-            for number, values in metrics.items()
-        }
+            return read_metrics(connection, record)

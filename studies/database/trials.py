@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ from ..records import (
     digest_of,
 )
 from .connection import Database, TransientError, insert_if_new, retries_lost_connections
-from .metrics import insert_metrics
+from .metrics import insert_metrics, read_metrics
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
 from .trial_queries import (
@@ -322,8 +322,18 @@ class TrialRepository:
             .order_by(TrialRow.number)
         )
         metric = record.metric.stored_name
+        further = record.further_metrics
         with self._database.begin("read") as connection:
-            return [trial_record(row, metric) for row in connection.execute(query).mappings()]
+            trials = [trial_record(row, metric) for row in connection.execute(query).mappings()]
+            if not further:
+                return trials
+            recorded = read_metrics(connection, record)
+        return [
+            replace(trial, further={o.key: recorded[trial.number][o.key] for o in further})
+            if all(o.key in recorded.get(trial.number, {}) for o in further)
+            else trial
+            for trial in trials
+        ]
 
     def read_changed(
         self, study: Study, after_id: int, running: Sequence[int]

@@ -82,6 +82,10 @@ class StudyModel:
         model.add_epochs(epochs)
         return model
 
+    def without_trials(self) -> StudyModel:
+        """A model of the same study for the values of another metric, which has no epochs."""
+        return StudyModel(self.stages, insertions=self._insertions)
+
     def add_epochs(self, epochs: Iterable[EpochRecord]) -> None:
         """Add epochs of any trials; those that the model does not use are left out."""
         for epoch in epochs:

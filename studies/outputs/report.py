@@ -41,7 +41,7 @@ from ..text.alternatives import (
 from ..text.chance import chance_and_reason, chance_line
 from ..text.confirmation import conclusion, confirmation_warnings
 from ..text.expected_gain import expected_gain_sentence
-from ..text.metric_format import MetricFormat
+from ..text.metric_format import MetricFormat, objective_value
 from ..text.predictions import describe_comparison, describe_test
 from ..text.summary import caveat, noise_details, summary_sentence
 from .alternatives import (
@@ -137,6 +137,7 @@ def render(store: Store, study: StudyRecord) -> str:
         key_numbers=_key_numbers(store, study, findings, trials),
         figures=figures,
         costs=_shown_costs(findings),
+        objective_value=objective_value,
         form=MetricFormat(findings.metric),
         metrics=MetricsTable.of(findings, store.metrics.read(study)),
         compared=compare_best_with_bare(store, study, findings, trials),

@@ -7,6 +7,7 @@ lower.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,3 +158,15 @@ def _significant(value: float, error: float | None) -> str:
     if error:
         return formatting.with_error(value, error)
     return f"{value:.{SIGNIFICANT_DIGITS}g}".replace("-", formatting.MINUS) + _plus_minus(error)
+
+
+def objective_value(values: Mapping[str, float], objective: Objective) -> str:
+    """The value of an objective beside the score: a further metric, or a cost with its error.
+
+    Args:
+        values: of an architecture, by `Objective.column`, and errors of costs.
+        objective: not the metric that is searched for.
+    """
+    if objective.is_further:
+        return MetricFormat(objective).value(values.get(objective.column))
+    return formatting.cost_of(values, objective)

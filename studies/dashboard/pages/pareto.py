@@ -11,7 +11,7 @@ from ...analysis.findings import ArchitectureSummary, Findings
 from ...figures.colouring import COLOURINGS
 from ...figures.pareto import pareto_figure, three_objectives_figure
 from ...text import captions, formatting
-from ...text.metric_format import MetricFormat
+from ...text.metric_format import MetricFormat, objective_value
 from ...text.summary import noise_details
 from ..components import (
     Component,
@@ -188,7 +188,7 @@ def front(context: PageContext) -> Component:
     rows = {s.number: s for s in (*findings.front[:MAX_FRONT_ROWS], *findings.baselines)}
     if not rows:
         return remark("No complete trial yet.")
-    costs = [f">{cost.title}" for cost in analysis.costs]
+    costs = [f">{o.heading}" for o in (*findings.further_metrics, *analysis.costs)]
     form = MetricFormat(findings.metric)
     gain = f">Gain, {form.unit}" if form.unit else ">Gain"
     head = ["Architecture", f">{form.metric.heading}", gain, *costs, ">Seeds"]
@@ -207,12 +207,12 @@ def _row(context: PageContext, findings: Findings, summary: ArchitectureSummary)
     gain, form = formatting.MISSING, MetricFormat(findings.metric)
     if summary.gain is not None:
         gain = form.gain(summary.gain, summary.gain_error)
-    costs = context.state.analysis.costs
+    compared = (*findings.further_metrics, *context.state.analysis.costs)
     return [
         html.Span([link, *_tags(findings, summary)]),
         form.value(summary.score, summary.standard_error),
         gain,
-        *(formatting.cost_of(summary.values, cost) for cost in costs),
+        *(objective_value(summary.values, each) for each in compared),
         str(len(summary.seeds)),
     ]
 
