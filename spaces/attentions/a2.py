@@ -42,5 +42,5 @@ class DoubleAttention(nn.Module):
         features, keys, queries = self.project(x).flatten(2).split(self.hidden, dim=1)
         gathered = features @ keys.softmax(2).transpose(1, 2).to(features.dtype)
         distributed = gathered @ queries.softmax(1).to(features.dtype)
-        added: Tensor = self.out(distributed.unflatten(2, tuple(x.shape[2:])))
+        added: Tensor = self.out(distributed.unflatten(2, (x.shape[2], x.shape[3])))
         return x + added

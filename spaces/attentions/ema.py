@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..kernels.dispatch import is_symbolic
 from ..kernels.pool_scale import pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
@@ -69,7 +70,8 @@ class EfficientMultiscaleAttention(nn.Module):
 
     def _repeated(self, layer: nn.Conv1d | nn.Conv2d | nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """Weight and bias once per group, so that the map need not be split and copied."""
-        weight, bias = (tensor for _, tensor in layer.named_parameters())
+        weight, bias = layer.weight, layer.bias
+        assert bias is not None
         return _repeat(weight, self.groups), _repeat(bias, self.groups)
 
 
@@ -78,4 +80,6 @@ def _repeat(tensor: Tensor, times: int) -> Tensor:
 
     Of `repeat` on a vector, torch's older ONNX exporter makes an invalid file.
     """
+    if is_symbolic(tensor):
+        return torch.cat([tensor] * times)
     return tensor.expand(times, *tensor.shape).flatten(0, 1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..kernels.dispatch import is_symbolic
 from ..kernels.pool_scale import is_fused_channels_last, pool_map, scale_map
 from ..kernels.pooling import mean, variance
 from .formulas import channel_groups
@@ -52,7 +53,7 @@ class ShuffleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with both halves of every group scaled, and shuffled."""
-        half = len(self.channel_weight)
+        half = self.channel_weight.shape[0]
         x, all_means, variances = pool_map(x, mean(2, 3), variance(2, 3))
         means = torch.unflatten(all_means, 1, (self.groups, -1))
         by_channel = means[..., :half] * self.channel_weight + self.channel_bias
@@ -68,6 +69,8 @@ class ShuffleAttention(nn.Module):
         y = scale_map(x, self.gate(z))
         if not self.shuffles:
             return y
+        if is_symbolic(y):
+            return split_groups(y, 2).transpose(1, 2).flatten(1, 2)
         if is_fused_channels_last(y):
             channels = torch.unflatten(y.permute(0, 2, 3, 1), 3, (2, -1))
             return channels.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)

@@ -60,7 +60,8 @@ def _squares_and_slope(centred: Tensor, axes: tuple[int, int]) -> tuple[Tensor, 
     # CUDA's autocast would compute `square`, and the quotient below, in float32.
     squares = centred * centred
     locations = centred.shape[axes[0]] * centred.shape[axes[1]]
-    variance = squares.mean(axes, keepdim=True) * (locations / max(1, locations - 1))
+    # One location has no other: 1 // locations is 1 then, and else 0. torch.fx traces no maximum.
+    variance = squares.mean(axes, keepdim=True) * (locations / (locations - 1 + 1 // locations))
     return squares, (0.25 / (variance + _LAMBDA)).to(centred.dtype)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.autograd import forward_ad
 
 from .torch_compat import has_dispatch_mode, in_function_transform
@@ -64,6 +64,11 @@ def operators_hidden(*tensors: Tensor) -> bool:
         # Inference mode propagates no tangents, and skipping the check saves microseconds there.
         and (torch.is_inference_mode_enabled() or not any(map(has_tangent, tensors)))
     )
+
+
+def is_symbolic(tensor: Tensor) -> bool:
+    """Whether torch.fx traces the program that computes this, so that nothing is known of it."""
+    return isinstance(tensor, fx.Proxy)
 
 
 def has_tangent(tensor: Tensor) -> bool:

@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import MethodType, new_class
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -46,6 +46,7 @@ class AttendedModule(nn.Module):
 
     Attributes:
         _block_class: the class of the module if it is a block, whose instance the wrapper is too.
+        _takes_one_map: whether the module receives nothing but a map; see `_forward_one_map`.
         restored: a slot whose map enters the module in place of its input.
         stored: slots that keep the input of the module.
         attention_in: attends to the input.
@@ -54,6 +55,8 @@ class AttendedModule(nn.Module):
     """
 
     _block_class: type[nn.Module] | None = None
+    _takes_one_map = False
+    __jit_unused_properties__: ClassVar = ["wrapped", "is_bare"]
 
     def __init__(self, module: nn.Module) -> None:
         nn.Module.__init__(self)
@@ -119,7 +122,7 @@ class AttendedModule(nn.Module):
 
     def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
         """Copy and pickle without a reference to a class that `_class_for` has made."""
-        return _new_module, (self._block_class,), self.__dict__
+        return _new_module, (self._block_class, self._takes_one_map), self.__dict__
 
     # --- state dicts ------------------------------------------------------------------------------
 
@@ -175,7 +178,8 @@ def attend(model: nn.Module, path: str, slots: Slots) -> AttendedModule:
     module = model.get_submodule(path)
     if isinstance(module, AttendedModule):
         return module
-    attended = _class_for(type(module) if _is_block(module) else None)(module)  # type: ignore[arg-type]
+    block_class = type(module) if _is_block(module) else None
+    attended = _class_for(block_class, _takes_one_map(module))(module)  # type: ignore[arg-type]
     _replace(module, attended, slots)
     return attended
 
@@ -235,14 +239,51 @@ def _forwarded(name: str) -> Callable[..., Any]:
     return method
 
 
+def _takes_one_map(module: nn.Module) -> bool:
+    """Whether a module receives one argument only."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [parameter.kind in kinds for parameter in parameters] == [True]
+
+
+def _forward_one_map(self: AttendedModule, x: Tensor) -> Tensor:
+    """`AttendedModule.forward` of a module that receives nothing but a map.
+
+    TorchScript compiles no function that receives any number of arguments.
+    """
+    if self.restored is not None:
+        x = self.restored.recall()
+    for slot in self.stored:
+        x = slot.keep(x)  # type: ignore[operator]
+    if self.attention_in is not None:
+        x = self.attention_in(x)
+    if self.attention_shortcut is not None:
+        x = self.attention_shortcut(x)
+    y: Tensor = self._checkpoint_wrapped_module(x)
+    if self.attention is not None:
+        y = self.attention(y)
+    return y
+
+
+class _AttendedLayer(AttendedModule):
+    """A layer that receives one map."""
+
+    _takes_one_map = True
+    forward = _forward_one_map
+
+
 @cache
-def _class_for(block_class: type[nn.Module] | None) -> type[AttendedModule]:
+def _class_for(block_class: type[nn.Module] | None, takes_one_map: bool) -> type[AttendedModule]:
     """`AttendedModule`, or a subclass whose instances also are instances of a class of blocks.
 
     They have no methods of that class, apart from those of a container.
     """
+    base = _AttendedLayer if takes_one_map else AttendedModule
     if block_class is None:
-        return AttendedModule
+        return base
     members = {name: inspect.getattr_static(block_class, name) for name in dir(block_class)}
     namespace: dict[str, Any] = {
         name: _HiddenMethod()
@@ -254,7 +295,7 @@ def _class_for(block_class: type[nn.Module] | None) -> type[AttendedModule]:
     }
     namespace |= {"__module__": __name__, "_block_class": block_class}
     name = f"Attended{block_class.__name__}"
-    return new_class(name, (AttendedModule, block_class), exec_body=lambda ns: ns.update(namespace))
+    return new_class(name, (base, block_class), exec_body=lambda ns: ns.update(namespace))
 
 
 def _free_name(module: nn.Module, name: str) -> str:
@@ -264,9 +305,9 @@ def _free_name(module: nn.Module, name: str) -> str:
     return name
 
 
-def _new_module(block_class: type[nn.Module] | None) -> AttendedModule:
+def _new_module(block_class: type[nn.Module] | None, takes_one_map: bool = False) -> AttendedModule:
     """An empty object, which `copy` and `pickle` fill."""
-    cls = _class_for(block_class)  # type: ignore[arg-type]
+    cls = _class_for(block_class, takes_one_map)  # type: ignore[arg-type]
     return cls.__new__(cls)
 
 

@@ -31,6 +31,7 @@ from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
 from .attended_module import Slots, attend, find_slots, unwrap_if_bare, unwrapped
 from .map_slot import MapSlot
+from .scriptable import Permutation, scriptable_sequence
 
 Remover = Callable[[], None]
 """Undoes one change of a network."""
@@ -63,7 +64,7 @@ def insert_attentions(
         _make_leaf(attention)
     sequence = _sequence_for_layout(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
-        if _is_summand(model, path) and type(sequence) is nn.Sequential:
+        if _is_summand(model, path) and type(sequence) is Attentions:
             sequence = SummandAttentions(OrderedDict(attentions))
         return f"{path}.attention", [_set(model, path, "attention", sequence, slots)]
     if kind == "in":
@@ -147,7 +148,14 @@ class ShortcutAttention(nn.Module):
         return attended
 
 
-class SummandAttentions(nn.Sequential):
+class Attentions(nn.Sequential):
+    """Attentions on a map of layout (N, C, H, W), one after the other."""
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scriptable_sequence(self)
+
+
+class SummandAttentions(Attentions):
     """Attentions on a map to which the block adds its shortcut; the products of their gates may be
     deferred until then."""
 
@@ -177,6 +185,12 @@ class ChannelsLastAttentions(nn.Module):
             y = attention(y)
         y = y.permute(0, 2, 3, 1)
         return y.contiguous() if x.is_contiguous() else y
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        if type(self) is not ChannelsLastAttentions:
+            return self
+        before, after = Permutation(0, 3, 1, 2), Permutation(0, 2, 3, 1)
+        return scriptable_sequence(self, before=before, after=after)
 
 
 class TokenAttentions(ChannelsLastAttentions):
@@ -220,7 +234,7 @@ def _sequence_for_layout(
     elif layout == NHWC:
         sequence = ChannelsLastAttentions(attentions)
     else:
-        return nn.Sequential(attentions)
+        return Attentions(attentions)
     _make_leaf(sequence)
     return sequence
 

@@ -1,0 +1,116 @@
+"""Attentions in a form that `torch.jit.script` compiles.
+
+An attention chooses its kernels by what it sees of a map, which TorchScript cannot compile. Its
+plain formula can be: torch.fx writes it down as a list of operators, with the parameters of the
+attention. `torch.jit.script` asks every module for another one to compile in its place, by
+`__prepare_scriptable__`, and puts that into the network. So the network that was scripted computes
+the plain formulas from then on, also where it is not scripted, with the same keys and weights.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..attentions.gates import SafeBatchNorm1d, SafeBatchNorm2d, SafeGroupNorm
+from .map_slot import MapSlot
+
+_PLAIN_NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    SafeBatchNorm1d: nn.BatchNorm1d,
+    SafeBatchNorm2d: nn.BatchNorm2d,
+    SafeGroupNorm: nn.GroupNorm,
+}
+
+
+class Permutation(nn.Module):
+    """Permutes the axes of a map."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = list(axes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with its axes in another order."""
+        return x.permute(self.axes)
+
+
+def scriptable_sequence(
+    attentions: nn.Module,
+    before: Permutation | None = None,
+    after: Permutation | None = None,
+) -> nn.Sequential:
+    """A sequence of attentions in a form that can be scripted.
+
+    Args:
+        attentions: its children are the attentions, one after the other.
+        before: what the map passes before them.
+        after: what it passes after them.
+    """
+    children = OrderedDict[str, nn.Module]()
+    if before is not None:
+        children["before"] = before
+    children.update((name, scriptable_attention(a)) for name, a in attentions.named_children())
+    if after is not None:
+        children["after"] = after
+    sequence = nn.Sequential(children)
+    # While it prepares a network, torch.jit.script remembers modules by their addresses. One that
+    # is freed meanwhile would leave its address, and what is remembered, to another module.
+    sequence.__dict__["_prepared_from"] = (attentions,)
+    return sequence
+
+
+def scriptable_attention(attention: nn.Module) -> nn.Module:
+    """An attention that computes the same and can be scripted.
+
+    Args:
+        attention: of the catalogue, or a user's; it receives and returns one map (N, C, H, W).
+
+    Returns:
+        A module with the same parameters and keys; the attention itself if torch.fx cannot trace
+        it. In training, its norms refuse a single value a channel, as torch's do.
+    """
+    if any(isinstance(module, MapSlot) for module in attention.modules()):
+        return attention  # It receives a second map, which torch.fx does not see.
+    try:
+        graph = _AttentionTracer().trace(attention)
+    except Exception:
+        return attention  # TorchScript may be able to compile it as it is, or says why not.
+    for node in graph.nodes:
+        node.type = None
+    graph.set_codegen(fx.graph.CodeGen())  # Without the annotations of `forward`, which are texts.
+    traced = fx.GraphModule(attention, graph)
+    for path, module in list(traced.named_modules()):
+        if (kind := _PLAIN_NORMS.get(type(module))) is not None:
+            traced.set_submodule(path, _as_plain(module, kind))
+    _order_as(traced, attention)
+    return traced.train(attention.training)
+
+
+class _AttentionTracer(fx.Tracer):
+    """Keeps norms as layers, because what they compute depends on their mode."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is called, and not traced."""
+        is_norm = isinstance(m, (_BatchNorm, nn.GroupNorm))
+        return is_norm or super().is_leaf_module(m, module_qualified_name)
+
+
+def _order_as(traced: nn.Module, attention: nn.Module) -> None:
+    """Order parameters, buffers and children as in the attention, and not by their first use."""
+    for name in ("_parameters", "_buffers", "_modules"):
+        members = getattr(traced, name)
+        order = [key for key in getattr(attention, name) if key in members]
+        for key in (*order, *(members.keys() - set(order))):
+            members[key] = members.pop(key)
+    for name, child in traced.named_children():
+        if isinstance(original := getattr(attention, name, None), nn.Module):
+            _order_as(child, original)
+
+
+def _as_plain(norm: nn.Module, kind: type[nn.Module]) -> nn.Module:
+    """A norm of torch's own class with the parameters and buffers of another."""
+    plain = kind.__new__(kind)
+    plain.__dict__.update(norm.__dict__)
+    return plain
