@@ -182,10 +182,20 @@ def enumeration(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def removal_phrase(places: Sequence[Place]) -> str:
-    """Where own attention is removed: `everywhere`, `in stages 3 to 5`, `in s2b1 and s2b2`."""
+def removed_attention(backbone: str, places: Sequence[Place]) -> str:
+    """What is removed of a backbone: `the attention that "net" itself has in stages 3 to 5`.
+
+    Args:
+        backbone: its name.
+        places: where its own attention is removed.
+    """
     if ALL in places:
-        return "everywhere"
+        return f"all attention that `{backbone}` itself has"
+    return f"the attention that `{backbone}` itself has {_places_phrase(places)}"
+
+
+def _places_phrase(places: Sequence[Place]) -> str:
+    """Places as a phrase: `in stages 3 to 5`, `in s2b1 and s2b2`."""
     if any(place.block for place in places):
         return f"in {enumeration([str(place) for place in places])}"
     stages: list[str] = []

@@ -96,11 +96,8 @@ def _save(recommendation: Recommendation, findings: Findings) -> str:
     architecture = pick.architecture
     action = f"Take `{architecture}`"
     if architecture.removed and not architecture.insertions:
-        where = formatting.removal_phrase(architecture.removed)
-        action = (
-            f"Remove the attention that `{architecture.backbone}` itself has {where} "
-            f"(`{architecture}`)"
-        )
+        removed = formatting.removed_attention(architecture.backbone, architecture.removed)
+        action = f"Remove {removed} (`{architecture}`)"
     gain, sample = _gain(pick, findings), ""
     if contender is not None and contender.gain is not None:
         form, difference = MetricFormat(findings.metric), contender.gain

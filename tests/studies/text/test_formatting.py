@@ -134,12 +134,13 @@ def test_a_short_architecture_leaves_out_what_a_study_shares() -> None:
 @pytest.mark.parametrize(
     ("places", "phrase"),
     [
-        ("", "everywhere"),
-        ("@s3", "in stage 3"),
-        ("@s3-s4", "in stages 3 and 4"),
-        ("@s1,s3-s5", "in stages 1 and 3 to 5"),
-        ("@s2b1,s3", "in s2b1 and s3"),
+        ("", "all attention that `net` itself has"),
+        ("@s3", "the attention that `net` itself has in stage 3"),
+        ("@s3-s4", "the attention that `net` itself has in stages 3 and 4"),
+        ("@s1,s3-s5", "the attention that `net` itself has in stages 1 and 3 to 5"),
+        ("@s2b1,s3", "the attention that `net` itself has in s2b1 and s3"),
     ],
 )
 def test_where_own_attention_is_removed_reads_as_a_phrase(places: str, phrase: str) -> None:
-    assert formatting.removal_phrase(parse(f"net(attention=none{places})").removed) == phrase
+    removed = parse(f"net(attention=none{places})").removed
+    assert formatting.removed_attention("net", removed) == phrase
