@@ -17,15 +17,24 @@ from ...spaces.attentions.catalogue import ATTENTIONS
 from ...spaces.attentions.entry import Attention
 from ...spaces.attentions.plugins.register import list_registered
 from ...spaces.attentions.registry import describe_attentions, get_attention
+from ...spaces.backbones.own_backbone import is_own_backbone
+from ...spaces.backbones.sites import ImageSize as ImageSizeInPixels
 from ...spaces.backbones.sites import SiteMap
 from ...spaces.backbones.stem import Stem
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
-from .own_networks import example_images, make_network
+from .own_networks import example_images, read_shape
 from .shared import Json, out, plain_table, print_json
 
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Side of the images, in pixels. Default: the backbone's.")
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        help="Channels, height and width of an image for a network of your own, e.g. 3x640x640.",
+    ),
 ]
 StemOption = Annotated[Stem, typer.Option(help="Stem of the backbone; small is for tiny images.")]
 
@@ -48,14 +57,7 @@ def sites(
     ],
     image_size: ImageSize = None,
     stem: StemOption = "native",
-    input_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            help="Channels, height and width of an image for a network of your own, e.g. "
-            "3x640x640.",
-        ),
-    ] = None,
+    input_shape: InputShape = None,
     as_json: Json = False,
 ) -> None:
     """Show where attention can be inserted into a backbone, or into a network of your own."""
@@ -63,7 +65,7 @@ def sites(
         from ...spaces.backbones.discover import find_sites
         from ...spaces.backbones.site_diagram import draw_sites
 
-    if ":" in backbone:
+    if is_own_backbone(backbone):
         site_map = _sites_of_own_network(backbone, input_shape, image_size, stem)
     elif input_shape is not None:
         raise UsageError(
@@ -83,11 +85,12 @@ def _sites_of_own_network(
 ) -> SiteMap:
     """The sites of the network that a function makes; see `sites`."""
     from ...spaces.backbones.network_sites import find_network_sites
+    from ...spaces.backbones.own_backbone import make_own_network
 
     example = example_images(input_shape)
     if image_size is not None or stem != "native":
         raise UsageError("--image-size and --stem are for timm's models; use --input")
-    return find_network_sites(make_network(reference), example)
+    return find_network_sites(make_own_network(reference), example)
 
 
 def attentions(
@@ -168,6 +171,7 @@ def measure(
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images in the training step whose memory is measured.")
     ] = 32,
+    input_shape: InputShape = None,
     device: Annotated[str, typer.Option(help="Device to measure latency on.")] = "cpu",
     no_latency: Annotated[
         bool, typer.Option("--no-latency", help="Do not measure latency.")
@@ -178,9 +182,13 @@ def measure(
     with defer_interrupts():
         from ...runners.costs import measure as measure_costs
 
+    size: ImageSizeInPixels | None = image_size
+    if input_shape is not None:
+        in_chans, *sides = read_shape(input_shape)
+        size = (sides[0], sides[1])
     measurement = measure_costs(
         text,
-        image_size=image_size,
+        image_size=size,
         num_classes=num_classes,
         stem=stem,
         in_chans=in_chans,

@@ -50,9 +50,10 @@ def code(
     network: Any = None
     example: Any = None
     if model is not None:
-        from .own_networks import example_images, make_network
+        from ...spaces.backbones.own_backbone import make_own_network
+        from .own_networks import example_images
 
-        network, example = make_network(model), example_images(input_shape)
+        network, example = make_own_network(model), example_images(input_shape)
     elif input_shape is not None:
         raise UsageError("--input is the shape of an image for --model, which is missing")
     listing = paste_in_code(text, network, example)

@@ -7,16 +7,21 @@ import logging
 import shutil
 from pathlib import Path
 
-from ...errors import UsageError
+import torch
+
+from ...errors import BackboneError, UsageError
 from ...runners.recipe import RGB_CHANNELS, Recipe
 from ...runners.user_evaluation import UserEvaluation, file_digest, names_function
 from ...runners.workers.function_evaluator import load_function
+from ...spaces.architecture import Architecture
 from ...spaces.backbones.own_backbone import (
     DEFAULT_SIZE_PIXELS,
     check_own_stem,
     is_own_backbone,
 )
+from ...spaces.backbones.sites import height_and_width
 from ...spaces.backbones.timm_compat import native_size
+from ...spaces.networks.build import build_network
 from ...studies.objectives import objective
 from .request import SearchRequest
 
@@ -36,7 +41,7 @@ def resolve_evaluation(request: SearchRequest) -> tuple[Recipe, UserEvaluation]:
     """
     evaluation = make_evaluation(request)
     recipe = _make_recipe(request)
-    height, width = recipe.size if isinstance(recipe.size, tuple) else (recipe.size,) * 2
+    height, width = height_and_width(recipe.size)
     logger.info(
         f"trained by {evaluation.target} for {recipe.epochs} epochs, on images of "
         f"{recipe.in_chans}×{height}×{width}; it decides about its data and its settings itself"
@@ -105,11 +110,6 @@ def _make_recipe(request: SearchRequest) -> Recipe:
         if name in requested and not request.is_open(name)
     }
     shape = requested.get("input")
-    if shape is not None and not own:
-        raise UsageError(
-            "--input is for a network of your own, --backbone my_module:make_model; for timm's "
-            "backbones use --image-size"
-        )
     side = requested.get("image_size") or (
         DEFAULT_SIZE_PIXELS if own else native_size(request.backbone)
     )
@@ -133,4 +133,33 @@ def check_own_backbone(request: SearchRequest) -> None:
         raise UsageError(
             f"--init {init} loads weights into timm's backbones; let {request.backbone} "
             "load those of its network itself"
+        )
+
+
+def check_own_head(backbone: str, recipe: Recipe, num_classes: int) -> None:
+    """Check that a network of one's own can be trained to classify the data.
+
+    Args:
+        backbone: the reference of the network.
+        recipe: its size and channels of images are used.
+        num_classes: of the data.
+
+    Raises:
+        BackboneError: it does not return one score for each class and image.
+    """
+    model = build_network(
+        Architecture(backbone),
+        num_classes=num_classes,
+        image_size=recipe.size,
+        in_chans=recipe.in_chans,
+        seed=0,
+    ).eval()
+    with torch.no_grad():
+        scores = model(torch.zeros(2, recipe.in_chans, *height_and_width(recipe.size)))
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+    if shape != (2, num_classes):
+        raise BackboneError(
+            f"{backbone} returns {shape} for two images, and the data have {num_classes} classes; "
+            f"let its function take num_classes and return a network of that many outputs, or "
+            "train it with your own code by --evaluate"
         )

@@ -44,6 +44,7 @@ from ...studies.config import (
 from ...studies.objectives import objective
 from ...toml_files import read_toml
 from . import units
+from .contradictions import check_contradictions
 
 Names = tuple[str, ...]
 Count = Annotated[float, Field(gt=0), BeforeValidator(units.parse_count)]
@@ -360,63 +361,6 @@ class SearchRequest(_SharedSettings):
         )
 
 
-EVALUATION_SETTINGS = {
-    *("image_size", "in_chans", "input", "stem", "init", "epochs", "batch_size"),
-}
-"""Fields of the recipe that have a meaning for a user's own evaluation: what networks are made, and
-how long they are trained."""
-
-
-def check_evaluation(request: SearchRequest, settings: Collection[str]) -> None:
-    """Raise UsageError for settings that contradict who trains the networks.
-
-    Args:
-        request: what is asked for.
-        settings: the names of those that were given.
-    """
-    option = {name: f"--{name.replace('_', '-')}" for name in settings}
-    if len(request.metrics) > 1:
-        _check_several_metrics(request)
-    if request.evaluate is None:
-        if objective(request.metric).stored_name != objective(request.metric).key:
-            raise UsageError(
-                f"{request.metric} is a metric of your own, which the built-in training does not "
-                "measure; add --evaluate my_module:train, or choose another --metric"
-            )
-        if "num_classes" in settings:
-            raise UsageError("the data say how many classes there are; leave out --num-classes")
-        return
-    of_training = {*Recipe.model_fields, *AUGMENTATION_FIELDS, "augment", "memory_format"}
-    for name in settings:
-        if name in of_training - EVALUATION_SETTINGS and getattr(request, name) not in ("", None):
-            raise UsageError(
-                f"{option[name]} is a setting of the built-in training, and with --evaluate "
-                f"{request.evaluate} your own code decides it; leave it out"
-            )
-    if request.plan.alternatives:
-        raise UsageError("--alternatives are trained by the built-in training; leave it out")
-
-
-def _check_several_metrics(request: SearchRequest) -> None:
-    """Raise UsageError for what knows a single metric only."""
-    names = " and ".join(request.metrics)
-    if request.evaluate is None:
-        raise UsageError(
-            f"the built-in training searches for one metric, and not for {names}; choose it with "
-            "--metric"
-        )
-    if request.sampler == "additive":
-        raise UsageError(
-            f"--sampler additive models one metric, and not {names}; leave it out, or choose tpe, "
-            "nsga2 or another of Optuna's samplers"
-        )
-    if request.pruner.pruner != "none":
-        raise UsageError(
-            f"--pruner {request.pruner.pruner} judges trials by one metric, and one that is poor "
-            f"in {request.metrics[0]} may be the best in {request.metrics[1]}; leave it out"
-        )
-
-
 def split_budget(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which `budget` is a time: `--budget converged` means `--until converged`.
 
@@ -449,7 +393,7 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
         if name not in fields:
             raise UsageError(f"--{name} is missing; see attentune search --help")
     request: SearchRequest = validated(SearchRequest, "search", **fields)
-    check_evaluation(request, fields)
+    check_contradictions(request, fields)
     return request
 
 

@@ -63,7 +63,7 @@ from .initial_weights import (
     log_initial_scales,
     resolve_initial_weights,
 )
-from .own_evaluation import check_own_backbone, resolve_evaluation
+from .own_evaluation import check_own_backbone, check_own_head, resolve_evaluation
 from .request import SearchRequest
 from .space_check import check_space, largest_costs
 from .training_budget import resolve_training_budget
@@ -110,6 +110,8 @@ def resolve_request(
         recipe = resolve_augmentation(request, recipe, data)
         recipe = resolve_training_budget(request, recipe, data.counts["train"])
         num_classes, described = len(data.classes), _describe_data(data)
+        if is_own_backbone(request.backbone):
+            check_own_head(request.backbone, recipe, num_classes)
     else:
         recipe, evaluation = resolve_evaluation(request)
         num_classes, described = request.num_classes or 0, ""

@@ -187,9 +187,8 @@ def parse_shape(values: str | Sequence[int | str]) -> tuple[int, int, int]:
     Raises:
         QuantityError: it is not three whole numbers above zero.
     """
-    if isinstance(values, str):
-        values = values.replace("×", "x").split("x")
-    digits = [str(part).strip() for part in values] if isinstance(values, Sequence) else []
+    parts = values.replace("×", "x").split("x") if isinstance(values, str) else values
+    digits = [str(part).strip() for part in parts] if isinstance(parts, Sequence) else []
     is_shape = len(digits) == 3 and all(
         part.isdecimal() and 0 < len(part) <= MAX_SHAPE_DIGITS and int(part) for part in digits
     )

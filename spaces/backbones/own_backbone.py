@@ -7,15 +7,17 @@ once.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from ...errors import BackboneError, UsageError
 from ...named_objects import load_named_object
 from .sites import ImageSize
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 
@@ -32,7 +34,8 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
     """The network that a reference makes.
 
     Args:
-        reference: `my_module:make_model`, a function or a class without required arguments.
+        reference: `my_module:make_model`, a function or a class without required arguments; or
+            a network, of which it is a copy.
         **arguments: those of them are passed that the function declares by name; those that are
             None are not.
 
@@ -40,12 +43,11 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
         UsageError: it cannot be imported.
         BackboneError: it raises an exception, or returns no network.
     """
+    from torch import nn  # Here, because commands that start without torch import this module.
+
     make = load_named_object(reference)
     if isinstance(make, nn.Module):
-        raise BackboneError(
-            f"{reference} is a network, and the search needs a new one for each trial; name a "
-            "function that makes it"
-        )
+        return copy.deepcopy(make)
     if not callable(make):
         raise _no_network(reference, make)
     try:
