@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEFT_SECONDS = 50
+STREAM = sys.__stderr__
 
 
 class Block(nn.Module):
@@ -185,6 +186,37 @@ def draws_numbers(trial):
 
 def trains_a_copy(trial):
     trial.insert(trial_network())
+    return {"miou": 0.5}
+
+
+def registers_and_makes_another(trial):
+    import timm
+    from attentune import register
+
+    register("searched", trial.architecture)
+    timm.create_model("test_resnet", num_classes=2)
+    return {"miou": 0.5}
+
+
+def trains_a_registered_model(trial):
+    """One of two models is trained; the other one is only measured."""
+    import timm
+    from attentune import register
+
+    register("searched", trial.architecture)
+    models = [timm.create_model("searched", num_classes=2) for _ in range(2)]
+    optimizer = torch.optim.SGD(models[0].parameters(), 0.1)
+    for _ in range(2):
+        models[0](torch.rand(4, 3, 32, 32)).square().sum().backward()
+        optimizer.step()
+    return {"miou": 0.5}
+
+
+def logs(trial):
+    """A logger keeps the stream that was there when it was made; a child inherits descriptors."""
+    trial.model()
+    STREAM.write("logged\n")
+    subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
     return {"miou": 0.5}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ import psutil
 
 from ...errors import TrialError, UsageError
 from ...named_objects import load_named_object
+from ...spaces.backbones.timm_compat import import_timm
+from ...spaces.networks.insertion_observer import observed_insertions
 from ..results import UNMOVED_ATTENTIONS, USER_OUTPUT_FILE, TrialResult
 from ..user_evaluation import UserEvaluation
 from .evaluator import Trial
@@ -36,6 +40,7 @@ def load_function(evaluation: UserEvaluation) -> Callable[[UserTrial], Any]:
     Raises:
         UsageError: it cannot be imported, or is no function.
     """
+    import_timm()  # Where torchvision does not fit torch, the user's code could not import it.
     function = load_named_object(evaluation.target, Path(evaluation.folder))
     if not callable(function):
         raise UsageError(
@@ -59,27 +64,19 @@ class FunctionEvaluator:
     def evaluate(self, trial: Trial) -> TrialResult | None:
         """The result that follows from what the function returns; None if the trial was stopped."""
         evaluation, job = self.evaluation, trial.job
-        function = load_function(evaluation)
-        trial.report_costs(*measure_own_costs(job, trial.device))
         folder = files_folder(job)
         user_trial = UserTrial(trial, evaluation, folder)
-        seed_generators(job.seed)
-        with (
-            ended_processes() as left,
-            restored_settings(),
-            processes_allowed(),
-            output_to_file(folder / USER_OUTPUT_FILE),
-        ):
-            try:
-                returned = function(user_trial)
-            except TrialStoppedError:
-                returned = None
-            except SystemExit as error:
-                raise TrialError(
-                    "error",
-                    f"{evaluation.target} called sys.exit({error.code!r}); it has to return its "
-                    "metrics",
-                ) from error
+        with output_to_file(folder / USER_OUTPUT_FILE):
+            function = load_function(evaluation)  # Imported modules may print, or log later.
+            trial.report_costs(*measure_own_costs(job, trial.device))
+            seed_generators(job.seed)
+            with (
+                ended_processes() as left,
+                restored_settings(),
+                processes_allowed(),
+                observed_insertions(user_trial.inserted),
+            ):
+                returned = self._call(function, user_trial)
         if user_trial.stopped:
             return None
         metrics = self._final_metrics(user_trial, returned)
@@ -89,13 +86,34 @@ class FunctionEvaluator:
                 f"{evaluation.target} has trained without the attention of its trial; make the "
                 "network with trial.model(), or call trial.insert(model)",
             )
+        inserted = user_trial.inserted
+        if inserted.aliases and inserted.is_empty:
+            raise TrialError(
+                "invalid",
+                f"{evaluation.target} has registered the architecture of its trial as "
+                f"{inserted.aliases[-1]!r}, and has made no model of that name; use it in place of "
+                "the backbone's own name",
+            )
         facts = {}
-        unmoved, total = user_trial.inserted.count_unmoved()
+        unmoved, total = inserted.count_unmoved()
         if unmoved:
             facts[UNMOVED_ATTENTIONS] = f"{unmoved} of {total}"
         if left:
             facts[LEFT_PROCESSES] = str(len(left))
         return finish_evaluation(trial, evaluation, metrics, facts)
+
+    def _call(self, function: Callable[[UserTrial], Any], user_trial: UserTrial) -> Any:
+        """What the function returns; None if it goes on reporting after it was told to stop."""
+        try:
+            return function(user_trial)
+        except TrialStoppedError:
+            return None
+        except SystemExit as error:
+            raise TrialError(
+                "error",
+                f"{self.evaluation.target} called sys.exit({error.code!r}); it has to return its "
+                "metrics",
+            ) from error
 
     def _final_metrics(self, user_trial: UserTrial, returned: Any) -> ReportedMetrics:
         """The metrics that the function has returned, or else those of its last report."""
@@ -123,11 +141,39 @@ class FunctionEvaluator:
 
 @contextlib.contextmanager
 def output_to_file(path: Path) -> Iterator[None]:
-    """Append what Python code prints inside the context to a file."""
+    """Append what is printed inside the context to a file, also by C code and by child processes.
+
+    A logger keeps the stream that was there when its library was imported. So the descriptors lead
+    to the file, too, and not only Python's streams.
+    """
     with path.open("a", encoding="utf-8", errors="replace", buffering=1) as file:
         file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        with (
+            contextlib.redirect_stdout(file),
+            contextlib.redirect_stderr(file),
+            _redirected_descriptors(file.fileno()),
+        ):
             yield
+
+
+@contextlib.contextmanager
+def _redirected_descriptors(target: int) -> Iterator[None]:
+    """Let the descriptors of standard output and of standard error lead to another file."""
+    streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
+    kept: list[tuple[int, int]] = []
+    try:
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                kept.append((descriptor, os.dup(descriptor)))
+                os.dup2(target, descriptor)
+        yield
+    finally:
+        for stream in streams:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        for descriptor, copy in kept:
+            os.dup2(copy, descriptor)
+            os.close(copy)
 
 
 @contextlib.contextmanager

@@ -54,6 +54,7 @@ class UserTrial:
         folder: for files of this trial; it survives an interruption.
         split: `validation`, or `test` if the result is to be measured on the test split, as in
             `attentune confirm`.
+        stopped: whether `report` has returned False: the trial is pruned, or interrupted.
     """
 
     def __init__(self, trial: Trial, evaluation: UserEvaluation, folder: Path) -> None:
@@ -105,7 +106,6 @@ class UserTrial:
             **{"in_chans": recipe.in_chans, **settings},
         )
         self.uses_architecture = True
-        self.inserted.watch(model)
         return model.to(self.device)
 
     def insert(self, model: Network, example: Tensor | Sequence[Any] | None = None) -> Network:
@@ -130,9 +130,7 @@ class UserTrial:
         self.uses_architecture = True
         if job.architecture.bare:
             return model
-        insert(model, job.architecture, example, seed=job.seed)
-        self.inserted.watch(model)
-        return model
+        return insert(model, job.architecture, example, seed=job.seed)
 
     def report(self, epoch: int, value: Any = None, /, **metrics: Any) -> bool:
         """Report an epoch, and learn whether to go on.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BackboneError, UsageError
 from ...named_objects import load_named_object
 from .sites import ImageSize
+from .timm_compat import import_timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +46,7 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
     """
     from torch import nn  # Here, because commands that start without torch import this module.
 
+    import_timm()  # Where torchvision does not fit torch, the user's code could not import it.
     make = load_named_object(reference)
     if isinstance(make, nn.Module):
         return copy.deepcopy(make)

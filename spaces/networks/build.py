@@ -34,6 +34,7 @@ from .attended_module import find_slots, visible_name, visible_parameters
 from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
+from .insertion_observer import current_observer
 from .placement import Placement, ResolvedOptions, placements
 
 _SITE_PRESERVING_ARGUMENTS = {
@@ -291,6 +292,8 @@ def insert_all(
         for placement, name in zip(placed, names, strict=True)
         if placement.site.anchor in containers
     ]
+    if inserted and (observer := current_observer()):
+        observer.on_insert(model)
     return InsertedAttentions(tuple(inserted), tuple(removers))
 
 

@@ -20,6 +20,7 @@ from ..backbones.stem import Stem
 from ..backbones.timm_compat import import_timm
 from .build import create_model
 from .canonical import resolve_architecture
+from .insertion_observer import current_observer
 
 default_cfgs: dict[str, Any] = {}
 """What timm knows of the weights of each registered name, as in timm's own modules."""
@@ -68,6 +69,8 @@ def register(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Overwriting", category=UserWarning)
         timm.models.register_model(_entrypoint(alias, resolved, options))
+    if not resolved.bare and (observer := current_observer()):
+        observer.on_register(alias)
 
 
 def _entrypoint(

@@ -114,6 +114,24 @@ def test_attentions_that_were_not_trained_are_recorded(play):
     assert int(unmoved) == int(total) > 1
 
 
+def test_attentions_of_a_registered_model_are_watched(play):
+    failed = play("registers_and_makes_another", architecture=ATTENTION)[-1]
+    assert isinstance(failed, Failed)
+    assert failed.failure.message == (
+        "own_training:registers_and_makes_another has registered the architecture of its trial as "
+        "'searched', and has made no model of that name; use it in place of the backbone's own name"
+    )
+    finished = play("trains_a_registered_model", architecture=ATTENTION, number=8)[-1]
+    assert UNMOVED_ATTENTIONS not in finished.result.environment
+
+
+def test_all_output_goes_to_the_file_of_the_trial(play, job, capfd):
+    assert isinstance(play("logs")[-1], Finished)
+    output = (job.folder / USER_FILES_FOLDER / USER_OUTPUT_FILE).read_text().splitlines()
+    assert output[1:] == ["logged", "printed by a child"]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_function_that_ignores_a_decision_ends_nevertheless(play):
     events = play("ignores_decisions", {1: Decision.PRUNE})
     assert [e.report.epoch for e in events if isinstance(e, EpochDone)] == [1]
