@@ -202,7 +202,7 @@ def test_a_network_of_one_channel_is_trained_on_grey_images(job):
 def network_modules(job):
     """The modules of the next network of the job's backbone."""
     backbone = recipe_evaluator.load_backbone(
-        job.architecture.backbone, False, "native", 16, ("scratch", None), 3, 10, CPU
+        job.architecture.backbone, "native", 16, ("scratch", None), 3, 10, CPU
     )
     with backbone.network(job.architecture, job.seed) as model:
         return list(model.modules())
