@@ -29,7 +29,7 @@ from dash import (
 )
 from dash.exceptions import PreventUpdate
 
-from ...errors import AttentuneError
+from ...errors import AttentuneError, MissingStorageError
 from ..database.store import Store
 from ..figures.base import escape_html
 from ..figures.themes import LIGHT
@@ -185,6 +185,7 @@ def _layout() -> Component:
             dcc.Store(id="theme"),
             dcc.Store(id="written"),
             header,
+            html.P(id="server-problem", className="problem", role="alert"),
             html.P(id=PROBLEM_ID, className="problem", role="alert"),
             html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
             html.Div(id="controls"),
@@ -214,10 +215,13 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
     )
     def refresh(_: int, query: str, shown_version: str, shown_line: str) -> Any:
         try:
+            states.store.check_present()
             state = states.get(Address.from_query(query).study)
-            if state is None:
-                return no_update if shown_version == "none" else "none", no_update
-            version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+            version, line = "none", ""
+            if state is not None:
+                version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+        except MissingStorageError:
+            version, line = shown_version, _missing_database(states)
         except AttentuneError as error:  # Shown until the database can be read again.
             version, line = shown_version, str(error)
         return (
@@ -236,7 +240,8 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
     def name_studies(_: str, query: str, shown: str, shown_compared: list[str]) -> Any:
         address = Address.from_query(query)
         state = states.get(address.study)
-        name, compared = state.study.name if state else "", list(address.compared)
+        name = state.study.name if state else ""
+        compared = [other for other in address.compared if states.get(other) is not None]
         return (
             no_update if name == shown else name,
             no_update if compared == shown_compared else compared,
@@ -293,7 +298,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         if study is None:
             raise PreventUpdate
         if not study:
-            return _missing_study(states, Address.from_query(query).study), None
+            return _missing_study(states, Address.from_query(query).study or states.first), None
         page = PAGES[_path(states, pathname)].content(states.context(query, theme or LIGHT.name))
         return [text_slot("warnings"), *page], None
 
@@ -313,6 +318,13 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         return make_controls(states.context(query, LIGHT.name))
 
 
+def _missing_database(states: StudyStates) -> str:
+    return (
+        f"{states.store.name} was removed, moved or replaced. This page shows what it held before; "
+        "when the database is back, start the dashboard again."
+    )
+
+
 def _missing_study(states: StudyStates, requested: str | None) -> Component:
     names = study_names(states.store)
     if not names:
@@ -321,7 +333,10 @@ def _missing_study(states: StudyStates, requested: str | None) -> Component:
             "FOLDER`; it appears here as soon as it runs."
         )
     links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in names]
-    return [html.P(f"There is no study {requested!r}. The studies are:"), html.Ul(links)]
+    return [
+        html.P(f"There is no study {requested!r} in {states.store.name} now. The studies are:"),
+        html.Ul(links),
+    ]
 
 
 def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:

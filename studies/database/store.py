@@ -136,6 +136,14 @@ class Store:
         """The database as messages show it: a path, or a URL without password."""
         return self._database.shown
 
+    def check_present(self) -> None:
+        """Check that an SQLite file is where it was: a deleted one can be read on.
+
+        Raises:
+            StoreError: it is not.
+        """
+        self._database.backend.check_present()
+
     @property
     def artifacts(self) -> Path:
         """The folder of checkpoints and weights.

@@ -57,6 +57,43 @@
     }
   });
 
+  // --- a server that does not answer -------------------------------------------------------------
+
+  var UNANSWERED = "The server of this page does not answer. What is shown may be out of date; the "
+    + "page continues as soon as the server is back.";
+  var REFUSED = "The server was started anew, with another address: open the one that it has printed.";
+  var MAX_WAIT_MILLISECONDS = 15000;
+  var fetchFromServer = window.fetch, shownProblem = "";
+
+  function showServerProblem(text) {
+    if (text === shownProblem || !window.dash_clientside.set_props) { return; }
+    shownProblem = text;
+    window.dash_clientside.set_props("server-problem", { children: text });
+  }
+
+  // The server's answers to the clicks of the meantime are missing, so everything is asked for again.
+  function continueAfterProblem() {
+    if (!shownProblem) { return; }
+    showServerProblem("");
+    window.dash_clientside.set_props("url",
+      { pathname: window.location.pathname, search: window.location.search });
+  }
+
+  window.fetch = function () {
+    var timer = window.setTimeout(function () { showServerProblem(UNANSWERED); }, MAX_WAIT_MILLISECONDS);
+    return fetchFromServer.apply(window, arguments).then(function (response) {
+      window.clearTimeout(timer);
+      if ([502, 503, 504].includes(response.status)) { showServerProblem(UNANSWERED); }
+      else if (response.status === 403) { showServerProblem(REFUSED); }
+      else { continueAfterProblem(); }
+      return response;
+    }, function (error) {
+      window.clearTimeout(timer);
+      if (error.name !== "AbortError") { showServerProblem(UNANSWERED); }
+      throw error;
+    });
+  };
+
   // --- buttons: copy a text, save a figure or its data -------------------------------------------
 
   function copy(button) {

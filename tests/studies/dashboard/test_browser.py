@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -393,3 +394,23 @@ def test_an_unknown_study_names_those_there_are(writer, browser):
         page.get_by_text("There is no study 'nowhere'").wait_for()
         page.get_by_role("link", name="done").click()
         page.get_by_text("over the bare backbone").first.wait_for()
+
+
+@pytest.mark.timeout(240)
+def test_a_page_says_that_the_server_the_study_or_the_database_is_gone(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, _):
+        page.goto(f"{address}/compare?study=done&with=young")
+        page.get_by_text("11 trials done").wait_for()
+        page.get_by_role("link", name="Confirmation").wait_for()
+        page.context.set_offline(True)
+        problem = page.get_by_text("The server of this page does not answer")
+        problem.wait_for()
+        page.get_by_role("link", name="Confirmation").click()
+        page.context.set_offline(False)
+        page.get_by_text("Nothing has been confirmed yet").wait_for()
+        problem.wait_for(state="detached")
+        writer.delete_study("done")
+        page.get_by_text("There is no study 'done'").wait_for()
+        assert page.locator("#status").inner_text() == ""
+        Path(writer.name).unlink()
+        page.get_by_text("was removed, moved or replaced").wait_for()
