@@ -31,7 +31,7 @@ from ...studies.outputs.judged_images import read_confirmation, read_study_warni
 from ...studies.outputs.read_findings import read_findings
 from ...studies.outputs.study_list import ListedStudy
 from ...studies.outputs.trial_predictions import trial_metrics
-from ...studies.records import COST_ERROR_KEYS, StudyRecord, TrialRecord
+from ...studies.records import COST_ERROR_KEYS, State, StudyRecord, TrialRecord
 from ...studies.text import formatting
 from ...studies.text.alternatives import (
     FAIRNESS,
@@ -64,7 +64,7 @@ MAX_FAILURES = 5
 def print_studies(studies: Iterable[ListedStudy]) -> None:
     """Print one line for each study."""
     table = plain_table(
-        "study", "backbone", ">trials", ">pruned", ">failed", ">best", "last change"
+        "study", "backbone", ">trials", ">pruned", ">failed", ">best", "last change (local time)"
     )
     for study in studies:
         summary, counts = study.summary, study.summary.counts
@@ -98,7 +98,11 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
     trials = store.trials.read(record)
     findings = read_findings(store, record, trials)
     rejections = store.trials.read_rejections(record)
-    words = [f"{count} {state}" for state, count in findings.counts.items() if count]
+    words = [
+        f"{count} {_state_word(store, record, state)}"
+        for state, count in findings.counts.items()
+        if count
+    ]
     words += [f"{len(rejections)} rejected before training"] if rejections else []
     out.print(Text(record.name, style="bold"), end="")
     print_line(f" · {record.backbone} · {', '.join(words) or _no_trials(record)}")
@@ -129,6 +133,13 @@ def print_summary(store: Store, record: StudyRecord) -> Recommendation | None:
     for reason, count in unusable.most_common(MAX_FAILURES):
         print_line(f"{formatting.plural(count, 'architecture')} rejected: {reason}")
     return recommend(findings, confirmation)
+
+
+def _state_word(store: Store, record: StudyRecord, state: State) -> str:
+    """A state of trials; those of a search that was interrupted are not running."""
+    if state != "running" or store.leases.holder(record) is not None:
+        return state
+    return "unfinished (resume continues them)"
 
 
 def _print_alternatives(summary: AlternativesSummary, findings: Findings) -> None:
@@ -247,7 +258,10 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
         ("key", trial.key),
         ("seed", trial.seed),
         ("role", trial.role),
-        ("state", trial.state + (f": {trial.note}" if trial.note else "")),
+        (
+            "state",
+            _state_word(store, record, trial.state) + (f": {trial.note}" if trial.note else ""),
+        ),
     ]
     facts += [
         (_name_of(key, record.metric), _value(key, trial.values, record.metric))

@@ -118,7 +118,10 @@ def locations_figure(
             if row in column.maps:
                 locations = column.maps[row]
                 position = grid.raster(row, number, locations.shape)
-                figure.add_trace(go.Heatmap(z=locations, **position, **column.style(theme)))
+                label = f"image {maps.indices[row]}"
+                figure.add_trace(
+                    go.Heatmap(z=locations, meta=label, **position, **column.style(theme))
+                )
     figure.update_annotations(showarrow=False, font={"size": 11})
     return grid.frame(figure, rows, 1 + len(columns))
 

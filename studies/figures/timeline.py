@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from ..analysis.trial_table import RUNNING
 from ..records import STATES
 from ..text import formatting
 from .base import escape_html, show_message, styled_figure, wrap_architecture
@@ -37,7 +38,7 @@ def timeline_figure(
         running: whether a coordinator runs the study. If so, unfinished trials extend to now, else
             to the last start or end of a trial.
     """
-    figure = styled_figure(theme, "", "")
+    figure = styled_figure(theme, "Time (UTC)", "")
     rows = rows[~np.isnan(rows["started"])]
     if not len(rows):
         return show_message(figure, theme, "No trial has started yet")
@@ -49,7 +50,8 @@ def timeline_figure(
     for code, (state, colour) in enumerate(zip(STATES, colours, strict=True)):
         selected = np.flatnonzero(rows["state"] == code)
         if len(selected):
-            figure.add_trace(_bars(rows, selected, ends, names, architectures, state, colour))
+            name = "unfinished" if code == RUNNING and not running else state
+            figure.add_trace(_bars(rows, selected, ends, names, architectures, name, colour))
     lines = sorted(set(names))
     figure.update_layout(
         height=130 + 34 * len(lines), barmode="overlay", bargap=0.25, hovermode="closest"

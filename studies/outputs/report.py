@@ -30,7 +30,7 @@ from ..figures.browser import PLOTLY_CONFIG, without_addresses
 from ..figures.themes import DARK, LIGHT
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
-from ..records import StudyRecord, TrialRecord
+from ..records import State, StudyRecord, TrialRecord
 from ..text import captions, formatting
 from ..text.alternatives import (
     alternatives_header,
@@ -211,9 +211,8 @@ def _key_numbers(
     store: Store, study: StudyRecord, findings: Findings, trials: Sequence[TrialRecord]
 ) -> list[KeyNumber]:
     counts, form = findings.counts, MetricFormat(findings.metric)
-    rest = [
-        f"{counts[state]} {state}" for state in ("pruned", "failed", "running") if counts[state]
-    ]
+    words: dict[State, str] = {"pruned": "pruned", "failed": "failed", "running": "unfinished"}
+    rest = [f"{counts[state]} {word}" for state, word in words.items() if counts[state]]
     numbers = [
         KeyNumber(
             str(counts["complete"]),

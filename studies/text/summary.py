@@ -64,9 +64,11 @@ def caveat(findings: Findings, confirmation: Confirmation | None = None) -> str 
 def _nothing_yet(study: StudyRecord, findings: Findings) -> str:
     counts = findings.counts
     if counts["running"]:
-        return f"No trial is complete yet; {formatting.plural(counts['running'], 'trial')} running."
+        verb = "has" if counts["running"] == 1 else "have"
+        begun = formatting.plural(counts["running"], "trial")
+        return f"No trial is complete yet; {begun} {verb} begun."
     if counts["failed"]:
-        return f"No trial is complete: {counts['failed']} failed; the reasons are below."
+        return f"No trial is complete: {counts['failed']} failed."
     if counts["pruned"]:
         return f"No trial is complete: {counts['pruned']} pruned."
     if study.config.is_being_set_up:

@@ -129,12 +129,18 @@
     return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
   }
 
-  function item(list, index) { return Array.isArray(list) ? list[index] : list; }
-
   function values(list) {
     if (!list) { return []; }
     if (list.bdata === undefined) { return list; }
     return list._inputArray || [];
+  }
+
+  function item(list, index) { return typeof list === "object" ? values(list)[index] : list; }
+
+  // What stands beside the cells of a heatmap, or else the number of the column or row.
+  function cellLabel(given, axis, index) {
+    if (given) { return given[index]; }
+    return axis.visible && axis.ticktext ? axis.ticktext[index] : index;
   }
 
   function csvRows(graph) {
@@ -143,9 +149,12 @@
       var drawn = graph._fullData[index] || trace;
       var name = trace.name || "";
       if (trace.type === "heatmap") {
-        (trace.customdata || trace.z).forEach(function (line, row) {
+        var layout = graph._fullLayout, texts = trace.hovertext || trace.text;
+        Array.from(trace.customdata || drawn.z).forEach(function (line, row) {
           Array.from(line).forEach(function (z, column) {
-            table.push([name, trace.x[column], trace.y[row], z, "", "", trace.text[row][column]]);
+            table.push([name, cellLabel(trace.x, layout.xaxis, column),
+              cellLabel(trace.y, layout.yaxis, row), z, "", "",
+              texts ? texts[row][column] : trace.meta]);
           });
         });
         return;
@@ -155,7 +164,7 @@
         : drawn.error_x && drawn.error_x.array ? drawn.error_x : null;
       xs.forEach(function (x, index) {
         if (x === null && ys[index] === null) { return; }
-        table.push([name, trace.base ? item(trace.base, index) : x, ys[index], trace.base ? x : "",
+        table.push([name, drawn.base ? item(drawn.base, index) : x, ys[index], drawn.base ? x : "",
           error ? values(error.array)[index] : "", item(trace.customdata, index),
           item(trace.hovertext || trace.text, index)]);
       });

@@ -87,7 +87,7 @@ def channels(context: PageContext) -> go.Figure:
     """The figure of the channels."""
     trial = _inspected_trial(context)
     if trial is None or trial.maps is None:
-        return waiting_figure(context.theme, "" if trial else COMPUTING)
+        return _empty_figure(context, trial)
     return channels_figure(trial.maps, context.theme)
 
 
@@ -95,8 +95,14 @@ def locations(context: PageContext) -> go.Figure:
     """The figure of the locations."""
     trial = _inspected_trial(context)
     if trial is None or trial.maps is None:
-        return waiting_figure(context.theme, "" if trial else COMPUTING)
+        return _empty_figure(context, trial)
     return locations_figure(trial.maps, trial.baseline, context.theme)
+
+
+def _empty_figure(context: PageContext, trial: InspectedTrial | None) -> go.Figure:
+    """The figure while the maps are computed; without a message if the text above it has one."""
+    computing = trial is None and trial_number(context) is not None
+    return waiting_figure(context.theme, COMPUTING if computing else "")
 
 
 def _inspected_trial(context: PageContext) -> InspectedTrial | None:

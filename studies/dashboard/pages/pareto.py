@@ -121,15 +121,23 @@ def summary(context: PageContext) -> Component:
     """The summary in one sentence, its caveat, and the key numbers."""
     text, caveat = context.state.summary()
     expected = context.state.expected_gain()
+    findings = context.state.analysis.findings()
     return [
         sentence(text),
+        _link_to_failures(context) if findings.best is None and findings.counts["failed"] else None,
         remark(caveat) if caveat else None,
         remark(expected) if expected else None,
-        tiles(_key_numbers(context.state.analysis.findings(), context.state.chance())),
+        tiles(_key_numbers(context, findings)),
     ]
 
 
-def _key_numbers(findings: Findings, chance: tuple[str, str] | None) -> list[tuple[str, str, str]]:
+def _link_to_failures(context: PageContext) -> Component:
+    address = context.base.address_of(f"/history{context.address.query}")
+    return html.P(dcc.Link("Why they failed", href=address))
+
+
+def _key_numbers(context: PageContext, findings: Findings) -> list[tuple[str, str, str]]:
+    chance, trials = context.state.chance(), context.state.trials
     form = MetricFormat(findings.metric)
     numbers = [
         (
@@ -152,8 +160,9 @@ def _key_numbers(findings: Findings, chance: tuple[str, str] | None) -> list[tup
         deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
         details = noise_details(findings.noise, findings.metric)
         numbers.append(("noise floor", deviation, details))
+    words = {} if trials.has_coordinator else {"running": "unfinished"}
     incomplete = [
-        f"{formatting.integer(count)} {state}"
+        f"{formatting.integer(count)} {words.get(state, state)}"
         for state, count in findings.counts.items()
         if count and state != "complete"
     ]

@@ -7,6 +7,8 @@ import re
 import shutil
 
 import pytest
+from attentune.spaces.architecture import Architecture
+from attentune.studies.database.store import Store
 from command_line import attentune
 
 
@@ -19,6 +21,19 @@ def test_show_and_list_print_the_study_and_its_trials(finished):
     assert "test_resnet+se(r=16,start=identity)@all.residual" in trial
     assert "torch" in trial
     assert re.search(r"params +[\d,]{7,}\s", trial), "counts have all their digits"
+
+
+def test_trials_of_an_interrupted_search_are_not_said_to_run(run_here, tmp_path):
+    with Store.open(tmp_path / "attentune.db", create=True) as store:
+        study = store.studies.create(
+            "first", backbone="resnet18", objectives=("accuracy", "params"), config={}, seed=0
+        )
+        lease = store.leases.acquire(study)
+        store.trials.start(study, 0, Architecture("resnet18"), seed=0)
+        assert "1 running" in run_here("show", "first")[1]
+        store.leases.release(lease)
+    assert "1 unfinished (resume continues them)" in run_here("show", "first")[1]
+    assert "unfinished" in run_here("show", "first", "--trial", "0")[1]
 
 
 def test_rm_removes_the_study_everywhere(finished, tmp_path):

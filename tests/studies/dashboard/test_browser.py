@@ -216,11 +216,23 @@ def test_a_real_search_is_followed_from_its_first_epoch_to_what_its_network_look
                 page.goto(f"{address}/attention-maps?study=real&trial=3")
                 page.get_by_text("classified correctly").wait_for(timeout=120_000)
                 wait_for_figures(page)
+                assert b",image " in saved_data(page, "locations")
+                assert b"channel" in saved_data(page, "channels")
+                page.goto(f"{address}/predictions?study=real&trial=3")
+                wait_for_figures(page)
+                assert b" taken for " in saved_data(page, "confusion")
                 page.goto(f"{address}/?study=real&trial=3")
                 page.locator(".trial-card .js-plotly-plot .main-svg").first.wait_for()
                 assert complaints == []
         finally:
             search.kill()
+
+
+def saved_data(page: Any, name: str) -> bytes:
+    """The CSV of a figure."""
+    with page.expect_download() as waited:
+        page.locator(f"[data-save=csv][data-name={name}]").click()
+    return waited.value.path().read_bytes()
 
 
 def counted(database: Any) -> int:
@@ -244,6 +256,9 @@ def test_a_study_of_one_trial_and_one_that_only_failed_are_shown(writer, browser
                 if path in FIGURES:
                     wait_for_figures(page)
         page.goto(f"{address}/history?study=unlucky")
+        page.get_by_text("no memory left").wait_for()
+        page.goto(f"{address}/?study=unlucky")
+        page.get_by_role("link", name="Why they failed").click()
         page.get_by_text("no memory left").wait_for()
         assert complaints == []
 

@@ -23,7 +23,7 @@ def test_each_state_has_bars_on_the_lines_of_its_workers() -> None:
     assert list(complete.x) == [30_000, 90_000]
     assert "trial 1, complete, 90 s" in complete.hovertext[1]
     # The study is not running, so the unfinished trial extends to the last known time.
-    assert (running.name, list(running.x)) == ("running", [90_000])
+    assert (running.name, list(running.x)) == ("unfinished", [90_000])
 
 
 def test_without_a_trial_it_says_so() -> None:

@@ -129,8 +129,8 @@ def fill_single(store: Store, study: StudyRecord, epoch: Report, add: Add) -> No
 
 SMALL = {
     "No trial has run yet.": fill_empty,
-    "No trial is complete: 1 failed; the reasons are below.": fill_failed,
-    "No trial is complete yet; 1 trial running.": fill_running,
+    "No trial is complete: 1 failed.": fill_failed,
+    "No trial is complete yet; 1 trial has begun.": fill_running,
     "The bare resnet18 reaches 50.0 ± 0.9 %; nothing else is complete yet.": fill_single,
 }
 

@@ -19,8 +19,8 @@ def se(r: int) -> str:
     ("trials", "sentence", "doubt"),
     [
         ([], "No trial has run yet.", None),
-        ([trial(0, BARE)], "No trial is complete yet; 1 trial running.", None),
-        ([trial(0, BARE, state="failed")], "1 failed; the reasons are below", None),
+        ([trial(0, BARE)], "No trial is complete yet; 1 trial has begun.", None),
+        ([trial(0, BARE, state="failed")], "No trial is complete: 1 failed.", None),
         ([trial(0, BARE, 0.6)], "bare net reaches 60.0 ± ", None),
         (
             [trial(0, BARE, 0.6), trial(1, se(4), 0.5)],

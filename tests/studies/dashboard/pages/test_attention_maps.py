@@ -62,6 +62,8 @@ def test_without_a_complete_trial_the_page_says_so():
     nothing = context(best=None)
     assert page.trial_number(nothing) is None
     assert text_of(page.predictions(nothing)) == "No complete trial yet."
+    for draw in (page.channels, page.locations):
+        assert COMPUTING not in [note.text for note in draw(nothing).layout.annotations]
 
 
 def test_while_maps_are_computed_the_page_says_so():
