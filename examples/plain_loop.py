@@ -32,8 +32,8 @@ def train(trial):
     done = trial.restore(model=model, optimizer=optimizer)  # attentune: goes on if interrupted
     for epoch in range(done + 1, trial.epochs + 1):  # attentune
         loss = train_epoch(model, optimizer, training, trial.device)
-        trial.save(epoch, model=model, optimizer=optimizer)  # attentune
         accuracy = accuracy_of(model, held_out, trial.device)
+        trial.save(epoch, model=model, optimizer=optimizer)  # attentune
         if not trial.report(epoch, accuracy=accuracy, train_loss=loss):  # attentune
             return None  # attentune: pruned or interrupted
     return accuracy_of(model, held_out, trial.device)  # attentune

@@ -59,8 +59,9 @@ def train(trial, model):
     done = trial.restore(model=model, optimizer=optimizer)
     for epoch in range(done + 1, trial.epochs + 1):
         train_epoch(model, optimizer, training, trial.device)
+        iou = iou_of(model, held_out, trial.device)
         trial.save(epoch, model=model, optimizer=optimizer)
-        if not trial.report(epoch, iou=iou_of(model, held_out, trial.device)):
+        if not trial.report(epoch, iou=iou):
             return None
     return iou_of(model, held_out, trial.device)
 

@@ -2,8 +2,9 @@
 
 Before, without attentune, in a clone of timm, with the images of `python digit_images.py digits`:
 
-    python train.py --data-dir digits --num-classes 10 --input-size 3 32 32 --model test_resnet \\
-        --epochs 3 --warmup-epochs 0 --lr 0.2 --batch-size 32 --workers 0
+    python train.py --model test_resnet --epochs 3 \\
+        --data-dir digits --num-classes 10 --input-size 3 32 32 --no-aug \\
+        --opt adamw --lr 2e-3 --warmup-epochs 0 --batch-size 16 --workers 0
 
 After, `timm_script.py` stands before `train.py`. The study decides about the model, the epochs, the
 seed and the device, so these options are left out:
@@ -11,8 +12,8 @@ seed and the device, so these options are left out:
     attentune search timm --metric accuracy --epochs 3 --trials 8 \\
         --backbone test_resnet --num-classes 10 --image-size 32 \\
         --evaluate "python examples/timm_script.py ../pytorch-image-models/train.py \\
-            --data-dir digits --num-classes 10 --input-size 3 32 32 \\
-            --warmup-epochs 0 --lr 0.2 --batch-size 32 --workers 0"
+            --data-dir digits --num-classes 10 --input-size 3 32 32 --no-aug \\
+            --opt adamw --lr 2e-3 --warmup-epochs 0 --batch-size 16 --workers 0"
 
 It needs a clone of https://github.com/huggingface/pytorch-image-models in the version of timm that
 is installed (`git clone --branch v1.0.31 …`), since timm's package does not contain the script.
