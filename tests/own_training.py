@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import torch
 from attentune.errors import TrialError
@@ -227,3 +228,9 @@ def trial_network():
 
 
 NUMBER = 3
+
+
+def hangs(trial):
+    trial.model()
+    print(subprocess.Popen(["sleep", str(LEFT_SECONDS)]).pid)
+    time.sleep(LEFT_SECONDS)

@@ -23,6 +23,7 @@ from .processes import (
     await_end,
     describe_exit,
     end_process,
+    kill_process,
     lost_its_server,
     start_process,
 )
@@ -132,13 +133,13 @@ class LocalPool:
         """End a trial at once by ending its worker; another worker replaces it."""
         for worker in list(self._workers):
             if worker.job == number:
-                worker.process.kill()
+                kill_process(worker.process)
                 self._replace(worker)
 
     def close(self) -> None:
         """End all workers. Their trials can be resumed from their last checkpoints."""
         for worker in self._workers:
-            worker.process.kill()
+            kill_process(worker.process)
         for worker in self._workers:
             end_process(worker.process)
             worker.pipe.close()

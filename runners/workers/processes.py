@@ -101,9 +101,21 @@ def _start(function: Callable[..., None], *arguments: Any, name: str, threads: i
     return process
 
 
-def end_process(process: Process) -> None:
-    """Kill a process, and wait until it has ended."""
+def kill_process(process: Process) -> None:
+    """Kill a process, and those that it has started: a user's code may have started some."""
+    children: list[psutil.Process] = []
+    if process.pid is not None and process.is_alive():
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+
+
+def end_process(process: Process) -> None:
+    """Kill a process with those that it has started, and wait until it has ended."""
+    kill_process(process)
     await_end(process)
 
 

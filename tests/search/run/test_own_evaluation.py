@@ -10,10 +10,11 @@ from pathlib import Path
 import attentune
 import optuna
 import own_training
+import psutil
 import pytest
-from attentune.errors import SpaceError, StudyError, UsageError
+from attentune.errors import SpaceError, StudyError, TrialError, UsageError
 from attentune.runners.metrics import own_metric
-from attentune.runners.results import USER_FILES_FOLDER
+from attentune.runners.results import USER_FILES_FOLDER, USER_OUTPUT_FILE
 
 SEGMENTER = {
     "backbone": "own_training:make_segmenter",
@@ -134,6 +135,16 @@ def test_a_request_that_contradicts_itself_is_refused_in_one_sentence(
         attentune.search("wrong", **{**SEGMENTER, **settings}, db=db)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_function_that_hangs_is_ended_with_what_it_has_started(db):
+    settings = {**SEGMENTER, "evaluate": "own_training:hangs", "trial_timeout": "2s"}
+    with pytest.raises(TrialError, match=r"longer than 2 s"):
+        attentune.search("hanging", **settings, trials=1, db=db)
+    [trial] = attentune.open_study("hanging", db).trials
+    assert trial.failure.kind == "timeout"
+    [output] = db.parent.rglob(USER_OUTPUT_FILE)
+    assert not psutil.pid_exists(int(output.read_text().split()[-1]))
 
 
 def test_splits_are_the_users_own(db):
