@@ -50,6 +50,7 @@ class UserTrial:
         number: of the trial in its study.
         seed: random generators of Python, NumPy and torch start from it.
         epochs: to train.
+        image_size: height and width of the images that the study is for, in pixels.
         device: where to train.
         folder: for files of this trial; it survives an interruption.
         split: `validation`, or `test` if the result is to be measured on the test split, as in
@@ -67,6 +68,7 @@ class UserTrial:
         """
         job = trial.job
         self.number, self.seed, self.epochs = job.number, job.seed, job.recipe.epochs
+        self.image_size: tuple[int, int] = height_and_width(job.recipe.size)
         self.device: torch.device = trial.device
         self.folder = folder
         self.split: Literal["validation", "test"] = "test" if job.test else "validation"

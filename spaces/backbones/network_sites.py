@@ -59,7 +59,7 @@ def find_network_sites(model: nn.Module, example: Tensor | Sequence[Any]) -> Sit
     trace = _trace(model, name, arguments)
     own_paths = find_own_attention(trace)
     stages = find_stages(trace)
-    sites, modules = list_sites(trace, stages), tuple(_module_sites(trace, stages))
+    sites, modules = list_sites(trace, stages), tuple(_module_sites(model, trace, stages))
     if not sites and not modules:
         raise BackboneError(
             f"{name} has no site for an attention: {explain_no_sites(trace, stages)}"
@@ -120,14 +120,22 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _module_sites(trace: Trace, stages: BackboneStages) -> Iterator[Site]:
+def _module_sites(model: nn.Module, trace: Trace, stages: BackboneStages) -> Iterator[Site]:
     """Inputs and outputs of modules that run once."""
     finder = InsertionPointFinder(trace, stages)
     for call in trace.calls:
-        if not call.path or trace.times_called[call.path] > 1:
+        if not call.path or trace.times_called[call.path] > 1 or _is_merged(model, call.path):
             continue
         ends = (("pre", "in", call.inputs[:1]), ("post", "out", call.outputs))
         for position, kind, values in ends:
             if len(values) == 1 and trace.is_map(values[0]):
                 anchor = finder.make_point(values[0], kind, call.path).anchor
                 yield Site(0, 0, position, *trace.map_shape(values[0]), call.path, anchor)
+
+
+def _is_merged(model: nn.Module, path: str) -> bool:
+    """Whether a block around a module merges its layers into one, and so drops attention between
+    them. Ultralytics' `Conv` does it before a network is validated."""
+    names = path.split(".")
+    blocks = (".".join(names[:depth]) for depth in range(1, len(names)))
+    return any(hasattr(model.get_submodule(block), "forward_fuse") for block in blocks)

@@ -3,7 +3,8 @@
 torchvision's wheel on PyPI is built for CUDA. With a CPU build of torch its compiled operators
 cannot be loaded, and importing it, and thereby timm, fails with `operator torchvision::nms does not
 exist`. timm uses none of those operators. Therefore, on exactly this error, their two schemas are
-declared and the import is tried again. Where the import works, nothing is changed.
+declared and the import is tried again. Detectors that are trained in the same process need `nms`,
+so its Python function is replaced. Where the import works, nothing is changed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from ...errors import BackboneError, did_you_mean
 from ...interrupts import defer_interrupts
 from ..attentions.plugins.environment import import_modules
+from .overlapping_boxes import suppress_overlapping_boxes
 
 _MISSING_OPERATOR_MESSAGE = "operator torchvision::nms does not exist"
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -41,7 +43,8 @@ def _import_timm() -> Any:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         _declare_operators()
-        importlib.import_module("torchvision")
+        torchvision = importlib.import_module("torchvision")
+        torchvision.ops.nms = torchvision.ops.boxes.nms = suppress_overlapping_boxes
     except ImportError:
         pass  # Importing timm then raises an error that names what is missing.
     return importlib.import_module("timm")

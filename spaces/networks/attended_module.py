@@ -219,7 +219,10 @@ def _replace(module: nn.Module, replacement: nn.Module, slots: Slots) -> None:
 
 def _is_block(module: nn.Module) -> bool:
     """Whether `isinstance` has to see the module's class: timm looks for some blocks by their
-    class. For layers it must not, because conversions look for them to replace them."""
+    class. Layers and blocks of other libraries must not appear twice: conversions look for layers
+    to replace them, and Ultralytics looks for blocks to fuse them."""
+    if not any(base.__module__.partition(".")[0] == "timm" for base in type(module).__mro__):
+        return False
     return next(module.children(), None) is not None and not isinstance(module, _NORMS)
 
 

@@ -194,3 +194,64 @@ def test_paths_of_modules_are_for_networks_of_ones_own():
         attentune.create_model("test_resnet+se@{layer1}.post")
     text = "net+se(r=4)@all,{b.1},{a}.post"
     assert str(attentune.Architecture.parse(text)) == "net+se(r=4)@all,{a},{b.1}.post"
+
+
+class FusedConv(nn.Module):
+    """A convolution and its norm, which become one layer when the network is used."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.conv(x)))
+
+    def forward_fuse(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv(x))
+
+
+class FusedBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cv1, self.cv2 = FusedConv(8, 8), FusedConv(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.cv2(self.cv1(x))
+
+
+class FusedNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = FusedConv(3, 8), FusedBlock()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(self.stem(x))
+
+    def fuse(self) -> None:
+        """Merge all norms, in the way of YOLO networks."""
+        for module in self.modules():
+            if isinstance(module, FusedConv) and hasattr(module, "bn"):
+                module.conv = nn.utils.fuse_conv_bn_eval(module.conv, module.bn)
+                del module.bn
+                module.forward = module.forward_fuse
+
+
+@pytest.mark.parametrize("place", ["@all.residual", "@{stem}.post", "@{block.cv2}.pre"])
+def test_blocks_that_a_network_fuses_keep_their_attention(place):
+    torch.manual_seed(0)
+    model = FusedNetwork().eval()
+    images = torch.randn(2, 3, 32, 32)
+    bare = model(images)
+    attentune.insert(model, f"se(r=4){place}", EXAMPLE)
+    attended = model(images)
+    assert not torch.allclose(attended, bare, atol=1e-2)
+    model.fuse()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    torch.testing.assert_close(model(images), attended)
+
+
+@pytest.mark.parametrize("module", ["stem.bn", "block.cv1.conv"])
+def test_there_are_no_places_between_layers_that_become_one(module):
+    with pytest.raises(ArchitectureError, match=f"no module {module}"):
+        attentune.insert(FusedNetwork(), f"se(r=4)@{{{module}}}.post", EXAMPLE)
