@@ -138,8 +138,8 @@ class SourceListing:
             # Of this package no annotation names what is defined later; without the import the
             # code also runs with `exec`, where dataclasses cannot resolve annotations in strings.
             self._imports.add(("__future__", "annotations", "annotations"))
-        plain = self._plain_forms.get(getattr(importlib.import_module(module_name), name))
         if isinstance(node, ast.ClassDef):
+            plain = self._plain_forms.get(getattr(importlib.import_module(module_name), name))
             self._texts.append(self._class_text(module, node, plain, defaults))
             return
         self._add_names(module, node)

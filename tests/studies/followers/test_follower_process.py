@@ -16,6 +16,13 @@ from attentune.studies.followers.target import TrackerTarget
 URL = "postgresql://me:secret@host/db"
 
 
+def followers():
+    """The processes that follow; other tests may have left some that have ended."""
+    children = psutil.Process().children()
+    running = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in running if "hanging_followers" in child.cmdline()]
+
+
 @pytest.fixture
 def start(monkeypatch, caplog):
     """Starts a stand-in that does what the name of the study says."""
@@ -38,7 +45,7 @@ def test_messages_are_logged_and_the_database_is_no_argument(start, caplog):
     process = start("ends")
     while not caplog.messages:  # Then it runs, and the system knows its arguments.
         time.sleep(0.01)
-    (child,) = [c for c in psutil.Process().children() if "hanging_followers" in c.cmdline()]
+    (child,) = followers()
     assert URL not in child.cmdline()
     assert process.end(10)
     assert f"ends mlflow:http://me:secret@host:5000 search {URL}" in caplog.messages
@@ -63,7 +70,7 @@ def test_a_tracker_that_hangs_is_killed_after_a_bounded_time(start, caplog):
     (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert "not everything is logged; `attentune follow hangs --to 'mlflow:" in warning
     assert "secret" not in warning
-    assert not [c for c in psutil.Process().children() if "hanging_followers" in c.cmdline()]
+    assert not followers()
 
 
 def test_a_process_that_crashes_is_said_once(start, caplog):
