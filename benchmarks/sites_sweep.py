@@ -38,7 +38,7 @@ import torch
 from attentune.errors import AttentuneError
 from attentune.spaces.architecture import POSITIONS, Architecture, Insertion
 from attentune.spaces.attentions.registry import get_attention
-from attentune.spaces.backbones import discover
+from attentune.spaces.backbones import discover, trace_sites
 from attentune.spaces.backbones.sites import SiteMap
 from attentune.spaces.backbones.timm_compat import backbone_names, import_timm, native_size
 from attentune.spaces.networks.build import build_network
@@ -165,7 +165,7 @@ def check_stripped(sites: SiteMap) -> str:
     with torch.device("meta"):
         full, bare = build(Architecture(name), size), build(Architecture(name), size)
     removed = sum(count_parameters(full.get_submodule(own.module)) for own in sites.own_attention)
-    discover.remove_own_attention(bare, [own.module for own in sites.own_attention])
+    trace_sites.remove_own_attention(bare, [own.module for own in sites.own_attention])
     return (
         f"{removed}"
         if count_parameters(full) - count_parameters(bare) == removed

@@ -18,7 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BackboneError, UsageError
-from .discover import (
+from .own_backbone import DEFAULT_SIZE_PIXELS, make_own_network
+from .positions import InsertionPointFinder
+from .sites import ImageSize, Site, SiteMap, height_and_width
+from .stages import BackboneStages, find_stages
+from .trace import Trace, trace_model
+from .trace_sites import (
     explain_no_sites,
     find_own_attention,
     list_block_paths,
@@ -26,11 +31,6 @@ from .discover import (
     list_stripped_sites,
     locate_own_attention,
 )
-from .own_backbone import DEFAULT_SIZE_PIXELS, make_own_network
-from .positions import InsertionPointFinder
-from .sites import ImageSize, Site, SiteMap, height_and_width
-from .stages import BackboneStages, find_stages
-from .trace import Trace, trace_model
 
 
 def find_network_sites(model: nn.Module, example: Tensor | Sequence[Any]) -> SiteMap:

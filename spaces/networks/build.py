@@ -24,12 +24,13 @@ from torch import nn
 from ...errors import AttentionError, AttentuneError
 from ..architecture import Architecture, parse
 from ..attentions.registry import get_attention
-from ..backbones.discover import discover_sites, find_sites, remove_own_attention
+from ..backbones.discover import discover_sites, find_sites
 from ..backbones.own_backbone import is_own_backbone, make_own_network, square_side
 from ..backbones.pretrained import FEATURE_ARGUMENTS, pretrained_backbone
 from ..backbones.sites import Anchor, ImageSize, OwnAttention, SiteMap
 from ..backbones.stem import Stem, shrink_stem
 from ..backbones.timm_compat import check_backbone, import_timm, native_size, size_options
+from ..backbones.trace_sites import remove_own_attention
 from .attended_module import find_slots, visible_name, visible_parameters
 from .attention_checks import label_attention
 from .feature_extractor import ModuleLocator, requests_features

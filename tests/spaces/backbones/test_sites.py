@@ -8,11 +8,12 @@ import pytest
 import torch
 from attentune.errors import ArchitectureError
 from attentune.spaces.architecture import ALL, Place, parse
-from attentune.spaces.backbones.discover import find_sites, list_sites, remove_own_attention
+from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.backbones.sites import SiteMap, site_map_from_json, site_map_to_json
 from attentune.spaces.backbones.stages import find_stages
 from attentune.spaces.backbones.timm_compat import import_timm
 from attentune.spaces.backbones.trace import trace_model
+from attentune.spaces.backbones.trace_sites import list_sites, remove_own_attention
 
 
 @pytest.fixture(scope="module")
