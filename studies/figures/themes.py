@@ -1,7 +1,8 @@
 """Colours of the figures, for light and dark pages.
 
-The palette is Okabe and Ito's (Color Universal Design, 2008), whose colours colour-blind readers
-can distinguish. Its dark variant has lighter colours for sufficient contrast.
+The palettes are close to Okabe and Ito's (Color Universal Design, 2008), and changed so that readers
+without one kind of cones can tell every colour from the others, from grey and from that of texts.
+A test simulates that (Machado et al. 2009), and measures the contrast of texts.
 """
 
 from __future__ import annotations
@@ -70,11 +71,11 @@ LIGHT = Theme(
     name="light",
     page="#ffffff",
     text="#1f2933",
-    muted="#8a94a0",
+    muted="#626068",
     grid="#e6e9ee",
     empty="#eceff3",
     shade="rgba(100, 110, 125, 0.09)",
-    palette=("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"),
+    palette=("#3260c0", "#ce8e1b", "#c2560e", "#1b967b", "#f958b5", "#26a3ea"),
     below="#e9a15b",
     middle="#f4f5f6",
     above="#6aaade",
@@ -83,12 +84,12 @@ DARK = Theme(
     name="dark",
     page="#161b22",
     text="#e4e9ef",
-    muted="#8b96a3",
+    muted="#848d96",
     grid="#2a313a",
     empty="#222932",
     shade="rgba(170, 180, 195, 0.09)",
-    palette=("#4ba3dd", "#f0b429", "#f0743a", "#2cc295", "#e39ac2", "#8fd3fa"),
-    below="#a5570f",
+    palette=("#487cc8", "#eeb433", "#f07131", "#45c69a", "#b793ee", "#b5c6f6"),
+    below="#9c5210",
     middle="#262d36",
-    above="#2a6fa8",
+    above="#286aa1",
 )
